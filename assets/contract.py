@@ -1,0 +1,49 @@
+"""The contract as an asset: the recipe, checked against its data and frozen by digest.
+
+Belongs here: the frozen copy that every later stage can be traced to.
+Does not: the fields (stillhouse/recipe.py), reading all rows (source.py).
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.keys import CONTRACT
+from assets.stage import Shown, Work, markdown_table, stage_asset
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Facts
+
+
+def contract(file: RecipeFile) -> dg.AssetsDefinition:
+    """Build the asset."""
+    recipe = file.recipe
+
+    @stage_asset(file, CONTRACT, inputs={}, code=("recipe",), kinds={"yaml"})
+    def frozen_contract(work: Work) -> Shown:
+        """The one-page contract of this distillation, frozen by digest before any model exists."""
+
+        def build(folder: Path) -> Facts:
+            (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+            return {"bar": recipe.bar.model_dump(mode="json"), "budget": recipe.budget.model_dump(mode="json")}
+
+        artifact = work.make(build, depends_on={"contract": recipe.digest})
+        bar, budget = recipe.bar, recipe.budget
+        terms = [
+            {"term": "task", "value": recipe.task},
+            {"term": "pain", "value": ", ".join(recipe.pain)},
+            {"term": "teacher", "value": f"{recipe.teacher.source} @ {recipe.teacher.revision}"},
+            {"term": "why this teacher", "value": recipe.teacher.reason},
+            {
+                "term": "bar",
+                "value": f"{bar.metric} at most {bar.margin:.1%} below the teacher, error rate {bar.alpha:.0%}",
+            },
+            {
+                "term": "budget",
+                "value": f"{budget.latency_ratio_at_least:g}x faster, {budget.size_ratio_at_least:g}x smaller",
+            },
+            {"term": "candidates", "value": ", ".join(student.name for student in recipe.students)},
+            {"term": "refresh", "value": recipe.refresh.cron},
+        ]
+        return Shown(artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest})
+
+    return frozen_contract

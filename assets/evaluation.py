@@ -1,0 +1,97 @@
+"""The golden harness's verdict on every exported student.
+
+Belongs here: which models are judged, and which control belongs to which student.
+Does not: the harness (stillhouse/evaluation/), the choice among them (selection.py).
+"""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+
+from assets.baselines import evaluation_row, read_evaluations
+from assets.bench import Bench, bytes_below
+from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
+from assets.stage import Shown, Work, markdown_table, picture, stage_asset
+from assets.teacher import MODEL
+from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.workshop import Artifact, Facts
+
+
+def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
+    """Build the asset."""
+    recipe = file.recipe
+    exports = {f"export_{student.name}": export(student.name) for student in recipe.students}
+
+    @stage_asset(
+        file,
+        EVALUATION,
+        inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
+        code=("evaluation",),
+        kinds={"numpy"},
+    )
+    def judged_students(
+        work: Work, prompts: Artifact, teacher: Artifact, signal: Artifact, baselines: Artifact, **exported: Artifact
+    ) -> Shown:
+        """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
+        from stillhouse.evaluation import plots
+
+        bench = Bench(recipe, work.workshop, prompts, teacher)
+
+        def build(folder: Path) -> Facts:
+            with work.workshop.one_heavy_task():
+                return _judge_students(file, bench, exported, folder)
+
+        artifact = work.make(
+            build, depends_on={**bench.depends_on(), "exports": {n: item.digest for n, item in exported.items()}}
+        )
+        evaluations = read_evaluations(artifact)
+        shown = {
+            "students": dg.MetadataValue.md(markdown_table([evaluation_row(e) for e in evaluations])),
+            "teacher_accuracy": evaluations[0].teacher.accuracy,
+            "golden_rows": evaluations[0].golden_rows,
+            **{f"accuracy_{e.name}": e.subject.accuracy for e in evaluations},
+        }
+        for judged in evaluations:
+            shown[f"slices_{judged.name}"] = picture(plots.slice_bars(judged.slices))
+            shown[f"confusion_{judged.name}"] = picture(plots.confusion_matrix(judged.confusion, judged.classes))
+        return Shown(artifact, shown)
+
+    return judged_students
+
+
+def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:
+    """The student of the same layers that learns from the labels alone, if the recipe has one."""
+    controls = (other for other in recipe_students if other.learns_from == "labels" and other.layers == student.layers)
+    return next(controls, None) if student.learns_from == "teacher" else None
+
+
+def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact], folder: Path) -> Facts:
+    from stillhouse.evaluation.comparison import compare_with_control
+    from stillhouse.evaluation.subjects import Subject, SubjectKind
+    from stillhouse.students.predictor import OnnxClassifier
+
+    subjects, evaluations = {}, []
+    for student in file.recipe.students:
+        artifact = exported[f"export_{student.name}"]
+        model = OnnxClassifier(artifact.folder / MODEL)
+        outputs = dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
+        kind = SubjectKind.STUDENT if student.learns_from == "teacher" else SubjectKind.CONTROL
+        note = f"layers {', '.join(map(str, student.layers))} of the teacher, from {student.learns_from}"
+        subject = Subject(
+            student.name, kind, outputs, bytes_below(artifact.folder / MODEL), digest=artifact.digest, note=note
+        )
+        subjects[student.name] = subject
+        evaluations.append(bench.judge(subject, lambda text, model=model: model.logits([text])))
+    comparisons = [
+        compare_with_control(subjects[student.name], subjects[control.name], bench.golden, classes=bench.classes)
+        for student in file.recipe.students
+        if (control := control_of(file.recipe.students, student)) is not None
+    ]
+    (folder / "evaluations.json").write_text(json.dumps([e.model_dump(mode="json") for e in evaluations]))
+    (folder / "comparisons.json").write_text(json.dumps([c.model_dump(mode="json") for c in comparisons]))
+    return {
+        "golden_digest": evaluations[0].golden_digest,
+        "golden_rows": evaluations[0].golden_rows,
+        "judged": {e.name: e.subject.digest for e in evaluations},
+    }

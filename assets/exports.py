@@ -1,0 +1,46 @@
+"""Students as they ship: one ONNX file in int8 with its tokenizer, checked against the trained weights.
+
+Belongs here: one asset for each student of the recipe.
+Does not: export and quantisation (stillhouse/students/export.py).
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from assets.keys import PROMPTS, candidate, export
+from assets.stage import Shown, Work, stage_asset
+from assets.teacher import MODEL
+from stillhouse.digests import digest_of
+from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.workshop import Artifact, Facts
+
+
+def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
+    """Build the asset of one student."""
+
+    @stage_asset(
+        file,
+        export(student.name),
+        inputs={"candidate": candidate(student.name), "prompts": PROMPTS},
+        code=("students/export", "students/network", "students/predictor"),
+        kinds={"onnx"},
+    )
+    def exported_student(work: Work, candidate: Artifact, prompts: Artifact) -> Shown:
+        """The student in int8 ONNX, its parity with the trained weights measured on validation texts."""
+        from stillhouse.students.export import export_student
+
+        texts = prompts.frame("prompts").filter(pl.col("split") == "validation").sort("prompt_id")["text"].to_list()
+
+        def build(folder: Path) -> Facts:
+            with work.workshop.one_heavy_task():
+                report = export_student(candidate.folder / MODEL, folder / MODEL, texts)
+            return asdict(report)
+
+        artifact = work.make(build, depends_on={"candidate": candidate.digest, "texts": digest_of(texts)})
+        facts = {name: value for name, value in artifact.facts.items() if isinstance(value, int | float)}
+        return Shown(artifact, facts)
+
+    return exported_student

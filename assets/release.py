@@ -1,0 +1,90 @@
+"""The release: the chosen student with everything that is needed to defend it, in one folder.
+
+Belongs here: which artifacts go into the bundle.
+Does not: its layout and verification (stillhouse/release/bundle.py), who serves it (champion.py).
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from assets.keys import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER_SET, export
+from assets.stage import Shown, Work, stage_asset
+from assets.teacher import MODEL
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe import RecipeFile
+from stillhouse.release.bundle import ReleaseRecord, write_bundle
+from stillhouse.workshop import Artifact, Facts
+
+
+def release(file: RecipeFile) -> dg.AssetsDefinition:
+    """Build the asset."""
+    recipe = file.recipe
+    exports = {f"export_{student.name}": export(student.name) for student in recipe.students}
+
+    @stage_asset(
+        file,
+        RELEASE,
+        inputs={
+            "contract": CONTRACT,
+            "prompts": PROMPTS,
+            "teacher": TEACHER,
+            "transfer_set": TRANSFER_SET,
+            "selection": SELECTION,
+            **exports,
+        },
+        code=("release",),
+        kinds={"onnx"},
+    )
+    def published_bundle(
+        work: Work,
+        contract: Artifact,
+        prompts: Artifact,
+        teacher: Artifact,
+        transfer_set: Artifact,
+        selection: Artifact,
+        **exported: Artifact,
+    ) -> Shown:
+        """The chosen student as it ships, with contract, evaluation and the digest of everything that made it."""
+        winner = selection.facts["winner"]
+        if winner is None:
+            raise StillhouseError(
+                "no student was selected",
+                where=f"{file.name}/selection",
+                expected="a student that clears the bar",
+                do=f"See `stillhouse report {file.name}` for what each one missed.",
+            )
+        student = exported[f"export_{winner}"]
+        record = ReleaseRecord(
+            recipe=file.name,
+            student=winner,
+            base_source=recipe.teacher.source,
+            base_revision=recipe.teacher.revision,
+            base_fingerprint=teacher.facts["base_fingerprint"],
+            licence=recipe.teacher.licence,
+            precision="int8",
+            export=student.digest,
+            teacher=teacher.digest,
+            teacher_fingerprint=teacher.facts["fingerprint"],
+            contract=contract.digest,
+            prompts=prompts.digest,
+            golden=prompts.facts["golden_digest"],
+            transfer_set=transfer_set.digest,
+            selection=selection.digest,
+        )
+
+        def build(folder: Path) -> Facts:
+            write_bundle(
+                folder,
+                record,
+                model=student.folder / MODEL,
+                evidence=[contract.folder / "recipe.json", selection.folder / "report.json"],
+            )
+            return record.model_dump()
+
+        artifact = work.make(build, depends_on={"record": record.model_dump()})
+        return Shown(
+            artifact, {"student": winner, **{f"{n}_digest": getattr(record, n) for n in ("export", "teacher")}}
+        )
+
+    return published_bundle

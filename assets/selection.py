@@ -1,0 +1,85 @@
+"""The choice: the smallest student that clears the bar, and the report that says so.
+
+Belongs here: choosing among the judged students and writing the report of the chosen one, or of the best that missed.
+Does not: the rule of choice and the report's form (stillhouse/evaluation/).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.baselines import evaluation_row, read_evaluations
+from assets.keys import BASELINES, EVALUATION, SELECTION
+from assets.stage import Shown, Work, markdown_table, picture, stage_asset
+from stillhouse.artifacts import write_atomically
+from stillhouse.evaluation.comparison import Comparison
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.report import report_html, report_json
+from stillhouse.evaluation.selection import Selection, smallest_that_clears
+from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Artifact, Facts
+
+
+def selection(file: RecipeFile) -> dg.AssetsDefinition:
+    """Build the asset."""
+
+    @stage_asset(
+        file,
+        SELECTION,
+        inputs={"evaluation": EVALUATION, "baselines": BASELINES},
+        code=("evaluation",),
+        kinds={"html"},
+    )
+    def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact) -> Shown:
+        """The smallest student that clears quality and budget together, the next one down shown failing, and the report."""
+        from stillhouse.evaluation import plots
+
+        judged = read_evaluations(evaluation)
+        everything = judged + read_evaluations(baselines)
+
+        def build(folder: Path) -> Facts:
+            chosen = smallest_that_clears([e for e in judged if e.subject.kind is SubjectKind.STUDENT])
+            subject = _subject_of_report(judged, chosen)
+            about: dict[str, Any] = {
+                "others": [other for other in everything if other.name != subject.name],
+                "selection": chosen,
+                "comparison": _comparison_of(evaluation, subject.name),
+            }
+            (folder / "report.json").write_text(json.dumps(report_json(subject, **about), indent=1))
+            html = report_html(subject, **about, title=file.name, task=file.recipe.task)
+            (folder / "report.html").write_text(html)
+            return {"winner": chosen.winner, "reported": subject.name, "reason": chosen.reason}
+
+        artifact = work.make(build, depends_on={"evaluation": evaluation.digest, "baselines": baselines.digest})
+        report = work.workshop.home.reports / f"{file.name}.html"
+        write_atomically(report, (artifact.folder / "report.html").read_bytes())
+        rows = [evaluation_row(e) for e in sorted(everything, key=lambda e: e.subject.size_bytes)]
+        return Shown(
+            artifact,
+            {
+                "winner": artifact.facts["winner"] or "none",
+                "reason": artifact.facts["reason"],
+                "report": dg.MetadataValue.path(str(report)),
+                "leaderboard": dg.MetadataValue.md(markdown_table(rows)),
+                "size_against_quality": picture(plots.size_quality(everything)),
+            },
+        )
+
+    return chosen_student
+
+
+def _subject_of_report(judged: list[Evaluation], chosen: Selection) -> Evaluation:
+    """The chosen student; when there is none, the most accurate one, so that the report says what was missing."""
+    students = [e for e in judged if e.subject.kind is SubjectKind.STUDENT]
+    by_name = {e.name: e for e in students}
+    return by_name[chosen.winner] if chosen.winner else max(students, key=lambda e: e.subject.accuracy)
+
+
+def _comparison_of(evaluation: Artifact, student: str) -> Comparison | None:
+    comparisons = [
+        Comparison.model_validate(c) for c in json.loads((evaluation.folder / "comparisons.json").read_text())
+    ]
+    return next((comparison for comparison in comparisons if comparison.student == student), None)

@@ -1,0 +1,201 @@
+"""What every stage's asset has in common: its inputs, its record, and how it looks in the UI.
+
+Belongs here: turning a function that makes an artifact into a Dagster asset.
+Does not: anything about one stage.
+"""
+
+import base64
+import inspect
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+import stillhouse
+from assets.automation import on_changed_data
+from assets.keys import key_of
+from stillhouse import progress
+from stillhouse.errors import StillhouseError
+from stillhouse.manifest import code_digest
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Artifact, Facts, Order, Workshop
+
+DOMAIN = Path(stillhouse.__file__).parent
+SECONDS_BETWEEN_LOG_LINES = 10.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An artifact and what a person should see of it."""
+
+    artifact: Artifact
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the function of a stage works with."""
+
+    file: RecipeFile
+    stage: str
+    run_id: str
+    code_version: str
+    workshop: Workshop
+    inputs: Sequence[Artifact]
+
+    def make(
+        self,
+        build: Callable[[Path], Facts],
+        *,
+        depends_on: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+        seeds: Mapping[str, int] | None = None,
+        external_inputs: Mapping[str, str] | None = None,
+    ) -> Artifact:
+        """Make this stage's artifact; see `Workshop.make`. `config` always counts among what the content depends on."""
+        order = Order(
+            recipe=self.file.name,
+            stage=self.stage,
+            run_id=self.run_id,
+            code_version=self.code_version,
+            depends_on={**depends_on, "config": config or {}, "seeds": seeds or {}},
+            inputs=self.inputs,
+            external_inputs=external_inputs or {},
+            config=config or {},
+            seeds=seeds or {},
+            usd_per_hour=self.file.recipe.machine_usd_per_hour,
+        )
+        return self.workshop.make(order, build)
+
+
+StageFunction = Callable[..., Shown]
+
+
+def stage_asset(
+    file: RecipeFile,
+    stage: str,
+    *,
+    inputs: Mapping[str, str],
+    code: Sequence[str],
+    kinds: set[str],
+) -> Callable[[StageFunction], dg.AssetsDefinition]:
+    """Make a Dagster asset of `function(work, **inputs) -> Shown`.
+
+    Args:
+        file: the recipe.
+        stage: the stage; its key is `<recipe>/<stage>`.
+        inputs: name of each parameter, and the stage whose gated artifact it receives.
+        code: modules and packages of `stillhouse` whose source decides the content; with the asset's own module they
+            are its code version.
+        kinds: tags shown on the node in the UI.
+    """
+
+    def wrap(function: StageFunction) -> dg.AssetsDefinition:
+        version = code_digest(Path(inspect.getfile(function)), *(_source(name) for name in code))
+
+        @dg.asset(
+            key=key_of(file.name, stage),
+            ins={name: dg.AssetIn(key=key_of(file.name, upstream)) for name, upstream in inputs.items()},
+            group_name=file.name,
+            owners=list(file.recipe.owners),
+            kinds=kinds,
+            description=inspect.getdoc(function),
+            code_version=version[:12],
+            automation_condition=on_changed_data if inputs else None,
+            io_manager_key="artifacts",
+            required_resource_keys={"workshop"},
+        )
+        def compute(context: dg.AssetExecutionContext, **artifacts: Artifact) -> dg.MaterializeResult[Any]:
+            workshop: Workshop = context.resources.workshop
+            work = Work(file, stage, context.run_id, version, workshop, list(artifacts.values()))
+            with progress.listening(log_lines(context.log.info)), readable_failures():
+                progress.step(stage, 0, 1)
+                shown = function(work, **artifacts)
+                progress.step(stage, 1, 1, _took(shown.artifact))
+            return dg.MaterializeResult(
+                value=shown.artifact,
+                data_version=dg.DataVersion(shown.artifact.digest),
+                metadata={**shown.metadata, **_common_metadata(shown.artifact)},
+            )
+
+        return compute
+
+    return wrap
+
+
+@contextmanager
+def readable_failures() -> Iterator[None]:
+    """Give a mistake of the user to Dagster as a failure with one plain sentence, and never retry it."""
+    try:
+        yield
+    except StillhouseError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def log_lines(log: Callable[[str], None]) -> progress.Listener:
+    """Turn progress into log lines, the first and last of each kind of work and one every ten seconds between."""
+    last: dict[str, float] = {}
+
+    def listen(description: str, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if done >= total or now - last.get(description, 0.0) >= SECONDS_BETWEEN_LOG_LINES:
+            last[description] = now
+            log(f"{description}: {done:,} of {total:,}{f' ({note})' if note else ''}")
+
+    return listen
+
+
+def table_metadata(frame: pl.DataFrame, *, sample: int = 8) -> dict[str, Any]:
+    """Describe a table: row count as a series, column schema, and its first rows."""
+    columns = [dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
+    return {
+        "dagster/row_count": frame.height,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "sample": dg.MetadataValue.md(markdown_table(frame.head(sample).to_dicts())),
+    }
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows as a markdown table."""
+    if not rows:
+        return "*no rows*"
+    head = list(rows[0])
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(_cell(row[name]) for name in head) + " |" for row in rows])
+
+
+def picture(png: bytes) -> dg.MarkdownMetadataValue:
+    """Show a PNG in the UI without a file anywhere."""
+    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    text = text.replace("|", "\\|").replace("\n", " ")
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _took(artifact: Artifact) -> str:
+    return "found again, nothing to do" if artifact.manifest.made_by else f"{artifact.manifest.wall_seconds:.1f} s"
+
+
+def _common_metadata(artifact: Artifact) -> dict[str, Any]:
+    manifest = artifact.manifest
+    return {
+        "digest": manifest.digest,
+        "manifest": artifact.identity,
+        "found_again": manifest.made_by is not None,
+        "wall_seconds": manifest.wall_seconds,
+        "cpu_seconds": manifest.cpu_seconds,
+        "cost_usd": manifest.cost_usd,
+    }
+
+
+def _source(name: str) -> Path:
+    path = DOMAIN / name
+    return path if path.is_dir() else path.with_suffix(".py")

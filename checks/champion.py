@@ -1,0 +1,25 @@
+"""Gates on the champion: does the ledger point where it should?"""
+
+from checks.gate import Finding, StageGates, Subject, found, gate
+from stillhouse.release.bundle import bundle_problems
+
+
+@gate("two records of who serves are one too many")
+def the_ledger_names_this_release(subject: Subject) -> Finding:
+    """The newest promotion is of the release that the asset names."""
+    promoted = subject.workshop.ledger.champion(subject.file.name)
+    digest = subject.artifact.facts["release"]
+    return found(
+        promoted is not None and promoted["digest"] == digest,
+        f"promoted {promoted['digest'][:12] if promoted else 'nothing'}, champion {digest[:12]}",
+    )
+
+
+@gate("what serves has to be what was released, byte for byte")
+def the_serving_bundle_is_whole(subject: Subject) -> Finding:
+    """Opened by digest from the store and verified."""
+    problems = bundle_problems(subject.made_from("release").folder)
+    return found(not problems, "; ".join(problems) if problems else "every file is there and as listed")
+
+
+GATES = StageGates((the_ledger_names_this_release, the_serving_bundle_is_whole))

@@ -1,0 +1,57 @@
+"""Gates on the evaluation: was everything judged, on the right rows, as it will ship?
+
+Whether a student is good enough is asked of the selection.
+"""
+
+from assets.baselines import read_evaluations
+from checks.gate import Finding, StageGates, Subject, found, gate
+
+
+@gate("a student that was left out, or judged in another form than it ships, was not judged")
+def every_student_was_judged_as_it_ships(subject: Subject) -> Finding:
+    """The digest of each judged artifact is that of the export it was made from."""
+    inputs, judged = subject.artifact.manifest.inputs, subject.artifact.facts["judged"]
+    exported = {s.name: inputs[f"{subject.file.name}/exports/{s.name}"].digest for s in subject.recipe.students}
+    wrong = sorted(name for name in exported if judged.get(name) != exported[name])
+    return found(not wrong, f"not judged as exported: {', '.join(wrong)}" if wrong else f"{len(judged)} exports judged")
+
+
+@gate("numbers on other rows than the frozen ones compare with nothing")
+def the_golden_set_is_the_frozen_one(subject: Subject) -> Finding:
+    """As many rows as the prompt set locked, and one digest for all students and baselines."""
+    locked = subject.made_from("prompts").facts["golden"]
+    evaluations = read_evaluations(subject.artifact) + read_evaluations(subject.made_from("baselines"))
+    digests = {evaluation.golden_digest for evaluation in evaluations}
+    rows = {evaluation.golden_rows for evaluation in evaluations}
+    return found(
+        len(digests) == 1 and rows == {locked},
+        f"{locked:,} rows locked; {len(digests)} golden digests with {', '.join(map(str, sorted(rows)))} rows used",
+    )
+
+
+@gate("a declared slice without a verdict is a slice that nobody looked at")
+def every_declared_slice_has_a_verdict(subject: Subject) -> Finding:
+    """INCONCLUSIVE is a verdict."""
+    declared = {item.name for item in subject.recipe.slices}
+    missing = {e.name: sorted(declared - {s.name for s in e.slices}) for e in read_evaluations(subject.artifact)}
+    holes = [f"{name}: {', '.join(slices)}" for name, slices in missing.items() if slices]
+    return found(not holes, "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
+
+
+@gate("a budget that was never measured is always kept")
+def latency_was_measured(subject: Subject) -> Finding:
+    """For each student, against the teacher, in one run."""
+    unmeasured = [e.name for e in read_evaluations(subject.artifact) if e.latency is None]
+    return found(
+        not unmeasured, f"not measured: {', '.join(unmeasured)}" if unmeasured else "measured for every student"
+    )
+
+
+GATES = StageGates(
+    (
+        every_student_was_judged_as_it_ships,
+        the_golden_set_is_the_frozen_one,
+        every_declared_slice_has_a_verdict,
+        latency_was_measured,
+    )
+)

@@ -1,0 +1,106 @@
+"""Running a Great Expectations suite as gates.
+
+Great Expectations has no polars engine and takes seconds to import, so both the import and the conversion to pandas
+happen here, when a suite is looked at, and only for the columns that its expectations name.
+
+Belongs here: what all suites share.
+Does not: any expectation.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from checks.gate import OFFENDERS_KEPT, Finding, Subject, found
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One expectation and the gate that it is.
+
+    Args:
+        name: the gate's name, a sentence.
+        because: what goes wrong without it.
+        kind: class name in `great_expectations.expectations`.
+        arguments: its keyword arguments.
+    """
+
+    name: str
+    because: str
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ExpectationSuite:
+    """Expectations on one table, decided in one pass.
+
+    Args:
+        table: takes the stage's artifact to a frame with `prompt_id` and the columns that are named.
+        expectations: from the subject, because limits come from its recipe.
+        names: the reason of each gate, by name; `expectations` must give exactly these.
+    """
+
+    table: Callable[[Subject], pl.DataFrame]
+    expectations: Callable[[Subject], Sequence[Expectation]]
+    names: Sequence[tuple[str, str]]
+
+    @cached_property
+    def because(self) -> dict[str, str]:
+        """The reason for each gate."""
+        return dict(self.names)
+
+    def look(self, subject: Subject) -> dict[str, Finding]:
+        """Validate the table and return one finding for each expectation."""
+        frame = self.table(subject)
+        expectations = self.expectations(subject)
+        assert [e.name for e in expectations] == list(self.because), "a suite must decide every gate it names"
+        results = validate(frame, expectations)
+        return {e.name: _finding(result, frame) for e, result in zip(expectations, results, strict=True)}
+
+
+def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[Any]:
+    """Validate a frame in a context of its own; results come in the order of the expectations."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read once, at import
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    batch = (
+        context.data_sources.add_pandas("rows").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+    )
+    columns = {str(value) for e in expectations for name, value in e.arguments.items() if name.startswith("column")}
+    suite = gx.ExpectationSuite(name="gates")
+    for expectation in expectations:
+        suite.add_expectation(getattr(gxe, expectation.kind)(**expectation.arguments, meta={"gate": expectation.name}))
+    pandas = frame.select(name for name in frame.columns if name in columns).to_pandas()
+    validated = batch.get_batch({"dataframe": pandas}).validate(suite, result_format="COMPLETE")
+    by_name = {result.expectation_config.meta["gate"]: result for result in validated.results}
+    return [by_name[expectation.name] for expectation in expectations]
+
+
+def _finding(result: Any, frame: pl.DataFrame) -> Finding:
+    details = result.result or {}
+    problem = _problem(result.exception_info or {})
+    unexpected = details.get("unexpected_index_list") or []
+    sentence = problem or _sentence(details, frame.height)
+    rows = frame[[int(place) for place in unexpected[:OFFENDERS_KEPT]]] if unexpected else frame.clear()
+    evidence = {"prompt_ids": rows["prompt_id"].to_list()} if rows.height and "prompt_id" in rows.columns else {}
+    return found(bool(result.success), sentence, **evidence)
+
+
+def _sentence(details: Mapping[str, Any], rows: int) -> str:
+    if "unexpected_count" in details:
+        return f"{details['unexpected_count']:,} of {rows:,} rows are unexpected"
+    return f"observed {details.get('observed_value')}"
+
+
+def _problem(exception_info: Mapping[str, Any]) -> str | None:
+    """What kept an expectation from being decided; Great Expectations nests it by metric, or does not."""
+    infos = [exception_info, *(info for info in exception_info.values() if isinstance(info, dict))]
+    return next((str(info["exception_message"]) for info in infos if info.get("exception_message")), None)

@@ -1,0 +1,54 @@
+"""Expectations on the columns of the teacher's signal."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from checks.expectations.suite import Expectation, ExpectationSuite
+from checks.gate import Subject
+
+_NAMES = [
+    ("every_answer_has_its_prompt", "an answer without its prompt cannot be put beside it, only in its row"),
+    (
+        "every_prompt_was_answered_once",
+        "a second answer to one prompt is a teacher that was not pinned, or was paid twice",
+    ),
+    ("every_answer_is_of_one_teacher", "a student of two teachers copies the quarrel between them"),
+    ("every_answer_has_all_classes", "logits of another class order teach the wrong label with full confidence"),
+    ("every_logit_is_finite", "one not-a-number turns every weight of the student into another"),
+    (
+        "no_answer_is_all_zeros",
+        "a store that was never written reads as zeros, and students were trained on those for weeks",
+    ),
+    ("probabilities_sum_to_one", "what does not sum to one is not what a classifier said"),
+]
+
+
+def _expectations(subject: Subject) -> Sequence[Expectation]:
+    facts = subject.artifact.facts
+    what = [
+        ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
+        ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
+        ("ExpectColumnValuesToBeInSet", {"column": "fingerprint", "value_set": [facts["fingerprint"]]}),
+        ("ExpectColumnValuesToBeInSet", {"column": "classes", "value_set": [len(facts["labels"])]}),
+        ("ExpectColumnValuesToBeInSet", {"column": "finite", "value_set": [True]}),
+        ("ExpectColumnValuesToBeBetween", {"column": "largest", "min_value": 0, "strict_min": True}),
+        ("ExpectColumnValuesToBeBetween", {"column": "probability", "min_value": 1 - 1e-5, "max_value": 1 + 1e-5}),
+    ]
+    return [Expectation(*name, *rest) for name, rest in zip(_NAMES, what, strict=True)]
+
+
+def _table(subject: Subject) -> pl.DataFrame:
+    logits = pl.col("logits").cast(pl.List(pl.Float64))
+    powers = logits.list.eval((pl.element() - pl.element().max()).exp())
+    return subject.frame("signal").select(
+        "prompt_id",
+        "fingerprint",
+        logits.list.len().cast(pl.Int64).alias("classes"),
+        logits.list.eval(pl.element().is_finite()).list.all().alias("finite"),
+        logits.list.eval(pl.element().abs()).list.max().alias("largest"),
+        powers.list.eval(pl.element() / pl.element().sum()).list.sum().alias("probability"),
+    )
+
+
+SUITE = ExpectationSuite(_table, _expectations, _NAMES)

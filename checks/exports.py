@@ -1,0 +1,38 @@
+"""Gates on an exported student: does what ships say what was trained?"""
+
+import json
+
+from assets.teacher import MODEL
+from checks.gate import Finding, StageGates, Subject, found, gate
+
+FP32_TOLERANCE = 1e-3
+INT8_AGREEMENT = 0.97
+
+
+@gate("an export that computes something else ships a model that nobody trained")
+def onnx_computes_what_torch_computed(subject: Subject) -> Finding:
+    """Largest difference of a logit between torch and ONNX, both in fp32, on validation texts."""
+    difference = subject.artifact.facts["fp32"]["max_abs_logit_diff"]
+    return found(
+        difference <= FP32_TOLERANCE, f"largest difference of a logit {difference:.2g}, limit {FP32_TOLERANCE:g}"
+    )
+
+
+@gate("eight bits that change the answers are a different student")
+def int8_gives_the_same_answers(subject: Subject) -> Finding:
+    """Share of validation texts with the same answer; what it costs in accuracy is judged on the golden set."""
+    agreement = subject.artifact.facts["int8"]["top1_agreement"]
+    return found(agreement >= INT8_AGREEMENT, f"{agreement:.3f} of the answers are the same, limit {INT8_AGREEMENT}")
+
+
+@gate("a release that has to be unpickled can run anything on the machine that loads it")
+def only_onnx_and_json_ship(subject: Subject) -> Finding:
+    """The folder has the three files that a server needs, and its labels."""
+    folder = subject.artifact.folder / MODEL
+    files = sorted(path.name for path in folder.iterdir())
+    labels = json.loads((folder / "config.json").read_text())["id2label"]
+    expected = ["config.json", "model.onnx", "tokenizer.json"]
+    return found(files == expected and len(labels) >= 2, f"{', '.join(files)}; {len(labels)} labels")
+
+
+GATES = StageGates((onnx_computes_what_torch_computed, int8_gives_the_same_answers, only_onnx_and_json_ship))

@@ -1,0 +1,195 @@
+"""What a gate is, and how the gates of one stage become one Dagster check op.
+
+Belongs here: the types that every module of gates uses, and their translation for Dagster.
+Does not: any particular gate; looking at gates from another run (gatekeeper.py).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Protocol
+
+import dagster as dg
+import polars as pl
+
+from assets.current import newest_artifact
+from assets.keys import key_of
+from assets.stage import markdown_table, readable_failures
+from stillhouse import progress
+from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.workshop import Artifact, Workshop
+
+OFFENDERS_KEPT = 20
+
+
+class State(StrEnum):
+    """What a gate found. Only `passed` is open."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one gate.
+
+    Args:
+        state: whether the gate is open.
+        sentence: what was found, with the numbers that decided.
+        evidence: further values for the UI; at most 20 offending rows, never all of them.
+    """
+
+    state: State
+    sentence: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def found(holds: bool, sentence: str, **evidence: Any) -> Finding:
+    """Pass if it holds, otherwise fail."""
+    return Finding(State.PASSED if holds else State.FAILED, sentence, evidence)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a gate looks at: the artifact, the recipe, and what the artifact was made from."""
+
+    file: RecipeFile
+    artifact: Artifact
+    workshop: Workshop
+
+    @property
+    def recipe(self) -> Recipe:
+        """The contract."""
+        return self.file.recipe
+
+    @cached_property
+    def _frames(self) -> dict[str, pl.DataFrame]:
+        return {}
+
+    def frame(self, name: str) -> pl.DataFrame:
+        """Read a table of the artifact, once."""
+        if name not in self._frames:
+            self._frames[name] = self.artifact.frame(name)
+        return self._frames[name]
+
+    def made_from(self, stage: str) -> Artifact:
+        """The very artifact of another stage that this one was made from."""
+        return self.workshop.input_of(self.artifact, stage)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A named sentence that must be true of an artifact before anything is made from it.
+
+    Args:
+        name: the sentence, with underscores.
+        because: what goes wrong without it.
+        look: decides it; an exception leaves the gate closed.
+        blocking: False for advice, which is shown and closes nothing.
+    """
+
+    name: str
+    because: str
+    look: Callable[[Subject], Finding]
+    blocking: bool = True
+
+
+def gate(because: str, *, blocking: bool = True) -> Callable[[Callable[[Subject], Finding]], Gate]:
+    """Make a gate of a function whose name is the sentence."""
+
+    def wrap(look: Callable[[Subject], Finding]) -> Gate:
+        return Gate(look.__name__, because, look, blocking)
+
+    return wrap
+
+
+class Suite(Protocol):
+    """Gates that are decided together, such as a Great Expectations suite, with one name for each."""
+
+    because: dict[str, str]
+
+    def look(self, subject: Subject) -> dict[str, Finding]:
+        """Decide all of them in one pass."""
+        ...
+
+
+@dataclass(frozen=True)
+class StageGates:
+    """All gates of one stage."""
+
+    gates: Sequence[Gate]
+    suite: Suite | None = None
+
+    def names(self, *, blocking: bool) -> list[str]:
+        """Names of the blocking gates, or of the advisory ones."""
+        alone = [gate.name for gate in self.gates if gate.blocking == blocking]
+        return alone + (list(self.suite.because) if self.suite is not None and blocking else [])
+
+    def because(self) -> dict[str, str]:
+        """The reason for each gate, by name."""
+        return {gate.name: gate.because for gate in self.gates} | (self.suite.because if self.suite else {})
+
+    def look(self, subject: Subject) -> Iterator[tuple[str, Finding]]:
+        """Decide every gate."""
+        for one in self.gates:
+            yield one.name, one.look(subject)
+        if self.suite is not None:
+            yield from self.suite.look(subject).items()
+
+
+def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChecksDefinition:
+    """Make the one check op of a stage, with a named check for every gate."""
+    key = key_of(file.name, stage)
+    blocking = set(gates.names(blocking=True))
+    specs = [
+        dg.AssetCheckSpec(name, asset=key, description=f"Because {because}.", blocking=name in blocking)
+        for name, because in gates.because().items()
+    ]
+
+    @dg.multi_asset_check(name="__".join([*key.path, "gates"]), specs=specs, required_resource_keys={"workshop"})
+    def check(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
+        workshop: Workshop = context.resources.workshop
+        with readable_failures():
+            subject = Subject(file, newest_artifact(context.instance, workshop, key), workshop)
+            for name, finding in gates.look(subject):
+                progress.step(f"{stage}: {name}", 1, 1, f"{finding.state}: {finding.sentence}")
+                workshop.ledger.append("verdict", file.name, _verdict(subject, name, finding, context.run.run_id))
+                yield dg.AssetCheckResult(
+                    asset_key=key,
+                    check_name=name,
+                    passed=finding.state is State.PASSED,
+                    severity=dg.AssetCheckSeverity.ERROR if name in blocking else dg.AssetCheckSeverity.WARN,
+                    description=finding.sentence,
+                    metadata={"state": str(finding.state), "because": specs_because[name], **_shown(finding.evidence)},
+                )
+
+    specs_because = gates.because()
+    return check
+
+
+def offenders(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """The first offending rows, as evidence."""
+    return rows.head(OFFENDERS_KEPT).to_dicts()
+
+
+def _verdict(subject: Subject, name: str, finding: Finding, run_id: str) -> dict[str, Any]:
+    return {
+        "asset": subject.artifact.asset,
+        "digest": subject.artifact.digest,
+        "gate": name,
+        "state": str(finding.state),
+        "sentence": finding.sentence,
+        "run_id": run_id,
+    }
+
+
+def _shown(evidence: dict[str, Any]) -> dict[str, Any]:
+    is_table = {
+        name: isinstance(value, list) and value and isinstance(value[0], dict) for name, value in evidence.items()
+    }
+    return {
+        name: dg.MetadataValue.md(markdown_table(value)) if is_table[name] else value
+        for name, value in evidence.items()
+    }

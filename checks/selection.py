@@ -1,0 +1,42 @@
+"""Gates on the selection: is there a student that may replace the teacher?"""
+
+import json
+
+from assets.baselines import read_evaluations
+from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.subjects import SubjectKind
+
+
+@gate("a student that is not proven to hold the bar is one that may not, and not enough evidence is not a pass")
+def a_student_clears_the_bar(subject: Subject) -> Finding:
+    """Quality at the margin, every critical slice, every floor, size and latency, all on the artifact that ships."""
+    evaluations = read_evaluations(subject.made_from("evaluation"))
+    winner = subject.artifact.facts["winner"]
+    chosen = next((e for e in evaluations if e.name == winner), None)
+    if chosen is not None and chosen.verdict is Verdict.PASS:
+        return Finding(State.PASSED, chosen.summary)
+    students = [e for e in evaluations if e.subject.kind is SubjectKind.STUDENT]
+    undecided = any(e.verdict is Verdict.INCONCLUSIVE for e in students)
+    return Finding(State.INCONCLUSIVE if undecided else State.FAILED, " ".join(e.summary for e in students))
+
+
+@gate("a control or a baseline under a student's name is a release that nobody meant")
+def the_chosen_one_is_a_distilled_student(subject: Subject) -> Finding:
+    """It learns from the teacher, and the recipe names it."""
+    winner = subject.artifact.facts["winner"]
+    learners = [student.name for student in subject.recipe.students if student.learns_from == "teacher"]
+    return found(winner in learners, f"chosen: {winner}; students that learn from the teacher: {', '.join(learners)}")
+
+
+@gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
+def distillation_was_worth_it(subject: Subject) -> Finding:
+    """The chosen student against the same one trained on the labels alone, exact McNemar."""
+    comparison = json.loads((subject.artifact.folder / "report.json").read_text())["comparison"]
+    if comparison is None:
+        return Finding(State.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone")
+    states = {"helped": State.PASSED, "did_not": State.FAILED, "cannot_tell": State.INCONCLUSIVE}
+    return Finding(states[comparison["outcome"]], comparison["sentence"])
+
+
+GATES = StageGates((a_student_clears_the_bar, the_chosen_one_is_a_distilled_student, distillation_was_worth_it))

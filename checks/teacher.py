@@ -1,0 +1,38 @@
+"""Gates on the teacher: is it the model we think it is, and is it worth copying?"""
+
+from assets.teacher import MODEL
+from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.evaluation.statistics import wilson_interval
+from stillhouse.teachers.intake import fingerprint_of, verify_weights
+
+
+@gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
+def weights_are_whole_and_safe(subject: Subject) -> Finding:
+    """Verified again as published: safetensors only, shapes as in the config, every weight finite."""
+    record = verify_weights(subject.artifact.folder / MODEL)
+    return found(True, f"{record.parameters:,} finite weights in {record.tensors} tensors, no pickle")
+
+
+@gate("what the teacher said can only be kept under the name of the teacher that said it")
+def the_fingerprint_is_its_own(subject: Subject) -> Finding:
+    """The fingerprint on record is that of the published folder."""
+    now, recorded = fingerprint_of(subject.artifact.folder / MODEL), subject.artifact.facts["fingerprint"]
+    return found(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
+
+
+@gate("a student's ceiling is its teacher; a weak one is found out before the bulk of its answers is paid for")
+def it_is_worth_copying(subject: Subject) -> Finding:
+    """Accuracy on validation rows; the 95 % interval must reach the minimum, and the estimate must hold it."""
+    facts = subject.artifact.facts
+    right, rows = facts["validation_right"], facts["validation_rows"]
+    minimum = subject.recipe.teacher.minimum_accuracy
+    if rows == 0:
+        return Finding(State.INCONCLUSIVE, "there are no labelled validation rows to measure it on")
+    low, high = wilson_interval(right, rows)
+    return found(
+        right / rows >= minimum,
+        f"accuracy {right / rows:.3f} on {rows:,} validation rows ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
+    )
+
+
+GATES = StageGates((weights_are_whole_and_safe, the_fingerprint_is_its_own, it_is_worth_copying))

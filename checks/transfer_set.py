@@ -1,0 +1,55 @@
+"""Gates on the transfer set: does it hold only what may be learned, and enough of it?"""
+
+import polars as pl
+
+from checks.gate import Finding, StageGates, Subject, found, gate, offenders
+
+CLASS_LOSS_LIMIT = 0.2
+
+
+@gate("a row that was dropped without a line in the ledger cannot be asked about")
+def kept_and_rejected_are_all_training_rows(subject: Subject) -> Finding:
+    """In = kept + rejected, counted again from the prompt set."""
+    train = subject.made_from("prompts").frame("prompts").filter(pl.col("split") == "train").height
+    kept, rejected = subject.frame("transfer_set").height, subject.frame("rejects").height
+    return found(train == kept + rejected, f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected")
+
+
+@gate("a student that has seen the golden rows is judged on its memory")
+def no_golden_or_validation_row_is_inside(subject: Subject) -> Finding:
+    """By id, against the prompt set."""
+    prompts = subject.made_from("prompts").frame("prompts").filter(pl.col("split") != "train")
+    leaked = subject.frame("transfer_set").join(prompts, on="prompt_id", how="semi")
+    return found(leaked.is_empty(), f"{leaked.height} rows leaked", rows=offenders(leaked.select("prompt_id", "text")))
+
+
+@gate("a filter that guts one class leaves a student that never answers it")
+def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
+    """Of the labelled training rows of each class, at most a fifth may be rejected."""
+    train = (
+        subject.made_from("prompts")
+        .frame("prompts")
+        .filter((pl.col("split") == "train") & pl.col("label").is_not_null())
+    )
+    kept = subject.frame("transfer_set").select("prompt_id", pl.lit(True).alias("kept"))
+    loss = (
+        train.join(kept, on="prompt_id", how="left")
+        .group_by("label")
+        .agg((1 - pl.col("kept").fill_null(False).mean()).alias("lost"), pl.len().alias("rows"))
+        .sort("lost", descending=True)
+    )
+    worst = loss.row(0, named=True)
+    return found(
+        worst["lost"] <= CLASS_LOSS_LIMIT,
+        f"class {worst['label']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, limit {CLASS_LOSS_LIMIT:.0%}",
+        loss_by_class=loss.to_dicts(),
+    )
+
+
+GATES = StageGates(
+    (
+        kept_and_rejected_are_all_training_rows,
+        no_golden_or_validation_row_is_inside,
+        no_class_loses_more_than_its_share,
+    )
+)

@@ -1,0 +1,45 @@
+"""From recipes to Dagster Definitions.
+
+Belongs here: which assets, gates, jobs, schedules and sensors one recipe brings, and what all recipes share.
+Does not: how any of them works.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from assets.recipe_assets import assets_of
+from checks.gate import stage_checks
+from checks.stages import gates_of
+from orchestration.jobs import distil_job
+from orchestration.resources import RESOURCES
+from orchestration.schedules import refresh_schedule
+from orchestration.sensors import automation_sensor, new_rows_sensor
+from stillhouse.recipe import RecipeFile
+
+
+def recipe_definitions(file: RecipeFile) -> dg.Definitions:
+    """All that one recipe brings."""
+    assets = assets_of(file)
+    job = distil_job(file)
+    return dg.Definitions(
+        assets=list(assets.values()),
+        asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
+        jobs=[job],
+        schedules=[refresh_schedule(file, job)],
+        sensors=[new_rows_sensor(file, job)],
+    )
+
+
+def shared_definitions() -> dg.Definitions:
+    """What is there once, however many recipes there are.
+
+    Steps run in the process of their run: under the multiprocess executor each would load torch again.
+    """
+    return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor, sensors=[automation_sensor()])
+
+
+def definitions(files: Iterable[RecipeFile]) -> dg.Definitions:
+    """Definitions of the given recipes, without the component machinery: for the command line and for tests."""
+    each: Sequence[dg.Definitions] = [recipe_definitions(file) for file in files]
+    return dg.Definitions.merge(*each, shared_definitions())

@@ -1,0 +1,194 @@
+"""The command line: `stillhouse`.
+
+Belongs here: commands, their output and exit codes. Exit code 0 only when all is well.
+Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit.py).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe import RecipeFile, read_recipe, recipes_in
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Distil a large model into a small one, with evidence gates all the way.",
+)
+out, err = Console(), Console(stderr=True)
+
+Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def main() -> None:
+    """Run a command; a mistake of the user is one plain line and exit code 2, never a traceback."""
+    try:
+        app()
+    except StillhouseError as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+
+
+def recipes_folder() -> Path:
+    """Where recipes are: STILLHOUSE_RECIPES, or the defs folder of the checkout."""
+    return Path(os.environ.get("STILLHOUSE_RECIPES", CHECKOUT / "orchestration" / "defs"))
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """List the recipes."""
+    for file in recipes_in(recipes_folder()):
+        out.print(f"[bold]{file.name}[/]  {file.recipe.task}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a recipe, every field with its description."""
+    from stillhouse.recipe import Recipe
+
+    out.print_json(json.dumps(Recipe.model_json_schema()))
+
+
+@app.command()
+def init() -> None:
+    """Make the state folder ready, once, before several processes share it."""
+    from orchestration.instance import initialise
+
+    with initialise(Home.from_environment()):
+        out.print(f"ready: {Home.from_environment().root}", soft_wrap=True)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new recipe: letters, digits, underscores.")],
+    data: Annotated[str, typer.Option(help="File of rows: csv, parquet or ndjson, local or s3:// or hf://.")],
+    text: Annotated[str, typer.Option(help="Column with the text.")],
+    label: Annotated[str, typer.Option(help="Column with the label; empty means unlabelled.")],
+) -> None:
+    """Write a recipe for your own file of rows."""
+    from orchestration.scaffold import write_recipe
+
+    path = write_recipe(recipes_folder(), name, data=data, text=text, label=label)
+    out.print(f"wrote {path}", soft_wrap=True)
+    out.print(f"Read it once, then: [bold]stillhouse run {name}[/]")
+
+
+@app.command()
+def run(name: Name) -> None:
+    """Distil: every stage of a recipe with every gate, from rows to champion."""
+    from orchestration.run import distil
+
+    outcome = distil(_recipe(name), Home.from_environment(), out)
+    raise typer.Exit(0 if outcome.ends_well else 1)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None, as_json: AsJson = False
+) -> None:
+    """Show digest, age and gates of every stage, and the champion."""
+    from orchestration.instance import initialise
+    from orchestration.status import all_is_well
+    from orchestration.status import status as status_of
+    from stillhouse.workshop import Workshop
+
+    home = Home.from_environment()
+    files = [_recipe(name)] if name else recipes_in(recipes_folder())
+    with initialise(home) as instance:
+        shown = status_of(instance, Workshop(home), files)
+    if as_json:
+        print(json.dumps(shown, indent=1))
+    else:
+        for recipe, state in shown["recipes"].items():
+            out.print(_status_table(recipe, state))
+    raise typer.Exit(0 if all_is_well(shown) else 1)
+
+
+@app.command()
+def audit(name: Name, as_json: AsJson = False) -> None:
+    """Walk the champion back to its source rows and re-hash everything on the way."""
+    from stillhouse.audit import audit as audit_of
+    from stillhouse.workshop import Workshop
+
+    workshop = Workshop(Home.from_environment())
+    found = audit_of(workshop.store, workshop.ledger, _recipe(name).name)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        for link in found["chain"]:
+            mark = "[green]ok[/]" if link["verified"] else "[red]no[/]"
+            out.print(f"{mark}  {link['digest'][:12]}  {link['asset']}")
+            for uri, digest in link["external_inputs"].items():
+                out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
+        for problem in found["problems"]:
+            out.print(f"[red]{problem}[/]", soft_wrap=True)
+    raise typer.Exit(0 if found["ok"] else 1)
+
+
+@app.command()
+def report(name: Name, as_json: AsJson = False) -> None:
+    """Show the evaluation of the selected student, or of the best one when none was selected."""
+    from assets.current import newest_artifact
+    from assets.keys import SELECTION, key_of
+    from orchestration.instance import initialise
+    from stillhouse.workshop import Workshop
+
+    home = Home.from_environment()
+    with initialise(home) as instance:
+        selection = newest_artifact(instance, Workshop(home), key_of(_recipe(name).name, SELECTION))
+    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text())
+    if as_json:
+        print(json.dumps(content, indent=1))
+    else:
+        from orchestration.run import result_screen
+
+        out.print(result_screen(name, content, home))
+    raise typer.Exit(0 if content["verdict"] == "pass" else 1)
+
+
+def _recipe(name: str) -> RecipeFile:
+    path = recipes_folder() / name / "defs.yaml"
+    if not path.exists():
+        known = ", ".join(file.name for file in recipes_in(recipes_folder())) or "none yet"
+        raise StillhouseError(
+            "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
+        )
+    return read_recipe(path)
+
+
+def _status_table(recipe: str, state: dict[str, Any]) -> Table:
+    champion = state["champion"]
+    serving = f"champion {champion['student']} {champion['digest'][:12]}" if champion else "no champion yet"
+    table = Table(title=f"{recipe}: {serving}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("stage", "digest", "age", "gates"):
+        table.add_column(column)
+    for stage, shown in state["stages"].items():
+        closed = [
+            f"[red]{gate['name']} is {gate['state']}[/]: {gate['sentence']}"
+            for gate in shown["gates"]
+            if gate["state"] != "passed"
+        ]
+        made = shown["digest"] is not None
+        gates = (
+            "\n".join(closed)
+            if made and closed
+            else f"[green]{len(shown['gates'])} open[/]"
+            if made
+            else "[dim]not made yet[/]"
+        )
+        table.add_row(stage, (shown["digest"] or "")[:12], _age(shown["age_seconds"]), gates)
+    return table
+
+
+def _age(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

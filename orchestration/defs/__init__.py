@@ -1,0 +1,1 @@
+"""Recipes: one folder with a `defs.yaml` for each."""

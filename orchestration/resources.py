@@ -1,0 +1,45 @@
+"""The resources that every run gets.
+
+Belongs here: the workshop and the gated IO manager, made from the environment.
+Does not: the rule that the IO manager applies (checks/gatekeeper.py).
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from checks.gatekeeper import hand_over
+from stillhouse.home import Home
+from stillhouse.workshop import Artifact, Workshop
+
+
+class GatedArtifacts(dg.IOManager):
+    """Hands artifacts from asset to asset, and refuses while a gate on the way is closed.
+
+    Nothing is stored here: an asset publishes its own artifact, and the materialization event that follows is the only
+    pointer to it. So a run that dies between the two leaves nothing half done.
+    """
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Accept only what the workshop published."""
+        if not isinstance(obj, Artifact):
+            raise TypeError(f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not an Artifact")
+
+    def load_input(self, context: dg.InputContext) -> Artifact:
+        """Open the newest artifact of the upstream asset behind its gates."""
+        return hand_over(context.instance, context.resources.workshop, context.asset_key)
+
+
+@dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME")
+def workshop_from_environment() -> Workshop:
+    """Make the workshop of this installation."""
+    return Workshop(Home.from_environment())
+
+
+@dg.io_manager(required_resource_keys={"workshop"}, description="Artifacts behind their gates")
+def gated_artifacts() -> GatedArtifacts:
+    """Make the IO manager."""
+    return GatedArtifacts()
+
+
+RESOURCES: dict[str, Any] = {"workshop": workshop_from_environment, "artifacts": gated_artifacts}

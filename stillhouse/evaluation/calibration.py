@@ -1,0 +1,106 @@
+"""Whether a model's confidence means what it says.
+
+Belongs here: temperature, softmax, expected calibration error, Brier score; arrays in, numbers out.
+Does not: choosing the temperature (students/), bounding the risk of a cascade (serving/).
+"""
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+BINS = 15
+"""Equal-width confidence bins of the expected calibration error (Guo et al. 2017)."""
+
+
+class Calibration(BaseModel):
+    """Calibration of one model on the golden set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expected_calibration_error: float = Field(
+        description="Mean gap between confidence and accuracy, 15 bins."
+    )
+    brier: float = Field(description="Mean squared distance of the probabilities from the truth, 0 to 2.")
+    mean_confidence: float = Field(description="Mean probability of the predicted class.")
+    temperature: float = Field(description="What the logits were divided by first.")
+
+
+def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
+    """Divide logits by a temperature.
+
+    Args:
+        logits: shape (n, classes).
+        temperature: above 0; 1 changes nothing, more makes the model less sure.
+
+    Returns:
+        Shape (n, classes).
+
+    Raises:
+        ValueError: if the temperature is not a positive number.
+    """
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"temperature must be a positive number, not {temperature}")
+    return np.asarray(logits, dtype=np.float64) / temperature
+
+
+def log_softmax(logits: FloatArray) -> FloatArray:
+    """Log probabilities of logits of shape (n, classes), in float64."""
+    values = np.asarray(logits, dtype=np.float64)
+    shifted: FloatArray = values - values.max(axis=1, keepdims=True)
+    normaliser: FloatArray = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return shifted - normaliser
+
+
+def expected_calibration_error(probabilities: FloatArray, labels: IntArray, *, bins: int = BINS) -> float:
+    """Mean absolute gap between confidence and accuracy over equal-width bins, weighted by rows.
+
+    Args:
+        probabilities: shape (n, classes).
+        labels: shape (n,), class indices.
+        bins: number of bins; a confidence on an edge belongs to the bin below it.
+
+    Returns:
+        A fraction; 0 is perfectly calibrated (Naeini et al. 2015, AAAI; Guo et al. 2017, ICML).
+    """
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def brier_score(probabilities: FloatArray, labels: IntArray) -> float:
+    """Mean over rows of the squared distance between the probabilities and the one-hot label (Brier 1950).
+
+    Args:
+        probabilities: shape (n, classes).
+        labels: shape (n,), class indices.
+
+    Returns:
+        0 is perfect, 2 is surely wrong.
+    """
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(np.mean((probabilities**2).sum(axis=1) - 2 * of_label + 1))
+
+
+def calibration(logits: FloatArray, labels: IntArray, *, temperature: float = 1.0) -> Calibration:
+    """Measure the calibration of logits after a temperature.
+
+    Args:
+        logits: shape (n, classes).
+        labels: shape (n,), class indices.
+        temperature: what the served model divides its logits by.
+
+    Returns:
+        Expected calibration error, Brier score and mean confidence.
+    """
+    probabilities = np.exp(log_softmax(apply_temperature(logits, temperature)))
+    return Calibration(
+        expected_calibration_error=expected_calibration_error(probabilities, labels),
+        brier=brier_score(probabilities, labels),
+        mean_confidence=float(probabilities.max(axis=1).mean()),
+        temperature=temperature,
+    )

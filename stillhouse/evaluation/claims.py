@@ -1,0 +1,220 @@
+"""The evaluation in words: each thing the bar asks, whether it holds, and one sentence that says why.
+
+Belongs here: turning a measured result into a claim with a sentence a reader outside the team understands.
+Does not: measuring or testing (statistics.py, slices.py, latency.py).
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation.bar import BudgetSpec
+from stillhouse.evaluation.floors import FloorTest
+from stillhouse.evaluation.latency import LatencyComparison
+from stillhouse.evaluation.slices import SliceResult
+from stillhouse.evaluation.statistics import NonInferiority, Verdict
+
+MEGABYTE = 1_000_000
+
+UNREALISTIC = 20
+"""Beyond this many times the rows at hand, the exact number helps nobody."""
+
+Group = Literal["quality", "slices", "budget"]
+
+
+class Claim(BaseModel):
+    """One thing the bar asks of a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        description="Stable: non_inferiority, floor, slice/<name>, slice_floor/<name>, latency_ratio, ..."
+    )
+    group: Group
+    verdict: Verdict
+    sentence: str
+    binding: bool = Field(description="Whether the overall verdict depends on it.")
+
+
+def quality_claims(result: NonInferiority, floor: FloorTest | None, accuracy: float) -> list[Claim]:
+    """What the bar asks of all golden rows together."""
+    claims = [_non_inferiority("non_inferiority", "quality", "accuracy", result, binding=True)]
+    if floor is not None:
+        claims.append(_floor("floor", "quality", "accuracy", floor, accuracy, rows=result.rows, binding=True))
+    return claims
+
+
+def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
+    """What the bar asks of each slice; only critical slices bind."""
+    claims = []
+    for result in slices:
+        subject = f"accuracy on '{result.name}'"
+        if result.non_inferiority is None:
+            sentence = f"no golden row is in the slice '{result.name}', so nothing is known about it"
+            claims.append(
+                Claim(
+                    name=f"slice/{result.name}",
+                    group="slices",
+                    verdict=Verdict.INCONCLUSIVE,
+                    sentence=sentence,
+                    binding=result.critical,
+                )
+            )
+            continue
+        claims.append(
+            _non_inferiority(
+                f"slice/{result.name}", "slices", subject, result.non_inferiority, binding=result.critical
+            )
+        )
+        if result.floor is not None and result.student_accuracy is not None:
+            claims.append(
+                _floor(
+                    f"slice_floor/{result.name}",
+                    "slices",
+                    subject,
+                    result.floor,
+                    result.student_accuracy,
+                    rows=result.rows,
+                    binding=result.critical,
+                )
+            )
+    return claims
+
+
+def budget_claims(
+    budget: BudgetSpec, latency: LatencyComparison | None, *, size_bytes: int, teacher_bytes: int
+) -> list[Claim]:
+    """What the budget asks; all of it binds."""
+    claims = [_latency_ratio(budget.latency_ratio_at_least, latency)]
+    if budget.latency_ms_at_most is not None:
+        claims.append(_latency_ms(budget.latency_ms_at_most, latency))
+    ratio, asked = teacher_bytes / size_bytes, budget.size_ratio_at_least
+    only = "" if ratio >= asked else "only "
+    sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {_number(asked)} asked"
+    claims.append(_budget("size_ratio", ratio >= asked, sentence))
+    if budget.size_mb_at_most is not None:
+        size, most = size_bytes / MEGABYTE, budget.size_mb_at_most
+        claims.append(_budget("size_mb", size <= most, f"{_times(size, most)} MB, at most {_number(most)} asked"))
+    return claims
+
+
+def overall(claims: Sequence[Claim]) -> Verdict:
+    """The verdict of all binding claims together; no binding claim proves nothing."""
+    return Verdict.worst(claim.verdict for claim in claims if claim.binding)
+
+
+def _non_inferiority(
+    name: str, group: Group, subject: str, result: NonInferiority, *, binding: bool
+) -> Claim:
+    within = f"within {points(result.margin)} points of the teacher"
+    drop = points(result.drop, against=result.margin)
+    upper = points(result.drop_upper_bound, against=result.margin)
+    confidence = f"{100 * (1 - result.alpha):.4g}% bound"
+    if result.verdict is Verdict.PASS:
+        sentence = f"{subject} {within}: drop {drop}, {confidence} {upper}"
+    elif result.verdict is Verdict.FAIL and result.drop_lower_bound >= result.margin:
+        lower = points(result.drop_lower_bound, against=result.margin)
+        sentence = f"{subject} not {within}: drop {drop}, and with {confidence} at least {lower}"
+    elif result.verdict is Verdict.FAIL:
+        sentence = (
+            f"{subject} not {within}: drop {drop}, {confidence} {upper}, on {result.rows:,} rows, "
+            "enough to have passed a student as good as the teacher"
+        )
+    else:
+        sentence = (
+            f"cannot tell whether {subject} is {within}: drop {drop}, {confidence} {upper} on "
+            f"{result.rows:,} rows; "
+            f"{_rows_needed(result.rows_needed, result.rows)}"
+        )
+    return Claim(name=name, group=group, verdict=result.verdict, sentence=sentence, binding=binding)
+
+
+def _floor(
+    name: str, group: Group, subject: str, result: FloorTest, accuracy: float, *, rows: int, binding: bool
+) -> Claim:
+    floor = f"the floor of {percent(result.floor)}"
+    measured = percent(accuracy, against=result.floor)
+    lower = percent(result.lower_bound, against=result.floor)
+    if result.verdict is Verdict.PASS:
+        sentence = f"{subject} holds {floor}: {measured}, lower bound {lower}"
+    elif result.verdict is Verdict.FAIL:
+        sentence = f"{subject} is under {floor}: {measured} on {rows:,} rows"
+    else:
+        sentence = (
+            f"cannot tell whether {subject} holds {floor}: {measured}, lower bound {lower} on {rows:,} rows; "
+            f"{_rows_needed(result.rows_needed, rows)}"
+        )
+    return Claim(name=name, group=group, verdict=result.verdict, sentence=sentence, binding=binding)
+
+
+def _latency_ratio(asked: float, latency: LatencyComparison | None) -> Claim:
+    if latency is None:
+        return _not_measured("latency_ratio")
+    interval = f"95% interval {_number(latency.ratio_low)} to {_number(latency.ratio_high)}"
+    ratio = _times(latency.ratio, asked)
+    only = "only " if latency.ratio_high < asked else ""
+    sentence = f"{only}{ratio} times faster than the teacher ({interval}), at least {_number(asked)} asked"
+    if latency.ratio_low < asked <= latency.ratio_high:
+        return Claim(
+            name="latency_ratio",
+            group="budget",
+            verdict=Verdict.INCONCLUSIVE,
+            sentence=f"cannot tell whether it is fast enough: {sentence}; measure more rounds",
+            binding=True,
+        )
+    return _budget("latency_ratio", latency.ratio_low >= asked, sentence)
+
+
+def _latency_ms(asked: float, latency: LatencyComparison | None) -> Claim:
+    if latency is None:
+        return _not_measured("latency_ms")
+    measured = latency.student_ms_p95
+    return _budget(
+        "latency_ms",
+        measured <= asked,
+        f"95% of answers within {measured:.3g} ms, at most {_number(asked)} ms asked",
+    )
+
+
+def _budget(name: str, passed: bool, sentence: str) -> Claim:
+    verdict = Verdict.PASS if passed else Verdict.FAIL
+    return Claim(name=name, group="budget", verdict=verdict, sentence=sentence, binding=True)
+
+
+def _not_measured(name: str) -> Claim:
+    sentence = "latency was not measured beside the teacher, so the budget is not shown to hold"
+    return Claim(name=name, group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
+
+
+def _rows_needed(needed: int | None, rows: int) -> str:
+    if needed is None or needed > UNREALISTIC * rows:
+        return f"more than {UNREALISTIC} times the rows would be needed to settle it"
+    return f"about {needed:,} rows would settle it, {needed - rows:,} more"
+
+
+def points(fraction: float, *, against: float | None = None) -> str:
+    """A fraction as percentage points: one decimal, more where that would hide its side of `against`."""
+    return _decimals(100 * fraction, None if against is None else 100 * against)
+
+
+def percent(fraction: float, *, against: float | None = None) -> str:
+    """A fraction as a percentage, with the decimals `points` would give it."""
+    return f"{points(fraction, against=against)}%"
+
+
+def _decimals(value: float, against: float | None) -> str:
+    digits = 1
+    if against is not None and value != against:
+        while digits < 4 and round(value, digits) == round(against, digits):
+            digits += 1
+    # "-0.0" would read as a loss.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def _times(ratio: float, asked: float) -> str:
+    return _number(ratio) if _number(ratio) != _number(asked) else f"{ratio:.4g}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,248 @@
+"""The golden harness: one call that measures any model against the teacher and the bar, and reports it one
+way.
+
+Belongs here: the evaluation record and the order of measuring.
+Does not: the measurements themselves (their own modules), rendering (report.py), choosing among models
+(selection.py).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation import metrics
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.calibration import Calibration, calibration
+from stillhouse.evaluation.claims import Claim, budget_claims, overall, quality_claims, slice_claims
+from stillhouse.evaluation.fidelity import Fidelity, fidelity
+from stillhouse.evaluation.floors import floor_test
+from stillhouse.evaluation.latency import LatencyComparison
+from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
+from stillhouse.evaluation.statistics import (
+    NonInferiority,
+    Verdict,
+    paired_non_inferiority,
+    wilson_interval,
+)
+from stillhouse.evaluation.subjects import (
+    FloatArray,
+    IntArray,
+    Subject,
+    SubjectKind,
+    align,
+    golden_digest,
+    golden_labels,
+)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Score(_Record):
+    """How well one model does on the golden set, by itself."""
+
+    name: str
+    kind: SubjectKind
+    digest: str | None = Field(description="Content digest of the artifact measured.")
+    accuracy: float
+    accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
+    macro_f1: float
+    calibration: Calibration
+    size_bytes: int
+    note: str
+
+
+class LostRow(_Record):
+    """A golden row the teacher got right and this model did not, with its text."""
+
+    prompt_id: str
+    text: str
+    label: str
+    predicted: str
+    confidence: float = Field(description="The model's probability for its wrong answer.")
+    divergence: float = Field(description="KL(teacher || model) of this row, in nats.")
+
+
+class Evaluation(_Record):
+    """The evaluation report: everything measured on one model, and the verdict."""
+
+    golden_digest: str
+    golden_rows: int
+    classes: tuple[str, ...]
+    bar: BarSpec
+    budget: BudgetSpec
+    teacher: Score
+    subject: Score
+    non_inferiority: NonInferiority
+    fidelity: Fidelity
+    slices: tuple[SliceResult, ...]
+    per_class: tuple[metrics.ClassMetrics, ...]
+    confusion: tuple[metrics.ConfusionCell, ...]
+    latency: LatencyComparison | None = Field(
+        description="Null when it was not measured: the budget is then not shown."
+    )
+    size_ratio: float = Field(description="Bytes of the teacher divided by bytes of this model.")
+    lost_rows: tuple[LostRow, ...] = Field(description="The worst of the rows only the teacher got right.")
+    claims: tuple[Claim, ...]
+    verdict: Verdict = Field(description="Of all binding claims: quality, critical slices and budget.")
+
+    @property
+    def name(self) -> str:
+        """The name of the model evaluated."""
+        return self.subject.name
+
+    @property
+    def agreement(self) -> float:
+        """Share of golden rows on which teacher and model give the same class."""
+        return self.fidelity.agreement
+
+    @property
+    def latency_ratio(self) -> float | None:
+        """How many times faster than the teacher; null when it was not measured."""
+        return None if self.latency is None else self.latency.ratio
+
+    @property
+    def open_claims(self) -> tuple[Claim, ...]:
+        """The binding claims that do not hold: what ruled this model out."""
+        return tuple(claim for claim in self.claims if claim.binding and claim.verdict is not Verdict.PASS)
+
+    @property
+    def gravest(self) -> tuple[Claim, ...]:
+        """The open claims, failed ones before those that could not be told."""
+        return tuple(sorted(self.open_claims, key=lambda claim: claim.verdict is not Verdict.FAIL))
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one sentence."""
+        if self.verdict is Verdict.PASS:
+            return f"{self.name} clears the bar: {self.claims[0].sentence}."
+        verb = "misses the bar" if self.verdict is Verdict.FAIL else "is not shown to clear the bar"
+        rest = f" (and {len(self.gravest) - 1} more)" if len(self.gravest) > 1 else ""
+        return f"{self.name} {verb}: {self.gravest[0].sentence}{rest}."
+
+
+def evaluate(
+    subject: Subject,
+    teacher: Subject,
+    golden: pl.DataFrame,
+    slices: Sequence[SliceSpec],
+    bar: BarSpec,
+    budget: BudgetSpec,
+    *,
+    classes: Sequence[str],
+    latency: LatencyComparison | None = None,
+    worst: int = 20,
+) -> Evaluation:
+    """Measure one model against its teacher and the bar on the frozen golden set.
+
+    The same call and the same report for a student, a control and a baseline, so that they compare.
+
+    Args:
+        subject: the model to judge, with its outputs by prompt id.
+        teacher: the teacher, likewise.
+        golden: `prompt_id`, `text`, `label` and the slice columns; labels that do not come from the teacher.
+        slices: declared slices.
+        bar: quality bar.
+        budget: size and latency budget.
+        classes: names in logit order (sorted labels).
+        latency: teacher and subject timed together; without it the budget is inconclusive.
+        worst: how many disagreements and lost rows to list.
+
+    Returns:
+        The evaluation report.
+
+    Raises:
+        StillhouseError: if inputs do not line up: ids missing on either side, labels unknown, logits
+            malformed.
+    """
+    _check_roles(subject, teacher)
+    labels = golden_labels(golden, classes)
+    teacher_logits, logits = align(teacher, golden, classes), align(subject, golden, classes)
+    teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
+    confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
+    test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    table = slice_table(
+        slices, slice_masks(golden, slices), teacher_correct, correct, margin=bar.margin, alpha=bar.alpha
+    )
+    score = _score(subject, logits, labels, classes)
+    alike = fidelity(
+        teacher_logits, logits, labels, prompt_ids=golden["prompt_id"].to_list(), classes=classes, worst=worst
+    )
+    right = int(np.count_nonzero(correct))
+    floor = (
+        None
+        if bar.floor is None
+        else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
+    )
+    claims = [
+        *quality_claims(test, floor, score.accuracy),
+        *slice_claims(table),
+        *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
+    ]
+    return Evaluation(
+        golden_digest=golden_digest(golden, [spec.column for spec in slices]),
+        golden_rows=golden.height,
+        classes=tuple(classes),
+        bar=bar,
+        budget=budget,
+        teacher=_score(teacher, teacher_logits, labels, classes),
+        subject=score,
+        non_inferiority=test,
+        fidelity=alike,
+        slices=table,
+        per_class=metrics.per_class(confusion, classes),
+        confusion=metrics.confusion_cells(confusion, classes),
+        latency=latency,
+        size_ratio=teacher.size_bytes / subject.size_bytes,
+        lost_rows=_lost_rows(alike, golden),
+        claims=tuple(claims),
+        verdict=overall(claims),
+    )
+
+
+def _score(subject: Subject, logits: FloatArray, labels: IntArray, classes: Sequence[str]) -> Score:
+    predicted = logits.argmax(axis=1)
+    right = int(np.count_nonzero(predicted == labels))
+    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
+    return Score(
+        name=subject.name,
+        kind=subject.kind,
+        digest=subject.digest,
+        accuracy=right / len(labels),
+        accuracy_interval=wilson_interval(right, len(labels)),
+        macro_f1=metrics.macro_f1(metrics.per_class(confusion, classes)),
+        calibration=calibration(logits, labels, temperature=subject.temperature),
+        size_bytes=subject.size_bytes,
+        note=subject.note,
+    )
+
+
+def _lost_rows(alike: Fidelity, golden: pl.DataFrame) -> tuple[LostRow, ...]:
+    lost = [row for row in alike.worst if row.lost]
+    wanted = golden.filter(pl.col("prompt_id").is_in([row.prompt_id for row in lost]))
+    texts = dict(wanted.select("prompt_id", "text").iter_rows()) if "text" in golden.columns else {}
+    return tuple(
+        LostRow(
+            prompt_id=row.prompt_id,
+            text=texts.get(row.prompt_id, ""),
+            label=row.label,
+            predicted=row.student_label,
+            confidence=row.student_confidence,
+            divergence=row.divergence,
+        )
+        for row in lost
+    )
+
+
+def _check_roles(subject: Subject, teacher: Subject) -> None:
+    if teacher.kind is not SubjectKind.TEACHER or subject.kind is SubjectKind.TEACHER:
+        raise StillhouseError(
+            f"'{subject.name}' is a {subject.kind} and '{teacher.name}' is a {teacher.kind}",
+            where="evaluate",
+            expected="a student, control or baseline against a teacher",
+            do="Pass the teacher's Subject with kind=SubjectKind.TEACHER as the second argument.",
+        )

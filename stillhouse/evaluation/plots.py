@@ -1,0 +1,360 @@
+"""The pictures of an evaluation, as PNG bytes.
+
+Belongs here: figures drawn from evaluation records, in one palette, light or dark.
+Does not: computing what they show, laying out a page (report.py). Matplotlib is loaded only when a figure is
+drawn.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stillhouse.evaluation.claims import MEGABYTE, percent, points
+from stillhouse.evaluation.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
+from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.labels import Mark, label_without_overlap, short
+from stillhouse.evaluation.metrics import ConfusionCell
+from stillhouse.evaluation.slices import SliceResult
+from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.subjects import SubjectKind
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAR_BELOW, FAR_BELOW_MARGINS = 0.2, 5
+"""A model this far under the teacher is named and not drawn: it would squeeze the others onto one line."""
+
+CLASSES_SHOWN = 16
+"""More classes than this do not fit legibly: the ones with most errors are shown."""
+
+
+SMALLEST_FULL_ERROR = 0.1
+"""Share of a label's rows that, given one wrong class, is drawn in full colour, if no share is larger."""
+
+
+def slice_bars(slices: Sequence[SliceResult], *, theme: Theme = "light") -> bytes:
+    """Teacher against student on every slice, with 95 % intervals, floors and verdicts.
+
+    Args:
+        slices: what the harness found; empty slices are named without a mark.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes.
+    """
+    palette = PALETTES[theme]
+    figure, axes = bare_figure(palette, height=1.25 + 0.46 * max(1, len(slices)))
+    for row, result in enumerate(slices):
+        _slice_row(axes, row, result, palette)
+    axes.set_ylim(len(slices) - 0.4, -0.6)
+    axes.set_yticks(range(len(slices)), [_slice_name(result) for result in slices])
+    shown = [
+        limit
+        for result in slices
+        if result.rows
+        for limit in (*result.teacher_interval, *result.student_interval)
+    ]
+    shown += [result.floor.floor for result in slices if result.floor]
+    low = max(0.0, min(shown, default=0.0) - 0.03)
+    axes.set_xlim(low, 1.0 + 0.004)
+    percent_axis(axes.xaxis, low)
+    axes.grid(axis="x", color=palette.line, linewidth=0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("accuracy, with 95% interval", color=palette.muted)
+    _slice_legend(axes, palette, floors=any(result.floor for result in slices))
+    return png(figure)
+
+
+def confusion_matrix(
+    cells: Sequence[ConfusionCell],
+    classes: Sequence[str],
+    *,
+    theme: Theme = "light",
+    most: int = CLASSES_SHOWN,
+) -> bytes:
+    """What was taken for what, as counts on a scale of each label's rows.
+
+    Args:
+        cells: the non-empty cells.
+        classes: all class names, in order.
+        theme: light or dark.
+        most: with more classes than this, only those involved in most errors are shown.
+
+    Returns:
+        PNG bytes.
+    """
+    from matplotlib.colors import LinearSegmentedColormap
+
+    palette = PALETTES[theme]
+    chosen = _most_confused(cells, classes, most)
+    place = {name: index for index, name in enumerate(chosen)}
+    counts, totals = np.zeros((len(chosen), len(chosen)), dtype=np.int64), np.zeros(len(chosen))
+    for cell in cells:
+        if cell.label in place:
+            totals[place[cell.label]] += cell.rows
+            if cell.predicted in place:
+                counts[place[cell.label], place[cell.predicted]] = cell.rows
+    shares = counts / np.maximum(totals, 1)[:, None]
+    side = 0.36 * len(chosen)
+    figure, axes = bare_figure(palette, height=max(3.2, min(8.0, 1.9 + side)))
+    right = np.eye(len(chosen), dtype=np.bool_)
+    worst_share = max(SMALLEST_FULL_ERROR, float(np.max(shares, where=~right, initial=0.0)))
+    for part, strength, full in (
+        (right, shares, palette.student),
+        (~right, shares / worst_share, palette.failed),
+    ):
+        heat = LinearSegmentedColormap.from_list("heat", [palette.empty_cell, full])
+        axes.imshow(np.ma.masked_where(~part, strength), cmap=heat, vmin=0, vmax=1, aspect="equal")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        strong = shares[row, column] / (1 if row == column else worst_share) > 0.55
+        # On a filled cell the ground colour reads best: white in light, near black in dark.
+        colour = palette.background if strong else palette.text
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=7.5, color=colour)
+    names = [short(name) for name in chosen]
+    axes.set_xticks(range(len(chosen)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(chosen)), names, fontsize=8)
+    axes.tick_params(length=0)
+    axes.set_xlabel("answered", color=palette.muted)
+    axes.set_ylabel("label", color=palette.muted)
+    if len(chosen) < len(classes):
+        axes.set_title(
+            f"the {len(chosen)} of {len(classes)} classes with most errors",
+            loc="left",
+            fontsize=9,
+            color=palette.muted,
+        )
+    return png(figure)
+
+
+def learning_curve(
+    train: Sequence[float], validation: Sequence[float], *, measure: str = "loss", theme: Theme = "light"
+) -> bytes:
+    """A measure on training and validation rows by epoch, with the best validation epoch marked.
+
+    Args:
+        train: one value per epoch.
+        validation: one value per epoch, same length.
+        measure: what the values are; "loss" is best when lowest, anything else when highest.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes.
+
+    Raises:
+        ValueError: if there are no epochs or the lengths differ.
+    """
+    if not train or len(train) != len(validation):
+        raise ValueError(f"need one value per epoch for both, not {len(train)} and {len(validation)}")
+    from matplotlib.ticker import MaxNLocator
+
+    palette = PALETTES[theme]
+    figure, axes = bare_figure(palette, height=3.6)
+    epochs = np.arange(1, len(train) + 1)
+    best = int(np.argmin(validation) if measure.endswith("loss") else np.argmax(validation))
+    for values, name, colour in (
+        (train, "training", palette.teacher),
+        (validation, "validation", palette.student),
+    ):
+        axes.plot(
+            epochs, values, color=colour, linewidth=2, marker="o" if len(train) < 15 else None, markersize=4
+        )
+        axes.annotate(
+            name,
+            (epochs[-1], values[-1]),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+        )
+    axes.plot(
+        epochs[best],
+        validation[best],
+        marker="o",
+        markersize=10,
+        markerfacecolor="none",
+        markeredgewidth=1.6,
+        color=palette.text,
+    )
+    axes.set_title(
+        f"best validation {measure} {validation[best]:.4g} at epoch {epochs[best]}",
+        loc="left",
+        fontsize=9,
+        color=palette.muted,
+    )
+    axes.set_xlim(1 - 0.02 * len(train), len(train) * 1.14 + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", color=palette.line, linewidth=0.7)
+    axes.set_xlabel("epoch", color=palette.muted)
+    axes.set_ylabel(measure, color=palette.muted)
+    return png(figure)
+
+
+def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -> bytes:
+    """Size against accuracy of every model, beside the teacher and the line it may not fall under.
+
+    Args:
+        evaluations: of one golden set; at least one.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes. The area of a bubble grows with latency where it was measured.
+
+    Raises:
+        ValueError: if there are no evaluations.
+    """
+    if not evaluations:
+        raise ValueError("there are no evaluations to draw")
+    palette = PALETTES[theme]
+    figure, axes = bare_figure(palette, height=4.4)
+    teacher, margin = evaluations[0].teacher, evaluations[0].bar.margin
+    lowest = teacher.accuracy - max(FAR_BELOW_MARGINS * margin, FAR_BELOW)
+    shown = [each for each in evaluations if each.subject.accuracy >= lowest]
+    axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
+    axes.axhline(teacher.accuracy - margin, color=palette.failed, linewidth=1, linestyle=(0, (5, 3)))
+    marks = [_bubble(axes, teacher, f"{teacher.name} (teacher)", _teacher_ms(evaluations), palette.teacher)]
+    for each in shown:
+        milliseconds = each.latency.student_ms_p50 if each.latency else None
+        marks.append(_bubble(axes, each.subject, each.name, milliseconds, palette.verdict(each.verdict)))
+    _size_quality_limits(axes, marks, teacher.accuracy - margin)
+    axes.annotate(
+        f"{points(margin)} points under the teacher",
+        (0.01, teacher.accuracy - margin),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(0, -4),
+        textcoords="offset points",
+        va="top",
+        fontsize=8.5,
+        color=palette.failed,
+    )
+    percent_axis(axes.yaxis, min(mark.accuracy for mark in marks))
+    axes.grid(color=palette.line, linewidth=0.7)
+    axes.set_ylabel("accuracy on the golden set", color=palette.muted)
+    left_out = [f"{each.name}, {percent(each.subject.accuracy)}" for each in evaluations if each not in shown]
+    note = f"\nfar below and not drawn: {'; '.join(left_out)}" if left_out else ""
+    axes.set_xlabel(
+        f"size in MB, log scale (filled: student; ring: baseline or control){note}", color=palette.muted
+    )
+    _verdict_legend(axes, palette, {each.verdict for each in shown})
+    label_without_overlap(axes, marks)
+    return png(figure)
+
+
+def _slice_row(axes: "Axes", row: int, result: SliceResult, palette: Palette) -> None:
+    axes.text(
+        1.012,
+        row,
+        result.verdict.value,
+        transform=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=9,
+        color=palette.verdict(result.verdict),
+    )
+    if result.teacher_accuracy is None or result.student_accuracy is None:
+        axes.text(
+            0.5,
+            row,
+            "no rows",
+            transform=axes.get_yaxis_transform(),
+            ha="center",
+            va="center",
+            color=palette.muted,
+        )
+        return
+    marks = (
+        (row - 0.13, result.teacher_accuracy, result.teacher_interval, palette.teacher),
+        (row + 0.13, result.student_accuracy, result.student_interval, palette.student),
+    )
+    for height, accuracy, (low, high), colour in marks:
+        axes.plot(
+            [low, high], [height, height], color=colour, linewidth=2.4, alpha=0.45, solid_capstyle="round"
+        )
+        axes.plot(
+            accuracy, height, marker="o", markersize=7, color=colour, markeredgecolor=palette.background
+        )
+    if result.floor:
+        axes.plot([result.floor.floor] * 2, [row - 0.34, row + 0.34], color=palette.failed, linewidth=2)
+
+
+def _slice_name(result: SliceResult) -> str:
+    star = " *" if result.critical else ""
+    return f"{short(result.name, 26)}{star}  ({result.rows:,})"
+
+
+def _slice_legend(axes: "Axes", palette: Palette, *, floors: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=palette.teacher, marker="o", markersize=7, label="teacher"),
+        Line2D([], [], color=palette.student, marker="o", markersize=7, label="student"),
+    ]
+    if floors:
+        handles.append(Line2D([], [], color=palette.failed, linewidth=2, label="floor"))
+    handles.append(
+        Line2D([], [], linestyle="none", marker="$*$", color=palette.text, markersize=5, label="critical")
+    )
+    legend(axes, handles, palette)
+
+
+def _verdict_legend(axes: "Axes", palette: Palette, verdicts: set[Verdict]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker="o",
+            markersize=7,
+            color=palette.verdict(verdict),
+            label=verdict.value,
+        )
+        for verdict in Verdict
+        if verdict in verdicts
+    ]
+    legend(axes, handles, palette)
+
+
+def _most_confused(cells: Sequence[ConfusionCell], classes: Sequence[str], most: int) -> list[str]:
+    if len(classes) <= most:
+        return list(classes)
+    errors = dict.fromkeys(classes, 0)
+    for cell in cells:
+        if cell.label != cell.predicted:
+            errors[cell.label] += cell.rows
+            errors[cell.predicted] += cell.rows
+    worst = set(sorted(classes, key=lambda name: -errors[name])[:most])
+    return [name for name in classes if name in worst]
+
+
+def _teacher_ms(evaluations: Sequence[Evaluation]) -> float | None:
+    measured = [each.latency.teacher_ms_p50 for each in evaluations if each.latency]
+    return float(np.median(measured)) if measured else None
+
+
+def _bubble(axes: "Axes", score: Score, name: str, milliseconds: float | None, colour: str) -> Mark:
+    area = 90.0 if milliseconds is None else min(900.0, 60.0 + 45.0 * float(np.sqrt(milliseconds)))
+    filled = score.kind in (SubjectKind.STUDENT, SubjectKind.TEACHER)
+    megabytes = score.size_bytes / MEGABYTE
+    axes.scatter(
+        megabytes,
+        score.accuracy,
+        s=area,
+        facecolors=colour if filled else "none",
+        edgecolors=colour,
+        linewidths=2,
+        alpha=0.9,
+        zorder=3,
+    )
+    return Mark(name, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
+
+
+def _size_quality_limits(axes: "Axes", marks: Sequence[Mark], line: float) -> None:
+    axes.set_xscale("log")
+    sizes, heights = [mark.megabytes for mark in marks], [*(mark.accuracy for mark in marks), line]
+    axes.set_xlim(min(sizes) / 2.5, max(sizes) * 2.5)
+    padding = 0.16 * (max(heights) - min(heights))
+    axes.set_ylim(min(heights) - padding, max(heights) + padding)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    axes.tick_params(axis="x", which="minor", length=0)

@@ -1,0 +1,223 @@
+"""The evaluation report for machines and for people.
+
+Belongs here: the JSON shape other stages read, and one self-contained HTML page (report.html.j2).
+Does not: measuring or deciding anything; the figures themselves (plots.py).
+"""
+
+import base64
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from stillhouse.evaluation import plots
+from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
+from stillhouse.evaluation.comparison import Comparison
+from stillhouse.evaluation.drawing import Theme
+from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.selection import Selection
+from stillhouse.evaluation.slices import SliceResult
+from stillhouse.evaluation.statistics import Verdict
+
+HEADLINES = {
+    Verdict.PASS: "clears the bar",
+    Verdict.FAIL: "misses the bar",
+    Verdict.INCONCLUSIVE: "is not shown to clear the bar",
+}
+
+CLAIM_NAMES = {
+    "non_inferiority": "accuracy",
+    "latency_ratio": "latency ratio",
+    "latency_ms": "latency",
+    "size_ratio": "size ratio",
+    "size_mb": "size",
+    "floor": "accuracy floor",
+    "slice": "slice '{}'",
+    "slice_floor": "floor of '{}'",
+}
+
+Curve = tuple[Sequence[float], Sequence[float]]
+
+
+def report_json(
+    evaluation: Evaluation,
+    *,
+    others: Sequence[Evaluation] = (),
+    selection: Selection | None = None,
+    comparison: Comparison | None = None,
+) -> dict[str, Any]:
+    """The report as plain values, ready for `json.dumps`.
+
+    Args:
+        evaluation: of the model the report is about.
+        others: candidates, controls and baselines evaluated on the same golden set.
+        selection: which of them was chosen and why.
+        comparison: the model beside its control.
+
+    Returns:
+        verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, slices, and the evidence
+        for each.
+    """
+    return {
+        "verdict": evaluation.verdict.value,
+        "summary": evaluation.summary,
+        "golden_digest": evaluation.golden_digest,
+        "golden_rows": evaluation.golden_rows,
+        "teacher": _score_json(evaluation.teacher),
+        "student": _score_json(evaluation.subject),
+        "non_inferiority": evaluation.non_inferiority.model_dump(mode="json"),
+        "agreement": evaluation.agreement,
+        "fidelity": evaluation.fidelity.model_dump(mode="json", exclude={"worst"}),
+        "latency_ratio": evaluation.latency_ratio,
+        "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
+        "size_ratio": evaluation.size_ratio,
+        "slices": [_slice_json(result) for result in evaluation.slices],
+        "claims": [claim.model_dump(mode="json") for claim in evaluation.claims],
+        "per_class": [metrics.model_dump(mode="json") for metrics in evaluation.per_class],
+        "bar": evaluation.bar.model_dump(mode="json"),
+        "budget": evaluation.budget.model_dump(mode="json"),
+        "others": [_candidate_json(other) for other in others],
+        "selection": selection.model_dump(mode="json") if selection else None,
+        "comparison": comparison.model_dump(mode="json") if comparison else None,
+    }
+
+
+def report_html(
+    evaluation: Evaluation,
+    *,
+    others: Sequence[Evaluation] = (),
+    selection: Selection | None = None,
+    comparison: Comparison | None = None,
+    title: str = "",
+    task: str = "",
+    curve: Curve | None = None,
+    facts: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The report as one HTML file that needs no network.
+
+    Args:
+        evaluation: of the model the report is about.
+        others: candidates, controls and baselines evaluated on the same golden set.
+        selection: which of them was chosen and why.
+        comparison: the model beside its control.
+        title: the recipe's name.
+        task: the recipe's task sentence.
+        curve: training and validation loss by epoch.
+        facts: further name and value pairs for the foot of the page, such as the run and when it was made.
+
+    Returns:
+        HTML text, verdict first in words.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(points=points, percent=percent, size=_size, number=_number)
+    template = files("stillhouse.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    candidates = sorted([evaluation, *others], key=lambda each: -each.subject.size_bytes)
+    return environment.from_string(template).render(
+        evaluation=evaluation,
+        headline=HEADLINES[evaluation.verdict],
+        candidates=candidates,
+        ruled_out={each.name: ruled_out(each) for each in candidates},
+        selection=selection,
+        comparison=comparison,
+        title=title or evaluation.name,
+        task=task,
+        facts=facts,
+        figures=_figures(evaluation, candidates, curve),
+    )
+
+
+def ruled_out(evaluation: Evaluation) -> str:
+    """What stands between a model and the bar, in words, saying so when only the budget does.
+
+    Args:
+        evaluation: of any model.
+
+    Returns:
+        The gravest reason in full and the names of the others; empty when nothing stands in the way.
+    """
+    gravest = evaluation.gravest
+    if not gravest:
+        return ""
+    if all(claim.group == "budget" for claim in gravest):
+        failed = any(claim.verdict is Verdict.FAIL for claim in gravest)
+        budget = "rules it out" if failed else "is not shown to hold"
+        return f"holds the quality, but the budget {budget}: {'; '.join(claim.sentence for claim in gravest)}"
+    others = ", ".join(_claim_name(claim) for claim in gravest[1:5])
+    more = f", {len(gravest) - 5} more" if len(gravest) > 5 else ""
+    return f"{gravest[0].sentence}{f'. Also: {others}{more}' if others else ''}"
+
+
+def _claim_name(claim: Claim) -> str:
+    kind, _, slice_name = claim.name.partition("/")
+    return CLAIM_NAMES[kind].format(slice_name)
+
+
+def _score_json(score: Score) -> dict[str, Any]:
+    values = score.model_dump(mode="json", exclude={"calibration"})
+    return {**values, **score.calibration.model_dump(mode="json")}
+
+
+def _slice_json(result: SliceResult) -> dict[str, Any]:
+    test = result.non_inferiority
+    return {
+        "name": result.name,
+        "rows": result.rows,
+        "teacher_accuracy": result.teacher_accuracy,
+        "student_accuracy": result.student_accuracy,
+        "verdict": result.verdict.value,
+        "critical": result.critical,
+        "student_interval": list(result.student_interval),
+        "drop": test.drop if test else None,
+        "drop_upper_bound": test.drop_upper_bound if test else None,
+        "alpha": test.alpha if test else None,
+        "rows_needed": test.rows_needed if test else None,
+        "non_inferiority_verdict": result.non_inferiority_verdict.value,
+        "floor": result.floor.floor if result.floor else None,
+        "floor_verdict": result.floor.verdict.value if result.floor else None,
+    }
+
+
+def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        **_score_json(evaluation.subject),
+        "verdict": evaluation.verdict.value,
+        "ruled_out": ruled_out(evaluation),
+        "latency_ratio": evaluation.latency_ratio,
+        "size_ratio": evaluation.size_ratio,
+    }
+
+
+def _figures(
+    evaluation: Evaluation, candidates: Sequence[Evaluation], curve: Curve | None
+) -> dict[str, dict[str, str]]:
+    """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
+    drawn: dict[str, Callable[[Theme], bytes]] = {
+        "size_quality": lambda theme: plots.size_quality(candidates, theme=theme),
+        "confusion": lambda theme: plots.confusion_matrix(
+            evaluation.confusion, evaluation.classes, theme=theme
+        ),
+    }
+    if evaluation.slices:
+        drawn["slices"] = lambda theme: plots.slice_bars(evaluation.slices, theme=theme)
+    if curve is not None:
+        drawn["curve"] = lambda theme: plots.learning_curve(*curve, theme=theme)
+    return {
+        name: {"light": _data_uri(draw("light")), "dark": _data_uri(draw("dark"))}
+        for name, draw in drawn.items()
+    }
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _size(size_bytes: int) -> str:
+    megabytes = size_bytes / MEGABYTE
+    return f"{megabytes:,.1f} MB" if megabytes >= 0.1 else f"{size_bytes / 1000:,.1f} kB"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,211 @@
+"""What is evaluated: a model's answers, aligned with the golden set by prompt id.
+
+Belongs here: the subject, the alignment of its outputs with golden rows, the digest of the golden set.
+Does not: running the model that gave the answers.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stillhouse.errors import StillhouseError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class SubjectKind(StrEnum):
+    """What role a model plays in an evaluation."""
+
+    TEACHER = "teacher"
+    STUDENT = "student"
+    CONTROL = "control"
+    """The same student trained on labels only: shows whether the teacher helped; never shipped."""
+    BASELINE = "baseline"
+    """A do-nothing option: if it clears the bar, take it and distil nothing."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model seen through its answers on the golden set.
+
+    Args:
+        name: what reports call it.
+        kind: its role.
+        outputs: its logits by prompt id: a frame with `prompt_id` and `logits` (list or array of floats, one
+            per class), or a mapping from prompt id to logits. Log-probabilities are logits too.
+        size_bytes: what the artifact that would ship weighs.
+        temperature: what serving divides the logits by; affects calibration only.
+        digest: content digest of the artifact, for the record.
+        note: one line for the report, such as how it was made.
+    """
+
+    name: str
+    kind: SubjectKind
+    outputs: pl.DataFrame | Mapping[str, Sequence[float]]
+    size_bytes: int
+    temperature: float = 1.0
+    digest: str | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a size that would make every ratio meaningless."""
+        if self.size_bytes < 1:
+            raise StillhouseError(
+                f"its size is {self.size_bytes} bytes",
+                where=f"{self.kind} '{self.name}'",
+                expected="the bytes of the artifact that would ship",
+                do="Measure the exported folder and pass its size.",
+            )
+
+
+def align(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> FloatArray:
+    """Put a subject's logits in the order of the golden rows, by prompt id and never by position.
+
+    Args:
+        subject: the model and its answers.
+        golden: frame with `prompt_id`.
+        classes: names in logit order.
+
+    Returns:
+        Shape (golden rows, classes).
+
+    Raises:
+        StillhouseError: if an id is missing on either side or given twice, or logits are missing, ragged or
+            not finite.
+    """
+    where = f"outputs of {subject.kind} '{subject.name}'"
+    frame = _as_frame(subject.outputs, where)
+    _refuse_duplicates(frame, where)
+    ids = golden.select("prompt_id")
+    _refuse_missing(ids.join(frame, on="prompt_id", how="anti"), where, "golden rows have no output")
+    _refuse_missing(
+        frame.join(ids, on="prompt_id", how="anti"),
+        where,
+        "outputs are of prompts that are not in the golden set",
+    )
+    column = ids.join(frame, on="prompt_id", how="left", maintain_order="left")["logits"]
+    lengths = column.list.len()
+    if lengths.null_count() or not bool((lengths == len(classes)).all()):
+        found = sorted(set(lengths.to_list()), key=str)[:5]
+        raise StillhouseError(
+            f"some rows do not have {len(classes)} logits (found {found})",
+            where=where,
+            expected=f"one logit for each of the {len(classes)} classes, in sorted order of their names",
+            do=(
+                "Check that the model's id2label has the same classes as the recipe, then capture its "
+                "outputs again."
+            ),
+        )
+    logits = (
+        column.explode(empty_as_null=True).to_numpy().astype(np.float64).reshape(golden.height, len(classes))
+    )
+    if not np.isfinite(logits).all():
+        raise StillhouseError(
+            f"{int((~np.isfinite(logits)).any(axis=1).sum())} rows have logits that are not finite",
+            where=where,
+            expected="finite numbers",
+            do="Look at the model's training run for divergence, or at its export.",
+        )
+    return logits
+
+
+def golden_labels(golden: pl.DataFrame, classes: Sequence[str]) -> IntArray:
+    """Labels of the golden rows as class indices.
+
+    Args:
+        golden: frame with `prompt_id` and `label`.
+        classes: names in logit order.
+
+    Returns:
+        Shape (golden rows,).
+
+    Raises:
+        StillhouseError: if there are no rows, an id is given twice, or a label is missing or not one of the
+            classes.
+    """
+    for column in ("prompt_id", "label"):
+        if column not in golden.columns:
+            raise StillhouseError(
+                f"there is no column '{column}'",
+                where="golden set",
+                expected="prompt_id and label",
+                do="Materialize the prompts again.",
+            )
+    if golden.is_empty():
+        raise StillhouseError(
+            "there are no rows",
+            where="golden set",
+            expected="labelled rows",
+            do="Add golden rows to the source.",
+        )
+    _refuse_duplicates(golden, "golden set")
+    known = {name: index for index, name in enumerate(classes)}
+    unknown = golden.filter(~pl.col("label").is_in(list(classes)).fill_null(False))
+    if not unknown.is_empty():
+        shown = unknown["label"].unique(maintain_order=True).to_list()[:5]
+        raise StillhouseError(
+            f"{unknown.height} rows have a label the models do not know: {shown}",
+            where="golden set",
+            expected=f"one of the {len(classes)} classes",
+            do="Label those rows, or add the class to the recipe and teach it.",
+        )
+    return golden["label"].replace_strict(known, return_dtype=pl.Int64).to_numpy()
+
+
+def golden_digest(golden: pl.DataFrame, columns: Sequence[str] = ()) -> str:
+    """Content digest of the golden rows: ids, labels and slice columns, whatever their order.
+
+    Args:
+        golden: frame with `prompt_id` and `label`.
+        columns: slice columns that count as content.
+
+    Returns:
+        Hexadecimal SHA-256.
+    """
+    chosen = ["prompt_id", "label", *sorted(set(columns) - {"prompt_id", "label"})]
+    content = golden.select(pl.col(name).cast(pl.String) for name in chosen).sort("prompt_id")
+    # JSON quotes every value, so no two different tables give the same bytes.
+    return hashlib.sha256(content.write_ndjson().encode()).hexdigest()
+
+
+def _as_frame(outputs: pl.DataFrame | Mapping[str, Sequence[float]], where: str) -> pl.DataFrame:
+    if not isinstance(outputs, pl.DataFrame):
+        return pl.DataFrame(
+            {"prompt_id": list(outputs), "logits": [list(row) for row in outputs.values()]},
+            schema={"prompt_id": pl.String, "logits": pl.List(pl.Float64)},
+        )
+    if not {"prompt_id", "logits"} <= set(outputs.columns):
+        raise StillhouseError(
+            f"it has the columns {', '.join(outputs.columns)}",
+            where=where,
+            expected="prompt_id and logits",
+            do="Pass the signal or prediction table as it was written.",
+        )
+    return outputs.select("prompt_id", pl.col("logits").cast(pl.List(pl.Float64)))
+
+
+def _refuse_duplicates(frame: pl.DataFrame, where: str) -> None:
+    repeated = frame.filter(pl.col("prompt_id").is_duplicated())["prompt_id"].unique(maintain_order=True)
+    if len(repeated):
+        raise StillhouseError(
+            f"{len(repeated)} prompt ids occur more than once, such as {repeated[0]}",
+            where=where,
+            expected="each prompt id once",
+            do="Remove the duplicates where the table is made.",
+        )
+
+
+def _refuse_missing(rows: pl.DataFrame, where: str, what: str) -> None:
+    if not rows.is_empty():
+        raise StillhouseError(
+            f"{rows.height} {what}, such as {rows['prompt_id'][0]}",
+            where=where,
+            expected="exactly the prompt ids of the golden set",
+            do="Materialize the outputs again for this golden set, and pass only its rows.",
+        )

@@ -1,0 +1,87 @@
+"""What one artifact was made from, by whom and at what cost.
+
+Belongs here: the shape of a manifest, and the digests of code and installed packages that it names.
+Does not: storing manifests (artifacts.py), walking them (audit.py).
+"""
+
+import functools
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.digests import digest_of, digest_of_file
+
+
+class Input(BaseModel):
+    """One artifact that was read, and the manifest it had when it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str
+    manifest: str = Field(
+        description="identity of the input's own manifest, so that lineage is walked without guessing"
+    )
+
+
+class ReliedOn(BaseModel):
+    """One gate that was found open before an input was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    asset: str
+    gate: str
+    state: str
+    run_id: str
+
+
+class Manifest(BaseModel):
+    """The record beside every artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    digest: str = Field(description="content hash of the artifact")
+    asset: str = Field(description="asset key, slash separated")
+    partition: str | None = None
+    run_id: str
+    made_by: str | None = Field(
+        None, description="manifest of the run that computed it, when this run only found it again"
+    )
+    build_key: str = Field(description="digest of everything the content depends on")
+    code_digest: str
+    lock_digest: str = Field(description="digest of every installed distribution and its version")
+    config: dict[str, Any]
+    seeds: dict[str, int] = {}
+    device: str
+    inputs: dict[str, Input] = Field(description="all artifacts read, by asset key")
+    external_inputs: dict[str, str] = Field({}, description="digest of every file read from outside, by URI")
+    relied_on: list[ReliedOn] = []
+    facts: dict[str, Any] = Field({}, description="what the stage measured about its own work")
+    wall_seconds: float
+    cpu_seconds: float
+    cost_usd: float
+    created_at: str = Field(description="UTC, ISO 8601")
+
+    @property
+    def identity(self) -> str:
+        """Digest of the whole record: what the ledger stores, so that an edited manifest is found out."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def code_digest(*sources: Path) -> str:
+    """Digest Python source: files as they are, folders with every module below them."""
+    files = sorted(file for source in sources for file in ([source] if source.is_file() else source.rglob("*.py")))
+    return digest_of([[file.name, digest_of_file(file)] for file in files])
+
+
+@functools.cache
+def lock_digest() -> str:
+    """Digest the installed distributions: the lock that was really in force, not the one on paper."""
+    return digest_of(sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()))
+
+
+def device() -> str:
+    """Name the machine kind that computed."""
+    return f"{platform.machine()} {platform.system()} python {platform.python_version()}"

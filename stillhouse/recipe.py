@@ -1,0 +1,275 @@
+"""The contract of a distillation: one page of typed YAML, refused at the door when it is wrong.
+
+Belongs here: the fields of a recipe, the rules between them, and reading one with errors that name file, line and field.
+Does not: turning a recipe into assets (orchestration/component.py), and rules that need the data (assets/contract.py).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.students.training import TrainingConfig
+
+COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Sentence = Annotated[str, Field(min_length=10)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TeacherSpec(_Part):
+    """The model that is copied, and why it deserves it."""
+
+    source: str = Field(
+        description="where its weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder"
+    )
+    revision: str = Field(description="pinned version, tag or commit of the source")
+    licence: str = Field(description="SPDX identifier of the weights' licence")
+    training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
+        description="do licence and terms allow training another model on its outputs? unknown counts as no"
+    )
+    reason: Sentence = Field(description="why this teacher deserves to be copied")
+    minimum_accuracy: float = Field(
+        gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
+    )
+    training: TrainingConfig = Field(description="how it is fine-tuned on the labelled rows")
+
+
+class DataSpec(_Part):
+    """The rows, and which of their columns mean what."""
+
+    source: str = Field(
+        description="any URI polars reads (local, s3://, hf://; csv, parquet, ndjson) or package://<import name>/<file>"
+    )
+    format: Literal["csv", "parquet", "ndjson", "lines"] | None = Field(
+        None, description="format of the source; by its ending when left out; lines = one pattern for each line"
+    )
+    encoding: str = Field("utf-8", description="text encoding of csv, ndjson and lines")
+    pattern: str | None = Field(
+        None, description="regular expression for format lines; its named groups are the columns"
+    )
+    text: str = Field(description="column with the input text")
+    label: str = Field(description="column with the label; null means unlabelled")
+    group: str | None = Field(None, description="column whose equal values must never be split apart")
+    licence: str = Field(description="licence or rights under which the rows may be used for training")
+    drop_folder: str | None = Field(
+        None,
+        description="folder or fsspec prefix where new files of rows arrive; the installation's inbox when left out",
+    )
+    max_characters: int = Field(20_000, gt=0, description="longer texts are rejected, with the reason kept")
+    hidden_label_share: Share = Field(
+        0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
+    )
+
+    @model_validator(mode="after")
+    def _a_pattern_goes_with_lines(self) -> "DataSpec":
+        if (self.format == "lines") != (self.pattern is not None):
+            raise ValueError("pattern goes with format: lines, and only with it")
+        if self.pattern is not None:
+            groups = re.compile(self.pattern).groupindex
+            for column in (self.text, self.label):
+                if column not in groups:
+                    raise ValueError(f"pattern has no group named {column!r}; it has {', '.join(groups) or 'none'}")
+        return self
+
+
+class SplitSpec(_Part):
+    """The rule that sends a row to training, validation or the golden set, for good."""
+
+    key: str = Field(min_length=1, description="key of the hash that decides; changing it makes a new golden set")
+    golden_share: float = Field(gt=0, lt=1, description="share of the labelled rows that only evaluation ever sees")
+    validation_share: float = Field(gt=0, lt=1, description="share that calibrates and watches training")
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "SplitSpec":
+        if self.golden_share + self.validation_share >= 1:
+            raise ValueError("golden_share and validation_share leave nothing to train on")
+        return self
+
+
+class StudentSpec(_Part):
+    """One candidate: which layers of the teacher it keeps and how it learns."""
+
+    name: Name = Field(description="short name, also the last part of its asset key")
+    layers: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+        description="indices of the teacher's encoder layers to start from, in order"
+    )
+    trim_vocabulary: bool = Field(True, description="drop the word pieces that the task's texts never use")
+    learns_from: Literal["teacher", "labels"] = Field(
+        "teacher",
+        description="teacher = the signal on every training row, and labels where known; "
+        "labels = the known labels alone: the control that shows what distillation was worth, never released",
+    )
+    training: TrainingConfig = Field(description="how it is trained")
+
+
+class RefreshSpec(_Part):
+    """When the next round starts without anybody asking."""
+
+    cron: str = Field(description="cron line of the scheduled refresh, in UTC")
+    watch_seconds: int = Field(30, ge=5, description="how often the drop folder is looked at")
+
+
+class Recipe(_Part):
+    """Everything that is decided before a model exists."""
+
+    task: Sentence = Field(description="what the model does, in one sentence")
+    pain: Annotated[tuple[Literal["cost", "latency", "stability", "specialisation"], ...], Field(min_length=1)] = Field(
+        description="what hurts with the teacher in production; with no pain there is no reason to distil"
+    )
+    owners: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="e-mail addresses or team:<name>")
+    teacher: TeacherSpec
+    data: DataSpec
+    split: SplitSpec
+    slices: tuple[SliceSpec, ...] = Field((), description="parts of the golden set that are judged on their own")
+    bar: BarSpec = Field(description="what a student must hold to replace its teacher; frozen before a model exists")
+    budget: BudgetSpec = Field(description="size, latency and cost that a student must fit; part of the bar")
+    students: Annotated[tuple[StudentSpec, ...], Field(min_length=1)] = Field(
+        description="candidates; the smallest that clears the bar is released"
+    )
+    machine_usd_per_hour: float = Field(0.10, ge=0, description="price of the machine that trains and serves")
+    refresh: RefreshSpec
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_someone_may_win(self) -> "Recipe":
+        for what, names in (("slices", self.slices), ("students", self.students)):
+            twice = [name for name, count in Counter(item.name for item in names).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} is named twice")
+        if all(student.learns_from == "labels" for student in self.students):
+            raise ValueError("students: none learns from the teacher, so none could be released")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole contract, and so of the bar that it freezes."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns beside text and label that have to travel with every row."""
+        wanted = [item.column for item in self.slices] + ([self.data.group] if self.data.group else [])
+        return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
+
+    def student(self, name: str) -> StudentSpec:
+        """Look a candidate up by name."""
+        return next(student for student in self.students if student.name == name)
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe, the name it goes by and the file that says so."""
+
+    name: str
+    path: Path
+    recipe: Recipe
+
+    def where(self, *field: str | int) -> str:
+        """Name the file, line and field of a part of the recipe, for an error message."""
+        return _where(self.path, yaml.compose(self.path.read_text()), ("attributes", *field))
+
+
+def read_recipe(path: Path) -> RecipeFile:
+    """Read one recipe file.
+
+    Args:
+        path: a `defs.yaml`; the name of its folder is the name of the recipe.
+
+    Raises:
+        StillhouseError: one line for each mistake, naming file, line and field.
+    """
+    if not path.is_file():
+        raise StillhouseError("no such recipe", where=str(path), expected="a defs.yaml", do="See `stillhouse list`.")
+    try:
+        tree = yaml.compose(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise StillhouseError(
+            f"not readable as YAML ({getattr(error, 'problem', None) or error})",
+            where=f"{path}:{mark.line + 1}" if mark else str(path),
+            expected="UTF-8 YAML",
+            do="Mend the line and run again.",
+        ) from error
+    if not isinstance(document, dict) or document.get("type") != COMPONENT_TYPE or "attributes" not in document:
+        raise StillhouseError(
+            "this is not a recipe",
+            where=f"{path}:1",
+            expected=f"`type: {COMPONENT_TYPE}` and `attributes:`",
+            do="`stillhouse new NAME --data FILE --text COLUMN --label COLUMN` writes one.",
+        )
+    try:
+        recipe = Recipe.model_validate(document["attributes"])
+    except ValidationError as error:
+        raise invalid_recipe(path, tree, error) from error
+    return RecipeFile(path.parent.name, path, recipe)
+
+
+def recipes_in(folder: Path) -> list[RecipeFile]:
+    """Read every recipe that is a folder with a `defs.yaml` in `folder`, by name."""
+    return [read_recipe(path) for path in sorted(folder.glob("*/defs.yaml"))]
+
+
+class InvalidRecipe(StillhouseError):
+    """One or more mistakes in a recipe, each told in a line of its own."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        Exception.__init__(self, "\n".join(lines))
+
+
+def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> InvalidRecipe:
+    """Translate what pydantic found into lines that name file, line and field."""
+    lines = []
+    for problem in error.errors():
+        message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+        given = "" if problem["type"] in ("missing", "value_error") else f", not {_short(problem['input'])}"
+        lines.append(f"{_where(path, tree, ('attributes', *problem['loc']))}: {message}{given}.")
+    return InvalidRecipe(lines)
+
+
+_MESSAGES = {
+    "missing": "this field is missing and has no default",
+    "extra_forbidden": "no field of this name exists; see `stillhouse schema` for those that do",
+}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _where(path: Path, tree: yaml.Node, field: tuple[str | int, ...]) -> str:
+    *_, node = _walk(tree, field)
+    shown = ".".join(str(part) for part in field if part != "attributes")
+    return f"{path}:{node.start_mark.line + 1}: {shown or 'recipe'}"
+
+
+def _walk(node: yaml.Node, field: tuple[str | int, ...]) -> Iterator[yaml.Node]:
+    """Follow `field` down the YAML as far as it goes; a field that is absent is shown at the block it is missing from."""
+    yield node
+    for part in field:
+        if isinstance(node, yaml.MappingNode):
+            found = {key.value: (key, value) for key, value in node.value}.get(str(part))
+            if found is None:
+                return
+            key, node = found
+            yield key
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            yield node
+        else:
+            return

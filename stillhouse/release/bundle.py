@@ -1,0 +1,76 @@
+"""The bundle that is released: a model, the evidence for it, and the record that ties both to what made them.
+
+Belongs here: the bundle's layout, and verifying one without anything else at hand.
+Does not: choosing what is released (assets/selection.py), promoting it (assets/champion.py).
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stillhouse.digests import digest_of_file, files_below
+
+RECORD = "release.json"
+MODEL = "model"
+
+
+class ReleaseRecord(BaseModel):
+    """Everything a release resolves to, by digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str
+    student: str
+    base_source: str
+    base_revision: str
+    base_fingerprint: str
+    licence: str
+    precision: Literal["int8", "fp32"]
+    export: str
+    teacher: str
+    teacher_fingerprint: str
+    contract: str
+    prompts: str
+    golden: str
+    transfer_set: str
+    selection: str
+
+
+def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: Sequence[Path]) -> None:
+    """Write a bundle: `model/`, the evidence files, and `release.json` with the record and a digest of every other file.
+
+    Args:
+        folder: an empty folder.
+        record: what the release resolves to.
+        model: folder of the exported student.
+        evidence: files to put beside it, such as contract and report.
+    """
+    shutil.copytree(model, folder / MODEL, copy_function=shutil.copyfile)
+    for path in evidence:
+        shutil.copyfile(path, folder / path.name)
+    files = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}
+    (folder / RECORD).write_text(json.dumps({"record": record.model_dump(), "files": files}, indent=1, sort_keys=True))
+
+
+def bundle_problems(folder: Path) -> list[str]:
+    """Say, one line each, what is missing from a bundle or was altered in it; nothing when it is whole."""
+    path = folder / RECORD
+    if not path.is_file():
+        return [f"{RECORD} is missing"]
+    try:
+        content = json.loads(path.read_text())
+        ReleaseRecord.model_validate(content["record"])
+        files: dict[str, str] = content["files"]
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        return [f"{RECORD} is not a release record: {' '.join(str(error).split())}"]
+    present = {item.relative_to(folder).as_posix() for item in files_below(folder)} - {RECORD}
+    problems = [f"{name} is missing" for name in sorted(files.keys() - present)]
+    problems += [f"{name} is not part of the release" for name in sorted(present - files.keys())]
+    problems += [
+        f"{name} was altered" for name in sorted(files.keys() & present) if digest_of_file(folder / name) != files[name]
+    ]
+    return problems + [f"{name} is not listed" for name in ("recipe.json", "report.json") if name not in files]

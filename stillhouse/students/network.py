@@ -1,0 +1,219 @@
+"""The one network that teachers and students are: a BERT encoder, mean pooling, a linear classifier.
+
+Belongs here: the module, loading and saving a model folder, the checks that a folder agrees with itself.
+Does not: making a teacher or a student out of another model (teachers/classifier.py, architecture.py), training.
+
+Weights carry the names of Hugging Face's BERT, so encoders load as published; the forward pass is written out because
+it is short, has nothing to dispatch, exports plainly and does not cost the seconds that importing transformers does.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from stillhouse.errors import StillhouseError
+
+ARCHITECTURE = "MeanPooledBertClassifier"
+
+
+class TextClassifier(nn.Module):
+    """Token ids in, logits and pooled hidden state out.
+
+    Args:
+        config: config.json of a model folder.
+        dropout: probability used on hidden states and attention while training.
+    """
+
+    def __init__(self, config: dict[str, Any], *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = nn.ModuleDict(
+            {
+                "embeddings": _Embeddings(config, dropout),
+                "encoder": nn.ModuleDict(
+                    {"layer": nn.ModuleList(_Layer(config, dropout) for _ in range(config["num_hidden_layers"]))}
+                ),
+            }
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(config["hidden_size"], len(config["id2label"]))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify a padded batch.
+
+        Args:
+            input_ids: shape (n, tokens).
+            attention_mask: shape (n, tokens), 1 for a token and 0 for padding.
+
+        Returns:
+            Logits (n, classes) and the mean of the tokens' last hidden states (n, hidden size).
+        """
+        hidden = self.bert["embeddings"](input_ids)
+        visible = attention_mask[:, None, None, :] > 0
+        for layer in self.bert["encoder"]["layer"]:  # type: ignore[index, union-attr]
+            hidden = layer(hidden, visible)
+        weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
+        pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+        return self.classifier(self.dropout(pooled)), pooled
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names in the order of the logits."""
+        return labels_of(self.config)
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        width = config["hidden_size"]
+        self.word_embeddings = nn.Embedding(config["vocab_size"], width)
+        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], width)
+        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
+        self.LayerNorm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        positions = self.position_embeddings.weight[: input_ids.shape[1]]
+        first_segment = self.token_type_embeddings.weight[0]  # a single text has no second segment
+        hidden = self.word_embeddings(input_ids) + positions + first_segment
+        return self.dropout(self.LayerNorm(hidden))  # type: ignore[no-any-return]
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: dict[str, Any], dropout: float) -> None:
+        super().__init__()
+        width, inner, eps = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
+        self.heads = config["num_attention_heads"]
+        self.attention_dropout = dropout
+        self.dropout = nn.Dropout(dropout)
+        self.attention = nn.ModuleDict(
+            {
+                "self": nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")}),
+                "output": nn.ModuleDict({"dense": nn.Linear(width, width), "LayerNorm": nn.LayerNorm(width, eps=eps)}),
+            }
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, inner)})
+        self.output = nn.ModuleDict({"dense": nn.Linear(inner, width), "LayerNorm": nn.LayerNorm(width, eps=eps)})
+
+    def forward(self, hidden: Tensor, visible: Tensor) -> Tensor:
+        rows, tokens, width = hidden.shape
+        project: Any = self.attention["self"]
+        query, key, value = (
+            project[name](hidden).view(rows, tokens, self.heads, width // self.heads).transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
+        mixed = mixed.transpose(1, 2).reshape(rows, tokens, width)
+        hidden = _add_and_norm(self.attention["output"], mixed, hidden, self.dropout)
+        return _add_and_norm(self.output, F.gelu(self.intermediate["dense"](hidden)), hidden, self.dropout)
+
+
+def _add_and_norm(block: Any, new: Tensor, old: Tensor, dropout: nn.Dropout) -> Tensor:
+    return block["LayerNorm"](dropout(block["dense"](new)) + old)  # type: ignore[no-any-return]
+
+
+def labels_of(config: dict[str, Any]) -> list[str]:
+    """Class names of a config.json, in the order of the logits."""
+    names: dict[str, str] = config["id2label"]
+    return [names[str(place)] for place in range(len(names))]
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json of a folder that this package wrote.
+
+    Raises:
+        StillhouseError: if it is not there or is not one of ours.
+    """
+    path = folder / "config.json"
+    config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if ARCHITECTURE not in config.get("architectures", []):
+        raise StillhouseError(
+            "not a classifier folder of Stillhouse", where=str(folder),
+            expected=f'a config.json with "architectures": ["{ARCHITECTURE}"]',
+            do="Make one with build_classifier().",
+        )
+    return dict(config)
+
+
+def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
+    """Load a model folder, in evaluation mode.
+
+    Raises:
+        StillhouseError: if weights, config and tokenizer do not belong together.
+    """
+    config = read_config(folder)
+    require_own_tokenizer(folder, config)
+    try:
+        weights = load_file(folder / "model.safetensors")
+    except (SafetensorError, FileNotFoundError) as error:
+        raise StillhouseError(
+            f"the weights cannot be read ({error})", where=str(folder / "model.safetensors"),
+            expected="a complete safetensors file", do="Restore or rebuild the folder.",
+        ) from error
+    with torch.random.fork_rng(devices=[]):  # the first, random weights are overwritten: draw them off the record
+        network = TextClassifier(config, dropout=dropout)
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    found = {name: tensor.shape for name, tensor in weights.items()}
+    wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    if wrong:
+        raise StillhouseError(
+            f"{wrong[0]} is {_shape(found.get(wrong[0]))} in the weights", where=str(folder),
+            expected=f"{_shape(wanted.get(wrong[0]))} from config.json", do="Restore or rebuild the folder.",
+        )
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def save(
+    weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str, out: Path
+) -> None:
+    """Write a model folder whole or not at all; the config remembers which tokenizer it was written with."""
+    digest = hashlib.sha256(tokenizer_json.encode()).hexdigest()
+    config = {**config, "architectures": [ARCHITECTURE], "tokenizer_sha256": digest}
+    with writing_folder(out) as folder:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+        (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8", newline="")
+        (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+        # what transformers' AutoTokenizer wants beside tokenizer.json
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "cls_token": "[CLS]", "mask_token": "[MASK]",
+                    "pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def require_own_tokenizer(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse a folder whose tokenizer.json is not the one its weights were written with."""
+    path = folder / "tokenizer.json"
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
+    if found != config["tokenizer_sha256"]:
+        raise StillhouseError(
+            f"the tokenizer ({found[:12]}) is not the one this model was trained with", where=str(path),
+            expected=str(config["tokenizer_sha256"])[:12],
+            do="Put back the tokenizer.json that was saved beside these weights.",
+        )
+
+
+@contextmanager
+def writing_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its name once the block has succeeded."""
+    temporary = out.parent / f".{out.name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    if out.exists():
+        shutil.rmtree(out)
+    temporary.rename(out)
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "absent" if shape is None else str(tuple(shape))

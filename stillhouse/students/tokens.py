@@ -1,0 +1,73 @@
+"""Text to token ids, the same way for training, torch and ONNX.
+
+Belongs here: loading a model folder's tokenizer, encoding, cutting batches by length, padding.
+Does not: torch (everything here runs where only `tokenizers` and `numpy` are installed), vocabulary surgery
+(architecture.py).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from stillhouse.errors import StillhouseError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+IntArray = npt.NDArray[np.int64]
+
+DEFAULT_MAX_TOKENS = 128
+# A token spans at most 100 characters (WordPiece calls a longer word unknown), and nobody asks a classifier in more
+# than a few pages: reading further than this would let one long request hold a server for seconds.
+MAX_CHARACTERS = 20_000
+
+
+def load_tokenizer(folder: Path, max_tokens: int | None = None) -> "Tokenizer":
+    """Load tokenizer.json with truncation on and padding off.
+
+    Args:
+        folder: a model or exported folder.
+        max_tokens: longest sequence, special tokens included; None keeps what the file says, else 128.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise StillhouseError(
+            "missing tokenizer.json", where=str(folder), expected="a model folder", do="Restore or rebuild the folder.",
+        )
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    if max_tokens is not None or tokenizer.truncation is None:
+        tokenizer.enable_truncation(max_length=max_tokens or DEFAULT_MAX_TOKENS)
+    return tokenizer
+
+
+def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text, truncated, special tokens included."""
+    clipped = [text[:MAX_CHARACTERS] for text in texts]
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(clipped)]
+
+
+def batches_by_length(ids: Sequence[Sequence[int]], batch_size: int) -> list[IntArray]:
+    """Row numbers in batches of similar length, so that little is spent on padding."""
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def pad(ids: Sequence[Sequence[int]], rows: IntArray, pad_id: int = 0) -> tuple[IntArray, IntArray]:
+    """Pad the chosen rows to the longest of them.
+
+    Returns:
+        Token ids and attention mask, each of shape (len(rows), longest).
+    """
+    width = max(len(ids[row]) for row in rows)
+    padded = np.full((len(rows), width), pad_id, dtype=np.int64)
+    mask = np.zeros_like(padded)
+    for place, row in enumerate(rows):
+        padded[place, : len(ids[row])] = ids[row]
+        mask[place, : len(ids[row])] = 1
+    return padded, mask

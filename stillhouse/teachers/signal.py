@@ -1,0 +1,248 @@
+"""The signal store: what a teacher said, kept so that it never has to be asked the same thing twice.
+
+Belongs here: capture of missing rows, shards on disk, reading them back verified, the canary.
+Does not: which prompts exist (data/), which rows a student may learn from (transfer set).
+
+A row is found by the content of its prompt and the fingerprint of its teacher, never by its position. A shard is a
+Parquet file named by the sha256 of its bytes, written whole or not at all.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from stillhouse import progress
+from stillhouse.errors import StillhouseError
+
+if TYPE_CHECKING:
+    from stillhouse.students.predictor import TorchClassifier
+
+SIGNAL_SCHEMA: dict[str, pl.DataType] = {
+    "prompt_id": pl.String(),
+    "fingerprint": pl.String(),
+    "logits": pl.List(pl.Float32()),
+    "embedding": pl.List(pl.Float32()),
+    "tokens": pl.Int32(),
+}
+_SHARD_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
+_SHARD_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReport:
+    """What one capture did.
+
+    Attributes:
+        requested: prompts asked for.
+        already_stored: of these, found in the store.
+        computed: of these, asked of the teacher now; requested = already_stored + computed.
+        seconds: wall time of the whole capture.
+        tokens: tokens the teacher read for the computed rows.
+    """
+
+    requested: int
+    already_stored: int
+    computed: int
+    seconds: float
+    tokens: int
+
+
+class SignalStore:
+    """A folder of shards per teacher fingerprint.
+
+    Args:
+        root: created when the first row is captured.
+        shard_rows: rows that a killed capture can lose at most.
+    """
+
+    def __init__(self, root: Path, *, shard_rows: int = _SHARD_ROWS) -> None:
+        self.root = root
+        self.shard_rows = shard_rows
+
+    def missing(self, prompt_ids: Sequence[str], fingerprint: str) -> list[str]:
+        """The prompts this teacher has not answered yet, in the order asked and each once."""
+        stored = self._stored_ids(fingerprint)
+        return [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in stored]
+
+    def capture(
+        self, prompts: pl.DataFrame, model_folder: Path, fingerprint: str, *, batch_size: int = 64
+    ) -> CaptureReport:
+        """Ask the teacher whatever it has not been asked, and store the answers shard by shard.
+
+        Killed at any moment it loses at most the shard under way; the next capture asks only what is still missing.
+        Two captures of one teacher take turns, so no row is computed twice.
+
+        Args:
+            prompts: columns prompt_id and text.
+            model_folder: the teacher.
+            fingerprint: what the folder must hash to.
+            batch_size: prompts per forward pass.
+
+        Raises:
+            StillhouseError: if the folder is another model, two prompts share an id, or an answer is not finite.
+        """
+        from stillhouse.students.predictor import TorchClassifier
+        from stillhouse.teachers.intake import fingerprint_of
+
+        start = time.perf_counter()
+        _require_unique(prompts)
+        found = fingerprint_of(model_folder)
+        if found != fingerprint:
+            raise StillhouseError(
+                f"the teacher hashes to {found[:12]}", where=str(model_folder), expected=f"{fingerprint[:12]}",
+                do="Capture with the fingerprint of the folder that answers.",
+            )
+        with self._writing(fingerprint):
+            todo = prompts.filter(pl.col("prompt_id").is_in(self.missing(prompts["prompt_id"].to_list(), fingerprint)))
+            tokens = 0
+            if todo.height:
+                teacher = TorchClassifier(model_folder)
+                # by content, so that the same prompts fall into the same shards whatever order they came in
+                for shard in todo.sort("prompt_id").iter_slices(self.shard_rows):
+                    rows = _ask(teacher, shard, fingerprint, batch_size)
+                    self._write(rows, fingerprint)
+                    tokens += int(rows["tokens"].sum())
+                    stored = prompts.height - len(self.missing(prompts["prompt_id"].to_list(), fingerprint))
+                    progress.step("teacher signal", stored, prompts.height)
+        return CaptureReport(
+            requested=prompts.height, already_stored=prompts.height - todo.height, computed=todo.height,
+            seconds=time.perf_counter() - start, tokens=tokens,
+        )
+
+    def read(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
+        """The stored answers to these prompts, each once, sorted by prompt_id.
+
+        Raises:
+            StillhouseError: if a shard's bytes do not match its name, or a prompt has no answer.
+        """
+        return self._read(prompt_ids, fingerprint).select(SIGNAL_SCHEMA.keys())
+
+    def latencies_ms(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
+        """Columns prompt_id and latency_ms: a prompt's share of the batch it was asked in."""
+        return self._read(prompt_ids, fingerprint).select("prompt_id", "latency_ms")
+
+    def canary(
+        self, prompts: pl.DataFrame, model_folder: Path, fingerprint: str, *, questions: int = 16
+    ) -> float:
+        """Ask the teacher a few stored prompts again.
+
+        The prompts with the smallest ids are asked, so that it is always the same ones.
+
+        Returns:
+            The largest absolute difference of a logit to what is stored; about 1e-6 for the same model.
+        """
+        from stillhouse.students.predictor import TorchClassifier
+
+        asked = prompts.sort("prompt_id").head(questions)
+        stored = np.array(self.read(asked["prompt_id"].to_list(), fingerprint)["logits"].to_list())
+        now = TorchClassifier(model_folder).logits(asked["text"].to_list())
+        if now.shape != stored.shape:
+            raise StillhouseError(
+                f"the model answers {now.shape[1:]} classes", where=str(model_folder),
+                expected=f"{stored.shape[1:]} as stored", do="Capture the signal of this model first.",
+            )
+        return float(np.abs(now - stored).max(initial=0.0))
+
+    def _read(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
+        wanted = set(prompt_ids)
+        frames = [_verified(path).filter(pl.col("prompt_id").is_in(wanted)) for path in self._shards(fingerprint)]
+        rows = pl.concat(frames) if frames else pl.DataFrame(schema=_SHARD_SCHEMA)
+        rows = rows.unique("prompt_id", keep="first", maintain_order=True).sort("prompt_id")
+        if rows.height < len(wanted):
+            absent = sorted(wanted - set(rows["prompt_id"]))
+            raise StillhouseError(
+                f"{len(absent)} prompts have no answer, {absent[0]} the first", where=str(self._folder(fingerprint)),
+                expected=f"all {len(wanted)} answered", do="Materialize teacher_signal again: it computes only these.",
+            )
+        return rows
+
+    def _folder(self, fingerprint: str) -> Path:
+        if not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
+            raise StillhouseError(
+                "not a fingerprint", where=repr(fingerprint), expected="lower-case hex", do="Use verify_weights().",
+            )
+        return self.root / fingerprint
+
+    def _shards(self, fingerprint: str) -> list[Path]:
+        return sorted(self._folder(fingerprint).glob("*.parquet"))
+
+    def _stored_ids(self, fingerprint: str) -> set[str]:
+        shards = self._shards(fingerprint)
+        return {prompt_id for path in shards for prompt_id in _verified(path, columns=["prompt_id"])["prompt_id"]}
+
+    @contextmanager
+    def _writing(self, fingerprint: str) -> Iterator[None]:
+        folder = self._folder(fingerprint)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:  # the kernel lets go of it when the process dies
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for leftover in folder.glob(".*.tmp"):
+                leftover.unlink()
+            yield
+
+    def _write(self, rows: pl.DataFrame, fingerprint: str) -> None:
+        folder = self._folder(fingerprint)
+        temporary = folder / f".{uuid.uuid4().hex}.tmp"
+        with temporary.open("w+b") as file:
+            rows.write_parquet(file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        temporary.rename(folder / f"{digest}.parquet")
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)  # the rename itself must survive a power cut
+        finally:
+            os.close(handle)
+
+
+def _ask(teacher: "TorchClassifier", shard: pl.DataFrame, fingerprint: str, batch_size: int) -> pl.DataFrame:
+    answers = teacher.answer(shard["text"].to_list(), batch_size)
+    finite = np.isfinite(answers.logits).all(1) & np.isfinite(answers.embeddings).all(1)
+    if not finite.all():
+        raise StillhouseError(
+            "the teacher's answer is not finite", where=f"prompt {shard['prompt_id'][int(np.argmin(finite))]}",
+            expected="finite logits", do="Train the teacher again; its weights have diverged.",
+        )
+    return pl.DataFrame(
+        {
+            "prompt_id": shard["prompt_id"],
+            "fingerprint": [fingerprint] * shard.height,
+            "logits": answers.logits.tolist(),
+            "embedding": answers.embeddings.tolist(),
+            "tokens": answers.tokens,
+            "latency_ms": answers.latency_ms,
+        },
+        schema=_SHARD_SCHEMA,
+    )
+
+
+def _verified(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != path.stem:
+        raise StillhouseError(
+            "the shard's bytes do not match its name", where=str(path), expected=f"sha256 {path.stem[:12]}...",
+            do="Delete the shard and materialize teacher_signal again: it computes only what is gone.",
+        )
+    return pl.read_parquet(content, columns=columns)
+
+
+def _require_unique(prompts: pl.DataFrame) -> None:
+    repeated = prompts.filter(pl.col("prompt_id").is_duplicated())["prompt_id"]
+    if len(repeated):
+        raise StillhouseError(
+            f"prompt {repeated[0]} comes twice", where="prompts", expected="one row per prompt_id",
+            do="De-duplicate the prompt set.",
+        )

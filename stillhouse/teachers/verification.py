@@ -1,0 +1,66 @@
+"""Which rows of a teacher's signal a student may learn from.
+
+Belongs here: the rule, row by row, and its reject ledger.
+Does not: capture (signal.py), whether too much was rejected (checks/transfer_set.py).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from stillhouse.data.rejects import rejected
+
+CONTRADICTS: Final = "the teacher contradicts the known label"
+UNSURE: Final = "the teacher prefers no label"
+PREFERENCE_NEEDED: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Training rows in two parts that together are the signal of the training rows.
+
+    Args:
+        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `logits`, `embedding`, sorted by `prompt_id`.
+        rejects: `text`, `batch`, `reason`.
+    """
+
+    kept: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]) -> Verified:
+    """Keep a training row if the teacher agrees with its label, or, where no label is known, gives one label the most weight.
+
+    A known label verifies the teacher outright. Without one, a teacher that puts less than half of its probability on its
+    best answer is guessing between classes, and a student would learn the guess as if it were knowledge.
+
+    Args:
+        prompts: `prompt_id`, `text`, `label`, `split`, `batch`.
+        signal: `prompt_id`, `logits`, `embedding`.
+        labels: class names in the order of the logits.
+
+    Raises:
+        ValueError: if a training row has no signal.
+    """
+    train = prompts.filter(pl.col("split") == "train").sort("prompt_id")
+    rows = train.join(signal.select("prompt_id", "logits", "embedding"), on="prompt_id", how="left", maintain_order="left")
+    if rows["logits"].null_count():
+        raise ValueError(f"{rows['logits'].null_count()} training rows have no teacher signal")
+    logits = np.array(rows["logits"].to_list(), dtype=np.float64).reshape(rows.height, len(labels))
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    certainty = pl.Series("certainty", (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1))
+    answer = pl.Series("answer", [labels[place] for place in logits.argmax(axis=1)], dtype=pl.String)
+    judged = rows.with_columns(answer, certainty).with_columns(
+        pl.when(pl.col("label").is_not_null() & (pl.col("label") != pl.col("answer")))
+        .then(pl.lit(CONTRADICTS))
+        .when(pl.col("label").is_null() & (pl.col("certainty") < PREFERENCE_NEEDED))
+        .then(pl.lit(UNSURE))
+        .alias("reason")
+    )
+    keep = pl.col("reason").is_null()
+    return Verified(
+        judged.filter(keep).select("prompt_id", "text", "label", "batch", "logits", "embedding"),
+        rejected(judged.filter(~keep), pl.col("reason")),
+    )

