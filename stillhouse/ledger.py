@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
 
 from stillhouse.digests import digest_of
 
@@ -28,8 +29,8 @@ _entries = sa.Table(
     _metadata,
     sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("at", sa.String(40), nullable=False),
-    sa.Column("kind", sa.String(40), nullable=False, index=True),
-    sa.Column("recipe", sa.String(200), nullable=False, index=True),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("recipe", sa.String(200), nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("previous", sa.String(64), nullable=False, unique=True),
     sa.Column("digest", sa.String(64), nullable=False, unique=True),
@@ -119,8 +120,11 @@ def _engine(url: str) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, pool_pre_ping=True)
-    _metadata.create_all(engine)
+        engine = sa.create_engine(url, connect_args={"timeout": 60})
+    else:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+    with engine.begin() as connection:
+        connection.execute(CreateTable(_entries, if_not_exists=True))
     return engine
 
 

@@ -26,8 +26,7 @@ class BarSpec(_Spec):
     )
     margin: Fraction = Field(
         description=(
-            "Non-inferiority margin: the largest acceptable drop from the teacher, as a fraction (0.03 = "
-            "3 points)."
+            "Non-inferiority margin: the largest acceptable drop from the teacher, as a fraction (0.03 = 3 points)."
         )
     )
     alpha: Annotated[float, Field(gt=0.0, lt=0.5, allow_inf_nan=False)] = Field(
@@ -37,8 +36,7 @@ class BarSpec(_Spec):
     floor: Fraction | None = Field(
         default=None,
         description=(
-            "Lowest acceptable accuracy on all golden rows, whatever the teacher scores; proven, not "
-            "just measured."
+            "Lowest acceptable accuracy on all golden rows, whatever the teacher scores; proven, not just measured."
         ),
     )
 
@@ -48,13 +46,9 @@ class SliceSpec(_Spec):
 
     name: Name = Field(description="What the slice is called in reports and checks.")
     column: Name = Field(description="The golden column that decides membership.")
-    values: tuple[str, ...] = Field(
-        min_length=1, description="The values of that column which belong to the slice."
-    )
+    values: tuple[str, ...] = Field(min_length=1, description="The values of that column which belong to the slice.")
     critical: bool = Field(
-        description=(
-            "True: the slice binds the verdict, and too few rows close the gate. False: it is reported only."
-        )
+        description=("True: the slice binds the verdict, and too few rows close the gate. False: it is reported only.")
     )
     floor: Fraction | None = Field(
         default=None,
@@ -66,14 +60,10 @@ class BudgetSpec(_Spec):
     """What the student may cost to run. Quality without the budget does not clear the bar."""
 
     latency_ratio_at_least: Positive = Field(
-        description=(
-            "How many times faster than the teacher: ratio of median latencies, single stream, same machine."
-        )
+        description=("How many times faster than the teacher: ratio of median latencies, single stream, same machine.")
     )
     size_ratio_at_least: Positive = Field(
-        description=(
-            "How many times smaller than the teacher: bytes of the teacher divided by bytes of the student."
-        )
+        description=("How many times smaller than the teacher: bytes of the teacher divided by bytes of the student.")
     )
     latency_ms_at_most: Positive | None = Field(
         default=None,

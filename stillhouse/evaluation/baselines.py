@@ -107,9 +107,7 @@ def tfidf_logistic_regression(
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(
-        ngram_range=(1, 2), sublinear_tf=True, max_features=VOCABULARY, dtype=np.float32
-    )
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=VOCABULARY, dtype=np.float32)
     features = vectorizer.fit_transform(train_texts)
     weights, bias = _fit_linear(features, train_labels, classes, seed)
     terms = vectorizer.get_feature_names_out()
@@ -198,9 +196,7 @@ def _fit_linear(
         )
     model = LogisticRegression(C=10.0, max_iter=500, random_state=seed).fit(features, indices)
     # Two classes are fitted as one column, the log-odds of the second.
-    coefficients = (
-        model.coef_ if len(seen) > 2 else np.vstack([np.zeros_like(model.coef_[0]), model.coef_[0]])
-    )
+    coefficients = model.coef_ if len(seen) > 2 else np.vstack([np.zeros_like(model.coef_[0]), model.coef_[0]])
     intercepts = model.intercept_ if len(seen) > 2 else np.array([0.0, model.intercept_[0]])
     weights = np.zeros((coefficients.shape[1], len(classes)))
     bias = np.full(len(classes), np.log(SMALLEST_PROBABILITY) + float(np.min(intercepts)))

@@ -20,9 +20,7 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    expected_calibration_error: float = Field(
-        description="Mean gap between confidence and accuracy, 15 bins."
-    )
+    expected_calibration_error: float = Field(description="Mean gap between confidence and accuracy, 15 bins.")
     brier: float = Field(description="Mean squared distance of the probabilities from the truth, 0 to 2.")
     mean_confidence: float = Field(description="Mean probability of the predicted class.")
     temperature: float = Field(description="What the logits were divided by first.")

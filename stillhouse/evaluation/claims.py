@@ -63,9 +63,7 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
             )
             continue
         claims.append(
-            _non_inferiority(
-                f"slice/{result.name}", "slices", subject, result.non_inferiority, binding=result.critical
-            )
+            _non_inferiority(f"slice/{result.name}", "slices", subject, result.non_inferiority, binding=result.critical)
         )
         if result.floor is not None and result.student_accuracy is not None:
             claims.append(
@@ -104,9 +102,7 @@ def overall(claims: Sequence[Claim]) -> Verdict:
     return Verdict.worst(claim.verdict for claim in claims if claim.binding)
 
 
-def _non_inferiority(
-    name: str, group: Group, subject: str, result: NonInferiority, *, binding: bool
-) -> Claim:
+def _non_inferiority(name: str, group: Group, subject: str, result: NonInferiority, *, binding: bool) -> Claim:
     within = f"within {points(result.margin)} points of the teacher"
     drop = points(result.drop, against=result.margin)
     upper = points(result.drop_upper_bound, against=result.margin)

@@ -51,9 +51,7 @@ class Fidelity(BaseModel):
     agreement: float = Field(description="Share of rows on which both give the same class.")
     mean_kl: float = Field(description="Mean KL(teacher || student), in nats, at temperature 1.")
     outcomes: Outcomes
-    inherited_errors: int = Field(
-        description="Rows on which the student repeats the teacher's own wrong answer."
-    )
+    inherited_errors: int = Field(description="Rows on which the student repeats the teacher's own wrong answer.")
     inherited_share: float | None = Field(
         description="The same as a share of the teacher's errors; null if it made none."
     )

@@ -21,14 +21,10 @@ class FloorTest(BaseModel):
     lower_bound: float = Field(description="Exact (Clopper-Pearson) one-sided lower bound of the accuracy.")
     upper_bound: float = Field(description="Exact one-sided upper bound of the accuracy.")
     verdict: Verdict
-    rows_needed: int | None = Field(
-        description="When inconclusive: about how many examples, in all, would settle it."
-    )
+    rows_needed: int | None = Field(description="When inconclusive: about how many examples, in all, would settle it.")
 
 
-def floor_test(
-    successes: int, rows: int, floor: float, *, resolution: float, alpha: float = 0.05
-) -> FloorTest:
+def floor_test(successes: int, rows: int, floor: float, *, resolution: float, alpha: float = 0.05) -> FloorTest:
     """Test that an accuracy is at least `floor`.
 
     PASS when the exact lower bound reaches the floor. FAIL when the upper bound is below it, or when the
@@ -60,13 +56,9 @@ def floor_test(
     # However good the student, this many right answers in a row are the fewest that can prove the floor.
     needed = math.ceil(max(by_formula, math.log(alpha) / math.log(floor)))
     if rows and lower >= floor:
-        return FloorTest(
-            floor=floor, lower_bound=lower, upper_bound=upper, verdict=Verdict.PASS, rows_needed=None
-        )
+        return FloorTest(floor=floor, lower_bound=lower, upper_bound=upper, verdict=Verdict.PASS, rows_needed=None)
     if rows and (upper < floor or (successes < floor * rows and rows >= needed)):
-        return FloorTest(
-            floor=floor, lower_bound=lower, upper_bound=upper, verdict=Verdict.FAIL, rows_needed=None
-        )
+        return FloorTest(floor=floor, lower_bound=lower, upper_bound=upper, verdict=Verdict.FAIL, rows_needed=None)
     if rows >= needed:
         gap = max(successes / rows - floor, 1.0 / rows)
         needed = math.ceil(sum_of_quantiles(alpha, POWER) ** 2 * floor * (1 - floor) / gap**2)

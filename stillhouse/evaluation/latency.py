@@ -47,9 +47,7 @@ class LatencyComparison(BaseModel):
     teacher_ms_p95: float
     student_ms_p50: float
     student_ms_p95: float
-    ratio: float = Field(
-        description="Median of the teacher divided by median of the student; above 1 is faster."
-    )
+    ratio: float = Field(description="Median of the teacher divided by median of the student; above 1 is faster.")
     ratio_low: float = Field(description="Lower limit of the 95 % bootstrap interval.")
     ratio_high: float = Field(description="Upper limit of the 95 % bootstrap interval.")
     rounds: int

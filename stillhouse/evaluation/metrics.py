@@ -23,9 +23,7 @@ class ClassMetrics(BaseModel):
     precision: float = Field(
         description="Of the rows given this class, the share that has it; 0 when none was given it."
     )
-    recall: float = Field(
-        description="Of the rows that have this class, the share found; 0 when there is none."
-    )
+    recall: float = Field(description="Of the rows that have this class, the share found; 0 when there is none.")
     f1: float
 
 
@@ -117,6 +115,4 @@ def _ratio(part: int, whole: int) -> float:
 
 def _same_shape(labels: IntArray, predicted: IntArray) -> None:
     if labels.shape != predicted.shape or labels.ndim != 1 or len(labels) == 0:
-        raise ValueError(
-            f"need two non-empty vectors of one length, not shapes {labels.shape} and {predicted.shape}"
-        )
+        raise ValueError(f"need two non-empty vectors of one length, not shapes {labels.shape} and {predicted.shape}")

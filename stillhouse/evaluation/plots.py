@@ -50,10 +50,7 @@ def slice_bars(slices: Sequence[SliceResult], *, theme: Theme = "light") -> byte
     axes.set_ylim(len(slices) - 0.4, -0.6)
     axes.set_yticks(range(len(slices)), [_slice_name(result) for result in slices])
     shown = [
-        limit
-        for result in slices
-        if result.rows
-        for limit in (*result.teacher_interval, *result.student_interval)
+        limit for result in slices if result.rows for limit in (*result.teacher_interval, *result.student_interval)
     ]
     shown += [result.floor.floor for result in slices if result.floor]
     low = max(0.0, min(shown, default=0.0) - 0.03)
@@ -156,9 +153,7 @@ def learning_curve(
         (train, "training", palette.teacher),
         (validation, "validation", palette.student),
     ):
-        axes.plot(
-            epochs, values, color=colour, linewidth=2, marker="o" if len(train) < 15 else None, markersize=4
-        )
+        axes.plot(epochs, values, color=colour, linewidth=2, marker="o" if len(train) < 15 else None, markersize=4)
         axes.annotate(
             name,
             (epochs[-1], values[-1]),
@@ -232,9 +227,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
     left_out = [f"{each.name}, {percent(each.subject.accuracy)}" for each in evaluations if each not in shown]
     note = f"\nfar below and not drawn: {'; '.join(left_out)}" if left_out else ""
-    axes.set_xlabel(
-        f"size in MB, log scale (filled: student; ring: baseline or control){note}", color=palette.muted
-    )
+    axes.set_xlabel(f"size in MB, log scale (filled: student; ring: baseline or control){note}", color=palette.muted)
     _verdict_legend(axes, palette, {each.verdict for each in shown})
     label_without_overlap(axes, marks)
     return png(figure)
@@ -266,12 +259,8 @@ def _slice_row(axes: "Axes", row: int, result: SliceResult, palette: Palette) ->
         (row + 0.13, result.student_accuracy, result.student_interval, palette.student),
     )
     for height, accuracy, (low, high), colour in marks:
-        axes.plot(
-            [low, high], [height, height], color=colour, linewidth=2.4, alpha=0.45, solid_capstyle="round"
-        )
-        axes.plot(
-            accuracy, height, marker="o", markersize=7, color=colour, markeredgecolor=palette.background
-        )
+        axes.plot([low, high], [height, height], color=colour, linewidth=2.4, alpha=0.45, solid_capstyle="round")
+        axes.plot(accuracy, height, marker="o", markersize=7, color=colour, markeredgecolor=palette.background)
     if result.floor:
         axes.plot([result.floor.floor] * 2, [row - 0.34, row + 0.34], color=palette.failed, linewidth=2)
 
@@ -290,9 +279,7 @@ def _slice_legend(axes: "Axes", palette: Palette, *, floors: bool) -> None:
     ]
     if floors:
         handles.append(Line2D([], [], color=palette.failed, linewidth=2, label="floor"))
-    handles.append(
-        Line2D([], [], linestyle="none", marker="$*$", color=palette.text, markersize=5, label="critical")
-    )
+    handles.append(Line2D([], [], linestyle="none", marker="$*$", color=palette.text, markersize=5, label="critical"))
     legend(axes, handles, palette)
 
 

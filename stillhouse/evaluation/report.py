@@ -109,9 +109,7 @@ def report_html(
     """
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(points=points, percent=percent, size=_size, number=_number)
     template = files("stillhouse.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = sorted([evaluation, *others], key=lambda each: -each.subject.size_bytes)
@@ -196,18 +194,13 @@ def _figures(
     """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
     drawn: dict[str, Callable[[Theme], bytes]] = {
         "size_quality": lambda theme: plots.size_quality(candidates, theme=theme),
-        "confusion": lambda theme: plots.confusion_matrix(
-            evaluation.confusion, evaluation.classes, theme=theme
-        ),
+        "confusion": lambda theme: plots.confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
     }
     if evaluation.slices:
         drawn["slices"] = lambda theme: plots.slice_bars(evaluation.slices, theme=theme)
     if curve is not None:
         drawn["curve"] = lambda theme: plots.learning_curve(*curve, theme=theme)
-    return {
-        name: {"light": _data_uri(draw("light")), "dark": _data_uri(draw("dark"))}
-        for name, draw in drawn.items()
-    }
+    return {name: {"light": _data_uri(draw("light")), "dark": _data_uri(draw("dark"))} for name, draw in drawn.items()}
 
 
 def _data_uri(png: bytes) -> str:

@@ -168,13 +168,7 @@ def _exact_tail(pairs: Pairs, drop: float, observed: float) -> float:
     from scipy.special import betainc, gammaln, xlog1py, xlogy
 
     v, r = discordant[:, None].astype(np.float64), rates[None, :]
-    log_mass = (
-        gammaln(n + 1)
-        - gammaln(v + 1)
-        - gammaln(n - v + 1)
-        + xlogy(v, r)
-        + xlog1py(n - v, -np.minimum(r, 1.0))
-    )
+    log_mass = gammaln(n + 1) - gammaln(v + 1) - gammaln(n - v + 1) + xlogy(v, r) + xlog1py(n - v, -np.minimum(r, 1.0))
     lost_rate = np.clip((1 + drop / r) / 2, 0.0, 1.0)
     k = lost[:, None].astype(np.float64)
     inside = (k >= 0) & (k < v)
@@ -204,7 +198,7 @@ def _most_lost_and_still_as_extreme(discordant: IntArray, n: int, drop: float, o
     low, high = np.full(len(discordant), -1), discordant.copy()
     while np.any(low < high):
         middle = (low + high + 1) // 2
-        lost = middle.astype(np.float64)
+        lost = np.maximum(middle, 0).astype(np.float64)
         # The observed table must count itself, whatever the rounding.
         extreme = statistic(lost, discordant - lost, n, drop) >= observed - 1e-9
         low, high = np.where(extreme, middle, low), np.where(extreme, high, middle - 1)

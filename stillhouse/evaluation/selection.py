@@ -20,12 +20,8 @@ class Selection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    winner: str | None = Field(
-        description="Name of the smallest model that clears the bar; null when none does."
-    )
-    winner_kind: SubjectKind | None = Field(
-        description="A baseline here means: take it, distillation is not needed."
-    )
+    winner: str | None = Field(description="Name of the smallest model that clears the bar; null when none does.")
+    winner_kind: SubjectKind | None = Field(description="A baseline here means: take it, distillation is not needed.")
     next_smaller: str | None = Field(
         description="Name of the largest model smaller than the winner; it does not clear."
     )
@@ -52,9 +48,7 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
         key=lambda each: (each.subject.size_bytes, each.name),
     )
     if not eligible:
-        return Selection(
-            winner=None, winner_kind=None, next_smaller=None, reason="no candidate was evaluated"
-        )
+        return Selection(winner=None, winner_kind=None, next_smaller=None, reason="no candidate was evaluated")
     position = next((index for index, each in enumerate(eligible) if each.verdict is Verdict.PASS), None)
     if position is None:
         reasons = " ".join(each.summary for each in reversed(eligible))
@@ -71,11 +65,7 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
         if winner.subject.kind is SubjectKind.STUDENT
         else f"take the baseline {winner.name} ({_size(winner)}): it clears the bar, so no student is needed"
     )
-    below = (
-        f"The next smaller, at {_size(smaller)}: {smaller.summary}"
-        if smaller
-        else "Nothing smaller was tried."
-    )
+    below = f"The next smaller, at {_size(smaller)}: {smaller.summary}" if smaller else "Nothing smaller was tried."
     return Selection(
         winner=winner.name,
         winner_kind=winner.subject.kind,

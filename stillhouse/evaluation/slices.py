@@ -36,13 +36,9 @@ class SliceResult(BaseModel):
     critical: bool = Field(description="Whether the slice binds the overall verdict.")
     rows: int
     teacher_accuracy: float | None = Field(description="Null on an empty slice.")
-    teacher_interval: tuple[float, float] = Field(
-        description="95 % Wilson interval; (0, 1) on an empty slice."
-    )
+    teacher_interval: tuple[float, float] = Field(description="95 % Wilson interval; (0, 1) on an empty slice.")
     student_accuracy: float | None = Field(description="Null on an empty slice.")
-    student_interval: tuple[float, float] = Field(
-        description="95 % Wilson interval; (0, 1) on an empty slice."
-    )
+    student_interval: tuple[float, float] = Field(description="95 % Wilson interval; (0, 1) on an empty slice.")
     non_inferiority: NonInferiority | None = Field(
         description="Null on an empty slice. Critical slices: at Holm's level."
     )
@@ -130,9 +126,7 @@ def slice_table(
             else None
         )
         verdict = result.verdict if result else Verdict.INCONCLUSIVE
-        floor = (
-            None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margin, alpha=alpha)
-        )
+        floor = None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margin, alpha=alpha)
         results.append(
             SliceResult(
                 name=spec.name,
@@ -167,9 +161,7 @@ def _levels(
 ) -> list[float]:
     critical = [index for index, spec in enumerate(specs) if spec.critical]
     p_values = [
-        non_inferiority_p_value(
-            int(teacher_only[index]), int(student_only[index]), int(rows[index]), margin=margin
-        )
+        non_inferiority_p_value(int(teacher_only[index]), int(student_only[index]), int(rows[index]), margin=margin)
         for index in critical
     ]
     levels = [alpha] * len(specs)

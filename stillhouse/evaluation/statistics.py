@@ -48,26 +48,18 @@ class NonInferiority(BaseModel):
     alpha: float = Field(
         description="One-sided error rate this verdict was given at (after any family-wise correction)."
     )
-    drop: float = Field(
-        description="Teacher accuracy minus student accuracy; negative when the student is better."
-    )
+    drop: float = Field(description="Teacher accuracy minus student accuracy; negative when the student is better.")
     drop_upper_bound: float = Field(
         description="One-sided 1 - alpha upper bound of the drop; below the margin is a PASS."
     )
-    drop_lower_bound: float = Field(
-        description="One-sided 1 - alpha lower bound; at or above the margin is a FAIL."
-    )
+    drop_lower_bound: float = Field(description="One-sided 1 - alpha lower bound; at or above the margin is a FAIL.")
     p_value: float = Field(description="Of the hypothesis that the drop is the margin or more.")
     verdict: Verdict
     teacher_only: int = Field(description="Examples only the teacher got right.")
     student_only: int = Field(description="Examples only the student got right.")
     discordance: float = Field(description="Share of examples that exactly one of the two got right.")
-    rows_needed: int | None = Field(
-        description="When inconclusive: about how many examples, in all, would settle it."
-    )
-    method: Literal["exact", "score"] = Field(
-        description="How the p-value was found; see score_test.uses_exact."
-    )
+    rows_needed: int | None = Field(description="When inconclusive: about how many examples, in all, would settle it.")
+    method: Literal["exact", "score"] = Field(description="How the p-value was found; see score_test.uses_exact.")
 
 
 def paired_non_inferiority(
@@ -219,9 +211,7 @@ def rows_needed_for(
         ValueError: if an argument is out of range.
     """
     if not 0.0 < margin < 1.0 or not true_drop < margin:
-        raise ValueError(
-            f"margin must be in (0, 1) and above the true drop, not {margin} against {true_drop}"
-        )
+        raise ValueError(f"margin must be in (0, 1) and above the true drop, not {margin} against {true_drop}")
     if not 0.0 < discordance <= 1.0 or not 0.0 < power < 1.0:
         raise ValueError(f"discordance and power must be fractions, not {discordance} and {power}")
     check_alpha(alpha)
@@ -364,9 +354,7 @@ def _paired(first: BoolArray, second: BoolArray) -> tuple[BoolArray, BoolArray]:
     if first.dtype != np.bool_ or second.dtype != np.bool_:
         raise ValueError("outcomes must be boolean: True where the model was right")
     if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(
-            f"outcomes must be two vectors of one length, not shapes {first.shape} and {second.shape}"
-        )
+        raise ValueError(f"outcomes must be two vectors of one length, not shapes {first.shape} and {second.shape}")
     if len(first) == 0:
         raise ValueError("there are no examples to compare")
     return first, second

@@ -97,14 +97,9 @@ def align(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> Flo
             f"some rows do not have {len(classes)} logits (found {found})",
             where=where,
             expected=f"one logit for each of the {len(classes)} classes, in sorted order of their names",
-            do=(
-                "Check that the model's id2label has the same classes as the recipe, then capture its "
-                "outputs again."
-            ),
+            do=("Check that the model's id2label has the same classes as the recipe, then capture its outputs again."),
         )
-    logits = (
-        column.explode(empty_as_null=True).to_numpy().astype(np.float64).reshape(golden.height, len(classes))
-    )
+    logits = column.explode(empty_as_null=True).to_numpy().astype(np.float64).reshape(golden.height, len(classes))
     if not np.isfinite(logits).all():
         raise StillhouseError(
             f"{int((~np.isfinite(logits)).any(axis=1).sum())} rows have logits that are not finite",

@@ -55,7 +55,9 @@ def cut_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
     available = config["num_hidden_layers"]
     if not layers or list(layers) != sorted(set(layers)) or layers[0] < 0 or layers[-1] >= available:
         raise StillhouseError(
-            f"layers {list(layers)}", where=str(teacher), expected=f"distinct, rising numbers from 0 to {available - 1}",
+            f"layers {list(layers)}",
+            where=str(teacher),
+            expected=f"distinct, rising numbers from 0 to {available - 1}",
             do="Correct the student's layers in the recipe.",
         )
     prefix = "bert.encoder.layer."
@@ -95,7 +97,9 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
     description = json.loads(_tokenizer_text(model))
     if description["model"]["type"] != "WordPiece":
         raise StillhouseError(
-            f"a {description['model']['type']} tokenizer", where=str(model / "tokenizer.json"), expected="WordPiece",
+            f"a {description['model']['type']} tokenizer",
+            where=str(model / "tokenizer.json"),
+            expected="WordPiece",
             do="Set the student's trim_vocabulary to false in the recipe.",
         )
     vocabulary: dict[str, int] = description["model"]["vocab"]

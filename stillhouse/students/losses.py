@@ -48,10 +48,10 @@ def temperature_kl(student_logits: "Tensor", teacher_logits: "Tensor", temperatu
     Returns:
         Shape (n,).
     """
-    import torch.nn.functional as F
+    from torch.nn import functional
 
-    student = F.log_softmax(student_logits / temperature, dim=-1)
-    teacher = F.log_softmax(teacher_logits / temperature, dim=-1)
+    student = functional.log_softmax(student_logits / temperature, dim=-1)
+    teacher = functional.log_softmax(teacher_logits / temperature, dim=-1)
     return (teacher.exp() * (teacher - student)).sum(-1) * temperature**2
 
 
@@ -70,9 +70,9 @@ def label_cross_entropy(student_logits: "Tensor", label_ids: "Tensor") -> "Tenso
     Returns:
         Shape (n,).
     """
-    import torch.nn.functional as F
+    from torch.nn import functional
 
-    return F.cross_entropy(student_logits, label_ids, ignore_index=UNKNOWN_LABEL, reduction="none")
+    return functional.cross_entropy(student_logits, label_ids, ignore_index=UNKNOWN_LABEL, reduction="none")
 
 
 def embedding_match(student: "Tensor", teacher: "Tensor", kind: EmbeddingLossName) -> "Tensor":
@@ -86,10 +86,10 @@ def embedding_match(student: "Tensor", teacher: "Tensor", kind: EmbeddingLossNam
     Returns:
         Shape (n,).
     """
-    import torch.nn.functional as F
+    from torch.nn import functional
 
     if kind == "cosine":
-        return 1.0 - F.cosine_similarity(student, teacher, dim=-1)
+        return 1.0 - functional.cosine_similarity(student, teacher, dim=-1)
     return (student - teacher).square().mean(-1)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stillhouse.errors import StillhouseError
 
@@ -60,7 +60,7 @@ class TextClassifier(nn.Module):
         """
         hidden = self.bert["embeddings"](input_ids)
         visible = attention_mask[:, None, None, :] > 0
-        for layer in self.bert["encoder"]["layer"]:  # type: ignore[index, union-attr]
+        for layer in self.bert["encoder"]["layer"]:  # type: ignore[index]
             hidden = layer(hidden, visible)
         weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
         pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
@@ -113,10 +113,10 @@ class _Layer(nn.Module):
             for name in ("query", "key", "value")
         )
         dropout = self.attention_dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
         mixed = mixed.transpose(1, 2).reshape(rows, tokens, width)
         hidden = _add_and_norm(self.attention["output"], mixed, hidden, self.dropout)
-        return _add_and_norm(self.output, F.gelu(self.intermediate["dense"](hidden)), hidden, self.dropout)
+        return _add_and_norm(self.output, functional.gelu(self.intermediate["dense"](hidden)), hidden, self.dropout)
 
 
 def _add_and_norm(block: Any, new: Tensor, old: Tensor, dropout: nn.Dropout) -> Tensor:
@@ -139,7 +139,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     if ARCHITECTURE not in config.get("architectures", []):
         raise StillhouseError(
-            "not a classifier folder of Stillhouse", where=str(folder),
+            "not a classifier folder of Stillhouse",
+            where=str(folder),
             expected=f'a config.json with "architectures": ["{ARCHITECTURE}"]',
             do="Make one with build_classifier().",
         )
@@ -158,8 +159,10 @@ def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
         weights = load_file(folder / "model.safetensors")
     except (SafetensorError, FileNotFoundError) as error:
         raise StillhouseError(
-            f"the weights cannot be read ({error})", where=str(folder / "model.safetensors"),
-            expected="a complete safetensors file", do="Restore or rebuild the folder.",
+            f"the weights cannot be read ({error})",
+            where=str(folder / "model.safetensors"),
+            expected="a complete safetensors file",
+            do="Restore or rebuild the folder.",
         ) from error
     with torch.random.fork_rng(devices=[]):  # the first, random weights are overwritten: draw them off the record
         network = TextClassifier(config, dropout=dropout)
@@ -168,16 +171,16 @@ def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
     if wrong:
         raise StillhouseError(
-            f"{wrong[0]} is {_shape(found.get(wrong[0]))} in the weights", where=str(folder),
-            expected=f"{_shape(wanted.get(wrong[0]))} from config.json", do="Restore or rebuild the folder.",
+            f"{wrong[0]} is {_shape(found.get(wrong[0]))} in the weights",
+            where=str(folder),
+            expected=f"{_shape(wanted.get(wrong[0]))} from config.json",
+            do="Restore or rebuild the folder.",
         )
     network.load_state_dict(weights)
     return network.eval()
 
 
-def save(
-    weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str, out: Path
-) -> None:
+def save(weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str, out: Path) -> None:
     """Write a model folder whole or not at all; the config remembers which tokenizer it was written with."""
     digest = hashlib.sha256(tokenizer_json.encode()).hexdigest()
     config = {**config, "architectures": [ARCHITECTURE], "tokenizer_sha256": digest}
@@ -186,8 +189,14 @@ def save(
         (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8", newline="")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         # what transformers' AutoTokenizer wants beside tokenizer.json
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", "cls_token": "[CLS]", "mask_token": "[MASK]",
-                    "pad_token": "[PAD]", "sep_token": "[SEP]", "unk_token": "[UNK]"}
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "cls_token": "[CLS]",
+            "mask_token": "[MASK]",
+            "pad_token": "[PAD]",
+            "sep_token": "[SEP]",
+            "unk_token": "[UNK]",
+        }
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
@@ -197,7 +206,8 @@ def require_own_tokenizer(folder: Path, config: dict[str, Any]) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "nothing"
     if found != config["tokenizer_sha256"]:
         raise StillhouseError(
-            f"the tokenizer ({found[:12]}) is not the one this model was trained with", where=str(path),
+            f"the tokenizer ({found[:12]}) is not the one this model was trained with",
+            where=str(path),
             expected=str(config["tokenizer_sha256"])[:12],
             do="Put back the tokenizer.json that was saved beside these weights.",
         )

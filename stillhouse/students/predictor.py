@@ -96,7 +96,9 @@ class OnnxClassifier:
         missing = [name for name in ("model.onnx", "config.json") if not (folder / name).is_file()]
         if missing:
             raise StillhouseError(
-                f"missing {', '.join(missing)}", where=str(folder), expected="an exported folder",
+                f"missing {', '.join(missing)}",
+                where=str(folder),
+                expected="an exported folder",
                 do="Export the student again.",
             )
         options = onnxruntime.SessionOptions()

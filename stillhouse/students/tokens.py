@@ -37,7 +37,10 @@ def load_tokenizer(folder: Path, max_tokens: int | None = None) -> "Tokenizer":
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise StillhouseError(
-            "missing tokenizer.json", where=str(folder), expected="a model folder", do="Restore or rebuild the folder.",
+            "missing tokenizer.json",
+            where=str(folder),
+            expected="a model folder",
+            do="Restore or rebuild the folder.",
         )
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()

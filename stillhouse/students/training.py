@@ -4,7 +4,8 @@ Belongs here: the loop, its configuration and report, checkpoint and resume.
 Does not: losses (losses.py), the network (network.py), capture of teacher answers (teachers/signal.py): no teacher runs
 here, its answers come in as arrays.
 
-The same examples and configuration give bit-equal weights on the same machine, also when the run was killed and resumed.
+The same examples and configuration give bit-equal weights on the same machine, also when the run was killed and
+resumed.
 """
 
 import hashlib
@@ -49,15 +50,16 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on every trained weight.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of a step's gradient.")
     dropout: float = Field(0.0, ge=0, lt=1, description="On hidden states and attention while training.")
-    loss: LossName = Field("logit_mse", description="kl and logit_mse copy the teacher; cross_entropy needs labels.")
+    loss: LossName = Field("logit_mse", description="The teacher (kl, logit_mse) or labels alone.")
     temperature: float = Field(1.0, gt=0, description="Softens both sides of kl.")
-    label_weight: float = Field(0.0, ge=0, le=1, description="Weight of the label where it is known, beside the teacher.")
+    label_weight: float = Field(0.0, ge=0, le=1, description="Of the label where known, beside the teacher.")
     embedding_weight: float = Field(0.0, ge=0, description="Weight of matching the teacher's pooled hidden state.")
     embedding_loss: EmbeddingLossName = Field("mse", description="How the pooled hidden states are compared.")
-    freeze_embeddings: bool = Field(True, description="Leave the embedding layer as it is: faster, and rare words keep "
-                                    "their meaning.")
+    freeze_embeddings: bool = Field(
+        True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
+    )
     max_tokens: int = Field(128, ge=3, le=512, description="Longer texts are truncated.")
-    bfloat16: bool = Field(False, description="Autocast the forward pass. Off: without AVX512-BF16 or AMX it is slower.")
+    bfloat16: bool = Field(False, description="Autocast. Off: without AVX512-BF16 or AMX it is 35 times slower.")
     threads: int | None = Field(None, ge=1, description="Of torch; None leaves torch's own choice.")
     seed: int = Field(0, ge=0, description="Of the batches' order and of dropout.")
     checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
@@ -208,8 +210,12 @@ def train(
     if checkpoints:
         _discard_checkpoint(checkpoints)
     return TrainingReport(
-        epochs=state.epochs, examples=len(ids), steps=steps, resumed_at=resumed_at,
-        examples_per_second=seen / loop_seconds if seen else 0.0, seconds=time.perf_counter() - start,
+        epochs=state.epochs,
+        examples=len(ids),
+        steps=steps,
+        resumed_at=resumed_at,
+        examples_per_second=seen / loop_seconds if seen else 0.0,
+        seconds=time.perf_counter() - start,
         weights_digest=hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest(),
     )
 
@@ -230,8 +236,13 @@ def _batch_loss(
         teacher_embeddings=None if targets.teacher_embeddings is None else targets.teacher_embeddings[here],
     )
     return mixture(
-        logits.float(), pooled.float(), batch, loss=config.loss, temperature=config.temperature,
-        label_weight=config.label_weight, embedding_weight=config.embedding_weight,
+        logits.float(),
+        pooled.float(),
+        batch,
+        loss=config.loss,
+        temperature=config.temperature,
+        label_weight=config.label_weight,
+        embedding_weight=config.embedding_weight,
         embedding_loss=config.embedding_loss,
     )
 
@@ -247,18 +258,22 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
         if array is None or len(array) != len(examples.texts) or not np.isfinite(array).all():
             found = "no" if array is None else f"{len(array)} rows of"
             raise StillhouseError(
-                f"{found} {name} for {len(examples.texts)} texts", where="training examples",
-                expected="one finite row per text", do="Materialize teacher_signal, or train with loss cross_entropy.",
+                f"{found} {name} for {len(examples.texts)} texts",
+                where="training examples",
+                expected="one finite row per text",
+                do="Materialize teacher_signal, or train with loss cross_entropy.",
             )
     known = np.asarray(examples.label_ids) != UNKNOWN_LABEL
     keep = np.flatnonzero(known) if config.loss == "cross_entropy" else np.arange(len(known))
     if len(keep) == 0:
         raise StillhouseError(
-            "nothing to learn from", where="training examples", expected="at least one labelled row",
+            "nothing to learn from",
+            where="training examples",
+            expected="at least one labelled row",
             do="Label some rows, or learn from a teacher with loss logit_mse.",
         )
     return TrainingExamples(
-        texts=[examples.texts[row] for row in keep],
+        texts=[examples.texts[row] for row in keep.tolist()],
         label_ids=np.asarray(examples.label_ids, np.int64)[keep],
         teacher_logits=None if examples.teacher_logits is None else _floats(examples.teacher_logits)[keep],
         teacher_embeddings=None if examples.teacher_embeddings is None else _floats(examples.teacher_embeddings)[keep],
@@ -285,7 +300,9 @@ def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> N
         problem = f"{len(examples.validation_label_ids)} validation labels", f"{len(examples.validation_texts)}"
     if problem is not None:
         raise StillhouseError(
-            problem[0], where="training examples", expected=problem[1],
+            problem[0],
+            where="training examples",
+            expected=problem[1],
             do="Build teacher, signal and student from one recipe.",
         )
 
@@ -352,7 +369,9 @@ def _note(epoch: EpochReport) -> str:
 def _require_finite(loss: float, step: int) -> float:
     if not math.isfinite(loss):
         raise StillhouseError(
-            f"the loss is {loss}", where=f"training step {step}", expected="a finite number",
+            f"the loss is {loss}",
+            where=f"training step {step}",
+            expected="a finite number",
             do="Lower learning_rate, or look for broken rows in the teacher signal.",
         )
     return loss
@@ -362,7 +381,10 @@ def _with_truncation(model: Path, max_tokens: int) -> str:
     """tokenizer.json that truncates where training did, so that serving reads what was trained."""
     description = json.loads((model / "tokenizer.json").read_text("utf-8"))
     description["truncation"] = {
-        "direction": "Right", "max_length": max_tokens, "strategy": "LongestFirst", "stride": 0
+        "direction": "Right",
+        "max_length": max_tokens,
+        "strategy": "LongestFirst",
+        "stride": 0,
     }
     description["padding"] = None
     return json.dumps(description, ensure_ascii=False, indent=2)
@@ -395,7 +417,9 @@ def _checkpoint(
         moments = optimizer.state[weight]
         tensors |= {f"weight.{name}": weight.detach()}
         tensors |= {f"{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq", "step")}
-    epochs = [[epoch.epoch, epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy] for epoch in state.epochs]
+    epochs = [
+        [epoch.epoch, epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy] for epoch in state.epochs
+    ]
     written = {"run": run, "step": state.step, "epoch_loss": state.epoch_loss, "epochs": epochs}
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{_CHECKPOINT}.tmp"
@@ -405,9 +429,7 @@ def _checkpoint(
     temporary.rename(folder / _CHECKPOINT)
 
 
-def _resume(
-    folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.optim.Optimizer"
-) -> _State:
+def _resume(folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.optim.Optimizer") -> _State:
     """Continue from the folder's checkpoint if it belongs to this very run, else start anew."""
     import torch
     from safetensors import safe_open

@@ -39,16 +39,32 @@ def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int)
     names = sorted(set(labels))
     if len(names) < 2:
         raise StillhouseError(
-            f"{len(names)} distinct labels", where=str(out), expected="at least two", do="Check the recipe's labels.",
+            f"{len(names)} distinct labels",
+            where=str(out),
+            expected="at least two",
+            do="Check the recipe's labels.",
         )
     config = json.loads((encoder / "config.json").read_text("utf-8"))
     if config.get("hidden_act", "gelu") != "gelu":
         raise StillhouseError(
-            f"activation {config['hidden_act']!r}", where=str(encoder / "config.json"), expected="gelu",
+            f"activation {config['hidden_act']!r}",
+            where=str(encoder / "config.json"),
+            expected="gelu",
             do="Choose a BERT encoder with the exact GELU.",
         )
-    kept = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-            "max_position_embeddings", "type_vocab_size", "hidden_act", "layer_norm_eps", "pad_token_id", "model_type")
+    kept = (
+        "vocab_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+        "type_vocab_size",
+        "hidden_act",
+        "layer_norm_eps",
+        "pad_token_id",
+        "model_type",
+    )
     config = {key: config[key] for key in kept if key in config}
     config = {"layer_norm_eps": 1e-12, "pad_token_id": 0, **config}
     config["id2label"] = {str(place): name for place, name in enumerate(names)}

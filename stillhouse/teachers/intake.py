@@ -71,7 +71,9 @@ def resolve_model(source: str, revision: str | None = None) -> Path:
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise StillhouseError(
-            "no such model folder", where=source, expected="a folder with config, tokenizer and safetensors",
+            "no such model folder",
+            where=source,
+            expected="a folder with config, tokenizer and safetensors",
             do="Correct the model's source in the recipe.",
         )
     return folder
@@ -120,20 +122,26 @@ def _in_package(source: str) -> Path:
     name, _, inner = source.removeprefix("package://").partition("/")
     if not name.isidentifier() or not inner or ".." in Path(inner).parts:
         raise StillhouseError(
-            "malformed package source", where=source, expected="package://<import name>/<path inside the package>",
+            "malformed package source",
+            where=source,
+            expected="package://<import name>/<path inside the package>",
             do="Correct the model's source in the recipe.",
         )
     spec = importlib.util.find_spec(name)  # a top-level name: located without running its code
     locations = spec.submodule_search_locations if spec is not None else None
     if not locations:
         raise StillhouseError(
-            f"package {name!r} is not installed", where=source, expected="an installed package that carries the file",
+            f"package {name!r} is not installed",
+            where=source,
+            expected="an installed package that carries the file",
             do="Install the package that provides it, then run again.",
         )
     found = [path for path in (Path(location) / inner for location in locations) if path.exists()]
     if not found:
         raise StillhouseError(
-            f"package {name!r} has no {inner!r}", where=source, expected="a path inside the package",
+            f"package {name!r} has no {inner!r}",
+            where=source,
+            expected="a path inside the package",
             do="Correct the path, or install the version that carries it.",
         )
     return found[0]
@@ -142,24 +150,27 @@ def _in_package(source: str) -> Path:
 def _from_hub(source: str, revision: str | None) -> Path:
     if not revision:
         raise StillhouseError(
-            "the model is not pinned", where=source, expected="a revision (a commit of the repository)",
+            "the model is not pinned",
+            where=source,
+            expected="a revision (a commit of the repository)",
             do="Add `revision:` to the model in the recipe.",
         )
     if not re.fullmatch(r"hf://[\w.-]+/[\w.-]+", source):
         raise StillhouseError(
-            "malformed hub source", where=source, expected="hf://<organisation>/<name>",
+            "malformed hub source",
+            where=source,
+            expected="hf://<organisation>/<name>",
             do="Correct the model's source in the recipe.",
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        folder = snapshot_download(
-            source.removeprefix("hf://"), revision=revision, allow_patterns=_SAFE_PATTERNS
-        )
+        folder = snapshot_download(source.removeprefix("hf://"), revision=revision, allow_patterns=_SAFE_PATTERNS)
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise StillhouseError(
-            f"the hub did not give the model ({type(error).__name__})", where=f"{source}@{revision}",
+            f"the hub did not give the model ({type(error).__name__})",
+            where=f"{source}@{revision}",
             expected="an existing repository and revision that you may read, and a network",
             do="Check the name, the revision and HF_TOKEN, or download the folder and use its path.",
         ) from error
@@ -170,7 +181,9 @@ def _require_files(folder: Path) -> None:
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
     if missing:
         raise StillhouseError(
-            f"missing {', '.join(missing)}", where=str(folder), expected=", ".join(REQUIRED_FILES),
+            f"missing {', '.join(missing)}",
+            where=str(folder),
+            expected=", ".join(REQUIRED_FILES),
             do="Save the model with save_pretrained(safe_serialization=True) and its fast tokenizer.",
         )
 
@@ -179,7 +192,8 @@ def _refuse_pickles(folder: Path) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         if path.suffix.lower() in PICKLE_SUFFIXES or _carries_pickle(path):
             raise StillhouseError(
-                "this file can run code when it is loaded (pickle)", where=str(path),
+                "this file can run code when it is loaded (pickle)",
+                where=str(path),
                 expected="weights in safetensors only",
                 do="Convert the weights to safetensors and delete the file.",
             )
@@ -207,18 +221,25 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise _corrupt(path, error) from error
     if not isinstance(config, dict) or config.get("model_type") != "bert":
         raise StillhouseError(
-            "not a BERT encoder", where=str(path), expected='"model_type": "bert"', do="Choose a BERT-family encoder.",
+            "not a BERT encoder",
+            where=str(path),
+            expected='"model_type": "bert"',
+            do="Choose a BERT-family encoder.",
         )
     if "auto_map" in config:
         raise StillhouseError(
-            "the config asks for the repository's own code to run", where=str(path), expected="no auto_map",
+            "the config asks for the repository's own code to run",
+            where=str(path),
+            expected="no auto_map",
             do="Choose a model that needs no remote code.",
         )
     needed = {field for fields in _SHAPES_FROM_CONFIG.values() for field in fields} | {"num_hidden_layers"}
     absent = sorted(field for field in needed if not isinstance(config.get(field), int))
     if absent:
         raise StillhouseError(
-            f"missing {', '.join(absent)}", where=str(path), expected="the sizes of a BERT encoder",
+            f"missing {', '.join(absent)}",
+            where=str(path),
+            expected="the sizes of a BERT encoder",
             do="Restore the config that was published with the weights.",
         )
     return config
@@ -247,7 +268,9 @@ def _scan_tensors(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
 def _require_finite(finite: bool, name: str, path: Path) -> None:
     if not finite:
         raise StillhouseError(
-            f"{name} holds NaN or infinity", where=str(path), expected="finite weights",
+            f"{name} holds NaN or infinity",
+            where=str(path),
+            expected="finite weights",
             do="Fetch the weights again from a source you trust.",
         )
 
@@ -255,15 +278,18 @@ def _require_finite(finite: bool, name: str, path: Path) -> None:
 def _match_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
     if not any(name.endswith("embeddings.word_embeddings.weight") for name in shapes):
         raise StillhouseError(
-            "no word embeddings among the weights", where=str(folder / "model.safetensors"),
-            expected="the weights of a BERT encoder", do="Fetch the weights that belong to this config.",
+            "no word embeddings among the weights",
+            where=str(folder / "model.safetensors"),
+            expected="the weights of a BERT encoder",
+            do="Fetch the weights that belong to this config.",
         )
     for name, shape in shapes.items():
         for ending, fields in _SHAPES_FROM_CONFIG.items():
             expected = tuple(int(config[field]) for field in fields)
             if name.endswith(ending) and shape != expected:
                 raise StillhouseError(
-                    f"{name} has shape {shape}", where=str(folder / "model.safetensors"),
+                    f"{name} has shape {shape}",
+                    where=str(folder / "model.safetensors"),
                     expected=f"{expected} from config.json ({', '.join(fields)})",
                     do="Fetch weights and config of the same revision.",
                 )
@@ -273,7 +299,8 @@ def _match_layers(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], fo
     found = {int(match[1]) for name in shapes if (match := re.search(r"encoder\.layer\.(\d+)\.", name))}
     if found != set(range(int(config["num_hidden_layers"]))):
         raise StillhouseError(
-            f"{len(found)} encoder layers in the weights", where=str(folder / "model.safetensors"),
+            f"{len(found)} encoder layers in the weights",
+            where=str(folder / "model.safetensors"),
             expected=f"{config['num_hidden_layers']} from config.json (num_hidden_layers)",
             do="Fetch weights and config of the same revision.",
         )
@@ -290,7 +317,8 @@ def _match_tokenizer(folder: Path, vocab_size: int) -> None:
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if highest >= vocab_size:
         raise StillhouseError(
-            f"the tokenizer emits id {highest}", where=str(path),
+            f"the tokenizer emits id {highest}",
+            where=str(path),
             expected=f"ids below vocab_size {vocab_size} from config.json",
             do="Use the tokenizer that was published with the weights.",
         )
@@ -299,5 +327,8 @@ def _match_tokenizer(folder: Path, vocab_size: int) -> None:
 def _corrupt(path: Path, error: Exception) -> StillhouseError:
     reason = " ".join(str(error).split())[:200]
     return StillhouseError(
-        f"truncated or corrupt ({reason})", where=str(path), expected="a complete file", do="Fetch the file again.",
+        f"truncated or corrupt ({reason})",
+        where=str(path),
+        expected="a complete file",
+        do="Fetch the file again.",
     )

@@ -100,7 +100,9 @@ class SignalStore:
         found = fingerprint_of(model_folder)
         if found != fingerprint:
             raise StillhouseError(
-                f"the teacher hashes to {found[:12]}", where=str(model_folder), expected=f"{fingerprint[:12]}",
+                f"the teacher hashes to {found[:12]}",
+                where=str(model_folder),
+                expected=f"{fingerprint[:12]}",
                 do="Capture with the fingerprint of the folder that answers.",
             )
         with self._writing(fingerprint):
@@ -116,8 +118,11 @@ class SignalStore:
                     stored = prompts.height - len(self.missing(prompts["prompt_id"].to_list(), fingerprint))
                     progress.step("teacher signal", stored, prompts.height)
         return CaptureReport(
-            requested=prompts.height, already_stored=prompts.height - todo.height, computed=todo.height,
-            seconds=time.perf_counter() - start, tokens=tokens,
+            requested=prompts.height,
+            already_stored=prompts.height - todo.height,
+            computed=todo.height,
+            seconds=time.perf_counter() - start,
+            tokens=tokens,
         )
 
     def read(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
@@ -132,9 +137,7 @@ class SignalStore:
         """Columns prompt_id and latency_ms: a prompt's share of the batch it was asked in."""
         return self._read(prompt_ids, fingerprint).select("prompt_id", "latency_ms")
 
-    def canary(
-        self, prompts: pl.DataFrame, model_folder: Path, fingerprint: str, *, questions: int = 16
-    ) -> float:
+    def canary(self, prompts: pl.DataFrame, model_folder: Path, fingerprint: str, *, questions: int = 16) -> float:
         """Ask the teacher a few stored prompts again.
 
         The prompts with the smallest ids are asked, so that it is always the same ones.
@@ -149,8 +152,10 @@ class SignalStore:
         now = TorchClassifier(model_folder).logits(asked["text"].to_list())
         if now.shape != stored.shape:
             raise StillhouseError(
-                f"the model answers {now.shape[1:]} classes", where=str(model_folder),
-                expected=f"{stored.shape[1:]} as stored", do="Capture the signal of this model first.",
+                f"the model answers {now.shape[1:]} classes",
+                where=str(model_folder),
+                expected=f"{stored.shape[1:]} as stored",
+                do="Capture the signal of this model first.",
             )
         return float(np.abs(now - stored).max(initial=0.0))
 
@@ -162,15 +167,20 @@ class SignalStore:
         if rows.height < len(wanted):
             absent = sorted(wanted - set(rows["prompt_id"]))
             raise StillhouseError(
-                f"{len(absent)} prompts have no answer, {absent[0]} the first", where=str(self._folder(fingerprint)),
-                expected=f"all {len(wanted)} answered", do="Materialize teacher_signal again: it computes only these.",
+                f"{len(absent)} prompts have no answer, {absent[0]} the first",
+                where=str(self._folder(fingerprint)),
+                expected=f"all {len(wanted)} answered",
+                do="Materialize teacher_signal again: it computes only these.",
             )
         return rows
 
     def _folder(self, fingerprint: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{8,64}", fingerprint):
             raise StillhouseError(
-                "not a fingerprint", where=repr(fingerprint), expected="lower-case hex", do="Use verify_weights().",
+                "not a fingerprint",
+                where=repr(fingerprint),
+                expected="lower-case hex",
+                do="Use verify_weights().",
             )
         return self.root / fingerprint
 
@@ -213,8 +223,10 @@ def _ask(teacher: "TorchClassifier", shard: pl.DataFrame, fingerprint: str, batc
     finite = np.isfinite(answers.logits).all(1) & np.isfinite(answers.embeddings).all(1)
     if not finite.all():
         raise StillhouseError(
-            "the teacher's answer is not finite", where=f"prompt {shard['prompt_id'][int(np.argmin(finite))]}",
-            expected="finite logits", do="Train the teacher again; its weights have diverged.",
+            "the teacher's answer is not finite",
+            where=f"prompt {shard['prompt_id'][int(np.argmin(finite))]}",
+            expected="finite logits",
+            do="Train the teacher again; its weights have diverged.",
         )
     return pl.DataFrame(
         {
@@ -233,7 +245,9 @@ def _verified(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != path.stem:
         raise StillhouseError(
-            "the shard's bytes do not match its name", where=str(path), expected=f"sha256 {path.stem[:12]}...",
+            "the shard's bytes do not match its name",
+            where=str(path),
+            expected=f"sha256 {path.stem[:12]}...",
             do="Delete the shard and materialize teacher_signal again: it computes only what is gone.",
         )
     return pl.read_parquet(content, columns=columns)
@@ -243,6 +257,8 @@ def _require_unique(prompts: pl.DataFrame) -> None:
     repeated = prompts.filter(pl.col("prompt_id").is_duplicated())["prompt_id"]
     if len(repeated):
         raise StillhouseError(
-            f"prompt {repeated[0]} comes twice", where="prompts", expected="one row per prompt_id",
+            f"prompt {repeated[0]} comes twice",
+            where="prompts",
+            expected="one row per prompt_id",
             do="De-duplicate the prompt set.",
         )

@@ -115,7 +115,13 @@ def test_json_numbers_become_the_text_a_person_would_write(tmp_path: Path) -> No
 
 def test_parquet_numbers_become_the_text_a_person_would_write(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    columns = {"text": [1, 2], "label": [3.0, None], "half": [0.5, 1.0], "sure": [True, None], "none": [None, None]}
+    columns = {
+        "text": [1, 2],
+        "label": [3.0, float("nan")],
+        "half": [0.5, 1.0],
+        "sure": [True, None],
+        "none": [None, None],
+    }
     pl.DataFrame(columns).write_parquet(path)
     rows = read_rows(str(path), text="text", label="label", keep=["half", "sure", "none"]).rows
     assert rows.drop("batch").rows() == [("1", "3", "0.5", "true", None), ("2", None, "1.0", None, None)]

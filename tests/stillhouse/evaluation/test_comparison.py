@@ -1,0 +1,36 @@
+"""Whether the teacher was worth it."""
+
+import pytest
+
+from stillhouse.evaluation.comparison import Helped, compare_with_control
+from stillhouse.evaluation.subjects import SubjectKind
+
+CLASSES = ("balance", "block", "travel")
+
+
+@pytest.mark.parametrize(
+    ("rows", "student_wrong", "control_wrong", "outcome", "words"),
+    [
+        (600, range(0, 10), range(0, 40), Helped.HELPED, "distillation helped: student is 5.0 points above"),
+        (600, range(0, 40), range(0, 10), Helped.DID_NOT, "distillation did not help: student is 5.0 points below"),
+        (1200, [1], [2], Helped.DID_NOT, "distillation did not help: student is 0.0 points above"),
+        (60, [], [1, 2], Helped.CANNOT_TELL, "cannot tell whether distillation helped: student is 3.3 points above"),
+    ],
+)
+def test_the_outcome_in_words(subject, golden, rows, student_wrong, control_wrong, outcome, words) -> None:
+    student = subject(rows, student_wrong)
+    control = subject(rows, control_wrong, name="labels only", kind=SubjectKind.CONTROL)
+    result = compare_with_control(student, control, golden(rows), classes=CLASSES)
+    assert result.outcome is outcome
+    assert result.sentence.startswith(words)
+    assert result.gain_interval[0] <= result.gain <= result.gain_interval[1]
+
+
+def test_helped_needs_more_than_four_rows_won() -> None:
+    """0.5^4 = 6 % and 0.5^5 = 3 %: with four rows won and none lost chance is not excluded at 5 %."""
+    import numpy as np
+
+    from stillhouse.evaluation.statistics import paired_mcnemar
+
+    won = np.arange(100) < 4
+    assert paired_mcnemar(np.ones(100, bool), ~won).p_first_better == pytest.approx(0.5**4)

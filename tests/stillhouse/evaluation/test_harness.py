@@ -1,0 +1,156 @@
+"""One call judges any model, and its words say what its numbers do."""
+
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.claims import percent, points
+from stillhouse.evaluation.harness import Evaluation, evaluate
+from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.subjects import Subject, SubjectKind
+
+
+def claim(evaluation: Evaluation, name: str):
+    return next(each for each in evaluation.claims if each.name == name)
+
+
+def test_a_good_small_fast_student_passes(run) -> None:
+    result = run(wrong=[1, 700], teacher_wrong=[5])
+    assert result.verdict is Verdict.PASS
+    assert result.open_claims == ()
+    assert result.non_inferiority.drop == pytest.approx(1 / 1200)
+    assert result.size_ratio == pytest.approx(40.0)
+    assert result.agreement == pytest.approx(1197 / 1200)
+    assert claim(result, "non_inferiority").sentence.startswith("accuracy within 3.0 points of the teacher: drop 0.1, ")
+    assert result.summary.startswith("student clears the bar: accuracy within 3.0 points")
+
+
+def test_outputs_in_another_order_give_the_same_report(run, subject, golden) -> None:
+    """Regression guard: two other tools trained and judged on pairs shuffled against one another."""
+    first = run(wrong=[1])
+    teacher = subject(1200, [], name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    ordered = subject(1200, [1])
+    again = evaluate(
+        Subject("student", SubjectKind.STUDENT, ordered.outputs.sort("prompt_id"), 10_000_000),
+        teacher, golden(1200).reverse(), first_slices(first), first.bar, first.budget,
+        classes=first.classes, latency=first.latency,
+    )  # fmt: skip
+    for part in ("golden_digest", "non_inferiority", "slices", "confusion", "claims", "lost_rows", "verdict"):
+        assert getattr(again, part) == getattr(first, part), part
+
+
+def first_slices(evaluation: Evaluation) -> list[SliceSpec]:
+    return [
+        SliceSpec(name=each.name, column="channel", values=(each.name,), critical=each.critical)
+        for each in evaluation.slices
+    ]
+
+
+def test_a_student_that_loses_too_much_fails_in_words(run) -> None:
+    result = run(wrong=range(0, 1200, 10))
+    assert result.verdict is Verdict.FAIL
+    assert "accuracy not within 3.0 points of the teacher: drop 10.0" in result.summary
+
+
+def test_a_golden_set_too_small_is_inconclusive_and_says_how_many_more(run) -> None:
+    result = run(rows=60, slices=())
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "60 rows; about 207 rows would settle it, 147 more" in claim(result, "non_inferiority").sentence
+
+
+def test_a_failing_critical_slice_closes_and_a_failing_other_slice_is_reported(run) -> None:
+    app_lost, phone_lost = run(rows=2400, wrong=range(0, 1200, 20)), run(rows=2400, wrong=range(1200, 2400, 20))
+    assert claim(app_lost, "slice/app").verdict is Verdict.FAIL
+    assert app_lost.verdict is Verdict.FAIL
+    assert claim(phone_lost, "slice/phone").verdict is Verdict.FAIL
+    assert not claim(phone_lost, "slice/phone").binding
+    assert "slice/phone" not in {each.name for each in phone_lost.open_claims}
+
+
+@pytest.mark.parametrize(("critical", "verdict"), [(True, Verdict.INCONCLUSIVE), (False, Verdict.PASS)])
+def test_an_empty_slice_never_passes(run, critical: bool, verdict: Verdict) -> None:
+    empty = SliceSpec(name="nobody", column="channel", values=("fax",), critical=critical)
+    result = run(slices=[empty])
+    assert claim(result, "slice/nobody").verdict is Verdict.INCONCLUSIVE
+    assert result.verdict is verdict
+
+
+def test_the_budget_is_part_of_the_bar(run, latency) -> None:
+    for broken, name in (
+        (run(size_bytes=100_000_000), "size_ratio"),
+        (run(latency=latency(ratio=2.0)), "latency_ratio"),
+        (run(budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8, size_mb_at_most=5)), "size_mb"),
+        (run(budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8, latency_ms_at_most=6)), "latency_ms"),
+    ):
+        assert broken.verdict is Verdict.FAIL
+        assert [each.name for each in broken.open_claims] == [name]
+
+
+def test_a_latency_that_was_not_measured_or_straddles_the_budget_is_inconclusive(run, latency) -> None:
+    assert run(latency=None).verdict is Verdict.INCONCLUSIVE
+    assert run(latency=latency(ratio=4.1, spread=0.1)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_the_floor_holds_even_when_the_teacher_is_under_it(run) -> None:
+    wrong = range(0, 1200, 4)
+    result = run(wrong=wrong, teacher_wrong=wrong, bar=BarSpec(margin=0.03, floor=0.8), slices=())
+    assert result.non_inferiority.verdict is Verdict.PASS
+    assert claim(result, "floor").verdict is Verdict.FAIL
+    assert result.verdict is Verdict.FAIL
+
+
+def test_lost_rows_carry_their_text(run) -> None:
+    result = run(wrong=[3, 4], teacher_wrong=[4])
+    assert [(row.text, row.label, row.predicted) for row in result.lost_rows] == [("text <b>3</b>", "balance", "block")]
+
+
+def test_the_record_survives_json(run) -> None:
+    result = run()
+    assert Evaluation.model_validate_json(result.model_dump_json()) == result
+
+
+def test_roles_are_not_mixed_up(subject, golden) -> None:
+    student, teacher = subject(30), subject(30, name="t", kind=SubjectKind.TEACHER)
+    with pytest.raises(StillhouseError, match="against a teacher"):
+        evaluate(
+            teacher, student, golden(30), [], BarSpec(margin=0.03),
+            BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1), classes=("balance", "block", "travel"),
+        )  # fmt: skip
+
+
+def test_rounding_never_puts_a_bound_on_the_wrong_side() -> None:
+    assert points(0.0299, against=0.03) == "2.99"
+    assert points(0.03001, against=0.03) == "3.001"
+    assert points(-0.0001) == "0.0"
+    assert percent(0.953) == "95.3%"
+
+
+def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
+    rows, classes = 100_000, tuple(f"c{index:02d}" for index in range(20))
+    generator = np.random.default_rng(0)
+    labels = generator.integers(20, size=rows)
+    ids = [f"{row:032x}" for row in range(rows)]
+    golden = pl.DataFrame(
+        {"prompt_id": ids, "label": [classes[k] for k in labels], "part": [f"s{k % 50}" for k in range(rows)]}
+    )
+
+    def outputs(seed: int) -> pl.DataFrame:
+        logits = np.random.default_rng(seed).normal(size=(rows, 20)).astype(np.float32)
+        logits[np.arange(rows), labels] += 4
+        return pl.DataFrame({"prompt_id": ids, "logits": pl.Series(logits).cast(pl.List(pl.Float32))})
+
+    specs = [SliceSpec(name=f"s{k}", column="part", values=(f"s{k}",), critical=True) for k in range(50)]
+    student, teacher = outputs(1), outputs(2)
+    started = time.process_time()
+    result = evaluate(
+        Subject("s", SubjectKind.STUDENT, student, 1),
+        Subject("t", SubjectKind.TEACHER, teacher, 10),
+        golden, specs, BarSpec(margin=0.03), BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1),
+        classes=classes,
+    )  # fmt: skip
+    assert time.process_time() - started < 20
+    assert len(result.slices) == 50

@@ -1,0 +1,94 @@
+"""The report for machines keeps its shape, and the one for people needs nothing but itself."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from stillhouse.evaluation.report import report_html, report_json, ruled_out
+from stillhouse.evaluation.selection import smallest_that_clears
+from stillhouse.evaluation.subjects import SubjectKind
+
+
+class Page(HTMLParser):
+    """Collects what a page would fetch, and its visible text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "srcset", "href", "action")]
+
+    def handle_data(self, data) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(html: str) -> Page:
+    page = Page()
+    page.feed(html)
+    return page
+
+
+def test_the_json_has_the_agreed_shape(run) -> None:
+    report = json.loads(json.dumps(report_json(run(wrong=[1, 2], teacher_wrong=[1]))))
+    assert report["verdict"] == "pass"
+    assert report["golden_rows"] == 1200
+    assert report["teacher"]["accuracy"] == pytest.approx(1199 / 1200)
+    assert report["student"]["name"] == "student"
+    assert report["student"]["accuracy"] == pytest.approx(1198 / 1200)
+    assert report["agreement"] == pytest.approx(1199 / 1200)
+    assert report["latency_ratio"] == 8.0
+    assert report["size_ratio"] == 40.0
+    first = report["slices"][0]
+    assert {"name", "rows", "teacher_accuracy", "student_accuracy", "verdict"} <= set(first)
+    assert (first["name"], first["rows"], first["verdict"]) == ("app", 600, "pass")
+
+
+def test_what_was_not_measured_is_null_and_not_a_number(run) -> None:
+    report = report_json(run(latency=None))
+    assert report["latency_ratio"] is None and report["verdict"] == "inconclusive"
+
+
+def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
+    student = run(name="tiny", wrong=[1, 2])
+    int8 = run(name="int8 teacher", kind=SubjectKind.BASELINE, size_bytes=110_000_000)
+    page = read(
+        report_html(
+            student,
+            others=[int8],
+            selection=smallest_that_clears([student, int8]),
+            title="intents",
+            curve=([1.0, 0.4], [1.0, 0.6]),
+            facts=[("run", "abc")],
+        )
+    )
+    assert page.fetched and all(each.startswith("data:image/png;base64,") for each in page.fetched)
+    assert page.text.index("tiny clears the bar") < page.text.index("What the bar asks")
+    assert "Holds the quality, but the budget rules it out: only 3.64 times smaller" in page.text
+
+
+def test_text_of_rows_cannot_become_markup(run) -> None:
+    html = report_html(run(wrong=[3]))
+    assert "text &lt;b&gt;3&lt;/b&gt;" in html
+    assert "text <b>3" not in html
+
+
+@pytest.mark.parametrize("rows", [3, 60])
+def test_a_hardly_populated_report_still_renders(run, rows: int) -> None:
+    page = read(report_html(run(rows=rows, slices=(), latency=None)))
+    assert "is not shown to clear the bar" in page.text
+    assert "latency not measured" in page.text
+
+
+def test_what_ruled_a_model_out(run) -> None:
+    assert ruled_out(run()) == ""
+    assert ruled_out(run(latency=None)).startswith("holds the quality, but the budget is not shown to hold")
+    lost = ruled_out(run(wrong=range(0, 1200, 10), size_bytes=100_000_000))
+    assert lost.startswith("accuracy not within 3.0 points of the teacher")
+    assert lost.endswith("Also: slice 'app', size ratio")

@@ -1,0 +1,96 @@
+"""Slices bind when they are critical, and an unproven slice is never a pass."""
+
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.evaluation.slices import slice_masks, slice_table
+from stillhouse.evaluation.statistics import Verdict, holm, non_inferiority_p_value
+
+
+def spec(name: str, *values: str, critical: bool = True, floor: float | None = None) -> SliceSpec:
+    return SliceSpec(name=name, column="kind", values=values or (name,), critical=critical, floor=floor)
+
+
+def outcomes(rows: int, wrong: int) -> np.ndarray:
+    return np.arange(rows) >= wrong
+
+
+def test_membership_is_by_value_and_null_is_a_member_of_nothing() -> None:
+    golden = pl.DataFrame({"kind": ["a", "b", None, "c"]})
+    masks = slice_masks(golden, [spec("ab", "a", "b"), spec("c")])
+    assert masks.tolist() == [[True, True, False, False], [False, False, False, True]]
+
+
+def test_an_empty_slice_is_inconclusive_with_no_rows() -> None:
+    specs = [spec("nothing", critical=True, floor=0.5)]
+    (result,) = slice_table(specs, np.zeros((1, 10), bool), outcomes(10, 0), outcomes(10, 0), margin=0.03)
+    assert result.rows == 0
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.teacher_accuracy is None and result.student_accuracy is None
+
+
+def test_a_slice_too_small_to_judge_is_inconclusive_however_good() -> None:
+    (result,) = slice_table([spec("small")], np.ones((1, 20), bool), outcomes(20, 0), outcomes(20, 0), margin=0.03)
+    assert result.student_accuracy == 1.0
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.non_inferiority is not None and result.non_inferiority.rows_needed == 207
+
+
+def test_a_slice_under_its_floor_fails_even_when_it_equals_the_teacher() -> None:
+    right = outcomes(2000, 600)
+    (result,) = slice_table([spec("weak", floor=0.8)], np.ones((1, 2000), bool), right, right, margin=0.03)
+    assert result.non_inferiority_verdict is Verdict.PASS
+    assert result.floor is not None and result.floor.verdict is Verdict.FAIL
+    assert result.verdict is Verdict.FAIL
+
+
+def test_only_critical_slices_share_the_error_rate() -> None:
+    generator = np.random.default_rng(0)
+    specs = [spec(f"s{index}", critical=index < 4) for index in range(6)]
+    masks = generator.random((6, 4000)) < 0.25
+    teacher, student = generator.random(4000) < 0.95, generator.random(4000) < 0.945
+    results = slice_table(specs, masks, teacher, student, margin=0.03)
+    p_values = [
+        non_inferiority_p_value(r.non_inferiority.teacher_only, r.non_inferiority.student_only, r.rows, margin=0.03)
+        for r in results
+        if r.non_inferiority
+    ]
+    for result, adjusted in zip(results[:4], holm(p_values[:4]), strict=True):
+        assert (result.non_inferiority_verdict is Verdict.PASS) == (adjusted < 0.05)
+        assert (result.non_inferiority is not None and result.non_inferiority.alpha < 0.05) or adjusted < 0.05
+    assert min(r.non_inferiority.alpha for r in results[:4] if r.non_inferiority) == pytest.approx(0.05 / 4)
+    assert all(r.non_inferiority.alpha == 0.05 for r in results[4:] if r.non_inferiority)
+
+
+def test_counts_on_overlapping_slices_are_those_of_each_mask() -> None:
+    generator = np.random.default_rng(5)
+    masks, teacher, student = generator.random((3, 500)) < 0.5, generator.random(500) < 0.9, generator.random(500) < 0.8
+    results = slice_table([spec("x"), spec("y"), spec("z")], masks, teacher, student, margin=0.05)
+    for result, mask in zip(results, masks, strict=True):
+        assert result.rows == mask.sum()
+        assert result.teacher_accuracy == pytest.approx(teacher[mask].mean())
+        assert result.student_accuracy == pytest.approx(student[mask].mean())
+        assert result.non_inferiority is not None
+        assert result.non_inferiority.drop == pytest.approx(teacher[mask].mean() - student[mask].mean())
+
+
+def test_a_missing_column_and_a_repeated_name_are_refused() -> None:
+    golden = pl.DataFrame({"kind": ["a"]})
+    with pytest.raises(StillhouseError, match="no column 'channel'"):
+        slice_masks(golden, [SliceSpec(name="x", column="channel", values=("a",), critical=True)])
+    with pytest.raises(StillhouseError, match="one name"):
+        slice_masks(golden, [spec("x", "a"), spec("x", "b")])
+
+
+def test_fifty_slices_of_a_hundred_thousand_rows_take_seconds() -> None:
+    generator = np.random.default_rng(0)
+    masks = generator.random((50, 100_000)) < 0.02
+    teacher, student = generator.random(100_000) < 0.95, generator.random(100_000) < 0.95
+    started = time.process_time()
+    slice_table([spec(f"s{index}") for index in range(50)], masks, teacher, student, margin=0.01)
+    assert time.process_time() - started < 15

@@ -1,0 +1,236 @@
+"""The tests and intervals that open and close gates."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.evaluation.statistics import (
+    Verdict,
+    holm,
+    holm_levels,
+    non_inferiority_from_counts,
+    non_inferiority_p_value,
+    paired_mcnemar,
+    paired_non_inferiority,
+    rows_needed_for,
+    wilson_interval,
+)
+
+
+def outcomes(both: int, teacher_only: int, student_only: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    teacher = [True] * both + [True] * teacher_only + [False] * student_only + [False] * neither
+    student = [True] * both + [False] * teacher_only + [True] * student_only + [False] * neither
+    return np.array(teacher), np.array(student)
+
+
+def share_passed(rows: int, rates: list[float], *, trials: int, seed: int) -> float:
+    """Share of simulated students that pass at a margin of 3 points; rates are lost, won, concordant."""
+    draws = np.random.default_rng(seed).multinomial(rows, rates, size=trials)[:, :2].tolist()
+    passes = {
+        pair: non_inferiority_p_value(*pair, rows, margin=0.03) < 0.05 for pair in {tuple(draw) for draw in draws}
+    }
+    return float(np.mean([passes[tuple(draw)] for draw in draws]))
+
+
+# Examples needed, one-sided alpha 5 %, power 80 %, true drop 0: the project's planning table.
+TABLE = [
+    (0.005, (7420, 14839, 24731)),
+    (0.01, (1855, 3710, 6183)),
+    (0.02, (464, 928, 1546)),
+    (0.03, (207, 413, 687)),
+    (0.05, (75, 149, 248)),
+]
+HOLM_OVER_TWENTY = [(0.005, 53251), (0.01, 13313), (0.02, 3329), (0.03, 1480), (0.05, 533)]
+
+
+@pytest.mark.parametrize(
+    ("margin", "discordance", "rows"),
+    [(margin, rate, n) for margin, row in TABLE for rate, n in zip((0.03, 0.06, 0.10), row, strict=True)],
+)
+def test_rows_needed_match_the_planning_table(margin: float, discordance: float, rows: int) -> None:
+    assert rows_needed_for(margin, discordance, 0.05, 0.8) == rows
+
+
+@pytest.mark.parametrize(("margin", "rows"), HOLM_OVER_TWENTY)
+def test_rows_needed_match_the_table_under_holm_over_twenty_slices(margin: float, rows: int) -> None:
+    assert rows_needed_for(margin, 0.10, 0.05 / 20, 0.8) == pytest.approx(rows, abs=1)
+
+
+def test_half_the_margin_as_true_drop_needs_four_times_the_rows() -> None:
+    assert rows_needed_for(0.02, 0.06, true_drop=0.01) == pytest.approx(4 * rows_needed_for(0.02, 0.06), abs=4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "alpha", "lower", "upper"),
+    [
+        # Bentur et al. 2009, in Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables, ch. 8.
+        ((1, 1, 7, 12), 0.025, -0.517, -0.026),
+        # Cavo et al. 2012, the same chapter; R contingencytables prints -0.1240 to -0.0054.
+        ((59, 6, 16, 80), 0.025, -0.1240, -0.0054),
+        # R PropCIs::scoreci.mp(25, 28, 618, 0.90).
+        ((300, 28, 25, 265), 0.05, -0.0148, 0.0247),
+    ],
+)
+def test_score_bounds_match_published_tango_intervals(
+    counts: tuple[int, int, int, int], alpha: float, lower: float, upper: float
+) -> None:
+    from stillhouse.evaluation.score_test import Pairs, _score_bound, lower_bound
+
+    pairs = Pairs(counts[1], counts[2], sum(counts))
+    digits = 3 if counts[0] == 1 else 4
+    assert round(lower_bound(pairs, alpha), digits) == lower
+    assert round(_score_bound(pairs, alpha), digits) == upper
+
+
+def test_a_large_set_uses_the_score_bound_itself() -> None:
+    result = paired_non_inferiority(*outcomes(57_000, 1400, 1250, 350), margin=0.01)
+    assert result.method == "score"
+    # Wald with the same variance, by hand: 0.0025 + 1.64485 * sqrt(0.04417 - 0.0025^2) / sqrt(60000).
+    assert result.drop_upper_bound == pytest.approx(0.0025 + 1.64485 * math.sqrt(0.0441604 / 60_000), abs=2e-5)
+    assert result.verdict is Verdict.PASS
+
+
+def test_no_lost_row_in_twenty_is_inconclusive_and_says_how_many_would_do() -> None:
+    result = paired_non_inferiority(*outcomes(18, 0, 0, 2), margin=0.03)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.rows_needed == 207
+
+
+def test_without_discordant_pairs_the_exact_test_is_the_binomial_one() -> None:
+    # A student that loses 3 % of rows loses none of n with probability 0.97^n: above 5 % at 98 rows, below at 99.
+    assert non_inferiority_p_value(0, 0, 98, margin=0.03) == pytest.approx(0.97**98 + 1e-4, abs=1e-9)
+    assert non_inferiority_from_counts(0, 0, 98, margin=0.03).verdict is Verdict.INCONCLUSIVE
+    assert non_inferiority_from_counts(0, 0, 100, margin=0.03).verdict is Verdict.PASS
+
+
+def test_a_drop_proven_to_exceed_the_margin_fails() -> None:
+    result = paired_non_inferiority(*outcomes(880, 100, 10, 10), margin=0.03)
+    assert result.verdict is Verdict.FAIL
+    assert result.drop_lower_bound >= 0.03
+    assert result.rows_needed is None
+
+
+def test_a_measured_drop_over_the_margin_fails_only_where_an_equal_student_had_a_fair_chance() -> None:
+    enough = non_inferiority_from_counts(60, 25, 1000, margin=0.03)
+    assert enough.drop_lower_bound < 0.03 < enough.drop
+    assert enough.verdict is Verdict.FAIL
+    too_few = non_inferiority_from_counts(3, 1, 50, margin=0.03)
+    assert too_few.drop > 0.03
+    assert too_few.verdict is Verdict.INCONCLUSIVE
+    assert too_few.rows_needed == rows_needed_for(0.03, 0.08)
+
+
+def test_a_drop_near_the_margin_on_enough_rows_needs_the_rows_of_that_drop() -> None:
+    result = non_inferiority_from_counts(60, 40, 1000, margin=0.03)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.rows_needed == rows_needed_for(0.03, 0.1, true_drop=0.02)
+
+
+def test_the_margin_itself_is_a_failing_drop() -> None:
+    """`drop` of exactly the margin is not "less than the margin": at any size it must not pass."""
+    result = non_inferiority_from_counts(4000, 1000, 100_000, margin=0.03)
+    assert result.drop == pytest.approx(0.03)
+    assert result.verdict is Verdict.FAIL
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 3000),
+    shares=st.tuples(st.floats(0, 0.2), st.floats(0, 0.2)),
+    margin=st.sampled_from([0.005, 0.02, 0.05, 0.2]),
+    alpha=st.sampled_from([0.0025, 0.05]),
+)
+def test_bound_p_value_and_verdict_never_contradict_one_another(
+    rows: int, shares: tuple[float, float], margin: float, alpha: float
+) -> None:
+    result = non_inferiority_from_counts(int(rows * shares[0]), int(rows * shares[1]), rows, margin=margin, alpha=alpha)
+    assert (result.verdict is Verdict.PASS) == (result.drop_upper_bound < margin) == (result.p_value < alpha)
+    assert result.drop_lower_bound <= result.drop <= result.drop_upper_bound
+    assert (result.rows_needed is not None) == (result.verdict is Verdict.INCONCLUSIVE)
+    if result.rows_needed is not None:
+        assert result.rows_needed > rows
+
+
+@settings(max_examples=25, deadline=None)
+@given(lost=st.integers(0, 30), won=st.integers(0, 30), rows=st.integers(70, 900))
+def test_losing_one_more_row_never_helps(lost: int, won: int, rows: int) -> None:
+    before = non_inferiority_p_value(lost, won, rows, margin=0.03)
+    assert non_inferiority_p_value(lost + 1, won, rows, margin=0.03) >= before - 1e-9
+
+
+@pytest.mark.parametrize(("rows", "discordance"), [(100, 0.035), (250, 0.06), (700, 0.12), (2000, 0.08)])
+def test_a_student_at_the_margin_passes_at_most_alpha_of_the_time(rows: int, discordance: float) -> None:
+    """Simulation: a true drop of exactly the margin is a bad student, whatever the discordance."""
+    margin, trials = 0.03, 2000
+    lost_rate, won_rate = (discordance + margin) / 2, (discordance - margin) / 2
+    passed = share_passed(rows, [lost_rate, won_rate, 1 - discordance], trials=trials, seed=20261124)
+    # Three standard errors of the simulation above 5 %.
+    assert passed <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_an_equal_student_passes_with_about_the_promised_power() -> None:
+    # Computed exactly, the power at 10 % discordance is 79 %: the planning formula promises 80.
+    rows = rows_needed_for(0.03, 0.1)
+    assert share_passed(rows, [0.05, 0.05, 0.9], trials=1500, seed=3) == pytest.approx(0.79, abs=0.04)
+
+
+def test_wilson_matches_scipy() -> None:
+    from scipy.stats import binomtest
+
+    for successes, rows in ((0, 10), (10, 10), (7, 9), (953, 1000), (1, 100_000)):
+        expected = binomtest(successes, rows).proportion_ci(0.95, method="wilson")
+        assert wilson_interval(successes, rows) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_mcnemar_matches_the_published_example() -> None:
+    # Cavo et al. 2012 in Fagerland et al., ch. 8: exact conditional test, P = 0.052479.
+    result = paired_mcnemar(*outcomes(59, 6, 16, 80))
+    assert result.p_value == pytest.approx(0.052479, abs=5e-7)
+    assert result.p_second_better == pytest.approx(0.052479 / 2, abs=5e-7)
+    assert result.p_first_better > 0.97
+
+
+def test_mcnemar_without_discordant_pairs_says_nothing() -> None:
+    assert paired_mcnemar(*outcomes(10, 0, 0, 3)).p_value == 1.0
+
+
+def test_holm_matches_a_hand_calculation() -> None:
+    # Sorted: .01 x 4, .02 x 3, .03 x 2 (kept at .06), .04 x 1 (kept at .06).
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([]) == []
+
+
+@given(p_values=st.lists(st.floats(0, 1), max_size=8))
+def test_holm_levels_reject_what_holm_rejects(p_values: list[float]) -> None:
+    adjusted, levels = holm(p_values), holm_levels(p_values, 0.05)
+    for p, q, level in zip(p_values, adjusted, levels, strict=True):
+        if abs(q - 0.05) > 1e-9:
+            assert (p < level) == (q < 0.05)
+
+
+def test_no_verdict_at_all_is_not_a_pass() -> None:
+    assert Verdict.worst([]) is Verdict.INCONCLUSIVE
+    assert Verdict.worst([Verdict.PASS, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
+    assert Verdict.worst([Verdict.INCONCLUSIVE, Verdict.FAIL, Verdict.PASS]) is Verdict.FAIL
+    assert Verdict.worst([Verdict.PASS, Verdict.PASS]) is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "margin", "alpha"),
+    [
+        ([], [], 0.03, 0.05),
+        ([True], [True, False], 0.03, 0.05),
+        ([True], [True], 0.0, 0.05),
+        ([True], [True], 1.0, 0.05),
+        ([True], [True], 0.03, 0.5),
+        ([1, 0], [1, 1], 0.03, 0.05),
+    ],
+)
+def test_bad_arguments_are_refused(teacher: list[bool], student: list[bool], margin: float, alpha: float) -> None:
+    dtype = bool if teacher != [1, 0] else int
+    with pytest.raises(ValueError):
+        paired_non_inferiority(np.array(teacher, dtype), np.array(student, dtype), margin=margin, alpha=alpha)

@@ -1,0 +1,176 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.errors import StillhouseError
+from stillhouse.students.predictor import TorchClassifier
+from stillhouse.teachers.intake import fingerprint_of
+from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore
+
+
+def prompts_of(texts: list[str]) -> pl.DataFrame:
+    return pl.DataFrame({"prompt_id": [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts], "text": texts})
+
+
+@pytest.fixture
+def prompts(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
+    return prompts_of(questions[0])
+
+
+def test_what_is_read_is_what_the_teacher_says(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    store.capture(prompts, classifier, fingerprint, batch_size=7)
+    rows = store.read(prompts["prompt_id"].to_list(), fingerprint)
+    assert rows.schema == pl.Schema(SIGNAL_SCHEMA)
+    assert rows["prompt_id"].is_sorted() and rows["fingerprint"].unique().to_list() == [fingerprint]
+    texts = prompts.sort("prompt_id")["text"].to_list()
+    answers = TorchClassifier(classifier).answer(texts)
+    np.testing.assert_allclose(np.array(rows["logits"].to_list()), answers.logits, atol=1e-5)
+    np.testing.assert_allclose(np.array(rows["embedding"].to_list()), answers.embeddings, atol=1e-5)
+    assert rows["tokens"].to_list() == answers.tokens.tolist()
+    assert (store.latencies_ms(prompts["prompt_id"].to_list(), fingerprint)["latency_ms"] > 0).all()
+
+
+def test_only_what_is_missing_is_computed(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    first = store.capture(prompts.head(20), classifier, fingerprint)
+    assert (first.requested, first.already_stored, first.computed) == (20, 0, 20)
+    assert set(store.missing(prompts["prompt_id"].to_list(), fingerprint)) == set(prompts["prompt_id"][20:])
+    second = store.capture(prompts, classifier, fingerprint)
+    assert (second.requested, second.already_stored, second.computed) == (60, 20, 40)
+    third = store.capture(prompts, classifier, fingerprint)
+    assert (third.already_stored, third.computed, third.tokens) == (60, 0, 0)
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 10_000))
+def test_answers_do_not_depend_on_the_order_of_the_prompts(
+    classifier: Path, prompts: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    fingerprint = fingerprint_of(classifier)
+    read = []
+    for frame in (prompts, prompts.sample(fraction=1, shuffle=True, seed=seed)):
+        store = SignalStore(tmp_path_factory.mktemp("store"), shard_rows=16)
+        store.capture(frame, classifier, fingerprint)
+        read.append(store.read(frame["prompt_id"].to_list(), fingerprint))
+    assert read[0].equals(read[1])
+
+
+def test_a_shard_is_named_by_its_content(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    fingerprint = fingerprint_of(classifier)
+    SignalStore(tmp_path, shard_rows=16).capture(prompts, classifier, fingerprint)
+    shards = list((tmp_path / fingerprint).glob("*.parquet"))
+    assert len(shards) == 4  # 60 rows in shards of 16
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in shards)
+
+
+def test_an_altered_shard_is_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    store.capture(prompts, classifier, fingerprint)
+    (shard,) = (tmp_path / fingerprint).glob("*.parquet")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    for use in (store.read, store.missing):
+        with pytest.raises(StillhouseError, match="do not match its name"):
+            use(prompts["prompt_id"].to_list(), fingerprint)
+
+
+def test_a_prompt_without_an_answer_is_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    store.capture(prompts.head(59), classifier, fingerprint)
+    with pytest.raises(StillhouseError, match=f"1 prompts have no answer, {prompts['prompt_id'][59]}"):
+        store.read(prompts["prompt_id"].to_list(), fingerprint)
+
+
+def test_a_row_in_two_shards_is_read_once(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    fingerprint = fingerprint_of(classifier)
+    for place in ("one", "other"):  # as two machines would write that do not see each other's lock
+        SignalStore(tmp_path / place).capture(prompts.head(30), classifier, fingerprint)
+    (shard,) = (tmp_path / "other" / fingerprint).glob("*.parquet")
+    shard.rename(tmp_path / "one" / fingerprint / shard.name)
+    ids = prompts.head(30)["prompt_id"].to_list()
+    assert SignalStore(tmp_path / "one").read(ids, fingerprint)["prompt_id"].to_list() == sorted(ids)
+
+
+def test_another_models_answers_are_not_stored_under_this_fingerprint(
+    classifier: Path, prompts: pl.DataFrame, tmp_path: Path
+) -> None:
+    with pytest.raises(StillhouseError, match="the teacher hashes to"):
+        SignalStore(tmp_path).capture(prompts, classifier, "0" * 64)
+
+
+@pytest.mark.parametrize("fingerprint", ["../../etc", "", "ABCDEF0123"])
+def test_a_fingerprint_cannot_lead_out_of_the_store(tmp_path: Path, fingerprint: str) -> None:
+    with pytest.raises(StillhouseError, match="not a fingerprint"):
+        SignalStore(tmp_path).read(["x"], fingerprint)
+
+
+def test_two_prompts_with_one_id_are_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(StillhouseError, match="comes twice"):
+        SignalStore(tmp_path).capture(pl.concat([prompts, prompts.head(1)]), classifier, fingerprint_of(classifier))
+
+
+def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    store, fingerprint = SignalStore(tmp_path / "store"), fingerprint_of(classifier)
+    store.capture(prompts, classifier, fingerprint)
+    assert store.canary(prompts, classifier, fingerprint, questions=8) < 1e-5
+
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        (changed / name).write_bytes((classifier / name).read_bytes())
+    weights = load_file(classifier / "model.safetensors")
+    weights["classifier.bias"] = weights["classifier.bias"] + 0.25
+    save_file(weights, changed / "model.safetensors")
+    assert store.canary(prompts, changed, fingerprint, questions=8) == pytest.approx(0.25, abs=1e-5)
+
+
+KILLED_CAPTURE = """
+    import os, signal, sys
+    from pathlib import Path
+    import polars as pl
+    from stillhouse.teachers.signal import SignalStore
+
+    store, model, fingerprint, prompts, shards = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:6]
+    written, fsync = 0, os.fsync
+
+    def die_with_the_shard_half_written(handle):
+        global written
+        written += 1
+        if written > 2 * int(shards):  # a shard is synced once as a file and once as a name
+            os.kill(os.getpid(), signal.SIGKILL)
+        fsync(handle)
+
+    os.fsync = die_with_the_shard_half_written
+    SignalStore(store, shard_rows=16).capture(pl.read_parquet(prompts), model, fingerprint)
+"""
+
+
+def test_a_killed_capture_loses_only_the_shard_under_way(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    fingerprint, file, root = fingerprint_of(classifier), tmp_path / "prompts.parquet", tmp_path / "store"
+    prompts.write_parquet(file)
+    script = [sys.executable, "-c", textwrap.dedent(KILLED_CAPTURE)]
+    done = subprocess.run([*script, root, classifier, fingerprint, file, "2"], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((root / fingerprint).glob(".*.tmp"))) == 1
+
+    store = SignalStore(root, shard_rows=16)
+    report = store.capture(prompts, classifier, fingerprint)
+    assert (report.already_stored, report.computed) == (32, 28)
+    assert store.read(prompts["prompt_id"].to_list(), fingerprint).height == 60
+    assert not list((root / fingerprint).glob(".*.tmp"))
+    stored = pl.concat([pl.read_parquet(path) for path in (root / fingerprint).glob("*.parquet")])
+    assert stored["prompt_id"].is_unique().all()

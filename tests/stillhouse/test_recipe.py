@@ -1,0 +1,95 @@
+"""A recipe with a mistake is refused in one line that names file, line and field."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT
+from stillhouse.recipe import Recipe, read_recipe, recipes_in
+
+DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
+
+
+def edited(tmp_path: Path, old: str, new: str) -> Path:
+    text = DEMO.read_text()
+    assert text.count(old) >= 1, old
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
+    file = read_recipe(DEMO)
+    assert file.name == "question_routing"
+    assert file.recipe.kept_columns == ("kind",)
+    assert [each.name for each in recipes_in(DEMO.parents[1])] == ["question_routing"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line_of", "message"),
+    [
+        ("margin: 0.03", "margin: 2.0", "margin: 2.0", "bar.margin: Input should be less than 1, not 2.0."),
+        ("  task:", "  tusk:", "attributes:", "task: this field is missing and has no default."),
+        ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
+        ("name: layers2", "name: layers3", "attributes:", "students: layers3 is named twice."),
+        ("golden_share: 0.28", "golden_share: 0.99", "  split:", "leave nothing to train on"),
+        ("pain: [latency, cost]", "pain: []", "  pain:", "at least 1 item"),
+        ("pain: [latency, cost]", "pain: [boredom]", "  pain:", "not 'boredom'"),
+        ("label: service", "label: svc", "  data:", "pattern has no group named 'svc'; it has kind, service, question"),
+        ("training_on_outputs: allowed", "training_on_outputs: sure", "training_on_outputs", "'allowed', 'forbidden' or"),
+    ],
+)
+def test_each_mistake_is_one_line_with_file_line_and_field(
+    tmp_path: Path, old: str, new: str, line_of: str, message: str
+) -> None:
+    path = edited(tmp_path, old, new)
+    with pytest.raises(StillhouseError) as refused:
+        read_recipe(path)
+    number = next(n for n, line in enumerate(path.read_text().splitlines(), start=1) if line_of in line)
+    lines = str(refused.value).splitlines()
+    assert any(line.startswith(f"{path}:{number}: ") and message in line for line in lines), lines
+
+
+@pytest.mark.parametrize("field", sorted(name for name, field in Recipe.model_fields.items() if field.is_required()))
+def test_every_field_of_the_contract_is_missed_when_it_is_left_out(tmp_path: Path, field: str) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    del document["attributes"][field]
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(StillhouseError, match=f"{field}: this field is missing"):
+        read_recipe(path)
+
+
+def test_yaml_that_cannot_be_read_names_the_line(tmp_path: Path) -> None:
+    path = edited(tmp_path, "  task: ", "  task: [")
+    with pytest.raises(StillhouseError, match=rf"{path}:\d+: not readable as YAML"):
+        read_recipe(path)
+
+
+def test_another_yaml_file_is_not_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "x" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text("type: dagster.DefsFolderComponent\n")
+    with pytest.raises(StillhouseError, match="this is not a recipe.*stillhouse new"):
+        read_recipe(path)
+
+
+def test_every_field_has_a_description() -> None:
+    def undescribed(schema: dict, name: str) -> list[str]:
+        inside = schema.get("properties", {})
+        return [f"{name}.{field}" for field, value in inside.items() if "description" not in value and "$ref" not in value]
+
+    schema = Recipe.model_json_schema()
+    parts = {"Recipe": schema, **schema["$defs"]}
+    assert [field for name, part in parts.items() for field in undescribed(part, name)] == []
+
+
+def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path) -> None:
+    spaced = read_recipe(edited(tmp_path, "  bar:\n", "\n  # a comment\n  bar:\n")).recipe
+    assert spaced.digest == read_recipe(DEMO).recipe.digest
+    moved = spaced.model_copy(update={"bar": spaced.bar.model_copy(update={"margin": 0.04})})
+    assert moved.digest != spaced.digest
