@@ -22,7 +22,6 @@ BASE = "base"
 def source(file: RecipeFile) -> dg.AssetsDefinition:
     """Build the asset."""
     data = file.recipe.data
-    columns = {"text": data.text, "label": data.label, "keep": file.recipe.kept_columns}
 
     @stage_asset(file, SOURCE, inputs={"contract": CONTRACT}, code=("data",), kinds={"polars", "parquet"})
     def source_rows(work: Work, contract: Artifact) -> Shown:
@@ -31,9 +30,7 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
         digests = {uri: source_digest(uri, root=CHECKOUT) for uri in (data.source, *dropped)}
 
         def build(folder: Path) -> Facts:
-            reads = [_base(file)] + [
-                read_rows(uri, encoding="utf-8", batch=PurePosixPath(uri).name, **columns) for uri in dropped
-            ]
+            reads = [_base(file), *(_dropped(file, uri) for uri in dropped)]
             rows = pl.concat([read.rows for read in reads])
             rejects = pl.concat([read.rejects for read in reads])
             rows.write_parquet(folder / "rows.parquet")
@@ -80,4 +77,22 @@ def _base(file: RecipeFile) -> SourceRead:
         keep=file.recipe.kept_columns,
         batch=BASE,
         root=CHECKOUT,
+    )
+
+
+def _dropped(file: RecipeFile, uri: str) -> SourceRead:
+    """Read a dropped file: csv, parquet or ndjson with the text column, and label and slice columns where it has them."""
+    data, keep = file.recipe.data, file.recipe.kept_columns
+    suffix = PurePosixPath(uri).suffix.lower()
+    as_the_source = data.format == "lines" and suffix == PurePosixPath(data.source).suffix.lower()
+    return read_rows(
+        uri,
+        format="lines" if as_the_source else None,
+        encoding=data.encoding if as_the_source else "utf-8",
+        pattern=data.pattern if as_the_source else None,
+        text=data.text,
+        label=data.label,
+        keep=keep,
+        optional=(data.label, *keep),
+        batch=PurePosixPath(uri).name,
     )

@@ -14,7 +14,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -53,22 +53,23 @@ class Table:
         return pl.concat(self.frames, rechunk=True)
 
 
-def read_csv(place: Place, columns: Sequence[str], separator: str) -> Table:
+def read_csv(place: Place, columns: Sequence[str], optional: Collection[str], separator: str) -> Table:
     """Read delimited text with a header; rows with more or fewer fields than the header are rejects.
 
     Args:
         place: where the file is.
         columns: columns of the header to keep, in this order.
+        optional: those of them that the header may lack.
         separator: one character.
 
     Raises:
         StillhouseError: for a broken quote (nothing after it can be trusted), no header, or an unknown column.
     """
-    table = Table(columns)
     with _any_field_size(), opened(place) as lines:
         numbered = _csv_records(lines, place, separator)
         _, header = next(numbered, (1, []))
-        wanted = _positions(header, columns, place, separator)
+        table = Table([name for name in columns if name in header or name not in optional])
+        wanted = _positions(header, table.columns, place, separator)
         for batch in _batches(numbered):
             table.add([[record[i] for i in wanted] for _, record in batch if len(record) == len(header)])
             table.rejects += [
@@ -79,11 +80,11 @@ def read_csv(place: Place, columns: Sequence[str], separator: str) -> Table:
     return table
 
 
-def read_ndjson(place: Place, columns: Sequence[str]) -> Table:
+def read_ndjson(place: Place, columns: Sequence[str], optional: Collection[str]) -> Table:
     """Read one JSON object a line; lines that are not one, or hold a list or object where text belongs, are rejects.
 
     Raises:
-        StillhouseError: if a column is in no line at all.
+        StillhouseError: if a column that is not optional is in no line at all.
     """
     table = Table(columns)
     keys: dict[str, None] = {}
@@ -103,7 +104,7 @@ def read_ndjson(place: Place, columns: Sequence[str]) -> Table:
                     records.append([_as_text(value) for value in values])
             table.add(records)
     if keys:
-        require_columns(list(keys), columns, place.uri)
+        require_columns(list(keys), [name for name in columns if name not in optional], place.uri)
     return table
 
 
@@ -136,21 +137,21 @@ def read_lines(place: Place, columns: Sequence[str], pattern: str) -> Table:
     return table
 
 
-def read_parquet(place: Place, columns: Sequence[str]) -> Table:
+def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]) -> Table:
     """Read columns of a parquet file as strings.
 
     Raises:
         StillhouseError: for a file that is no parquet, an unknown column, or one that does not hold text or numbers.
     """
-    table = Table(columns)
     with told_plainly(place.uri, "a parquet file"):
         if place.path or place.scheme in POLARS_SCHEMES:
             scan = pl.scan_parquet(place.path or place.uri, glob=place.path is None)
         else:
             scan = pl.scan_parquet(remote(place).read_bytes())
-        schema = scan.collect_schema()
-        require_columns(schema.names(), columns, place.uri)
-        frame = scan.select(columns).collect()
+        existing = scan.collect_schema().names()
+        table = Table([name for name in columns if name in existing or name not in optional])
+        require_columns(existing, table.columns, place.uri)
+        frame = scan.select(table.columns).collect()
     table.frames.append(frame.select(_string_column(frame[name], place) for name in frame.columns))
     return table
 

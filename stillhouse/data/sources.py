@@ -5,7 +5,7 @@ Does not: parsing formats (formats.py), judging texts and labels (cleaning.py).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -57,6 +57,7 @@ def read_rows(
     text: str,
     label: str | None = None,
     keep: Sequence[str] = (),
+    optional: Collection[str] = (),
     batch: str = "base",
     root: str | Path | None = None,
     separator: str | None = None,
@@ -72,6 +73,7 @@ def read_rows(
         text: the user's name of the column with the text.
         label: the user's name of the column with the label; None when there is none. Blank labels become null.
         keep: further columns to carry along, such as those of slices and groups. Blank values become null.
+        optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
         batch: name of this batch, `base` for a recipe's own source.
         root: folder that a relative path starts from; the working directory when None.
         separator: of csv; a comma, or a tab for .tsv, when None.
@@ -82,8 +84,9 @@ def read_rows(
     columns = list(dict.fromkeys([text, *([label] if label else []), *keep]))
     carried = [name for name in dict.fromkeys(keep) if (name, name) not in ((text, "text"), (label, "label"))]
     _refuse_clashes(uri, text, label, carried)
-    tables = [_read(place, format, pattern, columns, separator) for place in find_places(uri, root, encoding)]
-    found = pl.concat([table.rows for table in tables])
+    tables = [_read(place, format, pattern, columns, optional, separator) for place in find_places(uri, root, encoding)]
+    found = pl.concat([table.rows for table in tables], how="diagonal")
+    found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in columns if name not in found.columns)
     unread = [reject for table in tables for reject in table.rejects]
     _refuse_nothing_read(uri, found, unread)
     rows = found.select(
@@ -143,7 +146,12 @@ def source_digest(uri: str, *, root: str | Path | None = None) -> str:
 
 
 def _read(
-    place: Place, format: Format | None, pattern: str | None, columns: Sequence[str], separator: str | None
+    place: Place,
+    format: Format | None,
+    pattern: str | None,
+    columns: Sequence[str],
+    optional: Collection[str],
+    separator: str | None,
 ) -> Table:
     suffix = Path(place.uri.removesuffix(".gz")).suffix.lower()
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
@@ -162,12 +170,12 @@ def _read(
             do="Mend `format` or `pattern` in the recipe.",
         )
     if kind == "csv":
-        return formats.read_csv(place, columns, separator or ("\t" if suffix == ".tsv" else ","))
+        return formats.read_csv(place, columns, optional, separator or ("\t" if suffix == ".tsv" else ","))
     if kind == "ndjson":
-        return formats.read_ndjson(place, columns)
+        return formats.read_ndjson(place, columns, optional)
     if pattern is not None:
         return formats.read_lines(place, columns, pattern)
-    return formats.read_parquet(place, columns)
+    return formats.read_parquet(place, columns, optional)
 
 
 def _blank_is_null(value: pl.Expr) -> pl.Expr:

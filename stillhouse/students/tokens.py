@@ -5,6 +5,7 @@ Does not: torch (everything here runs where only `tokenizers` and `numpy` are in
 (architecture.py).
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,22 +31,24 @@ def load_tokenizer(folder: Path, max_tokens: int | None = None) -> "Tokenizer":
 
     Args:
         folder: a model or exported folder.
-        max_tokens: longest sequence, special tokens included; None keeps what the file says, else 128.
+        max_tokens: longest sequence, special tokens included; None keeps what the file says, else 128. The number of
+            positions that the model knows is the limit in any case.
     """
     from tokenizers import Tokenizer
 
-    path = folder / "tokenizer.json"
-    if not path.is_file():
+    missing = [name for name in ("tokenizer.json", "config.json") if not (folder / name).is_file()]
+    if missing:
         raise StillhouseError(
-            "missing tokenizer.json",
+            f"missing {', '.join(missing)}",
             where=str(folder),
             expected="a model folder",
             do="Restore or rebuild the folder.",
         )
-    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    positions = json.loads((folder / "config.json").read_text("utf-8"))["max_position_embeddings"]
+    said = tokenizer.truncation["max_length"] if tokenizer.truncation else DEFAULT_MAX_TOKENS
     tokenizer.no_padding()
-    if max_tokens is not None or tokenizer.truncation is None:
-        tokenizer.enable_truncation(max_length=max_tokens or DEFAULT_MAX_TOKENS)
+    tokenizer.enable_truncation(max_length=min(max_tokens or said, positions))
     return tokenizer
 
 

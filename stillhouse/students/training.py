@@ -11,12 +11,12 @@ resumed.
 import hashlib
 import json
 import math
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
+from stillhouse.students.checkpoint import EpochReport, Progress, resume, save_checkpoint
 from stillhouse.students.losses import UNKNOWN_LABEL, EmbeddingLossName, LossName, Targets, label_cross_entropy, mixture
 from stillhouse.students.tokens import batches_by_length, encode, load_tokenizer, pad
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from stillhouse.students.network import TextClassifier
@@ -58,7 +58,9 @@ class TrainingConfig(BaseModel):
     freeze_embeddings: bool = Field(
         True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
     )
-    max_tokens: int = Field(128, ge=3, le=512, description="Longer texts are truncated.")
+    max_tokens: int = Field(
+        128, ge=3, le=512, description="Longer texts are truncated, at the encoder's own limit at the latest."
+    )
     bfloat16: bool = Field(False, description="Autocast. Off: without AVX512-BF16 or AMX it is 35 times slower.")
     threads: int | None = Field(None, ge=1, description="Of torch; None leaves torch's own choice.")
     seed: int = Field(0, ge=0, description="Of the batches' order and of dropout.")
@@ -93,16 +95,6 @@ class TrainingExamples:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochReport:
-    """One pass: mean training loss per example, and the validation part (None when there is none)."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float | None
-    validation_accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class TrainingReport:
     """How a training went.
 
@@ -125,15 +117,6 @@ class TrainingReport:
     weights_digest: str
 
 
-@dataclass
-class _State:
-    """Where a run is; everything a resumed run needs beside weights, moments and the random state."""
-
-    step: int = 0
-    epoch_loss: float = 0.0
-    epochs: list[EpochReport] = field(default_factory=list)
-
-
 def train(
     model: Path, out: Path, examples: TrainingExamples, config: TrainingConfig, checkpoints: Path | None = None
 ) -> TrainingReport:
@@ -150,19 +133,20 @@ def train(
     Raises:
         StillhouseError: if examples and configuration do not fit, or the loss stops being finite.
     """
+    examples = _usable(examples, config)
+    with _reproducible(config):
+        return _train(model, out, examples, config, checkpoints)
+
+
+def _train(
+    model: Path, out: Path, examples: TrainingExamples, config: TrainingConfig, checkpoints: Path | None
+) -> TrainingReport:
     import torch
 
     from stillhouse.students import network as networks
 
     start = time.perf_counter()
-    examples = _usable(examples, config)
     run = _run_digest(model, examples, config)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    was_deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(config.seed)
-
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network)
     if config.freeze_embeddings:
@@ -170,14 +154,15 @@ def train(
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 
-    tokenizer = load_tokenizer(model, config.max_tokens)
+    limit = min(config.max_tokens, network.config["max_position_embeddings"])
+    tokenizer = load_tokenizer(model, limit)
     ids = encode(tokenizer, examples.texts)
     validation_ids = encode(tokenizer, examples.validation_texts)
     targets = _targets(examples)
     steps_per_epoch = math.ceil(len(ids) / config.batch_size)
     steps = steps_per_epoch * config.epochs
 
-    state = _resume(checkpoints, run, trained, optimizer) if checkpoints else _State()
+    state = resume(checkpoints, run, trained, optimizer) if checkpoints else Progress()
     resumed_at, seen, loop_start = state.step, 0, time.perf_counter()
     batches: list[IntArray] = []
     while state.step < steps:
@@ -202,13 +187,17 @@ def train(
             state.epoch_loss = 0.0
             progress.step("training", epoch + 1, config.epochs, _note(state.epochs[-1]))
         if checkpoints and state.step % config.checkpoint_every == 0 and state.step < steps:
-            _checkpoint(checkpoints, run, state, trained, optimizer)
+            save_checkpoint(checkpoints, run, state, trained, optimizer)
     loop_seconds = time.perf_counter() - loop_start
 
-    torch.use_deterministic_algorithms(was_deterministic)
-    networks.save(network.state_dict(), network.config, _with_truncation(model, config.max_tokens), out)
+    networks.save(
+        network.state_dict(),
+        network.config,
+        _with_truncation(model, limit),
+        out,
+    )
     if checkpoints:
-        _discard_checkpoint(checkpoints)
+        discard_checkpoint(checkpoints)
     return TrainingReport(
         epochs=state.epochs,
         examples=len(ids),
@@ -218,6 +207,22 @@ def train(
         seconds=time.perf_counter() - start,
         weights_digest=hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest(),
     )
+
+
+@contextmanager
+def _reproducible(config: TrainingConfig) -> Iterator[None]:
+    """Seed torch, hold it to algorithms that add up in one order, and leave its settings as they were."""
+    import torch
+
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(config.seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(config.threads or threads)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
 
 
 def _batch_loss(
@@ -400,56 +405,3 @@ def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig)
     for array in arrays:
         digest.update(b"none" if array is None else array.tobytes())
     return digest.hexdigest()
-
-
-_CHECKPOINT = "checkpoint.safetensors"
-
-
-def _checkpoint(
-    folder: Path, run: str, state: _State, trained: dict[str, Any], optimizer: "torch.optim.Optimizer"
-) -> None:
-    """Write everything a resumed run needs into one safetensors file (its JSON rides in the header), atomically."""
-    import torch
-    from safetensors.torch import save_file
-
-    tensors = {"random_state": torch.get_rng_state()}
-    for name, weight in trained.items():
-        moments = optimizer.state[weight]
-        tensors |= {f"weight.{name}": weight.detach()}
-        tensors |= {f"{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq", "step")}
-    epochs = [
-        [epoch.epoch, epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy] for epoch in state.epochs
-    ]
-    written = {"run": run, "step": state.step, "epoch_loss": state.epoch_loss, "epochs": epochs}
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{_CHECKPOINT}.tmp"
-    save_file(tensors, temporary, metadata={"state": json.dumps(written)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.rename(folder / _CHECKPOINT)
-
-
-def _resume(folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.optim.Optimizer") -> _State:
-    """Continue from the folder's checkpoint if it belongs to this very run, else start anew."""
-    import torch
-    from safetensors import safe_open
-
-    path = folder / _CHECKPOINT
-    if not path.is_file():
-        return _State()
-    with safe_open(path, framework="pt") as file:
-        written = json.loads(file.metadata()["state"])
-        if written["run"] != run:
-            return _State()
-        for name, weight in trained.items():
-            weight.data.copy_(file.get_tensor(f"weight.{name}"))
-            optimizer.state[weight] = {
-                key: file.get_tensor(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-        torch.set_rng_state(file.get_tensor("random_state"))
-    return _State(written["step"], written["epoch_loss"], [EpochReport(*epoch) for epoch in written["epochs"]])
-
-
-def _discard_checkpoint(folder: Path) -> None:
-    for name in (_CHECKPOINT, f".{_CHECKPOINT}.tmp"):
-        (folder / name).unlink(missing_ok=True)

@@ -45,6 +45,7 @@ def write_encoder(folder: Path) -> Path:
     generator = torch.Generator().manual_seed(1)
     shapes = _encoder_shapes(config)
     weights = {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
+    weights |= {name: 1 + weight for name, weight in weights.items() if name.endswith("LayerNorm.weight")}
     save_file(weights, folder / "model.safetensors")
     return folder
 
@@ -98,6 +99,10 @@ def questions() -> tuple[list[str], list[int]]:
     """Sixty questions of different lengths, and their class numbers."""
     texts, labels = [], []
     for number in range(20):
-        texts += [f"how many {'very ' * (number % 5)}kings {number}", f"who is the king {number} ?", f"where is city {number}"]
+        texts += [
+            f"how many {'very ' * (number % 5)}kings {number}",
+            f"who is the king {number} ?",
+            f"where is city {number}",
+        ]
         labels += [0, 1, 2]
     return texts, labels

@@ -107,7 +107,11 @@ def test_a_weight_that_is_not_finite_is_refused(encoder: Path, poison: float) ->
 
 @pytest.mark.parametrize(
     ("field", "value", "told"),
-    [("vocab_size", 999, "word_embeddings"), ("hidden_size", 64, "(999, 64)"), ("num_hidden_layers", 4, "3 encoder layers")],
+    [
+        ("vocab_size", 999, "word_embeddings"),
+        ("hidden_size", 64, "(999, 64)"),
+        ("num_hidden_layers", 4, "3 encoder layers"),
+    ],
 )
 def test_a_config_that_contradicts_the_weights_is_refused(encoder: Path, field: str, value: int, told: str) -> None:
     change_config(encoder, **{field: value})
@@ -133,7 +137,9 @@ def test_a_corrupt_tokenizer_is_refused(encoder: Path) -> None:
     assert "corrupt" in refusal(encoder)
 
 
-def test_a_package_source_is_found_without_importing_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_source_is_found_without_importing_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "carries_a_model"
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")

@@ -19,10 +19,12 @@ from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore
 
 
 def prompts_of(texts: list[str]) -> pl.DataFrame:
-    return pl.DataFrame({"prompt_id": [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts], "text": texts})
+    return pl.DataFrame(
+        {"prompt_id": [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts], "text": texts}
+    )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def prompts(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
     return prompts_of(questions[0])
 
@@ -159,7 +161,9 @@ KILLED_CAPTURE = """
 """
 
 
-def test_a_killed_capture_loses_only_the_shard_under_way(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+def test_a_killed_capture_loses_only_the_shard_under_way(
+    classifier: Path, prompts: pl.DataFrame, tmp_path: Path
+) -> None:
     fingerprint, file, root = fingerprint_of(classifier), tmp_path / "prompts.parquet", tmp_path / "store"
     prompts.write_parquet(file)
     script = [sys.executable, "-c", textwrap.dedent(KILLED_CAPTURE)]

@@ -1,0 +1,166 @@
+"""A real `dagster dev` (webserver and daemon) on a recipe, in a process group of its own, and a client for its GraphQL."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe import RecipeFile
+
+LOCATION = "code_location.py"
+
+LAUNCH = """
+mutation ($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+FAILURES = """
+query ($id: ID!) {
+  logsForRun(runId: $id) {
+    ... on EventConnection { events { ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } failureMetadata { description } } } }
+  }
+}
+"""
+CHECKS = """
+query ($key: AssetKeyInput!) {
+  assetNodeOrError(assetKey: $key) {
+    ... on AssetNode {
+      assetChecksOrError {
+        ... on AssetChecks {
+          checks { name blocking executionForLatestMaterialization { status evaluation { description } } }
+        }
+      }
+    }
+  }
+}
+"""
+AUTOMATION = """
+query ($repository: RepositorySelector!) {
+  sensorsOrError(repositorySelector: $repository) { ... on Sensors { results { name sensorState { status } } } }
+  schedulesOrError(repositorySelector: $repository) { ... on Schedules { results { name scheduleState { status } } } }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running webserver."""
+
+    url: str
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """Send one GraphQL request."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer: dict[str, Any] = json.load(response)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    @property
+    def repository(self) -> dict[str, str]:
+        """How GraphQL names the code location."""
+        return {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
+
+    def materialize(self, recipe: str, *stages: str) -> str:
+        """Launch what the button "Materialize selected" launches, and return the run's id."""
+        keys = [{"path": [recipe, *stage.split("/")]} for stage in stages]
+        selector = {**self.repository, "pipelineName": "__ASSET_JOB", "assetSelection": keys}
+        selector["assetCheckSelection"] = None  # as the UI sends it: all checks of the selected assets
+        answer = self.ask(LAUNCH, params={"selector": selector, "mode": "default", "runConfigData": "{}"})
+        launched = answer["launchPipelineExecution"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def finished(self, run_id: str, seconds: float = 240) -> str:
+        """Wait for a run and return its status."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            status = str(self.ask(RUN, id=run_id)["runOrError"]["status"])
+            if status in ("SUCCESS", "FAILURE", "CANCELED"):
+                return status
+            time.sleep(0.5)
+        raise TimeoutError(f"run {run_id} did not finish in {seconds} s")
+
+    def failures(self, run_id: str) -> list[str]:
+        """What the failed steps of a run say."""
+        events = self.ask(FAILURES, id=run_id)["logsForRun"]["events"]
+        return [json.dumps(event) for event in events if event]
+
+    def checks(self, recipe: str, stage: str) -> dict[str, tuple[str, str]]:
+        """Status and sentence of each check on the newest materialization of an asset."""
+        node = self.ask(CHECKS, key={"path": [recipe, *stage.split("/")]})["assetNodeOrError"]
+        found = {}
+        for check in node["assetChecksOrError"]["checks"]:
+            execution = check["executionForLatestMaterialization"]
+            evaluation = (execution or {}).get("evaluation") or {}
+            found[check["name"]] = (execution["status"] if execution else "MISSING", evaluation.get("description") or "")
+        return found
+
+
+@contextmanager
+def dagster_dev(folder: Path, file: RecipeFile, home: Home) -> Iterator[Server]:
+    """Serve a recipe, and end every process of the server afterwards."""
+    location = folder / LOCATION
+    location.write_text(
+        "from pathlib import Path\n"
+        "from orchestration.build import definitions\n"
+        "from stillhouse.recipe import read_recipe\n"
+        f"defs = definitions([read_recipe(Path({str(file.path)!r}))])\n"
+    )
+    port = _free_port()
+    environment = {
+        **os.environ, "STILLHOUSE_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster), "PYTHONPATH": str(CHECKOUT),
+    }  # fmt: skip
+    log = (folder / "dagster_dev.log").open("w")
+    command = [sys.executable, "-m", "dagster", "dev", "-f", LOCATION, "-h", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    server = Server(f"http://127.0.0.1:{port}")
+    try:
+        _wait_until_loaded(server, process, folder)
+        yield server
+    finally:
+        # The whole group: ending the parent alone would leave webserver and daemon behind.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        log.close()
+
+
+def _wait_until_loaded(server: Server, process: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, (folder / "dagster_dev.log").read_text()[-3000:]
+        try:
+            server.ask("{ version }")
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError((folder / "dagster_dev.log").read_text()[-3000:])
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
