@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import StepFailureData
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -136,16 +137,19 @@ def _outcome(
     for state in closed:
         if state.name == TAKE_BASELINE and state.state == "failed":
             baseline = state.sentence
-    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    told = [data.user_failure_data.description for data in failures if data.user_failure_data is not None]
-    crashed = [
-        str(data.error.message).strip()
-        for data in failures
-        if data.user_failure_data is None
-        and data.error is not None
-        and "AssetCheckFailed" not in str(data.error.cls_name)
-    ]
-    return Outcome(result.run_id, result.success and not closed, closed, baseline, [*filter(None, told), *crashed])
+    errors = [_told(e.step_failure_data) for e in result.all_events if e.is_step_failure]
+    errors = [error for error in errors if "DagsterAssetCheckFailedError" not in error]  # the gates say it better
+    return Outcome(result.run_id, result.success and not closed, closed, baseline, errors)
+
+
+def _told(failure: StepFailureData) -> str:
+    """One line of a failed step: the sentence meant for people, or the kind and message of what broke."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(str(error.message).split()) if error is not None else "a step failed without an error"
 
 
 def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, outcome: Outcome) -> RenderableType:

@@ -50,6 +50,11 @@ class SliceSpec(_Spec):
     critical: bool = Field(
         description=("True: the slice binds the verdict, and too few rows close the gate. False: it is reported only.")
     )
+    margin: Fraction | None = Field(
+        default=None,
+        description="Margin on this slice; the bar's own when left out. A slice is smaller than the whole and can only "
+        "prove a wider margin: declare it here, before a model exists.",
+    )
     floor: Fraction | None = Field(
         default=None,
         description="Lowest acceptable student accuracy on this slice; proven, not just measured.",

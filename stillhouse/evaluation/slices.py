@@ -104,7 +104,7 @@ def slice_table(
         masks: shape (slices, rows), membership.
         teacher_correct: shape (rows,), True where the teacher was right.
         student_correct: shape (rows,), the same rows in the same order.
-        margin: largest acceptable drop, as a fraction.
+        margin: largest acceptable drop on a slice that declares none of its own, as a fraction.
         alpha: one-sided error rate, family-wise over the critical slices.
 
     Returns:
@@ -114,19 +114,22 @@ def slice_table(
     teacher_right, student_right = _members(masks, teacher_correct), _members(masks, student_correct)
     teacher_only = _members(masks, teacher_correct & ~student_correct)
     student_only = _members(masks, student_correct & ~teacher_correct)
-    levels = _levels(specs, teacher_only, student_only, rows, margin, alpha)
+    margins = [margin if spec.margin is None else spec.margin for spec in specs]
+    levels = _levels(specs, teacher_only, student_only, rows, margins, alpha)
     results = []
     for index, spec in enumerate(specs):
         n, right, teacher = int(rows[index]), int(student_right[index]), int(teacher_right[index])
         result = (
             non_inferiority_from_counts(
-                int(teacher_only[index]), int(student_only[index]), n, margin=margin, alpha=levels[index]
+                int(teacher_only[index]), int(student_only[index]), n, margin=margins[index], alpha=levels[index]
             )
             if n
             else None
         )
         verdict = result.verdict if result else Verdict.INCONCLUSIVE
-        floor = None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margin, alpha=alpha)
+        floor = (
+            None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
+        )
         results.append(
             SliceResult(
                 name=spec.name,
@@ -156,12 +159,14 @@ def _levels(
     teacher_only: IntArray,
     student_only: IntArray,
     rows: IntArray,
-    margin: float,
+    margins: Sequence[float],
     alpha: float,
 ) -> list[float]:
     critical = [index for index, spec in enumerate(specs) if spec.critical]
     p_values = [
-        non_inferiority_p_value(int(teacher_only[index]), int(student_only[index]), int(rows[index]), margin=margin)
+        non_inferiority_p_value(
+            int(teacher_only[index]), int(student_only[index]), int(rows[index]), margin=margins[index]
+        )
         for index in critical
     ]
     levels = [alpha] * len(specs)

@@ -111,8 +111,12 @@ class OnnxClassifier:
         self._pad_id = int(config["pad_token_id"])
         self.labels = [config["id2label"][str(place)] for place in range(len(config["id2label"]))]
 
-    def logits(self, texts: Sequence[str], batch_size: int = 64) -> FloatArray:
-        """Logits of shape (n, classes), in the order of `texts`."""
+    def logits(self, texts: Sequence[str], batch_size: int = 1) -> FloatArray:
+        """Logits of shape (n, classes), in the order of `texts`.
+
+        One text at a time by default: int8 activations are scaled by the largest value of the whole batch, so in a
+        larger batch an answer depends a little on its neighbours, and would not be the one that a request alone gets.
+        """
         ids = encode(self._tokenizer, texts)
         logits = np.empty((len(ids), len(self.labels)), np.float32)
         for rows in batches_by_length(ids, batch_size):

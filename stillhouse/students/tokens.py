@@ -52,6 +52,19 @@ def load_tokenizer(folder: Path, max_tokens: int | None = None) -> "Tokenizer":
     return tokenizer
 
 
+def tokenizer_text(folder: Path, max_tokens: int) -> str:
+    """The folder's tokenizer.json, made to truncate at `max_tokens`, so that serving reads what training read."""
+    description = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    description["truncation"] = {
+        "direction": "Right",
+        "max_length": max_tokens,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    description["padding"] = None
+    return json.dumps(description, ensure_ascii=False, indent=2)
+
+
 def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, truncated, special tokens included."""
     clipped = [text[:MAX_CHARACTERS] for text in texts]

@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.students.checkpoint import EpochReport, Progress, resume, save_checkpoint
+from stillhouse.students.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
 from stillhouse.students.losses import UNKNOWN_LABEL, EmbeddingLossName, LossName, Targets, label_cross_entropy, mixture
-from stillhouse.students.tokens import batches_by_length, encode, load_tokenizer, pad
+from stillhouse.students.tokens import batches_by_length, encode, load_tokenizer, pad, tokenizer_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -193,7 +193,7 @@ def _train(
     networks.save(
         network.state_dict(),
         network.config,
-        _with_truncation(model, limit),
+        tokenizer_text(model, limit),
         out,
     )
     if checkpoints:
@@ -380,19 +380,6 @@ def _require_finite(loss: float, step: int) -> float:
             do="Lower learning_rate, or look for broken rows in the teacher signal.",
         )
     return loss
-
-
-def _with_truncation(model: Path, max_tokens: int) -> str:
-    """tokenizer.json that truncates where training did, so that serving reads what was trained."""
-    description = json.loads((model / "tokenizer.json").read_text("utf-8"))
-    description["truncation"] = {
-        "direction": "Right",
-        "max_length": max_tokens,
-        "strategy": "LongestFirst",
-        "stride": 0,
-    }
-    description["padding"] = None
-    return json.dumps(description, ensure_ascii=False, indent=2)
 
 
 def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig) -> str:

@@ -25,6 +25,13 @@ def test_rows_of_one_confidence_bin_are_averaged_before_the_gap() -> None:
     assert expected_calibration_error(probabilities, np.array([0, 1])) == pytest.approx(0.02)
 
 
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    # Two bins: 0.5 (right) is alone in the lower one, 0.75 (wrong) alone in the upper one, so the gaps do not cancel.
+    probabilities = np.array([[0.5, 0.5], [0.75, 0.25]])
+    error = expected_calibration_error(probabilities, np.array([0, 1]), bins=2)
+    assert error == pytest.approx((0.5 + 0.75) / 2)
+
+
 def test_full_confidence_falls_in_the_last_bin() -> None:
     assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
 

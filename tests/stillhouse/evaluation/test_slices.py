@@ -94,3 +94,14 @@ def test_fifty_slices_of_a_hundred_thousand_rows_take_seconds() -> None:
     started = time.process_time()
     slice_table([spec(f"s{index}") for index in range(50)], masks, teacher, student, margin=0.01)
     assert time.process_time() - started < 15
+
+
+def test_a_slice_is_held_to_its_own_margin_where_it_declares_one() -> None:
+    """An equal student on 150 rows proves 5 points and not 1."""
+    specs = [
+        SliceSpec(name=name, column="kind", values=("a",), critical=True, margin=margin)
+        for name, margin in (("wide", 0.05), ("narrow", 0.01))
+    ]
+    right = outcomes(150, 10)
+    wide, narrow = slice_table(specs, np.ones((2, 150), bool), right, right, margin=0.5)
+    assert (wide.verdict, narrow.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)

@@ -38,7 +38,7 @@ def test_answers_come_in_the_order_asked_whatever_the_batches(
 def test_onnx_answers_come_in_the_order_asked(exported: Path) -> None:
     model = OnnxClassifier(exported)
     assert model.labels == LABELS
-    together, backwards = model.logits(TEXTS, 1), model.logits(TEXTS[::-1], 1)
+    together, backwards = model.logits(TEXTS), model.logits(TEXTS[::-1])
     np.testing.assert_array_equal(together, backwards[::-1])
 
 
