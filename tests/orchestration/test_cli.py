@@ -1,0 +1,88 @@
+"""The command line as people and scripts use it: exit codes, JSON shapes, and one plain line for a mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stillhouse.home import CHECKOUT, Home
+from tests.small import questions, small_recipe
+
+
+def stillhouse(*arguments: str, recipes: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ)
+    if recipes is not None:
+        environment["STILLHOUSE_RECIPES"] = str(recipes)
+    command = [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+
+
+def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    ended = stillhouse("status", "--json", recipes=tmp_path / "recipes")
+    state = json.loads(ended.stdout)["recipes"]["small"]
+    assert ended.returncode == 1 and state["champion"] is None
+    assert state["stages"]["prompts"]["digest"] is None
+    assert {gate["state"] for stage in state["stages"].values() for gate in stage["gates"]} == {"missing"}
+
+
+def test_an_audit_without_a_champion_says_so(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    ended = stillhouse("audit", "small", "--json", recipes=tmp_path / "recipes")
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout) == {"ok": False, "problems": ["small has no champion"], "chain": []}
+
+
+def test_a_mistake_in_a_recipe_is_one_line_without_a_traceback(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=100)
+    file.path.write_text(file.path.read_text().replace("margin: 0.15", "margin: 2.0"))
+    ended = stillhouse("run", "small", recipes=tmp_path / "recipes")
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith(f"{file.path}:") and "bar.margin: Input should be less than 1, not 2.0." in line
+
+
+def test_an_unknown_recipe_names_those_there_are(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    ended = stillhouse("run", "smal", recipes=tmp_path / "recipes")
+    assert ended.returncode == 2 and "smal: no recipe of this name; expected one of: small." in ended.stderr
+
+
+def test_new_writes_a_recipe_that_reads_back(tmp_path: Path, home: Home) -> None:
+    data = tmp_path / "it's mine.csv"
+    questions(120).write_csv(data)
+    options = ("--data", str(data), "--text", "question", "--label", "service")
+    ended = stillhouse("new", "mine", *options, recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    assert stillhouse("list", recipes=tmp_path / "recipes").stdout.startswith("mine")
+    again = stillhouse("new", "mine", *options, recipes=tmp_path / "recipes")
+    assert again.returncode == 2 and "exists already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("rows", "label", "message"),
+    [
+        (None, "service", "no such file"),
+        ("", "service", "the file is empty"),
+        ("question,service\n", "service", "it holds no rows"),
+        ("question,service\nWho ?,HUM\n", "servise", "Did you mean 'service'?"),
+        ("question,service\n" + "".join(f"Who is {n} ?,HUM\n" for n in range(90)), "service", "every label is 'HUM'"),
+        ("question,service\n" + "".join(f"Who is {n} ?,L{n % 2}\n" for n in range(9)), "service", "only 9 labelled rows"),
+    ],
+)
+def test_new_refuses_rows_that_nothing_can_be_learned_from(
+    tmp_path: Path, home: Home, rows: str | None, label: str, message: str
+) -> None:
+    data = tmp_path / "rows.csv"
+    if rows is not None:
+        data.write_text(rows)
+    ended = stillhouse(
+        "new", "mine", "--data", str(data), "--text", "question", "--label", label, recipes=tmp_path / "recipes"
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.strip().splitlines()
+    assert message in line and "rows.csv" in line
+    assert not (tmp_path / "recipes" / "mine").exists()
