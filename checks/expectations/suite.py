@@ -7,6 +7,7 @@ Belongs here: what all suites share.
 Does not: any expectation.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[A
     import great_expectations as gx
     import great_expectations.expectations as gxe
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     batch = (

@@ -3,8 +3,7 @@
 Belongs here: the module, loading and saving a model folder, the checks that a folder agrees with itself.
 Does not: making a teacher or a student out of another model (teachers/classifier.py, architecture.py), training.
 
-Weights carry the names of Hugging Face's BERT, so encoders load as published; the forward pass is written out because
-it is short, has nothing to dispatch, exports plainly and does not cost the seconds that importing transformers does.
+The encoder is transformers' own, so weights come and go under the names that the hub uses.
 """
 
 import hashlib
@@ -19,12 +18,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional
+from transformers import AutoConfig, AutoModel
 
 from stillhouse.errors import StillhouseError
 
 ARCHITECTURE = "MeanPooledBertClassifier"
-_HIDDEN = -1e4  # added to the score of padding: its weight is then exactly 0, and no score becomes infinite
+_OURS = ("architectures", "tokenizer_sha256")
 
 
 class TextClassifier(nn.Module):
@@ -38,13 +37,11 @@ class TextClassifier(nn.Module):
     def __init__(self, config: dict[str, Any], *, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        self.bert = nn.ModuleDict(
-            {
-                "embeddings": _Embeddings(config, dropout),
-                "encoder": nn.ModuleDict(
-                    {"layer": nn.ModuleList(_Layer(config, dropout) for _ in range(config["num_hidden_layers"]))}
-                ),
-            }
+        settings = {name: value for name, value in config.items() if name not in _OURS}
+        rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
+        self.bert = AutoModel.from_config(
+            AutoConfig.for_model(**{**settings, **rates}), attn_implementation="eager", add_pooling_layer=False
         )
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(config["hidden_size"], len(config["id2label"]))
@@ -59,10 +56,7 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (n, classes) and the mean of the tokens' last hidden states (n, hidden size).
         """
-        hidden = self.bert["embeddings"](input_ids)
-        bias = (1.0 - attention_mask.to(hidden.dtype))[:, None, None, :] * _HIDDEN
-        for layer in self.bert["encoder"]["layer"]:  # type: ignore[index]
-            hidden = layer(hidden, bias)
+        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
         pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
         return self.classifier(self.dropout(pooled)), pooled
@@ -71,57 +65,6 @@ class TextClassifier(nn.Module):
     def labels(self) -> list[str]:
         """Class names in the order of the logits."""
         return labels_of(self.config)
-
-
-class _Embeddings(nn.Module):
-    def __init__(self, config: dict[str, Any], dropout: float) -> None:
-        super().__init__()
-        width = config["hidden_size"]
-        self.word_embeddings = nn.Embedding(config["vocab_size"], width)
-        self.position_embeddings = nn.Embedding(config["max_position_embeddings"], width)
-        self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], width)
-        self.LayerNorm = nn.LayerNorm(width, eps=config["layer_norm_eps"])
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, input_ids: Tensor) -> Tensor:
-        positions = self.position_embeddings.weight[: input_ids.shape[1]]
-        first_segment = self.token_type_embeddings.weight[0]  # a single text has no second segment
-        hidden = self.word_embeddings(input_ids) + positions + first_segment
-        return self.dropout(self.LayerNorm(hidden))  # type: ignore[no-any-return]
-
-
-class _Layer(nn.Module):
-    def __init__(self, config: dict[str, Any], dropout: float) -> None:
-        super().__init__()
-        width, inner, eps = config["hidden_size"], config["intermediate_size"], config["layer_norm_eps"]
-        self.heads = config["num_attention_heads"]
-        self.head_width = width // self.heads
-        self.dropout = nn.Dropout(dropout)
-        self.attention = nn.ModuleDict(
-            {
-                "self": nn.ModuleDict({name: nn.Linear(width, width) for name in ("query", "key", "value")}),
-                "output": nn.ModuleDict({"dense": nn.Linear(width, width), "LayerNorm": nn.LayerNorm(width, eps=eps)}),
-            }
-        )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, inner)})
-        self.output = nn.ModuleDict({"dense": nn.Linear(inner, width), "LayerNorm": nn.LayerNorm(width, eps=eps)})
-
-    def forward(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        rows, tokens, width = hidden.shape
-        project: Any = self.attention["self"]
-        query, key, value = (
-            project[name](hidden).view(rows, tokens, self.heads, self.head_width).transpose(1, 2)
-            for name in ("query", "key", "value")
-        )
-        # written out: at a dozen tokens the fused kernel gains nothing, and this exports to a third of the nodes
-        scores = query @ key.transpose(-1, -2) * self.head_width**-0.5 + bias
-        mixed = (self.dropout(scores.softmax(-1)) @ value).transpose(1, 2).reshape(rows, tokens, width)
-        hidden = _add_and_norm(self.attention["output"], mixed, hidden, self.dropout)
-        return _add_and_norm(self.output, functional.gelu(self.intermediate["dense"](hidden)), hidden, self.dropout)
-
-
-def _add_and_norm(block: Any, new: Tensor, old: Tensor, dropout: nn.Dropout) -> Tensor:
-    return block["LayerNorm"](dropout(block["dense"](new)) + old)  # type: ignore[no-any-return]
 
 
 def labels_of(config: dict[str, Any]) -> list[str]:

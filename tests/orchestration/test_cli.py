@@ -38,7 +38,7 @@ def test_an_audit_without_a_champion_says_so(tmp_path: Path, home: Home) -> None
 
 def test_a_mistake_in_a_recipe_is_one_line_without_a_traceback(tmp_path: Path, home: Home) -> None:
     file = small_recipe(tmp_path, rows=100)
-    file.path.write_text(file.path.read_text().replace("margin: 0.15", "margin: 2.0"))
+    file.path.write_text(file.path.read_text().replace("margin: 0.07", "margin: 2.0"))
     ended = stillhouse("run", "small", recipes=tmp_path / "recipes")
     assert ended.returncode == 2 and ended.stdout == ""
     (line,) = ended.stderr.strip().splitlines()

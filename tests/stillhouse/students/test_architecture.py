@@ -27,7 +27,8 @@ def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: 
     cut_layers(classifier, [0, 2], tmp_path / "cut")
     verify_weights(tmp_path / "cut")
     teacher = network.load(classifier)
-    teacher.bert["encoder"]["layer"] = torch.nn.ModuleList(teacher.bert["encoder"]["layer"][place] for place in (0, 2))  # type: ignore[index, union-attr]
+    layers = teacher.bert.encoder.layer
+    teacher.bert.encoder.layer = torch.nn.ModuleList(layers[place] for place in (0, 2))
     ids = torch.tensor([load_tokenizer(classifier).encode(TASK[0]).ids])
     with torch.no_grad():
         expected = teacher(ids, torch.ones_like(ids))[0].numpy()

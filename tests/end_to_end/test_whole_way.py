@@ -1,0 +1,205 @@
+"""From rows to champion on real questions with a real, small teacher: killed on the way, run again, given new rows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.current import newest_artifact, newest_materialization
+from assets.keys import key_of
+from orchestration.instance import initialise
+from orchestration.status import all_is_well, status
+from stillhouse.audit import audit
+from stillhouse.digests import digest_of_folder
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+from tests.small import questions, small_recipe
+
+ROWS = 1200
+
+DISTIL = """
+    import os, signal, sys
+    from pathlib import Path
+    from rich.console import Console
+    from orchestration.run import distil
+    from stillhouse import progress
+    from stillhouse.home import Home
+    from stillhouse.recipe import read_recipe
+
+    def kill_at(description, done, total, note):
+        if description == {kill!r} and done == {done}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with progress.listening(kill_at):
+        outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Console(width=200))
+    sys.exit(0 if outcome.succeeded else 1)
+"""
+
+
+@dataclass
+class Place:
+    """An installation with a small recipe, and what is known of it."""
+
+    file: RecipeFile
+    home: Home
+    instance: dg.DagsterInstance
+
+    @property
+    def workshop(self) -> Workshop:
+        return Workshop(self.home)
+
+    def distil(self, *, kill: str = "never", done: int = 1) -> subprocess.CompletedProcess[str]:
+        """Run the recipe in a process of its own, which kills itself at a step of its own progress."""
+        script = textwrap.dedent(DISTIL.format(kill=kill, done=done, recipe=str(self.file.path)))
+        return subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True)
+
+    def shown(self, stage: str) -> dict[str, Any]:
+        """Metadata of the newest materialization of a stage."""
+        record = self.instance.fetch_materializations(key_of(self.file.name, stage), limit=1).records[0]
+        assert record.asset_materialization is not None
+        return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+    def assert_nothing_is_half_there(self) -> None:
+        """Every artifact hashes to its name, the chain holds, and a champion is a whole release."""
+        store = Path(self.home.artifacts)
+        for files in store.glob("*/files"):
+            assert digest_of_folder(files) == files.parent.name
+        for shard in self.home.signal.rglob("*.parquet"):
+            pl.read_parquet(shard)
+        assert self.workshop.ledger.problems() == []
+        if self.workshop.ledger.champion(self.file.name) is not None:
+            assert audit(self.workshop.store, self.workshop.ledger, self.file.name)["ok"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("whole_way")
+    before = {name: os.environ.get(name) for name in ("STILLHOUSE_HOME", "DAGSTER_HOME")}
+    os.environ["STILLHOUSE_HOME"] = str(folder / "home")
+    home = Home.from_environment()
+    with initialise(home) as instance:
+        yield Place(small_recipe(folder, rows=ROWS), home, instance)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@pytest.mark.parametrize(
+    ("kill", "done"),
+    [("training", 1), ("teacher signal", 1112), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
+)
+def test_a_kill_leaves_nothing_half_done(place: Place, kill: str, done: int) -> None:
+    ended = place.distil(kill=kill, done=done)
+    assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
+    place.assert_nothing_is_half_there()
+    assert place.workshop.ledger.champion("small") is None
+
+
+def test_the_next_run_completes_with_a_release(place: Place) -> None:
+    ended = place.distil()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "released one" in ended.stdout and "was killed; what it had finished is kept" in ended.stdout
+    place.assert_nothing_is_half_there()
+    assert len(place.workshop.ledger.entries("small", "promotion")) == 1
+    assert place.shown("teacher")["found_again"] is True, "a teacher that was finished is not trained again"
+
+
+def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: Place) -> None:
+    shown = status(place.instance, place.workshop, [place.file])
+    assert all_is_well(shown)
+    recipe = shown["recipes"]["small"]
+    assert recipe["champion"].keys() == {"digest", "student"} and recipe["champion"]["student"] == "one"
+    for stage in recipe["stages"].values():
+        assert len(stage["digest"]) == 64
+        assert stage["gates"] and all(gate["state"] == "passed" for gate in stage["gates"])
+
+
+def test_the_report_has_the_shape_that_scripts_rely_on(place: Place) -> None:
+    selection = newest_artifact(place.instance, place.workshop, key_of("small", "selection"))
+    report = json.loads((selection.folder / "report.json").read_text())
+    assert report["verdict"] == "pass" and report["student"]["name"] == "one"
+    assert report["golden_rows"] == place.shown("prompts")["golden"]
+    for name in ("agreement", "latency_ratio", "size_ratio"):
+        assert report[name] > 0
+    assert 0 < report["student"]["accuracy"] <= 1 and 0 < report["teacher"]["accuracy"] <= 1
+    slices = {each["name"]: each for each in report["slices"]}
+    assert slices.keys() == {"people", "abbreviations"}
+    assert slices["abbreviations"]["verdict"] == "inconclusive", "a handful of rows can prove nothing"
+    assert {"rows", "teacher_accuracy", "student_accuracy"} <= slices["people"].keys()
+    html = (place.home.reports / "small.html").read_text()
+    assert "clears the bar" in html and "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Place) -> None:
+    workshop = place.workshop
+    found = audit(workshop.store, workshop.ledger, "small")
+    assert found["ok"] and found["problems"] == []
+    links = {link["asset"]: link for link in found["chain"]}
+    assert links["small/source"]["external_inputs"].keys() == {str(place.file.recipe.data.source)}
+    assert {"small/release", "small/teacher", "small/prompts", "small/contract"} <= links.keys()
+
+    weights = workshop.store.open(links["small/teacher"]["digest"]) / "model" / "model.safetensors"
+    content = weights.read_bytes()
+    weights.chmod(0o644)
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    try:
+        spoiled = audit(workshop.store, workshop.ledger, "small")
+    finally:
+        weights.write_bytes(content)
+    assert not spoiled["ok"]
+    assert any("small/teacher" in problem and "altered" in problem for problem in spoiled["problems"])
+
+
+def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Place) -> None:
+    champion = place.workshop.ledger.champion("small")
+    ended = place.distil()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for stage in ("source", "prompts", "teacher", "candidates/one", "exports/one", "evaluation", "release", "champion"):
+        assert place.shown(stage)["found_again"] is True, stage
+    assert place.shown("teacher_signal")["teacher_rows_computed"] == 0
+    assert place.shown("baselines")["teacher_rows_computed"] == 0
+    assert place.workshop.ledger.champion("small") == champion
+    assert len(place.workshop.ledger.entries("small", "promotion")) == 1
+
+
+def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: Place) -> None:
+    fresh = questions(25, skip=ROWS).with_columns(pl.lit(None, pl.String).alias("service")).drop("kind")
+    known = questions(5).drop("kind").with_columns(pl.lit(None, pl.String).alias("service"))
+    inbox = place.home.inbox("small")
+    pl.concat([fresh, known]).write_csv(inbox / "tuesday.csv")
+    golden = place.shown("prompts")["golden_digest"]
+    place.distil()
+    assert place.shown("teacher_signal")["teacher_rows_computed"] == 25
+    assert place.shown("baselines")["teacher_rows_computed"] == 0
+    assert place.shown("teacher")["found_again"] is True
+    assert place.shown("candidates/one")["found_again"] is False
+    assert place.shown("prompts")["golden_digest"] == golden
+    assert place.shown("candidates/one")["rows_learned_from"] > 0
+    place.assert_nothing_is_half_there()
+
+
+def test_a_bad_file_leaves_the_champion_where_it_was(place: Place) -> None:
+    champion = place.workshop.ledger.champion("small")
+    blanks = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10})
+    blanks.write_csv(place.home.inbox("small") / "wednesday.csv")
+    made = newest_materialization(place.instance, key_of("small", "champion"))
+    ended = place.distil()
+    assert ended.returncode == 1
+    assert "few_rows_of_any_batch_were_rejected is failed" in ended.stdout and "serves on" in ended.stdout
+    assert place.workshop.ledger.champion("small") == champion
+    assert newest_materialization(place.instance, key_of("small", "champion")) == made
+    shown = status(place.instance, place.workshop, [place.file])
+    assert not all_is_well(shown)
