@@ -1,14 +1,17 @@
 # Every verb makes what it needs: `make demo` and `make test` work on a fresh machine.
 PYTHON ?= python3
 BIN := .venv/bin
-export HF_HUB_OFFLINE ?= 1
-export DAGSTER_HOME ?= $(CURDIR)/.stillhouse/dagster
+export STILLHOUSE_HOME ?= $(CURDIR)/.stillhouse
+export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
+export VIRTUAL_ENV := $(CURDIR)/.venv
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test ui smoke check lint types contract clean constraints
+.PHONY: demo test ui smoke screenshots check lint types contract clean constraints
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
 
+test: export HF_HUB_OFFLINE = 1
 test: .venv/installed  ## the whole test suite
 	$(BIN)/python -m pytest
 
@@ -18,6 +21,9 @@ ui: .venv/installed  ## the Dagster UI with everything loaded, on http://localho
 
 smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 	$(BIN)/python -m tests.smoke
+
+screenshots: .venv/installed  ## the README's pictures, from the running UI; needs Debian's chromium and a finished demo
+	$(BIN)/python -m tests.end_to_end.screenshots
 
 check: lint types contract  ## what CI runs before the tests
 

@@ -35,7 +35,7 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"scikitlearn", "onnx"},
     )
     def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:
-        """Majority class, TF-IDF with logistic regression, a probe on the untuned encoder and the int8 teacher, on the golden set."""
+        """Majority class, TF-IDF with logistic regression, a probe on the untuned encoder and the int8 teacher."""
         bench = Bench(file.recipe, work.workshop, prompts, teacher)
         fitting = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "train")
         with work.workshop.one_heavy_task():
@@ -80,10 +80,9 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _judge_all(file: RecipeFile, bench: Bench, fitting: pl.DataFrame) -> list[Evaluation]:
-    from stillhouse.students.export import export_student
-
     from stillhouse.evaluation.baselines import linear_probe, majority, tfidf_logistic_regression
     from stillhouse.evaluation.subjects import Subject, SubjectKind
+    from stillhouse.students.export import export_student
     from stillhouse.students.predictor import OnnxClassifier, TorchClassifier
     from stillhouse.teachers.classifier import build_classifier
     from stillhouse.teachers.intake import resolve_model

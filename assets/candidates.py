@@ -1,7 +1,7 @@
 """Students in training: cut from the teacher, trained on its signal or, as the control, on the labels alone.
 
 Belongs here: one asset for each student of the recipe.
-Does not: architectures, losses and the loop (stillhouse/students/), which student is good (evaluation.py, selection.py).
+Does not: architectures, losses, the loop (stillhouse/students/), which student is good (evaluation.py, selection.py).
 """
 
 import shutil

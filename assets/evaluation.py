@@ -5,7 +5,9 @@ Does not: the harness (stillhouse/evaluation/), the choice among them (selection
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -71,6 +73,9 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
     from stillhouse.evaluation.subjects import Subject, SubjectKind
     from stillhouse.students.predictor import OnnxClassifier
 
+    def one_by_one(model: OnnxClassifier) -> Callable[[str], Any]:
+        return lambda text: model.logits([text])
+
     subjects, evaluations = {}, []
     for student in file.recipe.students:
         artifact = exported[f"export_{student.name}"]
@@ -82,7 +87,7 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
             student.name, kind, outputs, bytes_below(artifact.folder / MODEL), digest=artifact.digest, note=note
         )
         subjects[student.name] = subject
-        evaluations.append(bench.judge(subject, lambda text, model=model: model.logits([text])))
+        evaluations.append(bench.judge(subject, one_by_one(model)))
     comparisons = [
         compare_with_control(subjects[student.name], subjects[control.name], bench.golden, classes=bench.classes)
         for student in file.recipe.students

@@ -26,7 +26,7 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
 
     @stage_asset(file, PROMPTS, inputs={"source": SOURCE}, code=("data",), kinds={"polars", "parquet"})
     def prompt_set(work: Work, source: Artifact) -> Shown:
-        """Cleaned texts, each once, each on one side of the split for good, and every row that was not kept with its reason."""
+        """Cleaned texts, each once, each on one side of the split for good, and every row not kept, with its reason."""
         rows = source.frame("rows")
 
         def build(folder: Path) -> Facts:

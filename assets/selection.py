@@ -34,7 +34,7 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"html"},
     )
     def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact) -> Shown:
-        """The smallest student that clears quality and budget together, the next one down shown failing, and the report."""
+        """The smallest student that clears both quality and budget, the next one down shown failing, and the report."""
         from stillhouse.evaluation import plots
 
         judged = read_evaluations(evaluation)

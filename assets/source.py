@@ -11,9 +11,11 @@ import polars as pl
 
 from assets.keys import CONTRACT, SOURCE
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
+from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.sources import SourceRead, drop_folder_files, read_rows, source_digest
+from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe import Recipe, RecipeFile
 from stillhouse.workshop import Artifact, Facts
 
 BASE = "base"
@@ -57,7 +59,7 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def drop_folder(file: RecipeFile, home: Home) -> str:
-    """Where new files of rows for a recipe arrive; the inbox of this installation is made when it is first looked at."""
+    """Where new files of rows for a recipe arrive; this installation's inbox is made when first looked at."""
     if file.recipe.data.drop_folder is not None:
         return file.recipe.data.drop_folder
     inbox = home.inbox(file.name)
@@ -67,21 +69,33 @@ def drop_folder(file: RecipeFile, home: Home) -> str:
 
 def _base(file: RecipeFile) -> SourceRead:
     data = file.recipe.data
-    return read_rows(
-        data.source,
-        format=data.format,
-        encoding=data.encoding,
-        pattern=data.pattern,
-        text=data.text,
-        label=data.label,
-        keep=file.recipe.kept_columns,
-        batch=BASE,
-        root=CHECKOUT,
-    )
+    try:
+        return read_rows(
+            data.source,
+            format=data.format,
+            encoding=data.encoding,
+            pattern=data.pattern,
+            text=data.text,
+            label=data.label,
+            keep=file.recipe.kept_columns,
+            batch=BASE,
+            root=CHECKOUT,
+        )
+    except UnknownColumnError as error:
+        where = f"{file.where(*_field_naming(file.recipe, error.column))}: {error.where}"
+        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+
+
+def _field_naming(recipe: Recipe, column: str) -> tuple[str | int, ...]:
+    """The field of the recipe that asks for a column."""
+    for name in ("text", "label", "group"):
+        if getattr(recipe.data, name) == column:
+            return "data", name
+    return next(("slices", place, "column") for place, item in enumerate(recipe.slices) if item.column == column)
 
 
 def _dropped(file: RecipeFile, uri: str) -> SourceRead:
-    """Read a dropped file: csv, parquet or ndjson with the text column, and label and slice columns where it has them."""
+    """Read a dropped file: csv, parquet or ndjson with the text column, and label and slice columns if it has them."""
     data, keep = file.recipe.data, file.recipe.kept_columns
     suffix = PurePosixPath(uri).suffix.lower()
     as_the_source = data.format == "lines" and suffix == PurePosixPath(data.source).suffix.lower()

@@ -38,7 +38,7 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"pytorch", "huggingface"},
     )
     def fine_tuned_teacher(work: Work, contract: Artifact, prompts: Artifact) -> Shown:
-        """The teacher, fine-tuned on the labelled rows of the base batch, so that new files of rows never change it unasked."""
+        """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
         from stillhouse.students.training import train
         from stillhouse.teachers.classifier import build_classifier, calibrate_temperature
         from stillhouse.teachers.intake import resolve_model, verify_weights

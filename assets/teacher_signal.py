@@ -1,7 +1,7 @@
 """What the teacher says about every prompt, labelled or not.
 
 Belongs here: asking for it, and what is shown of it.
-Does not: capture and storage (stillhouse/teachers/signal.py), which rows are good enough to learn from (transfer_set.py).
+Does not: capture and storage (stillhouse/teachers/signal.py), which rows are fit to learn from (transfer_set.py).
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"pytorch", "parquet"},
     )
     def captured_signal(work: Work, prompts: Artifact, teacher: Artifact, baselines: Artifact) -> Shown:
-        """The teacher's logits and pooled state for every prompt; only rows that it was never asked before are computed."""
+        """The teacher's logits and pooled state for every prompt; only rows it was never asked before are computed."""
         asked = prompts.frame("prompts").sort("prompt_id").select("prompt_id", "text")
         fingerprint = teacher.facts["fingerprint"]
         signal = work.workshop.signal

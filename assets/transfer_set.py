@@ -27,7 +27,7 @@ def transfer_set(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"polars", "parquet"},
     )
     def verified_rows(work: Work, prompts: Artifact, signal: Artifact) -> Shown:
-        """Training rows whose teacher signal was verified, with the label where one is known; the others with their reason."""
+        """Training rows whose signal was verified, with the label where one is known; the others with their reason."""
 
         def build(folder: Path) -> Facts:
             verified = verify_signal(prompts.frame("prompts"), signal.frame("signal"), signal.facts["labels"])

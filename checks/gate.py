@@ -108,7 +108,10 @@ def gate(because: str, *, blocking: bool = True) -> Callable[[Callable[[Subject]
 class Suite(Protocol):
     """Gates that are decided together, such as a Great Expectations suite, with one name for each."""
 
-    because: dict[str, str]
+    @property
+    def because(self) -> dict[str, str]:
+        """The reason for each gate."""
+        ...
 
     def look(self, subject: Subject) -> dict[str, Finding]:
         """Decide all of them in one pass."""

@@ -3,6 +3,8 @@
 The expectations on single columns are in expectations/prompts.py.
 """
 
+from typing import Any
+
 import polars as pl
 
 from assets.source import BASE
@@ -58,7 +60,7 @@ def few_rows_of_any_batch_were_rejected(subject: Subject) -> Finding:
 def every_slice_has_golden_rows(subject: Subject) -> Finding:
     """Slices that the recipe declares, critical or not."""
     golden = subject.frame("prompts").filter(pl.col("split") == "golden")
-    counts = [
+    counts: list[dict[str, Any]] = [
         {"slice": item.name, "rows": golden.filter(pl.col(item.column).is_in(item.values)).height}
         for item in subject.recipe.slices
     ]

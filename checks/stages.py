@@ -24,7 +24,7 @@ from checks.gate import StageGates
 
 
 def gates_of(stage: str) -> StageGates:
-    """Gates of a stage, such as `prompts` or `candidates/small`; every candidate has the same ones, and every export."""
+    """Gates of a stage, such as `prompts` or `candidates/small`; every candidate has the same, and every export."""
     return _GATES[stage.split("/")[0]]
 
 

@@ -41,7 +41,8 @@ def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
     worst = loss.row(0, named=True)
     return found(
         worst["lost"] <= CLASS_LOSS_LIMIT,
-        f"class {worst['label']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, limit {CLASS_LOSS_LIMIT:.0%}",
+        f"class {worst['label']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
+        f"limit {CLASS_LOSS_LIMIT:.0%}",
         loss_by_class=loss.to_dicts(),
     )
 

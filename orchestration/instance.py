@@ -19,7 +19,7 @@ PROCESS_TAG = "stillhouse/process"
 def initialise(home: Home) -> dg.DagsterInstance:
     """Make DAGSTER_HOME ready and open it.
 
-    Its databases are created here, by one process: several that start on a fresh DAGSTER_HOME at once corrupt it for good.
+    Its databases are made here, by one process: several that start on a fresh DAGSTER_HOME at once corrupt it for good.
     """
     home.dagster.mkdir(parents=True, exist_ok=True)
     config = home.dagster / "dagster.yaml"

@@ -175,7 +175,7 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
 
 @contextmanager
 def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
-    """Draw one bar for the stages and one for what is going on, with a line above for each finished stage and closed gate."""
+    """Draw a bar for the stages and one for what goes on, with a line above for each finished stage and closed gate."""
     bars = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"), console=console,

@@ -46,7 +46,7 @@ attributes:
     golden_share: $golden           # rows that only evaluation sees; more rows can prove a smaller margin
     validation_share: 0.1
 
-  slices: []                        # parts that must not get worse: {name: ..., column: ..., values: [...], critical: true}
+  slices: []                        # parts judged on their own: {name: ..., column: ..., values: [...], critical: true}
 
   bar:
     margin: 0.03                    # largest acceptable drop in accuracy from the teacher

@@ -11,7 +11,7 @@ from stillhouse.recipe import RecipeFile
 
 
 def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Start a recipe's job by its cron line; when nothing changed, every artifact is found again and nothing is trained."""
+    """Start a recipe's job by cron; when nothing changed, every artifact is found again and nothing is trained."""
     return dg.ScheduleDefinition(
         name=f"refresh_{file.name}",
         job=job,

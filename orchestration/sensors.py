@@ -43,7 +43,7 @@ def new_rows_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.S
 
 
 def automation_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Request what follows from changed data. Dagster's own starts STOPPED; this one runs, on assets and their checks."""
+    """Request what follows from changed data. Dagster's own starts STOPPED; this runs, on assets and their checks."""
     return dg.AutomationConditionSensorDefinition(
         "what_follows_from_changed_data",
         target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),

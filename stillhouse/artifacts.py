@@ -1,6 +1,6 @@
 """The content-addressed store of artifacts.
 
-Belongs here: publishing a finished folder under its digest, reading it back verified, and remembering which build gave which digest.
+Belongs here: publishing a folder under its digest, reading it back verified, remembering which build gave which digest.
 Does not: what is inside an artifact, and which one is current (that is an event in Dagster and in the ledger).
 
 Layout under the root, a local folder or any fsspec URL:
@@ -73,7 +73,7 @@ class ArtifactStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, folder: Path) -> str:
-        """Move a finished folder into the store and return its digest; publishing the same content again changes nothing."""
+        """Move a finished folder into the store and return its digest; publishing the same again changes nothing."""
         digest = digest_of_folder(folder)
         target = self.root / digest / "files"
         if target.exists() and (not self.is_local or self._intact(digest)):

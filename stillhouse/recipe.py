@@ -1,6 +1,6 @@
 """The contract of a distillation: one page of typed YAML, refused at the door when it is wrong.
 
-Belongs here: the fields of a recipe, the rules between them, and reading one with errors that name file, line and field.
+Belongs here: a recipe's fields, the rules between them, and reading one with errors that name file, line and field.
 Does not: turning a recipe into assets (orchestration/component.py), and rules that need the data (assets/contract.py).
 """
 
@@ -204,7 +204,8 @@ def read_recipe(path: Path) -> RecipeFile:
             expected="UTF-8 YAML",
             do="Mend the line and run again.",
         ) from error
-    if not isinstance(document, dict) or document.get("type") != COMPONENT_TYPE or "attributes" not in document:
+    is_recipe = isinstance(document, dict) and document.get("type") == COMPONENT_TYPE and "attributes" in document
+    if tree is None or not is_recipe:
         raise StillhouseError(
             "this is not a recipe",
             where=f"{path}:1",
@@ -223,7 +224,7 @@ def recipes_in(folder: Path) -> list[RecipeFile]:
     return [read_recipe(path) for path in sorted(folder.glob("*/defs.yaml"))]
 
 
-class InvalidRecipe(StillhouseError):
+class InvalidRecipeError(StillhouseError):
     """One or more mistakes in a recipe, each told in a line of its own."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -231,14 +232,14 @@ class InvalidRecipe(StillhouseError):
         Exception.__init__(self, "\n".join(lines))
 
 
-def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> InvalidRecipe:
+def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> InvalidRecipeError:
     """Translate what pydantic found into lines that name file, line and field."""
     lines = []
     for problem in error.errors():
         message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
         given = "" if problem["type"] in ("missing", "value_error") else f", not {_short(problem['input'])}"
         lines.append(f"{_where(path, tree, ('attributes', *problem['loc']))}: {message}{given}.")
-    return InvalidRecipe(lines)
+    return InvalidRecipeError(lines)
 
 
 _MESSAGES = {
@@ -252,14 +253,15 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _where(path: Path, tree: yaml.Node, field: tuple[str | int, ...]) -> str:
-    *_, node = _walk(tree, field)
+def _where(path: Path, tree: yaml.Node | None, field: tuple[str | int, ...]) -> str:
+    """Name file, line and field; a file that was emptied since it was read is shown at its first line."""
+    line = 1 if tree is None else [*_walk(tree, field)][-1].start_mark.line + 1
     shown = ".".join(str(part) for part in field if part != "attributes")
-    return f"{path}:{node.start_mark.line + 1}: {shown or 'recipe'}"
+    return f"{path}:{line}: {shown or 'recipe'}"
 
 
 def _walk(node: yaml.Node, field: tuple[str | int, ...]) -> Iterator[yaml.Node]:
-    """Follow `field` down the YAML as far as it goes; a field that is absent is shown at the block it is missing from."""
+    """Follow `field` down the YAML as far as it goes; an absent field is shown at the block it is missing from."""
     yield node
     for part in field:
         if isinstance(node, yaml.MappingNode):

@@ -125,7 +125,7 @@ class Workshop:
         return self.artifact(found.digest, found.manifest)
 
     def make(self, order: Order, build: Callable[[Path], Facts]) -> Artifact:
-        """Return the artifact of an order: an earlier build of the same key if there is one, otherwise `build` is called.
+        """Return the artifact of an order: an earlier build of the same key if there is one, else `build` is called.
 
         Args:
             order: what to make.
@@ -179,7 +179,7 @@ class Workshop:
 
     @contextmanager
     def one_heavy_task(self) -> Iterator[None]:
-        """Let one process of this installation train or time at once; two on the same cores are many times slower than one.
+        """Let one process of this installation train or time at once; two on the same cores are many times slower.
 
         A lock of the operating system and not a Dagster pool: it is gone the moment its holder is killed.
         """

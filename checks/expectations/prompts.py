@@ -1,6 +1,7 @@
 """Expectations on the columns of the prompt set."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -21,7 +22,7 @@ _NAMES = [
 def _expectations(subject: Subject) -> Sequence[Expectation]:
     longest = subject.recipe.data.max_characters
     sides = ["train", "validation", "golden"]
-    what = [
+    what: list[tuple[str, dict[str, Any]]] = [
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
         ("ExpectColumnValuesToMatchRegex", {"column": "text", "regex": r"\S"}),

@@ -69,10 +69,11 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[A
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read once, at import
     import great_expectations as gx
     import great_expectations.expectations as gxe
+    from great_expectations.data_context.types.base import ProgressBarsConfig
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
         context.data_sources.add_pandas("rows").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
     )
@@ -82,7 +83,8 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[A
         suite.add_expectation(getattr(gxe, expectation.kind)(**expectation.arguments, meta={"gate": expectation.name}))
     pandas = frame.select(name for name in frame.columns if name in columns).to_pandas()
     validated = batch.get_batch({"dataframe": pandas}).validate(suite, result_format="COMPLETE")
-    by_name = {result.expectation_config.meta["gate"]: result for result in validated.results}
+    results: list[Any] = validated.results  # typed as if an expectation's own config could be missing
+    by_name = {result.expectation_config.meta["gate"]: result for result in results}
     return [by_name[expectation.name] for expectation in expectations]
 
 

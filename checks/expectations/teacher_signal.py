@@ -1,6 +1,7 @@
 """Expectations on the columns of the teacher's signal."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -26,7 +27,7 @@ _NAMES = [
 
 def _expectations(subject: Subject) -> Sequence[Expectation]:
     facts = subject.artifact.facts
-    what = [
+    what: list[tuple[str, dict[str, Any]]] = [
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeInSet", {"column": "fingerprint", "value_set": [facts["fingerprint"]]}),

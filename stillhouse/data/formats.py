@@ -156,14 +156,26 @@ def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]
     return table
 
 
+class UnknownColumnError(StillhouseError):
+    """A column was asked for that does not exist; whoever asked can say where it did."""
+
+    def __init__(self, column: str, *, where: str, expected: str, do: str) -> None:
+        self.column = column
+        super().__init__(f"there is no column {column!r}", where=where, expected=expected, do=do)
+
+
 def require_columns(existing: Sequence[str], wanted: Iterable[str], where: str) -> None:
-    """Refuse a column that does not exist, with those that do and the closest one."""
+    """Refuse a column that does not exist, with those that do and the closest one.
+
+    Raises:
+        UnknownColumnError: for the first one.
+    """
     for name in wanted:
         if name not in existing:
             close = get_close_matches(name, existing, n=1, cutoff=0.6)
             hint = f"Did you mean {close[0]!r}?" if close else "Name one of these in the recipe."
-            raise StillhouseError(
-                f"there is no column {name!r}",
+            raise UnknownColumnError(
+                name,
                 where=where,
                 expected=f"one of {', '.join(map(repr, existing))}" if existing else "at least one column",
                 do=hint,

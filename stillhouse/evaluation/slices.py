@@ -127,9 +127,7 @@ def slice_table(
             else None
         )
         verdict = result.verdict if result else Verdict.INCONCLUSIVE
-        floor = (
-            None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
-        )
+        floor = None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
         results.append(
             SliceResult(
                 name=spec.name,

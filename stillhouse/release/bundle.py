@@ -41,7 +41,7 @@ class ReleaseRecord(BaseModel):
 
 
 def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: Sequence[Path]) -> None:
-    """Write a bundle: `model/`, the evidence files, and `release.json` with the record and a digest of every other file.
+    """Write a bundle: `model/`, the evidence, and `release.json` with the record and a digest of every other file.
 
     Args:
         folder: an empty folder.

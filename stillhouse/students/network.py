@@ -40,7 +40,7 @@ class TextClassifier(nn.Module):
         settings = {name: value for name, value in config.items() if name not in _OURS}
         rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
-        self.bert = AutoModel.from_config(
+        self.bert = AutoModel.from_config(  # type: ignore[no-untyped-call]
             AutoConfig.for_model(**{**settings, **rates}), attn_implementation="eager", add_pooling_layer=False
         )
         self.dropout = nn.Dropout(dropout)

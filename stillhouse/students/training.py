@@ -58,6 +58,7 @@ class TrainingConfig(BaseModel):
     freeze_embeddings: bool = Field(
         True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
     )
+    freeze_layers: int = Field(0, ge=0, description="Lowest encoder layers to freeze, on top of frozen embeddings.")
     max_tokens: int = Field(
         128, ge=3, le=512, description="Longer texts are truncated, at the encoder's own limit at the latest."
     )
@@ -67,9 +68,11 @@ class TrainingConfig(BaseModel):
     checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
 
     @model_validator(mode="after")
-    def _labels_alone_have_no_mixture(self) -> "TrainingConfig":
+    def _parts_fit_together(self) -> "TrainingConfig":
         if self.loss == "cross_entropy" and self.label_weight > 0:
             raise ValueError("label_weight mixes labels into a teacher's loss; with loss cross_entropy leave it at 0")
+        if self.freeze_layers and not self.freeze_embeddings:
+            raise ValueError("freeze_layers freezes what lies on the embeddings; set freeze_embeddings too")
         return self
 
 
@@ -151,6 +154,8 @@ def _train(
     _require_fitting(examples, network)
     if config.freeze_embeddings:
         network.bert.embeddings.requires_grad_(False)
+        for layer in network.bert.encoder.layer[: config.freeze_layers]:
+            layer.requires_grad_(False)
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 
@@ -277,18 +282,18 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
             expected="at least one labelled row",
             do="Label some rows, or learn from a teacher with loss logit_mse.",
         )
+
+    def rows(array: FloatArray | None) -> FloatArray | None:
+        return None if array is None else np.asarray(array, np.float32)[keep]
+
     return TrainingExamples(
         texts=[examples.texts[row] for row in keep.tolist()],
         label_ids=np.asarray(examples.label_ids, np.int64)[keep],
-        teacher_logits=None if examples.teacher_logits is None else _floats(examples.teacher_logits)[keep],
-        teacher_embeddings=None if examples.teacher_embeddings is None else _floats(examples.teacher_embeddings)[keep],
+        teacher_logits=rows(examples.teacher_logits),
+        teacher_embeddings=rows(examples.teacher_embeddings),
         validation_texts=examples.validation_texts,
         validation_label_ids=np.asarray(examples.validation_label_ids, np.int64),
     )
-
-
-def _floats(array: FloatArray) -> FloatArray:
-    return np.ascontiguousarray(array, dtype=np.float32)
 
 
 def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> None:

@@ -31,10 +31,10 @@ class Verified:
 
 
 def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]) -> Verified:
-    """Keep a training row if the teacher agrees with its label, or, where no label is known, gives one label the most weight.
+    """Keep a training row if the teacher agrees with its label or, where none is known, gives one label most weight.
 
-    A known label verifies the teacher outright. Without one, a teacher that puts less than half of its probability on its
-    best answer is guessing between classes, and a student would learn the guess as if it were knowledge.
+    A known label verifies the teacher outright. Without one, a teacher that puts less than half of its probability on
+    its best answer is guessing between classes, and a student would learn the guess as if it were knowledge.
 
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`.
@@ -45,7 +45,9 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]
         ValueError: if a training row has no signal.
     """
     train = prompts.filter(pl.col("split") == "train").sort("prompt_id")
-    rows = train.join(signal.select("prompt_id", "logits", "embedding"), on="prompt_id", how="left", maintain_order="left")
+    rows = train.join(
+        signal.select("prompt_id", "logits", "embedding"), on="prompt_id", how="left", maintain_order="left"
+    )
     if rows["logits"].null_count():
         raise ValueError(f"{rows['logits'].null_count()} training rows have no teacher signal")
     logits = np.array(rows["logits"].to_list(), dtype=np.float64).reshape(rows.height, len(labels))

@@ -24,7 +24,9 @@ def drop(home: Home, name: str, rows: pl.DataFrame) -> None:
     rows.write_csv(folder / name)
 
 
-BLANKS = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10, "kind": ["LOC:city"] * 10})
+BLANKS = pl.DataFrame(
+    {"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10, "kind": ["LOC:city"] * 10}
+)
 
 
 def test_a_failed_gate_stops_downstream_inside_its_run(small: RecipeFile, run: Run, home: Home) -> None:

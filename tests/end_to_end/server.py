@@ -1,4 +1,4 @@
-"""A real `dagster dev` (webserver and daemon) on a recipe, in a process group of its own, and a client for its GraphQL."""
+"""A real `dagster dev` (webserver and daemon) on a recipe, in its own process group, and a client for its GraphQL."""
 
 import json
 import os
@@ -33,7 +33,13 @@ RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 FAILURES = """
 query ($id: ID!) {
   logsForRun(runId: $id) {
-    ... on EventConnection { events { ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } failureMetadata { description } } } }
+    ... on EventConnection {
+      events {
+        ... on ExecutionStepFailureEvent {
+          stepKey error { message causes { message } } failureMetadata { description }
+        }
+      }
+    }
   }
 }
 """
@@ -110,7 +116,10 @@ class Server:
         for check in node["assetChecksOrError"]["checks"]:
             execution = check["executionForLatestMaterialization"]
             evaluation = (execution or {}).get("evaluation") or {}
-            found[check["name"]] = (execution["status"] if execution else "MISSING", evaluation.get("description") or "")
+            found[check["name"]] = (
+                execution["status"] if execution else "MISSING",
+                evaluation.get("description") or "",
+            )
         return found
 
 
@@ -163,4 +172,3 @@ def _free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
-

@@ -70,7 +70,11 @@ def test_new_writes_a_recipe_that_reads_back(tmp_path: Path, home: Home) -> None
         ("question,service\n", "service", "it holds no rows"),
         ("question,service\nWho ?,HUM\n", "servise", "Did you mean 'service'?"),
         ("question,service\n" + "".join(f"Who is {n} ?,HUM\n" for n in range(90)), "service", "every label is 'HUM'"),
-        ("question,service\n" + "".join(f"Who is {n} ?,L{n % 2}\n" for n in range(9)), "service", "only 9 labelled rows"),
+        (
+            "question,service\n" + "".join(f"Who is {n} ?,L{n % 2}\n" for n in range(9)),
+            "service",
+            "only 9 labelled rows",
+        ),
     ],
 )
 def test_new_refuses_rows_that_nothing_can_be_learned_from(

@@ -28,7 +28,10 @@ def test_loading_imports_nothing_heavy_and_takes_under_three_seconds() -> None:
 
 
 def test_the_demo_recipe_is_there_with_every_stage() -> None:
-    keys = {key.to_user_string().removeprefix("question_routing/") for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    keys = {
+        key.to_user_string().removeprefix("question_routing/")
+        for key in defs.resolve_asset_graph().get_all_asset_keys()
+    }
     students = {"layers3", "layers2", "layers3_labels_only"}
     assert keys == {
         "contract", "source", "prompts", "baselines", "teacher", "teacher_signal", "transfer_set", "evaluation",

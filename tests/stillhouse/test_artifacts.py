@@ -30,9 +30,9 @@ def published(store: ArtifactStore, **files: str) -> str:
 
 def manifest_of(digest: str, key: str = "k", **changes: object) -> Manifest:
     values = {
-        "digest": digest, "asset": "r/source", "run_id": "run", "build_key": key, "code_digest": "c", "lock_digest": "l",
-        "config": {}, "device": "d", "inputs": {}, "wall_seconds": 0.0, "cpu_seconds": 0.0, "cost_usd": 0.0,
-        "created_at": "2026-01-01T00:00:00+00:00",
+        "digest": digest, "asset": "r/source", "run_id": "run", "build_key": key, "code_digest": "c",
+        "lock_digest": "l", "config": {}, "device": "d", "inputs": {}, "wall_seconds": 0.0, "cpu_seconds": 0.0,
+        "cost_usd": 0.0, "created_at": "2026-01-01T00:00:00+00:00",
     }  # fmt: skip
     return Manifest.model_validate({**values, **changes})
 
@@ -79,7 +79,7 @@ def test_an_altered_byte_is_refused_and_the_next_build_puts_the_content_back(tmp
 
 
 def test_a_missing_artifact_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(StillhouseError, match="not in the store.*Materialize the asset again"):
+    with pytest.raises(StillhouseError, match=r"not in the store.*Materialize the asset again"):
         store_in(tmp_path).open("0" * 64)
 
 
@@ -120,7 +120,7 @@ def test_a_full_disk_publishes_nothing_and_says_so(tmp_path: Path) -> None:
         pytest.skip("mounting a small file system needs root")
     try:
         store = store_in(disk)
-        with pytest.raises(StillhouseError, match="no space left.*nothing was published"), store.building() as folder:
+        with pytest.raises(StillhouseError, match=r"no space left.*nothing was published"), store.building() as folder:
             (folder / "large").write_bytes(b"x" * 5_000_000)
         assert not (disk / "store").exists()
         assert not list((disk / "bench").iterdir())

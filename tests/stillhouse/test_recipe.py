@@ -39,7 +39,12 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
         ("pain: [latency, cost]", "pain: []", "  pain:", "at least 1 item"),
         ("pain: [latency, cost]", "pain: [boredom]", "  pain:", "not 'boredom'"),
         ("label: service", "label: svc", "  data:", "pattern has no group named 'svc'; it has kind, service, question"),
-        ("training_on_outputs: allowed", "training_on_outputs: sure", "training_on_outputs", "'allowed', 'forbidden' or"),
+        (
+            "training_on_outputs: allowed",
+            "training_on_outputs: sure",
+            "training_on_outputs",
+            "'allowed', 'forbidden' or",
+        ),
     ],
 )
 def test_each_mistake_is_one_line_with_file_line_and_field(
@@ -70,18 +75,21 @@ def test_yaml_that_cannot_be_read_names_the_line(tmp_path: Path) -> None:
         read_recipe(path)
 
 
-def test_another_yaml_file_is_not_a_recipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["type: dagster.DefsFolderComponent\n", "", "# nothing yet\n"])
+def test_another_yaml_file_is_not_a_recipe(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x" / "defs.yaml"
     path.parent.mkdir()
-    path.write_text("type: dagster.DefsFolderComponent\n")
-    with pytest.raises(StillhouseError, match="this is not a recipe.*stillhouse new"):
+    path.write_text(text)
+    with pytest.raises(StillhouseError, match=r"this is not a recipe.*stillhouse new"):
         read_recipe(path)
 
 
 def test_every_field_has_a_description() -> None:
     def undescribed(schema: dict, name: str) -> list[str]:
         inside = schema.get("properties", {})
-        return [f"{name}.{field}" for field, value in inside.items() if "description" not in value and "$ref" not in value]
+        return [
+            f"{name}.{field}" for field, value in inside.items() if "description" not in value and "$ref" not in value
+        ]
 
     schema = Recipe.model_json_schema()
     parts = {"Recipe": schema, **schema["$defs"]}

@@ -35,12 +35,13 @@ def test_the_ratio_of_two_known_models_is_exact() -> None:
     assert result.student_ms_p95 == pytest.approx(3.0)
 
 
-def test_who_goes_first_alternates_over_texts_and_rounds() -> None:
+def test_who_goes_first_alternates_over_blocks_and_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stillhouse.evaluation.latency.BLOCK", 2)
     clock, calls = Clock(), []
     interleaved_latency(
-        clock.model(1, calls, "t"), clock.model(1, calls, "s"), ["a", "b"], rounds=2, warmup=0, clock=clock
+        clock.model(1, calls, "t"), clock.model(1, calls, "s"), ["a", "b", "c"], rounds=2, warmup=0, clock=clock
     )
-    assert calls == ["ta", "sa", "sb", "tb", "sa", "ta", "tb", "sb"]
+    assert calls == ["ta", "tb", "sa", "sb", "sc", "tc", "sa", "sb", "ta", "tb", "tc", "sc"]
 
 
 def test_warm_up_calls_are_not_measured() -> None:

@@ -1,0 +1,63 @@
+"""What a student may learn from: in = kept + rejected for any signal, and a known label has the last word."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.teachers.verification import CONTRADICTS, UNSURE, verify_signal
+
+LABELS = ["a", "b", "c"]
+
+row = st.fixed_dictionaries({
+    "label": st.sampled_from([*LABELS, None]),
+    "split": st.sampled_from(["train", "validation", "golden"]),
+    "logits": st.lists(st.floats(-20, 20), min_size=3, max_size=3),
+})  # fmt: skip
+
+
+def tables(rows: list[dict]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    ids = [f"p{number}" for number in range(len(rows))]
+    prompts = pl.DataFrame(
+        {
+            "prompt_id": ids,
+            "text": ids,
+            "label": [r["label"] for r in rows],
+            "split": [r["split"] for r in rows],
+            "batch": ["base"] * len(rows),
+        },
+        schema_overrides={"label": pl.String},
+    )
+    signal = pl.DataFrame(
+        {"prompt_id": ids, "logits": [r["logits"] for r in rows], "embedding": [[0.0]] * len(rows)},
+        schema={"prompt_id": pl.String, "logits": pl.List(pl.Float32), "embedding": pl.List(pl.Float32)},
+    )
+    return prompts, signal.reverse()
+
+
+@given(st.lists(row, min_size=1, max_size=30))
+def test_every_training_row_is_kept_or_rejected_and_no_other_row_is_there(rows: list[dict]) -> None:
+    prompts, signal = tables(rows)
+    verified = verify_signal(prompts, signal, LABELS)
+    train = prompts.filter(pl.col("split") == "train")
+    assert sorted([*verified.kept["text"], *verified.rejects["text"]]) == sorted(train["text"])
+
+
+def test_each_rule_has_its_reason() -> None:
+    sure, torn = [9.0, 0.0, 0.0], [1.0, 1.0, 0.9]
+    rows = [
+        {"label": "a", "split": "train", "logits": sure},
+        {"label": "b", "split": "train", "logits": sure},
+        {"label": None, "split": "train", "logits": sure},
+        {"label": None, "split": "train", "logits": torn},
+        {"label": "a", "split": "train", "logits": torn},
+    ]
+    verified = verify_signal(*tables(rows), LABELS)
+    assert verified.kept["prompt_id"].to_list() == ["p0", "p2", "p4"], "a known label verifies even a torn answer"
+    assert dict(verified.rejects.select("text", "reason").rows()) == {"p1": CONTRADICTS, "p3": UNSURE}
+
+
+def test_a_training_row_without_signal_is_an_error() -> None:
+    prompts, signal = tables([{"label": "a", "split": "train", "logits": [1.0, 0.0, 0.0]}] * 2)
+    with pytest.raises(ValueError, match="1 training rows have no teacher signal"):
+        verify_signal(prompts, signal.head(1), LABELS)
