@@ -18,10 +18,11 @@ from stillhouse.recipe import RecipeFile, read_recipe
 from tests.end_to_end.server import dagster_dev
 
 IMAGES = CHECKOUT / "docs" / "images"
-CHROMIUM = (
-    "chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=20000"
-).split()
+CHROMIUM = [
+    "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+    "--virtual-time-budget=20000",
+]  # fmt: skip
 
 
 def shoot(url: str, name: str, *, size: str = "1500,900") -> None:

@@ -29,6 +29,7 @@ mutation ($params: ExecutionParams!) {
   }
 }
 """
+RUNS = "{ runsOrError { ... on Runs { results { runId } } } }"
 RUN = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 FAILURES = """
 query ($id: ID!) {
@@ -93,6 +94,16 @@ class Server:
         launched = answer["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
+
+    def runs(self, *, at_least: int = 0, seconds: float = 90) -> list[str]:
+        """Ids of all runs, once there are so many."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = [str(run["runId"]) for run in self.ask(RUNS)["runsOrError"]["results"]]
+            if len(found) >= at_least:
+                return found
+            time.sleep(0.5)
+        raise TimeoutError(f"there are not {at_least} runs after {seconds} s")
 
     def finished(self, run_id: str, seconds: float = 240) -> str:
         """Wait for a run and return its status."""

@@ -1,5 +1,6 @@
 """The real webserver and daemon: gates pass, bad rows are planted, the gate fails, the downstream launch is refused."""
 
+import time
 from pathlib import Path
 
 import polars as pl
@@ -37,13 +38,24 @@ def test_a_person_sees_gates_pass_then_fail_and_the_downstream_refused(tmp_path:
         assert "stillhouse status small" in message
 
 
-def test_schedule_and_sensors_are_there_and_on(tmp_path: Path, home: Home) -> None:
-    file = small_recipe(tmp_path, rows=300, slices=[], refresh={"cron": "0 3 1 1 *", "watch_seconds": 3600})
+def test_schedule_and_sensors_are_on_and_a_dropped_file_starts_one_run(tmp_path: Path, home: Home) -> None:
+    # Terms that nobody looked up: the run that the file starts ends at the first gate.
+    refresh = {"cron": "0 3 1 1 *", "watch_seconds": 5}
+    file = small_recipe(tmp_path, rows=300, slices=[], teacher__training_on_outputs="unknown", refresh=refresh)
+    home.inbox("small").mkdir(parents=True)
     with initialise(home):
         pass
     with dagster_dev(tmp_path, file, home) as server:
         shown = server.ask(AUTOMATION, repository=server.repository)
-    sensors = {s["name"]: s["sensorState"]["status"] for s in shown["sensorsOrError"]["results"]}
-    schedules = {s["name"]: s["scheduleState"]["status"] for s in shown["schedulesOrError"]["results"]}
-    assert sensors == {"new_rows_small": "RUNNING", "what_follows_from_changed_data": "RUNNING"}
-    assert schedules == {"refresh_small": "RUNNING"}
+        sensors = {s["name"]: s["sensorState"]["status"] for s in shown["sensorsOrError"]["results"]}
+        schedules = {s["name"]: s["scheduleState"]["status"] for s in shown["schedulesOrError"]["results"]}
+        assert sensors == {"new_rows_small": "RUNNING", "what_follows_from_changed_data": "RUNNING"}
+        assert schedules == {"refresh_small": "RUNNING"}
+
+        assert server.runs() == []
+        (home.inbox("small") / "tuesday.csv").write_text("question\nWho was the last one ?\n")
+        (run,) = server.runs(at_least=1)
+        assert server.finished(run) == "FAILURE"
+        assert server.checks("small", "contract")["terms_allow_training_on_outputs"][0] == "FAILED"
+        time.sleep(12)  # two more ticks
+        assert server.runs() == [run]
