@@ -32,7 +32,7 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     )
     def trained_student(work: Work, teacher: Artifact, prompts: Artifact, transfer_set: Artifact) -> Shown:
         """Layers of the teacher with the vocabulary of the task, trained on the transfer set."""
-        from stillhouse.students.architecture import cut_layers, trim_vocabulary
+        from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
         from stillhouse.students.training import TrainingExamples, train
 
         rows = transfer_set.frame("transfer_set")
@@ -43,6 +43,8 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         def build(folder: Path) -> Facts:
             start = folder / "start"
             cut_layers(teacher.folder / MODEL, student.layers, start)
+            if student.feed_forward is not None:
+                narrow_feed_forward(start, student.feed_forward, start)
             facts: Facts = {"labels": labels, "learns_from": student.learns_from, "layers": list(student.layers)}
             if student.trim_vocabulary:
                 trim = trim_vocabulary(start, rows["text"], start)

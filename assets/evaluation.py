@@ -63,8 +63,9 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:
-    """The student of the same layers that learns from the labels alone, if the recipe has one."""
-    controls = (other for other in recipe_students if other.learns_from == "labels" and other.layers == student.layers)
+    """The student of the same shape that learns from the labels alone, if the recipe has one."""
+    shape = (student.layers, student.feed_forward)
+    controls = (s for s in recipe_students if s.learns_from == "labels" and (s.layers, s.feed_forward) == shape)
     return next(controls, None) if student.learns_from == "teacher" else None
 
 

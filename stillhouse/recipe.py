@@ -107,6 +107,9 @@ class StudentSpec(_Part):
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
         description="indices of the teacher's encoder layers to start from, in order"
     )
+    feed_forward: int | None = Field(
+        None, gt=0, description="hidden units to keep in each feed-forward block; all of the teacher's when left out"
+    )
     trim_vocabulary: bool = Field(True, description="drop the word pieces that the task's texts never use")
     learns_from: Literal["teacher", "labels"] = Field(
         "teacher",

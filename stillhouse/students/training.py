@@ -58,7 +58,6 @@ class TrainingConfig(BaseModel):
     freeze_embeddings: bool = Field(
         True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
     )
-    freeze_layers: int = Field(0, ge=0, description="Lowest encoder layers to freeze, on top of frozen embeddings.")
     max_tokens: int = Field(
         128, ge=3, le=512, description="Longer texts are truncated, at the encoder's own limit at the latest."
     )
@@ -71,8 +70,6 @@ class TrainingConfig(BaseModel):
     def _parts_fit_together(self) -> "TrainingConfig":
         if self.loss == "cross_entropy" and self.label_weight > 0:
             raise ValueError("label_weight mixes labels into a teacher's loss; with loss cross_entropy leave it at 0")
-        if self.freeze_layers and not self.freeze_embeddings:
-            raise ValueError("freeze_layers freezes what lies on the embeddings; set freeze_embeddings too")
         return self
 
 
@@ -154,8 +151,6 @@ def _train(
     _require_fitting(examples, network)
     if config.freeze_embeddings:
         network.bert.embeddings.requires_grad_(False)
-        for layer in network.bert.encoder.layer[: config.freeze_layers]:
-            layer.requires_grad_(False)
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 

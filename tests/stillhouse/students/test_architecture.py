@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from stillhouse.errors import StillhouseError
 from stillhouse.students import network
-from stillhouse.students.architecture import cut_layers, trim_vocabulary
+from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
 from stillhouse.students.predictor import TorchClassifier
 from stillhouse.students.tokens import load_tokenizer
 from stillhouse.teachers.intake import verify_weights
@@ -39,6 +39,30 @@ def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: 
 def test_layers_that_make_no_sense_are_refused(classifier: Path, tmp_path: Path, layers: list[int]) -> None:
     with pytest.raises(StillhouseError, match="layers"):
         cut_layers(classifier, layers, tmp_path / "cut")
+
+
+def test_units_that_contribute_nothing_are_the_first_to_go(classifier: Path, tmp_path: Path) -> None:
+    full = load_file(classifier / "model.safetensors")
+    width = len(full["bert.encoder.layer.0.intermediate.dense.bias"])
+    silent = torch.arange(0, width, 2)
+    for name, tensor in full.items():
+        if name.endswith("output.dense.weight") and "attention" not in name:
+            tensor[:, silent] = 0.0
+    config = network.read_config(classifier)
+    network.save(full, config, (classifier / "tokenizer.json").read_text(), tmp_path / "half_silent")
+    narrow_feed_forward(tmp_path / "half_silent", width // 2, tmp_path / "narrow")
+    assert verify_weights(tmp_path / "narrow").parameters < verify_weights(classifier).parameters
+    np.testing.assert_allclose(
+        TorchClassifier(tmp_path / "narrow").logits(TASK),
+        TorchClassifier(tmp_path / "half_silent").logits(TASK),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("width", [0, -1, 10_000])
+def test_a_width_that_narrows_nothing_is_refused(classifier: Path, tmp_path: Path, width: int) -> None:
+    with pytest.raises(StillhouseError, match="feed-forward width"):
+        narrow_feed_forward(classifier, width, tmp_path / "narrow")
 
 
 def test_trimming_changes_no_answer_on_the_texts_it_was_trimmed_for(classifier: Path, tmp_path: Path) -> None:

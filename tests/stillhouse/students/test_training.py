@@ -145,18 +145,6 @@ def test_frozen_embeddings_stay_and_others_move(classifier: Path, examples: Trai
         assert not after["classifier.weight"].equal(before["classifier.weight"])
 
 
-def test_a_frozen_layer_stays_and_the_next_moves(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
-    config = LABELS_ONLY.model_copy(update={"freeze_layers": 1, "epochs": 1})
-    train(classifier, tmp_path / "out", examples, config)
-    before, after = (load_file(folder / "model.safetensors") for folder in (classifier, tmp_path / "out"))
-    moved = [
-        not after[name].equal(before[name]) for name in (f"bert.encoder.layer.{n}.output.dense.weight" for n in "012")
-    ]
-    assert moved == [False, True, True]
-
-
 def test_labels_alone_skip_the_rows_without_a_label(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
