@@ -4,7 +4,7 @@ Belongs here: the types that every module of gates uses, and their translation f
 Does not: any particular gate; looking at gates from another run (gatekeeper.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -134,29 +134,33 @@ class StageGates:
         """The reason for each gate, by name."""
         return {gate.name: gate.because for gate in self.gates} | (self.suite.because if self.suite else {})
 
-    def look(self, subject: Subject) -> Iterator[tuple[str, Finding]]:
-        """Decide every gate."""
+    def look(self, subject: Subject, wanted: Collection[str]) -> Iterator[tuple[str, Finding]]:
+        """Decide the gates that are wanted; a suite is decided whole or not at all."""
         for one in self.gates:
-            yield one.name, one.look(subject)
-        if self.suite is not None:
-            yield from self.suite.look(subject).items()
+            if one.name in wanted:
+                yield one.name, one.look(subject)
+        if self.suite is not None and not self.suite.because.keys().isdisjoint(wanted):
+            yield from ((name, finding) for name, finding in self.suite.look(subject).items() if name in wanted)
 
 
 def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChecksDefinition:
     """Make the one check op of a stage, with a named check for every gate."""
     key = key_of(file.name, stage)
     blocking = set(gates.names(blocking=True))
+    because = gates.because()
     specs = [
-        dg.AssetCheckSpec(name, asset=key, description=f"Because {because}.", blocking=name in blocking)
-        for name, because in gates.because().items()
+        dg.AssetCheckSpec(name, asset=key, description=f"Because {reason}.", blocking=name in blocking)
+        for name, reason in because.items()
     ]
+    op = "__".join([*key.path, "gates"])
 
-    @dg.multi_asset_check(name="__".join([*key.path, "gates"]), specs=specs, required_resource_keys={"workshop"})
+    @dg.multi_asset_check(name=op, specs=specs, can_subset=True, required_resource_keys={"workshop"})
     def check(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         workshop: Workshop = context.resources.workshop
         with readable_failures():
             subject = Subject(file, newest_artifact(context.instance, workshop, key), workshop)
-            for name, finding in gates.look(subject):
+            wanted = {check.name for check in context.selected_asset_check_keys}
+            for name, finding in gates.look(subject, wanted):
                 progress.step(f"{stage}: {name}", 1, 1, f"{finding.state}: {finding.sentence}")
                 workshop.ledger.append("verdict", file.name, _verdict(subject, name, finding, context.run.run_id))
                 yield dg.AssetCheckResult(
@@ -165,10 +169,9 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                     passed=finding.state is State.PASSED,
                     severity=dg.AssetCheckSeverity.ERROR if name in blocking else dg.AssetCheckSeverity.WARN,
                     description=finding.sentence,
-                    metadata={"state": str(finding.state), "because": specs_because[name], **_shown(finding.evidence)},
+                    metadata={"state": str(finding.state), "because": because[name], **_shown(finding.evidence)},
                 )
 
-    specs_because = gates.because()
     return check
 
 

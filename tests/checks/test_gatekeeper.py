@@ -100,3 +100,17 @@ def test_no_job_is_built_without_its_checks(small: RecipeFile) -> None:
         selected = set(job.asset_layer.selected_asset_keys)
         wanted = {key for key in graph.asset_check_keys if key.asset_key in selected}
         assert set(job.asset_layer.asset_graph.asset_check_keys) >= wanted
+
+
+def test_one_gate_can_be_looked_at_by_itself(small: RecipeFile, run: Run) -> None:
+    from orchestration.build import definitions
+
+    run(small, "contract", "source")
+    chosen = dg.AssetSelection.checks(dg.AssetCheckKey(key_of("small", "source"), "two_classes_are_labelled"))
+    job = dg.Definitions(jobs=[dg.define_asset_job("one", chosen)])
+    result = (
+        dg.Definitions.merge(definitions([small]), job)
+        .resolve_job_def("one")
+        .execute_in_process(instance=dg.DagsterInstance.get())
+    )
+    assert verdicts(result) == {"two_classes_are_labelled": True}
