@@ -33,7 +33,7 @@ attributes:
     training_on_outputs: allowed    # read the licence before you change the teacher and leave this as it is
     reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
     minimum_accuracy: 0.5           # raise it to what a teacher must reach to be worth copying
-    training: {epochs: 4, loss: cross_entropy, dropout: 0.1, max_tokens: 128}
+    training: {epochs: 4, learning_rate: 1.0e-4, loss: cross_entropy, dropout: 0.1}
 
   data:
     source: $data
@@ -49,16 +49,20 @@ attributes:
   slices: []                        # parts judged on their own: {name: ..., column: ..., values: [...], critical: true}
 
   bar:
-    margin: 0.03                    # largest acceptable drop in accuracy from the teacher
+    margin: 0.04                    # largest acceptable drop in accuracy from the teacher
 
   budget:
     latency_ratio_at_least: 3
     size_ratio_at_least: 3
 
   students:
-    - {name: layers3, layers: [0, 2, 5], training: {epochs: 8}}
-    - {name: layers2, layers: [0, 5], training: {epochs: 8}}
-    - {name: layers3_labels_only, layers: [0, 2, 5], learns_from: labels, training: {epochs: 8, loss: cross_entropy}}
+    - {name: five_layers, layers: [0, 1, 3, 4, 5], feed_forward: 384, training: {epochs: 6}}
+    - {name: two_layers, layers: [0, 5], feed_forward: 384, training: {epochs: 6}}
+    - name: five_layers_labels_only   # the control: the same shape without the teacher
+      layers: [0, 1, 3, 4, 5]
+      feed_forward: 384
+      learns_from: labels
+      training: {epochs: 6, loss: cross_entropy}
 
   refresh:
     cron: "0 3 * * 1"

@@ -32,7 +32,7 @@ def test_the_demo_recipe_is_there_with_every_stage() -> None:
         key.to_user_string().removeprefix("question_routing/")
         for key in defs.resolve_asset_graph().get_all_asset_keys()
     }
-    students = {"layers3", "layers2", "layers3_labels_only"}
+    students = {"five_layers", "two_layers", "five_layers_labels_only"}
     assert keys == {
         "contract", "source", "prompts", "baselines", "teacher", "teacher_signal", "transfer_set", "evaluation",
         "selection", "release", "champion", *(f"candidates/{s}" for s in students), *(f"exports/{s}" for s in students),

@@ -31,10 +31,10 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line_of", "message"),
     [
-        ("margin: 0.03", "margin: 2.0", "margin: 2.0", "bar.margin: Input should be less than 1, not 2.0."),
+        ("    margin: 0.04", "    margin: 2.0", "    margin: 2.0", "bar.margin: Input should be less than 1, not 2.0."),
         ("  task:", "  tusk:", "attributes:", "task: this field is missing and has no default."),
         ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
-        ("name: layers2", "name: layers3", "attributes:", "students: layers3 is named twice."),
+        ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),
         ("golden_share: 0.28", "golden_share: 0.99", "  split:", "leave nothing to train on"),
         ("pain: [latency, cost]", "pain: []", "  pain:", "at least 1 item"),
         ("pain: [latency, cost]", "pain: [boredom]", "  pain:", "not 'boredom'"),
@@ -99,5 +99,5 @@ def test_every_field_has_a_description() -> None:
 def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path) -> None:
     spaced = read_recipe(edited(tmp_path, "  bar:\n", "\n  # a comment\n  bar:\n")).recipe
     assert spaced.digest == read_recipe(DEMO).recipe.digest
-    moved = spaced.model_copy(update={"bar": spaced.bar.model_copy(update={"margin": 0.04})})
+    moved = spaced.model_copy(update={"bar": spaced.bar.model_copy(update={"margin": 0.05})})
     assert moved.digest != spaced.digest
