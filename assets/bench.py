@@ -24,7 +24,7 @@ from stillhouse.workshop import Artifact, Workshop
 if TYPE_CHECKING:
     from stillhouse.teachers.signal import CaptureReport
 
-TIMED_TEXTS = 200
+TIMED_TEXTS = 100
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
                 "train_loss": last["train_loss"],
                 "examples_per_second": facts["training"]["examples_per_second"],
                 "vocabulary_kept": facts.get("vocabulary", {}).get("kept"),
-                "learning_curve": learning_curve(facts["training"]["epochs"]),
+                "learning_curve": learning_curve(work, artifact),
             },
         )
 

@@ -16,6 +16,7 @@ from assets.bench import Bench, bytes_below
 from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
+from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe import RecipeFile, StudentSpec
 from stillhouse.workshop import Artifact, Facts
 
@@ -36,8 +37,6 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         work: Work, prompts: Artifact, teacher: Artifact, signal: Artifact, baselines: Artifact, **exported: Artifact
     ) -> Shown:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
-        from stillhouse.evaluation import plots
-
         bench = Bench(recipe, work.workshop, prompts, teacher)
 
         def build(folder: Path) -> Facts:
@@ -55,11 +54,25 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
             **{f"accuracy_{e.name}": e.subject.accuracy for e in evaluations},
         }
         for judged in evaluations:
-            shown[f"slices_{judged.name}"] = picture(plots.slice_bars(judged.slices))
-            shown[f"confusion_{judged.name}"] = picture(plots.confusion_matrix(judged.confusion, judged.classes))
+            for name, draw in _pictures_of(judged).items():
+                shown[f"{name}_{judged.name}"] = picture(work, artifact, f"{name}_{judged.name}", draw)
         return Shown(artifact, shown)
 
     return judged_students
+
+
+def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:
+    def slices() -> bytes:
+        from stillhouse.evaluation import plots
+
+        return plots.slice_bars(judged.slices)
+
+    def confusion() -> bytes:
+        from stillhouse.evaluation import plots
+
+        return plots.confusion_matrix(judged.confusion, judged.classes)
+
+    return {"slices": slices, "confusion": confusion} if judged.slices else {"confusion": confusion}
 
 
 def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:

@@ -35,8 +35,6 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact) -> Shown:
         """The smallest student that clears both quality and budget, the next one down shown failing, and the report."""
-        from stillhouse.evaluation import plots
-
         judged = read_evaluations(evaluation)
         everything = judged + read_evaluations(baselines)
 
@@ -64,11 +62,19 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
                 "reason": artifact.facts["reason"],
                 "report": dg.MetadataValue.path(str(report)),
                 "leaderboard": dg.MetadataValue.md(markdown_table(rows)),
-                "size_against_quality": picture(plots.size_quality(everything)),
+                "size_against_quality": picture(
+                    work, artifact, "size_against_quality", lambda: _size_against_quality(everything)
+                ),
             },
         )
 
     return chosen_student
+
+
+def _size_against_quality(everything: list[Evaluation]) -> bytes:
+    from stillhouse.evaluation import plots
+
+    return plots.size_quality(everything)
 
 
 def _subject_of_report(judged: list[Evaluation], chosen: Selection) -> Evaluation:

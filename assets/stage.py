@@ -20,6 +20,7 @@ import stillhouse
 from assets.automation import on_changed_data
 from assets.keys import key_of
 from stillhouse import progress
+from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
 from stillhouse.manifest import code_digest
 from stillhouse.recipe import RecipeFile
@@ -169,9 +170,19 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(_cell(row[name]) for name in head) + " |" for row in rows])
 
 
-def picture(png: bytes) -> dg.MarkdownMetadataValue:
-    """Show a PNG in the UI without a file anywhere."""
-    return dg.MetadataValue.md(f"![plot](data:image/png;base64,{base64.b64encode(png).decode()})")
+def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]) -> dg.MarkdownMetadataValue:
+    """Show a PNG about an artifact in the UI, drawn once however often the artifact is found again.
+
+    Args:
+        work: whose cache keeps it.
+        artifact: what it shows.
+        name: of this picture among those of the artifact.
+        draw: gives the PNG.
+    """
+    path = work.workshop.home.cache / "pictures" / f"{artifact.digest}-{work.code_version[:12]}-{name}.png"
+    if not path.exists():
+        write_atomically(path, draw())
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
 
 
 def _cell(value: Any) -> str:

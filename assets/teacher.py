@@ -95,7 +95,7 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
                 "validation_accuracy": facts["validation_right"] / facts["validation_rows"],
                 "temperature": facts["temperature"],
                 "labelled_rows": facts["training"]["examples"],
-                "learning_curve": learning_curve(facts["training"]["epochs"]),
+                "learning_curve": learning_curve(work, artifact),
             },
         )
 
@@ -135,12 +135,16 @@ def training_facts(report: "TrainingReport") -> dict[str, Any]:
     }
 
 
-def learning_curve(epochs: list[dict[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Draw training and validation loss by epoch."""
-    from stillhouse.evaluation import plots
+def learning_curve(work: Work, artifact: Artifact) -> dg.MarkdownMetadataValue:
+    """Show training and validation loss by epoch."""
 
-    train, validation = ([epoch[name] for epoch in epochs] for name in ("train_loss", "validation_loss"))
-    return picture(plots.learning_curve(train, validation))
+    def draw() -> bytes:
+        from stillhouse.evaluation import plots
+
+        epochs = artifact.facts["training"]["epochs"]
+        return plots.learning_curve(*([epoch[name] for epoch in epochs] for name in ("train_loss", "validation_loss")))
+
+    return picture(work, artifact, "learning_curve", draw)
 
 
 def _labels(prompts: Artifact) -> list[str]:

@@ -103,22 +103,22 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         table.add_row("median latency, one thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
     claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for claim in report["claims"]:
-        binding = "" if claim["binding"] else "[dim](reported only)[/]"
-        claims.add_row(_mark(claim["verdict"]), f"{claim['sentence']} {binding}")
-    others = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("also judged", "accuracy", "smaller", "faster", "", "ruled out by"):
-        others.add_column(column)
-    for other in sorted(report["others"], key=lambda item: item["size_bytes"]):
-        faster = f"{other['latency_ratio']:.1f}x" if other["latency_ratio"] else "?"
-        ruled_out = "control, never released" if other["kind"] == "control" else other["ruled_out"]
-        others.add_row(
-            other["name"],
-            f"{other['accuracy']:.3f}",
-            f"{other['size_ratio']:.1f}x",
-            faster,
-            _mark(other["verdict"]),
-            ruled_out,
+        if claim["binding"]:
+            claims.add_row(_mark(claim["verdict"]), claim["sentence"])
+    reported = [claim["verdict"] for claim in report["claims"] if not claim["binding"]]
+    if reported:
+        claims.add_row(
+            "", f"[dim]reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold[/]"
         )
+    others = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("also judged", "accuracy", "smaller", "faster", ""):
+        others.add_column(column, no_wrap=True)
+    others.add_column("ruled out by", no_wrap=True, overflow="ellipsis")
+    for other in sorted(report["others"], key=lambda item: item["size_bytes"]):
+        faster = f"{other['latency_ratio']:,.1f}x" if other["latency_ratio"] else "?"
+        ruled_out = "control, never released" if other["kind"] == "control" else other["ruled_out"]
+        numbers = (f"{other['accuracy']:.3f}", f"{other['size_ratio']:,.1f}x", faster)
+        others.add_row(other["name"], *numbers, _mark(other["verdict"]), ruled_out)
     comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
     page = home.reports / f"{recipe}.html"
     foot = f"report   {page}\nUI       make ui, then http://localhost:3000/asset-groups"

@@ -33,7 +33,7 @@ attributes:
     training_on_outputs: allowed    # read the licence before you change the teacher and leave this as it is
     reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
     minimum_accuracy: 0.5           # raise it to what a teacher must reach to be worth copying
-    training: {epochs: 4, learning_rate: 1.0e-4, loss: cross_entropy, dropout: 0.1}
+    training: {epochs: 4, learning_rate: 2.0e-4, loss: cross_entropy, dropout: 0.1}
 
   data:
     source: $data

@@ -52,6 +52,7 @@ class ArtifactStore:
         self.is_local = self.root.protocol in ("", "file")
         self.cache = cache
         self.workbench = workbench
+        self._hashed: dict[Path, tuple[object, str]] = {}
 
     @contextmanager
     def building(self) -> Iterator[Path]:
@@ -88,10 +89,18 @@ class ArtifactStore:
         return digest
 
     def _intact(self, digest: str) -> bool:
-        return digest_of_folder(Path(str(self.root / digest / "files"))) == digest
+        return self._digest_now(Path(str(self.root / digest / "files"))) == digest
+
+    def _digest_now(self, folder: Path) -> str:
+        """Hash a folder, again only if a name, size or time in it has changed since this store hashed it."""
+        seen = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path in files_below(folder)]
+        known = self._hashed.get(folder)
+        if known is None or known[0] != seen:
+            self._hashed[folder] = known = (seen, digest_of_folder(folder))
+        return known[1]
 
     def open(self, digest: str) -> Path:
-        """Return the local folder of an artifact after hashing every byte of it.
+        """Return the local folder of an artifact after hashing every byte of it, once for each store object.
 
         Raises:
             StillhouseError: if it is absent, or its content is no longer what its name says.
@@ -102,7 +111,7 @@ class ArtifactStore:
                 "the artifact is not in the store", where=str(source), expected="a published artifact", do=_REMAKE
             )
         folder = Path(str(source)) if self.is_local else self._download(digest)
-        found = digest_of_folder(folder)
+        found = self._digest_now(folder)
         if found != digest:
             if not self.is_local:
                 shutil.rmtree(folder)

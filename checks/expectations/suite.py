@@ -71,7 +71,8 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[A
     import great_expectations.expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    # This module sets its own logger to INFO, to say where it keeps pages that nobody asked for.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
