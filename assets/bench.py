@@ -24,7 +24,8 @@ from stillhouse.workshop import Artifact, Workshop
 if TYPE_CHECKING:
     from stillhouse.teachers.signal import CaptureReport
 
-TIMED_TEXTS = 100
+TIMED_TEXTS = 80
+TIMED_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ class Bench:
 
         teacher = TorchClassifier(self.teacher.folder / MODEL)
         with one_torch_thread():
-            latency = interleaved_latency(lambda text: teacher.logits([text]), predict, self.texts[:TIMED_TEXTS])
+            latency = interleaved_latency(
+                lambda text: teacher.logits([text]), predict, self.texts[:TIMED_TEXTS], rounds=TIMED_ROUNDS
+            )
         return evaluate(
             subject,
             self.teacher_subject,

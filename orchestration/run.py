@@ -96,11 +96,11 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         table.add_column(column)
     latency = report["latency"]
     table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
-    table.add_row("agreement with the teacher", "", f"{report['agreement']:.3f}")
+    table.add_row("agreement", "", f"{report['agreement']:.3f}")
     table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
     if latency:
         faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
-        table.add_row("median latency, one thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+        table.add_row("latency, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
     claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for claim in report["claims"]:
         if claim["binding"]:
@@ -112,17 +112,18 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         )
     others = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("also judged", "accuracy", "smaller", "faster", ""):
-        others.add_column(column, no_wrap=True)
-    others.add_column("ruled out by", no_wrap=True, overflow="ellipsis")
+        others.add_column(column)
+    rivals = []
     for other in sorted(report["others"], key=lambda item: item["size_bytes"]):
-        faster = f"{other['latency_ratio']:,.1f}x" if other["latency_ratio"] else "?"
-        ruled_out = "control, never released" if other["kind"] == "control" else other["ruled_out"]
-        numbers = (f"{other['accuracy']:.3f}", f"{other['size_ratio']:,.1f}x", faster)
-        others.add_row(other["name"], *numbers, _mark(other["verdict"]), ruled_out)
+        faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
+        verdict = "[dim]control[/]" if other["kind"] == "control" else _mark(other["verdict"])
+        others.add_row(other["name"], f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
+        if other["ruled_out"].startswith("holds the quality"):
+            rivals.append(f"{other['name']}: {other['ruled_out']}")
     comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
     page = home.reports / f"{recipe}.html"
     foot = f"report   {page}\nUI       make ui, then http://localhost:3000/asset-groups"
-    return Group(table, "", claims, "", others, "", *comparison, "", foot)
+    return Group(table, "", claims, "", others, "", *rivals, *comparison, "", foot)
 
 
 def _outcome(
@@ -213,6 +214,10 @@ def _with_interval(score: dict[str, Any]) -> str:
 
 def _megabytes(score: dict[str, Any]) -> str:
     return f"{score['size_bytes'] / 1e6:.1f} MB"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
 
 
 def _mark(verdict: str) -> str:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
+from transformers.initialization import no_init_weights
 
 from stillhouse.errors import StillhouseError
 
@@ -108,7 +109,7 @@ def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
             expected="a complete safetensors file",
             do="Restore or rebuild the folder.",
         ) from error
-    with torch.random.fork_rng(devices=[]):  # the first, random weights are overwritten: draw them off the record
+    with no_init_weights():  # every weight is overwritten below, so none is drawn
         network = TextClassifier(config, dropout=dropout)
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in weights.items()}
