@@ -24,8 +24,8 @@ from stillhouse.workshop import Artifact, Workshop
 if TYPE_CHECKING:
     from stillhouse.teachers.signal import CaptureReport
 
-TIMED_TEXTS = 80
-TIMED_ROUNDS = 3
+TIMED_TEXTS = 120
+TIMED_ROUNDS = 2
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,11 @@ attributes:
     size_ratio_at_least: 3
 
   students:
-    - {name: five_layers, layers: [0, 1, 3, 4, 5], feed_forward: 384, training: {epochs: 6}}
-    - {name: two_layers, layers: [0, 5], feed_forward: 384, training: {epochs: 6}}
+    - {name: five_layers, layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6}}
+    - {name: two_layers, layers: [0, 5], feed_forward: 256, training: {epochs: 6}}
     - name: five_layers_labels_only   # the control: the same shape without the teacher
       layers: [0, 1, 3, 4, 5]
-      feed_forward: 384
+      feed_forward: 256
       learns_from: labels
       training: {epochs: 6, loss: cross_entropy}
 

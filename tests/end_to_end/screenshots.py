@@ -52,6 +52,7 @@ def failed_gate(file: RecipeFile) -> None:
             job = definitions([file]).resolve_job_def(f"distil_{file.name}")
             stages = [key_of(file.name, stage) for stage in ("contract", "source", "prompts")]
             job.execute_in_process(instance=instance, asset_selection=stages, raise_on_error=False)
+        (home.inbox(file.name) / "monday.csv").unlink()  # or the daemon would start a run of its own in the picture
         with dagster_dev(folder, file, home) as server:
             page = f"{server.url}/assets/{file.name}/prompts?view=checks"
             shoot(f"{page}&checkDetail=few_rows_of_any_batch_were_rejected", "failed_gate.png")
