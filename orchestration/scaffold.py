@@ -51,9 +51,9 @@ attributes:
   bar:
     margin: 0.04                    # largest acceptable drop in accuracy from the teacher
 
-  budget:
-    latency_ratio_at_least: 3
-    size_ratio_at_least: 3
+  budget:                           # at 4 or less the int8 teacher is often enough, and the run says so and stops
+    latency_ratio_at_least: 6
+    size_ratio_at_least: 6
 
   students:
     - {name: five_layers, layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6}}
