@@ -13,8 +13,8 @@ from assets.keys import PROMPTS, SOURCE
 from assets.source import BASE
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from stillhouse.data.cleaning import clean, label_problems
+from stillhouse.data.formats import require_columns
 from stillhouse.data.rejects import all_rejects, count_reasons
-from stillhouse.data.slices import slice_masks
 from stillhouse.data.splits import assign_splits, hide_labels, split_digest
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
@@ -41,7 +41,8 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
                 frozen_batches=(BASE,),
             )
             kept = hide_labels(split.prompts, share=recipe.data.hidden_label_share, key=recipe.split.key)
-            slice_masks(kept, [(s.name, s.column, s.values) for s in recipe.slices], where=file.where("slices"))
+            for place, item in enumerate(recipe.slices):
+                require_columns(kept.columns, [item.column], file.where("slices", place, "column"))
             rejects = all_rejects([cleaned.rejects, labelled.rejects, split.rejects])
             kept.write_parquet(folder / "prompts.parquet")
             rejects.write_parquet(folder / "rejects.parquet")

@@ -34,7 +34,7 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TEACHER,
         inputs={"contract": CONTRACT, "prompts": PROMPTS},
-        code=("teachers", "students"),
+        code=("teachers/intake", "teachers/classifier", "students"),
         kinds={"pytorch", "huggingface"},
     )
     def fine_tuned_teacher(work: Work, contract: Artifact, prompts: Artifact) -> Shown:

@@ -24,7 +24,7 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TEACHER_SIGNAL,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "baselines": BASELINES},
-        code=("teachers",),
+        code=("teachers/signal", "students/predictor", "students/network", "students/tokens"),
         kinds={"pytorch", "parquet"},
     )
     def captured_signal(work: Work, prompts: Artifact, teacher: Artifact, baselines: Artifact) -> Shown:
@@ -41,6 +41,7 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
 
         artifact = work.make(build, depends_on={"prompts": prompts.digest, "fingerprint": fingerprint})
         rows = artifact.frame("signal")
+        took = signal.latencies_ms(asked["prompt_id"].to_list(), fingerprint)["latency_ms"]
         answers = answered_labels(rows, teacher.facts["labels"]).value_counts(sort=True)
         return Shown(
             artifact,
@@ -50,6 +51,7 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
                 "teacher_rows_already_stored": capture.already_stored,
                 "teacher_tokens_computed": capture.tokens,
                 "teacher_seconds": capture.seconds,
+                "teacher_ms_per_prompt_median": took.median(),
                 "answers": dg.MetadataValue.md(markdown_table(answers.to_dicts())),
             },
         )

@@ -7,7 +7,8 @@ Does not: any particular gate; looking at gates from another run (gatekeeper.py)
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import dagster as dg
@@ -15,8 +16,10 @@ import polars as pl
 
 from assets.current import newest_artifact
 from assets.keys import key_of
-from assets.stage import markdown_table, readable_failures
+from assets.stage import DOMAIN, markdown_table, readable_failures
 from stillhouse import progress
+from stillhouse.digests import digest_of
+from stillhouse.manifest import code_digest, lock_digest
 from stillhouse.recipe import Recipe, RecipeFile
 from stillhouse.workshop import Artifact, Workshop
 
@@ -78,6 +81,13 @@ class Subject:
         """The very artifact of another stage that this one was made from."""
         return self.workshop.input_of(self.artifact, stage)
 
+    @cached_property
+    def circumstances(self) -> str:
+        """Digest of all that decides what a gate finds: artifact, inputs, recipe, code and installed packages."""
+        manifest = self.artifact.manifest
+        inputs = {asset: item.digest for asset, item in manifest.inputs.items()}
+        return digest_of([manifest.asset, manifest.digest, inputs, self.recipe.digest, _code(), lock_digest()])
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -135,12 +145,17 @@ class StageGates:
         return {gate.name: gate.because for gate in self.gates} | (self.suite.because if self.suite else {})
 
     def look(self, subject: Subject, wanted: Collection[str]) -> Iterator[tuple[str, Finding]]:
-        """Decide the gates that are wanted; a suite is decided whole or not at all."""
+        """Decide the gates that are wanted; a suite is decided whole or not at all.
+
+        A suite that has passed under the very same circumstances is not validated again: that alone would cost the
+        import of Great Expectations, seconds in a run in which nothing has changed.
+        """
         for one in self.gates:
             if one.name in wanted:
                 yield one.name, one.look(subject)
         if self.suite is not None and not self.suite.because.keys().isdisjoint(wanted):
-            yield from ((name, finding) for name, finding in self.suite.look(subject).items() if name in wanted)
+            findings = _passed_before(subject, self.suite) or self.suite.look(subject)
+            yield from ((name, finding) for name, finding in findings.items() if name in wanted)
 
 
 def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChecksDefinition:
@@ -180,6 +195,24 @@ def offenders(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return rows.head(OFFENDERS_KEPT).to_dicts()
 
 
+def _passed_before(subject: Subject, suite: Suite) -> dict[str, Finding] | None:
+    """Findings of a suite from the ledger, if each of its gates has passed under the present circumstances."""
+    verdicts = subject.workshop.ledger.entries(subject.file.name, "verdict", naming=subject.circumstances)
+    earlier = {entry.body["gate"]: entry.body for entry in verdicts if entry.body["gate"] in suite.because}
+    if earlier.keys() != suite.because.keys() or any(body["state"] != State.PASSED for body in earlier.values()):
+        return None
+    return {
+        name: Finding(State.PASSED, earlier[name]["sentence"], {"found_in_run": earlier[name]["run_id"]})
+        for name in suite.because
+    }
+
+
+@cache
+def _code() -> str:
+    """Digest of all source that a gate's finding can depend on."""
+    return code_digest(Path(__file__).parent, DOMAIN.parent / "assets", DOMAIN)
+
+
 def _verdict(subject: Subject, name: str, finding: Finding, run_id: str) -> dict[str, Any]:
     return {
         "asset": subject.artifact.asset,
@@ -187,6 +220,7 @@ def _verdict(subject: Subject, name: str, finding: Finding, run_id: str) -> dict
         "gate": name,
         "state": str(finding.state),
         "sentence": finding.sentence,
+        "circumstances": subject.circumstances,
         "run_id": run_id,
     }
 

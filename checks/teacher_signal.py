@@ -3,7 +3,6 @@
 The expectations on single columns are in expectations/teacher_signal.py.
 """
 
-import numpy as np
 import polars as pl
 
 from assets.teacher import MODEL
@@ -11,6 +10,7 @@ from assets.teacher_signal import answered_labels
 from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, StageGates, Subject, found, gate, offenders
 from stillhouse.evaluation.statistics import wilson_interval
+from stillhouse.teachers.signal import largest_change
 
 CANARY_PROMPTS = 16
 CANARY_TOLERANCE = 1e-3
@@ -37,10 +37,7 @@ def the_canary_answers_as_recorded(subject: Subject) -> Finding:
     asked = (
         prompts.sort("prompt_id").head(CANARY_PROMPTS).join(signal, on="prompt_id", how="left", maintain_order="left")
     )
-    from stillhouse.students.predictor import TorchClassifier
-
-    now = TorchClassifier(teacher.folder / MODEL).logits(asked["text"].to_list())
-    difference = float(np.abs(now - np.array(asked["logits"].to_list())).max())
+    difference = largest_change(teacher.folder / MODEL, asked)
     return found(
         difference <= CANARY_TOLERANCE,
         f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {CANARY_TOLERANCE:g}",

@@ -163,7 +163,8 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
     if outcome.succeeded and champion is not None:
         title = f"[green]released[/] {champion['student']} {champion['digest'][:12]}"
     elif outcome.baseline is not None:
-        title = f"[green]do not distil[/]: {outcome.baseline}"
+        title = "[green]do not distil[/]"
+        parts.append(outcome.baseline)
     else:
         title = "[red]not released[/]"
         parts += [f"[red]{gate.asset}: {gate.name} is {gate.state}[/]: {gate.sentence}" for gate in outcome.closed]

@@ -85,13 +85,21 @@ class Ledger:
             found = connection.execute(sa.select(_entries.c.sequence).where(_entries.c.previous == previous))
             return found.first() is not None
 
-    def entries(self, recipe: str | None = None, kind: Kind | None = None) -> list[Entry]:
-        """Entries in the order in which they happened, all or of one recipe and kind."""
+    def entries(self, recipe: str | None = None, kind: Kind | None = None, *, naming: str | None = None) -> list[Entry]:
+        """Entries in the order in which they happened.
+
+        Args:
+            recipe: of this recipe only.
+            kind: of this kind only.
+            naming: only those whose body holds this digest or other word.
+        """
         query = sa.select(_entries).order_by(_entries.c.sequence)
         if recipe is not None:
             query = query.where(_entries.c.recipe == recipe)
         if kind is not None:
             query = query.where(_entries.c.kind == kind)
+        if naming is not None:
+            query = query.where(_entries.c.body.contains(naming, autoescape=True))
         with self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(query)]
 

@@ -137,28 +137,6 @@ class SignalStore:
         """Columns prompt_id and latency_ms: a prompt's share of the batch it was asked in."""
         return self._read(prompt_ids, fingerprint).select("prompt_id", "latency_ms")
 
-    def canary(self, prompts: pl.DataFrame, model_folder: Path, fingerprint: str, *, questions: int = 16) -> float:
-        """Ask the teacher a few stored prompts again.
-
-        The prompts with the smallest ids are asked, so that it is always the same ones.
-
-        Returns:
-            The largest absolute difference of a logit to what is stored; about 1e-6 for the same model.
-        """
-        from stillhouse.students.predictor import TorchClassifier
-
-        asked = prompts.sort("prompt_id").head(questions)
-        stored = np.array(self.read(asked["prompt_id"].to_list(), fingerprint)["logits"].to_list())
-        now = TorchClassifier(model_folder).logits(asked["text"].to_list())
-        if now.shape != stored.shape:
-            raise StillhouseError(
-                f"the model answers {now.shape[1:]} classes",
-                where=str(model_folder),
-                expected=f"{stored.shape[1:]} as stored",
-                do="Capture the signal of this model first.",
-            )
-        return float(np.abs(now - stored).max(initial=0.0))
-
     def _read(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
         wanted = set(prompt_ids)
         frames = [_verified(path).filter(pl.col("prompt_id").is_in(wanted)) for path in self._shards(fingerprint)]
@@ -216,6 +194,33 @@ class SignalStore:
             os.fsync(handle)  # the rename itself must survive a power cut
         finally:
             os.close(handle)
+
+
+def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
+    """Ask a teacher again and compare: the canary.
+
+    Args:
+        model_folder: the teacher as it is now.
+        answered: columns text and logits, as it answered once.
+
+    Returns:
+        The largest absolute change of a logit; about 1e-6 for the same model.
+
+    Raises:
+        StillhouseError: if it now tells another number of classes apart.
+    """
+    from stillhouse.students.predictor import TorchClassifier
+
+    before = np.array(answered["logits"].to_list())
+    now = TorchClassifier(model_folder).logits(answered["text"].to_list())
+    if now.shape != before.shape:
+        raise StillhouseError(
+            f"the model answers {now.shape[1:]} classes",
+            where=str(model_folder),
+            expected=f"{before.shape[1:]} as stored",
+            do="Capture the signal of this model first.",
+        )
+    return float(np.abs(now - before).max(initial=0.0))
 
 
 def _ask(teacher: "TorchClassifier", shard: pl.DataFrame, fingerprint: str, batch_size: int) -> pl.DataFrame:

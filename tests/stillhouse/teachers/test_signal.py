@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stillhouse.errors import StillhouseError
 from stillhouse.students.predictor import TorchClassifier
 from stillhouse.teachers.intake import fingerprint_of
-from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore
+from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore, largest_change
 
 
 def prompts_of(texts: list[str]) -> pl.DataFrame:
@@ -128,7 +128,9 @@ def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFram
 
     store, fingerprint = SignalStore(tmp_path / "store"), fingerprint_of(classifier)
     store.capture(prompts, classifier, fingerprint)
-    assert store.canary(prompts, classifier, fingerprint, questions=8) < 1e-5
+    answers = store.read(prompts["prompt_id"].to_list(), fingerprint)
+    asked = prompts.head(8).join(answers, on="prompt_id").select("text", "logits")
+    assert largest_change(classifier, asked) < 1e-5
 
     changed = tmp_path / "changed"
     changed.mkdir()
@@ -137,7 +139,7 @@ def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFram
     weights = load_file(classifier / "model.safetensors")
     weights["classifier.bias"] = weights["classifier.bias"] + 0.25
     save_file(weights, changed / "model.safetensors")
-    assert store.canary(prompts, changed, fingerprint, questions=8) == pytest.approx(0.25, abs=1e-5)
+    assert largest_change(changed, asked) == pytest.approx(0.25, abs=1e-5)
 
 
 KILLED_CAPTURE = """

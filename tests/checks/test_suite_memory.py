@@ -1,0 +1,63 @@
+"""A suite that has passed is not validated again until something that it could depend on changes."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import checks.expectations.suite
+from checks.gate import Subject
+from stillhouse.workshop import Workshop
+from tests.conftest import Run, verdicts
+from tests.small import questions, small_recipe
+
+UP_TO_PROMPTS = ("contract", "source", "prompts")
+
+
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of rows of each table that Great Expectations validates."""
+    seen: list[int] = []
+    validate = checks.expectations.suite.validate
+
+    def counting(frame: pl.DataFrame, *rest: object) -> object:
+        seen.append(frame.height)
+        return validate(frame, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checks.expectations.suite, "validate", counting)
+    return seen
+
+
+def test_the_same_rows_are_validated_once_and_the_gates_pass_each_time(
+    run: Run, workshop: Workshop, tmp_path: Path, validated: list[int]
+) -> None:
+    file = small_recipe(tmp_path)
+    first = verdicts(run(file, *UP_TO_PROMPTS))
+    assert len(validated) == 1
+    assert verdicts(run(file, *UP_TO_PROMPTS)) == first
+    assert len(validated) == 1
+    sentences = [e.body["sentence"] for e in workshop.ledger.entries("small", "verdict") if "text" in e.body["gate"]]
+    assert sentences[: len(sentences) // 2] == sentences[len(sentences) // 2 :]
+
+
+@pytest.mark.parametrize("what", ["rows", "recipe", "code"])
+def test_a_change_of_anything_it_could_depend_on_validates_again(
+    run: Run, tmp_path: Path, validated: list[int], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    run(small_recipe(tmp_path), *UP_TO_PROMPTS)
+    if what == "rows":
+        questions(1201).write_csv(tmp_path / "questions.csv")
+    elif what == "code":
+        monkeypatch.setattr("checks.gate._code", lambda: "other")
+    run(small_recipe(tmp_path, **({"bar__margin": 0.06} if what == "recipe" else {})), *UP_TO_PROMPTS)
+    assert len(validated) == 2
+
+
+def test_what_failed_is_validated_again(
+    run: Run, tmp_path: Path, validated: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Subject, "frame", lambda self, name: self.artifact.frame(name).with_columns(text=pl.lit("")))
+    first = verdicts(run(small_recipe(tmp_path), *UP_TO_PROMPTS))
+    assert not all(first.values())
+    run(small_recipe(tmp_path), *UP_TO_PROMPTS)
+    assert len(validated) == 2
