@@ -5,12 +5,14 @@ Does not: the fields (stillhouse/recipe.py), reading all rows (source.py).
 """
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from assets.keys import CONTRACT
 from assets.stage import Shown, Work, markdown_table, stage_asset
-from stillhouse.recipe import RecipeFile
+from stillhouse.digests import digest_of
+from stillhouse.recipe import Recipe, RecipeFile
 from stillhouse.workshop import Facts
 
 
@@ -24,7 +26,7 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
 
         def build(folder: Path) -> Facts:
             (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
-            return {"bar": recipe.bar.model_dump(mode="json"), "budget": recipe.budget.model_dump(mode="json")}
+            return {"recipe": recipe.digest, "bar": bar_of(recipe), "bar_digest": digest_of(bar_of(recipe))}
 
         artifact = work.make(build, depends_on={"contract": recipe.digest})
         bar, budget = recipe.bar, recipe.budget
@@ -47,3 +49,12 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
         return Shown(artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest})
 
     return frozen_contract
+
+
+def bar_of(recipe: Recipe) -> dict[str, Any]:
+    """All that a student has to prove: bar, budget and slices, as JSON values."""
+    parts = {"bar": recipe.bar, "budget": recipe.budget}
+    return {
+        **{name: part.model_dump(mode="json") for name, part in parts.items()},
+        "slices": [item.model_dump(mode="json") for item in recipe.slices],
+    }

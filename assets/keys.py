@@ -1,6 +1,6 @@
 """The names of the stages and the asset keys made of them.
 
-Belongs here: one constant for every stage, in the order in which data flows.
+Belongs here: one constant for every stage, in the order in which data flows, and which stages are made batch by batch.
 Does not: anything that needs a recipe's content.
 """
 
@@ -18,6 +18,12 @@ SELECTION = "selection"
 RELEASE = "release"
 CHAMPION = "champion"
 
+BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
+"""Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
+
+BASE = "base"
+"""The batch of the recipe's own source, which alone is split, trains the teacher and judges. Others are files."""
+
 
 def candidate(student: str) -> str:
     """Stage of one trained student."""
@@ -27,6 +33,16 @@ def candidate(student: str) -> str:
 def export(student: str) -> str:
     """Stage of one exported student."""
     return f"exports/{student}"
+
+
+def batches_of(recipe: str) -> dg.DynamicPartitionsDefinition:
+    """The partitions of a recipe's batched stages."""
+    return dg.DynamicPartitionsDefinition(name=batches_name(recipe))
+
+
+def batches_name(recipe: str) -> str:
+    """What the instance calls the batches of a recipe."""
+    return f"batches_of_{recipe}"
 
 
 def key_of(recipe: str, stage: str) -> dg.AssetKey:

@@ -12,8 +12,9 @@ from assets.keys import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
+from stillhouse.governance import valid_waivers
 from stillhouse.recipe import RecipeFile
-from stillhouse.release.bundle import ReleaseRecord, write_bundle
+from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
 from stillhouse.workshop import Artifact, Facts
 
 
@@ -71,6 +72,8 @@ def release(file: RecipeFile) -> dg.AssetsDefinition:
             golden=prompts.facts["golden_digest"],
             transfer_set=transfer_set.digest,
             selection=selection.digest,
+            row_kinds=transfer_set.facts["row_kinds"],
+            waived=_waived(work),
         )
 
         def build(folder: Path) -> Facts:
@@ -80,11 +83,21 @@ def release(file: RecipeFile) -> dg.AssetsDefinition:
                 model=student.folder / MODEL,
                 evidence=[contract.folder / "recipe.json", selection.folder / "report.json"],
             )
-            return record.model_dump()
+            return record.model_dump(mode="json")
 
-        artifact = work.make(build, depends_on={"record": record.model_dump()})
+        artifact = work.make(build, depends_on={"record": record.model_dump(mode="json")})
         return Shown(
             artifact, {"student": winner, **{f"{n}_digest": getattr(record, n) for n in ("export", "teacher")}}
         )
 
     return published_bundle
+
+
+def _waived(work: Work) -> tuple[WaivedGate, ...]:
+    """The waivers that what goes into the bundle relied on."""
+    relied = {f"{gate.asset}:{gate.gate}" for item in work.inputs for gate in item.relied_on if gate.state == "waived"}
+    waivers = valid_waivers(work.workshop.ledger, work.file.name)
+    return tuple(
+        WaivedGate(gate=w.gate, by=w.by, reason=w.reason, until=w.until.isoformat())
+        for w in (waivers[gate] for gate in sorted(relied))
+    )

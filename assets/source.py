@@ -1,6 +1,6 @@
-"""The rows as they came: the recipe's source and every file in the drop folder.
+"""The rows as they came, batch by batch: the recipe's source is one, each file in the drop folder another.
 
-Belongs here: which files are read.
+Belongs here: which file is which batch.
 Does not: reading one (stillhouse/data/sources.py), cleaning (prompts.py).
 """
 
@@ -9,53 +9,86 @@ from pathlib import Path, PurePosixPath
 import dagster as dg
 import polars as pl
 
-from assets.keys import CONTRACT, SOURCE
-from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
+from assets.keys import BASE, CONTRACT, SOURCE
+from assets.stage import Shown, Work, stage_asset, table_metadata
 from stillhouse.data.formats import UnknownColumnError
+from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import SourceRead, drop_folder_files, read_rows, source_digest
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe import Recipe, RecipeFile
 from stillhouse.workshop import Artifact, Facts
 
-BASE = "base"
-
 
 def source(file: RecipeFile) -> dg.AssetsDefinition:
     """Build the asset."""
     data = file.recipe.data
 
-    @stage_asset(file, SOURCE, inputs={"contract": CONTRACT}, code=("data",), kinds={"polars", "parquet"})
+    @stage_asset(
+        file,
+        SOURCE,
+        inputs={"contract": CONTRACT},
+        code=("data/sources", "data/places", "data/formats", "data/provenance"),
+        kinds={"polars", "parquet"},
+    )
     def source_rows(work: Work, contract: Artifact) -> Shown:
-        """Every row as it came, with the file it came from; lines that could not be read are kept as rejects."""
-        dropped = drop_folder_files(drop_folder(file, work.workshop.home))
-        digests = {uri: source_digest(uri, root=CHECKOUT) for uri in (data.source, *dropped)}
+        """The rows of one batch as they came; what could not be read or has no provenance is kept as a reject."""
+        assert work.batch is not None
+        uri = batch_uri(file, work.workshop.home, work.batch)
+        digest = source_digest(uri, root=CHECKOUT)
 
         def build(folder: Path) -> Facts:
-            reads = [_base(file), *(_dropped(file, uri) for uri in dropped)]
-            rows = pl.concat([read.rows for read in reads])
-            rejects = pl.concat([read.rejects for read in reads])
-            rows.write_parquet(folder / "rows.parquet")
+            read = _base(file) if work.batch == BASE else _dropped(file, uri)
+            traced = with_provenance(read.rows, data.provenance)
+            rejects = pl.concat([read.rejects, traced.rejects])
+            traced.rows.write_parquet(folder / "rows.parquet")
             rejects.write_parquet(folder / "rejects.parquet")
-            return {"records": rows.height + rejects.height, "rows": rows.height, "rejects": rejects.height}
+            return {
+                "records": read.rows.height + read.rejects.height,
+                "rows": traced.rows.height,
+                "unreadable": read.rejects.height,
+                "quarantined": traced.rejects.height,
+            }
 
-        named = {PurePosixPath(uri).name if uri != data.source else BASE: digest for uri, digest in digests.items()}
-        config = {"data": data.model_dump(mode="json"), "columns": list(file.recipe.kept_columns)}
-        artifact = work.make(build, depends_on={"files": named}, config=config, external_inputs=digests)
-        rows = artifact.frame("rows")
-        batches = rows.group_by("batch", maintain_order=True).agg(
-            pl.len().alias("rows"), pl.col("label").count().alias("labelled")
+        artifact = work.make(
+            build,
+            depends_on={"file": digest},
+            config={"data": data.model_dump(mode="json"), "columns": list(file.recipe.kept_columns)},
+            external_inputs={uri: digest},
         )
+        rows = artifact.frame("rows")
         return Shown(
             artifact,
             {
                 **table_metadata(rows),
-                "unreadable_lines": artifact.facts["rejects"],
-                "batches": dg.MetadataValue.md(markdown_table(batches.to_dicts())),
+                "labelled": rows["label"].count(),
+                "unreadable_lines": artifact.facts["unreadable"],
+                "quarantined": artifact.facts["quarantined"],
+                "read_from": uri,
             },
         )
 
     return source_rows
+
+
+def batch_uri(file: RecipeFile, home: Home, batch: str) -> str:
+    """Where the rows of a batch are: the recipe's source, or the file of that name in the drop folder.
+
+    Raises:
+        StillhouseError: if the file is no longer there.
+    """
+    if batch == BASE:
+        return file.recipe.data.source
+    folder = drop_folder(file, home)
+    found = {PurePosixPath(uri).name: uri for uri in drop_folder_files(folder)}
+    if batch not in found:
+        raise StillhouseError(
+            f"the file of batch {batch!r} is gone",
+            where=folder,
+            expected=f"one of: {', '.join([BASE, *found])}",
+            do="Put it back, or leave this batch out: the next run forgets batches without a file.",
+        )
+    return found[batch]
 
 
 def drop_folder(file: RecipeFile, home: Home) -> str:
@@ -91,6 +124,9 @@ def _field_naming(recipe: Recipe, column: str) -> tuple[str | int, ...]:
     for name in ("text", "label", "group"):
         if getattr(recipe.data, name) == column:
             return "data", name
+    for name in ("date_column", "rights_column", "privacy_column", "kind_column"):
+        if getattr(recipe.data.provenance, name) == column:
+            return "data", "provenance", name
     return next(("slices", place, "column") for place, item in enumerate(recipe.slices) if item.column == column)
 
 

@@ -7,9 +7,10 @@ Does not: anything about one stage.
 import base64
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import polars as pl
 
 import stillhouse
 from assets.automation import on_changed_data
-from assets.keys import key_of
+from assets.keys import BASE, BATCHED, batches_of, key_of
 from stillhouse import progress
 from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
@@ -28,6 +29,7 @@ from stillhouse.workshop import Artifact, Facts, Order, Workshop
 
 DOMAIN = Path(stillhouse.__file__).parent
 SECONDS_BETWEEN_LOG_LINES = 10.0
+EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,27 @@ class Shown:
     metadata: Mapping[str, Any]
 
 
+HandOver = Callable[[dg.AssetKey, str | None], Artifact]
+
+
 @dataclass(frozen=True)
 class Work:
     """What the function of a stage works with."""
 
     file: RecipeFile
     stage: str
+    batch: str | None
     run_id: str
     code_version: str
     workshop: Workshop
-    inputs: Sequence[Artifact]
+    inputs: list[Artifact]
+    hand_over: HandOver
+
+    def read(self, stage: str, batch: str) -> Artifact:
+        """Read one batch of a stage behind its gates, and count it among the inputs of what is made."""
+        artifact = self.hand_over(key_of(self.file.name, stage), batch)
+        self.inputs.append(artifact)
+        return artifact
 
     def make(
         self,
@@ -62,10 +75,11 @@ class Work:
         order = Order(
             recipe=self.file.name,
             stage=self.stage,
+            batch=self.batch,
             run_id=self.run_id,
             code_version=self.code_version,
             depends_on={**depends_on, "config": config or {}, "seeds": seeds or {}},
-            inputs=self.inputs,
+            inputs=tuple(self.inputs),
             external_inputs=external_inputs or {},
             config=config or {},
             seeds=seeds or {},
@@ -84,6 +98,7 @@ def stage_asset(
     inputs: Mapping[str, str],
     code: Sequence[str],
     kinds: set[str],
+    every_batch: Collection[str] = (),
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
     """Make a Dagster asset of `function(work, **inputs) -> Shown`.
 
@@ -94,14 +109,25 @@ def stage_asset(
         code: modules and packages of `stillhouse` whose source decides the content; with the asset's own module they
             are its code version.
         kinds: tags shown on the node in the UI.
+        every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
+            batch, or, in a batched stage, the same batch.
     """
+    batched = stage in BATCHED
 
     def wrap(function: StageFunction) -> dg.AssetsDefinition:
         version = code_digest(Path(inspect.getfile(function)), *(_source(name) for name in code))
 
         @dg.asset(
             key=key_of(file.name, stage),
-            ins={name: dg.AssetIn(key=key_of(file.name, upstream)) for name, upstream in inputs.items()},
+            partitions_def=batches_of(file.name) if batched else None,
+            ins={
+                name: dg.AssetIn(
+                    key=key_of(file.name, upstream),
+                    partition_mapping=_batches_read(stage, upstream, every=name in every_batch),
+                    metadata={EVERY_BATCH: name in every_batch, PARTIAL: file.recipe.refresh.train_on_open_batches},
+                )
+                for name, upstream in inputs.items()
+            },
             group_name=file.name,
             owners=list(file.recipe.owners),
             kinds=kinds,
@@ -109,11 +135,22 @@ def stage_asset(
             code_version=version[:12],
             automation_condition=on_changed_data if inputs else None,
             io_manager_key="artifacts",
-            required_resource_keys={"workshop"},
+            required_resource_keys={"workshop", "artifacts"},
         )
-        def compute(context: dg.AssetExecutionContext, **artifacts: Artifact) -> dg.MaterializeResult[Any]:
+        def compute(
+            context: dg.AssetExecutionContext, **artifacts: Artifact | list[Artifact]
+        ) -> dg.MaterializeResult[Any]:
             workshop: Workshop = context.resources.workshop
-            work = Work(file, stage, context.run_id, version, workshop, list(artifacts.values()))
+            work = Work(
+                file=file,
+                stage=stage,
+                batch=context.partition_key if batched else None,
+                run_id=context.run_id,
+                code_version=version,
+                workshop=workshop,
+                inputs=[item for read in artifacts.values() for item in (read if isinstance(read, list) else [read])],
+                hand_over=partial(context.resources.artifacts.hand_over, context.instance, workshop),
+            )
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 progress.step(stage, 0, 1)
                 shown = function(work, **artifacts)
@@ -127,6 +164,13 @@ def stage_asset(
         return compute
 
     return wrap
+
+
+def _batches_read(stage: str, upstream: str, *, every: bool) -> dg.PartitionMapping | None:
+    """Which batches of a batched stage are read: the same one, all of them, or the base batch alone."""
+    if upstream not in BATCHED or stage in BATCHED:
+        return None
+    return dg.AllPartitionMapping() if every else dg.SpecificPartitionsPartitionMapping([BASE])
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import numpy as np
 import polars as pl
 
 from assets.keys import CONTRACT, PROMPTS, TEACHER
-from assets.source import BASE
 from assets.stage import Shown, Work, picture, stage_asset
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile
@@ -44,8 +43,8 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
         from stillhouse.teachers.intake import resolve_model, verify_weights
 
         weights = verify_weights(resolve_model(spec.source, spec.revision))
-        labels = _labels(prompts)
-        rows = labelled_rows(prompts.frame("prompts").filter(pl.col("batch") == BASE))
+        labels: list[str] = prompts.facts["labels"]
+        rows = labelled_rows(prompts.frame("prompts"))
 
         def build(folder: Path) -> Facts:
             from stillhouse.students.predictor import TorchClassifier
@@ -145,12 +144,6 @@ def learning_curve(work: Work, artifact: Artifact) -> dg.MarkdownMetadataValue:
         return plots.learning_curve(*([epoch[name] for epoch in epochs] for name in ("train_loss", "validation_loss")))
 
     return picture(work, artifact, "learning_curve", draw)
-
-
-def _labels(prompts: Artifact) -> list[str]:
-    """The classes, from the base batch alone."""
-    base = prompts.frame("prompts").filter(pl.col("batch") == BASE)
-    return sorted(base["label"].drop_nulls().unique())
 
 
 def _digest(rows: pl.DataFrame) -> str:

@@ -1,6 +1,18 @@
 """Gates on the contract: may this distillation be begun at all?"""
 
+from assets.contract import bar_of
+from assets.keys import CONTRACT
 from checks.gate import Finding, StageGates, Subject, found, gate
+from stillhouse.governance import amendment_to
+from stillhouse.students.memory import machine_memory_gb, training_memory_gb
+from stillhouse.teachers.intake import resolve_model, verify_weights
+
+
+@gate("a model that hurts nobody needs no substitute: a student is one more thing to look after")
+def a_pain_is_declared(subject: Subject) -> Finding:
+    """Closed means: do not distil, which is a result."""
+    pain = subject.recipe.pain
+    return found(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
 
 
 @gate("training on the outputs of a model that forbids it taints every student, and nobody notices until a lawyer does")
@@ -22,21 +34,68 @@ def licences_are_named(subject: Subject) -> Finding:
     return found(not unnamed, f"unnamed: {', '.join(unnamed)}" if unnamed else "teacher and data have one", **licences)
 
 
-@gate("a bar that is moved after the result is no bar")
+@gate("a bar that is not the recipe's own was frozen for another student")
 def the_bar_is_frozen(subject: Subject) -> Finding:
-    """The artifact holds the very bar that the recipe holds now."""
-    frozen = subject.artifact.facts
-    recipe = subject.recipe
-    same = frozen["bar"] == recipe.bar.model_dump(mode="json") and frozen["budget"] == recipe.budget.model_dump(
-        mode="json"
-    )
+    """The artifact holds the very bar, budget and slices that the recipe holds now."""
+    same = subject.artifact.facts["bar"] == bar_of(subject.recipe)
     return found(
         same,
-        "the frozen bar and budget are those of the recipe"
+        "the frozen bar is that of the recipe"
         if same
-        else "the recipe's bar or budget was changed since this contract was frozen; materialize contract again",
-        margin=recipe.bar.margin,
+        else "the recipe's bar was changed since this contract was frozen; materialize contract again",
+        margin=subject.recipe.bar.margin,
     )
 
 
-GATES = StageGates((terms_allow_training_on_outputs, licences_are_named, the_bar_is_frozen))
+@gate("a bar that is moved after a result is no bar, unless somebody stands up for it")
+def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
+    """Once a candidate was trained under one bar, another one needs an amendment that names who and why."""
+    bar = subject.artifact.facts["bar_digest"]
+    judged_by = _bar_of_the_newest_candidate(subject)
+    if judged_by in (None, bar):
+        return found(True, "no candidate was trained under another bar")
+    amendment = amendment_to(subject.workshop.ledger, subject.file.name, bar)
+    if amendment is not None:
+        return found(True, f"changed by {amendment['by']}: {amendment['reason']}")
+    return found(
+        False,
+        f"a candidate was trained under bar {str(judged_by)[:12]} and the recipe now has {bar[:12]}; put the old one "
+        f"back, or `stillhouse amend {subject.file.name} --by NAME --reason WHY`",
+    )
+
+
+@gate("a run that dies of memory after an hour has cost an hour")
+def training_fits_into_memory(subject: Subject) -> Finding:
+    """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
+    teacher = subject.recipe.teacher
+    folder = resolve_model(teacher.source, teacher.revision)
+    parameters = verify_weights(folder).parameters
+    needed = training_memory_gb(
+        folder, parameters, batch_size=teacher.training.batch_size, tokens=teacher.training.max_tokens
+    )
+    limit = subject.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
+    return found(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
+
+
+def _bar_of_the_newest_candidate(subject: Subject) -> str | None:
+    """Digest of the bar that was in force when the newest candidate was made."""
+    recipe, in_force, newest = subject.file.name, None, None
+    for entry in subject.workshop.ledger.entries(recipe, "materialization"):
+        if entry.body["asset"] == f"{recipe}/{CONTRACT}":
+            facts = subject.workshop.store.read_manifest(entry.body["digest"], entry.body["manifest"]).facts
+            in_force = facts.get("bar_digest")
+        elif entry.body["asset"].startswith(f"{recipe}/candidates/"):
+            newest = in_force
+    return newest
+
+
+GATES = StageGates(
+    (
+        a_pain_is_declared,
+        terms_allow_training_on_outputs,
+        licences_are_named,
+        the_bar_is_frozen,
+        a_moved_bar_has_a_name_and_a_reason,
+        training_fits_into_memory,
+    )
+)

@@ -4,6 +4,7 @@ Belongs here: the types that every module of gates uses, and their translation f
 Does not: any particular gate; looking at gates from another run (gatekeeper.py).
 """
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,16 +15,22 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
-from assets.current import newest_artifact
-from assets.keys import key_of
+from assets.current import require_materialization
+from assets.keys import BASE, BATCHED, batches_name, batches_of, key_of
 from assets.stage import DOMAIN, markdown_table, readable_failures
 from stillhouse import progress
 from stillhouse.digests import digest_of
-from stillhouse.manifest import code_digest, lock_digest
+from stillhouse.governance import Waiver, valid_waivers
+from stillhouse.manifest import address, code_digest, lock_digest
 from stillhouse.recipe import Recipe, RecipeFile
 from stillhouse.workshop import Artifact, Workshop
 
 OFFENDERS_KEPT = 20
+LOOKED_AT = "looked_at"
+"""Metadata that ties a check to a materialization, by storage id.
+
+Dagster's own tie is empty for an asset without batches that is checked in the run of a batch (1.13.27).
+"""
 
 
 class State(StrEnum):
@@ -56,11 +63,19 @@ def found(holds: bool, sentence: str, **evidence: Any) -> Finding:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a gate looks at: the artifact, the recipe, and what the artifact was made from."""
+    """What a gate looks at: the artifact, the recipe, and what the artifact was made from.
+
+    Args:
+        file: the recipe.
+        artifact: the newest of its asset, or of one batch of it.
+        workshop: where what it was made from is found.
+        batches: all batches that the recipe has now.
+    """
 
     file: RecipeFile
     artifact: Artifact
     workshop: Workshop
+    batches: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -77,16 +92,27 @@ class Subject:
             self._frames[name] = self.artifact.frame(name)
         return self._frames[name]
 
+    @property
+    def is_base(self) -> bool:
+        """Whether this is the base batch, or of a stage that has no batches."""
+        return self.artifact.batch in (None, BASE)
+
     def made_from(self, stage: str) -> Artifact:
-        """The very artifact of another stage that this one was made from."""
-        return self.workshop.input_of(self.artifact, stage)
+        """The one artifact of another stage that this one was made from."""
+        (found,) = self.workshop.inputs_of(self.artifact, stage)
+        return found
+
+    def frames_made_from(self, stage: str, name: str) -> pl.DataFrame:
+        """A table of all batches of a stage that this artifact was made from, one below the other."""
+        frames = [artifact.frame(name) for artifact in self.workshop.inputs_of(self.artifact, stage)]
+        return pl.concat(frames, how="diagonal")
 
     @cached_property
     def circumstances(self) -> str:
         """Digest of all that decides what a gate finds: artifact, inputs, recipe, code and installed packages."""
         manifest = self.artifact.manifest
         inputs = {asset: item.digest for asset, item in manifest.inputs.items()}
-        return digest_of([manifest.asset, manifest.digest, inputs, self.recipe.digest, _code(), lock_digest()])
+        return digest_of([manifest.address, manifest.digest, inputs, self.recipe.digest, _code(), lock_digest()])
 
 
 @dataclass(frozen=True)
@@ -163,28 +189,56 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
     key = key_of(file.name, stage)
     blocking = set(gates.names(blocking=True))
     because = gates.because()
-    specs = [
-        dg.AssetCheckSpec(name, asset=key, description=f"Because {reason}.", blocking=name in blocking)
-        for name, reason in because.items()
-    ]
+    batched = stage in BATCHED
+    # Partitions of checks are a preview feature of Dagster, used in this one place. Without them one good batch would
+    # open the gates of a bad one.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        specs = [
+            dg.AssetCheckSpec(
+                name,
+                asset=key,
+                description=f"Because {reason}.",
+                blocking=name in blocking,
+                partitions_def=batches_of(file.name) if batched else None,
+            )
+            for name, reason in because.items()
+        ]
     op = "__".join([*key.path, "gates"])
 
     @dg.multi_asset_check(name=op, specs=specs, can_subset=True, required_resource_keys={"workshop"})
     def check(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         workshop: Workshop = context.resources.workshop
         with readable_failures():
-            subject = Subject(file, newest_artifact(context.instance, workshop, key), workshop)
+            batch = context.partition_key if batched else None
+            newest = require_materialization(context.instance, key, batch)
+            artifact = workshop.artifact(newest.digest, newest.manifest)
+            batches = context.instance.get_dynamic_partitions(batches_name(file.name))
+            subject = Subject(file, artifact, workshop, tuple(batches))
             wanted = {check.name for check in context.selected_asset_check_keys}
+            waivers = valid_waivers(workshop.ledger, file.name)
             for name, finding in gates.look(subject, wanted):
-                progress.step(f"{stage}: {name}", 1, 1, f"{finding.state}: {finding.sentence}")
-                workshop.ledger.append("verdict", file.name, _verdict(subject, name, finding, context.run.run_id))
+                passed = finding.state is State.PASSED
+                waiver = None if passed else waivers.get(f"{subject.artifact.address}:{name}")
+                note = f"{waiver or finding.state}: {finding.sentence}"
+                progress.step(f"{address(stage, batch)}: {name}", 1, 1, note)
+                workshop.ledger.append(
+                    "verdict", file.name, _verdict(subject, name, finding, waiver, context.run.run_id)
+                )
+                # A waived gate stays red and warns: this run goes on, while automation, which has no person, waits.
+                stops = name in blocking and waiver is None
                 yield dg.AssetCheckResult(
                     asset_key=key,
                     check_name=name,
-                    passed=finding.state is State.PASSED,
-                    severity=dg.AssetCheckSeverity.ERROR if name in blocking else dg.AssetCheckSeverity.WARN,
-                    description=finding.sentence,
-                    metadata={"state": str(finding.state), "because": because[name], **_shown(finding.evidence)},
+                    passed=passed,
+                    severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
+                    description=finding.sentence if waiver is None else note,
+                    metadata={
+                        "state": str(finding.state),
+                        "because": because[name],
+                        LOOKED_AT: newest.storage_id,
+                        **_shown(finding.evidence),
+                    },
                 )
 
     return check
@@ -213,13 +267,14 @@ def _code() -> str:
     return code_digest(Path(__file__).parent, DOMAIN.parent / "assets", DOMAIN)
 
 
-def _verdict(subject: Subject, name: str, finding: Finding, run_id: str) -> dict[str, Any]:
+def _verdict(subject: Subject, name: str, finding: Finding, waiver: Waiver | None, run_id: str) -> dict[str, Any]:
     return {
-        "asset": subject.artifact.asset,
+        "asset": subject.artifact.address,
         "digest": subject.artifact.digest,
         "gate": name,
         "state": str(finding.state),
         "sentence": finding.sentence,
+        "waived": str(waiver) if waiver else None,
         "circumstances": subject.circumstances,
         "run_id": run_id,
     }

@@ -1,4 +1,4 @@
-"""Gates on the prompt set: is it fit to teach with and to be judged by?
+"""Gates on the prompt set of a batch: is it fit to teach with and to be judged by?
 
 The expectations on single columns are in expectations/prompts.py.
 """
@@ -7,13 +7,21 @@ from typing import Any
 
 import polars as pl
 
-from assets.source import BASE
+from assets.keys import BASE, PROMPTS
 from checks.expectations.prompts import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
+from stillhouse.data.drift import MixShift, length_shift, mix_shift
+from stillhouse.data.leakage import shared_groups, target_proxies
+from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
+from stillhouse.data.privacy import personal_columns, redact
+from stillhouse.data.sources import read_rows
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.statistics import rows_needed_for
+from stillhouse.home import CHECKOUT
 
 REJECTED_SHARE = 0.2
 USUAL_DISCORDANCE = 0.05
+THIN_SLICE = 30
 
 
 @gate("a filter that loses rows without saying so hides whatever it was that it removed")
@@ -26,53 +34,115 @@ def kept_and_rejected_are_all_that_came_in(subject: Subject) -> Finding:
 
 @gate("a text that is trained on and judged by makes every student look good")
 def no_text_is_on_both_sides_of_a_split(subject: Subject) -> Finding:
-    """By the text's own id, after case and white space are set aside."""
-    sides = (
-        subject.frame("prompts")
-        .group_by("prompt_id")
-        .agg(pl.col("split").n_unique().alias("sides"), pl.col("text").first())
-    )
-    both = sides.filter(pl.col("sides") > 1)
-    return found(both.is_empty(), f"{both.height} texts are on more than one side", texts=offenders(both))
+    """By the text's own id, after case and white space are set aside; a later batch is held against the base."""
+    sides = _beside_base(subject).group_by("prompt_id").agg(pl.len().alias("rows"), pl.col("text").first())
+    both = sides.filter(pl.col("rows") > 1)
+    return found(both.is_empty(), f"{both.height} texts are there more than once", texts=offenders(both))
+
+
+@gate("a golden question in other words is as well known to a student as the question itself")
+def no_near_duplicate_is_on_two_sides(subject: Subject) -> Finding:
+    """Pairs of nearly equal texts, one trained on and one held out."""
+    prompts = _beside_base(subject)
+    held_out = prompts["split"] != "train"
+    pairs = near_duplicate_pairs(prompts["text"])
+    across = pairs.filter(held_out.gather(pairs["first"]) != held_out.gather(pairs["second"]))
+    texts = [
+        {"one": prompts["text"][first], "other": prompts["text"][second], "similarity": similarity}
+        for first, second, similarity in across.head(20).iter_rows()
+    ]
+    return found(across.is_empty(), f"{across.height:,} pairs of nearly equal texts are on two sides", pairs=texts)
+
+
+@gate("an evaluation text inside a training text is an answer given in advance")
+def no_golden_text_is_inside_a_training_text(subject: Subject) -> Finding:
+    """Thirteen words in a row, or all of a text of eight to twelve words."""
+    prompts = _beside_base(subject)
+    golden, train = (prompts.filter(pl.col("split") == side) for side in ("golden", "train"))
+    inside = contained_rows(golden["text"], train["text"])
+    texts = [
+        {"golden": golden["text"][one], "training": train["text"][other]} for one, other in inside.head(20).iter_rows()
+    ]
+    return found(inside.is_empty(), f"{inside.height:,} golden texts are inside training texts", texts=texts)
+
+
+@gate("who is in two groups of rows is recognised in the second by what was learned in the first")
+def no_group_is_on_two_sides(subject: Subject) -> Finding:
+    """Where the recipe names a group column."""
+    group = subject.recipe.data.group
+    if group is None:
+        return found(True, "the recipe names no group")
+    prompts = _beside_base(subject)
+    both = shared_groups(prompts[group], prompts["split"])
+    return found(both.is_empty(), f"{both.height:,} groups are on more than one side", groups=offenders(both))
+
+
+@gate("a teacher that has read an address has it, and so has whoever runs it")
+def no_personal_data_is_left(subject: Subject) -> Finding:
+    """The same search that redacted them finds nothing more, in prompts and in rejects."""
+    texts = pl.concat([subject.frame("prompts")["text"], subject.frame("rejects")["text"]])
+    left = redact(texts).found.group_by("kind").agg(pl.col("count").sum(), pl.len().alias("rows")).sort("kind")
+    gone = ", ".join(f"{count} {kind}" for kind, count in subject.artifact.facts["redacted"].items()) or "nothing"
+    return found(left.is_empty(), f"{left['rows'].sum():,} rows hold some; {gone} was redacted", left=offenders(left))
+
+
+@gate("a column that names people goes wherever the rows go")
+def no_column_names_people(subject: Subject) -> Finding:
+    """By the names of the columns that travel with the rows."""
+    personal = personal_columns(subject.frame("prompts").columns)
+    return found(not personal, f"personal by name: {', '.join(personal)}" if personal else "no column is personal")
+
+
+@gate("a student that reads the answer off the page has learned nothing, and will not find it in production")
+def nothing_in_a_text_gives_its_label_away(subject: Subject) -> Finding:
+    """A word that stands for a label more surely than language does."""
+    labelled = subject.frame("prompts").filter(pl.col("label").is_not_null())
+    if labelled["label"].n_unique() < 2:
+        return found(True, "fewer than two labels, so none can be given away")
+    proxies = target_proxies(labelled["label"], pl.DataFrame(), labelled["text"])
+    told = [f"{proxy.marker!r} means {proxy.label} in {proxy.right} of {proxy.rows} rows" for proxy in proxies]
+    return found(not proxies, "; ".join(told) or "no word stands for a label", markers=told)
 
 
 @gate("a drop of mostly broken rows means that something is wrong upstream, not that a fifth of the world is")
-def few_rows_of_any_batch_were_rejected(subject: Subject) -> Finding:
+def few_rows_of_the_batch_were_rejected(subject: Subject) -> Finding:
     """Copies do not count: they are what cleaning is for."""
-    rejects = subject.frame("rejects").filter(~pl.col("reason").str.starts_with("duplicate"))
-    came = subject.made_from("source").frame("rows").group_by("batch").len("rows")
-    share = (
-        came.join(rejects.group_by("batch").len("rejected"), on="batch", how="left")
-        .with_columns(pl.col("rejected").fill_null(0))
-        .with_columns((pl.col("rejected") / pl.col("rows")).alias("share"))
-        .sort("share", descending=True)
-    )
-    worst = share.row(0, named=True)
+    copies = pl.col("reason").str.starts_with("duplicate") | pl.col("reason").str.starts_with("near duplicate")
+    rejects = subject.frame("rejects").filter(~copies)
+    came = subject.made_from("source").frame("rows").height
+    share = rejects.height / max(came, 1)
     return found(
-        worst["share"] <= REJECTED_SHARE,
-        f"batch {worst['batch']}: {worst['rejected']:,} of {worst['rows']:,} rows rejected ({worst['share']:.0%}), "
+        share <= REJECTED_SHARE,
+        f"batch {subject.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
         f"limit {REJECTED_SHARE:.0%}",
-        rejected=offenders(rejects.filter(pl.col("batch") == worst["batch"])),
+        rejected=offenders(rejects),
     )
 
 
 @gate("a slice without rows passes every average, and is where the harm is found later")
 def every_slice_has_golden_rows(subject: Subject) -> Finding:
     """Slices that the recipe declares, critical or not."""
-    golden = subject.frame("prompts").filter(pl.col("split") == "golden")
-    counts: list[dict[str, Any]] = [
-        {"slice": item.name, "rows": golden.filter(pl.col(item.column).is_in(item.values)).height}
-        for item in subject.recipe.slices
-    ]
+    if not subject.is_base:
+        return found(True, "golden rows are those of the base batch")
+    counts = _slice_counts(subject)
     empty = [count["slice"] for count in counts if count["rows"] == 0]
     return found(not empty, f"empty: {', '.join(empty)}" if empty else f"{len(counts)} slices have rows", slices=counts)
+
+
+@gate("a slice of a few rows can only say that it does not know", blocking=False)
+def no_slice_is_thin(subject: Subject) -> Finding:
+    """Fewer rows than this cannot show a difference of ten points."""
+    thin = [f"{count['slice']} ({count['rows']})" for count in _slice_counts(subject) if count["rows"] < THIN_SLICE]
+    if not subject.is_base:
+        return found(True, "golden rows are those of the base batch")
+    return found(not thin, f"fewer than {THIN_SLICE} golden rows: {', '.join(thin)}" if thin else "none is thin")
 
 
 @gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")
 def no_batch_brings_a_new_label(subject: Subject) -> Finding:
     """The classes are those of the recipe's own source."""
     prompts = subject.frame("prompts")
-    known = prompts.filter(pl.col("batch") == BASE)["label"].drop_nulls().unique()
+    known = _base_of(subject)["label"].drop_nulls().unique()
     new = prompts.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(known.implode()))
     return found(
         new.is_empty(),
@@ -83,9 +153,58 @@ def no_batch_brings_a_new_label(subject: Subject) -> Finding:
     )
 
 
+@gate("a student is as good as promised on what it was taught, and production asks something else")
+def the_mix_matches_recent_traffic(subject: Subject) -> Finding:
+    """Labels, slice columns and lengths of the base batch against the recipe's sample of traffic."""
+    data = subject.recipe.data
+    if data.traffic is None or not subject.is_base:
+        return found(True, "the recipe names no sample of traffic" if subject.is_base else "asked of the base batch")
+    traffic = _traffic(subject, data.traffic)
+    return _alike(subject, traffic, subject.made_from("source").frame("rows"), "traffic", "the source")
+
+
+@gate("a batch unlike all before it is another task, a broken export or news; whichever it is, somebody should know")
+def the_batch_is_like_the_base(subject: Subject) -> Finding:
+    """Labels, slice columns and lengths of a later batch against the base batch."""
+    if subject.is_base:
+        return found(True, "it is the base batch")
+    if subject.frame("prompts").is_empty():
+        return found(True, "no row of it is new")
+    return _alike(subject, _base_of(subject), subject.frame("prompts"), "the base batch", "this batch")
+
+
+@gate("a student of mostly invented rows learns what a generator finds likely")
+def the_synthetic_share_is_under_its_cap(subject: Subject) -> Finding:
+    """Of the rows to train on."""
+    kinds = subject.frame("prompts").filter(pl.col("split") == "train")["row_kind"]
+    share = float((kinds == "synthetic").mean() or 0.0)  # type: ignore[arg-type]
+    cap = subject.recipe.data.provenance.synthetic_share_at_most
+    return found(share <= cap, f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}")
+
+
+@gate("a golden set that changes under the same split is another exam, and its marks compare with none before")
+def no_golden_row_has_changed(subject: Subject) -> Finding:
+    """Held against the base batch before this one: a golden row may be added, never relabelled, moved or dropped."""
+    before = _base_before(subject) if subject.is_base else None
+    if before is None:
+        return found(True, "there is no golden set before this one under the same split")
+    old = before.filter(pl.col("split") == "golden").select("prompt_id", "text", pl.col("label").alias("was"))
+    now = subject.frame("prompts").select("prompt_id", "label", "split")
+    same = (pl.col("split") == "golden").fill_null(False) & (pl.col("label") == pl.col("was")).fill_null(False)
+    changed = old.join(now, on="prompt_id", how="left").filter(~same)
+    return found(
+        changed.is_empty(),
+        f"{changed.height:,} of {old.height:,} golden rows were relabelled, moved or dropped"
+        + ("; if the labels were mended on purpose, waive this once" if changed.height else ""),
+        changed=offenders(changed),
+    )
+
+
 @gate("a golden set that is too small can only ever say that it does not know", blocking=False)
 def the_golden_set_can_support_the_margin(subject: Subject) -> Finding:
     """Rows for 80 % power at no true drop, if teacher and student disagree in correctness on 5 % of the rows."""
+    if not subject.is_base:
+        return found(True, "golden rows are those of the base batch")
     bar = subject.recipe.bar
     needed = rows_needed_for(bar.margin, USUAL_DISCORDANCE, alpha=bar.alpha, power=0.8)
     golden = subject.frame("prompts").filter(pl.col("split") == "golden").height
@@ -95,13 +214,91 @@ def the_golden_set_can_support_the_margin(subject: Subject) -> Finding:
     )
 
 
+def _base_of(subject: Subject) -> pl.DataFrame:
+    """Prompts of the base batch: this one, or the one that a later batch was held against."""
+    return subject.frame("prompts") if subject.is_base else subject.made_from(PROMPTS).frame("prompts")
+
+
+def _beside_base(subject: Subject) -> pl.DataFrame:
+    """This batch and, for a later one, the base batch above it."""
+    prompts = subject.frame("prompts")
+    return prompts if subject.is_base else pl.concat([_base_of(subject), prompts], how="diagonal")
+
+
+def _base_before(subject: Subject) -> pl.DataFrame | None:
+    """Prompts of the newest base batch that differs from this one, if it was split by the same rule."""
+    name = f"{subject.file.name}/{PROMPTS}[{BASE}]"
+    entries = subject.workshop.ledger.entries(subject.file.name, "materialization", naming=name)
+    other = [e.body for e in entries if e.body["asset"] == name and e.body["digest"] != subject.artifact.digest]
+    if not other:
+        return None
+    before = subject.workshop.artifact(other[-1]["digest"], other[-1]["manifest"])
+    same_rule = before.manifest.config.get("split") == subject.artifact.manifest.config["split"]
+    return before.frame("prompts") if same_rule else None
+
+
+def _slice_counts(subject: Subject) -> list[dict[str, Any]]:
+    golden = subject.frame("prompts").filter(pl.col("split") == "golden")
+    return [
+        {"slice": item.name, "rows": golden.filter(pl.col(item.column).is_in(item.values)).height}
+        for item in subject.recipe.slices
+    ]
+
+
+def _traffic(subject: Subject, uri: str) -> pl.DataFrame:
+    data, keep = subject.recipe.data, tuple({item.column for item in subject.recipe.slices} - {"label", "text"})
+    try:
+        return read_rows(
+            uri, format=data.format, encoding=data.encoding, pattern=data.pattern, text=data.text, label=data.label,
+            keep=keep, optional=(data.label, *keep), batch="traffic", root=CHECKOUT,
+        ).rows  # fmt: skip
+    except StillhouseError as error:
+        where = f"{subject.file.where('data', 'traffic')}: {error.where}"
+        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+
+
+def _alike(subject: Subject, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:
+    """Compare the mix of two sets of rows, column by column; columns that either does not fill are left out."""
+    limit = subject.recipe.data.drift_limit
+    shifts: dict[str, MixShift] = {}
+    for column in dict.fromkeys(["label", *(item.column for item in subject.recipe.slices)]):
+        filled = [frame[column].drop_nulls() for frame in (reference, rows) if column in frame.columns]
+        if len(filled) == 2 and all(len(values) for values in filled):
+            shifts[column] = mix_shift(filled[0], filled[1])
+    shifts["length"] = length_shift(reference["text"].drop_nulls(), rows["text"].drop_nulls())
+    table = [
+        {"column": name, "divergence": shift.divergence, "by_chance": shift.chance, "moved_most": shift.worst}
+        for name, shift in shifts.items()
+    ]
+    moved = [
+        f"{name} {shift.worst!r} is {shift.observed_share:.0%} of {other} and {shift.reference_share:.0%} of {one} "
+        f"({shift.divergence:.3f} bits, limit {limit:g})"
+        for name, shift in shifts.items()
+        if shift.exceeds(limit)
+    ]
+    largest = max(shift.divergence for shift in shifts.values())
+    sentence = "; ".join(moved) or f"{len(shifts)} columns alike, at most {largest:.3f} bits apart, limit {limit:g}"
+    return found(not moved, sentence, columns=table)
+
+
 GATES = StageGates(
     (
         kept_and_rejected_are_all_that_came_in,
         no_text_is_on_both_sides_of_a_split,
-        few_rows_of_any_batch_were_rejected,
+        no_near_duplicate_is_on_two_sides,
+        no_golden_text_is_inside_a_training_text,
+        no_group_is_on_two_sides,
+        no_personal_data_is_left,
+        no_column_names_people,
+        nothing_in_a_text_gives_its_label_away,
+        few_rows_of_the_batch_were_rejected,
         every_slice_has_golden_rows,
+        no_slice_is_thin,
         no_batch_brings_a_new_label,
+        the_mix_matches_recent_traffic,
+        the_batch_is_like_the_base,
+        the_synthetic_share_is_under_its_cap,
+        no_golden_row_has_changed,
         the_golden_set_can_support_the_margin,
     ),
     SUITE,

@@ -1,7 +1,9 @@
 """Gates on a release: is the bundle whole, and does it stand on its own?"""
 
 from assets.teacher import MODEL
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.governance import approval_of, same_person
+from stillhouse.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 
 
@@ -16,7 +18,10 @@ def the_bundle_is_whole(subject: Subject) -> Finding:
 def it_names_what_it_was_made_from(subject: Subject) -> Finding:
     """The digests in its record are those of its inputs."""
     record = ReleaseRecord.model_validate(subject.artifact.facts)
-    inputs = {asset.split("/", 1)[1]: item.digest for asset, item in subject.artifact.manifest.inputs.items()}
+    inputs = {
+        asset_and_batch(name)[0].split("/", 1)[1]: item.digest
+        for name, item in subject.artifact.manifest.inputs.items()
+    }
     named = {name: getattr(record, name) for name in ("contract", "prompts", "teacher", "transfer_set", "selection")}
     named[f"exports/{record.student}"] = record.export
     wrong = sorted(name for name, digest in named.items() if inputs.get(name) != digest)
@@ -34,4 +39,35 @@ def it_answers(subject: Subject) -> Finding:
     return found(answer in subject.made_from("teacher").facts["labels"], f"{text[:80]!r} is answered {answer!r}")
 
 
-GATES = StageGates((the_bundle_is_whole, it_names_what_it_was_made_from, it_answers))
+@gate("who wrote the recipe believes in it; where the stakes are high somebody else has to")
+def somebody_else_has_approved_it(subject: Subject) -> Finding:
+    """Where the recipe's stakes are high: an approval of this very release by a person who is not the author."""
+    recipe, name = subject.recipe, subject.file.name
+    if recipe.stakes == "low":
+        return found(True, "the stakes are low: no approval is asked for")
+    approval = approval_of(subject.workshop.ledger, name, subject.artifact.digest)
+    if approval is None:
+        how = f"read the report, then `stillhouse approve {name} --by NAME --reason WHY` and look again"
+        return Finding(State.INCONCLUSIVE, f"nobody has approved {subject.artifact.digest[:12]} yet: {how}")
+    own = same_person(str(recipe.author), approval["by"])
+    return found(not own, f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}")
+
+
+@gate("a bundle that hides what was waived on the way claims more than was shown")
+def it_lists_what_was_waived(subject: Subject) -> Finding:
+    """Every waiver that any part of it relied on is in its record."""
+    record = ReleaseRecord.model_validate(subject.artifact.facts)
+    relied = {f"{g.asset}:{g.gate}" for g in subject.artifact.manifest.relied_on if g.state == "waived"}
+    missing = sorted(relied - {waiver.gate for waiver in record.waived})
+    return found(not missing, f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed")
+
+
+GATES = StageGates(
+    (
+        the_bundle_is_whole,
+        it_names_what_it_was_made_from,
+        it_answers,
+        it_lists_what_was_waived,
+        somebody_else_has_approved_it,
+    )
+)

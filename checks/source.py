@@ -1,11 +1,21 @@
-"""Gates on the source: did all of it arrive, and can anything be learned from it?"""
+"""Gates on the source: did all of a batch arrive, is it known where it comes from, can anything be learned from it?"""
+
+from datetime import UTC, datetime
 
 import polars as pl
 
-from assets.source import BASE
 from checks.gate import Finding, StageGates, Subject, found, gate, offenders
+from stillhouse.data.leakage import future_rows
+from stillhouse.data.provenance import dated
 
 UNREADABLE_SHARE = 0.01
+QUARANTINED_SHARE = 0.2
+GARBLED_SHARE = 0.01
+# UTF-8 that was read as Latin-1 or Windows-1252, and what is left where a byte could not be decoded at all.
+GARBLED = (
+    "[\u00c2-\u00c5][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
+    "\u2013-\u203a\u20ac\u2122]|\u00e2\u20ac|\ufffd"
+)
 
 
 @gate("a line that vanishes while a file is read is a line nobody will ever look for")
@@ -18,31 +28,86 @@ def every_record_is_a_row_or_a_reject(subject: Subject) -> Finding:
 
 @gate("a file in another format or encoding than the recipe says reads as noise")
 def nearly_every_line_was_readable(subject: Subject) -> Finding:
-    """At most one in a hundred lines of any batch may be unreadable."""
-    rejects = subject.frame("rejects")
-    lost = rejects.group_by("batch").len("unreadable")
-    share = (
-        subject.frame("rows")
-        .group_by("batch")
-        .len("rows")
-        .join(lost, on="batch", how="full", coalesce=True)
-        .with_columns(pl.col("rows", "unreadable").fill_null(0))
-        .with_columns((pl.col("unreadable") / (pl.col("rows") + pl.col("unreadable"))).alias("share"))
-        .sort("share", descending=True)
-    )
-    worst = share.row(0, named=True)
+    """At most one in a hundred lines of a batch may be unreadable."""
+    unreadable, records = subject.artifact.facts["unreadable"], subject.artifact.facts["records"]
     return found(
-        worst["share"] <= UNREADABLE_SHARE,
-        f"worst batch {worst['batch']}: {worst['share']:.1%} unreadable, limit {UNREADABLE_SHARE:.0%}",
-        unreadable=offenders(rejects),
+        unreadable / records <= UNREADABLE_SHARE,
+        f"{unreadable:,} of {records:,} lines unreadable ({unreadable / records:.1%}), limit {UNREADABLE_SHARE:.0%}",
+        unreadable=offenders(subject.frame("rejects")),
+    )
+
+
+@gate("garbled text trains a student on an encoding error, and its users do not type that")
+def few_texts_are_garbled(subject: Subject) -> Finding:
+    """Marks of a wrong encoding."""
+    rows = subject.frame("rows").filter(pl.col("text").is_not_null())
+    garbled = rows.filter(pl.col("text").str.contains(GARBLED))
+    share = garbled.height / max(rows.height, 1)
+    return found(
+        share <= GARBLED_SHARE,
+        f"{garbled.height:,} of {rows.height:,} texts look garbled ({share:.1%}), limit {GARBLED_SHARE:.0%}; "
+        "see `encoding` in the recipe",
+        garbled=offenders(garbled.select("text")),
     )
 
 
 @gate("with one class there is nothing to tell apart, and with no labels nothing to evaluate against")
 def two_classes_are_labelled(subject: Subject) -> Finding:
-    """Counted in the recipe's own source, which alone feeds the golden set."""
-    labels = subject.frame("rows").filter(pl.col("batch") == BASE)["label"].drop_nulls()
+    """Asked of the recipe's own source, which alone feeds the golden set."""
+    labels = subject.frame("rows")["label"].drop_nulls()
+    if not subject.is_base:
+        return found(True, f"{len(labels):,} labelled rows; a later batch needs none")
     return found(labels.n_unique() >= 2, f"{len(labels):,} labelled rows of {labels.n_unique()} classes")
 
 
-GATES = StageGates((every_record_is_a_row_or_a_reject, nearly_every_line_was_readable, two_classes_are_labelled))
+@gate("rows of which nobody knows whence, when and by what right have to be taken out again when somebody asks")
+def nearly_every_row_has_provenance(subject: Subject) -> Finding:
+    """What the recipe asks of each row; rows without it are quarantined, and many of them mean a wrong export."""
+    facts = subject.artifact.facts
+    quarantined, readable = facts["quarantined"], facts["records"] - facts["unreadable"]
+    share = quarantined / max(readable, 1)
+    reasons = subject.frame("rejects").group_by("reason").len("rows").sort("rows", descending=True)
+    return found(
+        share <= QUARANTINED_SHARE and facts["rows"] > 0,
+        f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {QUARANTINED_SHARE:.0%}",
+        reasons=offenders(reasons),
+    )
+
+
+@gate("a secret that a teacher has read cannot be taken back")
+def no_row_is_above_its_privacy_class(subject: Subject) -> Finding:
+    """Counted again in the rows that go on."""
+    may_see = subject.recipe.data.provenance.teacher_may_see
+    above = subject.frame("rows").filter(~pl.col("privacy_class").is_in(may_see))
+    classes = above["privacy_class"].unique().sort().to_list()
+    return found(
+        above.is_empty(),
+        f"{above.height:,} rows of class {', '.join(map(str, classes))}" if classes else f"all {', '.join(may_see)}",
+    )
+
+
+@gate("a row from the future is a clock, a time zone or a test that went wrong, and its label may be known by then")
+def no_row_is_dated_in_the_future(subject: Subject) -> Finding:
+    """Where the recipe names a date column; a day is allowed for time zones."""
+    column = subject.recipe.data.provenance.date_column
+    if column is None:
+        return found(True, "the recipe names no date column")
+    rows = subject.frame("rows")
+    dates = rows.select(dated(pl.col(column)).alias("date"))["date"]
+    late = rows.filter(future_rows(dates, now=datetime.now(UTC)))
+    return found(
+        late.is_empty(), f"{late.height:,} rows are dated after today", late=offenders(late.select(column, "text"))
+    )
+
+
+GATES = StageGates(
+    (
+        every_record_is_a_row_or_a_reject,
+        nearly_every_line_was_readable,
+        few_texts_are_garbled,
+        two_classes_are_labelled,
+        nearly_every_row_has_provenance,
+        no_row_is_above_its_privacy_class,
+        no_row_is_dated_in_the_future,
+    )
+)

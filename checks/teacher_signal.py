@@ -3,17 +3,22 @@
 The expectations on single columns are in expectations/teacher_signal.py.
 """
 
+import numpy as np
 import polars as pl
 
 from assets.teacher import MODEL
-from assets.teacher_signal import answered_labels
+from assets.teacher_signal import answered_labels, logits_of, review_path
 from checks.expectations.teacher_signal import SUITE
-from checks.gate import Finding, StageGates, Subject, found, gate, offenders
-from stillhouse.evaluation.statistics import wilson_interval
+from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.statistics import Verdict, wilson_interval
+from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change
 
 CANARY_PROMPTS = 16
 CANARY_TOLERANCE = 1e-3
+SURE = 0.9
+CONTRADICTED_SHARE = 0.05
 
 
 @gate("a prompt that was skipped in silence is a hole in what the student knows")
@@ -37,6 +42,8 @@ def the_canary_answers_as_recorded(subject: Subject) -> Finding:
     asked = (
         prompts.sort("prompt_id").head(CANARY_PROMPTS).join(signal, on="prompt_id", how="left", maintain_order="left")
     )
+    if asked.is_empty():
+        return found(True, "this batch has no prompts")
     difference = largest_change(teacher.folder / MODEL, asked)
     return found(
         difference <= CANARY_TOLERANCE,
@@ -49,6 +56,8 @@ def it_is_right_on_the_rows_that_can_be_checked(subject: Subject) -> Finding:
     """Validation rows, which the teacher never trained on."""
     prompts = subject.made_from("prompts").frame("prompts").filter(pl.col("split") == "validation")
     rows = subject.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
+    if rows.is_empty():
+        return found(not subject.is_base, "there are no labelled validation rows")
     answers = answered_labels(rows, subject.artifact.facts["labels"])
     right, minimum = int((answers == rows["label"]).sum()), subject.recipe.teacher.minimum_accuracy
     low, high = wilson_interval(right, rows.height)
@@ -62,6 +71,55 @@ def it_is_right_on_the_rows_that_can_be_checked(subject: Subject) -> Finding:
     )
 
 
+@gate("where a good teacher flatly contradicts many labels, it is the labels that nobody has looked at")
+def few_labels_are_flatly_contradicted(subject: Subject) -> Finding:
+    """Known labels of training and validation rows that the teacher is sure are wrong."""
+    prompts = subject.made_from("prompts").frame("prompts")
+    known = prompts.filter((pl.col("split") != "golden") & pl.col("label").is_not_null())
+    rows = subject.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
+    if rows.is_empty():
+        return found(True, "no label of this batch is known")
+    logits = logits_of(rows).astype("float64")
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    sure = pl.Series("sure", weights.max(axis=1) / weights.sum(axis=1))
+    judged = rows.with_columns(answered_labels(rows, subject.artifact.facts["labels"]), sure)
+    wrong = judged.filter((pl.col("answer") != pl.col("label")) & (pl.col("sure") >= SURE))
+    share = wrong.height / rows.height
+    return found(
+        share <= CONTRADICTED_SHARE,
+        f"{wrong.height:,} of {rows.height:,} known labels are contradicted with confidence {SURE:.0%} or more "
+        f"({share:.1%}), limit {CONTRADICTED_SHARE:.0%}",
+        labels=offenders(wrong.sort("sure", descending=True).select("prompt_id", "label", "answer", "sure", "text")),
+    )
+
+
+@gate("answers that nobody can check by label are checked by a person, or taken on trust")
+def a_person_accepts_a_sample(subject: Subject) -> Finding:
+    """Where the recipe asks for a review: a sample drawn by risk, judged by a person, decided by an interval."""
+    spec = subject.recipe.teacher.review
+    if spec is None:
+        return found(True, "the recipe asks for no review")
+    drawn = subject.frame("review")
+    if drawn.is_empty():
+        return found(True, "every answer of this batch can be checked by its label")
+    path = review_path(subject.workshop.home, subject.file.name, subject.artifact)
+    try:
+        reviewed = read_review(path, drawn)
+    except StillhouseError as error:
+        return Finding(State.INCONCLUSIVE, str(error), {"file": str(path)})
+    verdict = judge_review(reviewed, defect_limit=spec.defect_limit)
+    states = {Verdict.PASS: State.PASSED, Verdict.FAIL: State.FAILED, Verdict.INCONCLUSIVE: State.INCONCLUSIVE}
+    wrong = reviewed.filter(~pl.col("correct")).select("prompt_id", "text", "answer", "reviewer", "note")
+    return Finding(states[verdict.verdict], verdict.sentence, {"file": str(path), "defects": offenders(wrong)})
+
+
 GATES = StageGates(
-    (every_prompt_was_answered, the_canary_answers_as_recorded, it_is_right_on_the_rows_that_can_be_checked), SUITE
+    (
+        every_prompt_was_answered,
+        the_canary_answers_as_recorded,
+        it_is_right_on_the_rows_that_can_be_checked,
+        few_labels_are_flatly_contradicted,
+        a_person_accepts_a_sample,
+    ),
+    SUITE,
 )

@@ -1,16 +1,19 @@
 """Gates on the transfer set: does it hold only what may be learned, and enough of it?"""
 
+from typing import Any
+
 import polars as pl
 
 from checks.gate import Finding, StageGates, Subject, found, gate, offenders
 
 CLASS_LOSS_LIMIT = 0.2
+SLICE_ROWS = 20
 
 
 @gate("a row that was dropped without a line in the ledger cannot be asked about")
 def kept_and_rejected_are_all_training_rows(subject: Subject) -> Finding:
     """In = kept + rejected, counted again from the prompt set."""
-    train = subject.made_from("prompts").frame("prompts").filter(pl.col("split") == "train").height
+    train = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train").height
     kept, rejected = subject.frame("transfer_set").height, subject.frame("rejects").height
     return found(train == kept + rejected, f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected")
 
@@ -18,7 +21,7 @@ def kept_and_rejected_are_all_training_rows(subject: Subject) -> Finding:
 @gate("a student that has seen the golden rows is judged on its memory")
 def no_golden_or_validation_row_is_inside(subject: Subject) -> Finding:
     """By id, against the prompt set."""
-    prompts = subject.made_from("prompts").frame("prompts").filter(pl.col("split") != "train")
+    prompts = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") != "train")
     leaked = subject.frame("transfer_set").join(prompts, on="prompt_id", how="semi")
     return found(leaked.is_empty(), f"{leaked.height} rows leaked", rows=offenders(leaked.select("prompt_id", "text")))
 
@@ -26,10 +29,8 @@ def no_golden_or_validation_row_is_inside(subject: Subject) -> Finding:
 @gate("a filter that guts one class leaves a student that never answers it")
 def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
     """Of the labelled training rows of each class, at most a fifth may be rejected."""
-    train = (
-        subject.made_from("prompts")
-        .frame("prompts")
-        .filter((pl.col("split") == "train") & pl.col("label").is_not_null())
+    train = subject.frames_made_from("prompts", "prompts").filter(
+        (pl.col("split") == "train") & pl.col("label").is_not_null()
     )
     kept = subject.frame("transfer_set").select("prompt_id", pl.lit(True).alias("kept"))
     loss = (
@@ -47,10 +48,42 @@ def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
     )
 
 
+@gate("a filter that guts one slice leaves a student that was never taught it")
+def no_slice_loses_more_than_its_share(subject: Subject) -> Finding:
+    """Of the training rows of each declared slice that has enough of them to tell, at most a fifth may be rejected."""
+    train = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train")
+    kept = subject.frame("transfer_set")["prompt_id"].implode()
+    loss: list[dict[str, Any]] = []
+    for item in subject.recipe.slices:
+        rows = train.filter(pl.col(item.column).is_in(item.values)).unique("prompt_id")
+        if rows.height >= SLICE_ROWS:
+            lost = 1 - rows["prompt_id"].is_in(kept).sum() / rows.height
+            loss.append({"slice": item.name, "lost": lost, "rows": rows.height})
+    if not loss:
+        return found(True, f"no declared slice has {SLICE_ROWS} training rows")
+    worst = max(loss, key=lambda item: item["lost"])
+    return found(
+        worst["lost"] <= CLASS_LOSS_LIMIT,
+        f"slice {worst['slice']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
+        f"limit {CLASS_LOSS_LIMIT:.0%}",
+        loss_by_slice=loss,
+    )
+
+
+@gate("a student trained on a part of what came in should say so", blocking=False)
+def every_batch_is_in(subject: Subject) -> Finding:
+    """All batches of the recipe, against those whose gates were open."""
+    batches = subject.artifact.facts["batches"]
+    out = [batch for batch in subject.batches if batch not in batches]
+    return found(not out, f"left out, their gates are closed: {', '.join(out)}" if out else f"{len(batches)} batches")
+
+
 GATES = StageGates(
     (
         kept_and_rejected_are_all_training_rows,
         no_golden_or_validation_row_is_inside,
         no_class_loses_more_than_its_share,
+        no_slice_loses_more_than_its_share,
+        every_batch_is_in,
     )
 )

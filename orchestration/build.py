@@ -11,24 +11,38 @@ import dagster as dg
 from assets.recipe_assets import assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
-from orchestration.jobs import distil_job
+from orchestration.jobs import distil_job, take_in_job
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import automation_sensor, new_rows_sensor
+from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:
     """All that one recipe brings."""
     assets = assets_of(file)
-    job = distil_job(file)
+    _refuse_unknown_gates(file, assets)
+    take_in, distil = take_in_job(file), distil_job(file)
     return dg.Definitions(
         assets=list(assets.values()),
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
-        jobs=[job],
-        schedules=[refresh_schedule(file, job)],
-        sensors=[new_rows_sensor(file, job)],
+        jobs=[take_in, distil],
+        schedules=[refresh_schedule(file, distil)],
+        sensors=[new_rows_sensor(file, [take_in, distil])],
     )
+
+
+def _refuse_unknown_gates(file: RecipeFile, stages: Iterable[str]) -> None:
+    known = {name for stage in stages for name in gates_of(stage).names(blocking=True)}
+    for place, name in enumerate(file.recipe.unwaivable):
+        if name not in known:
+            raise StillhouseError(
+                f"there is no gate {name!r}",
+                where=file.where("unwaivable", place),
+                expected="the name of a blocking gate",
+                do=f"`stillhouse checklist {file.name}` lists them.",
+            )
 
 
 def shared_definitions() -> dg.Definitions:

@@ -6,12 +6,15 @@ Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit.
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
@@ -60,10 +63,15 @@ def schema() -> None:
 @app.command()
 def init() -> None:
     """Make the state folder ready, once, before several processes share it."""
+    from orchestration.batches import sync_batches
     from orchestration.instance import initialise
+    from stillhouse.workshop import Workshop
 
-    with initialise(Home.from_environment()):
-        out.print(f"ready: {Home.from_environment().root}", soft_wrap=True)
+    home = Home.from_environment()
+    with initialise(home) as instance:
+        for file in recipes_in(recipes_folder()):
+            sync_batches(instance, Workshop(home), file)
+    out.print(f"ready: {home.root}", soft_wrap=True)
 
 
 @app.command()
@@ -125,11 +133,11 @@ def audit(name: Name, as_json: AsJson = False) -> None:
     else:
         for link in found["chain"]:
             mark = "[green]ok[/]" if link["verified"] else "[red]no[/]"
-            out.print(f"{mark}  {link['digest'][:12]}  {link['asset']}")
+            out.print(f"{mark}  {link['digest'][:12]}  {escape(link['asset'])}")
             for uri, digest in link["external_inputs"].items():
                 out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
         for problem in found["problems"]:
-            out.print(f"[red]{problem}[/]", soft_wrap=True)
+            out.print(Text(problem, "red"), soft_wrap=True)
     raise typer.Exit(0 if found["ok"] else 1)
 
 
@@ -154,6 +162,90 @@ def report(name: Name, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if content["verdict"] == "pass" else 1)
 
 
+@app.command()
+def diagnose(name: Name, as_json: AsJson = False) -> None:
+    """Name the earliest exit condition that does not hold, its evidence, and what to do next."""
+    from orchestration.diagnosis import diagnose as diagnosis_of
+    from orchestration.instance import initialise
+    from stillhouse.workshop import Workshop
+
+    home, file = Home.from_environment(), _recipe(name)
+    with initialise(home) as instance:
+        found = diagnosis_of(instance, Workshop(home), file)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    elif found["stage"] is None:
+        out.print(found["what"])
+    else:
+        for key in ("asset", "gate", "state", "because", "what", "do"):
+            out.print(f"{key:<8}", Text(found[key] or ""), soft_wrap=True)
+        for offender in found["evidence"][:5]:
+            out.print("        ", Text(offender), soft_wrap=True)
+    raise typer.Exit(0 if found["stage"] is None else 1)
+
+
+@app.command()
+def checklist(name: Name) -> None:
+    """Print every gate with its reason and state, as a list to go through."""
+    from orchestration.diagnosis import checklist as checklist_of
+    from orchestration.instance import initialise
+    from stillhouse.workshop import Workshop
+
+    home, file = Home.from_environment(), _recipe(name)
+    with initialise(home) as instance:
+        print(checklist_of(instance, Workshop(home), file))
+
+
+By = Annotated[str, typer.Option(help="Your name, better with an e-mail address.")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever reads the ledger in a year.")]
+
+
+@app.command()
+def waive(
+    check: Annotated[str, typer.Argument(help="RECIPE/STAGE:GATE or RECIPE/STAGE[BATCH]:GATE, as status shows.")],
+    by: By,
+    reason: Reason,
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
+) -> None:
+    """Let a failed or inconclusive gate be, until a day; recorded in the ledger with name and reason."""
+    from orchestration.people import waivable_gate
+    from stillhouse.governance import Waiver
+    from stillhouse.governance import waive as record
+    from stillhouse.workshop import Workshop
+
+    recipe = check.partition("/")[0]
+    gate = waivable_gate(_recipe(recipe), check)
+    waiver = Waiver(gate, by, reason, until.date())
+    record(Workshop(Home.from_environment()).ledger, recipe, waiver)
+    out.print(Text(f"{gate} is {waiver}"), soft_wrap=True)
+
+
+@app.command()
+def approve(name: Name, by: By, reason: Reason) -> None:
+    """Approve the newest release of a recipe whose stakes are high; its author cannot."""
+    from orchestration.instance import initialise
+    from orchestration.people import approve_newest_release
+    from stillhouse.workshop import Workshop
+
+    home, file = Home.from_environment(), _recipe(name)
+    with initialise(home) as instance:
+        digest = approve_newest_release(instance, Workshop(home), file, by=by, reason=reason)
+    out.print(f"{digest[:12]} is approved; `stillhouse run {name}` makes it the champion", soft_wrap=True)
+
+
+@app.command()
+def amend(name: Name, by: By, reason: Reason) -> None:
+    """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
+    from assets.contract import bar_of
+    from stillhouse.digests import digest_of
+    from stillhouse.governance import amend as record
+    from stillhouse.workshop import Workshop
+
+    bar = digest_of(bar_of(_recipe(name).recipe))
+    record(Workshop(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
+    out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
+
+
 def _recipe(name: str) -> RecipeFile:
     path = recipes_folder() / name / "defs.yaml"
     if not path.exists():
@@ -172,7 +264,8 @@ def _status_table(recipe: str, state: dict[str, Any]) -> Table:
         table.add_column(column)
     for stage, shown in state["stages"].items():
         closed = [
-            f"[red]{gate['name']} is {gate['state']}[/]: {gate['sentence']}"
+            f"[{'yellow' if gate['state'] == 'waived' else 'red'}]{escape(gate['asset'].split('/', 1)[1])}: "
+            f"{gate['name']} is {gate['state']}[/]: {escape(gate['sentence'])}"
             for gate in shown["gates"]
             if gate["state"] != "passed"
         ]

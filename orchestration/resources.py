@@ -4,11 +4,13 @@ Belongs here: the workshop and the gated IO manager, made from the environment.
 Does not: the rule that the IO manager applies (checks/gatekeeper.py).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
-from checks.gatekeeper import hand_over
+from assets.stage import EVERY_BATCH, PARTIAL
+from checks.gatekeeper import hand_over, hand_over_batches
 from stillhouse.home import Home
 from stillhouse.workshop import Artifact, Workshop
 
@@ -25,9 +27,20 @@ class GatedArtifacts(dg.IOManager):
         if not isinstance(obj, Artifact):
             raise TypeError(f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not an Artifact")
 
-    def load_input(self, context: dg.InputContext) -> Artifact:
-        """Open the newest artifact of the upstream asset behind its gates."""
-        return hand_over(context.instance, context.resources.workshop, context.asset_key)
+    def load_input(self, context: dg.InputContext) -> Artifact | Sequence[Artifact]:
+        """Open the newest artifact of the upstream asset behind its gates, or those of all its batches."""
+        workshop, wanted = context.resources.workshop, context.definition_metadata
+        if wanted[EVERY_BATCH]:
+            batches = context.asset_partition_keys
+            return hand_over_batches(context.instance, workshop, context.asset_key, batches, partial=wanted[PARTIAL])
+        batch = context.asset_partition_key if context.has_asset_partitions else None
+        return self.hand_over(context.instance, workshop, context.asset_key, batch)
+
+    def hand_over(
+        self, instance: dg.DagsterInstance, workshop: Workshop, key: dg.AssetKey, batch: str | None
+    ) -> Artifact:
+        """Open one artifact for a stage that asks for it in the middle of its work."""
+        return hand_over(instance, workshop, key, batch)
 
 
 @dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME")

@@ -17,19 +17,23 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from assets.current import newest_artifact, newest_materialization
-from assets.keys import SELECTION, key_of
+from assets.keys import BASE, SELECTION, key_of
 from assets.recipe_assets import assets_of
-from checks.gatekeeper import GateState, gate_states
+from checks.gatekeeper import GateState
+from orchestration.batches import rounds, sync_batches
 from orchestration.build import definitions
 from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
+from orchestration.status import stages_now
 from stillhouse import progress
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
-TAKE_BASELINE = "no_baseline_clears_the_bar"
+DO_NOT_DISTIL = ("a_pain_is_declared", "no_baseline_clears_the_bar")
+"""Gates whose failure is a result and not a fault: there is no need to distil."""
 
 
 @dataclass(frozen=True)
@@ -38,22 +42,22 @@ class Outcome:
 
     Args:
         run_id: the run, as the UI knows it.
-        succeeded: every stage was made and every gate is open.
+        succeeded: every stage was made behind open gates; a batch that the recipe allows to leave out may be closed.
         closed: gates that are closed now.
-        baseline: the sentence that says which baseline to take, if one clears the bar.
+        stopped: why there is no need to distil, if that is the result: no pain, or a baseline that clears the bar.
         errors: what failed otherwise, one line each.
     """
 
     run_id: str
     succeeded: bool
     closed: list[GateState] = field(default_factory=list)
-    baseline: str | None = None
+    stopped: str | None = None
     errors: list[str] = field(default_factory=list)
 
     @property
     def ends_well(self) -> bool:
         """A release, or the finding that none is needed."""
-        return self.succeeded or self.baseline is not None
+        return self.succeeded or self.stopped is not None
 
 
 def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
@@ -69,15 +73,20 @@ def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
             console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
         workshop = Workshop(home)
         stages = list(assets_of(file))
-        job = definitions([file]).resolve_job_def(f"distil_{file.name}")
-        with _drawn(console, stages) as listener, progress.listening(listener):
-            result = job.execute_in_process(
-                instance=instance,
-                raise_on_error=False,
-                tags={PROCESS_TAG: str(os.getpid())},
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            )
-        outcome = _outcome(instance, file, stages, result)
+        built = definitions([file])
+        planned = rounds(instance, workshop, file, sync_batches(instance, workshop, file))
+        for each in planned:
+            if len(planned) > 1:
+                console.print(f"[bold]{each.job}[/] {each.batch}")
+            with _drawn(console, stages) as listener, progress.listening(listener):
+                result = built.resolve_job_def(each.job).execute_in_process(
+                    instance=instance,
+                    partition_key=each.batch,
+                    raise_on_error=False,
+                    tags={PROCESS_TAG: str(os.getpid())},
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                )
+        outcome = _outcome(instance, workshop, file, result)
         console.print(_ending(instance, workshop, file, outcome))
     return outcome
 
@@ -127,20 +136,19 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
 
 
 def _outcome(
-    instance: dg.DagsterInstance, file: RecipeFile, stages: list[str], result: dg.ExecuteInProcessResult
+    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, result: dg.ExecuteInProcessResult
 ) -> Outcome:
-    closed, baseline = [], None
-    for stage in stages:
-        key = key_of(file.name, stage)
-        newest = newest_materialization(instance, key)
-        if newest is not None and newest.run_id == result.run_id:
-            closed += [state for state in gate_states(instance, key, newest) if not state.is_open]
+    """Judge the last run of a round; a closed later batch counts, because it is closed until somebody looks."""
+    closed, stopped = [], None
+    for stage in stages_now(instance, workshop, file):
+        if stage.newest is not None and (stage.newest.run_id == result.run_id or stage.batch not in (None, BASE)):
+            closed += [state for state in stage.gates if not state.is_open]
     for state in closed:
-        if state.name == TAKE_BASELINE and state.state == "failed":
-            baseline = state.sentence
+        if state.name in DO_NOT_DISTIL and state.state == "failed":
+            stopped = stopped or state.sentence
     errors = [_told(e.step_failure_data) for e in result.all_events if e.is_step_failure]
     errors = [error for error in errors if "DagsterAssetCheckFailedError" not in error]  # the gates say it better
-    return Outcome(result.run_id, result.success and not closed, closed, baseline, errors)
+    return Outcome(result.run_id, result.success, closed, stopped, errors)
 
 
 def _told(failure: StepFailureData) -> str:
@@ -162,13 +170,14 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
     champion = workshop.ledger.champion(file.name)
     if outcome.succeeded and champion is not None:
         title = f"[green]released[/] {champion['student']} {champion['digest'][:12]}"
-    elif outcome.baseline is not None:
+        parts += [Text(f"left out: {gate.asset}: {gate.name} is {gate.state}", "yellow") for gate in outcome.closed]
+    elif outcome.stopped is not None:
         title = "[green]do not distil[/]"
-        parts.append(outcome.baseline)
+        parts.append(outcome.stopped)
     else:
         title = "[red]not released[/]"
-        parts += [f"[red]{gate.asset}: {gate.name} is {gate.state}[/]: {gate.sentence}" for gate in outcome.closed]
-        parts += [f"[red]{line}[/]" for line in outcome.errors]
+        parts += [Text(f"{gate.asset}: {gate.name} is {gate.state}: {gate.sentence}", "red") for gate in outcome.closed]
+        parts += [Text(line, "red") for line in outcome.errors]
         parts.append(
             f"champion {champion['student']} {champion['digest'][:12]} serves on" if champion else "no champion yet"
         )
@@ -191,7 +200,7 @@ def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
         if gate:
             gates[stage] = gates.get(stage, 0) + 1
             if not note.startswith("passed"):
-                bars.console.print(f"  [yellow]{stage}: {gate} {note}[/]", highlight=False)
+                bars.console.print(Text(f"  {stage}: {gate} {note}", "yellow"))
         elif stage in stages:
             for name in [name for name in going if done]:
                 bars.remove_task(going.pop(name))

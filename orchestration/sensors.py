@@ -4,40 +4,54 @@ Belongs here: new rows in a drop folder, and Dagster's automation sensor.
 Does not: what makes a file new rows (stillhouse/data/sources.py), conditions on assets (assets/automation.py).
 """
 
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.source import drop_folder
+from orchestration.batches import rounds, sync_batches
 from stillhouse.data.sources import drop_folder_files, source_digest
 from stillhouse.digests import digest_of
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
 
 
-def new_rows_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Start a recipe's job when the content of its drop folder changes.
+def new_rows_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """Take in each new or changed file of a recipe's drop folder as a batch of its own, then distil once.
 
-    The run key is the digest of that content, so a tick that is run twice, or a daemon that was killed after it had
-    submitted, starts one run.
+    A changed recipe counts as a change of every file: what the teacher said about them has to be looked at again. The
+    run key is a digest of all that, so a tick that is run twice, or a daemon that was killed after it had submitted,
+    starts no run twice.
     """
 
     @dg.sensor(
         name=f"new_rows_{file.name}",
-        job=job,
+        jobs=list(jobs),
         minimum_interval_seconds=file.recipe.refresh.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"New files of rows for {file.name}",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        folder = drop_folder(file, Home.from_environment())
-        content = {name: source_digest(name) for name in drop_folder_files(folder)}
-        if not content:
+        workshop = Workshop(Home.from_environment())
+        folder = drop_folder(file, workshop.home)
+        content = {PurePosixPath(uri).name: source_digest(uri) for uri in drop_folder_files(folder)}
+        batches = sync_batches(context.instance, workshop, file)
+        if not content and not context.cursor:
             return dg.SkipReason(f"{folder} has no file of rows")
-        digest = digest_of(content)
+        digest = digest_of([content, file.recipe.digest])
         if digest == context.cursor:
             return dg.SkipReason(f"{folder} has not changed")
-        request = dg.RunRequest(run_key=digest, tags={"stillhouse/because": f"{len(content)} files in {folder}"})
-        return dg.SensorResult(run_requests=[request], cursor=digest)
+        because = {"stillhouse/because": f"{len(content)} files in {folder}"}
+        requests = [
+            dg.RunRequest(
+                run_key=f"{digest}:{each.job}:{each.batch}", job_name=each.job, partition_key=each.batch, tags=because
+            )
+            for each in rounds(context.instance, workshop, file, batches)
+        ]
+        return dg.SensorResult(run_requests=requests, cursor=digest)
 
     return sensor
 

@@ -56,8 +56,8 @@ def _manifest(store: ArtifactStore, asset: str, digest: str, identity: str, foun
     except (StillhouseError, ValueError) as error:
         found.append(f"{asset}: {' '.join(str(error).split())}")
         return None
-    if (manifest.asset, manifest.digest) != (asset, digest):
-        found.append(f"{asset}: its manifest is of {manifest.asset} {manifest.digest[:12]}")
+    if (manifest.address, manifest.digest) != (asset, digest):
+        found.append(f"{asset}: its manifest is of {manifest.address} {manifest.digest[:12]}")
     return manifest
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.schema import CreateTable
 
 from stillhouse.digests import digest_of
 
-Kind = Literal["materialization", "verdict", "promotion"]
+Kind = Literal["materialization", "verdict", "promotion", "waiver", "approval", "amendment", "golden_read"]
 
 GENESIS = "0" * 64
 

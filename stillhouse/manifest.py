@@ -44,7 +44,7 @@ class Manifest(BaseModel):
 
     digest: str = Field(description="content hash of the artifact")
     asset: str = Field(description="asset key, slash separated")
-    partition: str | None = None
+    partition: str | None = Field(None, description="the batch, for the stages that are made batch by batch")
     run_id: str
     made_by: str | None = Field(
         None, description="manifest of the run that computed it, when this run only found it again"
@@ -55,7 +55,7 @@ class Manifest(BaseModel):
     config: dict[str, Any]
     seeds: dict[str, int] = {}
     device: str
-    inputs: dict[str, Input] = Field(description="all artifacts read, by asset key")
+    inputs: dict[str, Input] = Field(description="all artifacts read, by address")
     external_inputs: dict[str, str] = Field({}, description="digest of every file read from outside, by URI")
     relied_on: list[ReliedOn] = []
     facts: dict[str, Any] = Field({}, description="what the stage measured about its own work")
@@ -65,9 +65,25 @@ class Manifest(BaseModel):
     created_at: str = Field(description="UTC, ISO 8601")
 
     @property
+    def address(self) -> str:
+        """Asset and batch, such as `questions/prompts[base]`."""
+        return address(self.asset, self.partition)
+
+    @property
     def identity(self) -> str:
         """Digest of the whole record: what the ledger stores, so that an edited manifest is found out."""
         return digest_of(self.model_dump(mode="json"))
+
+
+def address(asset: str, batch: str | None) -> str:
+    """Name an asset, or one batch of it, in one word."""
+    return asset if batch is None else f"{asset}[{batch}]"
+
+
+def asset_and_batch(address: str) -> tuple[str, str | None]:
+    """Take an address apart."""
+    asset, bracket, batch = address.partition("[")
+    return (asset, batch.removesuffix("]")) if bracket else (asset, None)
 
 
 def code_digest(*sources: Path) -> str:

@@ -14,11 +14,18 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stillhouse.data.drift import DIVERGENCE_LIMIT
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
 from stillhouse.students.training import TrainingConfig
 
+UNWAIVABLE = (
+    "terms_allow_training_on_outputs",
+    "no_personal_data_is_left",
+    "kept_and_rejected_are_all_that_came_in",
+    "no_golden_or_validation_row_is_inside",
+)
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -28,6 +35,13 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReviewSpec(_Part):
+    """How large a sample of the teacher's answers a person judges, and how many of them may be wrong."""
+
+    size: int = Field(200, ge=20, description="answers in a sample, half of them at random and half the least certain")
+    defect_limit: float = Field(0.1, gt=0, lt=1, description="share of wrong answers that is shown not to be exceeded")
 
 
 class TeacherSpec(_Part):
@@ -46,6 +60,36 @@ class TeacherSpec(_Part):
         gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
     )
     training: TrainingConfig = Field(description="how it is fine-tuned on the labelled rows")
+    review: ReviewSpec | None = Field(
+        None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
+    )
+
+
+class ProvenanceSpec(_Part):
+    """Where each row comes from and who may see it; a row without what is asked for here goes no further."""
+
+    privacy_class: Literal["public", "internal", "personal", "secret"] = Field(
+        "internal", description="privacy class of all rows, where no column tells it"
+    )
+    teacher_may_see: tuple[str, ...] = Field(
+        ("public", "internal"), description="privacy classes whose rows may be shown to the teacher"
+    )
+    date_column: str | None = Field(
+        None, description="column with the date of a row, ISO 8601; undated rows are kept out"
+    )
+    rights_column: str | None = Field(None, description="column with the right under which a row may be used")
+    rights_allowed: tuple[str, ...] = Field(
+        (), description="values of rights_column that allow training; no other does"
+    )
+    privacy_column: str | None = Field(None, description="column with the privacy class of a row")
+    kind_column: str | None = Field(None, description="column that says `real` or `synthetic`")
+    synthetic_share_at_most: float = Field(0.5, ge=0, le=1, description="largest share of synthetic rows to train on")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that have to travel with every row."""
+        named = (self.date_column, self.rights_column, self.privacy_column, self.kind_column)
+        return tuple(name for name in named if name is not None)
 
 
 class DataSpec(_Part):
@@ -65,6 +109,18 @@ class DataSpec(_Part):
     label: str = Field(description="column with the label; null means unlabelled")
     group: str | None = Field(None, description="column whose equal values must never be split apart")
     licence: str = Field(description="licence or rights under which the rows may be used for training")
+    provenance: ProvenanceSpec = Field(
+        ProvenanceSpec(), description="where rows come from, and which of them the teacher may see"
+    )
+    traffic: str | None = Field(
+        None, description="a recent sample of what production asks, in the source's format: the rows must look like it"
+    )
+    drift_limit: float = Field(
+        DIVERGENCE_LIMIT,
+        gt=0,
+        le=1,
+        description="Jensen-Shannon divergence in bits up to which two mixes of labels, slices or lengths are alike",
+    )
     drop_folder: str | None = Field(
         None,
         description="folder or fsspec prefix where new files of rows arrive; the installation's inbox when left out",
@@ -124,16 +180,24 @@ class RefreshSpec(_Part):
 
     cron: str = Field(description="cron line of the scheduled refresh, in UTC")
     watch_seconds: int = Field(30, ge=5, description="how often the drop folder is looked at")
+    train_on_open_batches: bool = Field(
+        False, description="train on the batches whose gates are open; otherwise one closed batch stops training"
+    )
 
 
 class Recipe(_Part):
     """Everything that is decided before a model exists."""
 
     task: Sentence = Field(description="what the model does, in one sentence")
-    pain: Annotated[tuple[Literal["cost", "latency", "stability", "specialisation"], ...], Field(min_length=1)] = Field(
-        description="what hurts with the teacher in production; with no pain there is no reason to distil"
+    pain: tuple[Literal["cost", "latency", "stability", "specialisation"], ...] = Field(
+        description="what hurts with the teacher in production; with none the run ends well: do not distil"
     )
     owners: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="e-mail addresses or team:<name>")
+    author: str | None = Field(None, description="who wrote this recipe and so cannot approve its releases")
+    stakes: Literal["low", "high"] = Field(
+        "low", description="high: a release needs the approval of a named person who is not the author"
+    )
+    unwaivable: tuple[str, ...] = Field(UNWAIVABLE, description="gates that nobody can waive")
     teacher: TeacherSpec
     data: DataSpec
     split: SplitSpec
@@ -152,6 +216,8 @@ class Recipe(_Part):
             twice = [name for name, count in Counter(item.name for item in names).items() if count > 1]
             if twice:
                 raise ValueError(f"{what}: {', '.join(twice)} is named twice")
+        if self.stakes == "high" and self.author is None:
+            raise ValueError("author: must be named where the stakes are high, because the author cannot approve")
         if all(student.learns_from == "labels" for student in self.students):
             raise ValueError("students: none learns from the teacher, so none could be released")
         return self
@@ -165,6 +231,7 @@ class Recipe(_Part):
     def kept_columns(self) -> tuple[str, ...]:
         """Columns beside text and label that have to travel with every row."""
         wanted = [item.column for item in self.slices] + ([self.data.group] if self.data.group else [])
+        wanted += self.data.provenance.columns
         return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
 
     def student(self, name: str) -> StudentSpec:

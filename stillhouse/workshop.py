@@ -20,7 +20,7 @@ import polars as pl
 from stillhouse.artifacts import ArtifactStore, build_key
 from stillhouse.home import Home
 from stillhouse.ledger import Ledger
-from stillhouse.manifest import Input, Manifest, ReliedOn, device, lock_digest
+from stillhouse.manifest import Input, Manifest, ReliedOn, asset_and_batch, device, lock_digest
 from stillhouse.teachers.signal import SignalStore
 
 Facts = dict[str, Any]
@@ -48,6 +48,16 @@ class Artifact:
         return self.manifest.asset
 
     @property
+    def batch(self) -> str | None:
+        """The batch, for the stages that are made batch by batch."""
+        return self.manifest.partition
+
+    @property
+    def address(self) -> str:
+        """Asset and batch in one word."""
+        return self.manifest.address
+
+    @property
     def digest(self) -> str:
         """Content hash."""
         return self.manifest.digest
@@ -69,6 +79,7 @@ class Order:
     Args:
         recipe: name of the recipe.
         stage: asset key without the recipe, such as `candidates/small`.
+        batch: which batch of a stage that is made batch by batch.
         run_id: the run that asks.
         code_version: digest of the code that decides the content.
         depends_on: everything else the content depends on, JSON values; the same values give the same artifact.
@@ -84,6 +95,7 @@ class Order:
     run_id: str
     code_version: str
     depends_on: Mapping[str, Any]
+    batch: str | None = None
     inputs: Sequence[Artifact] = ()
     external_inputs: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -93,7 +105,7 @@ class Order:
     @property
     def build_key(self) -> str:
         """Digest of all that decides the content."""
-        return build_key(self.stage, self.code_version, recipe=self.recipe, **self.depends_on)
+        return build_key(self.stage, self.code_version, recipe=self.recipe, batch=self.batch, **self.depends_on)
 
 
 class Workshop:
@@ -118,11 +130,11 @@ class Workshop:
         manifest = self.store.read_manifest(digest, identity)
         return Artifact(manifest, identity, self.store.open(digest), tuple(relied_on))
 
-    def input_of(self, artifact: Artifact, stage: str) -> Artifact:
-        """Open the very artifact that another one was made from."""
-        recipe = artifact.asset.split("/", 1)[0]
-        found = artifact.manifest.inputs[f"{recipe}/{stage}"]
-        return self.artifact(found.digest, found.manifest)
+    def inputs_of(self, artifact: Artifact, stage: str) -> list[Artifact]:
+        """Open the very artifacts of a stage that another one was made from: one, or one for each batch."""
+        asset = f"{artifact.asset.split('/', 1)[0]}/{stage}"
+        found = [item for name, item in artifact.manifest.inputs.items() if asset_and_batch(name)[0] == asset]
+        return [self.artifact(item.digest, item.manifest) for item in found]
 
     def make(self, order: Order, build: Callable[[Path], Facts]) -> Artifact:
         """Return the artifact of an order: an earlier build of the same key if there is one, else `build` is called.
@@ -148,6 +160,7 @@ class Workshop:
         manifest = Manifest(
             digest=digest,
             asset=f"{order.recipe}/{order.stage}",
+            partition=order.batch,
             run_id=order.run_id,
             made_by=made_by,
             build_key=order.build_key,
@@ -156,7 +169,7 @@ class Workshop:
             config=dict(order.config),
             seeds=dict(order.seeds),
             device=device(),
-            inputs={item.asset: Input(digest=item.digest, manifest=item.identity) for item in order.inputs},
+            inputs={item.address: Input(digest=item.digest, manifest=item.identity) for item in order.inputs},
             external_inputs=dict(order.external_inputs),
             relied_on=sorted(
                 {gate for item in order.inputs for gate in item.relied_on}, key=lambda g: (g.asset, g.gate)
@@ -168,7 +181,7 @@ class Workshop:
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         identity = self.store.write_manifest(manifest)
-        body = {"asset": manifest.asset, "digest": digest, "manifest": identity, "run_id": order.run_id}
+        body = {"asset": manifest.address, "digest": digest, "manifest": identity, "run_id": order.run_id}
         spent = {
             "found_again": made_by is not None,
             "wall_seconds": manifest.wall_seconds,

@@ -10,7 +10,8 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from assets.keys import key_of
+from assets.keys import BASE, BATCHED, key_of
+from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.home import Home
@@ -43,14 +44,21 @@ def instance(home: Home) -> Iterator[dg.DagsterInstance]:
 def run(instance: dg.DagsterInstance) -> Run:
     """Run some stages of a recipe, with or without their gates, as the UI would: `run(file, "source", "prompts")`."""
 
-    def run_stages(file: RecipeFile, *stages: str, gates: bool = True) -> dg.ExecuteInProcessResult:
+    def run_stages(file: RecipeFile, *stages: str, gates: bool = True, batch: str = BASE) -> dg.ExecuteInProcessResult:
         built = definitions([file])
+        sync_batches(instance, Workshop(Home.from_environment()), file)
         selection = dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages))
         job = dg.define_asset_job("some", selection if gates else selection.without_checks())
         some = dg.Definitions.merge(built, dg.Definitions(jobs=[job])) if stages else built
         name = "some" if stages else f"distil_{file.name}"
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        return some.resolve_job_def(name).execute_in_process(instance=instance, raise_on_error=False, run_config=quiet)
+        is_of_a_batch = not stages or not {*stages}.isdisjoint(BATCHED)
+        return some.resolve_job_def(name).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config=quiet,
+            partition_key=batch if is_of_a_batch else None,
+        )
 
     return run_stages
 

@@ -1,10 +1,9 @@
 """From source rows to prompts: one spelling of a text, one row for a text, and a reason for each row that is dropped.
 
 Belongs here: normalising, identity of a prompt, rules on a text or a label alone, exact duplicates.
-Does not: near-duplicates, which rows train and which evaluate (splits.py).
+Does not: near-duplicates (near_duplicates.py), which rows train and which evaluate (splits.py).
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -53,31 +52,26 @@ def prompt_ids(texts: pl.Series) -> pl.Series:
     return pl.Series("prompt_id", ids, dtype=pl.String)
 
 
-def clean(rows: pl.DataFrame, *, max_characters: int = 20_000, frozen_batches: Collection[str] = ("base",)) -> Cleaned:
-    """Normalise texts, drop those that cannot be used, and keep one row for each.
+def clean(rows: pl.DataFrame, *, max_characters: int = 20_000) -> Cleaned:
+    """Normalise the texts of one batch, drop those that cannot be used, and keep one row for each.
 
-    Of several rows with one `prompt_id` the first is kept, where a labelled row goes before an unlabelled one, and
-    then a row of a frozen batch before others. Where labels of the copies conflict, the text is ambiguous:
-
-    - inside the frozen batches: every copy is rejected;
-    - a frozen label against a later one: the frozen one stays, so that new data cannot take rows out of the golden set;
-    - among later batches: every copy is rejected;
-    - an unlabelled copy conflicts with nothing, and goes with the others.
+    Of several rows with one `prompt_id` the first is kept, where a labelled row goes before an unlabelled one. Where
+    labels of the copies conflict the text is ambiguous and every copy is rejected; an unlabelled copy conflicts with
+    nothing.
 
     Args:
         rows: `text`, `label`, `batch` and any further columns.
         max_characters: longest text that is kept.
-        frozen_batches: batches whose rows may be in the golden set.
 
     Returns:
         Rows with `prompt_id` (unique) and normalised `text`; rejects with the text as it came.
     """
     spelled = rows.select(normalise(pl.col("text")))["text"]
-    numbered = rows.select("label", "batch", spelled.alias("spelled")).with_row_index("row")
+    numbered = rows.select("label", spelled.alias("spelled")).with_row_index("row")
     numbered = numbered.with_columns(_text_fault(pl.col("spelled"), max_characters).alias("text_fault"))
     usable = numbered.filter(pl.col("text_fault").is_null())
-    copies = usable.select("row", "label", "batch", prompt_ids(usable["spelled"]))
-    verdicts = copies.select("row", "prompt_id", _copy_fault(copies, frozen_batches).alias("copy_fault"))
+    copies = usable.select("row", "label", prompt_ids(usable["spelled"]))
+    verdicts = copies.select("row", "prompt_id", _copy_fault(copies).alias("copy_fault"))
     judged = numbered.join(verdicts, on="row", how="left", maintain_order="left")
     reason = judged.select(pl.coalesce("text_fault", "copy_fault").alias("reason"))["reason"]
     kept = rows.with_columns(judged["prompt_id"], spelled.alias("text")).filter(reason.is_null())
@@ -87,38 +81,26 @@ def clean(rows: pl.DataFrame, *, max_characters: int = 20_000, frozen_batches: C
     )
 
 
-def label_problems(
-    rows: pl.DataFrame, *, where: str, required: bool = True, frozen_batches: Collection[str] = ("base",)
-) -> Cleaned:
+def label_problems(rows: pl.DataFrame, *, where: str) -> Cleaned:
     """Refuse labels from which nothing can be learnt, and reject rows whose label is seen once.
 
-    Call it after `clean`, which removes copies. Frozen batches are counted on their own, so that a later batch cannot
-    turn a rejected frozen row into a golden one.
+    Call it on the base batch, after `clean`, which removes copies.
 
     Args:
         rows: `text`, `label`, `batch` and any further columns.
         where: the source, named in errors.
-        required: refuse rows without a single label.
-        frozen_batches: batches whose rows may be in the golden set.
 
     Raises:
-        StillhouseError: if there is no label though one is required, or fewer than two labels have two rows.
+        StillhouseError: if there is no label, or fewer than two labels have two rows.
     """
-    frozen = pl.col("batch").is_in(list(frozen_batches))
-    frozen_seen = frozen.sum().over("label")
-    # A label that is seen once among the frozen rows loses that row, so later rows must not count it.
-    later_seen = pl.len().over("label") - (frozen_seen == 1).cast(pl.UInt32)
-    seen = rows.select(pl.when(frozen).then(frozen_seen).otherwise(later_seen).alias("seen"))["seen"]
-    once = rows["label"].is_not_null() & (seen < 2)
+    once = rows.select((pl.col("label").is_not_null() & (pl.len().over("label") < 2)).alias("once"))["once"]
     kept = rows.filter(~once)
-    _refuse_too_few_labels(rows, kept, where, required)
+    _refuse_too_few_labels(rows, kept, where)
     return Cleaned(kept, rejected(rows.filter(once), "label seen once"))
 
 
-def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str, required: bool) -> None:
+def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -> None:
     labels = rows["label"].drop_nulls().unique().sort()
-    if labels.is_empty() and not required:
-        return
     if labels.is_empty():
         raise StillhouseError(
             f"none of {rows.height} rows has a label",
@@ -152,27 +134,19 @@ def _text_fault(spelled: pl.Expr, max_characters: int) -> pl.Expr:
     )
 
 
-def _copy_fault(rows: pl.DataFrame, frozen_batches: Collection[str]) -> pl.Series:
+def _copy_fault(rows: pl.DataFrame) -> pl.Series:
     """Say why a row is not the one that its text is kept as; null for the one that is.
 
     Args:
-        rows: `row` (its number), `prompt_id`, `label`, `batch`.
-        frozen_batches: batches whose labels go before others.
+        rows: `row` (its number), `prompt_id`, `label`.
     """
-    ranked = rows.select(
-        "row",
-        "prompt_id",
-        "label",
-        pl.col("label").is_null().alias("unlabelled"),
-        (~pl.col("batch").is_in(list(frozen_batches))).alias("later"),
-    ).sort("unlabelled", "later", "row")
-    # The first of each text now has the label that decides, if any has, and shows whether frozen or later labels do.
-    first = ranked.select(
-        pl.all(), pl.col("row", "label", "later").first().over("prompt_id").name.prefix("first_")
-    ).with_columns((pl.col("label") != pl.col("first_label")).fill_null(False).alias("differs"))
-    peers_differ = (pl.col("differs") & (pl.col("later") == pl.col("first_later"))).any().over("prompt_id")
+    unlabelled = pl.col("label").is_null()
+    ranked = rows.select("row", "prompt_id", "label", unlabelled.alias("unlabelled")).sort("unlabelled", "row")
+    # The first of each text now has a label, if any copy has one.
+    first = ranked.with_columns(pl.col("row", "label").first().over("prompt_id").name.prefix("first_"))
+    differs = (pl.col("label") != pl.col("first_label")).fill_null(False)
     fault = (
-        pl.when(pl.col("differs") | peers_differ)
+        pl.when(differs.any().over("prompt_id"))
         .then(pl.lit("conflicting labels"))
         .when(pl.col("row") != pl.col("first_row"))
         .then(pl.lit("duplicate text"))

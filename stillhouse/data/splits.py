@@ -5,7 +5,7 @@ Does not: removing copies (cleaning.py, which must come first), whether a split 
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Literal, get_args
@@ -38,14 +38,12 @@ def assign_splits(
     validation_share: float,
     key: str,
     group: str | None = None,
-    frozen_batches: Collection[str] = ("base",),
 ) -> Splits:
-    """Send each prompt to `train`, `validation` or `golden` by a keyed hash of its id, or of its group.
+    """Send each prompt of the base batch to one side by a keyed hash of its id, or of its group.
 
     The side of a row depends on the row, the key and the shares alone, so it stays as data grows. Only labelled rows
-    of a frozen batch can leave `train`, so the golden set stays as new batches arrive. With `group`, a row that has
-    to train but belongs to a group that is validated or evaluated is rejected; a row without a group is a group of
-    its own.
+    can leave `train`. With `group`, a row that has to train but belongs to a group that is validated or evaluated is
+    rejected; a row without a group is a group of its own. Rows of later batches all train (prompt_set.py).
 
     Args:
         prompts: `prompt_id`, `text`, `label`, `batch`, and `group` where one is given.
@@ -53,7 +51,6 @@ def assign_splits(
         validation_share: fraction for validation; the two leave something to train on.
         key: what the hash is keyed with; another key is another golden set.
         group: column whose equal values must stay on one side.
-        frozen_batches: batches whose rows may leave `train`.
 
     Raises:
         ValueError: if a share is outside [0, 1), or the two leave nothing to train on.
@@ -63,9 +60,8 @@ def assign_splits(
             f"golden_share {golden_share} and validation_share {validation_share} must leave some to train on"
         )
     place = keyed_uniform(_kept_together(prompts, group), key=key, purpose="split")
-    eligible = pl.col("label").is_not_null() & pl.col("batch").is_in(list(frozen_batches))
     split = (
-        pl.when(~eligible)
+        pl.when(pl.col("label").is_null())
         .then(pl.lit("train"))
         .when(place < golden_share)
         .then(pl.lit("golden"))

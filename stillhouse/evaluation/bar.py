@@ -77,3 +77,6 @@ class BudgetSpec(_Spec):
     size_mb_at_most: Positive | None = Field(
         default=None, description="Largest acceptable student artifact, in megabytes of 1,000,000 bytes."
     )
+    training_memory_gb_at_most: Positive | None = Field(
+        default=None, description="Memory that training may take, in GB; all of the machine's when left out."
+    )

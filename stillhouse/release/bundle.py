@@ -18,6 +18,17 @@ RECORD = "release.json"
 MODEL = "model"
 
 
+class WaivedGate(BaseModel):
+    """A gate that was not passed and that a named person let be."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gate: str
+    by: str
+    reason: str
+    until: str
+
+
 class ReleaseRecord(BaseModel):
     """Everything a release resolves to, by digest."""
 
@@ -38,6 +49,8 @@ class ReleaseRecord(BaseModel):
     golden: str
     transfer_set: str
     selection: str
+    row_kinds: dict[str, int]
+    waived: tuple[WaivedGate, ...] = ()
 
 
 def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: Sequence[Path]) -> None:

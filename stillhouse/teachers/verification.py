@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from stillhouse.data.rejects import rejected
+from stillhouse.data.rejects import all_rejects, rejected
 
 CONTRADICTS: Final = "the teacher contradicts the known label"
+KNOWN: Final = "in an earlier batch"
 UNSURE: Final = "the teacher prefers no label"
 PREFERENCE_NEEDED: Final = 0.5
 
@@ -22,7 +23,8 @@ class Verified:
     """Training rows in two parts that together are the signal of the training rows.
 
     Args:
-        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `logits`, `embedding`, sorted by `prompt_id`.
+        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `row_kind`, `logits`, `embedding`, sorted by
+            `prompt_id`.
         rejects: `text`, `batch`, `reason`.
     """
 
@@ -37,14 +39,18 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]
     its best answer is guessing between classes, and a student would learn the guess as if it were knowledge.
 
     Args:
-        prompts: `prompt_id`, `text`, `label`, `split`, `batch`.
+        prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
+            first row is judged and the others are rejected.
         signal: `prompt_id`, `logits`, `embedding`.
         labels: class names in the order of the logits.
 
     Raises:
         ValueError: if a training row has no signal.
     """
-    train = prompts.filter(pl.col("split") == "train").sort("prompt_id")
+    everything = prompts.filter(pl.col("split") == "train").with_columns(
+        (~pl.col("prompt_id").is_first_distinct()).alias("again")
+    )
+    train = everything.filter(~pl.col("again")).sort("prompt_id")
     rows = train.join(
         signal.select("prompt_id", "logits", "embedding"), on="prompt_id", how="left", maintain_order="left"
     )
@@ -63,6 +69,6 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]
     )
     keep = pl.col("reason").is_null()
     return Verified(
-        judged.filter(keep).select("prompt_id", "text", "label", "batch", "logits", "embedding"),
-        rejected(judged.filter(~keep), pl.col("reason")),
+        judged.filter(keep).select("prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding"),
+        all_rejects([rejected(judged.filter(~keep), pl.col("reason")), rejected(everything.filter("again"), KNOWN)]),
     )

@@ -10,7 +10,7 @@ from assets.keys import key_of
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Run, failures, verdicts
-from tests.small import small_recipe
+from tests.small import questions, small_recipe
 
 
 @pytest.fixture
@@ -24,35 +24,38 @@ def drop(home: Home, name: str, rows: pl.DataFrame) -> None:
     rows.write_csv(folder / name)
 
 
+EMPTY = {"name": "nobody", "column": "kind", "values": ["NO:such"], "critical": True}
 BLANKS = pl.DataFrame(
     {"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10, "kind": ["LOC:city"] * 10}
 )
 
 
 def test_a_failed_gate_stops_downstream_inside_its_run(small: RecipeFile, run: Run, home: Home) -> None:
+    """Trap 1: the downstream of a failed blocking check does not run in the same run."""
+    run(small, "contract", "source", "prompts")
     drop(home, "blanks.csv", BLANKS)
-    result = run(small, "contract", "source", "prompts", "teacher")
-    assert verdicts(result)["few_rows_of_any_batch_were_rejected"] is False
+    result = run(small, "source", "prompts", "teacher", batch="blanks.csv")
+    assert verdicts(result)["few_rows_of_the_batch_were_rejected"] is False
     assert not result.success
     assert result.asset_materializations_for_node("small__teacher") == []
 
 
-def test_a_failed_gate_refuses_a_downstream_launched_alone(small: RecipeFile, run: Run, home: Home) -> None:
-    """Regression: Dagster lets the downstream of a failed blocking check run when it is launched by itself."""
-    drop(home, "blanks.csv", BLANKS)
+def test_a_failed_gate_refuses_a_downstream_launched_alone(run: Run, tmp_path: Path) -> None:
+    """Trap 1: Dagster lets the downstream of a failed blocking check run when it is launched by itself."""
+    small = small_recipe(tmp_path, rows=200, slices=[EMPTY])
     run(small, "contract", "source", "prompts")
     (message,) = failures(run(small, "teacher"))
-    assert "Refused to read small/" in message
-    assert "gate small/prompts:few_rows_of_any_batch_were_rejected is failed" in message
-    assert "batch blanks.csv: 9 of 10 rows rejected" in message
-    assert "stillhouse status small" in message
+    assert "Refused to read small/prompts[base]" in message
+    assert "gate small/prompts[base]:every_slice_has_golden_rows is failed" in message
+    assert "empty: nobody" in message
+    assert "stillhouse diagnose small" in message and "stillhouse status small" in message
 
 
 def test_a_gate_that_was_never_looked_at_is_closed(small: RecipeFile, run: Run) -> None:
     run(small, "contract")
     run(small, "source", gates=False)
     (message,) = failures(run(small, "prompts"))
-    assert "gate small/source:every_record_is_a_row_or_a_reject is missing" in message
+    assert "gate small/source[base]:every_record_is_a_row_or_a_reject is missing" in message
 
 
 def test_a_gate_that_looked_at_an_older_materialization_is_closed(small: RecipeFile, run: Run) -> None:
@@ -60,21 +63,21 @@ def test_a_gate_that_looked_at_an_older_materialization_is_closed(small: RecipeF
     run(small, "contract", "source")
     run(small, "source", gates=False)
     (message,) = failures(run(small, "prompts"))
-    assert "source:two_classes_are_labelled is stale" in message
+    assert "source[base]:two_classes_are_labelled is stale" in message
     assert "looked at an older materialization" in message
 
 
-def test_a_gate_further_up_closes_everything_below(small: RecipeFile, run: Run, home: Home) -> None:
+def test_a_gate_further_up_closes_everything_below(small: RecipeFile, run: Run, tmp_path: Path) -> None:
     assert run(small, "contract", "source", "prompts").success
-    drop(home, "blanks.csv", BLANKS)
+    questions(201).write_csv(tmp_path / "questions.csv")
     run(small, "source")
     (message,) = failures(run(small, "teacher"))
-    assert "small/prompts is stale: it was made from an older small/source than the current one" in message
+    assert "small/prompts[base] is stale: it was made from an older small/source[base] than the current one" in message
 
 
 def test_what_was_never_made_is_asked_for(small: RecipeFile, run: Run) -> None:
     (message,) = failures(run(small, "prompts"))
-    assert "small/source was never materialized" in message
+    assert "small/source[base] was never materialized" in message
 
 
 def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFile, run: Run, workshop) -> None:
@@ -83,10 +86,10 @@ def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFi
     result = run(small, "contract", "source", "prompts")
     assert result.success and all(verdicts(result).values())
     instance = dg.DagsterInstance.get()
-    prompts = newest_artifact(instance, workshop, key_of("small", "prompts"))
+    prompts = newest_artifact(instance, workshop, key_of("small", "prompts"), "base")
     assert {(gate.asset, gate.state) for gate in prompts.manifest.relied_on} == {
         ("small/contract", "passed"),
-        ("small/source", "passed"),
+        ("small/source[base]", "passed"),
     }
 
 
@@ -111,6 +114,6 @@ def test_one_gate_can_be_looked_at_by_itself(small: RecipeFile, run: Run) -> Non
     result = (
         dg.Definitions.merge(definitions([small]), job)
         .resolve_job_def("one")
-        .execute_in_process(instance=dg.DagsterInstance.get())
+        .execute_in_process(instance=dg.DagsterInstance.get(), tags={"dagster/partition": "base"})
     )
     assert verdicts(result) == {"two_classes_are_labelled": True}

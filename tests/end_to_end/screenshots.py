@@ -55,7 +55,7 @@ def failed_gate(file: RecipeFile) -> None:
         (home.inbox(file.name) / "monday.csv").unlink()  # or the daemon would start a run of its own in the picture
         with dagster_dev(folder, file, home) as server:
             page = f"{server.url}/assets/{file.name}/prompts?view=checks"
-            shoot(f"{page}&checkDetail=few_rows_of_any_batch_were_rejected", "failed_gate.png")
+            shoot(f"{page}&checkDetail=few_rows_of_the_batch_were_rejected", "failed_gate.png")
 
 
 if __name__ == "__main__":

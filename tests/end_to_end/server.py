@@ -85,12 +85,14 @@ class Server:
         """How GraphQL names the code location."""
         return {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 
-    def materialize(self, recipe: str, *stages: str) -> str:
-        """Launch what the button "Materialize selected" launches, and return the run's id."""
+    def materialize(self, recipe: str, *stages: str, batch: str | None = None) -> str:
+        """Launch what the button "Materialize selected" launches, for one batch or none, and return the run's id."""
         keys = [{"path": [recipe, *stage.split("/")]} for stage in stages]
         selector = {**self.repository, "pipelineName": "__ASSET_JOB", "assetSelection": keys}
         selector["assetCheckSelection"] = None  # as the UI sends it: all checks of the selected assets
-        answer = self.ask(LAUNCH, params={"selector": selector, "mode": "default", "runConfigData": "{}"})
+        tags = [{"key": "dagster/partition", "value": batch}] if batch else []
+        execution = {"executionMetadata": {"tags": tags}, "mode": "default", "runConfigData": "{}"}
+        answer = self.ask(LAUNCH, params={"selector": selector, **execution})
         launched = answer["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])

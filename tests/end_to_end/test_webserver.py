@@ -5,8 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
+from orchestration.batches import sync_batches
 from orchestration.instance import initialise
 from stillhouse.home import Home
+from stillhouse.workshop import Workshop
 from tests.end_to_end.server import AUTOMATION, dagster_dev
 from tests.small import small_recipe
 
@@ -15,30 +17,36 @@ def test_a_person_sees_gates_pass_then_fail_and_the_downstream_refused(tmp_path:
     # The drop folder is not watched closely: this person materializes by hand.
     file = small_recipe(tmp_path, rows=300, slices=[], refresh={"cron": "0 3 1 1 *", "watch_seconds": 3600})
     home.inbox("small").mkdir(parents=True)
-    with initialise(home):
-        pass
+    with initialise(home) as instance:
+        sync_batches(instance, Workshop(home), file)
     with dagster_dev(tmp_path, file, home) as server:
-        run = server.materialize("small", "contract", "source", "prompts")
+        run = server.materialize("small", "contract", "source", "prompts", batch="base")
         assert server.finished(run) == "SUCCESS", server.failures(run)
-        checks = server.checks("small", "prompts")
-        assert len(checks) >= 12 and {status for status, _ in checks.values()} == {"SUCCEEDED"}, checks
+        checks = server.checks("small", "contract")
+        assert len(checks) >= 6 and {status for status, _ in checks.values()} == {"SUCCEEDED"}, checks
 
-        blank = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10})
-        blank.write_csv(home.inbox("small") / "blanks.csv")
-        run = server.materialize("small", "source", "prompts")
+        garbled = [f"Qui a d\u00c3\u00a9couvert la {number}e plan\u00c3\u00a8te ?" for number in range(10)]
+        pl.DataFrame({"question": garbled}).write_csv(home.inbox("small") / "garbled.csv")
+        with initialise(home) as instance:
+            sync_batches(instance, Workshop(home), file)
+        run = server.materialize("small", "source", "prompts", batch="garbled.csv")
         assert server.finished(run) == "FAILURE"
-        status, sentence = server.checks("small", "prompts")["few_rows_of_any_batch_were_rejected"]
-        assert status == "FAILED" and "batch blanks.csv: 9 of 10 rows rejected (90%)" in sentence
+        status, sentence = server.checks("small", "source")["few_texts_are_garbled"]
+        assert status == "FAILED" and "10 of 10 texts look garbled" in sentence
 
-        run = server.materialize("small", "teacher")
+        run = server.materialize("small", "prompts", batch="garbled.csv")
         assert server.finished(run) == "FAILURE"
         (message,) = server.failures(run)
-        assert "Refused to read small/" in message
-        assert "few_rows_of_any_batch_were_rejected is failed" in message
-        assert "stillhouse status small" in message
+        assert "Refused to read small/source[garbled.csv]" in message
+        assert "source[garbled.csv]:few_texts_are_garbled is failed" in message
+        assert "stillhouse diagnose small" in message
+
+        # The bad batch is closed and no other: the teacher, which learns from the base batch, may be trained.
+        run = server.materialize("small", "teacher")
+        assert server.finished(run) == "SUCCESS", server.failures(run)
 
 
-def test_schedule_and_sensors_are_on_and_a_dropped_file_starts_one_run(tmp_path: Path, home: Home) -> None:
+def test_schedule_and_sensors_are_on_and_a_dropped_file_starts_one_round(tmp_path: Path, home: Home) -> None:
     # Terms that nobody looked up: the run that the file starts ends at the first gate.
     refresh = {"cron": "0 3 1 1 *", "watch_seconds": 5}
     file = small_recipe(tmp_path, rows=300, slices=[], teacher__training_on_outputs="unknown", refresh=refresh)
@@ -54,8 +62,9 @@ def test_schedule_and_sensors_are_on_and_a_dropped_file_starts_one_run(tmp_path:
 
         assert server.runs() == []
         (home.inbox("small") / "tuesday.csv").write_text("question\nWho was the last one ?\n")
-        (run,) = server.runs(at_least=1)
-        assert server.finished(run) == "FAILURE"
+        # Base batch and file are taken in, then there is one run the whole way; each ends at the first gate.
+        runs = server.runs(at_least=3)
+        assert {server.finished(run) for run in runs} == {"FAILURE"}
         assert server.checks("small", "contract")["terms_allow_training_on_outputs"][0] == "FAILED"
         time.sleep(12)  # two more ticks
-        assert server.runs() == [run]
+        assert server.runs() == runs

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from assets.current import newest_artifact, newest_materialization
-from assets.keys import key_of
+from assets.keys import BATCHED, key_of
 from orchestration.instance import initialise
 from orchestration.status import all_is_well, status
 from stillhouse.audit import audit
@@ -64,9 +64,11 @@ class Place:
         script = textwrap.dedent(DISTIL.format(kill=kill, done=done, recipe=str(self.file.path)))
         return subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True)
 
-    def shown(self, stage: str) -> dict[str, Any]:
+    def shown(self, stage: str, batch: str = "base") -> dict[str, Any]:
         """Metadata of the newest materialization of a stage."""
-        record = self.instance.fetch_materializations(key_of(self.file.name, stage), limit=1).records[0]
+        partitions = [batch] if stage in BATCHED else None
+        wanted = dg.AssetRecordsFilter(asset_key=key_of(self.file.name, stage), asset_partitions=partitions)
+        record = self.instance.fetch_materializations(wanted, limit=1).records[0]
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
@@ -99,7 +101,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.mark.parametrize(
     ("kill", "done"),
-    [("training", 1), ("teacher signal", 936), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
+    [("training", 1), ("teacher signal", 934), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
 )
 def test_a_kill_leaves_nothing_half_done(place: Place, kill: str, done: int) -> None:
     ended = place.distil(kill=kill, done=done)
@@ -148,8 +150,8 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Pl
     found = audit(workshop.store, workshop.ledger, "small")
     assert found["ok"] and found["problems"] == []
     links = {link["asset"]: link for link in found["chain"]}
-    assert links["small/source"]["external_inputs"].keys() == {str(place.file.recipe.data.source)}
-    assert {"small/release", "small/teacher", "small/prompts", "small/contract"} <= links.keys()
+    assert links["small/source[base]"]["external_inputs"].keys() == {str(place.file.recipe.data.source)}
+    assert {"small/release", "small/teacher", "small/prompts[base]", "small/contract"} <= links.keys()
 
     weights = workshop.store.open(links["small/teacher"]["digest"]) / "model" / "model.safetensors"
     content = weights.read_bytes()
@@ -182,7 +184,10 @@ def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: Place) -> None:
     pl.concat([fresh, known]).write_csv(inbox / "tuesday.csv")
     golden = place.shown("prompts")["golden_digest"]
     place.distil()
-    assert place.shown("teacher_signal")["teacher_rows_computed"] == 25
+    assert place.shown("prompts", "tuesday.csv")["dagster/row_count"] == 25
+    assert place.shown("teacher_signal", "tuesday.csv")["teacher_rows_computed"] == 25
+    assert place.shown("teacher_signal")["teacher_rows_computed"] == 0
+    assert place.shown("transfer_set")["batches"] == "base, tuesday.csv"
     assert place.shown("baselines")["teacher_rows_computed"] == 0
     assert place.shown("teacher")["found_again"] is True
     assert place.shown("candidates/one")["found_again"] is False
@@ -198,7 +203,10 @@ def test_a_bad_file_leaves_the_champion_where_it_was(place: Place) -> None:
     made = newest_materialization(place.instance, key_of("small", "champion"))
     ended = place.distil()
     assert ended.returncode == 1
-    assert "few_rows_of_any_batch_were_rejected is failed" in ended.stdout and "serves on" in ended.stdout
+    assert (
+        "prompts[wednesday.csv]: few_rows_of_the_batch_were_rejected is failed" in ended.stdout
+        and "serves on" in ended.stdout
+    )
     assert place.workshop.ledger.champion("small") == champion
     assert newest_materialization(place.instance, key_of("small", "champion")) == made
     shown = status(place.instance, place.workshop, [place.file])

@@ -5,11 +5,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.jobs import distil_job
+from orchestration.jobs import distil_job, take_in_job
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import automation_sensor, new_rows_sensor
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
+from tests.conftest import Run
 from tests.small import small_recipe
 
 
@@ -18,9 +19,9 @@ def file(tmp_path: Path) -> RecipeFile:
     return small_recipe(tmp_path, rows=100)
 
 
-def tick(file: RecipeFile, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
-    sensor = new_rows_sensor(file, distil_job(file))
-    answer = sensor(dg.build_sensor_context(cursor=cursor))
+def tick(file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    sensor = new_rows_sensor(file, [take_in_job(file), distil_job(file)])
+    answer = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
     assert isinstance(answer, dg.SensorResult | dg.SkipReason)
     return answer
 
@@ -30,33 +31,80 @@ def drop(home: Home, name: str, content: str) -> None:
     (home.inbox("small") / name).write_text(content)
 
 
-def test_an_empty_drop_folder_starts_nothing(file: RecipeFile, home: Home) -> None:
-    assert isinstance(tick(file), dg.SkipReason)
+def test_an_empty_drop_folder_starts_nothing(file: RecipeFile, home: Home, instance: dg.DagsterInstance) -> None:
+    assert isinstance(tick(file, instance), dg.SkipReason)
 
 
-def test_a_new_file_starts_one_run_and_the_next_tick_none(file: RecipeFile, home: Home) -> None:
+def asked(answer: dg.SensorResult | dg.SkipReason) -> list[tuple[str | None, str | None]]:
+    assert isinstance(answer, dg.SensorResult)
+    return [(request.job_name, request.partition_key) for request in answer.run_requests or ()]
+
+
+def test_new_files_are_taken_in_one_by_one_and_distilled_once(
+    file: RecipeFile, home: Home, instance: dg.DagsterInstance
+) -> None:
     drop(home, "monday.csv", "question\nWho ?\n")
-    first = tick(file)
-    assert isinstance(first, dg.SensorResult) and len(first.run_requests or ()) == 1
-    assert isinstance(tick(file, first.cursor), dg.SkipReason)
+    drop(home, "tuesday.csv", "question\nWhere ?\n")
+    first = tick(file, instance)
+    assert asked(first) == [
+        ("take_in_small", "base"),
+        ("take_in_small", "monday.csv"),
+        ("take_in_small", "tuesday.csv"),
+        ("distil_small", "base"),
+    ]
+    assert instance.get_dynamic_partitions("batches_of_small") == ["base", "monday.csv", "tuesday.csv"]
+    assert isinstance(first, dg.SensorResult)
+    assert isinstance(tick(file, instance, first.cursor), dg.SkipReason)
 
 
-def test_the_run_key_is_the_content(file: RecipeFile, home: Home) -> None:
+def test_a_batch_whose_file_is_gone_is_forgotten(file: RecipeFile, home: Home, instance: dg.DagsterInstance) -> None:
+    drop(home, "monday.csv", "question\nWho ?\n")
+    first = tick(file, instance)
+    (home.inbox("small") / "monday.csv").unlink()
+    assert isinstance(first, dg.SensorResult)
+    assert asked(tick(file, instance, first.cursor)) == [("distil_small", "base")]
+    assert instance.get_dynamic_partitions("batches_of_small") == ["base"]
+
+
+def test_a_batch_that_is_taken_in_is_not_taken_in_again(
+    tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
+) -> None:
+    from orchestration.batches import rounds
+    from stillhouse.workshop import Workshop
+
+    file = small_recipe(tmp_path)
+    stages = ("contract", "source", "prompts", "teacher", "baselines", "teacher_signal")
+    assert run(file, *stages).success
+    drop(home, "monday.csv", "question\nWho is the mayor of the largest town in Ghana ?\n")
+
+    def wanted() -> list[tuple[str, str]]:
+        return [(each.job, each.batch) for each in rounds(instance, Workshop(home), file, ["base", "monday.csv"])]
+
+    assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
+    assert run(file, *stages, batch="monday.csv").success
+    assert wanted() == [("distil_small", "base")]
+    drop(home, "monday.csv", "question\nWho is the mayor of the smallest town in Peru ?\n")
+    assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
+
+
+def test_the_run_key_is_the_content(file: RecipeFile, home: Home, instance: dg.DagsterInstance) -> None:
     """Regression: run keys de-duplicate for ever, so a key by name or time would lose a file that is put right."""
     drop(home, "monday.csv", "question\nWho ?\n")
-    first, again = tick(file), tick(file)
+    first, again = tick(file, instance), tick(file, instance)
     drop(home, "monday.csv", "question\nWho was it ?\n")
-    changed = tick(file)
+    changed = tick(file, instance)
     assert isinstance(first, dg.SensorResult) and isinstance(again, dg.SensorResult)
     assert isinstance(changed, dg.SensorResult)
     keys = [(result.run_requests or [])[0].run_key for result in (first, again, changed)]
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_file_that_is_still_being_written_is_not_a_file_of_rows(file: RecipeFile, home: Home) -> None:
+def test_a_file_that_is_still_being_written_is_not_a_file_of_rows(
+    file: RecipeFile, home: Home, instance: dg.DagsterInstance
+) -> None:
     drop(home, "monday.csv.part", "question\nWh")
     drop(home, ".monday.csv", "question\nWh")
-    assert isinstance(tick(file), dg.SkipReason)
+    assert isinstance(tick(file, instance), dg.SkipReason)
 
 
 def test_the_schedule_is_the_refresh_policy(file: RecipeFile) -> None:

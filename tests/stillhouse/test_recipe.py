@@ -36,7 +36,7 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
         ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
         ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),
         ("golden_share: 0.28", "golden_share: 0.99", "  split:", "leave nothing to train on"),
-        ("pain: [latency, cost]", "pain: []", "  pain:", "at least 1 item"),
+        ("  owners:", "  stakes: high\n  owners:", "attributes:", "author: must be named where the stakes are high"),
         ("pain: [latency, cost]", "pain: [boredom]", "  pain:", "not 'boredom'"),
         ("label: service", "label: svc", "  data:", "pattern has no group named 'svc'; it has kind, service, question"),
         (

@@ -85,16 +85,6 @@ def test_a_row_never_changes_side_as_data_grows(
     assert before.items() <= after.items()
 
 
-@given(prompt_rows, prompt_rows)
-def test_new_batches_leave_every_side_of_a_grouped_split_as_it_was(
-    first: list[tuple[str, str | None, str, str | None]], more: list[tuple[str, str | None, str, str | None]]
-) -> None:
-    known = {row[0] for row in first}
-    new = [(name, label, "may", user) for name, label, _, user in more if name not in known]
-    before, after = split(frame(first), "user"), split(frame(new + first), "user")
-    assert sides(before.prompts).items() <= sides(after.prompts).items()
-
-
 @given(prompt_rows)
 def test_no_group_is_on_two_sides_and_nothing_is_lost(rows: list[tuple[str, str | None, str, str | None]]) -> None:
     done = split(frame(rows), "user")
@@ -105,17 +95,16 @@ def test_no_group_is_on_two_sides_and_nothing_is_lost(rows: list[tuple[str, str 
 
 
 @given(prompt_rows)
-def test_only_labelled_frozen_rows_leave_training(rows: list[tuple[str, str | None, str, str | None]]) -> None:
+def test_only_labelled_rows_leave_training(rows: list[tuple[str, str | None, str, str | None]]) -> None:
     away = split(frame(rows)).prompts.filter(pl.col("split") != "train")
     assert away["label"].null_count() == 0
-    assert set(away["batch"]) <= {"base"}
 
 
-def test_a_new_row_of_a_held_out_group_is_rejected() -> None:
+def test_an_unlabelled_row_of_a_held_out_group_is_rejected() -> None:
     base = frame([(f"{n}", "x", "base", f"u{n}") for n in range(20)])
     golden = split(base, "user").prompts.filter(pl.col("split") == "golden")["user"][0]
-    done = split(base.vstack(frame([("new", "x", "may", golden), ("other", "x", "may", "nobody")])), "user")
-    assert done.rejects.rows() == [("text new", "may", "group is held out")]
+    done = split(base.vstack(frame([("new", None, "base", golden), ("other", None, "base", "nobody")])), "user")
+    assert done.rejects.rows() == [("text new", "base", "group is held out")]
     assert sides(done.prompts)["other"] == "train"
 
 
@@ -142,7 +131,7 @@ def test_labels_are_hidden_on_a_share_of_training_only() -> None:
 
 
 def test_a_row_without_a_label_is_not_called_hidden() -> None:
-    prompts = split(frame([("a", None, "base", None), ("b", "x", "may", None)])).prompts
+    prompts = frame([("a", None, "base", None), ("b", "x", "base", None)]).with_columns(split=pl.lit("train"))
     assert hide_labels(prompts, share=1.0, key="k")["label_hidden"].to_list() == [False, True]
     assert hide_labels(prompts, share=0.0, key="k")["label"].to_list() == [None, "x"]
 

@@ -17,7 +17,8 @@ def bundle(tmp_path: Path) -> Path:
     evidence = [tmp_path / "recipe.json", tmp_path / "report.json"]
     for path in evidence:
         path.write_text("{}")
-    record = ReleaseRecord.model_validate(dict.fromkeys(ReleaseRecord.model_fields, "x") | {"precision": "int8"})
+    typed = {"precision": "int8", "row_kinds": {"real": 1}, "waived": []}
+    record = ReleaseRecord.model_validate(dict.fromkeys(ReleaseRecord.model_fields, "x") | typed)
     folder = tmp_path / "bundle"
     folder.mkdir()
     write_bundle(folder, record, model=model, evidence=evidence)

@@ -25,6 +25,7 @@ def tables(rows: list[dict]) -> tuple[pl.DataFrame, pl.DataFrame]:
             "label": [r["label"] for r in rows],
             "split": [r["split"] for r in rows],
             "batch": ["base"] * len(rows),
+            "row_kind": ["real"] * len(rows),
         },
         schema_overrides={"label": pl.String},
     )

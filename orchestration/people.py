@@ -1,0 +1,76 @@
+"""What people decide, checked against what there is to decide on.
+
+Belongs here: resolving a gate or a release that a person names.
+Does not: recording the decision (stillhouse/governance.py), the commands (cli.py).
+"""
+
+from difflib import get_close_matches
+
+import dagster as dg
+
+from assets.current import newest_artifact
+from assets.keys import BATCHED, RELEASE, key_of
+from assets.recipe_assets import assets_of
+from checks.stages import gates_of
+from stillhouse.errors import StillhouseError
+from stillhouse.governance import approve
+from stillhouse.manifest import asset_and_batch
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+
+
+def waivable_gate(file: RecipeFile, check: str) -> str:
+    """Find the gate that a person means.
+
+    Args:
+        file: the recipe.
+        check: `RECIPE/STAGE:GATE`, with `[BATCH]` after a stage that is made batch by batch.
+
+    Returns:
+        The gate's address.
+
+    Raises:
+        StillhouseError: if there is no such gate, or the recipe says that nobody can waive it.
+    """
+    address, _, gate = check.partition(":")
+    asset, batch = asset_and_batch(address)
+    stages = assets_of(file)
+    stage = asset.partition("/")[2]
+    if stage not in stages:
+        raise StillhouseError(
+            f"{file.name} has no stage {stage!r}", where=check, expected=f"one of {', '.join(stages)}",
+            do=f"`stillhouse status {file.name}` shows them.",
+        )  # fmt: skip
+    if (stage in BATCHED) != (batch is not None):
+        example = f"{asset}[base]:{gate}" if stage in BATCHED else f"{asset}:{gate}"
+        raise StillhouseError(
+            f"{stage} is {'' if stage in BATCHED else 'not '}made batch by batch", where=check, expected=example,
+            do=f"`stillhouse status {file.name}` shows the batches.",
+        )  # fmt: skip
+    names = gates_of(stage).names(blocking=True)
+    if gate not in names:
+        near = get_close_matches(gate, names, n=1, cutoff=0.0)
+        raise StillhouseError(
+            f"{stage} has no blocking gate {gate!r}", where=check, expected=f"one of {', '.join(names)}",
+            do=f"Did you mean {near[0]}?",
+        )  # fmt: skip
+    if gate in file.recipe.unwaivable:
+        raise StillhouseError(
+            f"{gate} cannot be waived", where=file.where("unwaivable"), expected="that its cause is mended",
+            do=f"`stillhouse diagnose {file.name}` shows the cause.",
+        )  # fmt: skip
+    return check
+
+
+def approve_newest_release(
+    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, *, by: str, reason: str
+) -> str:
+    """Record a person's approval of the newest release and return its digest.
+
+    Raises:
+        StillhouseError: if there is no release, or the person is the author.
+    """
+    release = newest_artifact(instance, workshop, key_of(file.name, RELEASE))
+    author = file.recipe.author or file.recipe.owners[0]
+    approve(workshop.ledger, file.name, release=release.digest, author=author, by=by, reason=reason)
+    return release.digest

@@ -1,0 +1,255 @@
+"""Does a row give its label away, or does training see what is only known later?
+
+Belongs here: markers in texts and columns that stand for the label, dates of the future, groups on two sides.
+Does not: overlap of texts between splits (cleaning.py, splits.py), what a leak triggers (checks/).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from stillhouse.evaluation.statistics import wilson_interval
+
+MOST_CHARACTERS = 20_000_000
+"""Texts that are searched, in characters: about 330,000 rows of 60; of more, a fixed random sample."""
+
+# A marker's rows have its label in all but 3 %, by the lower limit of a 95 % interval: 125 rows without an exception.
+_PURITY = 0.97
+# Share of a label's rows that carry the marker. A sign that spells the label is worth a report sooner than a word.
+_SPELLED_COVERAGE, _WORD_COVERAGE = 0.05, 0.2
+# No word of a language is in so many rows of one label and in those of no other.
+_TOTAL_COVERAGE = 0.95
+# Of the 50 commonest other words, a planted marker depends on 5 % by the definition of the test (measured: at most
+# 16 %), a natural word on more (measured on questions and text messages: 18 % for "of", above 50 % for "why").
+_CONTEXTS, _DEPENDENT, _CHI_SQUARE = 50, 0.2, 3.841
+_SEED = 20_260_101
+
+# Quotation marks and full-width punctuation are named by number; brackets other than round ones are signs.
+_AROUND_WORDS = r"""[.,;:!?"'()…«»\u{2018}-\u{201F}\u{3001}\u{3002}\u{FF01}\u{FF0C}\u{FF1F}]+"""
+_SIGNS = r"[=_:\[\]{}<>|*#~@\\]"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Something from which the label can be read without understanding the text.
+
+    Args:
+        where: "text", or the name of a column.
+        marker: the token, folded, for texts: `^x` is x as the first word, `x$` as the last; None for a whole column.
+        label: what the token stands for; None for a whole column.
+        rows: rows it was judged on.
+        right: share of these rows whose label it gives, in [0, 1].
+        covered: share of the label's rows (for a column: of all rows) that have it, in [0, 1].
+    """
+
+    where: str
+    marker: str | None
+    label: str | None
+    rows: int
+    right: float
+    covered: float
+
+
+@dataclass(frozen=True)
+class TimeLeak:
+    """Training rows that are later than the first golden row.
+
+    Args:
+        first_golden: earliest date of a golden row; None where there is none.
+        late: training rows after it.
+        train: training rows with a date.
+    """
+
+    first_golden: datetime | None
+    late: int
+    train: int
+
+    @property
+    def share(self) -> float:
+        """Late rows as a fraction of the dated training rows; 0 where there are none."""
+        return self.late / self.train if self.train else 0.0
+
+
+def target_proxies(labels: pl.Series, columns: pl.DataFrame, texts: pl.Series) -> list[Proxy]:
+    """Find columns and markers in the text that stand for the label.
+
+    A column is one when its values, learnt on a random half, give the labels of the other half; values that are not
+    in both halves, such as ids, say nothing. A token (what stands between blanks, case-folded, without punctuation at
+    its ends) is one when nearly all its rows have one label, and
+
+    - it spells that label with a sign that prose does not use, as in "label=hum" or "***spam***", in 5 % of the
+      label's rows;
+    - or it is in 95 % of them;
+    - or it is in 20 % of them (5 % when it is the label as a plain word) and in random ones: within the label its
+      presence does not depend on the other words of the row.
+
+    The last is what tells a planted word from an honest one. "Who" and "why" give a question's type away as reliably
+    as a code would, but as words of a language they choose their neighbours; a code that was written next to the text
+    has none. Purity counts exceptions against the label's frequency, so that a label of 99 % has no proxies by chance.
+
+    Args:
+        labels: String, shape (n,); rows without a label are left out.
+        columns: shape (n, c), only what a model would see.
+        texts: String, shape (n,), normalised (single blanks).
+
+    Returns:
+        Columns first, then for each label the token that marks the most of its rows.
+    """
+    rows = pl.DataFrame({"label": labels.cast(pl.String), "text": texts})
+    rows = rows.hstack([column.cast(pl.String).alias(f"column {column.name}") for column in columns])
+    rows = rows.drop_nulls("label").sample(fraction=1.0, shuffle=True, seed=_SEED)
+    rows = rows.filter(pl.col("text").str.len_chars().fill_null(0).cum_sum() <= MOST_CHARACTERS).with_row_index("row")
+    found = [_column_proxy(rows.select("row", "label", value=f"column {name}"), name) for name in columns.columns]
+    return [proxy for proxy in found if proxy] + _text_proxies(rows.select("row", "label", "text"))
+
+
+def future_rows(dates: pl.Series, *, now: datetime) -> pl.Series:
+    """Mark rows dated in the future, with a day of tolerance for time zones.
+
+    Args:
+        dates: Date or Datetime, shape (n,); without a zone they are read as UTC.
+        now: with a time zone.
+
+    Returns:
+        Boolean, shape (n,); False for a null.
+    """
+    latest = now.astimezone(UTC).replace(tzinfo=None) + timedelta(days=1)
+    return (_utc(dates) > latest).fill_null(False).alias("future")
+
+
+def time_leak(dates: pl.Series, splits: pl.Series) -> TimeLeak:
+    """Count the training rows that a split by time should have kept from training.
+
+    Args:
+        dates: Date or Datetime, shape (n,); nulls are left out.
+        splits: `train`, `validation` or `golden`, shape (n,).
+    """
+    rows = pl.DataFrame({"date": _utc(dates), "split": splits}).drop_nulls()
+    train, golden = (rows.filter(pl.col("split") == side)["date"] for side in ("train", "golden"))
+    first = golden.dt.min()
+    late = 0 if first is None else int((train > first).sum())
+    return TimeLeak(first if isinstance(first, datetime) else None, late, len(train))
+
+
+def shared_groups(groups: pl.Series, splits: pl.Series) -> pl.DataFrame:
+    """Find groups with rows on more than one side.
+
+    Args:
+        groups: shape (n,); a row without a group is a group of its own.
+        splits: side of each row, shape (n,).
+
+    Returns:
+        `group` and `sides` (List(String)), both sorted.
+    """
+    sides = (
+        pl.DataFrame({"group": groups, "sides": splits}).drop_nulls().group_by("group").agg(pl.all().unique().sort())
+    )
+    return sides.filter(pl.col("sides").list.len() > 1).sort("group")
+
+
+def _utc(dates: pl.Series) -> pl.Series:
+    if isinstance(dates.dtype, pl.Datetime) and dates.dtype.time_zone:
+        dates = dates.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return dates.cast(pl.Datetime("us"))
+
+
+def _is_pure(hits: int, rows: int, base: float) -> bool:
+    # At most a tenth of the exceptions that rows picked at random would show.
+    return wilson_interval(hits, rows)[0] >= max(_PURITY, 1 - (1 - base) / 10)
+
+
+def _column_proxy(rows: pl.DataFrame, name: str) -> Proxy | None:
+    """Judge one column out of fold; rows as `row`, `label`, `value`, in random order."""
+    known = rows.drop_nulls("value")
+    counts = known.group_by("value", "label", half=pl.col("row") % 2).len()
+    # What a half says of the other: its commonest label of the value, the first by name of several.
+    guesses = (
+        counts.sort("len", "label", descending=[True, False]).group_by("value", "half").agg(guess=pl.first("label"))
+    )
+    judged = counts.join(guesses.with_columns(half=1 - pl.col("half")), on=["value", "half"])
+    seen, hits = _rows_of(judged), _rows_of(judged.filter(pl.col("label") == pl.col("guess")))
+    if not seen or seen < _SPELLED_COVERAGE * rows.height:
+        return None
+    base = max(_rows_of(of_label) for _, of_label in judged.group_by("label")) / seen
+    return Proxy(name, None, None, seen, hits / seen, seen / rows.height) if _is_pure(hits, seen, base) else None
+
+
+def _rows_of(counts: pl.DataFrame) -> int:
+    return int(counts["len"].sum())
+
+
+def _text_proxies(rows: pl.DataFrame) -> list[Proxy]:
+    """Find for each label the token that marks the most of its rows; rows as `row`, `label`, `text`."""
+    tokens = _tokens(rows)
+    sizes = rows.group_by("label").len("size")
+    counts = tokens.group_by("token", "label").len("hits").with_columns(rows=pl.sum("hits").over("token"))
+    counts = counts.join(sizes, on="label").with_columns(covered=pl.col("hits") / pl.col("size"))
+    likely = counts.filter(
+        (pl.col("covered") >= _SPELLED_COVERAGE) & (pl.col("hits") >= _PURITY * pl.col("rows"))
+    ).sort("label", -pl.col("hits").cast(pl.Int64), pl.col("token").str.len_chars(), "token")
+    pure = [row for row in likely.to_dicts() if _is_pure(row["hits"], row["rows"], row["size"] / rows.height)]
+    found: dict[str, Proxy] = {}
+    for row in pure:
+        if row["label"] not in found and _gives_away(row["token"], row["label"], row["covered"], tokens):
+            found[row["label"]] = Proxy(
+                "text", row["token"], row["label"], row["rows"], row["hits"] / row["rows"], row["covered"]
+            )
+    return list(found.values())
+
+
+def _tokens(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give each `row` and `label` its distinct `token`s, among them `^` + the first word and the last + `$`.
+
+    A planted "1" is hidden by the ones of the prose, but not at the end of the text. Labels of several words are
+    joined by a no-break space, so that they are tokens too.
+    """
+    folded = pl.col("text").str.to_lowercase()
+    folded = folded.str.replace_all(rf"(^|\s){_AROUND_WORDS}", " ").str.replace_all(rf"{_AROUND_WORDS}(\s|$)", " ")
+    # The longest first: of several that begin at one place the first is taken.
+    phrases = sorted((label.lower() for label in rows["label"].unique() if " " in label), key=len, reverse=True)
+    if phrases:
+        joined = [phrase.replace(" ", "\N{NO-BREAK SPACE}") for phrase in phrases]
+        folded = folded.str.replace_many(phrases, joined, leftmost=True)
+    words = rows.select("row", "label", token=folded.str.strip_chars(" ").str.split(" "))
+    first, last = "^" + pl.col("token").list.first(), pl.col("token").list.last() + "$"
+    words = words.with_columns(pl.concat_list(pl.col("token").list.unique(), first, last).alias("token"))
+    return words.explode("token").filter(~pl.col("token").is_in(["", "^", "$"]))
+
+
+def _gives_away(token: str, label: str, covered: float, tokens: pl.DataFrame) -> bool:
+    """Tell a marker from an honest word, both of which occur with one label only."""
+    # With two words more at most, as in "class_label=x": a path or an address may well end in the label "h".
+    spelled = f" {_words(label)} " in f" {_words(token)} " and _words(token).count(" ") <= _words(label).count(" ") + 2
+    if covered >= _TOTAL_COVERAGE or (spelled and re.search(_SIGNS, token)):
+        return True
+    if covered < (_SPELLED_COVERAGE if spelled else _WORD_COVERAGE):
+        return False
+    return _dependent_share(token, tokens.filter(pl.col("label") == label)) < _DEPENDENT
+
+
+def _words(spelling: str) -> str:
+    return re.sub(r"[\W_]+", " ", spelling.lower()).strip()
+
+
+def _dependent_share(token: str, tokens: pl.DataFrame) -> float:
+    """Share of the commonest words that are with a token more or less often than without it, at the 5 % level.
+
+    Chi-square of a two-by-two table with fixed margins. All words count alike, so that the "label:" of "label: x",
+    which goes with x alone, does not make a marker look like prose.
+
+    Args:
+        token: the suspect.
+        tokens: `row`, `token` of the rows of its label.
+    """
+    marked, size = tokens.filter(pl.col("token") == token)["row"], tokens["row"].n_unique()
+    words = tokens.filter((pl.col("token") != token) & ~pl.col("token").str.contains(r"^\^|\$$"))
+    seen = words.group_by("token").agg(all=pl.len(), both=pl.col("row").is_in(marked.implode()).sum())
+    common = seen.sort(-pl.col("all").cast(pl.Int64), "token").head(_CONTEXTS).filter(pl.col("all") < size)
+    count, both = common["all"].to_numpy().astype(float), common["both"].to_numpy().astype(float)
+    expected = count * len(marked) / size
+    variance = expected * (1 - count / size) * (size - len(marked)) / (size - 1)
+    # Without words to compare with, nothing speaks for an honest one.
+    return float(np.mean((both - expected) ** 2 > _CHI_SQUARE * variance)) if common.height else 0.0

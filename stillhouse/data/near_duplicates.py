@@ -1,0 +1,249 @@
+"""Prompts that are almost the same text, and evaluation text that stands inside training text.
+
+Belongs here: similarity of two texts, finding similar pairs among many, shared runs of words, which of a pair to keep.
+Does not: copies of one text (cleaning.py, which comes first), which split a row is on and what a leak costs (checks/).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rensa import RMinHash  # type: ignore[import-untyped]
+
+# Three characters with the blanks around words: words or five characters put "What's the capital of France?" as far
+# from "What is ..." (0.4 to 0.7) as from "... of Italy", three put 0.84 and 0.67. Three also fit an integer exactly.
+_SHINGLE = 3
+# A code point has 21 bits.
+_CODE_POINT = np.uint64(21)
+_PERMUTATIONS = 128
+_RECALL = 0.99
+# Members of a bucket that every other member is compared with. All pairs of 50,000 rows of boilerplate are 1.2 billion.
+_LEADERS = 8
+# What is shingled and hashed at once, counting characters and hashes: about 200 MB while it lasts.
+_CHUNK = 5_000_000
+# Below eight words a whole question ("What is the capital of France ?") stands in longer ones by chance.
+_SHORTEST_RUN = 8
+
+
+def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.DataFrame:
+    """Find pairs of rows whose texts have nearly the same runs of three characters.
+
+    Case, punctuation and white space do not count. A text without a letter, digit or symbol is like no other.
+    Similarities are exact; pairs are found by MinHash, so of those 0.05 above the threshold one in 100 may be missed
+    and at the threshold itself one in 20 (at 0.8). One other name in a long question is a pair as one typo is.
+
+    The work grows with the rows, never with their square: of more than 8 rows that look alike, each is compared with
+    the first 8. Where such a family may exist, put rows worth keeping first, and after `keep_first` find pairs among
+    the kept rows again until there is none.
+
+    Args:
+        texts: String without nulls, shape (rows,).
+        threshold: least Jaccard similarity of a pair, in (0, 1].
+
+    Returns:
+        `first`, `second` (rows, first < second, sorted) and `similarity`, shape (pairs, 3).
+
+    Raises:
+        ValueError: if the threshold is outside (0, 1].
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold {threshold} must be in (0, 1]")
+    # The blanks make the first and the last letter of a text part of three shingles as all others, and give a text of
+    # one letter a shingle.
+    padded = (" " + _spelled(texts) + " ").alias("text").to_frame().with_row_index("row").filter(pl.col("text") != "  ")
+    candidates = _candidates(padded["text"], _rows_per_band(threshold))
+    first, second = candidates >> np.uint64(32), candidates & np.uint64(0xFFFFFFFF)
+    sides = zip(padded["text"].gather(first), padded["text"].gather(second), strict=True)
+    similarity = np.fromiter((_jaccard(one, other) for one, other in sides), np.float64, len(candidates))
+    found = {"first": padded["row"].gather(first), "second": padded["row"].gather(second), "similarity": similarity}
+    return pl.DataFrame(found).filter(pl.col("similarity") >= threshold)
+
+
+def contained_rows(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.DataFrame:
+    """Find golden texts of which a run of words stands in a pool text: the rule by which GPT-3 was checked.
+
+    Case and punctuation do not count. A golden text with fewer words counts if the pool text has the whole of it, and
+    never if it has fewer than eight. Each golden row and each pool row with a shared run is in the result, but not
+    each two of them, which could be all with all: the first pool row with a run is paired with each golden row that
+    has it, later ones with the first of these.
+
+    Args:
+        golden: String without nulls, shape (golden rows,).
+        pool: String without nulls, shape (pool rows,).
+        words: length of a run, 8 or more.
+
+    Returns:
+        `golden` and `pool` (rows, sorted), shape (pairs, 2).
+
+    Raises:
+        ValueError: if runs are shorter than eight words.
+    """
+    if words < _SHORTEST_RUN:
+        raise ValueError(f"words {words} must be {_SHORTEST_RUN} or more")
+    owners: dict[str, list[int]] = {}
+    lengths: dict[str, set[int]] = {}  # by the first eight words, which are all that most pool texts are looked up by
+    for row, text in enumerate(_spelled(golden)):
+        said = text.split(" ")
+        length = min(words, len(said))
+        for start, head in _heads(said):
+            if start + length <= len(said):
+                owners.setdefault(" ".join(said[start : start + length]), []).append(row)
+                lengths.setdefault(head, set()).add(length)
+    found: set[tuple[int, int]] = set()
+    for row, text in enumerate(_spelled(pool)):
+        said = text.split(" ")
+        for start, head in _heads(said):
+            for length in lengths.get(head, ()):
+                run = " ".join(said[start : start + length])
+                if run in owners:
+                    found.update((owner, row) for owner in owners[run])
+                    del owners[run][1:]
+    return pl.DataFrame(sorted(found), schema={"golden": pl.UInt32, "pool": pl.UInt32}, orient="row")
+
+
+def keep_first(pairs: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
+    """Decide which rows to drop so that no pair is left, in rank order: a row is dropped if a kept one is its pair.
+
+    Args:
+        pairs: `first`, `second`, in any order.
+        order: rank of each row, distinct, lower is more worth keeping, shape (rows,).
+
+    Returns:
+        `row` (to drop, sorted) and `because_of` (the kept pair of lowest rank), shape (dropped, 2).
+
+    Raises:
+        ValueError: if two rows have one rank.
+    """
+    if order.n_unique() != len(order):
+        raise ValueError("ranks in `order` must be distinct")
+    first_wins = order.gather(pairs["first"]) < order.gather(pairs["second"])
+    sided = pairs.select(
+        pl.when(first_wins).then("first").otherwise("second").alias("winner"),
+        pl.when(first_wins).then("second").otherwise("first").alias("loser"),
+    )
+    ranked = sided.sort(order.gather(sided["loser"]), order.gather(sided["winner"]))
+    because_of: dict[int, int] = {}
+    # Every pair that could drop the winner has been seen: the winner is its loser, of lower rank than this one.
+    for winner, loser in ranked.iter_rows():
+        if winner not in because_of:
+            because_of.setdefault(loser, winner)
+    return pl.DataFrame(sorted(because_of.items()), schema={"row": pl.UInt32, "because_of": pl.UInt32}, orient="row")
+
+
+def _spelled(texts: pl.Series) -> pl.Series:
+    # A blank and not nothing for punctuation: "What 's" and "What's" are then the same. The backtick is a quotation
+    # mark in tokenised text, though Unicode has it as a symbol.
+    return texts.str.to_lowercase().str.replace_all(r"[\p{P}\s`]+", " ").str.strip_chars(" ")
+
+
+def _heads(said: list[str]) -> Iterator[tuple[int, str]]:
+    for start in range(len(said) - _SHORTEST_RUN + 1):
+        yield start, " ".join(said[start : start + _SHORTEST_RUN])
+
+
+def _jaccard(one: str, other: str) -> float:
+    first, second = _shingles(one), _shingles(other)
+    common = len(first & second)
+    return common / (len(first) + len(second) - common)
+
+
+def _shingles(padded: str) -> set[str]:
+    return {padded[start : start + _SHINGLE] for start in range(len(padded) - _SHINGLE + 1)}
+
+
+def _rows_per_band(threshold: float) -> int:
+    """Take as many hashes to a band as recall allows; more mean fewer candidates.
+
+    A pair of similarity s agrees in a band of r hashes with probability s^r, so in one of 128 / r bands with
+    1 - (1 - s^r)^(128 / r). That has to be 0.99 a little above the threshold: 16 bands of 8 for 0.8, where it is 0.994
+    at 0.85 and 0.002 at 0.3.
+    """
+    similarity = min(threshold + 0.05, (threshold + 1) / 2)
+    return max(
+        rows for rows in range(1, _PERMUTATIONS + 1) if 1 - (1 - similarity**rows) ** (_PERMUTATIONS // rows) >= _RECALL
+    )
+
+
+def _candidates(padded: pl.Series, rows_per_band: int) -> NDArray[np.uint64]:
+    """Find pairs of rows that share a band.
+
+    Returns:
+        first << 32 | second, distinct and sorted, shape (candidates,).
+    """
+    candidates = np.empty(0, np.uint64)
+    for keys in _band_keys(padded, rows_per_band):
+        # Sorted by hand: `np.unique` hashes, and takes ten times as long for numbers like these.
+        both = np.sort(np.concatenate([candidates, _bucket_pairs(keys)]))
+        candidates = both[np.diff(both, prepend=~both[:1]) != 0]
+    return candidates
+
+
+def _band_keys(padded: pl.Series, rows_per_band: int) -> NDArray[np.uint64]:
+    """Hash each band of each text's MinHash.
+
+    Returns:
+        Shape (bands, rows).
+    """
+    bands = _PERMUTATIONS // rows_per_band
+    keys = np.empty((bands, len(padded)), np.uint64)
+    # Odd factors, so that no bit of a hash is lost; that two bands get one key by chance costs a comparison, no more.
+    factors = np.random.default_rng(0).integers(2**63, size=rows_per_band, dtype=np.uint64) * np.uint64(2) + np.uint64(
+        1
+    )
+    done = 0
+    for chunk in _chunks(padded):
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(*_packed_shingles(chunk), _PERMUTATIONS, 0)
+        digests = np.array(matrix.to_rows(), np.uint64)[:, : bands * rows_per_band]
+        keys[:, done : done + len(chunk)] = (digests.reshape(len(chunk), bands, rows_per_band) @ factors).T
+        done += len(chunk)
+    return keys
+
+
+def _chunks(padded: pl.Series) -> Iterator[pl.Series]:
+    if padded.is_empty():
+        return
+    number = ((padded.str.len_chars().cast(pl.UInt64) + _PERMUTATIONS).cum_sum() // _CHUNK).to_numpy()
+    starts = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(padded)], strict=True):
+        yield padded[start:end]
+
+
+def _packed_shingles(padded: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Write each shingle as one integer, without collisions.
+
+    Args:
+        padded: texts of three characters or more, shape (rows,).
+
+    Returns:
+        Shingles of all texts, shape (shingles,), and where each text's begin and the last one's end, shape (rows + 1,).
+    """
+    letters = np.frombuffer(padded.str.join("").item().encode("utf-32-le"), np.uint32).astype(np.uint64)
+    packed = (letters[:-2] << 2 * _CODE_POINT) | (letters[1:-1] << _CODE_POINT) | letters[2:]
+    lengths = padded.str.len_chars().to_numpy().astype(np.int64)
+    ends = lengths.cumsum()
+    within = np.ones(len(packed), np.bool_)
+    within[ends[:-1] - 1] = within[ends[:-1] - 2] = False  # these begin in one text and end in the next
+    offsets = np.concatenate([[0], (lengths - _SHINGLE + 1).cumsum()])
+    return packed[within], offsets.astype(np.uint64)
+
+
+def _bucket_pairs(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Pair each row with the first rows that have the same key, at most 8 of them.
+
+    Args:
+        keys: shape (rows,).
+
+    Returns:
+        first << 32 | second, distinct, shape (pairs,).
+    """
+    # Stable, so that a bucket's rows are in their order.
+    rows = np.argsort(keys, kind="stable")
+    begins = np.diff(keys[rows], prepend=~keys[rows[:1]]) != 0
+    start = np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
+    place = np.arange(len(rows)) - start
+    pairs = []
+    for leader in range(_LEADERS):
+        later = np.flatnonzero(place > leader)
+        pairs.append((rows[start[later] + leader].astype(np.uint64) << np.uint64(32)) | rows[later].astype(np.uint64))
+    return np.concatenate(pairs)

@@ -1,0 +1,278 @@
+"""Personal data out of texts before any teacher sees them: found by shape, proved by check digits where they exist.
+
+Belongs here: what counts as personal data in a text or by the name of a column, and redacting it.
+Does not: names and places in running text (no rule finds them), what to do with personal columns (sources).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from ipaddress import ip_address
+
+import phonenumbers
+import polars as pl
+from stdnum import iban, luhn
+
+# In the order of the search: an address may hold a number, an IBAN may hold digits that pass for a card, and so on.
+KINDS: tuple[str, ...] = ("email", "ip", "iban", "card", "national_id", "phone")
+
+# Full-width forms, other digits, blanks and dashes, each to the ASCII character it stands for: one for one, so that a
+# place in the folded text is the same place in the text.
+_FOLD = (
+    {0xFF01 + n: 0x21 + n for n in range(94)}
+    | {zero + n: 0x30 + n for zero in (0x0660, 0x06F0, 0x0966) for n in range(10)}
+    | dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x3000], 0x20)
+    | dict.fromkeys([*range(0x2010, 0x2016), 0x2212], 0x2D)
+)
+# What every rule needs at least, cheap enough to look at each row: an at sign, six digits that only blanks and
+# punctuation of numbers part, dotted quads, hexadecimal groups, and the two ids whose letters part their digits.
+_HINT = (
+    r"[@\uFF20]|\d(?:[\s()./+\-\u2010-\u2015\u2212\uFF08\uFF09\uFF0D\uFF0E\uFF0F]{0,4}\d){5}"
+    r"|\d[.\uFF0E]\d{1,3}[.\uFF0E]\d{1,3}[.\uFF0E]\d|(?i:[23f][0-9a-f]{3}:[0-9a-f:])"
+    r"|(?i:[a-z]{2}\d{2}[\s.\-]{0,3}[a-z0-9](?:[\s.\-]{0,3}[a-z0-9]){10}|\d[a-z]\d\d ?[a-z]\d{3}[a-z])"
+)
+
+# Not inside a word, a longer number or the decimals of one; other scripts may adjoin, as they write without blanks.
+_START = r"(?<![A-Za-z\d])(?<!\d\.)"
+# Nor part of a longer number with dashes, as in an ISBN, a UUID or an order number.
+_ALONE = rf"{_START}(?<!\d[-/])(?:%s)(?![A-Za-z\d]|-\d)"
+_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}")
+_VERSION = re.compile(r"\b(?:v|ver|version|release|build|section|chapter)\W*\0|[<>~]=\s*\0", re.IGNORECASE)
+_ISSUERS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|(?=\d{16}$)(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720)\d+|3[47]\d{13}"
+    r"|3(?:0[0-5]|095|6|[89])\d+|6(?:011|4[4-9]|5|0|2)\d+|35(?:2[89]|[3-8])\d+|220[0-4]\d+"
+    r"|(?:50|5[6-8]|6304|6759|676)\d+|8[12]\d+"
+)
+# python-stdnum module, how the id is written, and words that must stand near it where its digits alone prove little.
+# The longest first: of the ids that may start at one place, the first sets how far the search looks.
+_IDS: tuple[tuple[str, str, str], ...] = (
+    ("fr.nir", r"[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?(?:\d{2}|2[AB]) ?\d{3} ?\d{3} ?\d{2}", ""),
+    ("mx.curp", r"[A-Z]{4}\d{6}[A-Z]{6}[A-Z\d]\d", ""),
+    ("it.codicefiscale", r"[A-Z]{3} ?[A-Z]{3} ?\d{2}[A-EHLMPRST]\d{2} ?[A-Z]\d{3}[A-Z]", ""),
+    ("cn.ric", r"\d{17}[\dX]", ""),
+    ("ch.ssn", r"756\.?\d{4}\.?\d{4}\.?\d{2}", ""),
+    ("be.nn", r"\d{2}[. ]\d{2}[. ]\d{2}[- ]\d{3}[. -]\d{2}", ""),
+    ("kr.rrn", r"\d{6}-\d{7}", ""),
+    ("br.cpf", r"\d{3}\.\d{3}\.\d{3}-\d{2}", ""),
+    ("de.idnr", r"\d{2} ?\d{3} ?\d{3} ?\d{3}", r"steuer\w*|idnr|tax id|identifikationsnummer"),
+    ("in_.aadhaar", r"\d{4}[ -]?\d{4}[ -]?\d{4}", r"aadhaar|aadhar|uidai"),
+    ("se.personnummer", r"(?:\d{2})?\d{6}[-+]\d{4}", ""),
+    ("cl.rut", r"\d{1,2}\.\d{3}\.\d{3}-[\dK]", ""),
+    ("es.dni", r"\d{2}\.?\d{3}\.?\d{3}-?(?-i:[A-Z])", ""),
+    ("no.fodselsnummer", r"\d{6} ?\d{5}", r"f.{1,2}dselsnummer|personnummer|fnr"),
+    ("gb.nhs", r"\d{3}[ -]?\d{3}[ -]?\d{4}", r"nhs"),
+    ("pl.pesel", r"\d{11}", r"pesel"),
+    ("br.cpf", r"\d{11}", r"cpf"),
+    ("fi.hetu", r"\d{6}[-+A-FU-Y]\d{3}[\dA-Y]", ""),
+    ("dk.cpr", r"\d{6}-\d{4}", ""),
+    ("cz.rc", r"\d{6}/\d{4}", ""),
+    ("ca.sin", r"\d{3}-\d{3}-\d{3}", ""),
+    ("ca.sin", r"\d{3} ?\d{3} ?\d{3}", r"(?-i:SIN)|social insurance"),
+    ("us.ssn", r"\d{3}-\d{2}-\d{4}", ""),
+    ("us.ssn", r"\d{3} ?\d{2} ?\d{4}", r"ssn|social security"),
+    ("us.itin", r"9\d{2}-\d{2}-\d{4}", ""),
+    ("nl.bsn", r"\d{3,4}[ .]?\d{2}[ .]?\d{3}", r"bsn|burgerservicenummer|sofinummer"),
+    ("es.nie", r"[XYZ]-?\d{7}-?[A-Z]", ""),
+)
+_NUMBER_ABROAD = r"\+\(?\d(?:[ ().\-/]{0,3}\d){6,14}"
+# As written in North America, or eleven digits from a British zero: ten from a zero may be the ISBN of an English book.
+_NUMBER_HOME = (
+    r"(?:1[ .-]{1,2})?(?:\(\d{3}\)[ .\-/]{0,3}\d{3}[ .-]{0,3}|\d{3}[ .\-/]{1,3}\d{3}[ .-]{1,3})\d{4}"
+    r"|\(?0\d{2}(?:[ ()-]{0,2}\d){8}"
+)
+# Other national numbers cannot be told from quantities: only where a word announces them, and never a span of years.
+_NUMBER_ANNOUNCED = r"\(?0(?:[ ().\-/]{0,3}\d){6,14}|(?!(?:1[5-9]|20)\d\d\D)\d{3,4}[ .-]\d{4}|\d{8,12}"
+_ANNOUNCES = re.compile(
+    r"(?<!\[)\b(?:(?:tele|cell)?phone|tel|cell|mobile|fax|whatsapp|sms|call|dial|telefon|tel[eé]fono|t[eé]l[eé]phone"
+    r"|tél|m[oó]vil|handy)\b(?:[^\w\0]|\b(?:numbers?|no|nr|is|at|on|me|us|my|the|under)\b)*\0",
+    re.IGNORECASE,
+)
+_EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
+
+# The last words decide, as in English compounds: `phone_model` is a model and `emailed_at` a time. A flag or a count
+# (`has_email`) says nothing personal; a bare `name` or `id` may be of anything.
+_PERSONAL_NAME = re.compile(
+    r"^(?!(?:is|has|n|num|count|allows?|wants)_)(?:\w+_)?(?:e_?mail|(?:tele|cell)?_?phone|mobile|cell|tel|fax|msisdn"
+    r"|ssn|(?:social_security|social_insurance|national_insurance|national|tax|identity)_(?:number|no|id|card)|nino"
+    r"|passport|iban|(?:credit|debit|bank)_?card|card_(?:number|no|nr|num)|(?:bank_)?account_(?:number|no|nr|num)"
+    r"|ip|ip_?(?:v_?)?[46]|ip_?addr|address|street|street_name|post_?code|postal_code|zip_?code"
+    r"|date_of_birth|birth_?da(?:te|y)|dob|(?:first|last|full|middle|given|family|maiden|user)_?name|surname|forename"
+    r"|(?:customer|contact|person|patient|employee|driver)_name|driv(?:er|ers|ing)_licen[cs]e)"
+    r"(?:s|es)?(?:_(?:number|no|nr|num|line|value|raw|home|work))*_?\d*$"
+)
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """Texts without the personal data that was found in them, and how much that was; never the data itself.
+
+    Args:
+        texts: the input's name, length and order; nulls stay.
+        found: `row` (UInt32, from 0), `kind`, `count` (UInt32); in the order of rows and `KINDS`, rows with finds only.
+    """
+
+    texts: pl.Series
+    found: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One way in which one kind is written.
+
+    Args:
+        kind: one of `KINDS`.
+        shape: where a find may start and how far it may reach; a shorter one is tried where the longest is not valid.
+        valid: proves a candidate, given it and the text around it, in which a NUL stands for it.
+        mark: what the text must hold, as looking for a character is much cheaper than for a shape.
+    """
+
+    kind: str
+    shape: re.Pattern[str]
+    valid: Callable[[str, str], bool]
+    mark: str = ""
+
+
+def redact(texts: pl.Series) -> Redacted:
+    """Replace each e-mail address, IP address, IBAN, card, national id and phone number by its kind, as in `[EMAIL]`.
+
+    Redacting twice changes nothing more, and a text without digits and at signs is never changed.
+
+    Args:
+        texts: String, normalised (`cleaning.normalise`), since invisible characters hide a number from every rule.
+    """
+    rows = texts.str.contains(_HINT).arg_true()
+    changed: list[tuple[int, str]] = []
+    found: list[tuple[int, str, int]] = []
+    for row, text in zip(rows, texts.gather(rows), strict=True):
+        redacted, counts = _redact_one(text)
+        if counts:
+            changed.append((row, redacted))
+            found += [(row, kind, counts[kind]) for kind in KINDS if counts[kind]]
+    replaced = pl.DataFrame(changed, schema={"row": pl.UInt32, "redacted": pl.String}, orient="row")
+    numbered = pl.DataFrame({"row": pl.int_range(len(texts), dtype=pl.UInt32, eager=True), "text": texts})
+    joined = numbered.join(replaced, on="row", how="left", maintain_order="left")
+    return Redacted(
+        joined.select(pl.coalesce("redacted", "text").alias(texts.name)).to_series(),
+        pl.DataFrame(found, schema={"row": pl.UInt32, "kind": pl.String, "count": pl.UInt32}, orient="row"),
+    )
+
+
+def personal_columns(columns: Iterable[str]) -> list[str]:
+    """Pick the columns that by name hold personal data: the last words of snake, camel or kebab case decide."""
+    return [column for column in columns if _PERSONAL_NAME.search(_snake(column))]
+
+
+def _snake(name: str) -> str:
+    parted = re.sub(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return re.sub(r"[^A-Za-z\d]+", "_", parted).strip("_").lower()
+
+
+def _redact_one(text: str) -> tuple[str, Counter[str]]:
+    """Redact until nothing is found: what adjoins a find can be one only after the find is gone."""
+    counts: Counter[str] = Counter()
+    before = None
+    while text != before:
+        before = text
+        for rule in _rules():
+            folded = text if text.isascii() else text.translate(_FOLD)
+            # From the end, so that earlier places stay where they are.
+            for start, end in reversed(list(_spans(folded, rule))) if rule.mark in folded else ():
+                text = f"{text[:start]}[{rule.kind.upper()}]{text[end:]}"
+                counts[rule.kind] += 1
+    return text, counts
+
+
+def _spans(text: str, rule: _Rule) -> Iterator[tuple[int, int]]:
+    match = rule.shape.search(text)
+    while match:
+        start, resume = match.start(), match.start() + 1
+        for end in _ends(text, match):
+            if rule.valid(text[start:end], f"{text[max(0, start - 40) : start]}\0{text[end : end + 20]}"):
+                yield start, end
+                resume = end
+                break
+        match = rule.shape.search(text, resume)
+
+
+def _ends(text: str, match: re.Match[str]) -> Iterator[int]:
+    """Where a candidate may end, the farthest first: not inside a word or number, and not after a blank."""
+    for end in range(match.end(), match.start(), -1):
+        following = text[end : end + 1]
+        if not (following.isascii() and following.isalnum()) and not text[end - 1].isspace():
+            yield end
+
+
+@cache
+def _rules() -> tuple[_Rule, ...]:
+    def rule(kind: str, shape: str, valid: Callable[[str, str], bool], mark: str = "") -> _Rule:
+        return _Rule(kind, re.compile(shape, re.IGNORECASE | re.ASCII), valid, mark)
+
+    sep = r"[ .-]{0,3}"
+    return (
+        _Rule("email", _EMAIL, lambda value, _: _EMAIL.fullmatch(value) is not None, "@"),
+        rule("ip", rf"{_START}\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!\.?\d)", _is_ip, "."),
+        rule("ip", rf"{_START}(?:[23][\da-f]{{3}}|f[cd][\da-f]{{2}}|fe[89ab][\da-f]):[\da-f:.]{{1,40}}", _is_ip, ":"),
+        rule("iban", rf"{_START}[A-Z]{{2}}\d{{2}}(?:{sep}[A-Z\d]){{11,30}}", _is_iban),
+        rule(
+            "card", rf"{_START}\d{{4,19}}(?:[ -]{{1,3}}\d{{4,15}}){{0,4}}(?:[ -]{{1,3}}\d{{1,3}})?(?!\.?\d)", _is_card
+        ),
+        rule("national_id", _ALONE % "|".join(shape for _, shape, _ in _IDS), _is_national_id),
+        rule("phone", _START + _NUMBER_ABROAD + _EXTENSION, _is_phone, "+"),
+        rule("phone", _ALONE % f"(?:{_NUMBER_HOME}){_EXTENSION}", _is_phone),
+        rule("phone", _ALONE % _NUMBER_ANNOUNCED, lambda _, around: _ANNOUNCES.search(around) is not None),
+    )
+
+
+def _is_ip(value: str, around: str) -> bool:
+    """Tell addresses from versions and from what only has dots or colons in it.
+
+    Loopback and unspecified addresses are the same for everybody, so they are nobody's.
+    """
+    try:
+        address = ip_address(value)
+    except ValueError:
+        return False
+    nobodys = address.is_loopback or address.is_unspecified
+    return any(map(str.isdigit, value)) and not nobodys and not _VERSION.search(around)
+
+
+def _is_iban(value: str, _: str) -> bool:
+    return iban.is_valid(value, check_country=False)
+
+
+def _is_card(value: str, _: str) -> bool:
+    digits = re.sub(r"\D", "", value)
+    return 13 <= len(digits) <= 19 and _ISSUERS.fullmatch(digits) is not None and luhn.is_valid(digits)
+
+
+@cache
+def _id_checks() -> list[tuple[re.Pattern[str], re.Pattern[str], Callable[[str], bool]]]:
+    def pattern(text: str) -> re.Pattern[str]:
+        return re.compile(text, re.IGNORECASE | re.ASCII)
+
+    return [
+        (pattern(shape), pattern(near and rf"\b(?:{near})\b"), import_module(f"stdnum.{module}").is_valid)
+        for module, shape, near in _IDS
+    ]
+
+
+def _is_national_id(value: str, around: str) -> bool:
+    try:
+        return any(
+            shape.fullmatch(value) and near.search(around) and check(value.replace(".", ""))
+            for shape, near, check in _id_checks()
+        )
+    except LookupError:  # python-stdnum 2.2 on a Chinese number of a province that exists but a county that does not
+        return False
+
+
+def _is_phone(value: str, _: str) -> bool:
+    """Prove a number that starts with a plus sign, or one at home: British from a zero, else of North America."""
+    try:
+        number = phonenumbers.parse(value, "GB" if value.lstrip("(").startswith("0") else "US")
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.is_valid_number(number)

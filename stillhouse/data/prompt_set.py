@@ -1,0 +1,159 @@
+"""The prompt set of a batch: from rows as they came to prompts that may be taught with and judged by.
+
+Belongs here: the order of the steps, and what a later batch may add to the base batch.
+Does not: the steps themselves (privacy.py, cleaning.py, near_duplicates.py, splits.py).
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from stillhouse.data.cleaning import clean, label_problems, normalise
+from stillhouse.data.near_duplicates import contained_rows, keep_first, near_duplicate_pairs
+from stillhouse.data.privacy import redact
+from stillhouse.data.rejects import all_rejects, rejected
+from stillhouse.data.splits import assign_splits, hide_labels
+from stillhouse.recipe import Recipe
+
+NEAR_DUPLICATE = "near duplicate"
+HOLDS_A_GOLDEN_TEXT = "contains a golden text"
+# Families of more than eight alike texts need more than one look; each look leaves fewer.
+_LOOKS = 8
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts and rejects of one batch; in = prompts + rejects.
+
+    Args:
+        prompts: `prompt_id`, `text`, `label`, `batch`, further columns, `split`, `label_hidden`.
+        rejects: `text`, `batch`, `reason`; texts are redacted here, too.
+        redacted: how many items of personal data of each kind were taken out.
+    """
+
+    prompts: pl.DataFrame
+    rejects: pl.DataFrame
+    redacted: dict[str, int]
+
+
+def base_prompt_set(rows: pl.DataFrame, recipe: Recipe, *, where: str) -> PromptSet:
+    """Make the prompt set of the recipe's own source: the only rows that are split.
+
+    Args:
+        rows: `text`, `label`, `batch` and any further columns, as they came.
+        recipe: the contract.
+        where: file and field that name the labels, for errors.
+
+    Raises:
+        StillhouseError: if there are no two labels to tell apart.
+    """
+    redaction = _redacted(rows)
+    cleaned = clean(redaction.rows, max_characters=recipe.data.max_characters)
+    labelled = label_problems(cleaned.kept, where=where)
+    alone = _without_near_duplicates(labelled.kept)
+    sided = assign_splits(
+        alone.prompts,
+        golden_share=recipe.split.golden_share,
+        validation_share=recipe.split.validation_share,
+        key=recipe.split.key,
+        group=recipe.data.group,
+    )
+    train = pl.col("split") == "train"
+    leaks = _holding(sided.prompts, sided.prompts.filter(pl.col("split") == "golden")) & train
+    kept = hide_labels(sided.prompts.filter(~leaks), share=recipe.data.hidden_label_share, key=recipe.split.key)
+    held = rejected(sided.prompts.filter(leaks), HOLDS_A_GOLDEN_TEXT)
+    rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects, held])
+    return PromptSet(kept, rejects, redaction.counts)
+
+
+def later_prompt_set(rows: pl.DataFrame, base: pl.DataFrame, recipe: Recipe) -> PromptSet:
+    """Make the prompt set of a later batch: training rows that add something to the base batch and leak nothing.
+
+    Args:
+        rows: `text`, `label`, `batch` and any further columns, as they came.
+        base: the prompts of the base batch.
+        recipe: the contract.
+    """
+    redaction = _redacted(rows)
+    cleaned = clean(redaction.rows, max_characters=recipe.data.max_characters)
+    alone = _without_near_duplicates(cleaned.kept)
+    fault = _fault_beside(alone.prompts, base, recipe.data.group)
+    kept = alone.prompts.filter(fault.is_null()).with_columns(
+        pl.lit("train").alias("split"), pl.lit(False).alias("label_hidden")
+    )
+    beside = rejected(alone.prompts.with_columns(fault).filter(fault.is_not_null()), pl.col("fault"))
+    return PromptSet(kept, all_rejects([cleaned.rejects, alone.rejects, beside]), redaction.counts)
+
+
+@dataclass(frozen=True)
+class _Redaction:
+    rows: pl.DataFrame
+    counts: dict[str, int]
+
+
+def _redacted(rows: pl.DataFrame) -> _Redaction:
+    """Take personal data out of the texts, normalised first: an invisible character must not hide an address."""
+    redacted = redact(rows.select(normalise(pl.col("text")))["text"])
+    changed = redacted.found["row"].unique().implode()
+    touched = pl.int_range(pl.len()).is_in(changed)
+    texts = rows.select(pl.when(touched).then(redacted.texts.alias("redacted")).otherwise(pl.col("text")).alias("text"))
+    counts = redacted.found.group_by("kind").agg(pl.col("count").sum()).sort("kind")
+    return _Redaction(rows.with_columns(texts["text"]), dict(counts.iter_rows()))
+
+
+@dataclass(frozen=True)
+class _Alone:
+    prompts: pl.DataFrame
+    rejects: pl.DataFrame
+
+
+def _without_near_duplicates(prompts: pl.DataFrame) -> _Alone:
+    """Keep one of each family of nearly equal texts: a labelled one before others, then the first."""
+    kept, dropped = prompts.with_row_index("place"), []
+    for _ in range(_LOOKS):
+        kept = kept.sort(pl.col("label").is_null(), "place")
+        pairs = near_duplicate_pairs(kept["text"])
+        if pairs.is_empty():
+            break
+        doomed = keep_first(pairs, pl.Series(range(kept.height)))["row"]
+        places = kept["place"].gather(doomed)
+        dropped.append(places)
+        kept = kept.filter(~pl.col("place").is_in(places.implode()))
+    gone = pl.concat(dropped).implode() if dropped else pl.Series([], dtype=pl.UInt32).implode()
+    is_gone = pl.int_range(pl.len()).is_in(gone)
+    return _Alone(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), NEAR_DUPLICATE))
+
+
+def _holding(prompts: pl.DataFrame, golden: pl.DataFrame) -> pl.Series:
+    """Which prompts hold a long run of words of a golden text, or all of it."""
+    holding = contained_rows(golden["text"], prompts["text"])["pool"].unique()
+    return pl.Series("holding", range(prompts.height), dtype=pl.UInt32).is_in(holding.implode())
+
+
+def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) -> pl.Series:
+    """Why a row of a later batch adds nothing to the base batch, or leaks; null when it may stay."""
+    known = prompts.join(
+        base.select("prompt_id", pl.col("label").alias("base_label"), pl.lit(True).alias("known")),
+        on="prompt_id", how="left", maintain_order="left",
+    )  # fmt: skip
+    texts = pl.concat([base["text"], prompts["text"]])
+    pairs = near_duplicate_pairs(texts).filter((pl.col("first") < base.height) & (pl.col("second") >= base.height))
+    near = pl.int_range(pl.len(), dtype=pl.UInt32).is_in((pairs["second"] - base.height).implode())
+    held_out = base.filter(pl.col("split") != "train")
+    groups = held_out[group].drop_nulls() if group else pl.Series([], dtype=pl.String)
+    in_group = pl.col(group).is_in(groups.implode()).fill_null(False) if group else pl.lit(False)
+    holding = _holding(prompts, base.filter(pl.col("split") == "golden"))
+    fault = (
+        pl.when(pl.col("known") & (pl.col("label") != pl.col("base_label")).fill_null(False))
+        .then(pl.lit("conflicting labels"))
+        .when(pl.col("known"))
+        .then(pl.lit("duplicate text"))
+        .when(in_group)
+        .then(pl.lit("group is held out"))
+        .when(near)
+        .then(pl.lit(NEAR_DUPLICATE))
+        .when(holding)
+        .then(pl.lit(HOLDS_A_GOLDEN_TEXT))
+        .otherwise(pl.lit(None, pl.String))
+    )
+    return known.select(fault.alias("fault"))["fault"]

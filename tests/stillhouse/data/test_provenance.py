@@ -1,0 +1,84 @@
+"""A row of which something is not known that the recipe asks for goes no further."""
+
+from collections import Counter
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.data.provenance import dated, with_provenance
+from stillhouse.recipe import ProvenanceSpec
+
+SPEC = ProvenanceSpec(
+    date_column="asked", rights_column="right", rights_allowed=("consent",), privacy_column="class", kind_column="kind"
+)
+COLUMNS = ["text", "batch", "asked", "right", "class", "kind"]
+GOOD = ("Who ?", "base", "2026-01-31", "consent", "public", "real")
+
+
+def frame(*rows: tuple[str | None, ...]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
+
+
+def changed(**columns: str | None) -> tuple[str | None, ...]:
+    return tuple((dict(zip(COLUMNS, GOOD, strict=True)) | columns).values())
+
+
+def test_a_row_with_everything_stays_and_says_what_it_is() -> None:
+    found = with_provenance(frame(GOOD), SPEC)
+    assert found.rejects.is_empty()
+    assert found.rows.select("privacy_class", "row_kind").rows() == [("public", "real")]
+
+
+def test_each_missing_thing_is_named() -> None:
+    found = with_provenance(
+        frame(
+            changed(asked=None), changed(asked="yesterday"), changed(right=None), changed(right="scraped"),
+            changed(**{"class": None}), changed(kind=None), changed(kind="invented"),
+        ),
+        SPEC,
+    )  # fmt: skip
+    assert found.rows.is_empty()
+    assert found.rejects["reason"].to_list() == [
+        "no date", "no date", "no rights", "rights do not allow training", "no privacy class",
+        "neither real nor synthetic", "neither real nor synthetic",
+    ]  # fmt: skip
+
+
+def test_what_the_teacher_may_not_see_is_not_even_kept_as_a_reject() -> None:
+    found = with_provenance(frame(changed(text="my secret", **{"class": "secret"})), SPEC)
+    assert found.rejects.rows() == [("(withheld)", "base", "privacy class may not reach the teacher")]
+
+
+def test_without_columns_the_recipe_speaks_for_all_rows() -> None:
+    rows = frame(GOOD).select("text", "batch")
+    assert with_provenance(rows, ProvenanceSpec()).rows["privacy_class"].to_list() == ["internal"]
+    assert with_provenance(rows, ProvenanceSpec(privacy_class="secret")).rows.is_empty()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b"]),
+            st.just("base"),
+            st.sampled_from([None, "2026-01-01", "2026-01-01T10:00:00Z", "1/2/26"]),
+            st.sampled_from([None, "consent", "scraped"]),
+            st.sampled_from([None, "public", "secret"]),
+            st.sampled_from([None, "real", "synthetic"]),
+        ),
+        max_size=20,
+    )
+)
+def test_in_is_kept_plus_rejected(rows: list[tuple[str | None, ...]]) -> None:
+    found = with_provenance(frame(*rows), SPEC)
+    assert found.rows.height + found.rejects.height == len(rows)
+    whole = [
+        row for row in rows if row[2] and row[2].startswith("2026") and row[3:][0] == "consent" and row[4] == "public"
+    ]
+    assert Counter(found.rows["text"]) == Counter(row[0] for row in whole if row[5])
+
+
+def test_dates_are_read_in_iso_8601_and_nothing_else() -> None:
+    values = ["2026-02-03", "2026-02-03 04:05", "2026-02-03T04:05:06Z", "2026-02-03T04:05:06.789+02:00", "3.2.2026", ""]
+    days = pl.DataFrame({"at": values}).select(dated(pl.col("at")).dt.date().cast(pl.String))["at"].to_list()
+    assert days == ["2026-02-03"] * 4 + [None] * 2
