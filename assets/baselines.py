@@ -42,6 +42,7 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
             capture = bench.capture_golden()
 
         def build(folder: Path) -> Facts:
+            bench.log_golden_read(work)
             with work.workshop.one_heavy_task():
                 evaluations = _judge_all(file, bench, fitting)
             (folder / "evaluations.json").write_text(json.dumps([e.model_dump(mode="json") for e in evaluations]))

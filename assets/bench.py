@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from assets.stage import Work
 from assets.teacher import MODEL
 from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
@@ -70,6 +71,11 @@ class Bench:
             "budget": self.recipe.budget.model_dump(mode="json"),
             "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
         }
+
+    def log_golden_read(self, work: Work) -> None:
+        """Tell the ledger that somebody is judged on the golden rows, so that it is known how often they were used."""
+        body = {"golden": self.prompts.facts["golden_digest"], "reader": work.stage, "run_id": work.run_id}
+        self.workshop.ledger.append("golden_read", work.file.name, body)
 
     def capture_golden(self) -> "CaptureReport":
         """Ask the teacher whatever golden rows it was never asked."""

@@ -40,6 +40,7 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         bench = Bench(recipe, work.workshop, prompts, teacher)
 
         def build(folder: Path) -> Facts:
+            bench.log_golden_read(work)
             with work.workshop.one_heavy_task():
                 return _judge_students(file, bench, exported, folder)
 

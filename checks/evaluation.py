@@ -4,6 +4,7 @@ Whether a student is good enough is asked of the selection.
 """
 
 from assets.baselines import read_evaluations
+from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
 
 
@@ -47,11 +48,24 @@ def latency_was_measured(subject: Subject) -> Finding:
     )
 
 
+@gate("every round that is judged by the same rows chooses a little of their luck", blocking=False)
+def the_golden_set_was_not_used_before(subject: Subject) -> Finding:
+    """Rounds of candidates that were judged by these very golden rows, from the ledger's log of who read them."""
+    golden = subject.made_from("prompts").facts["golden_digest"]
+    reads = subject.workshop.ledger.entries(subject.file.name, "golden_read", naming=golden)
+    rounds = [entry.at[:10] for entry in reads if entry.body["reader"] == EVALUATION]
+    if len(rounds) <= 1:
+        return found(True, "first use")
+    used = f"not clean: {len(rounds)} rounds were judged by these rows since {rounds[0]}"
+    return found(False, f"{used}; another split key is a fresh set")
+
+
 GATES = StageGates(
     (
         every_student_was_judged_as_it_ships,
         the_golden_set_is_the_frozen_one,
         every_declared_slice_has_a_verdict,
         latency_was_measured,
+        the_golden_set_was_not_used_before,
     )
 )

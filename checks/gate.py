@@ -6,7 +6,7 @@ Does not: any particular gate; looking at gates from another run (gatekeeper.py)
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
@@ -181,7 +181,10 @@ class StageGates:
                 yield one.name, one.look(subject)
         if self.suite is not None and not self.suite.because.keys().isdisjoint(wanted):
             findings = _passed_before(subject, self.suite) or self.suite.look(subject)
-            yield from ((name, finding) for name, finding in findings.items() if name in wanted)
+            page = {"data_docs": data_docs(subject)}
+            for name, finding in findings.items():
+                if name in wanted:
+                    yield name, replace(finding, evidence=finding.evidence | page)
 
 
 def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChecksDefinition:
@@ -236,7 +239,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                     metadata={
                         "state": str(finding.state),
                         "because": because[name],
-                        LOOKED_AT: newest.storage_id,
+                        LOOKED_AT: str(newest.storage_id),
                         **_shown(finding.evidence),
                     },
                 )
@@ -247,6 +250,12 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
 def offenders(rows: pl.DataFrame) -> list[dict[str, Any]]:
     """The first offending rows, as evidence."""
     return rows.head(OFFENDERS_KEPT).to_dicts()
+
+
+def data_docs(subject: Subject) -> Path:
+    """Where Great Expectations' page about an artifact is."""
+    name = f"{subject.artifact.address.replace('/', '-')}-{subject.artifact.digest[:12]}.html"
+    return subject.workshop.home.reports / "data_docs" / name
 
 
 def _passed_before(subject: Subject, suite: Suite) -> dict[str, Finding] | None:
@@ -285,6 +294,10 @@ def _shown(evidence: dict[str, Any]) -> dict[str, Any]:
         name: isinstance(value, list) and value and isinstance(value[0], dict) for name, value in evidence.items()
     }
     return {
-        name: dg.MetadataValue.md(markdown_table(value)) if is_table[name] else value
+        name: dg.MetadataValue.md(markdown_table(value))
+        if is_table[name]
+        else dg.MetadataValue.path(str(value))
+        if isinstance(value, Path)
+        else value
         for name, value in evidence.items()
     }

@@ -94,7 +94,7 @@ def _state(
         return GateState(asset, name, "missing", "a run was going to look and did not get to it", record.run_id)
     evaluation = record.evaluation
     looked_at = evaluation.metadata.get(LOOKED_AT)
-    if looked_at is None or looked_at.value != newest.storage_id:
+    if looked_at is None or looked_at.value != str(newest.storage_id):
         return GateState(asset, name, "stale", "it looked at an older materialization", record.run_id)
     sentence = evaluation.description or ""
     if evaluation.passed and record.status is AssetCheckExecutionRecordStatus.SUCCEEDED:

@@ -186,14 +186,14 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
 
 @app.command()
 def checklist(name: Name) -> None:
-    """Print every gate with its reason and state, as a list to go through."""
-    from orchestration.diagnosis import checklist as checklist_of
+    """Print every gate with its reason and state, as a list to go through; a copy is put beside the report."""
+    from orchestration.diagnosis import write_checklist
     from orchestration.instance import initialise
     from stillhouse.workshop import Workshop
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        print(checklist_of(instance, Workshop(home), file))
+        print(write_checklist(instance, Workshop(home), file).read_text())
 
 
 By = Annotated[str, typer.Option(help="Your name, better with an e-mail address.")]

@@ -4,16 +4,19 @@ Belongs here: walking the stages in order to the earliest exit condition that do
 Does not: deciding gates (checks/), printing (cli.py).
 """
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.execution.plan.objects import StepFailureData
 
 from assets.keys import key_of
 from checks.gate import LOOKED_AT
 from checks.gatekeeper import GateState, hand_over
 from checks.stages import gates_of
 from orchestration.status import StageNow, stages_now
+from stillhouse.artifacts import write_atomically
 from stillhouse.manifest import address
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -56,6 +59,23 @@ def checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile
     return "\n".join(lines)
 
 
+def write_checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> Path:
+    """Put the checklist beside the report, and return where it is."""
+    path = workshop.home.reports / f"{file.name}.checklist.md"
+    write_atomically(path, checklist(instance, workshop, file).encode())
+    return path
+
+
+def what_broke(failure: StepFailureData) -> str:
+    """One line of a failed step: the sentence meant for people, or the kind and message of what broke."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(str(error.message).split()) if error is not None else "a step failed without an error"
+
+
 def _problem(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow
 ) -> dict[str, Any] | None:
@@ -65,6 +85,11 @@ def _problem(
         what = broken or f"{name} was never materialized"
         do = "mend that and run again" if broken else f"materialize it: `stillhouse run {file.name}`"
         return _found(None, "missing", "nothing below can be made without it", what, [], do)
+    broken = _why_it_failed(instance, "__".join(key.path), now.batch)
+    if broken:
+        return _found(
+            None, "failed", "what is there now is older than the last attempt", broken, [], "mend that and run again"
+        )
     closed = next((gate for gate in now.gates if not gate.is_open), None)
     if closed is not None:
         because = gates_of(now.stage).because()[closed.name]
@@ -77,11 +102,6 @@ def _problem(
             do = f"mend the cause and `stillhouse run {file.name}`" + _waiver(file, closed)
         evidence = _evidence(instance, key, now.batch, closed)
         return _found(closed.name, closed.state, because, closed.sentence, evidence, do)
-    broken = _why_it_failed(instance, "__".join(key.path), now.batch)
-    if broken:
-        return _found(
-            None, "failed", "what is there now is older than the last attempt", broken, [], "mend that and run again"
-        )
     try:
         hand_over(instance, workshop, key, now.batch)
     except dg.Failure as refusal:  # its own gates are open, those above are passed: what is left is staleness
@@ -100,9 +120,7 @@ def _why_it_failed(instance: dg.DagsterInstance, step: str, batch: str | None) -
             last = mine[-1]
             if not last.is_step_failure:
                 return None
-            data = last.step_failure_data
-            told = data.user_failure_data.description if data.user_failure_data else None
-            return told or (data.error.message.strip() if data.error else "the step failed")
+            return what_broke(last.step_failure_data)
     return None
 
 
@@ -112,8 +130,8 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
     partition = PartitionKeyFilter(key=batch) if batch is not None else None
     found = instance.event_log_storage.get_latest_asset_check_execution_by_key([check], partition_filter=partition)
     record = found.get(check)
-    if record is None or record.evaluation is None:
-        return []
+    if record is None or not isinstance(record.evaluation, dg.AssetCheckEvaluation):
+        return []  # never looked at, or a run was going to and did not get to it
     return [
         f"{name}: {line}"
         for name, value in record.evaluation.metadata.items()

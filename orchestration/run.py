@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster._core.execution.plan.objects import StepFailureData
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -25,6 +24,7 @@ from assets.recipe_assets import assets_of
 from checks.gatekeeper import GateState
 from orchestration.batches import rounds, sync_batches
 from orchestration.build import definitions
+from orchestration.diagnosis import what_broke, write_checklist
 from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
 from orchestration.status import stages_now
 from stillhouse import progress
@@ -87,6 +87,7 @@ def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
         outcome = _outcome(instance, workshop, file, result)
+        write_checklist(instance, workshop, file)
         console.print(_ending(instance, workshop, file, outcome))
     return outcome
 
@@ -131,7 +132,7 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
             rivals.append(f"{other['name']}: {other['ruled_out']}")
     comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
     page = home.reports / f"{recipe}.html"
-    foot = f"report   {page}\nUI       make ui, then http://localhost:3000/asset-groups"
+    foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui, then http://localhost:3000/asset-groups"
     return Group(table, "", claims, "", others, "", *rivals, *comparison, "", foot)
 
 
@@ -146,19 +147,9 @@ def _outcome(
     for state in closed:
         if state.name in DO_NOT_DISTIL and state.state == "failed":
             stopped = stopped or state.sentence
-    errors = [_told(e.step_failure_data) for e in result.all_events if e.is_step_failure]
+    errors = [what_broke(e.step_failure_data) for e in result.all_events if e.is_step_failure]
     errors = [error for error in errors if "DagsterAssetCheckFailedError" not in error]  # the gates say it better
     return Outcome(result.run_id, result.success, closed, stopped, errors)
-
-
-def _told(failure: StepFailureData) -> str:
-    """One line of a failed step: the sentence meant for people, or the kind and message of what broke."""
-    if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    error = failure.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return " ".join(str(error.message).split()) if error is not None else "a step failed without an error"
 
 
 def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, outcome: Outcome) -> RenderableType:

@@ -2,21 +2,29 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from assets.current import newest_artifact, newest_materialization
 from assets.keys import BASE, BATCHED, key_of
+from checks.gatekeeper import GateState, gate_states
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
+from stillhouse.governance import valid_waivers
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.workshop import Artifact, Workshop
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
@@ -43,24 +51,71 @@ def instance(home: Home) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def run(instance: dg.DagsterInstance) -> Run:
     """Run some stages of a recipe, with or without their gates, as the UI would: `run(file, "source", "prompts")`."""
+    return partial(run_stages, instance)
 
-    def run_stages(file: RecipeFile, *stages: str, gates: bool = True, batch: str = BASE) -> dg.ExecuteInProcessResult:
-        built = definitions([file])
-        sync_batches(instance, Workshop(Home.from_environment()), file)
-        selection = dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages))
-        job = dg.define_asset_job("some", selection if gates else selection.without_checks())
-        some = dg.Definitions.merge(built, dg.Definitions(jobs=[job])) if stages else built
-        name = "some" if stages else f"distil_{file.name}"
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        is_of_a_batch = not stages or not {*stages}.isdisjoint(BATCHED)
-        return some.resolve_job_def(name).execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config=quiet,
-            partition_key=batch if is_of_a_batch else None,
-        )
 
-    return run_stages
+def run_stages(
+    instance: dg.DagsterInstance, file: RecipeFile, *stages: str, gates: bool = True, batch: str = BASE
+) -> dg.ExecuteInProcessResult:
+    """Run some stages of a recipe, or the whole way when none is named."""
+    built = definitions([file])
+    sync_batches(instance, Workshop(Home.from_environment()), file)
+    selection = dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages))
+    job = dg.define_asset_job("some", selection if gates else selection.without_checks())
+    some = dg.Definitions.merge(built, dg.Definitions(jobs=[job])) if stages else built
+    name = "some" if stages else f"distil_{file.name}"
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    is_of_a_batch = not stages or not {*stages}.isdisjoint(BATCHED)
+    return some.resolve_job_def(name).execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        run_config=quiet,
+        partition_key=batch if is_of_a_batch else None,
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """An installation that the tests of one module share, each a step further on the way of one recipe."""
+
+    folder: Path
+    home: Home
+    instance: dg.DagsterInstance
+
+    @property
+    def workshop(self) -> Workshop:
+        return Workshop(self.home)
+
+    def run(self, file: RecipeFile, *stages: str, **how: Any) -> dg.ExecuteInProcessResult:
+        """See `run_stages`."""
+        return run_stages(self.instance, file, *stages, **how)
+
+    def drop(self, name: str, rows: pl.DataFrame) -> None:
+        """Put a file of rows into the drop folder of the recipe `small`."""
+        self.home.inbox("small").mkdir(parents=True, exist_ok=True)
+        rows.write_csv(self.home.inbox("small") / name)
+
+    def newest(self, stage: str, batch: str | None = None) -> Artifact:
+        """The newest artifact of a stage of the recipe `small`."""
+        return newest_artifact(self.instance, self.workshop, key_of("small", stage), batch)
+
+    def states(self, stage: str, batch: str | None = None) -> dict[str, GateState]:
+        """Each blocking gate of a stage of the recipe `small`, as it is now."""
+        key, waivers = key_of("small", stage), valid_waivers(self.workshop.ledger, "small")
+        newest = newest_materialization(self.instance, key, batch)
+        return {state.name: state for state in gate_states(self.instance, waivers, key, newest, batch)}
+
+
+@contextmanager
+def a_place(folder: Path) -> Iterator[Place]:
+    """Open an installation of its own, for a fixture of wider scope than one test."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STILLHOUSE_HOME", str(folder / "home"))
+        environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
+        environment.delenv("STILLHOUSE_RECIPES", raising=False)
+        home = Home.from_environment()
+        with initialise(home) as instance:
+            yield Place(folder, home, instance)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:

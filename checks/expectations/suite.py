@@ -16,7 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from checks.gate import OFFENDERS_KEPT, Finding, Subject, found
+from checks.gate import OFFENDERS_KEPT, Finding, Subject, data_docs, found
+from stillhouse.artifacts import write_atomically
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,23 @@ class ExpectationSuite:
         frame = self.table(subject)
         expectations = self.expectations(subject)
         assert [e.name for e in expectations] == list(self.because), "a suite must decide every gate it names"
-        results = validate(frame, expectations)
+        results, page = validate(frame, expectations)
+        write_atomically(data_docs(subject), page.encode())
         return {e.name: _finding(result, frame) for e, result in zip(expectations, results, strict=True)}
 
 
-def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[Any]:
-    """Validate a frame in a context of its own; results come in the order of the expectations."""
+def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[list[Any], str]:
+    """Validate a frame in a context of its own.
+
+    Returns:
+        The results in the order of the expectations, and Great Expectations' own page about them.
+    """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read once, at import
     import great_expectations as gx
     import great_expectations.expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view.view import DefaultJinjaPageView
 
     # This module sets its own logger to INFO, to say where it keeps pages that nobody asked for.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
@@ -86,7 +94,9 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> list[A
     validated = batch.get_batch({"dataframe": pandas}).validate(suite, result_format="COMPLETE")
     results: list[Any] = validated.results  # typed as if an expectation's own config could be missing
     by_name = {result.expectation_config.meta["gate"]: result for result in results}
-    return [by_name[expectation.name] for expectation in expectations]
+    rendered: Any = ValidationResultsPageRenderer().render(validated)
+    page = str(DefaultJinjaPageView().render(rendered))  # type: ignore[no-untyped-call]
+    return [by_name[expectation.name] for expectation in expectations], page
 
 
 def _finding(result: Any, frame: pl.DataFrame) -> Finding:

@@ -36,6 +36,8 @@ def test_the_same_rows_are_validated_once_and_the_gates_pass_each_time(
     assert len(validated) == 1
     assert verdicts(run(file, *UP_TO_PROMPTS)) == first
     assert len(validated) == 1
+    pages = list((workshop.home.reports / "data_docs").glob("small-prompts*base*.html"))
+    assert len(pages) == 1 and "prompt_id" in pages[0].read_text()
     sentences = [e.body["sentence"] for e in workshop.ledger.entries("small", "verdict") if "text" in e.body["gate"]]
     assert sentences[: len(sentences) // 2] == sentences[len(sentences) // 2 :]
 

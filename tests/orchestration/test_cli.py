@@ -29,6 +29,25 @@ def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_p
     assert {gate["state"] for stage in state["stages"].values() for gate in stage["gates"]} == {"missing"}
 
 
+def test_diagnose_of_a_recipe_that_was_never_run_has_the_shape_that_scripts_rely_on(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    ended = stillhouse("diagnose", "small", "--json", recipes=tmp_path / "recipes")
+    found = json.loads(ended.stdout)
+    assert ended.returncode == 1
+    assert found.keys() == {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do"}
+    assert (found["stage"], found["gate"], found["state"]) == ("contract", None, "missing")
+    plain = stillhouse("diagnose", "small", recipes=tmp_path / "recipes")
+    assert plain.returncode == 1 and "small/contract was never materialized" in plain.stdout
+
+
+def test_the_checklist_of_a_recipe_that_was_never_run_has_only_open_boxes(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    ended = stillhouse("checklist", "small", recipes=tmp_path / "recipes")
+    assert ended.returncode == 0 and ended.stdout.startswith("# Checklist of small\n")
+    boxes = [line[:5] for line in ended.stdout.splitlines() if line.startswith("- [")]
+    assert len(boxes) > 50 and set(boxes) == {"- [ ]"}
+
+
 def test_an_audit_without_a_champion_says_so(tmp_path: Path, home: Home) -> None:
     small_recipe(tmp_path, rows=100)
     ended = stillhouse("audit", "small", "--json", recipes=tmp_path / "recipes")

@@ -1,0 +1,97 @@
+"""A real browser on the real UI, and a recipe whose prompt gate is closed for it to look at."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+from selenium.webdriver import Chrome
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from assets.keys import BASE, key_of
+from orchestration.batches import sync_batches
+from orchestration.build import definitions
+from orchestration.instance import initialise
+from stillhouse.home import Home
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+from tests.small import questions, small_recipe
+
+DRIVER = shutil.which("chromedriver")
+CLOSED = "few_rows_of_the_batch_were_rejected"
+PATIENCE = 60
+
+
+@contextmanager
+def chromium() -> Iterator["Browser"]:
+    """A headless Chromium, closed afterwards."""
+    options = Options()
+    for each in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1500,1000",
+    ):
+        options.add_argument(each)
+    options.binary_location = shutil.which("chromium") or ""
+    driver = Chrome(options=options, service=Service(DRIVER))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()
+
+
+class Browser:
+    """What a person does: open a page, read it, press something."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self._driver = driver
+
+    def open(self, url: str) -> None:
+        """Go to a page."""
+        self._driver.get(url)
+
+    def read(self) -> str:
+        """All text on the page."""
+        return self._driver.find_element(By.TAG_NAME, "body").text
+
+    def see(self, *texts: str) -> None:
+        """Wait until all these texts are on the page."""
+        missing: Callable[[], list[str]] = lambda: [text for text in texts if text not in self.read()]  # noqa: E731
+        WebDriverWait(self._driver, PATIENCE).until(lambda _: not missing(), f"not on the page: {missing()}")
+
+    def press(self, text: str) -> None:
+        """Press the first button or link that begins with a text, once it is there."""
+
+        def found(driver: Chrome) -> WebElement | None:
+            candidates = driver.find_elements(By.CSS_SELECTOR, "button, a, [role=button]")
+            return next((each for each in candidates if each.text.startswith(text) and each.is_enabled()), None)
+
+        WebDriverWait(self._driver, PATIENCE).until(found, f"nothing to press says {text}").click()
+
+    def shoot(self, path: Path) -> None:
+        """Take a picture of the page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert self._driver.save_screenshot(str(path))
+
+
+def recipe_with_a_closed_gate(folder: Path, home: Home) -> RecipeFile:
+    """A small recipe, materialized up to its prompts, a quarter of whose rows are blank."""
+    file = small_recipe(folder, rows=300, slices=[], refresh={"cron": "0 3 1 1 *", "watch_seconds": 3600})
+    blank = pl.DataFrame({"question": [" "] * 100, "service": ["LOC"] * 100, "kind": ["LOC:city"] * 100})
+    pl.concat([questions(300), blank]).write_csv(folder / "questions.csv")
+    with initialise(home) as instance:
+        sync_batches(instance, Workshop(home), file)
+        job = definitions([file]).resolve_job_def(f"distil_{file.name}")
+        stages = [key_of(file.name, stage) for stage in ("contract", "source", "prompts")]
+        job.execute_in_process(
+            instance=instance, partition_key=BASE, asset_selection=stages, raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )  # fmt: skip
+    return file

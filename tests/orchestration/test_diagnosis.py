@@ -1,0 +1,146 @@
+"""`diagnose` names what is wrong first, in the words of what went wrong; the checklist has every gate once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+import pytest
+
+import checks.contract
+from assets.recipe_assets import assets_of
+from checks.stages import gates_of
+from orchestration.diagnosis import checklist, diagnose
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Place, a_place
+from tests.small import questions, small_recipe
+
+KEYS = {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("diagnosis")) as place:
+        yield place
+
+
+def recipe(place: Place, name: str, rows: pl.DataFrame | None, **changes: Any) -> RecipeFile:
+    """A recipe of this name on these rows, or on a file that is not there."""
+    data = place.folder / f"{name}.csv"
+    if rows is not None:
+        rows.write_csv(data)
+    return small_recipe(place.folder, name=name, data__source=str(data), **{"slices": [], **changes})
+
+
+def found(place: Place, file: RecipeFile) -> dict[str, Any]:
+    told = diagnose(place.instance, place.workshop, file)
+    assert told.keys() == KEYS and told["recipe"] == file.name
+    return told
+
+
+def test_of_a_recipe_that_was_never_run_the_contract_is_missing(place: Place) -> None:
+    told = found(place, recipe(place, "never", questions(50)))
+    assert (told["stage"], told["asset"], told["gate"], told["state"]) == (
+        "contract",
+        "never/contract",
+        None,
+        "missing",
+    )
+    assert told["what"] == "never/contract was never materialized"
+    assert told["do"] == "materialize it: `stillhouse run never`"
+
+
+def test_a_failed_gate_is_named_with_its_evidence_and_how_to_waive_it(place: Place) -> None:
+    empty = {"name": "nobody", "column": "kind", "values": ["NO:such"], "critical": True}
+    file = recipe(place, "empty", questions(200), slices=[empty])
+    place.run(file, "contract", "source", "prompts")
+    told = found(place, file)
+    assert (told["stage"], told["asset"], told["state"]) == ("prompts", "empty/prompts[base]", "failed")
+    assert told["gate"] == "every_slice_has_golden_rows" and told["what"] == "empty: nobody"
+    assert told["because"].startswith("a slice without rows passes every average")
+    assert any("| nobody | 0 |" in line for line in told["evidence"])
+    assert not any(line.startswith(("state:", "because:", "looked_at:")) for line in told["evidence"])
+    assert told["do"] == (
+        "mend the cause and `stillhouse run empty`; or `stillhouse waive "
+        "'empty/prompts[base]:every_slice_has_golden_rows' --by NAME --reason WHY --until YYYY-MM-DD`"
+    )
+
+
+def test_a_gate_that_nobody_can_waive_is_not_offered_for_waiving(place: Place) -> None:
+    file = recipe(place, "terms", questions(50), teacher__training_on_outputs="unknown")
+    place.run(file, "contract")
+    told = found(place, file)
+    assert told["gate"] == "terms_allow_training_on_outputs" and told["state"] == "failed"
+    assert told["do"] == "mend the cause and `stillhouse run terms`; nobody can waive this one"
+
+
+def test_a_source_that_is_gone_is_told_in_the_words_of_the_step(place: Place) -> None:
+    file = recipe(place, "gone", None)
+    place.run(file, "contract", "source")
+    told = found(place, file)
+    assert (told["stage"], told["asset"], told["gate"], told["state"]) == (
+        "source",
+        "gone/source[base]",
+        None,
+        "missing",
+    )
+    assert "gone.csv: no such file; expected a file with rows" in told["what"]
+    assert told["do"] == "mend that and run again"
+
+
+def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> None:
+    file = recipe(place, "went", questions(50))
+    place.run(file, "contract", "source")
+    (place.folder / "went.csv").unlink()
+    place.run(file, "source")
+    told = found(place, file)
+    assert (told["stage"], told["gate"], told["state"]) == ("source", None, "failed")
+    assert told["because"] == "what is there now is older than the last attempt"
+    assert "went.csv: no such file" in told["what"]
+
+    questions(50).write_csv(place.folder / "went.csv")
+    place.run(file, "source")
+    assert found(place, file)["stage"] == "prompts", "it has succeeded since"
+
+
+def test_a_check_that_raises_is_told_with_its_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError("the disk is on fire")
+
+    monkeypatch.setattr(checks.contract, "verify_weights", broken)
+    file = recipe(place, "raises", questions(50))
+    assert not place.run(file, "contract").success
+    told = found(place, file)
+    assert (told["stage"], told["gate"]) == ("contract", "training_fits_into_memory")
+    assert told["state"] == "missing" and "the disk is on fire" in told["what"]
+    assert told["do"].startswith("look at it: materialize raises/contract with its checks")
+
+
+def test_what_was_made_from_older_rows_is_stale(place: Place) -> None:
+    file = recipe(place, "older", questions(200))
+    assert place.run(file, "contract", "source", "prompts").success
+    recipe(place, "older", questions(201))
+    assert place.run(file, "source").success
+    told = found(place, file)
+    assert (told["stage"], told["asset"], told["gate"], told["state"]) == (
+        "prompts", "older/prompts[base]", None, "stale",
+    )  # fmt: skip
+    assert "older/prompts[base] is stale: it was made from an older older/source[base]" in told["what"]
+
+
+def test_the_checklist_has_every_gate_of_every_stage_once_with_its_reason(place: Place) -> None:
+    file = recipe(place, "empty", None, slices=[])
+    lines = checklist(place.instance, place.workshop, file).splitlines()
+    headings = [line.removeprefix("## ").removesuffix("[base]") for line in lines if line.startswith("## ")]
+    assert headings == list(assets_of(file))
+    boxes, advice = ([line for line in lines if line.startswith(mark)] for mark in ("- [", "- advice: "))
+    for blocking, shown in ((True, boxes), (False, advice)):
+        names = [name for stage in assets_of(file) for name in gates_of(stage).names(blocking=blocking)]
+        assert len(shown) == len(names)
+        for stage in assets_of(file):
+            for name in gates_of(stage).names(blocking=blocking):
+                told = f"{name.replace('_', ' ')}"
+                assert any(told in line and f"because {gates_of(stage).because()[name]}." in line for line in shown)
+    marks = {line[:5] for line in boxes}
+    assert marks == {"- [x]", "- [ ]"}
+    closed = lines[next(n for n, line in enumerate(lines) if "every slice has golden rows" in line) + 1]
+    assert closed.startswith("      failed: empty: nobody (run ")

@@ -1,0 +1,253 @@
+"""What people decide - waivers, approvals, amendments - opens exactly what it names, and shows wherever one looks.
+
+The tests are steps on the way of one recipe and run in order. The functions alone are tested in
+tests/stillhouse/test_governance.py.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import stillhouse.governance
+from orchestration.build import definitions
+from orchestration.diagnosis import checklist, diagnose
+from orchestration.people import approve_newest_release, waivable_gate
+from orchestration.status import all_is_well, status
+from stillhouse.errors import StillhouseError
+from stillhouse.governance import Waiver, waive
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Place, a_place, failures, verdicts
+from tests.orchestration.test_cli import stillhouse as command
+from tests.small import small_recipe
+
+GATE = "small/prompts[base]:every_slice_has_golden_rows"
+NAME = "every_slice_has_golden_rows"
+UNTIL = stillhouse.governance._today() + timedelta(days=9)
+WHY = "the slice is filled next week"
+ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
+
+
+def recipe(folder: Path, margin: float = 0.07) -> RecipeFile:
+    """A slice that is empty, stakes that are high, and one student."""
+    student = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}
+    empty = {"name": "nobody", "column": "kind", "values": ["NO:such"], "critical": False}
+    return small_recipe(
+        folder, slices=[empty], stakes="high", author=ANN, students=[student], bar__margin=margin
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("people")) as place:
+        yield place
+
+
+@pytest.fixture
+def file(place: Place) -> RecipeFile:
+    return recipe(place.folder)
+
+
+def looked_at(place: Place) -> int:
+    """How often the gate was looked at."""
+    return len(place.workshop.ledger.entries("small", "verdict", naming=NAME))
+
+
+def test_before_a_candidate_exists_the_bar_may_be_changed_freely(place: Place) -> None:
+    for margin in (0.09, 0.07):
+        result = place.run(recipe(place.folder, margin), "contract")
+        assert result.success and verdicts(result)["a_moved_bar_has_a_name_and_a_reason"]
+
+
+def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file: RecipeFile) -> None:
+    assert not place.run(file, "source", "prompts").success
+    (told,) = failures(place.run(file, "teacher"))
+    assert f"gate {GATE} is failed" in told
+    assert diagnose(place.instance, place.workshop, file)["do"].endswith(
+        f"or `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "message"),
+    [
+        ("small/prompts[base]:no_personal_data_is_left", "unwaivable: no_personal_data_is_left cannot be waived"),
+        (f"{GATE}s", f"has no blocking gate '{NAME}s'.*Did you mean {NAME}?"),
+        ("small/prompts[base]:no_slice_is_thin", "prompts has no blocking gate 'no_slice_is_thin'"),
+        (f"small/prompts:{NAME}", r"made batch by batch; expected small/prompts\[base\]:"),
+        ("small/teacher[base]:it_is_worth_copying", "not made batch by batch; expected small/teacher:"),
+        (f"small/promts[base]:{NAME}", "small has no stage 'promts'; expected one of contract, source, prompts"),
+        ("small", "small has no stage ''"),
+    ],
+)
+def test_only_a_gate_that_there_is_and_that_may_be_waived_is_waived(file: RecipeFile, check: str, message: str) -> None:
+    with pytest.raises(StillhouseError, match=message):
+        waivable_gate(file, check)
+
+
+def test_gates_that_nobody_can_waive_are_named_as_they_are(place: Place, tmp_path: Path) -> None:
+    wrong = small_recipe(tmp_path, rows=50, unwaivable=["no_personal_data_is_left", "no_such_gate"])
+    line = next(n for n, text in enumerate(wrong.path.read_text().splitlines(), start=1) if "no_such_gate" in text)
+    with pytest.raises(StillhouseError, match="there is no gate 'no_such_gate'") as refused:
+        definitions([wrong])
+    assert str(refused.value).startswith(f"{wrong.path}:{line}: unwaivable")
+
+
+def test_a_waiver_of_an_unknown_recipe_is_refused(place: Place) -> None:
+    options = ("--by", ANN, "--reason", WHY, "--until", UNTIL.isoformat())
+    ended = command("waive", f"smal/prompts[base]:{NAME}", *options, recipes=place.folder / "recipes")
+    assert ended.returncode == 2 and "smal: no recipe of this name; expected one of: small." in ended.stderr
+    assert place.workshop.ledger.entries("smal") == []
+
+
+def test_a_waived_gate_lets_through_without_being_looked_at_again(place: Place, file: RecipeFile) -> None:
+    """Trap 13: a waiver is recorded with name, reason and expiry; nothing else opens a closed gate."""
+    before = looked_at(place)
+    options = ("--by", ANN, "--reason", WHY, "--until", UNTIL.isoformat())
+    ended = command("waive", GATE, *options, recipes=place.folder / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    assert f"{GATE} is waived by {ANN} until {UNTIL} because {WHY}" in ended.stdout
+    assert place.run(file, "teacher").success
+    assert looked_at(place) == before
+
+    (entry,) = place.workshop.ledger.entries("small", "waiver")
+    assert entry.body == {"gate": GATE, "by": ANN, "reason": WHY, "until": UNTIL.isoformat()}
+    relied = {(gate.asset, gate.gate): gate.state for gate in place.newest("teacher").manifest.relied_on}
+    assert relied["small/prompts[base]", NAME] == "waived"
+    gates = status(place.instance, place.workshop, [file])["recipes"]["small"]["stages"]["prompts"]["gates"]
+    shown = next(gate for gate in gates if gate["name"] == NAME)
+    assert shown["state"] == "waived" and shown["sentence"].startswith(f"waived by {ANN} until {UNTIL} because {WHY}: ")
+
+
+def test_a_waived_gate_warns_and_the_run_goes_on(place: Place, file: RecipeFile) -> None:
+    result = place.run(file, "prompts", "teacher")
+    (shown,) = [each for each in result.get_asset_check_evaluations() if each.check_name == NAME]
+    assert not shown.passed and shown.severity is dg.AssetCheckSeverity.WARN
+    assert (shown.description or "") == f"waived by {ANN} until {UNTIL} because {WHY}: empty: nobody"
+    assert result.success and result.asset_materializations_for_node("small__teacher")
+    verdict = place.workshop.ledger.entries("small", "verdict", naming=NAME)[-1].body
+    assert verdict["state"] == "failed" and verdict["waived"].startswith(f"waived by {ANN}")
+
+
+def test_a_waiver_that_has_expired_closes_again(
+    place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stillhouse.governance, "_today", lambda: UNTIL)
+    assert place.run(file, "teacher").success
+    monkeypatch.setattr(stillhouse.governance, "_today", lambda: UNTIL + timedelta(days=1))
+    (told,) = failures(place.run(file, "teacher"))
+    assert f"gate {GATE} is failed" in told
+    assert not place.run(file, "prompts", "teacher").success
+
+
+def test_a_waiver_cannot_stand_in_for_looking(place: Place, file: RecipeFile) -> None:
+    unmade = "small/teacher_signal[base]:every_prompt_was_answered"
+    waive(place.workshop.ledger, "small", Waiver(unmade, ANN, WHY, UNTIL))
+    assert place.states("teacher_signal", "base")["every_prompt_was_answered"].state == "missing"
+    place.run(file, "prompts", gates=False)
+    assert place.states("prompts", "base")[NAME].state == "stale"
+    (told,) = failures(place.run(file, "teacher"))
+    assert f"gate {GATE} is stale" in told
+
+
+def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: RecipeFile) -> None:
+    with pytest.raises(StillhouseError, match="it was never materialized"):
+        approve_newest_release(place.instance, place.workshop, file, by=BOB, reason="read the report and the slices")
+    result = place.run(file)
+    assert {name for name, passed in verdicts(result).items() if not passed} >= {NAME, "somebody_else_has_approved_it"}
+    assert place.states("release")["somebody_else_has_approved_it"].state == "inconclusive"
+    assert place.workshop.ledger.champion("small") is None
+    (told,) = failures(place.run(file, "champion"))
+    assert "gate small/release:somebody_else_has_approved_it is inconclusive" in told
+    found = diagnose(place.instance, place.workshop, file)
+    assert (found["stage"], found["gate"]) == ("release", "somebody_else_has_approved_it")
+    assert "`stillhouse approve small --by NAME --reason WHY` and look again" in found["what"]
+
+
+def test_the_bundle_lists_what_was_waived(place: Place) -> None:
+    record = json.loads((place.newest("release").folder / "release.json").read_text())["record"]
+    assert record["waived"] == [{"gate": GATE, "by": ANN, "reason": WHY, "until": UNTIL.isoformat()}]
+    assert place.states("release")["it_lists_what_was_waived"].state == "passed"
+
+
+def test_nobody_approves_a_release_of_their_own_recipe(place: Place, file: RecipeFile) -> None:
+    options = ("--by", "ann lee (ann@example.org)", "--reason", "looks good to me")
+    ended = command("approve", "small", *options, recipes=place.folder / "recipes")
+    assert ended.returncode == 2 and "wrote the recipe" in ended.stderr and "Traceback" not in ended.stderr
+    assert place.workshop.ledger.entries("small", "approval") == []
+    assert failures(place.run(file, "champion"))
+
+
+def test_an_approved_release_becomes_the_champion_when_it_is_looked_at_again(place: Place, file: RecipeFile) -> None:
+    approved = approve_newest_release(
+        place.instance, place.workshop, file, by=BOB, reason="read the report and the slices"
+    )
+    assert failures(place.run(file, "champion")), "an approval is evidence, and a gate has to look at it"
+    assert place.run(file, "release", "champion").success
+    champion = place.workshop.ledger.champion("small")
+    assert champion is not None and champion["digest"] == approved == place.newest("release").digest
+    assert place.states("release")["somebody_else_has_approved_it"].sentence.startswith(f"approved by {BOB}: read")
+
+
+def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all_is_well(status(place.instance, place.workshop, [file]))
+    found = diagnose(place.instance, place.workshop, file)
+    assert found["stage"] is None and found["what"] == "every exit condition of small holds"
+    assert found.keys() == {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do"}
+    lines = checklist(place.instance, place.workshop, file).splitlines()
+    boxes = [line[:5] for line in lines if line.startswith("- [")]
+    assert boxes.count("- [~]") == 1 and set(boxes) == {"- [x]", "- [~]"}
+    for arguments in (("diagnose", "small"), ("status", "small")):
+        ended = command(*arguments, recipes=place.folder / "recipes")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    monkeypatch.setattr(stillhouse.governance, "_today", lambda: UNTIL + timedelta(days=1))
+    assert not all_is_well(status(place.instance, place.workshop, [file]))
+    assert diagnose(place.instance, place.workshop, file)["gate"] == NAME
+
+
+def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: Place) -> None:
+    moved = recipe(place.folder, margin=0.08)
+    result = place.run(moved, "contract")
+    assert not result.success and verdicts(result)["a_moved_bar_has_a_name_and_a_reason"] is False
+    closed = place.states("contract")["a_moved_bar_has_a_name_and_a_reason"]
+    assert "put the old one back, or `stillhouse amend small --by NAME --reason WHY`" in closed.sentence
+    (told,) = failures(place.run(moved, "source"))
+    assert "gate small/contract:a_moved_bar_has_a_name_and_a_reason is failed" in told
+
+    options = ("--by", BOB, "--reason", "support agreed to eight points")
+    ended = command("amend", "small", *options, recipes=place.folder / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    result = place.run(moved, "contract")
+    assert result.success
+    opened = place.states("contract")["a_moved_bar_has_a_name_and_a_reason"]
+    assert opened.state == "passed" and opened.sentence == f"changed by {BOB}: support agreed to eight points"
+
+
+def test_what_was_judged_by_the_old_bar_stays_judged_by_it(place: Place) -> None:
+    """And the approval of the release before this one is none of this one."""
+    before, released, champion = (place.newest(stage) for stage in ("evaluation", "release", "champion"))
+    old = (before.folder / "evaluations.json").read_bytes()
+    place.run(recipe(place.folder, margin=0.08))
+    after = place.newest("evaluation")
+    assert after.digest != before.digest
+    assert (before.folder / "evaluations.json").read_bytes() == old != (after.folder / "evaluations.json").read_bytes()
+    bars = [frozen.facts["bar"]["bar"]["margin"] for frozen in contracts(place)]
+    assert bars == [0.07, 0.08]
+
+    assert place.newest("release").digest != released.digest
+    assert place.states("release")["somebody_else_has_approved_it"].state == "inconclusive"
+    assert place.newest("champion").digest == champion.digest
+    serving = place.workshop.ledger.champion("small")
+    assert serving is not None and serving["digest"] == released.digest
+    assert place.workshop.ledger.problems() == []
+
+
+def contracts(place: Place) -> list:
+    """The contracts of the releases that were made, in their order."""
+    made = place.workshop.ledger.entries("small", "materialization")
+    releases = [e.body for e in made if e.body["asset"] == "small/release" and not e.body["found_again"]]
+    opened = [place.workshop.artifact(body["digest"], body["manifest"]) for body in releases]
+    return [contract for release in opened for contract in place.workshop.inputs_of(release, "contract")]
