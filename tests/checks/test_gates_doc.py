@@ -1,0 +1,34 @@
+"""docs/gates.md lists every gate with its reason, as the code has them; STILLHOUSE_WRITE_DOCS=1 writes it anew."""
+
+import os
+
+from checks.stages import _GATES
+from stillhouse.home import CHECKOUT
+
+PAGE = CHECKOUT / "docs" / "gates.md"
+HEAD = """# The gates
+
+A gate is a sentence that must be true of an artifact before anything is made from it. Only a gate that has looked at the newest
+materialization and passed is open, or one that a named person has waived until a day that has not come; failed, inconclusive, missing and stale are closed.
+
+`stillhouse status` shows all of them, `stillhouse diagnose` the first that is closed with its evidence and what to do, and
+`stillhouse checklist` prints them as a list to go through. In the UI they are the checks of an asset.
+
+This page is made from the code: `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m pytest tests/checks/test_gates_doc.py`.
+"""
+
+
+def page() -> str:
+    lines = [HEAD]
+    for stage, gates in _GATES.items():
+        because, advice = gates.because(), set(gates.names(blocking=False))
+        lines += [f"## {stage}", "", "| gate | because |", "|--|--|"]
+        lines += [f"| {'advice: ' if name in advice else ''}`{name}` | {because[name]} |" for name in because]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def test_the_page_lists_the_gates_that_there_are() -> None:
+    if os.environ.get("STILLHOUSE_WRITE_DOCS"):
+        PAGE.write_text(page())
+    assert PAGE.read_text() == page(), "write it anew, as the page itself says"
