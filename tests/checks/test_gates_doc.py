@@ -8,11 +8,12 @@ from stillhouse.home import CHECKOUT
 PAGE = CHECKOUT / "docs" / "gates.md"
 HEAD = """# The gates
 
-A gate is a sentence that must be true of an artifact before anything is made from it. Only a gate that has looked at the newest
-materialization and passed is open, or one that a named person has waived until a day that has not come; failed, inconclusive, missing and stale are closed.
+A gate is a sentence that must be true of an artifact before anything is made from it. A gate is open when it has looked at
+the newest materialization and passed, or when a named person has waived it until a day that has not passed. Failed,
+inconclusive, missing and stale are closed.
 
-`stillhouse status` shows all of them, `stillhouse diagnose` the first that is closed with its evidence and what to do, and
-`stillhouse checklist` prints them as a list to go through. In the UI they are the checks of an asset.
+`stillhouse status` shows all of them, `stillhouse diagnose` the first that is closed with its evidence and what to do,
+and `stillhouse checklist` prints them as a list to go through. In the UI they are the checks of an asset.
 
 This page is made from the code: `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m pytest tests/checks/test_gates_doc.py`.
 """
