@@ -8,7 +8,7 @@ from stillhouse.home import CHECKOUT
 PAGE = CHECKOUT / "docs" / "gates.md"
 HEAD = """# The gates
 
-A gate is a sentence that must be true of an artifact before anything is made from it. It is open when it has looked at the
+A gate is a sentence that must be true of an artifact before anything is made from it. It is open when it has looked at
 the newest materialization and passed, or when a named person has waived it until a day that has not passed. Failed,
 inconclusive, missing and stale are closed.
 
