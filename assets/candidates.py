@@ -14,9 +14,9 @@ import polars as pl
 from assets.keys import PROMPTS, TEACHER, TRANSFER_SET, candidate
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, learning_curve, training_facts
-from assets.teacher_signal import logits_of
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.teachers.answers import logits_of
 from stillhouse.workshop import Artifact, Facts
 
 

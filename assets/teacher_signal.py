@@ -7,7 +7,6 @@ Does not: capture and storage (stillhouse/teachers/signal.py), which rows are fi
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import polars as pl
 
 from assets.keys import BASELINES, PROMPTS, TEACHER, TEACHER_SIGNAL
@@ -15,6 +14,7 @@ from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadat
 from assets.teacher import MODEL
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
+from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review, write_review
 from stillhouse.workshop import Artifact, Facts
 
@@ -27,7 +27,14 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TEACHER_SIGNAL,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "baselines": BASELINES},
-        code=("teachers/signal", "teachers/review", "students/predictor", "students/network", "students/tokens"),
+        code=(
+            "teachers/signal",
+            "teachers/answers",
+            "teachers/review",
+            "students/predictor",
+            "students/network",
+            "students/tokens",
+        ),
         kinds={"pytorch", "parquet"},
     )
     def captured_signal(work: Work, prompts: Artifact, teacher: Artifact, baselines: Artifact) -> Shown:
@@ -43,7 +50,8 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
             answers.write_parquet(folder / "signal.parquet")
             if review is not None:
                 unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
-                sample = _answered(unlabelled, answers, teacher.facts["labels"])
+                sample = with_answers(unlabelled.join(answers, on="prompt_id"), teacher.facts["labels"])
+                sample = sample.sort("prompt_id").select("prompt_id", "text", "answer", confidence="certainty")
                 draw_review(sample, size=review.size, key=file.recipe.split.key).write_parquet(
                     folder / "review.parquet"
                 )
@@ -60,7 +68,7 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
                 write_review(artifact.frame("review"), path)
         rows = artifact.frame("signal")
         took = signal.latencies_ms(asked["prompt_id"].to_list(), fingerprint)["latency_ms"]
-        answers = answered_labels(rows, teacher.facts["labels"]).value_counts(sort=True)
+        answers = with_answers(rows, teacher.facts["labels"])["answer"].value_counts(sort=True)
         return Shown(
             artifact,
             {
@@ -80,24 +88,3 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
 def review_path(home: Home, recipe: str, artifact: Artifact) -> Path:
     """Where the sample of a batch waits for a person; named by content, so that an old verdict is about old answers."""
     return home.reports / "reviews" / f"{recipe}-{artifact.batch}-{artifact.digest[:12]}.csv"
-
-
-def _answered(prompts: pl.DataFrame, answers: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
-    """Prompts with the teacher's answer and its probability."""
-    rows = prompts.join(answers, on="prompt_id", how="inner").sort("prompt_id")
-    if rows.is_empty():
-        return rows.select("prompt_id", "text", answer=pl.lit(""), confidence=pl.lit(0.0))
-    logits = logits_of(rows).astype(np.float64)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    confidence = pl.Series("confidence", weights.max(axis=1) / weights.sum(axis=1))
-    return rows.select("prompt_id", "text").with_columns(answered_labels(rows, labels), confidence)
-
-
-def logits_of(rows: pl.DataFrame) -> "np.typing.NDArray[np.float32]":
-    """Stack the logits of signal rows, shape (rows, classes)."""
-    return np.array(rows["logits"].to_list(), dtype=np.float32)
-
-
-def answered_labels(rows: pl.DataFrame, labels: list[str]) -> pl.Series:
-    """The label that the teacher gives to each signal row."""
-    return pl.Series("answer", [labels[place] for place in logits_of(rows).argmax(1)], dtype=pl.String)

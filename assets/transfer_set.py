@@ -24,7 +24,7 @@ def transfer_set(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TRANSFER_SET,
         inputs={"prompts": PROMPTS, "signal": TEACHER_SIGNAL},
-        code=("teachers/verification",),
+        code=("teachers/verification", "teachers/answers"),
         kinds={"polars", "parquet"},
         every_batch=("prompts", "signal"),
     )

@@ -3,15 +3,15 @@
 The expectations on single columns are in expectations/teacher_signal.py.
 """
 
-import numpy as np
 import polars as pl
 
 from assets.teacher import MODEL
-from assets.teacher_signal import answered_labels, logits_of, review_path
+from assets.teacher_signal import review_path
 from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.statistics import Verdict, wilson_interval
+from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change
 
@@ -58,12 +58,10 @@ def it_is_right_on_the_rows_that_can_be_checked(subject: Subject) -> Finding:
     rows = subject.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
     if rows.is_empty():
         return found(not subject.is_base, "there are no labelled validation rows")
-    answers = answered_labels(rows, subject.artifact.facts["labels"])
-    right, minimum = int((answers == rows["label"]).sum()), subject.recipe.teacher.minimum_accuracy
+    judged = with_answers(rows, subject.artifact.facts["labels"])
+    wrong = judged.filter(pl.col("answer") != pl.col("label")).select("prompt_id", "label", "answer")
+    right, minimum = rows.height - wrong.height, subject.recipe.teacher.minimum_accuracy
     low, high = wilson_interval(right, rows.height)
-    wrong = (
-        rows.with_columns(answers).filter(pl.col("answer") != pl.col("label")).select("prompt_id", "label", "answer")
-    )
     return found(
         right / rows.height >= minimum,
         f"{right / rows.height:.3f} of {rows.height:,} rows right ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
@@ -79,17 +77,16 @@ def few_labels_are_flatly_contradicted(subject: Subject) -> Finding:
     rows = subject.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
     if rows.is_empty():
         return found(True, "no label of this batch is known")
-    logits = logits_of(rows).astype("float64")
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    sure = pl.Series("sure", weights.max(axis=1) / weights.sum(axis=1))
-    judged = rows.with_columns(answered_labels(rows, subject.artifact.facts["labels"]), sure)
-    wrong = judged.filter((pl.col("answer") != pl.col("label")) & (pl.col("sure") >= SURE))
+    judged = with_answers(rows, subject.artifact.facts["labels"])
+    wrong = judged.filter((pl.col("answer") != pl.col("label")) & (pl.col("certainty") >= SURE))
     share = wrong.height / rows.height
     return found(
         share <= CONTRADICTED_SHARE,
         f"{wrong.height:,} of {rows.height:,} known labels are contradicted with confidence {SURE:.0%} or more "
         f"({share:.1%}), limit {CONTRADICTED_SHARE:.0%}",
-        labels=offenders(wrong.sort("sure", descending=True).select("prompt_id", "label", "answer", "sure", "text")),
+        labels=offenders(
+            wrong.sort("certainty", descending=True).select("prompt_id", "label", "answer", "certainty", "text")
+        ),
     )
 
 
@@ -106,11 +103,11 @@ def a_person_accepts_a_sample(subject: Subject) -> Finding:
     try:
         reviewed = read_review(path, drawn)
     except StillhouseError as error:
-        return Finding(State.INCONCLUSIVE, str(error), {"file": str(path)})
+        return Finding(State.INCONCLUSIVE, str(error), {"file": path})
     verdict = judge_review(reviewed, defect_limit=spec.defect_limit)
     states = {Verdict.PASS: State.PASSED, Verdict.FAIL: State.FAILED, Verdict.INCONCLUSIVE: State.INCONCLUSIVE}
     wrong = reviewed.filter(~pl.col("correct")).select("prompt_id", "text", "answer", "reviewer", "note")
-    return Finding(states[verdict.verdict], verdict.sentence, {"file": str(path), "defects": offenders(wrong)})
+    return Finding(states[verdict.verdict], verdict.sentence, {"file": path, "defects": offenders(wrong)})
 
 
 GATES = StageGates(

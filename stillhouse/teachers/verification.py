@@ -7,10 +7,10 @@ Does not: capture (signal.py), whether too much was rejected (checks/transfer_se
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from stillhouse.data.rejects import all_rejects, rejected
+from stillhouse.teachers.answers import with_answers
 
 CONTRADICTS: Final = "the teacher contradicts the known label"
 KNOWN: Final = "in an earlier batch"
@@ -56,11 +56,7 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]
     )
     if rows["logits"].null_count():
         raise ValueError(f"{rows['logits'].null_count()} training rows have no teacher signal")
-    logits = np.array(rows["logits"].to_list(), dtype=np.float64).reshape(rows.height, len(labels))
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    certainty = pl.Series("certainty", (shifted / shifted.sum(axis=1, keepdims=True)).max(axis=1))
-    answer = pl.Series("answer", [labels[place] for place in logits.argmax(axis=1)], dtype=pl.String)
-    judged = rows.with_columns(answer, certainty).with_columns(
+    judged = with_answers(rows, labels).with_columns(
         pl.when(pl.col("label").is_not_null() & (pl.col("label") != pl.col("answer")))
         .then(pl.lit(CONTRADICTS))
         .when(pl.col("label").is_null() & (pl.col("certainty") < PREFERENCE_NEEDED))
