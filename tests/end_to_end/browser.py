@@ -1,16 +1,16 @@
 """A real browser on the real UI, and a recipe whose prompt gate is closed for it to look at."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from assets.keys import BASE, key_of
@@ -63,17 +63,29 @@ class Browser:
 
     def see(self, *texts: str) -> None:
         """Wait until all these texts are on the page."""
-        missing: Callable[[], list[str]] = lambda: [text for text in texts if text not in self.read()]  # noqa: E731
-        WebDriverWait(self._driver, PATIENCE).until(lambda _: not missing(), f"not on the page: {missing()}")
+
+        def seen(_: Chrome) -> bool:
+            page = self.read()
+            return all(text in page for text in texts)
+
+        self._wait().until(seen, f"not all on the page: {texts}")
 
     def press(self, text: str) -> None:
         """Press the first button or link that begins with a text, once it is there."""
 
-        def found(driver: Chrome) -> WebElement | None:
+        def pressed(driver: Chrome) -> bool:
             candidates = driver.find_elements(By.CSS_SELECTOR, "button, a, [role=button]")
-            return next((each for each in candidates if each.text.startswith(text) and each.is_enabled()), None)
+            for each in candidates:
+                if each.text.startswith(text) and each.is_enabled():
+                    each.click()
+                    return True
+            return False
 
-        WebDriverWait(self._driver, PATIENCE).until(found, f"nothing to press says {text}").click()
+        self._wait().until(pressed, f"nothing to press says {text}")
+
+    def _wait(self) -> "WebDriverWait[Chrome]":
+        """A page that is drawn anew while it is read is read again."""
+        return WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
 
     def shoot(self, path: Path) -> None:
         """Take a picture of the page."""
