@@ -30,6 +30,7 @@ from stillhouse.workshop import Artifact, Facts, Order, Workshop
 DOMAIN = Path(stillhouse.__file__).parent
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
+RECIPE_DIGEST = "stillhouse/recipe_digest"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,11 @@ def stage_asset(
                 name: dg.AssetIn(
                     key=key_of(file.name, upstream),
                     partition_mapping=_batches_read(stage, upstream, every=name in every_batch),
-                    metadata={EVERY_BATCH: name in every_batch, PARTIAL: file.recipe.refresh.train_on_open_batches},
+                    metadata={
+                        EVERY_BATCH: name in every_batch,
+                        PARTIAL: file.recipe.refresh.train_on_open_batches,
+                        RECIPE_DIGEST: file.recipe.digest,
+                    },
                 )
                 for name, upstream in inputs.items()
             },
@@ -149,7 +154,9 @@ def stage_asset(
                 code_version=version,
                 workshop=workshop,
                 inputs=[item for read in artifacts.values() for item in (read if isinstance(read, list) else [read])],
-                hand_over=partial(context.resources.artifacts.hand_over, context.instance, workshop),
+                hand_over=partial(
+                    context.resources.artifacts.hand_over, context.instance, workshop, file.recipe.digest
+                ),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 progress.step(stage, 0, 1)

@@ -18,7 +18,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from assets.current import Materialization, newest_materialization
-from assets.keys import BASE
+from assets.keys import BASE, CONTRACT
 from checks.gate import LOOKED_AT
 from checks.stages import gates_of
 from stillhouse.governance import Waiver, valid_waivers
@@ -104,32 +104,42 @@ def _state(
     return GateState(asset, name, state, sentence, record.run_id)
 
 
-def hand_over(instance: dg.DagsterInstance, workshop: Workshop, key: dg.AssetKey, batch: str | None = None) -> Artifact:
+def hand_over(
+    instance: dg.DagsterInstance, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None = None
+) -> Artifact:
     """Open the newest artifact of an asset, or of one batch of it, if every gate on the way to it is open.
 
     Args:
         instance: where events are kept.
         workshop: where artifacts are kept.
+        recipe: digest of the recipe as it is now.
         key: the asset to read.
         batch: which batch of it.
 
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    found = _look(instance, workshop, key, batch)
+    found = _look(instance, workshop, recipe, key, batch)
     if found.newest is None or found.closed:
         raise _refusal(key, address(_name(key), batch), found.closed)
     return workshop.artifact(found.newest.digest, found.newest.manifest, found.relied_on)
 
 
 def hand_over_batches(
-    instance: dg.DagsterInstance, workshop: Workshop, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
+    instance: dg.DagsterInstance,
+    workshop: Workshop,
+    recipe: str,
+    key: dg.AssetKey,
+    batches: Sequence[str],
+    *,
+    partial: bool,
 ) -> list[Artifact]:
     """Open the newest artifact of each batch; the base batch has to be open.
 
     Args:
         instance: where events are kept.
         workshop: where artifacts are kept.
+        recipe: digest of the recipe as it is now.
         key: the asset to read.
         batches: all of them.
         partial: leave out a batch with a closed gate; else one closed batch closes all.
@@ -137,9 +147,7 @@ def hand_over_batches(
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    found = {batch: _look(instance, workshop, key, batch) for batch in batches}
-    if BASE not in found:
-        found = {BASE: _look(instance, workshop, key, BASE), **found}
+    found = {batch: _look(instance, workshop, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
     wanted = {batch: looked for batch, looked in found.items() if not looked.closed or batch == BASE or not partial}
     if closed := list(dict.fromkeys(line for looked in wanted.values() for line in looked.closed)):
         raise _refusal(key, _name(key), closed)
@@ -157,13 +165,13 @@ class _Look:
     relied_on: list[ReliedOn] = field(default_factory=list)
 
 
-def _look(instance: dg.DagsterInstance, workshop: Workshop, key: dg.AssetKey, batch: str | None) -> _Look:
+def _look(instance: dg.DagsterInstance, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None) -> _Look:
     newest = newest_materialization(instance, key, batch)
     if newest is None:
         return _Look(None, [f"{address(_name(key), batch)} was never materialized"])
     waivers = valid_waivers(workshop.ledger, key.path[0])
     closed, relied_on = [], []
-    for step in _lineage(instance, workshop, newest):
+    for step in _lineage(instance, workshop, recipe, newest):
         if step.outdated:
             closed.append(step.outdated)
         states = gate_states(instance, waivers, step.newest.key, step.newest, step.newest.batch)
@@ -178,7 +186,7 @@ class _Step:
     outdated: str | None
 
 
-def _lineage(instance: dg.DagsterInstance, workshop: Workshop, start: Materialization) -> Iterator[_Step]:
+def _lineage(instance: dg.DagsterInstance, workshop: Workshop, recipe: str, start: Materialization) -> Iterator[_Step]:
     """Walk an asset and its ancestors, each once, noting what was made from something that is no longer current."""
     seen: dict[str, Materialization | None] = {start.address: start}
     queue = [start]
@@ -186,6 +194,8 @@ def _lineage(instance: dg.DagsterInstance, workshop: Workshop, start: Materializ
         newest = queue.pop(0)
         manifest: Manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
         outdated = None
+        if newest.key.path[1:] == [CONTRACT] and manifest.facts["recipe"] != recipe:
+            outdated = f"{manifest.address} is stale: the recipe was changed since it was frozen"
         for name, read in manifest.inputs.items():
             if name not in seen:
                 asset, batch = asset_and_batch(name)

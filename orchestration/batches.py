@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 
 import dagster as dg
 
-from assets.current import newest_artifact, newest_materialization
-from assets.keys import BASE, BATCHED, CONTRACT, TEACHER_SIGNAL, batches_name, key_of
+from assets.current import newest_materialization
+from assets.keys import BASE, BATCHED, TEACHER_SIGNAL, batches_name, key_of
 from assets.recipe_assets import assets_of
 from assets.source import batch_uri, drop_folder
 from checks.gatekeeper import hand_over
@@ -59,10 +59,8 @@ def rounds(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, b
 
 def _is_taken_in(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batch: str) -> bool:
     """Whether what the teacher says about a batch is there, open, and made from what file, recipe and code are now."""
-    contract = newest_materialization(instance, key_of(file.name, CONTRACT))
-    if contract is None or newest_artifact(instance, workshop, contract.key).facts["recipe"] != file.recipe.digest:
-        return False
     assets = assets_of(file)
+    read: dict[str, str] = {}
     for stage in BATCHED:
         key = key_of(file.name, stage)
         newest = newest_materialization(instance, key, batch)
@@ -71,11 +69,12 @@ def _is_taken_in(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeF
         manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
         if not manifest.code_digest.startswith(str(assets[stage].code_versions_by_key[key])):
             return False
-        uri = batch_uri(file, workshop.home, batch)
-        if manifest.external_inputs.get(uri, digest := source_digest(uri, root=CHECKOUT)) != digest:
-            return False
+        read |= manifest.external_inputs
+    uri = batch_uri(file, workshop.home, batch)
+    if read != {uri: source_digest(uri, root=CHECKOUT)}:
+        return False
     try:
-        hand_over(instance, workshop, key_of(file.name, TEACHER_SIGNAL), batch)
+        hand_over(instance, workshop, file.recipe.digest, key_of(file.name, TEACHER_SIGNAL), batch)
     except dg.Failure:  # a closed or stale gate: the next round looks again
         return False
     return True

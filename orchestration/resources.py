@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.stage import EVERY_BATCH, PARTIAL
+from assets.stage import EVERY_BATCH, PARTIAL, RECIPE_DIGEST
 from checks.gatekeeper import hand_over, hand_over_batches
 from stillhouse.home import Home
 from stillhouse.workshop import Artifact, Workshop
@@ -32,15 +32,17 @@ class GatedArtifacts(dg.IOManager):
         workshop, wanted = context.resources.workshop, context.definition_metadata
         if wanted[EVERY_BATCH]:
             batches = context.asset_partition_keys
-            return hand_over_batches(context.instance, workshop, context.asset_key, batches, partial=wanted[PARTIAL])
+            return hand_over_batches(
+                context.instance, workshop, wanted[RECIPE_DIGEST], context.asset_key, batches, partial=wanted[PARTIAL]
+            )
         batch = context.asset_partition_key if context.has_asset_partitions else None
-        return self.hand_over(context.instance, workshop, context.asset_key, batch)
+        return self.hand_over(context.instance, workshop, wanted[RECIPE_DIGEST], context.asset_key, batch)
 
     def hand_over(
-        self, instance: dg.DagsterInstance, workshop: Workshop, key: dg.AssetKey, batch: str | None
+        self, instance: dg.DagsterInstance, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None
     ) -> Artifact:
         """Open one artifact for a stage that asks for it in the middle of its work."""
-        return hand_over(instance, workshop, key, batch)
+        return hand_over(instance, workshop, recipe, key, batch)
 
 
 @dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME")

@@ -50,14 +50,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield place
 
 
+def adopt(place: Place, *batches: str, partial: bool) -> RecipeFile:
+    """Change the recipe and look at everything again behind its new contract; what did not change is found again."""
+    file = recipe(place, partial=partial)
+    assert place.run(file, "contract", *OF_A_BATCH, "teacher", "baselines").success
+    for batch in batches:
+        place.run(file, *OF_A_BATCH, batch=batch)
+    return file
+
+
 @pytest.fixture
 def waits(place: Place) -> RecipeFile:
     return recipe(place, partial=False)
-
-
-@pytest.fixture
-def goes_on(place: Place) -> RecipeFile:
-    return recipe(place, partial=True)
 
 
 def closed(place: Place, batch: str) -> set[str]:
@@ -88,9 +92,15 @@ def test_training_waits_for_a_closed_batch_and_names_it(place: Place, waits: Rec
     assert "[monday.csv]" not in told and "[base]" not in told
 
 
-def test_training_goes_on_without_it_where_the_recipe_says_so(place: Place, goes_on: RecipeFile) -> None:
+def test_a_changed_recipe_waits_for_its_contract(place: Place) -> None:
+    """Otherwise a stage that is launched alone would follow a recipe that no gate has looked at."""
+    (told,) = failures(place.run(recipe(place, partial=True), "transfer_set"))
+    assert "small/contract is stale: the recipe was changed since it was frozen" in told
+
+
+def test_training_goes_on_without_it_where_the_recipe_says_so(place: Place) -> None:
     """Trap 11: Dagster's provenance names one partition of a fan-in; the manifest lists every batch that went in."""
-    result = place.run(goes_on, "transfer_set")
+    result = place.run(adopt(place, "monday.csv", "blanks.csv", partial=True), "transfer_set")
     assert result.success and shown(result)["batches"] == "base, monday.csv"
     manifest = place.newest("transfer_set").manifest
     batches = {f"small/{stage}[{b}]" for stage in ("prompts", "teacher_signal") for b in ("base", "monday.csv")}
@@ -104,17 +114,16 @@ def test_training_goes_on_without_it_where_the_recipe_says_so(place: Place, goes
     assert not advice.passed and advice.description == "left out, their gates are closed: blanks.csv"
 
 
-def test_a_batch_that_is_known_but_was_never_taken_in_is_closed(
-    place: Place, waits: RecipeFile, goes_on: RecipeFile
-) -> None:
+def test_a_batch_that_is_known_but_was_never_taken_in_is_closed(place: Place) -> None:
     place.drop("blanks.csv", fresh(20, 30))
-    assert place.run(waits, *OF_A_BATCH, batch="blanks.csv").success
     place.drop("tuesday.csv", fresh(20, 60))
-    (told,) = failures(place.run(waits, "transfer_set"))
-    assert "small/prompts[tuesday.csv] was never materialized" in told
+    goes_on = recipe(place, partial=True)
+    assert place.run(goes_on, *OF_A_BATCH, batch="blanks.csv").success
     result = place.run(goes_on, "transfer_set")
     assert shown(result)["batches"] == "base, blanks.csv, monday.csv"
     assert verdicts(result)["every_batch_is_in"] is False
+    (told,) = failures(place.run(adopt(place, "monday.csv", "blanks.csv", partial=False), "transfer_set"))
+    assert "small/prompts[tuesday.csv] was never materialized" in told
 
 
 def test_a_batch_that_is_put_right_is_let_in(place: Place, waits: RecipeFile) -> None:
@@ -128,7 +137,7 @@ def test_a_batch_that_is_put_right_is_let_in(place: Place, waits: RecipeFile) ->
 
 @pytest.mark.parametrize("partial", [False, True])
 def test_nothing_goes_on_without_the_base_batch(place: Place, partial: bool) -> None:
-    file = recipe(place, partial=partial)
+    file = adopt(place, "monday.csv", "blanks.csv", "tuesday.csv", partial=partial)
     assert place.run(file, "source", gates=False).success
     (told,) = failures(place.run(file, "transfer_set"))
     assert "gate small/source[base]:two_classes_are_labelled is stale" in told
@@ -136,18 +145,20 @@ def test_nothing_goes_on_without_the_base_batch(place: Place, partial: bool) -> 
     assert place.run(file, "transfer_set").success
 
 
-def test_a_changed_base_makes_what_was_held_against_it_stale(
-    place: Place, waits: RecipeFile, goes_on: RecipeFile
-) -> None:
+def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place) -> None:
+    file = recipe(place, partial=True)
     pl.concat([base(), questions(1, skip=2000)]).write_csv(place.folder / "questions.csv")
-    assert place.run(waits, "source", "prompts").success
+    assert place.run(file, "source", "prompts").success
     held_against = "small/prompts[monday.csv] is stale: it was made from an older small/prompts[base] than the current"
     with pytest.raises(dg.Failure, match=re.escape(held_against)):
-        hand_over(place.instance, place.workshop, key_of("small", "prompts"), "monday.csv")
-    (told,) = failures(place.run(goes_on, "transfer_set"))
+        hand_over(place.instance, place.workshop, file.recipe.digest, key_of("small", "prompts"), "monday.csv")
+    (told,) = failures(place.run(file, "transfer_set"))
     assert "small/teacher_signal[base] is stale" in told
     batches = ["base", "blanks.csv", "monday.csv", "tuesday.csv"]
-    planned = rounds(place.instance, place.workshop, waits, batches)
+    planned = rounds(place.instance, place.workshop, file, batches)
     assert [each.batch for each in planned if each.job == "take_in_small"] == batches
-    assert place.run(waits, "prompts", batch="monday.csv").success
-    assert hand_over(place.instance, place.workshop, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"
+    assert place.run(file, "prompts", batch="monday.csv").success
+    assert (
+        hand_over(place.instance, place.workshop, file.recipe.digest, key_of("small", "prompts"), "monday.csv").batch
+        == "monday.csv"
+    )
