@@ -99,8 +99,8 @@ def nothing_in_a_text_gives_its_label_away(subject: Subject) -> Finding:
     labelled = subject.frame("prompts").filter(pl.col("label").is_not_null())
     if labelled["label"].n_unique() < 2:
         return found(True, "fewer than two labels, so none can be given away")
-    proxies = target_proxies(labelled["label"], pl.DataFrame(), labelled["text"])
-    told = [f"{proxy.marker!r} means {proxy.label} in {proxy.right} of {proxy.rows} rows" for proxy in proxies]
+    proxies = target_proxies(labelled["label"], labelled["text"])
+    told = [f"{proxy.marker!r} means {proxy.label} in {proxy.right:.1%} of {proxy.rows:,} rows" for proxy in proxies]
     return found(not proxies, "; ".join(told) or "no word stands for a label", markers=told)
 
 
@@ -226,15 +226,24 @@ def _beside_base(subject: Subject) -> pl.DataFrame:
 
 
 def _base_before(subject: Subject) -> pl.DataFrame | None:
-    """Prompts of the newest base batch that differs from this one, if it was split by the same rule."""
-    name = f"{subject.file.name}/{PROMPTS}[{BASE}]"
-    entries = subject.workshop.ledger.entries(subject.file.name, "materialization", naming=name)
-    other = [e.body for e in entries if e.body["asset"] == name and e.body["digest"] != subject.artifact.digest]
-    if not other:
+    """Prompts of the newest base batch before this one whose golden rows were accepted, if the split is the same.
+
+    One that was closed does not count: a change that was refused must not be let in by the next, smaller change.
+    """
+    recipe, name = subject.file.name, f"{subject.file.name}/{PROMPTS}[{BASE}]"
+    ledger = subject.workshop.ledger
+    accepted = {
+        entry.body["digest"]
+        for entry in ledger.entries(recipe, "verdict", naming=no_golden_row_has_changed.name)
+        if entry.body["asset"] == name and (entry.body["state"] == State.PASSED or entry.body["waived"])
+    }
+    made = [entry.body for entry in ledger.entries(recipe, "materialization", naming=name)]
+    before = [body for body in made if body["digest"] in accepted - {subject.artifact.digest}]
+    if not before:
         return None
-    before = subject.workshop.artifact(other[-1]["digest"], other[-1]["manifest"])
-    same_rule = before.manifest.config.get("split") == subject.artifact.manifest.config["split"]
-    return before.frame("prompts") if same_rule else None
+    artifact = subject.workshop.artifact(before[-1]["digest"], before[-1]["manifest"])
+    same_rule = artifact.manifest.config["split"] == subject.artifact.manifest.config["split"]
+    return artifact.frame("prompts") if same_rule else None
 
 
 def _slice_counts(subject: Subject) -> list[dict[str, Any]]:
