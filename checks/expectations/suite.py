@@ -91,7 +91,9 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[
     for expectation in expectations:
         suite.add_expectation(getattr(gxe, expectation.kind)(**expectation.arguments, meta={"gate": expectation.name}))
     pandas = frame.select(name for name in frame.columns if name in columns).to_pandas()
-    validated = batch.get_batch({"dataframe": pandas}).validate(suite, result_format="COMPLETE")
+    validated = batch.get_batch({"dataframe": pandas}).validate(
+        suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": OFFENDERS_KEPT}
+    )
     results: list[Any] = validated.results  # typed as if an expectation's own config could be missing
     by_name = {result.expectation_config.meta["gate"]: result for result in results}
     rendered: Any = ValidationResultsPageRenderer().render(validated)
@@ -102,9 +104,9 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[
 def _finding(result: Any, frame: pl.DataFrame) -> Finding:
     details = result.result or {}
     problem = _problem(result.exception_info or {})
-    unexpected = details.get("unexpected_index_list") or []
+    unexpected = details.get("partial_unexpected_index_list") or []
     sentence = problem or _sentence(details, frame.height)
-    rows = frame[[int(place) for place in unexpected[:OFFENDERS_KEPT]]] if unexpected else frame.clear()
+    rows = frame[[int(place) for place in unexpected]] if unexpected else frame.clear()
     evidence = {"prompt_ids": rows["prompt_id"].to_list()} if rows.height and "prompt_id" in rows.columns else {}
     return found(bool(result.success), sentence, **evidence)
 
