@@ -208,15 +208,19 @@ def waive(
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
 ) -> None:
     """Let a failed or inconclusive gate be, until a day; recorded in the ledger with name and reason."""
+    from orchestration.batches import sync_batches
+    from orchestration.instance import initialise
     from orchestration.people import waivable_gate
     from stillhouse.governance import Waiver
     from stillhouse.governance import waive as record
     from stillhouse.workshop import Workshop
 
-    recipe = check.partition("/")[0]
-    gate = waivable_gate(_recipe(recipe), check)
+    home, recipe = Home.from_environment(), check.partition("/")[0]
+    file, workshop = _recipe(recipe), Workshop(home)
+    with initialise(home) as instance:
+        gate = waivable_gate(file, check, sync_batches(instance, workshop, file))
     waiver = Waiver(gate, by, reason, until.date())
-    record(Workshop(Home.from_environment()).ledger, recipe, waiver)
+    record(workshop.ledger, recipe, waiver)
     out.print(Text(f"{gate} is {waiver}"), soft_wrap=True)
 
 

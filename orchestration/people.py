@@ -4,6 +4,7 @@ Belongs here: resolving a gate or a release that a person names.
 Does not: recording the decision (stillhouse/governance.py), the commands (cli.py).
 """
 
+from collections.abc import Collection
 from difflib import get_close_matches
 
 import dagster as dg
@@ -19,12 +20,13 @@ from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
 
-def waivable_gate(file: RecipeFile, check: str) -> str:
+def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str:
     """Find the gate that a person means.
 
     Args:
         file: the recipe.
         check: `RECIPE/STAGE:GATE`, with `[BATCH]` after a stage that is made batch by batch.
+        batches: all batches that the recipe has now.
 
     Returns:
         The gate's address.
@@ -40,6 +42,11 @@ def waivable_gate(file: RecipeFile, check: str) -> str:
         raise StillhouseError(
             f"{file.name} has no stage {stage!r}", where=check, expected=f"one of {', '.join(stages)}",
             do=f"`stillhouse status {file.name}` shows them.",
+        )  # fmt: skip
+    if batch is not None and stage in BATCHED and batch not in batches:
+        raise StillhouseError(
+            f"there is no batch {batch!r}", where=check, expected=f"one of {', '.join(batches)}",
+            do=f"`stillhouse status {file.name}` shows the batches.",
         )  # fmt: skip
     if (stage in BATCHED) != (batch is not None):
         example = f"{asset}[base]:{gate}" if stage in BATCHED else f"{asset}:{gate}"

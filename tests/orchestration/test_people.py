@@ -77,6 +77,7 @@ def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file
         ("small/prompts[base]:no_personal_data_is_left", "unwaivable: no_personal_data_is_left cannot be waived"),
         (f"{GATE}s", f"has no blocking gate '{NAME}s'.*Did you mean {NAME}?"),
         ("small/prompts[base]:no_slice_is_thin", "prompts has no blocking gate 'no_slice_is_thin'"),
+        (f"small/prompts[munday.csv]:{NAME}", "there is no batch 'munday.csv'; expected one of base, monday.csv"),
         (f"small/prompts:{NAME}", r"made batch by batch; expected small/prompts\[base\]:"),
         ("small/teacher[base]:it_is_worth_copying", "not made batch by batch; expected small/teacher:"),
         (f"small/promts[base]:{NAME}", "small has no stage 'promts'; expected one of contract, source, prompts"),
@@ -85,7 +86,7 @@ def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file
 )
 def test_only_a_gate_that_there_is_and_that_may_be_waived_is_waived(file: RecipeFile, check: str, message: str) -> None:
     with pytest.raises(StillhouseError, match=message):
-        waivable_gate(file, check)
+        waivable_gate(file, check, ["base", "monday.csv"])
 
 
 def test_gates_that_nobody_can_waive_are_named_as_they_are(place: Place, tmp_path: Path) -> None:
