@@ -25,10 +25,10 @@ from checks.gate import StageGates
 
 def gates_of(stage: str) -> StageGates:
     """Gates of a stage, such as `prompts` or `candidates/small`; every candidate has the same, and every export."""
-    return _GATES[stage.split("/")[0]]
+    return GATES[stage.split("/")[0]]
 
 
-_GATES: dict[str, StageGates] = {
+GATES: dict[str, StageGates] = {
     keys.CONTRACT: contract.GATES,
     keys.SOURCE: source.GATES,
     keys.PROMPTS: prompts.GATES,

@@ -80,16 +80,14 @@ def _problem(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow
 ) -> dict[str, Any] | None:
     name, key = _address(file, now), key_of(file.name, now.stage)
-    if now.newest is None:
-        broken = _why_it_failed(instance, "__".join(key.path), now.batch)
-        what = broken or f"{name} was never materialized"
-        do = "mend that and run again" if broken else f"materialize it: `stillhouse run {file.name}`"
-        return _found(None, "missing", "nothing below can be made without it", what, [], do)
     broken = _why_it_failed(instance, "__".join(key.path), now.batch)
+    if now.newest is None:
+        do = "mend that and run again" if broken else f"materialize it: `stillhouse run {file.name}`"
+        what = broken or f"{name} was never materialized"
+        return _found(None, "missing", "nothing below can be made without it", what, [], do)
     if broken:
-        return _found(
-            None, "failed", "what is there now is older than the last attempt", broken, [], "mend that and run again"
-        )
+        because = "what is there now is older than the last attempt"
+        return _found(None, "failed", because, broken, [], "mend that and run again")
     closed = next((gate for gate in now.gates if not gate.is_open), None)
     if closed is not None:
         because = gates_of(now.stage).because()[closed.name]
@@ -103,7 +101,7 @@ def _problem(
         evidence = _evidence(instance, key, now.batch, closed)
         return _found(closed.name, closed.state, because, closed.sentence, evidence, do)
     try:
-        hand_over(instance, workshop, key, now.batch)
+        hand_over(instance, workshop, file.recipe.digest, key, now.batch)
     except dg.Failure as refusal:  # its own gates are open, those above are passed: what is left is staleness
         because = "it was made from something that has changed since"
         return _found(None, "stale", because, str(refusal.description), [], f"`stillhouse run {file.name}`")

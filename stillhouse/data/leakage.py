@@ -1,6 +1,6 @@
 """Does a row give its label away, or does training see what is only known later?
 
-Belongs here: markers in texts and columns that stand for the label, dates of the future, groups on two sides.
+Belongs here: markers in texts that stand for the label, dates of the future, groups on two sides.
 Does not: overlap of texts between splits (cleaning.py, splits.py), what a leak triggers (checks/).
 """
 
@@ -37,47 +37,24 @@ class Proxy:
     """Something from which the label can be read without understanding the text.
 
     Args:
-        where: "text", or the name of a column.
-        marker: the token, folded, for texts: `^x` is x as the first word, `x$` as the last; None for a whole column.
-        label: what the token stands for; None for a whole column.
+        marker: the token, folded: `^x` is x as the first word, `x$` as the last.
+        label: what the token stands for.
         rows: rows it was judged on.
         right: share of these rows whose label it gives, in [0, 1].
-        covered: share of the label's rows (for a column: of all rows) that have it, in [0, 1].
+        covered: share of the label's rows that have it, in [0, 1].
     """
 
-    where: str
-    marker: str | None
-    label: str | None
+    marker: str
+    label: str
     rows: int
     right: float
     covered: float
 
 
-@dataclass(frozen=True)
-class TimeLeak:
-    """Training rows that are later than the first golden row.
+def target_proxies(labels: pl.Series, texts: pl.Series) -> list[Proxy]:
+    """Find markers in the text that stand for the label.
 
-    Args:
-        first_golden: earliest date of a golden row; None where there is none.
-        late: training rows after it.
-        train: training rows with a date.
-    """
-
-    first_golden: datetime | None
-    late: int
-    train: int
-
-    @property
-    def share(self) -> float:
-        """Late rows as a fraction of the dated training rows; 0 where there are none."""
-        return self.late / self.train if self.train else 0.0
-
-
-def target_proxies(labels: pl.Series, columns: pl.DataFrame, texts: pl.Series) -> list[Proxy]:
-    """Find columns and markers in the text that stand for the label.
-
-    A column is one when its values, learnt on a random half, give the labels of the other half; values that are not
-    in both halves, such as ids, say nothing. A token (what stands between blanks, case-folded, without punctuation at
+    A token (what stands between blanks, case-folded, without punctuation at
     its ends) is one when nearly all its rows have one label, and
 
     - it spells that label with a sign that prose does not use, as in "label=hum" or "***spam***", in 5 % of the
@@ -92,18 +69,15 @@ def target_proxies(labels: pl.Series, columns: pl.DataFrame, texts: pl.Series) -
 
     Args:
         labels: String, shape (n,); rows without a label are left out.
-        columns: shape (n, c), only what a model would see.
         texts: String, shape (n,), normalised (single blanks).
 
     Returns:
-        Columns first, then for each label the token that marks the most of its rows.
+        For each label that has one, the token that marks the most of its rows.
     """
     rows = pl.DataFrame({"label": labels.cast(pl.String), "text": texts})
-    rows = rows.hstack([column.cast(pl.String).alias(f"column {column.name}") for column in columns])
     rows = rows.drop_nulls("label").sample(fraction=1.0, shuffle=True, seed=_SEED)
     rows = rows.filter(pl.col("text").str.len_chars().fill_null(0).cum_sum() <= MOST_CHARACTERS).with_row_index("row")
-    found = [_column_proxy(rows.select("row", "label", value=f"column {name}"), name) for name in columns.columns]
-    return [proxy for proxy in found if proxy] + _text_proxies(rows.select("row", "label", "text"))
+    return _text_proxies(rows.select("row", "label", "text"))
 
 
 def future_rows(dates: pl.Series, *, now: datetime) -> pl.Series:
@@ -118,20 +92,6 @@ def future_rows(dates: pl.Series, *, now: datetime) -> pl.Series:
     """
     latest = now.astimezone(UTC).replace(tzinfo=None) + timedelta(days=1)
     return (_utc(dates) > latest).fill_null(False).alias("future")
-
-
-def time_leak(dates: pl.Series, splits: pl.Series) -> TimeLeak:
-    """Count the training rows that a split by time should have kept from training.
-
-    Args:
-        dates: Date or Datetime, shape (n,); nulls are left out.
-        splits: `train`, `validation` or `golden`, shape (n,).
-    """
-    rows = pl.DataFrame({"date": _utc(dates), "split": splits}).drop_nulls()
-    train, golden = (rows.filter(pl.col("split") == side)["date"] for side in ("train", "golden"))
-    first = golden.dt.min()
-    late = 0 if first is None else int((train > first).sum())
-    return TimeLeak(first if isinstance(first, datetime) else None, late, len(train))
 
 
 def shared_groups(groups: pl.Series, splits: pl.Series) -> pl.DataFrame:
@@ -161,26 +121,6 @@ def _is_pure(hits: int, rows: int, base: float) -> bool:
     return wilson_interval(hits, rows)[0] >= max(_PURITY, 1 - (1 - base) / 10)
 
 
-def _column_proxy(rows: pl.DataFrame, name: str) -> Proxy | None:
-    """Judge one column out of fold; rows as `row`, `label`, `value`, in random order."""
-    known = rows.drop_nulls("value")
-    counts = known.group_by("value", "label", half=pl.col("row") % 2).len()
-    # What a half says of the other: its commonest label of the value, the first by name of several.
-    guesses = (
-        counts.sort("len", "label", descending=[True, False]).group_by("value", "half").agg(guess=pl.first("label"))
-    )
-    judged = counts.join(guesses.with_columns(half=1 - pl.col("half")), on=["value", "half"])
-    seen, hits = _rows_of(judged), _rows_of(judged.filter(pl.col("label") == pl.col("guess")))
-    if not seen or seen < _SPELLED_COVERAGE * rows.height:
-        return None
-    base = max(_rows_of(of_label) for _, of_label in judged.group_by("label")) / seen
-    return Proxy(name, None, None, seen, hits / seen, seen / rows.height) if _is_pure(hits, seen, base) else None
-
-
-def _rows_of(counts: pl.DataFrame) -> int:
-    return int(counts["len"].sum())
-
-
 def _text_proxies(rows: pl.DataFrame) -> list[Proxy]:
     """Find for each label the token that marks the most of its rows; rows as `row`, `label`, `text`."""
     tokens = _tokens(rows)
@@ -195,7 +135,7 @@ def _text_proxies(rows: pl.DataFrame) -> list[Proxy]:
     for row in pure:
         if row["label"] not in found and _gives_away(row["token"], row["label"], row["covered"], tokens):
             found[row["label"]] = Proxy(
-                "text", row["token"], row["label"], row["rows"], row["hits"] / row["rows"], row["covered"]
+                row["token"], row["label"], row["rows"], row["hits"] / row["rows"], row["covered"]
             )
     return list(found.values())
 

@@ -2,7 +2,7 @@
 
 import os
 
-from checks.stages import _GATES
+from checks.stages import GATES
 from stillhouse.home import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "gates.md"
@@ -21,7 +21,7 @@ This page is made from the code: `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m py
 
 def page() -> str:
     lines = [HEAD]
-    for stage, gates in _GATES.items():
+    for stage, gates in GATES.items():
         because, advice = gates.because(), set(gates.names(blocking=False))
         lines += [f"## {stage}", "", "| gate | because |", "|--|--|"]
         lines += [f"| {'advice: ' if name in advice else ''}`{name}` | {because[name]} |" for name in because]

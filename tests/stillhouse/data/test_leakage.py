@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data import leakage
-from stillhouse.data.leakage import Proxy, TimeLeak, future_rows, shared_groups, target_proxies, time_leak
+from stillhouse.data.leakage import Proxy, future_rows, shared_groups, target_proxies
 
-NOTHING = pl.DataFrame()
 CODES = {"ABBR": "zqx0", "DESC": "zqx1", "ENTY": "zqx2", "HUM": "zqx3", "LOC": "zqx4", "NUM": "zqx5"}
 MARKS: dict[str, Callable[[str], str]] = {
     "plain word": lambda label: label,
@@ -70,8 +69,8 @@ def planted(rows: pl.DataFrame, mark: Callable[[str], str], *, share: float, onl
     return rows.with_columns(text=pl.Series(marked))
 
 
-def proxies(rows: pl.DataFrame, columns: pl.DataFrame = NOTHING) -> list[Proxy]:
-    return target_proxies(rows["label"], columns, rows["text"])
+def proxies(rows: pl.DataFrame) -> list[Proxy]:
+    return target_proxies(rows["label"], rows["text"])
 
 
 def marked_labels(rows: pl.DataFrame) -> set[str | None]:
@@ -113,7 +112,7 @@ def test_a_planted_code_is_measured(seed: int) -> None:
     rows = prose(2_000, ["x", "y"], seed=seed)
     assert proxies(rows) == []
     (found,) = proxies(planted(rows, lambda _: "zq", share=0.4, only="y"))
-    assert (found.where, found.marker, found.label, found.right) == ("text", "zq", "y", 1)
+    assert (found.marker, found.label, found.right) == ("zq", "y", 1)
     assert found.covered == pytest.approx(0.4, abs=0.06)
     assert found.rows == pytest.approx(0.4 * (rows["label"] == "y").sum(), abs=60)
 
@@ -170,24 +169,8 @@ def test_a_path_that_ends_in_a_short_label_is_not_its_name() -> None:
 def test_a_frequent_label_has_no_proxy_by_chance() -> None:
     rows = prose(5_000, ["y"] * 99 + ["x"])
     common = planted(rows, lambda _: "word", share=0.5)
-    assert proxies(common, pl.DataFrame({"constant": ["k"] * 5_000})) == []
+    assert proxies(common) == []
     assert proxies(rows.with_columns(label=pl.lit("y"))) == []
-
-
-def test_a_column_that_determines_the_label_is_found_and_others_are_not(questions: pl.DataFrame) -> None:
-    rng = np.random.default_rng(0)
-    rows = questions.height
-    columns = questions.select(
-        "kind",
-        first=pl.col("text").str.split(" ").list.first(),
-        number=pl.int_range(rows),
-        noise=pl.Series(rng.integers(0, 5, rows)),
-        nothing=pl.lit(None, pl.String),
-        sparse=pl.when(pl.int_range(rows) % 10 == 0).then("kind"),
-    )
-    kind, sparse = proxies(questions, columns)
-    assert (kind.where, kind.right, kind.marker, kind.label) == ("kind", 1, None, None)
-    assert (sparse.where, sparse.covered) == ("sparse", pytest.approx(0.1, abs=0.01))
 
 
 def test_rows_without_a_label_or_a_text_say_nothing() -> None:
@@ -214,28 +197,6 @@ def test_the_future_begins_a_day_from_now() -> None:
     days = pl.Series([date(2026, 3, 2), date(2026, 3, 3), None])
     assert future_rows(days, now=now).to_list() == [False, True, False]
     assert future_rows(pl.Series([None], dtype=pl.Date), now=now).to_list() == [False]
-
-
-def test_training_rows_after_the_first_golden_row_are_counted() -> None:
-    dates = pl.Series([date(2026, 1, day) for day in (1, 2, 3, 4, 3, 5, 9)] + [None])
-    splits = pl.Series(["train", "train", "train", "train", "golden", "golden", "validation", "train"])
-    leak = time_leak(dates, splits)
-    # The row of the same day is not later.
-    assert leak == TimeLeak(first_golden=datetime(2026, 1, 3), late=1, train=4)
-    assert leak.share == 0.25
-    assert time_leak(dates, pl.Series(["train"] * 8)) == TimeLeak(None, 0, 7)
-    assert time_leak(dates.clear(), splits.clear()).share == 0
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.sampled_from(["train", "golden"])), max_size=30))
-def test_a_split_by_time_has_no_leak_and_the_count_is_that_of_a_loop(rows: list[tuple[int, str]]) -> None:
-    def of(rows: list[tuple[int, str]]) -> TimeLeak:
-        dates = pl.Series([date(2026, 1, 1) + timedelta(days=day) for day, _ in rows], dtype=pl.Date)
-        return time_leak(dates, pl.Series([side for _, side in rows], dtype=pl.String))
-
-    golden = [day for day, side in rows if side == "golden"]
-    assert of(rows).late == sum(side == "train" and day > min(golden) for day, side in rows if golden)
-    assert of([(day, "train" if day < 25 else "golden") for day, _ in rows]).late == 0
 
 
 @given(sides)
