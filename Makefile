@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test ui smoke screenshots check lint types contract clean constraints
+.PHONY: demo test ui smoke screenshots bench-prompts bench-false-alarms check lint types contract clean constraints
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
@@ -24,6 +24,12 @@ smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 
 screenshots: .venv/installed  ## the README's pictures, from the running UI; needs Debian's chromium and a finished demo
 	$(BIN)/python -m tests.end_to_end.screenshots
+
+bench-prompts: .venv/installed  ## a million rows through source and prompts with every gate, timed and weighed
+	$(BIN)/python -m benchmarks.prompts
+
+bench-false-alarms: .venv/installed  ## how often the gates on rows close on 200 clean resamples of the demo's questions
+	$(BIN)/python -m benchmarks.false_alarms
 
 check: lint types contract  ## what CI runs before the tests
 

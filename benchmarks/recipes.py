@@ -1,0 +1,42 @@
+"""The demo's recipe on other rows, in an installation of its own.
+
+Belongs here: writing and reading such a recipe, the environment of such an installation.
+Does not: the rows.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stillhouse.home import CHECKOUT
+from stillhouse.recipe import RecipeFile, read_recipe
+
+DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
+
+
+def use_home(root: Path) -> None:
+    """Keep all state of this process below `root`, whatever its environment says: store and ledger may be shared."""
+    for name in ("STILLHOUSE_ARTIFACTS", "STILLHOUSE_LEDGER_URL"):
+        os.environ.pop(name, None)
+    os.environ.update(STILLHOUSE_HOME=str(root), DAGSTER_HOME=str(root / "dagster"), HF_HUB_OFFLINE="1")
+
+
+def demo_recipe(folder: Path, name: str, changes: Mapping[str, Any]) -> RecipeFile:
+    """Write the demo's recipe with some fields changed below `folder`, and read it back.
+
+    Args:
+        folder: where recipes of this measurement are.
+        name: of the recipe.
+        changes: attributes and their values; a mapping changes the fields that it names, another value replaces.
+    """
+    document = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+    for field, value in changes.items():
+        part = document["attributes"]
+        part[field] = {**part[field], **value} if isinstance(value, Mapping) else value
+    path = folder / name / "defs.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return read_recipe(path)
