@@ -1,7 +1,6 @@
 """From rows to champion on real questions with a real, small teacher: killed on the way, run again, given new rows."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,13 +16,12 @@ import pytest
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import BATCHED, key_of
-from orchestration.instance import initialise
 from orchestration.status import all_is_well, status
 from stillhouse.audit import audit
 from stillhouse.digests import digest_of_folder
-from stillhouse.home import CHECKOUT, Home
+from stillhouse.home import CHECKOUT
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
 ROWS = 1200
@@ -47,17 +45,11 @@ DISTIL = """
 """
 
 
-@dataclass
-class Place:
-    """An installation with a small recipe, and what is known of it."""
+@dataclass(frozen=True)
+class WholeWay(Place):
+    """An installation with a small recipe that is run as people run it, in a process that may be killed."""
 
     file: RecipeFile
-    home: Home
-    instance: dg.DagsterInstance
-
-    @property
-    def workshop(self) -> Workshop:
-        return Workshop(self.home)
 
     def distil(self, *, kill: str = "never", done: int = 1) -> subprocess.CompletedProcess[str]:
         """Run the recipe in a process of its own, which kills itself at a step of its own progress."""
@@ -85,32 +77,23 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("whole_way")
-    before = {name: os.environ.get(name) for name in ("STILLHOUSE_HOME", "DAGSTER_HOME")}
-    os.environ["STILLHOUSE_HOME"] = str(folder / "home")
-    home = Home.from_environment()
-    with initialise(home) as instance:
-        yield Place(small_recipe(folder, rows=ROWS), home, instance)
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeWay]:
+    with a_place(tmp_path_factory.mktemp("whole_way")) as place:
+        yield WholeWay(place.folder, place.home, place.instance, small_recipe(place.folder, rows=ROWS))
 
 
 @pytest.mark.parametrize(
     ("kill", "done"),
     [("training", 1), ("teacher signal", 934), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
 )
-def test_a_kill_leaves_nothing_half_done(place: Place, kill: str, done: int) -> None:
+def test_a_kill_leaves_nothing_half_done(place: WholeWay, kill: str, done: int) -> None:
     ended = place.distil(kill=kill, done=done)
     assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
     place.assert_nothing_is_half_there()
     assert place.workshop.ledger.champion("small") is None
 
 
-def test_the_next_run_completes_with_a_release(place: Place) -> None:
+def test_the_next_run_completes_with_a_release(place: WholeWay) -> None:
     ended = place.distil()
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "released one" in ended.stdout and "was killed; what it had finished is kept" in ended.stdout
@@ -119,7 +102,7 @@ def test_the_next_run_completes_with_a_release(place: Place) -> None:
     assert place.shown("teacher")["found_again"] is True, "a teacher that was finished is not trained again"
 
 
-def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: Place) -> None:
+def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
     shown = status(place.instance, place.workshop, [place.file])
     assert all_is_well(shown)
     recipe = shown["recipes"]["small"]
@@ -129,7 +112,7 @@ def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: Place) -> N
         assert stage["gates"] and all(gate["state"] == "passed" for gate in stage["gates"])
 
 
-def test_the_report_has_the_shape_that_scripts_rely_on(place: Place) -> None:
+def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
     selection = newest_artifact(place.instance, place.workshop, key_of("small", "selection"))
     report = json.loads((selection.folder / "report.json").read_text())
     assert report["verdict"] == "pass" and report["student"]["name"] == "one"
@@ -145,7 +128,7 @@ def test_the_report_has_the_shape_that_scripts_rely_on(place: Place) -> None:
     assert "clears the bar" in html and "http://" not in html.replace("http://www.w3.org", "")
 
 
-def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Place) -> None:
+def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: WholeWay) -> None:
     workshop = place.workshop
     found = audit(workshop.store, workshop.ledger, "small")
     assert found["ok"] and found["problems"] == []
@@ -165,7 +148,7 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Pl
     assert any("small/teacher" in problem and "altered" in problem for problem in spoiled["problems"])
 
 
-def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Place) -> None:
+def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: WholeWay) -> None:
     champion = place.workshop.ledger.champion("small")
     ended = place.distil()
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -177,7 +160,7 @@ def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Place
     assert len(place.workshop.ledger.entries("small", "promotion")) == 1
 
 
-def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: Place) -> None:
+def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: WholeWay) -> None:
     fresh = questions(25, skip=ROWS).with_columns(pl.lit(None, pl.String).alias("service")).drop("kind")
     known = questions(5).drop("kind").with_columns(pl.lit(None, pl.String).alias("service"))
     inbox = place.home.inbox("small")
@@ -196,7 +179,7 @@ def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: Place) -> None:
     place.assert_nothing_is_half_there()
 
 
-def test_a_bad_file_leaves_the_champion_where_it_was(place: Place) -> None:
+def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
     champion = place.workshop.ledger.champion("small")
     blanks = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10})
     blanks.write_csv(place.home.inbox("small") / "wednesday.csv")
