@@ -13,7 +13,7 @@ demo: .venv/installed  ## distil the embedded recipe, from rows to a released st
 
 test: export HF_HUB_OFFLINE = 1
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 ui: .venv/installed  ## the Dagster UI with everything loaded, on http://localhost:3000
 	$(BIN)/stillhouse init

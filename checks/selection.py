@@ -13,12 +13,13 @@ def a_student_clears_the_bar(subject: Subject) -> Finding:
     """Quality at the margin, every critical slice, every floor, size and latency, all on the artifact that ships."""
     evaluations = read_evaluations(subject.made_from("evaluation"))
     winner = subject.artifact.facts["winner"]
-    chosen = next((e for e in evaluations if e.name == winner), None)
-    if chosen is not None and chosen.verdict is Verdict.PASS:
-        return Finding(State.PASSED, chosen.summary)
-    students = [e for e in evaluations if e.subject.kind is SubjectKind.STUDENT]
-    undecided = any(e.verdict is Verdict.INCONCLUSIVE for e in students)
-    return Finding(State.INCONCLUSIVE if undecided else State.FAILED, " ".join(e.summary for e in students))
+    chosen = [e for e in evaluations if e.name == winner]
+    asked = chosen or [e for e in evaluations if e.subject.kind is SubjectKind.STUDENT]
+    sentence = " ".join(e.summary for e in asked)
+    if any(e.verdict is Verdict.PASS for e in chosen):
+        return Finding(State.PASSED, sentence)
+    undecided = any(e.verdict is Verdict.INCONCLUSIVE for e in asked)
+    return Finding(State.INCONCLUSIVE if undecided else State.FAILED, sentence)
 
 
 @gate("a control or a baseline under a student's name is a release that nobody meant")

@@ -17,6 +17,7 @@ from checks.gatekeeper import GateState, hand_over
 from checks.stages import gates_of
 from orchestration.status import StageNow, stages_now
 from stillhouse.artifacts import write_atomically
+from stillhouse.errors import StillhouseError
 from stillhouse.manifest import address
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -105,6 +106,9 @@ def _problem(
     except dg.Failure as refusal:  # its own gates are open, those above are passed: what is left is staleness
         because = "it was made from something that has changed since"
         return _found(None, "stale", because, str(refusal.description), [], f"`stillhouse run {file.name}`")
+    except StillhouseError as error:
+        because = "what is stored is not what was made and looked at"
+        return _found(None, "failed", because, str(error), [], f"`stillhouse run {file.name}`")
     return None
 
 

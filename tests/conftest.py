@@ -1,6 +1,7 @@
 """What tests share: an installation of their own, a Dagster instance on it, and running stages of a recipe."""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,6 +29,19 @@ from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Workshop
 
 Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """Half of the time of a short run is SQLite waiting for the disk at each commit; nobody pulls a plug here."""
+
+    def relax(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    sa.event.listen(sa.Engine, "connect", relax)
+    yield
+    sa.event.remove(sa.Engine, "connect", relax)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ _NAMES = [
         "a second answer to one prompt is a teacher that was not pinned, or was paid twice",
     ),
     ("every_answer_is_of_one_teacher", "a student of two teachers copies the quarrel between them"),
-    ("every_answer_has_all_classes", "logits of another class order teach the wrong label with full confidence"),
     ("every_logit_is_finite", "one not-a-number turns every weight of the student into another"),
     (
         "no_answer_is_all_zeros",
@@ -31,7 +30,6 @@ def _expectations(subject: Subject) -> Sequence[Expectation]:
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeInSet", {"column": "fingerprint", "value_set": [facts["fingerprint"]]}),
-        ("ExpectColumnValuesToBeInSet", {"column": "classes", "value_set": [len(facts["labels"])]}),
         ("ExpectColumnValuesToBeInSet", {"column": "finite", "value_set": [True]}),
         ("ExpectColumnValuesToBeBetween", {"column": "largest", "min_value": 0, "strict_min": True}),
         ("ExpectColumnValuesToBeBetween", {"column": "probability", "min_value": 1 - 1e-5, "max_value": 1 + 1e-5}),
@@ -45,10 +43,10 @@ def _table(subject: Subject) -> pl.DataFrame:
     return subject.frame("signal").select(
         "prompt_id",
         "fingerprint",
-        logits.list.len().cast(pl.Int64).alias("classes"),
         logits.list.eval(pl.element().is_finite()).list.all().alias("finite"),
         logits.list.eval(pl.element().abs()).list.max().alias("largest"),
-        powers.list.eval(pl.element() / pl.element().sum()).list.sum().alias("probability"),
+        # Great Expectations passes over what is not a number, as it does over null
+        powers.list.eval(pl.element() / pl.element().sum()).list.sum().fill_nan(0.0).alias("probability"),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.calibration import log_softmax
 
 
@@ -24,7 +25,18 @@ def with_answers(rows: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     Args:
         rows: with `logits`; may be empty.
         labels: class names in the order of the logits.
+
+    Raises:
+        StillhouseError: if an answer has more or fewer logits than there are labels.
     """
+    widths = rows["logits"].list.len().unique().sort().to_list()
+    if widths not in ([], [len(labels)]):
+        raise StillhouseError(
+            f"answers of {' and '.join(map(str, widths))} classes",
+            where="the teacher's signal",
+            expected=f"one logit for each of the teacher's {len(labels)} labels",
+            do="Ask the teacher again: what is stored is of another model.",
+        )
     logits = logits_of(rows).astype(np.float64).reshape(rows.height, len(labels))
     return rows.with_columns(
         pl.Series("answer", [labels[place] for place in logits.argmax(axis=1)], dtype=pl.String),

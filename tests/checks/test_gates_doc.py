@@ -1,11 +1,8 @@
 """docs/gates.md lists every gate with its reason, as the code has them; STILLHOUSE_WRITE_DOCS=1 writes it anew."""
 
-import os
-
 from checks.stages import GATES
-from stillhouse.home import CHECKOUT
+from tests import gates_page
 
-PAGE = CHECKOUT / "docs" / "gates.md"
 HEAD = """# The gates
 
 A gate is a sentence that must be true of an artifact before anything is made from it. It is open when it has looked at
@@ -15,7 +12,7 @@ inconclusive, missing and stale are closed.
 `stillhouse status` shows all of them, `stillhouse diagnose` the first that is closed with its evidence and what to do,
 and `stillhouse checklist` prints them as a list to go through. In the UI they are the checks of an asset.
 
-This page is made from the code: `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m pytest tests/checks/test_gates_doc.py`.
+This page is made by `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m pytest tests/checks/test_gates_doc.py tests/faults`.
 """
 
 
@@ -26,10 +23,10 @@ def page() -> str:
         lines += [f"## {stage}", "", "| gate | because |", "|--|--|"]
         lines += [f"| {'advice: ' if name in advice else ''}`{name}` | {because[name]} |" for name in because]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def test_the_page_lists_the_gates_that_there_are() -> None:
-    if os.environ.get("STILLHOUSE_WRITE_DOCS"):
-        PAGE.write_text(page())
-    assert PAGE.read_text() == page(), "write it anew, as the page itself says"
+    if gates_page.WRITING:
+        gates_page.write_gates(page())
+    assert gates_page.gates_part() == page(), "write it anew, as the page itself says"

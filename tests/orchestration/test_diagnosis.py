@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 import checks.contract
+from assets.current import newest_artifact
+from assets.keys import key_of
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
 from orchestration.diagnosis import checklist, diagnose
@@ -100,6 +102,17 @@ def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> 
     questions(50).write_csv(place.folder / "went.csv")
     place.run(file, "source")
     assert found(place, file)["stage"] == "prompts", "it has succeeded since"
+
+
+def test_a_file_that_was_altered_since_its_gates_were_passed_is_told(place: Place) -> None:
+    file = recipe(place, "rotten", questions(50))
+    place.run(file, "contract", "source")
+    source = newest_artifact(place.instance, place.workshop, key_of("rotten", "source"), "base")
+    path = source.folder / "rows.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"X")
+    told = found(place, file)
+    assert (told["stage"], told["gate"], told["state"]) == ("source", None, "failed")
+    assert "the content was altered" in told["what"]
 
 
 def test_a_check_that_raises_is_told_with_its_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

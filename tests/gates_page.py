@@ -1,0 +1,65 @@
+"""docs/gates.md, which the tests write anew under STILLHOUSE_WRITE_DOCS=1: every gate, and every planted fault.
+
+Belongs here: the two parts of the page and reading them back.
+Does not: what the parts have to say (checks/test_gates_doc.py, faults/test_faults.py).
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+
+from stillhouse.home import CHECKOUT
+
+PAGE = CHECKOUT / "docs" / "gates.md"
+WRITING = bool(os.environ.get("STILLHOUSE_WRITE_DOCS"))
+_FAULTS = """## What was planted to see them close
+
+Each of these faults was planted by `tests/faults/` in a finished or an empty installation; the gate beside it closed,
+`stillhouse diagnose` named it with this message, and without the fault every gate is open. Where no gate is named, the
+stage itself refused to go on.
+
+"""
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class FaultRow:
+    """One line of the table of faults."""
+
+    fault: str
+    stage: str
+    gate: str
+    message: str
+
+
+def gates_part() -> str:
+    """The page down to the faults."""
+    return PAGE.read_text().partition(_FAULTS)[0]
+
+
+def fault_rows() -> dict[str, FaultRow]:
+    """The table of faults as the page has it, by fault."""
+    table = PAGE.read_text().partition(_FAULTS)[2].splitlines()[2:]
+    rows = [FaultRow(*(cell.strip() for cell in line.strip("|").split(" | "))) for line in table]
+    return {row.fault: row for row in rows}
+
+
+def write_gates(part: str) -> None:
+    """Replace the upper part."""
+    _, mark, faults = PAGE.read_text().partition(_FAULTS)
+    PAGE.write_text(part + mark + faults)
+
+
+def write_faults(rows: Iterable[FaultRow]) -> None:
+    """Replace the table of faults."""
+    head = ["| fault | stage | gate | message |", "|--|--|--|--|"]
+    lines = head + ["| " + " | ".join(astuple(row)) + " |" for row in rows]
+    PAGE.write_text(gates_part() + _FAULTS + "\n".join(lines) + "\n")
+
+
+def cell(text: str, replace: Mapping[str, str]) -> str:
+    """A message as one cell: in one line, without a bar or what is of this machine only, and not too long."""
+    for old, new in replace.items():
+        text = text.replace(old, new)
+    text = " ".join(text.replace("|", "/").split())
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rsplit(" ", 1)[0] + " …"
