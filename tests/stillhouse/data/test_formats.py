@@ -39,7 +39,7 @@ def refusal(*args: object, **options: object) -> str:
         ("rows.csv", "text,label\na,x\nb,y\n"),
         ("rows.CSV", "\ufefftext,label\r\na,x\r\n\r\nb,y\r\n"),
         ("rows.tsv", "text\tlabel\na\tx\nb\ty\n"),
-        ("rows.csv.gz", gzip.compress(b"text,label\na,x\nb,y\n")),
+        ("rows.csv.gz", gzip.compress(b"text,label\na,x\nb,y\n", mtime=0)),
         ("rows.csv", "text,label\ra,x\rb,y\r"),
         ("rows.ndjson", '{"text":"a","label":"x"}\n\n{"label":"y","text":"b"}'),
         ("rows.jsonl", '{"text":"a","label":"x","more":[1]}\r\n{"text":"b","label":"y"}\r\n'),
