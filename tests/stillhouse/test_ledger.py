@@ -1,17 +1,34 @@
 """The ledger keeps its order, notices every alteration, and works on Postgres as on SQLite."""
 
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from stillhouse.ledger import GENESIS, Ledger
+from tests.postgres import PG_CTL, postgres
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    if PG_CTL is None:
+        pytest.skip("needs Debian's postgresql")
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    """An empty ledger; on Postgres in a schema of its own."""
+    if request.param == "sqlite":
+        return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    server, schema = request.getfixturevalue("server"), f"s{uuid4().hex}"
+    with sa.create_engine(server).begin() as connection:
+        connection.execute(sa.schema.CreateSchema(schema))
+    return Ledger(f"{server}&options=-csearch_path%3D{schema}")
 
 
 def alter(ledger: Ledger, statement: str) -> None:
