@@ -10,9 +10,11 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import BASE, PROMPTS, SOURCE
+from assets.source import read_base
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from stillhouse.data.formats import require_columns
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
+from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.splits import split_digest
 from stillhouse.recipe import RecipeFile
@@ -78,3 +80,10 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
         )
 
     return prompt_set
+
+
+def golden_rows_to_come(file: RecipeFile) -> pl.DataFrame:
+    """The golden rows that the recipe's source would give now; nothing is published."""
+    rows = with_provenance(read_base(file).rows, file.recipe.data.provenance).rows
+    made = base_prompt_set(rows, file.recipe, where=file.where("data", "label"))
+    return made.prompts.filter(pl.col("split") == "golden")

@@ -38,7 +38,7 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
         digest = source_digest(uri, root=CHECKOUT)
 
         def build(folder: Path) -> Facts:
-            read = _base(file) if work.batch == BASE else _dropped(file, uri)
+            read = read_base(file) if work.batch == BASE else _dropped(file, uri)
             traced = with_provenance(read.rows, data.provenance)
             rejects = pl.concat([read.rejects, traced.rejects])
             traced.rows.write_parquet(folder / "rows.parquet")
@@ -100,7 +100,8 @@ def drop_folder(file: RecipeFile, home: Home) -> str:
     return str(inbox)
 
 
-def _base(file: RecipeFile) -> SourceRead:
+def read_base(file: RecipeFile) -> SourceRead:
+    """Read the rows of the recipe's own source; a column that is not there is told by the field that asks for it."""
     data = file.recipe.data
     try:
         return read_rows(

@@ -7,7 +7,7 @@ three is honest, so each closed gate is a false alarm: of 200 resamples, at most
 
 The stages' own functions make the artifacts and the gates are asked directly, without a Dagster run, in which they
 would be the same. What needs a trained teacher is not looked at: the gates of `teacher`, `baselines`, `teacher_signal`
-(so not `few_labels_are_flatly_contradicted` and its like), `transfer_set` and all that comes after. The gates of
+(so not `few_labels_look_wrong` and its like), `transfer_set` and all that comes after. The gates of
 `contract` are not either, since no row decides them.
 
 The last line is JSON, `{"resamples": ..., "closed": ...}`, where `closed` is the NUMBER of resamples in which any

@@ -163,6 +163,38 @@ def report(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def plan(
+    name: Name,
+    discordance: Annotated[
+        float,
+        typer.Option(min=0.001, max=1.0, help="Expected share of rows that exactly one of the two models gets right."),
+    ] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Say which claims the golden set can support at all, before a teacher or a student is paid for."""
+    from assets.prompts import golden_rows_to_come
+    from stillhouse.evaluation.planning import plan as planned_claims
+
+    file = _recipe(name)
+    found = planned_claims(golden_rows_to_come(file), file.recipe.bar, file.recipe.slices, discordance=discordance)
+    if as_json:
+        print(json.dumps(found.model_dump(mode="json"), indent=1))
+    else:
+        table = Table(title=f"{name}: what the golden set can support, at discordance {discordance:.1%}", box=None)
+        for column in ("claim", "rows", "needed", "margin", "smallest margin", ""):
+            table.add_column(column)
+        for claim in found.claims:
+            smallest = "none" if claim.smallest_margin is None else f"{claim.smallest_margin:.1%}"
+            verdict = "supported" if claim.supported else "too few rows"
+            verdict += "" if claim.binding else ", reported only"
+            table.add_row(
+                claim.name, f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
+            )
+        out.print(table)
+    raise typer.Exit(1 if found.unsupported else 0)
+
+
+@app.command()
 def diagnose(name: Name, as_json: AsJson = False) -> None:
     """Name the earliest exit condition that does not hold, its evidence, and what to do next."""
     from orchestration.diagnosis import diagnose as diagnosis_of

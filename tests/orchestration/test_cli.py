@@ -109,3 +109,16 @@ def test_new_refuses_rows_that_nothing_can_be_learned_from(
     (line,) = ended.stderr.strip().splitlines()
     assert message in line and "rows.csv" in line
     assert not (tmp_path / "recipes" / "mine").exists()
+
+
+def test_a_plan_needs_nothing_but_the_rows_and_says_which_claims_they_cannot_support(
+    tmp_path: Path, home: Home
+) -> None:
+    small_recipe(tmp_path, rows=300)
+    ended = stillhouse("plan", "small", "--json", recipes=tmp_path / "recipes")
+    whole, people, _ = json.loads(ended.stdout)["claims"]
+    assert ended.returncode == 0, "100 rows and more support 7 points"
+    assert whole["rows"] > whole["rows_needed"] and people["rows"] < people["rows_needed"]
+    assert not home.root.exists() or not home.dagster.exists(), "nothing was made for it"
+    apart = stillhouse("plan", "small", "--discordance", "0.3", recipes=tmp_path / "recipes")
+    assert apart.returncode == 1 and "too few rows" in apart.stdout

@@ -1,0 +1,91 @@
+"""Before anything is spent: which claims can this golden set support at all?
+
+Belongs here: the power of the planned tests, from counts of rows and the bar.
+Does not: the tests themselves (statistics.py), the rows (data/).
+"""
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation import score_test
+from stillhouse.evaluation.bar import BarSpec, SliceSpec
+from stillhouse.evaluation.slices import slice_masks
+from stillhouse.evaluation.statistics import POWER, rows_needed_for
+
+USUAL_DISCORDANCE = 0.05
+"""Share of rows on which exactly one of the two is right: what teachers and students of one family show, measured on
+the demo (4 to 9 %); a student further from its teacher needs more rows."""
+
+EVERYTHING = "all golden rows"
+
+
+class PlannedClaim(BaseModel):
+    """One non-inferiority claim of the bar, and whether the golden set is large enough for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="The slice, or 'all golden rows'.")
+    binding: bool = Field(description="Whether the verdict depends on it.")
+    rows: int = Field(description="Golden rows at hand.")
+    margin: float = Field(description="Largest acceptable drop, as a fraction.")
+    alpha: float = Field(description="One-sided error rate; of a critical slice, the least that Holm can leave it.")
+    rows_needed: int = Field(description="For 80 % power to pass a student as good as its teacher.")
+    smallest_margin: float | None = Field(description="That these rows can support; null without rows.")
+    supported: bool
+
+
+class Plan(BaseModel):
+    """Every claim that a recipe makes, and whether its golden set can support it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    discordance: float = Field(description="Assumed share of rows that exactly one of the two models gets right.")
+    power: float = POWER
+    claims: tuple[PlannedClaim, ...]
+
+    @property
+    def unsupported(self) -> tuple[PlannedClaim, ...]:
+        """Binding claims for which there are too few rows: as it is, they can only end inconclusive."""
+        return tuple(claim for claim in self.claims if claim.binding and not claim.supported)
+
+
+def plan(
+    golden: pl.DataFrame, bar: BarSpec, slices: Sequence[SliceSpec], *, discordance: float = USUAL_DISCORDANCE
+) -> Plan:
+    """Say for each claim how many golden rows it has and how many it needs.
+
+    Args:
+        golden: the golden rows, with the columns of the slices.
+        bar: quality bar.
+        slices: declared slices.
+        discordance: expected share of rows that exactly one of the two models gets right, in (0, 1].
+
+    Raises:
+        StillhouseError: if a slice's column is missing.
+    """
+    counts = slice_masks(golden, slices).sum(axis=1).tolist()
+    family = max(1, sum(spec.critical for spec in slices))
+    claims = [_claim(EVERYTHING, golden.height, bar.margin, bar.alpha, binding=True, discordance=discordance)]
+    for spec, rows in zip(slices, counts, strict=True):
+        alpha = bar.alpha / family if spec.critical else bar.alpha
+        margin = spec.margin or bar.margin
+        claims.append(_claim(spec.name, rows, margin, alpha, binding=spec.critical, discordance=discordance))
+    return Plan(discordance=discordance, claims=tuple(claims))
+
+
+def _claim(name: str, rows: int, margin: float, alpha: float, *, binding: bool, discordance: float) -> PlannedClaim:
+    needed = rows_needed_for(margin, discordance, alpha)
+    smallest = score_test.sum_of_quantiles(alpha, POWER) * math.sqrt(discordance / rows) if rows else None
+    return PlannedClaim(
+        name=name,
+        binding=binding,
+        rows=rows,
+        margin=margin,
+        alpha=alpha,
+        rows_needed=needed,
+        smallest_margin=smallest,
+        supported=rows >= needed,
+    )

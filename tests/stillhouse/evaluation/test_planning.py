@@ -1,0 +1,49 @@
+"""Which claims a golden set can support."""
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.evaluation.bar import BarSpec, SliceSpec
+from stillhouse.evaluation.planning import EVERYTHING, plan
+from stillhouse.evaluation.statistics import rows_needed_for
+
+
+def golden(**kinds: int) -> pl.DataFrame:
+    return pl.DataFrame({"kind": [kind for kind, rows in kinds.items() for _ in range(rows)]})
+
+
+def of(kind: str, *, critical: bool, margin: float | None = None) -> SliceSpec:
+    return SliceSpec(name=kind, column="kind", values=(kind,), critical=critical, margin=margin)
+
+
+def test_the_published_planning_table_is_what_a_plan_asks_for() -> None:
+    # one-sided alpha 0.05, power 0.8, margin 2 points, discordance 6 %: 928 rows
+    for rows, supported in ((928, True), (927, False)):
+        (claim,) = plan(golden(a=rows), BarSpec(margin=0.02), [], discordance=0.06).claims
+        assert (claim.name, claim.rows, claim.rows_needed, claim.supported) == (EVERYTHING, rows, 928, supported)
+        assert claim.smallest_margin == pytest.approx(0.02, abs=2e-5)
+
+
+def test_critical_slices_pay_for_their_family_and_the_others_for_themselves() -> None:
+    slices = [of("a", critical=True), of("b", critical=True, margin=0.1), of("c", critical=False)]
+    whole, a, b, c = plan(golden(a=300, b=300, c=50), BarSpec(margin=0.05), slices, discordance=0.1).claims
+    assert (whole.alpha, a.alpha, b.alpha, c.alpha) == (0.05, 0.025, 0.025, 0.05)
+    assert a.rows_needed == rows_needed_for(0.05, 0.1, 0.025) and b.rows_needed == rows_needed_for(0.1, 0.1, 0.025)
+    assert [claim.supported for claim in (whole, a, b, c)] == [True, False, True, False]
+
+
+def test_only_what_binds_is_missing_rows_and_a_slice_without_any_supports_nothing() -> None:
+    slices = [of("nobody", critical=True), of("a", critical=False)]
+    planned = plan(golden(a=100), BarSpec(margin=0.2), slices)
+    assert [claim.name for claim in planned.unsupported] == ["nobody"]
+    assert planned.unsupported[0].smallest_margin is None
+
+
+@given(st.integers(1, 5000), st.floats(0.005, 0.5), st.floats(0.01, 1.0))
+def test_the_smallest_margin_is_where_support_begins(rows: int, margin: float, discordance: float) -> None:
+    (claim,) = plan(golden(a=rows), BarSpec(margin=margin), [], discordance=discordance).claims
+    assert claim.smallest_margin is not None
+    if abs(claim.smallest_margin - margin) > 1e-9:
+        assert claim.supported == (margin > claim.smallest_margin)
