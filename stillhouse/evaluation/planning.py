@@ -4,13 +4,11 @@ Belongs here: the power of the planned tests, from counts of rows and the bar.
 Does not: the tests themselves (statistics.py), the rows (data/).
 """
 
-import math
 from collections.abc import Sequence
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation import score_test
 from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.slices import slice_masks
 from stillhouse.evaluation.statistics import POWER, rows_needed_for
@@ -20,6 +18,8 @@ USUAL_DISCORDANCE = 0.05
 the demo (4 to 9 %); a student further from its teacher needs more rows."""
 
 EVERYTHING = "all golden rows"
+
+_STEP = 1e-4
 
 
 class PlannedClaim(BaseModel):
@@ -33,7 +33,7 @@ class PlannedClaim(BaseModel):
     margin: float = Field(description="Largest acceptable drop, as a fraction.")
     alpha: float = Field(description="One-sided error rate; of a critical slice, the least that Holm can leave it.")
     rows_needed: int = Field(description="For 80 % power to pass a student as good as its teacher.")
-    smallest_margin: float | None = Field(description="That these rows can support; null without rows.")
+    smallest_margin: float | None = Field(description="That these rows can support; null if they support none.")
     supported: bool
 
 
@@ -78,7 +78,6 @@ def plan(
 
 def _claim(name: str, rows: int, margin: float, alpha: float, *, binding: bool, discordance: float) -> PlannedClaim:
     needed = rows_needed_for(margin, discordance, alpha)
-    smallest = score_test.sum_of_quantiles(alpha, POWER) * math.sqrt(discordance / rows) if rows else None
     return PlannedClaim(
         name=name,
         binding=binding,
@@ -86,6 +85,19 @@ def _claim(name: str, rows: int, margin: float, alpha: float, *, binding: bool, 
         margin=margin,
         alpha=alpha,
         rows_needed=needed,
-        smallest_margin=smallest,
+        smallest_margin=_smallest_margin(rows, alpha, discordance),
         supported=rows >= needed,
     )
+
+
+def _smallest_margin(rows: int, alpha: float, discordance: float) -> float | None:
+    """The margin, to a hundredth of a point, for which so many rows are just enough; null if there is none below 1."""
+    enough, too_small = 1.0 - _STEP, 0.0
+    if rows < rows_needed_for(enough, discordance, alpha):
+        return None
+    while enough - too_small > _STEP:
+        middle = (enough + too_small) / 2
+        enough, too_small = (
+            (middle, too_small) if rows >= rows_needed_for(middle, discordance, alpha) else (enough, middle)
+        )
+    return enough

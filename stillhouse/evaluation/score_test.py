@@ -90,14 +90,25 @@ def statistic(b: FloatArray, c: FloatArray, n: int, drop: float) -> FloatArray:
     """
     if drop < 0:
         return -statistic(c, b, n, -drop)
-    linear = (b + c) - drop * (2 * n - b + c)
-    student_only_rate = (linear + np.sqrt(linear**2 + 8 * n * c * drop * (1 - drop))) / (4 * n)
-    variance = n * (2 * student_only_rate + drop * (1 - drop))
+    variance = n * restricted_variance(b / n, c / n, drop)
     distance = n * drop - (b - c)
     # Zero variance happens only with no discordant pair and no drop: the data then sit exactly on the
     # hypothesis.
     safe = np.where(variance > 0, variance, 1.0)
     return np.where(variance > 0, distance / np.sqrt(safe), 0.0)
+
+
+def restricted_variance(teacher_only: FloatArray, student_only: FloatArray, drop: float) -> FloatArray:
+    """Variance of one row's difference when the true drop is `drop`, by restricted maximum likelihood (Tango 1998).
+
+    Args:
+        teacher_only: share of rows that only the teacher got right, of any shape.
+        student_only: share of rows that only the student got right, same shape.
+        drop: the hypothesised drop, in [0, 1).
+    """
+    linear = (teacher_only + student_only) - drop * (2 - teacher_only + student_only)
+    rate: FloatArray = (linear + np.sqrt(linear**2 + 8 * student_only * drop * (1 - drop))) / 4
+    return 2 * rate + drop * (1 - drop)
 
 
 def p_value(pairs: Pairs, drop: float, *, exact: bool) -> float:

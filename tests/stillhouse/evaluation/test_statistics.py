@@ -1,6 +1,7 @@
 """The tests and intervals that open and close gates."""
 
 import math
+from bisect import bisect_left
 
 import numpy as np
 import pytest
@@ -35,7 +36,8 @@ def share_passed(rows: int, rates: list[float], *, trials: int, seed: int) -> fl
     return float(np.mean([passes[tuple(draw)] for draw in draws]))
 
 
-# Examples needed, one-sided alpha 5 %, power 80 %, true drop 0: the project's planning table.
+# Examples needed, one-sided alpha 5 %, power 80 %, true drop 0, by the usual shortcut, which takes the variance under
+# the hypothesis for that of the truth and so promises too much where the discordance is hardly more than the margin.
 TABLE = [
     (0.005, (7420, 14839, 24731)),
     (0.01, (1855, 3710, 6183)),
@@ -50,17 +52,42 @@ HOLM_OVER_TWENTY = [(0.005, 53251), (0.01, 13313), (0.02, 3329), (0.03, 1480), (
     ("margin", "discordance", "rows"),
     [(margin, rate, n) for margin, row in TABLE for rate, n in zip((0.03, 0.06, 0.10), row, strict=True)],
 )
-def test_rows_needed_match_the_planning_table(margin: float, discordance: float, rows: int) -> None:
-    assert rows_needed_for(margin, discordance, 0.05, 0.8) == rows
+def test_rows_needed_are_the_shortcut_and_a_little_more(margin: float, discordance: float, rows: int) -> None:
+    assert 1 < rows_needed_for(margin, discordance, 0.05, 0.8) / rows < 1 + 0.85 * margin / discordance
 
 
 @pytest.mark.parametrize(("margin", "rows"), HOLM_OVER_TWENTY)
 def test_rows_needed_match_the_table_under_holm_over_twenty_slices(margin: float, rows: int) -> None:
-    assert rows_needed_for(margin, 0.10, 0.05 / 20, 0.8) == pytest.approx(rows, abs=1)
+    assert 1 < rows_needed_for(margin, 0.10, 0.05 / 20, 0.8) / rows < 1 + 0.85 * margin / 0.10
 
 
-def test_half_the_margin_as_true_drop_needs_four_times_the_rows() -> None:
-    assert rows_needed_for(0.02, 0.06, true_drop=0.01) == pytest.approx(4 * rows_needed_for(0.02, 0.06), abs=4)
+@pytest.mark.parametrize(
+    ("margin", "discordance"), [(0.01, 0.06), (0.03, 0.06), (0.05, 0.06), (0.1, 0.11), (0.03, 0.1)]
+)
+def test_so_many_rows_pass_four_of_five_students_as_good_as_their_teacher(margin: float, discordance: float) -> None:
+    rows = rows_needed_for(margin, discordance)
+    assert 0.8 <= exact_power(rows, margin, discordance) < 0.84
+
+
+def exact_power(rows: int, margin: float, discordance: float) -> float:
+    """Chance to pass at no true drop, summed over every outcome that is not too rare to matter."""
+    from scipy.stats import binom
+
+    power = 0.0
+    for discordant in range(rows + 1):
+        mass = binom.pmf(discordant, rows, discordance)
+        if mass > 1e-6:
+
+            def p_value(lost: int, all_discordant: int = discordant) -> float:
+                return non_inferiority_p_value(lost, all_discordant - lost, rows, margin=margin)
+
+            most_lost = bisect_left(range(discordant + 1), 0.05, key=p_value) - 1
+            power += mass * binom.cdf(most_lost, discordant, 0.5)
+    return power
+
+
+def test_half_the_margin_as_true_drop_needs_about_four_times_the_rows() -> None:
+    assert rows_needed_for(0.02, 0.06, true_drop=0.01) == pytest.approx(4 * rows_needed_for(0.02, 0.06), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +123,7 @@ def test_a_large_set_uses_the_score_bound_itself() -> None:
 def test_no_lost_row_in_twenty_is_inconclusive_and_says_how_many_would_do() -> None:
     result = paired_non_inferiority(*outcomes(18, 0, 0, 2), margin=0.03)
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.rows_needed == 207
+    assert result.rows_needed == rows_needed_for(0.03, 0.03)
 
 
 def test_without_discordant_pairs_the_exact_test_is_the_binomial_one() -> None:
@@ -172,9 +199,8 @@ def test_a_student_at_the_margin_passes_at_most_alpha_of_the_time(rows: int, dis
 
 
 def test_an_equal_student_passes_with_about_the_promised_power() -> None:
-    # Computed exactly, the power at 10 % discordance is 79 %: the planning formula promises 80.
     rows = rows_needed_for(0.03, 0.1)
-    assert share_passed(rows, [0.05, 0.05, 0.9], trials=1500, seed=3) == pytest.approx(0.79, abs=0.04)
+    assert share_passed(rows, [0.05, 0.05, 0.9], trials=1500, seed=3) == pytest.approx(0.81, abs=0.04)
 
 
 def test_wilson_matches_scipy() -> None:
