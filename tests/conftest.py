@@ -13,7 +13,10 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
+settings.register_profile("untimed", deadline=None)  # timings live in benchmarks
+settings.load_profile("untimed")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -62,4 +62,4 @@ def record() -> Iterator[dict[str, gates_page.FaultRow]]:
     said: dict[str, gates_page.FaultRow] = {}
     yield said
     if gates_page.WRITING:
-        gates_page.write_faults(said.values())
+        gates_page.write_faults({**gates_page.fault_rows(), **said}.values())

@@ -92,4 +92,4 @@ def test_the_page_has_no_other_faults() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(set(names)) == len(names) >= 40
     if not gates_page.WRITING:
-        assert list(gates_page.fault_rows()) == names
+        assert set(gates_page.fault_rows()) == set(names)

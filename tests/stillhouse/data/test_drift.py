@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
@@ -75,7 +75,6 @@ def test_no_rows_have_no_mix(before: list[str | None], after: list[str | None]) 
 
 
 @given(values, values)
-@settings(deadline=None)
 def test_the_divergence_is_that_of_scipy_and_the_sides_may_be_swapped(
     before: list[str | None], after: list[str | None]
 ) -> None:
@@ -88,7 +87,6 @@ def test_the_divergence_is_that_of_scipy_and_the_sides_may_be_swapped(
 
 
 @given(values, values)
-@settings(deadline=None)
 def test_order_and_names_do_not_matter(before: list[str | None], after: list[str | None]) -> None:
     shift = mix_shift(series(before), series(after))
     mixed = mix_shift(series(sorted(before, key=str)), series(sorted(after, key=str, reverse=True)))

@@ -40,7 +40,7 @@ def base(recipe: Recipe, rows: list[tuple[str, str | None]]) -> PromptSet:
     return base_prompt_set(frame([*ANCHORS, *rows]), recipe, where="rows")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows_of, rows_of)
 def test_in_is_prompts_plus_rejects_and_no_pair_of_texts_is_nearly_one(
     recipe: Recipe, first: list[tuple[str, str | None]], later: list[tuple[str, str | None]]

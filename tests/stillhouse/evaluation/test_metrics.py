@@ -9,7 +9,7 @@ from sklearn import metrics as oracle
 from stillhouse.evaluation import metrics
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40))
 def test_all_agree_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = np.array(pairs).T

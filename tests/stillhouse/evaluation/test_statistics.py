@@ -163,7 +163,7 @@ def test_the_margin_itself_is_a_failing_drop() -> None:
     assert result.verdict is Verdict.FAIL
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 3000),
     shares=st.tuples(st.floats(0, 0.2), st.floats(0, 0.2)),
@@ -181,7 +181,7 @@ def test_bound_p_value_and_verdict_never_contradict_one_another(
         assert result.rows_needed > rows
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lost=st.integers(0, 30), won=st.integers(0, 30), rows=st.integers(70, 900))
 def test_losing_one_more_row_never_helps(lost: int, won: int, rows: int) -> None:
     before = non_inferiority_p_value(lost, won, rows, margin=0.03)

@@ -64,7 +64,7 @@ SETTINGS = {
 }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 999), how=st.fixed_dictionaries(SETTINGS))
 def test_the_mixture_is_the_one_in_the_formulas(seed: int, how: dict) -> None:
     logits, pooled, targets = batch(seed)
@@ -75,7 +75,7 @@ def test_the_mixture_is_the_one_in_the_formulas(seed: int, how: dict) -> None:
     assert mixture(logits.float(), pooled.float(), low, **how).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 999), cut=st.integers(1, N - 1), how=st.fixed_dictionaries(SETTINGS))
 def test_micro_batches_add_up_to_the_batch(seed: int, cut: int, how: dict) -> None:
     logits, pooled, targets = batch(seed)

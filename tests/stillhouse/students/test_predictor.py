@@ -23,7 +23,7 @@ def exported(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(texts=st.lists(st.sampled_from(TEXTS) | st.text(max_size=30), max_size=12), batch_size=st.integers(1, 5))
 def test_answers_come_in_the_order_asked_whatever_the_batches(
     classifier: Path, texts: list[str], batch_size: int

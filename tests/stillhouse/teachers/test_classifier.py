@@ -40,7 +40,7 @@ def test_one_label_is_not_a_classification(encoder: Path, tmp_path: Path) -> Non
         build_classifier(encoder, ["a", "a"], tmp_path / "built", seed=0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(truth=st.floats(0.3, 5), seed=st.integers(0, 100))
 def test_a_model_made_overconfident_by_a_factor_gets_the_factor_back(truth: float, seed: int) -> None:
     random = np.random.default_rng(seed)

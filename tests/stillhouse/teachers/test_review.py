@@ -63,7 +63,6 @@ def fill(cells: Cells) -> Cells:
     return [cells[0], *([*row[:3], "yes", "Ada", ""] for row in cells[1:])]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_the_draw_is_a_subset_of_the_size_asked_and_ignores_the_order(count: int, size: int, random: object) -> None:
     rows = answers(count)

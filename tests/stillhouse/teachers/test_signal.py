@@ -54,7 +54,7 @@ def test_only_what_is_missing_is_computed(classifier: Path, prompts: pl.DataFram
     assert (third.already_stored, third.computed, third.tokens) == (60, 0, 0)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_answers_do_not_depend_on_the_order_of_the_prompts(
     classifier: Path, prompts: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory, seed: int
