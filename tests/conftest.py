@@ -15,8 +15,6 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)  # timings live in benchmarks
-settings.load_profile("untimed")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -30,6 +28,9 @@ from stillhouse.governance import valid_waivers
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Workshop
+
+settings.register_profile("untimed", deadline=None)  # timings live in benchmarks/
+settings.load_profile("untimed")
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
