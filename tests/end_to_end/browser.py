@@ -17,7 +17,7 @@ from assets.keys import BASE, key_of
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
-from stillhouse.home import Home
+from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 from tests.small import questions, small_recipe
@@ -25,6 +25,10 @@ from tests.small import questions, small_recipe
 DRIVER = shutil.which("chromedriver")
 CLOSED = "few_rows_of_the_batch_were_rejected"
 PATIENCE = 60
+_WITHOUT = """
+const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(arguments[0], "");
+"""
 
 
 @contextmanager
@@ -88,7 +92,8 @@ class Browser:
         return WebDriverWait(self._driver, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
 
     def shoot(self, path: Path) -> None:
-        """Take a picture of the page."""
+        """Take a picture of the page, on which stack traces have paths from the checkout on."""
+        self._driver.execute_script(_WITHOUT, f"{CHECKOUT}/")
         path.parent.mkdir(parents=True, exist_ok=True)
         assert self._driver.save_screenshot(str(path))
 
