@@ -10,7 +10,14 @@ the newest materialization and passed, or when a named person has waived it unti
 inconclusive, missing and stale are closed.
 
 `stillhouse status` shows all of them, `stillhouse diagnose` the first that is closed with its evidence and what to do,
-and `stillhouse checklist` prints them as a list to go through. In the UI they are the checks of an asset.
+and `stillhouse checklist` prints them as a list to go through. In the UI they are the checks of an asset: here a gate
+that failed, the rows that closed it, and what a person gets who materializes the next asset all the same.
+
+![A gate that failed, with its reason](images/failed_gate.png)
+
+![The rows that closed it](images/failed_gate_rows.png)
+
+![The next asset is refused, with the gate, what it found, and what to do](images/refused.png)
 
 This page is made by `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m pytest tests/checks/test_gates_doc.py tests/faults`.
 """
