@@ -319,10 +319,10 @@ def an_address(frame: pl.DataFrame) -> pl.DataFrame:
     return with_text(QUESTION + " Write to anna.berg@example.com", every(40))(frame)
 
 
-def with_twins(frame: pl.DataFrame) -> pl.DataFrame:
-    """Each of the longer questions again, with one letter changed."""
-    twins = frame.filter(QUESTION.str.len_chars() > 50).with_columns(QUESTION.str.replace(r" \?$", "s ?"))
-    return pl.concat([frame, twins])
+def paraphrased(frame: pl.DataFrame) -> pl.DataFrame:
+    """Each of the longer questions again: "Which city of Germany has the largest port , tell me"."""
+    words = QUESTION.str.replace("^What", "Which").str.replace(r" \?$", " , tell me")
+    return pl.concat([frame, frame.filter(QUESTION.str.len_chars() > 50).with_columns(words)])
 
 
 def with_golden_texts_inside(frame: pl.DataFrame) -> pl.DataFrame:
@@ -401,8 +401,8 @@ PROMPTS_FAULTS = [
         "more than once", also=("every_id_is_there_once",),
     ),
     Fault(
-        "questions are there again with a letter changed", PROMPTS, "no_near_duplicate_is_on_two_sides",
-        careless("near_duplicate_pairs", finds_no_pairs, with_twins), "pairs of nearly equal texts",
+        "questions are there again in nearly the same words", PROMPTS, "no_near_duplicate_is_on_two_sides",
+        careless("near_duplicate_pairs", finds_no_pairs, paraphrased), "pairs of nearly equal texts",
     ),
     Fault(
         "golden questions stand inside training texts", PROMPTS, "no_golden_text_is_inside_a_training_text",
