@@ -78,7 +78,7 @@ SETTINGS = (
     Setting(0.005, 0.05),
     Setting(0.03, 0.06, rows=200),
     Setting(0.03, 0.06, rows=5000),
-    # Where the normal approximation is at its worst: it has only just taken over, and the student never beats its
+    # Where the normal approximation is near its worst: it has only just taken over, and the student never beats its
     # teacher. Summed over all outcomes the error is 5.36 %, an excess too small for this simulation to call broken.
     Setting(0.01, 0.01, rows=3000),
 )
