@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from stillhouse.evaluation.calibration import (
@@ -34,6 +35,18 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
 
 def test_full_confidence_falls_in_the_last_bin() -> None:
     assert expected_calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
+
+
+def test_calibration_error_is_that_of_scikit_learns_reliability_curve() -> None:
+    """scikit-learn has no calibration error, but the mean confidence and accuracy of each bin that holds rows."""
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet([0.6, 0.4, 0.8, 0.3], size=3000)
+    labels = generator.integers(4, size=3000)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    accuracy, mean_confidence = calibration_curve(correct, confidence, n_bins=15)
+    rows, _ = np.histogram(confidence, bins=15, range=(0, 1))
+    expected = np.average(np.abs(accuracy - mean_confidence), weights=rows[rows > 0])
+    assert expected_calibration_error(probabilities, labels) == pytest.approx(expected)
 
 
 def test_brier_matches_scikit_learn() -> None:

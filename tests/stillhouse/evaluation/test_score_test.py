@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.stats import multinomial
 
-from stillhouse.evaluation.score_test import Pairs, _exact_tail, _observed, statistic
+from stillhouse.evaluation.score_test import NUISANCE_ERROR, Pairs, _exact_tail, _observed, p_value, statistic
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,16 @@ def test_the_exact_tail_matches_summing_over_every_table() -> None:
 
 def test_no_discordance_and_no_drop_is_right_on_the_hypothesis() -> None:
     assert float(statistic(np.float64(0), np.float64(0), 10, 0.0)) == 0.0
+
+
+def test_a_student_that_never_wins_has_a_p_value_one_can_find_by_hand() -> None:
+    """One row lost of 44 and none won: Tango's contact lenses, margin of 10 points.
+
+    The restricted rate of rows won is 0, so the variance is 44 * 0.1 * 0.9 and z = (4.4 - 1) / sqrt(3.96) = 1.7086.
+    Of all students at the margin the one that never wins a row is the likeliest to look as good: it loses at most one
+    with probability 0.9^44 + 44 * 0.1 * 0.9^43 = 0.0571. So at 5 % the normal approximation passes what it should not.
+    """
+    pairs = Pairs(1, 0, 44)
+    assert _observed(pairs, 0.1) == pytest.approx(3.4 / np.sqrt(3.96))
+    assert p_value(pairs, 0.1, exact=False) == pytest.approx(0.0438, abs=5e-5)
+    assert p_value(pairs, 0.1, exact=True) == pytest.approx(0.9**44 + 4.4 * 0.9**43 + NUISANCE_ERROR, abs=1e-6)

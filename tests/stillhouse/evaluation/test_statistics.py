@@ -86,6 +86,31 @@ def exact_power(rows: int, margin: float, discordance: float) -> float:
     return power
 
 
+@pytest.mark.parametrize(
+    ("margin", "discordance", "true_drop"),
+    [(0.03, 0.06, 0.0), (0.05, 0.06, 0.0), (0.1, 0.4, 0.0), (0.02, 0.06, 0.01), (0.15, 0.2, -0.05)],
+)
+def test_rows_needed_are_those_of_liu_with_the_restricted_variance_found_by_search(
+    margin: float, discordance: float, true_drop: float
+) -> None:
+    """The formula again, with no closed form: the restricted rates are those of the largest expected likelihood."""
+    from scipy.optimize import minimize_scalar
+    from scipy.stats import norm
+
+    truth = np.array([(discordance + true_drop) / 2, (discordance - true_drop) / 2, 1 - discordance])
+
+    def minus_expected_log_likelihood(won: float) -> float:
+        return -float(truth @ np.log([won + margin, won, 1 - 2 * won - margin]))
+
+    found = minimize_scalar(
+        minus_expected_log_likelihood, bounds=(1e-9, (1 - margin) / 2 - 1e-9), method="bounded", options={"xatol": 1e-9}
+    ).x
+    taken_for, in_truth = 2 * found + margin - margin**2, discordance - true_drop**2
+    distance = norm.ppf(0.95) * math.sqrt(taken_for) + norm.ppf(0.8) * math.sqrt(in_truth)
+    expected = (distance / (margin - true_drop)) ** 2
+    assert rows_needed_for(margin, discordance, true_drop=true_drop) == pytest.approx(expected + 0.5, abs=0.52)
+
+
 def test_half_the_margin_as_true_drop_needs_about_four_times_the_rows() -> None:
     assert rows_needed_for(0.02, 0.06, true_drop=0.01) == pytest.approx(4 * rows_needed_for(0.02, 0.06), rel=0.05)
 
@@ -94,22 +119,28 @@ def test_half_the_margin_as_true_drop_needs_about_four_times_the_rows() -> None:
     ("counts", "alpha", "lower", "upper"),
     [
         # Bentur et al. 2009, in Fagerland, Lydersen and Laake, Statistical Analysis of Contingency Tables, ch. 8.
-        ((1, 1, 7, 12), 0.025, -0.517, -0.026),
+        ((1, 1, 7, 12), 0.025, "-0.517", "-0.026"),
         # Cavo et al. 2012, the same chapter; R contingencytables prints -0.1240 to -0.0054.
-        ((59, 6, 16, 80), 0.025, -0.1240, -0.0054),
+        ((59, 6, 16, 80), 0.025, "-0.1240", "-0.0054"),
         # R PropCIs::scoreci.mp(25, 28, 618, 0.90).
-        ((300, 28, 25, 265), 0.05, -0.0148, 0.0247),
+        ((300, 28, 25, 265), 0.05, "-0.0148", "0.0247"),
+        # Published examples of Tango's interval as the R package ratesci holds them, tests/testthat/test3.R: two under
+        # "Tango RD", of which the first has a cell of no rows, then Agresti and Min 2005 and Tang et al. 2010.
+        ((43, 0, 1, 0), 0.05, "-0.096", "0.037"),
+        ((4, 9, 3, 16), 0.025, "-0.027", "0.390"),
+        ((53, 16, 8, 9), 0.025, "-0.020", "0.207"),
+        ((8, 3, 1, 2), 0.025, "-0.1670", "0.4327"),
     ],
 )
 def test_score_bounds_match_published_tango_intervals(
-    counts: tuple[int, int, int, int], alpha: float, lower: float, upper: float
+    counts: tuple[int, int, int, int], alpha: float, lower: str, upper: str
 ) -> None:
     from stillhouse.evaluation.score_test import Pairs, _score_bound, lower_bound
 
     pairs = Pairs(counts[1], counts[2], sum(counts))
-    digits = 3 if counts[0] == 1 else 4
-    assert round(lower_bound(pairs, alpha), digits) == lower
-    assert round(_score_bound(pairs, alpha), digits) == upper
+    digits = len(lower.partition(".")[2])
+    assert f"{lower_bound(pairs, alpha):.{digits}f}" == lower
+    assert f"{_score_bound(pairs, alpha):.{digits}f}" == upper
 
 
 def test_a_large_set_uses_the_score_bound_itself() -> None:
