@@ -3,6 +3,7 @@
 from assets.contract import bar_of
 from assets.keys import CONTRACT
 from checks.gate import Finding, StageGates, Subject, found, gate
+from stillhouse.economics import forecast
 from stillhouse.governance import amendment_to
 from stillhouse.students.memory import machine_memory_gb, training_memory_gb
 from stillhouse.teachers.intake import resolve_model, verify_weights
@@ -13,6 +14,16 @@ def a_pain_is_declared(subject: Subject) -> Finding:
     """Closed means: do not distil, which is a result."""
     pain = subject.recipe.pain
     return found(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
+
+
+@gate("a substitute that never pays for itself is a hobby")
+def it_pays_for_itself(subject: Subject) -> Finding:
+    """Forecast from the recipe's prices and volume, where cost is a pain; `stillhouse roi` has what was spent."""
+    recipe = subject.recipe
+    if recipe.economics is None:
+        return found(True, f"cost is no pain here: {', '.join(recipe.pain) or 'nothing is'}")
+    told = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
+    return found(told.decision == "fund", told.sentence, forecast=told.model_dump(mode="json"))
 
 
 @gate("training on the outputs of a model that forbids it taints every student, and nobody notices until a lawyer does")
@@ -92,6 +103,7 @@ def _bar_of_the_newest_candidate(subject: Subject) -> str | None:
 GATES = StageGates(
     (
         a_pain_is_declared,
+        it_pays_for_itself,
         terms_allow_training_on_outputs,
         licences_are_named,
         the_bar_is_frozen,

@@ -217,6 +217,37 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def roi(name: Name, as_json: AsJson = False) -> None:
+    """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
+    from orchestration.economics import roi as account
+    from orchestration.instance import initialise
+    from stillhouse.workshop import Workshop
+
+    home, file = Home.from_environment(), _recipe(name)
+    with initialise(home) as instance:
+        found = account(instance, Workshop(home), file)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        out.print(f"{name}: {found['what']}", highlight=False)
+        table = Table(box=None)
+        for column in ("USD", "forecast", "actual"):
+            table.add_column(column, justify="left" if column == "USD" else "right")
+        both = [found["forecast"] or {}, found["actual"] or {}]
+        for kind in sorted({kind for side in both for kind in side.get("upfront", {})}):
+            table.add_row(kind, *(_usd(side.get("upfront", {}).get(kind)) for side in both))
+        for model in ("teacher", "student", "cascade", "saving"):
+            table.add_row(f"{model}, 1,000 calls", *(_usd(side.get(f"{model}_usd_per_1000_calls")) for side in both))
+        table.add_row("payback, months", *(_usd(side.get("payback_months")) for side in both))
+        if found["forecast"]:
+            out.print(table)
+        spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found["spent_usd"].items())) or "nothing"
+        share = "" if found["data_share"] is None else f"; {found['data_share']:.0%} of it on data and evaluation"
+        out.print(f"compute so far, USD: {spent}{share}", highlight=False)
+    raise typer.Exit(1 if found["decision"] == "do not fund" else 0)
+
+
+@app.command()
 def checklist(name: Name) -> None:
     """Print every gate with its reason and state, as a list to go through; a copy is put beside the report."""
     from orchestration.diagnosis import write_checklist
@@ -315,6 +346,10 @@ def _status_table(recipe: str, state: dict[str, Any]) -> Table:
         )
         table.add_row(stage, (shown["digest"] or "")[:12], _age(shown["age_seconds"]), gates)
     return table
+
+
+def _usd(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
 
 
 def _age(seconds: int | None) -> str:

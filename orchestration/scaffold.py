@@ -23,7 +23,7 @@ _TEMPLATE = Template("""\
 type: orchestration.component.DistillationRecipe
 attributes:
   task: Give a text of $file_name the right one of its $labels labels.
-  pain: [latency, cost]             # cost, latency, stability or specialisation; with none there is no reason to distil
+  pain: [latency]                   # latency, cost (then fill in economics), stability or specialisation; none: stop
   owners: ["team:$name"]
 
   teacher:

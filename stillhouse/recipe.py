@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stillhouse.data.drift import DIVERGENCE_LIMIT
 from stillhouse.digests import digest_of
+from stillhouse.economics import EconomicsSpec
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
 from stillhouse.students.training import TrainingConfig
@@ -207,6 +208,9 @@ class Recipe(_Part):
     students: Annotated[tuple[StudentSpec, ...], Field(min_length=1)] = Field(
         description="candidates; the smallest that clears the bar is released"
     )
+    economics: EconomicsSpec | None = Field(
+        None, description="whether a student pays for itself; to be filled in where cost is a pain"
+    )
     machine_usd_per_hour: float = Field(0.10, ge=0, description="price of the machine that trains and serves")
     refresh: RefreshSpec
 
@@ -218,6 +222,8 @@ class Recipe(_Part):
                 raise ValueError(f"{what}: {', '.join(twice)} is named twice")
         if self.stakes == "high" and self.author is None:
             raise ValueError("author: must be named where the stakes are high, because the author cannot approve")
+        if "cost" in self.pain and self.economics is None:
+            raise ValueError("economics: must be filled in where cost is a pain, else nobody knows what would be saved")
         if all(student.learns_from == "labels" for student in self.students):
             raise ValueError("students: none learns from the teacher, so none could be released")
         return self

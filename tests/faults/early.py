@@ -87,8 +87,17 @@ def copy_of_teacher(bench: Bench) -> Path:
     return Path(shutil.copytree(bench.finished / "teacher", bench.place.folder / "of_its_own"))
 
 
+A_WEEK_FOR_A_THOUSAND_CALLS = {
+    "calls_per_month": 1000, "teacher_usd_per_1000_calls": 5, "engineering_hours": 40, "engineering_usd_per_hour": 80,
+}  # fmt: skip
+
+
 CONTRACT_FAULTS = [
     Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
+    Fault(
+        "a thousand calls a month are to pay for a week of work", CONTRACT, "it_pays_for_itself",
+        changed(pain=["cost"], economics=A_WEEK_FOR_A_THOUSAND_CALLS), "do not fund", refuses=SOURCE,
+    ),
     Fault(
         "the teacher's terms are unknown", CONTRACT, "terms_allow_training_on_outputs",
         changed(teacher__training_on_outputs="unknown"), "is unknown",

@@ -37,7 +37,8 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
         ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),
         ("golden_share: 0.28", "golden_share: 0.99", "  split:", "leave nothing to train on"),
         ("  owners:", "  stakes: high\n  owners:", "attributes:", "author: must be named where the stakes are high"),
-        ("pain: [latency, cost]", "pain: [boredom]", "  pain:", "not 'boredom'"),
+        ("pain: [latency]", "pain: [boredom]", "  pain:", "not 'boredom'"),
+        ("pain: [latency]", "pain: [cost]", "attributes:", "economics: must be filled in where cost is a pain"),
         ("label: service", "label: svc", "  data:", "pattern has no group named 'svc'; it has kind, service, question"),
         (
             "training_on_outputs: allowed",

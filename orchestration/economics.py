@@ -1,0 +1,92 @@
+"""What a recipe has cost, and whether its student pays for itself.
+
+Belongs here: spending by kind from the ledger, and the account of the newest evaluated student beside its forecast.
+Does not: the arithmetic (stillhouse/economics.py), printing (cli.py).
+"""
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import dagster as dg
+
+from assets.current import newest_artifact, newest_materialization
+from assets.keys import (
+    BASELINES,
+    CHAMPION,
+    CONTRACT,
+    EVALUATION,
+    PROMPTS,
+    RELEASE,
+    SELECTION,
+    SOURCE,
+    TEACHER,
+    TEACHER_SIGNAL,
+    TRANSFER_SET,
+    key_of,
+)
+from stillhouse.economics import actual, forecast
+from stillhouse.ledger import Ledger
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+
+KINDS = {
+    CONTRACT: "data", SOURCE: "data", PROMPTS: "data", TRANSFER_SET: "data",
+    TEACHER_SIGNAL: "capture",
+    TEACHER: "training", "candidates": "training",
+    "exports": "evaluation", BASELINES: "evaluation", EVALUATION: "evaluation", SELECTION: "evaluation",
+    RELEASE: "evaluation", CHAMPION: "evaluation",
+}  # fmt: skip
+"""What each stage, or family of stages, is spent on."""
+
+
+def spent(ledger: Ledger, recipe: str) -> dict[str, float]:
+    """Compute of every run of a recipe so far by kind, in USD, with what led to nothing.
+
+    Args:
+        ledger: has wall time and cost of every materialization.
+        recipe: its name.
+    """
+    sums: dict[str, float] = defaultdict(float)
+    for entry in ledger.entries(recipe, "materialization"):
+        stage = entry.body["asset"].removeprefix(f"{recipe}/").partition("[")[0].partition("/")[0]
+        sums[KINDS[stage]] += entry.body["cost_usd"]
+    return dict(sums)
+
+
+def roi(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
+    """Account for a recipe.
+
+    Returns:
+        `decision` (by what was measured, before that by the forecast; None where the recipe names no prices),
+        `forecast` and `actual` (None while no student was evaluated), `spent_usd` by kind, and `data_share`, the part
+        of all compute that went into data, capture and evaluation rather than training (None before any was spent).
+    """
+    recipe, costs = file.recipe, spent(workshop.ledger, file.name)
+    expected = measured = None
+    if recipe.economics is not None:
+        expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
+        milliseconds = _student_ms(instance, workshop, file)
+        if milliseconds is not None:
+            measured = actual(
+                recipe.economics, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour
+            )
+    told, total = measured or expected, sum(costs.values())
+    return {
+        "recipe": file.name,
+        "decision": told.decision if told else None,
+        "what": told.sentence if told else "the recipe names no prices: fill in `economics`, see `stillhouse schema`",
+        "forecast": expected.model_dump(mode="json") if expected else None,
+        "actual": measured.model_dump(mode="json") if measured else None,
+        "spent_usd": costs,
+        "data_share": 1 - costs.get("training", 0.0) / total if total else None,
+    }
+
+
+def _student_ms(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> float | None:
+    """Median latency of the selected student, or of the best one; None when none was evaluated."""
+    key = key_of(file.name, SELECTION)
+    if newest_materialization(instance, key) is None:
+        return None
+    report = json.loads((newest_artifact(instance, workshop, key).folder / "report.json").read_text())
+    return None if report["latency"] is None else float(report["latency"]["student_ms_p50"])

@@ -1,0 +1,117 @@
+"""Whether a student pays for itself.
+
+Belongs here: the arithmetic of what it costs to make, what it saves per call, and when the one has paid for the other.
+Does not: what was measured or spent (orchestration/economics.py), whether it is asked for at all (checks/contract.py).
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HOUR_MS = 3_600_000
+
+
+class EconomicsSpec(BaseModel):
+    """What the teacher costs, what a student may cost to make, and how soon that has to come back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls_per_month: float = Field(gt=0, allow_inf_nan=False, description="calls in production, of all kinds")
+    teacher_usd_per_1000_calls: float = Field(
+        ge=0, allow_inf_nan=False, description="what the teacher costs to run today, all in"
+    )
+    engineering_hours: float = Field(ge=0, allow_inf_nan=False, description="until the student serves, of all people")
+    engineering_usd_per_hour: float = Field(ge=0, allow_inf_nan=False, description="what one of these hours costs")
+    labelling_usd: float = Field(0.0, ge=0, allow_inf_nan=False, description="people who label rows and review answers")
+    compute_usd: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="expected for capture, training and evaluation; the ledger has the rest",
+    )
+    fallback_share: float = Field(
+        0.0, ge=0, lt=1, description="share of calls that the student hands on to the teacher, which are paid for twice"
+    )
+    payback_months_at_most: float = Field(12.0, gt=0, description="later than this is not worth beginning")
+
+
+class Economics(BaseModel):
+    """The account of one student. Money in US dollars."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    upfront: dict[str, float] = Field(description="What it costs to make, by kind.")
+    upfront_usd: float
+    teacher_usd_per_1000_calls: float
+    student_usd_per_1000_calls: float
+    cascade_usd_per_1000_calls: float = Field(description="The student, and the teacher for what it hands on.")
+    saving_usd_per_1000_calls: float = Field(description="Negative when the student is dearer than its teacher.")
+    break_even_calls: float | None = Field(description="Calls after which it has paid for itself; null if never.")
+    payback_months: float | None = Field(description="The same in months; null if never.")
+    decision: Literal["fund", "do not fund"]
+
+    @property
+    def sentence(self) -> str:
+        """The decision and why, in one line."""
+        upfront = f"{self.upfront_usd:,.0f} USD to make"
+        if self.payback_months is None or self.break_even_calls is None:
+            saved = -self.saving_usd_per_1000_calls
+            return f"do not fund: {upfront}, and each 1,000 calls cost {saved:.4g} USD more than with the teacher"
+        months = f"{self.payback_months:,.1f} months ({self.break_even_calls:,.0f} calls)"
+        return f"{self.decision}: {upfront}, {self.saving_usd_per_1000_calls:.4g} USD saved per 1,000 calls, {months}"
+
+
+def account(spec: EconomicsSpec, upfront: Mapping[str, float], *, student_usd_per_1000_calls: float) -> Economics:
+    """Weigh what a student costs against what it saves.
+
+    Args:
+        spec: prices, volume and patience.
+        upfront: what it costs to make by kind, in USD.
+        student_usd_per_1000_calls: what the student costs to run.
+    """
+    total = sum(upfront.values())
+    teacher = spec.teacher_usd_per_1000_calls
+    cascade = student_usd_per_1000_calls + spec.fallback_share * teacher
+    saving = teacher - cascade
+    calls = 1000 * total / saving if saving > 0 else None
+    months = None if calls is None else calls / spec.calls_per_month
+    return Economics(
+        upfront=dict(upfront),
+        upfront_usd=total,
+        teacher_usd_per_1000_calls=teacher,
+        student_usd_per_1000_calls=student_usd_per_1000_calls,
+        cascade_usd_per_1000_calls=cascade,
+        saving_usd_per_1000_calls=saving,
+        break_even_calls=calls,
+        payback_months=months,
+        decision="fund" if months is not None and months <= spec.payback_months_at_most else "do not fund",
+    )
+
+
+def forecast(spec: EconomicsSpec, *, times_faster: float) -> Economics:
+    """Weigh it before anything exists: a student that is as many times cheaper to run as it has to be faster.
+
+    Args:
+        spec: prices, volume and patience.
+        times_faster: than the teacher, as the budget asks.
+    """
+    people = spec.engineering_hours * spec.engineering_usd_per_hour
+    upfront = {"engineering": people, "labelling": spec.labelling_usd, "compute": spec.compute_usd}
+    return account(spec, upfront, student_usd_per_1000_calls=spec.teacher_usd_per_1000_calls / times_faster)
+
+
+def actual(
+    spec: EconomicsSpec, spent: Mapping[str, float], *, student_ms: float, machine_usd_per_hour: float
+) -> Economics:
+    """Weigh it with what was spent and measured.
+
+    Args:
+        spec: prices, volume and patience; its expected compute is replaced by what was spent.
+        spent: compute by kind, in USD, from the ledger.
+        student_ms: median latency of one call, one stream on a machine of its own.
+        machine_usd_per_hour: price of the machine that serves.
+    """
+    people = {"engineering": spec.engineering_hours * spec.engineering_usd_per_hour, "labelling": spec.labelling_usd}
+    per_1000 = 1000 * student_ms / HOUR_MS * machine_usd_per_hour
+    return account(spec, {**people, **spent}, student_usd_per_1000_calls=per_1000)

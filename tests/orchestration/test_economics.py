@@ -1,0 +1,49 @@
+"""The account of a recipe: what the ledger says was spent, and the forecast until a student was measured."""
+
+from pathlib import Path
+
+import pytest
+
+from assets.keys import CONTRACT, PROMPTS, SOURCE
+from assets.recipe_assets import assets_of
+from orchestration.economics import KINDS, roi, spent
+from stillhouse.ledger import Ledger
+from tests.conftest import a_place
+from tests.small import small_recipe
+
+PRICES = {
+    "calls_per_month": 1_000_000, "teacher_usd_per_1000_calls": 2.1, "engineering_hours": 10,
+    "engineering_usd_per_hour": 100,
+}  # fmt: skip
+
+
+def test_the_sums_of_the_ledger_are_the_sums_of_its_entries(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for asset, usd in (("r/prompts[base]", 0.5), ("r/prompts[march.csv]", 0.25), ("r/candidates/one", 2.0)):
+        ledger.append("materialization", "r", {"asset": asset, "cost_usd": usd})
+    ledger.append("materialization", "other", {"asset": "other/teacher", "cost_usd": 9.0})
+    assert spent(ledger, "r") == {"data": 0.75, "training": 2.0}
+
+
+def test_every_stage_is_spent_on_something(tmp_path: Path) -> None:
+    assert {stage.partition("/")[0] for stage in assets_of(small_recipe(tmp_path, rows=50))} == set(KINDS)
+
+
+def test_before_a_student_was_measured_the_forecast_decides(tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=100, pain=["cost"], economics=PRICES)
+    with a_place(tmp_path) as place:
+        before = roi(place.instance, place.workshop, file)
+        assert before["data_share"] is None and before["spent_usd"] == {}
+        place.run(file, CONTRACT, SOURCE, PROMPTS)
+        told = roi(place.instance, place.workshop, file)
+    # 1,000 USD; 1.05 times faster is 2.00 for 1,000 calls: 0.10 saved, 10,000,000 calls, 10 months
+    assert told["decision"] == "fund" and told["actual"] is None
+    assert told["forecast"]["payback_months"] == pytest.approx(10)
+    assert told["spent_usd"]["data"] > 0 and told["data_share"] == 1
+
+
+def test_a_recipe_without_prices_is_not_judged_by_them(tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=100)
+    with a_place(tmp_path) as place:
+        told = roi(place.instance, place.workshop, file)
+    assert told["decision"] is None and "fill in `economics`" in told["what"]

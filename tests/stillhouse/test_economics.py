@@ -1,0 +1,67 @@
+"""When a student has paid for itself, against sums done by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.economics import EconomicsSpec, account, actual, forecast
+
+
+def spec(**changes: float) -> EconomicsSpec:
+    return EconomicsSpec(
+        **{
+            "calls_per_month": 1_000_000, "teacher_usd_per_1000_calls": 2.0, "engineering_hours": 50,
+            "engineering_usd_per_hour": 100, "labelling_usd": 900, "compute_usd": 100, **changes,
+        }
+    )  # fmt: skip
+
+
+def test_by_hand() -> None:
+    # 50 h x 100 + 900 + 100 = 6,000 USD; 8 times cheaper: 2.00 - 0.25 = 1.75 saved; 6,000 / 1.75 x 1,000 calls
+    told = forecast(spec(), times_faster=8)
+    assert told.upfront_usd == 6000 and told.student_usd_per_1000_calls == 0.25
+    assert told.saving_usd_per_1000_calls == 1.75
+    assert told.break_even_calls == pytest.approx(3_428_571.43)
+    assert told.payback_months == pytest.approx(3.43, abs=0.005)
+    assert told.decision == "fund"
+    assert told.sentence == "fund: 6,000 USD to make, 1.75 USD saved per 1,000 calls, 3.4 months (3,428,571 calls)"
+
+
+def test_at_low_volume_it_is_not_worth_beginning() -> None:
+    told = forecast(spec(calls_per_month=10_000), times_faster=8)
+    assert told.payback_months == pytest.approx(342.9, abs=0.05) and told.decision == "do not fund"
+
+
+def test_a_share_that_falls_back_is_paid_twice_and_can_undo_it() -> None:
+    # 0.25 + 0.5 x 2.00 = 1.25: 0.75 saved, 8,000,000 calls
+    half = forecast(spec(fallback_share=0.5), times_faster=8)
+    assert half.cascade_usd_per_1000_calls == 1.25 and half.break_even_calls == 8_000_000
+    nearly_all = forecast(spec(fallback_share=0.9), times_faster=8)
+    assert nearly_all.saving_usd_per_1000_calls == pytest.approx(-0.05)
+    assert nearly_all.break_even_calls is None and nearly_all.payback_months is None
+    assert nearly_all.sentence == (
+        "do not fund: 6,000 USD to make, and each 1,000 calls cost 0.05 USD more than with the teacher"
+    )
+
+
+def test_what_was_spent_and_measured_takes_the_place_of_what_was_expected() -> None:
+    # 36 ms at 1 USD an hour: 1,000 calls are 36 s, 0.01 USD
+    told = actual(spec(), {"training": 30.0, "evaluation": 10.0}, student_ms=36, machine_usd_per_hour=1.0)
+    assert told.upfront == {"engineering": 5000, "labelling": 900, "training": 30, "evaluation": 10}
+    assert told.student_usd_per_1000_calls == pytest.approx(0.01)
+    assert told.saving_usd_per_1000_calls == pytest.approx(1.99)
+
+
+def test_what_costs_nothing_to_make_pays_at_once_if_it_saves_anything() -> None:
+    assert account(spec(), {}, student_usd_per_1000_calls=1.0).payback_months == 0
+    assert account(spec(), {}, student_usd_per_1000_calls=2.0).payback_months is None
+
+
+@given(st.floats(1, 1e9), st.floats(0, 0.99), st.floats(1.01, 1000))
+def test_more_calls_and_less_fallback_never_make_it_later(calls: float, fallback: float, faster: float) -> None:
+    def months(**changes: float) -> float:
+        found = forecast(spec(**changes), times_faster=faster).payback_months
+        return float("inf") if found is None else found
+
+    assert months(calls_per_month=2 * calls) <= months(calls_per_month=calls)
+    assert months(fallback_share=fallback / 2) <= months(fallback_share=fallback)
