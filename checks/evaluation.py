@@ -6,6 +6,7 @@ Whether a student is good enough is asked of the selection.
 from assets.baselines import read_evaluations
 from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
+from stillhouse.evaluation.subjects import SubjectKind
 
 
 @gate("a student that was left out, or judged in another form than it ships, was not judged")
@@ -48,6 +49,17 @@ def latency_was_measured(subject: Subject) -> Finding:
     )
 
 
+@gate(
+    "a student copies what its teacher gets wrong, and agreement looks best where nobody asks who is right",
+    blocking=False,
+)
+def few_mistakes_of_the_teacher_are_repeated(subject: Subject) -> Finding:
+    """Golden rows on which a student gives the teacher's own wrong answer, as a share of all golden rows."""
+    students = [e for e in read_evaluations(subject.artifact) if e.subject.kind is SubjectKind.STUDENT]
+    warnings = [f"{e.name} {e.fidelity.warning}" for e in students if e.fidelity.warning]
+    return found(not warnings, "; ".join(warnings) if warnings else "less than one row in ten for each student")
+
+
 @gate("every round that is judged by the same rows chooses a little of their luck", blocking=False)
 def the_golden_set_was_not_used_before(subject: Subject) -> Finding:
     """Rounds of candidates that were judged by these very golden rows, from the ledger's log of who read them."""
@@ -66,6 +78,7 @@ GATES = StageGates(
         the_golden_set_is_the_frozen_one,
         every_declared_slice_has_a_verdict,
         latency_was_measured,
+        few_mistakes_of_the_teacher_are_repeated,
         the_golden_set_was_not_used_before,
     )
 )

@@ -16,6 +16,9 @@ from stillhouse.evaluation.calibration import log_softmax
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+MISTAKES_REPEATED = 0.1
+"""Share of all golden rows from which on repeated mistakes are worth a warning: more than a bar's usual margin."""
+
 
 class Outcomes(BaseModel):
     """Who was right on the golden rows: the 2x2 table of teacher against student."""
@@ -58,6 +61,22 @@ class Fidelity(BaseModel):
     worst: tuple[Disagreement, ...] = Field(
         description="Lost rows first, then other disagreements, most divergent first."
     )
+
+    @property
+    def rows(self) -> int:
+        """Golden rows compared."""
+        return sum(self.outcomes.model_dump().values())
+
+    @property
+    def warning(self) -> str | None:
+        """What agreement hides where the teacher is wrong too often; None where it is not."""
+        share = self.inherited_errors / self.rows
+        if share < MISTAKES_REPEATED:
+            return None
+        return (
+            f"agrees with its teacher on {self.agreement:.1%} of the rows, and {share:.1%} of all rows are mistakes of "
+            "the teacher that it repeats: a better teacher or better labels come before another student"
+        )
 
 
 def row_divergence(teacher_logits: FloatArray, student_logits: FloatArray) -> FloatArray:

@@ -66,7 +66,10 @@ def report_json(
         "student": _score_json(evaluation.subject),
         "non_inferiority": evaluation.non_inferiority.model_dump(mode="json"),
         "agreement": evaluation.agreement,
-        "fidelity": evaluation.fidelity.model_dump(mode="json", exclude={"worst"}),
+        "fidelity": {
+            **evaluation.fidelity.model_dump(mode="json", exclude={"worst"}),
+            "warning": evaluation.fidelity.warning,
+        },
         "latency_ratio": evaluation.latency_ratio,
         "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
         "size_ratio": evaluation.size_ratio,

@@ -555,6 +555,16 @@ def some_relabelled(golden: pl.DataFrame) -> pl.DataFrame:
     return golden.with_columns(pl.when(first).then(pl.lit("ABBR")).otherwise("label").alias("label"))
 
 
+def wrong_together(real: Any) -> Any:
+    """A third of the golden rows has another truth than either model gives."""
+
+    def compare(teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, **how: Any) -> Any:
+        third = np.arange(len(labels)) % 3 == 0
+        return real(teacher, student, np.where(third, (teacher.argmax(axis=1) + 1) % teacher.shape[1], labels), **how)
+
+    return compare
+
+
 def forgets_a_slice(real: Any) -> Any:
     return lambda subject, teacher, golden, slices, *rest, **how: real(
         subject, teacher, golden, slices[1:], *rest, **how
@@ -628,6 +638,10 @@ EVALUATION_FAULTS = [
         "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
         judged("stillhouse.evaluation.subjects:Subject", of_another_artifact), "not judged as exported",
         refuses=SELECTION,
+    ),
+    Fault(
+        "teacher and student are wrong together", EVALUATION, "few_mistakes_of_the_teacher_are_repeated",
+        judged("stillhouse.evaluation.harness:fidelity", wrong_together), "mistakes of the teacher", advice=True,
     ),
     Fault(
         "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
