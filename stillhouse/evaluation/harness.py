@@ -159,7 +159,8 @@ def evaluate(
         classes: names in logit order (sorted labels).
         latency: teacher and subject timed together; without it the budget is inconclusive.
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
-            a row without one stands alone. The bar's own claim then takes whole groups for its evidence.
+            a row without one stands alone. The bar's own claim then takes whole groups for its evidence; slices and
+            floors still count rows.
         worst: how many disagreements and lost rows to list.
 
     Returns:

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from stillhouse.evaluation.bar import BarSpec
 from stillhouse.evaluation.report import report_html, report_json, ruled_out
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
@@ -48,6 +49,12 @@ def test_the_json_has_the_agreed_shape(run) -> None:
     first = report["slices"][0]
     assert {"name", "rows", "teacher_accuracy", "student_accuracy", "verdict"} <= set(first)
     assert (first["name"], first["rows"], first["verdict"]) == ("app", 600, "pass")
+
+
+def test_the_json_has_the_test_that_binds_where_it_is_not_that_of_accuracy(run) -> None:
+    assert report_json(run())["metric_test"] is None
+    found = json.loads(json.dumps(report_json(run(wrong=[1], bar=BarSpec(margin=0.03, metric="macro_f1")))))
+    assert (found["metric_test"]["metric"], found["metric_test"]["verdict"]) == ("macro_f1", "pass")
 
 
 def test_what_was_not_measured_is_null_and_not_a_number(run) -> None:
