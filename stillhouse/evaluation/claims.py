@@ -137,7 +137,8 @@ def _hindrance(result: NonInferiority | MetricTest) -> str:
     if result.rows_that_count == 0:
         return f", none of them of class '{result.metric_class}'"
     if result.has_too_few_groups:
-        return f" in only {result.groups} groups; at least {FEWEST_GROUPS} groups are needed"
+        of_class = f", those of class '{result.metric_class}'" if result.metric_class else ""
+        return f"{of_class} in only {result.groups} groups; at least {FEWEST_GROUPS} groups are needed"
     return f"{'' if result.groups is None else f' in {result.groups:,} groups'}{needed}"
 
 

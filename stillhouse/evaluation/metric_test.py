@@ -35,7 +35,9 @@ class MetricTest(BaseModel):
     rows_that_count: int = Field(
         description="Of them, those that the metric looks at: for a recall, those of its class."
     )
-    groups: int | None = Field(description="Groups of rows that were resampled whole; null when rows are independent.")
+    groups: int | None = Field(
+        description="Groups that the rows that count are in, resampled whole; null when rows are independent."
+    )
     draws: int = Field(description="Resamples: those asked for, or 10 / alpha if that is more.")
     margin: float = Field(description="Largest acceptable drop, as a fraction.")
     alpha: float = Field(description="One-sided error rate.")
@@ -87,8 +89,8 @@ def metric_test(
 
     * PASS: the upper bound of the drop is below the margin. Proven good enough.
     * FAIL: the lower bound is at or above the margin. Proven too bad.
-    * INCONCLUSIVE: anything else, and whatever the bounds say where the rows are in fewer than 20 groups or none of
-      them has the class asked for. `rows_needed` is the number of examples that would pass an equal student with 80 %
+    * INCONCLUSIVE: anything else, and whatever the bounds say where the rows that count are in fewer than 20 groups,
+      or there are none. `rows_needed` is the number of examples that would pass an equal student with 80 %
       power; if the set already has those, the number that would settle the measured drop.
 
     Resampling shows only the losses that are in the rows, so where hardly any row was lost its bound is too good: with
@@ -136,9 +138,10 @@ def metric_test(
     lost = math.log(1 / alpha) * _rows_lost_at_a_time(labels, teacher, student, groups)
     unseen = _unseen(labels, student, metric, index, lost, len(classes))
     upper = max(found.upper, found.drop + unseen)
-    counting = len(labels) if index is None else int(np.count_nonzero(labels == index))
-    too_few_groups = groups is not None and found.groups < FEWEST_GROUPS
-    if counting == 0 or too_few_groups:
+    counting = np.ones(len(labels), dtype=np.bool_) if index is None else labels == index
+    rows_that_count = int(np.count_nonzero(counting))
+    groups_that_count = None if groups is None else len(np.unique(groups[counting]))
+    if rows_that_count == 0 or (groups_that_count is not None and groups_that_count < FEWEST_GROUPS):
         verdict, needed = Verdict.INCONCLUSIVE, None
     else:
         verdict, needed = _decide(found, upper, unseen, len(labels), margin, alpha)
@@ -146,8 +149,8 @@ def metric_test(
         metric=metric,
         metric_class=metric_class,
         rows=len(labels),
-        rows_that_count=counting,
-        groups=None if groups is None else found.groups,
+        rows_that_count=rows_that_count,
+        groups=groups_that_count,
         draws=draws,
         margin=margin,
         alpha=alpha,

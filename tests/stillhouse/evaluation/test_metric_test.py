@@ -99,6 +99,14 @@ def test_too_few_groups_prove_nothing_either_way(groups: int) -> None:
         assert found.verdict is (Verdict.INCONCLUSIVE if groups < FEWEST_GROUPS else verdict)
 
 
+def test_a_class_that_few_groups_have_is_in_few_groups_however_many_there_are() -> None:
+    labels = labels_of(5000, 300, 4700)
+    groups = np.arange(10_000) // 20  # 500 groups, of which 15 have the class
+    assert judged(labels, labels, "recall", metric_class="fraud", groups=groups).groups == 15
+    assert judged(labels, labels, "recall", metric_class="fraud", groups=groups).verdict is Verdict.INCONCLUSIVE
+    assert judged(labels, labels, "accuracy", groups=groups).verdict is Verdict.PASS
+
+
 def test_rows_lost_a_group_at_a_time_are_less_evidence_than_rows_lost_one_by_one() -> None:
     labels = np.tile([0, 1, 2], 1000)
     student = labels.copy()

@@ -80,6 +80,11 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     assert "Holds the quality, but the budget rules it out: only 3.64 times smaller" in page.text
 
 
+def test_the_page_says_the_metric_that_binds(run) -> None:
+    page = read(report_html(run(wrong=[1], bar=BarSpec(margin=0.03, metric="recall", metric_class="block"))))
+    assert "Recall of 'block' within 3.0 points of the teacher: drop 0.2, 95% bound" in page.text
+
+
 def test_text_of_rows_cannot_become_markup(run) -> None:
     html = report_html(run(wrong=[3]))
     assert "text &lt;b&gt;3&lt;/b&gt;" in html
