@@ -56,6 +56,12 @@ class Bench:
         return self.golden["text"].to_list()
 
     @property
+    def groups(self) -> str | None:
+        """Golden column whose equal values are rows that stand or fall together."""
+        column = self.recipe.data.group
+        return column if column in self.golden.columns else None
+
+    @property
     def classes(self) -> list[str]:
         """Labels in the order of the logits."""
         labels: list[str] = self.teacher.facts["labels"]
@@ -63,13 +69,14 @@ class Bench:
 
     def depends_on(self) -> dict[str, Any]:
         """What a judgement depends on beside the model that is judged."""
-        columns = sorted({item.column for item in self.recipe.slices} | {"label"})
+        columns = {"label", *(item.column for item in self.recipe.slices), *filter(None, [self.groups])}
         return {
-            "golden": digest_of(self.golden.select("prompt_id", *columns).rows()),
+            "golden": digest_of(self.golden.select("prompt_id", *sorted(columns)).rows()),
             "teacher": self.teacher.digest,
             "bar": self.recipe.bar.model_dump(mode="json"),
             "budget": self.recipe.budget.model_dump(mode="json"),
             "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
+            "groups": self.groups,
         }
 
     def log_golden_read(self, work: Work) -> None:
@@ -112,6 +119,7 @@ class Bench:
             self.recipe.budget,
             classes=self.classes,
             latency=latency,
+            groups=self.groups,
         )
 
 

@@ -37,7 +37,8 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
             {"term": "why this teacher", "value": recipe.teacher.reason},
             {
                 "term": "bar",
-                "value": f"{bar.metric} at most {bar.margin:.1%} below the teacher, error rate {bar.alpha:.0%}",
+                "value": f"{bar.metric_in_words} at most {bar.margin:.1%} below the teacher, "
+                f"error rate {bar.alpha:.0%}",
             },
             {
                 "term": "budget",

@@ -108,7 +108,11 @@ class DataSpec(_Part):
     )
     text: str = Field(description="column with the input text")
     label: str = Field(description="column with the label; null means unlabelled")
-    group: str | None = Field(None, description="column whose equal values must never be split apart")
+    group: str | None = Field(
+        None,
+        description="column whose equal values must never be split apart; the bar then resamples whole groups, and "
+        "needs at least 20 of them in the golden set",
+    )
     licence: str = Field(description="licence or rights under which the rows may be used for training")
     provenance: ProvenanceSpec = Field(
         ProvenanceSpec(), description="where rows come from, and which of them the teacher may see"

@@ -6,11 +6,17 @@ nothing else. Does not: testing whether the bar was cleared (harness.py).
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
+MetricName = Literal["accuracy", "macro_f1", "recall"]
+
+
+def name_of_metric(metric: MetricName, metric_class: str | None) -> str:
+    """A metric as sentences name it."""
+    return {"accuracy": "accuracy", "macro_f1": "macro F1", "recall": f"recall of '{metric_class}'"}[metric]
 
 
 class _Spec(BaseModel):
@@ -18,11 +24,25 @@ class _Spec(BaseModel):
 
 
 class BarSpec(_Spec):
-    """The quality bar: how much accuracy a student may lose, and how sure we must be that it lost no more."""
+    """The quality bar: how much quality a student may lose, and how sure we must be that it lost no more."""
 
-    metric: Literal["accuracy"] = Field(
+    metric: MetricName = Field(
         default="accuracy",
-        description="What is compared with the teacher: the share of golden rows answered right.",
+        description=(
+            "What is compared with the teacher: accuracy = share of golden rows answered right; macro_f1 = mean F1 of "
+            "the classes, each weighing the same; recall = share found of the rows of metric_class. Slices and floors "
+            "are judged by accuracy whatever this says."
+        ),
+    )
+    metric_class: Name | None = Field(
+        default=None, description="The class whose recall is compared; goes with metric: recall, and only with it."
+    )
+    bootstrap_draws: Annotated[int, Field(ge=1000, le=100_000)] = Field(
+        default=2000,
+        description=(
+            "Resamples behind the bounds of a metric other than accuracy, and of any where data.group is named; never "
+            "fewer than 10 / alpha are made."
+        ),
     )
     margin: Fraction = Field(
         description=(
@@ -39,6 +59,17 @@ class BarSpec(_Spec):
             "Lowest acceptable accuracy on all golden rows, whatever the teacher scores; proven, not just measured."
         ),
     )
+
+    @model_validator(mode="after")
+    def _a_class_goes_with_recall(self) -> "BarSpec":
+        if (self.metric == "recall") != (self.metric_class is not None):
+            raise ValueError("metric_class goes with metric: recall, and only with it")
+        return self
+
+    @property
+    def metric_in_words(self) -> str:
+        """What is compared with the teacher, as sentences name it."""
+        return name_of_metric(self.metric, self.metric_class)
 
 
 class SliceSpec(_Spec):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.evaluation.bar import BudgetSpec
 from stillhouse.evaluation.floors import FloorTest
 from stillhouse.evaluation.latency import LatencyComparison
+from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import NonInferiority, Verdict
 
@@ -37,9 +38,10 @@ class Claim(BaseModel):
     binding: bool = Field(description="Whether the overall verdict depends on it.")
 
 
-def quality_claims(result: NonInferiority, floor: FloorTest | None, accuracy: float) -> list[Claim]:
+def quality_claims(result: NonInferiority | MetricTest, floor: FloorTest | None, accuracy: float) -> list[Claim]:
     """What the bar asks of all golden rows together."""
-    claims = [_non_inferiority("non_inferiority", "quality", "accuracy", result, binding=True)]
+    subject = result.metric_in_words if isinstance(result, MetricTest) else "accuracy"
+    claims = [_non_inferiority("non_inferiority", "quality", subject, result, binding=True)]
     if floor is not None:
         claims.append(_floor("floor", "quality", "accuracy", floor, accuracy, rows=result.rows, binding=True))
     return claims
@@ -102,7 +104,9 @@ def overall(claims: Sequence[Claim]) -> Verdict:
     return Verdict.worst(claim.verdict for claim in claims if claim.binding)
 
 
-def _non_inferiority(name: str, group: Group, subject: str, result: NonInferiority, *, binding: bool) -> Claim:
+def _non_inferiority(
+    name: str, group: Group, subject: str, result: NonInferiority | MetricTest, *, binding: bool
+) -> Claim:
     within = f"within {points(result.margin)} points of the teacher"
     drop = points(result.drop, against=result.margin)
     upper = points(result.drop_upper_bound, against=result.margin)
@@ -120,10 +124,22 @@ def _non_inferiority(name: str, group: Group, subject: str, result: NonInferiori
     else:
         sentence = (
             f"cannot tell whether {subject} is {within}: drop {drop}, {confidence} {upper} on "
-            f"{result.rows:,} rows; "
-            f"{_rows_needed(result.rows_needed, result.rows)}"
+            f"{result.rows:,} rows{_hindrance(result)}"
         )
     return Claim(name=name, group=group, verdict=result.verdict, sentence=sentence, binding=binding)
+
+
+def _hindrance(result: NonInferiority | MetricTest) -> str:
+    """What is in the way of a verdict, and what would settle it."""
+    needed = f"; {_rows_needed(result.rows_needed, result.rows)}"
+    if not isinstance(result, MetricTest):
+        return needed
+    if result.rows_that_count == 0:
+        return f", none of them of class '{result.metric_class}'"
+    if result.has_too_few_groups:
+        of_class = f", those of class '{result.metric_class}'" if result.metric_class else ""
+        return f"{of_class} in only {result.groups} groups; at least {FEWEST_GROUPS} groups are needed"
+    return f"{'' if result.groups is None else f' in {result.groups:,} groups'}{needed}"
 
 
 def _floor(

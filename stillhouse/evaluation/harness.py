@@ -20,6 +20,7 @@ from stillhouse.evaluation.claims import Claim, budget_claims, overall, quality_
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.floors import floor_test
 from stillhouse.evaluation.latency import LatencyComparison
+from stillhouse.evaluation.metric_test import MetricTest, metric_test
 from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
 from stillhouse.evaluation.statistics import (
     NonInferiority,
@@ -35,6 +36,7 @@ from stillhouse.evaluation.subjects import (
     align,
     golden_digest,
     golden_labels,
+    group_codes,
 )
 
 
@@ -77,7 +79,12 @@ class Evaluation(_Record):
     budget: BudgetSpec
     teacher: Score
     subject: Score
-    non_inferiority: NonInferiority
+    non_inferiority: NonInferiority = Field(
+        description="Of accuracy, each row by itself; binds only when metric_test is null."
+    )
+    metric_test: MetricTest | None = Field(
+        default=None, description="What binds instead when the bar names another metric or rows come in groups."
+    )
     fidelity: Fidelity
     slices: tuple[SliceResult, ...]
     per_class: tuple[metrics.ClassMetrics, ...]
@@ -135,6 +142,7 @@ def evaluate(
     *,
     classes: Sequence[str],
     latency: LatencyComparison | None = None,
+    groups: str | None = None,
     worst: int = 20,
 ) -> Evaluation:
     """Measure one model against its teacher and the bar on the frozen golden set.
@@ -150,6 +158,9 @@ def evaluate(
         budget: size and latency budget.
         classes: names in logit order (sorted labels).
         latency: teacher and subject timed together; without it the budget is inconclusive.
+        groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
+            a row without one stands alone. The bar's own claim then takes whole groups for its evidence; slices and
+            floors still count rows.
         worst: how many disagreements and lost rows to list.
 
     Returns:
@@ -157,14 +168,29 @@ def evaluate(
 
     Raises:
         StillhouseError: if inputs do not line up: ids missing on either side, labels unknown, logits
-            malformed.
+            malformed; or if the bar or `groups` names a class or column that does not exist.
     """
     _check_roles(subject, teacher)
+    _check_metric_class(bar, classes)
     labels = golden_labels(golden, classes)
     teacher_logits, logits = align(teacher, golden, classes), align(subject, golden, classes)
     teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
     confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    by_resampling = None
+    if bar.metric != "accuracy" or groups is not None:
+        by_resampling = metric_test(
+            labels,
+            teacher_logits.argmax(axis=1),
+            logits.argmax(axis=1),
+            bar.metric,
+            classes=tuple(classes),
+            metric_class=bar.metric_class,
+            groups=None if groups is None else group_codes(golden, groups),
+            margin=bar.margin,
+            alpha=bar.alpha,
+            draws=bar.bootstrap_draws,
+        )
     table = slice_table(
         slices, slice_masks(golden, slices), teacher_correct, correct, margin=bar.margin, alpha=bar.alpha
     )
@@ -179,12 +205,12 @@ def evaluate(
         else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
     )
     claims = [
-        *quality_claims(test, floor, score.accuracy),
+        *quality_claims(by_resampling or test, floor, score.accuracy),
         *slice_claims(table),
         *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
-        golden_digest=golden_digest(golden, [spec.column for spec in slices]),
+        golden_digest=golden_digest(golden, [*(spec.column for spec in slices), *([groups] if groups else [])]),
         golden_rows=golden.height,
         classes=tuple(classes),
         bar=bar,
@@ -192,6 +218,7 @@ def evaluate(
         teacher=_score(teacher, teacher_logits, labels, classes),
         subject=score,
         non_inferiority=test,
+        metric_test=by_resampling,
         fidelity=alike,
         slices=table,
         per_class=metrics.per_class(confusion, classes),
@@ -245,4 +272,14 @@ def _check_roles(subject: Subject, teacher: Subject) -> None:
             where="evaluate",
             expected="a student, control or baseline against a teacher",
             do="Pass the teacher's Subject with kind=SubjectKind.TEACHER as the second argument.",
+        )
+
+
+def _check_metric_class(bar: BarSpec, classes: Sequence[str]) -> None:
+    if bar.metric_class is not None and bar.metric_class not in classes:
+        raise StillhouseError(
+            f"there is no class '{bar.metric_class}'",
+            where="bar.metric_class",
+            expected=f"one of {', '.join(classes)}",
+            do="Correct the class in the recipe's bar.",
         )

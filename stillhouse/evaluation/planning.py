@@ -27,9 +27,9 @@ class PlannedClaim(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="The slice, or 'all golden rows'.")
+    name: str = Field(description="The slice, or what the bar's own claim rests on: mostly 'all golden rows'.")
     binding: bool = Field(description="Whether the verdict depends on it.")
-    rows: int = Field(description="Golden rows at hand.")
+    rows: int = Field(description="Golden rows at hand; for macro F1 as many evenly spread ones as they are worth.")
     margin: float = Field(description="Largest acceptable drop, as a fraction.")
     alpha: float = Field(description="One-sided error rate; of a critical slice, the least that Holm can leave it.")
     rows_needed: int = Field(description="For 80 % power to pass a student as good as its teacher.")
@@ -58,7 +58,7 @@ def plan(
     """Say for each claim how many golden rows it has and how many it needs.
 
     Args:
-        golden: the golden rows, with the columns of the slices.
+        golden: the golden rows, with the columns of the slices and, for a metric other than accuracy, `label`.
         bar: quality bar.
         slices: declared slices.
         discordance: expected share of rows that exactly one of the two models gets right, in (0, 1].
@@ -68,12 +68,25 @@ def plan(
     """
     counts = slice_masks(golden, slices).sum(axis=1).tolist()
     family = max(1, sum(spec.critical for spec in slices))
-    claims = [_claim(EVERYTHING, golden.height, bar.margin, bar.alpha, binding=True, discordance=discordance)]
+    whole, height = _rows_that_count(golden, bar)
+    claims = [_claim(whole, height, bar.margin, bar.alpha, binding=True, discordance=discordance)]
     for spec, rows in zip(slices, counts, strict=True):
         alpha = bar.alpha / family if spec.critical else bar.alpha
         margin = spec.margin or bar.margin
         claims.append(_claim(spec.name, rows, margin, alpha, binding=spec.critical, discordance=discordance))
     return Plan(discordance=discordance, claims=tuple(claims))
+
+
+def _rows_that_count(golden: pl.DataFrame, bar: BarSpec) -> tuple[str, int]:
+    """What the bar's own claim rests on, and the number of rows with which accuracy would be known as well."""
+    if bar.metric == "recall":
+        return f"rows of class '{bar.metric_class}'", int((golden["label"] == bar.metric_class).sum())
+    if bar.metric == "macro_f1" and golden.height:
+        # Each class weighs the same, so a lost row weighs by one over the rows of its class: evenly spread rows count
+        # in full, and a rare class holds the others back.
+        of_class = golden["label"].value_counts()["count"]
+        return f"{EVERYTHING}, as macro F1 weighs them", int(len(of_class) ** 2 / (1 / of_class).sum())
+    return EVERYTHING, golden.height
 
 
 def _claim(name: str, rows: int, margin: float, alpha: float, *, binding: bool, discordance: float) -> PlannedClaim:

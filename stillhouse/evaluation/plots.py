@@ -206,22 +206,13 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     lowest = teacher.accuracy - max(FAR_BELOW_MARGINS * margin, FAR_BELOW)
     shown = [each for each in evaluations if each.subject.accuracy >= lowest]
     axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
-    axes.axhline(teacher.accuracy - margin, color=palette.failed, linewidth=1, linestyle=(0, (5, 3)))
     marks = [_bubble(axes, teacher, f"{teacher.name} (teacher)", _teacher_ms(evaluations), palette.teacher)]
     for each in shown:
         milliseconds = each.latency.student_ms_p50 if each.latency else None
         marks.append(_bubble(axes, each.subject, each.name, milliseconds, palette.verdict(each.verdict)))
     _size_quality_limits(axes, marks, teacher.accuracy - margin)
-    axes.annotate(
-        f"{points(margin)} points under the teacher",
-        (0.01, teacher.accuracy - margin),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(0, -4),
-        textcoords="offset points",
-        va="top",
-        fontsize=8.5,
-        color=palette.failed,
-    )
+    if evaluations[0].bar.metric == "accuracy":
+        _margin_line(axes, teacher.accuracy - margin, f"{points(margin)} points under the teacher", palette)
     percent_axis(axes.yaxis, min(mark.accuracy for mark in marks))
     axes.grid(color=palette.line, linewidth=0.7)
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
@@ -231,6 +222,20 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     _verdict_legend(axes, palette, {each.verdict for each in shown})
     label_without_overlap(axes, marks)
     return png(figure)
+
+
+def _margin_line(axes: "Axes", height: float, words: str, palette: Palette) -> None:
+    axes.axhline(height, color=palette.failed, linewidth=1, linestyle=(0, (5, 3)))
+    axes.annotate(
+        words,
+        (0.01, height),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(0, -4),
+        textcoords="offset points",
+        va="top",
+        fontsize=8.5,
+        color=palette.failed,
+    )
 
 
 def _slice_row(axes: "Axes", row: int, result: SliceResult, palette: Palette) -> None:

@@ -25,7 +25,7 @@ HEADLINES = {
 }
 
 CLAIM_NAMES = {
-    "non_inferiority": "accuracy",
+    "non_inferiority": "quality",
     "latency_ratio": "latency ratio",
     "latency_ms": "latency",
     "size_ratio": "size ratio",
@@ -65,6 +65,7 @@ def report_json(
         "teacher": _score_json(evaluation.teacher),
         "student": _score_json(evaluation.subject),
         "non_inferiority": evaluation.non_inferiority.model_dump(mode="json"),
+        "metric_test": evaluation.metric_test.model_dump(mode="json") if evaluation.metric_test else None,
         "agreement": evaluation.agreement,
         "fidelity": {
             **evaluation.fidelity.model_dump(mode="json", exclude={"worst"}),

@@ -153,6 +153,33 @@ def golden_labels(golden: pl.DataFrame, classes: Sequence[str]) -> IntArray:
     return golden["label"].replace_strict(known, return_dtype=pl.Int64).to_numpy()
 
 
+def group_codes(golden: pl.DataFrame, column: str) -> IntArray:
+    """Which golden rows belong together, whatever their order.
+
+    Args:
+        golden: frame with `prompt_id` and `column`.
+        column: equal values belong together; a row without one stands alone.
+
+    Returns:
+        Shape (golden rows,), equal where rows belong together.
+
+    Raises:
+        StillhouseError: if there is no such column.
+    """
+    if column not in golden.columns:
+        raise StillhouseError(
+            f"the golden set has no column '{column}'",
+            where="groups of golden rows",
+            expected=f"one of {', '.join(sorted(golden.columns))}",
+            do="Correct data.group in the recipe, or add the column to the source.",
+        )
+    # The first sort key keeps a row without a group apart from a group of the same name.
+    group = pl.col(column).cast(pl.String)
+    keys = golden.select(group.is_null().alias("alone"), pl.coalesce(group, "prompt_id").alias("key"))
+    codes: IntArray = keys.select(pl.struct("alone", "key").rank("dense")).to_series().to_numpy().astype(np.int64)
+    return codes
+
+
 def golden_digest(golden: pl.DataFrame, columns: Sequence[str] = ()) -> str:
     """Content digest of the golden rows: ids, labels and slice columns, whatever their order.
 

@@ -32,6 +32,12 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
     ("old", "new", "line_of", "message"),
     [
         ("    margin: 0.04", "    margin: 2.0", "    margin: 2.0", "bar.margin: Input should be less than 1, not 2.0."),
+        (
+            "    margin: 0.04",
+            "    metric: recall\n    margin: 0.04",
+            "  bar:",
+            "bar: metric_class goes with metric: recall, and only with it.",
+        ),
         ("  task:", "  tusk:", "attributes:", "task: this field is missing and has no default."),
         ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
         ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),

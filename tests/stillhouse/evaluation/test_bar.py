@@ -24,6 +24,20 @@ def test_a_bar_outside_its_bounds_is_refused(values: dict[str, float]) -> None:
         BarSpec.model_validate(values)
 
 
+@pytest.mark.parametrize(
+    "values", [{"metric": "recall"}, {"metric": "macro_f1", "metric_class": "fraud"}, {"metric_class": "fraud"}]
+)
+def test_a_class_goes_with_recall_and_only_with_it(values: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="metric_class goes with metric: recall, and only with it"):
+        BarSpec.model_validate({"margin": 0.03, **values})
+
+
+def test_each_metric_has_a_name_for_sentences() -> None:
+    bars = [BarSpec(margin=0.03), BarSpec(margin=0.03, metric="macro_f1"),
+            BarSpec(margin=0.03, metric="recall", metric_class="fraud")]  # fmt: skip
+    assert [bar.metric_in_words for bar in bars] == ["accuracy", "macro F1", "recall of 'fraud'"]
+
+
 def test_a_slice_without_values_and_a_budget_of_nothing_are_refused() -> None:
     with pytest.raises(ValidationError):
         SliceSpec(name="x", column="c", values=(), critical=True)

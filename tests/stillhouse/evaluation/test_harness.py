@@ -103,13 +103,76 @@ def test_the_floor_holds_even_when_the_teacher_is_under_it(run) -> None:
     assert result.verdict is Verdict.FAIL
 
 
+def test_a_bar_on_macro_f1_binds_by_macro_f1(run) -> None:
+    result = run(wrong=[1, 700], bar=BarSpec(margin=0.03, metric="macro_f1"), slices=())
+    said = claim(result, "non_inferiority")
+    assert result.verdict is Verdict.PASS and result.metric_test is not None
+    assert said.sentence.startswith("macro F1 within 3.0 points of the teacher: drop 0.2, 95% bound ")
+    assert result.metric_test.student == pytest.approx(result.subject.macro_f1)
+    assert result.metric_test.teacher == pytest.approx(result.teacher.macro_f1)
+
+
+def test_a_class_that_is_lost_closes_a_bar_on_its_recall_and_not_one_on_accuracy(run) -> None:
+    """Rows 0, 3, 6, ... are of class 'balance'; 60 of its 400 are 5 points of accuracy and 15 of recall."""
+    wrong = range(0, 180, 3)
+    recall = BarSpec(margin=0.07, metric="recall", metric_class="balance")
+    assert run(wrong=wrong, bar=BarSpec(margin=0.07), slices=()).verdict is Verdict.PASS
+    result = run(wrong=wrong, bar=recall, slices=())
+    assert result.verdict is Verdict.FAIL
+    assert "recall of 'balance' not within 7.0 points of the teacher: drop 15.0" in result.summary
+
+
+def test_too_few_rows_of_a_class_are_inconclusive_and_say_how_many_more(run) -> None:
+    bar = BarSpec(margin=0.03, metric="recall", metric_class="balance")
+    sentence = claim(run(rows=150, bar=bar, slices=()), "non_inferiority").sentence
+    # No loss in 50 rows of the class: 3 % of it can hide unless there are log(20) / 0.03 = 99.9 of them, of 300 rows.
+    assert sentence == (
+        "cannot tell whether recall of 'balance' is within 3.0 points of the teacher: drop 0.0, 95% bound 6.0 on 150 "
+        "rows; about 300 rows would settle it, 150 more"
+    )
+
+
+def test_a_class_that_does_not_exist_is_refused_with_those_that_do(run) -> None:
+    with pytest.raises(StillhouseError, match=r"no class 'fraud'.*one of balance, block, travel"):
+        run(bar=BarSpec(margin=0.03, metric="recall", metric_class="fraud"))
+
+
+@pytest.mark.parametrize(("group_rows", "verdict"), [(1, Verdict.PASS), (30, Verdict.INCONCLUSIVE)])
+def test_rows_that_are_lost_together_are_less_evidence(subject, golden, group_rows: int, verdict: Verdict) -> None:
+    rows = golden(3000).with_columns(customer=pl.int_range(pl.len()) // group_rows)
+    teacher = subject(3000, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
+    result = evaluate(
+        subject(3000, wrong=range(60)), teacher, rows, [], BarSpec(margin=0.04), budget,
+        classes=("balance", "block", "travel"), groups="customer",
+    )  # fmt: skip
+    assert claim(result, "non_inferiority").verdict is verdict
+    assert result.metric_test is not None and result.metric_test.groups == 3000 // group_rows
+    assert result.non_inferiority.verdict is Verdict.PASS
+
+
+def test_too_few_groups_say_so(subject, golden) -> None:
+    rows = golden(1200).with_columns(customer=pl.int_range(pl.len()) % 12)
+    teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
+    result = evaluate(
+        subject(1200), teacher, rows, [], BarSpec(margin=0.03), budget,
+        classes=("balance", "block", "travel"), groups="customer",
+    )  # fmt: skip
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert claim(result, "non_inferiority").sentence.endswith(
+        "on 1,200 rows in only 12 groups; at least 20 groups are needed"
+    )
+
+
 def test_lost_rows_carry_their_text(run) -> None:
     result = run(wrong=[3, 4], teacher_wrong=[4])
     assert [(row.text, row.label, row.predicted) for row in result.lost_rows] == [("text <b>3</b>", "balance", "block")]
 
 
-def test_the_record_survives_json(run) -> None:
-    result = run()
+@pytest.mark.parametrize("bar", [BarSpec(margin=0.03), BarSpec(margin=0.03, metric="macro_f1")])
+def test_the_record_survives_json(run, bar: BarSpec) -> None:
+    result = run(bar=bar)
     assert Evaluation.model_validate_json(result.model_dump_json()) == result
 
 

@@ -35,6 +35,24 @@ def test_critical_slices_pay_for_their_family_and_the_others_for_themselves() ->
     assert [claim.supported for claim in (whole, a, b, c)] == [True, False, True, False]
 
 
+def labelled(**labels: int) -> pl.DataFrame:
+    return pl.DataFrame({"label": [label for label, rows in labels.items() for _ in range(rows)]})
+
+
+def test_the_recall_of_a_class_rests_on_its_rows() -> None:
+    bar = BarSpec(margin=0.05, metric="recall", metric_class="fraud")
+    (claim,) = plan(labelled(bug=900, fraud=100), bar, []).claims
+    assert (claim.name, claim.rows, claim.supported) == ("rows of class 'fraud'", 100, False)
+    assert plan(labelled(bug=900), bar, []).claims[0].rows == 0
+
+
+def test_macro_f1_is_held_back_by_a_rare_class() -> None:
+    """By hand: 2 squared over (1/900 + 1/100); evenly spread rows count in full."""
+    bar = BarSpec(margin=0.05, metric="macro_f1")
+    assert plan(labelled(bug=900, fraud=100), bar, []).claims[0].rows == 360
+    assert plan(labelled(bug=500, fraud=500), bar, []).claims[0].rows == 1000
+
+
 def test_only_what_binds_is_missing_rows_and_a_slice_without_any_supports_nothing() -> None:
     slices = [of("nobody", critical=True), of("a", critical=False)]
     planned = plan(golden(a=100), BarSpec(margin=0.2), slices)

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from stillhouse.evaluation.bar import BarSpec
 from stillhouse.evaluation.report import report_html, report_json, ruled_out
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
@@ -50,6 +51,12 @@ def test_the_json_has_the_agreed_shape(run) -> None:
     assert (first["name"], first["rows"], first["verdict"]) == ("app", 600, "pass")
 
 
+def test_the_json_has_the_test_that_binds_where_it_is_not_that_of_accuracy(run) -> None:
+    assert report_json(run())["metric_test"] is None
+    found = json.loads(json.dumps(report_json(run(wrong=[1], bar=BarSpec(margin=0.03, metric="macro_f1")))))
+    assert (found["metric_test"]["metric"], found["metric_test"]["verdict"]) == ("macro_f1", "pass")
+
+
 def test_what_was_not_measured_is_null_and_not_a_number(run) -> None:
     report = report_json(run(latency=None))
     assert report["latency_ratio"] is None and report["verdict"] == "inconclusive"
@@ -71,6 +78,11 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     assert page.fetched and all(each.startswith("data:image/png;base64,") for each in page.fetched)
     assert page.text.index("tiny clears the bar") < page.text.index("What the bar asks")
     assert "Holds the quality, but the budget rules it out: only 3.64 times smaller" in page.text
+
+
+def test_the_page_says_the_metric_that_binds(run) -> None:
+    page = read(report_html(run(wrong=[1], bar=BarSpec(margin=0.03, metric="recall", metric_class="block"))))
+    assert "Recall of 'block' within 3.0 points of the teacher: drop 0.2, 95% bound" in page.text
 
 
 def test_text_of_rows_cannot_become_markup(run) -> None:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.subjects import Subject, SubjectKind, align, golden_digest, golden_labels
+from stillhouse.evaluation.subjects import Subject, SubjectKind, align, golden_digest, golden_labels, group_codes
 
 CLASSES = ("a", "b")
 GOLDEN = pl.DataFrame({"prompt_id": ["p1", "p2", "p3"], "label": ["a", "b", "a"], "channel": ["x", "y", "x"]})
@@ -83,3 +83,15 @@ def test_the_digest_ignores_order_and_sees_every_change() -> None:
 def test_a_subject_without_size_is_refused() -> None:
     with pytest.raises(StillhouseError, match="0 bytes"):
         Subject("s", SubjectKind.STUDENT, LOGITS, 0)
+
+
+def test_rows_without_a_group_stand_alone_even_beside_a_group_of_their_name() -> None:
+    rows = pl.DataFrame({"prompt_id": ["p1", "p2", "p3", "p4", "p5"], "customer": ["x", None, "x", "p2", None]})
+    codes = group_codes(rows, "customer")
+    assert codes[0] == codes[2] and len(set(codes.tolist())) == 4
+    assert sorted(group_codes(rows.reverse(), "customer").tolist()) == sorted(codes.tolist())
+
+
+def test_a_group_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(StillhouseError, match="no column 'customer'"):
+        group_codes(GOLDEN, "customer")
