@@ -16,10 +16,18 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
 from stillhouse.evaluation.calibration import Calibration, calibration
-from stillhouse.evaluation.claims import Claim, budget_claims, overall, quality_claims, slice_claims
+from stillhouse.evaluation.claims import (
+    Claim,
+    budget_claims,
+    overall,
+    quality_claims,
+    slice_claims,
+    slice_gap_claims,
+)
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.floors import floor_test
 from stillhouse.evaluation.latency import LatencyComparison
+from stillhouse.evaluation.slice_gap import SliceGap, slice_gap
 from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
 from stillhouse.evaluation.statistics import (
     NonInferiority,
@@ -80,6 +88,7 @@ class Evaluation(_Record):
     non_inferiority: NonInferiority
     fidelity: Fidelity
     slices: tuple[SliceResult, ...]
+    slice_gap: SliceGap | None = Field(description="Null when the bar sets no limit.")
     per_class: tuple[metrics.ClassMetrics, ...]
     confusion: tuple[metrics.ConfusionCell, ...]
     latency: LatencyComparison | None = Field(
@@ -178,9 +187,11 @@ def evaluate(
         if bar.floor is None
         else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
     )
+    gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
     claims = [
         *quality_claims(test, floor, score.accuracy),
         *slice_claims(table),
+        *slice_gap_claims(gap),
         *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
@@ -194,6 +205,7 @@ def evaluate(
         non_inferiority=test,
         fidelity=alike,
         slices=table,
+        slice_gap=gap,
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         latency=latency,

@@ -33,6 +33,7 @@ CLAIM_NAMES = {
     "floor": "accuracy floor",
     "slice": "slice '{}'",
     "slice_floor": "floor of '{}'",
+    "slice_gap": "gap between slices",
 }
 
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -71,6 +72,7 @@ def report_json(
         "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
         "size_ratio": evaluation.size_ratio,
         "slices": [_slice_json(result) for result in evaluation.slices],
+        "slice_gap": evaluation.slice_gap.model_dump(mode="json") if evaluation.slice_gap else None,
         "claims": [claim.model_dump(mode="json") for claim in evaluation.claims],
         "per_class": [metrics.model_dump(mode="json") for metrics in evaluation.per_class],
         "bar": evaluation.bar.model_dump(mode="json"),
