@@ -24,6 +24,7 @@ from stillhouse.evaluation.claims import (
     slice_claims,
     slice_gap_claims,
 )
+from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.floors import floor_test
 from stillhouse.evaluation.latency import LatencyComparison
@@ -89,6 +90,9 @@ class Evaluation(_Record):
     fidelity: Fidelity
     slices: tuple[SliceResult, ...]
     slice_gap: SliceGap | None = Field(description="Null when the bar sets no limit.")
+    discovered: tuple[DiscoveredSlice, ...] = Field(
+        description="Slices nobody declared on which this model is shown to lose more than elsewhere; reported only."
+    )
     per_class: tuple[metrics.ClassMetrics, ...]
     confusion: tuple[metrics.ConfusionCell, ...]
     latency: LatencyComparison | None = Field(
@@ -153,7 +157,8 @@ def evaluate(
     Args:
         subject: the model to judge, with its outputs by prompt id.
         teacher: the teacher, likewise.
-        golden: `prompt_id`, `text`, `label` and the slice columns; labels that do not come from the teacher.
+        golden: `prompt_id`, `text`, `label`, the slice columns and any others, by which undeclared slices are looked
+            for; labels that do not come from the teacher.
         slices: declared slices.
         bar: quality bar.
         budget: size and latency budget.
@@ -174,9 +179,8 @@ def evaluate(
     teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
     confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
-    table = slice_table(
-        slices, slice_masks(golden, slices), teacher_correct, correct, margin=bar.margin, alpha=bar.alpha
-    )
+    masks = slice_masks(golden, slices)
+    table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
     score = _score(subject, logits, labels, classes)
     alike = fidelity(
         teacher_logits, logits, labels, prompt_ids=golden["prompt_id"].to_list(), classes=classes, worst=worst
@@ -206,6 +210,7 @@ def evaluate(
         fidelity=alike,
         slices=table,
         slice_gap=gap,
+        discovered=discover_slices(golden, masks, teacher_correct, correct, alpha=bar.alpha),
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         latency=latency,

@@ -88,7 +88,7 @@ def slice_gap(slices: Sequence[SliceResult], *, limit: float, alpha: float = 0.0
         return SliceGap(limit=limit, alpha=alpha, verdict=Verdict.INCONCLUSIVE, measured=None, empty=empty)
     ordered = list(permutations(parts, 2))
     best, worst = max(ordered, key=lambda pair: _gap(*pair))
-    high, low = max(ordered, key=lambda pair: _upper(*pair, alpha))
+    high, low = max(ordered, key=lambda pair: _upper(pair[0], pair[1], alpha))
     upper = _upper(high, low, alpha)
     lower = max(0.0, *(_lower(*pair, alpha / len(ordered)) for pair in ordered))
     verdict = _decide(_gap(best, worst), upper, lower, limit, _has_rows_enough(best, worst, limit, alpha))
