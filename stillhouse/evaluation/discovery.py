@@ -180,9 +180,9 @@ class _Tables:
 
     def z_score(self) -> float:
         """Lost members against those expected, in standard deviations, corrected for continuity."""
-        n, members, lost = self.rows, self.members, self.lost
-        variance = float((members * lost * (n - members) * (n - lost) / (n**2 * (n - 1.0))).sum())
-        more = float(self.lost_members.sum() - (members * lost / n).sum())
+        n, members, lost = self.rows, self.members / self.rows, self.lost / self.rows
+        variance = float((n**2 / (n - 1) * members * (1 - members) * lost * (1 - lost)).sum())
+        more = float(self.lost_members.sum() - (n * members * lost).sum())
         return (more - 0.5) / math.sqrt(variance) if variance else -math.inf
 
     def p_value(self) -> float:

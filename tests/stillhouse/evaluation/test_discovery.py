@@ -14,23 +14,7 @@ from stillhouse.evaluation.row_features import MOST_VALUES, feature_columns, row
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.subjects import Subject, SubjectKind
 
-WORDS = [
-    "what",
-    "who",
-    "how",
-    "when",
-    "is",
-    "the",
-    "which",
-    "name",
-    "12",
-    "list",
-    "can",
-    "do",
-    "define",
-    "where",
-    "why",
-]
+WORDS = ["what", "who", "how", "when", "is", "the", "which", "name", "12", "list", "can", "do", "where", "why"]
 CHANNELS, LABELS = ("app", "fax", "phone", "web"), ("account", "block", "card", "travel")
 TEACHER_RIGHT = 0.97
 
@@ -142,10 +126,15 @@ def test_an_intersection_of_two_declared_slices_is_found() -> None:
 
 
 def test_what_a_declared_slice_explains_is_not_found_in_other_words() -> None:
-    generator = np.random.default_rng(4)
-    golden = golden_rows(4000, generator).with_columns(pl.when(FAX).then(pl.lit("x")).otherwise("region").alias("desk"))
-    student = right(golden, generator, there=(FAX, 0.5))
-    assert found(golden, right(golden, generator), student, FAX) == ()
+    """A column that is the slice under another name, alone or with any other condition: luck at most."""
+    sets, false = 40, 0
+    for seed in range(sets):
+        generator = np.random.default_rng([4, seed])
+        desk = pl.when(FAX).then(pl.lit("x")).otherwise("region").alias("desk")
+        golden = golden_rows(2000, generator).with_columns(desk)
+        student = right(golden, generator, there=(FAX, 0.5))
+        false += bool(found(golden, right(golden, generator), student, FAX))
+    assert false / sets <= 0.05 + 3 * (0.05 * 0.95 / sets) ** 0.5
 
 
 def test_rows_on_which_both_models_are_unsteady_are_no_slice() -> None:
