@@ -50,8 +50,9 @@ def slice_gap(slices: Sequence[SliceResult], *, limit: float, alpha: float = 0.0
     """Test that the student's accuracies on any two critical slices are at most `limit` apart.
 
     Each difference has a hybrid interval made of the limits of its two proportions (Newcombe 1998, Statistics in
-    Medicine 17:873, method 10), with exact limits for Newcombe's Wilson limits: with those a gap of exactly `limit`
-    would pass in up to 7.8 % of cases at alpha 5 % (98 % right of 30 rows, 78 % of 500), with exact ones in 4.8 %.
+    Medicine 17:873, method 10), with exact limits in place of Newcombe's Wilson limits. Computed over 1,176 cases of 20
+    to 1,000 rows at alpha 5 %, a gap of exactly `limit` passes in at most 5.4 % (above 5 % in 18 of them, all of high
+    accuracies and unequal sizes); with Wilson limits it would be up to 8.2 %.
 
     The upper bound is the largest over all pairs, each at `alpha`: if the true gap is above the limit, some pair is,
     and to PASS that very pair has to be misjudged (intersection-union, Berger 1982, Technometrics 24:295). The lower
