@@ -179,8 +179,9 @@ def evaluate(
     teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
     confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
-    masks = slice_masks(golden, slices)
-    table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    table = slice_table(
+        slices, slice_masks(golden, slices), teacher_correct, correct, margin=bar.margin, alpha=bar.alpha
+    )
     score = _score(subject, logits, labels, classes)
     alike = fidelity(
         teacher_logits, logits, labels, prompt_ids=golden["prompt_id"].to_list(), classes=classes, worst=worst
@@ -210,7 +211,7 @@ def evaluate(
         fidelity=alike,
         slices=table,
         slice_gap=gap,
-        discovered=discover_slices(golden, masks, teacher_correct, correct, alpha=bar.alpha),
+        discovered=discover_slices(golden, slice_masks(golden, slices), teacher_correct, correct, alpha=bar.alpha),
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         latency=latency,
