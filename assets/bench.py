@@ -18,6 +18,7 @@ from assets.teacher import MODEL
 from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.latency import interleaved_latency
+from stillhouse.evaluation.row_features import feature_columns
 from stillhouse.evaluation.subjects import Subject, SubjectKind
 from stillhouse.recipe import Recipe
 from stillhouse.workshop import Artifact, Workshop
@@ -69,7 +70,7 @@ class Bench:
 
     def depends_on(self) -> dict[str, Any]:
         """What a judgement depends on beside the model that is judged."""
-        columns = {"label", *(item.column for item in self.recipe.slices), *filter(None, [self.groups])}
+        columns = {"label", *(item.column for item in self.recipe.slices), *feature_columns(self.golden)}
         return {
             "golden": digest_of(self.golden.select("prompt_id", *sorted(columns)).rows()),
             "teacher": self.teacher.digest,

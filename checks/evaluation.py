@@ -6,6 +6,7 @@ Whether a student is good enough is asked of the selection.
 from assets.baselines import read_evaluations
 from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
+from stillhouse.evaluation.claims import points
 from stillhouse.evaluation.subjects import SubjectKind
 
 
@@ -72,6 +73,20 @@ def the_golden_set_was_not_used_before(subject: Subject) -> Finding:
     return found(False, f"{used}; another split key is a fresh set")
 
 
+@gate("a slice that nobody declared is one that no average and no slice test will ever show", blocking=False)
+def no_hidden_slice_was_found(subject: Subject) -> Finding:
+    """Looked for in one half of the golden rows and confirmed in the other, for each student that is no control."""
+    judged = [e for e in read_evaluations(subject.artifact) if e.subject.kind is SubjectKind.STUDENT]
+    found_in = [
+        f"{e.name} loses {points(slice_.confirmed_drop)} points where {slice_.description}, "
+        f"{points(slice_.rest_drop)} elsewhere"
+        for e in judged
+        for slice_ in e.discovered
+    ]
+    told = f"{'; '.join(found_in)}: declare it as a slice, or find out why" if found_in else "none was found"
+    return found(not found_in, told)
+
+
 GATES = StageGates(
     (
         every_student_was_judged_as_it_ships,
@@ -80,5 +95,6 @@ GATES = StageGates(
         latency_was_measured,
         few_mistakes_of_the_teacher_are_repeated,
         the_golden_set_was_not_used_before,
+        no_hidden_slice_was_found,
     )
 )

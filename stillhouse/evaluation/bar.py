@@ -59,6 +59,13 @@ class BarSpec(_Spec):
             "Lowest acceptable accuracy on all golden rows, whatever the teacher scores; proven, not just measured."
         ),
     )
+    slice_gap_at_most: Fraction | None = Field(
+        default=None,
+        description=(
+            "Largest acceptable difference of the student's accuracy between its best and its worst critical slice, as "
+            "a fraction; proven, not just measured. Of critical slices alone, since others are reported only."
+        ),
+    )
 
     @model_validator(mode="after")
     def _a_class_goes_with_recall(self) -> "BarSpec":

@@ -13,6 +13,7 @@ from stillhouse.evaluation.bar import BudgetSpec
 from stillhouse.evaluation.floors import FloorTest
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
+from stillhouse.evaluation.slice_gap import SliceGap
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import NonInferiority, Verdict
 
@@ -30,7 +31,7 @@ class Claim(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
-        description="Stable: non_inferiority, floor, slice/<name>, slice_floor/<name>, latency_ratio, ..."
+        description="Stable: non_inferiority, floor, slice/<name>, slice_floor/<name>, slice_gap, latency_ratio, ..."
     )
     group: Group
     verdict: Verdict
@@ -80,6 +81,14 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
                 )
             )
     return claims
+
+
+def slice_gap_claims(result: SliceGap | None) -> list[Claim]:
+    """What the bar asks of the critical slices among themselves; it binds."""
+    if result is None:
+        return []
+    sentence = _slice_gap(result)
+    return [Claim(name="slice_gap", group="slices", verdict=result.verdict, sentence=sentence, binding=True)]
 
 
 def budget_claims(
@@ -158,6 +167,32 @@ def _floor(
             f"{_rows_needed(result.rows_needed, rows)}"
         )
     return Claim(name=name, group=group, verdict=result.verdict, sentence=sentence, binding=binding)
+
+
+def _slice_gap(result: SliceGap) -> str:
+    within = f"within {points(result.limit)} points of each other"
+    unknown = f"no golden row is in {' and '.join(map(repr, result.empty))}" if result.empty else ""
+    measured = result.measured
+    if measured is None:
+        why = unknown or "that takes two critical slices"
+        return f"cannot tell whether the critical slices are {within}: {why}"
+    best = f"'{measured.best}' {percent(measured.best_accuracy)}"
+    worst = f"'{measured.worst}' {percent(measured.worst_accuracy)}"
+    gap = f"{best}, {worst}, gap {points(measured.gap, against=result.limit)}"
+    confidence = f"{100 * (1 - result.alpha):.4g}% bound"
+    upper = f"{confidence} {points(measured.upper_bound, against=result.limit)}"
+    if result.verdict is Verdict.PASS:
+        return f"critical slices {within}: {gap}, {upper}"
+    if result.verdict is Verdict.FAIL and measured.lower_bound > result.limit:
+        lower = points(measured.lower_bound, against=result.limit)
+        return f"critical slices not {within}: {gap}, and with {confidence} at least {lower}"
+    if result.verdict is Verdict.FAIL:
+        return f"critical slices not {within}: {gap}, {upper}, on rows enough to have passed equal slices"
+    one, other = measured.least_certain
+    needed = measured.rows_needed
+    settled = "" if needed is None else f"; about {needed:,} rows in each would settle it"
+    why = unknown or f"{upper} between '{one}' and '{other}'{settled}"
+    return f"cannot tell whether the critical slices are {within}: {gap}, {why}"
 
 
 def _latency_ratio(asked: float, latency: LatencyComparison | None) -> Claim:

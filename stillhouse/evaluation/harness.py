@@ -16,11 +16,20 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
 from stillhouse.evaluation.calibration import Calibration, calibration
-from stillhouse.evaluation.claims import Claim, budget_claims, overall, quality_claims, slice_claims
+from stillhouse.evaluation.claims import (
+    Claim,
+    budget_claims,
+    overall,
+    quality_claims,
+    slice_claims,
+    slice_gap_claims,
+)
+from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.floors import floor_test
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import MetricTest, metric_test
+from stillhouse.evaluation.slice_gap import SliceGap, slice_gap
 from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
 from stillhouse.evaluation.statistics import (
     NonInferiority,
@@ -87,6 +96,10 @@ class Evaluation(_Record):
     )
     fidelity: Fidelity
     slices: tuple[SliceResult, ...]
+    slice_gap: SliceGap | None = Field(description="Null when the bar sets no limit.")
+    discovered: tuple[DiscoveredSlice, ...] = Field(
+        description="Slices nobody declared on which this model is shown to lose more than elsewhere; reported only."
+    )
     per_class: tuple[metrics.ClassMetrics, ...]
     confusion: tuple[metrics.ConfusionCell, ...]
     latency: LatencyComparison | None = Field(
@@ -152,7 +165,8 @@ def evaluate(
     Args:
         subject: the model to judge, with its outputs by prompt id.
         teacher: the teacher, likewise.
-        golden: `prompt_id`, `text`, `label` and the slice columns; labels that do not come from the teacher.
+        golden: `prompt_id`, `text`, `label`, the slice columns and any others, by which undeclared slices are looked
+            for; labels that do not come from the teacher.
         slices: declared slices.
         bar: quality bar.
         budget: size and latency budget.
@@ -204,9 +218,11 @@ def evaluate(
         if bar.floor is None
         else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
     )
+    gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
     claims = [
         *quality_claims(by_resampling or test, floor, score.accuracy),
         *slice_claims(table),
+        *slice_gap_claims(gap),
         *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
@@ -221,6 +237,8 @@ def evaluate(
         metric_test=by_resampling,
         fidelity=alike,
         slices=table,
+        slice_gap=gap,
+        discovered=discover_slices(golden, slice_masks(golden, slices), teacher_correct, correct, alpha=bar.alpha),
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         latency=latency,

@@ -33,6 +33,7 @@ CLAIM_NAMES = {
     "floor": "accuracy floor",
     "slice": "slice '{}'",
     "slice_floor": "floor of '{}'",
+    "slice_gap": "gap between slices",
 }
 
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -75,6 +76,8 @@ def report_json(
         "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
         "size_ratio": evaluation.size_ratio,
         "slices": [_slice_json(result) for result in evaluation.slices],
+        "slice_gap": evaluation.slice_gap.model_dump(mode="json") if evaluation.slice_gap else None,
+        "discovered": [each.model_dump(mode="json") for each in evaluation.discovered],
         "claims": [claim.model_dump(mode="json") for claim in evaluation.claims],
         "per_class": [metrics.model_dump(mode="json") for metrics in evaluation.per_class],
         "bar": evaluation.bar.model_dump(mode="json"),
@@ -114,7 +117,7 @@ def report_html(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(points=points, percent=percent, size=_size, number=_number)
+    environment.filters.update(points=points, percent=percent, size=_size, number=_number, chance=_chance)
     template = files("stillhouse.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = sorted([evaluation, *others], key=lambda each: -each.subject.size_bytes)
     return environment.from_string(template).render(
@@ -218,3 +221,7 @@ def _size(size_bytes: int) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _chance(p_value: float) -> str:
+    return f"{p_value:.2g}" if p_value >= 0.001 else "under 0.001"

@@ -1,7 +1,7 @@
 """The verdict on each declared part of the golden set.
 
 Belongs here: membership, the per-slice table, non-inferiority with family-wise control, floors.
-Does not: discovering slices nobody declared, deciding what a failed slice blocks (checks/).
+Does not: discovering slices nobody declared (discovery.py), deciding what a failed slice blocks (checks/).
 """
 
 from collections.abc import Sequence

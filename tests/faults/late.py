@@ -41,7 +41,7 @@ from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.statistics import Verdict
-from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.evaluation.subjects import Subject, SubjectKind
 from stillhouse.governance import Waiver, amend, waive
 from stillhouse.recipe import RecipeFile
 from stillhouse.students.checkpoint import EpochReport
@@ -571,6 +571,20 @@ def forgets_a_slice(real: Any) -> Any:
     )
 
 
+def fails_where_nobody_looked(real: Any) -> Any:
+    """The answers to questions with 'How' are those of other classes; no declared slice is of these."""
+
+    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+        asked = set(golden.filter(pl.col("text").str.starts_with("How "))["prompt_id"])
+        outputs = {
+            prompt_id: [*logits[1:], logits[0]] if prompt_id in asked else logits
+            for prompt_id, logits in dict(subject.outputs).items()
+        }
+        return real(replace(subject, outputs=outputs), teacher, golden, *rest, **how)
+
+    return evaluated
+
+
 def of_another_artifact(real: Any) -> Any:
     return lambda *about, **more: real(*about, **{**more, "digest": NOBODY})
 
@@ -646,6 +660,10 @@ EVALUATION_FAULTS = [
     Fault(
         "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
         judged("assets.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
+    ),
+    Fault(
+        "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
+        judged("assets.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
     ),
     Fault(
         "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
