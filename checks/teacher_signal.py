@@ -20,7 +20,6 @@ from stillhouse.teachers.signal import largest_change
 
 CANARY_PROMPTS = 16
 CANARY_TOLERANCE = 1e-3
-WRONG_LABELS = 0.05
 
 
 @gate("a prompt that was skipped in silence is a hole in what the student knows")
@@ -87,10 +86,11 @@ def few_labels_look_wrong(subject: Subject) -> Finding:
     probabilities = np.exp(log_softmax(logits_of(rows).astype(np.float64)))
     wrong = with_answers(rows, labels).filter(likely_label_errors(probabilities, given))
     low, high = wilson_interval(wrong.height, rows.height)
+    limit = subject.recipe.data.wrong_labels_at_most
     return found(
-        low <= WRONG_LABELS,
+        low <= limit,
         f"{wrong.height:,} of {rows.height:,} known labels look wrong "
-        f"({low:.1%} to {high:.1%}), limit {WRONG_LABELS:.0%}",
+        f"({low:.1%} to {high:.1%}), limit {limit:.0%}; see `wrong_labels_at_most` in the recipe",
         labels=offenders(
             wrong.sort("certainty", descending=True).select("prompt_id", "label", "answer", "certainty", "text")
         ),

@@ -131,6 +131,10 @@ class DataSpec(_Part):
         description="folder or fsspec prefix where new files of rows arrive; the installation's inbox when left out",
     )
     max_characters: int = Field(20_000, gt=0, description="longer texts are rejected, with the reason kept")
+    wrong_labels_at_most: Share = Field(
+        0.05,
+        description="share of known labels that may look wrong to the teacher; more where the task is hard to judge",
+    )
     hidden_label_share: Share = Field(
         0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
     )
