@@ -31,7 +31,7 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         BASELINES,
         inputs={"prompts": PROMPTS, "teacher": TEACHER},
-        code=("evaluation", "students/export"),
+        code=("evaluation", "data/splits", "students/export"),
         kinds={"scikitlearn", "onnx"},
     )
     def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:

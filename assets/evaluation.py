@@ -30,7 +30,7 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         EVALUATION,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
-        code=("evaluation",),
+        code=("evaluation", "data/splits"),
         kinds={"numpy"},
     )
     def judged_students(

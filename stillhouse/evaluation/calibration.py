@@ -4,6 +4,8 @@ Belongs here: temperature, softmax, expected calibration error, Brier score; arr
 Does not: choosing the temperature (students/), bounding the risk of a cascade (serving/).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +17,16 @@ BINS = 15
 """Equal-width confidence bins of the expected calibration error (Guo et al. 2017)."""
 
 
+class ReliabilityBin(BaseModel):
+    """Answers of about one confidence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int
+    confidence: float = Field(description="Mean probability of the predicted class.")
+    accuracy: float
+
+
 class Calibration(BaseModel):
     """Calibration of one model on the golden set."""
 
@@ -24,6 +36,7 @@ class Calibration(BaseModel):
     brier: float = Field(description="Mean squared distance of the probabilities from the truth, 0 to 2.")
     mean_confidence: float = Field(description="Mean probability of the predicted class.")
     temperature: float = Field(description="What the logits were divided by first.")
+    reliability: tuple[ReliabilityBin, ...] = Field(description="The bins that have rows, by rising confidence.")
 
 
 def apply_temperature(logits: FloatArray, temperature: float) -> FloatArray:
@@ -52,8 +65,8 @@ def log_softmax(logits: FloatArray) -> FloatArray:
     return shifted - normaliser
 
 
-def expected_calibration_error(probabilities: FloatArray, labels: IntArray, *, bins: int = BINS) -> float:
-    """Mean absolute gap between confidence and accuracy over equal-width bins, weighted by rows.
+def reliability(probabilities: FloatArray, labels: IntArray, *, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
+    """Confidence against accuracy over equal-width bins: the points of a reliability diagram.
 
     Args:
         probabilities: shape (n, classes).
@@ -61,13 +74,26 @@ def expected_calibration_error(probabilities: FloatArray, labels: IntArray, *, b
         bins: number of bins; a confidence on an edge belongs to the bin below it.
 
     Returns:
-        A fraction; 0 is perfectly calibrated (Naeini et al. 2015, AAAI; Guo et al. 2017, ICML).
+        The bins that have rows, by rising confidence.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(index, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    rows, sure, right = (np.bincount(index, weights=each, minlength=bins) for each in (None, confidence, correct))
+    return tuple(
+        ReliabilityBin(rows=int(rows[place]), confidence=sure[place] / rows[place], accuracy=right[place] / rows[place])
+        for place in np.flatnonzero(rows)
+    )
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Mean absolute gap between confidence and accuracy over bins, weighted by rows.
+
+    Returns:
+        A fraction; 0 is perfectly calibrated (Naeini et al. 2015, AAAI; Guo et al. 2017, ICML).
+    """
+    gaps = sum(each.rows * abs(each.accuracy - each.confidence) for each in bins)
+    return gaps / sum(each.rows for each in bins)
 
 
 def brier_score(probabilities: FloatArray, labels: IntArray) -> float:
@@ -93,12 +119,14 @@ def calibration(logits: FloatArray, labels: IntArray, *, temperature: float = 1.
         temperature: what the served model divides its logits by.
 
     Returns:
-        Expected calibration error, Brier score and mean confidence.
+        Expected calibration error, Brier score, mean confidence and the points of the reliability diagram.
     """
     probabilities = np.exp(log_softmax(apply_temperature(logits, temperature)))
+    bins = reliability(probabilities, labels)
     return Calibration(
-        expected_calibration_error=expected_calibration_error(probabilities, labels),
+        expected_calibration_error=expected_calibration_error(bins),
         brier=brier_score(probabilities, labels),
         mean_confidence=float(probabilities.max(axis=1).mean()),
         temperature=temperature,
+        reliability=bins,
     )

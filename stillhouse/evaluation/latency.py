@@ -47,8 +47,12 @@ class LatencyComparison(BaseModel):
 
     teacher_ms_p50: float
     teacher_ms_p95: float
+    teacher_ms_p99: float
+    teacher_calls_per_second: float = Field(description="Of a single stream: one over its mean latency.")
     student_ms_p50: float
     student_ms_p95: float
+    student_ms_p99: float
+    student_calls_per_second: float
     ratio: float = Field(description="Median of the teacher divided by median of the student; above 1 is faster.")
     ratio_low: float = Field(description="Lower limit of the 95 % bootstrap interval.")
     ratio_high: float = Field(description="Upper limit of the 95 % bootstrap interval.")
@@ -95,8 +99,8 @@ def interleaved_latency(
         clock: seconds; replaceable for tests.
 
     Returns:
-        Medians and 95th percentiles in milliseconds, the ratio of medians, and its bootstrap interval over
-        texts and over the rounds of each text.
+        Medians, 95th and 99th percentiles in milliseconds, calls per second of one stream, the ratio of medians, and
+        its bootstrap interval over texts and over the rounds of each text.
 
     Raises:
         ValueError: if there is nothing to measure, or a model takes no measurable time.
@@ -122,10 +126,8 @@ def interleaved_latency(
         raise ValueError("the clock is too coarse: a model took no measurable time")
     low, high = _bootstrap_ratio(teacher_ms, student_ms, seed)
     return LatencyComparison(
-        teacher_ms_p50=float(np.median(teacher_ms)),
-        teacher_ms_p95=float(np.percentile(teacher_ms, 95)),
-        student_ms_p50=float(np.median(student_ms)),
-        student_ms_p95=float(np.percentile(student_ms, 95)),
+        **_speed("teacher", teacher_ms),
+        **_speed("student", student_ms),
         ratio=float(np.median(teacher_ms) / np.median(student_ms)),
         ratio_low=low,
         ratio_high=high,
@@ -133,6 +135,15 @@ def interleaved_latency(
         texts=len(texts),
         device=device_stamp(),
     )
+
+
+def _speed(model: str, milliseconds: FloatArray) -> dict[str, float]:
+    p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99]).tolist()
+    per_second = 1000 / float(milliseconds.mean())
+    return {
+        f"{model}_ms_p50": p50, f"{model}_ms_p95": p95, f"{model}_ms_p99": p99,
+        f"{model}_calls_per_second": per_second,
+    }  # fmt: skip
 
 
 def _bootstrap_ratio(teacher_ms: FloatArray, student_ms: FloatArray, seed: int) -> tuple[float, float]:

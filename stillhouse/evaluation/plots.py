@@ -185,6 +185,48 @@ def learning_curve(
     return png(figure)
 
 
+def reliability(teacher: Score, student: Score, *, theme: Theme = "light") -> bytes:
+    """How often each model is right when it is so sure: on the diagonal a confidence means what it says.
+
+    Args:
+        teacher: its bins are drawn first.
+        student: its bins are drawn on top; areas are rows.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes.
+    """
+    palette = PALETTES[theme]
+    figure, axes = bare_figure(palette, height=4.2)
+    axes.plot([0, 1], [0, 1], color=palette.line, linewidth=1.2, zorder=0)
+    handles = []
+    for score, colour in ((teacher, palette.teacher), (student, palette.student)):
+        bins = score.calibration.reliability
+        rows = np.array([each.rows for each in bins])
+        handles.append(
+            axes.scatter(
+                [each.confidence for each in bins],
+                [each.accuracy for each in bins],
+                s=20 + 600 * rows / rows.sum(),
+                color=colour,
+                alpha=0.75,
+                linewidths=0,
+                label=f"{score.name}, calibration error {100 * score.calibration.expected_calibration_error:.1f}%",
+            )
+        )
+    least = min(each.confidence for score in (teacher, student) for each in score.calibration.reliability)
+    low = max(0.0, least - 0.05)
+    axes.set_xlim(low, 1.02)
+    axes.set_ylim(-0.04, 1.06)
+    percent_axis(axes.xaxis, low)
+    percent_axis(axes.yaxis, 0.0)
+    axes.grid(axis="y", color=palette.line, linewidth=0.7)
+    axes.set_xlabel("probability of its own answer", color=palette.muted)
+    axes.set_ylabel("right", color=palette.muted)
+    legend(axes, handles, palette)
+    return png(figure)
+
+
 def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -> bytes:
     """Size against accuracy of every model, beside the teacher and the line it may not fall under.
 

@@ -202,6 +202,7 @@ def _figures(
     drawn: dict[str, Callable[[Theme], bytes]] = {
         "size_quality": lambda theme: plots.size_quality(candidates, theme=theme),
         "confusion": lambda theme: plots.confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
+        "reliability": lambda theme: plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
     }
     if evaluation.slices:
         drawn["slices"] = lambda theme: plots.slice_bars(evaluation.slices, theme=theme)

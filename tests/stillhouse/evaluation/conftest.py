@@ -59,8 +59,12 @@ def make_latency(ratio: float = 8.0, spread: float = 0.05, student_ms: float = 5
     return LatencyComparison(
         teacher_ms_p50=student_ms * ratio,
         teacher_ms_p95=student_ms * ratio * 1.5,
+        teacher_ms_p99=student_ms * ratio * 2,
+        teacher_calls_per_second=1000 / (student_ms * ratio),
         student_ms_p50=student_ms,
         student_ms_p95=student_ms * 1.5,
+        student_ms_p99=student_ms * 2,
+        student_calls_per_second=1000 / student_ms,
         ratio=ratio,
         ratio_low=ratio * (1 - spread),
         ratio_high=ratio * (1 + spread),

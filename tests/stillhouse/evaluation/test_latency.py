@@ -35,6 +35,16 @@ def test_the_ratio_of_two_known_models_is_exact() -> None:
     assert result.student_ms_p95 == pytest.approx(3.0)
 
 
+def test_percentiles_and_throughput_of_known_times() -> None:
+    clock = Clock()
+    texts = ["x" * length for length in range(1, 102)]  # 1 to 101 ms: the percentiles are 51, 96 and 100
+    result = interleaved_latency(clock.model(0.001, [], "t"), clock.model(0.002, [], "s"), texts, rounds=1, clock=clock)
+    told = (result.teacher_ms_p50, result.teacher_ms_p95, result.teacher_ms_p99)
+    assert told == (pytest.approx(51), pytest.approx(96), pytest.approx(100))
+    assert result.teacher_calls_per_second == pytest.approx(1000 / 51)
+    assert result.student_calls_per_second == pytest.approx(1000 / 102)
+
+
 def test_who_goes_first_alternates_over_blocks_and_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stillhouse.evaluation.latency.BLOCK", 2)
     clock, calls = Clock(), []

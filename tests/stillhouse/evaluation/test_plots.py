@@ -28,6 +28,7 @@ def test_every_figure_is_a_png_of_report_width(run, theme) -> None:
         plots.slice_bars(evaluation.slices, theme=theme),
         plots.confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
         plots.learning_curve([1.0, 0.5], [1.1, 0.7], theme=theme),
+        plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
         plots.size_quality([evaluation, far_below], theme=theme),
     ):
         assert dimensions(png)[0] == 1280
