@@ -34,7 +34,8 @@ def test_rows_are_grouped_by_the_column_of_the_recipe_where_golden_rows_have_it(
     assert bench(group).groups == groups
 
 
-def test_a_row_that_changes_its_group_is_judged_again_and_only_where_groups_count() -> None:
+def test_a_row_that_changes_its_group_or_groups_that_begin_to_count_are_judged_again() -> None:
     moved = GOLDEN.with_columns(customer=pl.lit("c"))
     assert bench("customer").depends_on() != bench("customer", moved).depends_on()
-    assert bench(None).depends_on() == bench(None, moved).depends_on()
+    assert bench("customer").depends_on() != bench(None).depends_on()
+    assert bench("customer").depends_on() == bench("customer", GOLDEN.clone()).depends_on()

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from assets.keys import key_of
+from checks.stages import GATES
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Run, failures, verdicts
@@ -84,7 +85,9 @@ def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFi
     from assets.current import newest_artifact
 
     result = run(small, "contract", "source", "prompts")
-    assert result.success and all(verdicts(result).values())
+    assert result.success
+    advice = set(GATES["prompts"].names(blocking=False))
+    assert {name for name, passed in verdicts(result).items() if not passed} <= advice
     instance = dg.DagsterInstance.get()
     prompts = newest_artifact(instance, workshop, key_of("small", "prompts"), "base")
     assert {(gate.asset, gate.state) for gate in prompts.manifest.relied_on} == {
