@@ -78,7 +78,6 @@ class Bench:
             "budget": self.recipe.budget.model_dump(mode="json"),
             "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
             "groups": self.groups,
-            "groups": self.groups,
         }
 
     def log_golden_read(self, work: Work) -> None:
