@@ -114,7 +114,11 @@ def legend(axes: "Axes", handles: Sequence[Any], palette: Palette) -> None:
     )
 
 
-def percent_axis(axis: Any, low: float) -> None:
-    """Fractions as percentages, with a decimal when the axis shows less than four points."""
-    digits = 1 if low > 0.96 else 0
-    axis.set_major_formatter(lambda value, _: f"{100 * value:.{digits}f}%" if value <= 1.0001 else "")
+def percent_axis(axis: Any) -> None:
+    """Fractions as percentages, with a decimal at ticks between whole points."""
+
+    def text(value: float, _: Any) -> str:
+        points = 100 * value
+        return f"{points:.{0 if abs(points - round(points)) < 1e-6 else 1}f}%" if value <= 1.0001 else ""
+
+    axis.set_major_formatter(text)

@@ -55,7 +55,7 @@ def slice_bars(slices: Sequence[SliceResult], *, theme: Theme = "light") -> byte
     shown += [result.floor.floor for result in slices if result.floor]
     low = max(0.0, min(shown, default=0.0) - 0.03)
     axes.set_xlim(low, 1.0 + 0.004)
-    percent_axis(axes.xaxis, low)
+    percent_axis(axes.xaxis)
     axes.grid(axis="x", color=palette.line, linewidth=0.7)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("accuracy, with 95% interval", color=palette.muted)
@@ -218,8 +218,8 @@ def reliability(teacher: Score, student: Score, *, theme: Theme = "light") -> by
     low = max(0.0, least - 0.05)
     axes.set_xlim(low, 1.02)
     axes.set_ylim(-0.04, 1.06)
-    percent_axis(axes.xaxis, low)
-    percent_axis(axes.yaxis, 0.0)
+    percent_axis(axes.xaxis)
+    percent_axis(axes.yaxis)
     axes.grid(axis="y", color=palette.line, linewidth=0.7)
     axes.set_xlabel("probability of its own answer", color=palette.muted)
     axes.set_ylabel("right", color=palette.muted)
@@ -255,7 +255,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     _size_quality_limits(axes, marks, teacher.accuracy - margin)
     if evaluations[0].bar.metric == "accuracy":
         _margin_line(axes, teacher.accuracy - margin, f"{points(margin)} points under the teacher", palette)
-    percent_axis(axes.yaxis, min(mark.accuracy for mark in marks))
+    percent_axis(axes.yaxis)
     axes.grid(color=palette.line, linewidth=0.7)
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
     left_out = [f"{each.name}, {percent(each.subject.accuracy)}" for each in evaluations if each not in shown]

@@ -6,6 +6,7 @@ import pytest
 
 from stillhouse.evaluation import plots
 from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.evaluation.drawing import percent_axis
 from stillhouse.evaluation.metrics import ConfusionCell
 from stillhouse.evaluation.subjects import SubjectKind
 
@@ -52,3 +53,16 @@ def test_one_epoch_and_no_epochs() -> None:
     assert dimensions(plots.learning_curve([1.0], [1.0], measure="accuracy"))
     with pytest.raises(ValueError, match="per epoch"):
         plots.learning_curve([1.0], [])
+
+
+def test_ticks_between_whole_points_say_so_and_nothing_is_above_all() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    percent_axis(axes.yaxis)
+    assert [axes.yaxis.get_major_formatter()(value, 0) for value in (0.875, 0.9, 1.0, 1.05)] == [
+        "87.5%",
+        "90%",
+        "100%",
+        "",
+    ]
