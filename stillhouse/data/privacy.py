@@ -39,7 +39,8 @@ _HINT = (
 _START = r"(?<![A-Za-z\d])(?<!\d\.)"
 # Nor part of a longer number with dashes, as in an ISBN, a UUID or an order number.
 _ALONE = rf"{_START}(?<!\d[-/])(?:%s)(?![A-Za-z\d]|-\d)"
-_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}")
+# A name in DNS has up to 127 labels.
+_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,126}[^\W\d_][\w-]{1,62}")
 _VERSION = re.compile(r"\b(?:v|ver|version|release|build|section|chapter)\W*\0|[<>~]=\s*\0", re.IGNORECASE)
 _ISSUERS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|(?=\d{16}$)(?:5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720)\d+|3[47]\d{13}"
