@@ -14,7 +14,7 @@ from checks.stages import gates_of
 from orchestration.jobs import distil_job, take_in_job
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
-from orchestration.sensors import automation_sensor, new_rows_sensor
+from orchestration.sensors import automation_sensor, lost_updates_sensor, new_rows_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
 
@@ -29,7 +29,7 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
         jobs=[take_in, distil],
         schedules=[refresh_schedule(file, distil)],
-        sensors=[new_rows_sensor(file, [take_in, distil])],
+        sensors=[new_rows_sensor(file, [take_in, distil]), lost_updates_sensor(file, [take_in, distil])],
     )
 
 

@@ -3,15 +3,17 @@
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
+from dagster._core.utils import make_new_run_id
 
 from orchestration.jobs import distil_job, take_in_job
 from orchestration.schedules import refresh_schedule
-from orchestration.sensors import automation_sensor, new_rows_sensor
+from orchestration.sensors import automation_sensor, lost_updates_sensor, new_rows_sensor
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Run
-from tests.small import small_recipe
+from tests.small import questions, small_recipe
 
 
 @pytest.fixture
@@ -111,6 +113,74 @@ def test_the_schedule_is_the_refresh_policy(file: RecipeFile) -> None:
     schedule = refresh_schedule(file, distil_job(file))
     assert schedule.cron_schedule == "0 3 * * 1"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> RecipeFile:
+    """A recipe whose hundred rows pass every gate on the way to the prompts."""
+    return small_recipe(tmp_path, rows=100, slices=[])
+
+
+def look_for_lost_updates(
+    file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None
+) -> tuple[dg.SensorResult | dg.SkipReason, str | None]:
+    context = dg.build_sensor_context(instance=instance, cursor=cursor)
+    answer = lost_updates_sensor(file, [take_in_job(file), distil_job(file)])(context)
+    assert isinstance(answer, dg.SensorResult | dg.SkipReason)
+    return answer, context.cursor
+
+
+def test_a_lost_update_is_followed_once_automation_has_had_its_chance(
+    plain: RecipeFile, tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
+) -> None:
+    """Trap 8: a change on the tick after a request is lost to automation."""
+    assert run(plain, "contract", "source", "prompts").success
+    answer, cursor = look_for_lost_updates(plain, instance, None)
+    assert isinstance(answer, dg.SkipReason) and not cursor, "a teacher that was never made is not a lost update"
+
+    questions(101).write_csv(tmp_path / "questions.csv")
+    assert run(plain, "source").success
+    answer, cursor = look_for_lost_updates(plain, instance, cursor)
+    assert isinstance(answer, dg.SkipReason) and "automation may still follow" in str(answer.skip_message)
+    asked_for, again = look_for_lost_updates(plain, instance, cursor)
+    assert asked(asked_for) == [("distil_small", "base")]
+    assert isinstance(asked_for, dg.SensorResult)
+    (first,) = asked_for.run_requests or ()
+    assert first.tags["stillhouse/because"] == "small/prompts[base] is stale"
+    repeated, _ = look_for_lost_updates(plain, instance, again)
+    assert isinstance(repeated, dg.SensorResult)
+    assert [request.run_key for request in repeated.run_requests or ()] == [first.run_key], "which Dagster runs once"
+
+    assert run(plain, "prompts").success
+    answer, cursor = look_for_lost_updates(plain, instance, again)
+    assert isinstance(answer, dg.SkipReason) and not cursor, "it was followed"
+
+
+def test_a_closed_gate_and_a_changed_recipe_are_no_lost_updates(
+    plain: RecipeFile, tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
+) -> None:
+    assert run(plain, "contract", "source", "prompts").success
+    blank = pl.DataFrame({"question": [" "] * 90, "service": ["LOC"] * 90, "kind": ["LOC:city"] * 90})
+    pl.concat([questions(100), blank]).write_csv(tmp_path / "questions.csv")
+    run(plain, "source", "prompts")
+    changed = small_recipe(tmp_path, slices=[], bar={"margin": 0.2})
+    for each in (plain, changed):
+        cursor = None
+        for _ in range(3):
+            answer, cursor = look_for_lost_updates(each, instance, cursor)
+            assert isinstance(answer, dg.SkipReason)
+
+
+def test_nothing_is_asked_for_while_something_is_under_way(
+    plain: RecipeFile, tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
+) -> None:
+    assert run(plain, "contract", "source", "prompts").success
+    questions(101).write_csv(tmp_path / "questions.csv")
+    assert run(plain, "source").success
+    _, cursor = look_for_lost_updates(plain, instance, None)
+    instance.add_run(dg.DagsterRun(job_name="another", run_id=make_new_run_id(), status=dg.DagsterRunStatus.STARTED))
+    answer, _ = look_for_lost_updates(plain, instance, cursor)
+    assert isinstance(answer, dg.SkipReason) and "under way" in str(answer.skip_message)
 
 
 def test_the_automation_sensor_runs_on_assets_and_checks() -> None:
