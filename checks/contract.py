@@ -18,10 +18,10 @@ def a_pain_is_declared(subject: Subject) -> Finding:
 
 @gate("a substitute that never pays for itself is a hobby")
 def it_pays_for_itself(subject: Subject) -> Finding:
-    """Forecast from the recipe's prices and volume, where cost is a pain; `stillhouse roi` has what was spent."""
+    """Forecast from the recipe's prices and volume, where it names them; `stillhouse roi` has what was spent."""
     recipe = subject.recipe
     if recipe.economics is None:
-        return found(True, f"cost is no pain here: {', '.join(recipe.pain) or 'nothing is'}")
+        return found(True, "cost is no pain here, and the recipe names no prices")
     told = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
     return found(told.decision == "fund", told.sentence, forecast=told.model_dump(mode="json"))
 

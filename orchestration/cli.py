@@ -166,21 +166,25 @@ def report(name: Name, as_json: AsJson = False) -> None:
 def plan(
     name: Name,
     discordance: Annotated[
-        float,
+        float | None,
         typer.Option(min=0.001, max=1.0, help="Expected share of rows that exactly one of the two models gets right."),
-    ] = 0.05,
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say which claims the golden set can support at all, before a teacher or a student is paid for."""
     from assets.prompts import golden_rows_to_come
+    from stillhouse.evaluation.planning import USUAL_DISCORDANCE
     from stillhouse.evaluation.planning import plan as planned_claims
 
     file = _recipe(name)
-    found = planned_claims(golden_rows_to_come(file), file.recipe.bar, file.recipe.slices, discordance=discordance)
+    bar, slices = file.recipe.bar, file.recipe.slices
+    found = planned_claims(golden_rows_to_come(file), bar, slices, discordance=discordance or USUAL_DISCORDANCE)
     if as_json:
         print(json.dumps(found.model_dump(mode="json"), indent=1))
     else:
-        table = Table(title=f"{name}: what the golden set can support, at discordance {discordance:.1%}", box=None)
+        table = Table(
+            title=f"{name}: what the golden set can support, at discordance {found.discordance:.1%}", box=None
+        )
         for column in ("claim", "rows", "needed", "margin", "smallest margin", ""):
             table.add_column(column)
         for claim in found.claims:

@@ -83,7 +83,7 @@ def lost_updates_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefin
         if instance.get_runs_count(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
             return dg.SkipReason("something is under way")
         told = diagnose(instance, workshop, file)
-        if told["state"] != "stale" or told["stage"] == CONTRACT:
+        if (told["gate"], told["state"]) != (None, "stale") or told["stage"] == CONTRACT:
             context.update_cursor("")
             return dg.SkipReason(told["what"])
         there = [

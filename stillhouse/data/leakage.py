@@ -54,8 +54,8 @@ class Proxy:
 def target_proxies(labels: pl.Series, texts: pl.Series) -> list[Proxy]:
     """Find markers in the text that stand for the label.
 
-    A token (what stands between blanks, case-folded, without punctuation at
-    its ends) is one when nearly all its rows have one label, and
+    A token (what stands between blanks, case-folded, without punctuation at its ends) is one when nearly all its rows
+    have one label, and
 
     - it spells that label with a sign that prose does not use, as in "label=hum" or "***spam***", in 5 % of the
       label's rows;

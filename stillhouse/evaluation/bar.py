@@ -37,13 +37,6 @@ class BarSpec(_Spec):
     metric_class: Name | None = Field(
         default=None, description="The class whose recall is compared; goes with metric: recall, and only with it."
     )
-    bootstrap_draws: Annotated[int, Field(ge=1000, le=100_000)] = Field(
-        default=2000,
-        description=(
-            "Resamples behind the bounds of a metric other than accuracy, and of any where data.group is named; never "
-            "fewer than 10 / alpha are made."
-        ),
-    )
     margin: Fraction = Field(
         description=(
             "Non-inferiority margin: the largest acceptable drop from the teacher, as a fraction (0.03 = 3 points)."

@@ -203,7 +203,6 @@ def evaluate(
             groups=None if groups is None else group_codes(golden, groups),
             margin=bar.margin,
             alpha=bar.alpha,
-            draws=bar.bootstrap_draws,
         )
     table = slice_table(
         slices, slice_masks(golden, slices), teacher_correct, correct, margin=bar.margin, alpha=bar.alpha

@@ -38,7 +38,7 @@ class MetricTest(BaseModel):
     groups: int | None = Field(
         description="Groups that the rows that count are in, resampled whole; null when rows are independent."
     )
-    draws: int = Field(description="Resamples: those asked for, or 10 / alpha if that is more.")
+    draws: int = Field(description="Resamples made: those asked for, or 10 / alpha if that is more.")
     margin: float = Field(description="Largest acceptable drop, as a fraction.")
     alpha: float = Field(description="One-sided error rate.")
     teacher: float = Field(description="The teacher's metric.")

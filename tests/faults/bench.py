@@ -1,7 +1,7 @@
 """The fault bench: what a planted fault is, and the place where it is planted.
 
 Belongs here: the types of the table, a place that a fault may ruin, and the helpers that several faults share.
-Does not: the faults (early.py, late.py), asking whether the right gate closed (test_faults.py).
+Does not: the faults (the other files here), asking whether the right gate closed (test_faults.py).
 """
 
 import shutil

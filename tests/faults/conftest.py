@@ -1,7 +1,7 @@
 """What the fault bench stands on: one finished installation, copies of it, and a record of what the gates said.
 
 Belongs here: fixtures.
-Does not: faults and their helpers (bench.py, early.py, late.py).
+Does not: faults and their helpers (the other files here).
 """
 
 from collections.abc import Callable, Iterator

@@ -1,261 +1,26 @@
-"""Faults that are found before a teacher is loaded: in the contract, the source and the prompts.
+"""Faults in the prompt set: mistakes of its rows, and steps of the preparation that do not do their work.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_faults.py), faults further down (late.py).
+Does not: what is asked of it (test_faults.py).
 """
 
-import gzip
-import io
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from assets.keys import CONTRACT, PROMPTS, SOURCE
+from assets.keys import (
+    CONTRACT,
+    PROMPTS,
+    SOURCE,
+)
 from stillhouse.data.cleaning import Cleaned
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
 from stillhouse.data.privacy import Redacted, redact
-from stillhouse.data.provenance import Traced
 from stillhouse.recipe import RecipeFile
 from tests.faults.bench import SLICES, Bench, Fault, Plant, rows
-
-MARCH = "march.csv"
-FEW = 150
-
-
-def changed(**changes: Any) -> Plant:
-    """A recipe that says something else, on real rows."""
-    return lambda bench: bench.recipe(rows(FEW), **changes)
-
-
-def on(make: Callable[[pl.DataFrame], pl.DataFrame | bytes], number: int = FEW, **changes: Any) -> Plant:
-    """Real rows with something done to them."""
-    return lambda bench: bench.recipe(make(rows(number)), **changes)
-
-
-def no_file(bench: Bench) -> RecipeFile:
-    return bench.recipe(rows(FEW), data__source=str(bench.place.folder / "rows.csw"))
-
-
-def as_bytes(frame: pl.DataFrame) -> bytes:
-    return frame.write_csv().encode()
-
-
-def with_text(text: pl.Expr, where: pl.Expr | None = None) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """Replace the text of some rows."""
-    new = text if where is None else pl.when(where).then(text).otherwise("question")
-    return lambda frame: frame.with_columns(new.alias("question"))
-
-
-def every(nth: int) -> pl.Expr:
-    """One row of so many."""
-    return pl.int_range(pl.len()) % nth == 0
-
-
-QUESTION = pl.col("question")
-
-
-# The contract
-
-
-def moved_bar(bench: Bench) -> RecipeFile:
-    return bench.recipe(bar={"margin": 0.2})
-
-
-def edited_after_freezing(bench: Bench) -> RecipeFile:
-    bench.must_run(bench.recipe(rows(FEW)), CONTRACT)
-    return bench.recipe(rows(FEW), bar={"margin": 0.2})
-
-
-def pickle_as_teacher(bench: Bench) -> RecipeFile:
-    folder = copy_of_teacher(bench)
-    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04N.")
-    return bench.recipe(rows(FEW), teacher__source=str(folder))
-
-
-def cut_teacher(bench: Bench) -> RecipeFile:
-    folder = copy_of_teacher(bench)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1000])
-    return bench.recipe(rows(FEW), teacher__source=str(folder))
-
-
-def copy_of_teacher(bench: Bench) -> Path:
-    return Path(shutil.copytree(bench.finished / "teacher", bench.place.folder / "of_its_own"))
-
-
-A_WEEK_FOR_A_THOUSAND_CALLS = {
-    "calls_per_month": 1000, "teacher_usd_per_1000_calls": 5, "engineering_hours": 40, "engineering_usd_per_hour": 80,
-}  # fmt: skip
-
-
-CONTRACT_FAULTS = [
-    Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
-    Fault(
-        "a thousand calls a month are to pay for a week of work", CONTRACT, "it_pays_for_itself",
-        changed(pain=["cost"], economics=A_WEEK_FOR_A_THOUSAND_CALLS), "do not fund", refuses=SOURCE,
-    ),
-    Fault(
-        "the teacher's terms are unknown", CONTRACT, "terms_allow_training_on_outputs",
-        changed(teacher__training_on_outputs="unknown"), "is unknown",
-    ),
-    Fault(
-        "the teacher's terms forbid it", CONTRACT, "terms_allow_training_on_outputs",
-        changed(teacher__training_on_outputs="forbidden"), "is forbidden",
-    ),
-    Fault("the rows' licence is not named", CONTRACT, "licences_are_named", changed(data__licence="TBD"), "data"),
-    Fault(
-        "the bar was changed in the recipe after it was frozen", CONTRACT, "the_bar_is_frozen",
-        edited_after_freezing, "was changed since", look_only=True,
-    ),
-    Fault(
-        "training does not fit into memory", CONTRACT, "training_fits_into_memory",
-        changed(budget__training_memory_gb_at_most=0.01), "0.0 GB allowed",
-    ),
-    Fault(
-        "a pickle lies beside the teacher's weights", CONTRACT, "training_fits_into_memory",
-        pickle_as_teacher, "can run code when it is loaded (pickle)", state="missing",
-    ),
-    Fault(
-        "the teacher's weights are cut", CONTRACT, "training_fits_into_memory", cut_teacher, "truncated or corrupt",
-        state="missing",
-    ),
-]  # fmt: skip
-
-MOVED_BAR = Fault(
-    "the bar was moved after a student was trained", CONTRACT, "a_moved_bar_has_a_name_and_a_reason",
-    moved_bar, "put the old one back", refuses=SOURCE,
-)  # fmt: skip
-
-
-# The source
-
-
-def mojibake(frame: pl.DataFrame) -> pl.DataFrame:
-    """Spanish written as UTF-8, which the recipe says is Latin-1."""
-    return with_text(pl.lit("¿Quién descubrió España en vez de : ") + QUESTION, every(10))(frame)
-
-
-def cut_in_a_quote(frame: pl.DataFrame) -> bytes:
-    quoted = with_text(QUESTION + ", please", every(2))(frame)
-    content = as_bytes(quoted)
-    return content[: content.rindex(b", please") + 4]
-
-
-def parquet_cut(bench: Bench) -> RecipeFile:
-    buffer = io.BytesIO()
-    rows(FEW).write_parquet(buffer)
-    return cut_file(bench, "rows.parquet", buffer.getvalue())
-
-
-def gzip_cut(bench: Bench) -> RecipeFile:
-    return cut_file(bench, "rows.csv.gz", gzip.compress(as_bytes(rows(FEW)), mtime=0))
-
-
-def cut_file(bench: Bench, name: str, content: bytes) -> RecipeFile:
-    path = bench.place.folder / name
-    path.write_bytes(content[: len(content) // 2])
-    return bench.recipe(rows(FEW), data__source=str(path))
-
-
-def lines_with_a_comma_too_many(frame: pl.DataFrame) -> bytes:
-    head, *lines = as_bytes(frame).splitlines(keepends=True)
-    return head + b"".join(b"one, two, three, four\n" + line if n % 30 == 0 else line for n, line in enumerate(lines))
-
-
-def column(name: str, usual: str, odd: str | None, share: int) -> Callable[[pl.DataFrame], pl.DataFrame]:
-    """A further column in which one row of so many has another value."""
-    value = pl.when(every(share)).then(pl.lit(odd)).otherwise(pl.lit(usual))
-    return lambda frame: frame.with_columns(value.alias(name))
-
-
-RIGHTS = {"rights_column": "rights", "rights_allowed": ["CC-BY-4.0"]}
-PRIVACY = {"privacy_column": "privacy"}
-
-
-def secret_row_through(bench: Bench) -> RecipeFile:
-    def careless(real: Any) -> Any:
-        # The class is written down and never compared with what the teacher may see.
-        return lambda read, spec: real(
-            read, spec.model_copy(update={"teacher_may_see": ("public", "internal", "personal", "secret")})
-        )
-
-    bench.patch("assets.source:with_provenance", careless)
-    return bench.recipe(column("privacy", "public", "secret", 50)(rows(FEW)), data__provenance=PRIVACY)
-
-
-def lost_while_reading(bench: Bench) -> RecipeFile:
-    def losing(real: Any) -> Any:
-        def traced(read: pl.DataFrame, spec: Any) -> Traced:
-            whole = real(read, spec)
-            return replace(whole, rows=whole.rows[:-5])
-
-        return traced
-
-    bench.patch("assets.source:with_provenance", losing)
-    return bench.recipe(rows(FEW))
-
-
-def dropped(content: Callable[[pl.DataFrame], pl.DataFrame | bytes], number: int = 60, **changes: Any) -> Plant:
-    """A later batch beside a base batch that is as it should be."""
-
-    def plant(bench: Bench) -> RecipeFile:
-        file = bench.recipe(rows(400), **changes)
-        bench.must_run(file, CONTRACT, SOURCE, PROMPTS)
-        bench.drop(content(rows(number, skip=400)), MARCH)
-        return file
-
-    return plant
-
-
-SOURCE_FAULTS = [
-    Fault(
-        "UTF-8 is read as Latin-1", SOURCE, "few_texts_are_garbled",
-        on(mojibake, data__encoding="latin-1"), "look garbled", refuses=PROMPTS,
-    ),
-    Fault(
-        "Latin-1 is read as UTF-8", SOURCE, None,
-        on(lambda frame: as_bytes(frame).replace(b"Who", "Wh\u00f6".encode("latin-1"), 1)), "is not utf-8",
-    ),
-    Fault("a csv is cut inside a quoted field", SOURCE, None, on(cut_in_a_quote), "not readable as csv"),
-    Fault("a gzip file is cut", SOURCE, None, gzip_cut, "cannot be read"),
-    Fault("a parquet file is cut", SOURCE, None, parquet_cut, "cannot be read"),
-    Fault("the file is missing", SOURCE, None, no_file, "no such file"),
-    Fault("the file is empty", SOURCE, None, on(lambda _: b""), "the file is empty"),
-    Fault(
-        "the label column has another name", SOURCE, None,
-        on(lambda frame: frame.rename({"service": "servise"})), "there is no column 'service'",
-    ),
-    Fault(
-        "one line in thirty is unreadable", SOURCE, "nearly_every_line_was_readable",
-        on(lines_with_a_comma_too_many), "lines unreadable",
-    ),
-    Fault(
-        "there is one class only", SOURCE, "two_classes_are_labelled",
-        on(lambda frame: frame.with_columns(service=pl.lit("HUM"))), "of 1 classes",
-    ),
-    Fault(
-        "every third row has no rights", SOURCE, "nearly_every_row_has_provenance",
-        on(column("rights", "CC-BY-4.0", None, 3), data__provenance=RIGHTS), "quarantined",
-    ),
-    Fault(
-        "a secret row got through", SOURCE, "no_row_is_above_its_privacy_class", secret_row_through, "of class secret",
-    ),
-    Fault(
-        "a row is dated in the future", SOURCE, "no_row_is_dated_in_the_future",
-        on(column("day", "2024-02-29", "2199-01-01", 100), data__provenance={"date_column": "day"}), "after today",
-    ),
-    Fault(
-        "rows are lost while reading", SOURCE, "every_record_is_a_row_or_a_reject", lost_while_reading, "150 records",
-    ),
-    Fault(
-        "a dropped file is cut", SOURCE, None, dropped(cut_in_a_quote), "not readable as csv", batch=MARCH,
-    ),
-]  # fmt: skip
-
+from tests.faults.plants import FEW, MARCH, QUESTION, changed, column, dropped, every, on, with_text
 
 # The prompts
 
@@ -514,4 +279,5 @@ PROMPTS_FAULTS = [
     ),
 ]  # fmt: skip
 
-EARLY = [replace(fault, finished=False) for fault in (*CONTRACT_FAULTS, *SOURCE_FAULTS, *PROMPTS_FAULTS)] + [MOVED_BAR]
+
+FAULTS = [replace(fault, finished=False) for fault in PROMPTS_FAULTS]

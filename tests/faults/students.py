@@ -1,0 +1,409 @@
+"""Faults from the first student to the champion, in a copy of a finished installation.
+
+Belongs here: how each is planted.
+Does not: what is asked of it (test_faults.py).
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from assets.keys import (
+    CHAMPION,
+    EVALUATION,
+    RELEASE,
+    SELECTION,
+)
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.selection import Selection
+from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.governance import Waiver, waive
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Artifact
+from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.faults.plants import (
+    EXPORT,
+    NOBODY,
+    ONE,
+    afterwards,
+    altered,
+    anew,
+    edit_weights,
+    leaves_a_pickle,
+    not_a_number,
+    same_latency,
+    shuffled,
+    trained_and,
+)
+
+# The students
+
+
+def trained_with(**training: float) -> Plant:
+    """The student, trained in another way."""
+    student = {"name": "one", "layers": [0], "training": {"max_tokens": 32, **training}}
+    return lambda bench: bench.up_to(ONE, students=[student])
+
+
+def shuffled_targets(bench: Bench) -> RecipeFile:
+    bench.patch("assets.candidates:logits_of", lambda real: lambda frame: shuffled(real(frame)))
+    bench.build_anew()
+    return bench.recipe()
+
+
+def nudge(weights: dict[str, np.ndarray]) -> None:
+    weights["classifier.bias"] = weights["classifier.bias"] + np.float32(1e-3)
+
+
+CANDIDATE_FAULTS = [
+    Fault(
+        "a weight is not a number", ONE, "every_weight_and_loss_is_finite",
+        trained_and(ONE, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity", state="missing",
+        refuses=EXPORT,
+    ),
+    Fault(
+        "the learning rate is far too low", ONE, "training_converged", trained_with(epochs=2, learning_rate=1e-9),
+        "training loss",
+    ),
+    Fault(
+        "the learning rate is far too high", ONE, "it_beats_the_most_frequent_class",
+        trained_with(epochs=2, learning_rate=3.0, clip_norm=1e6), "most frequent class",
+    ),
+    Fault(
+        "the loss is no longer a number", ONE, None, trained_with(epochs=1, learning_rate=1e12, clip_norm=1e12),
+        "Lower learning_rate",
+    ),
+    Fault(
+        "targets are shuffled", ONE, "it_beats_the_most_frequent_class", shuffled_targets, "most frequent class",
+    ),
+    Fault(
+        "the weights are not those that were trained", ONE, "the_weights_are_those_that_were_trained",
+        trained_and(ONE, lambda folder: edit_weights(folder, nudge)), "trained",
+    ),
+]  # fmt: skip
+
+
+# The exports
+
+
+def shifted(path: Path, out: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Write an ONNX file again with another bias of the classifier."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(path)
+    (bias,) = [item for item in model.graph.initializer if item.name.endswith("classifier.bias")]
+    bias.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(bias)), bias.name))
+    onnx.save(model, out)
+
+
+def shifts_all_logits(path: Path) -> None:
+    shifted(path, path, lambda bias: bias + np.float32(0.01))
+
+
+def quantises_something_else(real: Any) -> Any:
+    def quantize(onnx: Path, out: Path) -> None:
+        other = onnx.with_name("other.onnx")
+        shifted(onnx, other, lambda bias: bias + np.linspace(0, 20, len(bias), dtype=np.float32))
+        real(other, out)
+
+    return quantize
+
+
+EXPORT_FAULTS = [
+    Fault(
+        "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
+        anew("stillhouse.students.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
+    ),
+    Fault(
+        "eight bits change the answers", EXPORT, "int8_gives_the_same_answers",
+        anew("stillhouse.students.export:quantize", quantises_something_else), "of the answers are the same",
+    ),
+    Fault(
+        "a pickle ships", EXPORT, "only_onnx_and_json_ship",
+        anew("stillhouse.students.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
+        refuses=EVALUATION,
+    ),
+]  # fmt: skip
+
+
+# The evaluation and the selection
+
+
+def judged(target: str, put: Callable[[Any], Any]) -> Plant:
+    """Make the evaluation again with one function replaced, without measuring speed again."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+        return anew(target, put)(bench)
+
+    return plant
+
+
+def other_golden(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
+    """The evaluation reads golden rows of its own."""
+    return judged("assets.bench:Bench.golden", lambda real: property(lambda bench: edit(real.func(bench))))
+
+
+def some_relabelled(golden: pl.DataFrame) -> pl.DataFrame:
+    first = pl.int_range(pl.len()) < 3
+    return golden.with_columns(pl.when(first).then(pl.lit("ABBR")).otherwise("label").alias("label"))
+
+
+def wrong_together(real: Any) -> Any:
+    """A third of the golden rows has another truth than either model gives."""
+
+    def compare(teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, **how: Any) -> Any:
+        third = np.arange(len(labels)) % 3 == 0
+        return real(teacher, student, np.where(third, (teacher.argmax(axis=1) + 1) % teacher.shape[1], labels), **how)
+
+    return compare
+
+
+def forgets_a_slice(real: Any) -> Any:
+    return lambda subject, teacher, golden, slices, *rest, **how: real(
+        subject, teacher, golden, slices[1:], *rest, **how
+    )
+
+
+def fails_where_nobody_looked(real: Any) -> Any:
+    """The answers to questions with 'How' are those of other classes; no declared slice is of these."""
+
+    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+        asked = set(golden.filter(pl.col("text").str.starts_with("How "))["prompt_id"])
+        outputs = {
+            prompt_id: [*logits[1:], logits[0]] if prompt_id in asked else logits
+            for prompt_id, logits in dict(subject.outputs).items()
+        }
+        return real(replace(subject, outputs=outputs), teacher, golden, *rest, **how)
+
+    return evaluated
+
+
+def of_another_artifact(real: Any) -> Any:
+    return lambda *about, **more: real(*about, **{**more, "digest": NOBODY})
+
+
+def noise(bench: Bench) -> RecipeFile:
+    """A student that answers at random."""
+    with bench.building_anew():
+        bench.patch(
+            "stillhouse.students.predictor:OnnxClassifier.logits",
+            lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
+        )
+        bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+        bench.must_run(bench.recipe(), EVALUATION)
+    return bench.recipe()
+
+
+def chooses_the_control(_: Any) -> Any:
+    chosen = Selection(winner="one_labels", winner_kind=None, next_smaller=None, reason="It is small.")
+    return lambda evaluations: chosen
+
+
+def control_as_student(real: Any) -> Any:
+    """The evaluations, in which each student that learned from labels says that it is a distilled one."""
+
+    def read(artifact: Artifact) -> list[Evaluation]:
+        control = {"kind": SubjectKind.STUDENT}
+        return [
+            each.model_copy(update={"subject": each.subject.model_copy(update=control)})
+            if each.subject.kind is SubjectKind.CONTROL else each
+            for each in real(artifact)
+        ]  # fmt: skip
+
+    return read
+
+
+def control_chosen(bench: Bench) -> RecipeFile:
+    bench.patch("assets.selection:read_evaluations", control_as_student)
+    return anew("assets.selection:smallest_that_clears", chooses_the_control)(bench)
+
+
+def without_control(bench: Bench) -> RecipeFile:
+    bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+    file = bench.recipe()
+    return bench.up_to(SELECTION, students=[s.model_dump() for s in file.recipe.students if s.name == "one"])
+
+
+EVALUATION_FAULTS = [
+    Fault(
+        "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
+        other_golden(lambda golden: golden[10:]), "rows locked",
+    ),
+    Fault(
+        "golden rows were relabelled on the way", EVALUATION, "the_golden_set_is_the_frozen_one",
+        other_golden(some_relabelled), "2 golden digests",
+    ),
+    Fault(
+        "a declared slice was not judged", EVALUATION, "every_declared_slice_has_a_verdict",
+        judged("assets.bench:evaluate", forgets_a_slice), "people",
+    ),
+    Fault(
+        "speed was not measured", EVALUATION, "latency_was_measured",
+        anew("assets.bench:interleaved_latency", lambda real: lambda *models, **how: None), "not measured: one",
+    ),
+    Fault(
+        "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
+        judged("stillhouse.evaluation.subjects:Subject", of_another_artifact), "not judged as exported",
+        refuses=SELECTION,
+    ),
+    Fault(
+        "teacher and student are wrong together", EVALUATION, "few_mistakes_of_the_teacher_are_repeated",
+        judged("stillhouse.evaluation.harness:fidelity", wrong_together), "mistakes of the teacher", advice=True,
+    ),
+    Fault(
+        "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
+        judged("assets.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
+    ),
+    Fault(
+        "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
+        judged("assets.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
+    ),
+    Fault(
+        "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
+        also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
+    ),
+    Fault(
+        "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
+    ),
+    Fault(
+        "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
+        also=("the_chosen_one_is_a_distilled_student",),
+    ),
+]  # fmt: skip
+
+
+# The release and the champion
+
+
+def bundle_with(edit: Callable[[Path], None]) -> Plant:
+    """Something happens to the bundle after it was written."""
+
+    def put(real: Any) -> Any:
+        def write(folder: Path, record: Any, **parts: Any) -> None:
+            real(folder, record, **parts)
+            edit(folder)
+
+        return write
+
+    return anew("assets.release:write_bundle", put)
+
+
+def rewrites_the_report(folder: Path) -> None:
+    (folder / "report.json").write_text("{}")
+
+
+def renames_the_labels(real: Any) -> Any:
+    def write(folder: Path, record: Any, *, model: Path, **parts: Any) -> None:
+        other = folder.with_name(f"{folder.name}-other")
+        shutil.copytree(model, other, copy_function=shutil.copyfile)
+        config = json.loads((other / "config.json").read_text())
+        config["id2label"] = {place: f"class {place}" for place in config["id2label"]}
+        (other / "config.json").write_text(json.dumps(config))
+        real(folder, record, model=other, **parts)
+        shutil.rmtree(other)
+
+    return write
+
+
+def of_other_parents(real: Any) -> Any:
+    return lambda **about: real(**{**about, "teacher": NOBODY})
+
+
+HIGH_STAKES = {"stakes": "high", "author": "Grace Hopper <grace@example.com>"}
+
+
+def approved_by_its_author(bench: Bench) -> RecipeFile:
+    """Past the command line, which refuses it: straight into the ledger."""
+    file = bench.up_to(RELEASE, **HIGH_STAKES)
+    bench.run(file, RELEASE)
+    release = bench.newest(RELEASE).digest
+    body = {"release": release, "by": "grace@example.com", "reason": "I wrote it, so it is good."}
+    bench.place.workshop.ledger.append("approval", NAME, body)
+    return file
+
+
+def let_be(bench: Bench, stage: str, *gates: str) -> None:
+    """Waive some gates of a stage."""
+    for gate in gates:
+        waiver = Waiver(f"{NAME}/{stage}:{gate}", "Ada", "To see what it does in the shadow.", date(2999, 1, 1))
+        waive(bench.place.workshop.ledger, NAME, waiver)
+
+
+def broken_and_waived(bench: Bench) -> RecipeFile:
+    with bench.building_anew():
+        file = bundle_with(leaves_a_pickle)(bench)
+        bench.run(file, RELEASE)
+    let_be(bench, RELEASE, "the_bundle_is_whole")
+    return file
+
+
+def waived_and_not_listed(bench: Bench) -> RecipeFile:
+    """The control is released on two waivers, and the bundle does not say so."""
+    with bench.building_anew():
+        file = control_chosen(bench)
+        bench.run(file, SELECTION)
+    let_be(bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_distilled_student")
+    bench.patch("assets.release:_waived", lambda real: lambda work: ())
+    return file
+
+
+def promoted_by_hand(bench: Bench) -> RecipeFile:
+    body = {"digest": NOBODY, "manifest": NOBODY, "student": "one", "before": None}
+    bench.place.workshop.ledger.append("promotion", NAME, body)
+    return bench.recipe()
+
+
+RELEASE_FAULTS = [
+    Fault(
+        "the report in the bundle was rewritten", RELEASE, "the_bundle_is_whole", bundle_with(rewrites_the_report),
+        "report.json was altered", refuses=CHAMPION,
+    ),
+    Fault(
+        "a file was added to the bundle", RELEASE, "the_bundle_is_whole", bundle_with(leaves_a_pickle),
+        "optimizer.pt is not part of the release",
+    ),
+    Fault(
+        "the bundle names another teacher", RELEASE, "it_names_what_it_was_made_from",
+        anew("assets.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
+    ),
+    Fault(
+        "the model answers in labels of its own", RELEASE, "it_answers",
+        anew("assets.release:write_bundle", renames_the_labels), "is answered 'class",
+    ),
+    Fault(
+        "nobody has approved it, and the stakes are high", RELEASE, "somebody_else_has_approved_it",
+        lambda bench: bench.up_to(RELEASE, **HIGH_STAKES), "nobody has approved", state="inconclusive",
+        refuses=CHAMPION,
+    ),
+    Fault(
+        "its author has approved it", RELEASE, "somebody_else_has_approved_it", approved_by_its_author, "its author",
+    ),
+    Fault(
+        "a waiver is not listed in the bundle", RELEASE, "it_lists_what_was_waived", waived_and_not_listed,
+        f"not listed: {NAME}/selection:a_student_clears_the_bar",
+    ),
+    Fault(
+        "another release was promoted by hand", CHAMPION, "the_ledger_names_this_release", promoted_by_hand,
+        "promoted 000000000000", look_only=True,
+    ),
+    Fault(
+        "a broken bundle was waived and promoted", CHAMPION, "the_serving_bundle_is_whole", broken_and_waived,
+        "optimizer.pt is not part of the release",
+    ),
+    Fault(
+        "a bit of the model that serves has flipped", RELEASE, "the_bundle_is_whole",
+        altered(RELEASE, "model/model.onnx"), "the content was altered", state="missing", look_only=True,
+    ),
+]  # fmt: skip
+
+
+FAULTS = [*CANDIDATE_FAULTS, *EXPORT_FAULTS, *EVALUATION_FAULTS, *RELEASE_FAULTS]

@@ -1,0 +1,332 @@
+"""Faults from the teacher to what may be learned from it, in a copy of a finished installation.
+
+Belongs here: how each is planted.
+Does not: what is asked of it (test_faults.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from assets.baselines import read_evaluations
+from assets.contract import bar_of
+from assets.keys import (
+    BASELINES,
+    CONTRACT,
+    PROMPTS,
+    SOURCE,
+    TEACHER,
+    TEACHER_SIGNAL,
+    TRANSFER_SET,
+)
+from assets.teacher import MODEL
+from assets.teacher_signal import review_path
+from stillhouse.digests import digest_of
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.statistics import Verdict
+from stillhouse.governance import amend
+from stillhouse.recipe import RecipeFile
+from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.verification import Verified
+from tests.faults.bench import NAME, SLICES, Bench, Fault, Plant, rows
+from tests.faults.plants import (
+    NOBODY,
+    ONE,
+    altered,
+    anew,
+    edit_weights,
+    not_a_number,
+    same_latency,
+    shuffled,
+    trained_and,
+)
+
+CANARIES = 16
+"""Prompts that the teacher is asked again, the first by id; a fault that keeps clear of them is found otherwise."""
+
+
+# The teacher
+
+
+def asks_too_much(bench: Bench) -> RecipeFile:
+    return bench.up_to(TEACHER, teacher__minimum_accuracy=0.99)
+
+
+def of_another_teacher(bench: Bench) -> RecipeFile:
+    """The fingerprint of the base weights is recorded for the fine-tuned ones."""
+
+    def always_the_first(real: Any) -> Any:
+        seen: list[Any] = []
+
+        def verified(folder: Path) -> Any:
+            seen.append(real(folder))
+            return seen[0]
+
+        return verified
+
+    file = trained_and(TEACHER, lambda folder: None)(bench)
+    bench.patch("stillhouse.teachers.intake:verify_weights", always_the_first)
+    return file
+
+
+TEACHER_FAULTS = [
+    Fault(
+        "the teacher is too weak", TEACHER, "it_is_worth_copying", asks_too_much, "minimum 0.990", refuses=BASELINES,
+    ),
+    Fault(
+        "a bit of the published teacher has flipped", TEACHER, "weights_are_whole_and_safe",
+        altered(TEACHER, f"{MODEL}/model.safetensors"), "the content was altered", state="missing", look_only=True,
+    ),
+    Fault(
+        "the fingerprint is of other weights", TEACHER, "the_fingerprint_is_its_own", of_another_teacher, "recorded",
+    ),
+    Fault(
+        "the teacher's weights hold a not-a-number", TEACHER, None,
+        trained_and(TEACHER, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity",
+    ),
+]  # fmt: skip
+
+
+def easy_bar(bench: Bench) -> RecipeFile:
+    bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+    easy = {"bar": {"margin": 0.9}, "budget": {"latency_ratio_at_least": 0.1, "size_ratio_at_least": 0.5}}
+    file = bench.recipe(**easy)
+    bar = digest_of(bar_of(file.recipe))
+    amend(bench.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="To see what a wide bar lets through.")
+    bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)
+    return file
+
+
+def judged_before(edit: Callable[[Evaluation], Evaluation]) -> Plant:
+    """Baselines as they were judged before, one of them changed."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        first, *rest = read_evaluations(bench.newest(BASELINES))
+        return anew("assets.baselines:_judge_all", lambda real: lambda *about: [edit(first), *rest])(bench)
+
+    return plant
+
+
+BASELINES_FAULTS = [
+    Fault(
+        "a baseline clears the bar", BASELINES, "no_baseline_clears_the_bar", easy_bar, "take the baseline",
+        refuses=TEACHER_SIGNAL,
+    ),
+    Fault(
+        "the speed of one option was not measured", BASELINES, "every_option_was_measured",
+        judged_before(lambda one: one.model_copy(update={"latency": None, "verdict": Verdict.INCONCLUSIVE})),
+        "measured: TF-IDF",
+    ),
+]  # fmt: skip
+
+
+# What the teacher said
+
+
+def store_gives(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
+    """The signal store gives back something else than was put in."""
+    return anew(
+        "stillhouse.teachers.signal:SignalStore.read",
+        lambda real: lambda store, ids, fingerprint: edit(real(store, ids, fingerprint)),
+    )
+
+
+def with_logits(change: Callable[[np.ndarray], np.ndarray]) -> Plant:
+    """The logits of all prompts, changed."""
+    return store_gives(
+        lambda frame: frame.with_columns(
+            pl.Series("logits", change(logits_of(frame)).tolist(), dtype=pl.List(pl.Float32))
+        )
+    )
+
+
+def behind_the_canaries(value: float, number: int) -> Plant:
+    """All logits of some answers are one value."""
+
+    def change(logits: np.ndarray) -> np.ndarray:
+        logits = logits.copy()
+        logits[CANARIES : CANARIES + number] = value
+        return logits
+
+    return with_logits(change)
+
+
+def first_behind_the_canaries(column: str, value: str | None) -> Plant:
+    """One answer has another value in a column."""
+    one = pl.int_range(pl.len()) == CANARIES
+    return store_gives(lambda f: f.with_columns(pl.when(one).then(pl.lit(value)).otherwise(column).alias(column)))
+
+
+def flipped(frame: pl.DataFrame, share: float) -> pl.DataFrame:
+    """Give a share of the rows the label of another class, at random."""
+    random = np.random.default_rng(1)
+    classes = sorted(frame["service"].unique())
+    chosen, steps = random.random(frame.height) < share, random.integers(1, len(classes), frame.height)
+    place = frame["service"].replace_strict({name: number for number, name in enumerate(classes)}).to_numpy()
+    labels = [classes[number] for number in np.where(chosen, (place + steps) % len(classes), place)]
+    return frame.with_columns(pl.Series("service", labels))
+
+
+def flipped_labels(share: float) -> Plant:
+    """A source in which a share of the labels is wrong but for the golden ones, and a teacher that learned from it."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        evaluations = read_evaluations(bench.newest(BASELINES))
+        prompts = bench.newest(PROMPTS).frame("prompts")
+        golden = pl.col("question").is_in(prompts.filter(pl.col("split") == "golden")["text"].implode())
+        spared, others = rows(1200).filter(golden), rows(1200).filter(~golden)
+        file = bench.recipe(pl.concat([spared, flipped(others, share)]), slices=SLICES)
+        bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)
+        bench.patch("assets.baselines:_judge_all", lambda real: lambda *about: evaluations)
+        bench.must_run(file, BASELINES)
+        return file
+
+    return plant
+
+
+REVIEW = {"size": 60, "defect_limit": 0.1}
+
+
+def unreviewed(bench: Bench) -> RecipeFile:
+    return bench.up_to(TEACHER_SIGNAL, teacher__review=REVIEW)
+
+
+def reviewed_with_defects(bench: Bench) -> RecipeFile:
+    file = unreviewed(bench)
+    bench.run(file, TEACHER_SIGNAL)
+    path = review_path(bench.place.home, NAME, bench.newest(TEACHER_SIGNAL))
+    sample = pl.read_csv(path, infer_schema=False)
+    wrong = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("no")).otherwise(pl.lit("yes"))
+    sample.with_columns(wrong.alias("correct"), pl.lit("Ada").alias("reviewer")).write_csv(path)
+    return file
+
+
+SIGNAL_FAULTS = [
+    Fault(
+        "the store was never written and reads as zeros", TEACHER_SIGNAL, "no_answer_is_all_zeros",
+        behind_the_canaries(0.0, 5), "5 of", refuses=TRANSFER_SET,
+    ),
+    Fault(
+        "a logit is not a number", TEACHER_SIGNAL, "every_logit_is_finite", behind_the_canaries(np.nan, 1), "1 of",
+        also=("probabilities_sum_to_one",),
+    ),
+    Fault(
+        "answers are shuffled against their prompts", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
+        with_logits(shuffled), "largest change",
+        also=("it_is_right_on_the_rows_that_can_be_checked", "few_labels_look_wrong"),
+    ),
+    Fault(
+        "classes are in another order", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
+        with_logits(lambda logits: logits[:, ::-1]), "largest change",
+        also=("it_is_right_on_the_rows_that_can_be_checked", "few_labels_look_wrong"),
+    ),
+    Fault(
+        "a class is missing from the answers", TEACHER_SIGNAL, None,
+        with_logits(lambda logits: logits[:, :-1]), "answers of 5 classes",
+    ),
+    Fault(
+        "the teacher changed in silence", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
+        with_logits(lambda logits: logits + np.float32(0.01)), "limit 0.001",
+    ),
+    Fault(
+        "a prompt was skipped", TEACHER_SIGNAL, "every_prompt_was_answered", store_gives(lambda frame: frame[:-1]),
+        "1 of",
+    ),
+    Fault(
+        "a prompt was answered twice", TEACHER_SIGNAL, "every_prompt_was_answered_once",
+        store_gives(lambda frame: pl.concat([frame, frame[-1:]])), "2 of",
+    ),
+    Fault(
+        "an answer is of another teacher", TEACHER_SIGNAL, "every_answer_is_of_one_teacher",
+        first_behind_the_canaries("fingerprint", NOBODY), "1 of",
+    ),
+    Fault(
+        "an answer has lost its prompt", TEACHER_SIGNAL, "every_prompt_was_answered",
+        first_behind_the_canaries("prompt_id", None), "1 of", also=("every_answer_has_its_prompt",),
+    ),
+    Fault(
+        "a tenth of the labels is wrong", TEACHER_SIGNAL, "few_labels_look_wrong", flipped_labels(0.1),
+        "known labels look wrong",
+    ),
+    Fault(
+        "nobody has reviewed the sample", TEACHER_SIGNAL, "a_person_accepts_a_sample", unreviewed, "correct is empty",
+        state="inconclusive",
+    ),
+    Fault(
+        "half of the reviewed answers are wrong", TEACHER_SIGNAL, "a_person_accepts_a_sample", reviewed_with_defects,
+        "so the limit is broken",
+    ),
+]  # fmt: skip
+
+
+# The transfer set
+
+
+def verified_and(edit: Callable[[Verified, pl.DataFrame], Verified]) -> Plant:
+    """Verification gives something else; `edit` sees all prompts too."""
+    return anew(
+        "assets.transfer_set:verify_signal",
+        lambda real: lambda prompts, signal, labels: edit(real(prompts, signal, labels), prompts),
+    )
+
+
+def forgets_some_rejects(verified: Verified, _: pl.DataFrame) -> Verified:
+    return replace(verified, rejects=verified.rejects[:-3])
+
+
+def takes_a_golden_row(verified: Verified, prompts: pl.DataFrame) -> Verified:
+    golden = prompts.filter(pl.col("split") == "golden")["prompt_id"][0]
+    first = pl.int_range(pl.len()) == 0
+    leaking = verified.kept.with_columns(pl.when(first).then(pl.lit(golden)).otherwise("prompt_id").alias("prompt_id"))
+    return replace(verified, kept=leaking)
+
+
+def rejects_where(column: str, values: list[str], share: float) -> Callable[[Verified, pl.DataFrame], Verified]:
+    """A filter that throws out a share of the rows of one kind."""
+
+    def edit(verified: Verified, prompts: pl.DataFrame) -> Verified:
+        of_kind = prompts.filter(pl.col(column).is_in(values))["prompt_id"].implode()
+        rank = pl.col("prompt_id").is_in(of_kind).cum_sum()
+        out = pl.col("prompt_id").is_in(of_kind) & (rank * share % 1 < share)
+        rejects = verified.kept.filter(out).select("text", "batch", reason=pl.lit("a filter"))
+        return Verified(verified.kept.filter(~out), pl.concat([verified.rejects, rejects]))
+
+    return edit
+
+
+def closed_batch(bench: Bench) -> RecipeFile:
+    file = bench.recipe(refresh={"cron": "0 3 * * 1", "train_on_open_batches": True})
+    bench.drop(pl.DataFrame({"question": [" "] * 10, "service": ["LOC"] * 10, "kind": ["LOC:city"] * 10}))
+    bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL)
+    bench.run(file, SOURCE, PROMPTS, batch="march.csv")
+    return file
+
+
+TRANSFER_FAULTS = [
+    Fault(
+        "rejects are not written down", TRANSFER_SET, "kept_and_rejected_are_all_training_rows",
+        verified_and(forgets_some_rejects), "training rows =",
+    ),
+    Fault(
+        "a golden row is among those to learn from", TRANSFER_SET, "no_golden_or_validation_row_is_inside",
+        verified_and(takes_a_golden_row), "1 rows leaked", refuses=ONE,
+    ),
+    Fault(
+        "a filter throws out half of a class", TRANSFER_SET, "no_class_loses_more_than_its_share",
+        verified_and(rejects_where("label", ["LOC"], 0.5)), "class LOC loses most",
+    ),
+    Fault(
+        "a filter throws out a third of a slice", TRANSFER_SET, "no_slice_loses_more_than_its_share",
+        verified_and(rejects_where("kind", ["NUM:date", "NUM:period"], 0.3)), "slice periods loses most",
+    ),
+    Fault(
+        "a batch is closed and left out", TRANSFER_SET, "every_batch_is_in", closed_batch, "left out", advice=True,
+    ),
+]  # fmt: skip
+
+
+FAULTS = [*TEACHER_FAULTS, *BASELINES_FAULTS, *SIGNAL_FAULTS, *TRANSFER_FAULTS]
