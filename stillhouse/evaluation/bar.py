@@ -11,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=120)]
-MetricName = Literal["accuracy", "macro_f1", "recall"]
+MetricName = Literal["accuracy", "macro_f1", "recall", "ndcg"]
 
 
 def name_of_metric(metric: MetricName, metric_class: str | None) -> str:
     """A metric as sentences name it."""
-    return {"accuracy": "accuracy", "macro_f1": "macro F1", "recall": f"recall of '{metric_class}'"}[metric]
+    named = {"accuracy": "accuracy", "macro_f1": "macro F1", "recall": f"recall of '{metric_class}'", "ndcg": "nDCG"}
+    return named[metric]
 
 
 class _Spec(BaseModel):
@@ -30,8 +31,9 @@ class BarSpec(_Spec):
         default="accuracy",
         description=(
             "What is compared with the teacher: accuracy = share of golden rows answered right; macro_f1 = mean F1 of "
-            "the classes, each weighing the same; recall = share found of the rows of metric_class. Slices and floors "
-            "are judged by accuracy whatever this says."
+            "the classes, each weighing the same; recall = share found of the rows of metric_class; ndcg = mean of "
+            "1 / log2(1 + place of the right class), for answers that are shown as a ranking. Slices and floors are "
+            "judged by accuracy whatever this says."
         ),
     )
     metric_class: Name | None = Field(

@@ -64,6 +64,16 @@ def recall_of(index: int) -> Metric:
     return recall
 
 
+def ndcg(tally: Tally) -> FloatArray:
+    """Normalised discounted cumulative gain with one right class a row (Järvelin and Kekäläinen 2002, TOIS 20:422).
+
+    Of a tally of places instead of classes: `answered` counts the rows whose right class is in each place of the
+    model's ranking, the first place being 0.
+    """
+    gains = 1 / np.log2(2 + np.arange(tally.answered.shape[-1]))
+    return _ratio(tally.answered @ gains, tally.answered.sum(axis=-1))
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """A paired difference and its bounds.

@@ -193,10 +193,11 @@ def evaluate(
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
     by_resampling = None
     if bar.metric != "accuracy" or groups is not None:
+        ranked = bar.metric == "ndcg"
         by_resampling = metric_test(
             labels,
-            teacher_logits.argmax(axis=1),
-            logits.argmax(axis=1),
+            metrics.places(teacher_logits, labels) if ranked else teacher_logits.argmax(axis=1),
+            metrics.places(logits, labels) if ranked else logits.argmax(axis=1),
             bar.metric,
             classes=tuple(classes),
             metric_class=bar.metric_class,

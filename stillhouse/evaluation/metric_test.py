@@ -1,6 +1,6 @@
 """Whether a student's metric is within the margin of its teacher's, where no test made for accuracy answers that.
 
-Belongs here: non-inferiority in macro F1 or the recall of a class, and in any metric where rows come in groups.
+Belongs here: non-inferiority in macro F1, the recall of a class or nDCG, and in any metric where rows come in groups.
 Does not: the resampling (bootstrap.py), accuracy on independent rows (statistics.py).
 """
 
@@ -100,8 +100,8 @@ def metric_test(
 
     Args:
         labels: shape (n,), indices of `classes`.
-        teacher: shape (n,), the teacher's answers.
-        student: shape (n,), the student's answers to the same rows in the same order.
+        teacher: shape (n,), the teacher's answers; for nDCG the places of the right classes (metrics.places).
+        student: shape (n,), the student's answers to the same rows in the same order; for nDCG likewise.
         metric: what is compared.
         classes: names, in the order of the indices.
         metric_class: whose recall it is; one of the classes, for recall alone.
@@ -123,6 +123,8 @@ def metric_test(
     if (metric == "recall") != (metric_class is not None) or metric_class not in (None, *classes):
         raise ValueError(f"no class {metric_class!r} goes with {metric}; the classes are {', '.join(classes)}")
     index = None if metric_class is None else classes.index(metric_class)
+    if metric == "ndcg":
+        labels = np.zeros_like(labels)  # where the right class belongs: in the first place
     draws = max(draws, math.ceil(TAIL_DRAWS / alpha))
     found = bootstrap.paired_bootstrap(
         labels,
@@ -169,7 +171,7 @@ def metric_test(
 def _measure(metric: MetricName, index: int | None) -> Metric:
     if index is not None:
         return bootstrap.recall_of(index)
-    return bootstrap.accuracy if metric == "accuracy" else bootstrap.macro_f1
+    return {"accuracy": bootstrap.accuracy, "macro_f1": bootstrap.macro_f1, "ndcg": bootstrap.ndcg}[metric]
 
 
 def _decide(
@@ -207,8 +209,10 @@ def _unseen(
     labelled = np.bincount(labels, minlength=classes).astype(np.float64)
     answered = np.bincount(student, minlength=classes).astype(np.float64)
     right = np.bincount(labels[student == labels], minlength=classes).astype(np.float64)
-    if metric == "accuracy":
-        return min(lost, float(right.sum())) / len(labels)
+    if metric in ("accuracy", "ndcg"):
+        # A row lost costs all of its gain, or in a ranking what its last place leaves of it.
+        costs = 1.0 if metric == "accuracy" else 1 - 1 / math.log2(1 + classes)
+        return min(lost, float(right.sum())) * costs / len(labels)
     moved = np.minimum(lost, right)
     if index is not None:
         return float(moved[index] / labelled[index]) if labelled[index] else 1.0

@@ -1,7 +1,7 @@
 """Metrics of one model against labels.
 
-Belongs here: accuracy, per-class precision, recall and F1, the confusion table; class indices in, numbers
-out. Does not: comparing two models (fidelity.py, statistics.py), probabilities (calibration.py).
+Belongs here: accuracy, per-class precision, recall and F1, places in a ranking, the confusion table; arrays in,
+numbers out. Does not: comparing two models (fidelity.py, statistics.py), probabilities (calibration.py).
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -52,6 +53,21 @@ def accuracy(labels: IntArray, predicted: IntArray) -> float:
     """
     _same_shape(labels, predicted)
     return float(np.mean(labels == predicted))
+
+
+def places(logits: FloatArray, labels: IntArray) -> IntArray:
+    """Where each row's label stands in the ranking of its classes.
+
+    Args:
+        logits: shape (n, classes).
+        labels: shape (n,), class indices.
+
+    Returns:
+        Shape (n,); 0 is the first place. Of equal logits the first class stands first, as with `argmax`.
+    """
+    of_label = logits[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    return np.count_nonzero((logits > of_label) | ((logits == of_label) & earlier), axis=1)
 
 
 def confusion_matrix(labels: IntArray, predicted: IntArray, classes: int) -> IntArray:

@@ -1,5 +1,6 @@
 """One call judges any model, and its words say what its numbers do."""
 
+import math
 import time
 
 import numpy as np
@@ -110,6 +111,15 @@ def test_a_bar_on_macro_f1_binds_by_macro_f1(run) -> None:
     assert said.sentence.startswith("macro F1 within 3.0 points of the teacher: drop 0.2, 95% bound ")
     assert result.metric_test.student == pytest.approx(result.subject.macro_f1)
     assert result.metric_test.teacher == pytest.approx(result.teacher.macro_f1)
+
+
+def test_a_bar_on_ndcg_binds_by_ndcg(run) -> None:
+    """By hand: of three classes a wrong answer leaves the right class second or third, worth 0.63 or 0.5."""
+    result = run(wrong=range(120), bar=BarSpec(margin=0.1, metric="ndcg"), slices=())
+    assert result.metric_test is not None
+    assert result.metric_test.teacher == pytest.approx(1.0)
+    assert 0.1 * (1 - 1 / math.log2(3)) <= result.metric_test.drop <= 0.1 * 0.5
+    assert claim(result, "non_inferiority").sentence.startswith("nDCG within 10.0 points of the teacher")
 
 
 def test_a_class_that_is_lost_closes_a_bar_on_its_recall_and_not_one_on_accuracy(run) -> None:

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score
 
 from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest, metric_test
+from stillhouse.evaluation.metrics import places
 from stillhouse.evaluation.statistics import Verdict
 
 CLASSES = ("bug", "fraud", "question")
@@ -22,8 +24,12 @@ def losing(labels: np.ndarray, index: int, lost: int) -> np.ndarray:
     return student
 
 
-def judged(labels: np.ndarray, student: np.ndarray, metric: str, **more) -> MetricTest:
-    return metric_test(labels, labels, student, metric, classes=CLASSES, **{"margin": 0.05, **more})
+def judged(
+    labels: np.ndarray, student: np.ndarray, metric: str, teacher: np.ndarray | None = None, **more
+) -> MetricTest:
+    return metric_test(
+        labels, labels if teacher is None else teacher, student, metric, classes=CLASSES, **{"margin": 0.05, **more}
+    )
 
 
 def test_a_small_loss_on_many_rows_passes_and_a_large_one_fails() -> None:
@@ -143,3 +149,32 @@ def test_a_class_that_does_not_go_with_the_metric_is_refused(metric: str, metric
     labels = labels_of(5, 5, 5)
     with pytest.raises(ValueError, match="the classes are bug, fraud, question"):
         judged(labels, labels, metric, metric_class=metric_class)
+
+
+def test_ndcg_is_that_of_scikit_learn() -> None:
+    logits = np.random.default_rng(1).normal(size=(2, 400, 3))
+    labels = np.random.default_rng(2).integers(3, size=400)
+    found = judged(labels, places(logits[1], labels), "ndcg", teacher=places(logits[0], labels))
+    truth = np.eye(3)[labels]
+    assert found.teacher == pytest.approx(ndcg_score(truth, logits[0]))
+    assert found.student == pytest.approx(ndcg_score(truth, logits[1]))
+
+
+def test_ndcg_forgives_a_second_place_that_accuracy_does_not() -> None:
+    """By hand: 120 of 1,000 rows in second place cost 12 points of accuracy and 12 (1 - 1 / log2(3)) = 4.4 of nDCG."""
+    labels = labels_of(400, 300, 300)
+    second = np.zeros(1000, dtype=np.int64)
+    second[:120] = 1
+    found = judged(labels, second, "ndcg", teacher=np.zeros_like(second), margin=0.06)
+    assert found.drop == pytest.approx(0.12 * (1 - 1 / math.log2(3)))
+    assert found.verdict is Verdict.PASS
+    assert judged(labels, losing(labels, 0, 120), "accuracy", margin=0.06).verdict is Verdict.FAIL
+
+
+def test_ndcg_without_a_loss_needs_the_rows_of_the_rule_of_three() -> None:
+    """By hand: log(20) of n rows unseen in the last of three places cost half of their gain each."""
+    for rows, verdict in ((29, Verdict.INCONCLUSIVE), (31, Verdict.PASS)):
+        first = np.zeros(rows, dtype=np.int64)
+        found = judged(first, first, "ndcg", teacher=first)
+        assert found.drop_upper_bound == pytest.approx(math.log(20) / 2 / rows)
+        assert found.verdict is verdict

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn import metrics as oracle
 
 from stillhouse.evaluation import metrics
@@ -36,3 +37,14 @@ def test_confusion_cells_carry_every_row_largest_first() -> None:
 def test_no_examples_are_refused() -> None:
     with pytest.raises(ValueError, match="non-empty"):
         metrics.accuracy(np.array([], dtype=np.int64), np.array([], dtype=np.int64))
+
+
+def test_the_place_of_a_label_is_first_where_it_is_the_answer() -> None:
+    logits = np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+    assert metrics.places(logits, np.array([0, 1, 0, 2])).tolist() == [0, 2, 0, 2]
+
+
+@given(arrays(np.float64, (20, 5), elements=st.integers(-3, 3).map(float)), st.integers(0, 4))
+def test_first_place_and_argmax_are_one(logits: np.ndarray, label: int) -> None:
+    labels = np.full(20, label)
+    assert ((metrics.places(logits, labels) == 0) == (logits.argmax(axis=1) == label)).all()
