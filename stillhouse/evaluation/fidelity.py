@@ -46,6 +46,17 @@ class Disagreement(BaseModel):
     lost: bool = Field(description="True where the teacher was right and the student is not.")
 
 
+class Divergence(BaseModel):
+    """How KL(teacher || student) is spread over the golden rows, in nats."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p50: float
+    p95: float
+    p99: float
+    largest: float
+
+
 class Fidelity(BaseModel):
     """How alike student and teacher are on the golden set."""
 
@@ -53,6 +64,7 @@ class Fidelity(BaseModel):
 
     agreement: float = Field(description="Share of rows on which both give the same class.")
     mean_kl: float = Field(description="Mean KL(teacher || student), in nats, at temperature 1.")
+    kl: Divergence = Field(description="The same row by row: a small mean can hide a few rows that differ by much.")
     outcomes: Outcomes
     inherited_errors: int = Field(description="Rows on which the student repeats the teacher's own wrong answer.")
     inherited_share: float | None = Field(
@@ -129,6 +141,10 @@ def fidelity(
     return Fidelity(
         agreement=float(np.mean(teacher == student)),
         mean_kl=float(divergence.mean()),
+        kl=Divergence(
+            **dict(zip(("p50", "p95", "p99"), np.percentile(divergence, [50, 95, 99]).tolist(), strict=True)),
+            largest=float(divergence.max()),
+        ),
         outcomes=Outcomes(
             both_right=int(np.count_nonzero(teacher_right & student_right)),
             teacher_only=int(np.count_nonzero(lost)),

@@ -67,7 +67,8 @@ def places(logits: FloatArray, labels: IntArray) -> IntArray:
     """
     of_label = logits[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(logits.shape[1]) < labels[:, None]
-    return np.count_nonzero((logits > of_label) | ((logits == of_label) & earlier), axis=1)
+    before: IntArray = ((logits > of_label) | ((logits == of_label) & earlier)).sum(axis=1)
+    return before
 
 
 def confusion_matrix(labels: IntArray, predicted: IntArray, classes: int) -> IntArray:

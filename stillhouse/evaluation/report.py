@@ -68,10 +68,7 @@ def report_json(
         "non_inferiority": evaluation.non_inferiority.model_dump(mode="json"),
         "metric_test": evaluation.metric_test.model_dump(mode="json") if evaluation.metric_test else None,
         "agreement": evaluation.agreement,
-        "fidelity": {
-            **evaluation.fidelity.model_dump(mode="json", exclude={"worst"}),
-            "warning": evaluation.fidelity.warning,
-        },
+        "fidelity": {**evaluation.fidelity.model_dump(mode="json"), "warning": evaluation.fidelity.warning},
         "latency_ratio": evaluation.latency_ratio,
         "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
         "size_ratio": evaluation.size_ratio,

@@ -18,6 +18,16 @@ def test_divergence_is_that_of_teacher_from_student() -> None:
     assert row_divergence(teacher, teacher) == pytest.approx(0.0)
 
 
+def test_one_row_that_differs_by_much_shows_in_the_spread_and_hides_in_the_mean() -> None:
+    teacher = np.tile([4.0, 0.0, 0.0], (200, 1))
+    student = teacher.copy()
+    student[0] = [0.0, 40.0, 0.0]
+    result = fidelity(teacher, student, np.zeros(200, np.int64), prompt_ids=[str(n) for n in range(200)], classes="xyz")
+    assert (result.kl.p50, result.kl.p99) == pytest.approx((0.0, 0.0))
+    assert result.kl.largest == pytest.approx(200 * result.mean_kl)
+    assert result.kl.largest > 30
+
+
 def test_the_two_by_two_table_and_the_inherited_errors() -> None:
     labels = np.array([0, 0, 0, 0, 0, 0])
     teacher = np.array([LOGITS[k] for k in (0, 0, 1, 1, 1, 0)])
