@@ -113,6 +113,11 @@ def _judge_all(file: RecipeFile, bench: Bench, fitting: pl.DataFrame) -> list[Ev
         quantised = OnnxClassifier(int8)
         outputs = dict(zip(ids, quantised.logits(bench.texts).tolist(), strict=True))
         subject = Subject(
-            "int8 teacher", SubjectKind.BASELINE, outputs, bytes_below(int8), note="the teacher in int8 ONNX"
+            "int8 teacher",
+            SubjectKind.BASELINE,
+            outputs,
+            bytes_below(int8),
+            note="the teacher in int8 ONNX",
+            ask=quantised.logits,
         )
         return [*judged, bench.judge(subject, lambda text: quantised.logits([text]))]

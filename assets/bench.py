@@ -4,13 +4,15 @@ Belongs here: bringing prompts, teacher and a model's answers to the one golden 
 Does not: the harness and its statistics (stillhouse/evaluation/).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from assets.stage import Work
@@ -24,6 +26,7 @@ from stillhouse.recipe import Recipe
 from stillhouse.workshop import Artifact, Workshop
 
 if TYPE_CHECKING:
+    from stillhouse.students.predictor import TorchClassifier
     from stillhouse.teachers.signal import CaptureReport
 
 TIMED_TEXTS = 120
@@ -35,7 +38,7 @@ class Bench:
     """What every candidate and every baseline is held against.
 
     Args:
-        recipe: the contract, with bar, budget and slices.
+        recipe: the contract, with bar, budget, slices, behaviour and stress.
         workshop: where the teacher's answers are kept.
         prompts: the prompt set, whose golden rows are used.
         teacher: the fine-tuned teacher.
@@ -77,6 +80,8 @@ class Bench:
             "bar": self.recipe.bar.model_dump(mode="json"),
             "budget": self.recipe.budget.model_dump(mode="json"),
             "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
+            "behaviour": [item.model_dump(mode="json") for item in self.recipe.behaviour],
+            "stress": self.recipe.stress.model_dump(mode="json") if self.recipe.stress else None,
             "groups": self.groups,
         }
 
@@ -100,13 +105,30 @@ class Bench:
             bytes_below(self.teacher.folder / MODEL),
             temperature=self.teacher.facts["temperature"],
             digest=self.teacher.digest,
+            ask=self.ask_teacher,
         )
+
+    @cached_property
+    def teacher_model(self) -> "TorchClassifier":
+        """The teacher itself, for its speed and for texts that are no golden rows."""
+        from stillhouse.students.predictor import TorchClassifier
+
+        return TorchClassifier(self.teacher.folder / MODEL)
+
+    @cached_property
+    def _told(self) -> dict[str, npt.NDArray[Any]]:
+        return {}
+
+    def ask_teacher(self, texts: Sequence[str]) -> npt.NDArray[Any]:
+        """The teacher's logits of texts that are no golden rows; each is computed once, however many are judged."""
+        unasked = [text for text in dict.fromkeys(texts) if text not in self._told]
+        if unasked:
+            self._told.update(zip(unasked, self.teacher_model.logits(unasked), strict=True))
+        return np.stack([self._told[text] for text in texts])
 
     def judge(self, subject: Subject, predict: Callable[[str], Any]) -> Evaluation:
         """Measure one model against the teacher: quality on all golden rows, latency on some of them."""
-        from stillhouse.students.predictor import TorchClassifier
-
-        teacher = TorchClassifier(self.teacher.folder / MODEL)
+        teacher = self.teacher_model
         with one_torch_thread():
             latency = interleaved_latency(
                 lambda text: teacher.logits([text]), predict, self.texts[:TIMED_TEXTS], rounds=TIMED_ROUNDS
@@ -121,6 +143,8 @@ class Bench:
             classes=self.classes,
             latency=latency,
             groups=self.groups,
+            behaviour=self.recipe.behaviour,
+            stress=self.recipe.stress,
         )
 
 

@@ -99,7 +99,13 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
         kind = SubjectKind.STUDENT if student.learns_from == "teacher" else SubjectKind.CONTROL
         note = f"layers {', '.join(map(str, student.layers))} of the teacher, from {student.learns_from}"
         subject = Subject(
-            student.name, kind, outputs, bytes_below(artifact.folder / MODEL), digest=artifact.digest, note=note
+            student.name,
+            kind,
+            outputs,
+            bytes_below(artifact.folder / MODEL),
+            digest=artifact.digest,
+            note=note,
+            ask=model.logits,
         )
         subjects[student.name] = subject
         evaluations.append(bench.judge(subject, one_by_one(model)))

@@ -18,7 +18,7 @@ from stillhouse.data.drift import DIVERGENCE_LIMIT
 from stillhouse.digests import digest_of
 from stillhouse.economics import EconomicsSpec
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
 from stillhouse.students.training import TrainingConfig
 
 UNWAIVABLE = (
@@ -213,6 +213,13 @@ class Recipe(_Part):
     slices: tuple[SliceSpec, ...] = Field((), description="parts of the golden set that are judged on their own")
     bar: BarSpec = Field(description="what a student must hold to replace its teacher; frozen before a model exists")
     budget: BudgetSpec = Field(description="size, latency and cost that a student must fit; part of the bar")
+    behaviour: tuple[BehaviourSpec, ...] = Field(
+        (), description="behavioural tests: what a student must be able to do, case by case; part of the bar"
+    )
+    stress: StressSpec | None = Field(
+        None,
+        description="golden texts made harder, and what that may cost; no stress test when left out; part of the bar",
+    )
     students: Annotated[tuple[StudentSpec, ...], Field(min_length=1)] = Field(
         description="candidates; the smallest that clears the bar is released"
     )
@@ -224,7 +231,7 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _names_are_unique_and_someone_may_win(self) -> "Recipe":
-        for what, names in (("slices", self.slices), ("students", self.students)):
+        for what, names in (("slices", self.slices), ("behaviour", self.behaviour), ("students", self.students)):
             twice = [name for name, count in Counter(item.name for item in names).items() if count > 1]
             if twice:
                 raise ValueError(f"{what}: {', '.join(twice)} is named twice")

@@ -1,7 +1,7 @@
 """The bar: what a student must prove before it may replace its teacher.
 
-Belongs here: the three typed declarations a recipe embeds (quality bar, slices, budget). Imports pydantic and
-nothing else. Does not: testing whether the bar was cleared (harness.py).
+Belongs here: the typed declarations a recipe embeds (quality bar, slices, budget, behaviour, stress). Imports pydantic
+and nothing else. Does not: testing whether the bar was cleared (harness.py).
 """
 
 from typing import Annotated, Literal
@@ -113,3 +113,111 @@ class BudgetSpec(_Spec):
     training_memory_gb_at_most: Positive | None = Field(
         default=None, description="Memory that training may take, in GB; all of the machine's when left out."
     )
+
+
+Text = Annotated[str, Field(min_length=1)]
+BehaviourKind = Literal["minimum", "invariance", "directional"]
+Perturbation = Literal["typos", "case", "truncation"]
+
+STRESS_ROWS = 500
+"""Golden rows of a stress test unless the recipe says otherwise, since each is asked again under each perturbation.
+
+To prove that a true drop of 5 points is not one of 10 takes 394 of them, at a discordance of 15 % (rows_needed_for).
+"""
+
+TEXT = "{text}"
+"""What a template has in place of the text."""
+
+
+class BehaviourCase(_Spec):
+    """One text of a behavioural test, and what the answer has to be or do."""
+
+    text: Text = Field(description="What the model is asked.")
+    variants: tuple[Text, ...] = Field(
+        default=(), description="The text, changed: for invariance and directional; the case fails if one of them does."
+    )
+    label: Text | None = Field(
+        default=None,
+        description="minimum: the class to be answered; directional: the class whose probability has to move.",
+    )
+    probability: Literal["rises", "falls"] | None = Field(
+        default=None, description="directional: where the probability of the label has to go from text to variant."
+    )
+
+
+_CASE_FIELDS: dict[BehaviourKind, tuple[str, ...]] = {
+    "minimum": ("label",),
+    "invariance": ("variants",),
+    "directional": ("variants", "label", "probability"),
+}
+
+
+class BehaviourSpec(_Spec):
+    """A behavioural test: something the model must be able to do, whatever its accuracy (Ribeiro et al. 2020, ACL)."""
+
+    name: Name = Field(description="What the test is called in reports.")
+    kind: BehaviourKind = Field(
+        description=(
+            "minimum = each text gets its label; invariance = each variant gets the answer that its text gets, right "
+            "or wrong; directional = from text to variant the probability of the label rises or falls."
+        )
+    )
+    cases: tuple[BehaviourCase, ...] = Field(
+        min_length=1, description="Texts written for this test; copies of training rows would show nothing."
+    )
+    failures_at_most: Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)] = Field(
+        default=0.0, description="Largest share of the cases that may fail."
+    )
+    critical: bool = Field(description="True: the test binds the verdict. False: it is reported only.")
+
+    @model_validator(mode="after")
+    def _cases_are_of_the_kind(self) -> "BehaviourSpec":
+        asked = _CASE_FIELDS[self.kind]
+        for place, case in enumerate(self.cases):
+            given = {name for name in ("variants", "label", "probability") if getattr(case, name)}
+            if given != set(asked):
+                raise ValueError(f"cases.{place}: a case of kind {self.kind} has text, {', '.join(asked)}, all of them")
+            if case.text in case.variants:
+                raise ValueError(f"cases.{place}: a variant is the text itself, which shows nothing")
+        return self
+
+
+class StressSpec(_Spec):
+    """How the golden texts are made harder, and how much of its accuracy the student may lose by that."""
+
+    perturbations: tuple[Perturbation, ...] = Field(
+        default=("typos", "case", "truncation"),
+        description=(
+            "typos = a letter swapped, dropped or doubled in about one word of five; case = all in upper case; "
+            "truncation = the last third of the words cut off."
+        ),
+    )
+    templates: tuple[Text, ...] = Field(
+        default=(), description='Paraphrases that keep the label, each with {text} in it, such as "tell me, {text}".'
+    )
+    rows_at_most: Annotated[int, Field(ge=1)] = Field(
+        default=STRESS_ROWS, description="Golden rows that are perturbed, always the same ones: the first by prompt id."
+    )
+    drop_at_most: Fraction | None = Field(
+        default=None,
+        description=(
+            "Largest acceptable drop of the student's accuracy from clean to perturbed text, under each perturbation, "
+            "as a fraction; proven, not just measured. Reported only when left out."
+        ),
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every perturbation by its name, and every template by itself."""
+        return (*self.perturbations, *self.templates)
+
+    @model_validator(mode="after")
+    def _there_is_stress_and_templates_take_a_text(self) -> "StressSpec":
+        if not self.names:
+            raise ValueError("neither perturbations nor templates are named; leave stress out for no stress test")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("a perturbation or template is named twice")
+        for template in self.templates:
+            if template.count(TEXT) != 1 or template.strip() == TEXT:
+                raise ValueError(f"a template has {TEXT} once and something around it, not {template!r}")
+        return self

@@ -34,15 +34,19 @@ class Baseline:
         name: what reports call it.
         logits: shape (golden texts, classes), log-probabilities.
         size_bytes: bytes of the fitted arrays (and vocabulary or encoder), as float32. Nothing is pickled.
-        predict: answers one text with log-probabilities of shape (classes,), for the latency measurement.
+        ask: answers n texts with log-probabilities of shape (n, classes).
         note: one line for the report.
     """
 
     name: str
     logits: FloatArray
     size_bytes: int
-    predict: Callable[[str], FloatArray]
+    ask: Callable[[Sequence[str]], FloatArray]
     note: str
+
+    def predict(self, text: str) -> FloatArray:
+        """Answer one text with log-probabilities of shape (classes,), for the latency measurement."""
+        return np.asarray(self.ask([text])[0])
 
     def subject(self, prompt_ids: Sequence[str]) -> Subject:
         """The baseline as the harness wants it.
@@ -54,7 +58,7 @@ class Baseline:
             {"prompt_id": list(prompt_ids), "logits": self.logits.tolist()},
             schema={"prompt_id": pl.String, "logits": pl.List(pl.Float64)},
         )
-        return Subject(self.name, SubjectKind.BASELINE, outputs, self.size_bytes, note=self.note)
+        return Subject(self.name, SubjectKind.BASELINE, outputs, self.size_bytes, note=self.note, ask=self.ask)
 
 
 def majority(train_labels: Sequence[str], texts: Sequence[str], *, classes: Sequence[str]) -> Baseline:
@@ -77,7 +81,7 @@ def majority(train_labels: Sequence[str], texts: Sequence[str], *, classes: Sequ
         name="majority class",
         logits=np.tile(row, (len(texts), 1)),
         size_bytes=4 * len(classes),
-        predict=lambda text: row,
+        ask=lambda asked: np.tile(row, (len(asked), 1)),
         note=f"always '{classes[int(counts.argmax())]}'",
     )
 
@@ -113,14 +117,14 @@ def tfidf_logistic_regression(
     terms = vectorizer.get_feature_names_out()
     vocabulary = sum(len(term.encode()) for term in terms)
 
-    def answer(batch: list[str]) -> FloatArray:
+    def answer(batch: Sequence[str]) -> FloatArray:
         return _log_softmax(np.asarray(vectorizer.transform(batch) @ weights) + bias)
 
     return Baseline(
         name="TF-IDF + logistic regression",
-        logits=answer(list(texts)),
+        logits=answer(texts),
         size_bytes=4 * (weights.size + bias.size + len(terms)) + vocabulary,
-        predict=lambda text: answer([text])[0],
+        ask=answer,
         note=f"{len(terms):,} terms, fitted on {len(train_texts):,} labels",
     )
 
@@ -170,11 +174,15 @@ def linear_probe(
     # The scaling is folded into the head, so that the head is all there is to ship.
     weights = scaled / scale[:, None]
     bias = bias - mean @ weights
+
+    def answer(batch: Sequence[str]) -> FloatArray:
+        return _log_softmax(embedded(batch) @ weights + bias)
+
     return Baseline(
         name=name,
-        logits=_log_softmax(embedded(texts) @ weights + bias),
+        logits=answer(texts),
         size_bytes=encoder_bytes + 4 * (weights.size + bias.size),
-        predict=lambda text: _log_softmax(embedded([text]) @ weights + bias)[0],
+        ask=answer,
         note=f"{features.shape[1]} dimensions, fitted on {len(train_texts):,} labels",
     )
 

@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import BudgetSpec
+from stillhouse.evaluation.behaviour import BehaviourResult
 from stillhouse.evaluation.floors import FloorTest
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
 from stillhouse.evaluation.slice_gap import SliceGap
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import NonInferiority, Verdict
+from stillhouse.evaluation.stress import StressResult
 
 MEGABYTE = 1_000_000
 
@@ -31,7 +33,8 @@ class Claim(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
-        description="Stable: non_inferiority, floor, slice/<name>, slice_floor/<name>, slice_gap, latency_ratio, ..."
+        description="Stable: non_inferiority, floor, slice/<name>, slice_floor/<name>, slice_gap, behaviour/<name>, "
+        "stress/<perturbation>, latency_ratio, ..."
     )
     group: Group
     verdict: Verdict
@@ -91,6 +94,25 @@ def slice_gap_claims(result: SliceGap | None) -> list[Claim]:
     return [Claim(name="slice_gap", group="slices", verdict=result.verdict, sentence=sentence, binding=True)]
 
 
+def behaviour_claims(results: Sequence[BehaviourResult]) -> list[Claim]:
+    """What the recipe's behavioural tests ask; only critical ones bind."""
+    return [
+        Claim(
+            name=f"behaviour/{result.name}",
+            group="quality",
+            verdict=result.verdict,
+            sentence=_behaviour(result),
+            binding=result.critical,
+        )
+        for result in results
+    ]
+
+
+def stress_claims(results: Sequence[StressResult]) -> list[Claim]:
+    """What a limit on the drop under stress asks; it binds, and without a limit nothing is asked."""
+    return [_stress(result, result.drop_at_most) for result in results if result.drop_at_most is not None]
+
+
 def budget_claims(
     budget: BudgetSpec, latency: LatencyComparison | None, *, size_bytes: int, teacher_bytes: int
 ) -> list[Claim]:
@@ -114,9 +136,16 @@ def overall(claims: Sequence[Claim]) -> Verdict:
 
 
 def _non_inferiority(
-    name: str, group: Group, subject: str, result: NonInferiority | MetricTest, *, binding: bool
+    name: str,
+    group: Group,
+    subject: str,
+    result: NonInferiority | MetricTest,
+    *,
+    binding: bool,
+    reference: str = "the teacher",
+    equal: str = "as good as the teacher",
 ) -> Claim:
-    within = f"within {points(result.margin)} points of the teacher"
+    within = f"within {points(result.margin)} points of {reference}"
     drop = points(result.drop, against=result.margin)
     upper = points(result.drop_upper_bound, against=result.margin)
     confidence = f"{100 * (1 - result.alpha):.4g}% bound"
@@ -128,7 +157,7 @@ def _non_inferiority(
     elif result.verdict is Verdict.FAIL:
         sentence = (
             f"{subject} not {within}: drop {drop}, {confidence} {upper}, on {result.rows:,} rows, "
-            "enough to have passed a student as good as the teacher"
+            f"enough to have passed a student {equal}"
         )
     else:
         sentence = (
@@ -167,6 +196,43 @@ def _floor(
             f"{_rows_needed(result.rows_needed, rows)}"
         )
     return Claim(name=name, group=group, verdict=result.verdict, sentence=sentence, binding=binding)
+
+
+def _behaviour(result: BehaviourResult) -> str:
+    named = f"behaviour '{result.name}'"
+    if result.failures is None:
+        return f"cannot tell whether {named} holds: the model cannot be asked new texts"
+    allowed = f", at most {percent(result.failures_at_most)} allowed" if result.failures_at_most else ""
+    share = f"{result.failures:,} of {result.cases:,} cases failed{allowed}"
+    if result.verdict is Verdict.PASS:
+        return f"{named} holds: {share}"
+    first = result.examples[0]
+    return (
+        f"{named} fails: {share}; '{first.variant or first.text}' was answered {first.answered}, not {first.expected}"
+    )
+
+
+def _stress(result: StressResult, limit: float) -> Claim:
+    name, subject = f"stress/{result.perturbation}", f"accuracy {result.in_words}"
+    if result.test is None:
+        within = f"within {points(limit)} points of that on clean text"
+        sentence = f"cannot tell whether {subject} is {within}: the model cannot be asked new texts"
+        return Claim(name=name, group="quality", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
+    claim = _non_inferiority(
+        name,
+        "quality",
+        subject,
+        result.test,
+        binding=True,
+        reference="that on clean text",
+        equal="that does not mind",
+    )
+    if claim.verdict is not Verdict.INCONCLUSIVE or result.rows == result.golden_rows:
+        return claim
+    more = (
+        f"{claim.sentence}; only {result.rows:,} of {result.golden_rows:,} golden rows were asked (stress.rows_at_most)"
+    )
+    return claim.model_copy(update={"sentence": more})
 
 
 def _slice_gap(result: SliceGap) -> str:

@@ -14,15 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
+from stillhouse.evaluation.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.calibration import Calibration, calibration
 from stillhouse.evaluation.claims import (
     Claim,
+    behaviour_claims,
     budget_claims,
     overall,
     quality_claims,
     slice_claims,
     slice_gap_claims,
+    stress_claims,
 )
 from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
@@ -37,6 +40,7 @@ from stillhouse.evaluation.statistics import (
     paired_non_inferiority,
     wilson_interval,
 )
+from stillhouse.evaluation.stress import StressResult, stress_test
 from stillhouse.evaluation.subjects import (
     FloatArray,
     IntArray,
@@ -100,6 +104,8 @@ class Evaluation(_Record):
     discovered: tuple[DiscoveredSlice, ...] = Field(
         description="Slices nobody declared on which this model is shown to lose more than elsewhere; reported only."
     )
+    behaviour: tuple[BehaviourResult, ...] = Field(default=(), description="The behavioural tests of the recipe.")
+    stress: tuple[StressResult, ...] = Field(default=(), description="Each perturbation; empty without a stress test.")
     per_class: tuple[metrics.ClassMetrics, ...]
     confusion: tuple[metrics.ConfusionCell, ...]
     latency: LatencyComparison | None = Field(
@@ -156,6 +162,8 @@ def evaluate(
     classes: Sequence[str],
     latency: LatencyComparison | None = None,
     groups: str | None = None,
+    behaviour: Sequence[BehaviourSpec] = (),
+    stress: StressSpec | None = None,
     worst: int = 20,
 ) -> Evaluation:
     """Measure one model against its teacher and the bar on the frozen golden set.
@@ -175,6 +183,8 @@ def evaluate(
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
             a row without one stands alone. The bar's own claim then takes whole groups for its evidence; slices and
             floors still count rows.
+        behaviour: behavioural tests, for which subject and teacher are asked new texts.
+        stress: how golden texts are made harder; None for no stress test. Rows are counted one by one, as in slices.
         worst: how many disagreements and lost rows to list.
 
     Returns:
@@ -182,7 +192,7 @@ def evaluate(
 
     Raises:
         StillhouseError: if inputs do not line up: ids missing on either side, labels unknown, logits
-            malformed; or if the bar or `groups` names a class or column that does not exist.
+            malformed; or if the bar, `groups` or a behavioural test names a class or column that does not exist.
     """
     _check_roles(subject, teacher)
     _check_metric_class(bar, classes)
@@ -219,10 +229,14 @@ def evaluate(
         else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
     )
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
+    behaved = judge_behaviour(behaviour, subject, teacher, classes)
+    stressed = () if stress is None else stress_test(stress, subject, teacher, golden, classes, alpha=bar.alpha)
     claims = [
         *quality_claims(by_resampling or test, floor, score.accuracy),
         *slice_claims(table),
         *slice_gap_claims(gap),
+        *behaviour_claims(behaved),
+        *stress_claims(stressed),
         *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
@@ -239,6 +253,8 @@ def evaluate(
         slices=table,
         slice_gap=gap,
         discovered=discover_slices(golden, slice_masks(golden, slices), teacher_correct, correct, alpha=bar.alpha),
+        behaviour=behaved,
+        stress=stressed,
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         latency=latency,

@@ -17,6 +17,7 @@ from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.stress import StressResult
 
 HEADLINES = {
     Verdict.PASS: "clears the bar",
@@ -34,6 +35,8 @@ CLAIM_NAMES = {
     "slice": "slice '{}'",
     "slice_floor": "floor of '{}'",
     "slice_gap": "gap between slices",
+    "behaviour": "behaviour '{}'",
+    "stress": "stress by '{}'",
 }
 
 Curve = tuple[Sequence[float], Sequence[float]]
@@ -75,6 +78,8 @@ def report_json(
         "slices": [_slice_json(result) for result in evaluation.slices],
         "slice_gap": evaluation.slice_gap.model_dump(mode="json") if evaluation.slice_gap else None,
         "discovered": [each.model_dump(mode="json") for each in evaluation.discovered],
+        "behaviour": [each.model_dump(mode="json") for each in evaluation.behaviour],
+        "stress": [_stress_json(each) for each in evaluation.stress],
         "claims": [claim.model_dump(mode="json") for claim in evaluation.claims],
         "per_class": [metrics.model_dump(mode="json") for metrics in evaluation.per_class],
         "bar": evaluation.bar.model_dump(mode="json"),
@@ -180,6 +185,10 @@ def _slice_json(result: SliceResult) -> dict[str, Any]:
         "floor": result.floor.floor if result.floor else None,
         "floor_verdict": result.floor.verdict.value if result.floor else None,
     }
+
+
+def _stress_json(result: StressResult) -> dict[str, Any]:
+    return {**result.model_dump(mode="json"), "verdict": result.verdict.value if result.verdict else None}
 
 
 def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:

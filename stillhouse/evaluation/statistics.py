@@ -251,6 +251,30 @@ def wilson_interval(successes: int, n: int, alpha: float = 0.05) -> tuple[float,
     return low, high
 
 
+def paired_drop_interval(
+    first_correct: BoolArray, second_correct: BoolArray, alpha: float = 0.05
+) -> tuple[float, float]:
+    """Two-sided 1 - alpha score interval of the first accuracy minus the second (Tango 1998, Stat. in Medicine 17:891).
+
+    Args:
+        first_correct: shape (n,), True where the first answer was right.
+        second_correct: shape (n,), the same examples in the same order.
+        alpha: two-sided error rate.
+
+    Returns:
+        Lower and upper limit of the drop from first to second.
+
+    Raises:
+        ValueError: if the shapes differ, there are no examples, or alpha is out of range.
+    """
+    first, second = _paired(first_correct, second_correct)
+    check_alpha(alpha)
+    first_only, second_only = int(np.count_nonzero(first & ~second)), int(np.count_nonzero(second & ~first))
+    pairs = score_test.Pairs(first_only, second_only, len(first))
+    # By symmetry the upper limit of a drop is the lower one of its opposite.
+    return score_test.lower_bound(pairs, alpha / 2), -score_test.lower_bound(pairs.swapped(), alpha / 2)
+
+
 class McNemar(BaseModel):
     """The exact McNemar test of two models on the same examples."""
 

@@ -5,9 +5,10 @@ Does not: running the model that gave the answers.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from stillhouse.errors import StillhouseError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Ask = Callable[[Sequence[str]], npt.NDArray[Any]]
+"""From n texts to logits of shape (n, classes)."""
 
 
 class SubjectKind(StrEnum):
@@ -40,9 +43,11 @@ class Subject:
         outputs: its logits by prompt id: a frame with `prompt_id` and `logits` (list or array of floats, one
             per class), or a mapping from prompt id to logits. Log-probabilities are logits too.
         size_bytes: what the artifact that would ship weighs.
-        temperature: what serving divides the logits by; affects calibration only.
+        temperature: what serving divides the logits by; affects probabilities, never which class is answered.
         digest: content digest of the artifact, for the record.
         note: one line for the report, such as how it was made.
+        ask: answers texts that are no golden rows, as it will when it serves; without it nothing that takes new texts
+            can be shown.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Subject:
     temperature: float = 1.0
     digest: str | None = None
     note: str = ""
+    ask: Ask | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a size that would make every ratio meaningless."""
@@ -106,6 +112,34 @@ def align(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> Flo
             where=where,
             expected="finite numbers",
             do="Look at the model's training run for divergence, or at its export.",
+        )
+    return logits
+
+
+def answers_to(subject: Subject, texts: Sequence[str], classes: Sequence[str]) -> FloatArray | None:
+    """Ask a subject texts that are no golden rows.
+
+    Args:
+        subject: the model.
+        texts: what it is asked.
+        classes: names in logit order.
+
+    Returns:
+        Logits of shape (texts, classes), in the order of the texts; None if the subject cannot be asked.
+
+    Raises:
+        StillhouseError: if the answers are of another shape or not finite.
+    """
+    if subject.ask is None:
+        return None
+    logits = np.asarray(subject.ask(texts), dtype=np.float64)
+    if logits.shape != (len(texts), len(classes)) or not np.isfinite(logits).all():
+        raise StillhouseError(
+            f"{len(texts)} texts were answered by {'x'.join(map(str, logits.shape))} logits, all of them finite: "
+            f"{bool(np.isfinite(logits).all())}",
+            where=f"answers of {subject.kind} '{subject.name}'",
+            expected=f"a finite logit for each text and each of the {len(classes)} classes",
+            do="Look at the model's export, or at what Subject.ask calls.",
         )
     return logits
 

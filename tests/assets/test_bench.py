@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -39,3 +40,24 @@ def test_a_row_that_changes_its_group_or_groups_that_begin_to_count_are_judged_a
     assert bench("customer").depends_on() != bench("customer", moved).depends_on()
     assert bench("customer").depends_on() != bench(None).depends_on()
     assert bench("customer").depends_on() == bench("customer", GOLDEN.clone()).depends_on()
+
+
+def test_a_bar_that_asks_for_other_behaviour_or_stress_is_judged_again() -> None:
+    plain = bench(None)
+    for field in ({"behaviour": ()}, {"stress": None}):
+        other = Bench(plain.recipe.model_copy(update=field), plain.workshop, plain.prompts, plain.teacher)
+        assert other.depends_on() != plain.depends_on()
+
+
+def test_the_teacher_is_asked_each_text_once_and_answers_in_the_order_asked() -> None:
+    asked: list[str] = []
+
+    def logits(texts: list[str]) -> np.ndarray:
+        asked.extend(texts)
+        return np.array([[float(len(text)), 0.0] for text in texts])
+
+    plain = bench(None)
+    plain.__dict__["teacher_model"] = SimpleNamespace(logits=logits)
+    assert plain.ask_teacher(["bbb", "a", "bbb"])[:, 0].tolist() == [3, 1, 3]
+    assert plain.ask_teacher(["cc", "a"])[:, 0].tolist() == [2, 1]
+    assert asked == ["bbb", "a", "cc"]

@@ -15,16 +15,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assets.contract import bar_of
 from assets.keys import (
     CHAMPION,
     EVALUATION,
+    PROMPTS,
     RELEASE,
     SELECTION,
 )
+from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.subjects import Subject, SubjectKind
-from stillhouse.governance import Waiver, waive
+from stillhouse.governance import Waiver, amend, waive
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact
 from tests.faults.bench import NAME, Bench, Fault, Plant
@@ -203,6 +206,39 @@ def noise(bench: Bench) -> RecipeFile:
     return bench.recipe()
 
 
+def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Plant:
+    """Students that answer some texts by another class than they know, under a bar that has the probe for it."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        file = bench.recipe(**bar)
+        amend(
+            bench.place.workshop.ledger, NAME, bar=digest_of(bar_of(file.recipe)), by="Ada", reason="To see it close."
+        )
+        golden = set(bench.newest(PROMPTS).frame("prompts").filter(pl.col("split") == "golden")["text"])
+
+        def put(real: Any) -> Any:
+            def logits(model: Any, texts: list[str], **how: Any) -> np.ndarray:
+                broken = np.array(shown(texts, golden))
+                said = real(model, texts, **how)
+                return np.where(broken[:, None], np.roll(said, 1, axis=1), said)
+
+            return logits
+
+        bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+        bench.up_to(EVALUATION, **bar)
+        bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+        bench.must_run(file, EVALUATION)
+        return file
+
+    return plant
+
+
+LOWER_CASE = {
+    "name": "small letters", "kind": "invariance", "critical": True,
+    "cases": [{"text": "Where is the harbour ?", "variants": ["where is the harbour ?"]}],
+}  # fmt: skip
+
+
 def chooses_the_control(_: Any) -> Any:
     chosen = Selection(winner="one_labels", winner_kind=None, next_smaller=None, reason="It is small.")
     return lambda evaluations: chosen
@@ -270,6 +306,19 @@ EVALUATION_FAULTS = [
     Fault(
         "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
         also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
+    ),
+    Fault(
+        "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
+        probed(lambda texts, golden: [text.islower() for text in texts], behaviour=[LOWER_CASE]),
+        "behaviour 'small letters' fails", also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
+    ),
+    Fault(
+        "a student breaks under typos", SELECTION, "a_student_clears_the_bar",
+        probed(
+            lambda texts, golden: [text not in golden for text in texts],
+            stress={"perturbations": ["typos"], "drop_at_most": 0.3},
+        ),
+        "accuracy with typos not within 30.0 points", also=("the_chosen_one_is_a_distilled_student",),
     ),
     Fault(
         "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,

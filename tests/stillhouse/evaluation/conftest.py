@@ -1,15 +1,19 @@
 """A small, exact world for the harness: models whose right and wrong answers are chosen row by row."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.latency import DeviceStamp, LatencyComparison
-from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.evaluation.subjects import Ask, Subject, SubjectKind
 
 CLASSES = ("balance", "block", "travel")
 DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11")
@@ -119,3 +123,32 @@ def subject() -> Callable[..., Subject]:
 @pytest.fixture
 def latency() -> Callable[..., LatencyComparison]:
     return make_latency
+
+
+def answers_rightly(texts: Sequence[str]) -> np.ndarray:
+    """The class of a text's own number, as the golden rows have it; the first where there is none."""
+    numbers = [int(re.sub(r"\D", "", text) or 0) for text in texts]
+    return np.eye(3)[[number % 3 for number in numbers]]
+
+
+def answers_block(texts: Sequence[str]) -> np.ndarray:
+    """The same class whatever is asked."""
+    return np.tile([0.0, 3.0, 0.0], (len(texts), 1))
+
+
+@pytest.fixture
+def probed() -> Callable[..., Evaluation]:
+    """Evaluate a model without mistakes on 300 golden rows that is asked one behavioural case and under a template."""
+
+    def evaluate_model(ask: Ask | None, *, critical: bool = True, **stress: Any) -> Evaluation:
+        teacher = make_subject(300, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+        case = {"text": "where is my money", "label": "balance"}
+        test = {"name": "plain words", "kind": "minimum", "critical": critical, "cases": [case]}
+        return evaluate(
+            replace(make_subject(300), ask=ask), replace(teacher, ask=answers_rightly), make_golden(300), [],
+            BarSpec(margin=0.1), BUDGET, classes=CLASSES, latency=make_latency(),
+            behaviour=[BehaviourSpec.model_validate(test)],
+            stress=StressSpec(perturbations=(), templates=("so: {text}",), **stress),
+        )  # fmt: skip
+
+    return evaluate_model

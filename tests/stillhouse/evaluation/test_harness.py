@@ -13,6 +13,7 @@ from stillhouse.evaluation.claims import percent, points
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.subjects import Subject, SubjectKind
+from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly
 
 
 def claim(evaluation: Evaluation, name: str):
@@ -227,3 +228,50 @@ def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
     )  # fmt: skip
     assert time.process_time() - started < 20
     assert len(result.slices) == 50
+
+
+def test_a_student_that_behaves_and_bears_stress_passes(probed) -> None:
+    result = probed(answers_rightly, drop_at_most=0.1)
+    assert result.verdict is Verdict.PASS
+    assert claim(result, "behaviour/plain words").sentence == "behaviour 'plain words' holds: 0 of 1 cases failed"
+    # No row of 300 is lost: exactly, a drop of 10 points would show with all but 0.9^300 chance.
+    said = claim(result, "stress/so: {text}").sentence
+    assert said.startswith("accuracy on texts put as 'so: {text}' within 10.0 points of that on clean text: drop 0.0, ")
+
+
+@pytest.mark.parametrize(("critical", "verdict"), [(True, Verdict.FAIL), (False, Verdict.PASS)])
+def test_a_critical_behaviour_binds_and_another_is_reported(probed, critical, verdict) -> None:
+    result = probed(answers_block, critical=critical)
+    assert result.verdict is verdict
+    assert claim(result, "behaviour/plain words").sentence == (
+        "behaviour 'plain words' fails: 1 of 1 cases failed; 'where is my money' was answered block, not balance"
+    )
+
+
+def test_a_student_that_breaks_under_stress_fails_by_a_limit_and_without_one_is_reported(probed) -> None:
+    """Two thirds of the rows are not 'block'."""
+    result = probed(answers_block, critical=False, drop_at_most=0.1)
+    assert result.verdict is Verdict.FAIL
+    assert "not within 10.0 points of that on clean text: drop 66.7, and with 95% bound at least " in result.summary
+    result = probed(answers_block, critical=False)
+    assert result.verdict is Verdict.PASS and result.stress[0].student is not None
+    assert not any(each.name.startswith("stress") for each in result.claims)
+
+
+def test_a_student_that_cannot_be_asked_is_not_shown_to_behave(probed) -> None:
+    result = probed(None, drop_at_most=0.1)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert [each.name for each in result.open_claims] == ["behaviour/plain words", "stress/so: {text}"]
+    assert all("cannot be asked new texts" in each.sentence for each in result.open_claims)
+
+
+def test_few_rows_under_stress_say_that_more_may_be_asked(probed) -> None:
+    result = probed(answers_rightly, drop_at_most=0.02, rows_at_most=50)
+    sentence = claim(result, "stress/so: {text}").sentence
+    assert sentence.startswith("cannot tell whether accuracy on texts put as")
+    assert sentence.endswith("; only 50 of 300 golden rows were asked (stress.rows_at_most)")
+
+
+def test_the_record_of_a_probed_student_survives_json(probed) -> None:
+    result = probed(answers_block, drop_at_most=0.1)
+    assert Evaluation.model_validate_json(result.model_dump_json()) == result

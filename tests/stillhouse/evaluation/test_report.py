@@ -9,6 +9,7 @@ from stillhouse.evaluation.bar import BarSpec
 from stillhouse.evaluation.report import report_html, report_json, ruled_out
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
+from tests.stillhouse.evaluation.conftest import answers_block
 
 
 class Page(HTMLParser):
@@ -104,3 +105,27 @@ def test_what_ruled_a_model_out(run) -> None:
     lost = ruled_out(run(wrong=range(0, 1200, 10), size_bytes=100_000_000))
     assert lost.startswith("accuracy not within 3.0 points of the teacher")
     assert lost.endswith("Also: slice 'app', size ratio")
+
+
+def test_behaviour_and_stress_are_in_both_reports(probed) -> None:
+    evaluation = probed(answers_block, drop_at_most=0.1)
+    report = json.loads(json.dumps(report_json(evaluation)))
+    (behaviour,), (stress,) = report["behaviour"], report["stress"]
+    assert (behaviour["failures"], behaviour["teacher_failures"], behaviour["verdict"]) == (1, 0, "fail")
+    assert (stress["student"]["drop"], stress["verdict"]) == (pytest.approx(2 / 3), "fail")
+    page = read(report_html(evaluation))
+    assert "plain words minimum, critical 1 1 0 0.0% ✕ fail" in page.text
+    assert "where is my money plain words balance block holds" in page.text
+    # The student loses 200 of 300 rows and the teacher none.
+    assert "on texts put as 'so: {text}' 33.3% 66.7 61.2 to 71.8 200 100.0% 0.0 -1.3 to 1.3 0 200, 0" in page.text
+    assert "stress by 'so: {text}'" in ruled_out(evaluation)
+
+
+def test_what_was_not_asked_says_so(probed) -> None:
+    evaluation = probed(None)
+    assert report_json(evaluation)["stress"][0]["student"] is None
+    page = read(report_html(evaluation))
+    assert "plain words minimum, critical 1 not asked 0 0.0% ? inconclusive" in page.text
+    assert "so all of this is reported only" in page.text
+    plain = read(report_html(probed(None).model_copy(update={"behaviour": (), "stress": ()})))
+    assert "Behaviour" not in plain.text and "Under stress" not in plain.text
