@@ -17,7 +17,7 @@ import polars as pl
 from assets.bench import Bench, bytes_below
 from assets.keys import BASELINES, PROMPTS, TEACHER
 from assets.stage import Shown, Work, markdown_table, stage_asset
-from assets.teacher import MODEL, labelled_rows
+from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe import RecipeFile
@@ -31,26 +31,26 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         BASELINES,
         inputs={"prompts": PROMPTS, "teacher": TEACHER},
-        code=("evaluation", "data/splits", "students/export"),
+        code=("evaluation", "economics", "data/splits", "students/export", "students/temperature"),
         kinds={"scikitlearn", "onnx"},
     )
     def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:
         """Majority class, TF-IDF with logistic regression, a probe on the untuned encoder and the int8 teacher."""
         bench = Bench(file.recipe, work.workshop, prompts, teacher)
-        fitting = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "train")
+        known = labelled_rows(prompts.frame("prompts"))
         with work.workshop.one_heavy_task():
             capture = bench.capture_golden()
 
         def build(folder: Path) -> Facts:
             bench.log_golden_read(work)
             with work.workshop.one_heavy_task():
-                evaluations = _judge_all(file, bench, fitting)
+                evaluations = _judge_all(file, bench, known)
             (folder / "evaluations.json").write_text(json.dumps([e.model_dump(mode="json") for e in evaluations]))
             return {"judged": [evaluation.name for evaluation in evaluations]}
 
         artifact = work.make(
             build,
-            depends_on={**bench.depends_on(), "fitting": digest_of(fitting.select("prompt_id", "label").rows())},
+            depends_on={**bench.depends_on(), "known": digest_of(known.select("prompt_id", "label", "split").rows())},
         )
         table = [evaluation_row(evaluation) for evaluation in read_evaluations(artifact)]
         return Shown(
@@ -80,7 +80,7 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _judge_all(file: RecipeFile, bench: Bench, fitting: pl.DataFrame) -> list[Evaluation]:
+def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
     from stillhouse.evaluation.baselines import linear_probe, majority, tfidf_logistic_regression
     from stillhouse.evaluation.subjects import Subject, SubjectKind
     from stillhouse.students.export import export_student
@@ -88,6 +88,7 @@ def _judge_all(file: RecipeFile, bench: Bench, fitting: pl.DataFrame) -> list[Ev
     from stillhouse.teachers.classifier import build_classifier
     from stillhouse.teachers.intake import resolve_model
 
+    fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
     ids = bench.golden["prompt_id"].to_list()
     spec = file.recipe.teacher
@@ -109,7 +110,8 @@ def _judge_all(file: RecipeFile, bench: Bench, fitting: pl.DataFrame) -> list[Ev
             ),
         ]
         judged = [bench.judge(baseline.subject(ids), baseline.predict) for baseline in fitted]
-        export_student(bench.teacher.folder / MODEL, int8, texts[:200])
+        ids_of_classes = label_ids(validation["label"], bench.classes)
+        export_student(bench.teacher.folder / MODEL, int8, validation["text"].to_list(), ids_of_classes)
         quantised = OnnxClassifier(int8)
         outputs = dict(zip(ids, quantised.logits(bench.texts).tolist(), strict=True))
         subject = Subject(
@@ -117,7 +119,8 @@ def _judge_all(file: RecipeFile, bench: Bench, fitting: pl.DataFrame) -> list[Ev
             SubjectKind.BASELINE,
             outputs,
             bytes_below(int8),
+            temperature=quantised.temperature,
             note="the teacher in int8 ONNX",
             ask=quantised.logits,
         )
-        return [*judged, bench.judge(subject, lambda text: quantised.logits([text]))]
+        return [*judged, bench.judge(subject, lambda text: quantised.logits([text]), folder=int8)]

@@ -18,6 +18,7 @@ import polars as pl
 from assets.stage import Work
 from assets.teacher import MODEL
 from stillhouse.digests import digest_of, files_below
+from stillhouse.evaluation.footprint import Footprint, serving_memory_mb
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.latency import interleaved_latency
 from stillhouse.evaluation.row_features import feature_columns
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 TIMED_TEXTS = 120
 TIMED_ROUNDS = 2
+TEXTS_OF_FOOTPRINT = 20
+"""The longest of the timed texts: memory is at its peak on them, and each more of the teacher's answers takes time."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class Bench:
             "teacher": self.teacher.digest,
             "bar": self.recipe.bar.model_dump(mode="json"),
             "budget": self.recipe.budget.model_dump(mode="json"),
+            "usd_per_hour": self.recipe.machine_usd_per_hour,
             "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
             "behaviour": [item.model_dump(mode="json") for item in self.recipe.behaviour],
             "stress": self.recipe.stress.model_dump(mode="json") if self.recipe.stress else None,
@@ -126,8 +130,30 @@ class Bench:
             self._told.update(zip(unasked, self.teacher_model.logits(unasked), strict=True))
         return np.stack([self._told[text] for text in texts])
 
-    def judge(self, subject: Subject, predict: Callable[[str], Any]) -> Evaluation:
-        """Measure one model against the teacher: quality on all golden rows, latency on some of them."""
+    @property
+    def longest_texts(self) -> list[str]:
+        """The texts that memory is measured on."""
+        return sorted(self.texts[:TIMED_TEXTS], key=len)[-TEXTS_OF_FOOTPRINT:]
+
+    @cached_property
+    def teacher_memory_mb(self) -> float:
+        """Memory that serving the teacher takes."""
+        return serving_memory_mb(self.teacher.folder / MODEL, self.longest_texts)
+
+    def footprint(self, folder: Path | None) -> Footprint:
+        """Memory that serving takes, of the teacher and of a model that has a folder to be served from."""
+        texts = self.longest_texts
+        student_mb = None if folder is None else serving_memory_mb(folder, texts)
+        return Footprint(teacher_mb=self.teacher_memory_mb, student_mb=student_mb, texts=len(texts))
+
+    def judge(self, subject: Subject, predict: Callable[[str], Any], folder: Path | None = None) -> Evaluation:
+        """Measure one model against the teacher: quality on all golden rows, latency and memory on some of them.
+
+        Args:
+            subject: the model with its answers to the golden rows.
+            predict: answers one text.
+            folder: what it is served from; None for a model that is no folder by itself.
+        """
         teacher = self.teacher_model
         with one_torch_thread():
             latency = interleaved_latency(
@@ -142,6 +168,8 @@ class Bench:
             self.recipe.budget,
             classes=self.classes,
             latency=latency,
+            footprint=self.footprint(folder),
+            machine_usd_per_hour=self.recipe.machine_usd_per_hour,
             groups=self.groups,
             behaviour=self.recipe.behaviour,
             stress=self.recipe.stress,

@@ -30,7 +30,7 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         EVALUATION,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
-        code=("evaluation", "data/splits"),
+        code=("evaluation", "economics", "data/splits"),
         kinds={"numpy"},
     )
     def judged_students(
@@ -103,12 +103,13 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
             kind,
             outputs,
             bytes_below(artifact.folder / MODEL),
+            temperature=model.temperature,
             digest=artifact.digest,
             note=note,
             ask=model.logits,
         )
         subjects[student.name] = subject
-        evaluations.append(bench.judge(subject, one_by_one(model)))
+        evaluations.append(bench.judge(subject, one_by_one(model), folder=artifact.folder / MODEL))
     comparisons = [
         compare_with_control(subjects[student.name], subjects[control.name], bench.golden, classes=bench.classes)
         for student in file.recipe.students

@@ -1,4 +1,4 @@
-"""Students as they ship: one ONNX file in int8 with its tokenizer, checked against the trained weights.
+"""Students as they ship: one ONNX file in int8 with its tokenizer, checked against the trained weights, calibrated.
 
 Belongs here: one asset for each student of the recipe.
 Does not: export and quantisation (stillhouse/students/export.py).
@@ -12,7 +12,7 @@ import polars as pl
 
 from assets.keys import PROMPTS, candidate, export
 from assets.stage import Shown, Work, stage_asset
-from assets.teacher import MODEL
+from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile, StudentSpec
 from stillhouse.workshop import Artifact, Facts
@@ -25,21 +25,29 @@ def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         file,
         export(student.name),
         inputs={"candidate": candidate(student.name), "prompts": PROMPTS},
-        code=("students/export", "students/network", "students/predictor"),
+        code=("students/export", "students/network", "students/predictor", "students/temperature"),
         kinds={"onnx"},
     )
     def exported_student(work: Work, candidate: Artifact, prompts: Artifact) -> Shown:
-        """The student in int8 ONNX, its parity with the trained weights measured on validation texts."""
+        """The student in int8 ONNX, its parity and its temperature measured on validation rows."""
         from stillhouse.students.export import export_student
 
-        texts = prompts.frame("prompts").filter(pl.col("split") == "validation").sort("prompt_id")["text"].to_list()
+        rows = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "validation")
 
         def build(folder: Path) -> Facts:
             with work.workshop.one_heavy_task():
-                report = export_student(candidate.folder / MODEL, folder / MODEL, texts)
+                report = export_student(
+                    candidate.folder / MODEL,
+                    folder / MODEL,
+                    rows["text"].to_list(),
+                    label_ids(rows["label"], candidate.facts["labels"]),
+                )
             return asdict(report)
 
-        artifact = work.make(build, depends_on={"candidate": candidate.digest, "texts": digest_of(texts)})
+        artifact = work.make(
+            build,
+            depends_on={"candidate": candidate.digest, "validation": digest_of(rows.select("text", "label").rows())},
+        )
         facts = {name: value for name, value in artifact.facts.items() if isinstance(value, int | float)}
         return Shown(artifact, facts)
 

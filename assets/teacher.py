@@ -39,8 +39,9 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def fine_tuned_teacher(work: Work, contract: Artifact, prompts: Artifact) -> Shown:
         """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
+        from stillhouse.students.temperature import calibrate_temperature
         from stillhouse.students.training import train
-        from stillhouse.teachers.classifier import build_classifier, calibrate_temperature
+        from stillhouse.teachers.classifier import build_classifier
         from stillhouse.teachers.intake import resolve_model, verify_weights
 
         weights = verify_weights(resolve_model(spec.source, spec.revision))

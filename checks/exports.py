@@ -1,9 +1,11 @@
-"""Gates on an exported student: does what ships say what was trained?"""
+"""Gates on an exported student: does what ships say what was trained, and how sure it is?"""
 
 import json
+import math
 
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, Subject, found, gate
+from stillhouse.students.temperature import COLDEST, HOTTEST, is_at_an_end
 
 FP32_TOLERANCE = 1e-3
 INT8_AGREEMENT = 0.97
@@ -35,4 +37,25 @@ def only_onnx_and_json_ship(subject: Subject) -> Finding:
     return found(files == expected and len(labels) >= 2, f"{', '.join(files)}; {len(labels)} labels")
 
 
-GATES = StageGates((onnx_computes_what_torch_computed, int8_gives_the_same_answers, only_onnx_and_json_ship))
+@gate("a student whose confidence nobody has fitted to anything is taken at its word by whoever serves it")
+def its_confidence_was_calibrated(subject: Subject) -> Finding:
+    """The folder has the temperature, and the validation labels decided it."""
+    folder, rows = subject.artifact.folder / MODEL, subject.artifact.facts["texts"]
+    temperature = json.loads((folder / "config.json").read_text()).get("temperature")
+    is_one = isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0
+    if not is_one:
+        return found(False, f"the temperature that ships is {temperature}, which is none")
+    fitted = f"temperature {temperature:.3f}, fitted on {rows:,} validation rows"
+    if is_at_an_end(temperature):
+        return found(False, f"{fitted}: the search from {COLDEST:g} to {HOTTEST:g} ran into the end")
+    return found(True, fitted)
+
+
+GATES = StageGates(
+    (
+        onnx_computes_what_torch_computed,
+        int8_gives_the_same_answers,
+        only_onnx_and_json_ship,
+        its_confidence_was_calibrated,
+    )
+)

@@ -28,6 +28,7 @@ from orchestration.diagnosis import what_broke, write_checklist
 from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
 from orchestration.status import stages_now
 from stillhouse import progress
+from stillhouse.economics import amount
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -100,17 +101,10 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         report: the report's JSON.
         home: where the report's page is.
     """
-    student, teacher = report["student"], report["teacher"]
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "teacher", student["name"]):
+    for column in ("", "teacher", report["student"]["name"]):
         table.add_column(column)
-    latency = report["latency"]
-    table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
-    table.add_row("agreement", "", f"{report['agreement']:.3f}")
-    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
-    if latency:
-        faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
-        table.add_row("latency, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+    _add_measures(table, report)
     claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for claim in report["claims"]:
         if claim["binding"]:
@@ -206,6 +200,23 @@ def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
 
     with bars:
         yield listen
+
+
+def _add_measures(table: Table, report: dict[str, Any]) -> None:
+    """A line for each thing that was measured on teacher and student."""
+    student, teacher, latency = report["student"], report["teacher"], report["latency"]
+    table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
+    table.add_row("agreement", "", f"{report['agreement']:.3f}")
+    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
+    if latency:
+        faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
+        table.add_row("latency, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+    memory, cost = report["footprint"], report["running_cost"]
+    if memory and memory["student_mb"] is not None:
+        table.add_row("memory", f"{memory['teacher_mb']:.0f} MB", f"{memory['student_mb']:.0f} MB")
+    if cost:
+        usd = [f"{amount(cost[f'{model}_usd_per_1000_calls'])} USD" for model in ("teacher", "student")]
+        table.add_row("1,000 calls", *usd)
 
 
 def _with_interval(score: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Does not: what was measured or spent (orchestration/economics.py), whether it is
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -62,6 +63,31 @@ class Economics(BaseModel):
         return f"{self.decision}: {upfront}, {self.saving_usd_per_1000_calls:.4g} USD saved per 1,000 calls, {months}"
 
 
+class RunningCost(BaseModel):
+    """What calls cost on the machine they were timed on: one stream, which has the machine to itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    machine_usd_per_hour: float = Field(description="Price of the machine, from the recipe.")
+    teacher_usd_per_1000_calls: float = Field(description="At its median latency.")
+    student_usd_per_1000_calls: float = Field(description="At its median latency.")
+
+
+def usd_per_1000_calls(milliseconds: float, machine_usd_per_hour: float) -> float:
+    """What 1,000 calls cost, one after the other on a machine of their own.
+
+    Args:
+        milliseconds: median latency of one call.
+        machine_usd_per_hour: price of the machine.
+    """
+    return 1000 * milliseconds / HOUR_MS * machine_usd_per_hour
+
+
+def amount(usd: float) -> str:
+    """Money of any size: cents from 10 USD on, else two significant digits, never as a power of ten."""
+    return f"{usd:,.2f}" if usd >= 10 else f"{Decimal(f'{usd:.2g}'):f}"
+
+
 def account(spec: EconomicsSpec, upfront: Mapping[str, float], *, student_usd_per_1000_calls: float) -> Economics:
     """Weigh what a student costs against what it saves.
 
@@ -113,5 +139,5 @@ def actual(
         machine_usd_per_hour: price of the machine that serves.
     """
     people = {"engineering": spec.engineering_hours * spec.engineering_usd_per_hour, "labelling": spec.labelling_usd}
-    per_1000 = 1000 * student_ms / HOUR_MS * machine_usd_per_hour
+    per_1000 = usd_per_1000_calls(student_ms, machine_usd_per_hour)
     return account(spec, {**people, **spent}, student_usd_per_1000_calls=per_1000)

@@ -61,6 +61,13 @@ class BarSpec(_Spec):
             "a fraction; proven, not just measured. Of critical slices alone, since others are reported only."
         ),
     )
+    calibration_error_at_most: Fraction | None = Field(
+        default=None,
+        description=(
+            "Largest acceptable expected calibration error of the student as it is served, as a fraction (0.05 = "
+            "confidence and accuracy 5 points apart on average); proven, not just measured."
+        ),
+    )
 
     @model_validator(mode="after")
     def _a_class_goes_with_recall(self) -> "BarSpec":

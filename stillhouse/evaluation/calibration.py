@@ -1,7 +1,7 @@
 """Whether a model's confidence means what it says.
 
 Belongs here: temperature, softmax, expected calibration error, Brier score; arrays in, numbers out.
-Does not: choosing the temperature (students/), bounding the risk of a cascade (serving/).
+Does not: choosing the temperature (students/temperature.py), bounding the risk of a cascade (serving/).
 """
 
 from collections.abc import Sequence
@@ -65,20 +65,32 @@ def log_softmax(logits: FloatArray) -> FloatArray:
     return shifted - normaliser
 
 
+def probabilities_of(logits: FloatArray, temperature: float) -> FloatArray:
+    """Probabilities of logits of shape (n, classes) after a temperature, in float64."""
+    served: FloatArray = np.exp(log_softmax(apply_temperature(logits, temperature)))
+    return served
+
+
+def bin_of(confidence: FloatArray, bins: int = BINS) -> IntArray:
+    """The equal-width bin of each confidence, from 0; one on an edge belongs to the bin below it."""
+    index: IntArray = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return index
+
+
 def reliability(probabilities: FloatArray, labels: IntArray, *, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
     """Confidence against accuracy over equal-width bins: the points of a reliability diagram.
 
     Args:
         probabilities: shape (n, classes).
         labels: shape (n,), class indices.
-        bins: number of bins; a confidence on an edge belongs to the bin below it.
+        bins: number of bins, see `bin_of`.
 
     Returns:
         The bins that have rows, by rising confidence.
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    index = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    index = bin_of(confidence, bins)
     rows, sure, right = (np.bincount(index, weights=each, minlength=bins) for each in (None, confidence, correct))
     return tuple(
         ReliabilityBin(rows=int(rows[place]), confidence=sure[place] / rows[place], accuracy=right[place] / rows[place])
@@ -121,7 +133,7 @@ def calibration(logits: FloatArray, labels: IntArray, *, temperature: float = 1.
     Returns:
         Expected calibration error, Brier score, mean confidence and the points of the reliability diagram.
     """
-    probabilities = np.exp(log_softmax(apply_temperature(logits, temperature)))
+    probabilities = probabilities_of(logits, temperature)
     bins = reliability(probabilities, labels)
     return Calibration(
         expected_calibration_error=expected_calibration_error(bins),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import BudgetSpec
 from stillhouse.evaluation.behaviour import BehaviourResult
+from stillhouse.evaluation.calibration_test import CalibrationTest
 from stillhouse.evaluation.floors import FloorTest
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
@@ -33,8 +34,8 @@ class Claim(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
-        description="Stable: non_inferiority, floor, slice/<name>, slice_floor/<name>, slice_gap, behaviour/<name>, "
-        "stress/<perturbation>, latency_ratio, ..."
+        description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "
+        "behaviour/<name>, stress/<perturbation>, latency_ratio, ..."
     )
     group: Group
     verdict: Verdict
@@ -49,6 +50,14 @@ def quality_claims(result: NonInferiority | MetricTest, floor: FloorTest | None,
     if floor is not None:
         claims.append(_floor("floor", "quality", "accuracy", floor, accuracy, rows=result.rows, binding=True))
     return claims
+
+
+def calibration_claims(result: CalibrationTest | None) -> list[Claim]:
+    """What the bar asks of the model's confidence; it binds."""
+    if result is None:
+        return []
+    sentence = _calibration(result)
+    return [Claim(name="calibration", group="quality", verdict=result.verdict, sentence=sentence, binding=True)]
 
 
 def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
@@ -233,6 +242,25 @@ def _stress(result: StressResult, limit: float) -> Claim:
         f"{claim.sentence}; only {result.rows:,} of {result.golden_rows:,} golden rows were asked (stress.rows_at_most)"
     )
     return claim.model_copy(update={"sentence": more})
+
+
+def _calibration(result: CalibrationTest) -> str:
+    within = f"within {points(result.limit)} points of accuracy"
+    error = f"calibration error {points(result.error, against=result.limit)}"
+    confidence = f"{100 * (1 - result.alpha):.4g}% bound"
+    upper = points(result.upper_bound, against=result.limit)
+    if result.verdict is Verdict.PASS:
+        return f"confidence {within}: {error}, {confidence} {upper}"
+    if result.verdict is Verdict.FAIL:
+        lower = points(result.lower_bound, against=result.limit)
+        return f"confidence not {within}: {error}, and with {confidence} at least {lower}"
+    why = f"; {_rows_needed(result.rows_needed, result.rows)}"
+    if result.has_too_few_groups:
+        why = f" in only {result.groups} groups; at least {FEWEST_GROUPS} groups are needed"
+    lower = points(result.lower_bound, against=result.limit)
+    return (
+        f"cannot tell whether confidence is {within}: {error}, bounds {lower} and {upper} on {result.rows:,} rows{why}"
+    )
 
 
 def _slice_gap(result: SliceGap) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.calibration import log_softmax
+from stillhouse.evaluation.calibration import log_softmax, probabilities_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,9 +40,9 @@ class Disagreement(BaseModel):
     label: str
     teacher_label: str
     student_label: str
-    teacher_confidence: float = Field(description="The teacher's probability for its own answer.")
-    student_confidence: float = Field(description="The student's probability for its own answer.")
-    divergence: float = Field(description="KL(teacher || student) of this row, in nats.")
+    teacher_confidence: float = Field(description="The teacher's probability for its own answer, as served.")
+    student_confidence: float = Field(description="The student's probability for its own answer, as served.")
+    divergence: float = Field(description="KL(teacher || student) of this row, in nats, at temperature 1.")
     lost: bool = Field(description="True where the teacher was right and the student is not.")
 
 
@@ -113,9 +113,13 @@ def fidelity(
     *,
     prompt_ids: Sequence[str],
     classes: Sequence[str],
+    temperatures: tuple[float, float] = (1.0, 1.0),
     worst: int = 20,
 ) -> Fidelity:
     """Compare what the student says with what the teacher says.
+
+    Divergence is between the logits as they are, because that is what the student learned to copy; confidence is after
+    each model's own temperature, because that is what a caller sees.
 
     Args:
         teacher_logits: shape (n, classes).
@@ -123,6 +127,7 @@ def fidelity(
         labels: shape (n,), class indices of the truth.
         prompt_ids: length n.
         classes: names in logit order.
+        temperatures: what the served teacher and the served student divide their logits by.
         worst: how many disagreements to list.
 
     Returns:
@@ -136,8 +141,8 @@ def fidelity(
     lost = teacher_right & ~student_right
     differing = np.flatnonzero(teacher != student)
     order = differing[np.lexsort((-divergence[differing], ~lost[differing]))][:worst]
-    teacher_top = np.exp(log_softmax(teacher_logits[order]).max(axis=1)) if len(order) else np.zeros(0)
-    student_top = np.exp(log_softmax(student_logits[order]).max(axis=1)) if len(order) else np.zeros(0)
+    teacher_top = probabilities_of(teacher_logits[order], temperatures[0]).max(axis=1)
+    student_top = probabilities_of(student_logits[order], temperatures[1]).max(axis=1)
     return Fidelity(
         agreement=float(np.mean(teacher == student)),
         mean_kl=float(divergence.mean()),

@@ -12,15 +12,18 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
 from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
 from stillhouse.evaluation.behaviour import BehaviourResult, judge_behaviour
-from stillhouse.evaluation.calibration import Calibration, calibration
+from stillhouse.evaluation.calibration import Calibration, calibration, probabilities_of
+from stillhouse.evaluation.calibration_test import CalibrationTest, calibration_test
 from stillhouse.evaluation.claims import (
     Claim,
     behaviour_claims,
     budget_claims,
+    calibration_claims,
     overall,
     quality_claims,
     slice_claims,
@@ -30,8 +33,10 @@ from stillhouse.evaluation.claims import (
 from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.floors import floor_test
+from stillhouse.evaluation.footprint import Footprint
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import MetricTest, metric_test
+from stillhouse.evaluation.slice_calibration import SliceCalibration, slice_calibration
 from stillhouse.evaluation.slice_gap import SliceGap, slice_gap
 from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
 from stillhouse.evaluation.statistics import (
@@ -78,8 +83,8 @@ class LostRow(_Record):
     text: str
     label: str
     predicted: str
-    confidence: float = Field(description="The model's probability for its wrong answer.")
-    divergence: float = Field(description="KL(teacher || model) of this row, in nats.")
+    confidence: float = Field(description="The model's probability for its wrong answer, as served.")
+    divergence: float = Field(description="KL(teacher || model) of this row, in nats, at temperature 1.")
 
 
 class Evaluation(_Record):
@@ -101,6 +106,8 @@ class Evaluation(_Record):
     fidelity: Fidelity
     slices: tuple[SliceResult, ...]
     slice_gap: SliceGap | None = Field(description="Null when the bar sets no limit.")
+    calibration_test: CalibrationTest | None = Field(description="Null when the bar sets no limit.")
+    slice_calibration: tuple[SliceCalibration, ...] = Field(description="Of the declared slices; reported only.")
     discovered: tuple[DiscoveredSlice, ...] = Field(
         description="Slices nobody declared on which this model is shown to lose more than elsewhere; reported only."
     )
@@ -111,6 +118,8 @@ class Evaluation(_Record):
     latency: LatencyComparison | None = Field(
         description="Null when it was not measured: the budget is then not shown."
     )
+    footprint: Footprint | None = Field(description="Null when it was not measured.")
+    running_cost: RunningCost | None = Field(description="Null when latency was not measured, or no price was given.")
     size_ratio: float = Field(description="Bytes of the teacher divided by bytes of this model.")
     lost_rows: tuple[LostRow, ...] = Field(description="The worst of the rows only the teacher got right.")
     claims: tuple[Claim, ...]
@@ -161,6 +170,8 @@ def evaluate(
     *,
     classes: Sequence[str],
     latency: LatencyComparison | None = None,
+    footprint: Footprint | None = None,
+    machine_usd_per_hour: float | None = None,
     groups: str | None = None,
     behaviour: Sequence[BehaviourSpec] = (),
     stress: StressSpec | None = None,
@@ -180,9 +191,11 @@ def evaluate(
         budget: size and latency budget.
         classes: names in logit order (sorted labels).
         latency: teacher and subject timed together; without it the budget is inconclusive.
+        footprint: memory of serving teacher and subject.
+        machine_usd_per_hour: price of the machine that latency was measured on.
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
-            a row without one stands alone. The bar's own claim then takes whole groups for its evidence; slices and
-            floors still count rows.
+            a row without one stands alone. The bar's own claim and that of calibration then take whole groups for
+            their evidence; slices and floors still count rows.
         behaviour: behavioural tests, for which subject and teacher are asked new texts.
         stress: how golden texts are made harder; None for no stress test. Rows are counted one by one, as in slices.
         worst: how many disagreements and lost rows to list.
@@ -201,6 +214,7 @@ def evaluate(
     teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
     confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    codes = None if groups is None else group_codes(golden, groups)
     by_resampling = None
     if bar.metric != "accuracy" or groups is not None:
         ranked = bar.metric == "ndcg"
@@ -211,16 +225,21 @@ def evaluate(
             bar.metric,
             classes=tuple(classes),
             metric_class=bar.metric_class,
-            groups=None if groups is None else group_codes(golden, groups),
+            groups=codes,
             margin=bar.margin,
             alpha=bar.alpha,
         )
-    table = slice_table(
-        slices, slice_masks(golden, slices), teacher_correct, correct, margin=bar.margin, alpha=bar.alpha
-    )
+    masks = slice_masks(golden, slices)
+    table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
     score = _score(subject, logits, labels, classes)
     alike = fidelity(
-        teacher_logits, logits, labels, prompt_ids=golden["prompt_id"].to_list(), classes=classes, worst=worst
+        teacher_logits,
+        logits,
+        labels,
+        prompt_ids=golden["prompt_id"].to_list(),
+        classes=classes,
+        temperatures=(teacher.temperature, subject.temperature),
+        worst=worst,
     )
     right = int(np.count_nonzero(correct))
     floor = (
@@ -231,8 +250,15 @@ def evaluate(
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
     behaved = judge_behaviour(behaviour, subject, teacher, classes)
     stressed = () if stress is None else stress_test(stress, subject, teacher, golden, classes, alpha=bar.alpha)
+    served = probabilities_of(logits, subject.temperature)
+    calibrated = None
+    if bar.calibration_error_at_most is not None:
+        calibrated = calibration_test(
+            served.max(axis=1), correct, limit=bar.calibration_error_at_most, groups=codes, alpha=bar.alpha
+        )
     claims = [
         *quality_claims(by_resampling or test, floor, score.accuracy),
+        *calibration_claims(calibrated),
         *slice_claims(table),
         *slice_gap_claims(gap),
         *behaviour_claims(behaved),
@@ -252,12 +278,18 @@ def evaluate(
         fidelity=alike,
         slices=table,
         slice_gap=gap,
-        discovered=discover_slices(golden, slice_masks(golden, slices), teacher_correct, correct, alpha=bar.alpha),
+        calibration_test=calibrated,
+        slice_calibration=slice_calibration(
+            slices, masks, probabilities_of(teacher_logits, teacher.temperature), served, labels
+        ),
+        discovered=discover_slices(golden, masks, teacher_correct, correct, alpha=bar.alpha),
         behaviour=behaved,
         stress=stressed,
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         latency=latency,
+        footprint=footprint,
+        running_cost=_running_cost(latency, machine_usd_per_hour),
         size_ratio=teacher.size_bytes / subject.size_bytes,
         lost_rows=_lost_rows(alike, golden),
         claims=tuple(claims),
@@ -279,6 +311,16 @@ def _score(subject: Subject, logits: FloatArray, labels: IntArray, classes: Sequ
         calibration=calibration(logits, labels, temperature=subject.temperature),
         size_bytes=subject.size_bytes,
         note=subject.note,
+    )
+
+
+def _running_cost(latency: LatencyComparison | None, usd_per_hour: float | None) -> RunningCost | None:
+    if latency is None or usd_per_hour is None:
+        return None
+    return RunningCost(
+        machine_usd_per_hour=usd_per_hour,
+        teacher_usd_per_1000_calls=usd_per_1000_calls(latency.teacher_ms_p50, usd_per_hour),
+        student_usd_per_1000_calls=usd_per_1000_calls(latency.student_ms_p50, usd_per_hour),
     )
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
+from stillhouse.economics import amount
 from stillhouse.evaluation import plots
 from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.drawing import Theme
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.selection import Selection
+from stillhouse.evaluation.slice_calibration import FEWEST_ROWS
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.stress import StressResult
@@ -32,6 +34,7 @@ CLAIM_NAMES = {
     "size_ratio": "size ratio",
     "size_mb": "size",
     "floor": "accuracy floor",
+    "calibration": "calibration",
     "slice": "slice '{}'",
     "slice_floor": "floor of '{}'",
     "slice_gap": "gap between slices",
@@ -58,8 +61,8 @@ def report_json(
         comparison: the model beside its control.
 
     Returns:
-        verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, slices, and the evidence
-        for each.
+        verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, footprint, running_cost, slices,
+        and the evidence for each.
     """
     return {
         "verdict": evaluation.verdict.value,
@@ -74,9 +77,15 @@ def report_json(
         "fidelity": {**evaluation.fidelity.model_dump(mode="json"), "warning": evaluation.fidelity.warning},
         "latency_ratio": evaluation.latency_ratio,
         "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
+        "footprint": evaluation.footprint.model_dump(mode="json") if evaluation.footprint else None,
+        "running_cost": evaluation.running_cost.model_dump(mode="json") if evaluation.running_cost else None,
         "size_ratio": evaluation.size_ratio,
         "slices": [_slice_json(result) for result in evaluation.slices],
         "slice_gap": evaluation.slice_gap.model_dump(mode="json") if evaluation.slice_gap else None,
+        "calibration_test": evaluation.calibration_test.model_dump(mode="json")
+        if evaluation.calibration_test
+        else None,
+        "slice_calibration": [each.model_dump(mode="json") for each in evaluation.slice_calibration],
         "discovered": [each.model_dump(mode="json") for each in evaluation.discovered],
         "behaviour": [each.model_dump(mode="json") for each in evaluation.behaviour],
         "stress": [_stress_json(each) for each in evaluation.stress],
@@ -119,7 +128,9 @@ def report_html(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(points=points, percent=percent, size=_size, number=_number, chance=_chance)
+    environment.filters.update(
+        points=points, percent=percent, size=_size, number=_number, chance=_chance, amount=amount
+    )
     template = files("stillhouse.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = sorted([evaluation, *others], key=lambda each: -each.subject.size_bytes)
     return environment.from_string(template).render(
@@ -132,6 +143,7 @@ def report_html(
         title=title or evaluation.name,
         task=task,
         facts=facts,
+        fewest_rows=FEWEST_ROWS,
         figures=_figures(evaluation, candidates, curve),
     )
 
@@ -198,6 +210,8 @@ def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
         "ruled_out": ruled_out(evaluation),
         "latency_ratio": evaluation.latency_ratio,
         "size_ratio": evaluation.size_ratio,
+        "memory_mb": evaluation.footprint.student_mb if evaluation.footprint else None,
+        "usd_per_1000_calls": (evaluation.running_cost.student_usd_per_1000_calls if evaluation.running_cost else None),
     }
 
 

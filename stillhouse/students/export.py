@@ -1,6 +1,6 @@
 """From a trained model folder to the artifact that ships: ONNX, int8.
 
-Belongs here: export, quantisation, and how far the artifact's answers lie from the model's.
+Belongs here: export, quantisation, how far the artifact's answers lie from the model's, and its own temperature.
 Does not: whether that is close enough (checks/), how fast it is (evaluation/latency.py).
 """
 
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from stillhouse.errors import StillhouseError
 from stillhouse.students.predictor import FloatArray, OnnxClassifier, TorchClassifier
+from stillhouse.students.temperature import calibrate_temperature
 from stillhouse.students.tokens import encode, load_tokenizer, pad
 
 _OPSET = 17
@@ -44,7 +46,8 @@ class ExportReport:
         fp32_bytes: size of the float32 ONNX, which is not kept.
         int8_bytes: size of the int8 ONNX.
         bytes: size on disk of the exported folder.
-        texts: number of texts that parity was measured on.
+        texts: number of texts that parity was measured on, and the temperature fitted on.
+        temperature: what the int8 model's logits are divided by for its confidence; also in its config.json.
     """
 
     fp32: ExportParity
@@ -54,6 +57,7 @@ class ExportReport:
     int8_bytes: int
     bytes: int
     texts: int
+    temperature: float
 
 
 def export_onnx(model: Path, out: Path) -> None:
@@ -149,13 +153,17 @@ def parity(torch_folder: Path, onnx_folder: Path, texts: Sequence[str]) -> Expor
     return _compare(TorchClassifier(torch_folder).logits(texts), OnnxClassifier(onnx_folder).logits(texts))
 
 
-def export_student(model: Path, out: Path, texts: Sequence[str]) -> ExportReport:
+def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.NDArray[np.int64]) -> ExportReport:
     """Export a model folder to the int8 folder that ships; a teacher makes the quantised baseline the same way.
+
+    The temperature is fitted on what the int8 model says, because that is what is served, and written into config.json
+    as `temperature`.
 
     Args:
         model: a model folder.
         out: the folder to write: model.onnx (int8), tokenizer.json, config.json and nothing else.
-        texts: what parity is measured on; validation rows, not golden ones.
+        texts: what parity is measured and the temperature fitted on; validation rows, not golden ones.
+        label_ids: shape (texts,), their class numbers.
     """
     from stillhouse.students.network import writing_folder
 
@@ -167,6 +175,8 @@ def export_student(model: Path, out: Path, texts: Sequence[str]) -> ExportReport
             shutil.copyfile(model / name, folder / name)
         _minify(folder / "tokenizer.json")
         quantize(fp32 / "model.onnx", folder / "model.onnx")
+        temperature = calibrate_temperature(OnnxClassifier(folder).logits(texts), label_ids)
+        _write_temperature(folder / "config.json", temperature)
         return ExportReport(
             fp32=parity(model, fp32, texts),
             int8=parity(model, folder, texts),
@@ -175,6 +185,7 @@ def export_student(model: Path, out: Path, texts: Sequence[str]) -> ExportReport
             int8_bytes=(folder / "model.onnx").stat().st_size,
             bytes=_size(folder),
             texts=len(texts),
+            temperature=temperature,
         )
 
 
@@ -187,6 +198,11 @@ def _compare(reference: np.ndarray, other: FloatArray) -> ExportParity:
 
 def _minify(path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")), ensure_ascii=False, separators=(",", ":")), "utf-8")
+
+
+def _write_temperature(config: Path, temperature: float) -> None:
+    known = json.loads(config.read_text("utf-8"))
+    config.write_text(json.dumps({**known, "temperature": temperature}, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _size(folder: Path) -> int:

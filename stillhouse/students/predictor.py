@@ -116,7 +116,24 @@ class OnnxClassifier:
         self._tokenizer = load_tokenizer(folder)
         config = json.loads((folder / "config.json").read_text("utf-8"))
         self._pad_id = int(config["pad_token_id"])
+        self._temperature = config.get("temperature")
         self.labels = [config["id2label"][str(place)] for place in range(len(config["id2label"]))]
+
+    @property
+    def temperature(self) -> float:
+        """What its logits are divided by for its confidence, from config.json.
+
+        Raises:
+            StillhouseError: if it was never calibrated; 1 would be a claim that nobody has checked.
+        """
+        if self._temperature is None:
+            raise StillhouseError(
+                "there is no temperature",
+                where=str(self.folder / "config.json"),
+                expected="`temperature`, fitted on validation rows",
+                do="Export the student again.",
+            )
+        return float(self._temperature)
 
     def logits(self, texts: Sequence[str], batch_size: int = 1) -> FloatArray:
         """Logits of shape (n, classes), in the order of `texts`.

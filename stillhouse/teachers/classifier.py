@@ -1,19 +1,15 @@
-"""From an encoder to a teacher: a classifier on top, and a temperature that makes its confidence honest.
+"""From an encoder to a teacher: a classifier on top.
 
-Belongs here: building the untrained classifier, fitting the temperature.
-Does not: the fine-tuning (students/training.py does it, with labels), capture of what the teacher says (signal.py).
+Belongs here: building the untrained classifier.
+Does not: the fine-tuning (students/training.py does it, with labels), the temperature that makes its confidence honest
+(students/temperature.py), capture of what the teacher says (signal.py).
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from stillhouse.errors import StillhouseError
-
-_TEMPERATURES = (0.05, 20.0)
 
 
 def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int) -> None:
@@ -80,34 +76,3 @@ def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int)
     weights["classifier.bias"] = torch.zeros(len(names))
     network.save(weights, config, (encoder / "tokenizer.json").read_text("utf-8"), out)
     network.load(out)  # an encoder whose weights are incomplete is found here, not after a training
-
-
-def calibrate_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Find the temperature that makes the likelihood of held-out labels largest (Guo et al. 2017, arXiv:1706.04599).
-
-    Fit it on validation rows only: never on rows the model was trained on, nor on golden rows.
-
-    Args:
-        logits: shape (n, classes).
-        labels: shape (n,), class numbers.
-
-    Returns:
-        T; divide logits by it. Above 1 for a model that is too sure of itself.
-
-    Raises:
-        ValueError: if there are no rows or the shapes differ.
-    """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
-    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    if scores.ndim != 2 or len(scores) == 0 or truth.shape != scores.shape[:1]:
-        raise ValueError(f"logits {scores.shape} and labels {truth.shape} do not match, or are empty")
-
-    def negative_log_likelihood(log_temperature: float) -> float:
-        likelihoods = log_softmax(scores / np.exp(log_temperature), axis=1)
-        return float(-likelihoods[np.arange(len(truth)), truth].mean())
-
-    low, high = np.log(_TEMPERATURES)
-    best = minimize_scalar(negative_log_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(best.x))

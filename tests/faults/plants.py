@@ -182,6 +182,13 @@ def same_latency(bench: Bench) -> Callable[[Any], Any]:
     return lambda real: lambda *models, **how: measured
 
 
+def spare_measuring(bench: Bench) -> None:
+    """Everything is as fast and takes as much memory as the finished student did."""
+    bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+    measured = read_evaluations(bench.newest(EVALUATION))[0].footprint
+    bench.patch("assets.bench:Bench.footprint", lambda real: lambda *about: measured)
+
+
 def shuffled(values: np.ndarray) -> np.ndarray:
     return values[np.random.default_rng(0).permutation(len(values))]
 

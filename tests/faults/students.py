@@ -41,8 +41,8 @@ from tests.faults.plants import (
     edit_weights,
     leaves_a_pickle,
     not_a_number,
-    same_latency,
     shuffled,
+    spare_measuring,
     trained_and,
 )
 
@@ -120,6 +120,12 @@ def quantises_something_else(real: Any) -> Any:
     return quantize
 
 
+def leaves_no_temperature(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("temperature")
+    (folder / "config.json").write_text(json.dumps(config))
+
+
 EXPORT_FAULTS = [
     Fault(
         "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
@@ -134,6 +140,15 @@ EXPORT_FAULTS = [
         anew("stillhouse.students.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
         refuses=EVALUATION,
     ),
+    Fault(
+        "validation rows have each other's labels", EXPORT, "its_confidence_was_calibrated",
+        anew("assets.exports:label_ids", lambda real: lambda *about: shuffled(real(*about))), "ran into the end",
+        refuses=EVALUATION,
+    ),
+    Fault(
+        "the temperature does not ship", EXPORT, "its_confidence_was_calibrated",
+        anew("stillhouse.students.export:export_student", afterwards(leaves_no_temperature)), "None",
+    ),
 ]  # fmt: skip
 
 
@@ -144,7 +159,7 @@ def judged(target: str, put: Callable[[Any], Any]) -> Plant:
     """Make the evaluation again with one function replaced, without measuring speed again."""
 
     def plant(bench: Bench) -> RecipeFile:
-        bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+        spare_measuring(bench)
         return anew(target, put)(bench)
 
     return plant
@@ -201,7 +216,7 @@ def noise(bench: Bench) -> RecipeFile:
             "stillhouse.students.predictor:OnnxClassifier.logits",
             lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
         )
-        bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+        spare_measuring(bench)
         bench.must_run(bench.recipe(), EVALUATION)
     return bench.recipe()
 
@@ -224,7 +239,7 @@ def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Pl
 
             return logits
 
-        bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+        spare_measuring(bench)
         bench.up_to(EVALUATION, **bar)
         bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
         bench.must_run(file, EVALUATION)
@@ -237,6 +252,25 @@ LOWER_CASE = {
     "name": "small letters", "kind": "invariance", "critical": True,
     "cases": [{"text": "Where is the harbour ?", "variants": ["where is the harbour ?"]}],
 }  # fmt: skip
+
+
+def serves_certainties(real: Any) -> Any:
+    def evaluated(subject: Subject, *rest: Any, **how: Any) -> Evaluation:
+        is_student = subject.kind is SubjectKind.STUDENT
+        return real(replace(subject, temperature=0.1) if is_student else subject, *rest, **how)
+
+    return evaluated
+
+
+def too_sure_of_itself(bench: Bench) -> RecipeFile:
+    """A student whose every answer is a certainty, which loses nothing else, under a limit on just that."""
+    spare_measuring(bench)
+    limited = {"margin": 0.07, "calibration_error_at_most": 0.1}
+    file = bench.recipe(bar=limited)
+    bar = digest_of(bar_of(file.recipe))
+    amend(bench.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="Callers rely on the confidence.")
+    bench.patch("assets.bench:evaluate", serves_certainties)
+    return bench.up_to(SELECTION, bar=limited)
 
 
 def chooses_the_control(_: Any) -> Any:
@@ -264,7 +298,7 @@ def control_chosen(bench: Bench) -> RecipeFile:
 
 
 def without_control(bench: Bench) -> RecipeFile:
-    bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+    spare_measuring(bench)
     file = bench.recipe()
     return bench.up_to(SELECTION, students=[s.model_dump() for s in file.recipe.students if s.name == "one"])
 
@@ -319,6 +353,10 @@ EVALUATION_FAULTS = [
             stress={"perturbations": ["typos"], "drop_at_most": 0.3},
         ),
         "accuracy with typos not within 30.0 points", also=("the_chosen_one_is_a_distilled_student",),
+    ),
+    Fault(
+        "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
+        "confidence not within 10.0 points of accuracy", also=("the_chosen_one_is_a_distilled_student",),
     ),
     Fault(
         "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,

@@ -40,8 +40,8 @@ from tests.faults.plants import (
     anew,
     edit_weights,
     not_a_number,
-    same_latency,
     shuffled,
+    spare_measuring,
     trained_and,
 )
 
@@ -102,7 +102,7 @@ TEACHER_FAULTS = [
 
 
 def easy_bar(bench: Bench) -> RecipeFile:
-    bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+    spare_measuring(bench)
     easy = {"bar": {"margin": 0.9}, "budget": {"latency_ratio_at_least": 0.1, "size_ratio_at_least": 0.5}}
     file = bench.recipe(**easy)
     bar = digest_of(bar_of(file.recipe))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.economics import EconomicsSpec, account, actual, forecast
+from stillhouse.economics import EconomicsSpec, account, actual, amount, forecast, usd_per_1000_calls
 
 
 def spec(**changes: float) -> EconomicsSpec:
@@ -50,6 +50,18 @@ def test_what_was_spent_and_measured_takes_the_place_of_what_was_expected() -> N
     assert told.upfront == {"engineering": 5000, "labelling": 900, "training": 30, "evaluation": 10}
     assert told.student_usd_per_1000_calls == pytest.approx(0.01)
     assert told.saving_usd_per_1000_calls == pytest.approx(1.99)
+
+
+def test_a_thousand_calls_of_a_millisecond_cost_a_second_of_the_machine() -> None:
+    assert usd_per_1000_calls(1.0, 0.36) == pytest.approx(0.0001)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.0, "0"), (0.0000216, "0.000022"), (0.021, "0.021"), (2.13, "2.1"), (1234.5, "1,234.50")],
+)
+def test_money_is_never_told_as_a_power_of_ten(value: float, told: str) -> None:
+    assert amount(value) == told
 
 
 def test_what_costs_nothing_to_make_pays_at_once_if_it_saves_anything() -> None:

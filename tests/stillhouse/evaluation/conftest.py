@@ -102,10 +102,12 @@ def run() -> Callable[..., Evaluation]:
         slices: Sequence[SliceSpec] = SLICES,
         bar: BarSpec = BAR,
         budget: BudgetSpec = BUDGET,
+        **more: Any,
     ) -> Evaluation:
         teacher = make_subject(rows, teacher_wrong, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
         subject = make_subject(rows, wrong, name=name, kind=kind, size_bytes=size_bytes)
-        return evaluate(subject, teacher, make_golden(rows), slices, bar, budget, classes=CLASSES, latency=latency)
+        measured = {"classes": CLASSES, "latency": latency, **more}
+        return evaluate(subject, teacher, make_golden(rows), slices, bar, budget, **measured)
 
     return evaluate_model
 

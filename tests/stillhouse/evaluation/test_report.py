@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from stillhouse.evaluation.bar import BarSpec
+from stillhouse.evaluation.footprint import Footprint
 from stillhouse.evaluation.report import report_html, report_json, ruled_out
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
@@ -97,6 +98,23 @@ def test_a_hardly_populated_report_still_renders(run, rows: int) -> None:
     page = read(report_html(run(rows=rows, slices=(), latency=None)))
     assert "is not shown to clear the bar" in page.text
     assert "latency not measured" in page.text
+
+
+def test_memory_and_cost_are_told_for_each_model_that_has_them(run) -> None:
+    served = {"footprint": Footprint(teacher_mb=550.3, student_mb=68.4, texts=20), "machine_usd_per_hour": 0.36}
+    student = run(**served)
+    bare = run(name="majority", footprint=Footprint(teacher_mb=550.3, student_mb=None, texts=20), latency=None)
+    report = report_json(student, others=[bare])
+    assert report["footprint"] == {"teacher_mb": 550.3, "student_mb": 68.4, "texts": 20}
+    # 5 ms at 0.36 USD an hour: 1,000 calls are 5 s, 0.0005 USD; the teacher takes 40 ms.
+    assert report["running_cost"]["student_usd_per_1000_calls"] == pytest.approx(0.0005)
+    assert report["running_cost"]["teacher_usd_per_1000_calls"] == pytest.approx(0.004)
+    assert report["others"][0]["memory_mb"] is None and report["others"][0]["usd_per_1000_calls"] is None
+    page = read(report_html(student, others=[bare]))
+    assert "68.4 MB; teacher 550 MB; resident at the peak" in page.text
+    assert (
+        "0.0005 USD for 1,000 calls in one stream, at 0.36 USD an hour for this machine; teacher 0.004 USD" in page.text
+    )
 
 
 def test_what_ruled_a_model_out(run) -> None:

@@ -8,6 +8,7 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.students.export import ExportReport, export_onnx, export_student, parity
 from stillhouse.students.predictor import OnnxClassifier, TorchClassifier
+from stillhouse.students.temperature import calibrate_temperature
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +16,32 @@ def export(
     classifier: Path, questions: tuple[list[str], list[int]], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, ExportReport]:
     out = tmp_path_factory.mktemp("export") / "student"
-    return out, export_student(classifier, out, questions[0])
+    return out, export_student(classifier, out, questions[0], np.array(questions[1]))
 
 
 def test_the_shipped_folder_holds_three_files_and_no_torch_weights(export: tuple[Path, ExportReport]) -> None:
     folder, report = export
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.onnx", "tokenizer.json"]
     assert report.bytes == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_the_temperature_is_that_of_the_int8_answers_and_ships(
+    export: tuple[Path, ExportReport], questions: tuple[list[str], list[int]]
+) -> None:
+    model = OnnxClassifier(export[0])
+    assert model.temperature == export[1].temperature
+    assert model.temperature == calibrate_temperature(model.logits(questions[0]), questions[1])
+
+
+def test_an_export_without_a_temperature_says_so_instead_of_1(
+    export: tuple[Path, ExportReport], classifier: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(export[0], tmp_path / "exported")
+    shutil.copy(classifier / "config.json", folder)
+    model = OnnxClassifier(folder)
+    assert model.logits(["who is the king"]).shape == (1, 3)
+    with pytest.raises(StillhouseError, match="no temperature"):
+        _ = model.temperature
 
 
 def test_fp32_is_the_same_function_and_int8_nearly(export: tuple[Path, ExportReport]) -> None:
