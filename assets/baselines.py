@@ -3,7 +3,7 @@
 They come after the teacher, because the bar is a distance from it, and before the bulk of its signal is captured.
 
 Belongs here: which options are tried and what is shown of them.
-Does not: how they are fitted (stillhouse/evaluation/baselines.py).
+Does not: how they are fitted (stillhouse/evaluation/).
 """
 
 import json
@@ -23,6 +23,11 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
 
+PROBE, STATIC = "linear probe on the untuned encoder", "static embeddings of the teacher"
+INT8, PRUNED = "int8 teacher", "pruned teacher"
+OPTIONS = ("majority class", "TF-IDF + logistic regression", PROBE, STATIC, INT8, PRUNED)
+"""What there is to take without training a student, in the order of the reports."""
+
 
 def baselines(file: RecipeFile) -> dg.AssetsDefinition:
     """Build the asset."""
@@ -31,11 +36,18 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         BASELINES,
         inputs={"prompts": PROMPTS, "teacher": TEACHER},
-        code=("evaluation", "economics", "data/splits", "students/export", "students/temperature"),
+        code=(
+            "evaluation",
+            "economics",
+            "data/splits",
+            "students/architecture",
+            "students/export",
+            "students/temperature",
+        ),
         kinds={"scikitlearn", "onnx"},
     )
     def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:
-        """Majority class, TF-IDF with logistic regression, a probe on the untuned encoder and the int8 teacher."""
+        """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
         bench = Bench(file.recipe, work.workshop, prompts, teacher)
         known = labelled_rows(prompts.frame("prompts"))
         with work.workshop.one_heavy_task():
@@ -46,7 +58,7 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
             with work.workshop.one_heavy_task():
                 evaluations = _judge_all(file, bench, known)
             (folder / "evaluations.json").write_text(json.dumps([e.model_dump(mode="json") for e in evaluations]))
-            return {"judged": [evaluation.name for evaluation in evaluations]}
+            return {"judged": [evaluation.name for evaluation in evaluations], "as_students": as_students(teacher)}
 
         artifact = work.make(
             build,
@@ -80,22 +92,39 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def as_students(teacher: Artifact) -> dict[str, str]:
+    """What a recipe has to say among its students to release an option, for those that are of the teacher's own layers.
+
+    The vocabulary stays whole, so that what is released is what was judged.
+    """
+    from stillhouse.students.network import read_config
+
+    config = read_config(teacher.folder / MODEL)
+    layers = f"layers: {list(range(config['num_hidden_layers']))}"
+    rest = "learns_from: nothing, trim_vocabulary: false"
+    return {
+        INT8: f"{{name: int8_teacher, {layers}, {rest}}}",
+        PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {config['intermediate_size'] // 2}, {rest}}}",
+    }
+
+
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
     from stillhouse.evaluation.baselines import linear_probe, majority, tfidf_logistic_regression
-    from stillhouse.evaluation.subjects import Subject, SubjectKind
-    from stillhouse.students.export import export_student
-    from stillhouse.students.predictor import OnnxClassifier, TorchClassifier
+    from stillhouse.evaluation.static_embeddings import static_embeddings
+    from stillhouse.students.architecture import narrow_feed_forward
+    from stillhouse.students.network import read_config
+    from stillhouse.students.predictor import TorchClassifier
     from stillhouse.teachers.classifier import build_classifier
     from stillhouse.teachers.intake import resolve_model
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
     ids = bench.golden["prompt_id"].to_list()
-    spec = file.recipe.teacher
+    spec, teacher = file.recipe.teacher, bench.teacher.folder / MODEL
     with tempfile.TemporaryDirectory() as temporary:
-        untuned, int8 = Path(temporary) / "untuned", Path(temporary) / "int8"
+        untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
         build_classifier(resolve_model(spec.source, spec.revision), bench.classes, untuned, seed=0)
-        encoder = TorchClassifier(untuned)
+        encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
         fitted = [
             majority(labels, bench.texts, classes=bench.classes),
             tfidf_logistic_regression(texts, labels, bench.texts, classes=bench.classes),
@@ -106,21 +135,47 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 bench.texts,
                 classes=bench.classes,
                 encoder_bytes=bytes_below(untuned),
-                name="probe on the untuned encoder",
+                name=PROBE,
+            ),
+            linear_probe(
+                static.embed,
+                texts,
+                labels,
+                bench.texts,
+                classes=bench.classes,
+                encoder_bytes=static.size_bytes,
+                name=STATIC,
             ),
         ]
         judged = [bench.judge(baseline.subject(ids), baseline.predict) for baseline in fitted]
-        ids_of_classes = label_ids(validation["label"], bench.classes)
-        export_student(bench.teacher.folder / MODEL, int8, validation["text"].to_list(), ids_of_classes)
-        quantised = OnnxClassifier(int8)
-        outputs = dict(zip(ids, quantised.logits(bench.texts).tolist(), strict=True))
+        units = read_config(teacher)["intermediate_size"]
+        narrow_feed_forward(teacher, units // 2, pruned)
+        halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
+        return [
+            *judged,
+            _judge_in_int8(INT8, teacher, "the teacher in int8 ONNX", bench, validation),
+            _judge_in_int8(PRUNED, pruned, f"the teacher with {halved}", bench, validation),
+        ]
+
+
+def _judge_in_int8(name: str, model: Path, note: str, bench: Bench, validation: pl.DataFrame) -> Evaluation:
+    from stillhouse.evaluation.subjects import Subject, SubjectKind
+    from stillhouse.students.export import export_student
+    from stillhouse.students.predictor import OnnxClassifier
+
+    with tempfile.TemporaryDirectory() as temporary:
+        exported = Path(temporary) / "int8"
+        known = label_ids(validation["label"], bench.classes)
+        export_student(model, exported, validation["text"].to_list(), known)
+        quantised = OnnxClassifier(exported)
+        outputs = dict(zip(bench.golden["prompt_id"], quantised.logits(bench.texts).tolist(), strict=True))
         subject = Subject(
-            "int8 teacher",
+            name,
             SubjectKind.BASELINE,
             outputs,
-            bytes_below(int8),
+            bytes_below(exported),
             temperature=quantised.temperature,
-            note="the teacher in int8 ONNX",
+            note=note,
             ask=quantised.logits,
         )
-        return [*judged, bench.judge(subject, lambda text: quantised.logits([text]), folder=int8)]
+        return bench.judge(subject, lambda text: quantised.logits([text]), folder=exported)

@@ -1,11 +1,13 @@
-"""Students in training: cut from the teacher, trained on its signal or, as the control, on the labels alone.
+"""Students in training: cut from the teacher, trained on its signal, as the control on the labels alone, or not at all.
 
 Belongs here: one asset for each student of the recipe.
 Does not: architectures, losses, the loop (stillhouse/students/), which student is good (evaluation.py, selection.py).
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -31,8 +33,8 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         kinds={"pytorch"},
     )
     def trained_student(work: Work, teacher: Artifact, prompts: Artifact, transfer_set: Artifact) -> Shown:
-        """Layers of the teacher with the vocabulary of the task, trained on the transfer set."""
-        from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
+        """Layers of the teacher with the vocabulary of the task, trained on the transfer set or taken as they are."""
+        from stillhouse.students.predictor import TorchClassifier
         from stillhouse.students.training import TrainingExamples, train
 
         rows = transfer_set.frame("transfer_set")
@@ -42,14 +44,14 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
 
         def build(folder: Path) -> Facts:
             start = folder / "start"
-            cut_layers(teacher.folder / MODEL, student.layers, start)
-            if student.feed_forward is not None:
-                narrow_feed_forward(start, student.feed_forward, start)
             facts: Facts = {"labels": labels, "learns_from": student.learns_from, "layers": list(student.layers)}
-            if student.trim_vocabulary:
-                trim = trim_vocabulary(start, rows["text"], start)
-                facts["vocabulary"] = {"kept": trim.kept, "dropped": trim.dropped}
-                facts["parameters"] = trim.parameters_after
+            facts |= cut_from(teacher, student, rows["text"], start)
+            if student.training is None:
+                start.rename(folder / MODEL)
+                with work.workshop.one_heavy_task():
+                    answers = TorchClassifier(folder / MODEL).logits(validation["text"].to_list()).argmax(axis=1)
+                right = int((answers == label_ids(validation["label"], labels)).sum())
+                return {**facts, "validation_right": right, "validation_rows": validation.height}
             examples = TrainingExamples(
                 texts=rows["text"].to_list(),
                 label_ids=label_ids(rows["label"], labels),
@@ -72,20 +74,56 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
                 "validation": digest_of(validation.select("prompt_id", "label").rows()),
             },
             config=student.model_dump(mode="json"),
-            seeds={"training": student.training.seed},
+            seeds={} if student.training is None else {"training": student.training.seed},
         )
         facts = artifact.facts
-        last = facts["training"]["epochs"][-1]
+        shown = {
+            "validation_accuracy": validation_accuracy(artifact),
+            "vocabulary_kept": facts.get("vocabulary", {}).get("kept"),
+        }
+        if student.training is None:
+            return Shown(artifact, {"rows_learned_from": 0, **shown})
         return Shown(
             artifact,
             {
                 "rows_learned_from": facts["training"]["examples"],
-                "validation_accuracy": last["validation_accuracy"],
-                "train_loss": last["train_loss"],
+                "train_loss": facts["training"]["epochs"][-1]["train_loss"],
                 "examples_per_second": facts["training"]["examples_per_second"],
-                "vocabulary_kept": facts.get("vocabulary", {}).get("kept"),
+                **shown,
                 "learning_curve": learning_curve(work, artifact),
             },
         )
 
     return trained_student
+
+
+def cut_from(teacher: Artifact, student: StudentSpec, texts: Iterable[str], out: Path) -> dict[str, Any]:
+    """Write what a student starts from: layers of the teacher, narrowed and with the vocabulary of the task.
+
+    Args:
+        teacher: the fine-tuned teacher.
+        student: which layers, how wide, and whether the vocabulary is trimmed.
+        texts: those of the transfer set, whose vocabulary is kept.
+        out: the model folder to write.
+
+    Returns:
+        Facts about the vocabulary, where it was trimmed.
+    """
+    from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
+
+    cut_layers(teacher.folder / MODEL, student.layers, out)
+    if student.feed_forward is not None:
+        narrow_feed_forward(out, student.feed_forward, out)
+    if not student.trim_vocabulary:
+        return {}
+    trim = trim_vocabulary(out, texts, out)
+    return {"vocabulary": {"kept": trim.kept, "dropped": trim.dropped}, "parameters": trim.parameters_after}
+
+
+def validation_accuracy(candidate: Artifact) -> float:
+    """Share of the validation rows that it gets right, after its last epoch or as it was cut."""
+    facts = candidate.facts
+    if "training" not in facts:
+        return float(facts["validation_right"] / facts["validation_rows"])
+    trained: float = facts["training"]["epochs"][-1]["validation_accuracy"]
+    return trained

@@ -91,13 +91,15 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
     def one_by_one(model: OnnxClassifier) -> Callable[[str], Any]:
         return lambda text: model.logits([text])
 
+    kinds = {"teacher": SubjectKind.STUDENT, "labels": SubjectKind.CONTROL, "nothing": SubjectKind.BASELINE}
     subjects, evaluations = {}, []
     for student in file.recipe.students:
         artifact = exported[f"export_{student.name}"]
         model = OnnxClassifier(artifact.folder / MODEL)
         outputs = dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
-        kind = SubjectKind.STUDENT if student.learns_from == "teacher" else SubjectKind.CONTROL
-        note = f"layers {', '.join(map(str, student.layers))} of the teacher, from {student.learns_from}"
+        kind = kinds[student.learns_from]
+        learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
+        note = f"layers {', '.join(map(str, student.layers))} of the teacher, {learned}"
         subject = Subject(
             student.name,
             kind,

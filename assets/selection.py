@@ -1,6 +1,6 @@
-"""The choice: the smallest student that clears the bar, and the report that says so.
+"""The choice: the smallest candidate that clears the bar, and the report that says so.
 
-Belongs here: choosing among the judged students and writing the report of the chosen one, or of the best that missed.
+Belongs here: choosing among the judged candidates and writing the report of the chosen one, or of the best that missed.
 Does not: the rule of choice and the report's form (stillhouse/evaluation/).
 """
 
@@ -16,7 +16,7 @@ from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from stillhouse.artifacts import write_atomically
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.report import report_html, report_json
+from stillhouse.evaluation.report import in_order_of_options, report_html, report_json
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
 from stillhouse.recipe import RecipeFile
@@ -36,10 +36,10 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
     def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact) -> Shown:
         """The smallest student that clears both quality and budget, the next one down shown failing, and the report."""
         judged = read_evaluations(evaluation)
-        everything = judged + read_evaluations(baselines)
+        everything = in_order_of_options(read_evaluations(baselines) + judged)
 
         def build(folder: Path) -> Facts:
-            chosen = smallest_that_clears([e for e in judged if e.subject.kind is SubjectKind.STUDENT])
+            chosen = smallest_that_clears(judged)
             subject = _subject_of_report(judged, chosen)
             about: dict[str, Any] = {
                 "others": [other for other in everything if other.name != subject.name],
@@ -54,7 +54,7 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
         artifact = work.make(build, depends_on={"evaluation": evaluation.digest, "baselines": baselines.digest})
         report = work.workshop.home.reports / f"{file.name}.html"
         write_atomically(report, (artifact.folder / "report.html").read_bytes())
-        rows = [evaluation_row(e) for e in sorted(everything, key=lambda e: e.subject.size_bytes)]
+        rows = [evaluation_row(e) for e in everything]
         return Shown(
             artifact,
             {
@@ -78,10 +78,10 @@ def _size_against_quality(everything: list[Evaluation]) -> bytes:
 
 
 def _subject_of_report(judged: list[Evaluation], chosen: Selection) -> Evaluation:
-    """The chosen student; when there is none, the most accurate one, so that the report says what was missing."""
-    students = [e for e in judged if e.subject.kind is SubjectKind.STUDENT]
-    by_name = {e.name: e for e in students}
-    return by_name[chosen.winner] if chosen.winner else max(students, key=lambda e: e.subject.accuracy)
+    """The chosen candidate; when there is none, the most accurate one, so that the report says what was missing."""
+    candidates = [e for e in judged if e.subject.kind is not SubjectKind.CONTROL]
+    by_name = {e.name: e for e in candidates}
+    return by_name[chosen.winner] if chosen.winner else max(candidates, key=lambda e: e.subject.accuracy)
 
 
 def _comparison_of(evaluation: Artifact, student: str) -> Comparison | None:

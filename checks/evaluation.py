@@ -76,7 +76,7 @@ def the_golden_set_was_not_used_before(subject: Subject) -> Finding:
 @gate("a slice that nobody declared is one that no average and no slice test will ever show", blocking=False)
 def no_hidden_slice_was_found(subject: Subject) -> Finding:
     """Looked for in one half of the golden rows and confirmed in the other, for each student that is no control."""
-    judged = [e for e in read_evaluations(subject.artifact) if e.subject.kind is SubjectKind.STUDENT]
+    judged = [e for e in read_evaluations(subject.artifact) if e.subject.kind is not SubjectKind.CONTROL]
     found_in = [
         f"{e.name} loses {points(slice_.confirmed_drop)} points where {slice_.description}, "
         f"{points(slice_.rest_drop)} elsewhere"

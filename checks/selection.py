@@ -14,7 +14,7 @@ def a_student_clears_the_bar(subject: Subject) -> Finding:
     evaluations = read_evaluations(subject.made_from("evaluation"))
     winner = subject.artifact.facts["winner"]
     chosen = [e for e in evaluations if e.name == winner]
-    asked = chosen or [e for e in evaluations if e.subject.kind is SubjectKind.STUDENT]
+    asked = chosen or [e for e in evaluations if e.subject.kind is not SubjectKind.CONTROL]
     sentence = " ".join(e.summary for e in asked)
     if any(e.verdict is Verdict.PASS for e in chosen):
         return Finding(State.PASSED, sentence)
@@ -22,22 +22,27 @@ def a_student_clears_the_bar(subject: Subject) -> Finding:
     return Finding(State.INCONCLUSIVE if undecided else State.FAILED, sentence)
 
 
-@gate("a control or a baseline under a student's name is a release that nobody meant")
-def the_chosen_one_is_a_distilled_student(subject: Subject) -> Finding:
-    """It learns from the teacher, and the recipe names it."""
+@gate("a control under a student's name, or a model that the recipe does not name, is a release that nobody meant")
+def the_chosen_one_is_a_candidate_and_no_control(subject: Subject) -> Finding:
+    """The recipe names it, and it learns from the teacher or, to be taken as it is, from nothing."""
     winner = subject.artifact.facts["winner"]
-    learners = [student.name for student in subject.recipe.students if student.learns_from == "teacher"]
-    return found(winner in learners, f"chosen: {winner}; students that learn from the teacher: {', '.join(learners)}")
+    candidates = [student.name for student in subject.recipe.students if student.learns_from != "labels"]
+    return found(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
 
 
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
 def distillation_was_worth_it(subject: Subject) -> Finding:
     """The chosen student against the same one trained on the labels alone, exact McNemar."""
-    comparison = json.loads((subject.artifact.folder / "report.json").read_text())["comparison"]
+    report = json.loads((subject.artifact.folder / "report.json").read_text())
+    if report["student"]["kind"] == SubjectKind.BASELINE:
+        return found(
+            True, f"{report['student']['name']} learned from nothing: nothing was distilled that had to be worth it"
+        )
+    comparison = report["comparison"]
     if comparison is None:
         return Finding(State.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone")
     states = {"helped": State.PASSED, "did_not": State.FAILED, "cannot_tell": State.INCONCLUSIVE}
     return Finding(states[comparison["outcome"]], comparison["sentence"])
 
 
-GATES = StageGates((a_student_clears_the_bar, the_chosen_one_is_a_distilled_student, distillation_was_worth_it))
+GATES = StageGates((a_student_clears_the_bar, the_chosen_one_is_a_candidate_and_no_control, distillation_was_worth_it))

@@ -33,8 +33,12 @@ from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
-DO_NOT_DISTIL = ("a_pain_is_declared", "it_pays_for_itself", "no_baseline_clears_the_bar")
-"""Gates whose failure is a result and not a fault: there is no need to distil."""
+DO_NOT_DISTIL = {
+    "a_pain_is_declared": "do not distil",
+    "it_pays_for_itself": "do not distil",
+    "no_baseline_clears_the_bar": "take the baseline",
+}
+"""Gates whose failure is a result and not a fault, and what it is called: there is no need to distil."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,9 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         report: the report's JSON.
         home: where the report's page is.
     """
+    student = report["student"]
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "teacher", report["student"]["name"]):
+    for column in ("", "teacher", student["name"]):
         table.add_column(column)
     _add_measures(table, report)
     claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -118,13 +123,15 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
     for column in ("also judged", "accuracy", "smaller", "faster", ""):
         others.add_column(column)
     rivals = []
-    for other in sorted(report["others"], key=lambda item: item["size_bytes"]):
+    for other in report["others"]:
         faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
         verdict = "[dim]control[/]" if other["kind"] == "control" else _mark(other["verdict"])
         others.add_row(other["name"], f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
         if other["ruled_out"].startswith("holds the quality"):
             rivals.append(f"{other['name']}: {other['ruled_out']}")
     comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
+    if student["kind"] == "baseline" and report["selection"]:
+        comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
     page = home.reports / f"{recipe}.html"
     foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui, then http://localhost:3000/asset-groups"
     return Group(table, "", claims, "", others, "", *rivals, *comparison, "", foot)
@@ -157,8 +164,9 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
         title = f"[green]released[/] {champion['student']} {champion['digest'][:12]}"
         parts += [Text(f"left out: {gate.asset}: {gate.name} is {gate.state}", "yellow") for gate in outcome.closed]
     elif outcome.stopped is not None:
-        title = "[green]do not distil[/]"
-        parts.append(outcome.stopped)
+        results = (DO_NOT_DISTIL[gate.name] for gate in outcome.closed if gate.name in DO_NOT_DISTIL)
+        title = f"[green]{next(results)}[/]"
+        parts.append(Text(outcome.stopped))
     else:
         title = "[red]not released[/]"
         parts += [Text(f"{gate.asset}: {gate.name} is {gate.state}: {gate.sentence}", "red") for gate in outcome.closed]

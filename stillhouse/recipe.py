@@ -176,12 +176,23 @@ class StudentSpec(_Part):
         None, gt=0, description="hidden units to keep in each feed-forward block; all of the teacher's when left out"
     )
     trim_vocabulary: bool = Field(True, description="drop the word pieces that the task's texts never use")
-    learns_from: Literal["teacher", "labels"] = Field(
+    learns_from: Literal["teacher", "labels", "nothing"] = Field(
         "teacher",
         description="teacher = the signal on every training row, and labels where known; "
-        "labels = the known labels alone: the control that shows what distillation was worth, never released",
+        "labels = the known labels alone: the control that shows what distillation was worth, never released; "
+        "nothing = the layers as they are, not trained: a baseline that can be released",
     )
-    training: TrainingConfig = Field(description="how it is trained")
+    training: TrainingConfig | None = Field(
+        None, description="how it is trained; to be given unless it learns from nothing, and then left out"
+    )
+
+    @model_validator(mode="after")
+    def _training_goes_with_learning(self) -> "StudentSpec":
+        if self.learns_from == "nothing" and self.training is not None:
+            raise ValueError("training: must be left out where learns_from is nothing, because nothing is trained")
+        if self.learns_from != "nothing" and self.training is None:
+            raise ValueError(f"training: must be given where learns_from is {self.learns_from}")
+        return self
 
 
 class RefreshSpec(_Part):
@@ -240,7 +251,7 @@ class Recipe(_Part):
         if "cost" in self.pain and self.economics is None:
             raise ValueError("economics: must be filled in where cost is a pain, else nobody knows what would be saved")
         if all(student.learns_from == "labels" for student in self.students):
-            raise ValueError("students: none learns from the teacher, so none could be released")
+            raise ValueError("students: all learn from labels alone and are controls, so none could be released")
         return self
 
     @property

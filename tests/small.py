@@ -83,7 +83,7 @@ def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **chang
             {"name": "abbreviations", "column": "kind", "values": ["ABBR:exp"], "critical": False},
         ],
         "bar": {"margin": 0.07},
-        "budget": {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 4},
+        "budget": {"latency_ratio_at_least": 1.05, "size_ratio_at_least": 6},
         "students": [
             {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}},
             {

@@ -20,6 +20,7 @@ from stillhouse.evaluation.slice_calibration import FEWEST_ROWS
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.stress import StressResult
+from stillhouse.evaluation.subjects import SubjectKind
 
 HEADLINES = {
     Verdict.PASS: "clears the bar",
@@ -41,6 +42,13 @@ CLAIM_NAMES = {
     "behaviour": "behaviour '{}'",
     "stress": "stress by '{}'",
 }
+
+KIND_NAMES = {
+    SubjectKind.BASELINE: "baseline",
+    SubjectKind.CONTROL: "fine-tuned on gold labels",
+    SubjectKind.STUDENT: "distilled student",
+}
+"""What a row of the table of options is called; the rows are in this order, and otherwise in the order they come in."""
 
 Curve = tuple[Sequence[float], Sequence[float]]
 
@@ -93,7 +101,7 @@ def report_json(
         "per_class": [metrics.model_dump(mode="json") for metrics in evaluation.per_class],
         "bar": evaluation.bar.model_dump(mode="json"),
         "budget": evaluation.budget.model_dump(mode="json"),
-        "others": [_candidate_json(other) for other in others],
+        "others": [_candidate_json(other) for other in in_order_of_options(others)],
         "selection": selection.model_dump(mode="json") if selection else None,
         "comparison": comparison.model_dump(mode="json") if comparison else None,
     }
@@ -132,11 +140,12 @@ def report_html(
         points=points, percent=percent, size=_size, number=_number, chance=_chance, amount=amount
     )
     template = files("stillhouse.evaluation").joinpath("report.html.j2").read_text(encoding="utf-8")
-    candidates = sorted([evaluation, *others], key=lambda each: -each.subject.size_bytes)
+    candidates = in_order_of_options([evaluation, *others])
     return environment.from_string(template).render(
         evaluation=evaluation,
         headline=HEADLINES[evaluation.verdict],
         candidates=candidates,
+        kind_names=KIND_NAMES,
         ruled_out={each.name: ruled_out(each) for each in candidates},
         selection=selection,
         comparison=comparison,
@@ -146,6 +155,12 @@ def report_html(
         fewest_rows=FEWEST_ROWS,
         figures=_figures(evaluation, candidates, curve),
     )
+
+
+def in_order_of_options(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """What one could do, from doing nothing to distilling: baselines as they come, controls, students."""
+    order = list(KIND_NAMES)
+    return sorted(evaluations, key=lambda each: order.index(each.subject.kind))
 
 
 def ruled_out(evaluation: Evaluation) -> str:

@@ -61,6 +61,22 @@ def shuffled_targets(bench: Bench) -> RecipeFile:
     return bench.recipe()
 
 
+def trained_in_secret(bench: Bench) -> RecipeFile:
+    """A student that learns from nothing, whose weights are other ones than the teacher's."""
+
+    def cut_and_nudged(real: Any) -> Any:
+        def cut(teacher: Artifact, student: Any, texts: Any, out: Path) -> dict[str, Any]:
+            facts = real(teacher, student, texts, out)
+            edit_weights(out, nudge)
+            return facts
+
+        return cut
+
+    file = bench.up_to(ONE, students=[{"name": "one", "layers": [0], "learns_from": "nothing"}])
+    bench.patch("assets.candidates:cut_from", cut_and_nudged)
+    return file
+
+
 def nudge(weights: dict[str, np.ndarray]) -> None:
     weights["classifier.bias"] = weights["classifier.bias"] + np.float32(1e-3)
 
@@ -89,6 +105,10 @@ CANDIDATE_FAULTS = [
     Fault(
         "the weights are not those that were trained", ONE, "the_weights_are_those_that_were_trained",
         trained_and(ONE, lambda folder: edit_weights(folder, nudge)), "trained",
+    ),
+    Fault(
+        "a student that was to stay as it is was changed", ONE, "the_weights_are_those_that_were_trained",
+        trained_in_secret, "not trained; cut once more",
     ),
 ]  # fmt: skip
 
@@ -339,7 +359,7 @@ EVALUATION_FAULTS = [
     ),
     Fault(
         "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
-        also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
+        also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
     ),
     Fault(
         "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
@@ -363,7 +383,7 @@ EVALUATION_FAULTS = [
     ),
     Fault(
         "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
-        also=("the_chosen_one_is_a_distilled_student",),
+        also=("the_chosen_one_is_a_candidate_and_no_control",),
     ),
 ]  # fmt: skip
 
@@ -438,7 +458,7 @@ def waived_and_not_listed(bench: Bench) -> RecipeFile:
     with bench.building_anew():
         file = control_chosen(bench)
         bench.run(file, SELECTION)
-    let_be(bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_distilled_student")
+    let_be(bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_candidate_and_no_control")
     bench.patch("assets.release:_waived", lambda real: lambda work: ())
     return file
 

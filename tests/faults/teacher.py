@@ -129,7 +129,7 @@ BASELINES_FAULTS = [
     Fault(
         "the speed of one option was not measured", BASELINES, "every_option_was_measured",
         judged_before(lambda one: one.model_copy(update={"latency": None, "verdict": Verdict.INCONCLUSIVE})),
-        "measured: TF-IDF",
+        "not measured: majority class",
     ),
 ]  # fmt: skip
 

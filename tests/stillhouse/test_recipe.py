@@ -117,3 +117,39 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
     assert spaced.digest == read_recipe(DEMO).recipe.digest
     moved = spaced.model_copy(update={"bar": spaced.bar.model_copy(update={"margin": 0.05})})
     assert moved.digest != spaced.digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "feed_forward: 256, training: {epochs: 6, max_tokens: 64}}",
+            "feed_forward: 256, learns_from: nothing, training: {epochs: 6, max_tokens: 64}}",
+            "training: must be left out where learns_from is nothing",
+        ),
+        (
+            "feed_forward: 256, training: {epochs: 6, max_tokens: 64}}",
+            "feed_forward: 256}",
+            "training: must be given where learns_from is teacher",
+        ),
+    ],
+)
+def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(StillhouseError, match=message):
+        read_recipe(edited(tmp_path, old, new))
+
+
+def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    control = document["attributes"]["students"][-1]
+    as_it_is = {"name": "int8_teacher", "layers": [0, 1, 2, 3, 4, 5], "learns_from": "nothing"}
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    for students, fine in (([control], False), ([as_it_is], True), ([control, as_it_is], True)):
+        document["attributes"]["students"] = students
+        path.write_text(yaml.safe_dump(document))
+        if fine:
+            assert read_recipe(path).recipe.student("int8_teacher").training is None
+        else:
+            with pytest.raises(StillhouseError, match="all learn from labels alone and are controls"):
+                read_recipe(path)

@@ -1,0 +1,90 @@
+"""A do-nothing option that clears the bar ends the run well, and is released through every gate once a recipe names it.
+
+The tests are steps on the way of one recipe and run in order.
+"""
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from assets.keys import BASELINES, SELECTION, TEACHER_SIGNAL, candidate
+from assets.recipe_assets import assets_of
+from checks.stages import gates_of
+from orchestration.run import Outcome, distil
+from stillhouse.audit import audit
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Place, a_place, failures
+from tests.small import LAYERS, small_recipe
+
+MARGIN = 0.07
+NAMED = "{name: int8_teacher, layers: [0, 1], learns_from: nothing, trim_vocabulary: false}"
+# Half the size and not slower: what int8 alone gives.
+BUDGET = {"latency_ratio_at_least": 1.0, "size_ratio_at_least": 2}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("take_the_baseline")) as place:
+        yield place
+
+
+def recipe(place: Place, **changes: Any) -> RecipeFile:
+    return small_recipe(place.folder, slices=[], bar={"margin": MARGIN}, budget=BUDGET, **changes)
+
+
+def run(place: Place, file: RecipeFile) -> tuple[Outcome, str]:
+    """Run a recipe as `stillhouse run` does: how it ended, and all that was printed, in one line."""
+    console = Console(width=300, record=True, file=StringIO())
+    outcome = distil(file, place.home, console)
+    return outcome, " ".join(console.export_text().replace("│", " ").split())
+
+
+def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made(place: Place) -> None:
+    file = recipe(place)
+    outcome, printed = run(place, file)
+    assert outcome.ends_well and not outcome.succeeded
+    assert [gate.name for gate in outcome.closed] == ["no_baseline_clears_the_bar"]
+    assert "small: take the baseline" in printed and "int8 teacher" in printed and NAMED in printed
+    assert "not released" not in printed
+    assert place.workshop.ledger.champion("small") is None
+    (refusal,) = failures(place.run(file, TEACHER_SIGNAL))
+    assert "Refused to read" in refusal and "take the baseline" in refusal
+
+
+def test_what_the_gate_says_to_put_into_the_recipe_goes_the_whole_way_to_champion(place: Place) -> None:
+    """The recipe is changed by what was told and by nothing else; the bar stays frozen as it was."""
+    sentence = place.states(BASELINES)["no_baseline_clears_the_bar"].sentence
+    assert NAMED in sentence
+    file = recipe(place, students=[yaml.safe_load(NAMED)])
+    outcome, printed = run(place, file)
+    assert outcome.succeeded and outcome.closed == [] and outcome.errors == [], printed
+    assert "released int8_teacher" in printed and "take the baseline int8_teacher" in printed
+    for stage in assets_of(file):
+        batch = "base" if stage in ("source", "prompts", "teacher_signal") else None
+        states = place.states(stage, batch)
+        assert set(states) == set(gates_of(stage).names(blocking=True))
+        assert {state.state for state in states.values()} == {"passed"}, stage
+    assert "nothing to train" in place.states(candidate("int8_teacher"))["training_converged"].sentence
+    champion = place.workshop.ledger.champion("small")
+    assert champion is not None and champion["student"] == "int8_teacher"
+    assert audit(place.workshop.store, place.workshop.ledger, "small")["ok"]
+
+
+def test_the_released_bundle_holds_the_teacher_as_it_was_judged(place: Place) -> None:
+    release, selection = place.newest("release"), place.newest(SELECTION)
+    report = json.loads((release.folder / "report.json").read_text())
+    assert (report["student"]["kind"], report["verdict"]) == ("baseline", "pass")
+    assert report["student"]["note"] == "layers 0, 1 of the teacher, as they are, not trained"
+    assert selection.facts["winner"] == release.facts["student"] == "int8_teacher"
+    (judged,) = (each for each in report["others"] if each["name"] == "int8 teacher")
+    assert report["student"]["accuracy"] == judged["accuracy"], "the same model under a name of its own"
+    assert report["student"]["size_bytes"] == judged["size_bytes"]
+    model, exported = release.folder / "model", place.newest("exports/int8_teacher").folder / "model"
+    assert (model / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
+    weights = place.newest(candidate("int8_teacher"))
+    assert "training" not in weights.facts and len(weights.facts["layers"]) == LAYERS
