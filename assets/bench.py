@@ -23,6 +23,7 @@ from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.latency import interleaved_latency
 from stillhouse.evaluation.row_features import feature_columns
 from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.golden_reads import log_golden_read
 from stillhouse.recipe import Recipe
 from stillhouse.workshop import Artifact, Workshop
 
@@ -91,8 +92,14 @@ class Bench:
 
     def log_golden_read(self, work: Work) -> None:
         """Tell the ledger that somebody is judged on the golden rows, so that it is known how often they were used."""
-        body = {"golden": self.prompts.facts["golden_digest"], "reader": work.stage, "run_id": work.run_id}
-        self.workshop.ledger.append("golden_read", work.file.name, body)
+        log_golden_read(
+            self.workshop.ledger,
+            work.file.name,
+            golden=self.prompts.facts["golden_digest"],
+            split_key=self.prompts.manifest.config["split"]["key"],
+            reader=work.stage,
+            run_id=work.run_id,
+        )
 
     def capture_golden(self) -> "CaptureReport":
         """Ask the teacher whatever golden rows it was never asked."""

@@ -53,11 +53,12 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:
-    """All that a student has to prove: bar, budget, slices, behaviour and stress, as JSON values."""
+    """All that a student has to prove: bar, budget, slices, probes, and in how many rounds, as JSON values."""
     parts = {"bar": recipe.bar, "budget": recipe.budget}
     return {
         **{name: part.model_dump(mode="json") for name, part in parts.items()},
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "behaviour": [item.model_dump(mode="json") for item in recipe.behaviour],
         "stress": recipe.stress.model_dump(mode="json") if recipe.stress else None,
+        "golden_rounds_at_most": recipe.split.golden_rounds_at_most,
     }

@@ -17,6 +17,7 @@ from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.splits import split_digest
+from stillhouse.named_classes import require_named_classes
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
 
@@ -54,7 +55,8 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
             }
 
         config = {
-            "split": recipe.split.model_dump(mode="json"),
+            # How often the golden rows may judge changes none of them.
+            "split": recipe.split.model_dump(mode="json", exclude={"golden_rounds_at_most"}),
             "max_characters": recipe.data.max_characters,
             "group": recipe.data.group,
             "hidden_label_share": recipe.data.hidden_label_share,
@@ -83,7 +85,12 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def golden_rows_to_come(file: RecipeFile) -> pl.DataFrame:
-    """The golden rows that the recipe's source would give now; nothing is published."""
+    """The golden rows that the recipe's source would give now; nothing is published.
+
+    Raises:
+        StillhouseError: if the recipe names a class that no row has, so that no number of rows would do.
+    """
     rows = with_provenance(read_base(file).rows, file.recipe.data.provenance).rows
     made = base_prompt_set(rows, file.recipe, where=file.where("data", "label"))
+    require_named_classes(file, made.prompts["label"].drop_nulls().unique())
     return made.prompts.filter(pl.col("split") == "golden")

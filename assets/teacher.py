@@ -16,7 +16,6 @@ import polars as pl
 from assets.keys import CONTRACT, PROMPTS, TEACHER
 from assets.stage import Shown, Work, picture, stage_asset
 from stillhouse.digests import digest_of
-from stillhouse.evaluation.behaviour import refuse_unknown_labels
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
 
@@ -46,8 +45,6 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
 
         weights = verify_weights(resolve_model(spec.source, spec.revision))
         labels: list[str] = prompts.facts["labels"]
-        for place, test in enumerate(file.recipe.behaviour):
-            refuse_unknown_labels(test, labels, where=file.where("behaviour", place))
         rows = labelled_rows(prompts.frame("prompts"))
 
         def build(folder: Path) -> Facts:

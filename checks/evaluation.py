@@ -8,6 +8,7 @@ from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.evaluation.claims import points
 from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.golden_reads import GoldenRead, golden_reads
 
 
 @gate("a student that was left out, or judged in another form than it ships, was not judged")
@@ -61,16 +62,40 @@ def few_mistakes_of_the_teacher_are_repeated(subject: Subject) -> Finding:
     return found(not warnings, "; ".join(warnings) if warnings else "less than one row in ten for each student")
 
 
+@gate("an exam that is sat again until it is passed is no exam")
+def no_more_rounds_were_judged_than_the_recipe_allows(subject: Subject) -> Finding:
+    """Rounds judged by golden rows of this split key, where the recipe sets a limit; a round that crashed had begun."""
+    limit, rounds = subject.recipe.split.golden_rounds_at_most, _rounds(subject)
+    if limit is None:
+        return found(True, "the recipe sets no limit")
+    told = f"{len(rounds)} of at most {limit} rounds judged by golden rows of key {_split_key(subject)!r}"
+    if len(rounds) <= limit:
+        return found(True, told)
+    when = ", ".join(map(str, rounds))
+    return found(False, f"{told}: {when}; another split key is a fresh golden set, and nothing else is")
+
+
 @gate("every round that is judged by the same rows chooses a little of their luck", blocking=False)
 def the_golden_set_was_not_used_before(subject: Subject) -> Finding:
-    """Rounds of candidates that were judged by these very golden rows, from the ledger's log of who read them."""
-    golden = subject.made_from("prompts").facts["golden_digest"]
-    reads = subject.workshop.ledger.entries(subject.file.name, "golden_read", naming=golden)
-    rounds = [entry.at[:10] for entry in reads if entry.body["reader"] == EVALUATION]
+    """Rounds of candidates that were judged by these golden rows, from the ledger's log of who read them."""
+    rounds = _rounds(subject)
     if len(rounds) <= 1:
         return found(True, "first use")
-    used = f"not clean: {len(rounds)} rounds were judged by these rows since {rounds[0]}"
+    used = f"not clean: {len(rounds)} rounds were judged by these rows since {rounds[0].date}"
     return found(False, f"{used}; another split key is a fresh set")
+
+
+def _rounds(subject: Subject) -> list[GoldenRead]:
+    """Every round of candidates that was judged by golden rows of this split key."""
+    golden = subject.made_from("prompts").facts["golden_digest"]
+    return golden_reads(
+        subject.workshop.ledger, subject.file.name, golden=golden, split_key=_split_key(subject), reader=EVALUATION
+    )
+
+
+def _split_key(subject: Subject) -> str:
+    """The key that made the golden rows golden, as their own manifest has it."""
+    return str(subject.made_from("prompts").manifest.config["split"]["key"])
 
 
 @gate("a slice that nobody declared is one that no average and no slice test will ever show", blocking=False)
@@ -94,6 +119,7 @@ GATES = StageGates(
         every_declared_slice_has_a_verdict,
         latency_was_measured,
         few_mistakes_of_the_teacher_are_repeated,
+        no_more_rounds_were_judged_than_the_recipe_allows,
         the_golden_set_was_not_used_before,
         no_hidden_slice_was_found,
     )

@@ -18,6 +18,7 @@ from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.planning import plan
 from stillhouse.home import CHECKOUT
+from stillhouse.named_classes import named_classes, unknown_classes
 
 REJECTED_SHARE = 0.2
 THIN_SLICE = 30
@@ -115,6 +116,23 @@ def few_rows_of_the_batch_were_rejected(subject: Subject) -> Finding:
         f"batch {subject.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
         f"limit {REJECTED_SHARE:.0%}",
         rejected=offenders(rejects),
+    )
+
+
+@gate("a misspelt class is found when the first student is judged by it, and the teacher is paid for by then")
+def every_class_the_recipe_names_is_in_the_rows(subject: Subject) -> Finding:
+    """The class whose recall the bar compares, and any other that the recipe names by hand."""
+    if not subject.is_base:
+        return found(True, "asked of the base batch, whose classes are all there are")
+    classes = subject.artifact.facts["labels"]
+    unknown = unknown_classes(subject.recipe, classes)
+    told = [f"{'.'.join(map(str, one.field))}: {one.what}. {one.hint}" for one in unknown]
+    return found(
+        not unknown,
+        f"{' '.join(told)} There are {unknown[0].there_are}"
+        if unknown
+        else f"{len(named_classes(subject.recipe))} named, {len(classes)} in the rows",
+        classes=classes,
     )
 
 
@@ -300,6 +318,7 @@ GATES = StageGates(
         no_column_names_people,
         nothing_in_a_text_gives_its_label_away,
         few_rows_of_the_batch_were_rejected,
+        every_class_the_recipe_names_is_in_the_rows,
         every_slice_has_golden_rows,
         no_slice_is_thin,
         no_batch_brings_a_new_label,

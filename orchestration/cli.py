@@ -162,6 +162,27 @@ def report(name: Name, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if content["verdict"] == "pass" else 1)
 
 
+@app.command("leaderboard")
+def show_leaderboard(
+    name: Name,
+    golden: Annotated[
+        str | None, typer.Option(help="Beginning of another golden digest, whose models are shown instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the models of every round that the same golden rows judged; others compare with none of them."""
+    from orchestration.leaderboard import board
+    from stillhouse.workshop import Workshop
+
+    found = board(Workshop(Home.from_environment()), _recipe(name), golden)
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    out.print(_leaderboard_table(found))
+    for line in _leaderboard_notes(found):
+        out.print(Text(line, "dim"), soft_wrap=True)
+
+
 @app.command()
 def plan(
     name: Name,
@@ -350,6 +371,65 @@ def _status_table(recipe: str, state: dict[str, Any]) -> Table:
         )
         table.add_row(stage, (shown["digest"] or "")[:12], _age(shown["age_seconds"]), gates)
     return table
+
+
+def _leaderboard_table(found: dict[str, Any]) -> Table:
+    from stillhouse.evaluation.claims import MEGABYTE, percent, points
+
+    title = f"{found['recipe']}: judged by golden set {found['golden_digest'][:12]}, {found['golden_rows']:,} rows"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    columns = ("rank", "model", "kind", "accuracy, 95% interval", "drop, bound", "MB", "faster", "verdict", "round")
+    for column in columns:
+        table.add_column(column, no_wrap=column != "model")
+    for row in found["rows"]:
+        low, high = row["accuracy_interval"]
+        marks = "".join(mark for mark, of in (("*", "another_bar"), ("+", "another_teacher")) if row[of])
+        metric = "" if row["metric"] == "accuracy" else f" ({row['metric']})"
+        table.add_row(
+            str(row["best_rank"])
+            if row["best_rank"] == row["worst_rank"]
+            else f"{row['best_rank']} to {row['worst_rank']}",
+            Text(row["model"] + (", champion" if row["champion"] else ""), "bold" if row["champion"] else ""),
+            row["kind"],
+            f"{percent(row['accuracy'])} ({points(low)} to {points(high)})",
+            f"{points(row['drop'])}, {points(row['drop_upper_bound'])}{metric}",
+            f"{row['size_bytes'] / MEGABYTE:.3g}",
+            "not measured" if row["latency_ratio"] is None else f"{row['latency_ratio']:.1f}x",
+            row["verdict"] + marks,
+            f"{row['at'][:10]} {row['run_id'][:8]}",
+        )
+    return table
+
+
+def _leaderboard_notes(found: dict[str, Any]) -> list[str]:
+    """What the numbers of a leaderboard cannot say, and what is not on it."""
+    rows = found["rows"]
+    notes = [
+        "rows come in groups, which no interval here knows: no rank is told apart"
+        if found["grouped"]
+        else "models that share ranks have intervals that overlap: which of them is better is not shown"
+    ]
+    if any(row["another_bar"] for row in rows):
+        notes.append("* judged under another bar, budget or slices than the newest: accuracy compares, verdicts do not")
+    if any(row["another_teacher"] for row in rows):
+        notes.append("+ drop and speed are against another teacher than the newest")
+    if not found["bar_is_current"]:
+        notes.append("the recipe's bar or budget was changed since: no verdict here is of the present one")
+    if not found["current"]:
+        notes.append("this is not the golden set of the newest evaluation")
+    left_out = [
+        f"{other['models']} of {other['golden_digest'][:12]} ({other['golden_rows']:,} rows, last judged "
+        f"{other['last_judged'][:10]})"
+        for other in found["left_out"]
+    ]
+    if left_out:
+        notes.append(
+            f"left out, since numbers on other golden rows compare with nothing here: {'; '.join(left_out)}. "
+            "--golden DIGEST shows them"
+        )
+    if found["unreadable"]:
+        notes.append(f"left out, since another version wrote them: {'; '.join(found['unreadable'])}")
+    return notes
 
 
 def _usd(value: float | None) -> str:

@@ -39,6 +39,9 @@ KINDS = {
 }  # fmt: skip
 """What each stage, or family of stages, is spent on."""
 
+OTHER = "other"
+"""What a stage of an older or newer version is spent on, as far as this one can know: money all the same."""
+
 
 def spent(ledger: Ledger, recipe: str) -> dict[str, float]:
     """Compute of every run of a recipe so far by kind, in USD, with what led to nothing.
@@ -50,7 +53,7 @@ def spent(ledger: Ledger, recipe: str) -> dict[str, float]:
     sums: dict[str, float] = defaultdict(float)
     for entry in ledger.entries(recipe, "materialization"):
         stage = entry.body["asset"].removeprefix(f"{recipe}/").partition("[")[0].partition("/")[0]
-        sums[KINDS[stage]] += entry.body["cost_usd"]
+        sums[KINDS.get(stage, OTHER)] += entry.body["cost_usd"]
     return dict(sums)
 
 
@@ -60,7 +63,8 @@ def roi(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> d
     Returns:
         `decision` (by what was measured, before that by the forecast; None where the recipe names no prices),
         `forecast` and `actual` (None while no student was evaluated), `spent_usd` by kind, and `data_share`, the part
-        of all compute that went into data, capture and evaluation rather than training (None before any was spent).
+        of all compute that went into data, capture and evaluation rather than training or a stage that is not known
+        here (None before any was spent).
     """
     recipe, costs = file.recipe, spent(workshop.ledger, file.name)
     expected = measured = None
@@ -79,7 +83,7 @@ def roi(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> d
         "forecast": expected.model_dump(mode="json") if expected else None,
         "actual": measured.model_dump(mode="json") if measured else None,
         "spent_usd": costs,
-        "data_share": 1 - costs.get("training", 0.0) / total if total else None,
+        "data_share": 1 - (costs.get("training", 0.0) + costs.get(OTHER, 0.0)) / total if total else None,
     }
 
 

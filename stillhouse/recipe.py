@@ -26,6 +26,7 @@ UNWAIVABLE = (
     "no_personal_data_is_left",
     "kept_and_rejected_are_all_that_came_in",
     "no_golden_or_validation_row_is_inside",
+    "no_more_rounds_were_judged_than_the_recipe_allows",
 )
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
 
@@ -157,6 +158,12 @@ class SplitSpec(_Part):
     key: str = Field(min_length=1, description="key of the hash that decides; changing it makes a new golden set")
     golden_share: float = Field(gt=0, lt=1, description="share of the labelled rows that only evaluation ever sees")
     validation_share: float = Field(gt=0, lt=1, description="share that calibrates and watches training")
+    golden_rounds_at_most: int | None = Field(
+        None,
+        ge=1,
+        description="how many rounds of candidates the golden rows of one key may judge, a crashed one counted: 1 = "
+        "one shot, null = any number, with advice from the second on; part of the bar",
+    )
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> "SplitSpec":

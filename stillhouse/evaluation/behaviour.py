@@ -70,23 +70,13 @@ def judge_behaviour(
         StillhouseError: if a case names a class that does not exist, or answers are malformed.
     """
     for place, spec in enumerate(specs):
-        refuse_unknown_labels(spec, classes, where=f"behaviour.{place}")
+        _refuse_unknown_labels(spec, classes, f"behaviour.{place}")
     texts = list(dict.fromkeys(t for spec in specs for case in spec.cases for t in (case.text, *case.variants)))
     ours, theirs = (_Said.by(model, texts, classes) for model in (subject, teacher))
     return tuple(_judge(spec, ours, theirs) for spec in specs)
 
 
-def refuse_unknown_labels(spec: BehaviourSpec, classes: Sequence[str], *, where: str) -> None:
-    """Refuse a behavioural test whose label is no class of the task: it could only ever fail.
-
-    Args:
-        spec: the declared test.
-        classes: names of the task's classes.
-        where: of the test in the recipe, for the message.
-
-    Raises:
-        StillhouseError: naming the label, the test and the classes.
-    """
+def _refuse_unknown_labels(spec: BehaviourSpec, classes: Sequence[str], where: str) -> None:
     for case in spec.cases:
         if case.label is not None and case.label not in classes:
             raise StillhouseError(

@@ -161,6 +161,11 @@ def cleans_without_limit(real: Any) -> Any:
     return lambda frame, **limits: real(frame)
 
 
+ABOUT_PLACES = {
+    "name": "places", "kind": "minimum", "critical": True,
+    "cases": [{"text": "Where is the old harbour ?", "label": "PLACE"}],
+}  # fmt: skip
+
 PROMPTS_FAULTS = [
     Fault(
         "an e-mail address is not redacted", PROMPTS, "no_personal_data_is_left",
@@ -196,6 +201,16 @@ PROMPTS_FAULTS = [
     Fault(
         "a code word stands for each label in every second text", PROMPTS, "nothing_in_a_text_gives_its_label_away",
         on(told_by(pl.lit(" ") + pl.col("service").replace_strict(CODES), 2), 1800), "means",
+    ),
+    Fault(
+        "the bar names a misspelt class", PROMPTS, "every_class_the_recipe_names_is_in_the_rows",
+        changed(bar={"margin": 0.07, "metric": "recall", "metric_class": "HUMAN"}),
+        "bar.metric_class: no labelled row is of class 'HUMAN'. Did you mean 'HUM'?", refuses="teacher",
+    ),
+    Fault(
+        "a behavioural test asks for a class that does not exist", PROMPTS,
+        "every_class_the_recipe_names_is_in_the_rows", changed(behaviour=[ABOUT_PLACES]),
+        "behaviour.0.cases.0.label: no labelled row is of class 'PLACE'", refuses="teacher",
     ),
     Fault(
         "a slice is empty", PROMPTS, "every_slice_has_golden_rows",

@@ -30,7 +30,7 @@ from stillhouse.evaluation.subjects import Subject, SubjectKind
 from stillhouse.governance import Waiver, amend, waive
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact
-from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.faults.bench import NAME, Bench, Fault, Plant, stages_of
 from tests.faults.plants import (
     EXPORT,
     NOBODY,
@@ -225,6 +225,18 @@ def fails_where_nobody_looked(real: Any) -> Any:
     return evaluated
 
 
+def one_shot_used_twice(bench: Bench) -> RecipeFile:
+    """The evaluation that is found again is no second use; the one that is then made anew is."""
+    one_shot = bench.recipe(split__golden_rounds_at_most=1)
+    bar = digest_of(bar_of(one_shot.recipe))
+    amend(bench.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="From now on there is one shot.")
+    stages = stages_of(one_shot)
+    bench.must_run(one_shot, *stages[: stages.index(EVALUATION) + 1])
+    spare_measuring(bench)
+    bench.build_anew()
+    return one_shot
+
+
 def of_another_artifact(real: Any) -> Any:
     return lambda *about, **more: real(*about, **{**more, "digest": NOBODY})
 
@@ -352,6 +364,10 @@ EVALUATION_FAULTS = [
     Fault(
         "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
         judged("assets.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
+    ),
+    Fault(
+        "a golden set for one round is used twice", EVALUATION, "no_more_rounds_were_judged_than_the_recipe_allows",
+        one_shot_used_twice, "2 of at most 1 rounds judged by golden rows of key 'small'", refuses=SELECTION,
     ),
     Fault(
         "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",

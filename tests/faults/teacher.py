@@ -73,12 +73,6 @@ def of_another_teacher(bench: Bench) -> RecipeFile:
     return file
 
 
-def asks_for_an_unknown_class(bench: Bench) -> RecipeFile:
-    case = {"text": "Where is the old harbour ?", "label": "PLACE"}
-    test = {"name": "places", "kind": "minimum", "critical": True, "cases": [case]}
-    return bench.recipe(rows(400), behaviour=[test])
-
-
 TEACHER_FAULTS = [
     Fault(
         "the teacher is too weak", TEACHER, "it_is_worth_copying", asks_too_much, "minimum 0.990", refuses=BASELINES,
@@ -93,10 +87,6 @@ TEACHER_FAULTS = [
     Fault(
         "the teacher's weights hold a not-a-number", TEACHER, None,
         trained_and(TEACHER, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity",
-    ),
-    Fault(
-        "a behavioural test asks for a class that does not exist", TEACHER, None, asks_for_an_unknown_class,
-        "has the label 'PLACE', which is no class", finished=False,
     ),
 ]  # fmt: skip
 

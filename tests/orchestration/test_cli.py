@@ -122,3 +122,13 @@ def test_a_plan_needs_nothing_but_the_rows_and_says_which_claims_they_cannot_sup
     assert not home.root.exists() or not home.dagster.exists(), "nothing was made for it"
     apart = stillhouse("plan", "small", "--discordance", "0.3", recipes=tmp_path / "recipes")
     assert apart.returncode == 1 and "too few rows" in apart.stdout
+
+
+def test_a_plan_for_a_class_that_no_row_has_is_refused_with_the_classes_there_are(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=100, bar={"margin": 0.07, "metric": "recall", "metric_class": "HUMAN"})
+    ended = stillhouse("plan", "small", recipes=tmp_path / "recipes")
+    assert ended.returncode == 2 and ended.stdout == ""
+    (line,) = ended.stderr.strip().splitlines()
+    number = 1 + next(n for n, text in enumerate(file.path.read_text().splitlines()) if "metric_class" in text)
+    assert line.startswith(f"{file.path}:{number}: bar.metric_class: no labelled row is of class 'HUMAN'")
+    assert "one of ABBR, DESC, ENTY, HUM, LOC, NUM. Did you mean 'HUM'?" in line

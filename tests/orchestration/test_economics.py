@@ -25,6 +25,16 @@ def test_the_sums_of_the_ledger_are_the_sums_of_its_entries(tmp_path: Path) -> N
     assert spent(ledger, "r") == {"data": 0.75, "training": 2.0}
 
 
+def test_a_stage_of_another_version_counts_as_money_and_as_nothing_else(tmp_path: Path) -> None:
+    with a_place(tmp_path) as place:
+        file = small_recipe(tmp_path, rows=50)
+        for stage, usd in (("prompts[base]", 1.0), ("teacher", 2.0), ("distant_stars/one", 5.0)):
+            place.workshop.ledger.append("materialization", "small", {"asset": f"small/{stage}", "cost_usd": usd})
+        told = roi(place.instance, place.workshop, file)
+    assert told["spent_usd"] == {"data": 1.0, "training": 2.0, "other": 5.0}
+    assert told["data_share"] == pytest.approx(1 / 8)
+
+
 def test_every_stage_is_spent_on_something(tmp_path: Path) -> None:
     assert {stage.partition("/")[0] for stage in assets_of(small_recipe(tmp_path, rows=50))} == set(KINDS)
 

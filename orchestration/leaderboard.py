@@ -1,0 +1,113 @@
+"""Every model that a recipe ever judged, on the board of its golden set.
+
+Belongs here: reading all evaluations that the ledger names, and saying which golden sets there are.
+Does not: what may stand on one board (stillhouse/evaluation/leaderboard.py), printing (cli.py).
+"""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from assets.baselines import read_evaluations
+from assets.keys import BASELINES, EVALUATION
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, leaderboard
+from stillhouse.ledger import Entry
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+
+
+def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> dict[str, Any]:
+    """Rank the models of every round that were judged by one golden set.
+
+    Args:
+        workshop: whose ledger and store are read.
+        file: the recipe.
+        golden: the beginning of a golden digest; that of the newest evaluation when left out.
+
+    Returns:
+        `recipe`, `current` (whether this is the golden set of the newest evaluation), `bar_is_current` (whether the
+        newest verdict is of the recipe's present bar and budget), the leaderboard's own fields, `left_out` (golden
+        digest, golden rows, models and date of the last round of each other golden set), and `unreadable` (rounds that
+        another version wrote).
+
+    Raises:
+        StillhouseError: if nothing was evaluated yet, an artifact was altered, or no golden set, or more than one, is
+            of that digest.
+    """
+    judged, unreadable = _judged(workshop, file)
+    if not judged:
+        raise StillhouseError(
+            f"all of its {len(unreadable)} evaluations are of another version" if unreadable else "it has none yet",
+            where=f"{file.name}/{EVALUATION}",
+            expected="an evaluated candidate or baseline",
+            do=f"`stillhouse run {file.name}` judges them.",
+        )
+    of_golden: dict[str, list[Judged]] = {}
+    for each in judged:
+        of_golden.setdefault(each.evaluation.golden_digest, []).append(each)
+    newest = judged[-1].evaluation.golden_digest
+    chosen = newest if golden is None else _one_of(list(of_golden), golden, file.name)
+    boards = {digest: leaderboard(each, champion=_champion(workshop, file.name)) for digest, each in of_golden.items()}
+    last = of_golden[chosen][-1].evaluation
+    return {
+        "recipe": file.name,
+        "current": chosen == newest,
+        "bar_is_current": (last.bar, last.budget) == (file.recipe.bar, file.recipe.budget),
+        **boards[chosen].model_dump(mode="json"),
+        "left_out": [
+            {
+                "golden_digest": digest,
+                "golden_rows": other.golden_rows,
+                "models": len(other.rows),
+                "last_judged": max(row.at for row in other.rows),
+            }
+            for digest, other in boards.items()
+            if digest != chosen
+        ],
+        "unreadable": unreadable,
+    }
+
+
+def _judged(workshop: Workshop, file: RecipeFile) -> tuple[list[Judged], list[str]]:
+    """Every evaluation, the last to be current last, with the round that made it; and rounds that cannot be read."""
+    first: dict[str, Entry] = {}
+    newest: dict[str, Entry] = {}
+    stages = {f"{file.name}/{stage}" for stage in (BASELINES, EVALUATION)}
+    for entry in workshop.ledger.entries(file.name, "materialization"):
+        if entry.body["asset"] in stages:
+            digest = entry.body["digest"]
+            first.setdefault(digest, entry)
+            newest.pop(digest, None)
+            newest[digest] = entry
+    judged, unreadable = [], []
+    for digest, entry in newest.items():
+        made = first[digest]
+        try:
+            evaluations = read_evaluations(workshop.artifact(digest, entry.body["manifest"]))
+        except ValidationError:
+            # Written by a version with other fields: told, and never guessed at.
+            unreadable.append(f"{made.body['asset']} of {made.at[:10]}, run {made.body['run_id'][:8]}")
+            continue
+        judged += [Judged(evaluation, made.at, made.body["run_id"]) for evaluation in evaluations]
+    return judged, unreadable
+
+
+def _one_of(digests: list[str], beginning: str, recipe: str) -> str:
+    fitting = [digest for digest in digests if digest.startswith(beginning)]
+    if len(fitting) != 1:
+        raise StillhouseError(
+            f"{len(fitting) or 'no'} golden sets begin with {beginning!r}",
+            where=f"{recipe}: --golden",
+            expected=f"the beginning of one of {', '.join(digest[:DIGITS_TOLD] for digest in digests)}",
+            do=f"`stillhouse leaderboard {recipe}` tells them.",
+        )
+    return fitting[0]
+
+
+def _champion(workshop: Workshop, recipe: str) -> str | None:
+    """Content digest of the export that serves."""
+    serving = workshop.ledger.champion(recipe)
+    if serving is None:
+        return None
+    return str(workshop.store.read_manifest(serving["digest"], serving["manifest"]).facts["export"])
