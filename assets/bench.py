@@ -78,8 +78,9 @@ class Bench:
     def depends_on(self) -> dict[str, Any]:
         """What a judgement depends on beside the model that is judged."""
         columns = {"label", *(item.column for item in self.recipe.slices), *feature_columns(self.golden)}
+        columns |= {item.column for item in self.recipe.sensitive}
         return {
-            "golden": digest_of(self.golden.select("prompt_id", *sorted(columns)).rows()),
+            "golden": digest_of(self.golden.select(pl.col("prompt_id", *sorted(columns)).cast(pl.String)).rows()),
             "teacher": self.teacher.digest,
             "bar": self.recipe.bar.model_dump(mode="json"),
             "budget": self.recipe.budget.model_dump(mode="json"),
@@ -87,6 +88,7 @@ class Bench:
             "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
             "behaviour": [item.model_dump(mode="json") for item in self.recipe.behaviour],
             "stress": self.recipe.stress.model_dump(mode="json") if self.recipe.stress else None,
+            "sensitive": [item.model_dump(mode="json") for item in self.recipe.sensitive],
             "groups": self.groups,
         }
 
@@ -180,6 +182,7 @@ class Bench:
             groups=self.groups,
             behaviour=self.recipe.behaviour,
             stress=self.recipe.stress,
+            sensitive=self.recipe.sensitive,
         )
 
 

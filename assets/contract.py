@@ -44,6 +44,7 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
                 "term": "budget",
                 "value": f"{budget.latency_ratio_at_least:g}x faster, {budget.size_ratio_at_least:g}x smaller",
             },
+            {"term": "sensitive", "value": ", ".join(item.column for item in recipe.sensitive) or "none"},
             {"term": "candidates", "value": ", ".join(student.name for student in recipe.students)},
             {"term": "refresh", "value": recipe.refresh.cron},
         ]
@@ -53,7 +54,7 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:
-    """All that a student has to prove: bar, budget, slices, probes, and in how many rounds, as JSON values."""
+    """All that a student has to prove: bar, budget, slices, probes, fairness, and in how many rounds, as JSON values."""
     parts = {"bar": recipe.bar, "budget": recipe.budget}
     return {
         **{name: part.model_dump(mode="json") for name, part in parts.items()},
@@ -61,4 +62,5 @@ def bar_of(recipe: Recipe) -> dict[str, Any]:
         "behaviour": [item.model_dump(mode="json") for item in recipe.behaviour],
         "stress": recipe.stress.model_dump(mode="json") if recipe.stress else None,
         "golden_rounds_at_most": recipe.split.golden_rounds_at_most,
+        "sensitive": [item.model_dump(mode="json") for item in recipe.sensitive],
     }

@@ -128,7 +128,11 @@ def _field_naming(recipe: Recipe, column: str) -> tuple[str | int, ...]:
     for name in ("date_column", "rights_column", "privacy_column", "kind_column"):
         if getattr(recipe.data.provenance, name) == column:
             return "data", "provenance", name
-    return next(("slices", place, "column") for place, item in enumerate(recipe.slices) if item.column == column)
+    columns = {
+        "slices": [item.column for item in recipe.slices],
+        "sensitive": [item.column for item in recipe.sensitive],
+    }
+    return next((part, named.index(column), "column") for part, named in columns.items() if column in named)
 
 
 def _dropped(file: RecipeFile, uri: str) -> SourceRead:

@@ -7,6 +7,7 @@ from assets.baselines import read_evaluations
 from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.evaluation.claims import points
+from stillhouse.evaluation.fairness import ModelGaps
 from stillhouse.evaluation.subjects import SubjectKind
 from stillhouse.golden_reads import GoldenRead, golden_reads
 
@@ -40,6 +41,34 @@ def every_declared_slice_has_a_verdict(subject: Subject) -> Finding:
     missing = {e.name: sorted(declared - {s.name for s in e.slices}) for e in read_evaluations(subject.artifact)}
     holes = [f"{name}: {', '.join(slices)}" for name, slices in missing.items() if slices]
     return found(not holes, "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
+
+
+@gate("a student that serves some people worse is found out by them, unless somebody looks by group first")
+def every_sensitive_column_has_a_report(subject: Subject) -> Finding:
+    """Each column that the recipe names, for every student; how far groups may be apart is part of the bar."""
+    declared = [item.column for item in subject.recipe.sensitive]
+    if not declared:
+        return found(True, "the recipe names no sensitive column")
+    evaluations = read_evaluations(subject.artifact)
+    missing = {e.name: [c for c in declared if c not in {r.column for r in e.fairness}] for e in evaluations}
+    holes = [f"{name}: {', '.join(columns)}" for name, columns in missing.items() if columns]
+    gaps = [
+        {
+            "student": e.name,
+            "column": r.column,
+            "groups": len(r.groups),
+            "gap": _gap(r.student),
+            "teacher": _gap(r.teacher),
+        }
+        for e in evaluations
+        for r in e.fairness
+    ]
+    told = f"not reported: {'; '.join(holes)}" if holes else f"reported by {', '.join(declared)} for each student"
+    return found(not holes, told, gaps_in_accuracy=gaps)
+
+
+def _gap(measured: ModelGaps) -> str:
+    return "too few rows" if measured.accuracy is None else f"{points(measured.accuracy.gap)} points"
 
 
 @gate("a budget that was never measured is always kept")
@@ -117,6 +146,7 @@ GATES = StageGates(
         every_student_was_judged_as_it_ships,
         the_golden_set_is_the_frozen_one,
         every_declared_slice_has_a_verdict,
+        every_sensitive_column_has_a_report,
         latency_was_measured,
         few_mistakes_of_the_teacher_are_repeated,
         no_more_rounds_were_judged_than_the_recipe_allows,

@@ -18,7 +18,7 @@ from stillhouse.data.drift import DIVERGENCE_LIMIT
 from stillhouse.digests import digest_of
 from stillhouse.economics import EconomicsSpec
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec
 from stillhouse.students.training import TrainingConfig
 
 UNWAIVABLE = (
@@ -229,6 +229,9 @@ class Recipe(_Part):
     data: DataSpec
     split: SplitSpec
     slices: tuple[SliceSpec, ...] = Field((), description="parts of the golden set that are judged on their own")
+    sensitive: tuple[SensitiveSpec, ...] = Field(
+        (), description="columns that say which group of people a row is of: each student is reported by group"
+    )
     bar: BarSpec = Field(description="what a student must hold to replace its teacher; frozen before a model exists")
     budget: BudgetSpec = Field(description="size, latency and cost that a student must fit; part of the bar")
     behaviour: tuple[BehaviourSpec, ...] = Field(
@@ -253,6 +256,11 @@ class Recipe(_Part):
             twice = [name for name, count in Counter(item.name for item in names).items() if count > 1]
             if twice:
                 raise ValueError(f"{what}: {', '.join(twice)} is named twice")
+        sensitive = [item.column for item in self.sensitive]
+        if len(set(sensitive)) < len(sensitive):
+            raise ValueError("sensitive: a column is named twice")
+        if {self.data.text, self.data.label} & set(sensitive):
+            raise ValueError("sensitive: neither text nor label says which group of people a row is of")
         if self.stakes == "high" and self.author is None:
             raise ValueError("author: must be named where the stakes are high, because the author cannot approve")
         if "cost" in self.pain and self.economics is None:
@@ -271,6 +279,7 @@ class Recipe(_Part):
         """Columns beside text and label that have to travel with every row."""
         wanted = [item.column for item in self.slices] + ([self.data.group] if self.data.group else [])
         wanted += self.data.provenance.columns
+        wanted += [item.column for item in self.sensitive]
         return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
 
     def student(self, name: str) -> StudentSpec:

@@ -1,6 +1,6 @@
 """The bar: what a student must prove before it may replace its teacher.
 
-Belongs here: the typed declarations a recipe embeds (quality bar, slices, budget, behaviour, stress). Imports pydantic
+Belongs here: the typed declarations a recipe embeds (quality bar, slices, sensitive columns, budget, probes). Imports pydantic
 and nothing else. Does not: testing whether the bar was cleared (harness.py).
 """
 
@@ -98,6 +98,20 @@ class SliceSpec(_Spec):
     floor: Fraction | None = Field(
         default=None,
         description="Lowest acceptable student accuracy on this slice; proven, not just measured.",
+    )
+
+
+class SensitiveSpec(_Spec):
+    """A column that says which group of people a row is of, and how differently groups may be served."""
+
+    column: Name = Field(
+        description="The column of the source; it travels with the golden rows and no model ever reads it, because "
+        "only texts go in."
+    )
+    gap_at_most: Fraction | None = Field(
+        default=None,
+        description="Largest acceptable difference of the student's accuracy between any two groups of the column, as "
+        "a fraction; proven, not just measured. Reported only when left out.",
     )
 
 

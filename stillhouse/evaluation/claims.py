@@ -12,20 +12,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.evaluation.bar import BudgetSpec
 from stillhouse.evaluation.behaviour import BehaviourResult
 from stillhouse.evaluation.calibration_test import CalibrationTest
+from stillhouse.evaluation.fairness import FEWEST_ROWS, FairnessResult
 from stillhouse.evaluation.floors import FloorTest
+from stillhouse.evaluation.gap import GapTest
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
-from stillhouse.evaluation.slice_gap import SliceGap
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import NonInferiority, Verdict
 from stillhouse.evaluation.stress import StressResult
 
 MEGABYTE = 1_000_000
 
+NAMED = 5
+"""Small groups that a sentence names; the report lists all."""
+
 UNREALISTIC = 20
 """Beyond this many times the rows at hand, the exact number helps nobody."""
 
-Group = Literal["quality", "slices", "budget"]
+Group = Literal["quality", "slices", "fairness", "budget"]
 
 
 class Claim(BaseModel):
@@ -35,7 +39,7 @@ class Claim(BaseModel):
 
     name: str = Field(
         description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "
-        "behaviour/<name>, stress/<perturbation>, latency_ratio, ..."
+        "fairness/<column>, behaviour/<name>, stress/<perturbation>, latency_ratio, ..."
     )
     group: Group
     verdict: Verdict
@@ -95,11 +99,12 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
     return claims
 
 
-def slice_gap_claims(result: SliceGap | None) -> list[Claim]:
+def slice_gap_claims(result: GapTest | None) -> list[Claim]:
     """What the bar asks of the critical slices among themselves; it binds."""
     if result is None:
         return []
-    sentence = _slice_gap(result)
+    empty = f"no golden row is in {' and '.join(map(repr, result.too_few_rows))}" if result.too_few_rows else ""
+    sentence = _gap(result, "critical slices", unknown=empty, two="two critical slices")
     return [Claim(name="slice_gap", group="slices", verdict=result.verdict, sentence=sentence, binding=True)]
 
 
@@ -120,6 +125,21 @@ def behaviour_claims(results: Sequence[BehaviourResult]) -> list[Claim]:
 def stress_claims(results: Sequence[StressResult]) -> list[Claim]:
     """What a limit on the drop under stress asks; it binds, and without a limit nothing is asked."""
     return [_stress(result, result.drop_at_most) for result in results if result.drop_at_most is not None]
+
+
+def fairness_claims(results: Sequence[FairnessResult]) -> list[Claim]:
+    """What is asked of the groups of each sensitive column that has a limit; it binds."""
+    return [
+        Claim(
+            name=f"fairness/{result.column}",
+            group="fairness",
+            verdict=result.test.verdict,
+            sentence=_gap(result.test, f"groups of '{result.column}'", unknown=_small_groups(result), two="two groups"),
+            binding=True,
+        )
+        for result in results
+        if result.test is not None
+    ]
 
 
 def budget_claims(
@@ -263,30 +283,39 @@ def _calibration(result: CalibrationTest) -> str:
     )
 
 
-def _slice_gap(result: SliceGap) -> str:
+def _small_groups(result: FairnessResult) -> str:
+    """The groups that are too small to be compared, the largest of them by name."""
+    small = [f"'{each.group}' ({each.rows:,})" for each in result.groups if not each.compared]
+    if not small:
+        return ""
+    rest = f" and {len(small) - NAMED:,} more" if len(small) > NAMED else ""
+    return f"fewer than {FEWEST_ROWS} golden rows are in {', '.join(small[:NAMED])}{rest}"
+
+
+def _gap(result: GapTest, subject: str, *, unknown: str, two: str) -> str:
+    """Say how far apart parts are; `unknown` tells why nothing is known of some, `two` what a comparison takes."""
     within = f"within {points(result.limit)} points of each other"
-    unknown = f"no golden row is in {' and '.join(map(repr, result.empty))}" if result.empty else ""
     measured = result.measured
     if measured is None:
-        why = unknown or "that takes two critical slices"
-        return f"cannot tell whether the critical slices are {within}: {why}"
+        why = unknown or f"that takes {two}"
+        return f"cannot tell whether the {subject} are {within}: {why}"
     best = f"'{measured.best}' {percent(measured.best_accuracy)}"
     worst = f"'{measured.worst}' {percent(measured.worst_accuracy)}"
     gap = f"{best}, {worst}, gap {points(measured.gap, against=result.limit)}"
     confidence = f"{100 * (1 - result.alpha):.4g}% bound"
     upper = f"{confidence} {points(measured.upper_bound, against=result.limit)}"
     if result.verdict is Verdict.PASS:
-        return f"critical slices {within}: {gap}, {upper}"
+        return f"{subject} {within}: {gap}, {upper}"
     if result.verdict is Verdict.FAIL and measured.lower_bound > result.limit:
         lower = points(measured.lower_bound, against=result.limit)
-        return f"critical slices not {within}: {gap}, and with {confidence} at least {lower}"
+        return f"{subject} not {within}: {gap}, and with {confidence} at least {lower}"
     if result.verdict is Verdict.FAIL:
-        return f"critical slices not {within}: {gap}, {upper}, on rows enough to have passed equal slices"
+        return f"{subject} not {within}: {gap}, {upper}, on rows enough to have passed equal ones"
     one, other = measured.least_certain
     needed = measured.rows_needed
     settled = "" if needed is None else f"; about {needed:,} rows in each would settle it"
     why = unknown or f"{upper} between '{one}' and '{other}'{settled}"
-    return f"cannot tell whether the critical slices are {within}: {gap}, {why}"
+    return f"cannot tell whether the {subject} are {within}: {gap}, {why}"
 
 
 def _latency_ratio(asked: float, latency: LatencyComparison | None) -> Claim:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
-from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec
 from stillhouse.evaluation.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.calibration import Calibration, calibration, probabilities_of
 from stillhouse.evaluation.calibration_test import CalibrationTest, calibration_test
@@ -24,6 +24,7 @@ from stillhouse.evaluation.claims import (
     behaviour_claims,
     budget_claims,
     calibration_claims,
+    fairness_claims,
     overall,
     quality_claims,
     slice_claims,
@@ -31,13 +32,15 @@ from stillhouse.evaluation.claims import (
     stress_claims,
 )
 from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
+from stillhouse.evaluation.fairness import FairnessResult, fairness
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.floors import floor_test
 from stillhouse.evaluation.footprint import Footprint
+from stillhouse.evaluation.gap import GapTest
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import MetricTest, metric_test
 from stillhouse.evaluation.slice_calibration import SliceCalibration, slice_calibration
-from stillhouse.evaluation.slice_gap import SliceGap, slice_gap
+from stillhouse.evaluation.slice_gap import slice_gap
 from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
 from stillhouse.evaluation.statistics import (
     NonInferiority,
@@ -105,12 +108,13 @@ class Evaluation(_Record):
     )
     fidelity: Fidelity
     slices: tuple[SliceResult, ...]
-    slice_gap: SliceGap | None = Field(description="Null when the bar sets no limit.")
+    slice_gap: GapTest | None = Field(description="Null when the bar sets no limit.")
     calibration_test: CalibrationTest | None = Field(description="Null when the bar sets no limit.")
     slice_calibration: tuple[SliceCalibration, ...] = Field(description="Of the declared slices; reported only.")
     discovered: tuple[DiscoveredSlice, ...] = Field(
         description="Slices nobody declared on which this model is shown to lose more than elsewhere; reported only."
     )
+    fairness: tuple[FairnessResult, ...] = Field(description="One for each sensitive column that was asked for.")
     behaviour: tuple[BehaviourResult, ...] = Field(default=(), description="The behavioural tests of the recipe.")
     stress: tuple[StressResult, ...] = Field(default=(), description="Each perturbation; empty without a stress test.")
     per_class: tuple[metrics.ClassMetrics, ...]
@@ -123,7 +127,7 @@ class Evaluation(_Record):
     size_ratio: float = Field(description="Bytes of the teacher divided by bytes of this model.")
     lost_rows: tuple[LostRow, ...] = Field(description="The worst of the rows only the teacher got right.")
     claims: tuple[Claim, ...]
-    verdict: Verdict = Field(description="Of all binding claims: quality, critical slices and budget.")
+    verdict: Verdict = Field(description="Of all binding claims: quality, critical slices, fairness and budget.")
 
     @property
     def name(self) -> str:
@@ -175,6 +179,7 @@ def evaluate(
     groups: str | None = None,
     behaviour: Sequence[BehaviourSpec] = (),
     stress: StressSpec | None = None,
+    sensitive: Sequence[SensitiveSpec] = (),
     worst: int = 20,
 ) -> Evaluation:
     """Measure one model against its teacher and the bar on the frozen golden set.
@@ -198,6 +203,7 @@ def evaluate(
             their evidence; slices and floors still count rows.
         behaviour: behavioural tests, for which subject and teacher are asked new texts.
         stress: how golden texts are made harder; None for no stress test. Rows are counted one by one, as in slices.
+        sensitive: columns that say which group of people a row is of.
         worst: how many disagreements and lost rows to list.
 
     Returns:
@@ -256,6 +262,15 @@ def evaluate(
         calibrated = calibration_test(
             served.max(axis=1), correct, limit=bar.calibration_error_at_most, groups=codes, alpha=bar.alpha
         )
+    fair = fairness(
+        golden,
+        sensitive,
+        labels,
+        teacher_logits.argmax(axis=1),
+        logits.argmax(axis=1),
+        classes=classes,
+        alpha=bar.alpha,
+    )
     claims = [
         *quality_claims(by_resampling or test, floor, score.accuracy),
         *calibration_claims(calibrated),
@@ -263,10 +278,18 @@ def evaluate(
         *slice_gap_claims(gap),
         *behaviour_claims(behaved),
         *stress_claims(stressed),
+        *fairness_claims(fair),
         *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
-        golden_digest=golden_digest(golden, [*(spec.column for spec in slices), *([groups] if groups else [])]),
+        golden_digest=golden_digest(
+            golden,
+            [
+                *(spec.column for spec in slices),
+                *(spec.column for spec in sensitive),
+                *([groups] if groups else []),
+            ],
+        ),
         golden_rows=golden.height,
         classes=tuple(classes),
         bar=bar,
@@ -282,6 +305,7 @@ def evaluate(
         slice_calibration=slice_calibration(
             slices, masks, probabilities_of(teacher_logits, teacher.temperature), served, labels
         ),
+        fairness=fair,
         discovered=discover_slices(golden, masks, teacher_correct, correct, alpha=bar.alpha),
         behaviour=behaved,
         stress=stressed,

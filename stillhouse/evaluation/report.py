@@ -14,9 +14,10 @@ from stillhouse.evaluation import plots
 from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.drawing import Theme
+from stillhouse.evaluation.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.selection import Selection
-from stillhouse.evaluation.slice_calibration import FEWEST_ROWS
+from stillhouse.evaluation.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.stress import StressResult
@@ -41,6 +42,7 @@ CLAIM_NAMES = {
     "slice_gap": "gap between slices",
     "behaviour": "behaviour '{}'",
     "stress": "stress by '{}'",
+    "fairness": "fairness by '{}'",
 }
 
 KIND_NAMES = {
@@ -94,6 +96,7 @@ def report_json(
         if evaluation.calibration_test
         else None,
         "slice_calibration": [each.model_dump(mode="json") for each in evaluation.slice_calibration],
+        "fairness": [each.model_dump(mode="json") for each in evaluation.fairness],
         "discovered": [each.model_dump(mode="json") for each in evaluation.discovered],
         "behaviour": [each.model_dump(mode="json") for each in evaluation.behaviour],
         "stress": [_stress_json(each) for each in evaluation.stress],
@@ -152,7 +155,8 @@ def report_html(
         title=title or evaluation.name,
         task=task,
         facts=facts,
-        fewest_rows=FEWEST_ROWS,
+        fewest_rows_of_a_group=FEWEST_ROWS_OF_A_GROUP,
+        fewest_rows_of_a_slice=FEWEST_ROWS_OF_A_SLICE,
         figures=_figures(evaluation, candidates, curve),
     )
 

@@ -49,6 +49,11 @@ def test_a_source_that_cannot_be_read(tmp_path: Path, run: Run, content: bytes |
     assert len(told.splitlines()) == 1
 
 
+def test_a_sensitive_column_that_is_not_there_is_told_by_its_field(tmp_path: Path, run: Run) -> None:
+    (told,) = failures(run(recipe_on(tmp_path, csv(GOOD), sensitive=[{"column": "region"}]), "contract", "source"))
+    assert "sensitive.0.column" in told and "there is no column 'region'" in told
+
+
 def test_wrong_encoding_names_the_line_and_what_to_do(tmp_path: Path, run: Run) -> None:
     content = csv(GOOD).replace(b"\nWho", "\nWh\u00f6".encode("latin-1"), 1)
     (told,) = failures(run(recipe_on(tmp_path, content), "contract", "source"))

@@ -1,5 +1,6 @@
 """What a judgement depends on, and which rows it takes as one piece of evidence."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 
 from assets.bench import Bench
+from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import Recipe, read_recipe
 
@@ -61,3 +63,15 @@ def test_the_teacher_is_asked_each_text_once_and_answers_in_the_order_asked() ->
     assert plain.ask_teacher(["bbb", "a", "bbb"])[:, 0].tolist() == [3, 1, 3]
     assert plain.ask_teacher(["cc", "a"])[:, 0].tolist() == [2, 1]
     assert asked == ["bbb", "a", "cc"]
+
+
+def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judged_again() -> None:
+    def sensitive(limit: float | None, golden: pl.DataFrame = GOLDEN) -> dict[str, Any]:
+        told = bench(None, golden)
+        spec = SensitiveSpec(column="age", gap_at_most=limit)
+        return replace(told, recipe=told.recipe.model_copy(update={"sensitive": (spec,)})).depends_on()
+
+    old, young = (GOLDEN.with_columns(age=pl.date(year, 1, 1)) for year in (1950, 2000))
+    assert sensitive(0.1, old) != sensitive(0.1, young)
+    assert sensitive(0.1, old) != sensitive(0.2, old) != sensitive(None, old)
+    assert sensitive(0.1, old) == sensitive(0.1, old.clone())

@@ -59,7 +59,16 @@ class Bench:
         for name in ("questions.csv", "teacher"):  # so that small_recipe writes neither
             if not (folder / name).exists():
                 (folder / name).symlink_to(self.finished / name)
-        return small_recipe(folder, name=NAME, **{**paths, "slices": SLICES if rows is None else [], **changes})
+        return small_recipe(
+            folder,
+            name=NAME,
+            **{
+                **paths,
+                "slices": SLICES if rows is None else [],
+                "sensitive": SENSITIVE if rows is None else [],
+                **changes,
+            },
+        )
 
     def run(self, file: RecipeFile, *stages: str, batch: str = BASE) -> dg.ExecuteInProcessResult:
         """Run some stages with their gates."""
@@ -191,9 +200,16 @@ SLICES = [
 ]
 
 
+SENSITIVE = [{"column": "channel", "gap_at_most": 0.4}]
+"""Few of the golden rows come by post, and of few rows only a wide limit can be proven."""
+
+
 def finished_recipe(folder: Path) -> RecipeFile:
     """The recipe of the finished installation, with the rows and the teacher that all faults share."""
-    return small_recipe(folder, name=NAME, slices=SLICES)
+    by_post = pl.int_range(pl.len()) % 15 == 0
+    channel = pl.when(by_post).then(pl.lit("post")).otherwise(pl.lit("app")).alias("channel")
+    rows(1200).with_columns(channel).write_csv(folder / "questions.csv")
+    return small_recipe(folder, name=NAME, slices=SLICES, sensitive=SENSITIVE)
 
 
 def copy_of_home(source: Path, target: Path) -> None:

@@ -237,6 +237,27 @@ def one_shot_used_twice(bench: Bench) -> RecipeFile:
     return one_shot
 
 
+def fails_by_post(real: Any) -> Any:
+    """The answers are the teacher's, but to the few who write by post they are those of other classes."""
+
+    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+        by_post = set(golden.filter(pl.col("channel") == "post")["prompt_id"])
+        outputs = {
+            prompt_id: [*logits[1:], logits[0]] if prompt_id in by_post else logits
+            for prompt_id, logits in pl.DataFrame(teacher.outputs).select("prompt_id", "logits").iter_rows()
+        }
+        return real(replace(subject, outputs=outputs), teacher, golden, *rest, **how)
+
+    return evaluated
+
+
+def worse_by_post(bench: Bench) -> RecipeFile:
+    with bench.building_anew():
+        file = judged("assets.bench:evaluate", fails_by_post)(bench)
+        bench.must_run(file, EVALUATION)
+    return file
+
+
 def of_another_artifact(real: Any) -> Any:
     return lambda *about, **more: real(*about, **{**more, "digest": NOBODY})
 
@@ -349,6 +370,11 @@ EVALUATION_FAULTS = [
         judged("assets.bench:evaluate", forgets_a_slice), "people",
     ),
     Fault(
+        "nobody looked at a sensitive column", EVALUATION, "every_sensitive_column_has_a_report",
+        judged("stillhouse.evaluation.harness:fairness", lambda real: lambda *rows, **how: ()),
+        "not reported: one: channel",
+    ),
+    Fault(
         "speed was not measured", EVALUATION, "latency_was_measured",
         anew("assets.bench:interleaved_latency", lambda real: lambda *models, **how: None), "not measured: one",
     ),
@@ -393,6 +419,11 @@ EVALUATION_FAULTS = [
     Fault(
         "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
         "confidence not within 10.0 points of accuracy", also=("the_chosen_one_is_a_distilled_student",),
+    ),
+    Fault(
+        "a student serves one group of people much worse", SELECTION, "a_student_clears_the_bar", worse_by_post,
+        "groups of 'channel' not within 40.0 points of each other: 'app'",
+        also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
     ),
     Fault(
         "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,

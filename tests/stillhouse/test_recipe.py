@@ -28,6 +28,11 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
     assert [each.name for each in recipes_in(DEMO.parents[1])] == ["question_routing"]
 
 
+def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
+    file = read_recipe(edited(tmp_path, "  bar:", "  sensitive: [{column: region}]\n  bar:"))
+    assert file.recipe.kept_columns == ("kind", "region")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line_of", "message"),
     [
@@ -38,6 +43,13 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
             "  bar:",
             "bar: metric_class goes with metric: recall, and only with it.",
         ),
+        (
+            "  bar:",
+            "  sensitive: [{column: kind}, {column: kind}]\n  bar:",
+            "attributes:",
+            "recipe: sensitive: a column is named twice",
+        ),
+        ("  bar:", "  sensitive: [{column: service}]\n  bar:", "attributes:", "sensitive: neither text nor label"),
         ("  task:", "  tusk:", "attributes:", "task: this field is missing and has no default."),
         ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
         ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from stillhouse.evaluation.bar import BarSpec, SliceSpec
+from stillhouse.evaluation.gap import GapTest
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.report import report_json, ruled_out
-from stillhouse.evaluation.slice_gap import SliceGap, slice_gap
+from stillhouse.evaluation.slice_gap import slice_gap
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import Verdict
 
@@ -20,7 +21,7 @@ def claim(evaluation: Evaluation):
     return next(each for each in evaluation.claims if each.name == "slice_gap")
 
 
-def judged(counts: dict[str, tuple[int, int]], *, limit: float) -> SliceGap:
+def judged(counts: dict[str, tuple[int, int]], *, limit: float) -> GapTest:
     """Critical slices, each with (right, rows); what else is known of a slice does not count."""
     slices = [
         SliceResult.model_construct(name=name, critical=True, rows=rows, student_accuracy=right / rows)
