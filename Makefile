@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-harness check lint types contract clean constraints
+.PHONY: demo test ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness check lint types contract clean constraints
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
@@ -33,6 +33,9 @@ bench-false-alarms: .venv/installed  ## how often the gates on rows close on 200
 
 bench-verdicts: .venv/installed  ## how often a verdict is wrong, on simulated students whose true accuracy is known
 	$(BIN)/python -m benchmarks.verdicts
+
+bench-seeds: .venv/installed  ## how often luck wins between two equal models, by one seed and by several
+	$(BIN)/python -m benchmarks.seeds
 
 bench-harness: .venv/installed  ## a hundred thousand golden rows with slices and resampling, timed and weighed
 	$(BIN)/python -m benchmarks.harness

@@ -81,9 +81,11 @@ def read_evaluations(artifact: Artifact) -> list[Evaluation]:
 def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     """One line of a comparison table."""
     low, high = evaluation.subject.accuracy_interval
+    spread = evaluation.seeds
+    by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
     return {
         "model": evaluation.name,
-        "accuracy": f"{evaluation.subject.accuracy:.3f} ({low:.3f} to {high:.3f})",
+        "accuracy": f"{evaluation.subject.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
         "agreement": f"{evaluation.agreement:.3f}",
         "smaller": f"{evaluation.size_ratio:.1f}x",
         "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from assets.keys import PROMPTS, TEACHER, TRANSFER_SET, candidate
+from assets.seeds import SEEDS, seed_folder
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, learning_curve, training_facts
 from stillhouse.digests import digest_of
@@ -61,9 +62,17 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
                 validation_label_ids=label_ids(validation["label"], labels),
             )
             checkpoints = work.workshop.home.checkpoints / file.name / student.name
+            again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
             with work.workshop.one_heavy_task():
-                report = train(start, folder / MODEL, examples, student.training, checkpoints)
+                report = train(
+                    start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again)
+                )
+                for seed, how in again.items():
+                    place = seed_folder(seed)
+                    more = train(start, folder / place, examples, how, checkpoints / place, keep_checkpoint=True)
+                    facts.setdefault(SEEDS, {})[str(seed)] = {"training": training_facts(more)}
             shutil.rmtree(start)
+            shutil.rmtree(checkpoints, ignore_errors=True)
             return {**facts, "training": training_facts(report), "validation_rows": validation.height}
 
         artifact = work.make(
@@ -74,7 +83,7 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
                 "validation": digest_of(validation.select("prompt_id", "label").rows()),
             },
             config=student.model_dump(mode="json"),
-            seeds={} if student.training is None else {"training": student.training.seed},
+            seeds=_seeds(student),
         )
         facts = artifact.facts
         shown = {
@@ -95,6 +104,12 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         )
 
     return trained_student
+
+
+def _seeds(student: StudentSpec) -> dict[str, int]:
+    if student.training is None:
+        return {}
+    return {"training": student.training.seed, **{seed_folder(seed): seed for seed in student.more_seeds}}
 
 
 def cut_from(teacher: Artifact, student: StudentSpec, texts: Iterable[str], out: Path) -> dict[str, Any]:

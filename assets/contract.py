@@ -54,7 +54,7 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:
-    """All that a student has to prove: bar, budget, slices, probes, fairness, and in how many rounds, as JSON values."""
+    """All that a student has to prove: bar, budget, slices, fairness, probes, and in how many rounds, as JSON."""
     parts = {"bar": recipe.bar, "budget": recipe.budget}
     return {
         **{name: part.model_dump(mode="json") for name, part in parts.items()},

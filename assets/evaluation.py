@@ -14,6 +14,7 @@ import dagster as dg
 from assets.baselines import evaluation_row, read_evaluations
 from assets.bench import Bench, bytes_below
 from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
+from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
@@ -92,22 +93,28 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
         return lambda text: model.logits([text])
 
     kinds = {"teacher": SubjectKind.STUDENT, "labels": SubjectKind.CONTROL, "nothing": SubjectKind.BASELINE}
+
+    def answers(model: OnnxClassifier) -> dict[str, list[float]]:
+        return dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
+
     subjects, evaluations = {}, []
     for student in file.recipe.students:
         artifact = exported[f"export_{student.name}"]
         model = OnnxClassifier(artifact.folder / MODEL)
-        outputs = dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
+        more = models_by_seed(artifact, student)
         kind = kinds[student.learns_from]
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
         note = f"layers {', '.join(map(str, student.layers))} of the teacher, {learned}"
         subject = Subject(
             student.name,
             kind,
-            outputs,
+            answers(model),
             bytes_below(artifact.folder / MODEL),
             temperature=model.temperature,
             digest=artifact.digest,
             note=note,
+            seed=None if student.training is None else student.training.seed,
+            more_seeds={seed: answers(OnnxClassifier(path)) for seed, path in more.items()},
             ask=model.logits,
         )
         subjects[student.name] = subject

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import PROMPTS, candidate, export
+from assets.seeds import SEEDS, models_by_seed, seed_folder
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
@@ -36,13 +37,12 @@ def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
 
         def build(folder: Path) -> Facts:
             with work.workshop.one_heavy_task():
-                report = export_student(
-                    candidate.folder / MODEL,
-                    folder / MODEL,
-                    rows["text"].to_list(),
-                    label_ids(rows["label"], candidate.facts["labels"]),
-                )
-            return asdict(report)
+                texts, known = rows["text"].to_list(), label_ids(rows["label"], candidate.facts["labels"])
+                facts: Facts = asdict(export_student(candidate.folder / MODEL, folder / MODEL, texts, known))
+                for seed, model in models_by_seed(candidate, student).items():
+                    more = export_student(model, folder / seed_folder(seed), texts, known)
+                    facts.setdefault(SEEDS, {})[str(seed)] = asdict(more)
+            return facts
 
         artifact = work.make(
             build,

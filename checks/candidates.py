@@ -5,28 +5,36 @@ import tempfile
 from pathlib import Path
 
 from assets.candidates import cut_from, validation_accuracy
+from assets.seeds import facts_by_folder
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.digests import digest_of_file
 from stillhouse.teachers.intake import verify_weights
+from stillhouse.workshop import Facts
 
 
 @gate("one weight that is not a number makes every answer one")
 def every_weight_and_loss_is_finite(subject: Subject) -> Finding:
-    """Weights as published, losses as recorded."""
-    record = verify_weights(subject.artifact.folder / MODEL)
-    losses = _losses(subject)
+    """Weights as published, losses as recorded; of each seed."""
+    models = facts_by_folder(subject.artifact)
+    parameters = sum(verify_weights(subject.artifact.folder / folder).parameters for folder in models)
+    losses = [loss for facts in models.values() for loss in _losses(facts)]
     finite = all(math.isfinite(loss) for loss in losses)
-    return found(finite, f"{record.parameters:,} weights and {len(losses)} epoch losses looked at")
+    return found(finite, f"{parameters:,} weights and {len(losses)} epoch losses looked at")
 
 
 @gate("a loss that did not fall is a learning rate, a target or a row order that is wrong")
 def training_converged(subject: Subject) -> Finding:
-    """The last epoch's loss is well under the first one's."""
-    losses = _losses(subject)
-    if not losses:
+    """The last epoch's loss is well under the first one's; for each seed."""
+    models = {folder: _losses(facts) for folder, facts in facts_by_folder(subject.artifact).items()}
+    if not any(models.values()):
         return found(True, "it learns from nothing: there was nothing to train")
-    return found(len(losses) == 1 or losses[-1] < 0.8 * losses[0], f"training loss {losses[0]:.4f} to {losses[-1]:.4f}")
+    converged = all(len(losses) == 1 or losses[-1] < 0.8 * losses[0] for losses in models.values())
+    told = (
+        f"training loss {losses[0]:.4f} to {losses[-1]:.4f}{'' if folder == MODEL else f' ({folder})'}"
+        for folder, losses in models.items()
+    )
+    return found(converged, ", ".join(told))
 
 
 @gate("a student worse than guessing was trained on shuffled or empty targets")
@@ -41,22 +49,27 @@ def it_beats_the_most_frequent_class(subject: Subject) -> Finding:
 
 @gate("a record of other weights is no record")
 def the_weights_are_those_that_were_trained(subject: Subject) -> Finding:
-    """The published file hashes to what the training run reported, or to what is cut from the teacher once more."""
-    published = digest_of_file(subject.artifact.folder / MODEL / "model.safetensors")
+    """The published files hash to what each training run reported, or to what is cut from the teacher once more.
+
+    No two seeds gave the same.
+    """
+    models = facts_by_folder(subject.artifact)
+    published = {folder: digest_of_file(subject.artifact.folder / folder / "model.safetensors") for folder in models}
     if "training" in subject.artifact.facts:
-        reported = subject.artifact.facts["training"]["weights_digest"]
-        return found(published == reported, f"trained {reported[:12]}")
+        reported = {folder: facts["training"]["weights_digest"] for folder, facts in models.items()}
+        told = ", ".join(f"{folder} trained {digest[:12]}" for folder, digest in reported.items())
+        return found(published == reported and len(set(reported.values())) == len(reported), told)
     student = subject.recipe.student(subject.artifact.asset.rpartition("/")[2])
     texts = subject.made_from("transfer_set").frame("transfer_set")["text"]
     with tempfile.TemporaryDirectory() as temporary:
         cut_from(subject.made_from("teacher"), student, texts, Path(temporary) / MODEL)
         cut = digest_of_file(Path(temporary) / MODEL / "model.safetensors")
-    return found(published == cut, f"not trained; cut once more {cut[:12]}, published {published[:12]}")
+    return found(published[MODEL] == cut, f"not trained; cut once more {cut[:12]}, published {published[MODEL][:12]}")
 
 
-def _losses(subject: Subject) -> list[float]:
+def _losses(facts: Facts) -> list[float]:
     """Of each epoch; none where nothing was trained."""
-    return [epoch["train_loss"] for epoch in subject.artifact.facts.get("training", {"epochs": []})["epochs"]]
+    return [epoch["train_loss"] for epoch in facts.get("training", {"epochs": []})["epochs"]]
 
 
 GATES = StageGates(

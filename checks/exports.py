@@ -3,6 +3,7 @@
 import json
 import math
 
+from assets.seeds import facts_by_folder
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.students.temperature import COLDEST, HOTTEST, is_at_an_end
@@ -13,8 +14,8 @@ INT8_AGREEMENT = 0.97
 
 @gate("an export that computes something else ships a model that nobody trained")
 def onnx_computes_what_torch_computed(subject: Subject) -> Finding:
-    """Largest difference of a logit between torch and ONNX, both in fp32, on validation texts."""
-    difference = subject.artifact.facts["fp32"]["max_abs_logit_diff"]
+    """Largest difference of a logit between torch and ONNX, both in fp32, on validation texts; of each seed."""
+    difference = max(facts["fp32"]["max_abs_logit_diff"] for facts in facts_by_folder(subject.artifact).values())
     return found(
         difference <= FP32_TOLERANCE, f"largest difference of a logit {difference:.2g}, limit {FP32_TOLERANCE:g}"
     )
@@ -22,9 +23,16 @@ def onnx_computes_what_torch_computed(subject: Subject) -> Finding:
 
 @gate("eight bits that change the answers are a different student")
 def int8_gives_the_same_answers(subject: Subject) -> Finding:
-    """Share of validation texts with the same answer; what it costs in accuracy is judged on the golden set."""
-    agreement = subject.artifact.facts["int8"]["top1_agreement"]
-    return found(agreement >= INT8_AGREEMENT, f"{agreement:.3f} of the answers are the same, limit {INT8_AGREEMENT}")
+    """Share of validation texts with the same answer; what it costs in accuracy is judged on the golden set.
+
+    Of the model that ships. What eight bits do to a further seed is in its own accuracy, and more seeds must not mean
+    more chances to be closed out.
+    """
+    agreement, *others = (facts["int8"]["top1_agreement"] for facts in facts_by_folder(subject.artifact).values())
+    told = f"; {min(others):.3f} or more for {len(others)} further seeds" if others else ""
+    return found(
+        agreement >= INT8_AGREEMENT, f"{agreement:.3f} of the answers are the same, limit {INT8_AGREEMENT}{told}"
+    )
 
 
 @gate("a release that has to be unpickled can run anything on the machine that loads it")

@@ -4,6 +4,7 @@ import json
 
 from assets.baselines import read_evaluations
 from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.evaluation.seeds import ONE_SEED
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.subjects import SubjectKind
 
@@ -32,7 +33,7 @@ def the_chosen_one_is_a_candidate_and_no_control(subject: Subject) -> Finding:
 
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
 def distillation_was_worth_it(subject: Subject) -> Finding:
-    """The chosen student against the same one trained on the labels alone, exact McNemar."""
+    """The chosen student against the same one trained on the labels alone, by rows and, where there are, by seeds."""
     report = json.loads((subject.artifact.folder / "report.json").read_text())
     if report["student"]["kind"] == SubjectKind.BASELINE:
         return found(
@@ -45,4 +46,21 @@ def distillation_was_worth_it(subject: Subject) -> Finding:
     return Finding(states[comparison["outcome"]], comparison["sentence"])
 
 
-GATES = StageGates((a_student_clears_the_bar, the_chosen_one_is_a_candidate_and_no_control, distillation_was_worth_it))
+@gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
+def its_seeds_agree(subject: Subject) -> Finding:
+    """The student of the report, for each seed it was trained with: no measured drop is the margin or more."""
+    report = json.loads((subject.artifact.folder / "report.json").read_text())
+    name, spread = report["student"]["name"], report["seeds"]
+    if spread is None:
+        return Finding(State.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
+    return found(not spread["warning"], f"{name}, {spread['sentence']}")
+
+
+GATES = StageGates(
+    (
+        a_student_clears_the_bar,
+        the_chosen_one_is_a_candidate_and_no_control,
+        distillation_was_worth_it,
+        its_seeds_agree,
+    )
+)

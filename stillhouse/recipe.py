@@ -192,13 +192,26 @@ class StudentSpec(_Part):
     training: TrainingConfig | None = Field(
         None, description="how it is trained; to be given unless it learns from nothing, and then left out"
     )
+    more_seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (),
+        description="further seeds with which it is trained again, to see how much of its score is luck; "
+        "what ships is the one of training.seed",
+    )
 
     @model_validator(mode="after")
     def _training_goes_with_learning(self) -> "StudentSpec":
-        if self.learns_from == "nothing" and self.training is not None:
-            raise ValueError("training: must be left out where learns_from is nothing, because nothing is trained")
+        if self.learns_from == "nothing" and (self.training is not None or self.more_seeds):
+            raise ValueError("training, more_seeds: must be left out where learns_from is nothing: nothing is trained")
         if self.learns_from != "nothing" and self.training is None:
             raise ValueError(f"training: must be given where learns_from is {self.learns_from}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_seed_is_another(self) -> "StudentSpec":
+        if self.training is not None and len({self.training.seed, *self.more_seeds}) <= len(self.more_seeds):
+            raise ValueError(
+                f"more_seeds: each has to differ from the others and from training.seed, {self.training.seed}"
+            )
         return self
 
 

@@ -39,6 +39,7 @@ from stillhouse.evaluation.footprint import Footprint
 from stillhouse.evaluation.gap import GapTest
 from stillhouse.evaluation.latency import LatencyComparison
 from stillhouse.evaluation.metric_test import MetricTest, metric_test
+from stillhouse.evaluation.seeds import SeedSpread, answers_by_seed, seed_spread
 from stillhouse.evaluation.slice_calibration import SliceCalibration, slice_calibration
 from stillhouse.evaluation.slice_gap import slice_gap
 from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
@@ -126,6 +127,9 @@ class Evaluation(_Record):
     running_cost: RunningCost | None = Field(description="Null when latency was not measured, or no price was given.")
     size_ratio: float = Field(description="Bytes of the teacher divided by bytes of this model.")
     lost_rows: tuple[LostRow, ...] = Field(description="The worst of the rows only the teacher got right.")
+    seeds: SeedSpread | None = Field(
+        default=None, description="The same model trained with further seeds; null for one, which shows no spread."
+    )
     claims: tuple[Claim, ...]
     verdict: Verdict = Field(description="Of all binding claims: quality, critical slices, fairness and budget.")
 
@@ -316,6 +320,13 @@ def evaluate(
         running_cost=_running_cost(latency, machine_usd_per_hour),
         size_ratio=teacher.size_bytes / subject.size_bytes,
         lost_rows=_lost_rows(alike, golden),
+        seeds=seed_spread(
+            labels,
+            teacher_logits.argmax(axis=1),
+            answers_by_seed(subject, golden, classes),
+            bar=bar,
+            classes=classes,
+        ),
         claims=tuple(claims),
         verdict=overall(claims),
     )

@@ -16,6 +16,7 @@ from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.drawing import Theme
 from stillhouse.evaluation.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.seeds import ONE_SEED, SeedSpread
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
 from stillhouse.evaluation.slices import SliceResult
@@ -107,6 +108,7 @@ def report_json(
         "others": [_candidate_json(other) for other in in_order_of_options(others)],
         "selection": selection.model_dump(mode="json") if selection else None,
         "comparison": comparison.model_dump(mode="json") if comparison else None,
+        "seeds": _seeds_json(evaluation.seeds),
     }
 
 
@@ -150,6 +152,7 @@ def report_html(
         candidates=candidates,
         kind_names=KIND_NAMES,
         ruled_out={each.name: ruled_out(each) for each in candidates},
+        one_seed=ONE_SEED,
         selection=selection,
         comparison=comparison,
         title=title or evaluation.name,
@@ -231,7 +234,14 @@ def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
         "size_ratio": evaluation.size_ratio,
         "memory_mb": evaluation.footprint.student_mb if evaluation.footprint else None,
         "usd_per_1000_calls": (evaluation.running_cost.student_usd_per_1000_calls if evaluation.running_cost else None),
+        "seeds": _seeds_json(evaluation.seeds),
     }
+
+
+def _seeds_json(spread: SeedSpread | None) -> dict[str, Any] | None:
+    if spread is None:
+        return None
+    return {**spread.model_dump(mode="json"), "sentence": spread.sentence, "warning": spread.warning}
 
 
 def _figures(

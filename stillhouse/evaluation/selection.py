@@ -66,11 +66,12 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
         else f"take the baseline {winner.name} ({_size(winner)}): it clears the bar, so no student is needed"
     )
     below = f"The next smaller, at {_size(smaller)}: {smaller.summary}" if smaller else "Nothing smaller was tried."
+    luck = f" But {winner.seeds.warning}." if winner.seeds and winner.seeds.warning else ""
     return Selection(
         winner=winner.name,
         winner_kind=winner.subject.kind,
         next_smaller=smaller.name if smaller else None,
-        reason=f"{taken}. {below}",
+        reason=f"{taken}. {below}{luck}",
     )
 
 

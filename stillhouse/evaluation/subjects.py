@@ -46,6 +46,8 @@ class Subject:
         temperature: what serving divides the logits by; affects probabilities, never which class is answered.
         digest: content digest of the artifact, for the record.
         note: one line for the report, such as how it was made.
+        seed: what it was trained with; needed where there are more.
+        more_seeds: outputs of the same model trained with other seeds, by seed.
         ask: answers texts that are no golden rows, as it will when it serves; without it nothing that takes new texts
             can be shown.
     """
@@ -57,10 +59,14 @@ class Subject:
     temperature: float = 1.0
     digest: str | None = None
     note: str = ""
+    seed: int | None = None
+    more_seeds: Mapping[int, pl.DataFrame | Mapping[str, Sequence[float]]] = field(default_factory=dict)
     ask: Ask | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse a size that would make every ratio meaningless."""
+        """Refuse a size that would make every ratio meaningless, and further seeds without the first."""
+        if self.more_seeds and (self.seed is None or self.seed in self.more_seeds):
+            raise ValueError(f"{self.name}: further seeds {sorted(self.more_seeds)} beside seed {self.seed}")
         if self.size_bytes < 1:
             raise StillhouseError(
                 f"its size is {self.size_bytes} bytes",

@@ -118,7 +118,13 @@ class TrainingReport:
 
 
 def train(
-    model: Path, out: Path, examples: TrainingExamples, config: TrainingConfig, checkpoints: Path | None = None
+    model: Path,
+    out: Path,
+    examples: TrainingExamples,
+    config: TrainingConfig,
+    checkpoints: Path | None = None,
+    *,
+    keep_checkpoint: bool = False,
 ) -> TrainingReport:
     """Train a model folder into another.
 
@@ -129,17 +135,24 @@ def train(
         config: how.
         checkpoints: folder for the checkpoint of a run under way; None keeps none. A checkpoint of other data, another
             model or configuration is ignored, and a finished run leaves none.
+        keep_checkpoint: let a finished run leave one all the same, so that it is not trained again when what it is a
+            part of is killed later; whoever asks for it discards it.
 
     Raises:
         StillhouseError: if examples and configuration do not fit, or the loss stops being finite.
     """
     examples = _usable(examples, config)
     with _reproducible(config):
-        return _train(model, out, examples, config, checkpoints)
+        return _train(model, out, examples, config, checkpoints, keep_checkpoint)
 
 
 def _train(
-    model: Path, out: Path, examples: TrainingExamples, config: TrainingConfig, checkpoints: Path | None
+    model: Path,
+    out: Path,
+    examples: TrainingExamples,
+    config: TrainingConfig,
+    checkpoints: Path | None,
+    keep_checkpoint: bool,
 ) -> TrainingReport:
     import torch
 
@@ -196,7 +209,9 @@ def _train(
         tokenizer_text(model, limit),
         out,
     )
-    if checkpoints:
+    if checkpoints and keep_checkpoint:
+        save_checkpoint(checkpoints, run, state, trained, optimizer)
+    elif checkpoints:
         discard_checkpoint(checkpoints)
     return TrainingReport(
         epochs=state.epochs,

@@ -146,7 +146,7 @@ def as_trained_before(stage: str, edit: Callable[[Path], None], bench: Bench) ->
     published = bench.newest(stage)
 
     def put(_: Any) -> Any:
-        def train(start: Path, out: Path, *rest: Any) -> TrainingReport:
+        def train(start: Path, out: Path, *rest: Any, **how: Any) -> TrainingReport:
             shutil.copytree(published.folder / MODEL, out, copy_function=shutil.copyfile)
             edit(out)
             facts = published.facts["training"]

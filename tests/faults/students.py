@@ -23,6 +23,7 @@ from assets.keys import (
     RELEASE,
     SELECTION,
 )
+from assets.seeds import SEEDS
 from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.selection import Selection
@@ -38,6 +39,7 @@ from tests.faults.plants import (
     afterwards,
     altered,
     anew,
+    as_trained_before,
     edit_weights,
     leaves_a_pickle,
     not_a_number,
@@ -47,6 +49,8 @@ from tests.faults.plants import (
 )
 
 # The students
+
+STUDENT = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}
 
 
 def trained_with(**training: float) -> Plant:
@@ -81,6 +85,24 @@ def nudge(weights: dict[str, np.ndarray]) -> None:
     weights["classifier.bias"] = weights["classifier.bias"] + np.float32(1e-3)
 
 
+TWICE = {"students": [{**STUDENT, "more_seeds": [1]}]}
+
+
+def trained_twice_and(edit: Callable[[Path], None]) -> Plant:
+    """A student with a further seed, whose trainings give what the finished one gave, with something done to it."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        file = bench.up_to(ONE, **TWICE)
+        bench.patch("stillhouse.students.training:train", as_trained_before(ONE, edit, bench))
+        return file
+
+    return plant
+
+
+def of_a_further_seed(edit: Callable[[Path], None]) -> Callable[[Path], None]:
+    return lambda folder: edit(folder) if folder.parent.name == SEEDS else None
+
+
 CANDIDATE_FAULTS = [
     Fault(
         "a weight is not a number", ONE, "every_weight_and_loss_is_finite",
@@ -109,6 +131,15 @@ CANDIDATE_FAULTS = [
     Fault(
         "a student that was to stay as it is was changed", ONE, "the_weights_are_those_that_were_trained",
         trained_in_secret, "not trained; cut once more",
+    ),
+    Fault(
+        "a weight of a further seed is not a number", ONE, "every_weight_and_loss_is_finite",
+        trained_twice_and(of_a_further_seed(lambda folder: edit_weights(folder, not_a_number))),
+        "holds NaN or infinity", state="missing",
+    ),
+    Fault(
+        "a further seed gave the very same weights", ONE, "the_weights_are_those_that_were_trained",
+        trained_twice_and(lambda folder: None), "seeds/1 trained",
     ),
 ]  # fmt: skip
 
@@ -146,10 +177,27 @@ def leaves_no_temperature(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def export_of_a_further_seed_shifted(bench: Bench) -> RecipeFile:
+    def put(real: Any) -> Any:
+        def export_onnx(model: Path, out: Path) -> None:
+            real(model, out)
+            of_a_further_seed(lambda _: shifts_all_logits(out))(model)
+
+        return export_onnx
+
+    file = bench.up_to(EXPORT, **TWICE)
+    bench.patch("stillhouse.students.export:export_onnx", put)
+    return file
+
+
 EXPORT_FAULTS = [
     Fault(
         "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
         anew("stillhouse.students.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
+    ),
+    Fault(
+        "the export of a further seed computes something else", EXPORT, "onnx_computes_what_torch_computed",
+        export_of_a_further_seed_shifted, "limit 0.001",
     ),
     Fault(
         "eight bits change the answers", EXPORT, "int8_gives_the_same_answers",
@@ -356,6 +404,23 @@ def without_control(bench: Bench) -> RecipeFile:
     return bench.up_to(SELECTION, students=[s.model_dump() for s in file.recipe.students if s.name == "one"])
 
 
+def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
+    """The student that ships is as it was; trained with another seed it would answer at random."""
+
+    def put(real: Any) -> Any:
+        def logits(model: Any, texts: Any, **how: Any) -> Any:
+            said = real(model, texts, **how)
+            return shuffled(said) if model.folder.parent.name == SEEDS else said
+
+        return logits
+
+    spare_measuring(bench)
+    file = bench.up_to(EVALUATION, **TWICE)
+    bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+    bench.must_run(file, EVALUATION)
+    return file
+
+
 EVALUATION_FAULTS = [
     Fault(
         "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
@@ -406,7 +471,7 @@ EVALUATION_FAULTS = [
     Fault(
         "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
         probed(lambda texts, golden: [text.islower() for text in texts], behaviour=[LOWER_CASE]),
-        "behaviour 'small letters' fails", also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
+        "behaviour 'small letters' fails", also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
     ),
     Fault(
         "a student breaks under typos", SELECTION, "a_student_clears_the_bar",
@@ -414,19 +479,23 @@ EVALUATION_FAULTS = [
             lambda texts, golden: [text not in golden for text in texts],
             stress={"perturbations": ["typos"], "drop_at_most": 0.3},
         ),
-        "accuracy with typos not within 30.0 points", also=("the_chosen_one_is_a_distilled_student",),
+        "accuracy with typos not within 30.0 points", also=("the_chosen_one_is_a_candidate_and_no_control",),
     ),
     Fault(
         "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
-        "confidence not within 10.0 points of accuracy", also=("the_chosen_one_is_a_distilled_student",),
+        "confidence not within 10.0 points of accuracy", also=("the_chosen_one_is_a_candidate_and_no_control",),
     ),
     Fault(
         "a student serves one group of people much worse", SELECTION, "a_student_clears_the_bar", worse_by_post,
         "groups of 'channel' not within 40.0 points of each other: 'app'",
-        also=("the_chosen_one_is_a_distilled_student",), refuses=RELEASE,
+        also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
     ),
     Fault(
         "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
+    ),
+    Fault(
+        "a further seed of the student misses the margin", SELECTION, "its_seeds_agree", a_further_seed_is_unlucky,
+        "1 of 2 seeds drops by the margin", advice=True,
     ),
     Fault(
         "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",

@@ -64,6 +64,18 @@ def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
         ('"tell me, {text}"', '"tell me"', "  stress:", "a template has {text} once and something around it"),
         ("golden_share: 0.28", "golden_share: 0.99", "  split:", "leave nothing to train on"),
         ("  owners:", "  stakes: high\n  owners:", "attributes:", "author: must be named where the stakes are high"),
+        (
+            "{name: two_layers,",
+            "{name: two_layers, more_seeds: [1, 2, 1],",
+            "name: two_layers",
+            "more_seeds: each has to differ from the others and from training.seed, 0.",
+        ),
+        (
+            "{name: two_layers,",
+            "{name: two_layers, more_seeds: [0],",
+            "name: two_layers",
+            "more_seeds: each has to differ from the others and from training.seed, 0.",
+        ),
         ("pain: [latency]", "pain: [boredom]", "  pain:", "not 'boredom'"),
         ("pain: [latency]", "pain: [cost]", "attributes:", "economics: must be filled in where cost is a pain"),
         ("label: service", "label: svc", "  data:", "pattern has no group named 'svc'; it has kind, service, question"),

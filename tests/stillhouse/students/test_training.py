@@ -125,6 +125,20 @@ def test_a_killed_training_resumes_to_the_same_bits(
     assert train(classifier, tmp_path / "a", swapped, config, checkpoints).resumed_at == 0
 
 
+def test_a_finished_training_that_kept_its_checkpoint_is_not_done_again(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    first, again = (
+        train(classifier, tmp_path / name, examples, LABELS_ONLY, tmp_path / "checkpoints", keep_checkpoint=True)
+        for name in ("first", "again")
+    )
+    assert (first.resumed_at, again.resumed_at) == (0, again.steps)
+    assert fingerprint_of(tmp_path / "first") == fingerprint_of(tmp_path / "again")
+    assert without_clock(first) == without_clock(again)
+    train(classifier, tmp_path / "last", examples, LABELS_ONLY, tmp_path / "checkpoints")
+    assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
+
+
 def test_checkpoints_change_nothing(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
     often = LABELS_ONLY.model_copy(update={"checkpoint_every": 1})
     train(classifier, tmp_path / "with", examples, often, tmp_path / "checkpoints")
