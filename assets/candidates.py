@@ -7,7 +7,7 @@ Does not: architectures, losses, the loop (stillhouse/students/), which student 
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
@@ -21,6 +21,9 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile, StudentSpec
 from stillhouse.teachers.answers import logits_of
 from stillhouse.workshop import Artifact, Facts
+
+if TYPE_CHECKING:
+    from stillhouse.students.training import TrainingExamples
 
 
 def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
@@ -36,12 +39,11 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     def trained_student(work: Work, teacher: Artifact, prompts: Artifact, transfer_set: Artifact) -> Shown:
         """Layers of the teacher with the vocabulary of the task, trained on the transfer set or taken as they are."""
         from stillhouse.students.predictor import TorchClassifier
-        from stillhouse.students.training import TrainingExamples, train
+        from stillhouse.students.training import train
 
         rows = transfer_set.frame("transfer_set")
         validation = prompts.frame("prompts").filter(pl.col("split") == "validation").sort("prompt_id")
         labels = teacher.facts["labels"]
-        from_teacher = student.learns_from == "teacher"
 
         def build(folder: Path) -> Facts:
             start = folder / "start"
@@ -53,14 +55,7 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
                     answers = TorchClassifier(folder / MODEL).logits(validation["text"].to_list()).argmax(axis=1)
                 right = int((answers == label_ids(validation["label"], labels)).sum())
                 return {**facts, "validation_right": right, "validation_rows": validation.height}
-            examples = TrainingExamples(
-                texts=rows["text"].to_list(),
-                label_ids=label_ids(rows["label"], labels),
-                teacher_logits=logits_of(rows) if from_teacher else None,
-                teacher_embeddings=np.array(rows["embedding"].to_list(), dtype=np.float32) if from_teacher else None,
-                validation_texts=validation["text"].to_list(),
-                validation_label_ids=label_ids(validation["label"], labels),
-            )
+            examples = examples_of(student, rows, validation, labels)
             checkpoints = work.workshop.home.checkpoints / file.name / student.name
             again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
             with work.workshop.one_heavy_task():
@@ -142,3 +137,20 @@ def validation_accuracy(candidate: Artifact) -> float:
         return float(facts["validation_right"] / facts["validation_rows"])
     trained: float = facts["training"]["epochs"][-1]["validation_accuracy"]
     return trained
+
+
+def examples_of(
+    student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFrame, labels: list[str]
+) -> "TrainingExamples":
+    """Rows of the transfer set as what a student learns from, and validation rows as what is watched."""
+    from stillhouse.students.training import TrainingExamples
+
+    from_teacher = student.learns_from == "teacher"
+    return TrainingExamples(
+        texts=rows["text"].to_list(),
+        label_ids=label_ids(rows["label"], labels),
+        teacher_logits=logits_of(rows) if from_teacher else None,
+        teacher_embeddings=np.array(rows["embedding"].to_list(), dtype=np.float32) if from_teacher else None,
+        validation_texts=validation["text"].to_list(),
+        validation_label_ids=label_ids(validation["label"], labels),
+    )

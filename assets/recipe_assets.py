@@ -14,6 +14,7 @@ from assets.contract import contract
 from assets.evaluation import evaluation
 from assets.exports import export_of
 from assets.prompts import prompts
+from assets.reasons import reasons
 from assets.release import release
 from assets.selection import selection
 from assets.source import source
@@ -37,6 +38,7 @@ def assets_of(file: RecipeFile) -> dict[str, dg.AssetsDefinition]:
         **{keys.candidate(student.name): candidate_of(file, student) for student in students},
         **{keys.export(student.name): export_of(file, student) for student in students},
         keys.EVALUATION: evaluation(file),
+        keys.REASONS: reasons(file),
         keys.SELECTION: selection(file),
         keys.RELEASE: release(file),
         keys.CHAMPION: champion(file),

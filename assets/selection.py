@@ -11,12 +11,13 @@ from typing import Any
 import dagster as dg
 
 from assets.baselines import evaluation_row, read_evaluations
-from assets.keys import BASELINES, EVALUATION, SELECTION
+from assets.keys import BASELINES, EVALUATION, REASONS, SELECTION, candidate
+from assets.reasons import read_reasons
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from stillhouse.artifacts import write_atomically
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.report import in_order_of_options, report_html, report_json
+from stillhouse.evaluation.report import Curve, in_order_of_options, report_html, report_json
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
 from stillhouse.recipe import RecipeFile
@@ -29,11 +30,11 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         SELECTION,
-        inputs={"evaluation": EVALUATION, "baselines": BASELINES},
+        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "reasons": REASONS},
         code=("evaluation",),
         kinds={"html"},
     )
-    def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact) -> Shown:
+    def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact, reasons: Artifact) -> Shown:
         """The smallest student that clears both quality and budget, the next one down shown failing, and the report."""
         judged = read_evaluations(evaluation)
         everything = in_order_of_options(read_evaluations(baselines) + judged)
@@ -45,13 +46,22 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
                 "others": [other for other in everything if other.name != subject.name],
                 "selection": chosen,
                 "comparison": _comparison_of(evaluation, subject.name),
+                "reasons": read_reasons(reasons),
             }
             (folder / "report.json").write_text(json.dumps(report_json(subject, **about), indent=1))
-            html = report_html(subject, **about, title=file.name, task=file.recipe.task)
+            curve = _curve_of(work, reasons, subject.name)
+            html = report_html(subject, **about, title=file.name, task=file.recipe.task, curve=curve)
             (folder / "report.html").write_text(html)
             return {"winner": chosen.winner, "reported": subject.name, "reason": chosen.reason}
 
-        artifact = work.make(build, depends_on={"evaluation": evaluation.digest, "baselines": baselines.digest})
+        artifact = work.make(
+            build,
+            depends_on={
+                "evaluation": evaluation.digest,
+                "baselines": baselines.digest,
+                "reasons": reasons.digest,  # which names the trained students, whose curves are shown
+            },
+        )
         report = work.workshop.home.reports / f"{file.name}.html"
         write_atomically(report, (artifact.folder / "report.html").read_bytes())
         rows = [evaluation_row(e) for e in everything]
@@ -89,3 +99,11 @@ def _comparison_of(evaluation: Artifact, student: str) -> Comparison | None:
         Comparison.model_validate(c) for c in json.loads((evaluation.folder / "comparisons.json").read_text())
     ]
     return next((comparison for comparison in comparisons if comparison.student == student), None)
+
+
+def _curve_of(work: Work, reasons: Artifact, student: str) -> Curve | None:
+    """Training and validation loss by epoch of the student that the report is about."""
+    for trained in work.workshop.inputs_of(reasons, candidate(student)):
+        epochs = trained.facts["training"]["epochs"]
+        return [epoch["train_loss"] for epoch in epochs], [epoch["validation_loss"] for epoch in epochs]
+    return None

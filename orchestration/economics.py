@@ -17,6 +17,7 @@ from assets.keys import (
     CONTRACT,
     EVALUATION,
     PROMPTS,
+    REASONS,
     RELEASE,
     SELECTION,
     SOURCE,
@@ -35,7 +36,7 @@ KINDS = {
     TEACHER_SIGNAL: "capture",
     TEACHER: "training", "candidates": "training",
     "exports": "evaluation", BASELINES: "evaluation", EVALUATION: "evaluation", SELECTION: "evaluation",
-    RELEASE: "evaluation", CHAMPION: "evaluation",
+    REASONS: "evaluation", RELEASE: "evaluation", CHAMPION: "evaluation",
 }  # fmt: skip
 """What each stage, or family of stages, is spent on."""
 

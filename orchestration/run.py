@@ -132,9 +132,11 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
     comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
     if student["kind"] == "baseline" and report["selection"]:
         comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
+    own = report["reasons"].get(student["name"])
+    why = [Text.assemble(("why, and what next  ", "bold"), own["sentence"])] if own and own["sentence"] else []
     page = home.reports / f"{recipe}.html"
     foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui, then http://localhost:3000/asset-groups"
-    return Group(table, "", claims, "", others, "", *rivals, *comparison, "", foot)
+    return Group(table, "", claims, "", *why, others, "", *rivals, *comparison, "", foot)
 
 
 def _outcome(

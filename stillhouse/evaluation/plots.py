@@ -15,6 +15,7 @@ from stillhouse.evaluation.drawing import PALETTES, Palette, Theme, bare_figure,
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.labels import Mark, label_without_overlap, short
 from stillhouse.evaluation.metrics import ConfusionCell
+from stillhouse.evaluation.rows_curve import RowsCurve
 from stillhouse.evaluation.slices import SliceResult
 from stillhouse.evaluation.statistics import Verdict
 from stillhouse.evaluation.subjects import SubjectKind
@@ -28,6 +29,9 @@ FAR_BELOW, FAR_BELOW_MARGINS = 0.2, 5
 CLASSES_SHOWN = 16
 """More classes than this do not fit legibly: the ones with most errors are shown."""
 
+
+NORMAL_95 = 1.96
+"""Standard errors to either side of a mean of some hundred rows that make a 95 % interval."""
 
 SMALLEST_FULL_ERROR = 0.1
 """Share of a label's rows that, given one wrong class, is drawn in full colour, if no share is larger."""
@@ -182,6 +186,42 @@ def learning_curve(
     axes.grid(axis="y", color=palette.line, linewidth=0.7)
     axes.set_xlabel("epoch", color=palette.muted)
     axes.set_ylabel(measure, color=palette.muted)
+    return png(figure)
+
+
+def curve_by_rows(curve: RowsCurve, *, theme: Theme = "light") -> bytes:
+    """How far a student is from its teacher by how many rows it learned from, with what it gets right beside.
+
+    Args:
+        curve: the learning curve by rows.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes.
+    """
+    palette = PALETTES[theme]
+    figure, axes = bare_figure(palette, height=3.4)
+    rows, values = [point.rows for point in curve.points], [point.mean_kl for point in curve.points]
+    reach = [NORMAL_95 * point.standard_error for point in curve.points]
+    axes.errorbar(
+        rows, values, yerr=reach, color=palette.student, linewidth=2, marker="o", markersize=7, elinewidth=2.4,
+        ecolor=palette.muted,
+    )  # fmt: skip
+    for point, value in zip(curve.points, values, strict=True):
+        axes.annotate(
+            f"{percent(point.accuracy)} right", (point.rows, value), xytext=(7, 7), textcoords="offset points",
+            fontsize=9, color=palette.text,
+        )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(rows, [f"{number:,}" for number in rows])
+    axes.minorticks_off()
+    axes.set_xlim(rows[0] / 1.15, rows[-1] * 1.4)
+    axes.set_ylim(0, 1.15 * max(value + each for value, each in zip(values, reach, strict=True)))
+    title = f"{curve.decision}: decided row by row, so intervals may overlap"
+    axes.set_title(title, loc="left", fontsize=9, color=palette.muted)
+    axes.grid(axis="y", color=palette.line, linewidth=0.7)
+    axes.set_xlabel("rows learned from, each time twice as many", color=palette.muted)
+    axes.set_ylabel("KL to the teacher, nats, 95% interval", color=palette.muted)
     return png(figure)
 
 

@@ -5,7 +5,7 @@ Does not: measuring or deciding anything; the figures themselves (plots.py).
 """
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,7 @@ from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.drawing import Theme
 from stillhouse.evaluation.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.reasons import Reasons
 from stillhouse.evaluation.seeds import ONE_SEED, SeedSpread
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
@@ -62,6 +63,7 @@ def report_json(
     others: Sequence[Evaluation] = (),
     selection: Selection | None = None,
     comparison: Comparison | None = None,
+    reasons: Mapping[str, Reasons] | None = None,
 ) -> dict[str, Any]:
     """The report as plain values, ready for `json.dumps`.
 
@@ -70,6 +72,7 @@ def report_json(
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
+        reasons: why each student that learns from the teacher is as good as it is, by name.
 
     Returns:
         verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, footprint, running_cost, slices,
@@ -109,6 +112,7 @@ def report_json(
         "selection": selection.model_dump(mode="json") if selection else None,
         "comparison": comparison.model_dump(mode="json") if comparison else None,
         "seeds": _seeds_json(evaluation.seeds),
+        "reasons": {name: _reasons_json(each) for name, each in (reasons or {}).items()},
     }
 
 
@@ -118,6 +122,7 @@ def report_html(
     others: Sequence[Evaluation] = (),
     selection: Selection | None = None,
     comparison: Comparison | None = None,
+    reasons: Mapping[str, Reasons] | None = None,
     title: str = "",
     task: str = "",
     curve: Curve | None = None,
@@ -130,6 +135,7 @@ def report_html(
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
+        reasons: why each student that learns from the teacher is as good as it is, by name.
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
@@ -155,12 +161,14 @@ def report_html(
         one_seed=ONE_SEED,
         selection=selection,
         comparison=comparison,
+        reasons=(reasons or {}).get(evaluation.name),
+        conclusions=_conclusions_of_others(evaluation, reasons or {}),
         title=title or evaluation.name,
         task=task,
         facts=facts,
         fewest_rows_of_a_group=FEWEST_ROWS_OF_A_GROUP,
         fewest_rows_of_a_slice=FEWEST_ROWS_OF_A_SLICE,
-        figures=_figures(evaluation, candidates, curve),
+        figures=_figures(evaluation, candidates, curve, (reasons or {}).get(evaluation.name)),
     )
 
 
@@ -244,8 +252,19 @@ def _seeds_json(spread: SeedSpread | None) -> dict[str, Any] | None:
     return {**spread.model_dump(mode="json"), "sentence": spread.sentence, "warning": spread.warning}
 
 
+def _reasons_json(reasons: Reasons) -> dict[str, Any]:
+    sentence = reasons.conclusion.sentence if reasons.conclusion else None
+    return {**reasons.model_dump(mode="json"), "sentence": sentence}
+
+
+def _conclusions_of_others(evaluation: Evaluation, reasons: Mapping[str, Reasons]) -> dict[str, str]:
+    """Of the model that the report is about, a section of its own says it."""
+    others = ((name, each.conclusion) for name, each in reasons.items() if name != evaluation.name)
+    return {name: conclusion.sentence for name, conclusion in others if conclusion is not None}
+
+
 def _figures(
-    evaluation: Evaluation, candidates: Sequence[Evaluation], curve: Curve | None
+    evaluation: Evaluation, candidates: Sequence[Evaluation], curve: Curve | None, reasons: Reasons | None
 ) -> dict[str, dict[str, str]]:
     """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
     drawn: dict[str, Callable[[Theme], bytes]] = {
@@ -257,6 +276,8 @@ def _figures(
         drawn["slices"] = lambda theme: plots.slice_bars(evaluation.slices, theme=theme)
     if curve is not None:
         drawn["curve"] = lambda theme: plots.learning_curve(*curve, theme=theme)
+    if reasons is not None and (by_rows := reasons.more_rows) is not None:
+        drawn["by_rows"] = lambda theme: plots.curve_by_rows(by_rows, theme=theme)
     return {name: {"light": _data_uri(draw("light")), "dark": _data_uri(draw("dark"))} for name, draw in drawn.items()}
 
 

@@ -124,6 +124,9 @@ def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
     assert slices.keys() == {"people", "abbreviations"}
     assert slices["abbreviations"]["verdict"] == "inconclusive", "a handful of rows can prove nothing"
     assert {"rows", "teacher_accuracy", "student_accuracy"} <= slices["people"].keys()
+    one = report["reasons"]["one"]
+    assert one["generalisation"]["branch"] in ("good", "overfit", "underfit") and one["sentence"] is None
+    assert one["capacity"] is None and one["more_rows"] is None, "nothing is trained to explain a student that passes"
     html = (place.home.reports / "small.html").read_text()
     assert "clears the bar" in html and "http://" not in html.replace("http://www.w3.org", "")
 
@@ -152,7 +155,17 @@ def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Whole
     champion = place.workshop.ledger.champion("small")
     ended = place.distil()
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    for stage in ("source", "prompts", "teacher", "candidates/one", "exports/one", "evaluation", "release", "champion"):
+    for stage in (
+        "source",
+        "prompts",
+        "teacher",
+        "candidates/one",
+        "exports/one",
+        "evaluation",
+        "reasons",
+        "release",
+        "champion",
+    ):
         assert place.shown(stage)["found_again"] is True, stage
     assert place.shown("teacher_signal")["teacher_rows_computed"] == 0
     assert place.shown("baselines")["teacher_rows_computed"] == 0

@@ -20,6 +20,7 @@ from assets.keys import (
     CHAMPION,
     EVALUATION,
     PROMPTS,
+    REASONS,
     RELEASE,
     SELECTION,
 )
@@ -302,7 +303,7 @@ def fails_by_post(real: Any) -> Any:
 def worse_by_post(bench: Bench) -> RecipeFile:
     with bench.building_anew():
         file = judged("assets.bench:evaluate", fails_by_post)(bench)
-        bench.must_run(file, EVALUATION)
+        bench.must_run(file, EVALUATION, REASONS)
     return file
 
 
@@ -317,6 +318,15 @@ def noise(bench: Bench) -> RecipeFile:
             "stillhouse.students.predictor:OnnxClassifier.logits",
             lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
         )
+        spare_measuring(bench)
+        bench.must_run(bench.recipe(), EVALUATION, REASONS)
+    return bench.recipe()
+
+
+def judged_at_random(bench: Bench) -> RecipeFile:
+    """The export that is judged answers at random, though what was trained does not."""
+    with bench.building_anew():
+        bench.patch("assets.bench:Bench.judge", answers_at_random)
         spare_measuring(bench)
         bench.must_run(bench.recipe(), EVALUATION)
     return bench.recipe()
@@ -343,7 +353,7 @@ def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Pl
         spare_measuring(bench)
         bench.up_to(EVALUATION, **bar)
         bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
-        bench.must_run(file, EVALUATION)
+        bench.must_run(file, EVALUATION, REASONS)
         return file
 
     return plant
@@ -372,6 +382,25 @@ def too_sure_of_itself(bench: Bench) -> RecipeFile:
     amend(bench.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="Callers rely on the confidence.")
     bench.patch("assets.bench:evaluate", serves_certainties)
     return bench.up_to(SELECTION, bar=limited)
+
+
+def answers_at_random(real: Any) -> Any:
+    def judge(bench: Any, subject: Subject, predict: Any, folder: Path) -> Evaluation:
+        logits = shuffled(np.array(list(dict(subject.outputs).values())))
+        outputs = dict(zip(dict(subject.outputs), logits.tolist(), strict=True))
+        return real(bench, replace(subject, outputs=outputs), predict, folder)
+
+    return judge
+
+
+def of_another_candidate(real: Any) -> Any:
+    return lambda *about: real(*about).model_copy(update={"candidate": NOBODY})
+
+
+def not_one_reason(bench: Bench) -> RecipeFile:
+    bench.patch("assets.reasons:conclude", lambda real: lambda facts: None)
+    bench.patch("assets.reasons:Examination._rows_curve", lambda real: lambda examination, start: None)
+    return judged_at_random(bench)
 
 
 def chooses_the_control(_: Any) -> Any:
@@ -417,7 +446,7 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
     spare_measuring(bench)
     file = bench.up_to(EVALUATION, **TWICE)
     bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
-    bench.must_run(file, EVALUATION)
+    bench.must_run(file, EVALUATION, REASONS)
     return file
 
 
@@ -463,6 +492,19 @@ EVALUATION_FAULTS = [
     Fault(
         "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
         judged("assets.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
+    ),
+    Fault(
+        "a student misses and nobody says why", REASONS, "every_miss_has_a_reason", not_one_reason,
+        "misses the bar, and nobody knows why: one", refuses=SELECTION,
+    ),
+    Fault(
+        "the reasons are of another student", REASONS, "the_reasons_are_those_of_the_judged_students",
+        anew("assets.reasons:Examination.reasons", of_another_candidate),
+        "not as judged: one",
+    ),
+    Fault(
+        "validation rows are known better than golden ones", REASONS, "no_leak_is_suspected", judged_at_random,
+        "one: leak", advice=True,
     ),
     Fault(
         "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",

@@ -1,0 +1,89 @@
+"""A student that misses a strict bar is told why, from its own rows and validation rows, and told again for nothing."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+from rich.console import Console
+
+from assets.reasons import learners_of, read_reasons
+from orchestration.run import result_screen
+from stillhouse.evaluation.reasons import Cause
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Artifact
+from tests.conftest import Place, a_place, failures, verdicts
+from tests.small import small_recipe
+
+STRICT = {"margin": 0.004}
+"""A one-layer student of this teacher loses a point or more, which is under any other test's bar."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("reasons")) as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def file(place: Place) -> RecipeFile:
+    """The recipe, distilled as far as a strict bar lets it."""
+    file = small_recipe(place.folder, bar=STRICT)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr("assets.bench.TIMED_TEXTS", 20)
+        result = place.run(file)
+    assert verdicts(result)["every_miss_has_a_reason"] and not verdicts(result)["a_student_clears_the_bar"]
+    assert failures(result) == []
+    return file
+
+
+def selection_of(place: Place) -> Artifact:
+    return place.newest("selection")
+
+
+def test_it_has_one_reason_and_one_change(place: Place, file: RecipeFile) -> None:
+    found = read_reasons(place.newest("reasons"))
+    assert list(found) == ["one"] == [student.name for student in learners_of(file.recipe)], "a control has no reasons"
+    one = found["one"]
+    assert one.conclusion is not None
+    assert one.conclusion.cause in (Cause.DATA, Cause.TRAINING, Cause.CAPACITY, Cause.UNDECIDED)
+    assert one.capacity is not None and one.capacity.by_heart
+    assert one.candidate == place.newest("candidates/one").digest
+
+
+def test_the_curve_is_of_nested_rows_and_of_validation_rows_alone(place: Place, file: RecipeFile) -> None:
+    curve = read_reasons(place.newest("reasons"))["one"].more_rows
+    rows = place.newest("transfer_set").facts["kept"]
+    assert curve is not None
+    assert [point.rows for point in curve.points] == [rows // 4, rows // 2, rows]
+    validation = place.newest("prompts", "base").frame("prompts").filter(pl.col("split") == "validation")
+    assert curve.validation_rows == validation.height
+    counts = read_reasons(place.newest("reasons"))["one"].generalisation.counts
+    assert counts.validation_agreement.rows == validation.height and counts.training_agreement.rows == rows
+    last = place.newest("candidates/one").facts["training"]["epochs"][-1]
+    assert curve.points[-1].accuracy == pytest.approx(last["validation_accuracy"])
+
+
+def test_page_json_and_screen_end_with_what_to_change(place: Place, file: RecipeFile) -> None:
+    conclusion = read_reasons(place.newest("reasons"))["one"].conclusion
+    assert conclusion is not None
+    report = json.loads((selection_of(place).folder / "report.json").read_text())
+    assert report["reasons"]["one"]["sentence"] == conclusion.sentence
+    page = " ".join((selection_of(place).folder / "report.html").read_text().split())
+    assert "<h2>Why, and what next</h2>" in page and "Learning curve by rows" in page
+    assert conclusion.change in page.replace("&#39;", "'")
+    assert "<h2>Training</h2>" in page and "Training and validation loss by epoch" in page
+    console = Console(record=True, width=1000, file=io.StringIO())
+    console.print(result_screen("small", report, place.home))
+    assert f"why, and what next  {conclusion.sentence}" in console.export_text()
+
+
+def test_looked_for_again_they_are_found_and_nothing_is_trained(
+    place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = place.newest("reasons")
+    monkeypatch.setattr("stillhouse.students.training.train", None)
+    assert place.run(file, "reasons").success
+    after = place.newest("reasons")
+    assert after.digest == before.digest and after.manifest.made_by is not None
