@@ -377,10 +377,11 @@ def _leaderboard_table(found: dict[str, Any]) -> Table:
     from stillhouse.evaluation.claims import MEGABYTE, percent, points
 
     title = f"{found['recipe']}: judged by golden set {found['golden_digest'][:12]}, {found['golden_rows']:,} rows"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     columns = ("rank", "model", "kind", "accuracy, 95% interval", "drop, bound", "MB", "faster", "verdict", "round")
     for column in columns:
-        table.add_column(column, no_wrap=column != "model")
+        folds = column in ("model", "round")
+        table.add_column(column, overflow="fold", min_width=10 if folds else None, no_wrap=column in ("rank", "kind"))
     for row in found["rows"]:
         low, high = row["accuracy_interval"]
         marks = "".join(mark for mark, of in (("*", "another_bar"), ("+", "another_teacher")) if row[of])
@@ -388,13 +389,15 @@ def _leaderboard_table(found: dict[str, Any]) -> Table:
         table.add_row(
             str(row["best_rank"])
             if row["best_rank"] == row["worst_rank"]
-            else f"{row['best_rank']} to {row['worst_rank']}",
+            else f"{row['best_rank']}-{row['worst_rank']}",
             Text(row["model"] + (", champion" if row["champion"] else ""), "bold" if row["champion"] else ""),
             row["kind"],
             f"{percent(row['accuracy'])} ({points(low)} to {points(high)})",
             f"{points(row['drop'])}, {points(row['drop_upper_bound'])}{metric}",
             f"{row['size_bytes'] / MEGABYTE:.3g}",
-            "not measured" if row["latency_ratio"] is None else f"{row['latency_ratio']:.1f}x",
+            "unknown"
+            if row["latency_ratio"] is None
+            else f"{row['latency_ratio']:,.{0 if row['latency_ratio'] >= 100 else 1}f}x",
             row["verdict"] + marks,
             f"{row['at'][:10]} {row['run_id'][:8]}",
         )
