@@ -72,7 +72,7 @@ def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:
     def confusion() -> bytes:
         from stillhouse.evaluation import plots
 
-        return plots.confusion_matrix(judged.confusion, judged.classes)
+        return plots.confusion(judged)
 
     return {"slices": slices, "confusion": confusion} if judged.slices else {"confusion": confusion}
 

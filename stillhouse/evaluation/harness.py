@@ -31,6 +31,7 @@ from stillhouse.evaluation.claims import (
     slice_gap_claims,
     stress_claims,
 )
+from stillhouse.evaluation.confusions import ConfusedPair, worst_pairs
 from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.fairness import FairnessResult, fairness
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
@@ -120,6 +121,9 @@ class Evaluation(_Record):
     stress: tuple[StressResult, ...] = Field(default=(), description="Each perturbation; empty without a stress test.")
     per_class: tuple[metrics.ClassMetrics, ...]
     confusion: tuple[metrics.ConfusionCell, ...]
+    teacher_confusion: tuple[metrics.ConfusionCell, ...] | None = Field(
+        default=None, description="The teacher's; null in an evaluation from before it was kept."
+    )
     latency: LatencyComparison | None = Field(
         description="Null when it was not measured: the budget is then not shown."
     )
@@ -137,6 +141,11 @@ class Evaluation(_Record):
     def name(self) -> str:
         """The name of the model evaluated."""
         return self.subject.name
+
+    @property
+    def worst_pairs(self) -> tuple[ConfusedPair, ...]:
+        """Which labels it takes for which most often, the teacher's count beside."""
+        return worst_pairs(self.confusion, self.teacher_confusion)
 
     @property
     def agreement(self) -> float:
@@ -315,6 +324,9 @@ def evaluate(
         stress=stressed,
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
+        teacher_confusion=metrics.confusion_cells(
+            metrics.confusion_matrix(labels, teacher_logits.argmax(axis=1), len(classes)), classes
+        ),
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),

@@ -6,6 +6,7 @@ Does not: drawing the marks (plots.py).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,14 +31,21 @@ def short(name: str, length: int = 22) -> str:
     return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
-def label_without_overlap(axes: "Axes", marks: Sequence[Mark]) -> None:
-    """Names beside the marks: each takes the first place around its mark that is free, or else the first."""
+def label_without_overlap(axes: "Axes", marks: Sequence[Mark], line: Sequence[tuple[float, float]] = ()) -> None:
+    """Names beside the marks: each takes the first place around its mark that is free, or else the first.
+
+    Args:
+        axes: where the marks are drawn.
+        marks: what to name.
+        line: corners of a line of horizontal and vertical pieces that no name should lie on, in data coordinates.
+    """
     figure = axes.get_figure(root=True)
     if figure is None:
         return
     figure.draw_without_rendering()
     limits, scale = axes.get_window_extent(), figure.dpi / 72
     taken: list[Any] = [_box(axes, mark, scale) for mark in marks]
+    taken += [_piece(axes, *ends) for ends in pairwise(line)]
     for mark in marks:
         tried = [_label(axes, mark, place) for place in _places(mark.radius_points)]
         boxes = [text.get_window_extent() for text in tried]
@@ -67,7 +75,7 @@ def _places(radius: float) -> list[tuple[float, float, str]]:
 def _label(axes: "Axes", mark: Mark, place: tuple[float, float, str]) -> "Annotation":
     x, y, align = place
     return axes.annotate(
-        short(mark.name, 34),
+        short(mark.name, 44),
         (mark.megabytes, mark.accuracy),
         xytext=(x, y),
         textcoords="offset points",
@@ -85,3 +93,11 @@ def _box(axes: "Axes", mark: Mark, scale: float) -> "Bbox":
     x, y = axes.transData.transform((mark.megabytes, mark.accuracy))
     radius = mark.radius_points * scale
     return Bbox.from_extents(x - radius, y - radius, x + radius, y + radius)
+
+
+def _piece(axes: "Axes", one: tuple[float, float], other: tuple[float, float]) -> "Bbox":
+    from matplotlib.transforms import Bbox
+
+    (x0, y0), (x1, y1) = axes.transData.transform([one, other])
+    # A pixel wide each way: a box without area overlaps nothing.
+    return Bbox.from_extents(min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillhouse.evaluation.claims import MEGABYTE, percent, points
+from stillhouse.evaluation.confusions import ConfusedPair
 from stillhouse.evaluation.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.labels import Mark, label_without_overlap, short
@@ -22,12 +23,13 @@ from stillhouse.evaluation.subjects import SubjectKind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 FAR_BELOW, FAR_BELOW_MARGINS = 0.2, 5
 """A model this far under the teacher is named and not drawn: it would squeeze the others onto one line."""
 
-CLASSES_SHOWN = 16
-"""More classes than this do not fit legibly: the ones with most errors are shown."""
+CLASSES_IN_A_MATRIX = 12
+"""A matrix of more classes than this cannot be read on a phone, and is nearly empty: the worst pairs are drawn."""
 
 
 NORMAL_95 = 1.96
@@ -67,20 +69,68 @@ def slice_bars(slices: Sequence[SliceResult], *, theme: Theme = "light") -> byte
     return png(figure)
 
 
-def confusion_matrix(
-    cells: Sequence[ConfusionCell],
-    classes: Sequence[str],
-    *,
-    theme: Theme = "light",
-    most: int = CLASSES_SHOWN,
-) -> bytes:
+def confusion(evaluation: Evaluation, *, theme: Theme = "light") -> bytes:
+    """What was taken for what: the whole matrix of a few classes, the worst pairs of many.
+
+    Args:
+        evaluation: of one model.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes.
+    """
+    if len(evaluation.classes) <= CLASSES_IN_A_MATRIX:
+        return confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme)
+    return pair_bars(evaluation.worst_pairs, theme=theme)
+
+
+def pair_bars(pairs: Sequence[ConfusedPair], *, theme: Theme = "light") -> bytes:
+    """How many rows of a label were given another, the model above its teacher.
+
+    Args:
+        pairs: worst first.
+        theme: light or dark.
+
+    Returns:
+        PNG bytes.
+    """
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
+
+    palette = PALETTES[theme]
+    figure, axes = bare_figure(palette, height=1.3 + 0.5 * max(1, len(pairs)))
+    for row, pair in enumerate(pairs):
+        bars = [(-0.19, pair.rows, palette.student), (0.19, pair.teacher_rows, palette.teacher)]
+        for offset, rows, colour in bars:
+            if rows is not None:
+                axes.barh(row + offset, rows, height=0.34, color=colour)
+                axes.annotate(
+                    f"{rows:,}", (rows, row + offset), xytext=(4, 0), textcoords="offset points", va="center",
+                    fontsize=8, color=palette.text,
+                )  # fmt: skip
+    if not pairs:
+        axes.text(0.5, 0.5, "no label is taken for another", transform=axes.transAxes, ha="center", color=palette.muted)
+    axes.set_ylim(len(pairs) - 0.4, -0.6)
+    axes.set_yticks(range(len(pairs)), [f"{short(p.label)} → {short(p.answered)}" for p in pairs])
+    axes.set_xlim(0, 1.08 * max((max(p.rows, p.teacher_rows or 0) for p in pairs), default=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="x", color=palette.line, linewidth=0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("golden rows of the label that are given the other answer", color=palette.muted)
+    handles = [Patch(color=palette.student, label="student")]
+    if any(pair.teacher_rows is not None for pair in pairs):
+        handles.append(Patch(color=palette.teacher, label="teacher"))
+    legend(axes, handles, palette)
+    return png(figure)
+
+
+def confusion_matrix(cells: Sequence[ConfusionCell], classes: Sequence[str], *, theme: Theme = "light") -> bytes:
     """What was taken for what, as counts on a scale of each label's rows.
 
     Args:
         cells: the non-empty cells.
-        classes: all class names, in order.
+        classes: all class names, in order; at most about a dozen can be read.
         theme: light or dark.
-        most: with more classes than this, only those involved in most errors are shown.
 
     Returns:
         PNG bytes.
@@ -88,18 +138,14 @@ def confusion_matrix(
     from matplotlib.colors import LinearSegmentedColormap
 
     palette = PALETTES[theme]
-    chosen = _most_confused(cells, classes, most)
-    place = {name: index for index, name in enumerate(chosen)}
-    counts, totals = np.zeros((len(chosen), len(chosen)), dtype=np.int64), np.zeros(len(chosen))
+    place = {name: index for index, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
     for cell in cells:
-        if cell.label in place:
-            totals[place[cell.label]] += cell.rows
-            if cell.predicted in place:
-                counts[place[cell.label], place[cell.predicted]] = cell.rows
-    shares = counts / np.maximum(totals, 1)[:, None]
-    side = 0.36 * len(chosen)
+        counts[place[cell.label], place[cell.predicted]] = cell.rows
+    shares = counts / np.maximum(counts.sum(axis=1), 1)[:, None]
+    side = 0.36 * len(classes)
     figure, axes = bare_figure(palette, height=max(3.2, min(8.0, 1.9 + side)))
-    right = np.eye(len(chosen), dtype=np.bool_)
+    right = np.eye(len(classes), dtype=np.bool_)
     worst_share = max(SMALLEST_FULL_ERROR, float(np.max(shares, where=~right, initial=0.0)))
     for part, strength, full in (
         (right, shares, palette.student),
@@ -112,19 +158,12 @@ def confusion_matrix(
         # On a filled cell the ground colour reads best: white in light, near black in dark.
         colour = palette.background if strong else palette.text
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=7.5, color=colour)
-    names = [short(name) for name in chosen]
-    axes.set_xticks(range(len(chosen)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(range(len(chosen)), names, fontsize=8)
+    names = [short(name) for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(range(len(classes)), names, fontsize=8)
     axes.tick_params(length=0)
     axes.set_xlabel("answered", color=palette.muted)
     axes.set_ylabel("label", color=palette.muted)
-    if len(chosen) < len(classes):
-        axes.set_title(
-            f"the {len(chosen)} of {len(classes)} classes with most errors",
-            loc="left",
-            fontsize=9,
-            color=palette.muted,
-        )
     return png(figure)
 
 
@@ -275,7 +314,8 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
         theme: light or dark.
 
     Returns:
-        PNG bytes. The area of a bubble grows with latency where it was measured.
+        PNG bytes. Beside each name, and in the area of its bubble, is the median latency where it was measured. Steps
+        are the frontier: the best accuracy that was reached at each size or below.
 
     Raises:
         ValueError: if there are no evaluations.
@@ -288,11 +328,20 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     lowest = teacher.accuracy - max(FAR_BELOW_MARGINS * margin, FAR_BELOW)
     shown = [each for each in evaluations if each.subject.accuracy >= lowest]
     axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
-    marks = [_bubble(axes, teacher, f"{teacher.name} (teacher)", _teacher_ms(evaluations), palette.teacher)]
+    marks = [
+        _bubble(
+            axes,
+            teacher,
+            teacher.name if teacher.name == "teacher" else f"{teacher.name} (teacher)",
+            _teacher_ms(evaluations),
+            palette.teacher,
+        )
+    ]
     for each in shown:
         milliseconds = each.latency.student_ms_p50 if each.latency else None
         marks.append(_bubble(axes, each.subject, each.name, milliseconds, palette.verdict(each.verdict)))
     _size_quality_limits(axes, marks, teacher.accuracy - margin)
+    steps = _frontier_line(axes, marks, palette)
     if evaluations[0].bar.metric == "accuracy":
         _margin_line(axes, teacher.accuracy - margin, f"{points(margin)} points under the teacher", palette)
     percent_axis(axes.yaxis)
@@ -300,9 +349,10 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
     left_out = [f"{each.name}, {percent(each.subject.accuracy)}" for each in evaluations if each not in shown]
     note = f"\nfar below and not drawn: {'; '.join(left_out)}" if left_out else ""
-    axes.set_xlabel(f"size in MB, log scale (filled: student; ring: baseline or control){note}", color=palette.muted)
+    marked = "filled: student; ring: baseline or control; area: median latency"
+    axes.set_xlabel(f"size in MB, log scale ({marked}){note}", color=palette.muted)
     _verdict_legend(axes, palette, {each.verdict for each in shown})
-    label_without_overlap(axes, marks)
+    label_without_overlap(axes, marks, steps)
     return png(figure)
 
 
@@ -374,6 +424,16 @@ def _verdict_legend(axes: "Axes", palette: Palette, verdicts: set[Verdict]) -> N
     from matplotlib.lines import Line2D
 
     handles = [
+        Line2D([], [], color=palette.text, alpha=0.55, linewidth=1.4, label="most accurate of its size or below"),
+        *_verdict_handles(palette, verdicts),
+    ]
+    legend(axes, handles, palette)
+
+
+def _verdict_handles(palette: Palette, verdicts: set[Verdict]) -> "list[Line2D]":
+    from matplotlib.lines import Line2D
+
+    return [
         Line2D(
             [],
             [],
@@ -386,19 +446,6 @@ def _verdict_legend(axes: "Axes", palette: Palette, verdicts: set[Verdict]) -> N
         for verdict in Verdict
         if verdict in verdicts
     ]
-    legend(axes, handles, palette)
-
-
-def _most_confused(cells: Sequence[ConfusionCell], classes: Sequence[str], most: int) -> list[str]:
-    if len(classes) <= most:
-        return list(classes)
-    errors = dict.fromkeys(classes, 0)
-    for cell in cells:
-        if cell.label != cell.predicted:
-            errors[cell.label] += cell.rows
-            errors[cell.predicted] += cell.rows
-    worst = set(sorted(classes, key=lambda name: -errors[name])[:most])
-    return [name for name in classes if name in worst]
 
 
 def _teacher_ms(evaluations: Sequence[Evaluation]) -> float | None:
@@ -420,7 +467,46 @@ def _bubble(axes: "Axes", score: Score, name: str, milliseconds: float | None, c
         alpha=0.9,
         zorder=3,
     )
-    return Mark(name, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
+    told = name if milliseconds is None else f"{short(name, 32)}, {_milliseconds(milliseconds)}"
+    return Mark(told, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.2g} ms" if value >= 0.01 else "under 0.01 ms"
+
+
+def frontier(sizes: Sequence[float], accuracies: Sequence[float]) -> list[int]:
+    """Which models no other beats: none is as small and more accurate, or smaller and as accurate.
+
+    Args:
+        sizes: of each model.
+        accuracies: of the same models.
+
+    Returns:
+        Their positions, the smallest first.
+    """
+    pairs = list(zip(sizes, accuracies, strict=True))
+    kept = [
+        place
+        for place, (size, accuracy) in enumerate(pairs)
+        if not any(
+            other_size <= size and other >= accuracy and (other_size, other) != (size, accuracy)
+            for other_size, other in pairs
+        )
+    ]
+    return sorted(kept, key=lambda place: pairs[place])
+
+
+def _frontier_line(axes: "Axes", marks: Sequence[Mark], palette: Palette) -> list[tuple[float, float]]:
+    best = [marks[place] for place in frontier([m.megabytes for m in marks], [m.accuracy for m in marks])]
+    ends = [*(mark.megabytes for mark in best[1:]), axes.get_xlim()[1]]
+    steps = [
+        corner
+        for mark, end in zip(best, ends, strict=True)
+        for corner in ((mark.megabytes, mark.accuracy), (end, mark.accuracy))
+    ]
+    axes.plot(*zip(*steps, strict=True), color=palette.text, linewidth=1.4, alpha=0.55, zorder=2)
+    return steps
 
 
 def _size_quality_limits(axes: "Axes", marks: Sequence[Mark], line: float) -> None:

@@ -101,6 +101,7 @@ def report_json(
         else None,
         "slice_calibration": [each.model_dump(mode="json") for each in evaluation.slice_calibration],
         "fairness": [each.model_dump(mode="json") for each in evaluation.fairness],
+        "worst_pairs": [pair.model_dump(mode="json") for pair in evaluation.worst_pairs],
         "discovered": [each.model_dump(mode="json") for each in evaluation.discovered],
         "behaviour": [each.model_dump(mode="json") for each in evaluation.behaviour],
         "stress": [_stress_json(each) for each in evaluation.stress],
@@ -269,7 +270,7 @@ def _figures(
     """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
     drawn: dict[str, Callable[[Theme], bytes]] = {
         "size_quality": lambda theme: plots.size_quality(candidates, theme=theme),
-        "confusion": lambda theme: plots.confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
+        "confusion": lambda theme: plots.confusion(evaluation, theme=theme),
         "reliability": lambda theme: plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
     }
     if evaluation.slices:

@@ -4,11 +4,13 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stillhouse.evaluation import plots
 from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.evaluation.confusions import ConfusedPair
 from stillhouse.evaluation.drawing import percent_axis
-from stillhouse.evaluation.metrics import ConfusionCell
 from stillhouse.evaluation.rows_curve import rows_curve
 from stillhouse.evaluation.subjects import SubjectKind
 
@@ -44,13 +46,39 @@ def test_the_same_evaluation_gives_the_same_bytes(run) -> None:
     assert plots.size_quality([evaluation]) == plots.size_quality([evaluation])
 
 
-def test_of_many_classes_those_with_most_errors_are_drawn() -> None:
-    classes = [f"c{index:03d}" for index in range(150)]
-    cells = [ConfusionCell(label=name, predicted=name, rows=5) for name in classes]
-    cells += [ConfusionCell(label="c100", predicted="c007", rows=4)]
-    chosen = plots._most_confused(cells, classes, 16)
-    assert len(chosen) == 16 and {"c007", "c100"} <= set(chosen)
-    assert dimensions(plots.confusion_matrix(cells, classes))[1] < 1400
+def test_of_many_classes_the_worst_pairs_are_drawn_and_of_a_few_the_matrix(run, monkeypatch) -> None:
+    evaluation = run(wrong=[1, 2])
+    drawn = []
+    monkeypatch.setattr(plots, "confusion_matrix", lambda *about, **how: drawn.append("matrix"))
+    monkeypatch.setattr(plots, "pair_bars", lambda *about, **how: drawn.append("pairs"))
+    for number in (3, 12, 13, 150):
+        plots.confusion(evaluation.model_copy(update={"classes": tuple(map(str, range(number)))}))
+    assert drawn == ["matrix", "matrix", "pairs", "pairs"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("number", [0, 1, 10])
+def test_pairs_are_drawn_with_and_without_the_teacher(theme, number: int) -> None:
+    pairs = [
+        ConfusedPair(label=f"c{place}", answered="c0", rows=9, label_rows=20, teacher_rows=place or None)
+        for place in range(number)
+    ]
+    assert dimensions(plots.pair_bars(pairs, theme=theme))[0] == 1280
+
+
+def test_the_frontier_is_of_those_that_no_other_beats() -> None:
+    """By hand: 1 is beaten by 0 (as accurate, smaller), 4 by 3 (as small, more accurate); 2 and 5 are equal."""
+    sizes, accuracies = [1.0, 2.0, 4.0, 8.0, 8.0, 4.0], [0.7, 0.7, 0.8, 0.95, 0.9, 0.8]
+    assert plots.frontier(sizes, accuracies) == [0, 2, 5, 3]
+    assert plots.frontier([3.0], [0.1]) == [0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
+def test_along_the_frontier_more_accuracy_costs_more_size(models: list[tuple[int, int]]) -> None:
+    kept = [models[place] for place in plots.frontier(*map(list, zip(*models, strict=True)))]
+    assert kept == sorted(kept) and len({size for size, _ in kept}) == len(set(kept))
+    for size, accuracy in models:
+        assert any(s <= size and a >= accuracy for s, a in kept)
 
 
 def test_one_epoch_and_no_epochs() -> None:

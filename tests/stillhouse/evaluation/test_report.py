@@ -87,6 +87,19 @@ def test_the_page_says_the_metric_that_binds(run) -> None:
     assert "Recall of 'block' within 3.0 points of the teacher: drop 0.2, 95% bound" in page.text
 
 
+def test_the_worst_pairs_are_listed_with_the_teachers_count_beside(run) -> None:
+    """Rows 0, 3 and 6 are 'balance' given 'block', of 400 such rows; the teacher gives it to row 3 alone."""
+    evaluation = run(wrong=[0, 3, 6, 1], teacher_wrong=[3])
+    first, second = report_json(evaluation)["worst_pairs"]
+    assert first == {"label": "balance", "answered": "block", "rows": 3, "label_rows": 400, "teacher_rows": 1}
+    assert (second["label"], second["answered"], second["rows"], second["teacher_rows"]) == ("block", "travel", 1, 0)
+    assert "balance block 3 400 1 block travel 1 400 0" in read(report_html(evaluation)).text
+    assert "No label is taken for another." in read(report_html(run())).text
+    older = evaluation.model_copy(update={"teacher_confusion": None})
+    assert report_json(older)["worst_pairs"][0]["teacher_rows"] is None
+    assert "balance block 3 400 not kept" in read(report_html(older)).text
+
+
 def test_text_of_rows_cannot_become_markup(run) -> None:
     html = report_html(run(wrong=[3]))
     assert "text &lt;b&gt;3&lt;/b&gt;" in html
