@@ -455,6 +455,8 @@ def _teacher_ms(evaluations: Sequence[Evaluation]) -> float | None:
 
 def _bubble(axes: "Axes", score: Score, name: str, milliseconds: float | None, colour: str) -> Mark:
     area = 90.0 if milliseconds is None else min(900.0, 60.0 + 45.0 * float(np.sqrt(milliseconds)))
+    # The teacher is timed beside each model anew.
+    about = "about " if score.kind is SubjectKind.TEACHER else ""
     filled = score.kind in (SubjectKind.STUDENT, SubjectKind.TEACHER)
     megabytes = score.size_bytes / MEGABYTE
     axes.scatter(
@@ -467,7 +469,7 @@ def _bubble(axes: "Axes", score: Score, name: str, milliseconds: float | None, c
         alpha=0.9,
         zorder=3,
     )
-    told = name if milliseconds is None else f"{short(name, 32)}, {_milliseconds(milliseconds)}"
+    told = name if milliseconds is None else f"{short(name, 32)}, {about}{_milliseconds(milliseconds)}"
     return Mark(told, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
 
 
