@@ -111,8 +111,8 @@ class DataSpec(_Part):
     label: str = Field(description="column with the label; null means unlabelled")
     group: str | None = Field(
         None,
-        description="column whose equal values must never be split apart; the bar then resamples whole groups, and "
-        "needs at least 20 of them in the golden set",
+        description="column whose equal values must never be split apart; the bar, slices and floors then resample "
+        "whole groups, and need at least 20 of them in the golden rows each is about",
     )
     licence: str = Field(description="licence or rights under which the rows may be used for training")
     provenance: ProvenanceSpec = Field(

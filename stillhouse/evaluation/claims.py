@@ -205,8 +205,15 @@ def _hindrance(result: NonInferiority | MetricTest) -> str:
         return f", none of them of class '{result.metric_class}'"
     if result.has_too_few_groups:
         of_class = f", those of class '{result.metric_class}'" if result.metric_class else ""
-        return f"{of_class} in only {result.groups} groups; at least {FEWEST_GROUPS} groups are needed"
+        return f"{of_class}{_too_few_groups(result.groups)}"
     return f"{'' if result.groups is None else f' in {result.groups:,} groups'}{needed}"
+
+
+def _too_few_groups(groups: int | None) -> str:
+    """Empty where there are enough, or rows are independent."""
+    if groups is None or groups >= FEWEST_GROUPS:
+        return ""
+    return f" in only {groups} groups; at least {FEWEST_GROUPS} groups are needed"
 
 
 def _floor(
@@ -221,8 +228,8 @@ def _floor(
         sentence = f"{subject} is under {floor}: {measured} on {rows:,} rows"
     else:
         sentence = (
-            f"cannot tell whether {subject} holds {floor}: {measured}, lower bound {lower} on {rows:,} rows; "
-            f"{_rows_needed(result.rows_needed, rows)}"
+            f"cannot tell whether {subject} holds {floor}: {measured}, lower bound {lower} on {rows:,} rows"
+            f"{_too_few_groups(result.groups) or f'; {_rows_needed(result.rows_needed, rows)}'}"
         )
     return Claim(name=name, group=group, verdict=result.verdict, sentence=sentence, binding=binding)
 

@@ -6,8 +6,11 @@ Does not: comparing with the teacher (statistics.py).
 
 import math
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from stillhouse.evaluation.metric_test import metric_test
 from stillhouse.evaluation.score_test import sum_of_quantiles
 from stillhouse.evaluation.statistics import POWER, Verdict, check_alpha
 
@@ -18,10 +21,13 @@ class FloorTest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     floor: float
-    lower_bound: float = Field(description="Exact (Clopper-Pearson) one-sided lower bound of the accuracy.")
-    upper_bound: float = Field(description="Exact one-sided upper bound of the accuracy.")
+    lower_bound: float = Field(
+        description="One-sided lower bound of the accuracy: exact (Clopper-Pearson), or by resampling whole groups."
+    )
+    upper_bound: float = Field(description="One-sided upper bound of the accuracy, likewise.")
     verdict: Verdict
     rows_needed: int | None = Field(description="When inconclusive: about how many examples, in all, would settle it.")
+    groups: int | None = Field(default=None, description="Groups resampled whole; null when rows are independent.")
 
 
 def floor_test(successes: int, rows: int, floor: float, *, resolution: float, alpha: float = 0.05) -> FloorTest:
@@ -68,4 +74,45 @@ def floor_test(successes: int, rows: int, floor: float, *, resolution: float, al
         upper_bound=upper,
         verdict=Verdict.INCONCLUSIVE,
         rows_needed=max(needed, rows + 1),
+    )
+
+
+def floor_test_by_groups(
+    correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64], floor: float, *, alpha: float = 0.05
+) -> FloorTest:
+    """Test that an accuracy is at least `floor`, where rows stand or fall together.
+
+    That is not to be further below a model that is always right than `1 - floor`, so the test of a paired difference by
+    whole groups answers it (metric_test.py): with fewer than 20 groups it is INCONCLUSIVE.
+
+    Args:
+        correct: shape (n,), True where the model was right; at least one row.
+        groups: shape (n,), equal where rows belong together.
+        floor: lowest acceptable accuracy, in (0, 1).
+        alpha: one-sided error rate.
+
+    Returns:
+        The bounds, the verdict and, when inconclusive, how many examples would settle it.
+
+    Raises:
+        ValueError: if the shapes differ, there are no rows, or an argument is out of range.
+    """
+    always_right = np.ones(len(correct), dtype=np.int64)
+    found = metric_test(
+        always_right,
+        always_right,
+        correct.astype(np.int64),
+        "accuracy",
+        classes=("wrong", "right"),
+        groups=groups,
+        margin=1 - floor,
+        alpha=alpha,
+    )
+    return FloorTest(
+        floor=floor,
+        lower_bound=1 - found.drop_upper_bound,
+        upper_bound=1 - found.drop_lower_bound,
+        verdict=found.verdict,
+        rows_needed=found.rows_needed,
+        groups=found.groups,
     )

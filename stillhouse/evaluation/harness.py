@@ -35,7 +35,7 @@ from stillhouse.evaluation.confusions import ConfusedPair, worst_pairs
 from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.fairness import FairnessResult, fairness
 from stillhouse.evaluation.fidelity import Fidelity, fidelity
-from stillhouse.evaluation.floors import floor_test
+from stillhouse.evaluation.floors import floor_test, floor_test_by_groups
 from stillhouse.evaluation.footprint import Footprint
 from stillhouse.evaluation.gap import GapTest
 from stillhouse.evaluation.latency import LatencyComparison
@@ -212,10 +212,10 @@ def evaluate(
         footprint: memory of serving teacher and subject.
         machine_usd_per_hour: price of the machine that latency was measured on.
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
-            a row without one stands alone. The bar's own claim and that of calibration then take whole groups for
-            their evidence; slices and floors still count rows.
+            a row without one stands alone. The bar's own claim, calibration, slices and floors then take whole groups
+            for their evidence; gaps between slices or groups of people, and stress, still count rows.
         behaviour: behavioural tests, for which subject and teacher are asked new texts.
-        stress: how golden texts are made harder; None for no stress test. Rows are counted one by one, as in slices.
+        stress: how golden texts are made harder; None for no stress test.
         sensitive: columns that say which group of people a row is of.
         worst: how many disagreements and lost rows to list.
 
@@ -233,7 +233,7 @@ def evaluate(
     teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
     confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
-    codes = None if groups is None else group_codes(golden, groups)
+    whole = None if groups is None else group_codes(golden, groups)
     by_resampling = None
     if bar.metric != "accuracy" or groups is not None:
         ranked = bar.metric == "ndcg"
@@ -244,12 +244,12 @@ def evaluate(
             bar.metric,
             classes=tuple(classes),
             metric_class=bar.metric_class,
-            groups=codes,
+            groups=whole,
             margin=bar.margin,
             alpha=bar.alpha,
         )
     masks = slice_masks(golden, slices)
-    table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha, groups=whole)
     score = _score(subject, logits, labels, classes)
     alike = fidelity(
         teacher_logits,
@@ -265,6 +265,8 @@ def evaluate(
         None
         if bar.floor is None
         else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
+        if whole is None
+        else floor_test_by_groups(correct, whole, bar.floor, alpha=bar.alpha)
     )
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
     behaved = judge_behaviour(behaviour, subject, teacher, classes)
@@ -273,7 +275,7 @@ def evaluate(
     calibrated = None
     if bar.calibration_error_at_most is not None:
         calibrated = calibration_test(
-            served.max(axis=1), correct, limit=bar.calibration_error_at_most, groups=codes, alpha=bar.alpha
+            served.max(axis=1), correct, limit=bar.calibration_error_at_most, groups=whole, alpha=bar.alpha
         )
     fair = fairness(
         golden,

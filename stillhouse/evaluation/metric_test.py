@@ -96,7 +96,7 @@ def metric_test(
     Resampling shows only the losses that are in the rows, so where hardly any row was lost its bound is too good: with
     none it would be the drop itself, even on three rows. No bound is therefore taken to be less than the drop with
     log(1 / alpha) more rows lost, the rule of three (Hanley and Lippman-Hand 1983, JAMA 249:1743), in the classes where
-    they would hurt most, and where rows come in groups, as many rows at a time as differ in a group that has any.
+    they would hurt most, and where rows come in groups, as many rows at a time as a group loses (_rows_lost_at_a_time).
 
     Args:
         labels: shape (n,), indices of `classes`.
@@ -195,11 +195,16 @@ def _decide(
 
 
 def _rows_lost_at_a_time(labels: IntArray, teacher: IntArray, student: IntArray, groups: IntArray | None) -> float:
-    """Of the groups with rows that exactly one of the two got right: how many such rows they have on average."""
+    """How many rows a group loses on average: of the groups that differ, and of one more that is lost whole.
+
+    The one more is what was not seen. Without it a sample in which no group differs would say that rows are lost one by
+    one, of which it shows nothing.
+    """
     if groups is None:
         return 1.0
     differing = groups[(teacher == labels) != (student == labels)]
-    return float(len(differing) / len(np.unique(differing))) if len(differing) else 1.0
+    whole = len(groups) / len(np.unique(groups))
+    return float((len(differing) + whole) / (len(np.unique(differing)) + 1))
 
 
 def _unseen(

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import SliceSpec
-from stillhouse.evaluation.floors import FloorTest, floor_test
+from stillhouse.evaluation.floors import FloorTest, floor_test, floor_test_by_groups
+from stillhouse.evaluation.metric_test import MetricTest, metric_test
 from stillhouse.evaluation.statistics import (
     NonInferiority,
     Verdict,
@@ -39,8 +40,9 @@ class SliceResult(BaseModel):
     teacher_interval: tuple[float, float] = Field(description="95 % Wilson interval; (0, 1) on an empty slice.")
     student_accuracy: float | None = Field(description="Null on an empty slice.")
     student_interval: tuple[float, float] = Field(description="95 % Wilson interval; (0, 1) on an empty slice.")
-    non_inferiority: NonInferiority | None = Field(
-        description="Null on an empty slice. Critical slices: at Holm's level."
+    non_inferiority: NonInferiority | MetricTest | None = Field(
+        description="Null on an empty slice. Critical slices: at Holm's level. By resampling whole groups where rows "
+        "come in such."
     )
     non_inferiority_verdict: Verdict = Field(description="An empty slice is inconclusive.")
     floor: FloorTest | None = Field(description="Null when no floor is declared.")
@@ -91,6 +93,7 @@ def slice_table(
     *,
     margin: float,
     alpha: float = 0.05,
+    groups: IntArray | None = None,
 ) -> tuple[SliceResult, ...]:
     """Judge every slice.
 
@@ -106,6 +109,8 @@ def slice_table(
         student_correct: shape (rows,), the same rows in the same order.
         margin: largest acceptable drop on a slice that declares none of its own, as a fraction.
         alpha: one-sided error rate, family-wise over the critical slices.
+        groups: shape (rows,), equal where rows belong together; a slice then takes whole groups for its evidence, and
+            with fewer than 20 of them it is inconclusive. None where every row stands alone.
 
     Returns:
         One result per slice, in the order declared.
@@ -115,19 +120,28 @@ def slice_table(
     teacher_only = _members(masks, teacher_correct & ~student_correct)
     student_only = _members(masks, student_correct & ~teacher_correct)
     margins = [margin if spec.margin is None else spec.margin for spec in specs]
-    levels = _levels(specs, teacher_only, student_only, rows, margins, alpha)
+    tests: Sequence[NonInferiority | MetricTest | None]
+    if groups is None:
+        levels = _levels(specs, teacher_only, student_only, rows, margins, alpha)
+        counts = zip(teacher_only.tolist(), student_only.tolist(), rows.tolist(), margins, levels, strict=True)
+        tests = [
+            non_inferiority_from_counts(lost, won, n, margin=own, alpha=level) if n else None
+            for lost, won, n, own, level in counts
+        ]
+    else:
+        tests = _tests_by_groups(specs, masks, teacher_correct, student_correct, groups, margins, alpha)
     results = []
     for index, spec in enumerate(specs):
         n, right, teacher = int(rows[index]), int(student_right[index]), int(teacher_right[index])
-        result = (
-            non_inferiority_from_counts(
-                int(teacher_only[index]), int(student_only[index]), n, margin=margins[index], alpha=levels[index]
-            )
-            if n
-            else None
-        )
+        result = tests[index]
         verdict = result.verdict if result else Verdict.INCONCLUSIVE
-        floor = None if spec.floor is None else floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
+        if spec.floor is None:
+            floor = None
+        elif groups is None or n == 0:
+            floor = floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
+        else:
+            inside = masks[index]
+            floor = floor_test_by_groups(student_correct[inside], groups[inside], spec.floor, alpha=alpha)
         results.append(
             SliceResult(
                 name=spec.name,
@@ -150,6 +164,47 @@ def _members(masks: BoolArray, rows: BoolArray) -> IntArray:
     """How many of the rows marked True are in each slice."""
     counts: IntArray = np.count_nonzero(masks & rows, axis=1)
     return counts
+
+
+def _tests_by_groups(
+    specs: Sequence[SliceSpec],
+    masks: BoolArray,
+    teacher_correct: BoolArray,
+    student_correct: BoolArray,
+    groups: IntArray,
+    margins: Sequence[float],
+    alpha: float,
+) -> list[MetricTest | None]:
+    """Non-inferiority of each slice by whole groups; the critical ones by Holm's procedure without p-values.
+
+    A bootstrap has bounds and no p-value. Holm's steps need none: of k tests that are left, those that pass at
+    alpha / k are through, until none of the rest does.
+    """
+
+    def judge(index: int, level: float) -> MetricTest | None:
+        inside = masks[index]
+        if not inside.any():
+            return None
+        return metric_test(
+            np.ones(np.count_nonzero(inside), dtype=np.int64),
+            teacher_correct[inside].astype(np.int64),
+            student_correct[inside].astype(np.int64),
+            "accuracy",
+            classes=("wrong", "right"),
+            groups=groups[inside],
+            margin=margins[index],
+            alpha=level,
+        )
+
+    tests = [None if spec.critical else judge(index, alpha) for index, spec in enumerate(specs)]
+    left = [index for index, spec in enumerate(specs) if spec.critical]
+    passed = left
+    while left and passed:
+        for index in left:
+            tests[index] = judge(index, alpha / len(left))
+        passed = [index for index in left if (test := tests[index]) is not None and test.verdict is Verdict.PASS]
+        left = [index for index in left if index not in passed]
+    return tests
 
 
 def _levels(

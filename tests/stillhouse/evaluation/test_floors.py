@@ -1,9 +1,10 @@
 """Floors are proven, not just measured."""
 
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from stillhouse.evaluation.floors import floor_test
+from stillhouse.evaluation.floors import floor_test, floor_test_by_groups
 from stillhouse.evaluation.statistics import Verdict
 
 
@@ -31,3 +32,21 @@ def test_verdicts(successes: int, rows: int, verdict: Verdict) -> None:
     assert result.verdict is verdict
     assert (result.rows_needed is not None) == (verdict is Verdict.INCONCLUSIVE)
     assert result.rows_needed is None or result.rows_needed > rows
+
+
+@pytest.mark.parametrize(("rows_of_a_group", "verdict"), [(1, Verdict.PASS), (30, Verdict.INCONCLUSIVE)])
+def test_rows_that_are_wrong_together_are_less_evidence_of_a_floor(rows_of_a_group: int, verdict: Verdict) -> None:
+    """60 of 1,200 rows are wrong: two whole groups of 30, or 60 rows of 1,200."""
+    correct = np.arange(1200) >= 60
+    result = floor_test_by_groups(correct, np.arange(1200) // rows_of_a_group, 0.93)
+    assert result.verdict is verdict
+    assert result.lower_bound < 0.95 < result.upper_bound
+
+
+def test_single_rows_as_groups_give_about_the_exact_bounds() -> None:
+    correct = np.arange(1000) >= 100
+    exact = floor_test(900, 1000, 0.85, resolution=0.03)
+    resampled = floor_test_by_groups(correct, np.arange(1000), 0.85)
+    assert resampled.verdict is exact.verdict is Verdict.PASS
+    assert resampled.lower_bound == pytest.approx(exact.lower_bound, abs=0.004)
+    assert resampled.upper_bound == pytest.approx(exact.upper_bound, abs=0.004)

@@ -176,6 +176,21 @@ def test_too_few_groups_say_so(subject, golden) -> None:
     )
 
 
+def test_slices_and_floors_take_whole_groups_too_and_say_so(subject, golden) -> None:
+    rows = golden(1200).with_columns(customer=pl.int_range(pl.len()) % 12)
+    teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    app = SliceSpec(name="app", column="channel", values=("app",), critical=True, floor=0.8)
+    result = evaluate(
+        subject(1200), teacher, rows, [app], BarSpec(margin=0.03, floor=0.8),
+        BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8), classes=("balance", "block", "travel"),
+        groups="customer",
+    )  # fmt: skip
+    for name in ("floor", "slice/app", "slice_floor/app"):
+        assert claim(result, name).verdict is Verdict.INCONCLUSIVE
+        assert claim(result, name).sentence.endswith("rows in only 12 groups; at least 20 groups are needed")
+    assert Evaluation.model_validate_json(result.model_dump_json()) == result
+
+
 def test_lost_rows_carry_their_text(run) -> None:
     result = run(wrong=[3, 4], teacher_wrong=[4])
     assert [(row.text, row.label, row.predicted) for row in result.lost_rows] == [("text <b>3</b>", "balance", "block")]

@@ -113,6 +113,14 @@ def test_a_class_that_few_groups_have_is_in_few_groups_however_many_there_are() 
     assert judged(labels, labels, "accuracy", groups=groups).verdict is Verdict.PASS
 
 
+def test_without_a_loss_groups_are_taken_to_be_lost_whole() -> None:
+    """Rule of three over 40 groups of 50 rows: log(20) / 40 = 7.5 % may be lost unseen, and not 3 of 2,000 rows."""
+    labels = np.zeros(2000, dtype=np.int64)
+    found = judged(labels, labels, "accuracy", groups=np.arange(2000) // 50)
+    assert found.unseen == pytest.approx(math.log(20) / 40)
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
 def test_rows_lost_a_group_at_a_time_are_less_evidence_than_rows_lost_one_by_one() -> None:
     labels = np.tile([0, 1, 2], 1000)
     student = labels.copy()

@@ -8,6 +8,7 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
 from stillhouse.evaluation.slices import slice_masks, slice_table
 from stillhouse.evaluation.statistics import Verdict, holm, non_inferiority_p_value, rows_needed_for
 
@@ -125,3 +126,54 @@ def test_a_slice_is_held_to_its_own_margin_where_it_declares_one() -> None:
     right = outcomes(150, 10)
     wide, narrow = slice_table(specs, np.ones((2, 150), bool), right, right, margin=0.5)
     assert (wide.verdict, narrow.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
+
+
+def test_rows_that_are_lost_together_pass_at_the_margin_only_when_they_are_counted_one_by_one() -> None:
+    """200 students whose true drop is the margin, with the chance to lose a row varying by group (Beta, mean 5 %).
+
+    More than 11 % of them passing would be one chance in thousands at a true rate of 5 %. The control takes the same
+    rows one by one.
+    """
+    margin, groups, rows, times = 0.05, 100, 10, 200
+    generator, together, one_by_one = np.random.default_rng(11), 0, 0
+    everything, codes = np.ones((1, groups * rows), bool), np.repeat(np.arange(groups), rows)
+    for _ in range(times):
+        lost = generator.random(groups * rows) < np.repeat(generator.beta(0.1, 1.9, groups), rows)
+        (whole,) = slice_table([spec("a")], everything, everything[0], ~lost, margin=margin, groups=codes)
+        (single,) = slice_table([spec("a")], everything, everything[0], ~lost, margin=margin)
+        together += whole.verdict is Verdict.PASS
+        one_by_one += single.verdict is Verdict.PASS
+    assert together / times <= 0.11
+    assert one_by_one / times >= 0.15
+
+
+@pytest.mark.parametrize("groups", [FEWEST_GROUPS - 1, FEWEST_GROUPS])
+def test_a_slice_in_too_few_groups_proves_neither_its_margin_nor_its_floor(groups: int) -> None:
+    """The rest of the rows is in groups enough."""
+    codes = np.concatenate([np.arange(4000) % groups, np.arange(4000)])
+    masks, right = np.repeat([[True, False]], 4000, axis=1), outcomes(8000, 0)
+    (result,) = slice_table([spec("a", floor=0.8)], masks, right, right, margin=0.2, groups=codes)
+    verdict = Verdict.INCONCLUSIVE if groups < FEWEST_GROUPS else Verdict.PASS
+    assert result.floor is not None
+    assert (result.non_inferiority_verdict, result.floor.verdict) == (verdict, verdict)
+    assert isinstance(result.non_inferiority, MetricTest)
+    assert (result.non_inferiority.groups, result.floor.groups) == (groups, groups)
+
+
+def test_whole_groups_share_the_error_rate_by_holm() -> None:
+    """Two of three critical slices pass at a third of the error rate; the one left is judged at all of it."""
+    masks = np.repeat(np.eye(4, dtype=bool), 3000, axis=1)
+    student = np.concatenate([outcomes(3000, 6), outcomes(3000, 6), outcomes(3000, 600), outcomes(3000, 6)])
+    specs = [spec("a"), spec("b"), spec("c"), spec("d", critical=False)]
+    results = slice_table(specs, masks, outcomes(12_000, 0), student, margin=0.05, groups=np.arange(12_000) // 10)
+    levels = [result.non_inferiority.alpha for result in results if result.non_inferiority is not None]
+    assert levels == pytest.approx([0.05 / 3, 0.05 / 3, 0.05, 0.05])
+    assert [result.verdict for result in results] == [Verdict.PASS, Verdict.PASS, Verdict.FAIL, Verdict.PASS]
+
+
+def test_an_empty_slice_of_grouped_rows_is_inconclusive() -> None:
+    right = outcomes(100, 0)
+    (result,) = slice_table(
+        [spec("nothing", floor=0.5)], np.zeros((1, 100), bool), right, right, margin=0.3, groups=np.arange(100)
+    )
+    assert result.verdict is Verdict.INCONCLUSIVE and result.non_inferiority is None
