@@ -1,4 +1,4 @@
-"""The demo's recipe on other rows, in an installation of its own.
+"""A recipe on other rows than its own, in an installation of its own.
 
 Belongs here: writing and reading such a recipe, the environment of such an installation.
 Does not: the rows.
@@ -25,14 +25,20 @@ def use_home(root: Path) -> None:
 
 
 def demo_recipe(folder: Path, name: str, changes: Mapping[str, Any]) -> RecipeFile:
-    """Write the demo's recipe with some fields changed below `folder`, and read it back.
+    """Write the demo's recipe with some fields changed below `folder`, and read it back; see `recipe_like`."""
+    return recipe_like(DEMO, folder, name, changes)
+
+
+def recipe_like(template: Path, folder: Path, name: str, changes: Mapping[str, Any]) -> RecipeFile:
+    """Write a recipe with some fields changed below `folder`, and read it back.
 
     Args:
+        template: the recipe to change.
         folder: where recipes of this measurement are.
         name: of the recipe.
         changes: attributes and their values; a mapping changes the fields that it names, another value replaces.
     """
-    document = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+    document = yaml.safe_load(template.read_text(encoding="utf-8"))
     for field, value in changes.items():
         part = document["attributes"]
         part[field] = {**part[field], **value} if isinstance(value, Mapping) else value

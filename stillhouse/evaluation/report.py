@@ -222,6 +222,7 @@ def _slice_json(result: SliceResult) -> dict[str, Any]:
         "student_interval": list(result.student_interval),
         "drop": test.drop if test else None,
         "drop_upper_bound": test.drop_upper_bound if test else None,
+        "margin": test.margin if test else None,
         "alpha": test.alpha if test else None,
         "rows_needed": test.rows_needed if test else None,
         "non_inferiority_verdict": result.non_inferiority_verdict.value,

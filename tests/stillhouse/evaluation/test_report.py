@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec
+from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.footprint import Footprint
 from stillhouse.evaluation.report import report_html, report_json, ruled_out
 from stillhouse.evaluation.selection import smallest_that_clears
@@ -51,6 +51,16 @@ def test_the_json_has_the_agreed_shape(run) -> None:
     first = report["slices"][0]
     assert {"name", "rows", "teacher_accuracy", "student_accuracy", "verdict"} <= set(first)
     assert (first["name"], first["rows"], first["verdict"]) == ("app", 600, "pass")
+
+
+def test_a_slice_is_shown_with_its_own_margin_and_not_with_the_bars(run) -> None:
+    app = SliceSpec(name="app", column="channel", values=("app",), critical=True, margin=0.08)
+    evaluation = run(wrong=[1, 2], teacher_wrong=[1], slices=[app])
+    assert report_json(evaluation)["slices"][0]["margin"] == 0.08
+    text = read(report_html(evaluation, title="t")).text
+    slices = text[text.index("Drop, bound") : text.index("Slices nobody declared")]
+    assert "8.0" in slices
+    assert "3.0" not in slices
 
 
 def test_the_json_has_the_test_that_binds_where_it_is_not_that_of_accuracy(run) -> None:
