@@ -42,7 +42,7 @@ class Bench:
     """What every candidate and every baseline is held against.
 
     Args:
-        recipe: the contract, with bar, budget, slices, behaviour and stress.
+        recipe: the contract, with the terms.
         workshop: where the teacher's answers are kept.
         prompts: the prompt set, whose golden rows are used.
         teacher: the fine-tuned teacher.
@@ -82,13 +82,8 @@ class Bench:
         return {
             "golden": digest_of(self.golden.select(pl.col("prompt_id", *sorted(columns)).cast(pl.String)).rows()),
             "teacher": self.teacher.digest,
-            "bar": self.recipe.bar.model_dump(mode="json"),
-            "budget": self.recipe.budget.model_dump(mode="json"),
+            "terms": self.recipe.terms.model_dump(mode="json"),
             "usd_per_hour": self.recipe.machine_usd_per_hour,
-            "slices": [item.model_dump(mode="json") for item in self.recipe.slices],
-            "behaviour": [item.model_dump(mode="json") for item in self.recipe.behaviour],
-            "stress": self.recipe.stress.model_dump(mode="json") if self.recipe.stress else None,
-            "sensitive": [item.model_dump(mode="json") for item in self.recipe.sensitive],
             "groups": self.groups,
         }
 
@@ -172,17 +167,12 @@ class Bench:
             subject,
             self.teacher_subject,
             self.golden,
-            self.recipe.slices,
-            self.recipe.bar,
-            self.recipe.budget,
+            self.recipe.terms,
             classes=self.classes,
             latency=latency,
             footprint=self.footprint(folder),
             machine_usd_per_hour=self.recipe.machine_usd_per_hour,
             groups=self.groups,
-            behaviour=self.recipe.behaviour,
-            stress=self.recipe.stress,
-            sensitive=self.recipe.sensitive,
         )
 
 

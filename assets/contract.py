@@ -54,13 +54,5 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:
-    """All that a student has to prove: bar, budget, slices, fairness, probes, and in how many rounds, as JSON."""
-    parts = {"bar": recipe.bar, "budget": recipe.budget}
-    return {
-        **{name: part.model_dump(mode="json") for name, part in parts.items()},
-        "slices": [item.model_dump(mode="json") for item in recipe.slices],
-        "behaviour": [item.model_dump(mode="json") for item in recipe.behaviour],
-        "stress": recipe.stress.model_dump(mode="json") if recipe.stress else None,
-        "golden_rounds_at_most": recipe.split.golden_rounds_at_most,
-        "sensitive": [item.model_dump(mode="json") for item in recipe.sensitive],
-    }
+    """All that a student has to prove, and in how many rounds of candidates it may be tried, as JSON values."""
+    return {**recipe.terms.model_dump(mode="json"), "golden_rounds_at_most": recipe.split.golden_rounds_at_most}

@@ -56,7 +56,7 @@ def _measure(kind: str) -> None:
     import numpy as np
     import polars as pl
 
-    from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+    from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
     from stillhouse.evaluation.harness import evaluate
     from stillhouse.evaluation.subjects import Subject, SubjectKind
 
@@ -82,15 +82,18 @@ def _measure(kind: str) -> None:
 
     teacher = answers("teacher", SubjectKind.TEACHER, 4.0, 400_000_000)
     student = answers("student", SubjectKind.STUDENT, 3.9, 10_000_000)
-    slices = [
+    slices = tuple(
         SliceSpec(name=f"part {index}", column="part", values=(f"part {index}",), critical=True)
         for index in range(SLICES)
-    ]
-    bar = BarSpec(metric="macro_f1", margin=0.03)
-    budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
+    )
+    terms = Terms(
+        bar=BarSpec(metric="macro_f1", margin=0.03),
+        budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8),
+        slices=slices,
+    )
     start = time.perf_counter()
     result = evaluate(
-        student, teacher, golden, slices, bar, budget, classes=classes, groups="customer" if kind == "grouped" else None
+        student, teacher, golden, terms, classes=classes, groups="customer" if kind == "grouped" else None
     )
     seconds = time.perf_counter() - start
     assert result.metric_test is not None

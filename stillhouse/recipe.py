@@ -18,7 +18,7 @@ from stillhouse.data.drift import DIVERGENCE_LIMIT
 from stillhouse.digests import digest_of
 from stillhouse.economics import EconomicsSpec
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
 from stillhouse.students.training import TrainingConfig
 
 UNWAIVABLE = (
@@ -286,6 +286,18 @@ class Recipe(_Part):
     def digest(self) -> str:
         """Digest of the whole contract, and so of the bar that it freezes."""
         return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def terms(self) -> Terms:
+        """All that a student has to prove."""
+        return Terms(
+            bar=self.bar,
+            budget=self.budget,
+            slices=self.slices,
+            sensitive=self.sensitive,
+            behaviour=self.behaviour,
+            stress=self.stress,
+        )
 
     @property
     def kept_columns(self) -> tuple[str, ...]:

@@ -242,3 +242,14 @@ class StressSpec(_Spec):
             if template.count(TEXT) != 1 or template.strip() == TEXT:
                 raise ValueError(f"a template has {TEXT} once and something around it, not {template!r}")
         return self
+
+
+class Terms(_Spec):
+    """All that a student has to prove, frozen before a model exists."""
+
+    bar: BarSpec = Field(description="The quality bar.")
+    budget: BudgetSpec = Field(description="Size, latency and cost.")
+    slices: tuple[SliceSpec, ...] = Field(default=(), description="Parts of the golden set judged on their own.")
+    sensitive: tuple[SensitiveSpec, ...] = Field(default=(), description="Columns that say which group a row is of.")
+    behaviour: tuple[BehaviourSpec, ...] = Field(default=(), description="What it must be able to do, case by case.")
+    stress: StressSpec | None = Field(default=None, description="Golden texts made harder; null for no stress test.")

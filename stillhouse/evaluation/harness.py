@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
-from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, Terms
 from stillhouse.evaluation.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.calibration import Calibration, calibration, probabilities_of
 from stillhouse.evaluation.calibration_test import CalibrationTest, calibration_test
@@ -181,18 +181,13 @@ def evaluate(
     subject: Subject,
     teacher: Subject,
     golden: pl.DataFrame,
-    slices: Sequence[SliceSpec],
-    bar: BarSpec,
-    budget: BudgetSpec,
+    terms: Terms,
     *,
     classes: Sequence[str],
     latency: LatencyComparison | None = None,
     footprint: Footprint | None = None,
     machine_usd_per_hour: float | None = None,
     groups: str | None = None,
-    behaviour: Sequence[BehaviourSpec] = (),
-    stress: StressSpec | None = None,
-    sensitive: Sequence[SensitiveSpec] = (),
     worst: int = 20,
 ) -> Evaluation:
     """Measure one model against its teacher and the bar on the frozen golden set.
@@ -204,9 +199,7 @@ def evaluate(
         teacher: the teacher, likewise.
         golden: `prompt_id`, `text`, `label`, the slice columns and any others, by which undeclared slices are looked
             for; labels that do not come from the teacher.
-        slices: declared slices.
-        bar: quality bar.
-        budget: size and latency budget.
+        terms: what the subject has to prove; for behaviour and stress, subject and teacher are asked new texts.
         classes: names in logit order (sorted labels).
         latency: teacher and subject timed together; without it the budget is inconclusive.
         footprint: memory of serving teacher and subject.
@@ -214,9 +207,6 @@ def evaluate(
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
             a row without one stands alone. The bar's own claim, calibration, slices and floors then take whole groups
             for their evidence; gaps between slices or groups of people, and stress, still count rows.
-        behaviour: behavioural tests, for which subject and teacher are asked new texts.
-        stress: how golden texts are made harder; None for no stress test.
-        sensitive: columns that say which group of people a row is of.
         worst: how many disagreements and lost rows to list.
 
     Returns:
@@ -227,6 +217,7 @@ def evaluate(
             malformed; or if the bar, `groups` or a behavioural test names a class or column that does not exist.
     """
     _check_roles(subject, teacher)
+    bar, slices = terms.bar, terms.slices
     _check_metric_class(bar, classes)
     labels = golden_labels(golden, classes)
     teacher_logits, logits = align(teacher, golden, classes), align(subject, golden, classes)
@@ -269,8 +260,10 @@ def evaluate(
         else floor_test_by_groups(correct, whole, bar.floor, alpha=bar.alpha)
     )
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
-    behaved = judge_behaviour(behaviour, subject, teacher, classes)
-    stressed = () if stress is None else stress_test(stress, subject, teacher, golden, classes, alpha=bar.alpha)
+    behaved = judge_behaviour(terms.behaviour, subject, teacher, classes)
+    stressed = (
+        () if terms.stress is None else stress_test(terms.stress, subject, teacher, golden, classes, alpha=bar.alpha)
+    )
     served = probabilities_of(logits, subject.temperature)
     calibrated = None
     if bar.calibration_error_at_most is not None:
@@ -279,7 +272,7 @@ def evaluate(
         )
     fair = fairness(
         golden,
-        sensitive,
+        terms.sensitive,
         labels,
         teacher_logits.argmax(axis=1),
         logits.argmax(axis=1),
@@ -294,21 +287,21 @@ def evaluate(
         *behaviour_claims(behaved),
         *stress_claims(stressed),
         *fairness_claims(fair),
-        *budget_claims(budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
+        *budget_claims(terms.budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
         golden_digest=golden_digest(
             golden,
             [
                 *(spec.column for spec in slices),
-                *(spec.column for spec in sensitive),
+                *(spec.column for spec in terms.sensitive),
                 *([groups] if groups else []),
             ],
         ),
         golden_rows=golden.height,
         classes=tuple(classes),
         bar=bar,
-        budget=budget,
+        budget=terms.budget,
         teacher=_score(teacher, teacher_logits, labels, classes),
         subject=score,
         non_inferiority=test,

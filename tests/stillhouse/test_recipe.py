@@ -149,7 +149,7 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
         (
             "feed_forward: 256, training: {epochs: 6, max_tokens: 64}}",
             "feed_forward: 256, learns_from: nothing, training: {epochs: 6, max_tokens: 64}}",
-            "training: must be left out where learns_from is nothing",
+            "must be left out where learns_from is nothing",
         ),
         (
             "feed_forward: 256, training: {epochs: 6, max_tokens: 64}}",

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec
+from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.latency import DeviceStamp, LatencyComparison
 from stillhouse.evaluation.subjects import Ask, Subject, SubjectKind
@@ -102,12 +102,12 @@ def run() -> Callable[..., Evaluation]:
         slices: Sequence[SliceSpec] = SLICES,
         bar: BarSpec = BAR,
         budget: BudgetSpec = BUDGET,
-        **more: Any,
+        **measured: Any,
     ) -> Evaluation:
         teacher = make_subject(rows, teacher_wrong, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
         subject = make_subject(rows, wrong, name=name, kind=kind, size_bytes=size_bytes)
-        measured = {"classes": CLASSES, "latency": latency, **more}
-        return evaluate(subject, teacher, make_golden(rows), slices, bar, budget, **measured)
+        terms = Terms(bar=bar, budget=budget, slices=tuple(slices))
+        return evaluate(subject, teacher, make_golden(rows), terms, classes=CLASSES, latency=latency, **measured)
 
     return evaluate_model
 
@@ -147,10 +147,12 @@ def probed() -> Callable[..., Evaluation]:
         case = {"text": "where is my money", "label": "balance"}
         test = {"name": "plain words", "kind": "minimum", "critical": critical, "cases": [case]}
         return evaluate(
-            replace(make_subject(300), ask=ask), replace(teacher, ask=answers_rightly), make_golden(300), [],
-            BarSpec(margin=0.1), BUDGET, classes=CLASSES, latency=make_latency(),
-            behaviour=[BehaviourSpec.model_validate(test)],
-            stress=StressSpec(perturbations=(), templates=("so: {text}",), **stress),
+            replace(make_subject(300), ask=ask), replace(teacher, ask=answers_rightly), make_golden(300),
+            Terms(
+                bar=BarSpec(margin=0.1), budget=BUDGET, behaviour=(BehaviourSpec.model_validate(test),),
+                stress=StressSpec(perturbations=(), templates=("so: {text}",), **stress),
+            ),
+            classes=CLASSES, latency=make_latency(),
         )  # fmt: skip
 
     return evaluate_model

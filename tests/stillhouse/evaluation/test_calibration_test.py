@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from stillhouse.evaluation.bar import BarSpec
+from stillhouse.evaluation.bar import BarSpec, Terms
 from stillhouse.evaluation.calibration_test import calibration_test
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.report import report_json, ruled_out
@@ -177,7 +177,7 @@ def test_what_is_asked_is_the_confidence_that_is_served(subject, run) -> None:
 
     def judged(temperature: float) -> Evaluation:
         served = replace(too_sure, temperature=temperature)
-        return evaluate(served, teacher, make_golden(1200), [], bar(0.05), BUDGET, classes=CLASSES)
+        return evaluate(served, teacher, make_golden(1200), Terms(bar=bar(0.05), budget=BUDGET), classes=CLASSES)
 
     hot, cold = judged(3.0), judged(1.0)
     assert (claim(hot).verdict, claim(cold).verdict) == (Verdict.PASS, Verdict.FAIL)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.discovery import DiscoveredSlice, _hypergeometric, _Tables, discover_slices
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.report import report_html, report_json
@@ -68,8 +68,11 @@ def planted(*specs: SliceSpec) -> Evaluation:
     teacher = right(golden, generator)
     student = teacher & ~((golden["channel"] == "fax").to_numpy() & (generator.random(4000) < 0.6))
     return evaluate(
-        subject(golden, student, SubjectKind.STUDENT), subject(golden, teacher, SubjectKind.TEACHER), golden, specs,
-        BarSpec(margin=0.05), BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=8), classes=sorted(LABELS),
+        subject(golden, student, SubjectKind.STUDENT), subject(golden, teacher, SubjectKind.TEACHER), golden,
+        Terms(
+            bar=BarSpec(margin=0.05), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=8), slices=specs,
+        ),
+        classes=sorted(LABELS),
     )  # fmt: skip
 
 

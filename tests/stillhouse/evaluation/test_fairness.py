@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SensitiveSpec
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.evaluation.fairness import FEWEST_ROWS, FairnessResult, fairness
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.report import report_html, report_json, ruled_out
@@ -47,9 +47,12 @@ def evaluated(subject, golden, latency) -> Callable[..., Evaluation]:
         rows = golden(len(regions)).with_columns(region=pl.Series(regions))
         teacher = subject(len(regions), name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
         return evaluate(
-            subject(len(regions), wrong=wrong), teacher, rows, [], BarSpec(margin=0.05),
-            BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8), classes=("balance", "block", "travel"),
-            latency=latency(), sensitive=[SensitiveSpec(column="region", gap_at_most=limit)],
+            subject(len(regions), wrong=wrong), teacher, rows,
+            Terms(
+                bar=BarSpec(margin=0.05), budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8),
+                sensitive=(SensitiveSpec(column="region", gap_at_most=limit),),
+            ),
+            classes=("balance", "block", "travel"), latency=latency(),
         )  # fmt: skip
 
     return evaluate_by_region

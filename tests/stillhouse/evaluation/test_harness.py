@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.claims import percent, points
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.statistics import Verdict
@@ -38,18 +38,19 @@ def test_outputs_in_another_order_give_the_same_report(run, subject, golden) -> 
     ordered = subject(1200, [1])
     again = evaluate(
         Subject("student", SubjectKind.STUDENT, ordered.outputs.sort("prompt_id"), 10_000_000),
-        teacher, golden(1200).reverse(), first_slices(first), first.bar, first.budget,
+        teacher, golden(1200).reverse(),
+        Terms(bar=first.bar, budget=first.budget, slices=first_slices(first)),
         classes=first.classes, latency=first.latency,
     )  # fmt: skip
     for part in ("golden_digest", "non_inferiority", "slices", "confusion", "claims", "lost_rows", "verdict"):
         assert getattr(again, part) == getattr(first, part), part
 
 
-def first_slices(evaluation: Evaluation) -> list[SliceSpec]:
-    return [
+def first_slices(evaluation: Evaluation) -> tuple[SliceSpec, ...]:
+    return tuple(
         SliceSpec(name=each.name, column="channel", values=(each.name,), critical=each.critical)
         for each in evaluation.slices
-    ]
+    )
 
 
 def test_a_student_that_loses_too_much_fails_in_words(run) -> None:
@@ -154,7 +155,7 @@ def test_rows_that_are_lost_together_are_less_evidence(subject, golden, group_ro
     teacher = subject(3000, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
     result = evaluate(
-        subject(3000, wrong=range(60)), teacher, rows, [], BarSpec(margin=0.04), budget,
+        subject(3000, wrong=range(60)), teacher, rows, Terms(bar=BarSpec(margin=0.04), budget=budget),
         classes=("balance", "block", "travel"), groups="customer",
     )  # fmt: skip
     assert claim(result, "non_inferiority").verdict is verdict
@@ -167,7 +168,7 @@ def test_too_few_groups_say_so(subject, golden) -> None:
     teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
     result = evaluate(
-        subject(1200), teacher, rows, [], BarSpec(margin=0.03), budget,
+        subject(1200), teacher, rows, Terms(bar=BarSpec(margin=0.03), budget=budget),
         classes=("balance", "block", "travel"), groups="customer",
     )  # fmt: skip
     assert result.verdict is Verdict.INCONCLUSIVE
@@ -181,9 +182,12 @@ def test_slices_and_floors_take_whole_groups_too_and_say_so(subject, golden) -> 
     teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
     app = SliceSpec(name="app", column="channel", values=("app",), critical=True, floor=0.8)
     result = evaluate(
-        subject(1200), teacher, rows, [app], BarSpec(margin=0.03, floor=0.8),
-        BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8), classes=("balance", "block", "travel"),
-        groups="customer",
+        subject(1200), teacher, rows,
+        Terms(
+            bar=BarSpec(margin=0.03, floor=0.8), slices=(app,),
+            budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8),
+        ),
+        classes=("balance", "block", "travel"), groups="customer",
     )  # fmt: skip
     for name in ("floor", "slice/app", "slice_floor/app"):
         assert claim(result, name).verdict is Verdict.INCONCLUSIVE
@@ -206,8 +210,9 @@ def test_roles_are_not_mixed_up(subject, golden) -> None:
     student, teacher = subject(30), subject(30, name="t", kind=SubjectKind.TEACHER)
     with pytest.raises(StillhouseError, match="against a teacher"):
         evaluate(
-            teacher, student, golden(30), [], BarSpec(margin=0.03),
-            BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1), classes=("balance", "block", "travel"),
+            teacher, student, golden(30),
+            Terms(bar=BarSpec(margin=0.03), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1)),
+            classes=("balance", "block", "travel"),
         )  # fmt: skip
 
 
@@ -238,7 +243,11 @@ def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
     result = evaluate(
         Subject("s", SubjectKind.STUDENT, student, 1),
         Subject("t", SubjectKind.TEACHER, teacher, 10),
-        golden, specs, BarSpec(margin=0.03), BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1),
+        golden,
+        Terms(
+            bar=BarSpec(margin=0.03), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1),
+            slices=tuple(specs),
+        ),
         classes=classes,
     )  # fmt: skip
     assert time.process_time() - started < 20

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec
+from stillhouse.evaluation.bar import BarSpec, Terms
 from stillhouse.evaluation.comparison import Helped, compare_with_control, decide
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.report import report_html, report_json
@@ -29,7 +29,9 @@ def with_seeds(subject: Subject, rows: int, *wrong: object) -> Subject:
 
 def judged(student: Subject, rows: int, bar: BarSpec = BAR) -> Evaluation:
     teacher = make_subject(rows, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
-    return evaluate(student, teacher, make_golden(rows), (), bar, BUDGET, classes=CLASSES, latency=make_latency())
+    return evaluate(
+        student, teacher, make_golden(rows), Terms(bar=bar, budget=BUDGET), classes=CLASSES, latency=make_latency()
+    )
 
 
 def test_the_spread_is_that_of_the_accuracies_with_what_ships_first() -> None:
