@@ -15,6 +15,7 @@ from rich.console import Console
 from assets.keys import BASELINES, SELECTION, TEACHER_SIGNAL, candidate
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
+from orchestration.diagnosis import diagnose
 from orchestration.run import Outcome, distil
 from stillhouse.audit import audit
 from stillhouse.recipe import RecipeFile
@@ -52,6 +53,7 @@ def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made
     assert "small: take the baseline" in printed and "int8 teacher" in printed and NAMED in printed
     assert "not released" not in printed
     assert place.workshop.ledger.champion("small") is None
+    assert diagnose(place.instance, place.workshop, file)["do"].startswith("take it and stop")
     (refusal,) = failures(place.run(file, TEACHER_SIGNAL))
     assert "Refused to read" in refusal and "take the baseline" in refusal
 
