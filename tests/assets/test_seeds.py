@@ -21,7 +21,7 @@ from tests.small import small_recipe
 STUDENTS = ("one", "one_labels", "single")
 FIRST = ("contract", "source", "prompts", "teacher", "baselines", "teacher_signal", "transfer_set", "candidates/one")
 MADE = tuple(f"{part}/{name}" for part in ("candidates", "exports") for name in STUDENTS)
-REST = (*MADE, "evaluation", "selection", "release")
+REST = (*MADE, "evaluation", "reasons", "selection", "release")
 MODELS = ["model", "seeds/1", "seeds/2"]
 TRAINED = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 EXPORTED = {"config.json", "model.onnx", "tokenizer.json"}

@@ -204,11 +204,15 @@ SENSITIVE = [{"column": "channel", "gap_at_most": 0.4}]
 """Few of the golden rows come by post, and of few rows only a wide limit can be proven."""
 
 
+def finished_rows() -> pl.DataFrame:
+    """The rows of the finished installation, one in fifteen by post."""
+    by_post = pl.int_range(pl.len()) % 15 == 0
+    return rows(1200).with_columns(pl.when(by_post).then(pl.lit("post")).otherwise(pl.lit("app")).alias("channel"))
+
+
 def finished_recipe(folder: Path) -> RecipeFile:
     """The recipe of the finished installation, with the rows and the teacher that all faults share."""
-    by_post = pl.int_range(pl.len()) % 15 == 0
-    channel = pl.when(by_post).then(pl.lit("post")).otherwise(pl.lit("app")).alias("channel")
-    rows(1200).with_columns(channel).write_csv(folder / "questions.csv")
+    finished_rows().write_csv(folder / "questions.csv")
     return small_recipe(folder, name=NAME, slices=SLICES, sensitive=SENSITIVE)
 
 

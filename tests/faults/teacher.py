@@ -32,7 +32,7 @@ from stillhouse.governance import amend
 from stillhouse.recipe import RecipeFile
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified
-from tests.faults.bench import NAME, SLICES, Bench, Fault, Plant, rows
+from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Fault, Plant, finished_rows
 from tests.faults.plants import (
     NOBODY,
     ONE,
@@ -178,8 +178,9 @@ def flipped_labels(share: float) -> Plant:
         evaluations = read_evaluations(bench.newest(BASELINES))
         prompts = bench.newest(PROMPTS).frame("prompts")
         golden = pl.col("question").is_in(prompts.filter(pl.col("split") == "golden")["text"].implode())
-        spared, others = rows(1200).filter(golden), rows(1200).filter(~golden)
-        file = bench.recipe(pl.concat([spared, flipped(others, share)]), slices=SLICES)
+        spared, others = finished_rows().filter(golden), finished_rows().filter(~golden)
+        labelled = pl.concat([spared, flipped(others, share)])
+        file = bench.recipe(labelled, slices=SLICES, sensitive=SENSITIVE)
         bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)
         bench.patch("assets.baselines:_judge_all", lambda real: lambda *about: evaluations)
         bench.must_run(file, BASELINES)

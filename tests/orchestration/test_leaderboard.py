@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from assets.baselines import OPTIONS
 from assets.keys import BASELINES, CONTRACT, EVALUATION, PROMPTS, SOURCE, TEACHER
 from orchestration.cli import app
 from orchestration.leaderboard import board
@@ -37,12 +38,19 @@ def told(*options: str) -> Result:
 
 def test_models_of_another_golden_set_are_left_out_and_counted(rounds) -> None:
     found = json.loads(told("--json").stdout)
-    assert found["current"] and {row["kind"] for row in found["rows"]} == {"baseline"} and len(found["rows"]) == 4
+    assert (
+        found["current"]
+        and {row["kind"] for row in found["rows"]} == {"baseline"}
+        and len(found["rows"]) == len(OPTIONS)
+    )
     (other,) = found["left_out"]
-    assert other["models"] == 6 and other["golden_digest"] != found["golden_digest"]
+    assert other["models"] == len(OPTIONS) + 2 and other["golden_digest"] != found["golden_digest"]
     plain = told()
     assert plain.exit_code == 0
-    assert f"6 of {other['golden_digest'][:12]} ({other['golden_rows']} rows, last judged 2" in plain.stdout
+    assert (
+        f"{len(OPTIONS) + 2} of {other['golden_digest'][:12]} ({other['golden_rows']} rows, last judged 2"
+        in plain.stdout
+    )
     assert "left out, since numbers on other golden rows compare with nothing here" in plain.stdout
 
 
@@ -52,7 +60,7 @@ def test_another_golden_set_is_shown_by_the_beginning_of_its_digest(rounds) -> N
     found = json.loads(told("--golden", digest[:8], "--json").stdout)
     assert (found["golden_digest"], found["current"]) == (digest, False)
     accuracies = [row["accuracy"] for row in found["rows"]]
-    assert len(found["rows"]) == 6 and accuracies == sorted(accuracies, reverse=True)
+    assert len(found["rows"]) == len(OPTIONS) + 2 and accuracies == sorted(accuracies, reverse=True)
     (champion,) = [row for row in found["rows"] if row["champion"]]
     assert champion["model"] == "one" and champion["digest"] == place.newest("exports/one").digest
     plain = told("--golden", digest[:8]).stdout
