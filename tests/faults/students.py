@@ -255,8 +255,8 @@ def wrong_together(real: Any) -> Any:
 
 
 def forgets_a_slice(real: Any) -> Any:
-    return lambda subject, teacher, golden, slices, *rest, **how: real(
-        subject, teacher, golden, slices[1:], *rest, **how
+    return lambda subject, teacher, golden, terms, **how: real(
+        subject, teacher, golden, terms.model_copy(update={"slices": terms.slices[1:]}), **how
     )
 
 
