@@ -384,7 +384,7 @@ def _leaderboard_table(found: dict[str, Any]) -> Table:
         table.add_column(column, overflow="fold", min_width=10 if folds else None, no_wrap=column in ("rank", "kind"))
     for row in found["rows"]:
         low, high = row["accuracy_interval"]
-        marks = "".join(mark for mark, of in (("*", "another_bar"), ("+", "another_teacher")) if row[of])
+        marks = "".join(mark for mark, of in (("*", "other_terms"), ("+", "another_teacher")) if row[of])
         metric = "" if row["metric"] == "accuracy" else f" ({row['metric']})"
         table.add_row(
             str(row["best_rank"])
@@ -412,12 +412,12 @@ def _leaderboard_notes(found: dict[str, Any]) -> list[str]:
         if found["grouped"]
         else "models that share ranks have intervals that overlap: which of them is better is not shown"
     ]
-    if any(row["another_bar"] for row in rows):
-        notes.append("* judged under another bar, budget or slices than the newest: accuracy compares, verdicts do not")
+    if any(row["other_terms"] for row in rows):
+        notes.append("* something else was asked of it than of the newest: accuracy compares, verdicts do not")
     if any(row["another_teacher"] for row in rows):
         notes.append("+ drop and speed are against another teacher than the newest")
-    if not found["bar_is_current"]:
-        notes.append("the recipe's bar or budget was changed since: no verdict here is of the present one")
+    if not found["terms_are_current"]:
+        notes.append("what the recipe asks was changed since: no verdict here is of the present terms")
     if not found["current"]:
         notes.append("this is not the golden set of the newest evaluation")
     left_out = [

@@ -26,8 +26,8 @@ def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> di
         golden: the beginning of a golden digest; that of the newest evaluation when left out.
 
     Returns:
-        `recipe`, `current` (whether this is the golden set of the newest evaluation), `bar_is_current` (whether the
-        newest verdict is of the recipe's present bar and budget), the leaderboard's own fields, `left_out` (golden
+        `recipe`, `current` (whether this is the golden set of the newest evaluation), `terms_are_current` (whether
+        the newest verdict is of what the recipe asks at present), the leaderboard's own fields, `left_out` (golden
         digest, golden rows, models and date of the last round of each other golden set), and `unreadable` (rounds that
         another version wrote).
 
@@ -53,7 +53,7 @@ def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> di
     return {
         "recipe": file.name,
         "current": chosen == newest,
-        "bar_is_current": (last.bar, last.budget) == (file.recipe.bar, file.recipe.budget),
+        "terms_are_current": last.terms == file.recipe.terms,
         **boards[chosen].model_dump(mode="json"),
         "left_out": [
             {

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation import metrics
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, Terms
+from stillhouse.evaluation.bar import BarSpec, Terms
 from stillhouse.evaluation.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.calibration import Calibration, calibration, probabilities_of
 from stillhouse.evaluation.calibration_test import CalibrationTest, calibration_test
@@ -98,8 +98,7 @@ class Evaluation(_Record):
     golden_digest: str
     golden_rows: int
     classes: tuple[str, ...]
-    bar: BarSpec
-    budget: BudgetSpec
+    terms: Terms = Field(description="All that was asked of this model.")
     teacher: Score
     subject: Score
     non_inferiority: NonInferiority = Field(
@@ -146,6 +145,11 @@ class Evaluation(_Record):
     def worst_pairs(self) -> tuple[ConfusedPair, ...]:
         """Which labels it takes for which most often, the teacher's count beside."""
         return worst_pairs(self.confusion, self.teacher_confusion)
+
+    @property
+    def bar(self) -> BarSpec:
+        """The quality bar among the terms."""
+        return self.terms.bar
 
     @property
     def agreement(self) -> float:
@@ -300,8 +304,7 @@ def evaluate(
         ),
         golden_rows=golden.height,
         classes=tuple(classes),
-        bar=bar,
-        budget=terms.budget,
+        terms=terms,
         teacher=_score(teacher, teacher_logits, labels, classes),
         subject=score,
         non_inferiority=test,

@@ -6,7 +6,6 @@ Does not: finding them (orchestration/leaderboard.py), choosing one to release (
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,7 +51,7 @@ class Row(BaseModel):
     size_bytes: int
     latency_ratio: float | None = Field(description="Times faster than its teacher; null when it was not measured.")
     verdict: Verdict
-    another_bar: bool = Field(description="Whether the verdict is of another bar, budget or slices than the newest.")
+    other_terms: bool = Field(description="Whether something else was asked of it than of the newest.")
     another_teacher: bool = Field(description="Whether drop and latency ratio are against another teacher.")
     at: str = Field(description="When it was judged, ISO 8601, UTC.")
     run_id: str
@@ -74,7 +73,7 @@ def leaderboard(judged: Sequence[Judged], *, champion: str | None = None) -> Lea
     """Rank models by accuracy on one golden set.
 
     Of several evaluations of one artifact the newest counts; of baselines, which are no artifacts, the newest of their
-    name. Accuracy compares under any bar; a verdict is marked when it is of another bar than the newest one.
+    name. Accuracy compares under any bar; a verdict is marked when it is of other terms than the newest one.
 
     Ranks are ranges, since answers are not kept with an evaluation and no two models can be tested against each other
     pair by pair: two whose intervals overlap share their ranks. Intervals that do not overlap differ at 5 % however the
@@ -148,24 +147,9 @@ def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str
         size_bytes=subject.size_bytes,
         latency_ratio=evaluation.latency_ratio,
         verdict=evaluation.verdict,
-        another_bar=_bar(evaluation) != _bar(last),
+        other_terms=evaluation.terms != last.terms,
         another_teacher=evaluation.teacher.digest != last.teacher.digest,
         at=judged.at,
         run_id=judged.run_id,
         champion=champion is not None and subject.digest == champion,
     )
-
-
-def _bar(evaluation: Evaluation) -> tuple[Any, ...]:
-    """All that a verdict is of, as far as an evaluation keeps it: a slice is known by its terms and its rows."""
-    slices = [
-        (
-            result.name,
-            result.critical,
-            result.rows,
-            result.non_inferiority and result.non_inferiority.margin,
-            result.floor and result.floor.floor,
-        )
-        for result in evaluation.slices
-    ]
-    return evaluation.bar, evaluation.budget, slices

@@ -39,7 +39,7 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
         The winner if there is one, the next smaller one, and the reason in words.
 
     Raises:
-        StillhouseError: if the evaluations are of different golden sets, bars or budgets, or two have one
+        StillhouseError: if the evaluations are of different golden sets, teachers or terms, or two have one
             name.
     """
     _check_comparable(evaluations)
@@ -80,12 +80,12 @@ def _size(evaluation: Evaluation) -> str:
 
 
 def _check_comparable(evaluations: Sequence[Evaluation]) -> None:
-    terms = {(each.golden_digest, each.teacher.digest, each.bar, each.budget) for each in evaluations}
+    terms = {(each.golden_digest, each.teacher.digest, each.terms) for each in evaluations}
     if len(terms) > 1:
         raise StillhouseError(
-            "the evaluations are of different golden sets, teachers, bars or budgets",
+            "the evaluations are of different golden sets, teachers or terms",
             where=", ".join(each.name for each in evaluations),
-            expected="one golden digest, one teacher, one bar and one budget",
+            expected="one golden digest, one teacher, and the same asked of each",
             do="Evaluate them all again on the current golden set.",
         )
     names = [each.name for each in evaluations]

@@ -17,6 +17,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.contract import bar_of
 from assets.keys import BASE, BATCHED, CONTRACT, PROMPTS, SOURCE, TEACHER, key_of
 from assets.recipe_assets import assets_of
 from checks.gatekeeper import GateState
@@ -24,6 +25,8 @@ from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import stages_now
 from stillhouse.artifacts import ArtifactStore
+from stillhouse.digests import digest_of
+from stillhouse.governance import amend
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact
 from tests.conftest import Place, verdicts
@@ -69,6 +72,13 @@ class Bench:
                 **changes,
             },
         )
+
+    def amended(self, **changes: Any) -> RecipeFile:
+        """The recipe with another bar, for which somebody stands up."""
+        file = self.recipe(**changes)
+        bar = digest_of(bar_of(file.recipe))
+        amend(self.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="To see what this bar lets through.")
+        return file
 
     def run(self, file: RecipeFile, *stages: str, batch: str = BASE) -> dg.ExecuteInProcessResult:
         """Run some stages with their gates."""

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from assets.baselines import read_evaluations
-from assets.contract import bar_of
 from assets.keys import (
     BASELINES,
     CONTRACT,
@@ -25,10 +24,8 @@ from assets.keys import (
 )
 from assets.teacher import MODEL
 from assets.teacher_signal import review_path
-from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.statistics import Verdict
-from stillhouse.governance import amend
 from stillhouse.recipe import RecipeFile
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified
@@ -94,9 +91,7 @@ TEACHER_FAULTS = [
 def easy_bar(bench: Bench) -> RecipeFile:
     spare_measuring(bench)
     easy = {"bar": {"margin": 0.9}, "budget": {"latency_ratio_at_least": 0.1, "size_ratio_at_least": 0.5}}
-    file = bench.recipe(**easy)
-    bar = digest_of(bar_of(file.recipe))
-    amend(bench.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="To see what a wide bar lets through.")
+    file = bench.amended(**easy)
     bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)
     return file
 

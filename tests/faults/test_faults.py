@@ -7,12 +7,13 @@ from assets.keys import BATCHED
 from checks.stages import GATES
 from tests import gates_page
 from tests.conftest import failures
-from tests.faults import contract_and_source, prompts, students, teacher
+from tests.faults import contract_and_source, evaluation, prompts, release, students, teacher
 from tests.faults.bench import Bench, Fault, stages_of
 from tests.faults.conftest import Finished, OpenBench
 from tests.gates_page import FaultRow
 
-FAULTS = [*contract_and_source.FAULTS, *prompts.FAULTS, *teacher.FAULTS, *students.FAULTS]
+ROOMS = (contract_and_source, prompts, teacher, students, evaluation, release)
+FAULTS = [fault for room in ROOMS for fault in room.FAULTS]
 BLOCKING = [fault for fault in FAULTS if not fault.advice]
 ADVICE = [fault for fault in FAULTS if fault.advice]
 Record = dict[str, FaultRow]

@@ -39,18 +39,11 @@ def test_outputs_in_another_order_give_the_same_report(run, subject, golden) -> 
     again = evaluate(
         Subject("student", SubjectKind.STUDENT, ordered.outputs.sort("prompt_id"), 10_000_000),
         teacher, golden(1200).reverse(),
-        Terms(bar=first.bar, budget=first.budget, slices=first_slices(first)),
+        first.terms,
         classes=first.classes, latency=first.latency,
     )  # fmt: skip
     for part in ("golden_digest", "non_inferiority", "slices", "confusion", "claims", "lost_rows", "verdict"):
         assert getattr(again, part) == getattr(first, part), part
-
-
-def first_slices(evaluation: Evaluation) -> tuple[SliceSpec, ...]:
-    return tuple(
-        SliceSpec(name=each.name, column="channel", values=(each.name,), critical=each.critical)
-        for each in evaluation.slices
-    )
 
 
 def test_a_student_that_loses_too_much_fails_in_words(run) -> None:

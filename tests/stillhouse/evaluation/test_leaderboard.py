@@ -77,10 +77,10 @@ def test_the_newest_evaluation_of_an_artifact_counts_and_of_a_baseline_that_of_i
     ],
     ids=["bar", "budget", "role of a slice", "rows of a slice"],
 )
-def test_a_verdict_under_another_bar_is_marked_and_its_accuracy_compares(run, older) -> None:
+def test_a_verdict_under_other_terms_is_marked_and_its_accuracy_compares(run, older) -> None:
     now = {"slices": [SliceSpec(name="app", column="channel", values=("app",), critical=True)]}
     first, second = judged(run(name="old", **{**now, **older}), "a"), judged(run(name="new", **now), "b")
-    assert {row.model: row.another_bar for row in leaderboard([first, second]).rows} == {"old": True, "new": False}
+    assert {row.model: row.other_terms for row in leaderboard([first, second]).rows} == {"old": True, "new": False}
 
 
 def test_a_drop_from_another_teacher_is_marked(run) -> None:

@@ -49,7 +49,7 @@ def test_no_candidate_is_said(run) -> None:
 def test_evaluations_that_do_not_compare_are_refused(run) -> None:
     with pytest.raises(StillhouseError, match="different golden sets"):
         smallest_that_clears([run(name="a"), run(name="b", rows=1201)])
-    with pytest.raises(StillhouseError, match="different golden sets, teachers, bars"):
+    with pytest.raises(StillhouseError, match="different golden sets, teachers or terms"):
         smallest_that_clears([run(name="a"), run(name="b", bar=BarSpec(margin=0.05))])
     with pytest.raises(StillhouseError, match="more than one evaluation"):
         smallest_that_clears([run(name="a"), run(name="a")])

@@ -1,0 +1,350 @@
+"""Faults of the evaluation, the reasons and the selection, in a copy of a finished installation.
+
+Belongs here: how each is planted.
+Does not: what is asked of it (test_faults.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from assets.keys import (
+    EVALUATION,
+    PROMPTS,
+    REASONS,
+    RELEASE,
+    SELECTION,
+)
+from assets.seeds import SEEDS
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.selection import Selection
+from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Artifact
+from tests.faults.bench import Bench, Fault, Plant, stages_of
+from tests.faults.plants import (
+    NOBODY,
+    anew,
+    shuffled,
+    spare_measuring,
+)
+from tests.faults.students import TWICE
+
+
+def judged(target: str, put: Callable[[Any], Any]) -> Plant:
+    """Make the evaluation again with one function replaced, without measuring speed again."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        spare_measuring(bench)
+        return anew(target, put)(bench)
+
+    return plant
+
+
+def other_golden(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
+    """The evaluation reads golden rows of its own."""
+    return judged("assets.bench:Bench.golden", lambda real: property(lambda bench: edit(real.func(bench))))
+
+
+def some_relabelled(golden: pl.DataFrame) -> pl.DataFrame:
+    first = pl.int_range(pl.len()) < 3
+    return golden.with_columns(pl.when(first).then(pl.lit("ABBR")).otherwise("label").alias("label"))
+
+
+def wrong_together(real: Any) -> Any:
+    """A third of the golden rows has another truth than either model gives."""
+
+    def compare(teacher: np.ndarray, student: np.ndarray, labels: np.ndarray, **how: Any) -> Any:
+        third = np.arange(len(labels)) % 3 == 0
+        return real(teacher, student, np.where(third, (teacher.argmax(axis=1) + 1) % teacher.shape[1], labels), **how)
+
+    return compare
+
+
+def forgets_a_slice(real: Any) -> Any:
+    return lambda subject, teacher, golden, terms, **how: real(
+        subject, teacher, golden, terms.model_copy(update={"slices": terms.slices[1:]}), **how
+    )
+
+
+def fails_where_nobody_looked(real: Any) -> Any:
+    """The answers to questions with 'How' are those of other classes; no declared slice is of these."""
+
+    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+        asked = set(golden.filter(pl.col("text").str.starts_with("How "))["prompt_id"])
+        outputs = {
+            prompt_id: [*logits[1:], logits[0]] if prompt_id in asked else logits
+            for prompt_id, logits in dict(subject.outputs).items()
+        }
+        return real(replace(subject, outputs=outputs), teacher, golden, *rest, **how)
+
+    return evaluated
+
+
+def one_shot_used_twice(bench: Bench) -> RecipeFile:
+    """The evaluation that is found again is no second use; the one that is then made anew is."""
+    one_shot = bench.amended(split__golden_rounds_at_most=1)
+    stages = stages_of(one_shot)
+    bench.must_run(one_shot, *stages[: stages.index(EVALUATION) + 1])
+    spare_measuring(bench)
+    bench.build_anew()
+    return one_shot
+
+
+def fails_by_post(real: Any) -> Any:
+    """The answers are the teacher's, but to the few who write by post they are those of other classes."""
+
+    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+        by_post = set(golden.filter(pl.col("channel") == "post")["prompt_id"])
+        outputs = {
+            prompt_id: [*logits[1:], logits[0]] if prompt_id in by_post else logits
+            for prompt_id, logits in pl.DataFrame(teacher.outputs).select("prompt_id", "logits").iter_rows()
+        }
+        return real(replace(subject, outputs=outputs), teacher, golden, *rest, **how)
+
+    return evaluated
+
+
+def worse_by_post(bench: Bench) -> RecipeFile:
+    with bench.building_anew():
+        file = judged("assets.bench:evaluate", fails_by_post)(bench)
+        bench.must_run(file, EVALUATION, REASONS)
+    return file
+
+
+def of_another_artifact(real: Any) -> Any:
+    return lambda *about, **more: real(*about, **{**more, "digest": NOBODY})
+
+
+def noise(bench: Bench) -> RecipeFile:
+    """A student that answers at random."""
+    with bench.building_anew():
+        bench.patch(
+            "stillhouse.students.predictor:OnnxClassifier.logits",
+            lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
+        )
+        spare_measuring(bench)
+        bench.must_run(bench.recipe(), EVALUATION, REASONS)
+    return bench.recipe()
+
+
+def judged_at_random(bench: Bench) -> RecipeFile:
+    """The export that is judged answers at random, though what was trained does not."""
+    with bench.building_anew():
+        bench.patch("assets.bench:Bench.judge", answers_at_random)
+        spare_measuring(bench)
+        bench.must_run(bench.recipe(), EVALUATION)
+    return bench.recipe()
+
+
+def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Plant:
+    """Students that answer some texts by another class than they know, under a bar that has the probe for it."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        file = bench.amended(**bar)
+        golden = set(bench.newest(PROMPTS).frame("prompts").filter(pl.col("split") == "golden")["text"])
+
+        def put(real: Any) -> Any:
+            def logits(model: Any, texts: list[str], **how: Any) -> np.ndarray:
+                broken = np.array(shown(texts, golden))
+                said = real(model, texts, **how)
+                return np.where(broken[:, None], np.roll(said, 1, axis=1), said)
+
+            return logits
+
+        spare_measuring(bench)
+        bench.up_to(EVALUATION, **bar)
+        bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+        bench.must_run(file, EVALUATION, REASONS)
+        return file
+
+    return plant
+
+
+LOWER_CASE = {
+    "name": "small letters", "kind": "invariance", "critical": True,
+    "cases": [{"text": "Where is the harbour ?", "variants": ["where is the harbour ?"]}],
+}  # fmt: skip
+
+
+def serves_certainties(real: Any) -> Any:
+    def evaluated(subject: Subject, *rest: Any, **how: Any) -> Evaluation:
+        is_student = subject.kind is SubjectKind.STUDENT
+        return real(replace(subject, temperature=0.1) if is_student else subject, *rest, **how)
+
+    return evaluated
+
+
+def too_sure_of_itself(bench: Bench) -> RecipeFile:
+    """A student whose every answer is a certainty, which loses nothing else, under a limit on just that."""
+    spare_measuring(bench)
+    limited = {"margin": 0.07, "calibration_error_at_most": 0.1}
+    bench.amended(bar=limited)
+    bench.patch("assets.bench:evaluate", serves_certainties)
+    return bench.up_to(SELECTION, bar=limited)
+
+
+def answers_at_random(real: Any) -> Any:
+    def judge(bench: Any, subject: Subject, predict: Any, folder: Path) -> Evaluation:
+        logits = shuffled(np.array(list(dict(subject.outputs).values())))
+        outputs = dict(zip(dict(subject.outputs), logits.tolist(), strict=True))
+        return real(bench, replace(subject, outputs=outputs), predict, folder)
+
+    return judge
+
+
+def of_another_candidate(real: Any) -> Any:
+    return lambda *about: real(*about).model_copy(update={"candidate": NOBODY})
+
+
+def not_one_reason(bench: Bench) -> RecipeFile:
+    bench.patch("assets.reasons:conclude", lambda real: lambda facts: None)
+    bench.patch("assets.reasons:Examination._rows_curve", lambda real: lambda examination, start: None)
+    return judged_at_random(bench)
+
+
+def chooses_the_control(_: Any) -> Any:
+    chosen = Selection(winner="one_labels", winner_kind=None, next_smaller=None, reason="It is small.")
+    return lambda evaluations: chosen
+
+
+def control_as_student(real: Any) -> Any:
+    """The evaluations, in which each student that learned from labels says that it is a distilled one."""
+
+    def read(artifact: Artifact) -> list[Evaluation]:
+        control = {"kind": SubjectKind.STUDENT}
+        return [
+            each.model_copy(update={"subject": each.subject.model_copy(update=control)})
+            if each.subject.kind is SubjectKind.CONTROL else each
+            for each in real(artifact)
+        ]  # fmt: skip
+
+    return read
+
+
+def control_chosen(bench: Bench) -> RecipeFile:
+    bench.patch("assets.selection:read_evaluations", control_as_student)
+    return anew("assets.selection:smallest_that_clears", chooses_the_control)(bench)
+
+
+def without_control(bench: Bench) -> RecipeFile:
+    spare_measuring(bench)
+    file = bench.recipe()
+    return bench.up_to(SELECTION, students=[s.model_dump() for s in file.recipe.students if s.name == "one"])
+
+
+def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
+    """The student that ships is as it was; trained with another seed it would answer at random."""
+
+    def put(real: Any) -> Any:
+        def logits(model: Any, texts: Any, **how: Any) -> Any:
+            said = real(model, texts, **how)
+            return shuffled(said) if model.folder.parent.name == SEEDS else said
+
+        return logits
+
+    spare_measuring(bench)
+    file = bench.up_to(EVALUATION, **TWICE)
+    bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+    bench.must_run(file, EVALUATION, REASONS)
+    return file
+
+
+FAULTS = [
+    Fault(
+        "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
+        other_golden(lambda golden: golden[10:]), "rows locked",
+    ),
+    Fault(
+        "golden rows were relabelled on the way", EVALUATION, "the_golden_set_is_the_frozen_one",
+        other_golden(some_relabelled), "2 golden digests",
+    ),
+    Fault(
+        "a declared slice was not judged", EVALUATION, "every_declared_slice_has_a_verdict",
+        judged("assets.bench:evaluate", forgets_a_slice), "people",
+    ),
+    Fault(
+        "nobody looked at a sensitive column", EVALUATION, "every_sensitive_column_has_a_report",
+        judged("stillhouse.evaluation.harness:fairness", lambda real: lambda *rows, **how: ()),
+        "not reported: one: channel",
+    ),
+    Fault(
+        "speed was not measured", EVALUATION, "latency_was_measured",
+        anew("assets.bench:interleaved_latency", lambda real: lambda *models, **how: None), "not measured: one",
+    ),
+    Fault(
+        "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
+        judged("stillhouse.evaluation.subjects:Subject", of_another_artifact), "not judged as exported",
+        refuses=SELECTION,
+    ),
+    Fault(
+        "teacher and student are wrong together", EVALUATION, "few_mistakes_of_the_teacher_are_repeated",
+        judged("stillhouse.evaluation.harness:fidelity", wrong_together), "mistakes of the teacher", advice=True,
+    ),
+    Fault(
+        "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
+        judged("assets.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
+    ),
+    Fault(
+        "a golden set for one round is used twice", EVALUATION, "no_more_rounds_were_judged_than_the_recipe_allows",
+        one_shot_used_twice, "2 of at most 1 rounds judged by golden rows of key 'small'", refuses=SELECTION,
+    ),
+    Fault(
+        "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
+        judged("assets.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
+    ),
+    Fault(
+        "a student misses and nobody says why", REASONS, "every_miss_has_a_reason", not_one_reason,
+        "misses the bar, and nobody knows why: one", refuses=SELECTION,
+    ),
+    Fault(
+        "the reasons are of another student", REASONS, "the_reasons_are_those_of_the_judged_students",
+        anew("assets.reasons:Examination.reasons", of_another_candidate),
+        "not as judged: one",
+    ),
+    Fault(
+        "validation rows are known better than golden ones", REASONS, "no_leak_is_suspected", judged_at_random,
+        "one: leak", advice=True,
+    ),
+    Fault(
+        "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
+        also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
+    ),
+    Fault(
+        "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
+        probed(lambda texts, golden: [text.islower() for text in texts], behaviour=[LOWER_CASE]),
+        "behaviour 'small letters' fails", also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
+    ),
+    Fault(
+        "a student breaks under typos", SELECTION, "a_student_clears_the_bar",
+        probed(
+            lambda texts, golden: [text not in golden for text in texts],
+            stress={"perturbations": ["typos"], "drop_at_most": 0.3},
+        ),
+        "accuracy with typos not within 30.0 points", also=("the_chosen_one_is_a_candidate_and_no_control",),
+    ),
+    Fault(
+        "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
+        "confidence not within 10.0 points of accuracy", also=("the_chosen_one_is_a_candidate_and_no_control",),
+    ),
+    Fault(
+        "a student serves one group of people much worse", SELECTION, "a_student_clears_the_bar", worse_by_post,
+        "groups of 'channel' not within 40.0 points of each other: 'app'",
+        also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
+    ),
+    Fault(
+        "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
+    ),
+    Fault(
+        "a further seed of the student misses the margin", SELECTION, "its_seeds_agree", a_further_seed_is_unlucky,
+        "1 of 2 seeds drops by the margin", advice=True,
+    ),
+    Fault(
+        "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
+        also=("the_chosen_one_is_a_candidate_and_no_control",),
+    ),
+]  # fmt: skip

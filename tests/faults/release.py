@@ -1,0 +1,150 @@
+"""Faults of the release and the champion, in a copy of a finished installation.
+
+Belongs here: how each is planted.
+Does not: what is asked of it (test_faults.py).
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from assets.keys import (
+    CHAMPION,
+    RELEASE,
+    SELECTION,
+)
+from stillhouse.governance import Waiver, waive
+from stillhouse.recipe import RecipeFile
+from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.faults.evaluation import control_chosen
+from tests.faults.plants import (
+    NOBODY,
+    altered,
+    anew,
+    leaves_a_pickle,
+)
+
+
+def bundle_with(edit: Callable[[Path], None]) -> Plant:
+    """Something happens to the bundle after it was written."""
+
+    def put(real: Any) -> Any:
+        def write(folder: Path, record: Any, **parts: Any) -> None:
+            real(folder, record, **parts)
+            edit(folder)
+
+        return write
+
+    return anew("assets.release:write_bundle", put)
+
+
+def rewrites_the_report(folder: Path) -> None:
+    (folder / "report.json").write_text("{}")
+
+
+def renames_the_labels(real: Any) -> Any:
+    def write(folder: Path, record: Any, *, model: Path, **parts: Any) -> None:
+        other = folder.with_name(f"{folder.name}-other")
+        shutil.copytree(model, other, copy_function=shutil.copyfile)
+        config = json.loads((other / "config.json").read_text())
+        config["id2label"] = {place: f"class {place}" for place in config["id2label"]}
+        (other / "config.json").write_text(json.dumps(config))
+        real(folder, record, model=other, **parts)
+        shutil.rmtree(other)
+
+    return write
+
+
+def of_other_parents(real: Any) -> Any:
+    return lambda **about: real(**{**about, "teacher": NOBODY})
+
+
+HIGH_STAKES = {"stakes": "high", "author": "Grace Hopper <grace@example.com>"}
+
+
+def approved_by_its_author(bench: Bench) -> RecipeFile:
+    """Past the command line, which refuses it: straight into the ledger."""
+    file = bench.up_to(RELEASE, **HIGH_STAKES)
+    bench.run(file, RELEASE)
+    release = bench.newest(RELEASE).digest
+    body = {"release": release, "by": "grace@example.com", "reason": "I wrote it, so it is good."}
+    bench.place.workshop.ledger.append("approval", NAME, body)
+    return file
+
+
+def let_be(bench: Bench, stage: str, *gates: str) -> None:
+    """Waive some gates of a stage."""
+    for gate in gates:
+        waiver = Waiver(f"{NAME}/{stage}:{gate}", "Ada", "To see what it does in the shadow.", date(2999, 1, 1))
+        waive(bench.place.workshop.ledger, NAME, waiver)
+
+
+def broken_and_waived(bench: Bench) -> RecipeFile:
+    with bench.building_anew():
+        file = bundle_with(leaves_a_pickle)(bench)
+        bench.run(file, RELEASE)
+    let_be(bench, RELEASE, "the_bundle_is_whole")
+    return file
+
+
+def waived_and_not_listed(bench: Bench) -> RecipeFile:
+    """The control is released on two waivers, and the bundle does not say so."""
+    with bench.building_anew():
+        file = control_chosen(bench)
+        bench.run(file, SELECTION)
+    let_be(bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_candidate_and_no_control")
+    bench.patch("assets.release:_waived", lambda real: lambda work: ())
+    return file
+
+
+def promoted_by_hand(bench: Bench) -> RecipeFile:
+    body = {"digest": NOBODY, "manifest": NOBODY, "student": "one", "before": None}
+    bench.place.workshop.ledger.append("promotion", NAME, body)
+    return bench.recipe()
+
+
+FAULTS = [
+    Fault(
+        "the report in the bundle was rewritten", RELEASE, "the_bundle_is_whole", bundle_with(rewrites_the_report),
+        "report.json was altered", refuses=CHAMPION,
+    ),
+    Fault(
+        "a file was added to the bundle", RELEASE, "the_bundle_is_whole", bundle_with(leaves_a_pickle),
+        "optimizer.pt is not part of the release",
+    ),
+    Fault(
+        "the bundle names another teacher", RELEASE, "it_names_what_it_was_made_from",
+        anew("assets.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
+    ),
+    Fault(
+        "the model answers in labels of its own", RELEASE, "it_answers",
+        anew("assets.release:write_bundle", renames_the_labels), "is answered 'class",
+    ),
+    Fault(
+        "nobody has approved it, and the stakes are high", RELEASE, "somebody_else_has_approved_it",
+        lambda bench: bench.up_to(RELEASE, **HIGH_STAKES), "nobody has approved", state="inconclusive",
+        refuses=CHAMPION,
+    ),
+    Fault(
+        "its author has approved it", RELEASE, "somebody_else_has_approved_it", approved_by_its_author, "its author",
+    ),
+    Fault(
+        "a waiver is not listed in the bundle", RELEASE, "it_lists_what_was_waived", waived_and_not_listed,
+        f"not listed: {NAME}/selection:a_student_clears_the_bar",
+    ),
+    Fault(
+        "another release was promoted by hand", CHAMPION, "the_ledger_names_this_release", promoted_by_hand,
+        "promoted 000000000000", look_only=True,
+    ),
+    Fault(
+        "a broken bundle was waived and promoted", CHAMPION, "the_serving_bundle_is_whole", broken_and_waived,
+        "optimizer.pt is not part of the release",
+    ),
+    Fault(
+        "a bit of the model that serves has flipped", RELEASE, "the_bundle_is_whole",
+        altered(RELEASE, "model/model.onnx"), "the content was altered", state="missing", look_only=True,
+    ),
+]  # fmt: skip
