@@ -82,9 +82,9 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def _size_against_quality(everything: list[Evaluation]) -> bytes:
-    from stillhouse.evaluation import plots
+    from stillhouse.evaluation.frontier import size_quality
 
-    return plots.size_quality(everything)
+    return size_quality(everything)
 
 
 def _subject_of_report(judged: list[Evaluation], chosen: Selection) -> Evaluation:

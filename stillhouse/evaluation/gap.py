@@ -122,7 +122,7 @@ def gap_test(parts: Sequence[Part], *, limit: float, alpha: float = 0.05, fewest
     best, worst = max(ordered, key=lambda pair: _gap(*pair))
     high, low = max(ordered, key=lambda pair: _upper(pair[0], pair[1], alpha))
     upper = _upper(high, low, alpha)
-    lower = max(0.0, *(_lower(*pair, alpha / len(ordered)) for pair in ordered))
+    lower = max(0.0, *(least_difference(*pair, alpha / len(ordered)) for pair in ordered))
     verdict = _decide(_gap(best, worst), upper, lower, limit, _has_rows_enough(best, worst, limit, alpha))
     if too_few and verdict is Verdict.PASS:
         verdict = Verdict.INCONCLUSIVE
@@ -150,7 +150,8 @@ def _upper(better: Part, worse: Part, alpha: float) -> float:
     return _gap(better, worse) + far
 
 
-def _lower(better: Part, worse: Part, alpha: float) -> float:
+def least_difference(better: Part, worse: Part, alpha: float) -> float:
+    """One-sided lower bound of how much more accurate the first part is than the second; see `gap_test`."""
     far = math.hypot(better.accuracy - better.lower(alpha), worse.upper(alpha) - worse.accuracy)
     return _gap(better, worse) - far
 

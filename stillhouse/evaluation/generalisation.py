@@ -9,7 +9,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.claims import percent
-from stillhouse.evaluation.statistics import difference_bounds, wilson_interval
+from stillhouse.evaluation.gap import Part, least_difference
+from stillhouse.evaluation.statistics import wilson_interval
 
 ALPHA = 0.01
 """Error rate of each comparison. Every round makes several for each student, and a false alarm of a leak sends people
@@ -123,4 +124,6 @@ def generalisation(counts: Counts) -> Generalisation:
 
 def _above(first: Share, second: Share, by: float = 0.0) -> bool:
     """Whether a share is shown to be larger than another one by more than so much."""
-    return difference_bounds(first.counts, second.counts, ALPHA)[0] > by
+    if not (first.rows and second.rows):
+        return False
+    return least_difference(Part("", first.hits, first.rows), Part("", second.hits, second.rows), ALPHA) > by

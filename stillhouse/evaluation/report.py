@@ -15,6 +15,7 @@ from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.drawing import Theme
 from stillhouse.evaluation.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
+from stillhouse.evaluation.frontier import size_quality
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.reasons import Reasons
 from stillhouse.evaluation.seeds import ONE_SEED, SeedSpread
@@ -269,7 +270,7 @@ def _figures(
 ) -> dict[str, dict[str, str]]:
     """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
     drawn: dict[str, Callable[[Theme], bytes]] = {
-        "size_quality": lambda theme: plots.size_quality(candidates, theme=theme),
+        "size_quality": lambda theme: size_quality(candidates, theme=theme),
         "confusion": lambda theme: plots.confusion(evaluation, theme=theme),
         "reliability": lambda theme: plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
     }

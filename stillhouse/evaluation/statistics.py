@@ -275,33 +275,6 @@ def paired_drop_interval(
     return score_test.lower_bound(pairs, alpha / 2), -score_test.lower_bound(pairs.swapped(), alpha / 2)
 
 
-def difference_bounds(first: tuple[int, int], second: tuple[int, int], alpha: float = 0.05) -> tuple[float, float]:
-    """One-sided 1 - alpha bounds of the difference of two proportions that share no example.
-
-    Args:
-        first: how many examples were right, and how many there were.
-        second: the same of other examples.
-        alpha: error rate of each bound.
-
-    Returns:
-        Lower and upper bound of the first proportion minus the second, from their Wilson limits (Newcombe 1998,
-        Statistics in Medicine 17:873, method 10); without any example on one side (-1, 1), since nothing is known.
-
-    Raises:
-        ValueError: if the counts are impossible or alpha is out of range.
-    """
-    check_alpha(alpha)
-    (low, high), (other_low, other_high) = (wilson_interval(*counts, 2 * alpha) for counts in (first, second))
-    if 0 in (first[1], second[1]):
-        return -1.0, 1.0
-    share, other = first[0] / first[1], second[0] / second[1]
-    difference = share - other
-    return (
-        difference - math.hypot(share - low, other_high - other),
-        difference + math.hypot(high - share, other - other_low),
-    )
-
-
 class McNemar(BaseModel):
     """The exact McNemar test of two models on the same examples."""
 

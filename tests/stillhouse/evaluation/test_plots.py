@@ -11,6 +11,7 @@ from stillhouse.evaluation import plots
 from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.confusions import ConfusedPair
 from stillhouse.evaluation.drawing import percent_axis
+from stillhouse.evaluation.frontier import frontier, size_quality
 from stillhouse.evaluation.rows_curve import rows_curve
 from stillhouse.evaluation.subjects import SubjectKind
 
@@ -36,14 +37,14 @@ def test_every_figure_is_a_png_of_report_width(run, theme) -> None:
         plots.learning_curve([1.0, 0.5], [1.1, 0.7], theme=theme),
         plots.curve_by_rows(by_rows, theme=theme),
         plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
-        plots.size_quality([evaluation, far_below], theme=theme),
+        size_quality([evaluation, far_below], theme=theme),
     ):
         assert dimensions(png)[0] == 1280
 
 
 def test_the_same_evaluation_gives_the_same_bytes(run) -> None:
     evaluation = run()
-    assert plots.size_quality([evaluation]) == plots.size_quality([evaluation])
+    assert size_quality([evaluation]) == size_quality([evaluation])
 
 
 def test_of_many_classes_the_worst_pairs_are_drawn_and_of_a_few_the_matrix(run, monkeypatch) -> None:
@@ -69,13 +70,13 @@ def test_pairs_are_drawn_with_and_without_the_teacher(theme, number: int) -> Non
 def test_the_frontier_is_of_those_that_no_other_beats() -> None:
     """By hand: 1 is beaten by 0 (as accurate, smaller), 4 by 3 (as small, more accurate); 2 and 5 are equal."""
     sizes, accuracies = [1.0, 2.0, 4.0, 8.0, 8.0, 4.0], [0.7, 0.7, 0.8, 0.95, 0.9, 0.8]
-    assert plots.frontier(sizes, accuracies) == [0, 2, 5, 3]
-    assert plots.frontier([3.0], [0.1]) == [0]
+    assert frontier(sizes, accuracies) == [0, 2, 5, 3]
+    assert frontier([3.0], [0.1]) == [0]
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_along_the_frontier_more_accuracy_costs_more_size(models: list[tuple[int, int]]) -> None:
-    kept = [models[place] for place in plots.frontier(*map(list, zip(*models, strict=True)))]
+    kept = [models[place] for place in frontier(*map(list, zip(*models, strict=True)))]
     assert kept == sorted(kept) and len({size for size, _ in kept}) == len(set(kept))
     for size, accuracy in models:
         assert any(s <= size and a >= accuracy for s, a in kept)

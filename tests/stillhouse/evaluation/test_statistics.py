@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from stillhouse.evaluation.statistics import (
     Verdict,
-    difference_bounds,
     holm,
     holm_levels,
     non_inferiority_from_counts,
@@ -292,29 +291,3 @@ def test_bad_arguments_are_refused(teacher: list[bool], student: list[bool], mar
     dtype = bool if teacher != [1, 0] else int
     with pytest.raises(ValueError):
         paired_non_inferiority(np.array(teacher, dtype), np.array(student, dtype), margin=margin, alpha=alpha)
-
-
-# Newcombe 1998, Statistics in Medicine 17:873, table II, method 10: 95 % two-sided, so 2.5 % on each side.
-@pytest.mark.parametrize(
-    ("first", "second", "low", "high"),
-    [
-        ((56, 70), (48, 80), 0.0524, 0.3339),
-        ((9, 10), (3, 10), 0.1705, 0.8090),
-        ((10, 10), (0, 20), 0.6791, 1.0),
-        ((10, 10), (0, 10), 0.6075, 1.0),
-    ],
-)
-def test_the_difference_of_two_groups_is_bounded_as_published(first, second, low, high) -> None:
-    assert difference_bounds(first, second, alpha=0.025) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(0, 60), st.integers(1, 60), st.integers(0, 60), st.integers(1, 60))
-def test_bounds_of_a_difference_hold_it_and_turn_round_with_it(hits: int, rows: int, other: int, others: int) -> None:
-    first, second = (min(hits, rows), rows), (min(other, others), others)
-    low, high = difference_bounds(first, second)
-    assert low <= first[0] / rows - second[0] / others <= high
-    assert difference_bounds(second, first) == pytest.approx((-high, -low))
-
-
-def test_of_no_rows_the_difference_may_be_anything() -> None:
-    assert difference_bounds((0, 0), (3, 4)) == difference_bounds((3, 4), (0, 0)) == (-1.0, 1.0)
