@@ -3,7 +3,7 @@
 They come after the teacher, because the bar is a distance from it, and before the bulk of its signal is captured.
 
 Belongs here: which options are tried and what is shown of them.
-Does not: how they are fitted (stillhouse/evaluation/).
+Does not: how they are fitted (stillhouse/evaluation/options/).
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.bench import Bench, bytes_below
+from assets.bench import JUDGING, Bench, bytes_below
 from assets.keys import BASELINES, PROMPTS, TEACHER
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
@@ -36,14 +36,7 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         BASELINES,
         inputs={"prompts": PROMPTS, "teacher": TEACHER},
-        code=(
-            "evaluation",
-            "economics",
-            "data/splits",
-            "students/architecture",
-            "students/export",
-            "students/temperature",
-        ),
+        code=(*JUDGING, "evaluation/options", "students/architecture", "students/export", "students/temperature"),
         kinds={"scikitlearn", "onnx"},
     )
     def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:
@@ -111,8 +104,8 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
-    from stillhouse.evaluation.baselines import linear_probe, majority, tfidf_logistic_regression
-    from stillhouse.evaluation.static_embeddings import static_embeddings
+    from stillhouse.evaluation.options.baselines import linear_probe, majority, tfidf_logistic_regression
+    from stillhouse.evaluation.options.static_embeddings import static_embeddings
     from stillhouse.students.architecture import narrow_feed_forward
     from stillhouse.students.network import read_config
     from stillhouse.students.predictor import TorchClassifier

@@ -18,10 +18,10 @@ import polars as pl
 from assets.stage import Work
 from assets.teacher import MODEL
 from stillhouse.digests import digest_of, files_below
-from stillhouse.evaluation.footprint import Footprint, serving_memory_mb
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.latency import interleaved_latency
-from stillhouse.evaluation.row_features import feature_columns
+from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
+from stillhouse.evaluation.measures.latency import interleaved_latency
+from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.evaluation.subjects import Subject, SubjectKind
 from stillhouse.golden_reads import log_golden_read
 from stillhouse.recipe import Recipe
@@ -30,6 +30,13 @@ from stillhouse.workshop import Artifact, Workshop
 if TYPE_CHECKING:
     from stillhouse.students.predictor import TorchClassifier
     from stillhouse.teachers.signal import CaptureReport
+
+JUDGING = (
+    *(f"evaluation/{part}" for part in ("bar", "claims", "harness", "subjects", "measures", "slices", "statistics")),
+    "economics",
+    "data/splits",
+)
+"""Source that decides a judgement: of the evaluation all but what chooses among the judged and what is drawn."""
 
 TIMED_TEXTS = 120
 TIMED_ROUNDS = 2

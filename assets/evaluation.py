@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from assets.baselines import evaluation_row, read_evaluations
-from assets.bench import Bench, bytes_below
+from assets.bench import JUDGING, Bench, bytes_below
 from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
 from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
@@ -31,7 +31,7 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         EVALUATION,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
-        code=("evaluation", "economics", "data/splits"),
+        code=(*JUDGING, "evaluation/comparison"),
         kinds={"numpy"},
     )
     def judged_students(
@@ -67,12 +67,12 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
 
 def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:
     def slices() -> bytes:
-        from stillhouse.evaluation import plots
+        from stillhouse.evaluation.report import plots
 
         return plots.slice_bars(judged.slices)
 
     def confusion() -> bytes:
-        from stillhouse.evaluation import plots
+        from stillhouse.evaluation.report import plots
 
         return plots.confusion(judged)
 

@@ -17,18 +17,19 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.baselines import read_evaluations
+from assets.bench import JUDGING
 from assets.candidates import cut_from, examples_of
 from assets.keys import EVALUATION, PROMPTS, REASONS, TEACHER, TRANSFER_SET, candidate, export
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL, label_ids
 from stillhouse import progress
 from stillhouse.digests import digest_of
-from stillhouse.evaluation.capacity import overfit_one_batch
-from stillhouse.evaluation.fidelity import row_divergence
-from stillhouse.evaluation.generalisation import Counts, Generalisation, Share, generalisation
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.reasons import Made, Reasons, conclude, facts_of
-from stillhouse.evaluation.rows_curve import RowsCurve, rows_curve
+from stillhouse.evaluation.measures.fidelity import row_divergence
+from stillhouse.evaluation.reasons.capacity import overfit_one_batch
+from stillhouse.evaluation.reasons.causes import Made, Reasons, conclude, facts_of
+from stillhouse.evaluation.reasons.generalisation import Counts, Generalisation, Share, generalisation
+from stillhouse.evaluation.reasons.rows_curve import RowsCurve, rows_curve
 from stillhouse.recipe import Recipe, RecipeFile, StudentSpec
 from stillhouse.students.training import TrainingConfig
 from stillhouse.teachers.answers import logits_of
@@ -59,7 +60,7 @@ def reasons(file: RecipeFile) -> dg.AssetsDefinition:
             "transfer_set": TRANSFER_SET,
             **inputs,
         },
-        code=("evaluation", "students", "teachers/answers"),
+        code=(*JUDGING, "evaluation/reasons", "students", "teachers/answers"),
         kinds={"pytorch"},
     )
     def examined_students(
@@ -260,7 +261,7 @@ def _shown(work: Work, artifact: Artifact) -> dict[str, Any]:
 
 def _drawing(curve: RowsCurve) -> Any:
     def draw() -> bytes:
-        from stillhouse.evaluation import plots
+        from stillhouse.evaluation.report import plots
 
         return plots.curve_by_rows(curve)
 

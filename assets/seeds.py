@@ -1,7 +1,7 @@
 """Further seeds of a student in its artifacts: a folder for each beside the model that ships, and facts of its own.
 
 Belongs here: where they are, in what was trained and in what was exported.
-Does not: making them (candidates.py, exports.py), what their spread says (stillhouse/evaluation/seeds.py).
+Does not: making them (candidates.py, exports.py), what their spread says (stillhouse/evaluation/measures/seeds.py).
 """
 
 from pathlib import Path

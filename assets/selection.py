@@ -17,7 +17,7 @@ from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from stillhouse.artifacts import write_atomically
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.report import Curve, in_order_of_options, report_html, report_json
+from stillhouse.evaluation.report.document import Curve, in_order_of_options, report_html, report_json
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
 from stillhouse.recipe import RecipeFile
@@ -82,7 +82,7 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def _size_against_quality(everything: list[Evaluation]) -> bytes:
-    from stillhouse.evaluation.frontier import size_quality
+    from stillhouse.evaluation.report.frontier import size_quality
 
     return size_quality(everything)
 

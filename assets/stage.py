@@ -28,6 +28,7 @@ from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts, Order, Workshop
 
 DOMAIN = Path(stillhouse.__file__).parent
+DRAWING = "evaluation/report"
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
 RECIPE_DIGEST = "stillhouse/recipe_digest"
@@ -230,7 +231,8 @@ def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]
         name: of this picture among those of the artifact.
         draw: gives the PNG.
     """
-    path = work.workshop.home.cache / "pictures" / f"{artifact.digest}-{work.code_version[:12]}-{name}.png"
+    drawn_by = code_digest(Path(inspect.getfile(draw)), _source(DRAWING))[:12]
+    path = work.workshop.home.cache / "pictures" / f"{artifact.digest}-{drawn_by}-{name}.png"
     if not path.exists():
         write_atomically(path, draw())
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")

@@ -139,7 +139,7 @@ def learning_curve(work: Work, artifact: Artifact) -> dg.MarkdownMetadataValue:
     """Show training and validation loss by epoch."""
 
     def draw() -> bytes:
-        from stillhouse.evaluation import plots
+        from stillhouse.evaluation.report import plots
 
         epochs = artifact.facts["training"]["epochs"]
         return plots.learning_curve(*([epoch[name] for epoch in epochs] for name in ("train_loss", "validation_loss")))

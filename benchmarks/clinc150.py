@@ -28,7 +28,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
 
 if TYPE_CHECKING:
-    from stillhouse.evaluation.slices import SliceResult
+    from stillhouse.evaluation.slices.declared import SliceResult
 
 NAME = "clinc150"
 RECIPE = Path(__file__).with_name("clinc150.yaml")

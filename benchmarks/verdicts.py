@@ -35,16 +35,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stillhouse.evaluation.bar import SliceSpec
-from stillhouse.evaluation.score_test import sum_of_quantiles, uses_exact
-from stillhouse.evaluation.slices import slice_table
-from stillhouse.evaluation.statistics import (
-    POWER,
-    Verdict,
-    holm_levels,
+from stillhouse.evaluation.slices.declared import slice_table
+from stillhouse.evaluation.statistics.accuracy_test import (
     non_inferiority_from_counts,
     non_inferiority_p_value,
     rows_needed_for,
 )
+from stillhouse.evaluation.statistics.multiplicity import holm_levels
+from stillhouse.evaluation.statistics.score_test import sum_of_quantiles, uses_exact
+from stillhouse.evaluation.statistics.verdicts import POWER, Verdict
 
 STUDENTS = 10_000
 ALPHA = 0.05

@@ -7,7 +7,7 @@ from assets.baselines import read_evaluations
 from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.evaluation.claims import points
-from stillhouse.evaluation.fairness import ModelGaps
+from stillhouse.evaluation.slices.fairness import ModelGaps
 from stillhouse.evaluation.subjects import SubjectKind
 from stillhouse.golden_reads import GoldenRead, golden_reads
 

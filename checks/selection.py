@@ -4,8 +4,8 @@ import json
 
 from assets.baselines import read_evaluations
 from checks.gate import Finding, StageGates, State, Subject, found, gate
-from stillhouse.evaluation.seeds import ONE_SEED
-from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.measures.seeds import ONE_SEED
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import SubjectKind
 
 

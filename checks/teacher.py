@@ -2,7 +2,7 @@
 
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
-from stillhouse.evaluation.statistics import wilson_interval
+from stillhouse.evaluation.statistics.proportions import wilson_interval
 from stillhouse.teachers.intake import fingerprint_of, verify_weights
 
 

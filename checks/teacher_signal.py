@@ -11,8 +11,9 @@ from assets.teacher_signal import review_path
 from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.calibration import log_softmax
-from stillhouse.evaluation.statistics import Verdict, wilson_interval
+from stillhouse.evaluation.measures.calibration import log_softmax
+from stillhouse.evaluation.statistics.proportions import wilson_interval
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import logits_of, with_answers
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review

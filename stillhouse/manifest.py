@@ -87,9 +87,13 @@ def asset_and_batch(address: str) -> tuple[str, str | None]:
 
 
 def code_digest(*sources: Path) -> str:
-    """Digest Python source: files as they are, folders with every module below them."""
-    files = sorted(file for source in sources for file in ([source] if source.is_file() else source.rglob("*.py")))
+    """Digest source: files as they are, folders with every module and template below them."""
+    files = sorted(file for source in sources for file in ([source] if source.is_file() else _source_below(source)))
     return digest_of([[file.name, digest_of_file(file)] for file in files])
+
+
+def _source_below(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.suffix in {".py", ".j2"}]
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """The evaluation in words: each thing the bar asks, whether it holds, and one sentence that says why.
 
 Belongs here: turning a measured result into a claim with a sentence a reader outside the team understands.
-Does not: measuring or testing (statistics.py, slices.py, latency.py).
+Does not: measuring or testing (measures/, slices/, statistics/).
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,17 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import BudgetSpec
-from stillhouse.evaluation.behaviour import BehaviourResult
-from stillhouse.evaluation.calibration_test import CalibrationTest
-from stillhouse.evaluation.fairness import FEWEST_ROWS, FairnessResult
-from stillhouse.evaluation.floors import FloorTest
-from stillhouse.evaluation.gap import GapTest
-from stillhouse.evaluation.latency import LatencyComparison
-from stillhouse.evaluation.metric_test import FEWEST_GROUPS, MetricTest
-from stillhouse.evaluation.slices import SliceResult
-from stillhouse.evaluation.statistics import NonInferiority, Verdict
-from stillhouse.evaluation.stress import StressResult
+from stillhouse.evaluation.measures.behaviour import BehaviourResult
+from stillhouse.evaluation.measures.latency import LatencyComparison
+from stillhouse.evaluation.measures.stress import StressResult
+from stillhouse.evaluation.slices.declared import SliceResult
+from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult
+from stillhouse.evaluation.statistics.accuracy_test import NonInferiority
+from stillhouse.evaluation.statistics.calibration_test import CalibrationTest
+from stillhouse.evaluation.statistics.floors import FloorTest
+from stillhouse.evaluation.statistics.gap import GapTest
+from stillhouse.evaluation.statistics.metric_test import FEWEST_GROUPS, MetricTest
+from stillhouse.evaluation.statistics.verdicts import Verdict
 
 MEGABYTE = 1_000_000
 

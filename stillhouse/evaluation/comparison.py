@@ -12,8 +12,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.claims import points
-from stillhouse.evaluation.seeds import SeedGain, answers_by_seed, gain_over_seeds
-from stillhouse.evaluation.statistics import McNemar, non_inferiority_from_counts, paired_mcnemar
+from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
+from stillhouse.evaluation.statistics.accuracy_test import non_inferiority_from_counts
+from stillhouse.evaluation.statistics.proportions import McNemar, paired_mcnemar
 from stillhouse.evaluation.subjects import Subject, align, golden_digest, golden_labels
 
 

@@ -2,7 +2,7 @@
 way.
 
 Belongs here: the evaluation record and the order of measuring.
-Does not: the measurements themselves (their own modules), rendering (report.py), choosing among models
+Does not: the measurements themselves (their own modules), rendering (report/), choosing among models
 (selection.py).
 """
 
@@ -14,11 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation import metrics
 from stillhouse.evaluation.bar import BarSpec, Terms
-from stillhouse.evaluation.behaviour import BehaviourResult, judge_behaviour
-from stillhouse.evaluation.calibration import Calibration, calibration, probabilities_of
-from stillhouse.evaluation.calibration_test import CalibrationTest, calibration_test
 from stillhouse.evaluation.claims import (
     Claim,
     behaviour_claims,
@@ -31,26 +27,27 @@ from stillhouse.evaluation.claims import (
     slice_gap_claims,
     stress_claims,
 )
-from stillhouse.evaluation.confusions import ConfusedPair, worst_pairs
-from stillhouse.evaluation.discovery import DiscoveredSlice, discover_slices
-from stillhouse.evaluation.fairness import FairnessResult, fairness
-from stillhouse.evaluation.fidelity import Fidelity, fidelity
-from stillhouse.evaluation.floors import floor_test, floor_test_by_groups
-from stillhouse.evaluation.footprint import Footprint
-from stillhouse.evaluation.gap import GapTest
-from stillhouse.evaluation.latency import LatencyComparison
-from stillhouse.evaluation.metric_test import MetricTest, metric_test
-from stillhouse.evaluation.seeds import SeedSpread, answers_by_seed, seed_spread
-from stillhouse.evaluation.slice_calibration import SliceCalibration, slice_calibration
-from stillhouse.evaluation.slice_gap import slice_gap
-from stillhouse.evaluation.slices import SliceResult, slice_masks, slice_table
-from stillhouse.evaluation.statistics import (
-    NonInferiority,
-    Verdict,
-    paired_non_inferiority,
-    wilson_interval,
-)
-from stillhouse.evaluation.stress import StressResult, stress_test
+from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
+from stillhouse.evaluation.measures.calibration import Calibration, calibration, probabilities_of
+from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
+from stillhouse.evaluation.measures.fidelity import Fidelity, fidelity
+from stillhouse.evaluation.measures.footprint import Footprint
+from stillhouse.evaluation.measures.latency import LatencyComparison
+from stillhouse.evaluation.measures.seeds import SeedSpread, answers_by_seed, seed_spread
+from stillhouse.evaluation.measures.stress import StressResult, stress_test
+from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
+from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_slices
+from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
+from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
+from stillhouse.evaluation.slices.slice_gap import slice_gap
+from stillhouse.evaluation.statistics.accuracy_test import NonInferiority, paired_non_inferiority
+from stillhouse.evaluation.statistics.calibration_test import CalibrationTest, calibration_test
+from stillhouse.evaluation.statistics.floors import floor_test, floor_test_by_groups
+from stillhouse.evaluation.statistics.gap import GapTest
+from stillhouse.evaluation.statistics.metric_test import MetricTest, metric_test
+from stillhouse.evaluation.statistics.proportions import wilson_interval
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import (
     FloatArray,
     IntArray,

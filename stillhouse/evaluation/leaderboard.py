@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import name_of_metric
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import SubjectKind
 
 DIGITS_TOLD = 12

@@ -1,7 +1,7 @@
 """Before anything is spent: which claims can this golden set support at all?
 
 Belongs here: the power of the planned tests, from counts of rows and the bar.
-Does not: the tests themselves (statistics.py), the rows (data/).
+Does not: the tests themselves (statistics/), the rows (data/).
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import BarSpec, SliceSpec
-from stillhouse.evaluation.slices import slice_masks
-from stillhouse.evaluation.statistics import POWER, rows_needed_for
+from stillhouse.evaluation.slices.declared import slice_masks
+from stillhouse.evaluation.statistics.accuracy_test import rows_needed_for
+from stillhouse.evaluation.statistics.verdicts import POWER
 
 USUAL_DISCORDANCE = 0.05
 """Share of rows on which exactly one of the two is right, as long as nobody knows better: the demo's released student

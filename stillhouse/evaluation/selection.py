@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.claims import MEGABYTE
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import SubjectKind
 
 

@@ -1,5 +1,7 @@
 """What a judgement depends on, and which rows it takes as one piece of evidence."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.bench import Bench
+from assets.bench import JUDGING, Bench
 from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import Recipe, read_recipe
@@ -75,3 +77,11 @@ def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judge
     assert sensitive(0.1, old) != sensitive(0.1, young)
     assert sensitive(0.1, old) != sensitive(0.2, old) != sensitive(None, old)
     assert sensitive(0.1, old) == sensitive(0.1, old.clone())
+
+
+def test_whatever_the_harness_loads_counts_among_the_code_of_a_judgement() -> None:
+    asked = "import sys, stillhouse.evaluation.harness; print(*(m for m in sys.modules if m.startswith('stillhouse.')))"
+    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    loaded = {module.removeprefix("stillhouse.").replace(".", "/") for module in ran.stdout.split()}
+    plumbing = {"errors", "progress", "data", "data/rejects", "evaluation"}
+    assert {module for module in loaded - plumbing if not module.startswith(JUDGING)} == set()

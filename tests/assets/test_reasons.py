@@ -10,7 +10,7 @@ from rich.console import Console
 
 from assets.reasons import learners_of, read_reasons
 from orchestration.run import result_screen
-from stillhouse.evaluation.reasons import Cause
+from stillhouse.evaluation.reasons.causes import Cause
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact
 from tests.conftest import Place, a_place, failures, verdicts

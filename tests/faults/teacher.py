@@ -25,7 +25,7 @@ from assets.keys import (
 from assets.teacher import MODEL
 from assets.teacher_signal import review_path
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.recipe import RecipeFile
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified

@@ -12,7 +12,7 @@ import pytest
 
 from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.latency import DeviceStamp, LatencyComparison
+from stillhouse.evaluation.measures.latency import DeviceStamp, LatencyComparison
 from stillhouse.evaluation.subjects import Ask, Subject, SubjectKind
 
 CLASSES = ("balance", "block", "travel")

@@ -11,7 +11,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.claims import percent, points
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.statistics import Verdict
+from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import Subject, SubjectKind
 from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly
 

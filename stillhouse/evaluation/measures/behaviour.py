@@ -1,0 +1,172 @@
+"""Behavioural tests: what a model must be able to do, asked case by case.
+
+The three kinds are those of CheckList (Ribeiro et al. 2020, ACL): minimum functionality, invariance, directional
+expectation.
+
+Belongs here: judging the cases of a recipe, and refusing those that name a class the task does not have.
+Does not: the declarations (bar.py), golden rows made harder (stress.py), sentences (claims.py).
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import BehaviourCase, BehaviourKind, BehaviourSpec
+from stillhouse.evaluation.measures.calibration import apply_temperature, log_softmax
+from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.evaluation.subjects import FloatArray, Subject, answers_to
+
+SHOWN = 5
+"""Failing cases of a test that the record keeps, in the order of the recipe: enough to see what is wrong."""
+
+
+class FailedCase(BaseModel):
+    """A case that the model did not meet, by the first thing in it that went wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: str
+    variant: str | None = Field(description="What the text was changed to; null where the text itself was answered.")
+    expected: str
+    answered: str
+    teacher_fails: bool | None = Field(description="Whether the teacher does not meet it either; null if not asked.")
+
+
+class BehaviourResult(BaseModel):
+    """What came out of one behavioural test."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: BehaviourKind
+    critical: bool = Field(description="Whether the test binds the overall verdict.")
+    cases: int
+    failures_at_most: float = Field(description="Largest acceptable share of failing cases.")
+    failures: int | None = Field(description="Failing cases; null if the model cannot be asked new texts.")
+    teacher_failures: int | None = Field(description="Those of the teacher; null if it cannot be asked.")
+    examples: tuple[FailedCase, ...] = Field(description=f"The first {SHOWN} failing cases.")
+    verdict: Verdict = Field(
+        description="The cases are chosen and not drawn, so their share is held to the limit as is."
+    )
+
+
+def judge_behaviour(
+    specs: Sequence[BehaviourSpec], subject: Subject, teacher: Subject, classes: Sequence[str]
+) -> tuple[BehaviourResult, ...]:
+    """Ask a model and its teacher every case.
+
+    Args:
+        specs: the declared tests.
+        subject: the model to judge.
+        teacher: the teacher, for comparison: what it fails itself a student cannot learn from it.
+        classes: names in logit order.
+
+    Returns:
+        One result for each test, in the order declared; inconclusive where the model cannot be asked.
+
+    Raises:
+        StillhouseError: if a case names a class that does not exist, or answers are malformed.
+    """
+    for place, spec in enumerate(specs):
+        _refuse_unknown_labels(spec, classes, f"behaviour.{place}")
+    texts = list(dict.fromkeys(t for spec in specs for case in spec.cases for t in (case.text, *case.variants)))
+    ours, theirs = (_Said.by(model, texts, classes) for model in (subject, teacher))
+    return tuple(_judge(spec, ours, theirs) for spec in specs)
+
+
+def _refuse_unknown_labels(spec: BehaviourSpec, classes: Sequence[str], where: str) -> None:
+    for case in spec.cases:
+        if case.label is not None and case.label not in classes:
+            raise StillhouseError(
+                f"the test '{spec.name}' has the label '{case.label}', which is no class",
+                where=where,
+                expected=f"one of {', '.join(classes)}",
+                do="Correct the label of the case in the recipe.",
+            )
+
+
+class _Said:
+    """What one model says to every text of the tests."""
+
+    def __init__(self, texts: Sequence[str], log_probabilities: FloatArray, classes: Sequence[str]) -> None:
+        self._row = {text: row for row, text in enumerate(texts)}
+        self._log_probabilities = log_probabilities
+        self._classes = list(classes)
+
+    @classmethod
+    def by(cls, model: Subject, texts: Sequence[str], classes: Sequence[str]) -> "_Said | None":
+        logits = answers_to(model, texts, classes) if texts else None
+        if logits is None:
+            return None
+        return cls(texts, log_softmax(apply_temperature(logits, model.temperature)), classes)
+
+    def answer(self, text: str) -> str:
+        return self._classes[int(self._log_probabilities[self._row[text]].argmax())]
+
+    def log_probability(self, text: str, label: str) -> float:
+        return float(self._log_probabilities[self._row[text], self._classes.index(label)])
+
+
+Miss = tuple[str | None, str, str]
+"""The variant if it is one, what was expected, what was answered."""
+
+
+def _minimum(case: BehaviourCase, said: _Said) -> Miss | None:
+    answered = said.answer(case.text)
+    return None if answered == case.label else (None, str(case.label), answered)
+
+
+def _invariance(case: BehaviourCase, said: _Said) -> Miss | None:
+    before = said.answer(case.text)
+    answers = ((variant, said.answer(variant)) for variant in case.variants)
+    return next(((variant, before, answered) for variant, answered in answers if answered != before), None)
+
+
+def _directional(case: BehaviourCase, said: _Said) -> Miss | None:
+    label, sign = str(case.label), 1 if case.probability == "rises" else -1
+    before = said.log_probability(case.text, label)
+    for variant in case.variants:
+        after = said.log_probability(variant, label)
+        if not sign * (after - before) > 0:
+            return variant, f"{label} {case.probability}", f"{label} {np.exp(before):.2%} to {np.exp(after):.2%}"
+    return None
+
+
+_JUDGES: dict[BehaviourKind, Callable[[BehaviourCase, _Said], Miss | None]] = {
+    "minimum": _minimum,
+    "invariance": _invariance,
+    "directional": _directional,
+}
+
+
+def _judge(spec: BehaviourSpec, ours: _Said | None, theirs: _Said | None) -> BehaviourResult:
+    judge = _JUDGES[spec.kind]
+    teacher = None if theirs is None else [judge(case, theirs) is not None for case in spec.cases]
+    missed = None if ours is None else [judge(case, ours) for case in spec.cases]
+    failing = [] if missed is None else [(place, miss) for place, miss in enumerate(missed) if miss is not None]
+    if missed is None:
+        verdict = Verdict.INCONCLUSIVE
+    else:
+        verdict = Verdict.PASS if len(failing) <= spec.failures_at_most * len(spec.cases) else Verdict.FAIL
+    return BehaviourResult(
+        name=spec.name,
+        kind=spec.kind,
+        critical=spec.critical,
+        cases=len(spec.cases),
+        failures_at_most=spec.failures_at_most,
+        failures=None if missed is None else len(failing),
+        teacher_failures=None if teacher is None else sum(teacher),
+        examples=tuple(
+            FailedCase(
+                text=spec.cases[place].text,
+                variant=variant,
+                expected=expected,
+                answered=answered,
+                teacher_fails=None if teacher is None else teacher[place],
+            )
+            for place, (variant, expected, answered) in failing[:SHOWN]
+        ),
+        verdict=verdict,
+    )

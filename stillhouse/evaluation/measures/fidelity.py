@@ -1,0 +1,174 @@
+"""How far a student says what its teacher says, which is not the same as being right.
+
+Belongs here: agreement, divergence, who was right when, inherited errors, the rows that differ most.
+Does not: deciding anything. A student unlike its teacher and just as good is reported, not refused (Stanton
+et al. 2021).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation.measures.calibration import log_softmax, probabilities_of
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MISTAKES_REPEATED = 0.1
+"""Share of all golden rows from which on repeated mistakes are worth a warning: more than a bar's usual margin."""
+
+
+class Outcomes(BaseModel):
+    """Who was right on the golden rows: the 2x2 table of teacher against student."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    both_right: int
+    teacher_only: int = Field(description="Lost: the teacher was right and the student is not.")
+    student_only: int = Field(description="Won: the student is right where the teacher was not.")
+    both_wrong: int
+
+
+class Disagreement(BaseModel):
+    """One golden row on which teacher and student differ."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt_id: str
+    label: str
+    teacher_label: str
+    student_label: str
+    teacher_confidence: float = Field(description="The teacher's probability for its own answer, as served.")
+    student_confidence: float = Field(description="The student's probability for its own answer, as served.")
+    divergence: float = Field(description="KL(teacher || student) of this row, in nats, at temperature 1.")
+    lost: bool = Field(description="True where the teacher was right and the student is not.")
+
+
+class Divergence(BaseModel):
+    """How KL(teacher || student) is spread over the golden rows, in nats."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p50: float
+    p95: float
+    p99: float
+    largest: float
+
+
+class Fidelity(BaseModel):
+    """How alike student and teacher are on the golden set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agreement: float = Field(description="Share of rows on which both give the same class.")
+    mean_kl: float = Field(description="Mean KL(teacher || student), in nats, at temperature 1.")
+    kl: Divergence = Field(description="The same row by row: a small mean can hide a few rows that differ by much.")
+    outcomes: Outcomes
+    inherited_errors: int = Field(description="Rows on which the student repeats the teacher's own wrong answer.")
+    inherited_share: float | None = Field(
+        description="The same as a share of the teacher's errors; null if it made none."
+    )
+    worst: tuple[Disagreement, ...] = Field(
+        description="Lost rows first, then other disagreements, most divergent first."
+    )
+
+    @property
+    def rows(self) -> int:
+        """Golden rows compared."""
+        return sum(self.outcomes.model_dump().values())
+
+    @property
+    def warning(self) -> str | None:
+        """What agreement hides where the teacher is wrong too often; None where it is not."""
+        share = self.inherited_errors / self.rows
+        if share < MISTAKES_REPEATED:
+            return None
+        return (
+            f"agrees with its teacher on {self.agreement:.1%} of the rows, and {share:.1%} of all rows are mistakes of "
+            "the teacher that it repeats: a better teacher or better labels come before another student"
+        )
+
+
+def row_divergence(teacher_logits: FloatArray, student_logits: FloatArray) -> FloatArray:
+    """KL(teacher || student) of every row.
+
+    Args:
+        teacher_logits: shape (n, classes).
+        student_logits: shape (n, classes), same rows and classes.
+
+    Returns:
+        Shape (n,), nats, never negative.
+    """
+    teacher, student = log_softmax(teacher_logits), log_softmax(student_logits)
+    divergence: FloatArray = (np.exp(teacher) * (teacher - student)).sum(axis=1)
+    return np.maximum(0.0, divergence)
+
+
+def fidelity(
+    teacher_logits: FloatArray,
+    student_logits: FloatArray,
+    labels: IntArray,
+    *,
+    prompt_ids: Sequence[str],
+    classes: Sequence[str],
+    temperatures: tuple[float, float] = (1.0, 1.0),
+    worst: int = 20,
+) -> Fidelity:
+    """Compare what the student says with what the teacher says.
+
+    Divergence is between the logits as they are, because that is what the student learned to copy; confidence is after
+    each model's own temperature, because that is what a caller sees.
+
+    Args:
+        teacher_logits: shape (n, classes).
+        student_logits: shape (n, classes), the same rows in the same order.
+        labels: shape (n,), class indices of the truth.
+        prompt_ids: length n.
+        classes: names in logit order.
+        temperatures: what the served teacher and the served student divide their logits by.
+        worst: how many disagreements to list.
+
+    Returns:
+        Agreement, divergence, the 2x2 table, inherited errors and the worst disagreements.
+    """
+    teacher, student = teacher_logits.argmax(axis=1), student_logits.argmax(axis=1)
+    teacher_right, student_right = teacher == labels, student == labels
+    divergence = row_divergence(teacher_logits, student_logits)
+    inherited = int(np.count_nonzero(~teacher_right & (teacher == student)))
+    teacher_errors = int(np.count_nonzero(~teacher_right))
+    lost = teacher_right & ~student_right
+    differing = np.flatnonzero(teacher != student)
+    order = differing[np.lexsort((-divergence[differing], ~lost[differing]))][:worst]
+    teacher_top = probabilities_of(teacher_logits[order], temperatures[0]).max(axis=1)
+    student_top = probabilities_of(student_logits[order], temperatures[1]).max(axis=1)
+    return Fidelity(
+        agreement=float(np.mean(teacher == student)),
+        mean_kl=float(divergence.mean()),
+        kl=Divergence(
+            **dict(zip(("p50", "p95", "p99"), np.percentile(divergence, [50, 95, 99]).tolist(), strict=True)),
+            largest=float(divergence.max()),
+        ),
+        outcomes=Outcomes(
+            both_right=int(np.count_nonzero(teacher_right & student_right)),
+            teacher_only=int(np.count_nonzero(lost)),
+            student_only=int(np.count_nonzero(student_right & ~teacher_right)),
+            both_wrong=int(np.count_nonzero(~teacher_right & ~student_right)),
+        ),
+        inherited_errors=inherited,
+        inherited_share=inherited / teacher_errors if teacher_errors else None,
+        worst=tuple(
+            Disagreement(
+                prompt_id=prompt_ids[row],
+                label=classes[labels[row]],
+                teacher_label=classes[teacher[row]],
+                student_label=classes[student[row]],
+                teacher_confidence=float(teacher_top[rank]),
+                student_confidence=float(student_top[rank]),
+                divergence=float(divergence[row]),
+                lost=bool(lost[row]),
+            )
+            for rank, row in enumerate(order)
+        ),
+    )

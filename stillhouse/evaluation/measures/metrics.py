@@ -1,0 +1,135 @@
+"""Metrics of one model against labels.
+
+Belongs here: accuracy, per-class precision, recall and F1, places in a ranking, the confusion table; arrays in,
+numbers out. Does not: comparing two models (fidelity.py, statistics/), probabilities (calibration.py).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class ClassMetrics(BaseModel):
+    """How well one class is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    rows: int = Field(description="Golden rows of this class.")
+    precision: float = Field(
+        description="Of the rows given this class, the share that has it; 0 when none was given it."
+    )
+    recall: float = Field(description="Of the rows that have this class, the share found; 0 when there is none.")
+    f1: float
+
+
+class ConfusionCell(BaseModel):
+    """How often rows of one label were given another."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    predicted: str
+    rows: int
+
+
+def accuracy(labels: IntArray, predicted: IntArray) -> float:
+    """Share of examples given their label.
+
+    Args:
+        labels: shape (n,), class indices.
+        predicted: shape (n,), class indices.
+
+    Returns:
+        A fraction.
+
+    Raises:
+        ValueError: if there are no examples or the shapes differ.
+    """
+    _same_shape(labels, predicted)
+    return float(np.mean(labels == predicted))
+
+
+def places(logits: FloatArray, labels: IntArray) -> IntArray:
+    """Where each row's label stands in the ranking of its classes.
+
+    Args:
+        logits: shape (n, classes).
+        labels: shape (n,), class indices.
+
+    Returns:
+        Shape (n,); 0 is the first place. Of equal logits the first class stands first, as with `argmax`.
+    """
+    of_label = logits[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(logits.shape[1]) < labels[:, None]
+    before: IntArray = ((logits > of_label) | ((logits == of_label) & earlier)).sum(axis=1)
+    return before
+
+
+def confusion_matrix(labels: IntArray, predicted: IntArray, classes: int) -> IntArray:
+    """Count how often each label was given each class.
+
+    Args:
+        labels: shape (n,), class indices below `classes`.
+        predicted: shape (n,), class indices below `classes`.
+        classes: number of classes.
+
+    Returns:
+        Shape (classes, classes), rows are labels and columns are predictions.
+    """
+    _same_shape(labels, predicted)
+    counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+def per_class(confusion: IntArray, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    """Precision, recall and F1 of every class that occurs as a label or as a prediction.
+
+    Args:
+        confusion: shape (classes, classes), rows are labels and columns are predictions.
+        classes: names, in the order of the matrix.
+
+    Returns:
+        One entry per occurring class, in class order. An undefined ratio counts as 0, as in scikit-learn.
+    """
+    right = np.diag(confusion)
+    of_label, of_prediction = confusion.sum(axis=1), confusion.sum(axis=0)
+    return tuple(
+        ClassMetrics(
+            label=classes[int(index)],
+            rows=int(of_label[index]),
+            precision=_ratio(right[index], of_prediction[index]),
+            recall=_ratio(right[index], of_label[index]),
+            f1=_ratio(2 * right[index], of_label[index] + of_prediction[index]),
+        )
+        for index in np.flatnonzero(of_label + of_prediction)
+    )
+
+
+def macro_f1(metrics: Sequence[ClassMetrics]) -> float:
+    """Mean F1 over the classes that occur, each weighing the same."""
+    return float(np.mean([metric.f1 for metric in metrics]))
+
+
+def confusion_cells(confusion: IntArray, classes: Sequence[str]) -> tuple[ConfusionCell, ...]:
+    """The non-empty cells of a confusion matrix, most rows first: what a report can carry for 150 classes."""
+    labels, predictions = np.nonzero(confusion)
+    order = np.argsort(-confusion[labels, predictions], kind="stable")
+    return tuple(
+        ConfusionCell(label=classes[row], predicted=classes[column], rows=int(confusion[row, column]))
+        for row, column in zip(labels[order], predictions[order], strict=True)
+    )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else 0.0
+
+
+def _same_shape(labels: IntArray, predicted: IntArray) -> None:
+    if labels.shape != predicted.shape or labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(f"need two non-empty vectors of one length, not shapes {labels.shape} and {predicted.shape}")

@@ -1,0 +1,212 @@
+"""How much of a score is luck: the same model trained again with other seeds.
+
+Belongs here: the spread of one model over its seeds, and the gain of one over another against the spread of both.
+Does not: training with them (assets/candidates.py), the verdict, which is on the model that ships (harness.py).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation.bar import BarSpec, name_of_metric
+from stillhouse.evaluation.claims import percent, points
+from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.statistics.verdicts import check_alpha
+from stillhouse.evaluation.subjects import IntArray, Subject, align
+
+BoolArray = npt.NDArray[np.bool_]
+
+ONE_SEED = "trained with one seed, which tells nothing of how much of its score is luck"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SeedScore(_Record):
+    """One training of the model."""
+
+    seed: int
+    accuracy: float
+    drop: float = Field(description="Teacher minus this one, in the metric of the bar; negative when it is better.")
+
+
+class SeedSpread(_Record):
+    """The same model trained with several seeds, on the same golden rows."""
+
+    scores: tuple[SeedScore, ...] = Field(description="At least two; the first is the one that ships.")
+    mean: float = Field(description="Of the accuracies.")
+    standard_deviation: float = Field(description="Of the accuracies, as of a sample: with n - 1.")
+    smallest: float = Field(description="Of the accuracies.")
+    largest: float = Field(description="Of the accuracies.")
+    metric_in_words: str = Field(description="In which the drops are measured.")
+    margin: float = Field(description="Largest acceptable drop, as a fraction.")
+
+    @property
+    def beyond_margin(self) -> tuple[SeedScore, ...]:
+        """The seeds whose measured drop is the margin or more."""
+        return tuple(score for score in self.scores if score.drop >= self.margin)
+
+    @property
+    def sentence(self) -> str:
+        """The spread in words, and whether every seed measures within the margin."""
+        spread = (
+            f"{len(self.scores)} seeds: accuracy {percent(self.mean)} on average, "
+            f"{percent(self.smallest)} to {percent(self.largest)}, "
+            f"standard deviation {points(self.standard_deviation)} points"
+        )
+        return f"{spread}; {self.warning or f'each drops less than the margin of {points(self.margin)} points'}"
+
+    @property
+    def warning(self) -> str:
+        """How many seeds measure outside the margin; empty when none does."""
+        beyond = len(self.beyond_margin)
+        if not beyond:
+            return ""
+        what = "" if self.metric_in_words == "accuracy" else f" in {self.metric_in_words}"
+        return (
+            f"{beyond} of {len(self.scores)} seeds {'drops' if beyond == 1 else 'drop'}{what} "
+            f"by the margin of {points(self.margin)} points or more"
+        )
+
+
+class SeedGain(_Record):
+    """By how much one model is better than another on the mean of its seeds, against the spread of both."""
+
+    first_seeds: int
+    second_seeds: int
+    gain: float = Field(description="Mean accuracy over the seeds of the first minus that of the second.")
+    lower: float = Field(description="One-sided 1 - alpha lower bound of the gain.")
+    upper: float = Field(description="One-sided 1 - alpha upper bound of the gain.")
+    row_variance: float = Field(description="What other golden rows would add to the variance of the gain.")
+    seed_variance: float = Field(description="What other seeds would add to the variance of the gain.")
+    degrees_of_freedom: float = Field(description="Of the t distribution that the bounds are from.")
+
+
+def answers_by_seed(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> dict[int, IntArray]:
+    """The answers of a model for each of its seeds, what ships first.
+
+    Args:
+        subject: the model.
+        golden: frame with `prompt_id`.
+        classes: names in logit order.
+
+    Returns:
+        Class indices of shape (golden rows,) by seed; empty when there is one seed only.
+
+    Raises:
+        StillhouseError: if the outputs of a seed and the golden rows do not line up.
+    """
+    if subject.seed is None or not subject.more_seeds:
+        return {}
+    outputs = {subject.seed: subject.outputs, **subject.more_seeds}
+    return {
+        seed: align(replace(subject, name=f"{subject.name}, seed {seed}", outputs=said), golden, classes).argmax(axis=1)
+        for seed, said in outputs.items()
+    }
+
+
+def seed_spread(
+    labels: IntArray, teacher: IntArray, answers: Mapping[int, IntArray], *, bar: BarSpec, classes: Sequence[str]
+) -> SeedSpread | None:
+    """Measure a model for each of its seeds.
+
+    Args:
+        labels: shape (n,), class indices.
+        teacher: shape (n,), the teacher's answers.
+        answers: shape (n,) each, the model's answers by seed, what ships first.
+        bar: names the metric of the drops, and the margin.
+        classes: names, in the order of the indices.
+
+    Returns:
+        The spread, or None for fewer than two seeds: nothing is known of it then.
+    """
+    if len(answers) < 2:
+        return None
+    reference = _metric(labels, teacher, bar, classes)
+    scores = tuple(
+        SeedScore(
+            seed=seed,
+            accuracy=metrics.accuracy(labels, said),
+            drop=reference - _metric(labels, said, bar, classes),
+        )
+        for seed, said in answers.items()
+    )
+    accuracies = [score.accuracy for score in scores]
+    return SeedSpread(
+        scores=scores,
+        mean=float(np.mean(accuracies)),
+        standard_deviation=float(np.std(accuracies, ddof=1)),
+        smallest=min(accuracies),
+        largest=max(accuracies),
+        metric_in_words=name_of_metric(bar.metric, bar.metric_class),
+        margin=bar.margin,
+    )
+
+
+def gain_over_seeds(first_correct: BoolArray, second_correct: BoolArray, *, alpha: float = 0.05) -> SeedGain:
+    """Compare two models over their seeds, so that neither lucky rows nor a lucky seed makes a winner.
+
+    Rows and seeds are both samples. The gain of the means varies with the rows, by the variance over rows of the
+    difference of the shares of seeds that are right, divided by n; and with the seeds, by the variance of the
+    accuracies over the seeds of each model, divided by their number. The parts are added, though the second holds a
+    little of the first: that errs against a winner. The bounds are of a t distribution with the degrees of freedom of
+    such a sum (Satterthwaite 1946, Biometrics Bulletin 2:110). Radiology compares two ways of reading over several
+    readers and cases by the same two parts (Obuchowski and Rockette 1995, Communications in Statistics 24:285).
+
+    Args:
+        first_correct: shape (seeds, n), True where the first model was right; at least two seeds and two rows.
+        second_correct: shape (seeds, n), the same rows in the same order; seeds may be of another number.
+        alpha: one-sided error rate.
+
+    Returns:
+        The gain with its one-sided bounds and what its variance is made of.
+
+    Raises:
+        ValueError: if there are fewer than two seeds or rows, the rows differ in number, or alpha is out of range.
+    """
+    first, second = np.asarray(first_correct, dtype=np.float64), np.asarray(second_correct, dtype=np.float64)
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1] or min(*first.shape, *second.shape) < 2:
+        raise ValueError(f"need two seeds or more and the same rows, not shapes {first.shape} and {second.shape}")
+    check_alpha(alpha)
+    by_row = first.mean(axis=0) - second.mean(axis=0)
+    gain = float(by_row.mean())
+    # Each a variance of a mean, with the degrees of freedom it was estimated with.
+    parts = [(_variance_of_mean(values), len(values) - 1) for values in (by_row, first.mean(1), second.mean(1))]
+    variance = sum(part for part, _ in parts)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts) if variance else float(parts[0][1])
+    half = _t_quantile(1 - alpha, freedom) * math.sqrt(variance)
+    return SeedGain(
+        first_seeds=len(first),
+        second_seeds=len(second),
+        gain=gain,
+        lower=gain - half,
+        upper=gain + half,
+        row_variance=parts[0][0],
+        seed_variance=parts[1][0] + parts[2][0],
+        degrees_of_freedom=freedom,
+    )
+
+
+def _metric(labels: IntArray, answers: IntArray, bar: BarSpec, classes: Sequence[str]) -> float:
+    if bar.metric == "accuracy":
+        return metrics.accuracy(labels, answers)
+    by_class = metrics.per_class(metrics.confusion_matrix(labels, answers, len(classes)), classes)
+    if bar.metric == "macro_f1":
+        return metrics.macro_f1(by_class)
+    return next((each.recall for each in by_class if each.label == bar.metric_class), 0.0)
+
+
+def _variance_of_mean(values: npt.NDArray[np.float64]) -> float:
+    return float(values.var(ddof=1)) / len(values)
+
+
+def _t_quantile(probability: float, degrees_of_freedom: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees_of_freedom, probability))

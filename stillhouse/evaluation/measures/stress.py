@@ -1,0 +1,205 @@
+"""Stress: golden texts made harder in ways that leave their label as it is, and what that costs a model.
+
+Belongs here: the perturbations, and accuracy on clean against perturbed text for student and teacher.
+Does not: the declaration (bar.py), texts written by hand (behaviour.py), sentences (claims.py).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from random import Random
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import TEXT, StressSpec
+from stillhouse.evaluation.statistics.accuracy_test import NonInferiority, paired_non_inferiority
+from stillhouse.evaluation.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
+from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.evaluation.subjects import Subject, align, answers_to, golden_labels
+
+WORDS_PER_TYPO = 5
+"""One word in five, at least one a text: what a person types in haste on a phone, and not noise."""
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+class Stressed(BaseModel):
+    """One model on clean and on perturbed texts of the same rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clean_accuracy: float
+    accuracy: float = Field(description="On the perturbed texts.")
+    drop: float = Field(description="Clean minus perturbed; negative when the perturbed texts are answered better.")
+    drop_interval: tuple[float, float] = Field(description="95 % score interval of the drop, paired.")
+    answers_changed: int = Field(description="Rows answered by another class than the clean text, rightly or wrongly.")
+
+
+class AgainstTeacher(BaseModel):
+    """Whether a perturbation costs the student more than it costs the teacher."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    further_drop: float = Field(description="The student's drop minus the teacher's.")
+    hurt_more: int = Field(description="Rows on which the student loses more than the teacher.")
+    hurt_less: int = Field(description="Rows on which the teacher loses more than the student.")
+    p_value: float = Field(description="Of the hypothesis that both are as frequent; exact sign test, two-sided.")
+
+
+class StressResult(BaseModel):
+    """What one perturbation does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    perturbation: str = Field(description="Its name, or the template itself.")
+    rows: int = Field(description="Golden rows asked.")
+    golden_rows: int = Field(description="Golden rows there are; the first by prompt id are asked.")
+    texts_changed: int = Field(description="Rows whose text it changes at all.")
+    student: Stressed | None = Field(description="Null if the model cannot be asked new texts.")
+    teacher: Stressed | None = Field(description="Null if the teacher cannot.")
+    against_teacher: AgainstTeacher | None = Field(description="Null if one of them cannot.")
+    drop_at_most: float | None = Field(description="The recipe's limit of the student's drop; null: reported only.")
+    test: NonInferiority | None = Field(
+        description="That the student's accuracy on perturbed text is not below that on clean text by the limit or "
+        "more; 'teacher' in it is the student on clean text. Null without a limit or an answer."
+    )
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None without a limit; a limit that was not measured is not shown to hold."""
+        if self.drop_at_most is None:
+            return None
+        return Verdict.INCONCLUSIVE if self.test is None else self.test.verdict
+
+    @property
+    def in_words(self) -> str:
+        """The perturbation, as it ends a sentence about accuracy."""
+        return _IN_WORDS.get(self.perturbation, f"on texts put as '{self.perturbation}'")
+
+
+def with_typos(text: str) -> str:
+    """Swap, drop or double one letter in about one word of five, at least in one.
+
+    Which words and letters is decided by the text alone, so that another row changes nothing. Words of one letter and
+    numbers are spared; a text without any other word stays as it is.
+    """
+    words = list(_WORD.finditer(text))
+    random = Random(hashlib.sha256(text.encode()).digest())
+    chosen = random.sample(words, min(len(words), max(1, round(len(words) / WORDS_PER_TYPO))))
+    for word in sorted(chosen, key=lambda match: -match.start()):
+        text = f"{text[: word.start()]}{_with_typo(word.group(), random)}{text[word.end() :]}"
+    return text
+
+
+def truncated(text: str) -> str:
+    """Cut off the last third of the words, rounded down: texts of one or two words stay as they are."""
+    words = text.split()
+    cut = len(words) // 3
+    return " ".join(words[:-cut]) if cut else text
+
+
+PERTURBATIONS: dict[str, Callable[[str], str]] = {"typos": with_typos, "case": str.upper, "truncation": truncated}
+
+_IN_WORDS = {"typos": "with typos", "case": "in upper case", "truncation": "without the last third of the words"}
+
+
+def perturb(name: str, text: str) -> str:
+    """Apply a perturbation by its name, or put the text into a template."""
+    return PERTURBATIONS[name](text) if name in PERTURBATIONS else name.replace(TEXT, text)
+
+
+def stress_test(
+    spec: StressSpec, subject: Subject, teacher: Subject, golden: pl.DataFrame, classes: Sequence[str], *, alpha: float
+) -> tuple[StressResult, ...]:
+    """Measure what each perturbation costs a model and its teacher.
+
+    Args:
+        spec: the declared stress.
+        subject: the model to judge; its stored outputs are its answers to the clean texts.
+        teacher: the teacher, likewise.
+        golden: `prompt_id`, `text` and `label`.
+        classes: names in logit order.
+        alpha: one-sided error rate of the test against the limit. Every perturbation has to hold, so that testing
+            several needs no correction (intersection-union).
+
+    Returns:
+        One result for each perturbation and template, in the order declared. The rows are the first by prompt id, a
+        hash of the text: as good as drawn, and the same ones every time.
+
+    Raises:
+        StillhouseError: if the golden set has no texts, or inputs do not line up.
+    """
+    if "text" not in golden.columns:
+        raise StillhouseError(
+            "the golden set has no column 'text'",
+            where="stress",
+            expected="the texts that are to be perturbed",
+            do="Pass the golden rows with their texts, or leave stress out of the recipe.",
+        )
+    taken = golden.with_row_index("place").sort("prompt_id").head(spec.rows_at_most)
+    places, texts = taken["place"].to_numpy(), taken["text"].to_list()
+    labels = golden_labels(golden, classes)[places]
+    models = subject, teacher
+    clean = [align(model, golden, classes)[places].argmax(axis=1) for model in models]
+    results = []
+    for name in spec.names:
+        harder = [perturb(name, text) for text in texts]
+        logits = [answers_to(model, harder, classes) for model in models]
+        asked = [
+            None
+            if given is None
+            else (before == labels, given.argmax(axis=1) == labels, before != given.argmax(axis=1))
+            for before, given in zip(clean, logits, strict=True)
+        ]
+        student, teachers = asked
+        results.append(
+            StressResult(
+                perturbation=name,
+                rows=len(texts),
+                golden_rows=golden.height,
+                texts_changed=sum(one != other for one, other in zip(texts, harder, strict=True)),
+                student=None if student is None else _stressed(*student),
+                teacher=None if teachers is None else _stressed(*teachers),
+                against_teacher=None if student is None or teachers is None else _against(student[:2], teachers[:2]),
+                drop_at_most=spec.drop_at_most,
+                test=None
+                if student is None or spec.drop_at_most is None
+                else paired_non_inferiority(student[0], student[1], margin=spec.drop_at_most, alpha=alpha),
+            )
+        )
+    return tuple(results)
+
+
+def _stressed(clean: BoolArray, perturbed: BoolArray, changed: BoolArray) -> Stressed:
+    return Stressed(
+        clean_accuracy=float(clean.mean()),
+        accuracy=float(perturbed.mean()),
+        drop=float(clean.mean() - perturbed.mean()),
+        drop_interval=paired_drop_interval(clean, perturbed),
+        answers_changed=int(np.count_nonzero(changed)),
+    )
+
+
+def _against(student: tuple[BoolArray, BoolArray], teacher: tuple[BoolArray, BoolArray]) -> AgainstTeacher:
+    lost, lost_by_teacher = (clean.astype(np.int64) - perturbed for clean, perturbed in (student, teacher))
+    sign_test = paired_mcnemar(lost > lost_by_teacher, lost < lost_by_teacher)
+    return AgainstTeacher(
+        further_drop=float(lost.mean() - lost_by_teacher.mean()),
+        hurt_more=sign_test.first_only,
+        hurt_less=sign_test.second_only,
+        p_value=sign_test.p_value,
+    )
+
+
+def _with_typo(word: str, random: Random) -> str:
+    """Change one letter; of two equal neighbours one is dropped, since to swap them would change nothing."""
+    place = random.randrange(len(word) - 1)
+    one, other = word[place], word[place + 1]
+    typo = random.choice(["swap", "drop", "double"])
+    if typo == "double":
+        return f"{word[: place + 1]}{word[place:]}"
+    swapped = f"{other}{one}" if typo == "swap" and one != other else other
+    return f"{word[:place]}{swapped}{word[place + 2 :]}"

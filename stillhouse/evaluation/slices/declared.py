@@ -1,0 +1,228 @@
+"""The verdict on each declared part of the golden set.
+
+Belongs here: membership, the per-slice table, non-inferiority with family-wise control, floors.
+Does not: discovering slices nobody declared (discovery.py), deciding what a failed slice blocks (checks/).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.evaluation.statistics.accuracy_test import (
+    NonInferiority,
+    non_inferiority_from_counts,
+    non_inferiority_p_value,
+)
+from stillhouse.evaluation.statistics.floors import FloorTest, floor_test, floor_test_by_groups
+from stillhouse.evaluation.statistics.metric_test import MetricTest, metric_test
+from stillhouse.evaluation.statistics.multiplicity import holm_levels
+from stillhouse.evaluation.statistics.proportions import wilson_interval
+from stillhouse.evaluation.statistics.verdicts import Verdict
+
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
+
+
+class SliceResult(BaseModel):
+    """What was measured on one slice, and what it proves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    critical: bool = Field(description="Whether the slice binds the overall verdict.")
+    rows: int
+    teacher_accuracy: float | None = Field(description="Null on an empty slice.")
+    teacher_interval: tuple[float, float] = Field(description="95 % Wilson interval; (0, 1) on an empty slice.")
+    student_accuracy: float | None = Field(description="Null on an empty slice.")
+    student_interval: tuple[float, float] = Field(description="95 % Wilson interval; (0, 1) on an empty slice.")
+    non_inferiority: NonInferiority | MetricTest | None = Field(
+        description="Null on an empty slice. Critical slices: at Holm's level. By resampling whole groups where rows "
+        "come in such."
+    )
+    non_inferiority_verdict: Verdict = Field(description="An empty slice is inconclusive.")
+    floor: FloorTest | None = Field(description="Null when no floor is declared.")
+    verdict: Verdict = Field(description="The worse of non-inferiority and floor.")
+
+
+def slice_masks(golden: pl.DataFrame, specs: Sequence[SliceSpec]) -> BoolArray:
+    """Which golden rows belong to which slice; slices may overlap.
+
+    Args:
+        golden: the golden rows.
+        specs: the declared slices, with distinct names.
+
+    Returns:
+        Shape (slices, rows). A null in the column belongs to no slice.
+
+    Raises:
+        StillhouseError: if a column is missing or a name is used twice.
+    """
+    names = [spec.name for spec in specs]
+    for name in names:
+        if names.count(name) > 1:
+            raise StillhouseError(
+                "two slices have one name",
+                where=f"slice '{name}'",
+                expected="distinct names",
+                do="Rename one of them in the recipe.",
+            )
+    masks = np.zeros((len(specs), golden.height), dtype=np.bool_)
+    for index, spec in enumerate(specs):
+        if spec.column not in golden.columns:
+            raise StillhouseError(
+                f"the golden set has no column '{spec.column}'",
+                where=f"slice '{spec.name}'",
+                expected=f"one of {', '.join(sorted(golden.columns))}",
+                do="Correct the slice's column in the recipe, or add the column to the source.",
+            )
+        member = golden[spec.column].cast(pl.String).is_in(list(spec.values)).fill_null(False)
+        masks[index] = member.to_numpy()
+    return masks
+
+
+def slice_table(
+    specs: Sequence[SliceSpec],
+    masks: BoolArray,
+    teacher_correct: BoolArray,
+    student_correct: BoolArray,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+    groups: IntArray | None = None,
+) -> tuple[SliceResult, ...]:
+    """Judge every slice.
+
+    Critical slices share one family-wise error rate (Holm): a slice is judged at the level Holm's procedure
+    gives it, so its bound, its verdict and its `rows_needed` all answer for the family. The others are judged
+    alone, at `alpha`, and reported. Floors are tested at `alpha` each: all of them must hold, so testing many
+    makes passing harder, not easier.
+
+    Args:
+        specs: the declared slices.
+        masks: shape (slices, rows), membership.
+        teacher_correct: shape (rows,), True where the teacher was right.
+        student_correct: shape (rows,), the same rows in the same order.
+        margin: largest acceptable drop on a slice that declares none of its own, as a fraction.
+        alpha: one-sided error rate, family-wise over the critical slices.
+        groups: shape (rows,), equal where rows belong together; a slice then takes whole groups for its evidence, and
+            with fewer than 20 of them it is inconclusive. None where every row stands alone.
+
+    Returns:
+        One result per slice, in the order declared.
+    """
+    rows = _members(masks, np.ones(masks.shape[1], dtype=np.bool_))
+    teacher_right, student_right = _members(masks, teacher_correct), _members(masks, student_correct)
+    teacher_only = _members(masks, teacher_correct & ~student_correct)
+    student_only = _members(masks, student_correct & ~teacher_correct)
+    margins = [margin if spec.margin is None else spec.margin for spec in specs]
+    tests: Sequence[NonInferiority | MetricTest | None]
+    if groups is None:
+        levels = _levels(specs, teacher_only, student_only, rows, margins, alpha)
+        counts = zip(teacher_only.tolist(), student_only.tolist(), rows.tolist(), margins, levels, strict=True)
+        tests = [
+            non_inferiority_from_counts(lost, won, n, margin=own, alpha=level) if n else None
+            for lost, won, n, own, level in counts
+        ]
+    else:
+        tests = _tests_by_groups(specs, masks, teacher_correct, student_correct, groups, margins, alpha)
+    results = []
+    for index, spec in enumerate(specs):
+        n, right, teacher = int(rows[index]), int(student_right[index]), int(teacher_right[index])
+        result = tests[index]
+        verdict = result.verdict if result else Verdict.INCONCLUSIVE
+        if spec.floor is None:
+            floor = None
+        elif groups is None or n == 0:
+            floor = floor_test(right, n, spec.floor, resolution=margins[index], alpha=alpha)
+        else:
+            inside = masks[index]
+            floor = floor_test_by_groups(student_correct[inside], groups[inside], spec.floor, alpha=alpha)
+        results.append(
+            SliceResult(
+                name=spec.name,
+                critical=spec.critical,
+                rows=n,
+                teacher_accuracy=teacher / n if n else None,
+                teacher_interval=wilson_interval(teacher, n),
+                student_accuracy=right / n if n else None,
+                student_interval=wilson_interval(right, n),
+                non_inferiority=result,
+                non_inferiority_verdict=verdict,
+                floor=floor,
+                verdict=verdict if floor is None else Verdict.worst([verdict, floor.verdict]),
+            )
+        )
+    return tuple(results)
+
+
+def _members(masks: BoolArray, rows: BoolArray) -> IntArray:
+    """How many of the rows marked True are in each slice."""
+    counts: IntArray = np.count_nonzero(masks & rows, axis=1)
+    return counts
+
+
+def _tests_by_groups(
+    specs: Sequence[SliceSpec],
+    masks: BoolArray,
+    teacher_correct: BoolArray,
+    student_correct: BoolArray,
+    groups: IntArray,
+    margins: Sequence[float],
+    alpha: float,
+) -> list[MetricTest | None]:
+    """Non-inferiority of each slice by whole groups; the critical ones by Holm's procedure without p-values.
+
+    A bootstrap has bounds and no p-value. Holm's steps need none: of k tests that are left, those that pass at
+    alpha / k are through, until none of the rest does.
+    """
+
+    def judge(index: int, level: float) -> MetricTest | None:
+        inside = masks[index]
+        if not inside.any():
+            return None
+        return metric_test(
+            np.ones(np.count_nonzero(inside), dtype=np.int64),
+            teacher_correct[inside].astype(np.int64),
+            student_correct[inside].astype(np.int64),
+            "accuracy",
+            classes=("wrong", "right"),
+            groups=groups[inside],
+            margin=margins[index],
+            alpha=level,
+        )
+
+    tests = [None if spec.critical else judge(index, alpha) for index, spec in enumerate(specs)]
+    left = [index for index, spec in enumerate(specs) if spec.critical]
+    passed = left
+    while left and passed:
+        for index in left:
+            tests[index] = judge(index, alpha / len(left))
+        passed = [index for index in left if (test := tests[index]) is not None and test.verdict is Verdict.PASS]
+        left = [index for index in left if index not in passed]
+    return tests
+
+
+def _levels(
+    specs: Sequence[SliceSpec],
+    teacher_only: IntArray,
+    student_only: IntArray,
+    rows: IntArray,
+    margins: Sequence[float],
+    alpha: float,
+) -> list[float]:
+    critical = [index for index, spec in enumerate(specs) if spec.critical]
+    p_values = [
+        non_inferiority_p_value(
+            int(teacher_only[index]), int(student_only[index]), int(rows[index]), margin=margins[index]
+        )
+        for index in critical
+    ]
+    levels = [alpha] * len(specs)
+    for index, level in zip(critical, holm_levels(p_values, alpha), strict=True):
+        levels[index] = level
+    return levels

@@ -1,0 +1,77 @@
+"""Whether a model's confidence means what it says on each declared slice.
+
+Belongs here: calibration error and Brier score of teacher and student on each slice.
+Does not: the measures (calibration.py), a verdict: what is measured here is reported only.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.evaluation.measures.calibration import brier_score, expected_calibration_error, reliability
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+FEWEST_ROWS = 200
+"""Fewer rows of a slice measure mostly noise. With the confidences of the demo's student, one that is perfectly
+calibrated shows a calibration error of 3.4 points on 200 rows, 4.6 on 100 and 7.0 on 30 (means of 1,000 draws)."""
+
+
+class ConfidenceMeasured(BaseModel):
+    """How much one model's confidence on a slice is worth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expected_calibration_error: float = Field(description="Mean gap between confidence and accuracy, 15 bins.")
+    brier: float = Field(description="Mean squared distance of the probabilities from the truth, 0 to 2.")
+
+
+class SliceCalibration(BaseModel):
+    """Calibration of teacher and student on one slice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    rows: int
+    teacher: ConfidenceMeasured | None = Field(description="Null with fewer than 200 rows.")
+    student: ConfidenceMeasured | None = Field(description="Null with fewer than 200 rows.")
+
+
+def slice_calibration(
+    specs: Sequence[SliceSpec], masks: BoolArray, teacher: FloatArray, student: FloatArray, labels: IntArray
+) -> tuple[SliceCalibration, ...]:
+    """Measure the calibration of both models on every slice.
+
+    Args:
+        specs: the declared slices.
+        masks: shape (slices, rows), membership.
+        teacher: shape (rows, classes), the teacher's probabilities, as served.
+        student: shape (rows, classes), the student's.
+        labels: shape (rows,), class indices.
+
+    Returns:
+        One result for each slice, in the order declared.
+    """
+    return tuple(
+        SliceCalibration(
+            name=spec.name,
+            rows=int(np.count_nonzero(mask)),
+            teacher=_measure(teacher[mask], labels[mask]),
+            student=_measure(student[mask], labels[mask]),
+        )
+        for spec, mask in zip(specs, masks, strict=True)
+    )
+
+
+def _measure(probabilities: FloatArray, labels: IntArray) -> ConfidenceMeasured | None:
+    if len(labels) < FEWEST_ROWS:
+        return None
+    return ConfidenceMeasured(
+        expected_calibration_error=expected_calibration_error(reliability(probabilities, labels)),
+        brier=brier_score(probabilities, labels),
+    )
