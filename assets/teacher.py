@@ -78,12 +78,10 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
         artifact = work.make(
             build,
             depends_on={"rows": _digest(rows), "labels": labels, "base": weights.fingerprint},
-            config={
-                "training": spec.training.model_dump(mode="json"),
-                "source": spec.source,
-                "revision": spec.revision,
-            },
+            config={"training": spec.training.model_dump(mode="json")},
             seeds={"training": spec.training.seed},
+            # Not part of the config, on which the content depends: the same weights from another place are the same.
+            external_inputs={f"{spec.source}@{spec.revision}": weights.fingerprint},
         )
         facts = artifact.facts
         return Shown(

@@ -1,4 +1,4 @@
-"""Walking a champion back to the rows it was made from, and re-hashing everything on the way.
+"""Walking a champion back to the rows and the weights it was made from, and re-hashing everything on the way.
 
 Belongs here: the walk, and what counts as a problem.
 Does not: printing it (orchestration/cli.py).
@@ -9,11 +9,11 @@ from typing import Any
 from stillhouse.artifacts import ArtifactStore
 from stillhouse.errors import StillhouseError
 from stillhouse.ledger import Ledger
-from stillhouse.manifest import Manifest
+from stillhouse.manifest import Manifest, asset_and_batch
 
 
 def audit(store: ArtifactStore, ledger: Ledger, recipe: str) -> dict[str, Any]:
-    """Walk the champion of a recipe back to its source rows.
+    """Walk the champion of a recipe back to its source rows and the weights that its teacher began with.
 
     Args:
         store: where artifacts and manifests are.
@@ -45,8 +45,10 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str) -> dict[str, Any]:
             if item.manifest not in seen:
                 seen.add(item.manifest)
                 queue.append((name, item.digest, item.manifest))
-    if not any(link["external_inputs"] for link in chain):
-        problems.append("the walk does not reach any source file")
+    from_outside = {asset_and_batch(link["asset"])[0] for link in chain if link["external_inputs"]}
+    for stage, what in (("source", "source file"), ("teacher", "weights that the teacher began with")):
+        if f"{recipe}/{stage}" not in from_outside:
+            problems.append(f"the walk does not reach any {what}")
     return {"ok": not problems, "problems": problems, "chain": chain}
 
 

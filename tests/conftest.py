@@ -134,6 +134,7 @@ def a_place(folder: Path) -> Iterator[Place]:
         environment.setenv("STILLHOUSE_HOME", str(folder / "home"))
         environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
         environment.delenv("STILLHOUSE_RECIPES", raising=False)
+        environment.setattr("assets.bench.TIMED_TEXTS", 20)  # what is fast enough is asked where processes are started
         home = Home.from_environment()
         with initialise(home) as instance:
             yield Place(folder, home, instance)

@@ -137,7 +137,9 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Wh
     assert found["ok"] and found["problems"] == []
     links = {link["asset"]: link for link in found["chain"]}
     assert links["small/source[base]"]["external_inputs"].keys() == {str(place.file.recipe.data.source)}
-    assert {"small/release", "small/teacher", "small/prompts[base]", "small/contract"} <= links.keys()
+    teacher = place.file.recipe.teacher
+    assert links["small/teacher"]["external_inputs"].keys() == {f"{teacher.source}@{teacher.revision}"}
+    assert {"small/release", "small/prompts[base]", "small/contract"} <= links.keys()
 
     weights = workshop.store.open(links["small/teacher"]["digest"]) / "model" / "model.safetensors"
     content = weights.read_bytes()

@@ -36,8 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder, empty = tmp_path_factory.mktemp("finished"), tmp_path_factory.mktemp("empty")
     with a_place(empty):
         pass
-    with a_place(folder) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setattr("assets.bench.TIMED_TEXTS", 40)  # what is fast enough is asked elsewhere
+    with a_place(folder) as place:
         file = finished_recipe(folder)
         assert distil(file, place.home, Console(quiet=True)).succeeded
     return Finished(file, folder, empty)

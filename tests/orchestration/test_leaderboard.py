@@ -22,7 +22,6 @@ from tests.small import small_recipe
 def rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, RecipeFile]]:
     folder = tmp_path_factory.mktemp("rounds")
     with a_place(folder) as place, pytest.MonkeyPatch.context() as patches:
-        patches.setattr("assets.bench.TIMED_TEXTS", 20)  # what is fast enough is asked elsewhere
         file = small_recipe(folder)
         assert place.run(file).success
         patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
