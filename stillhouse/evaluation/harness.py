@@ -43,10 +43,10 @@ from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, sli
 from stillhouse.evaluation.slices.slice_gap import slice_gap
 from stillhouse.evaluation.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.evaluation.statistics.calibration_test import CalibrationTest, calibration_test
-from stillhouse.evaluation.statistics.floors import floor_test, floor_test_by_groups
+from stillhouse.evaluation.statistics.floors import FloorTest, floor_test, floor_test_by_groups
 from stillhouse.evaluation.statistics.gap import GapTest
 from stillhouse.evaluation.statistics.metric_test import MetricTest, metric_test
-from stillhouse.evaluation.statistics.proportions import wilson_interval
+from stillhouse.evaluation.statistics.proportions import BoolArray, wilson_interval
 from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import (
     FloatArray,
@@ -222,24 +222,12 @@ def evaluate(
     _check_metric_class(bar, classes)
     labels = golden_labels(golden, classes)
     teacher_logits, logits = align(teacher, golden, classes), align(subject, golden, classes)
-    teacher_correct, correct = teacher_logits.argmax(axis=1) == labels, logits.argmax(axis=1) == labels
-    confusion = metrics.confusion_matrix(labels, logits.argmax(axis=1), len(classes))
-    test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    teacher_answers, answers = teacher_logits.argmax(axis=1), logits.argmax(axis=1)
+    teacher_correct, correct = teacher_answers == labels, answers == labels
+    confusion = metrics.confusion_matrix(labels, answers, len(classes))
     whole = None if groups is None else group_codes(golden, groups)
-    by_resampling = None
-    if bar.metric != "accuracy" or groups is not None:
-        ranked = bar.metric == "ndcg"
-        by_resampling = metric_test(
-            labels,
-            metrics.places(teacher_logits, labels) if ranked else teacher_logits.argmax(axis=1),
-            metrics.places(logits, labels) if ranked else logits.argmax(axis=1),
-            bar.metric,
-            classes=tuple(classes),
-            metric_class=bar.metric_class,
-            groups=whole,
-            margin=bar.margin,
-            alpha=bar.alpha,
-        )
+    test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
+    by_resampling = _by_resampling(bar, labels, teacher_logits, logits, classes, whole)
     masks = slice_masks(golden, slices)
     table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha, groups=whole)
     score = _score(subject, logits, labels, classes)
@@ -252,14 +240,7 @@ def evaluate(
         temperatures=(teacher.temperature, subject.temperature),
         worst=worst,
     )
-    right = int(np.count_nonzero(correct))
-    floor = (
-        None
-        if bar.floor is None
-        else floor_test(right, golden.height, bar.floor, resolution=bar.margin, alpha=bar.alpha)
-        if whole is None
-        else floor_test_by_groups(correct, whole, bar.floor, alpha=bar.alpha)
-    )
+    floor = _floor(bar, correct, whole)
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
     behaved = judge_behaviour(terms.behaviour, subject, teacher, classes)
     stressed = (
@@ -271,15 +252,7 @@ def evaluate(
         calibrated = calibration_test(
             served.max(axis=1), correct, limit=bar.calibration_error_at_most, groups=whole, alpha=bar.alpha
         )
-    fair = fairness(
-        golden,
-        terms.sensitive,
-        labels,
-        teacher_logits.argmax(axis=1),
-        logits.argmax(axis=1),
-        classes=classes,
-        alpha=bar.alpha,
-    )
+    fair = fairness(golden, terms.sensitive, labels, teacher_answers, answers, classes=classes, alpha=bar.alpha)
     claims = [
         *quality_claims(by_resampling or test, floor, score.accuracy),
         *calibration_claims(calibrated),
@@ -320,23 +293,51 @@ def evaluate(
         per_class=metrics.per_class(confusion, classes),
         confusion=metrics.confusion_cells(confusion, classes),
         teacher_confusion=metrics.confusion_cells(
-            metrics.confusion_matrix(labels, teacher_logits.argmax(axis=1), len(classes)), classes
+            metrics.confusion_matrix(labels, teacher_answers, len(classes)), classes
         ),
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),
         size_ratio=teacher.size_bytes / subject.size_bytes,
         lost_rows=_lost_rows(alike, golden),
-        seeds=seed_spread(
-            labels,
-            teacher_logits.argmax(axis=1),
-            answers_by_seed(subject, golden, classes),
-            bar=bar,
-            classes=classes,
-        ),
+        seeds=seed_spread(labels, teacher_answers, answers_by_seed(subject, golden, classes), bar=bar, classes=classes),
         claims=tuple(claims),
         verdict=overall(claims),
     )
+
+
+def _by_resampling(
+    bar: BarSpec,
+    labels: IntArray,
+    teacher_logits: FloatArray,
+    logits: FloatArray,
+    classes: Sequence[str],
+    groups: IntArray | None,
+) -> MetricTest | None:
+    """The test that binds where the one of accuracy, row by row, answers another question."""
+    if bar.metric == "accuracy" and groups is None:
+        return None
+    ranked = bar.metric == "ndcg"
+    return metric_test(
+        labels,
+        metrics.places(teacher_logits, labels) if ranked else teacher_logits.argmax(axis=1),
+        metrics.places(logits, labels) if ranked else logits.argmax(axis=1),
+        bar.metric,
+        classes=tuple(classes),
+        metric_class=bar.metric_class,
+        groups=groups,
+        margin=bar.margin,
+        alpha=bar.alpha,
+    )
+
+
+def _floor(bar: BarSpec, correct: BoolArray, groups: IntArray | None) -> FloorTest | None:
+    if bar.floor is None:
+        return None
+    if groups is not None:
+        return floor_test_by_groups(correct, groups, bar.floor, alpha=bar.alpha)
+    right = int(np.count_nonzero(correct))
+    return floor_test(right, len(correct), bar.floor, resolution=bar.margin, alpha=bar.alpha)
 
 
 def _score(subject: Subject, logits: FloatArray, labels: IntArray, classes: Sequence[str]) -> Score:
