@@ -35,6 +35,7 @@ JUDGING = (
     *(f"evaluation/{part}" for part in ("bar", "claims", "harness", "subjects", "measures", "slices", "statistics")),
     "economics",
     "data/splits",
+    "assets/bench",
 )
 """Source that decides a judgement: of the evaluation all but what chooses among the judged and what is drawn."""
 

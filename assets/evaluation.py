@@ -31,7 +31,7 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         EVALUATION,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
-        code=(*JUDGING, "evaluation/comparison"),
+        code=(*JUDGING, "evaluation/comparison", "assets/seeds"),
         kinds={"numpy"},
     )
     def judged_students(

@@ -60,7 +60,7 @@ def reasons(file: RecipeFile) -> dg.AssetsDefinition:
             "transfer_set": TRANSFER_SET,
             **inputs,
         },
-        code=(*JUDGING, "evaluation/reasons", "students", "teachers/answers"),
+        code=(*JUDGING, "evaluation/reasons", "students", "teachers/answers", "assets/candidates"),
         kinds={"pytorch"},
     )
     def examined_students(

@@ -23,6 +23,7 @@ from assets.keys import BASE, BATCHED, batches_of, key_of
 from stillhouse import progress
 from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT
 from stillhouse.manifest import code_digest
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts, Order, Workshop
@@ -108,8 +109,8 @@ def stage_asset(
         file: the recipe.
         stage: the stage; its key is `<recipe>/<stage>`.
         inputs: name of each parameter, and the stage whose gated artifact it receives.
-        code: modules and packages of `stillhouse` whose source decides the content; with the asset's own module they
-            are its code version.
+        code: modules and packages of `stillhouse`, and what several stages share of `assets/`, whose source decides
+            the content; with the asset's own module they are its code version.
         kinds: tags shown on the node in the UI.
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
@@ -261,5 +262,5 @@ def _common_metadata(artifact: Artifact) -> dict[str, Any]:
 
 
 def _source(name: str) -> Path:
-    path = DOMAIN / name
+    path = (CHECKOUT if name.startswith("assets/") else DOMAIN) / name
     return path if path.is_dir() else path.with_suffix(".py")

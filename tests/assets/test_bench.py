@@ -1,8 +1,10 @@
 """What a judgement depends on, and which rows it takes as one piece of evidence."""
 
+import ast
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ import polars as pl
 import pytest
 
 from assets.bench import JUDGING, Bench
+from assets.recipe_assets import assets_of
 from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import Recipe, read_recipe
@@ -83,5 +86,24 @@ def test_whatever_the_harness_loads_counts_among_the_code_of_a_judgement() -> No
     asked = "import sys, stillhouse.evaluation.harness; print(*(m for m in sys.modules if m.startswith('stillhouse.')))"
     ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     loaded = {module.removeprefix("stillhouse.").replace(".", "/") for module in ran.stdout.split()}
-    plumbing = {"errors", "progress", "data", "data/rejects", "evaluation"}
+    plumbing = {"errors", "progress", "data", "data/rejects", "evaluation"}  # words, folders that only have a docstring
     assert {module for module in loaded - plumbing if not module.startswith(JUDGING)} == set()
+
+
+def test_what_stages_share_counts_among_the_code_of_each_that_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: dict[Path, set[str]] = {}
+
+    def recorded(own: Path, *sources: Path) -> str:
+        counted[own] = {source.stem for source in sources if source.parent == own.parent}
+        return "a version"
+
+    monkeypatch.setattr("assets.stage.code_digest", recorded)
+    assets_of(read_recipe(DEMO))
+    used = {own: {name.removeprefix("assets.") for name in imported_by(own)} & {"bench", "seeds"} for own in counted}
+    assert used == {own: names & {"bench", "seeds"} for own, names in counted.items()}
+    assert {own.stem for own, names in used.items() if names} >= {"baselines", "candidates", "exports", "evaluation"}
+
+
+def imported_by(module: Path) -> set[str]:
+    tree = ast.parse(module.read_text())
+    return {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
