@@ -18,6 +18,7 @@ from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
+from stillhouse.manifest import device
 from stillhouse.recipe import RecipeFile, StudentSpec
 from stillhouse.workshop import Artifact, Facts
 
@@ -38,9 +39,7 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         work: Work, prompts: Artifact, teacher: Artifact, signal: Artifact, baselines: Artifact, **exported: Artifact
     ) -> Shown:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
-        beside_baselines = read_evaluations(baselines)[0].footprint
-        teacher_mb = beside_baselines.teacher_mb if beside_baselines else None
-        bench = Bench(recipe, work.workshop, prompts, teacher, teacher_mb)
+        bench = Bench(recipe, work.workshop, prompts, teacher, teacher_mb=_teacher_mb(baselines))
 
         def build(folder: Path) -> Facts:
             bench.log_golden_read(work)
@@ -63,6 +62,12 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         return Shown(artifact, shown)
 
     return judged_students
+
+
+def _teacher_mb(baselines: Artifact) -> float | None:
+    """Memory that the teacher took beside the baselines, unless that was another kind of machine."""
+    footprint = read_evaluations(baselines)[0].footprint
+    return footprint.teacher_mb if footprint and baselines.manifest.device == device() else None
 
 
 def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:

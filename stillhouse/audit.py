@@ -1,4 +1,4 @@
-"""Walking a champion back to the rows and the weights it was made from, and re-hashing everything on the way.
+"""Walking a champion back to the rows and the weights it was made from, and re-hashing every artifact on the way.
 
 Belongs here: the walk, and what counts as a problem.
 Does not: printing it (orchestration/cli.py).

@@ -10,6 +10,7 @@ import pytest
 
 import stillhouse.students.training as training
 from assets.baselines import read_evaluations
+from assets.evaluation import _teacher_mb
 from assets.seeds import models_by_seed
 from stillhouse.digests import digest_of_file, files_below
 from stillhouse.errors import StillhouseError
@@ -119,6 +120,15 @@ def test_every_seed_is_judged_and_the_size_is_that_of_what_ships(place: Place, f
         ("one", False),
         ("single", True),
     ]
+
+
+def test_the_teachers_memory_is_measured_once_on_each_kind_of_machine(
+    place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = [each for stage in ("baselines", "evaluation") for each in read_evaluations(place.newest(stage))]
+    assert len({each.footprint.teacher_mb for each in judged if each.footprint}) == 1
+    monkeypatch.setattr("assets.evaluation.device", lambda: "another kind")
+    assert _teacher_mb(place.newest("baselines")) is None
 
 
 def test_one_model_ships(place: Place, file: RecipeFile) -> None:
