@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.bench import JUDGING, Bench, bytes_below
+from assets.bench import Bench, bytes_below
 from assets.keys import BASELINES, PROMPTS, TEACHER
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
@@ -36,7 +36,6 @@ def baselines(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         BASELINES,
         inputs={"prompts": PROMPTS, "teacher": TEACHER},
-        code=(*JUDGING, "evaluation/options", "students/architecture", "students/export", "students/temperature"),
         kinds={"scikitlearn", "onnx"},
     )
     def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:

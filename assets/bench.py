@@ -31,14 +31,6 @@ if TYPE_CHECKING:
     from stillhouse.students.predictor import TorchClassifier
     from stillhouse.teachers.signal import CaptureReport
 
-JUDGING = (
-    *(f"evaluation/{part}" for part in ("bar", "claims", "harness", "subjects", "measures", "slices", "statistics")),
-    "economics",
-    "data/splits",
-    "assets/bench",
-)
-"""Source that decides a judgement: of the evaluation all but what chooses among the judged and what is drawn."""
-
 TIMED_TEXTS = 120
 TIMED_ROUNDS = 2
 TEXTS_OF_FOOTPRINT = 20

@@ -33,7 +33,6 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         file,
         candidate(student.name),
         inputs={"teacher": TEACHER, "prompts": PROMPTS, "transfer_set": TRANSFER_SET},
-        code=("students", "assets/seeds"),
         kinds={"pytorch"},
     )
     def trained_student(work: Work, teacher: Artifact, prompts: Artifact, transfer_set: Artifact) -> Shown:

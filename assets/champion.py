@@ -20,7 +20,7 @@ from stillhouse.workshop import Artifact, Facts
 def champion(file: RecipeFile) -> dg.AssetsDefinition:
     """Build the asset."""
 
-    @stage_asset(file, CHAMPION, inputs={"release": RELEASE}, code=("ledger",), kinds={"onnx"})
+    @stage_asset(file, CHAMPION, inputs={"release": RELEASE}, kinds={"onnx"})
     def promoted_release(work: Work, release: Artifact) -> Shown:
         """The release that serves; it changes only when every gate on the way to a new release is open."""
         serving = {"digest": release.digest, "manifest": release.identity, "student": release.facts["student"]}

@@ -20,7 +20,7 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
     """Build the asset."""
     recipe = file.recipe
 
-    @stage_asset(file, CONTRACT, inputs={}, code=("recipe",), kinds={"yaml"})
+    @stage_asset(file, CONTRACT, inputs={}, kinds={"yaml"})
     def frozen_contract(work: Work) -> Shown:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
 

@@ -1,29 +1,41 @@
-"""Which artifact is current: the one that the newest materialization names.
+"""Which artifact is current: the one that the ledger's newest materialization of its asset and batch names.
 
-Belongs here: reading that event and opening its artifact.
-Does not: whether it may be used (checks/gatekeeper.py).
+Belongs here: reading that entry, opening its artifact, and saying where Dagster's event log tells something else.
+Does not: whether the artifact may be used (checks/gatekeeper.py).
+
+Dagster's events are not asked: whoever reaches the webserver can write one.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 
 from stillhouse.errors import StillhouseError
+from stillhouse.ledger import Ledger
 from stillhouse.manifest import address
 from stillhouse.workshop import Artifact, Workshop
 
 
 @dataclass(frozen=True)
 class Materialization:
-    """The newest materialization of an asset, or of one batch of it."""
+    """The newest materialization of an asset, or of one batch of it.
+
+    Args:
+        key: the asset.
+        batch: which batch, for an asset that is made batch by batch.
+        digest: of the artifact's content.
+        manifest: identity of its manifest.
+        run_id: the run that made or found it.
+        at: when, in UTC.
+    """
 
     key: dg.AssetKey
     batch: str | None
     digest: str
     manifest: str
     run_id: str
-    storage_id: int
-    timestamp: float
+    at: datetime
 
     @property
     def address(self) -> str:
@@ -31,49 +43,33 @@ class Materialization:
         return address("/".join(self.key.path), self.batch)
 
 
-def newest_materialization(
-    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None = None
-) -> Materialization | None:
+def newest_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization | None:
     """Return the newest materialization of an asset, or of one batch of it, or None if there is none."""
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=None if batch is None else [batch])
-    records = instance.fetch_materializations(wanted, limit=1).records
-    if not records:
+    entry = ledger.newest(key.path[0], "materialization", subject=address("/".join(key.path), batch))
+    if entry is None:
         return None
-    record = records[0]
-    assert record.asset_materialization is not None  # fetch_materializations returns nothing else
-    metadata = record.asset_materialization.metadata
-    return Materialization(
-        key=key,
-        batch=batch,
-        digest=str(metadata["digest"].value),
-        manifest=str(metadata["manifest"].value),
-        run_id=record.run_id,
-        storage_id=record.storage_id,
-        timestamp=record.timestamp,
-    )
+    body = entry.body
+    at = datetime.fromisoformat(entry.at)
+    return Materialization(key, batch, body["digest"], body["manifest"], body["run_id"], at)
 
 
-def newest_artifact(
-    instance: dg.DagsterInstance, workshop: Workshop, key: dg.AssetKey, batch: str | None = None
-) -> Artifact:
+def newest_artifact(workshop: Workshop, key: dg.AssetKey, batch: str | None = None) -> Artifact:
     """Open the artifact of the newest materialization of an asset, or of one batch of it.
 
     Raises:
         StillhouseError: if the asset was never materialized.
     """
-    newest = require_materialization(instance, key, batch)
+    newest = require_materialization(workshop.ledger, key, batch)
     return workshop.artifact(newest.digest, newest.manifest)
 
 
-def require_materialization(
-    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None = None
-) -> Materialization:
+def require_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization:
     """Return the newest materialization of an asset, or of one batch of it.
 
     Raises:
         StillhouseError: if the asset was never materialized.
     """
-    newest = newest_materialization(instance, key, batch)
+    newest = newest_materialization(ledger, key, batch)
     if newest is None:
         raise StillhouseError(
             "it was never materialized",
@@ -82,3 +78,31 @@ def require_materialization(
             do=f"Materialize {name} first.",
         )
     return newest
+
+
+def other_event_in_dagster(
+    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, newest: Materialization | None
+) -> str | None:
+    """Say in one line what Dagster's newest event of an asset claims, if that is not what the ledger says.
+
+    Args:
+        instance: where Dagster keeps events.
+        key: the asset.
+        batch: which batch of it.
+        newest: what the ledger says; None if it was never materialized.
+    """
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=None if batch is None else [batch])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    event = records[0].asset_materialization if records else None
+    name = address("/".join(key.path), batch)
+    if event is None:
+        if newest is None:
+            return None
+        return f"{name}: Dagster has no event of it; the ledger says {newest.digest[:12]}, and that is what counts"
+    claimed = event.metadata.get("manifest")
+    if newest is not None and claimed is not None and claimed.value == newest.manifest:
+        return None
+    digest = event.metadata.get("digest")
+    shown = f"names {str(digest.value)[:12]}" if digest is not None else "was not written by Stillhouse"
+    counts = f"{newest.digest[:12]}, and that is what counts" if newest else "that it was never materialized"
+    return f"{name}: Dagster's newest event (run {records[0].run_id[:8] or 'none'}) {shown}; the ledger says {counts}"

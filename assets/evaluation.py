@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from assets.baselines import evaluation_row, read_evaluations
-from assets.bench import JUDGING, Bench, bytes_below
+from assets.bench import Bench, bytes_below
 from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
 from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
@@ -32,7 +32,6 @@ def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         EVALUATION,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
-        code=(*JUDGING, "evaluation/comparison", "assets/seeds"),
         kinds={"numpy"},
     )
     def judged_students(

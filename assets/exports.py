@@ -26,7 +26,6 @@ def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         file,
         export(student.name),
         inputs={"candidate": candidate(student.name), "prompts": PROMPTS},
-        code=("students/export", "students/network", "students/predictor", "students/temperature", "assets/seeds"),
         kinds={"onnx"},
     )
     def exported_student(work: Work, candidate: Artifact, prompts: Artifact) -> Shown:

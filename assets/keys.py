@@ -13,6 +13,8 @@ TEACHER = "teacher"
 BASELINES = "baselines"
 TEACHER_SIGNAL = "teacher_signal"
 TRANSFER_SET = "transfer_set"
+CANDIDATES = "candidates"
+EXPORTS = "exports"
 EVALUATION = "evaluation"
 REASONS = "reasons"
 SELECTION = "selection"
@@ -28,12 +30,17 @@ BASE = "base"
 
 def candidate(student: str) -> str:
     """Stage of one trained student."""
-    return f"candidates/{student}"
+    return f"{CANDIDATES}/{student}"
 
 
 def export(student: str) -> str:
     """Stage of one exported student."""
-    return f"exports/{student}"
+    return f"{EXPORTS}/{student}"
+
+
+def kind_of(stage: str) -> str:
+    """What a stage has in common with its like: `candidates` for the stage of any candidate, else its own name."""
+    return stage.split("/")[0]
 
 
 def batches_of(recipe: str) -> dg.DynamicPartitionsDefinition:

@@ -26,7 +26,7 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
     """Build the asset."""
     recipe = file.recipe
 
-    @stage_asset(file, PROMPTS, inputs={"source": SOURCE}, code=("data",), kinds={"polars", "parquet"})
+    @stage_asset(file, PROMPTS, inputs={"source": SOURCE}, kinds={"polars", "parquet"})
     def prompt_set(work: Work, source: Artifact) -> Shown:
         """Cleaned texts, each once, each on one side of the split for good, and every row not kept, with its reason."""
         base = None if work.batch == BASE else work.read(PROMPTS, BASE)

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import polars as pl
 
 from assets.baselines import read_evaluations
-from assets.bench import JUDGING
 from assets.candidates import cut_from, examples_of
 from assets.keys import EVALUATION, PROMPTS, REASONS, TEACHER, TRANSFER_SET, candidate, export
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
@@ -60,7 +59,6 @@ def reasons(file: RecipeFile) -> dg.AssetsDefinition:
             "transfer_set": TRANSFER_SET,
             **inputs,
         },
-        code=(*JUDGING, "evaluation/reasons", "students", "teachers/answers", "assets/candidates"),
         kinds={"pytorch"},
     )
     def examined_students(

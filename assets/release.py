@@ -34,7 +34,6 @@ def release(file: RecipeFile) -> dg.AssetsDefinition:
             "selection": SELECTION,
             **exports,
         },
-        code=("release",),
         kinds={"onnx"},
     )
     def published_bundle(

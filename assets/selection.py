@@ -31,7 +31,6 @@ def selection(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         SELECTION,
         inputs={"evaluation": EVALUATION, "baselines": BASELINES, "reasons": REASONS},
-        code=("evaluation",),
         kinds={"html"},
     )
     def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact, reasons: Artifact) -> Shown:

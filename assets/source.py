@@ -28,7 +28,6 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         SOURCE,
         inputs={"contract": CONTRACT},
-        code=("data/sources", "data/places", "data/formats", "data/provenance"),
         kinds={"polars", "parquet"},
     )
     def source_rows(work: Work, contract: Artifact) -> Shown:

@@ -17,19 +17,17 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-import stillhouse
 from assets.automation import on_changed_data
+from assets.code_versions import code_version, source_path
 from assets.keys import BASE, BATCHED, batches_of, key_of
 from stillhouse import progress
 from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
-from stillhouse.home import CHECKOUT
-from stillhouse.manifest import code_digest
 from stillhouse.recipe import RecipeFile
+from stillhouse.source_code import code_digest
 from stillhouse.workshop import Artifact, Facts, Order, Workshop
 
-DOMAIN = Path(stillhouse.__file__).parent
-DRAWING = "evaluation/report"
+DRAWING = "stillhouse/evaluation/report"
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
 RECIPE_DIGEST = "stillhouse/recipe_digest"
@@ -44,6 +42,7 @@ class Shown:
 
 
 HandOver = Callable[[dg.AssetKey, str | None], Artifact]
+"""Opens the current artifact of an asset, or of one batch of it, behind its gates."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,6 @@ def stage_asset(
     stage: str,
     *,
     inputs: Mapping[str, str],
-    code: Sequence[str],
     kinds: set[str],
     every_batch: Collection[str] = (),
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
@@ -109,8 +107,6 @@ def stage_asset(
         file: the recipe.
         stage: the stage; its key is `<recipe>/<stage>`.
         inputs: name of each parameter, and the stage whose gated artifact it receives.
-        code: modules and packages of `stillhouse`, and what several stages share of `assets/`, whose source decides
-            the content; with the asset's own module they are its code version.
         kinds: tags shown on the node in the UI.
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
@@ -118,7 +114,7 @@ def stage_asset(
     batched = stage in BATCHED
 
     def wrap(function: StageFunction) -> dg.AssetsDefinition:
-        version = code_digest(Path(inspect.getfile(function)), *(_source(name) for name in code))
+        version = code_version(stage)
 
         @dg.asset(
             key=key_of(file.name, stage),
@@ -156,9 +152,7 @@ def stage_asset(
                 code_version=version,
                 workshop=workshop,
                 inputs=[item for read in artifacts.values() for item in (read if isinstance(read, list) else [read])],
-                hand_over=partial(
-                    context.resources.artifacts.hand_over, context.instance, workshop, file.recipe.digest
-                ),
+                hand_over=partial(context.resources.artifacts.hand_over, workshop, file.recipe.digest),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 progress.step(stage, 0, 1)
@@ -232,7 +226,7 @@ def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]
         name: of this picture among those of the artifact.
         draw: gives the PNG.
     """
-    drawn_by = code_digest(Path(inspect.getfile(draw)), _source(DRAWING))[:12]
+    drawn_by = code_digest(Path(inspect.getfile(draw)), source_path(DRAWING))[:12]
     path = work.workshop.home.cache / "pictures" / f"{artifact.digest}-{drawn_by}-{name}.png"
     if not path.exists():
         write_atomically(path, draw())
@@ -259,8 +253,3 @@ def _common_metadata(artifact: Artifact) -> dict[str, Any]:
         "cpu_seconds": manifest.cpu_seconds,
         "cost_usd": manifest.cost_usd,
     }
-
-
-def _source(name: str) -> Path:
-    path = (CHECKOUT if name.startswith("assets/") else DOMAIN) / name
-    return path if path.is_dir() else path.with_suffix(".py")

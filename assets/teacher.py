@@ -33,7 +33,6 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TEACHER,
         inputs={"contract": CONTRACT, "prompts": PROMPTS},
-        code=("teachers/intake", "teachers/classifier", "students"),
         kinds={"pytorch", "huggingface"},
     )
     def fine_tuned_teacher(work: Work, contract: Artifact, prompts: Artifact) -> Shown:

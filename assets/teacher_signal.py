@@ -27,14 +27,6 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TEACHER_SIGNAL,
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "baselines": BASELINES},
-        code=(
-            "teachers/signal",
-            "teachers/answers",
-            "teachers/review",
-            "students/predictor",
-            "students/network",
-            "students/tokens",
-        ),
         kinds={"pytorch", "parquet"},
     )
     def captured_signal(work: Work, prompts: Artifact, teacher: Artifact, baselines: Artifact) -> Shown:

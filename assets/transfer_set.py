@@ -24,7 +24,6 @@ def transfer_set(file: RecipeFile) -> dg.AssetsDefinition:
         file,
         TRANSFER_SET,
         inputs={"prompts": PROMPTS, "signal": TEACHER_SIGNAL},
-        code=("teachers/verification", "teachers/answers"),
         kinds={"polars", "parquet"},
         every_batch=("prompts", "signal"),
     )

@@ -91,18 +91,15 @@ def _models() -> str:
     from assets.baselines import read_evaluations
     from assets.current import newest_artifact
     from assets.keys import BASELINES, EVALUATION, key_of
-    from orchestration.instance import initialise
     from stillhouse.evaluation.claims import MEGABYTE
     from stillhouse.evaluation.subjects import SubjectKind
     from stillhouse.home import Home
     from stillhouse.workshop import Workshop
 
-    home = Home.from_environment()
-    with initialise(home) as instance:
-        students, baselines = (
-            read_evaluations(newest_artifact(instance, Workshop(home), key_of(NAME, stage)))
-            for stage in (EVALUATION, BASELINES)
-        )
+    workshop = Workshop(Home.from_environment())
+    students, baselines = (
+        read_evaluations(newest_artifact(workshop, key_of(NAME, stage))) for stage in (EVALUATION, BASELINES)
+    )
     teacher = students[0].teacher
     lines = [f"{'':30}{'accuracy':>9}{'drop':>7}{'at most':>9}{'MB':>7}{'smaller':>9}{'faster':>9}  verdict"]
     lines.append(f"{'teacher':30}{teacher.accuracy:>9.1%}{'':16}{teacher.size_bytes / MEGABYTE:>7.1f}")

@@ -87,7 +87,7 @@ def _measure(folder: Path, rows: int) -> None:
             start = clock.restart()
             closed += _run(instance, file, SOURCE, PROMPTS)
             seconds = time.perf_counter() - start
-        made = _made(instance, home, file)
+        made = _made(home, file)
     found = {
         "rows": rows,
         "seconds": round(seconds, 2),
@@ -153,7 +153,7 @@ def _run(instance: Any, file: Any, *stages: str) -> list[str]:
     return closed + ([] if closed else failed) + ([] if looked_at else ["no gate was looked at"])
 
 
-def _made(instance: Any, home: Any, file: Any) -> str:
+def _made(home: Any, file: Any) -> str:
     """Say what became of the rows, so that one sees that copies, near copies and personal data were there."""
     from assets.current import newest_artifact
     from assets.keys import BASE, PROMPTS, key_of
@@ -162,7 +162,7 @@ def _made(instance: Any, home: Any, file: Any) -> str:
     from stillhouse.workshop import Workshop
 
     try:
-        artifact = newest_artifact(instance, Workshop(home), key_of(file.name, PROMPTS), BASE)
+        artifact = newest_artifact(Workshop(home), key_of(file.name, PROMPTS), BASE)
     except StillhouseError as error:
         return str(error)
     reasons = count_reasons(artifact.frame("rejects")).rows()

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,21 +16,17 @@ import dagster as dg
 import polars as pl
 
 from assets.current import require_materialization
-from assets.keys import BASE, BATCHED, batches_name, batches_of, key_of
-from assets.stage import DOMAIN, markdown_table, readable_failures
+from assets.keys import BASE, BATCHED, batches_name, batches_of, key_of, kind_of
+from assets.stage import markdown_table, readable_failures
 from stillhouse import progress
 from stillhouse.digests import digest_of
 from stillhouse.governance import Waiver, valid_waivers
-from stillhouse.manifest import address, code_digest, lock_digest
+from stillhouse.manifest import address, lock_digest
 from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.source_code import closure_digest
 from stillhouse.workshop import Artifact, Workshop
 
 OFFENDERS_KEPT = 20
-LOOKED_AT = "looked_at"
-"""Metadata that ties a check to a materialization, by storage id.
-
-Dagster's own tie is empty for an asset without batches that is checked in the run of a batch (1.13.27).
-"""
 
 
 class State(StrEnum):
@@ -112,7 +108,8 @@ class Subject:
         """Digest of all that decides what a gate finds: artifact, inputs, recipe, code and installed packages."""
         manifest = self.artifact.manifest
         inputs = {asset: item.digest for asset, item in manifest.inputs.items()}
-        return digest_of([manifest.address, manifest.digest, inputs, self.recipe.digest, _code(), lock_digest()])
+        code = gate_code(manifest.asset.partition("/")[2])
+        return digest_of([manifest.address, manifest.digest, inputs, self.recipe.digest, code, lock_digest()])
 
 
 @dataclass(frozen=True)
@@ -214,7 +211,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
         workshop: Workshop = context.resources.workshop
         with readable_failures():
             batch = context.partition_key if batched else None
-            newest = require_materialization(context.instance, key, batch)
+            newest = require_materialization(workshop.ledger, key, batch)
             artifact = workshop.artifact(newest.digest, newest.manifest)
             batches = context.instance.get_dynamic_partitions(batches_name(file.name))
             subject = Subject(file, artifact, workshop, tuple(batches))
@@ -239,7 +236,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                     metadata={
                         "state": str(finding.state),
                         "because": because[name],
-                        LOOKED_AT: str(newest.storage_id),
+                        "looked_at": newest.digest,
                         **_shown(finding.evidence),
                     },
                 )
@@ -260,30 +257,33 @@ def data_docs(subject: Subject) -> Path:
 
 def _passed_before(subject: Subject, suite: Suite) -> dict[str, Finding] | None:
     """Findings of a suite from the ledger, if each of its gates has passed under the present circumstances."""
-    verdicts = subject.workshop.ledger.entries(subject.file.name, "verdict", naming=subject.circumstances)
-    earlier = {entry.body["gate"]: entry.body for entry in verdicts if entry.body["gate"] in suite.because}
-    if earlier.keys() != suite.because.keys() or any(body["state"] != State.PASSED for body in earlier.values()):
-        return None
-    return {
-        name: Finding(State.PASSED, earlier[name]["sentence"], {"found_in_run": earlier[name]["run_id"]})
-        for name in suite.because
-    }
+    ledger, name, artifact = subject.workshop.ledger, subject.file.name, subject.artifact
+    findings = {}
+    for gate in suite.because:
+        earlier = ledger.newest(name, "verdict", subject=artifact.address, gate=gate, content=artifact.digest)
+        if earlier is None or earlier.body["circumstances"] != subject.circumstances:
+            return None
+        if earlier.body["state"] != State.PASSED:
+            return None
+        findings[gate] = Finding(State.PASSED, earlier.body["sentence"], {"found_in_run": earlier.body["run_id"]})
+    return findings
 
 
-@cache
-def _code() -> str:
-    """Digest of all source that a gate's finding can depend on."""
-    return code_digest(Path(__file__).parent, DOMAIN.parent / "assets", DOMAIN)
+def gate_code(stage: str) -> str:
+    """Version of all code of ours that the gates of a stage can depend on; a verdict counts for this version alone."""
+    return closure_digest(f"checks.{kind_of(stage)}")
 
 
 def _verdict(subject: Subject, name: str, finding: Finding, waiver: Waiver | None, run_id: str) -> dict[str, Any]:
     return {
         "asset": subject.artifact.address,
         "digest": subject.artifact.digest,
+        "manifest": subject.artifact.identity,
         "gate": name,
         "state": str(finding.state),
         "sentence": finding.sentence,
         "waived": str(waiver) if waiver else None,
+        "code": gate_code(subject.artifact.asset.partition("/")[2]),
         "circumstances": subject.circumstances,
         "run_id": run_id,
     }

@@ -3,115 +3,223 @@
 Dagster stops the downstream of a failed check inside one run only; launched alone, the downstream asset would run. So
 every artifact is handed over here, by the IO manager, after its lineage was walked.
 
-Belongs here: the state of every gate on the newest materialization, waivers counted, and the one refusal.
+The ledger decides, and nothing else. Dagster's newest check row is written by any run that is merely planned, by
+whoever reaches the webserver, and by hand; it shows what was found and opens or closes nothing.
+
+Belongs here: the state of every gate on the current artifact, waivers counted, and the one refusal.
 Does not: deciding gates (the stage modules), loading artifacts (orchestration/resources.py).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 
 import dagster as dg
-from dagster._core.event_api import PartitionKeyFilter
-from dagster._core.storage.asset_check_execution_record import (
-    AssetCheckExecutionRecord,
-    AssetCheckExecutionRecordStatus,
-)
 
+from assets.code_versions import code_version
 from assets.current import Materialization, newest_materialization
 from assets.keys import BASE, CONTRACT
-from checks.gate import LOOKED_AT
+from checks.gate import State, gate_code
 from checks.stages import gates_of
+from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, valid_waivers
+from stillhouse.ledger import Entry, Ledger
 from stillhouse.manifest import Manifest, ReliedOn, address, asset_and_batch
 from stillhouse.workshop import Artifact, Workshop
 
 
+class GateStatus(StrEnum):
+    """A gate as it is shown: what it found, or why that does not count."""
+
+    PASSED = "passed"
+    WAIVED = "waived"
+    """failed or inconclusive, and a named person lets it pass until a day"""
+    MISSING = "missing"
+    """never looked at"""
+    STALE = "stale"
+    """it looked at an older materialization, or its code was changed since"""
+    INCONCLUSIVE = "inconclusive"
+    FAILED = "failed"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it lets anything through."""
+        return self in (GateStatus.PASSED, GateStatus.WAIVED)
+
+    @property
+    def was_decided(self) -> bool:
+        """Whether it looked at what is there now and found it wanting, so that looking again finds the same."""
+        return self in (GateStatus.FAILED, GateStatus.INCONCLUSIVE)
+
+
 @dataclass(frozen=True)
 class GateState:
-    """One gate on the newest materialization of its asset.
+    """One gate on the current artifact of its asset.
 
     Args:
         asset: address of what it looks at: slash separated key, and the batch in brackets.
         name: the gate.
-        state: passed, failed, inconclusive, missing (never looked at), stale (looked at an older materialization) or
-            waived (failed or inconclusive, and a named person lets it pass until a day).
+        state: what it found, or why that does not count.
         sentence: what was found.
-        run_id: the run that looked, or that should have.
+        run_id: the run that looked; empty if none did.
     """
 
     asset: str
     name: str
-    state: str
+    state: GateStatus
     sentence: str
     run_id: str
 
     @property
     def is_open(self) -> bool:
         """Whether it lets anything through."""
-        return self.state in ("passed", "waived")
+        return self.state.is_open
+
+
+@dataclass(frozen=True)
+class AssetState:
+    """What the ledger says of an asset, or of one batch of it.
+
+    Args:
+        key: the asset.
+        batch: which batch of it.
+        newest: its newest materialization; None if there is none.
+        gates: every blocking gate.
+        stale: why what is there no longer counts, one clause each: recipe, code or an input has changed since.
+        broken: what is wrong with its record, if that cannot be read.
+    """
+
+    key: dg.AssetKey
+    batch: str | None
+    newest: Materialization | None
+    gates: tuple[GateState, ...]
+    stale: tuple[str, ...] = ()
+    broken: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Asset and batch in one word."""
+        return address("/".join(self.key.path), self.batch)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be read, as far as it is itself concerned; its ancestors have to be open too."""
+        return self.newest is not None and not self.stale and not self.broken and all(g.is_open for g in self.gates)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it may not be read, one line each."""
+        if self.newest is None:
+            return [f"{self.address} was never materialized"]
+        found = [f"{self.address} is stale: {why}" for why in self.stale]
+        found += [self.broken] if self.broken else []
+        return found + [_line(gate) for gate in self.gates if not gate.is_open]
+
+
+def asset_state(
+    workshop: Workshop, recipe: str, waivers: Mapping[str, Waiver], key: dg.AssetKey, batch: str | None = None
+) -> AssetState:
+    """Say of one asset, or of one batch of it, what the ledger says; its ancestors are not asked.
+
+    Args:
+        workshop: where ledger and manifests are.
+        recipe: digest of the recipe as it is now.
+        waivers: those that are valid now, by gate.
+        key: the asset.
+        batch: which batch, for an asset that is made batch by batch.
+    """
+    newest = newest_materialization(workshop.ledger, key, batch)
+    gates = tuple(gate_states(workshop.ledger, waivers, key, newest, batch))
+    if newest is None:
+        return AssetState(key, batch, None, gates)
+    try:
+        manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
+    except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
+        return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
+    return AssetState(
+        key, batch, newest, gates, stale=tuple(_what_has_changed(workshop.ledger, recipe, newest, manifest))
+    )
 
 
 def gate_states(
-    instance: dg.DagsterInstance,
+    ledger: Ledger,
     waivers: Mapping[str, Waiver],
     key: dg.AssetKey,
     newest: Materialization | None,
     batch: str | None = None,
 ) -> list[GateState]:
-    """State of each blocking gate of one asset, or of one batch of it, as of its newest materialization.
+    """State of each blocking gate of one asset, or of one batch of it, on its newest materialization.
+
+    A gate is open when its newest verdict is about this content with this manifest, was reached by the code as it is
+    now, and passed; or when it was found wanting and a valid waiver lets it be.
 
     Args:
-        instance: where events are kept.
+        ledger: where verdicts are.
         waivers: those that are valid now, by gate.
         key: the asset.
         newest: its newest materialization, or None.
         batch: which batch, for an asset that is made batch by batch.
     """
-    keys = {name: dg.AssetCheckKey(key, name) for name in gates_of("/".join(key.path[1:])).names(blocking=True)}
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-        list(keys.values()), partition_filter=None if batch is None else PartitionKeyFilter(key=batch)
-    )
-    asset = address("/".join(key.path), batch)
-    return [_waived(_state(asset, name, newest, records.get(check)), waivers) for name, check in keys.items()]
+    asset, stage = address("/".join(key.path), batch), "/".join(key.path[1:])
+    found = []
+    for name in gates_of(stage).names(blocking=True):
+        verdict = ledger.newest(key.path[0], "verdict", subject=asset, gate=name)
+        found.append(_waived(_state(asset, name, stage, newest, verdict), waivers))
+    return found
 
 
 def _waived(state: GateState, waivers: Mapping[str, Waiver]) -> GateState:
     """Let a waiver open what was looked at and found wanting; it cannot stand in for looking."""
     waiver = waivers.get(f"{state.asset}:{state.name}")
-    if waiver is None or state.state not in ("failed", "inconclusive"):
+    if waiver is None or not state.state.was_decided:
         return state
-    return GateState(state.asset, state.name, "waived", f"{waiver}: {state.sentence}", state.run_id)
+    return GateState(state.asset, state.name, GateStatus.WAIVED, f"{waiver}: {state.sentence}", state.run_id)
 
 
-def _state(
-    asset: str, name: str, newest: Materialization | None, record: AssetCheckExecutionRecord | None
-) -> GateState:
+def _state(asset: str, name: str, stage: str, newest: Materialization | None, verdict: Entry | None) -> GateState:
+    def state(status: GateStatus, sentence: str) -> GateState:
+        return GateState(asset, name, status, sentence, "" if verdict is None else verdict.body["run_id"])
+
     if newest is None:
-        return GateState(asset, name, "missing", "the asset was never materialized", "")
-    if record is None:
-        return GateState(asset, name, "missing", "it was never looked at", newest.run_id)
-    if record.status is AssetCheckExecutionRecordStatus.PLANNED or record.evaluation is None:
-        return GateState(asset, name, "missing", "a run was going to look and did not get to it", record.run_id)
-    evaluation = record.evaluation
-    looked_at = evaluation.metadata.get(LOOKED_AT)
-    if looked_at is None or looked_at.value != str(newest.storage_id):
-        return GateState(asset, name, "stale", "it looked at an older materialization", record.run_id)
-    sentence = evaluation.description or ""
-    if evaluation.passed and record.status is AssetCheckExecutionRecordStatus.SUCCEEDED:
-        return GateState(asset, name, "passed", sentence, record.run_id)
-    stated = evaluation.metadata.get("state")
-    state = "inconclusive" if stated is not None and stated.value == "inconclusive" else "failed"
-    return GateState(asset, name, state, sentence, record.run_id)
+        return state(GateStatus.MISSING, "the asset was never materialized")
+    if verdict is None:
+        return state(GateStatus.MISSING, "no run has looked yet")
+    body = verdict.body
+    if body["digest"] != newest.digest or body.get("manifest", newest.manifest) != newest.manifest:
+        return state(GateStatus.STALE, "it looked at an older materialization")
+    if body.get("code") != gate_code(stage):  # a verdict of version 0.1.0 names none
+        return state(GateStatus.STALE, "the code of the gate was changed since it looked")
+    return state(_STATUS_OF[State(body["state"])], body["sentence"])
 
 
-def hand_over(
-    instance: dg.DagsterInstance, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None = None
-) -> Artifact:
-    """Open the newest artifact of an asset, or of one batch of it, if every gate on the way to it is open.
+_STATUS_OF = {
+    State.PASSED: GateStatus.PASSED,
+    State.FAILED: GateStatus.FAILED,
+    State.INCONCLUSIVE: GateStatus.INCONCLUSIVE,
+}
+
+
+def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, manifest: Manifest) -> Iterator[str]:
+    """Why an artifact no longer counts, though nothing is wrong with it."""
+    stage = "/".join(newest.key.path[1:])
+    if (manifest.address, manifest.digest) != (newest.address, newest.digest):
+        yield f"its manifest is of {manifest.address} {manifest.digest[:12]}"
+    if stage == CONTRACT and manifest.facts.get("recipe") != recipe:
+        yield "the recipe was changed since it was frozen"
+    if manifest.code_digest != code_version(stage):
+        yield "the code that makes it was changed since"
+    for name, read in manifest.inputs.items():
+        asset, batch = asset_and_batch(name)
+        current = newest_materialization(ledger, dg.AssetKey(asset.split("/")), batch)
+        if current is None or current.digest != read.digest:
+            yield f"it was made from an older {name} than the current one"
+
+
+def hand_over(workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None = None) -> Artifact:
+    """Open the current artifact of an asset, or of one batch of it, if every gate on the way to it is open.
 
     Args:
-        instance: where events are kept.
-        workshop: where artifacts are kept.
+        workshop: where ledger and artifacts are kept.
         recipe: digest of the recipe as it is now.
         key: the asset to read.
         batch: which batch of it.
@@ -119,26 +227,17 @@ def hand_over(
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    found = _look(instance, workshop, recipe, key, batch)
-    if found.newest is None or found.closed:
-        raise _refusal(key, address(_name(key), batch), found.closed)
-    return workshop.artifact(found.newest.digest, found.newest.manifest, found.relied_on)
+    way = lineage(workshop, recipe, key, batch)
+    return _opened(workshop, way, [state for state in way if not state.is_open])
 
 
 def hand_over_batches(
-    instance: dg.DagsterInstance,
-    workshop: Workshop,
-    recipe: str,
-    key: dg.AssetKey,
-    batches: Sequence[str],
-    *,
-    partial: bool,
+    workshop: Workshop, recipe: str, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
 ) -> list[Artifact]:
-    """Open the newest artifact of each batch; the base batch has to be open.
+    """Open the current artifact of each batch; the base batch has to be open.
 
     Args:
-        instance: where events are kept.
-        workshop: where artifacts are kept.
+        workshop: where ledger and artifacts are kept.
         recipe: digest of the recipe as it is now.
         key: the asset to read.
         batches: all of them.
@@ -147,89 +246,71 @@ def hand_over_batches(
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    found = {batch: _look(instance, workshop, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
-    wanted = {batch: looked for batch, looked in found.items() if not looked.closed or batch == BASE or not partial}
-    if closed := list(dict.fromkeys(line for looked in wanted.values() for line in looked.closed)):
-        raise _refusal(key, _name(key), closed)
-    return [
-        workshop.artifact(looked.newest.digest, looked.newest.manifest, looked.relied_on)
-        for looked in wanted.values()
-        if looked.newest is not None
-    ]
+    ways = {batch: lineage(workshop, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
+    closed = {batch: [state for state in way if not state.is_open] for batch, way in ways.items()}
+    wanted = [batch for batch in ways if not closed[batch] or batch == BASE or not partial]
+    every = {state.address: state for batch in wanted for state in closed[batch]}
+    return [_opened(workshop, ways[batch], list(every.values())) for batch in wanted]
 
 
-@dataclass(frozen=True)
-class _Look:
-    newest: Materialization | None
-    closed: list[str] = field(default_factory=list)
-    relied_on: list[ReliedOn] = field(default_factory=list)
+def lineage(workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
+    """Walk an asset and all its ancestors, each once and the asset first, and say of each what the ledger says.
 
-
-def _look(instance: dg.DagsterInstance, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None) -> _Look:
-    newest = newest_materialization(instance, key, batch)
-    if newest is None:
-        return _Look(None, [f"{address(_name(key), batch)} was never materialized"])
+    Args:
+        workshop: where ledger and manifests are.
+        recipe: digest of the recipe as it is now.
+        key: the asset to begin with.
+        batch: which batch of it.
+    """
     waivers = valid_waivers(workshop.ledger, key.path[0])
-    closed, relied_on = [], []
-    for step in _lineage(instance, workshop, recipe, newest):
-        if step.outdated:
-            closed.append(step.outdated)
-        states = gate_states(instance, waivers, step.newest.key, step.newest, step.newest.batch)
-        closed += [_told(state) for state in states if not state.is_open]
-        relied_on += [ReliedOn(asset=s.asset, gate=s.name, state=s.state, run_id=s.run_id) for s in states]
-    return _Look(newest, closed, relied_on)
-
-
-@dataclass(frozen=True)
-class _Step:
-    newest: Materialization
-    outdated: str | None
-
-
-def _lineage(instance: dg.DagsterInstance, workshop: Workshop, recipe: str, start: Materialization) -> Iterator[_Step]:
-    """Walk an asset and its ancestors, each once, noting what was made from something that is no longer current."""
-    seen: dict[str, Materialization | None] = {start.address: start}
-    queue = [start]
+    found: dict[str, AssetState] = {}
+    queue = [(key, batch)]
     while queue:
-        newest = queue.pop(0)
-        manifest: Manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
-        outdated = None
-        if newest.key.path[1:] == [CONTRACT] and manifest.facts["recipe"] != recipe:
-            outdated = f"{manifest.address} is stale: the recipe was changed since it was frozen"
-        for name, read in manifest.inputs.items():
-            if name not in seen:
-                asset, batch = asset_and_batch(name)
-                seen[name] = newest_materialization(instance, dg.AssetKey(asset.split("/")), batch)
-                if (upstream := seen[name]) is not None:
-                    queue.append(upstream)
-            current = seen[name]
-            if current is None or current.digest != read.digest:
-                outdated = f"{manifest.address} is stale: it was made from an older {name} than the current one"
-        yield _Step(newest, outdated)
+        state = asset_state(workshop, recipe, waivers, *queue.pop(0))
+        found[state.address] = state
+        if state.newest is None or state.broken:
+            continue
+        for name in workshop.store.read_manifest(state.newest.digest, state.newest.manifest).inputs:
+            asset, of = asset_and_batch(name)
+            if name not in found and (step := (dg.AssetKey(asset.split("/")), of)) not in queue:
+                queue.append(step)
+    return list(found.values())
 
 
-def _told(state: GateState) -> str:
-    run = f" (run {state.run_id[:8]})" if state.run_id else ""
-    return f"gate {state.asset}:{state.name} is {state.state}{run}: {state.sentence}"
+def _opened(workshop: Workshop, way: Sequence[AssetState], closed: Sequence[AssetState]) -> Artifact:
+    first = way[0]
+    if closed or first.newest is None:
+        raise _refusal(first, closed)
+    relied_on = [
+        ReliedOn(asset=gate.asset, gate=gate.name, state=gate.state, run_id=gate.run_id)
+        for state in way
+        for gate in state.gates
+    ]
+    return workshop.artifact(first.newest.digest, first.newest.manifest, relied_on)
 
 
-def _mend(closed: Sequence[str]) -> str:
-    if any(line.startswith("gate") for line in closed):
-        return "mend the cause and materialize that asset with its checks again"
-    if all(line.endswith("was never materialized") for line in closed):
+def _line(gate: GateState) -> str:
+    run = f" (run {gate.run_id[:8]})" if gate.run_id else ""
+    return f"gate {gate.asset}:{gate.name} is {gate.state}{run}: {gate.sentence}"
+
+
+def _what_to_do(closed: Sequence[AssetState]) -> str:
+    gates = [gate for state in closed if state.newest for gate in state.gates if not gate.is_open]
+    if any(gate.state.was_decided for gate in gates):
+        return "fix the cause and materialize that asset with its checks again"
+    if any(state.newest is None for state in closed):
         return "materialize it with its checks first"
-    return "materialize the stale asset and all that lies between"
+    if any(state.stale or state.broken for state in closed):
+        return "materialize the stale asset and all that lies between"
+    return "materialize that asset with its checks again"
 
 
-def _refusal(key: dg.AssetKey, what: str, closed: Sequence[str]) -> dg.Failure:
-    recipe = key.path[0]
+def _refusal(what: AssetState, closed: Sequence[AssetState]) -> dg.Failure:
+    recipe = what.key.path[0]
+    lines = [line for state in closed for line in state.reasons]
     return dg.Failure(
-        description=f"Refused to read {what}: {'; '.join(closed)}. To go on, {_mend(closed)}; "
+        description=f"Refused to read {what.address}: {'; '.join(lines)}. To go on, {_what_to_do(closed)}; "
         f"`stillhouse diagnose {recipe}` says what is wrong first, `stillhouse status {recipe}` shows every gate.",
-        metadata={"closed": dg.MetadataValue.md("\n".join(f"- {line}" for line in closed))},
+        metadata={"closed": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
         allow_retries=False,
     )
-
-
-def _name(key: dg.AssetKey) -> str:
-    return "/".join(key.path)

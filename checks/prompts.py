@@ -251,10 +251,10 @@ def _base_before(subject: Subject) -> pl.DataFrame | None:
     ledger = subject.workshop.ledger
     accepted = {
         entry.body["digest"]
-        for entry in ledger.entries(recipe, "verdict", naming=no_golden_row_has_changed.name)
-        if entry.body["asset"] == name and (entry.body["state"] == State.PASSED or entry.body["waived"])
+        for entry in ledger.entries(recipe, "verdict", subject=name, gate=no_golden_row_has_changed.name)
+        if entry.body["state"] == State.PASSED or entry.body["waived"]
     }
-    made = [entry.body for entry in ledger.entries(recipe, "materialization", naming=name)]
+    made = [entry.body for entry in ledger.entries(recipe, "materialization", subject=name)]
     before = [body for body in made if body["digest"] in accepted - {subject.artifact.digest}]
     if not before:
         return None

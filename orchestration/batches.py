@@ -12,7 +12,6 @@ import dagster as dg
 
 from assets.current import newest_materialization
 from assets.keys import BASE, BATCHED, TEACHER_SIGNAL, batches_name, key_of
-from assets.recipe_assets import assets_of
 from assets.source import batch_uri, drop_folder
 from checks.gatekeeper import hand_over
 from stillhouse.data.sources import drop_folder_files, source_digest
@@ -45,36 +44,30 @@ def sync_batches(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeF
     return wanted
 
 
-def rounds(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[Round]:
+def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[Round]:
     """The runs that bring a recipe up to date: take in each batch that is not, then distil.
 
     Where no later batch waits there is one run, the whole way.
     """
     later = [batch for batch in batches if batch != BASE]
-    waiting = [
-        batch for batch in ([BASE, *later] if later else []) if not _is_taken_in(instance, workshop, file, batch)
-    ]
+    waiting = [batch for batch in ([BASE, *later] if later else []) if not _is_taken_in(workshop, file, batch)]
     return [*(Round(f"take_in_{file.name}", batch) for batch in waiting), Round(f"distil_{file.name}", BASE)]
 
 
-def _is_taken_in(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batch: str) -> bool:
+def _is_taken_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
     """Whether what the teacher says about a batch is there, open, and made from what file, recipe and code are now."""
-    assets = assets_of(file)
     read: dict[str, str] = {}
     for stage in BATCHED:
-        key = key_of(file.name, stage)
-        newest = newest_materialization(instance, key, batch)
+        newest = newest_materialization(workshop.ledger, key_of(file.name, stage), batch)
         if newest is None:
             return False
         manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
-        if not manifest.code_digest.startswith(str(assets[stage].code_versions_by_key[key])):
-            return False
         read |= manifest.external_inputs
     uri = batch_uri(file, workshop.home, batch)
     if read != {uri: source_digest(uri, root=CHECKOUT)}:
         return False
     try:
-        hand_over(instance, workshop, file.recipe.digest, key_of(file.name, TEACHER_SIGNAL), batch)
+        hand_over(workshop, file.recipe.digest, key_of(file.name, TEACHER_SIGNAL), batch)
     except dg.Failure:  # a closed or stale gate: the next round looks again
         return False
     return True

@@ -117,6 +117,8 @@ def status(
     else:
         for recipe, state in shown["recipes"].items():
             out.print(_status_table(recipe, state))
+            for line in state["dagster"]:
+                out.print(Text(line, "yellow"), soft_wrap=True)
     raise typer.Exit(0 if all_is_well(shown) else 1)
 
 
@@ -146,12 +148,10 @@ def report(name: Name, as_json: AsJson = False) -> None:
     """Show the evaluation of the selected student, or of the best one when none was selected."""
     from assets.current import newest_artifact
     from assets.keys import SELECTION, key_of
-    from orchestration.instance import initialise
     from stillhouse.workshop import Workshop
 
     home = Home.from_environment()
-    with initialise(home) as instance:
-        selection = newest_artifact(instance, Workshop(home), key_of(_recipe(name).name, SELECTION))
+    selection = newest_artifact(Workshop(home), key_of(_recipe(name).name, SELECTION))
     content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text())
     if as_json:
         print(json.dumps(content, indent=1))
@@ -238,6 +238,9 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
             out.print(f"{key:<8}", Text(found[key] or ""), soft_wrap=True)
         for offender in found["evidence"][:5]:
             out.print("        ", Text(offender), soft_wrap=True)
+    if not as_json:
+        for line in found["dagster"]:
+            out.print(Text(line, "yellow"), soft_wrap=True)
     raise typer.Exit(0 if found["stage"] is None else 1)
 
 
@@ -245,12 +248,9 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
 def roi(name: Name, as_json: AsJson = False) -> None:
     """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
     from orchestration.economics import roi as account
-    from orchestration.instance import initialise
     from stillhouse.workshop import Workshop
 
-    home, file = Home.from_environment(), _recipe(name)
-    with initialise(home) as instance:
-        found = account(instance, Workshop(home), file)
+    found = account(Workshop(Home.from_environment()), _recipe(name))
     if as_json:
         print(json.dumps(found, indent=1))
     else:
@@ -315,13 +315,10 @@ def waive(
 @app.command()
 def approve(name: Name, by: By, reason: Reason) -> None:
     """Approve the newest release of a recipe whose stakes are high; its author cannot."""
-    from orchestration.instance import initialise
     from orchestration.people import approve_newest_release
     from stillhouse.workshop import Workshop
 
-    home, file = Home.from_environment(), _recipe(name)
-    with initialise(home) as instance:
-        digest = approve_newest_release(instance, Workshop(home), file, by=by, reason=reason)
+    digest = approve_newest_release(Workshop(Home.from_environment()), _recipe(name), by=by, reason=reason)
     out.print(f"{digest[:12]} is approved; `stillhouse run {name}` makes it the champion", soft_wrap=True)
 
 
@@ -361,6 +358,7 @@ def _status_table(recipe: str, state: dict[str, Any]) -> Table:
             for gate in shown["gates"]
             if gate["state"] != "passed"
         ]
+        closed += [f"[red]stale[/]: {escape(why)}" for why in shown["stale"]]
         made = shown["digest"] is not None
         gates = (
             "\n".join(closed)

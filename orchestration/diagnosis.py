@@ -11,12 +11,11 @@ import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 
-from assets.keys import key_of
+from assets.current import Materialization
 from checks.baselines import no_baseline_clears_the_bar
-from checks.gate import LOOKED_AT
-from checks.gatekeeper import GateState, hand_over
+from checks.gatekeeper import GateState, GateStatus
 from checks.stages import gates_of
-from orchestration.status import StageNow, stages_now
+from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
 from stillhouse.manifest import address
@@ -24,7 +23,9 @@ from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
-_MARKS = {"passed": "x", "waived": "~"}
+_MARKS = {GateStatus.PASSED: "x", GateStatus.WAIVED: "~"}
+CHECKS_LOOKED_THROUGH = 50
+"""How many of a gate's checks are searched for that of the run which decided; later ones may be plans or reports."""
 
 
 def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
@@ -32,22 +33,26 @@ def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile)
 
     Returns:
         `stage` (None when all is well), `asset` (with the batch), `gate` (None when the asset itself is missing, broken
-        or stale), `state`, `because`, `what` was found, `evidence` lines and what to `do` next.
+        or stale), `state`, `because`, `what` was found, `evidence` lines, what to `do` next, and what `dagster`'s event
+        log says otherwise than the ledger, which changes nothing.
     """
-    for now in stages_now(instance, workshop, file):
+    stages = stages_now(workshop, file, batches_in(instance, file))
+    dagster = other_events_in_dagster(instance, stages)
+    for now in stages:
         problem = _problem(instance, workshop, file, now)
         if problem is not None:
-            return {"recipe": file.name, "stage": now.stage, "asset": _address(file, now), **problem}
+            shown = {"recipe": file.name, "stage": now.stage, "asset": now.state.address}
+            return {**shown, **problem, "dagster": dagster}
     return {
         "recipe": file.name, "stage": None, "asset": None, "gate": None, "state": "passed", "because": "",
-        "what": f"every exit condition of {file.name} holds", "evidence": [], "do": "",
+        "what": f"every exit condition of {file.name} holds", "evidence": [], "do": "", "dagster": dagster,
     }  # fmt: skip
 
 
 def checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> str:
     """Every gate of a recipe as a markdown list: ticked, waived or open, with its reason and what was found."""
     lines = [f"# Checklist of {file.name}", "", file.recipe.task, ""]
-    for now in stages_now(instance, workshop, file):
+    for now in stages_now(workshop, file, batches_in(instance, file)):
         gates = gates_of(now.stage)
         because = gates.because()
         lines += [f"## {address(now.stage, now.batch)}", ""]
@@ -81,38 +86,49 @@ def what_broke(failure: StepFailureData) -> str:
 def _problem(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow
 ) -> dict[str, Any] | None:
-    name, key = _address(file, now), key_of(file.name, now.stage)
+    name, key, state = now.state.address, now.state.key, now.state
     broken = _why_it_failed(instance, "__".join(key.path), now.batch)
     if now.newest is None:
-        do = "mend that and run again" if broken else f"materialize it: `stillhouse run {file.name}`"
+        do = "fix that and run again" if broken else f"materialize it: `stillhouse run {file.name}`"
         what = broken or f"{name} was never materialized"
-        return _found(None, "missing", "nothing below can be made without it", what, [], do)
+        return _found(None, GateStatus.MISSING, "nothing below can be made without it", what, [], do)
     if broken:
         because = "what is there now is older than the last attempt"
-        return _found(None, "failed", because, broken, [], "mend that and run again")
+        return _found(None, GateStatus.FAILED, because, broken, [], "fix that and run again")
     closed = next((gate for gate in now.gates if not gate.is_open), None)
     if closed is not None:
-        because = gates_of(now.stage).because()[closed.name]
-        if closed.state in ("missing", "stale"):
-            do = f"look at it: materialize {name} with its checks, or `stillhouse run {file.name}`"
-            broken = _why_it_failed(instance, "__".join([*key.path, "gates"]), now.batch)
-            if broken:
-                return _found(closed.name, closed.state, because, broken, [], do)
-        elif closed.name == no_baseline_clears_the_bar.name:
-            do = "take it and stop, which is success" + _waiver(file, closed)
-        else:
-            do = f"mend the cause and `stillhouse run {file.name}`" + _waiver(file, closed)
-        evidence = _evidence(instance, key, now.batch, closed)
-        return _found(closed.name, closed.state, because, closed.sentence, evidence, do)
-    try:
-        hand_over(instance, workshop, file.recipe.digest, key, now.batch)
-    except dg.Failure as refusal:  # its own gates are open, those above are passed: what is left is staleness
-        because = "it was made from something that has changed since"
-        return _found(None, "stale", because, str(refusal.description), [], f"`stillhouse run {file.name}`")
-    except StillhouseError as error:
+        return _closed(instance, file, now, closed)
+    again = f"`stillhouse run {file.name}`"
+    if state.stale:
+        because = "what it was made from, or with, has changed since"
+        return _found(None, GateStatus.STALE, because, f"{name} is stale: {'; '.join(state.stale)}", [], again)
+    problem = state.broken or _problem_of_content(workshop, now.newest)
+    if problem:
         because = "what is stored is not what was made and looked at"
-        return _found(None, "failed", because, str(error), [], f"`stillhouse run {file.name}`")
+        return _found(None, GateStatus.FAILED, because, problem, [], again)
     return None
+
+
+def _problem_of_content(workshop: Workshop, newest: Materialization) -> str | None:
+    try:
+        workshop.artifact(newest.digest, newest.manifest)
+    except StillhouseError as error:
+        return str(error)
+    return None
+
+
+def _closed(instance: dg.DagsterInstance, file: RecipeFile, now: StageNow, gate: GateState) -> dict[str, Any]:
+    """What is wrong with a stage whose gate is closed."""
+    key, because = now.state.key, gates_of(now.stage).because()[gate.name]
+    if not gate.state.was_decided:
+        do = f"look at it: materialize {now.state.address} with its checks, or `stillhouse run {file.name}`"
+        broken = _why_it_failed(instance, "__".join([*key.path, "gates"]), now.batch)
+        return _found(gate.name, gate.state, because, broken or gate.sentence, [], do)
+    if gate.name == no_baseline_clears_the_bar.name:
+        do = "take it and stop, which is success" + _waiver(file, gate)
+    else:
+        do = f"fix the cause and `stillhouse run {file.name}`" + _waiver(file, gate)
+    return _found(gate.name, gate.state, because, gate.sentence, _evidence(instance, key, now.batch, gate), do)
 
 
 def _why_it_failed(instance: dg.DagsterInstance, step: str, batch: str | None) -> str | None:
@@ -130,19 +146,24 @@ def _why_it_failed(instance: dg.DagsterInstance, step: str, batch: str | None) -
 
 
 def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, gate: GateState) -> list[str]:
-    """What the check has in its metadata beside state and reason, one line for each."""
+    """What the check of the run that decided has in its metadata beside state and reason, one line for each.
+
+    Evidence may quote rows, so it is kept where it can be deleted: in Dagster's event log and not in the ledger.
+    """
     check = dg.AssetCheckKey(key, gate.name)
     partition = PartitionKeyFilter(key=batch) if batch is not None else None
-    found = instance.event_log_storage.get_latest_asset_check_execution_by_key([check], partition_filter=partition)
-    record = found.get(check)
-    if record is None or not isinstance(record.evaluation, dg.AssetCheckEvaluation):
-        return []  # never looked at, or a run was going to and did not get to it
-    return [
-        f"{name}: {line}"
-        for name, value in record.evaluation.metadata.items()
-        if name not in ("state", "because", LOOKED_AT)
-        for line in str(value.value).splitlines()
-    ]
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        check, limit=CHECKS_LOOKED_THROUGH, partition_filter=partition
+    )
+    for record in records:
+        if record.run_id == gate.run_id and isinstance(record.evaluation, dg.AssetCheckEvaluation):
+            return [
+                f"{name}: {line}"
+                for name, value in record.evaluation.metadata.items()
+                if name not in ("state", "because", "looked_at")
+                for line in str(value.value).splitlines()
+            ]
+    return []
 
 
 def _waiver(file: RecipeFile, gate: GateState) -> str:
@@ -151,12 +172,10 @@ def _waiver(file: RecipeFile, gate: GateState) -> str:
     return f"; or `stillhouse waive '{gate.asset}:{gate.name}' --by NAME --reason WHY --until YYYY-MM-DD`"
 
 
-def _found(gate: str | None, state: str, because: str, what: str, evidence: list[str], do: str) -> dict[str, Any]:
+def _found(
+    gate: str | None, state: GateStatus, because: str, what: str, evidence: list[str], do: str
+) -> dict[str, Any]:
     return {"gate": gate, "state": state, "because": because, "what": what, "evidence": evidence, "do": do}
-
-
-def _address(file: RecipeFile, now: StageNow) -> str:
-    return address(f"{file.name}/{now.stage}", now.batch)
 
 
 def _words(name: str) -> str:

@@ -8,8 +8,6 @@ import json
 from collections import defaultdict
 from typing import Any
 
-import dagster as dg
-
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import (
     BASELINES,
@@ -58,7 +56,7 @@ def spent(ledger: Ledger, recipe: str) -> dict[str, float]:
     return dict(sums)
 
 
-def roi(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
+def roi(workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
     """Account for a recipe.
 
     Returns:
@@ -71,7 +69,7 @@ def roi(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> d
     expected = measured = None
     if recipe.economics is not None:
         expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
-        milliseconds = _student_ms(instance, workshop, file)
+        milliseconds = _student_ms(workshop, file)
         if milliseconds is not None:
             measured = actual(
                 recipe.economics, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour
@@ -88,10 +86,10 @@ def roi(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> d
     }
 
 
-def _student_ms(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> float | None:
+def _student_ms(workshop: Workshop, file: RecipeFile) -> float | None:
     """Median latency of the selected student, or of the best one; None when none was evaluated."""
     key = key_of(file.name, SELECTION)
-    if newest_materialization(instance, key) is None:
+    if newest_materialization(workshop.ledger, key) is None:
         return None
-    report = json.loads((newest_artifact(instance, workshop, key).folder / "report.json").read_text())
+    report = json.loads((newest_artifact(workshop, key).folder / "report.json").read_text())
     return None if report["latency"] is None else float(report["latency"]["student_ms_p50"])

@@ -7,11 +7,9 @@ Does not: recording the decision (stillhouse/governance.py), the commands (cli.p
 from collections.abc import Collection
 from difflib import get_close_matches
 
-import dagster as dg
-
 from assets.current import newest_artifact
 from assets.keys import BATCHED, RELEASE, key_of
-from assets.recipe_assets import assets_of
+from assets.recipe_assets import stage_names
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import approve
@@ -36,7 +34,7 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
     """
     address, _, gate = check.partition(":")
     asset, batch = asset_and_batch(address)
-    stages = assets_of(file)
+    stages = stage_names(file.recipe)
     stage = asset.partition("/")[2]
     if stage not in stages:
         raise StillhouseError(
@@ -69,15 +67,13 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
     return check
 
 
-def approve_newest_release(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, *, by: str, reason: str
-) -> str:
+def approve_newest_release(workshop: Workshop, file: RecipeFile, *, by: str, reason: str) -> str:
     """Record a person's approval of the newest release and return its digest.
 
     Raises:
         StillhouseError: if there is no release, or the person is the author.
     """
-    release = newest_artifact(instance, workshop, key_of(file.name, RELEASE))
+    release = newest_artifact(workshop, key_of(file.name, RELEASE))
     author = file.recipe.author or file.recipe.owners[0]
     approve(workshop.ledger, file.name, release=release.digest, author=author, by=by, reason=reason)
     return release.digest

@@ -18,8 +18,8 @@ from stillhouse.workshop import Artifact, Workshop
 class GatedArtifacts(dg.IOManager):
     """Hands artifacts from asset to asset, and refuses while a gate on the way is closed.
 
-    Nothing is stored here: an asset publishes its own artifact, and the materialization event that follows is the only
-    pointer to it. So a run that dies between the two leaves nothing half done.
+    Nothing is stored here: an asset publishes its own artifact and enters it in the ledger, the only pointer to it. So
+    a run that dies before leaves nothing half done.
     """
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
@@ -33,16 +33,14 @@ class GatedArtifacts(dg.IOManager):
         if wanted[EVERY_BATCH]:
             batches = context.asset_partition_keys
             return hand_over_batches(
-                context.instance, workshop, wanted[RECIPE_DIGEST], context.asset_key, batches, partial=wanted[PARTIAL]
+                workshop, wanted[RECIPE_DIGEST], context.asset_key, batches, partial=wanted[PARTIAL]
             )
         batch = context.asset_partition_key if context.has_asset_partitions else None
-        return self.hand_over(context.instance, workshop, wanted[RECIPE_DIGEST], context.asset_key, batch)
+        return self.hand_over(workshop, wanted[RECIPE_DIGEST], context.asset_key, batch)
 
-    def hand_over(
-        self, instance: dg.DagsterInstance, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None
-    ) -> Artifact:
+    def hand_over(self, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None) -> Artifact:
         """Open one artifact for a stage that asks for it in the middle of its work."""
-        return hand_over(instance, workshop, recipe, key, batch)
+        return hand_over(workshop, recipe, key, batch)
 
 
 @dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME")

@@ -20,13 +20,13 @@ from rich.text import Text
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import BASE, SELECTION, key_of
-from assets.recipe_assets import assets_of
-from checks.gatekeeper import GateState
+from assets.recipe_assets import stage_names
+from checks.gatekeeper import GateState, GateStatus
 from orchestration.batches import rounds, sync_batches
 from orchestration.build import definitions
 from orchestration.diagnosis import what_broke, write_checklist
 from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
-from orchestration.status import stages_now
+from orchestration.status import batches_in, stages_now
 from stillhouse import progress
 from stillhouse.economics import amount
 from stillhouse.home import Home
@@ -77,9 +77,9 @@ def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
         for run_id in report_killed_runs(instance):
             console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
         workshop = Workshop(home)
-        stages = list(assets_of(file))
+        stages = stage_names(file.recipe)
         built = definitions([file])
-        planned = rounds(instance, workshop, file, sync_batches(instance, workshop, file))
+        planned = rounds(workshop, file, sync_batches(instance, workshop, file))
         for each in planned:
             if len(planned) > 1:
                 console.print(f"[bold]{each.job}[/] {each.batch}")
@@ -144,11 +144,11 @@ def _outcome(
 ) -> Outcome:
     """Judge the last run of a round; a closed later batch counts, because it is closed until somebody looks."""
     closed, stopped = [], None
-    for stage in stages_now(instance, workshop, file):
+    for stage in stages_now(workshop, file, batches_in(instance, file)):
         if stage.newest is not None and (stage.newest.run_id == result.run_id or stage.batch not in (None, BASE)):
             closed += [state for state in stage.gates if not state.is_open]
     for state in closed:
-        if state.name in DO_NOT_DISTIL and state.state == "failed":
+        if state.name in DO_NOT_DISTIL and state.state is GateStatus.FAILED:
             stopped = stopped or state.sentence
     errors = [what_broke(e.step_failure_data) for e in result.all_events if e.is_step_failure]
     errors = [error for error in errors if "DagsterAssetCheckFailedError" not in error]  # the gates say it better
@@ -157,9 +157,9 @@ def _outcome(
 
 def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, outcome: Outcome) -> RenderableType:
     parts: list[RenderableType] = []
-    selection = newest_materialization(instance, key_of(file.name, SELECTION))
+    selection = newest_materialization(workshop.ledger, key_of(file.name, SELECTION))
     if selection is not None and selection.run_id == outcome.run_id:
-        artifact = newest_artifact(instance, workshop, key_of(file.name, SELECTION))
+        artifact = newest_artifact(workshop, key_of(file.name, SELECTION))
         parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), workshop.home))
     champion = workshop.ledger.champion(file.name)
     if outcome.succeeded and champion is not None:

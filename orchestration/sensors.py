@@ -15,7 +15,7 @@ from assets.keys import CONTRACT
 from assets.source import drop_folder
 from orchestration.batches import rounds, sync_batches
 from orchestration.diagnosis import diagnose
-from orchestration.status import stages_now
+from orchestration.status import batches_in, stages_now
 from stillhouse.data.sources import drop_folder_files, source_digest
 from stillhouse.digests import digest_of
 from stillhouse.home import Home
@@ -55,7 +55,7 @@ def new_rows_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinitio
             dg.RunRequest(
                 run_key=f"{digest}:{each.job}:{each.batch}", job_name=each.job, partition_key=each.batch, tags=because
             )
-            for each in rounds(context.instance, workshop, file, batches)
+            for each in rounds(workshop, file, batches)
         ]
         return dg.SensorResult(run_requests=requests, cursor=digest)
 
@@ -87,7 +87,8 @@ def lost_updates_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefin
             context.update_cursor("")
             return dg.SkipReason(told["what"])
         there = [
-            (now.stage, now.batch, now.newest and now.newest.digest) for now in stages_now(instance, workshop, file)
+            (now.stage, now.batch, now.newest and now.newest.digest)
+            for now in stages_now(workshop, file, batches_in(instance, file))
         ]
         digest = digest_of([there, file.recipe.digest])
         if digest != context.cursor:
@@ -100,7 +101,7 @@ def lost_updates_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefin
                 partition_key=each.batch,
                 tags={"stillhouse/because": f"{told['asset']} is stale"},
             )
-            for each in rounds(instance, workshop, file, sync_batches(instance, workshop, file))
+            for each in rounds(workshop, file, sync_batches(instance, workshop, file))
         ]
         return dg.SensorResult(run_requests=requests, cursor=digest)
 

@@ -86,7 +86,7 @@ def approve(ledger: Ledger, recipe: str, *, release: str, author: str, by: str, 
 
 def approval_of(ledger: Ledger, recipe: str, release: str) -> dict[str, Any] | None:
     """Who approved a release, and why; None if nobody has."""
-    entries = ledger.entries(recipe, "approval", naming=release)
+    entries = ledger.entries(recipe, "approval", content=release)
     return entries[-1].body if entries else None
 
 
@@ -106,7 +106,7 @@ def amend(ledger: Ledger, recipe: str, *, bar: str, by: str, reason: str) -> Non
 
 def amendment_to(ledger: Ledger, recipe: str, bar: str) -> dict[str, Any] | None:
     """Who changed a recipe's bar to this one, and why; None if nobody has said so."""
-    entries = ledger.entries(recipe, "amendment", naming=bar)
+    entries = ledger.entries(recipe, "amendment", content=bar)
     return entries[-1].body if entries else None
 
 

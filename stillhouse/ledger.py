@@ -5,17 +5,22 @@ Does not: deciding anything; the ledger remembers what assets, gates and people 
 
 Each entry's digest covers the digest before it, and no two entries may name the same predecessor: the database itself
 refuses a fork, on SQLite and on Postgres alike, so that a writer that lost a race reads the new head and tries again.
+
+What is asked of the ledger (of which asset, by which gate, about which content) stands in columns of its own with an
+index each, so that a look costs the same however long the ledger is. The columns repeat the body, and `problems`
+compares the two.
 """
 
 import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from stillhouse.digests import digest_of
 
@@ -34,7 +39,39 @@ _entries = sa.Table(
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("previous", sa.String(64), nullable=False, unique=True),
     sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("subject", sa.Text),
+    sa.Column("gate", sa.Text),
+    sa.Column("content", sa.String(64)),
 )
+_INDEXES = (
+    sa.Index("ledger_by_subject", *(_entries.c[name] for name in ("recipe", "kind", "subject", "sequence"))),
+    sa.Index("ledger_by_content", *(_entries.c[name] for name in ("recipe", "kind", "content", "sequence"))),
+    # Made last: where it exists, the columns of all entries are filled.
+    sa.Index("ledger_by_gate", *(_entries.c[name] for name in ("recipe", "kind", "subject", "gate", "sequence"))),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an entry is about, as far as it can be asked for.
+
+    Args:
+        subject: address of the asset, with its batch in brackets.
+        gate: name of the gate.
+        content: digest of what it is about: an artifact, a release, a bar.
+    """
+
+    subject: str | None = None
+    gate: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest entry of the ledger: sequence 0 and the digest GENESIS while it is empty."""
+
+    sequence: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +111,7 @@ class Ledger:
                 with self._engine.begin() as connection:
                     entry = _next_entry(connection, kind, recipe, body)
                     row = {**entry.__dict__, "body": json.dumps(entry.body, sort_keys=True)}
-                    connection.execute(_entries.insert().values(**row))
+                    connection.execute(_entries.insert().values(**row, **_asked(kind, recipe, body).__dict__))
                 return entry
             except sa.exc.IntegrityError:
                 if not self._taken(entry.previous):
@@ -85,33 +122,60 @@ class Ledger:
             found = connection.execute(sa.select(_entries.c.sequence).where(_entries.c.previous == previous))
             return found.first() is not None
 
-    def entries(self, recipe: str | None = None, kind: Kind | None = None, *, naming: str | None = None) -> list[Entry]:
-        """Entries in the order in which they happened.
+    def entries(
+        self,
+        recipe: str | None = None,
+        kind: Kind | None = None,
+        *,
+        subject: str | None = None,
+        gate: str | None = None,
+        content: str | None = None,
+    ) -> list[Entry]:
+        """Entries in the order in which they happened; each argument that is given narrows them.
 
         Args:
             recipe: of this recipe only.
             kind: of this kind only.
-            naming: only those whose body holds this digest or other word.
+            subject: about this asset or batch of an asset, by address.
+            gate: of this gate.
+            content: about this content, by digest.
         """
-        query = sa.select(_entries).order_by(_entries.c.sequence)
-        if recipe is not None:
-            query = query.where(_entries.c.recipe == recipe)
-        if kind is not None:
-            query = query.where(_entries.c.kind == kind)
-        if naming is not None:
-            query = query.where(_entries.c.body.contains(naming, autoescape=True))
+        query = _narrowed(recipe, kind, Asked(subject, gate, content)).order_by(_entries.c.sequence)
         with self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(query)]
 
+    def newest(
+        self,
+        recipe: str,
+        kind: Kind,
+        *,
+        subject: str | None = None,
+        gate: str | None = None,
+        content: str | None = None,
+    ) -> Entry | None:
+        """The newest of the entries that `entries` would give, in a time that does not depend on how many there are."""
+        query = _narrowed(recipe, kind, Asked(subject, gate, content)).order_by(_entries.c.sequence.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _entry(row)
+
+    def head(self) -> Head:
+        """The newest entry of all."""
+        with self._engine.connect() as connection:
+            return _head(connection)
+
     def champion(self, recipe: str) -> dict[str, Any] | None:
         """The newest promotion of a recipe: the release that serves."""
-        promotions = self.entries(recipe, "promotion")
-        return promotions[-1].body if promotions else None
+        promotion = self.newest(recipe, "promotion", subject=f"{recipe}/champion")
+        return None if promotion is None else promotion.body
 
     def problems(self) -> list[str]:
         """Walk the chain from its beginning and say, one line each, where it does not hold."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_entries).order_by(_entries.c.sequence)).all()
         found, previous = [], GENESIS
-        for position, entry in enumerate(self.entries(), start=1):
+        for position, row in enumerate(rows, start=1):
+            entry = _entry(row)
             if entry.sequence != position:
                 found.append(f"ledger entry {position} is missing: the next one is numbered {entry.sequence}")
                 return found
@@ -119,6 +183,10 @@ class Ledger:
                 found.append(f"ledger entry {entry.sequence} does not follow the entry before it")
             if entry.expected_digest() != entry.digest:
                 found.append(f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}) was altered")
+            if _asked(entry.kind, entry.recipe, entry.body) != Asked(row.subject, row.gate, row.content):
+                found.append(
+                    f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}): its columns were altered"
+                )
             previous = entry.digest
         return found
 
@@ -131,16 +199,103 @@ def _engine(url: str) -> sa.Engine:
         engine = sa.create_engine(url, connect_args={"timeout": 60})
     else:
         engine = sa.create_engine(url, pool_pre_ping=True)
-    with engine.begin() as connection:
-        connection.execute(CreateTable(_entries, if_not_exists=True))
+    _make_ready(engine)
     return engine
 
 
-def _next_entry(connection: sa.Connection, kind: str, recipe: str, body: dict[str, Any]) -> Entry:
-    head = connection.execute(
+def _make_ready(engine: sa.Engine) -> None:
+    """Make the table, or give one of version 0.1.0 the columns that it lacks; no entry's digest covers them."""
+    if _has_all_indexes(engine):
+        return
+    with engine.begin() as connection:
+        connection.execute(CreateTable(_entries, if_not_exists=True))
+    for column in (_entries.c.subject, _entries.c.gate, _entries.c.content):
+        _add_column(engine, column)
+    with engine.begin() as connection:
+        rows = connection.execute(sa.select(_entries.c.sequence, _entries.c.kind, _entries.c.recipe, _entries.c.body))
+        filled = [{"of": r.sequence, **_asked(r.kind, r.recipe, json.loads(r.body)).__dict__} for r in rows]
+        if filled:
+            values: dict[str, Any] = {name: sa.bindparam(name) for name in ("subject", "gate", "content")}
+            connection.execute(
+                _entries.update().where(_entries.c.sequence == sa.bindparam("of")).values(values), filled
+            )
+        for index in _INDEXES:
+            connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _has_all_indexes(engine: sa.Engine) -> bool:
+    inspector = sa.inspect(engine)
+    if not inspector.has_table(_entries.name):
+        return False
+    known = {index["name"] for index in inspector.get_indexes(_entries.name)}
+    return {index.name for index in _INDEXES} <= known
+
+
+def _add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
+    def is_there() -> bool:
+        return any(known["name"] == column.name for known in sa.inspect(engine).get_columns(_entries.name))
+
+    if is_there():
+        return
+    kind = column.type.compile(engine.dialect)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE {_entries.name} ADD COLUMN {column.name} {kind}"))
+    except sa.exc.DBAPIError:  # another process may have added it at the same moment
+        if not is_there():
+            raise
+
+
+def _narrowed(recipe: str | None, kind: str | None, asked: Asked) -> sa.Select[Any]:
+    wanted = {"recipe": recipe, "kind": kind, **asked.__dict__}
+    return sa.select(_entries).where(
+        *(_entries.c[name] == value for name, value in wanted.items() if value is not None)
+    )
+
+
+def _of_asset(recipe: str, body: dict[str, Any]) -> Asked:
+    return Asked(subject=body["asset"], content=body["digest"])
+
+
+def _of_gate(recipe: str, body: dict[str, Any]) -> Asked:
+    return Asked(subject=body["asset"], gate=body["gate"], content=body["digest"])
+
+
+def _of_waived_gate(recipe: str, body: dict[str, Any]) -> Asked:
+    subject, _, gate = body["gate"].rpartition(":")
+    return Asked(subject, gate, body.get("digest"))
+
+
+_ASKED: dict[Kind, Callable[[str, dict[str, Any]], Asked]] = {
+    "materialization": _of_asset,
+    "verdict": _of_gate,
+    "promotion": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["digest"]),
+    "waiver": _of_waived_gate,
+    "approval": lambda recipe, body: Asked(content=body["release"]),
+    "amendment": lambda recipe, body: Asked(content=body["bar"]),
+    "golden_read": lambda recipe, body: Asked(),
+}
+"""What can be asked of each kind of entry."""
+
+
+def _asked(kind: str, recipe: str, body: dict[str, Any]) -> Asked:
+    """What an entry is about; nothing for a body of another shape than its kind has, or a kind of a later version."""
+    try:
+        return _ASKED[kind](recipe, body)  # type: ignore[index]
+    except KeyError:
+        return Asked()
+
+
+def _head(connection: sa.Connection) -> Head:
+    row = connection.execute(
         sa.select(_entries.c.sequence, _entries.c.digest).order_by(_entries.c.sequence.desc()).limit(1)
     ).first()
-    sequence, previous = (head.sequence + 1, head.digest) if head else (1, GENESIS)
+    return Head(row.sequence, row.digest) if row else Head(0, GENESIS)
+
+
+def _next_entry(connection: sa.Connection, kind: str, recipe: str, body: dict[str, Any]) -> Entry:
+    head = _head(connection)
+    sequence, previous = head.sequence + 1, head.digest
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return Entry(sequence, at, kind, recipe, body, previous, _digest(sequence, at, kind, recipe, body, previous))
 

@@ -1,18 +1,17 @@
 """What one artifact was made from, by whom and at what cost.
 
-Belongs here: the shape of a manifest, and the digests of code and installed packages that it names.
+Belongs here: the shape of a manifest, and the digest of installed packages that it names.
 Does not: storing manifests (artifacts.py), walking them (audit.py).
 """
 
 import functools
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.digests import digest_of, digest_of_file
+from stillhouse.digests import digest_of
 
 
 class Input(BaseModel):
@@ -84,16 +83,6 @@ def asset_and_batch(address: str) -> tuple[str, str | None]:
     """Take an address apart."""
     asset, bracket, batch = address.partition("[")
     return (asset, batch.removesuffix("]")) if bracket else (asset, None)
-
-
-def code_digest(*sources: Path) -> str:
-    """Digest source: files as they are, folders with every module and template below them."""
-    files = sorted(file for source in sources for file in ([source] if source.is_file() else _source_below(source)))
-    return digest_of([[file.name, digest_of_file(file)] for file in files])
-
-
-def _source_below(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.suffix in {".py", ".j2"}]
 
 
 @functools.cache

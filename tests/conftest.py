@@ -118,13 +118,13 @@ class Place:
 
     def newest(self, stage: str, batch: str | None = None) -> Artifact:
         """The newest artifact of a stage of the recipe `small`."""
-        return newest_artifact(self.instance, self.workshop, key_of("small", stage), batch)
+        return newest_artifact(self.workshop, key_of("small", stage), batch)
 
     def states(self, stage: str, batch: str | None = None) -> dict[str, GateState]:
         """Each blocking gate of a stage of the recipe `small`, as it is now."""
         key, waivers = key_of("small", stage), valid_waivers(self.workshop.ledger, "small")
-        newest = newest_materialization(self.instance, key, batch)
-        return {state.name: state for state in gate_states(self.instance, waivers, key, newest, batch)}
+        newest = newest_materialization(self.workshop.ledger, key, batch)
+        return {state.name: state for state in gate_states(self.workshop.ledger, waivers, key, newest, batch)}
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.bench import JUDGING, Bench
-from assets.recipe_assets import assets_of
+from assets.bench import Bench
+from assets.code_versions import CODE_OF, JUDGING, source_path
+from assets.keys import kind_of
+from assets.recipe_assets import stage_names
 from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import Recipe, read_recipe
@@ -85,25 +87,24 @@ def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judge
 def test_whatever_the_harness_loads_counts_among_the_code_of_a_judgement() -> None:
     asked = "import sys, stillhouse.evaluation.harness; print(*(m for m in sys.modules if m.startswith('stillhouse.')))"
     ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=CHECKOUT)
-    loaded = {module.removeprefix("stillhouse.").replace(".", "/") for module in ran.stdout.split()}
-    plumbing = {"errors", "progress", "data", "data/rejects", "evaluation"}  # words, folders that only have a docstring
+    loaded = {module.replace(".", "/") for module in ran.stdout.split()}
+    # Words, and folders that only have a docstring.
+    plumbing = {f"stillhouse/{name}" for name in ("errors", "progress", "data", "data/rejects", "evaluation")}
     assert {module for module in loaded - plumbing if not module.startswith(JUDGING)} == set()
 
 
-def test_what_stages_share_counts_among_the_code_of_each_that_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: dict[Path, set[str]] = {}
+def test_what_stages_share_counts_among_the_code_of_each_that_uses_it() -> None:
+    shared = {"assets/bench", "assets/seeds"}
+    for stage, (own, *others) in CODE_OF.items():
+        assert imported_by(source_path(own)) & shared <= set(others), stage
+    assert {stage for stage, names in CODE_OF.items() if shared & {*names}} >= {"baselines", "candidates", "evaluation"}
 
-    def recorded(own: Path, *sources: Path) -> str:
-        counted[own] = {source.stem for source in sources if source.parent == own.parent}
-        return "a version"
 
-    monkeypatch.setattr("assets.stage.code_digest", recorded)
-    assets_of(read_recipe(DEMO))
-    used = {own: {name.removeprefix("assets.") for name in imported_by(own)} & {"bench", "seeds"} for own in counted}
-    assert used == {own: names & {"bench", "seeds"} for own, names in counted.items()}
-    assert {own.stem for own, names in used.items() if names} >= {"baselines", "candidates", "exports", "evaluation"}
+def test_every_kind_of_stage_has_its_code_and_all_of_it_exists() -> None:
+    assert set(CODE_OF) == {kind_of(stage) for stage in stage_names(read_recipe(DEMO).recipe)}
+    assert all(source_path(name).exists() for names in CODE_OF.values() for name in names)
 
 
 def imported_by(module: Path) -> set[str]:
     tree = ast.parse(module.read_text())
-    return {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    return {(node.module or "").replace(".", "/") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}

@@ -88,8 +88,7 @@ def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFi
     assert result.success
     advice = set(GATES["prompts"].names(blocking=False))
     assert {name for name, passed in verdicts(result).items() if not passed} <= advice
-    instance = dg.DagsterInstance.get()
-    prompts = newest_artifact(instance, workshop, key_of("small", "prompts"), "base")
+    prompts = newest_artifact(workshop, key_of("small", "prompts"), "base")
     assert {(gate.asset, gate.state) for gate in prompts.manifest.relied_on} == {
         ("small/contract", "passed"),
         ("small/source[base]", "passed"),

@@ -20,7 +20,7 @@ def test_a_relabelled_golden_row_stays_out_however_the_rows_grow(tmp_path: Path,
     file = small_recipe(tmp_path, rows=200, slices=[])
     data = tmp_path / "questions.csv"
     assert verdicts(run(file, "contract", "source", "prompts"))[GATE]
-    (made,) = workshop.ledger.entries("small", "materialization", naming="small/prompts[base]")
+    (made,) = workshop.ledger.entries("small", "materialization", subject="small/prompts[base]")
     prompts = workshop.artifact(made.body["digest"], made.body["manifest"]).frame("prompts")
     golden = prompts.filter(pl.col("split") == "golden")["text"].to_list()
 

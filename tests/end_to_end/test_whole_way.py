@@ -113,7 +113,7 @@ def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -
 
 
 def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
-    selection = newest_artifact(place.instance, place.workshop, key_of("small", "selection"))
+    selection = newest_artifact(place.workshop, key_of("small", "selection"))
     report = json.loads((selection.folder / "report.json").read_text())
     assert report["verdict"] == "pass" and report["student"]["name"] == "one"
     assert report["golden_rows"] == place.shown("prompts")["golden"]
@@ -198,7 +198,7 @@ def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
     champion = place.workshop.ledger.champion("small")
     blanks = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10})
     blanks.write_csv(place.home.inbox("small") / "wednesday.csv")
-    made = newest_materialization(place.instance, key_of("small", "champion"))
+    made = newest_materialization(place.workshop.ledger, key_of("small", "champion"))
     ended = place.distil()
     assert ended.returncode == 1
     assert (
@@ -206,6 +206,6 @@ def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
         and "serves on" in ended.stdout
     )
     assert place.workshop.ledger.champion("small") == champion
-    assert newest_materialization(place.instance, key_of("small", "champion")) == made
+    assert newest_materialization(place.workshop.ledger, key_of("small", "champion")) == made
     shown = status(place.instance, place.workshop, [place.file])
     assert not all_is_well(shown)

@@ -23,7 +23,7 @@ from assets.recipe_assets import assets_of
 from checks.gatekeeper import GateState
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
-from orchestration.status import stages_now
+from orchestration.status import batches_in, stages_now
 from stillhouse.artifacts import ArtifactStore
 from stillhouse.digests import digest_of
 from stillhouse.governance import amend
@@ -146,9 +146,9 @@ class Bench:
         path.unlink()
         path.write_bytes(content)
 
-    def states(self, file: RecipeFile, stage: str, batch: str | None) -> list[GateState]:
+    def states(self, file: RecipeFile, stage: str, batch: str | None) -> tuple[GateState, ...]:
         """Each blocking gate of a stage, in the order in which they are looked at."""
-        now = stages_now(self.place.instance, self.place.workshop, file)
+        now = stages_now(self.place.workshop, file, batches_in(self.place.instance, file))
         (found,) = [item for item in now if (item.stage, item.batch) == (stage, batch)]
         return found.gates
 

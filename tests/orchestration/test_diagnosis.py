@@ -16,7 +16,7 @@ from stillhouse.recipe import RecipeFile
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
-KEYS = {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do"}
+KEYS = {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_failed_gate_is_named_with_its_evidence_and_how_to_waive_it(place: Pla
     assert any("| nobody | 0 |" in line for line in told["evidence"])
     assert not any(line.startswith(("state:", "because:", "looked_at:")) for line in told["evidence"])
     assert told["do"] == (
-        "mend the cause and `stillhouse run empty`; or `stillhouse waive "
+        "fix the cause and `stillhouse run empty`; or `stillhouse waive "
         "'empty/prompts[base]:every_slice_has_golden_rows' --by NAME --reason WHY --until YYYY-MM-DD`"
     )
 
@@ -72,7 +72,7 @@ def test_a_gate_that_nobody_can_waive_is_not_offered_for_waiving(place: Place) -
     place.run(file, "contract")
     told = found(place, file)
     assert told["gate"] == "terms_allow_training_on_outputs" and told["state"] == "failed"
-    assert told["do"] == "mend the cause and `stillhouse run terms`; nobody can waive this one"
+    assert told["do"] == "fix the cause and `stillhouse run terms`; nobody can waive this one"
 
 
 def test_a_source_that_is_gone_is_told_in_the_words_of_the_step(place: Place) -> None:
@@ -86,7 +86,7 @@ def test_a_source_that_is_gone_is_told_in_the_words_of_the_step(place: Place) ->
         "missing",
     )
     assert "gone.csv: no such file; expected a file with rows" in told["what"]
-    assert told["do"] == "mend that and run again"
+    assert told["do"] == "fix that and run again"
 
 
 def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> None:
@@ -107,7 +107,7 @@ def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> 
 def test_a_file_that_was_altered_since_its_gates_were_passed_is_told(place: Place) -> None:
     file = recipe(place, "rotten", questions(50))
     place.run(file, "contract", "source")
-    source = newest_artifact(place.instance, place.workshop, key_of("rotten", "source"), "base")
+    source = newest_artifact(place.workshop, key_of("rotten", "source"), "base")
     path = source.folder / "rows.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     told = found(place, file)

@@ -77,7 +77,7 @@ def test_a_round_that_is_found_again_is_current_again_and_was_judged_when_it_was
     place, file = rounds
     before = board(place.workshop, file)
     old = before["left_out"][0]["golden_digest"]
-    (first,) = place.workshop.ledger.entries("small", "materialization", naming=f"small/{EVALUATION}")
+    (first,) = place.workshop.ledger.entries("small", "materialization", subject=f"small/{EVALUATION}")
     assert place.run(small_recipe(place.folder)).success
     after = board(place.workshop, file)
     assert (after["golden_digest"], after["left_out"][0]["golden_digest"]) == (old, before["golden_digest"])

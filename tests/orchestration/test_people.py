@@ -53,7 +53,7 @@ def file(place: Place) -> RecipeFile:
 
 def looked_at(place: Place) -> int:
     """How often the gate was looked at."""
-    return len(place.workshop.ledger.entries("small", "verdict", naming=NAME))
+    return len(place.workshop.ledger.entries("small", "verdict", gate=NAME))
 
 
 def test_before_a_candidate_exists_the_bar_may_be_changed_freely(place: Place) -> None:
@@ -129,7 +129,7 @@ def test_a_waived_gate_warns_and_the_run_goes_on(place: Place, file: RecipeFile)
     assert not shown.passed and shown.severity is dg.AssetCheckSeverity.WARN
     assert (shown.description or "") == f"waived by {ANN} until {UNTIL} because {WHY}: empty: nobody"
     assert result.success and result.asset_materializations_for_node("small__teacher")
-    verdict = place.workshop.ledger.entries("small", "verdict", naming=NAME)[-1].body
+    verdict = place.workshop.ledger.entries("small", "verdict", gate=NAME)[-1].body
     assert verdict["state"] == "failed" and verdict["waived"].startswith(f"waived by {ANN}")
 
 
@@ -156,7 +156,7 @@ def test_a_waiver_cannot_stand_in_for_looking(place: Place, file: RecipeFile) ->
 
 def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: RecipeFile) -> None:
     with pytest.raises(StillhouseError, match="it was never materialized"):
-        approve_newest_release(place.instance, place.workshop, file, by=BOB, reason="read the report and the slices")
+        approve_newest_release(place.workshop, file, by=BOB, reason="read the report and the slices")
     result = place.run(file)
     assert {name for name, passed in verdicts(result).items() if not passed} >= {NAME, "somebody_else_has_approved_it"}
     assert place.states("release")["somebody_else_has_approved_it"].state == "inconclusive"

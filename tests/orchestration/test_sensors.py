@@ -80,7 +80,7 @@ def test_a_batch_that_is_taken_in_is_not_taken_in_again(
     drop(home, "monday.csv", "question\nWho is the mayor of the largest town in Ghana ?\n")
 
     def wanted() -> list[tuple[str, str]]:
-        return [(each.job, each.batch) for each in rounds(instance, Workshop(home), file, ["base", "monday.csv"])]
+        return [(each.job, each.batch) for each in rounds(Workshop(home), file, ["base", "monday.csv"])]
 
     assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
     assert run(file, *stages, batch="monday.csv").success

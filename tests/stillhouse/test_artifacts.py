@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stillhouse.artifacts import ArtifactStore, build_key, write_atomically
 from stillhouse.digests import digest_of, digest_of_folder
 from stillhouse.errors import StillhouseError
-from stillhouse.manifest import Manifest, code_digest
+from stillhouse.manifest import Manifest
 
 
 def store_in(folder: Path, root: str | None = None) -> ArtifactStore:
@@ -56,19 +56,6 @@ def test_the_digest_of_a_folder_covers_names_and_bytes(tmp_path: Path) -> None:
     renamed = digest_of_folder(tmp_path)
     (tmp_path / "b").write_text("2")
     assert len({first, renamed, digest_of_folder(tmp_path)}) == 3
-
-
-def test_code_is_modules_and_templates_below_a_folder_and_nothing_that_running_leaves(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "words.py").write_text("HELLO = 1")
-    (tmp_path / "room" / "page.html.j2").write_text("<p>")
-    before = code_digest(tmp_path)
-    (tmp_path / "room" / "words.cpython-311.pyc").write_bytes(b"compiled")
-    assert code_digest(tmp_path) == before
-    (tmp_path / "room" / "page.html.j2").write_text("<b>")
-    changed = code_digest(tmp_path)
-    (tmp_path / "room" / "words.py").write_text("HELLO = 2")
-    assert len({before, changed, code_digest(tmp_path)}) == 3
 
 
 def test_the_same_content_has_one_name_and_one_copy(tmp_path: Path) -> None:

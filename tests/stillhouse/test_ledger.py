@@ -3,12 +3,14 @@
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
-from stillhouse.ledger import GENESIS, Ledger
+import stillhouse.ledger as ledger_module
+from stillhouse.ledger import GENESIS, Entry, Head, Ledger
 from tests.postgres import PG_CTL, postgres
 
 
@@ -86,3 +88,72 @@ def test_writers_at_the_same_time_make_one_chain(ledger: Ledger) -> None:
     assert len(ledger.entries()) == 60
     assert ledger.problems() == []
     assert [e.body["number"] for e in ledger.entries("writer1")] == list(range(20))
+
+
+def verdict(ledger: Ledger, gate: str, state: str, digest: str = "d1", asset: str = "r/source[base]") -> Entry:
+    return ledger.append("verdict", "r", {"asset": asset, "digest": digest, "gate": gate, "state": state})
+
+
+def test_the_newest_of_what_is_asked_for_is_found_by_field(ledger: Ledger) -> None:
+    """Regression: an approval was found by a word anywhere in it, such as the digest of another in its reason."""
+    verdict(ledger, "g", "failed")
+    passed = verdict(ledger, "g", "passed")
+    verdict(ledger, "other", "failed")
+    verdict(ledger, "g", "failed", asset="r/source[later]")
+    verdict(ledger, "g", "failed", digest="d2")
+    ledger.append("approval", "r", {"release": "a", "reason": "I refused d1 and b"})
+    assert ledger.newest("r", "verdict", subject="r/source[base]", gate="g", content="d1") == passed
+    assert ledger.newest("r", "approval", content="b") is None
+    assert ledger.newest("other", "verdict", subject="r/source[base]") is None
+    assert [entry.body["state"] for entry in ledger.entries("r", "verdict", content="d2")] == ["failed"]
+
+
+def test_the_head_is_the_newest_entry(ledger: Ledger) -> None:
+    assert ledger.head() == Head(0, GENESIS)
+    entry = verdict(ledger, "g", "passed")
+    assert ledger.head() == Head(1, entry.digest)
+
+
+@pytest.mark.parametrize("column", ["subject", "gate", "content"])
+def test_a_column_that_says_otherwise_than_its_body_is_found(ledger: Ledger, column: str) -> None:
+    verdict(ledger, "g", "failed")
+    verdict(ledger, "g", "passed")
+    alter(ledger, f"UPDATE ledger SET {column} = 'x' WHERE sequence = 1")
+    assert ledger.problems() == ["ledger entry 1 (verdict of r): its columns were altered"]
+
+
+def test_a_ledger_of_0_1_0_is_given_its_columns_and_keeps_its_entries(ledger: Ledger) -> None:
+    entries = [verdict(ledger, "g", "failed"), ledger.append("promotion", "r", {"digest": "a"})]
+    for name in ("ledger_by_subject", "ledger_by_content", "ledger_by_gate"):
+        alter(ledger, f"DROP INDEX {name}")
+    for name in ("subject", "gate", "content"):
+        alter(ledger, f"ALTER TABLE ledger DROP COLUMN {name}")
+    ledger_module._engine.cache_clear()
+    opened = Ledger(ledger.url)
+    assert opened.entries() == entries and opened.problems() == []
+    assert opened.newest("r", "verdict", subject="r/source[base]", gate="g") == entries[0]
+    assert opened.champion("r") == {"digest": "a"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        ({"subject": "s"}, "ledger_by_subject"),
+        ({"subject": "s", "gate": "g"}, "ledger_by_gate"),
+        ({"content": "c"}, "ledger_by_content"),
+    ],
+)
+def test_a_look_walks_an_index_and_sorts_nothing(tmp_path: Path, asked: dict[str, str], index: str) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    statements: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        statements.append((statement, parameters))
+
+    sa.event.listen(ledger._engine, "before_cursor_execute", note)
+    assert ledger.newest("r", "verdict", **asked) is None
+    with ledger._engine.connect() as connection:
+        statement, parameters = statements[0]
+        steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    (step,) = steps  # sorting would be a second one
+    assert f"USING INDEX {index}" in step.detail

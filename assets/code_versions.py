@@ -1,0 +1,81 @@
+"""Which source decides the content of which stage, and so the version of its code.
+
+Belongs here: the one table, and the version of a stage.
+Does not: how source is digested (stillhouse/source_code.py), the version of a gate (checks/gate.py).
+
+A stage whose artifact was made by another version is stale: it is made again, and nothing is read from it until then.
+"""
+
+from pathlib import Path
+
+from assets import keys
+from stillhouse.home import CHECKOUT
+from stillhouse.source_code import code_digest
+
+JUDGING = (
+    *(
+        f"stillhouse/evaluation/{part}"
+        for part in ("bar", "claims", "harness", "subjects", "measures", "slices", "statistics")
+    ),
+    "stillhouse/economics",
+    "stillhouse/data/splits",
+    "assets/bench",
+)
+"""Source that decides a judgement: of the evaluation all but what chooses among the judged and what is drawn."""
+
+CODE_OF: dict[str, tuple[str, ...]] = {
+    keys.CONTRACT: ("assets/contract", "stillhouse/recipe"),
+    keys.SOURCE: (
+        "assets/source",
+        *(f"stillhouse/data/{part}" for part in ("sources", "places", "formats", "provenance")),
+    ),
+    keys.PROMPTS: ("assets/prompts", "stillhouse/data"),
+    keys.TEACHER: (
+        "assets/teacher",
+        "stillhouse/teachers/intake",
+        "stillhouse/teachers/classifier",
+        "stillhouse/students",
+    ),
+    keys.BASELINES: (
+        "assets/baselines",
+        *JUDGING,
+        "stillhouse/evaluation/options",
+        *(f"stillhouse/students/{part}" for part in ("architecture", "export", "temperature")),
+    ),
+    keys.TEACHER_SIGNAL: (
+        "assets/teacher_signal",
+        *(f"stillhouse/teachers/{part}" for part in ("signal", "answers", "review")),
+        *(f"stillhouse/students/{part}" for part in ("predictor", "network", "tokens")),
+    ),
+    keys.TRANSFER_SET: ("assets/transfer_set", "stillhouse/teachers/verification", "stillhouse/teachers/answers"),
+    keys.CANDIDATES: ("assets/candidates", "assets/seeds", "stillhouse/students"),
+    keys.EXPORTS: (
+        "assets/exports",
+        "assets/seeds",
+        *(f"stillhouse/students/{part}" for part in ("export", "network", "predictor", "temperature")),
+    ),
+    keys.EVALUATION: ("assets/evaluation", *JUDGING, "stillhouse/evaluation/comparison", "assets/seeds"),
+    keys.REASONS: (
+        "assets/reasons",
+        *JUDGING,
+        "stillhouse/evaluation/reasons",
+        "stillhouse/students",
+        "stillhouse/teachers/answers",
+        "assets/candidates",
+    ),
+    keys.SELECTION: ("assets/selection", "stillhouse/evaluation"),
+    keys.RELEASE: ("assets/release", "stillhouse/release"),
+    keys.CHAMPION: ("assets/champion",),
+}
+"""Modules and packages below the checkout, by kind of stage; the first is the stage's own module."""
+
+
+def code_version(stage: str) -> str:
+    """Version of the code of a stage such as `prompts` or `candidates/small`."""
+    return code_digest(*(source_path(name) for name in CODE_OF[keys.kind_of(stage)]))
+
+
+def source_path(name: str) -> Path:
+    """The module or package of a name such as `stillhouse/data` or `assets/bench`."""
+    path = CHECKOUT / name
+    return path if path.is_dir() else path.with_suffix(".py")
