@@ -17,7 +17,6 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.automation import on_changed_data
 from assets.code_versions import code_version, source_path
 from assets.keys import BASE, BATCHED, batches_of, key_of
 from stillhouse import progress
@@ -136,7 +135,6 @@ def stage_asset(
             kinds=kinds,
             description=inspect.getdoc(function),
             code_version=version[:12],
-            automation_condition=on_changed_data if inputs else None,
             io_manager_key="artifacts",
             required_resource_keys={"workshop", "artifacts"},
         )

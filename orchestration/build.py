@@ -11,10 +11,11 @@ import dagster as dg
 from assets.recipe_assets import assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
+from orchestration.automation import automated, automation_sensor
 from orchestration.jobs import distil_job, take_in_job
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
-from orchestration.sensors import automation_sensor, lost_updates_sensor, new_rows_sensor
+from orchestration.sensors import lost_updates_sensor, new_rows_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
 
@@ -25,11 +26,15 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
     _refuse_unknown_gates(file, assets)
     take_in, distil = take_in_job(file), distil_job(file)
     return dg.Definitions(
-        assets=list(assets.values()),
+        assets=automated(file, assets.values()),
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
         jobs=[take_in, distil],
         schedules=[refresh_schedule(file, distil)],
-        sensors=[new_rows_sensor(file, [take_in, distil]), lost_updates_sensor(file, [take_in, distil])],
+        sensors=[
+            new_rows_sensor(file, [take_in, distil]),
+            lost_updates_sensor(file, [take_in, distil]),
+            automation_sensor(file, assets),
+        ],
     )
 
 
@@ -50,7 +55,7 @@ def shared_definitions() -> dg.Definitions:
 
     Steps run in the process of their run: under the multiprocess executor each would load torch again.
     """
-    return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor, sensors=[automation_sensor()])
+    return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor)
 
 
 def definitions(files: Iterable[RecipeFile]) -> dg.Definitions:

@@ -1,7 +1,7 @@
 """Sensors: what happens in the world and starts a round.
 
-Belongs here: new rows in a drop folder, Dagster's automation sensor, and what that one loses.
-Does not: what makes a file new rows (stillhouse/data/sources.py), conditions on assets (assets/automation.py).
+Belongs here: new rows in a drop folder, and what Dagster's automation loses.
+Does not: what makes a file new rows (stillhouse/data/sources.py), conditions on assets (automation.py).
 """
 
 from collections.abc import Sequence
@@ -106,13 +106,3 @@ def lost_updates_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefin
         return dg.SensorResult(run_requests=requests, cursor=digest)
 
     return sensor
-
-
-def automation_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Request what follows from changed data. Dagster's own starts STOPPED; this runs, on assets and their checks."""
-    return dg.AutomationConditionSensorDefinition(
-        "what_follows_from_changed_data",
-        target=dg.AssetSelection.all() | dg.AssetSelection.all_asset_checks(),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Materializes what was made from data that has changed, while every gate is open",
-    )

@@ -57,7 +57,7 @@ def test_schedule_and_sensors_are_on_and_a_dropped_file_starts_one_round(tmp_pat
         shown = server.ask(AUTOMATION, repository=server.repository)
         sensors = {s["name"]: s["sensorState"]["status"] for s in shown["sensorsOrError"]["results"]}
         schedules = {s["name"]: s["scheduleState"]["status"] for s in shown["schedulesOrError"]["results"]}
-        running = {"new_rows_small", "lost_updates_small", "what_follows_from_changed_data"}
+        running = {"new_rows_small", "lost_updates_small", "what_follows_in_small"}
         assert sensors == dict.fromkeys(running, "RUNNING")
         assert schedules == {"refresh_small": "RUNNING"}
 

@@ -2,11 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from assets.automation import on_changed_data
+from orchestration.automation import automation_sensor, on_changed_data
+from orchestration.build import definitions
+from stillhouse.governance import Waiver, waive
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Place, a_place
+from tests.small import questions, small_recipe
 
 
 @pytest.fixture
@@ -16,7 +23,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def world(versions: dict[str, str], passes: dict[str, bool]) -> dg.Definitions:
-    """Two upstream assets with a blocking check each, and one asset made from both."""
+    """Two upstream assets, each open or not, and one asset made from both."""
 
     def upstream(name: str) -> dg.AssetsDefinition:
         @dg.asset(name=name)
@@ -25,17 +32,13 @@ def world(versions: dict[str, str], passes: dict[str, bool]) -> dg.Definitions:
 
         return made
 
-    def check(name: str) -> dg.AssetChecksDefinition:
-        @dg.asset_check(asset=name, name=f"{name}_is_good", blocking=True)
-        def looked() -> dg.AssetCheckResult:
-            return dg.AssetCheckResult(passed=passes[name])
+    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
+        return passes[key.to_user_string()]
 
-        return looked
-
-    @dg.asset(deps=["a", "b"], automation_condition=on_changed_data)
+    @dg.asset(deps=["a", "b"], automation_condition=on_changed_data(is_open))
     def below() -> None: ...
 
-    return dg.Definitions(assets=[upstream("a"), upstream("b"), below], asset_checks=[check("a"), check("b")])
+    return dg.Definitions(assets=[upstream("a"), upstream("b"), below])
 
 
 def make(definitions: dg.Definitions, instance: dg.DagsterInstance, *names: str) -> None:
@@ -92,14 +95,22 @@ BATCHES = ["base", "monday", "tuesday"]
 
 @dataclass
 class Batches:
-    """An asset and its gate, batch by batch, beside one without batches, and an asset made from both."""
+    """An asset, batch by batch, beside one without batches, and an asset made from both.
+
+    Args:
+        definitions: the three.
+        versions: the content of each batch, and of `one`.
+        passes: whether its gates pass when they look.
+        looked_at: the content that they have looked at.
+    """
 
     definitions: dg.Definitions
     versions: dict[str, str]
     passes: dict[str, bool]
+    looked_at: dict[str, str]
 
 
-def batches(kind: str, instance: dg.DagsterInstance, *, fan_in: bool, severity: str = "ERROR") -> Batches:
+def batches(kind: str, instance: dg.DagsterInstance, *, fan_in: bool) -> Batches:
     """Statically or dynamically partitioned batches, read all together or each by its own batch below."""
     versions, passes = dict.fromkeys([*BATCHES, "one"], "1"), dict.fromkeys([*BATCHES, "one"], True)
     if kind == "dynamic":
@@ -116,34 +127,28 @@ def batches(kind: str, instance: dg.DagsterInstance, *, fan_in: bool, severity: 
     def one() -> dg.MaterializeResult:
         return dg.MaterializeResult(data_version=dg.DataVersion(versions["one"]))
 
-    def gate(asset: str, name: str, of: dg.PartitionsDefinition | None) -> dg.AssetChecksDefinition:
-        spec = dg.AssetCheckSpec(name, asset=asset, blocking=True, partitions_def=of)
+    looked_at = {**versions}
 
-        @dg.multi_asset_check(name=name, specs=[spec])
-        def looked(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-            passed = passes[context.partition_key if of else "one"]
-            yield dg.AssetCheckResult(
-                asset_key=asset, check_name=name, passed=passed, severity=dg.AssetCheckSeverity(severity)
-            )
-
-        return looked
+    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
+        name = batch or "one"
+        return passes[name] and looked_at.get(name) == versions[name]
 
     mapping = dg.AllPartitionMapping() if fan_in else None
 
     @dg.asset(
         deps=[dg.AssetDep("many", partition_mapping=mapping), "one"],
         partitions_def=None if fan_in else partitions,
-        automation_condition=on_changed_data,
+        automation_condition=on_changed_data(is_open),
     )
     def below() -> None: ...
 
-    gates = [gate("many", "each_is_good", partitions), gate("one", "it_is_good", None)]
-    return Batches(dg.Definitions(assets=[many, one, below], asset_checks=gates), versions, passes)
+    return Batches(dg.Definitions(assets=[many, one, below]), versions, passes, looked_at)
 
 
 def make_batch(world: Batches, instance: dg.DagsterInstance, name: str, batch: str, *, gates: bool = True) -> None:
-    selection = dg.AssetSelection.assets(name)
-    job = dg.define_asset_job("make", selection if gates else selection.without_checks())
+    job = dg.define_asset_job("make", dg.AssetSelection.assets(name))
+    if gates:
+        world.looked_at[batch] = world.versions[batch]
     built = dg.Definitions.merge(world.definitions, dg.Definitions(jobs=[job]))
     built.resolve_job_def("make").execute_in_process(instance=instance, raise_on_error=False, partition_key=batch)
 
@@ -210,11 +215,11 @@ def test_a_bad_batch_holds_back_itself_and_a_bad_input_of_all_holds_back_all(
     make_batch(world, instance, "below", "tuesday")
     asked, cursor = asked_for(world, instance, cursor)
 
-    world.versions["one"], world.passes["one"] = "2", False
+    world.versions["one"], world.looked_at["one"], world.passes["one"] = "2", "2", False
     make(world.definitions, instance, "one")
     asked, cursor = asked_for(world, instance, cursor)
     assert asked == set()
-    world.versions["one"], world.passes["one"] = "3", True
+    world.versions["one"], world.looked_at["one"], world.passes["one"] = "3", "3", True
     make(world.definitions, instance, "one")
     asked, cursor = asked_for(world, instance, cursor)
     assert asked == {"base", "tuesday"}
@@ -235,20 +240,6 @@ def test_a_batch_that_is_known_and_not_made_is_waited_for(instance: dg.DagsterIn
     assert asked == {"all"}
 
 
-def test_a_waived_gate_does_not_let_automation_go_on(instance: dg.DagsterInstance) -> None:
-    """Trap 13: a waiver is a person's word for a run that a person starts; to Dagster the check has not passed.
-
-    This is how a waived gate looks: not passed, and only a warning.
-    """
-    world = batches("dynamic", instance, fan_in=True, severity="WARN")
-    made(world, instance)
-    make(world.definitions, instance, "below")
-    asked, cursor = asked_for(world, instance, None)
-    change(world, instance, "monday", good=False)
-    asked, cursor = asked_for(world, instance, cursor)
-    assert asked == set()
-
-
 def test_an_update_on_the_tick_after_a_request_is_lost_to_automation(instance: dg.DagsterInstance) -> None:
     """Trap 8: this is Dagster's own doing; what was not followed is refused as stale when it is read, see test_traps.
 
@@ -265,3 +256,60 @@ def test_an_update_on_the_tick_after_a_request_is_lost_to_automation(instance: d
     for _ in range(3):
         asked, cursor = asked_for(world, instance, cursor)
         assert asked == set()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with a_place(tmp_path) as place:
+        yield place
+
+
+def what_follows(place: Place, file: RecipeFile, cursor: str | None) -> tuple[set[str], str | None]:
+    """What the sensor of a recipe requests, as the code server evaluates it."""
+    repository = definitions([file]).get_repository_def()
+    sensor = repository.get_sensor_def(f"what_follows_in_{file.name}")
+    context = dg.build_sensor_context(instance=place.instance, cursor=cursor, repository_def=repository)
+    result = sensor.evaluate_tick(context)
+    keys = {key.to_user_string() for request in result.run_requests or () for key in request.asset_selection or ()}
+    return keys, result.cursor
+
+
+def test_the_sensor_follows_changed_content_behind_open_gates_of_the_ledger(place: Place) -> None:
+    """Regression: whatever wrote Dagster's newest check, such as a run that was cancelled, stopped automation."""
+    file = small_recipe(place.folder, rows=200, slices=[])
+    assert place.run(file, "contract", "source", "prompts").success
+    asked, cursor = what_follows(place, file, None)
+    assert not any("prompts" in key for key in asked)
+
+    questions(201).write_csv(Path(file.recipe.data.source))
+    assert place.run(file, "source").success
+    planned = place.instance.create_run_for_job(
+        job_def=definitions([file]).resolve_job_def("distil_small"), tags={"dagster/partition": "base"}
+    )
+    place.instance.report_run_canceled(planned)
+    asked, _ = what_follows(place, file, cursor)
+    assert "small/prompts" in asked
+
+
+@pytest.mark.parametrize("waived", [False, True])
+def test_the_sensor_waits_at_a_closed_gate_and_at_one_that_a_person_let_pass(place: Place, waived: bool) -> None:
+    """Trap 13: a waiver is a person's word for a run that a person starts."""
+    file = small_recipe(place.folder, rows=200, slices=[])
+    assert place.run(file, "contract", "source", "prompts").success
+    _, cursor = what_follows(place, file, None)
+    one_class = "question,service,kind\n" + "".join(f"Where is place {n} ?,LOC,LOC:city\n" for n in range(200))
+    Path(file.recipe.data.source).write_text(one_class)
+    assert not place.run(file, "source").success
+    if waived:
+        for name in (name for name, state in place.states("source", "base").items() if not state.is_open):
+            reason = "To see whether automation waits for a person."
+            waive(place.workshop.ledger, "small", Waiver(f"small/source[base]:{name}", "Ada", reason, date(2999, 1, 1)))
+        assert all(state.is_open for state in place.states("source", "base").values())
+    asked, _ = what_follows(place, file, cursor)
+    assert asked == set()
+
+
+def test_the_sensor_of_each_recipe_is_on(tmp_path: Path) -> None:
+    """Regression: Dagster's own automation sensor starts STOPPED."""
+    sensor = automation_sensor(small_recipe(tmp_path, rows=50), ["contract", "source"])
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING

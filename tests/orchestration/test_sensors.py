@@ -9,7 +9,7 @@ from dagster._core.utils import make_new_run_id
 
 from orchestration.jobs import distil_job, take_in_job
 from orchestration.schedules import refresh_schedule
-from orchestration.sensors import automation_sensor, lost_updates_sensor, new_rows_sensor
+from orchestration.sensors import lost_updates_sensor, new_rows_sensor
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Run
@@ -181,10 +181,3 @@ def test_nothing_is_asked_for_while_something_is_under_way(
     instance.add_run(dg.DagsterRun(job_name="another", run_id=make_new_run_id(), status=dg.DagsterRunStatus.STARTED))
     answer, _ = look_for_lost_updates(plain, instance, cursor)
     assert isinstance(answer, dg.SkipReason) and "under way" in str(answer.skip_message)
-
-
-def test_the_automation_sensor_runs_on_assets_and_checks() -> None:
-    """Regression: Dagster's own automation sensor starts STOPPED and leaves checks out."""
-    sensor = automation_sensor()
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert "asset_checks" in str(sensor.asset_selection) or "AllAssetCheck" in repr(sensor.asset_selection)

@@ -1,0 +1,104 @@
+"""When assets are requested without a person or a job asking: a condition for each recipe, and the sensor that asks it.
+
+Belongs here: the automation condition, which asks the ledger whether gates are open, as everybody does.
+Does not: rounds that are asked for by state, which also find what Dagster's conditions lose (sensors.py).
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
+
+from assets.keys import key_of
+from checks.gatekeeper import GateStatus, lineage
+from stillhouse.home import Home
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+
+IsOpen = Callable[[dg.AssetKey, str | None], bool]
+"""Whether an asset, or one batch of it, may be read."""
+
+_Condition = dg.AutomationCondition[Any]
+
+
+class MayBeRead(dg.AutomationCondition[dg.AssetKey]):
+    """True of an asset, batch by batch, while everything on the way to it is open.
+
+    Dagster's own conditions on checks ask Dagster's newest check row, which a run that is merely planned replaces, and
+    which anybody who reaches the webserver can write.
+
+    Args:
+        is_open: asks the ledger.
+    """
+
+    def __init__(self, is_open: IsOpen) -> None:
+        self.is_open = is_open
+
+    @property
+    def name(self) -> str:
+        """What the UI shows."""
+        return "every gate on the way is open"
+
+    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Keep what is open of the candidates."""
+        candidates, view = context.candidate_subset, context.asset_graph_view
+        partitions = context.partitions_def
+        if partitions is None:
+            is_open = not candidates.is_empty and self.is_open(context.key, None)
+            subset = view.get_full_subset(key=context.key) if is_open else context.get_empty_subset()
+        else:
+            batches = {b for b in candidates.expensively_compute_partition_keys() if self.is_open(context.key, b)}
+            subset = view.get_subset_from_partition_keys(context.key, partitions, batches)
+        return dg.AutomationResult(context, subset)
+
+
+def on_changed_data(is_open: IsOpen) -> _Condition:
+    """Request an asset when what it is made from has changed in content, in one run with all that follows from it.
+
+    `data_version_changed` and not `newly_updated`: our data versions are content digests, so writing the same again
+    starts nothing. `~any_deps_match(~...)` and not `all_deps_match`, which one good batch is enough to satisfy on a
+    fan-in.
+
+    Args:
+        is_open: asks the ledger whether an input may be read.
+    """
+    requested = dg.AutomationCondition.will_be_requested()
+    open_or_requested: _Condition = MayBeRead(is_open) | requested
+    changed: _Condition = dg.AutomationCondition.data_version_changed() | requested
+    return (
+        dg.AutomationCondition.any_deps_match(changed).since_last_handled()
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+        & ~dg.AutomationCondition.any_deps_match(~open_or_requested)
+    ).with_label("an input's content changed and every gate of every input is open")
+
+
+def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """Give the condition to every asset of a recipe that is made from another."""
+
+    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
+        """Whether all is open without a waiver: a waived gate lets runs pass that a person starts, and this is none."""
+        way = lineage(Workshop(Home.from_environment()), file.recipe.digest, key, batch)
+        gates = (gate for state in way for gate in state.gates)
+        return all(state.is_open for state in way) and all(gate.state is GateStatus.PASSED for gate in gates)
+
+    condition = on_changed_data(is_open)
+    return [
+        asset.map_asset_specs(
+            lambda spec: spec.replace_attributes(automation_condition=condition) if spec.deps else spec
+        )
+        for asset in assets
+    ]
+
+
+def automation_sensor(file: RecipeFile, stages: Collection[str]) -> dg.AutomationConditionSensorDefinition:
+    """Ask the conditions of a recipe, in the code server, where the ledger is. Dagster's own sensor starts STOPPED."""
+    return dg.AutomationConditionSensorDefinition(
+        f"what_follows_in_{file.name}",
+        target=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages)),
+        use_user_code_server=True,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Materializes what was made from data of {file.name} that has changed, while every gate is open",
+    )
