@@ -6,14 +6,18 @@ export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-clinc150 check lint types contract clean constraints
+.PHONY: demo test drills ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-clinc150 check lint types contract clean constraints
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
 
 test: export HF_HUB_OFFLINE = 1
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+drills: export HF_HUB_OFFLINE = 1
+drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now
+	$(BIN)/python -m tests.drills
 
 ui: .venv/installed  ## the Dagster UI with everything loaded, on http://localhost:3000
 	$(BIN)/stillhouse init
