@@ -41,6 +41,7 @@ def test_a_failed_gate_stops_downstream_inside_its_run(small: RecipeFile, run: R
     assert result.asset_materializations_for_node("small__teacher") == []
 
 
+@pytest.mark.experiment("B1")
 def test_a_failed_gate_refuses_a_downstream_launched_alone(run: Run, tmp_path: Path) -> None:
     """Trap 1: Dagster lets the downstream of a failed blocking check run when it is launched by itself."""
     small = small_recipe(tmp_path, rows=200, slices=[EMPTY])
@@ -59,6 +60,7 @@ def test_a_gate_that_was_never_looked_at_is_closed(small: RecipeFile, run: Run) 
     assert "gate small/source[base]:every_record_is_a_row_or_a_reject is missing" in message
 
 
+@pytest.mark.experiment("B3")
 def test_a_gate_that_looked_at_an_older_materialization_is_closed(small: RecipeFile, run: Run) -> None:
     """Regression: a check record says `passed` for ever; it counts for the materialization that it looked at."""
     run(small, "contract", "source")

@@ -23,6 +23,11 @@ SOURCE, CONTRACT = key_of("small", "source"), key_of("small", "contract")
 FAILED_GATE = "two_classes_are_labelled"
 
 
+def experiment(event: Callable[..., None], *names: str, says: str | None = None) -> Any:
+    """One case of a test, as an experiment that `make drills` counts."""
+    return pytest.param(event, *([says] if says else []), marks=pytest.mark.experiment(*names), id=event.__name__)
+
+
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RecipeFile]:
     """An installation in which contract and source of a recipe are made and open, and the recipe."""
@@ -91,13 +96,13 @@ def event_of_another_artifact(place: Place, file: RecipeFile) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        planned,
-        planned_and_cancelled,
-        planned_and_deleted,
-        checks_reported_as_failed,
-        history_deleted,
-        event_without_our_facts,
-        event_of_another_artifact,
+        experiment(planned, "B16"),
+        experiment(planned_and_cancelled, "B16"),
+        experiment(planned_and_deleted, "B16"),
+        experiment(checks_reported_as_failed, "A35"),
+        experiment(history_deleted, "A38"),
+        experiment(event_without_our_facts, "B8"),
+        experiment(event_of_another_artifact, "A37", "B6"),
     ],
 )
 def test_nothing_that_happens_in_dagster_closes_an_open_gate(
@@ -141,7 +146,7 @@ def edited_in_the_database(place: Place) -> None:
     raise AssertionError(f"no checks in {databases}")
 
 
-@pytest.mark.parametrize("event", [reported_as_passed, edited_in_the_database])
+@pytest.mark.parametrize("event", [experiment(reported_as_passed, "B5"), experiment(edited_in_the_database, "A36")])
 def test_nothing_that_happens_in_dagster_opens_a_failed_gate(place: Place, event: Callable[[Place], None]) -> None:
     file = one_class_only(place)
     event(place)
@@ -154,9 +159,9 @@ def test_nothing_that_happens_in_dagster_opens_a_failed_gate(place: Place, event
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (event_without_our_facts, "was not written by Stillhouse"),
-        (event_of_another_artifact, "the ledger says"),
-        (history_deleted, "Dagster has no event of it"),
+        experiment(event_without_our_facts, "B8", says="was not written by Stillhouse"),
+        experiment(event_of_another_artifact, "A37", "B6", says="the ledger says"),
+        experiment(history_deleted, "A38", says="Dagster has no event of it"),
     ],
 )
 def test_an_event_that_says_otherwise_is_named_in_one_line(
@@ -172,6 +177,7 @@ def test_an_event_that_says_otherwise_is_named_in_one_line(
     assert told["stage"] == "prompts", "and changes nothing"
 
 
+@pytest.mark.experiment("B4")
 def test_a_gate_whose_code_was_changed_is_stale_and_looking_again_is_enough(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +196,7 @@ def test_a_gate_whose_code_was_changed_is_stale_and_looking_again_is_enough(
     assert len(place.workshop.ledger.entries("small", "materialization", subject="small/source[base]")) == 1
 
 
+@pytest.mark.experiment("B4")
 def test_a_stage_whose_code_was_changed_is_stale_in_words(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +207,7 @@ def test_a_stage_whose_code_was_changed_is_stale_in_words(
     assert (told["stage"], told["gate"], told["state"]) == ("contract", None, GateStatus.STALE)
 
 
+@pytest.mark.experiment("B6")
 def test_an_artifact_of_another_asset_is_not_read(place: Place, file: RecipeFile) -> None:
     """Regression: a materialization that named the teacher's artifact for a candidate was handed over."""
     other = place.newest("contract")
