@@ -14,12 +14,12 @@ from assets.baselines import evaluation_row, read_evaluations
 from assets.keys import BASELINES, EVALUATION, REASONS, SELECTION, candidate
 from assets.reasons import read_reasons
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
-from stillhouse.artifacts import write_atomically
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.report.document import Curve, in_order_of_options, report_html, report_json
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.files import write_atomically
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
 

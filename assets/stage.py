@@ -20,8 +20,8 @@ import polars as pl
 from assets.code_versions import code_version, source_path
 from assets.keys import BASE, BATCHED, batches_of, key_of
 from stillhouse import progress
-from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
+from stillhouse.files import write_atomically
 from stillhouse.recipe import RecipeFile
 from stillhouse.source_code import code_digest
 from stillhouse.workshop import Artifact, Facts, Order, Workshop
@@ -184,12 +184,14 @@ def readable_failures() -> Iterator[None]:
 
 
 def log_lines(log: Callable[[str], None]) -> progress.Listener:
-    """Turn progress into log lines, the first and last of each kind of work and one every ten seconds between."""
+    """Turn progress into log lines, the first and last of each kind of work and one each ten seconds, and remarks."""
     last: dict[str, float] = {}
 
     def listen(description: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()
-        if done >= total or now - last.get(description, 0.0) >= SECONDS_BETWEEN_LOG_LINES:
+        if not total:
+            log(description)
+        elif done >= total or now - last.get(description, 0.0) >= SECONDS_BETWEEN_LOG_LINES:
             last[description] = now
             log(f"{description}: {done:,} of {total:,}{f' ({note})' if note else ''}")
 

@@ -16,8 +16,8 @@ from checks.baselines import no_baseline_clears_the_bar
 from checks.gatekeeper import GateState, GateStatus
 from checks.stages import gates_of
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
-from stillhouse.artifacts import write_atomically
 from stillhouse.errors import StillhouseError
+from stillhouse.files import write_atomically
 from stillhouse.manifest import address
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop

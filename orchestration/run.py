@@ -192,7 +192,9 @@ def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
 
     def listen(description: str, done: int, total: int, note: str) -> None:
         stage, _, gate = description.partition(": ")
-        if gate:
+        if not total:
+            bars.console.print(Text(f"  {description}", "yellow"))
+        elif gate:
             gates[stage] = gates.get(stage, 0) + 1
             if not note.startswith("passed"):
                 bars.console.print(Text(f"  {stage}: {gate} {note}", "yellow"))

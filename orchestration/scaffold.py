@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 from string import Template
 
-from stillhouse.artifacts import write_atomically
 from stillhouse.data.cleaning import clean, label_problems
 from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
+from stillhouse.files import write_atomically
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import read_recipe
 

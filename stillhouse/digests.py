@@ -6,7 +6,6 @@ Does not: fingerprints of models (teachers/intake.py), which hash parsed weights
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,29 @@ def digest_of_file(path: Path) -> str:
 
 
 def digest_of_folder(folder: Path) -> str:
-    """Digest names and bytes of every file below `folder`; times, owners and modes do not count."""
-    return digest_of({str(path.relative_to(folder).as_posix()): digest_of_file(path) for path in files_below(folder)})
+    """Digest names and bytes of every file below `folder`; times, owners and modes do not count.
+
+    A link counts as a link and never as what it points to, whose bytes may change without a trace in the folder.
+    """
+    return digest_of({path.relative_to(folder).as_posix(): _digest_of_entry(path) for path in entries_below(folder)})
 
 
-def files_below(folder: Path) -> Iterable[Path]:
-    """Every file below `folder`, in one fixed order."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def files_below(folder: Path) -> list[Path]:
+    """Every regular file below `folder`, in one fixed order; links are left out."""
+    return [path for path in entries_below(folder) if path.is_file() and not path.is_symlink()]
+
+
+def links_below(folder: Path) -> list[Path]:
+    """Every link below `folder`, to a file, to a folder or to nothing."""
+    return [path for path in entries_below(folder) if path.is_symlink()]
+
+
+def entries_below(folder: Path) -> list[Path]:
+    """Everything below `folder` that is no folder of its own: files, links, and what else a disk can hold."""
+    return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+
+
+def _digest_of_entry(path: Path) -> str:
+    if path.is_symlink():
+        return f"link to {path.readlink()}"
+    return digest_of_file(path) if path.is_file() else "neither file nor folder"

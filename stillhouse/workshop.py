@@ -123,7 +123,7 @@ class Workshop:
     @functools.cached_property
     def signal(self) -> SignalStore:
         """What teachers have said."""
-        return SignalStore(self.home.signal)
+        return SignalStore(self.home.signal, self.ledger)
 
     def artifact(self, digest: str, identity: str, relied_on: Sequence[ReliedOn] = ()) -> Artifact:
         """Open an artifact by digest and manifest, both verified."""
@@ -143,16 +143,21 @@ class Workshop:
             order: what to make.
             build: writes the content into the folder it is given and returns what it measured, as JSON values.
         """
-        known = self.store.find_build(order.build_key)
+        known = self.store.find_build(order.build_key, is_recorded=functools.partial(self._is_recorded, order.recipe))
         if known is not None:
-            earlier = self.store.read_manifest(known.digest, known.manifest)
-            return self._record(order, known.digest, known.manifest, earlier.facts, 0.0, 0.0)
+            return self._record(order, known.digest, known.identity, known.manifest.facts, 0.0, 0.0)
         with self.store.building() as folder:
             wall, cpu = time.perf_counter(), _cpu_seconds()
             facts = build(folder)
             wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
             digest = self.store.publish(folder)
-        return self._record(order, digest, None, facts, wall, cpu)
+        artifact = self._record(order, digest, None, facts, wall, cpu)
+        self.store.remember_build(order.build_key, digest, artifact.identity)  # last: what it names is in the ledger
+        return artifact
+
+    def _is_recorded(self, recipe: str, digest: str, identity: str) -> bool:
+        entries = self.ledger.entries(recipe, "materialization", content=digest)
+        return any((entry.body["digest"], entry.body["manifest"]) == (digest, identity) for entry in entries)
 
     def _record(
         self, order: Order, digest: str, made_by: str | None, facts: Facts, wall: float, cpu: float

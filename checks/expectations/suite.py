@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from checks.gate import OFFENDERS_KEPT, Finding, Subject, data_docs, found
-from stillhouse.artifacts import write_atomically
+from stillhouse.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stillhouse.digests import digest_of_file, files_below
+from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
 
 RECORD = "release.json"
 MODEL = "model"
@@ -80,10 +80,14 @@ def bundle_problems(folder: Path) -> list[str]:
         files: dict[str, str] = content["files"]
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         return [f"{RECORD} is not a release record: {' '.join(str(error).split())}"]
-    present = {item.relative_to(folder).as_posix() for item in files_below(folder)} - {RECORD}
+    present = {item.relative_to(folder).as_posix() for item in entries_below(folder)} - {RECORD}
     problems = [f"{name} is missing" for name in sorted(files.keys() - present)]
     problems += [f"{name} is not part of the release" for name in sorted(present - files.keys())]
+    links = {item.relative_to(folder).as_posix() for item in links_below(folder)}
+    problems += [f"{name} is a link" for name in sorted(links)]
     problems += [
-        f"{name} was altered" for name in sorted(files.keys() & present) if digest_of_file(folder / name) != files[name]
+        f"{name} was altered"
+        for name in sorted((files.keys() & present) - links)
+        if digest_of_file(folder / name) != files[name]
     ]
     return problems + [f"{name} is not listed" for name in ("recipe.json", "report.json") if name not in files]

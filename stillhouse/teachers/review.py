@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from stillhouse.artifacts import write_atomically
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.statistics.verdicts import Verdict, check_alpha
+from stillhouse.files import write_atomically
 
 COLUMNS: Final = ("prompt_id", "text", "answer", "correct", "reviewer", "note")
 _WORDS: Final = dict.fromkeys(("yes", "y", "true", "1"), True) | dict.fromkeys(("no", "n", "false", "0"), False)

@@ -124,7 +124,7 @@ class Bench:
 
     def build_anew(self) -> None:
         """Let the stage that runs next build, though an earlier build of the same order exists."""
-        self.monkeypatch.setattr(ArtifactStore, "find_build", lambda store, key: None)
+        self.monkeypatch.setattr(ArtifactStore, "find_build", lambda store, key, *, is_recorded: None)
 
     @contextmanager
     def building_anew(self) -> Iterator[None]:
