@@ -3,6 +3,8 @@
 The expectations on single columns are in expectations/teacher_signal.py.
 """
 
+import secrets
+
 import numpy as np
 import polars as pl
 
@@ -10,6 +12,7 @@ from assets.teacher import MODEL
 from assets.teacher_signal import review_path
 from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
+from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures.calibration import log_softmax
 from stillhouse.evaluation.statistics.proportions import wilson_interval
@@ -37,20 +40,28 @@ def every_prompt_was_answered(subject: Subject) -> Finding:
 
 @gate("a teacher that changed in silence gives answers that nobody evaluated")
 def the_canary_answers_as_recorded(subject: Subject) -> Finding:
-    """A few fixed prompts are asked again; the largest change of a logit is what is left of the teacher's constancy."""
+    """A few prompts are asked again, drawn by a new key each time, so that nobody knows which answers to spare."""
     prompts = subject.made_from("prompts").frame("prompts").select("prompt_id", "text")
     teacher = subject.made_from("teacher")
-    signal = subject.frame("signal").select("prompt_id", "logits")
-    asked = (
-        prompts.sort("prompt_id").head(CANARY_PROMPTS).join(signal, on="prompt_id", how="left", maintain_order="left")
-    )
+    answered = prompts.join(subject.frame("signal").select("prompt_id", "logits"), on="prompt_id")
+    key = secrets.token_hex(8)
+    asked = drawn(answered, key)
     if asked.is_empty():
-        return found(True, "this batch has no prompts")
+        return found(True, "this batch has no answered prompts")
     difference = largest_change(teacher.folder / MODEL, asked)
     return found(
         difference <= CANARY_TOLERANCE,
-        f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {CANARY_TOLERANCE:g}",
+        f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {CANARY_TOLERANCE:g} "
+        f"(drawn by key {key})",
+        key=key,
+        asked=asked["prompt_id"].to_list(),
     )
+
+
+def drawn(answered: pl.DataFrame, key: str) -> pl.DataFrame:
+    """The canary's prompts under a key: whoever has the key draws the same again."""
+    order = keyed_uniform(answered["prompt_id"], key=key, purpose="canary")
+    return answered.with_columns(pl.Series("order", order)).sort("order").head(CANARY_PROMPTS).drop("order")
 
 
 @gate("what is wrong on labelled rows is wrong as often on the rows that nobody can check")

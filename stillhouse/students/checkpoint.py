@@ -1,14 +1,20 @@
 """The checkpoint of a training under way, from which a killed run goes on to the same bits.
 
-Belongs here: what a checkpoint holds, writing it atomically, telling whose it is.
+Belongs here: what a checkpoint holds, writing it atomically, telling whose it is and whether it is whole.
 Does not: the loop (training.py), finished models (network.py).
+
+The header holds a SHA-256 of everything else. A checkpoint that does not fit it (cut, edited, of version 0.1.0) counts
+as absent: it is set aside, and the training starts from its beginning. The digest finds accidents; whoever may write to
+the state folder could write another one.
 """
 
+import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from stillhouse.files import make_folder, move_into_place, plain_disk_errors, require_room, set_aside, sync_file
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +44,11 @@ class Progress:
 def save_checkpoint(
     folder: Path, run: str, state: Progress, trained: dict[str, Any], optimizer: "torch.optim.Optimizer"
 ) -> None:
-    """Write everything a resumed run needs into one safetensors file (its JSON rides in the header), atomically."""
+    """Write everything a resumed run needs into one safetensors file (its JSON rides in the header), atomically.
+
+    Raises:
+        StillhouseError: if the disk is full or not writable; the checkpoint before this one is still there.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -51,33 +61,61 @@ def save_checkpoint(
         [epoch.epoch, epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy] for epoch in state.epochs
     ]
     written = {"run": run, "step": state.step, "epoch_loss": state.epoch_loss, "epochs": epochs}
-    folder.mkdir(parents=True, exist_ok=True)
+    state_text = json.dumps(written)
     temporary = folder / f".{_FILE}.tmp"
-    save_file(tensors, temporary, metadata={"state": json.dumps(written)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.rename(folder / _FILE)
+    with plain_disk_errors(folder):
+        make_folder(folder)
+        require_room(folder, sum(tensor.nbytes for tensor in tensors.values()))
+        save_file(tensors, temporary, metadata={"state": state_text, "digest": _digest(state_text, tensors)})
+        sync_file(temporary)
+        move_into_place(temporary, folder / _FILE)
 
 
 def resume(folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.optim.Optimizer") -> Progress:
-    """Continue from the folder's checkpoint if it belongs to this very run, else start anew."""
+    """Continue from the folder's checkpoint if it is whole and of this very run, else start from the beginning."""
     import torch
-    from safetensors import safe_open
 
     path = folder / _FILE
     if not path.is_file():
         return Progress()
-    with safe_open(path, framework="pt") as file:
-        written = json.loads(file.metadata()["state"])
-        if written["run"] != run:
-            return Progress()
-        for name, weight in trained.items():
-            weight.data.copy_(file.get_tensor(f"weight.{name}"))
-            optimizer.state[weight] = {
-                key: file.get_tensor(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")
-            }
-        torch.set_rng_state(file.get_tensor("random_state"))
+    found = _read(path)
+    if found is None:
+        set_aside(path, "is not the checkpoint that was written")
+        return Progress()
+    written, tensors = found
+    if written["run"] != run:
+        return Progress()
+    for name, weight in trained.items():
+        weight.data.copy_(tensors[f"weight.{name}"])
+        optimizer.state[weight] = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+    torch.set_rng_state(tensors["random_state"])
     return Progress(written["step"], written["epoch_loss"], [EpochReport(*epoch) for epoch in written["epochs"]])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, "torch.Tensor"]] | None:
+    """State and tensors of a checkpoint, or None if they are not what was written."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError:
+        return None
+    if header.get("digest") != _digest(header.get("state", ""), tensors):
+        return None
+    return json.loads(header["state"]), tensors
+
+
+def _digest(state: str, tensors: dict[str, "torch.Tensor"]) -> str:
+    """Digest the state and the name, type, shape and bytes of every tensor."""
+    import torch
+
+    digest = hashlib.sha256(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def discard_checkpoint(folder: Path) -> None:

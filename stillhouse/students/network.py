@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.initialization import no_init_weights
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import require_room
 
 ARCHITECTURE = "MeanPooledBertClassifier"
 _OURS = ("architectures", "tokenizer_sha256")
@@ -130,6 +131,7 @@ def save(weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str
     digest = hashlib.sha256(tokenizer_json.encode()).hexdigest()
     config = {**config, "architectures": [ARCHITECTURE], "tokenizer_sha256": digest}
     with writing_folder(out) as folder:
+        require_room(folder, sum(tensor.nbytes for tensor in weights.values()))
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
         (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8", newline="")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -4,15 +4,16 @@ Belongs here: capture of missing rows, shards on disk, reading them back verifie
 Does not: which prompts exist (data/), which rows a student may learn from (transfer set).
 
 A row is found by the content of its prompt and the fingerprint of its teacher, never by its position. A shard is a
-Parquet file named by the sha256 of its bytes, written whole or not at all.
+Parquet file named by the sha256 of its bytes, written whole or not at all, and its digest is in the ledger before it
+has that name. A shard that is cut, edited or not in the ledger counts as absent: the next capture sets it aside and
+asks its rows again. So it does once with the shards of version 0.1.0, which were in no ledger.
 """
 
 import fcntl
 import hashlib
-import os
+import io
 import re
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ import polars as pl
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
+from stillhouse.ledger import Ledger
 
 if TYPE_CHECKING:
     from stillhouse.students.predictor import TorchClassifier
@@ -37,6 +40,8 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
 }
 _SHARD_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
 _SHARD_ROWS = 512
+SHARED = "*"
+"""The recipe that the ledger names for a shard: all, as recipes with one teacher share its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +68,19 @@ class SignalStore:
 
     Args:
         root: created when the first row is captured.
+        ledger: where the digest of every shard is written down.
         shard_rows: rows that a killed capture can lose at most.
     """
 
-    def __init__(self, root: Path, *, shard_rows: int = _SHARD_ROWS) -> None:
+    def __init__(self, root: Path, ledger: Ledger, *, shard_rows: int = _SHARD_ROWS) -> None:
         self.root = root
+        self.ledger = ledger
         self.shard_rows = shard_rows
 
     def missing(self, prompt_ids: Sequence[str], fingerprint: str) -> list[str]:
         """The prompts this teacher has not answered yet, in the order asked and each once."""
-        stored = self._stored_ids(fingerprint)
+        shards = self._good_shards(fingerprint, columns=["prompt_id"])
+        stored = {prompt_id for rows in shards for prompt_id in rows["prompt_id"]}
         return [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in stored]
 
     def capture(
@@ -106,7 +114,9 @@ class SignalStore:
                 do="Capture with the fingerprint of the folder that answers.",
             )
         with self._writing(fingerprint):
+            self._set_bad_shards_aside(fingerprint)
             todo = prompts.filter(pl.col("prompt_id").is_in(self.missing(prompts["prompt_id"].to_list(), fingerprint)))
+            stored = prompts.height - todo.height
             tokens = 0
             if todo.height:
                 teacher = TorchClassifier(model_folder)
@@ -115,7 +125,7 @@ class SignalStore:
                     rows = _ask(teacher, shard, fingerprint, batch_size)
                     self._write(rows, fingerprint)
                     tokens += int(rows["tokens"].sum())
-                    stored = prompts.height - len(self.missing(prompts["prompt_id"].to_list(), fingerprint))
+                    stored += rows.height
                     progress.step("teacher signal", stored, prompts.height)
         return CaptureReport(
             requested=prompts.height,
@@ -129,7 +139,7 @@ class SignalStore:
         """The stored answers to these prompts, each once, sorted by prompt_id.
 
         Raises:
-            StillhouseError: if a shard's bytes do not match its name, or a prompt has no answer.
+            StillhouseError: if a prompt has no answer in any shard that is whole and in the ledger.
         """
         return self._read(prompt_ids, fingerprint).select(SIGNAL_SCHEMA.keys())
 
@@ -139,7 +149,7 @@ class SignalStore:
 
     def _read(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
         wanted = set(prompt_ids)
-        frames = [_verified(path).filter(pl.col("prompt_id").is_in(wanted)) for path in self._shards(fingerprint)]
+        frames = [rows.filter(pl.col("prompt_id").is_in(wanted)) for rows in self._good_shards(fingerprint)]
         rows = pl.concat(frames) if frames else pl.DataFrame(schema=_SHARD_SCHEMA)
         rows = rows.unique("prompt_id", keep="first", maintain_order=True).sort("prompt_id")
         if rows.height < len(wanted):
@@ -162,38 +172,51 @@ class SignalStore:
             )
         return self.root / fingerprint
 
-    def _shards(self, fingerprint: str) -> list[Path]:
-        return sorted(self._folder(fingerprint).glob("*.parquet"))
+    def _shards(self, fingerprint: str) -> Iterator[tuple[Path, bytes, str | None]]:
+        """Every shard of a teacher: its file, its bytes and what is wrong with it, as a clause."""
+        entries = self.ledger.entries(SHARED, "signal_shard", subject=fingerprint)
+        recorded = {entry.body["digest"] for entry in entries}
+        for path in sorted(self._folder(fingerprint).glob("*.parquet")):
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != path.stem:
+                yield path, content, "does not hold the bytes that its name says"
+            elif path.stem not in recorded:
+                yield path, content, "is not in the ledger"
+            else:
+                yield path, content, None
 
-    def _stored_ids(self, fingerprint: str) -> set[str]:
-        shards = self._shards(fingerprint)
-        return {prompt_id for path in shards for prompt_id in _verified(path, columns=["prompt_id"])["prompt_id"]}
+    def _good_shards(self, fingerprint: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+        for _, content, problem in self._shards(fingerprint):
+            if problem is None:
+                yield pl.read_parquet(content, columns=columns)
+
+    def _set_bad_shards_aside(self, fingerprint: str) -> None:
+        for path, _, problem in self._shards(fingerprint):
+            if problem is not None:
+                set_aside(path, problem)
 
     @contextmanager
     def _writing(self, fingerprint: str) -> Iterator[None]:
         folder = self._folder(fingerprint)
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:  # the kernel lets go of it when the process dies
+        with plain_disk_errors(folder):
+            make_folder(folder)
+            lock = (folder / ".lock").open("w")
+        with lock:  # the kernel lets go of it when the process dies
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for leftover in folder.glob(".*.tmp"):
-                leftover.unlink()
+            for leftover in folder.glob(".*"):
+                if leftover.name != ".lock":
+                    leftover.unlink()
             yield
 
     def _write(self, rows: pl.DataFrame, fingerprint: str) -> None:
-        folder = self._folder(fingerprint)
-        temporary = folder / f".{uuid.uuid4().hex}.tmp"
-        with temporary.open("w+b") as file:
-            rows.write_parquet(file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-            file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        temporary.rename(folder / f"{digest}.parquet")
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)  # the rename itself must survive a power cut
-        finally:
-            os.close(handle)
+        written = io.BytesIO()
+        rows.write_parquet(written, compression="zstd")
+        content = written.getvalue()
+        digest = hashlib.sha256(content).hexdigest()
+        # First the ledger: a kill between the two leaves an entry without a shard, and never a shard without an entry.
+        body = {"fingerprint": fingerprint, "digest": digest, "rows": rows.height}
+        self.ledger.append("signal_shard", SHARED, body)
+        write_atomically(self._folder(fingerprint) / f"{digest}.parquet", content)
 
 
 def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
@@ -244,18 +267,6 @@ def _ask(teacher: "TorchClassifier", shard: pl.DataFrame, fingerprint: str, batc
         },
         schema=_SHARD_SCHEMA,
     )
-
-
-def _verified(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != path.stem:
-        raise StillhouseError(
-            "the shard's bytes do not match its name",
-            where=str(path),
-            expected=f"sha256 {path.stem[:12]}...",
-            do="Delete the shard and materialize teacher_signal again: it computes only what is gone.",
-        )
-    return pl.read_parquet(content, columns=columns)
 
 
 def _require_unique(prompts: pl.DataFrame) -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from stillhouse import progress
 from stillhouse.errors import StillhouseError
+from stillhouse.ledger import Ledger
 from stillhouse.students.predictor import TorchClassifier
 from stillhouse.teachers.intake import fingerprint_of
 from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore, largest_change
@@ -24,13 +28,18 @@ def prompts_of(texts: list[str]) -> pl.DataFrame:
     )
 
 
+def store_in(root: Path, **how: int) -> SignalStore:
+    """A store whose ledger lies beside it."""
+    return SignalStore(root, Ledger(f"sqlite:///{root.parent / 'ledger.db'}"), **how)
+
+
 @pytest.fixture(scope="module")
 def prompts(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
     return prompts_of(questions[0])
 
 
 def test_what_is_read_is_what_the_teacher_says(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
-    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
     store.capture(prompts, classifier, fingerprint, batch_size=7)
     rows = store.read(prompts["prompt_id"].to_list(), fingerprint)
     assert rows.schema == pl.Schema(SIGNAL_SCHEMA)
@@ -44,7 +53,7 @@ def test_what_is_read_is_what_the_teacher_says(classifier: Path, prompts: pl.Dat
 
 
 def test_only_what_is_missing_is_computed(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
-    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
     first = store.capture(prompts.head(20), classifier, fingerprint)
     assert (first.requested, first.already_stored, first.computed) == (20, 0, 20)
     assert set(store.missing(prompts["prompt_id"].to_list(), fingerprint)) == set(prompts["prompt_id"][20:])
@@ -62,7 +71,7 @@ def test_answers_do_not_depend_on_the_order_of_the_prompts(
     fingerprint = fingerprint_of(classifier)
     read = []
     for frame in (prompts, prompts.sample(fraction=1, shuffle=True, seed=seed)):
-        store = SignalStore(tmp_path_factory.mktemp("store"), shard_rows=16)
+        store = store_in(tmp_path_factory.mktemp("store"), shard_rows=16)
         store.capture(frame, classifier, fingerprint)
         read.append(store.read(frame["prompt_id"].to_list(), fingerprint))
     assert read[0].equals(read[1])
@@ -70,26 +79,104 @@ def test_answers_do_not_depend_on_the_order_of_the_prompts(
 
 def test_a_shard_is_named_by_its_content(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     fingerprint = fingerprint_of(classifier)
-    SignalStore(tmp_path, shard_rows=16).capture(prompts, classifier, fingerprint)
+    store_in(tmp_path, shard_rows=16).capture(prompts, classifier, fingerprint)
     shards = list((tmp_path / fingerprint).glob("*.parquet"))
     assert len(shards) == 4  # 60 rows in shards of 16
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in shards)
 
 
-def test_an_altered_shard_is_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
-    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def edited(content: bytes) -> bytes:
+    return content[:100] + bytes([content[100] ^ 1]) + content[101:]
+
+
+def empty(content: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("harm", [cut, edited, empty])
+def test_a_harmed_shard_counts_as_absent_and_only_its_rows_are_asked_again(
+    classifier: Path, prompts: pl.DataFrame, tmp_path: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    store, fingerprint = store_in(tmp_path / "store", shard_rows=16), fingerprint_of(classifier)
     store.capture(prompts, classifier, fingerprint)
-    (shard,) = (tmp_path / fingerprint).glob("*.parquet")
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
-    for use in (store.read, store.missing):
-        with pytest.raises(StillhouseError, match="do not match its name"):
-            use(prompts["prompt_id"].to_list(), fingerprint)
+    ids = prompts["prompt_id"].to_list()
+    before = store.read(ids, fingerprint)
+    shard = sorted((store.root / fingerprint).glob("*.parquet"))[0]
+    rows = pl.read_parquet(shard).height
+    shard.write_bytes(harm(shard.read_bytes()))
+    assert len(store.missing(ids, fingerprint)) == rows
+
+    heard: list[str] = []
+    with progress.listening(lambda sentence, done, total, note: None if total else heard.append(sentence)):
+        assert store.capture(prompts, classifier, fingerprint).computed == rows
+    (moved,) = (store.root / fingerprint / "set_aside").iterdir()
+    assert heard == [f"{shard} does not hold the bytes that its name says: moved to {moved}, made again"]
+    assert_frame_equal(store.read(ids, fingerprint), before, abs_tol=1e-5)
+    assert store.capture(prompts, classifier, fingerprint).computed == 0
+
+
+def forged(rows: pl.DataFrame, folder: Path) -> Path:
+    """A shard of somebody's own answers, with its own right digest for a name."""
+    answers = rows.with_columns(pl.col("logits").list.eval(pl.element() * 0 + 7), latency_ms=pl.lit(1.0, pl.Float32))
+    answers.write_parquet(folder / "new")
+    content = (folder / "new").read_bytes()
+    return (folder / "new").rename(folder / f"{hashlib.sha256(content).hexdigest()}.parquet")
+
+
+def test_a_forged_shard_is_not_believed_though_its_name_is_its_digest(
+    classifier: Path, prompts: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Regression: answers put beside the store for rows that were not asked yet were taken for the teacher's."""
+    fingerprint, ids = fingerprint_of(classifier), prompts["prompt_id"].to_list()
+    honest = store_in(tmp_path / "elsewhere" / "store")
+    honest.capture(prompts, classifier, fingerprint)
+    said = honest.read(ids, fingerprint)
+
+    store = store_in(tmp_path / "store")
+    store.capture(prompts.head(10), classifier, fingerprint)
+    forged(said.tail(30), store.root / fingerprint)
+    assert store.capture(prompts, classifier, fingerprint).computed == 50
+    assert_frame_equal(store.read(ids, fingerprint), said, abs_tol=1e-5)
+
+
+def test_shards_of_the_first_version_are_asked_again_once(
+    classifier: Path, prompts: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Version 0.1.0 entered no shard in any ledger."""
+    store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
+    store.capture(prompts, classifier, fingerprint)
+    (tmp_path / "ledger.db").rename(tmp_path / "gone.db")
+    upgraded = SignalStore(store.root, Ledger(f"sqlite:///{tmp_path / 'other.db'}"))
+    assert [upgraded.capture(prompts, classifier, fingerprint).computed for _ in range(2)] == [60, 0]
+
+
+def test_a_shard_of_another_teacher_does_not_count_in_this_ones_folder(
+    classifier: Path, prompts: pl.DataFrame, tmp_path: Path
+) -> None:
+    store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
+    store.capture(prompts, classifier, fingerprint)
+    (shard,) = (store.root / fingerprint).glob("*.parquet")
+    other = store.root / ("0" * 64)
+    other.mkdir()
+    (other / shard.name).write_bytes(shard.read_bytes())
+    assert store.missing(prompts["prompt_id"].to_list(), "0" * 64) == prompts["prompt_id"].to_list()
+
+
+def test_every_shard_is_in_the_ledger(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
+    store, fingerprint = store_in(tmp_path / "store", shard_rows=16), fingerprint_of(classifier)
+    store.capture(prompts, classifier, fingerprint)
+    entries = store.ledger.entries(kind="signal_shard", subject=fingerprint)
+    shards = {path.stem for path in (store.root / fingerprint).glob("*.parquet")}
+    assert {entry.body["digest"] for entry in entries} == shards and len(shards) == 4
+    assert sum(entry.body["rows"] for entry in entries) == 60
 
 
 def test_a_prompt_without_an_answer_is_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
-    store, fingerprint = SignalStore(tmp_path), fingerprint_of(classifier)
+    store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
     store.capture(prompts.head(59), classifier, fingerprint)
     with pytest.raises(StillhouseError, match=f"1 prompts have no answer, {prompts['prompt_id'][59]}"):
         store.read(prompts["prompt_id"].to_list(), fingerprint)
@@ -98,35 +185,35 @@ def test_a_prompt_without_an_answer_is_refused(classifier: Path, prompts: pl.Dat
 def test_a_row_in_two_shards_is_read_once(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     fingerprint = fingerprint_of(classifier)
     for place in ("one", "other"):  # as two machines would write that do not see each other's lock
-        SignalStore(tmp_path / place).capture(prompts.head(30), classifier, fingerprint)
+        store_in(tmp_path / place).capture(prompts.head(30), classifier, fingerprint)
     (shard,) = (tmp_path / "other" / fingerprint).glob("*.parquet")
     shard.rename(tmp_path / "one" / fingerprint / shard.name)
     ids = prompts.head(30)["prompt_id"].to_list()
-    assert SignalStore(tmp_path / "one").read(ids, fingerprint)["prompt_id"].to_list() == sorted(ids)
+    assert store_in(tmp_path / "one").read(ids, fingerprint)["prompt_id"].to_list() == sorted(ids)
 
 
 def test_another_models_answers_are_not_stored_under_this_fingerprint(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path
 ) -> None:
     with pytest.raises(StillhouseError, match="the teacher hashes to"):
-        SignalStore(tmp_path).capture(prompts, classifier, "0" * 64)
+        store_in(tmp_path).capture(prompts, classifier, "0" * 64)
 
 
 @pytest.mark.parametrize("fingerprint", ["../../etc", "", "ABCDEF0123"])
 def test_a_fingerprint_cannot_lead_out_of_the_store(tmp_path: Path, fingerprint: str) -> None:
     with pytest.raises(StillhouseError, match="not a fingerprint"):
-        SignalStore(tmp_path).read(["x"], fingerprint)
+        store_in(tmp_path).read(["x"], fingerprint)
 
 
 def test_two_prompts_with_one_id_are_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="comes twice"):
-        SignalStore(tmp_path).capture(pl.concat([prompts, prompts.head(1)]), classifier, fingerprint_of(classifier))
+        store_in(tmp_path).capture(pl.concat([prompts, prompts.head(1)]), classifier, fingerprint_of(classifier))
 
 
 def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    store, fingerprint = SignalStore(tmp_path / "store"), fingerprint_of(classifier)
+    store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
     store.capture(prompts, classifier, fingerprint)
     answers = store.read(prompts["prompt_id"].to_list(), fingerprint)
     asked = prompts.head(8).join(answers, on="prompt_id").select("text", "logits")
@@ -146,6 +233,7 @@ KILLED_CAPTURE = """
     import os, signal, sys
     from pathlib import Path
     import polars as pl
+    from stillhouse.ledger import Ledger
     from stillhouse.teachers.signal import SignalStore
 
     store, model, fingerprint, prompts, shards = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:6]
@@ -158,8 +246,11 @@ KILLED_CAPTURE = """
             os.kill(os.getpid(), signal.SIGKILL)
         fsync(handle)
 
+    ledger = Ledger(f"sqlite:///{store.parent / 'ledger.db'}")
+    ledger.head()
+    (store / fingerprint).mkdir(parents=True)
     os.fsync = die_with_the_shard_half_written
-    SignalStore(store, shard_rows=16).capture(pl.read_parquet(prompts), model, fingerprint)
+    SignalStore(store, ledger, shard_rows=16).capture(pl.read_parquet(prompts), model, fingerprint)
 """
 
 
@@ -171,12 +262,12 @@ def test_a_killed_capture_loses_only_the_shard_under_way(
     script = [sys.executable, "-c", textwrap.dedent(KILLED_CAPTURE)]
     done = subprocess.run([*script, root, classifier, fingerprint, file, "2"], env=os.environ, check=False)
     assert done.returncode == -signal.SIGKILL
-    assert len(list((root / fingerprint).glob(".*.tmp"))) == 1
+    assert len(list((root / fingerprint).glob(".*.parquet.*"))) == 1
 
-    store = SignalStore(root, shard_rows=16)
+    store = store_in(root, shard_rows=16)
     report = store.capture(prompts, classifier, fingerprint)
     assert (report.already_stored, report.computed) == (32, 28)
     assert store.read(prompts["prompt_id"].to_list(), fingerprint).height == 60
-    assert not list((root / fingerprint).glob(".*.tmp"))
+    assert not list((root / fingerprint).glob(".*.parquet.*"))
     stored = pl.concat([pl.read_parquet(path) for path in (root / fingerprint).glob("*.parquet")])
     assert stored["prompt_id"].is_unique().all()
