@@ -9,7 +9,7 @@ Does not: how they are fitted (stillhouse/evaluation/options/).
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -19,9 +19,13 @@ from assets.keys import BASELINES, PROMPTS, TEACHER
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
+
+if TYPE_CHECKING:
+    from stillhouse.teachers.intake import BaseModel
 
 PROBE, STATIC = "linear probe on the untuned encoder", "static embeddings of the teacher"
 INT8, PRUNED = "int8 teacher", "pruned teacher"
@@ -109,7 +113,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
     from stillhouse.students.network import read_config
     from stillhouse.students.predictor import TorchClassifier
     from stillhouse.teachers.classifier import build_classifier
-    from stillhouse.teachers.intake import resolve_model
+    from stillhouse.teachers.intake import base_model
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
@@ -117,7 +121,9 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
     spec, teacher = file.recipe.teacher, bench.teacher.folder / MODEL
     with tempfile.TemporaryDirectory() as temporary:
         untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
-        build_classifier(resolve_model(spec.source, spec.revision), bench.classes, untuned, seed=0)
+        with base_model(spec.source, spec.revision, bench.workshop.store) as base:
+            _require_same_weights(bench.teacher, base)
+            build_classifier(base.folder, bench.classes, untuned, seed=0)
         encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
         fitted = [
             majority(labels, bench.texts, classes=bench.classes),
@@ -150,6 +156,18 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
             _judge_in_int8(INT8, teacher, "the teacher in int8 ONNX", bench, validation),
             _judge_in_int8(PRUNED, pruned, f"the teacher with {halved}", bench, validation),
         ]
+
+
+def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
+    """Refuse other weights than those that the teacher began with: an option is compared with that teacher."""
+    began_with, found = teacher.facts["base_fingerprint"], base.record.fingerprint
+    if found != began_with:
+        raise StillhouseError(
+            f"the pretrained weights are not those that the teacher began with: they hash to {found[:12]}",
+            where=str(teacher.address),
+            expected=f"fingerprint {began_with[:12]}",
+            do="Put the weights back, or materialize teacher again.",
+        )
 
 
 def _judge_in_int8(name: str, model: Path, note: str, bench: Bench, validation: pl.DataFrame) -> Evaluation:

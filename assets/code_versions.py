@@ -28,6 +28,7 @@ CODE_OF: dict[str, tuple[str, ...]] = {
     keys.SOURCE: (
         "assets/source",
         *(f"stillhouse/data/{part}" for part in ("sources", "places", "formats", "provenance")),
+        "stillhouse/packages",
     ),
     keys.PROMPTS: ("assets/prompts", "stillhouse/data"),
     keys.TEACHER: (
@@ -35,6 +36,7 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         "stillhouse/teachers/intake",
         "stillhouse/teachers/classifier",
         "stillhouse/students",
+        "stillhouse/packages",
     ),
     keys.BASELINES: (
         "assets/baselines",

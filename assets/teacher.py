@@ -40,9 +40,8 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
         from stillhouse.students.temperature import calibrate_temperature
         from stillhouse.students.training import train
         from stillhouse.teachers.classifier import build_classifier
-        from stillhouse.teachers.intake import resolve_model, verify_weights
+        from stillhouse.teachers.intake import base_model, verify_weights
 
-        weights = verify_weights(resolve_model(spec.source, spec.revision))
         labels: list[str] = prompts.facts["labels"]
         rows = labelled_rows(prompts.frame("prompts"))
 
@@ -50,7 +49,7 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
             from stillhouse.students.predictor import TorchClassifier
 
             untrained = folder / "untrained"
-            build_classifier(resolve_model(spec.source, spec.revision), labels, untrained, spec.training.seed)
+            build_classifier(base.folder, labels, untrained, spec.training.seed)
             examples = labelled_examples(rows, labels)
             checkpoints = work.workshop.home.checkpoints / file.name / TEACHER
             with work.workshop.one_heavy_task():
@@ -65,8 +64,8 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
             right = int((logits.argmax(1) == examples.validation_label_ids).sum())
             return {
                 "fingerprint": verify_weights(folder / MODEL).fingerprint,
-                "base_fingerprint": weights.fingerprint,
-                "parameters": weights.parameters,
+                "base_fingerprint": base.record.fingerprint,
+                "parameters": base.record.parameters,
                 "labels": labels,
                 "temperature": temperature,
                 "validation_right": right,
@@ -74,14 +73,15 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
                 "training": training_facts(report),
             }
 
-        artifact = work.make(
-            build,
-            depends_on={"rows": _digest(rows), "labels": labels, "base": weights.fingerprint},
-            config={"training": spec.training.model_dump(mode="json")},
-            seeds={"training": spec.training.seed},
-            # Not part of the config, on which the content depends: the same weights from another place are the same.
-            external_inputs={f"{spec.source}@{spec.revision}": weights.fingerprint},
-        )
+        with base_model(spec.source, spec.revision, work.workshop.store) as base:
+            artifact = work.make(
+                build,
+                depends_on={"rows": _digest(rows), "labels": labels, "base": base.record.fingerprint},
+                config={"training": spec.training.model_dump(mode="json")},
+                seeds={"training": spec.training.seed},
+                # Not in the config, on which the content depends: the same weights from elsewhere are the same.
+                external_inputs=base.external_inputs(f"{spec.source}@{spec.revision}"),
+            )
         facts = artifact.facts
         return Shown(
             artifact,

@@ -14,10 +14,7 @@ from stillhouse.data.drift import MixShift, length_shift, mix_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
 from stillhouse.data.privacy import personal_columns, redact
-from stillhouse.data.sources import read_rows
-from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.planning import plan
-from stillhouse.home import CHECKOUT
 from stillhouse.named_classes import named_classes, unknown_classes
 
 REJECTED_SHARE = 0.2
@@ -176,8 +173,8 @@ def the_mix_matches_recent_traffic(subject: Subject) -> Finding:
     data = subject.recipe.data
     if data.traffic is None or not subject.is_base:
         return found(True, "the recipe names no sample of traffic" if subject.is_base else "asked of the base batch")
-    traffic = _traffic(subject, data.traffic)
-    return _alike(subject, traffic, subject.made_from("source").frame("rows"), "traffic", "the source")
+    source = subject.made_from("source")
+    return _alike(subject, source.frame("traffic"), source.frame("rows"), "traffic", "the source")
 
 
 @gate("a batch unlike all before it is another task, a broken export or news; whichever it is, somebody should know")
@@ -269,18 +266,6 @@ def _slice_counts(subject: Subject) -> list[dict[str, Any]]:
         {"slice": item.name, "rows": golden.filter(pl.col(item.column).is_in(item.values)).height}
         for item in subject.recipe.slices
     ]
-
-
-def _traffic(subject: Subject, uri: str) -> pl.DataFrame:
-    data, keep = subject.recipe.data, tuple({item.column for item in subject.recipe.slices} - {"label", "text"})
-    try:
-        return read_rows(
-            uri, format=data.format, encoding=data.encoding, pattern=data.pattern, text=data.text, label=data.label,
-            keep=keep, optional=(data.label, *keep), batch="traffic", root=CHECKOUT,
-        ).rows  # fmt: skip
-    except StillhouseError as error:
-        where = f"{subject.file.where('data', 'traffic')}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
 
 
 def _alike(subject: Subject, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:

@@ -11,11 +11,10 @@ from pathlib import PurePosixPath
 import dagster as dg
 
 from assets.current import newest_materialization
-from assets.keys import BASE, BATCHED, TEACHER_SIGNAL, batches_name, key_of
-from assets.source import batch_uri, drop_folder
+from assets.keys import BASE, BATCHED, SOURCE, TEACHER_SIGNAL, batches_name, key_of
+from assets.source import drop_folder, is_as_it_was
 from checks.gatekeeper import hand_over
-from stillhouse.data.sources import drop_folder_files, source_digest
-from stillhouse.home import CHECKOUT
+from stillhouse.data.sources import drop_folder_files
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
@@ -56,16 +55,13 @@ def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list
 
 def _is_taken_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
     """Whether what the teacher says about a batch is there, open, and made from what file, recipe and code are now."""
-    read: dict[str, str] = {}
     for stage in BATCHED:
         newest = newest_materialization(workshop.ledger, key_of(file.name, stage), batch)
         if newest is None:
             return False
         manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
-        read |= manifest.external_inputs
-    uri = batch_uri(file, workshop.home, batch)
-    if read != {uri: source_digest(uri, root=CHECKOUT)}:
-        return False
+        if stage == SOURCE and not is_as_it_was(file, workshop.home, manifest):
+            return False
     try:
         hand_over(workshop, file.recipe.digest, key_of(file.name, TEACHER_SIGNAL), batch)
     except dg.Failure:  # a closed or stale gate: the next round looks again

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from glob import glob, has_magic
-from importlib.util import find_spec
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import IO, Any, cast
 import polars as pl
 
 from stillhouse.errors import StillhouseError
+from stillhouse.packages import SCHEME, in_package
 
 # Schemes that polars reads by itself; what it does not know is opened through fsspec.
 POLARS_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "hf", "http", "https"})
@@ -50,8 +50,8 @@ class Place:
 
 def find_places(uri: str, root: str | Path | None, encoding: str = "utf-8") -> list[Place]:
     """Find the file, or for wildcards the files, behind an address."""
-    if uri.startswith("package://"):
-        return [Place(uri, _finished_file(_in_package(uri), uri), encoding)]
+    if uri.startswith(SCHEME):
+        return [Place(uri, _finished_file(in_package(uri), uri), encoding)]
     if "://" in uri and not uri.startswith("file://"):
         return [Place(uri, None, encoding)]
     path = local_path(uri, root)
@@ -140,29 +140,6 @@ def _finished_file(path: Path, uri: str) -> Path:
     if path.stat().st_size == 0:
         raise StillhouseError("the file is empty", where=uri, expected="a file with rows", do="Put rows into it.")
     return path
-
-
-def _in_package(uri: str) -> Path:
-    name, _, inside = uri.removeprefix("package://").partition("/")
-    # A dotted name would make find_spec import the parent package.
-    spec = find_spec(name) if name.isidentifier() and name != "__main__" else None
-    if spec is None:
-        raise StillhouseError(
-            f"no package {name!r} is installed",
-            where=uri,
-            expected="package://<import name>/<path inside>",
-            do=f"Run `pip install` for the package that gives `import {name}`.",
-        )
-    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
-    inside_of = [folder for folder in folders if (folder / inside).resolve().is_relative_to(folder.resolve())]
-    if not inside or not inside_of:
-        raise StillhouseError(
-            f"{inside!r} is not inside package {name!r}",
-            where=uri,
-            expected="package://<import name>/<path inside>",
-            do="Name a file in the package's own folder.",
-        )
-    return next((folder / inside for folder in inside_of if (folder / inside).exists()), inside_of[0] / inside)
 
 
 def _encoding(place: Place) -> str:

@@ -1,11 +1,12 @@
 """Where rows come from: a recipe's source, and the files dropped beside it.
 
-Belongs here: finding the file behind an address, naming its columns as Stillhouse does, its digest, the drop folder.
+Belongs here: finding the file behind an address, keeping its bytes, naming its columns as Stillhouse does, its digest,
+the drop folder.
 Does not: parsing formats (formats.py), judging texts and labels (cleaning.py).
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import get_args
 
 import polars as pl
 
+from stillhouse.artifacts import ArtifactStore
 from stillhouse.data import formats
 from stillhouse.data.formats import Format, Table
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
@@ -48,9 +50,55 @@ class SourceRead:
     rejects: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class Outside:
+    """Files from outside as they were when they were read, which happens once.
+
+    Args:
+        digests: SHA-256 of the bytes of each file, by its address; the bytes are kept under it.
+        marks: of each file that is not on this machine, what its store called the content just before it was read.
+    """
+
+    digests: Mapping[str, str]
+    marks: Mapping[str, str]
+
+    @property
+    def content(self) -> str:
+        """One digest for the content of all files, in the order of their addresses."""
+        return _digest_of_all(list(self.digests.values()))
+
+    def kept(self, store: ArtifactStore) -> dict[str, Path]:
+        """Where the bytes of each file are kept, hashed again, by its address."""
+        return {address: store.kept(digest) for address, digest in self.digests.items()}
+
+
+def read_outside(uri: str, store: ArtifactStore, *, root: str | Path | None = None) -> Outside:
+    """Read every file behind an address once, and keep its bytes: whatever is parsed afterwards is what was hashed.
+
+    Args:
+        uri: see `read_rows`.
+        store: where the bytes are kept.
+        root: folder that a relative path starts from; the working directory when None.
+
+    Raises:
+        StillhouseError: if there is nothing to read, it cannot be read, or there is no room to keep it.
+    """
+    digests, marks = {}, {}
+    for place in find_places(uri, root):
+        with told_plainly(place.uri, "a file that can be read"):
+            if place.path is not None:
+                digests[place.uri] = store.keep(place.path)
+                continue
+            marks[place.uri] = _remote_digest(place.uri)
+            with remote(place).open("rb") as stream:
+                digests[place.uri] = store.keep(stream)
+    return Outside(digests, marks)
+
+
 def read_rows(
     uri: str,
     *,
+    kept: Mapping[str, Path] | None = None,
     format: Format | None = None,
     encoding: str = "utf-8",
     pattern: str | None = None,
@@ -67,6 +115,7 @@ def read_rows(
     Args:
         uri: a local path (may have wildcards), an address that polars or fsspec can open, or
             `package://<import name>/<path inside>` for a file inside an installed package, which is not imported.
+        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then.
         format: by the ending of `uri` when None; `lines` matches each line with `pattern`.
         encoding: of csv, ndjson and lines; a byte it does not know is an error.
         pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
@@ -84,7 +133,8 @@ def read_rows(
     columns = list(dict.fromkeys([text, *([label] if label else []), *keep]))
     carried = [name for name in dict.fromkeys(keep) if (name, name) not in ((text, "text"), (label, "label"))]
     _refuse_clashes(uri, text, label, carried)
-    tables = [_read(place, format, pattern, columns, optional, separator) for place in find_places(uri, root, encoding)]
+    places = find_places(uri, root, encoding) if kept is None else [Place(*item, encoding) for item in kept.items()]
+    tables = [_read(place, format, pattern, columns, optional, separator) for place in places]
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in columns if name not in found.columns)
     unread = [reject for table in tables for reject in table.rejects]
@@ -128,20 +178,27 @@ def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[st
 
 
 def source_digest(uri: str, *, root: str | Path | None = None) -> str:
-    """Digest what a source holds, so that the same content gives the same digest.
+    """Digest what a source holds, so that the same content gives the same digest; see `digests_now`."""
+    return _digest_of_all(list(digests_now(uri, root=root).values()))
+
+
+def digests_now(uri: str, *, root: str | Path | None = None) -> dict[str, str]:
+    """Digest each file behind an address without keeping it, to see whether it was changed.
 
     Local files are hashed. Elsewhere the store's own mark of the content is taken (ETag, MD5, version); only where it
     keeps none, size and time of change.
 
     Returns:
-        SHA-256, as 64 hex digits.
+        SHA-256 by address, as 64 hex digits.
 
     Raises:
         StillhouseError: if the source does not exist, or its store tells neither content mark nor time.
     """
-    digests = [
-        digest_of_file(place.path) if place.path else _remote_digest(place.uri) for place in find_places(uri, root)
-    ]
+    places = find_places(uri, root)
+    return {place.uri: digest_of_file(place.path) if place.path else _remote_digest(place.uri) for place in places}
+
+
+def _digest_of_all(digests: Sequence[str]) -> str:
     return digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
 
 

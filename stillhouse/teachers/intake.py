@@ -1,18 +1,23 @@
 """The door for other people's weights: where a model comes from, and what must hold before anything loads it.
 
-Belongs here: resolving a source to a folder, refusing unsafe or broken model folders, the fingerprint.
+Belongs here: resolving a source to a folder, keeping its bytes, refusing unsafe or broken folders, the fingerprint.
 Does not: turning an encoder into a classifier (classifier.py), running it (students/), its licence (recipe.py).
 """
 
 import hashlib
-import importlib.util
 import json
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stillhouse.artifacts import ArtifactStore
 from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder
+from stillhouse.packages import SCHEME, in_package
 
 REQUIRED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
@@ -64,11 +69,9 @@ def resolve_model(source: str, revision: str | None = None) -> Path:
     Raises:
         StillhouseError: if the source is malformed, unpinned or not there.
     """
-    if source.startswith("package://"):
-        return _in_package(source)
     if source.startswith("hf://"):
         return _from_hub(source, revision)
-    folder = Path(source).expanduser()
+    folder = in_package(source) if source.startswith(SCHEME) else Path(source).expanduser()
     if not folder.is_dir():
         raise StillhouseError(
             "no such model folder",
@@ -77,6 +80,54 @@ def resolve_model(source: str, revision: str | None = None) -> Path:
             do="Correct the model's source in the recipe.",
         )
     return folder
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """Pretrained weights that were read once from outside, and are kept.
+
+    Attributes:
+        folder: the three files that make the model, as they were kept; there while the block of `base_model` runs.
+        record: what was found in them.
+        digests: SHA-256 of each file, by its name. The fingerprint is made of these.
+    """
+
+    folder: Path
+    record: WeightsRecord
+    digests: dict[str, str]
+
+    def external_inputs(self, address: str) -> dict[str, str]:
+        """The kept files as a manifest names them, `<address>/<file>`: an audit finds each by its digest."""
+        return {f"{address}/{name}": digest for name, digest in self.digests.items()}
+
+
+@contextmanager
+def base_model(source: str, revision: str | None, store: ArtifactStore) -> Iterator[BaseModel]:
+    """Take pretrained weights in: the bytes that are kept are the bytes that are verified, and those that are used.
+
+    Args:
+        source: see `resolve_model`.
+        revision: likewise.
+        store: where the files are kept.
+
+    Raises:
+        StillhouseError: if the source leads nowhere, or the model is unsafe, broken or at odds with itself.
+    """
+    outside = resolve_model(source, revision)
+    _require_files(outside)
+    _refuse_pickles(outside)
+    digests = {name: store.keep(outside / name) for name in REQUIRED_FILES}
+    make_folder(store.workbench)
+    with tempfile.TemporaryDirectory(dir=store.workbench) as temporary:
+        folder = Path(temporary)
+        for name, digest in digests.items():
+            (folder / name).symlink_to(store.kept(digest).absolute())
+        try:
+            record = verify_weights(folder)
+        except StillhouseError as error:
+            where = error.where.replace(str(folder), str(outside))
+            raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+        yield BaseModel(folder, record, digests)
 
 
 def fingerprint_of(folder: Path) -> str:
@@ -116,35 +167,6 @@ def verify_weights(folder: Path) -> WeightsRecord:
         architecture=str(architectures[0]),
         tensors=len(shapes),
     )
-
-
-def _in_package(source: str) -> Path:
-    name, _, inner = source.removeprefix("package://").partition("/")
-    if not name.isidentifier() or not inner or ".." in Path(inner).parts:
-        raise StillhouseError(
-            "malformed package source",
-            where=source,
-            expected="package://<import name>/<path inside the package>",
-            do="Correct the model's source in the recipe.",
-        )
-    spec = importlib.util.find_spec(name)  # a top-level name: located without running its code
-    locations = spec.submodule_search_locations if spec is not None else None
-    if not locations:
-        raise StillhouseError(
-            f"package {name!r} is not installed",
-            where=source,
-            expected="an installed package that carries the file",
-            do="Install the package that provides it, then run again.",
-        )
-    found = [path for path in (Path(location) / inner for location in locations) if path.exists()]
-    if not found:
-        raise StillhouseError(
-            f"package {name!r} has no {inner!r}",
-            where=source,
-            expected="a path inside the package",
-            do="Correct the path, or install the version that carries it.",
-        )
-    return found[0]
 
 
 def _from_hub(source: str, revision: str | None) -> Path:

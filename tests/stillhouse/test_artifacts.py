@@ -174,19 +174,6 @@ def test_kept_rows_are_for_their_owner_alone(tmp_path: Path) -> None:
     assert store.kept(store.keep(io.BytesIO(b"secret"))).stat().st_mode & 0o077 == 0
 
 
-def test_code_is_modules_and_templates_below_a_folder_and_nothing_that_running_leaves(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "words.py").write_text("HELLO = 1")
-    (tmp_path / "room" / "page.html.j2").write_text("<p>")
-    before = code_digest(tmp_path)
-    (tmp_path / "room" / "words.cpython-311.pyc").write_bytes(b"compiled")
-    assert code_digest(tmp_path) == before
-    (tmp_path / "room" / "page.html.j2").write_text("<b>")
-    changed = code_digest(tmp_path)
-    (tmp_path / "room" / "words.py").write_text("HELLO = 2")
-    assert len({before, changed, code_digest(tmp_path)}) == 3
-
-
 def test_the_same_content_has_one_name_and_one_copy(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     assert published(store, a="1") == published(store, a="1") != published(store, a="2")
