@@ -6,6 +6,8 @@ Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit.
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse.errors import StillhouseError
+from stillhouse.files import plain_disk_errors
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe import RecipeFile, read_recipe, recipes_in
 
@@ -34,10 +37,29 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 def main() -> None:
     """Run a command; a mistake of the user is one plain line and exit code 2, never a traceback."""
     try:
-        app()
+        with _plain_state_errors():
+            app()
     except StillhouseError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
+
+
+@contextmanager
+def _plain_state_errors() -> Iterator[None]:
+    """Say of a state folder that is read-only, full or locked just that, wherever Dagster ran into it."""
+    root = Home.from_environment().root
+    try:
+        with plain_disk_errors(root):
+            yield
+    except StillhouseError:
+        raise
+    except Exception as error:
+        from stillhouse.databases import plain_database_error
+
+        plain = plain_database_error(getattr(error, "orig", None), str(root))
+        if plain is None:
+            raise
+        raise plain from error
 
 
 def recipes_folder() -> Path:

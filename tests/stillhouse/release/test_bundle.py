@@ -35,12 +35,20 @@ def without_a_part_of_the_record(folder: Path) -> None:
     (folder / RECORD).write_text(json.dumps(content))
 
 
+def linked_to_the_same_bytes_elsewhere(folder: Path) -> None:
+    elsewhere = (folder / "model" / "model.onnx").rename(folder.parent / "elsewhere.onnx")
+    (folder / "model" / "model.onnx").symlink_to(elsewhere)
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
         (lambda f: (f / "model" / "model.onnx").write_bytes(b"weighty"), "model/model.onnx was altered"),
         (lambda f: (f / "report.json").unlink(), "report.json is missing"),
         (lambda f: (f / "model" / "extra.bin").write_bytes(b""), "model/extra.bin is not part of the release"),
+        (lambda f: (f / "extra").symlink_to(f / "model"), "extra is a link"),
+        (lambda f: (f / "extra").symlink_to(f / "model"), "extra is not part of the release"),
+        (linked_to_the_same_bytes_elsewhere, "model/model.onnx is a link"),
         (lambda f: (f / RECORD).unlink(), "release.json is missing"),
         (lambda f: (f / RECORD).write_text("[]"), "release.json is not a release record"),
         (without_a_part_of_the_record, "release.json is not a release record"),

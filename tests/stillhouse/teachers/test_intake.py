@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from stillhouse.artifacts import ArtifactStore
 from stillhouse.errors import StillhouseError
-from stillhouse.teachers.intake import fingerprint_of, resolve_model, verify_weights
+from stillhouse.teachers.intake import REQUIRED_FILES, base_model, fingerprint_of, resolve_model, verify_weights
 
 
 def change_config(folder: Path, **fields: object) -> None:
@@ -151,10 +152,11 @@ def test_a_package_source_is_found_without_importing_the_package(
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("package://no_such_package/model", "not installed"),
-        ("package://json/no_such_file", "has no"),
-        ("package://json/../os.py", "malformed"),
-        ("package://json", "malformed"),
+        ("package://no_such_package/model", "no package 'no_such_package' is installed"),
+        ("package://json/no_such_file", "no such model folder"),
+        ("package://json/../os.py", "is not inside package 'json'"),
+        ("package://json//etc", "is not inside package 'json'"),
+        ("package://json", "is not inside package 'json'"),
         ("hf://organisation/name", "not pinned"),
         ("/no/such/folder", "no such model folder"),
     ],
@@ -172,3 +174,43 @@ def test_the_fingerprint_follows_its_definition(encoder: Path) -> None:
         for name in ("config.json", "model.safetensors", "tokenizer.json")
     ]
     assert fingerprint_of(encoder) == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def store_in(folder: Path) -> ArtifactStore:
+    return ArtifactStore(str(folder / "store"), cache=folder / "cache", workbench=folder / "bench")
+
+
+def test_weights_exchanged_after_they_were_verified_are_not_the_ones_that_are_used(
+    encoder: Path, tmp_path: Path
+) -> None:
+    """Regression: the source was resolved and read a second time after its fingerprint had been taken."""
+    honest = fingerprint_of(encoder)
+    with base_model(str(encoder), "test", store_in(tmp_path)) as base:
+        (encoder / "model.safetensors").write_bytes(b"exchanged")
+        assert base.record.fingerprint == honest == fingerprint_of(base.folder)
+
+
+def test_every_file_of_the_weights_is_kept_under_the_digest_that_a_manifest_names(
+    encoder: Path, tmp_path: Path
+) -> None:
+    store = store_in(tmp_path)
+    with base_model(str(encoder), "test", store) as base:
+        named = base.external_inputs("somewhere@test")
+    assert named.keys() == {f"somewhere@test/{name}" for name in REQUIRED_FILES}
+    for address, digest in named.items():
+        assert store.kept(digest).read_bytes() == (encoder / address.rpartition("/")[2]).read_bytes()
+    assert not list((tmp_path / "bench").iterdir()), "nothing is left on the workbench"
+
+
+def test_a_pickle_beside_the_weights_is_refused_though_it_would_not_be_kept(encoder: Path, tmp_path: Path) -> None:
+    (encoder / "optimizer.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(StillhouseError, match="can run code"), base_model(str(encoder), "test", store_in(tmp_path)):
+        pass
+
+
+def test_broken_weights_are_named_where_they_are_and_not_where_they_are_kept(encoder: Path, tmp_path: Path) -> None:
+    weights = encoder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(StillhouseError, match="truncated") as caught, base_model(str(encoder), "t", store_in(tmp_path)):
+        pass
+    assert caught.value.where == str(weights)
