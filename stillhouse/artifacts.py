@@ -334,10 +334,11 @@ class ArtifactStore:
         return Built(digest, identity, manifest)
 
     def _set_aside(self, path: UPath, why: str) -> None:
+        name = path.path.removeprefix(self.root.path).strip("/").replace("/", "-")
         if self.is_local:
-            set_aside(Path(str(path)), why, where=Path(str(self.root)) / SET_ASIDE)
+            set_aside(Path(str(path)), why, where=Path(str(self.root)) / SET_ASIDE, name=name)
             return
-        target = self.root / SET_ASIDE / f"{path.name}.{uuid4().hex[:8]}"
+        target = self.root / SET_ASIDE / f"{name}.{uuid4().hex[:8]}"
         target.parent.mkdir(parents=True, exist_ok=True)
         self.root.fs.mv(path.path, target.path, recursive=path.is_dir())
         progress.remark(f"{path} {why}: moved to {target}, made again")

@@ -73,13 +73,14 @@ def write_atomically(path: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
 
 
-def set_aside(path: Path, why: str, *, where: Path | None = None) -> Path:
+def set_aside(path: Path, why: str, *, where: Path | None = None, name: str | None = None) -> Path:
     """Move a file or folder that cannot be used out of the way, and say so in one line.
 
     Args:
         path: what to move; it may be gone already.
         why: what is wrong with it, as a clause.
         where: the folder to move it to; `set_aside/` beside it when None.
+        name: what to call it there, with a few letters added; its own name when None.
 
     Returns:
         Where it is now.
@@ -87,7 +88,7 @@ def set_aside(path: Path, why: str, *, where: Path | None = None) -> Path:
     folder = where or path.parent / SET_ASIDE
     with plain_disk_errors(folder):
         make_folder(folder)
-        target = folder / f"{path.name}.{uuid4().hex[:8]}"
+        target = folder / f"{name or path.name}.{uuid4().hex[:8]}"
         try:
             move_into_place(path, target)
         except FileNotFoundError:  # another process was faster

@@ -21,6 +21,7 @@ from stillhouse.audit import audit
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import RecipeFile
+from stillhouse.teachers.intake import REQUIRED_FILES
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
@@ -138,7 +139,8 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Wh
     links = {link["asset"]: link for link in found["chain"]}
     assert links["small/source[base]"]["external_inputs"].keys() == {str(place.file.recipe.data.source)}
     teacher = place.file.recipe.teacher
-    assert links["small/teacher"]["external_inputs"].keys() == {f"{teacher.source}@{teacher.revision}"}
+    kept = {f"{teacher.source}@{teacher.revision}/{name}" for name in REQUIRED_FILES}
+    assert links["small/teacher"]["external_inputs"].keys() == kept
     assert {"small/release", "small/prompts[base]", "small/contract"} <= links.keys()
 
     weights = workshop.store.open(links["small/teacher"]["digest"]) / "model" / "model.safetensors"

@@ -1,0 +1,70 @@
+"""A batch is made of the very bytes that its manifest names, and of nothing that came afterwards."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import assets.source
+from assets.current import newest_artifact
+from assets.keys import BASE, SOURCE, key_of
+from assets.source import is_as_it_was
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Artifact, Workshop
+from tests.small import small_recipe
+
+Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+def made(run: Run, workshop: Workshop, file: RecipeFile) -> Artifact:
+    assert run(file, "contract", "source").success
+    return newest_artifact(workshop, key_of(file.name, SOURCE), BASE)
+
+
+def test_a_source_replaced_between_its_digest_and_its_parsing_is_not_what_is_read(
+    run: Run, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: all gates were open on other rows, and the manifest named the honest file."""
+    file = small_recipe(tmp_path, rows=150)
+    source = Path(file.recipe.data.source)
+    honest = source.read_bytes()
+    read = assets.source.read_outside
+
+    def read_and_then_replaced(uri: str, *rest: Any, **how: Any) -> Any:
+        found = read(uri, *rest, **how)
+        source.write_text("question,service,kind\nevil,HUM,HUM:ind\nworse,LOC,LOC:city\n")
+        return found
+
+    monkeypatch.setattr(assets.source, "read_outside", read_and_then_replaced)
+    artifact = made(run, workshop, file)
+    digest = artifact.manifest.external_inputs[str(source)]
+    assert digest == hashlib.sha256(honest).hexdigest()
+    assert workshop.store.kept(digest).read_bytes() == honest
+    assert artifact.frame("rows").height == 150 and "evil" not in artifact.frame("rows")["text"]
+    assert not is_as_it_was(file, workshop.home, artifact.manifest), "the next round takes the new rows in"
+
+
+def test_the_sample_of_traffic_is_an_input_of_the_source_and_a_table_of_its_own(
+    run: Run, workshop: Workshop, tmp_path: Path
+) -> None:
+    traffic = tmp_path / "traffic.csv"
+    pl.DataFrame({"question": ["where is it ?"] * 3, "kind": ["LOC:city"] * 3}).write_csv(traffic)
+    file = small_recipe(tmp_path, rows=150, data__traffic=str(traffic))
+    artifact = made(run, workshop, file)
+    assert artifact.frame("traffic").select("text", "kind").unique().rows() == [("where is it ?", "LOC:city")]
+    kept = workshop.store.kept(artifact.manifest.external_inputs[str(traffic)])
+    assert kept.read_bytes() == traffic.read_bytes()
+    assert is_as_it_was(file, workshop.home, artifact.manifest)
+    traffic.write_text("question,kind\nwho is it ?,HUM:ind\n")
+    assert not is_as_it_was(file, workshop.home, artifact.manifest), "other traffic is looked at again"
+    assert made(run, workshop, file).frame("traffic")["text"].to_list() == ["who is it ?"]
+
+
+def test_the_same_source_is_found_again(run: Run, workshop: Workshop, tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=150)
+    first = made(run, workshop, file)
+    assert made(run, workshop, file).manifest.made_by == first.identity
