@@ -11,7 +11,7 @@ import pytest
 
 import assets.source
 from assets.current import newest_artifact
-from assets.keys import BASE, SOURCE, key_of
+from assets.keys import BASE, PROMPTS, SOURCE, key_of
 from assets.source import is_as_it_was
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Workshop
@@ -25,6 +25,7 @@ def made(run: Run, workshop: Workshop, file: RecipeFile) -> Artifact:
     return newest_artifact(workshop, key_of(file.name, SOURCE), BASE)
 
 
+@pytest.mark.experiment("E9")
 def test_a_source_replaced_between_its_digest_and_its_parsing_is_not_what_is_read(
     run: Run, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,19 @@ def test_the_sample_of_traffic_is_an_input_of_the_source_and_a_table_of_its_own(
     traffic.write_text("question,kind\nwho is it ?,HUM:ind\n")
     assert not is_as_it_was(file, workshop.home, artifact.manifest), "other traffic is looked at again"
     assert made(run, workshop, file).frame("traffic")["text"].to_list() == ["who is it ?"]
+
+
+@pytest.mark.experiment("E10")
+def test_a_source_that_is_replaced_later_changes_nothing_that_was_read(
+    run: Run, workshop: Workshop, tmp_path: Path
+) -> None:
+    file = small_recipe(tmp_path, rows=150)
+    before = made(run, workshop, file)
+    Path(file.recipe.data.source).write_text("question,service,kind\nevil,HUM,HUM:ind\n")
+    run(file, "prompts")
+    prompts = newest_artifact(workshop, key_of(file.name, PROMPTS), BASE)
+    assert prompts.manifest.inputs[before.address].digest == before.digest
+    assert prompts.frame("prompts").height > 100 and "evil" not in prompts.frame("prompts")["text"]
 
 
 def test_the_same_source_is_found_again(run: Run, workshop: Workshop, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
     return the_canary_answers_as_recorded.look(subject), asked
 
 
+@pytest.mark.experiment("A40")
 def test_each_look_asks_other_rows_under_a_key_that_its_sentence_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: it asked the sixteen lowest ids, always, so a forger had to spare only these."""
     looks = [look(monkeypatch) for _ in range(3)]

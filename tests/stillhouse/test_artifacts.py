@@ -97,6 +97,7 @@ def test_a_link_is_counted_in_a_digest_and_never_published(
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.experiment("A21", "A22")
 @pytest.mark.parametrize("linked", [a_link_to_a_file, a_link_to_a_folder, a_link_to_nothing])
 def test_a_link_put_into_an_artifact_is_found(tmp_path: Path, linked: Callable[[Path, Path], None]) -> None:
     store, elsewhere = store_in(tmp_path), tmp_path / "elsewhere"
@@ -105,6 +106,32 @@ def test_a_link_put_into_an_artifact_is_found(tmp_path: Path, linked: Callable[[
     linked(store.open(digest), elsewhere)
     with pytest.raises(StillhouseError, match="was altered"):
         store.open(digest)
+
+
+def folders_synced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.is_dir():
+            synced.append(path.relative_to(tmp_path).as_posix())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return synced
+
+
+@pytest.mark.experiment("C13")
+def test_every_folder_that_got_a_name_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_in(tmp_path)
+    synced = folders_synced(monkeypatch, tmp_path)
+    digest = published(store, a="1")
+    store.write_manifest(manifest_of(digest))
+    store.remember_build("k", digest, "0" * 64)
+    kept = store.keep(io.BytesIO(b"rows"))
+    assert {"store", f"store/{digest}", f"store/{digest}/manifests", "store/builds", "store/kept"} <= set(synced)
+    assert store.kept(kept).read_bytes() == b"rows"
 
 
 def test_an_edit_that_keeps_size_and_time_is_found_by_the_same_store(tmp_path: Path) -> None:
@@ -265,6 +292,17 @@ def test_a_full_disk_publishes_nothing_and_says_so(tmp_path: Path) -> None:
         subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.experiment("C3")
+def test_a_build_on_a_full_disk_leaves_nothing_half_done(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    with pytest.raises(StillhouseError, match=r"no space left.*nothing was published"), store.building() as folder:
+        (folder / "begun").write_text("half")
+        raise OSError(28, "No space left on device")
+    assert not (tmp_path / "store").exists()
+    assert not list((tmp_path / "bench").iterdir())
+
+
+@pytest.mark.experiment("C4")
 def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")

@@ -25,6 +25,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
+@pytest.mark.experiment("C13")
 def test_a_new_name_is_synced_into_its_folder_and_each_new_folder_into_its_parent(
     tmp_path: Path, synced: list[Path]
 ) -> None:
@@ -65,6 +66,7 @@ def test_without_a_listener_a_remark_goes_to_the_log(caplog: pytest.LogCaptureFi
     assert caplog.messages == ["a shard is cut"]
 
 
+@pytest.mark.experiment("C4", "C12")
 @pytest.mark.parametrize(
     ("number", "what"),
     [

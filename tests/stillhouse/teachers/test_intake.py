@@ -149,6 +149,7 @@ def test_a_package_source_is_found_without_importing_the_package(
     assert "carries_a_model" not in sys.modules
 
 
+@pytest.mark.experiment("F7")
 @pytest.mark.parametrize(
     ("source", "told"),
     [
@@ -180,6 +181,7 @@ def store_in(folder: Path) -> ArtifactStore:
     return ArtifactStore(str(folder / "store"), cache=folder / "cache", workbench=folder / "bench")
 
 
+@pytest.mark.experiment("E9")
 def test_weights_exchanged_after_they_were_verified_are_not_the_ones_that_are_used(
     encoder: Path, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def empty(content: bytes) -> bytes:
     return b""
 
 
+@pytest.mark.experiment("A39")
 @pytest.mark.parametrize("harm", [cut, edited, empty])
 def test_a_harmed_shard_counts_as_absent_and_only_its_rows_are_asked_again(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path, harm: Callable[[bytes], bytes]
@@ -127,6 +128,7 @@ def forged(rows: pl.DataFrame, folder: Path) -> Path:
     return (folder / "new").rename(folder / f"{hashlib.sha256(content).hexdigest()}.parquet")
 
 
+@pytest.mark.experiment("A40")
 def test_a_forged_shard_is_not_believed_though_its_name_is_its_digest(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path
 ) -> None:
