@@ -21,7 +21,7 @@ from rich.text import Text
 from stillhouse.errors import StillhouseError
 from stillhouse.files import plain_disk_errors
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile, read_recipe, recipes_in
+from stillhouse.recipe import RecipeFile, read_recipe, recipes_in, require_recipe_name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -358,7 +358,7 @@ def amend(name: Name, by: By, reason: Reason) -> None:
 
 
 def _recipe(name: str) -> RecipeFile:
-    path = recipes_folder() / name / "defs.yaml"
+    path = recipes_folder() / require_recipe_name(name, "recipe") / "defs.yaml"
     if not path.exists():
         known = ", ".join(file.name for file in recipes_in(recipes_folder())) or "none yet"
         raise StillhouseError(

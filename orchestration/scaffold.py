@@ -4,7 +4,6 @@ Belongs here: looking at the rows and writing a recipe that fits them.
 Does not: the fields and their rules (stillhouse/recipe.py), which read back what is written here.
 """
 
-import re
 from pathlib import Path
 from string import Template
 
@@ -13,7 +12,7 @@ from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe import read_recipe
+from stillhouse.recipe import read_recipe, require_recipe_name
 
 GOLDEN_ROWS_WANTED = 1500
 FEWEST_ROWS = 60
@@ -82,9 +81,7 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
     Raises:
         StillhouseError: if the name is taken or unfit, or nothing can be learned from the rows.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name):
-        raise StillhouseError("unfit name", where=name, expected="lower-case letters, digits, _", do="Choose another.")
-    path = folder / name / "defs.yaml"
+    path = folder / require_recipe_name(name, "stillhouse new") / "defs.yaml"
     if path.exists():
         raise StillhouseError(
             "this recipe exists already", where=str(path), expected="a new name", do="Choose another."

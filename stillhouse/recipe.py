@@ -32,7 +32,9 @@ COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Sentence = Annotated[str, Field(min_length=10)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+# Of recipes and students. A name becomes part of asset keys, file names, addresses and commands.
+_NAME = "[a-z][a-z0-9_]{0,59}"
+Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 
 
 class _Part(BaseModel):
@@ -312,13 +314,40 @@ class Recipe(_Part):
         return next(student for student in self.students if student.name == name)
 
 
+def require_recipe_name(name: str, where: str) -> str:
+    """Return the name if a recipe may have it.
+
+    Args:
+        name: what was typed, or the name of a folder.
+        where: names the place it came from, for the error.
+
+    Raises:
+        StillhouseError: if it has anything but lower-case letters, digits and underscores, or is too long.
+    """
+    if re.fullmatch(_NAME, name) is None:
+        raise StillhouseError(
+            f"{_short(name)} cannot be the name of a recipe",
+            where=where,
+            expected="a lower-case letter, then up to 59 lower-case letters, digits and underscores",
+            do="Choose another name; see `stillhouse list` for those that exist.",
+        )
+    return name
+
+
 @dataclass(frozen=True)
 class RecipeFile:
-    """A recipe, the name it goes by and the file that says so."""
+    """A recipe, the name it goes by and the file that says so.
+
+    Raises:
+        StillhouseError: if the name is not fit for a recipe, whoever reads the file.
+    """
 
     name: str
     path: Path
     recipe: Recipe
+
+    def __post_init__(self) -> None:
+        require_recipe_name(self.name, str(self.path))
 
     def where(self, *field: str | int) -> str:
         """Name the file, line and field of a part of the recipe, for an error message."""

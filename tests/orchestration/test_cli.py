@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.cli import app
+from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from tests.small import questions, small_recipe
+
+NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit")
 
 
 def stillhouse(*arguments: str, recipes: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -68,6 +72,24 @@ def test_an_unknown_recipe_names_those_there_are(tmp_path: Path, home: Home) -> 
     small_recipe(tmp_path, rows=100)
     ended = stillhouse("run", "smal", recipes=tmp_path / "recipes")
     assert ended.returncode == 2 and "smal: no recipe of this name; expected one of: small." in ended.stderr
+
+
+def test_a_name_that_leads_out_of_the_folder_of_recipes_is_refused_by_every_command(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes" / "deep" / "deeper"))
+    (tmp_path / "recipes" / "deep" / "deeper").mkdir(parents=True)
+    small_recipe(tmp_path, rows=100)  # which "../../small" leads to
+    by = ["--by", "Ada", "--reason", "because it has to be"]
+    new = ["new", "../../small", "--data", "x.csv", "--text", "a", "--label", "b"]
+    for command in (
+        ["waive", "../../small/prompts:gate", *by, "--until", "2099-01-01"],
+        *([word, "../../small", *by] for word in ("approve", "amend")),
+        *([word, "../../small"] for word in NAMED),
+        new,
+    ):
+        with pytest.raises(StillhouseError, match=r"'\.\.(/\.\./small)?' cannot be the name of a recipe"):
+            app(command, standalone_mode=False)
 
 
 def test_new_writes_a_recipe_that_reads_back(tmp_path: Path, home: Home) -> None:

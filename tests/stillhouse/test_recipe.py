@@ -7,7 +7,7 @@ import yaml
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe import Recipe, read_recipe, recipes_in
+from stillhouse.recipe import Recipe, read_recipe, recipes_in, require_recipe_name
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 
@@ -177,3 +177,23 @@ def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_no
         else:
             with pytest.raises(StillhouseError, match="all learn from labels alone and are controls"):
                 read_recipe(path)
+
+
+@pytest.mark.parametrize("folder", ["Evil Name[x]", "..x", "1st", "a" * 61, "a\x1b[2J", "a\n"])
+def test_a_folder_whose_name_no_recipe_may_have_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / folder / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(DEMO.read_text())
+    with pytest.raises(StillhouseError, match="cannot be the name of a recipe; expected a lower-case letter") as refused:
+        read_recipe(path)
+    assert repr(folder)[:20] in refused.value.what
+
+
+@pytest.mark.parametrize("name", ["../../x", "x/y", "", "/etc", "a.b", "ünï"])
+def test_a_name_that_leads_elsewhere_is_no_name_of_a_recipe(name: str) -> None:
+    with pytest.raises(StillhouseError, match="cannot be the name of a recipe"):
+        require_recipe_name(name, "recipe")
+
+
+def test_ordinary_names_are_names_of_recipes() -> None:
+    assert [require_recipe_name(name, "recipe") for name in ("a", "question_routing", "a" * 60)]
