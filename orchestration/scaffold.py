@@ -7,6 +7,7 @@ Does not: the fields and their rules (stillhouse/recipe.py), which read back wha
 from pathlib import Path
 from string import Template
 
+from stillhouse.addresses import holds_credentials
 from stillhouse.data.cleaning import clean, label_problems
 from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
@@ -87,6 +88,13 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
             "this recipe exists already", where=str(path), expected="a new name", do="Choose another."
         )
     uri = data if "://" in data else str(Path(data).expanduser().resolve())
+    if holds_credentials(uri):
+        raise StillhouseError(
+            "a password, key or signature is in the address, and a recipe ships with every release",
+            where=uri,
+            expected="an address without it",
+            do="Give it by the environment or fsspec's configuration (docs/architecture.md, What goes out).",
+        )
     rows = read_rows(uri, text=text, label=label).rows
     kept = label_problems(clean(rows).kept, where=uri).kept
     labelled = kept["label"].count()

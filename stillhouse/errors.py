@@ -4,9 +4,13 @@ Belongs here: the exception for bad input and impossible requests, and nothing e
 Does not: bugs of ours, which stay ordinary exceptions with a traceback.
 """
 
+from stillhouse.addresses import without_credentials
+
 
 class StillhouseError(Exception):
-    """Bad input, told in one line: what is wrong, where, what was expected and what to do next.
+    """Bad input in one line: what is wrong, where, what was expected and what to do next.
+
+    Credentials are taken out of every address that it quotes, as an error ends in logs that keep it.
 
     Args:
         what: what is wrong, as a clause without a final full stop.
@@ -16,5 +20,5 @@ class StillhouseError(Exception):
     """
 
     def __init__(self, what: str, *, where: str, expected: str, do: str) -> None:
-        self.what, self.where, self.expected, self.do = what, where, expected, do
-        super().__init__(f"{where}: {what}; expected {expected}. {do}")
+        self.what, self.where, self.expected, self.do = map(without_credentials, (what, where, expected, do))
+        super().__init__(f"{self.where}: {self.what}; expected {self.expected}. {self.do}")

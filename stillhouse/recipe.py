@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from stillhouse.addresses import holds_credentials, without_credentials
 from stillhouse.data.drift import DIVERGENCE_LIMIT
 from stillhouse.digests import digest_of
 from stillhouse.economics import EconomicsSpec
@@ -38,7 +39,21 @@ Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Pydantic's own message would quote what was written, which may be an address with a password in it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        """A recipe is hashed, logged and shipped with every release, so a secret in it could never be taken back."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and holds_credentials(text):
+                raise ValueError(
+                    f"a password, key or signature is in {without_credentials(text)!r}, and a recipe ships with every "
+                    "release; leave it out and give it by the environment or fsspec's configuration "
+                    "(docs/architecture.md, What goes out)"
+                )
+        return value
 
 
 class ReviewSpec(_Part):
@@ -421,7 +436,7 @@ _MESSAGES = {
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = without_credentials(repr(value))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

