@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import dagster as dg
-import polars as pl
 
 from assets.keys import BASE, CONTRACT, SOURCE
 from assets.stage import Shown, Work, stage_asset, table_metadata
 from stillhouse.data.formats import UnknownColumnError
-from stillhouse.data.provenance import with_provenance
+from stillhouse.data.provenance import with_provenance, without_secrets
+from stillhouse.data.rejects import all_rejects
 from stillhouse.data.sources import SourceRead, digests_now, drop_folder_files, read_outside, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
@@ -47,7 +47,7 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
             if traffic:
                 _read_traffic(file, traffic.kept(store)).write_parquet(folder / "traffic.parquet")
             traced = with_provenance(read.rows, data.provenance)
-            rejects = pl.concat([read.rejects, traced.rejects])
+            rejects = all_rejects([without_secrets(read.rejects, data.provenance), traced.rejects])
             traced.rows.write_parquet(folder / "rows.parquet")
             rejects.write_parquet(folder / "rejects.parquet")
             return {

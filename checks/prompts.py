@@ -14,6 +14,7 @@ from stillhouse.data.drift import MixShift, length_shift, mix_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
 from stillhouse.data.privacy import personal_columns, redact
+from stillhouse.data.rejects import COPIES
 from stillhouse.evaluation.planning import plan
 from stillhouse.named_classes import named_classes, unknown_classes
 
@@ -104,8 +105,7 @@ def nothing_in_a_text_gives_its_label_away(subject: Subject) -> Finding:
 @gate("a drop of mostly broken rows means that something is wrong upstream, not that a fifth of the world is")
 def few_rows_of_the_batch_were_rejected(subject: Subject) -> Finding:
     """Copies do not count: they are what cleaning is for."""
-    copies = pl.col("reason").str.starts_with("duplicate") | pl.col("reason").str.starts_with("near duplicate")
-    rejects = subject.frame("rejects").filter(~copies)
+    rejects = subject.frame("rejects").filter(~pl.col("reason").is_in(COPIES))
     came = subject.made_from("source").frame("rows").height
     share = rejects.height / max(came, 1)
     return found(

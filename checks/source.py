@@ -7,6 +7,7 @@ import polars as pl
 from checks.gate import Finding, StageGates, Subject, found, gate, offenders
 from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
+from stillhouse.data.rejects import count_reasons
 
 UNREADABLE_SHARE = 0.01
 QUARANTINED_SHARE = 0.2
@@ -66,11 +67,10 @@ def nearly_every_row_has_provenance(subject: Subject) -> Finding:
     facts = subject.artifact.facts
     quarantined, readable = facts["quarantined"], facts["records"] - facts["unreadable"]
     share = quarantined / max(readable, 1)
-    reasons = subject.frame("rejects").group_by("reason").len("rows").sort("rows", descending=True)
     return found(
         share <= QUARANTINED_SHARE and facts["rows"] > 0,
         f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {QUARANTINED_SHARE:.0%}",
-        reasons=offenders(reasons),
+        reasons=offenders(count_reasons(subject.frame("rejects"))),
     )
 
 

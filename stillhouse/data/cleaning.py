@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import polars as pl
 
-from stillhouse.data.rejects import rejected
+from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 
 # Control characters other than white space; zero-width space, word joiner, soft hyphen and byte order mark; the marks
@@ -23,7 +23,7 @@ class Cleaned:
 
     Args:
         kept: the input's columns (and `prompt_id` after `clean`), in the input's order.
-        rejects: `text`, `batch`, `reason`.
+        rejects: a reject ledger.
     """
 
     kept: pl.DataFrame
@@ -96,7 +96,7 @@ def label_problems(rows: pl.DataFrame, *, where: str) -> Cleaned:
     once = rows.select((pl.col("label").is_not_null() & (pl.len().over("label") < 2)).alias("once"))["once"]
     kept = rows.filter(~once)
     _refuse_too_few_labels(rows, kept, where)
-    return Cleaned(kept, rejected(rows.filter(once), "label seen once"))
+    return Cleaned(kept, rejected(rows.filter(once), RejectReason.LABEL_SEEN_ONCE))
 
 
 def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -> None:
@@ -125,11 +125,11 @@ def _single_blanks(text: pl.Expr) -> pl.Expr:
 def _text_fault(spelled: pl.Expr, max_characters: int) -> pl.Expr:
     return (
         pl.when(spelled.fill_null("") == "")
-        .then(pl.lit("blank text"))
+        .then(pl.lit(RejectReason.BLANK.value))
         .when(spelled.str.contains("\ufffd", literal=True))
-        .then(pl.lit("undecodable character"))
+        .then(pl.lit(RejectReason.UNDECODABLE.value))
         .when(spelled.str.len_chars() > max_characters)
-        .then(pl.lit(f"longer than {max_characters} characters"))
+        .then(pl.lit(RejectReason.TOO_LONG.value))
         .otherwise(pl.lit(None, pl.String))
     )
 
@@ -147,9 +147,9 @@ def _copy_fault(rows: pl.DataFrame) -> pl.Series:
     differs = (pl.col("label") != pl.col("first_label")).fill_null(False)
     fault = (
         pl.when(differs.any().over("prompt_id"))
-        .then(pl.lit("conflicting labels"))
+        .then(pl.lit(RejectReason.CONFLICTING_LABELS.value))
         .when(pl.col("row") != pl.col("first_row"))
-        .then(pl.lit("duplicate text"))
+        .then(pl.lit(RejectReason.DUPLICATE.value))
         .otherwise(pl.lit(None, pl.String))
         .alias("fault")
     )

@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 import polars as pl
 
 from stillhouse.data.places import BATCH_ROWS, POLARS_SCHEMES, Place, opened, remote, told_plainly
+from stillhouse.data.rejects import RejectReason
 from stillhouse.errors import StillhouseError
 
 Format = Literal["csv", "parquet", "ndjson", "lines"]
@@ -34,10 +35,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass
 class Table:
-    """The string columns that were asked for, and the records that could not be read (`text` and `reason`)."""
+    """The string columns that were asked for, and the records that could not be read (text, reason, detail)."""
 
     columns: Sequence[str]
-    rejects: list[tuple[str, str]] = field(default_factory=list)
+    rejects: list[tuple[str, RejectReason, str]] = field(default_factory=list)
     frames: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, records: Sequence[Record]) -> None:
@@ -73,7 +74,11 @@ def read_csv(place: Place, columns: Sequence[str], optional: Collection[str], se
         for batch in _batches(numbered):
             table.add([[record[i] for i in wanted] for _, record in batch if len(record) == len(header)])
             table.rejects += [
-                (separator.join(record), f"{_fields(record)} where the header has {len(header)} (line {line})")
+                (
+                    separator.join(record),
+                    RejectReason.OTHER_FIELDS,
+                    f"line {line}: {_fields(record)} where the header has {len(header)}",
+                )
                 for line, record in batch
                 if len(record) != len(header)
             ]
@@ -94,12 +99,12 @@ def read_ndjson(place: Place, columns: Sequence[str], optional: Collection[str])
             for number, line in batch:
                 found = _json_object(line)
                 if found is None:
-                    table.rejects.append((line, f"not a JSON object (line {number})"))
+                    table.rejects.append((line, RejectReason.NOT_A_JSON_OBJECT, f"line {number}"))
                     continue
                 keys.update(dict.fromkeys(found))
                 values = [found.get(name) for name in columns]
                 if any(isinstance(value, (list, dict)) for value in values):
-                    table.rejects.append((line, f"a list or object where text belongs (line {number})"))
+                    table.rejects.append((line, RejectReason.NESTED_VALUE, f"line {number}"))
                 else:
                     records.append([_as_text(value) for value in values])
             table.add(records)
@@ -130,9 +135,7 @@ def read_lines(place: Place, columns: Sequence[str], pattern: str) -> Table:
             matches = [(number, line, compiled.match(line)) for number, line in batch]
             table.add([[match[name] for name in columns] for _, _, match in matches if match])
             table.rejects += [
-                (line, f"line does not match the pattern (line {number})")
-                for number, line, match in matches
-                if not match
+                (line, RejectReason.NO_MATCH, f"line {number}") for number, line, match in matches if not match
             ]
     return table
 

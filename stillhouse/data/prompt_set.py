@@ -11,12 +11,10 @@ import polars as pl
 from stillhouse.data.cleaning import clean, label_problems, normalise
 from stillhouse.data.near_duplicates import contained_rows, keep_first, near_duplicate_pairs
 from stillhouse.data.privacy import redact
-from stillhouse.data.rejects import all_rejects, rejected
+from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.recipe import Recipe
 
-NEAR_DUPLICATE = "near duplicate"
-HOLDS_A_GOLDEN_TEXT = "contains a golden text"
 # Families of more than eight alike texts need more than one look; each look leaves fewer.
 _LOOKS = 8
 
@@ -27,7 +25,7 @@ class PromptSet:
 
     Args:
         prompts: `prompt_id`, `text`, `label`, `batch`, further columns, `split`, `label_hidden`.
-        rejects: `text`, `batch`, `reason`; texts are redacted here, too.
+        rejects: a reject ledger; texts are redacted here, too.
         redacted: how many items of personal data of each kind were taken out.
     """
 
@@ -61,7 +59,7 @@ def base_prompt_set(rows: pl.DataFrame, recipe: Recipe, *, where: str) -> Prompt
     train = pl.col("split") == "train"
     leaks = _holding(sided.prompts, sided.prompts.filter(pl.col("split") == "golden")) & train
     kept = hide_labels(sided.prompts.filter(~leaks), share=recipe.data.hidden_label_share, key=recipe.split.key)
-    held = rejected(sided.prompts.filter(leaks), HOLDS_A_GOLDEN_TEXT)
+    held = rejected(sided.prompts.filter(leaks), RejectReason.HOLDS_A_GOLDEN_TEXT)
     rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects, held])
     return PromptSet(kept, rejects, redaction.counts)
 
@@ -121,7 +119,7 @@ def _without_near_duplicates(prompts: pl.DataFrame) -> _Alone:
         kept = kept.filter(~pl.col("place").is_in(places.implode()))
     gone = pl.concat(dropped).implode() if dropped else pl.Series([], dtype=pl.UInt32).implode()
     is_gone = pl.int_range(pl.len()).is_in(gone)
-    return _Alone(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), NEAR_DUPLICATE))
+    return _Alone(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), RejectReason.NEAR_DUPLICATE))
 
 
 def _holding(prompts: pl.DataFrame, golden: pl.DataFrame) -> pl.Series:
@@ -145,15 +143,15 @@ def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) 
     holding = _holding(prompts, base.filter(pl.col("split") == "golden"))
     fault = (
         pl.when(pl.col("known") & (pl.col("label") != pl.col("base_label")).fill_null(False))
-        .then(pl.lit("conflicting labels"))
+        .then(pl.lit(RejectReason.CONFLICTING_LABELS.value))
         .when(pl.col("known"))
-        .then(pl.lit("duplicate text"))
+        .then(pl.lit(RejectReason.DUPLICATE.value))
         .when(in_group)
-        .then(pl.lit("group is held out"))
+        .then(pl.lit(RejectReason.GROUP_IS_HELD_OUT.value))
         .when(near)
-        .then(pl.lit(NEAR_DUPLICATE))
+        .then(pl.lit(RejectReason.NEAR_DUPLICATE.value))
         .when(holding)
-        .then(pl.lit(HOLDS_A_GOLDEN_TEXT))
+        .then(pl.lit(RejectReason.HOLDS_A_GOLDEN_TEXT.value))
         .otherwise(pl.lit(None, pl.String))
     )
     return known.select(fault.alias("fault"))["fault"]

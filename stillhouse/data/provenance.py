@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from stillhouse.data.rejects import rejected
+from stillhouse.data.rejects import WITHHELD, RejectReason, rejected
 
 if TYPE_CHECKING:
     from stillhouse.recipe import ProvenanceSpec
@@ -21,7 +21,8 @@ class Traced:
 
     Args:
         rows: the rows whose provenance is whole, with `privacy_class` and `row_kind` (`real` or `synthetic`).
-        rejects: `text`, `batch`, `reason`; the text is kept out where the teacher may not see it.
+        rejects: a reject ledger; the text is withheld unless the row's class says that the teacher may see it,
+            whatever else the row was rejected for.
     """
 
     rows: pl.DataFrame
@@ -38,27 +39,40 @@ def with_provenance(rows: pl.DataFrame, spec: "ProvenanceSpec") -> Traced:
     date, rights, privacy, kind = spec.date_column, spec.rights_column, spec.privacy_column, spec.kind_column
     privacy_class = pl.col(privacy) if privacy else pl.lit(spec.privacy_class)
     row_kind = pl.col(kind) if kind else pl.lit("real")
+    may_be_shown = privacy_class.is_in(spec.teacher_may_see).fill_null(False)
     no = pl.lit(False)
     fault = (
         pl.when(dated(pl.col(date)).is_null() if date else no)
-        .then(pl.lit("no date"))
+        .then(pl.lit(RejectReason.NO_DATE.value))
         .when(pl.col(rights).is_null() if rights else no)
-        .then(pl.lit("no rights"))
+        .then(pl.lit(RejectReason.NO_RIGHTS.value))
         .when(~pl.col(rights).is_in(spec.rights_allowed) if rights else no)
-        .then(pl.lit("rights do not allow training"))
+        .then(pl.lit(RejectReason.RIGHTS_FORBID.value))
         .when(privacy_class.is_null())
-        .then(pl.lit("no privacy class"))
-        .when(~privacy_class.is_in(spec.teacher_may_see))
-        .then(pl.lit("privacy class may not reach the teacher"))
+        .then(pl.lit(RejectReason.NO_PRIVACY_CLASS.value))
+        .when(~may_be_shown)
+        .then(pl.lit(RejectReason.ABOVE_PRIVACY_CLASS.value))
         .when(~row_kind.is_in(["real", "synthetic"]).fill_null(False))
-        .then(pl.lit("neither real nor synthetic"))
+        .then(pl.lit(RejectReason.NEITHER_REAL_NOR_SYNTHETIC.value))
         .otherwise(pl.lit(None, pl.String))
     )
     traced = rows.with_columns(privacy_class.alias("privacy_class"), row_kind.alias("row_kind"), fault.alias("fault"))
     out = traced.filter(pl.col("fault").is_not_null()).with_columns(
-        pl.when(pl.col("fault").str.starts_with("privacy")).then(pl.lit("(withheld)")).otherwise("text").alias("text")
+        pl.when(may_be_shown).then("text").otherwise(pl.lit(WITHHELD)).alias("text")
     )
     return Traced(traced.filter(pl.col("fault").is_null()).drop("fault"), rejected(out, pl.col("fault")))
+
+
+def without_secrets(unreadable: pl.DataFrame, spec: "ProvenanceSpec") -> pl.DataFrame:
+    """Withhold the text of records that could not be read, where the class of each row stands in the row itself.
+
+    Args:
+        unreadable: a reject ledger; place and reason of a record stay, so that it can be found in its file.
+        spec: what is asked for.
+    """
+    if spec.privacy_column is None and spec.privacy_class in spec.teacher_may_see:
+        return unreadable
+    return unreadable.with_columns(pl.lit(WITHHELD).alias("text"))
 
 
 def dated(values: pl.Expr) -> pl.Expr:

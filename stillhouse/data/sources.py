@@ -18,6 +18,7 @@ from stillhouse.artifacts import ArtifactStore
 from stillhouse.data import formats
 from stillhouse.data.formats import Format, Table
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
+from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
 from stillhouse.errors import StillhouseError
 
@@ -43,7 +44,7 @@ class SourceRead:
 
     Args:
         rows: `text`, `label` (null = unlabelled), `batch` and the kept columns, all strings.
-        rejects: `text`, `batch`, `reason`, for records that could not be read.
+        rejects: a reject ledger of the records that could not be read.
     """
 
     rows: pl.DataFrame
@@ -145,8 +146,9 @@ def read_rows(
         pl.lit(batch).alias("batch"),
         *(_blank_is_null(pl.col(name)) for name in carried),
     )
-    rejects = pl.DataFrame(unread, schema={"text": pl.String, "reason": pl.String}, orient="row")
-    return SourceRead(rows, rejects.select("text", pl.lit(batch).alias("batch"), "reason"))
+    unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
+    unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))
+    return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")))
 
 
 def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[str]:
@@ -258,10 +260,13 @@ def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[st
             )
 
 
-def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[str, str]]) -> None:
+def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[str, RejectReason, str]]) -> None:
     if found.is_empty():
+        _, reason, detail = unread[0] if unread else ("", "", "")
         raise StillhouseError(
-            f"none of {len(unread)} records is readable; the first: {unread[0][1]}" if unread else "it holds no rows",
+            f"none of {len(unread)} records is readable; the first: {reason} ({detail})"
+            if unread
+            else "it holds no rows",
             where=uri,
             expected="at least one row",
             do="Mend the file, or `format` and `pattern` in the recipe." if unread else "Put rows into it.",

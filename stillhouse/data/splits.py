@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import polars as pl
 
-from stillhouse.data.rejects import rejected
+from stillhouse.data.rejects import RejectReason, no_rejects, rejected
 
 Split = Literal["train", "validation", "golden"]
 
@@ -24,7 +24,7 @@ class Splits:
 
     Args:
         prompts: the input's columns and `split`.
-        rejects: `text`, `batch`, `reason`.
+        rejects: a reject ledger.
     """
 
     prompts: pl.DataFrame
@@ -71,10 +71,10 @@ def assign_splits(
     )
     sided = prompts.with_columns(split.alias("split"))
     if group is None:
-        return Splits(sided, rejected(sided.clear(), ""))
+        return Splits(sided, no_rejects())
     held_out = sided.filter(pl.col("split") != "train")[group].drop_nulls().unique()
     leaks = (pl.col("split") == "train") & pl.col(group).is_in(held_out.implode()).fill_null(False)
-    return Splits(sided.filter(~leaks), rejected(sided.filter(leaks), "group is held out"))
+    return Splits(sided.filter(~leaks), rejected(sided.filter(leaks), RejectReason.GROUP_IS_HELD_OUT))
 
 
 def hide_labels(prompts: pl.DataFrame, *, share: float, key: str) -> pl.DataFrame:

@@ -5,17 +5,13 @@ Does not: capture (signal.py), whether too much was rejected (checks/transfer_se
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import polars as pl
 
-from stillhouse.data.rejects import all_rejects, rejected
+from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.teachers.answers import with_answers
 
-CONTRADICTS: Final = "the teacher contradicts the known label"
-KNOWN: Final = "in an earlier batch"
-UNSURE: Final = "the teacher prefers no label"
-PREFERENCE_NEEDED: Final = 0.5
+PREFERENCE_NEEDED = 0.5
 
 
 @dataclass(frozen=True)
@@ -25,7 +21,7 @@ class Verified:
     Args:
         kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `row_kind`, `logits`, `embedding`, sorted by
             `prompt_id`.
-        rejects: `text`, `batch`, `reason`.
+        rejects: a reject ledger.
     """
 
     kept: pl.DataFrame
@@ -58,13 +54,18 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]
         raise ValueError(f"{rows['logits'].null_count()} training rows have no teacher signal")
     judged = with_answers(rows, labels).with_columns(
         pl.when(pl.col("label").is_not_null() & (pl.col("label") != pl.col("answer")))
-        .then(pl.lit(CONTRADICTS))
+        .then(pl.lit(RejectReason.CONTRADICTS_LABEL.value))
         .when(pl.col("label").is_null() & (pl.col("certainty") < PREFERENCE_NEEDED))
-        .then(pl.lit(UNSURE))
+        .then(pl.lit(RejectReason.NO_PREFERENCE.value))
         .alias("reason")
     )
     keep = pl.col("reason").is_null()
     return Verified(
         judged.filter(keep).select("prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding"),
-        all_rejects([rejected(judged.filter(~keep), pl.col("reason")), rejected(everything.filter("again"), KNOWN)]),
+        all_rejects(
+            [
+                rejected(judged.filter(~keep), pl.col("reason")),
+                rejected(everything.filter("again"), RejectReason.IN_AN_EARLIER_BATCH),
+            ]
+        ),
     )

@@ -24,6 +24,7 @@ from assets.keys import (
 )
 from assets.teacher import MODEL
 from assets.teacher_signal import review_path
+from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.recipe import RecipeFile
@@ -294,7 +295,7 @@ def rejects_where(column: str, values: list[str], share: float) -> Callable[[Ver
         of_kind = prompts.filter(pl.col(column).is_in(values))["prompt_id"].implode()
         rank = pl.col("prompt_id").is_in(of_kind).cum_sum()
         out = pl.col("prompt_id").is_in(of_kind) & (rank * share % 1 < share)
-        rejects = verified.kept.filter(out).select("text", "batch", reason=pl.lit("a filter"))
+        rejects = rejected(verified.kept.filter(out), RejectReason.NO_PREFERENCE)
         return Verified(verified.kept.filter(~out), pl.concat([verified.rejects, rejects]))
 
     return edit

@@ -184,7 +184,9 @@ def test_a_folder_whose_name_no_recipe_may_have_is_refused_in_one_line(tmp_path:
     path = tmp_path / folder / "defs.yaml"
     path.parent.mkdir()
     path.write_text(DEMO.read_text())
-    with pytest.raises(StillhouseError, match="cannot be the name of a recipe; expected a lower-case letter") as refused:
+    with pytest.raises(
+        StillhouseError, match="cannot be the name of a recipe; expected a lower-case letter"
+    ) as refused:
         read_recipe(path)
     assert repr(folder)[:20] in refused.value.what
 

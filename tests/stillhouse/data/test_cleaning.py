@@ -69,10 +69,10 @@ def test_texts_that_cannot_be_used_are_rejected_with_the_reason() -> None:
     cleaned = clean(rows.vstack(frame([("12345678901", "x", "may")])), max_characters=10)
     assert cleaned.kept["text"].to_list() == ["ok"]
     assert cleaned.rejects.rows() == [
-        (None, "base", "blank text"),
-        (" \u200b\n", "base", "blank text"),
-        ("b\ufffdd", "base", "undecodable character"),
-        ("12345678901", "may", "longer than 10 characters"),
+        (None, "base", "blank text", None),
+        (" \u200b\n", "base", "blank text", None),
+        ("b\ufffdd", "base", "undecodable character", None),
+        ("12345678901", "may", "longer than max_characters", None),
     ]
 
 
@@ -126,7 +126,7 @@ def test_a_label_seen_once_is_rejected_and_unlabelled_rows_stay() -> None:
     )
     found = label_problems(rows, where="rows.csv")
     assert found.kept["text"].to_list() == ["a", "b", "c", "d", "f"]
-    assert found.rejects.rows() == [("e", "base", "label seen once")]
+    assert found.rejects.rows() == [("e", "base", "label seen once", None)]
 
 
 @pytest.mark.parametrize(

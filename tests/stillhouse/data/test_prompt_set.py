@@ -106,4 +106,4 @@ def test_a_family_of_many_alike_texts_leaves_one(recipe: Recipe) -> None:
 def test_a_labelled_row_is_kept_before_its_unlabelled_near_duplicate(recipe: Recipe) -> None:
     made = base(recipe, [("who named the largest river", None), ("who named the largest rivers", "x")])
     assert "who named the largest rivers" in made.prompts["text"].to_list()
-    assert made.rejects.rows() == [("who named the largest river", "base", "near duplicate")]
+    assert made.rejects.rows() == [("who named the largest river", "base", "near duplicate", None)]

@@ -1,12 +1,15 @@
 """A row of which something is not known that the recipe asks for goes no further."""
 
 from collections import Counter
+from itertools import product
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.provenance import dated, with_provenance
+from stillhouse.data.provenance import dated, with_provenance, without_secrets
+from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.recipe import ProvenanceSpec
 
 SPEC = ProvenanceSpec(
@@ -47,7 +50,44 @@ def test_each_missing_thing_is_named() -> None:
 
 def test_what_the_teacher_may_not_see_is_not_even_kept_as_a_reject() -> None:
     found = with_provenance(frame(changed(text="my secret", **{"class": "secret"})), SPEC)
-    assert found.rejects.rows() == [("(withheld)", "base", "privacy class may not reach the teacher")]
+    assert found.rejects.rows() == [("(withheld)", "base", "privacy class may not reach the teacher", None)]
+
+
+def test_withheld_text_is_nowhere_whatever_else_is_wrong_with_its_row() -> None:
+    # Once, a secret row without a date was written out in full, because it was rejected for its date.
+    dates, rights = (None, "", "yesterday", "2026-01-31"), (None, "consent", "scraped")
+    classes = (None, "public", "internal", "personal", "secret", "Public", "unheard of")
+    kinds = (None, "real", "synthetic", "invented")
+    combinations = list(product(dates, rights, classes, kinds))
+    rows = frame(
+        *(
+            changed(text=f"text {n} of class {privacy}", asked=date, right=right, kind=kind, **{"class": privacy})
+            for n, (date, right, privacy, kind) in enumerate(combinations)
+        )
+    )
+    found = with_provenance(rows, SPEC)
+    shown = [text for table in (found.rows, found.rejects) for text in table["text"]]
+    assert len(shown) == len(combinations) == 336
+    may_see = [f"text {n} of class {row[2]}" for n, row in enumerate(combinations) if row[2] in SPEC.teacher_may_see]
+    assert Counter(shown) == Counter(may_see) + Counter({"(withheld)": 336 - len(may_see)})
+    assert len(may_see) == 96
+
+
+@pytest.mark.parametrize(
+    ("spec", "shown"),
+    [
+        (ProvenanceSpec(), "secret,1,2"),
+        (ProvenanceSpec(privacy_class="secret"), "(withheld)"),
+        (ProvenanceSpec(privacy_column="class"), "(withheld)"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_shown_only_where_no_row_can_be_secret(
+    spec: ProvenanceSpec, shown: str
+) -> None:
+    rows = pl.DataFrame({"text": ["secret,1,2"], "batch": ["base"], "where": ["line 7"]})
+    unreadable = rejected(rows, RejectReason.OTHER_FIELDS, pl.col("where"))
+    rejects = without_secrets(unreadable, spec)
+    assert rejects.rows() == [(shown, "base", RejectReason.OTHER_FIELDS, "line 7")]
 
 
 def test_without_columns_the_recipe_speaks_for_all_rows() -> None:

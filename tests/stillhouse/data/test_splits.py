@@ -104,7 +104,7 @@ def test_an_unlabelled_row_of_a_held_out_group_is_rejected() -> None:
     base = frame([(f"{n}", "x", "base", f"u{n}") for n in range(20)])
     golden = split(base, "user").prompts.filter(pl.col("split") == "golden")["user"][0]
     done = split(base.vstack(frame([("new", None, "base", golden), ("other", None, "base", "nobody")])), "user")
-    assert done.rejects.rows() == [("text new", "base", "group is held out")]
+    assert done.rejects.rows() == [("text new", "base", "group is held out", None)]
     assert sides(done.prompts)["other"] == "train"
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.teachers.verification import CONTRADICTS, UNSURE, verify_signal
+from stillhouse.data.rejects import RejectReason
+from stillhouse.teachers.verification import verify_signal
 
 LABELS = ["a", "b", "c"]
 
@@ -55,7 +56,10 @@ def test_each_rule_has_its_reason() -> None:
     ]
     verified = verify_signal(*tables(rows), LABELS)
     assert verified.kept["prompt_id"].to_list() == ["p0", "p2", "p4"], "a known label verifies even a torn answer"
-    assert dict(verified.rejects.select("text", "reason").rows()) == {"p1": CONTRADICTS, "p3": UNSURE}
+    assert dict(verified.rejects.select("text", "reason").rows()) == {
+        "p1": RejectReason.CONTRADICTS_LABEL,
+        "p3": RejectReason.NO_PREFERENCE,
+    }
 
 
 def test_a_training_row_without_signal_is_an_error() -> None:
