@@ -14,11 +14,18 @@ from assets.stage import Shown, Work, stage_asset, table_metadata
 from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
-from stillhouse.data.sources import SourceRead, digests_now, drop_folder_files, read_outside, read_rows
+from stillhouse.data.sources import (
+    SourceRead,
+    digests_now,
+    drop_folder_files,
+    every_column_in_a_drop,
+    read_outside,
+    read_rows,
+)
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.manifest import Manifest
-from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
 
 
@@ -144,23 +151,8 @@ def read_base(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> Sourc
             root=CHECKOUT,
         )
     except UnknownColumnError as error:
-        where = f"{file.where(*_field_naming(file.recipe, error.column))}: {error.where}"
+        where = f"{file.where(*file.recipe.field_naming(error.column))}: {error.where}"
         raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
-
-
-def _field_naming(recipe: Recipe, column: str) -> tuple[str | int, ...]:
-    """The field of the recipe that asks for a column."""
-    for name in ("text", "label", "group"):
-        if getattr(recipe.data, name) == column:
-            return "data", name
-    for name in ("date_column", "rights_column", "privacy_column", "kind_column"):
-        if getattr(recipe.data.provenance, name) == column:
-            return "data", "provenance", name
-    columns = {
-        "slices": [item.column for item in recipe.slices],
-        "sensitive": [item.column for item in recipe.sensitive],
-    }
-    return next((part, named.index(column), "column") for part, named in columns.items() if column in named)
 
 
 def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
@@ -186,19 +178,20 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
 
 
 def _dropped(file: RecipeFile, uri: str, kept: Mapping[str, Path]) -> SourceRead:
-    """Read a dropped file: csv, parquet or ndjson with the text column, and label and slice columns if it has them."""
+    """Read a dropped file: csv, parquet or ndjson by its ending, or lines like the recipe's own source."""
     data, keep = file.recipe.data, file.recipe.kept_columns
     suffix = PurePosixPath(uri).suffix.lower()
     as_the_source = data.format == "lines" and suffix == PurePosixPath(data.source).suffix.lower()
-    return read_rows(
-        uri,
-        kept=kept,
-        format="lines" if as_the_source else None,
-        encoding=data.encoding if as_the_source else "utf-8",
-        pattern=data.pattern if as_the_source else None,
-        text=data.text,
-        label=data.label,
-        keep=keep,
-        optional=(data.label, *keep),
-        batch=PurePosixPath(uri).name,
-    )
+    with every_column_in_a_drop(file.recipe):
+        return read_rows(
+            uri,
+            kept=kept,
+            format="lines" if as_the_source else None,
+            encoding=data.encoding if as_the_source else "utf-8",
+            pattern=data.pattern if as_the_source else None,
+            text=data.text,
+            label=data.label,
+            keep=keep,
+            optional=data.allow_missing_columns,
+            batch=PurePosixPath(uri).name,
+        )

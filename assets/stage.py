@@ -20,6 +20,7 @@ import polars as pl
 from assets.code_versions import code_version, source_path
 from assets.keys import BASE, BATCHED, batches_of, key_of
 from stillhouse import progress
+from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe import RecipeFile
@@ -234,9 +235,8 @@ def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    text = text.replace("|", "\\|").replace("\n", " ")
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else quoted(value)
+    return text.replace("|", "\\|")
 
 
 def _took(artifact: Artifact) -> str:

@@ -19,6 +19,7 @@ from assets.current import require_materialization
 from assets.keys import BASE, BATCHED, batches_name, batches_of, key_of, kind_of
 from assets.stage import markdown_table, readable_failures
 from stillhouse import progress
+from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
 from stillhouse.governance import Waiver, valid_waivers
 from stillhouse.manifest import address, lock_digest
@@ -50,6 +51,11 @@ class Finding:
     state: State
     sentence: str
     evidence: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Clean what is said, whoever says it: a finding goes into the ledger, which cannot forget."""
+        object.__setattr__(self, "sentence", quoted(self.sentence, LONGEST_SENTENCE))
+        object.__setattr__(self, "evidence", quotable(self.evidence))
 
 
 def found(holds: bool, sentence: str, **evidence: Any) -> Finding:

@@ -10,10 +10,12 @@ import polars as pl
 from assets.keys import BASE, PROMPTS
 from checks.expectations.prompts import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
+from stillhouse.data.cleaning import normalise
 from stillhouse.data.drift import MixShift, length_shift, mix_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
-from stillhouse.data.privacy import personal_columns, redact
+from stillhouse.data.privacy import Redacted, personal_columns, personal_values, redact
+from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
 from stillhouse.evaluation.planning import plan
 from stillhouse.named_classes import named_classes, unknown_classes
@@ -77,11 +79,27 @@ def no_group_is_on_two_sides(subject: Subject) -> Finding:
 
 @gate("a teacher that has read an address has it, and so has whoever runs it")
 def no_personal_data_is_left(subject: Subject) -> Finding:
-    """The same search that redacted them finds nothing more, in prompts and in rejects."""
-    texts = pl.concat([subject.frame("prompts")["text"], subject.frame("rejects")["text"]])
-    left = redact(texts).found.group_by("kind").agg(pl.col("count").sum(), pl.len().alias("rows")).sort("kind")
+    """The same search that redacted texts finds no more in them, in rejects, labels and columns that travel along."""
+    prompts, recipe = subject.frame("prompts"), subject.recipe
+    texts = pl.concat([prompts["text"], subject.frame("rejects")["text"]])
+    values = {recipe.data.text: _rows_by_kind(redact(texts))} | {
+        name: personal_values(prompts.select(normalise(pl.col(column)))[column])
+        for name, column in {recipe.data.label: "label", **{name: name for name in recipe.kept_columns}}.items()
+        if column in prompts.columns
+    }
+    told = [
+        f"column {name!r} holds {', '.join(f'{kind} in {count:,} rows' for kind, count in kinds.items())}"
+        for name, kinds in values.items()
+        if kinds
+    ]
     gone = ", ".join(f"{count} {kind}" for kind, count in subject.artifact.facts["redacted"].items()) or "nothing"
-    return found(left.is_empty(), f"{left['rows'].sum():,} rows hold some; {gone} was redacted", left=offenders(left))
+    return found(
+        not told,
+        f"{'; '.join(told)}: take it out or hash it where the rows come from"
+        if told
+        else f"none in {len(values)} columns; {gone} was redacted",
+        left=[{"column": name, "kind": kind, "rows": n} for name, kinds in values.items() for kind, n in kinds.items()],
+    )
 
 
 @gate("a column that names people goes wherever the rows go")
@@ -98,7 +116,10 @@ def nothing_in_a_text_gives_its_label_away(subject: Subject) -> Finding:
     if labelled["label"].n_unique() < 2:
         return found(True, "fewer than two labels, so none can be given away")
     proxies = target_proxies(labelled["label"], labelled["text"])
-    told = [f"{proxy.marker!r} means {proxy.label} in {proxy.right:.1%} of {proxy.rows:,} rows" for proxy in proxies]
+    told = [
+        f"{quoted(proxy.marker)!r} means {quoted(proxy.label)} in {proxy.right:.1%} of {proxy.rows:,} rows"
+        for proxy in proxies
+    ]
     return found(not proxies, "; ".join(told) or "no word stands for a label", markers=told)
 
 
@@ -228,6 +249,10 @@ def the_golden_set_can_support_the_margin(subject: Subject) -> Finding:
     )
 
 
+def _rows_by_kind(redacted: Redacted) -> dict[str, int]:
+    return dict(redacted.found.group_by("kind").len().sort("kind").iter_rows())
+
+
 def _base_of(subject: Subject) -> pl.DataFrame:
     """Prompts of the base batch: this one, or the one that a later batch was held against."""
     return subject.frame("prompts") if subject.is_base else subject.made_from(PROMPTS).frame("prompts")
@@ -282,8 +307,8 @@ def _alike(subject: Subject, reference: pl.DataFrame, rows: pl.DataFrame, one: s
         for name, shift in shifts.items()
     ]
     moved = [
-        f"{name} {shift.worst!r} is {shift.observed_share:.0%} of {other} and {shift.reference_share:.0%} of {one} "
-        f"({shift.divergence:.3f} bits, limit {limit:g})"
+        f"{name} {quoted(shift.worst)!r} is {shift.observed_share:.0%} of {other} and "
+        f"{shift.reference_share:.0%} of {one} ({shift.divergence:.3f} bits, limit {limit:g})"
         for name, shift in shifts.items()
         if shift.exceeds(limit)
     ]

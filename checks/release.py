@@ -2,6 +2,7 @@
 
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.data.quoting import quoted
 from stillhouse.governance import approval_of, same_person
 from stillhouse.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
@@ -36,7 +37,9 @@ def it_answers(subject: Subject) -> Finding:
     text = subject.made_from("prompts").frame("prompts")["text"][0]
     model = OnnxClassifier(subject.artifact.folder / MODEL)
     answer = model.labels[int(model.logits([text]).argmax())]
-    return found(answer in subject.made_from("teacher").facts["labels"], f"{text[:80]!r} is answered {answer!r}")
+    return found(
+        answer in subject.made_from("teacher").facts["labels"], f"{quoted(text)!r} is answered {quoted(answer)!r}"
+    )
 
 
 @gate("who wrote the recipe believes in it; where the stakes are high somebody else has to")

@@ -7,6 +7,7 @@ import polars as pl
 from checks.gate import Finding, StageGates, Subject, found, gate, offenders
 from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
+from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 
 UNREADABLE_SHARE = 0.01
@@ -79,10 +80,10 @@ def no_row_is_above_its_privacy_class(subject: Subject) -> Finding:
     """Counted again in the rows that go on."""
     may_see = subject.recipe.data.provenance.teacher_may_see
     above = subject.frame("rows").filter(~pl.col("privacy_class").is_in(may_see))
-    classes = above["privacy_class"].unique().sort().to_list()
+    classes = [quoted(name) for name in above["privacy_class"].unique().sort().head(5)]
     return found(
         above.is_empty(),
-        f"{above.height:,} rows of class {', '.join(map(str, classes))}" if classes else f"all {', '.join(may_see)}",
+        f"{above.height:,} rows of class {', '.join(classes)}" if classes else f"all {', '.join(may_see)}",
     )
 
 

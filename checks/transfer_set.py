@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from checks.gate import Finding, StageGates, Subject, found, gate, offenders
+from stillhouse.data.quoting import quoted
 
 CLASS_LOSS_LIMIT = 0.2
 SLICE_ROWS = 20
@@ -42,7 +43,7 @@ def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
     worst = loss.row(0, named=True)
     return found(
         worst["lost"] <= CLASS_LOSS_LIMIT,
-        f"class {worst['label']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
+        f"class {quoted(worst['label'])} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
         f"limit {CLASS_LOSS_LIMIT:.0%}",
         loss_by_class=loss.to_dicts(),
     )

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import Recipe, RecipeFile
 
@@ -40,13 +41,13 @@ class UnknownClass:
     def there_are(self) -> str:
         """The classes that there are, as far as somebody will read."""
         more = len(self.classes) - CLASSES_TOLD
-        return ", ".join(self.classes[:CLASSES_TOLD]) + (f" and {more} more" if more > 0 else "")
+        return ", ".join(map(quoted, self.classes[:CLASSES_TOLD])) + (f" and {more} more" if more > 0 else "")
 
     @property
     def hint(self) -> str:
         """The class that was probably meant."""
         close = get_close_matches(self.name, self.classes, n=1)
-        return f"Did you mean {close[0]!r}?" if close else "Name one of these in the recipe, or add rows of it."
+        return f"Did you mean {quoted(close[0])!r}?" if close else "Name one of these in the recipe, or add rows of it."
 
 
 def named_classes(recipe: Recipe) -> dict[Field, str]:

@@ -148,6 +148,11 @@ class DataSpec(_Part):
         None,
         description="folder or fsspec prefix where new files of rows arrive; the installation's inbox when left out",
     )
+    allow_missing_columns: tuple[str, ...] = Field(
+        (),
+        description="columns that a dropped file may lack, such as the label; any other column that this recipe names "
+        "has to be in every file, or the file is left out and named",
+    )
     max_characters: int = Field(20_000, gt=0, description="longer texts are rejected, with the reason kept")
     wrong_labels_at_most: Share = Field(
         0.05,
@@ -291,6 +296,12 @@ class Recipe(_Part):
             raise ValueError("sensitive: a column is named twice")
         if {self.data.text, self.data.label} & set(sensitive):
             raise ValueError("sensitive: neither text nor label says which group of people a row is of")
+        without_use = set(self.data.allow_missing_columns) - {self.data.label, *self.kept_columns}
+        if without_use:
+            raise ValueError(
+                f"data.allow_missing_columns: {', '.join(map(repr, sorted(without_use)))} is neither the label nor a "
+                "further column that this recipe names"
+            )
         if self.stakes == "high" and self.author is None:
             raise ValueError("author: must be named where the stakes are high, because the author cannot approve")
         if "cost" in self.pain and self.economics is None:
@@ -323,6 +334,27 @@ class Recipe(_Part):
         wanted += self.data.provenance.columns
         wanted += [item.column for item in self.sensitive]
         return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
+
+    def field_naming(self, column: str) -> tuple[str | int, ...]:
+        """Find the field of the recipe that names a column of the rows.
+
+        Raises:
+            KeyError: if none does.
+        """
+        for name in ("text", "label", "group"):
+            if getattr(self.data, name) == column:
+                return "data", name
+        for name in ("date_column", "rights_column", "privacy_column", "kind_column"):
+            if getattr(self.data.provenance, name) == column:
+                return "data", "provenance", name
+        columns = {
+            "slices": [item.column for item in self.slices],
+            "sensitive": [item.column for item in self.sensitive],
+        }
+        found = next((part for part, named in columns.items() if column in named), None)
+        if found is None:
+            raise KeyError(column)
+        return found, columns[found].index(column), "column"
 
     def student(self, name: str) -> StudentSpec:
         """Look a candidate up by name."""

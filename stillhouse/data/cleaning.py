@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import polars as pl
 
+from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 
@@ -109,7 +110,7 @@ def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -
             do="Check `label` in the recipe.",
         )
     if kept["label"].drop_nulls().n_unique() < 2:
-        shown = ", ".join(map(repr, labels.head(5)))
+        shown = ", ".join(repr(quoted(label)) for label in labels.head(5))
         raise StillhouseError(
             f"every label is {shown}" if len(labels) == 1 else f"fewer than two labels have two rows (labels: {shown})",
             where=where,

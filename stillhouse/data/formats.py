@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 import polars as pl
 
 from stillhouse.data.places import BATCH_ROWS, POLARS_SCHEMES, Place, opened, remote, told_plainly
+from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
 from stillhouse.errors import StillhouseError
 
@@ -176,11 +177,14 @@ def require_columns(existing: Sequence[str], wanted: Iterable[str], where: str) 
     for name in wanted:
         if name not in existing:
             close = get_close_matches(name, existing, n=1, cutoff=0.6)
-            hint = f"Did you mean {close[0]!r}?" if close else "Name one of these in the recipe."
+            hint = f"Did you mean {quoted(close[0])!r}?" if close else "Name one of these in the recipe."
             raise UnknownColumnError(
                 name,
                 where=where,
-                expected=f"one of {', '.join(map(repr, existing))}" if existing else "at least one column",
+                # Without a header the first row stands in its place.
+                expected=f"one of {', '.join(repr(quoted(column)) for column in existing)}"
+                if existing
+                else "at least one column",
                 do=hint,
             )
 
@@ -190,7 +194,7 @@ def _positions(header: list[str], columns: Sequence[str], place: Place, separato
         other = next((mark for mark in "\t;|," if mark != separator and mark in header[0]), None)
         if other:
             raise StillhouseError(
-                f"the whole header is one column, {header[0]!r}",
+                f"the whole header is one column, {quoted(header[0])!r}",
                 where=f"{place.uri}, line 1",
                 expected=f"fields separated by {separator!r}, but these look separated by {other!r}",
                 do=f"Convert the file to fields separated by {separator!r}.",

@@ -6,7 +6,8 @@ Does not: parsing formats (formats.py), judging texts and labels (cleaning.py).
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,11 +17,12 @@ import polars as pl
 
 from stillhouse.artifacts import ArtifactStore
 from stillhouse.data import formats
-from stillhouse.data.formats import Format, Table
+from stillhouse.data.formats import Format, Table, UnknownColumnError
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe import Recipe
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
@@ -149,6 +151,27 @@ def read_rows(
     unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
     unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))
     return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")))
+
+
+@contextmanager
+def every_column_in_a_drop(recipe: Recipe) -> Iterator[None]:
+    """Say of a dropped file that lacks a column which field names it, and how a recipe allows that.
+
+    Filled with nulls instead, a renamed label column makes labelled rows unlabelled ones and no gate can tell.
+
+    Raises:
+        StillhouseError: in place of an `UnknownColumnError`.
+    """
+    try:
+        yield
+    except UnknownColumnError as error:
+        allow = "" if error.column == recipe.data.text else " `data.allow_missing_columns` lists what files may lack."
+        raise StillhouseError(
+            f"{error.what}, which `{'.'.join(map(str, recipe.field_naming(error.column)))}` of the recipe names",
+            where=error.where,
+            expected=error.expected,
+            do=f"{error.do}{allow}",
+        ) from error
 
 
 def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[str]:

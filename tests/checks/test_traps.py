@@ -54,7 +54,10 @@ def test_the_checks_of_a_batched_asset_are_batched(file: RecipeFile) -> None:
 
 def test_a_good_batch_does_not_open_the_gates_of_a_bad_one(place: Place, file: RecipeFile) -> None:
     """Trap 4: the newest record of a check is of the good batch, and says `passed`."""
-    place.drop("odd.csv", pl.DataFrame({"question": ["wh\ufffd\ufffd \ufffd\ufffd ?"] * 9, "service": ["LOC"] * 9}))
+    place.drop(
+        "odd.csv",
+        pl.DataFrame({"question": ["wh\ufffd\ufffd \ufffd\ufffd ?"] * 9, "service": ["LOC"] * 9, "kind": [None] * 9}),
+    )
     assert not place.run(file, "source", batch="odd.csv").success
     place.run(file, "prompts", batch="odd.csv")
     assert place.run(file, "source").success, "the base batch is looked at last"
@@ -86,7 +89,9 @@ def test_advice_is_a_check_of_its_own_and_closes_nothing(place: Place, file: Rec
 
 def test_a_gate_that_closes_is_an_error_and_not_a_warning(place: Place, file: RecipeFile) -> None:
     """Trap 5: the other way round: what blocks has severity ERROR, or its own run would go on."""
-    place.drop("odder.csv", pl.DataFrame({"question": ["wh\ufffd\ufffd ?"] * 9, "service": ["LOC"] * 9}))
+    place.drop(
+        "odder.csv", pl.DataFrame({"question": ["wh\ufffd\ufffd ?"] * 9, "service": ["LOC"] * 9, "kind": [None] * 9})
+    )
     result = place.run(file, "source", batch="odder.csv")
     closed = [e for e in result.get_asset_check_evaluations() if not e.passed and e.blocking]
     assert closed and {e.severity for e in closed} == {dg.AssetCheckSeverity.ERROR}

@@ -178,8 +178,8 @@ def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Whole
 
 
 def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: WholeWay) -> None:
-    fresh = questions(25, skip=ROWS).with_columns(pl.lit(None, pl.String).alias("service")).drop("kind")
-    known = questions(5).drop("kind").with_columns(pl.lit(None, pl.String).alias("service"))
+    unlabelled = [pl.lit(None, pl.String).alias(name) for name in ("service", "kind")]
+    fresh, known = questions(25, skip=ROWS).with_columns(unlabelled), questions(5).with_columns(unlabelled)
     inbox = place.home.inbox("small")
     pl.concat([fresh, known]).write_csv(inbox / "tuesday.csv")
     golden = place.shown("prompts")["golden_digest"]
@@ -198,7 +198,9 @@ def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: WholeWay) -> None:
 
 def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
     champion = place.workshop.ledger.champion("small")
-    blanks = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10})
+    blanks = pl.DataFrame(
+        {"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10, "kind": [None] * 10}
+    )
     blanks.write_csv(place.home.inbox("small") / "wednesday.csv")
     made = newest_materialization(place.workshop.ledger, key_of("small", "champion"))
     ended = place.distil()

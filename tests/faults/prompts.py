@@ -93,6 +93,12 @@ def an_address(frame: pl.DataFrame) -> pl.DataFrame:
     return with_text(QUESTION + " Write to anna.berg@example.com", every(40))(frame)
 
 
+def addresses_in(name: str) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """A column of which every tenth value is an e-mail address and a card number."""
+    personal = pl.lit("anna.berg@example.com 4111 1111 1111 1111")
+    return lambda frame: frame.with_columns(pl.when(every(10)).then(personal).otherwise(name).alias(name))
+
+
 def paraphrased(frame: pl.DataFrame) -> pl.DataFrame:
     """Each of the longer questions again: "Which city of Germany has the largest port , tell me"."""
     words = QUESTION.str.replace("^What", "Which").str.replace(r" \?$", " , tell me")
@@ -169,7 +175,15 @@ ABOUT_PLACES = {
 PROMPTS_FAULTS = [
     Fault(
         "an e-mail address is not redacted", PROMPTS, "no_personal_data_is_left",
-        careless("redact", redacts_nothing, an_address), "rows hold some",
+        careless("redact", redacts_nothing, an_address), "column 'question' holds email in 8 rows",
+    ),
+    Fault(
+        "e-mail addresses and a card number stand in a slice column", PROMPTS, "no_personal_data_is_left",
+        on(addresses_in("kind")), "column 'kind' holds email in",
+    ),
+    Fault(
+        "a dropped file has e-mail addresses for labels", PROMPTS, "no_personal_data_is_left",
+        dropped(addresses_in("service")), "column 'service' holds email in 6 rows, card in 6 rows", batch=MARCH,
     ),
     Fault(
         "cleaning keeps copies", PROMPTS, "no_text_is_on_both_sides_of_a_split",

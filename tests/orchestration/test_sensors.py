@@ -77,7 +77,7 @@ def test_a_batch_that_is_taken_in_is_not_taken_in_again(
     file = small_recipe(tmp_path)
     stages = ("contract", "source", "prompts", "teacher", "baselines", "teacher_signal")
     assert run(file, *stages).success
-    drop(home, "monday.csv", "question\nWho is the mayor of the largest town in Ghana ?\n")
+    drop(home, "monday.csv", "question,service,kind\nWho is the mayor of the largest town in Ghana ?,,\n")
 
     def wanted() -> list[tuple[str, str]]:
         return [(each.job, each.batch) for each in rounds(Workshop(home), file, ["base", "monday.csv"])]
@@ -85,7 +85,7 @@ def test_a_batch_that_is_taken_in_is_not_taken_in_again(
     assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
     assert run(file, *stages, batch="monday.csv").success
     assert wanted() == [("distil_small", "base")]
-    drop(home, "monday.csv", "question\nWho is the mayor of the smallest town in Peru ?\n")
+    drop(home, "monday.csv", "question,service,kind\nWho is the mayor of the smallest town in Peru ?,,\n")
     assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
 
 

@@ -50,6 +50,18 @@ def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
             "recipe: sensitive: a column is named twice",
         ),
         ("  bar:", "  sensitive: [{column: service}]\n  bar:", "attributes:", "sensitive: neither text nor label"),
+        (
+            "    text: question",
+            "    text: question\n    allow_missing_columns: [servise]",
+            "attributes:",
+            "data.allow_missing_columns: 'servise' is neither the label nor a further column that this recipe names.",
+        ),
+        (
+            "    text: question",
+            "    text: question\n    allow_missing_columns: [question]",
+            "attributes:",
+            "data.allow_missing_columns: 'question' is neither the label",
+        ),
         ("  task:", "  tusk:", "attributes:", "task: this field is missing and has no default."),
         ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
         ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),
@@ -231,3 +243,15 @@ def test_an_address_without_credentials_is_an_address_of_a_recipe(tmp_path: Path
     address = "https://host:8443/rows@v1.csv?format=csv"
     read = read_recipe(edited(tmp_path, "    text: question", f"    text: question\n    traffic: {address}"))
     assert read.recipe.data.traffic == address
+
+
+def test_the_field_that_names_a_column_is_found(tmp_path: Path) -> None:
+    more = "  sensitive: [{column: region}]\n  bar:"
+    recipe = read_recipe(edited(tmp_path, "  bar:", more)).recipe
+    named = {column: recipe.field_naming(column) for column in ("question", "service", "region", "kind")}
+    assert named == {
+        "question": ("data", "text"),
+        "service": ("data", "label"),
+        "region": ("sensitive", 0, "column"),
+        "kind": ("slices", 0, "column"),
+    }

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stdnum import iban, luhn
 
-from stillhouse.data.privacy import KINDS, personal_columns, redact
+from stillhouse.data.privacy import KINDS, personal_columns, personal_values, redact, redact_text
 
 Planted = tuple[str, str]
 
@@ -329,3 +329,41 @@ def test_other_columns_are_not(columns: str) -> None:
 
 def test_personal_columns_keep_their_order() -> None:
     assert personal_columns(["text", "phone", "label", "Email"]) == ["phone", "Email"]
+
+
+def test_one_text_is_redacted_as_a_column_of_texts_is() -> None:
+    texts = [
+        "nothing",
+        "Write to ada@example.com",
+        "4111 1111 1111 1111",
+        "at 8.8.8.8",
+        "call +49 30 901820",
+        "a.b@c.de",
+    ]
+    assert [redact_text(text) for text in texts] == redact(pl.Series(texts)).texts.to_list()
+
+
+def test_personal_values_are_counted_by_rows_and_kind() -> None:
+    values = ["a", "john.doe@example.com 4111 1111 1111 1111", None, "ada@example.com", "ada@example.com", "b"]
+    assert personal_values(pl.Series("kind", values)) == {"email": 3, "card": 1}
+    assert personal_values(pl.Series("kind", ["HUM:ind", None])) == {}
+
+
+def test_one_card_among_ordinary_values_is_found() -> None:
+    assert personal_values(pl.Series(["HUM", "LOC", "4111111111111111"] * 10)) == {"card": 10}
+
+
+def test_ids_that_pass_a_check_digit_by_chance_are_no_cards() -> None:
+    # Sixteen digits from 4: one in ten passes Luhn, as in any column of long ids.
+    ids = pl.Series([f"{4000000000000000 + 7919 * n}" for n in range(500)])
+    passing = redact(ids).found["row"].unique()
+    assert 30 < len(passing) < 70 and personal_values(ids) == {}
+    cards = ids.gather(passing)
+    assert personal_values(pl.concat([cards, ids.head(20)]))["card"] >= len(cards), (
+        "most of them are, so they are meant"
+    )
+
+
+def test_dates_versions_and_shares_are_nobodys_data() -> None:
+    values = ["2026-01-31", "2026-01-31T10:00:00+02:00", "2026-01-31 10:00:00.123456", "1.13.27", "0.921", "v2-10"]
+    assert personal_values(pl.Series(values)) == {}

@@ -1,0 +1,49 @@
+"""Personal data in a label or slice column closes its batch and is quoted nowhere that cannot forget."""
+
+from pathlib import Path
+
+import polars as pl
+
+from assets.keys import BASE
+from checks.gate import Finding, State
+from stillhouse.home import Home
+from tests.conftest import Run, verdicts
+from tests.small import questions, small_recipe
+
+ADDRESS, CARD = "john.doe@example.com", "4111 1111 1111 1111"
+
+
+def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
+    tmp_path: Path, home: Home, run: Run
+) -> None:
+    file = small_recipe(tmp_path, rows=300)
+    assert run(file, "contract", "source", "prompts", batch=BASE).success
+    every = pl.int_range(pl.len()) < 5
+    rows = questions(60, skip=300).with_columns(
+        pl.lit(f"{ADDRESS} {CARD}").alias("kind"),
+        pl.when(every).then(pl.lit(ADDRESS)).otherwise("service").alias("service"),
+    )
+    home.inbox("small").mkdir(parents=True)
+    rows.write_csv(home.inbox("small") / "b.csv")
+    ended = run(file, "source", "prompts", batch="b.csv")
+    closed = {name for name, passed in verdicts(ended).items() if not passed}
+    assert {"no_personal_data_is_left", "no_batch_brings_a_new_label", "the_batch_is_like_the_base"} <= closed
+    told = next(
+        check.description
+        for check in ended.get_asset_check_evaluations()
+        if check.check_name == "no_personal_data_is_left"
+    )
+    assert "column 'service' holds email in 5 rows" in told
+    assert "column 'kind' holds email in" in told and "card in" in told
+    kept = [home.artifacts, str(home.inbox("small"))]  # rows as they came, which may be deleted
+    written = [path for path in home.root.rglob("*") if path.is_file() and not str(path).startswith(tuple(kept))]
+    assert any(path.name == "ledger.db" for path in written) and len(written) > 5
+    for path in written:
+        assert ADDRESS.encode() not in path.read_bytes(), path
+        assert CARD.encode() not in path.read_bytes(), path
+
+
+def test_a_finding_is_clean_whoever_made_it() -> None:
+    finding = Finding(State.FAILED, f"\x1b[31m{ADDRESS} is 5 % of the rows", {"rows": [{"kind": CARD, "rows": 3}]})
+    assert finding.sentence == "[31m[EMAIL] is 5 % of the rows"
+    assert finding.evidence == {"rows": [{"kind": "[CARD]", "rows": 3}]}
