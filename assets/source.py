@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import dagster as dg
+import polars as pl
 
 from assets.keys import BASE, CONTRACT, SOURCE
 from assets.stage import Shown, Work, stage_asset, table_metadata
@@ -149,6 +150,7 @@ def read_base(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> Sourc
             keep=file.recipe.kept_columns,
             batch=BASE,
             root=CHECKOUT,
+            limits=data.limits,
         )
     except UnknownColumnError as error:
         where = f"{file.where(*file.recipe.field_naming(error.column))}: {error.where}"
@@ -171,6 +173,7 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
             keep=keep,
             optional=(data.label, *keep),
             batch="traffic",
+            limits=data.limits,
         ).rows
     except StillhouseError as error:
         where = f"{file.where('data', 'traffic')}: {error.where}"
@@ -194,4 +197,5 @@ def _dropped(file: RecipeFile, uri: str, kept: Mapping[str, Path]) -> SourceRead
             keep=keep,
             optional=data.allow_missing_columns,
             batch=PurePosixPath(uri).name,
+            limits=data.limits,
         )

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from stillhouse.addresses import holds_credentials, without_credentials
 from stillhouse.data.drift import DIVERGENCE_LIMIT
+from stillhouse.data.limits import Limits
 from stillhouse.digests import digest_of
 from stillhouse.economics import EconomicsSpec
 from stillhouse.errors import StillhouseError
@@ -115,7 +116,8 @@ class DataSpec(_Part):
     """The rows, and which of their columns mean what."""
 
     source: str = Field(
-        description="any URI polars reads (local, s3://, hf://; csv, parquet, ndjson) or package://<import name>/<file>"
+        description="a local path, any address that fsspec opens (s3://, hf://; csv, parquet, ndjson, each also as .gz "
+        "but for parquet), or package://<import name>/<file>"
     )
     format: Literal["csv", "parquet", "ndjson", "lines"] | None = Field(
         None, description="format of the source; by its ending when left out; lines = one pattern for each line"
@@ -148,6 +150,7 @@ class DataSpec(_Part):
         None,
         description="folder or fsspec prefix where new files of rows arrive; the installation's inbox when left out",
     )
+    limits: Limits = Field(Limits(), description="what one file of rows may cost to read")
     allow_missing_columns: tuple[str, ...] = Field(
         (),
         description="columns that a dropped file may lack, such as the label; any other column that this recipe names "

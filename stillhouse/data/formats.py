@@ -18,11 +18,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import polars as pl
 
-from stillhouse.data.places import BATCH_ROWS, POLARS_SCHEMES, Place, opened, remote, told_plainly
+from stillhouse.data.limits import parquet_within
+from stillhouse.data.places import BATCH_ROWS, Place, binary, opened, told_plainly
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
 from stillhouse.errors import StillhouseError
@@ -148,16 +151,20 @@ def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]
         StillhouseError: for a file that is no parquet, an unknown column, or one that does not hold text or numbers.
     """
     with told_plainly(place.uri, "a parquet file"):
-        if place.path or place.scheme in POLARS_SCHEMES:
-            scan = pl.scan_parquet(place.path or place.uri, glob=place.path is None)
-        else:
-            scan = pl.scan_parquet(remote(place).read_bytes())
+        file: Path | BytesIO = place.path or _in_memory(place)
+        scan = pl.scan_parquet(file, glob=False)
         existing = scan.collect_schema().names()
         table = Table([name for name in columns if name in existing or name not in optional])
         require_columns(existing, table.columns, place.uri)
+        parquet_within(file, scan, table.columns, place.limits, place.uri)
         frame = scan.select(table.columns).collect()
     table.frames.append(frame.select(_string_column(frame[name], place) for name in frame.columns))
     return table
+
+
+def _in_memory(place: Place) -> BytesIO:
+    with binary(place) as raw:
+        return BytesIO(raw.read())
 
 
 class UnknownColumnError(StillhouseError):
@@ -217,9 +224,19 @@ def _fields(record: list[str]) -> str:
 
 def _csv_records(lines: Iterator[str], place: Place, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Give each record with the number of its first line."""
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    record_characters, most = 0, place.limits.line_characters_at_most + len("\r\n")
+
+    def counted() -> Iterator[str]:
+        nonlocal record_characters
+        for line in lines:
+            record_characters += len(line)
+            if record_characters > most:
+                place.limits.of_line(record_characters, f"{place.uri}, record from line {start}")
+            yield line
+
+    reader = csv.reader(counted(), delimiter=separator, strict=True)
     while True:
-        start = reader.line_num + 1
+        start, record_characters = reader.line_num + 1, 0
         try:
             record = next(reader, None)
         except csv.Error as error:
@@ -291,7 +308,8 @@ def _string_column(column: pl.Series, place: Place) -> pl.Series:
 
 @contextmanager
 def _any_field_size() -> Iterator[None]:
-    # The csv module refuses a field above 131,072 characters; how long a text may be is decided in cleaning.py.
+    # The csv module refuses a field above 131,072 characters; here a whole record has a limit, and cleaning.py decides
+    # how long a text may be that goes on.
     before = csv.field_size_limit(sys.maxsize)
     try:
         yield

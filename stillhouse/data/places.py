@@ -5,28 +5,27 @@ Does not: what the file holds (formats.py), which file a recipe means (sources.p
 """
 
 import codecs
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from glob import glob, has_magic
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import polars as pl
 
 from stillhouse.addresses import holds_credentials
+from stillhouse.data.limits import Limits, lines_within, unpacked, within_size
 from stillhouse.errors import StillhouseError
 from stillhouse.packages import SCHEME, in_package
 
-# Schemes that polars reads by itself; what it does not know is opened through fsspec.
-POLARS_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "azure", "abfs", "abfss", "adl", "hf", "http", "https"})
 # Rows that are Python strings at one time while a text file is read.
 BATCH_ROWS = 65_536
+_PART = 1_048_576
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,13 @@ class Place:
         uri: what the user wrote, or the file found for it; named in errors.
         path: the file on this machine; None where it is somewhere else.
         encoding: text encoding of the line-based formats.
+        limits: what it may cost to read it.
     """
 
     uri: str
     path: Path | None
     encoding: str = "utf-8"
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def scheme(self) -> str:
@@ -49,20 +50,23 @@ class Place:
         return "" if self.path else self.uri.partition("://")[0].lower()
 
 
-def find_places(uri: str, root: str | Path | None, encoding: str = "utf-8") -> list[Place]:
+def find_places(
+    uri: str, root: str | Path | None, encoding: str = "utf-8", limits: Limits | None = None
+) -> list[Place]:
     """Find the file, or for wildcards the files, behind an address."""
+    limits = limits or Limits()
     if uri.startswith(SCHEME):
-        return [Place(uri, _finished_file(in_package(uri), uri), encoding)]
+        return [Place(uri, _finished_file(in_package(uri), uri), encoding, limits)]
     if "://" in uri and not uri.startswith("file://"):
-        return [Place(uri, None, encoding)]
+        return [Place(uri, None, encoding, limits)]
     path = local_path(uri, root)
     # A file that is there is meant, even when its name has brackets in it.
     if path.exists() or not has_magic(str(path)):
-        return [Place(uri, _finished_file(path, uri), encoding)]
+        return [Place(uri, _finished_file(path, uri), encoding, limits)]
     found = [Path(item) for item in sorted(glob(str(path), recursive=True)) if Path(item).is_file()]
     if not found:
         raise StillhouseError("no file matches", where=uri, expected="at least one file", do="Check the wildcards.")
-    return [Place(str(item), _finished_file(item, str(item)), encoding) for item in found]
+    return [Place(str(item), _finished_file(item, str(item)), encoding, limits) for item in found]
 
 
 @contextmanager
@@ -104,19 +108,24 @@ def remote(place: Place) -> Any:
 @contextmanager
 def opened(place: Place) -> Iterator[Iterator[str]]:
     """Give the lines of a text file with their line ends; a byte that the encoding does not know is named by place."""
-    utf8 = _encoding(place) == "utf-8"
+    _require_encoding(place)
     with told_plainly(place.uri, "a readable text file"):
         try:
-            if place.scheme in POLARS_SCHEMES and utf8:
-                lines = pl.scan_lines(place.uri).collect()["line"]
-                yield _without_mark(
-                    f"{line}\n" for part in lines.to_frame().iter_slices(BATCH_ROWS) for line in part["line"]
-                )
-            else:
-                with _binary(place) as raw:
-                    yield _without_mark(_decoded(raw, place))
+            with binary(place) as raw:
+                # newline="" keeps line breaks inside quoted csv fields as they are, and still ends a line at each kind.
+                text = TextIOWrapper(raw, encoding=place.encoding, errors="strict", newline="")
+                yield _without_mark(lines_within(text, place.limits, place.uri))
         except UnicodeError as error:
             raise _undecodable(place, error) from error
+
+
+@contextmanager
+def binary(place: Place) -> Iterator[IO[bytes]]:
+    """Give the bytes of a file, unpacked, up to the limits of what it may cost to read."""
+    if place.path:
+        place.limits.of_file(place.path.stat().st_size, place.uri)
+    with place.path.open("rb") if place.path else remote(place).open("rb") as raw:
+        yield (unpacked if place.uri.endswith(".gz") else within_size)(raw, place.limits, place.uri)
 
 
 def local_path(address: str, root: str | Path | None) -> Path:
@@ -145,10 +154,9 @@ def _finished_file(path: Path, uri: str) -> Path:
     return path
 
 
-def _encoding(place: Place) -> str:
+def _require_encoding(place: Place) -> None:
     try:
         "".encode(place.encoding)
-        return codecs.lookup(place.encoding).name
     except LookupError as error:
         raise StillhouseError(
             f"unknown encoding {place.encoding!r}",
@@ -158,36 +166,32 @@ def _encoding(place: Place) -> str:
         ) from error
 
 
-def _decoded(raw: IO[bytes], place: Place) -> Iterator[str]:
-    # newline="" keeps line breaks inside quoted csv fields as they are; it still ends a line at \n, \r\n and \r.
-    return iter(TextIOWrapper(raw, encoding=place.encoding, errors="strict", newline=""))
-
-
 def _without_mark(lines: Iterator[str]) -> Iterator[str]:
     first = next(lines, None)
     return iter(()) if first is None else chain([first.removeprefix("\ufeff")], lines)
 
 
-def _binary(place: Place) -> IO[bytes]:
-    raw = place.path.open("rb") if place.path else remote(place).open("rb")
-    return cast(IO[bytes], gzip.open(raw)) if place.uri.endswith(".gz") else cast(IO[bytes], raw)
-
-
 def _undecodable(place: Place, error: UnicodeError) -> StillhouseError:
-    """Read the file again to say where the byte is: the error of a stream counts from its last chunk."""
+    """Read the file again, part by part, to say where the byte is: the error of a stream counts from its last chunk."""
     do = "Set `encoding` in the recipe to what the file was written in (latin-1, cp1252 and utf-16 are common)."
     if not isinstance(error, UnicodeDecodeError):
         return StillhouseError(str(error), where=place.uri, expected=f"text in {place.encoding}", do=do)
-    with _binary(place) as raw:
-        content = raw.read()
-    try:
-        content.decode(place.encoding)
-    except UnicodeDecodeError as found:
-        line = content.count(b"\n", 0, found.start) + 1
-        return StillhouseError(
-            f"byte 0x{content[found.start]:02x} at offset {found.start} is not {place.encoding}",
-            where=f"{place.uri}, line {line}",
-            expected=f"text in {place.encoding}",
-            do=do,
-        )
+    decoder = codecs.getincrementaldecoder(place.encoding)()
+    before, line, more = 0, 1, True
+    with binary(place) as raw:
+        while more:
+            part = raw.read(_PART)
+            more, held = bool(part), decoder.getstate()[0]
+            try:
+                decoder.decode(part, final=not more)
+            except UnicodeDecodeError as found:
+                line += (held + part).count(b"\n", 0, found.start)
+                return StillhouseError(
+                    f"byte 0x{(held + part)[found.start]:02x} at offset {before - len(held) + found.start} is not "
+                    f"{place.encoding}",
+                    where=f"{place.uri}, line {line}",
+                    expected=f"text in {place.encoding}",
+                    do=do,
+                )
+            before, line = before + len(part), line + part.count(b"\n")
     return StillhouseError("it changed while it was read", where=place.uri, expected="a finished file", do="Run again.")

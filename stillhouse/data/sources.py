@@ -18,6 +18,7 @@ import polars as pl
 from stillhouse.artifacts import ArtifactStore
 from stillhouse.data import formats
 from stillhouse.data.formats import Format, Table, UnknownColumnError
+from stillhouse.data.limits import Limits
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
@@ -112,6 +113,7 @@ def read_rows(
     batch: str = "base",
     root: str | Path | None = None,
     separator: str | None = None,
+    limits: Limits | None = None,
 ) -> SourceRead:
     r"""Read a source into rows with the columns that the rest of Stillhouse expects.
 
@@ -129,6 +131,7 @@ def read_rows(
         batch: name of this batch, `base` for a recipe's own source.
         root: folder that a relative path starts from; the working directory when None.
         separator: of csv; a comma, or a tab for .tsv, when None.
+        limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
         StillhouseError: if there is nothing to read or not one record is readable; names file and line where known.
@@ -136,7 +139,10 @@ def read_rows(
     columns = list(dict.fromkeys([text, *([label] if label else []), *keep]))
     carried = [name for name in dict.fromkeys(keep) if (name, name) not in ((text, "text"), (label, "label"))]
     _refuse_clashes(uri, text, label, carried)
-    places = find_places(uri, root, encoding) if kept is None else [Place(*item, encoding) for item in kept.items()]
+    if kept is None:
+        places = find_places(uri, root, encoding, limits)
+    else:
+        places = [Place(name, path, encoding, limits or Limits()) for name, path in kept.items()]
     tables = [_read(place, format, pattern, columns, optional, separator) for place in places]
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in columns if name not in found.columns)

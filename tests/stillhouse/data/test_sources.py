@@ -121,7 +121,7 @@ def test_a_package_file_is_read_without_importing_the_package(tmp_path: Path, mo
     assert "no package 'ships_nothing' is installed" in refusal("package://ships_nothing/rows.csv")
 
 
-def test_a_store_that_polars_does_not_know_is_read_through_fsspec(memory: UPath) -> None:
+def test_a_store_is_read_through_fsspec(memory: UPath) -> None:
     (memory / "rows.csv").write_text(CSV)
     with (memory / "rows.parquet").open("wb") as file:
         pl.DataFrame({"question": ["a"], "topic": ["x"]}).write_parquet(file)
@@ -129,15 +129,6 @@ def test_a_store_that_polars_does_not_know_is_read_through_fsspec(memory: UPath)
     assert read_rows("memory://inbox/rows.parquet", text="question").rows.height == 1
     assert "cannot be read" in refusal("memory://inbox/none.csv")
     assert "no driver for gopher://" in refusal("gopher://inbox/rows.csv")
-
-
-def test_polars_schemes_are_read_by_line_with_polars(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A bucket is not at hand: the address is answered with the same scan of a local file.
-    scan, asked = pl.scan_lines, []
-    monkeypatch.setattr(pl, "scan_lines", lambda uri: asked.append(uri) or scan(project / "rows.csv"))
-    read = read_rows("s3://bucket/rows.csv", text="question", label="topic")
-    assert asked == ["s3://bucket/rows.csv"]
-    assert read.rows.select("text", "label").rows() == [("a", "x"), ("b", None)]
 
 
 def test_the_drop_folder_lists_finished_files_by_name(project: Path) -> None:
