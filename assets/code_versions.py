@@ -27,7 +27,7 @@ CODE_OF: dict[str, tuple[str, ...]] = {
     keys.CONTRACT: ("assets/contract", "stillhouse/recipe"),
     keys.SOURCE: (
         "assets/source",
-        *(f"stillhouse/data/{part}" for part in ("sources", "places", "formats", "provenance")),
+        *(f"stillhouse/data/{part}" for part in ("sources", "places", "formats", "limits", "provenance", "rejects")),
         "stillhouse/packages",
     ),
     keys.PROMPTS: ("assets/prompts", "stillhouse/data"),

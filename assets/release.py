@@ -12,7 +12,7 @@ from assets.keys import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import valid_waivers
+from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.recipe import RecipeFile
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
 from stillhouse.workshop import Artifact, Facts
@@ -81,6 +81,7 @@ def release(file: RecipeFile) -> dg.AssetsDefinition:
                 record,
                 model=student.folder / MODEL,
                 evidence=[contract.folder / "recipe.json", selection.folder / "report.json"],
+                head=work.workshop.ledger.head(),
             )
             return record.model_dump(mode="json")
 
@@ -94,9 +95,15 @@ def release(file: RecipeFile) -> dg.AssetsDefinition:
 
 def _waived(work: Work) -> tuple[WaivedGate, ...]:
     """The waivers that what goes into the bundle relied on."""
-    relied = {f"{gate.asset}:{gate.gate}" for item in work.inputs for gate in item.relied_on if gate.state == "waived"}
-    waivers = valid_waivers(work.workshop.ledger, work.file.name)
+    ledger, recipe = work.workshop.ledger, work.file.name
+    relied = {(gate.asset, gate.gate) for item in work.inputs for gate in item.relied_on if gate.state == "waived"}
+    counting = valid_waivers(ledger, recipe, WaiverRules.of(work.file.recipe))
+    newest = {asset: ledger.newest(recipe, "materialization", subject=asset) for asset, _ in relied}
+    waivers = [
+        counting.of(asset, gate, made.body["digest"]) for asset, gate in sorted(relied) if (made := newest[asset])
+    ]
     return tuple(
-        WaivedGate(gate=w.gate, by=w.by, reason=w.reason, until=w.until.isoformat())
-        for w in (waivers[gate] for gate in sorted(relied))
+        WaivedGate(gate=w.gate, by=w.by, reason=w.reason, until=w.until.isoformat(), content=w.content)
+        for w in waivers
+        if w is not None
     )

@@ -30,7 +30,7 @@ from stillhouse.workshop import Artifact, Facts, Order, Workshop
 DRAWING = "stillhouse/evaluation/report"
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
-RECIPE_DIGEST = "stillhouse/recipe_digest"
+RECIPE = "stillhouse/recipe"
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def stage_asset(
                     metadata={
                         EVERY_BATCH: name in every_batch,
                         PARTIAL: file.recipe.refresh.train_on_open_batches,
-                        RECIPE_DIGEST: file.recipe.digest,
+                        RECIPE: file.recipe,
                     },
                 )
                 for name, upstream in inputs.items()
@@ -151,7 +151,7 @@ def stage_asset(
                 code_version=version,
                 workshop=workshop,
                 inputs=[item for read in artifacts.values() for item in (read if isinstance(read, list) else [read])],
-                hand_over=partial(context.resources.artifacts.hand_over, workshop, file.recipe.digest),
+                hand_over=partial(context.resources.artifacts.hand_over, workshop, file.recipe),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 progress.step(stage, 0, 1)

@@ -21,7 +21,7 @@ from assets.stage import markdown_table, readable_failures
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
-from stillhouse.governance import Waiver, valid_waivers
+from stillhouse.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.manifest import address, lock_digest
 from stillhouse.recipe import Recipe, RecipeFile
 from stillhouse.source_code import closure_digest
@@ -222,10 +222,10 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
             batches = context.instance.get_dynamic_partitions(batches_name(file.name))
             subject = Subject(file, artifact, workshop, tuple(batches))
             wanted = {check.name for check in context.selected_asset_check_keys}
-            waivers = valid_waivers(workshop.ledger, file.name)
+            waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
             for name, finding in gates.look(subject, wanted):
                 passed = finding.state is State.PASSED
-                waiver = None if passed else waivers.get(f"{subject.artifact.address}:{name}")
+                waiver = None if passed else waivers.of(artifact.address, name, artifact.digest)
                 note = f"{waiver or finding.state}: {finding.sentence}"
                 progress.step(f"{address(stage, batch)}: {name}", 1, 1, note)
                 workshop.ledger.append(

@@ -10,7 +10,7 @@ Belongs here: the state of every gate on the current artifact, waivers counted, 
 Does not: deciding gates (the stage modules), loading artifacts (orchestration/resources.py).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,9 +22,10 @@ from assets.keys import BASE, CONTRACT
 from checks.gate import State, gate_code
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import Waiver, valid_waivers
+from stillhouse.governance import WaiverRules, Waivers, valid_waivers
 from stillhouse.ledger import Entry, Ledger
 from stillhouse.manifest import Manifest, ReliedOn, address, asset_and_batch
+from stillhouse.recipe import Recipe
 from stillhouse.workshop import Artifact, Workshop
 
 
@@ -117,14 +118,14 @@ class AssetState:
 
 
 def asset_state(
-    workshop: Workshop, recipe: str, waivers: Mapping[str, Waiver], key: dg.AssetKey, batch: str | None = None
+    workshop: Workshop, recipe: str, waivers: Waivers, key: dg.AssetKey, batch: str | None = None
 ) -> AssetState:
     """Say of one asset, or of one batch of it, what the ledger says; its ancestors are not asked.
 
     Args:
         workshop: where ledger and manifests are.
         recipe: digest of the recipe as it is now.
-        waivers: those that are valid now, by gate.
+        waivers: those that are valid now.
         key: the asset.
         batch: which batch, for an asset that is made batch by batch.
     """
@@ -143,7 +144,7 @@ def asset_state(
 
 def gate_states(
     ledger: Ledger,
-    waivers: Mapping[str, Waiver],
+    waivers: Waivers,
     key: dg.AssetKey,
     newest: Materialization | None,
     batch: str | None = None,
@@ -155,7 +156,7 @@ def gate_states(
 
     Args:
         ledger: where verdicts are.
-        waivers: those that are valid now, by gate.
+        waivers: those that are valid now.
         key: the asset.
         newest: its newest materialization, or None.
         batch: which batch, for an asset that is made batch by batch.
@@ -164,14 +165,16 @@ def gate_states(
     found = []
     for name in gates_of(stage).names(blocking=True):
         verdict = ledger.newest(key.path[0], "verdict", subject=asset, gate=name)
-        found.append(_waived(_state(asset, name, stage, newest, verdict), waivers))
+        found.append(_waived(_state(asset, name, stage, newest, verdict), newest, waivers))
     return found
 
 
-def _waived(state: GateState, waivers: Mapping[str, Waiver]) -> GateState:
+def _waived(state: GateState, newest: Materialization | None, waivers: Waivers) -> GateState:
     """Let a waiver open what was looked at and found wanting; it cannot stand in for looking."""
-    waiver = waivers.get(f"{state.asset}:{state.name}")
-    if waiver is None or not state.state.was_decided:
+    if newest is None or not state.state.was_decided:
+        return state
+    waiver = waivers.of(state.asset, state.name, newest.digest)
+    if waiver is None:
         return state
     return GateState(state.asset, state.name, GateStatus.WAIVED, f"{waiver}: {state.sentence}", state.run_id)
 
@@ -215,12 +218,12 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
             yield f"it was made from an older {name} than the current one"
 
 
-def hand_over(workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None = None) -> Artifact:
+def hand_over(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> Artifact:
     """Open the current artifact of an asset, or of one batch of it, if every gate on the way to it is open.
 
     Args:
         workshop: where ledger and artifacts are kept.
-        recipe: digest of the recipe as it is now.
+        recipe: as it is now.
         key: the asset to read.
         batch: which batch of it.
 
@@ -232,13 +235,13 @@ def hand_over(workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | No
 
 
 def hand_over_batches(
-    workshop: Workshop, recipe: str, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
+    workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
 ) -> list[Artifact]:
     """Open the current artifact of each batch; the base batch has to be open.
 
     Args:
         workshop: where ledger and artifacts are kept.
-        recipe: digest of the recipe as it is now.
+        recipe: as it is now.
         key: the asset to read.
         batches: all of them.
         partial: leave out a batch with a closed gate; else one closed batch closes all.
@@ -253,20 +256,20 @@ def hand_over_batches(
     return [_opened(workshop, ways[batch], list(every.values())) for batch in wanted]
 
 
-def lineage(workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
+def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
     """Walk an asset and all its ancestors, each once and the asset first, and say of each what the ledger says.
 
     Args:
         workshop: where ledger and manifests are.
-        recipe: digest of the recipe as it is now.
+        recipe: as it is now.
         key: the asset to begin with.
         batch: which batch of it.
     """
-    waivers = valid_waivers(workshop.ledger, key.path[0])
+    waivers = valid_waivers(workshop.ledger, key.path[0], WaiverRules.of(recipe))
     found: dict[str, AssetState] = {}
     queue = [(key, batch)]
     while queue:
-        state = asset_state(workshop, recipe, waivers, *queue.pop(0))
+        state = asset_state(workshop, recipe.digest, waivers, *queue.pop(0))
         found[state.address] = state
         if state.newest is None or state.broken:
             continue

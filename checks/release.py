@@ -3,8 +3,9 @@
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
 from stillhouse.data.quoting import quoted
-from stillhouse.governance import approval_of, same_person
+from stillhouse.governance import approval_of
 from stillhouse.manifest import asset_and_batch
+from stillhouse.names import same_person
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 
 

@@ -80,7 +80,7 @@ def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list
 
     def is_open(key: dg.AssetKey, batch: str | None) -> bool:
         """Whether all is open without a waiver: a waived gate lets runs pass that a person starts, and this is none."""
-        way = lineage(Workshop(Home.from_environment()), file.recipe.digest, key, batch)
+        way = lineage(Workshop(Home.from_environment()), file.recipe, key, batch)
         gates = (gate for state in way for gate in state.gates)
         return all(state.is_open for state in way) and all(gate.state is GateStatus.PASSED for gate in gates)
 

@@ -63,7 +63,7 @@ def _is_taken_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
         if stage == SOURCE and not is_as_it_was(file, workshop.home, manifest):
             return False
     try:
-        hand_over(workshop, file.recipe.digest, key_of(file.name, TEACHER_SIGNAL), batch)
+        hand_over(workshop, file.recipe, key_of(file.name, TEACHER_SIGNAL), batch)
     except dg.Failure:  # a closed or stale gate: the next round looks again
         return False
     return True

@@ -306,7 +306,7 @@ def checklist(name: Name) -> None:
         print(write_checklist(instance, Workshop(home), file).read_text())
 
 
-By = Annotated[str, typer.Option(help="Your name, better with an e-mail address.")]
+By = Annotated[str, typer.Option(help="Your name, better with an e-mail address; your account is recorded beside it.")]
 Reason = Annotated[str, typer.Option(help="Why, for whoever reads the ledger in a year.")]
 
 
@@ -317,21 +317,19 @@ def waive(
     reason: Reason,
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
 ) -> None:
-    """Let a failed or inconclusive gate be, until a day; recorded in the ledger with name and reason."""
+    """Let a failed or inconclusive gate be for its newest artifact, until a day; recorded with name and reason."""
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
-    from orchestration.people import waivable_gate
+    from orchestration.people import waive_newest
     from stillhouse.governance import Waiver
-    from stillhouse.governance import waive as record
     from stillhouse.workshop import Workshop
 
     home, recipe = Home.from_environment(), check.partition("/")[0]
     file, workshop = _recipe(recipe), Workshop(home)
+    wanted = Waiver(check, by, reason, until.date(), content="")
     with initialise(home) as instance:
-        gate = waivable_gate(file, check, sync_batches(instance, workshop, file))
-    waiver = Waiver(gate, by, reason, until.date())
-    record(workshop.ledger, recipe, waiver)
-    out.print(Text(f"{gate} is {waiver}"), soft_wrap=True)
+        waiver = waive_newest(workshop, file, wanted, sync_batches(instance, workshop, file))
+    out.print(Text(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone"), soft_wrap=True)
 
 
 @app.command()

@@ -5,14 +5,17 @@ Does not: recording the decision (stillhouse/governance.py), the commands (cli.p
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from difflib import get_close_matches
 
-from assets.current import newest_artifact
+import dagster as dg
+
+from assets.current import newest_artifact, require_materialization
 from assets.keys import BATCHED, RELEASE, key_of
 from assets.recipe_assets import stage_names
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import approve
+from stillhouse.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.manifest import asset_and_batch
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -61,10 +64,29 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
         )  # fmt: skip
     if gate in file.recipe.unwaivable:
         raise StillhouseError(
-            f"{gate} cannot be waived", where=file.where("unwaivable"), expected="that its cause is mended",
+            f"{gate} cannot be waived", where=file.where("unwaivable"), expected="that its cause is fixed",
             do=f"`stillhouse diagnose {file.name}` shows the cause.",
         )  # fmt: skip
     return check
+
+
+def waive_newest(workshop: Workshop, file: RecipeFile, wanted: Waiver, batches: Collection[str]) -> Waiver:
+    """Record a person's waiver of a gate for the newest artifact of its asset.
+
+    Args:
+        workshop: where the ledger is.
+        file: the recipe.
+        wanted: as the person gave it; its content is found here.
+        batches: all batches that the recipe has now.
+
+    Raises:
+        StillhouseError: if there is no such gate, nothing that it could be waived for, or the waiver is not acceptable.
+    """
+    gate = waivable_gate(file, wanted.gate, batches)
+    asset, batch = asset_and_batch(gate.partition(":")[0])
+    newest = require_materialization(workshop.ledger, dg.AssetKey(asset.split("/")), batch)
+    given = replace(wanted, gate=gate, content=newest.digest)
+    return waive(workshop.ledger, file.name, given, WaiverRules.of(file.recipe))
 
 
 def approve_newest_release(workshop: Workshop, file: RecipeFile, *, by: str, reason: str) -> str:

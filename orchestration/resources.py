@@ -9,9 +9,10 @@ from typing import Any
 
 import dagster as dg
 
-from assets.stage import EVERY_BATCH, PARTIAL, RECIPE_DIGEST
+from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import hand_over, hand_over_batches
 from stillhouse.home import Home
+from stillhouse.recipe import Recipe
 from stillhouse.workshop import Artifact, Workshop
 
 
@@ -32,13 +33,11 @@ class GatedArtifacts(dg.IOManager):
         workshop, wanted = context.resources.workshop, context.definition_metadata
         if wanted[EVERY_BATCH]:
             batches = context.asset_partition_keys
-            return hand_over_batches(
-                workshop, wanted[RECIPE_DIGEST], context.asset_key, batches, partial=wanted[PARTIAL]
-            )
+            return hand_over_batches(workshop, wanted[RECIPE], context.asset_key, batches, partial=wanted[PARTIAL])
         batch = context.asset_partition_key if context.has_asset_partitions else None
-        return self.hand_over(workshop, wanted[RECIPE_DIGEST], context.asset_key, batch)
+        return self.hand_over(workshop, wanted[RECIPE], context.asset_key, batch)
 
-    def hand_over(self, workshop: Workshop, recipe: str, key: dg.AssetKey, batch: str | None) -> Artifact:
+    def hand_over(self, workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None) -> Artifact:
         """Open one artifact for a stage that asks for it in the middle of its work."""
         return hand_over(workshop, recipe, key, batch)
 

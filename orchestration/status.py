@@ -15,7 +15,7 @@ from assets.current import Materialization, other_event_in_dagster
 from assets.keys import BASE, BATCHED, batches_name, key_of
 from assets.recipe_assets import stage_names
 from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
-from stillhouse.governance import valid_waivers
+from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
@@ -56,7 +56,7 @@ class StageNow:
 
 def stages_now(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[StageNow]:
     """Every stage of a recipe in the order of the data, batched stages once for each batch, the base first."""
-    waivers = valid_waivers(workshop.ledger, file.name)
+    waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
     ordered = sorted({BASE, *batches}, key=lambda batch: (batch != BASE, batch))
     return [
         StageNow(stage, batch, asset_state(workshop, file.recipe.digest, waivers, key_of(file.name, stage), batch))

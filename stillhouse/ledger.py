@@ -24,6 +24,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from stillhouse.databases import tell_plainly
 from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.keys import Signature
 
 Kind = Literal[
     "materialization", "verdict", "promotion", "waiver", "approval", "amendment", "golden_read", "signal_shard"
@@ -52,6 +54,16 @@ _INDEXES = (
     # Made last: where it exists, the columns of all entries are filled.
     sa.Index("ledger_by_gate", *(_entries.c[name] for name in ("recipe", "kind", "subject", "gate", "sequence"))),
 )
+_signatures = sa.Table(
+    "ledger_signatures",
+    _metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("value", sa.String(200), nullable=False),
+)
+"""A table of its own: an entry is whole without a signature, and gets none while there is no key."""
+
+Sign = Callable[[int, str], Signature | None]
 
 
 @dataclass(frozen=True)
@@ -95,10 +107,16 @@ class Entry:
 
 
 class Ledger:
-    """The ledger behind one SQLAlchemy URL."""
+    """The ledger behind one SQLAlchemy URL.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the database.
+        sign: signs a head, or gives None while there is no key.
+    """
+
+    def __init__(self, url: str, sign: Sign | None = None) -> None:
         self.url = url
+        self._sign = sign
         self._engine = _engine(url)
 
     def append(self, kind: Kind, recipe: str, body: dict[str, Any]) -> Entry:
@@ -115,6 +133,10 @@ class Ledger:
                     entry = _next_entry(connection, kind, recipe, body)
                     row = {**entry.__dict__, "body": json.dumps(entry.body, sort_keys=True)}
                     connection.execute(_entries.insert().values(**row, **_asked(kind, recipe, body).__dict__))
+                    signature = self._sign(entry.sequence, entry.digest) if self._sign else None
+                    if signature is not None:
+                        signed = {"sequence": entry.sequence, "key": signature.key, "value": signature.value}
+                        connection.execute(_signatures.insert().values(**signed))
                 return entry
             except sa.exc.IntegrityError:
                 if not self._taken(entry.previous):
@@ -167,6 +189,23 @@ class Ledger:
         with self._engine.connect() as connection:
             return _head(connection)
 
+    def beginning(self) -> str:
+        """Digest of the first entry, by which a ledger is known wherever it is copied to."""
+        with self._engine.connect() as connection:
+            first = connection.execute(sa.select(_entries.c.digest).where(_entries.c.sequence == 1)).first()
+        return first.digest if first else GENESIS
+
+    def now(self) -> datetime:
+        """The later of this machine's clock and the newest entry, in UTC: in a ledger time never runs backwards."""
+        with self._engine.connect() as connection:
+            return _not_before(_newest_time(connection))
+
+    def signatures(self) -> dict[int, Signature]:
+        """The signature of each entry that was signed, by sequence."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_signatures))
+            return {row.sequence: Signature(row.key, row.value) for row in rows}
+
     def champion(self, recipe: str) -> dict[str, Any] | None:
         """The newest promotion of a recipe: the release that serves."""
         promotion = self.newest(recipe, "promotion", subject=f"{recipe}/champion")
@@ -176,7 +215,7 @@ class Ledger:
         """Walk the chain from its beginning and say, one line each, where it does not hold."""
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(_entries).order_by(_entries.c.sequence)).all()
-        found, previous = [], GENESIS
+        found, previous, at = [], GENESIS, datetime.min.replace(tzinfo=UTC)
         for position, row in enumerate(rows, start=1):
             entry = _entry(row)
             if entry.sequence != position:
@@ -190,7 +229,12 @@ class Ledger:
                 found.append(
                     f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}): its columns were altered"
                 )
-            previous = entry.digest
+            moment = _moment(entry.at)
+            if moment is None:
+                found.append(f"ledger entry {entry.sequence} has no time: {entry.at!r}")
+            elif moment < at:
+                found.append(f"ledger entry {entry.sequence} is of {entry.at}, before the entry that it follows")
+            previous, at = entry.digest, moment or at
         return found
 
 
@@ -209,6 +253,9 @@ def _engine(url: str) -> sa.Engine:
 
 def _make_ready(engine: sa.Engine) -> None:
     """Make the table, or give one of version 0.1.0 the columns that it lacks; no entry's digest covers them."""
+    if not sa.inspect(engine).has_table(_signatures.name):
+        with engine.begin() as connection:
+            connection.execute(CreateTable(_signatures, if_not_exists=True))
     if _has_all_indexes(engine):
         return
     with engine.begin() as connection:
@@ -301,8 +348,27 @@ def _head(connection: sa.Connection) -> Head:
 def _next_entry(connection: sa.Connection, kind: str, recipe: str, body: dict[str, Any]) -> Entry:
     head = _head(connection)
     sequence, previous = head.sequence + 1, head.digest
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    at = _not_before(_newest_time(connection)).isoformat(timespec="milliseconds")
     return Entry(sequence, at, kind, recipe, body, previous, _digest(sequence, at, kind, recipe, body, previous))
+
+
+def _newest_time(connection: sa.Connection) -> str | None:
+    newest = connection.execute(sa.select(_entries.c.at).order_by(_entries.c.sequence.desc()).limit(1)).first()
+    return newest.at if newest else None
+
+
+def _not_before(at: str | None) -> datetime:
+    now = datetime.now(UTC)
+    newest = None if at is None else _moment(at)
+    return now if newest is None else max(now, newest)
+
+
+def _moment(at: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _digest(sequence: int, at: str, kind: str, recipe: str, body: dict[str, Any], previous: str) -> str:
@@ -310,4 +376,18 @@ def _digest(sequence: int, at: str, kind: str, recipe: str, body: dict[str, Any]
 
 
 def _entry(row: Any) -> Entry:
-    return Entry(row.sequence, row.at, row.kind, row.recipe, json.loads(row.body), row.previous, row.digest)
+    """Read one row back.
+
+    Raises:
+        StillhouseError: if its body is not what `append` writes.
+    """
+    try:
+        body = json.loads(row.body)
+    except ValueError as error:
+        raise StillhouseError(
+            "the body is no JSON",
+            where=f"ledger entry {row.sequence} ({row.kind} of {row.recipe})",
+            expected="an entry as it was written",
+            do="Put back a copy of the ledger from before it was altered; `stillhouse audit` compares it.",
+        ) from error
+    return Entry(row.sequence, row.at, row.kind, row.recipe, body, row.previous, row.digest)

@@ -263,6 +263,9 @@ class Recipe(_Part):
         "low", description="high: a release needs the approval of a named person who is not the author"
     )
     unwaivable: tuple[str, ...] = Field(UNWAIVABLE, description="gates that nobody can waive")
+    waiver_days_at_most: int = Field(
+        30, ge=1, le=366, description="how many days a waiver counts after it was given, whatever its last day says"
+    )
     teacher: TeacherSpec
     data: DataSpec
     split: SplitSpec

@@ -24,15 +24,18 @@ from checks.gatekeeper import GateState, gate_states
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
-from stillhouse.governance import valid_waivers
+from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe import UNWAIVABLE, RecipeFile
 from stillhouse.workshop import Artifact, Workshop
 
 # Timings live in benchmarks/. The same examples each time, so that a change fails by what it changed; new ones are
 # looked for with `pytest --hypothesis-profile=default`.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same")
+
+RULES = WaiverRules(frozenset(UNWAIVABLE), days_at_most=30)
+"""What the recipe `small` says about waivers."""
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
@@ -50,10 +53,22 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     sa.event.remove(sa.Engine, "connect", relax)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keys_and_witness_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Not those of whoever runs the tests; the processes that tests start inherit the variables."""
+    outside = tmp_path_factory.mktemp("outside")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STILLHOUSE_KEYS", str(outside / "keys"))
+        environment.setenv("STILLHOUSE_WITNESS", str(outside / "witness.ndjson"))
+        yield
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home" / "dagster"))
+    monkeypatch.setenv("STILLHOUSE_KEYS", str(tmp_path / "keys"))
+    monkeypatch.setenv("STILLHOUSE_WITNESS", str(tmp_path / "witness.ndjson"))
     monkeypatch.delenv("STILLHOUSE_RECIPES", raising=False)
     return Home.from_environment()
 
@@ -122,7 +137,8 @@ class Place:
 
     def states(self, stage: str, batch: str | None = None) -> dict[str, GateState]:
         """Each blocking gate of a stage of the recipe `small`, as it is now."""
-        key, waivers = key_of("small", stage), valid_waivers(self.workshop.ledger, "small")
+        key = key_of("small", stage)
+        waivers = valid_waivers(self.workshop.ledger, "small", RULES)
         newest = newest_materialization(self.workshop.ledger, key, batch)
         return {state.name: state for state in gate_states(self.workshop.ledger, waivers, key, newest, batch)}
 
@@ -133,6 +149,8 @@ def a_place(folder: Path) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STILLHOUSE_HOME", str(folder / "home"))
         environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
+        environment.setenv("STILLHOUSE_KEYS", str(folder / "keys"))
+        environment.setenv("STILLHOUSE_WITNESS", str(folder / "witness.ndjson"))
         environment.delenv("STILLHOUSE_RECIPES", raising=False)
         environment.setattr("assets.bench.TIMED_TEXTS", 20)  # what is fast enough is asked where processes are started
         home = Home.from_environment()

@@ -7,12 +7,14 @@ Does not: choosing what is released (assets/selection.py), promoting it (assets/
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
+from stillhouse.ledger import Head
 
 RECORD = "release.json"
 MODEL = "model"
@@ -27,6 +29,7 @@ class WaivedGate(BaseModel):
     by: str
     reason: str
     until: str
+    content: str | None = None  # 0.1.0 tied a waiver to no content
 
 
 class ReleaseRecord(BaseModel):
@@ -53,7 +56,7 @@ class ReleaseRecord(BaseModel):
     waived: tuple[WaivedGate, ...] = ()
 
 
-def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: Sequence[Path]) -> None:
+def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: Sequence[Path], head: Head) -> None:
     """Write a bundle: `model/`, the evidence, and `release.json` with the record and a digest of every other file.
 
     Args:
@@ -61,12 +64,15 @@ def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: 
         record: what the release resolves to.
         model: folder of the exported student.
         evidence: files to put beside it, such as contract and report.
+        head: the ledger's newest entry. It stands beside the record and not in it, because nothing depends on it: the
+            same release is found again however far the ledger has come since.
     """
     shutil.copytree(model, folder / MODEL, copy_function=shutil.copyfile)
     for path in evidence:
         shutil.copyfile(path, folder / path.name)
     files = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}
-    (folder / RECORD).write_text(json.dumps({"record": record.model_dump(), "files": files}, indent=1, sort_keys=True))
+    content = {"record": record.model_dump(), "files": files, "head": asdict(head)}
+    (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True))
 
 
 def bundle_problems(folder: Path) -> list[str]:

@@ -151,11 +151,11 @@ def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place) -> No
     assert place.run(file, "source", "prompts").success
     held_against = "small/prompts[monday.csv] is stale: it was made from an older small/prompts[base] than the current"
     with pytest.raises(dg.Failure, match=re.escape(held_against)):
-        hand_over(place.workshop, file.recipe.digest, key_of("small", "prompts"), "monday.csv")
+        hand_over(place.workshop, file.recipe, key_of("small", "prompts"), "monday.csv")
     (told,) = failures(place.run(file, "transfer_set"))
     assert "small/teacher_signal[base] is stale" in told
     batches = ["base", "blanks.csv", "monday.csv", "tuesday.csv"]
     planned = rounds(place.workshop, file, batches)
     assert [each.batch for each in planned if each.job == "take_in_small"] == batches
     assert place.run(file, "prompts", batch="monday.csv").success
-    assert hand_over(place.workshop, file.recipe.digest, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"
+    assert hand_over(place.workshop, file.recipe, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"

@@ -52,7 +52,7 @@ def file(begun: tuple[Path, RecipeFile]) -> RecipeFile:
 
 
 def read(place: Place, file: RecipeFile, key: dg.AssetKey = SOURCE, batch: str | None = "base") -> str:
-    return hand_over(place.workshop, file.recipe.digest, key, batch).digest
+    return hand_over(place.workshop, file.recipe, key, batch).digest
 
 
 def a_run_is_planned(place: Place, file: RecipeFile) -> dg.DagsterRun:

@@ -6,7 +6,7 @@ tests/stillhouse/test_governance.py.
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -15,18 +15,19 @@ import pytest
 import stillhouse.governance
 from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
-from orchestration.people import approve_newest_release, waivable_gate
+from orchestration.people import approve_newest_release, waivable_gate, waive_newest
 from orchestration.status import all_is_well, status
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, waive
+from stillhouse.names import account
 from stillhouse.recipe import RecipeFile
-from tests.conftest import Place, a_place, failures, verdicts
+from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.orchestration.test_cli import stillhouse as command
 from tests.small import small_recipe
 
 GATE = "small/prompts[base]:every_slice_has_golden_rows"
 NAME = "every_slice_has_golden_rows"
-UNTIL = stillhouse.governance._today() + timedelta(days=9)
+UNTIL = datetime.now(UTC).date() + timedelta(days=9)
 WHY = "the slice is filled next week"
 ANN, BOB = "Ann Lee <ann@example.org>", "Bob Ray <bob@example.org>"
 
@@ -110,12 +111,15 @@ def test_a_waived_gate_lets_through_without_being_looked_at_again(place: Place, 
     options = ("--by", ANN, "--reason", WHY, "--until", UNTIL.isoformat())
     ended = command("waive", GATE, *options, recipes=place.folder / "recipes")
     assert ended.returncode == 0, ended.stderr
-    assert f"{GATE} is waived by {ANN} until {UNTIL} because {WHY}" in ended.stdout
+    assert f"{GATE} is waived by {ANN} until {UNTIL} because {WHY}, for " in ended.stdout
     assert place.run(file, "teacher").success
     assert looked_at(place) == before
 
     (entry,) = place.workshop.ledger.entries("small", "waiver")
-    assert entry.body == {"gate": GATE, "by": ANN, "reason": WHY, "until": UNTIL.isoformat()}
+    content = place.newest("prompts", "base").digest
+    assert entry.body == {
+        "gate": GATE, "digest": content, "by": ANN, "reason": WHY, "until": UNTIL.isoformat(), "account": account(),
+    }  # fmt: skip
     relied = {(gate.asset, gate.gate): gate.state for gate in place.newest("teacher").manifest.relied_on}
     assert relied["small/prompts[base]", NAME] == "waived"
     gates = status(place.instance, place.workshop, [file])["recipes"]["small"]["stages"]["prompts"]["gates"]
@@ -136,9 +140,9 @@ def test_a_waived_gate_warns_and_the_run_goes_on(place: Place, file: RecipeFile)
 def test_a_waiver_that_has_expired_closes_again(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stillhouse.governance, "_today", lambda: UNTIL)
+    monkeypatch.setattr(stillhouse.governance, "_today", lambda ledger: UNTIL)
     assert place.run(file, "teacher").success
-    monkeypatch.setattr(stillhouse.governance, "_today", lambda: UNTIL + timedelta(days=1))
+    monkeypatch.setattr(stillhouse.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
     (told,) = failures(place.run(file, "teacher"))
     assert f"gate {GATE} is failed" in told
     assert not place.run(file, "prompts", "teacher").success
@@ -146,7 +150,9 @@ def test_a_waiver_that_has_expired_closes_again(
 
 def test_a_waiver_cannot_stand_in_for_looking(place: Place, file: RecipeFile) -> None:
     unmade = "small/teacher_signal[base]:every_prompt_was_answered"
-    waive(place.workshop.ledger, "small", Waiver(unmade, ANN, WHY, UNTIL))
+    with pytest.raises(StillhouseError, match="it was never materialized"):
+        waive_newest(place.workshop, file, Waiver(unmade, ANN, WHY, UNTIL, content=""), ["base"])
+    waive(place.workshop.ledger, "small", Waiver(unmade, ANN, WHY, UNTIL, content="0" * 64), RULES)
     assert place.states("teacher_signal", "base")["every_prompt_was_answered"].state == "missing"
     place.run(file, "prompts", gates=False)
     assert place.states("prompts", "base")[NAME].state == "stale"
@@ -170,7 +176,10 @@ def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: Reci
 
 def test_the_bundle_lists_what_was_waived(place: Place) -> None:
     record = json.loads((place.newest("release").folder / "release.json").read_text())["record"]
-    assert record["waived"] == [{"gate": GATE, "by": ANN, "reason": WHY, "until": UNTIL.isoformat()}]
+    content = place.newest("prompts", "base").digest
+    assert record["waived"] == [
+        {"gate": GATE, "by": ANN, "reason": WHY, "until": UNTIL.isoformat(), "content": content}
+    ]
     assert place.states("release")["it_lists_what_was_waived"].state == "passed"
 
 
@@ -204,7 +213,7 @@ def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, m
     for arguments in (("diagnose", "small"), ("status", "small")):
         ended = command(*arguments, recipes=place.folder / "recipes")
         assert ended.returncode == 0, ended.stdout + ended.stderr
-    monkeypatch.setattr(stillhouse.governance, "_today", lambda: UNTIL + timedelta(days=1))
+    monkeypatch.setattr(stillhouse.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
     assert not all_is_well(status(place.instance, place.workshop, [file]))
     assert diagnose(place.instance, place.workshop, file)["gate"] == NAME
 
