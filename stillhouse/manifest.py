@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.digests import digest_of
+from stillhouse.ledger import Head
 
 
 class Input(BaseModel):
@@ -62,6 +63,9 @@ class Manifest(BaseModel):
     cpu_seconds: float
     cost_usd: float
     created_at: str = Field(description="UTC, ISO 8601")
+    head: Head | None = Field(
+        None, description="the ledger's newest entry when this was written, which pins all before it"
+    )
 
     @property
     def address(self) -> str:
@@ -70,8 +74,11 @@ class Manifest(BaseModel):
 
     @property
     def identity(self) -> str:
-        """Digest of the whole record: what the ledger stores, so that an edited manifest is found out."""
-        return digest_of(self.model_dump(mode="json"))
+        """Digest of the whole record: what the ledger stores, so that an edited manifest is found out.
+
+        What 0.1.0 did not have is left out where it is not there, so that its manifests keep their identity.
+        """
+        return digest_of(self.model_dump(mode="json", exclude={"head"} if self.head is None else None))
 
 
 def address(asset: str, batch: str | None) -> str:

@@ -19,6 +19,7 @@ import polars as pl
 
 from stillhouse.artifacts import ArtifactStore, build_key
 from stillhouse.home import Home
+from stillhouse.keys import Keys
 from stillhouse.ledger import Ledger
 from stillhouse.manifest import Input, Manifest, ReliedOn, asset_and_batch, device, lock_digest
 from stillhouse.teachers.signal import SignalStore
@@ -117,8 +118,8 @@ class Workshop:
 
     @functools.cached_property
     def ledger(self) -> Ledger:
-        """The ledger, its table created at first use."""
-        return Ledger(self.home.ledger_url)
+        """The ledger, its table created at first use; its entries are signed as soon as there is a key."""
+        return Ledger(self.home.ledger_url, Keys.from_environment().sign)
 
     @functools.cached_property
     def signal(self) -> SignalStore:
@@ -184,6 +185,7 @@ class Workshop:
             cpu_seconds=round(cpu, 3),
             cost_usd=round(wall / 3600 * order.usd_per_hour, 6),
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            head=self.ledger.head(),
         )
         identity = self.store.write_manifest(manifest)
         body = {"asset": manifest.address, "digest": digest, "manifest": identity, "run_id": order.run_id}

@@ -10,6 +10,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         os.environ["STILLHOUSE_HOME"] = str(folder / "home")
+        os.environ["STILLHOUSE_KEYS"] = str(folder / "keys")
+        os.environ["STILLHOUSE_WITNESS"] = str(folder / "witness.ndjson")
         from rich.console import Console
 
         from orchestration.run import distil

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stillhouse.ledger import Head
 from stillhouse.release.bundle import RECORD, ReleaseRecord, bundle_problems, write_bundle
 
 
@@ -21,7 +22,7 @@ def bundle(tmp_path: Path) -> Path:
     record = ReleaseRecord.model_validate(dict.fromkeys(ReleaseRecord.model_fields, "x") | typed)
     folder = tmp_path / "bundle"
     folder.mkdir()
-    write_bundle(folder, record, model=model, evidence=evidence)
+    write_bundle(folder, record, model=model, evidence=evidence, head=Head(7, "h" * 64))
     return folder
 
 
