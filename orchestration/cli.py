@@ -122,9 +122,12 @@ def run(name: Name) -> None:
 
 @app.command()
 def status(
-    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None, as_json: AsJson = False
+    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every current artifact, too.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show digest, age and gates of every stage, and the champion."""
+    """Show digest, age and gates of every stage, and the champion; bytes are hashed with --verify alone."""
+    from orchestration.auditing import altered_artifacts
     from orchestration.instance import initialise
     from orchestration.status import all_is_well
     from orchestration.status import status as status_of
@@ -134,6 +137,9 @@ def status(
     files = [_recipe(name)] if name else recipes_in(recipes_folder())
     with initialise(home) as instance:
         shown = status_of(instance, Workshop(home), files)
+        for file in files if verify else ():
+            hashed, altered = altered_artifacts(instance, Workshop(home), file)
+            shown["recipes"][file.name]["verified"] = {"artifacts": hashed, "problems": altered}
     if as_json:
         print(json.dumps(shown, indent=1))
     else:
@@ -141,28 +147,52 @@ def status(
             out.print(_status_table(recipe, state))
             for line in state["dagster"]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
-    raise typer.Exit(0 if all_is_well(shown) else 1)
+            out.print(Text("\n".join(_verified(state))), soft_wrap=True)
+    whole = not any(state.get("verified", {}).get("problems") for state in shown["recipes"].values())
+    raise typer.Exit(0 if all_is_well(shown) and whole else 1)
 
 
 @app.command()
-def audit(name: Name, as_json: AsJson = False) -> None:
-    """Walk the champion back to its source rows and re-hash everything on the way."""
-    from stillhouse.audit import audit as audit_of
-    from stillhouse.workshop import Workshop
+def audit(
+    name: Name,
+    head: Annotated[
+        str | None, typer.Option(help="Digest of a ledger entry that somebody wrote down, or its beginning.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove the champion: every byte back to its source, every verdict and decision, and the ledger's own history."""
+    from orchestration.auditing import audit_recipe
 
-    workshop = Workshop(Home.from_environment())
-    found = audit_of(workshop.store, workshop.ledger, _recipe(name).name)
+    found = audit_recipe(Home.from_environment(), _recipe(name).name, written_down=head)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(found.model_dump_json(indent=1))
     else:
-        for link in found["chain"]:
-            mark = "[green]ok[/]" if link["verified"] else "[red]no[/]"
-            out.print(f"{mark}  {link['digest'][:12]}  {escape(link['asset'])}")
-            for uri, digest in link["external_inputs"].items():
+        for link in found.chain:
+            mark = "[green]ok[/]" if link.verified else "[red]no[/]"
+            out.print(f"{mark}  {link.digest[:12]}  {escape(link.asset)}")
+            for uri, digest in link.external_inputs.items():
                 out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
-        for problem in found["problems"]:
+        out.print(f"head  {found.head}  after {found.entries:,} entries", highlight=False, soft_wrap=True)
+        for limit in found.limits:
+            out.print(Text(f"not proven: {limit}", "yellow"), soft_wrap=True)
+        for problem in found.problems:
             out.print(Text(problem, "red"), soft_wrap=True)
-    raise typer.Exit(0 if found["ok"] else 1)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+keys = typer.Typer(no_args_is_help=True, help="The key that signs the ledger's heads.")
+app.add_typer(keys, name="keys")
+
+
+@keys.command("init")
+def keys_init() -> None:
+    """Make a key outside the state; from then on every entry of the ledger is signed."""
+    from stillhouse.keys import Keys
+
+    store = Keys.from_environment()
+    fingerprint = store.make(Home.from_environment().root)
+    out.print(f"made key {fingerprint} in {store.folder}", highlight=False, soft_wrap=True)
+    out.print(f"give {fingerprint}.pub to whoever audits; keep a copy of both where this machine cannot reach it")
 
 
 @app.command()
@@ -389,6 +419,14 @@ def _status_table(recipe: str, state: dict[str, Any]) -> Table:
         )
         table.add_row(stage, (shown["digest"] or "")[:12], _age(shown["age_seconds"]), gates)
     return table
+
+
+def _verified(state: dict[str, Any]) -> list[str]:
+    """What `status` says about bytes, so that nobody takes open gates for hashed artifacts."""
+    if "verified" not in state:
+        return ["gates and champion as the ledger has them; no artifact was hashed: --verify does"]
+    hashed, problems = state["verified"]["artifacts"], state["verified"]["problems"]
+    return [*problems, f"{hashed} artifacts hashed, {len(problems)} problems"]
 
 
 def _leaderboard_table(found: dict[str, Any]) -> Table:

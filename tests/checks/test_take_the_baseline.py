@@ -15,9 +15,9 @@ from rich.console import Console
 from assets.keys import BASELINES, SELECTION, TEACHER_SIGNAL, candidate
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
+from orchestration.auditing import audit_recipe
 from orchestration.diagnosis import diagnose
 from orchestration.run import Outcome, distil
-from stillhouse.audit import audit
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Place, a_place, failures
 from tests.small import LAYERS, small_recipe
@@ -74,7 +74,7 @@ def test_what_the_gate_says_to_put_into_the_recipe_goes_the_whole_way_to_champio
     assert "nothing to train" in place.states(candidate("int8_teacher"))["training_converged"].sentence
     champion = place.workshop.ledger.champion("small")
     assert champion is not None and champion["student"] == "int8_teacher"
-    assert audit(place.workshop.store, place.workshop.ledger, "small")["ok"]
+    assert audit_recipe(place.home, "small").ok
 
 
 def test_the_released_bundle_holds_the_teacher_as_it_was_judged(place: Place) -> None:

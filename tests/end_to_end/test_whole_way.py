@@ -16,8 +16,8 @@ import pytest
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import BATCHED, key_of
+from orchestration.auditing import audit_recipe
 from orchestration.status import all_is_well, status
-from stillhouse.audit import audit
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import RecipeFile
@@ -74,7 +74,7 @@ class WholeWay(Place):
             pl.read_parquet(shard)
         assert self.workshop.ledger.problems() == []
         if self.workshop.ledger.champion(self.file.name) is not None:
-            assert audit(self.workshop.store, self.workshop.ledger, self.file.name)["ok"]
+            assert audit_recipe(self.home, self.file.name).ok
 
 
 @pytest.fixture(scope="module")
@@ -134,25 +134,25 @@ def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
 
 def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: WholeWay) -> None:
     workshop = place.workshop
-    found = audit(workshop.store, workshop.ledger, "small")
-    assert found["ok"] and found["problems"] == []
-    links = {link["asset"]: link for link in found["chain"]}
-    assert links["small/source[base]"]["external_inputs"].keys() == {str(place.file.recipe.data.source)}
+    found = audit_recipe(place.home, "small")
+    assert found.ok and found.problems == ()
+    links = {link.asset: link for link in found.chain}
+    assert links["small/source[base]"].external_inputs.keys() == {str(place.file.recipe.data.source)}
     teacher = place.file.recipe.teacher
     kept = {f"{teacher.source}@{teacher.revision}/{name}" for name in REQUIRED_FILES}
-    assert links["small/teacher"]["external_inputs"].keys() == kept
-    assert {"small/release", "small/prompts[base]", "small/contract"} <= links.keys()
+    assert links["small/teacher"].external_inputs.keys() == kept
+    assert {"small/champion", "small/release", "small/prompts[base]", "small/contract"} <= links.keys()
 
-    weights = workshop.store.open(links["small/teacher"]["digest"]) / "model" / "model.safetensors"
+    weights = workshop.store.open(links["small/teacher"].digest) / "model" / "model.safetensors"
     content = weights.read_bytes()
     weights.chmod(0o644)
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
-        spoiled = audit(workshop.store, workshop.ledger, "small")
+        spoiled = audit_recipe(place.home, "small")
     finally:
         weights.write_bytes(content)
-    assert not spoiled["ok"]
-    assert any("small/teacher" in problem and "altered" in problem for problem in spoiled["problems"])
+    assert not spoiled.ok
+    assert any("small/teacher" in problem and "altered" in problem for problem in spoiled.problems)
 
 
 def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: WholeWay) -> None:

@@ -1,0 +1,60 @@
+"""What the audit of a recipe is held against: its gates, what Dagster shows, the witness and the keys.
+
+Belongs here: bringing these together from the installation.
+Does not: the audit itself (stillhouse/audit.py), printing it (cli.py).
+"""
+
+import os
+
+import dagster as dg
+
+from assets.keys import CHAMPION, key_of
+from checks.stages import gates_of
+from orchestration.status import batches_in, stages_now
+from stillhouse.audit import Audit, Outside, altered, audit
+from stillhouse.home import Home
+from stillhouse.keys import Keys
+from stillhouse.recipe import RecipeFile
+from stillhouse.witness import Witness
+from stillhouse.workshop import Workshop
+
+
+def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) -> Audit:
+    """Audit the champion of a recipe against everything that this installation knows; nothing is written.
+
+    Args:
+        home: the installation.
+        recipe: name of the recipe.
+        written_down: a head's digest that somebody noted.
+    """
+    workshop = Workshop(home)
+    outside = Outside(
+        gates_of=lambda stage: gates_of(stage).names(blocking=True),
+        witness=Witness.from_environment(),
+        trusted=Keys.from_environment().trusted(),
+        written_down=written_down,
+        shown=champion_that_dagster_shows(home, recipe),
+    )
+    return audit(workshop.store, workshop.ledger, recipe, outside)
+
+
+def champion_that_dagster_shows(home: Home, recipe: str) -> str | None:
+    """Digest of the champion artifact in Dagster's newest event about it; None where there is no such event.
+
+    None, too, where Dagster's databases cannot be written, such as on a read-only copy of the state: SQLite does not
+    open them there, and what they show decides nothing.
+    """
+    if not (home.dagster / "dagster.yaml").exists() or not os.access(home.dagster, os.W_OK):
+        return None
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        wanted = dg.AssetRecordsFilter(asset_key=key_of(recipe, CHAMPION))
+        records = instance.fetch_materializations(wanted, limit=1).records
+    event = records[0].asset_materialization if records else None
+    digest = event.metadata.get("digest") if event else None
+    return str(digest.value) if digest is not None else None
+
+
+def altered_artifacts(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> tuple[int, list[str]]:
+    """Hash every current artifact of a recipe: how many there are, and one line for each that was altered."""
+    newest = [now.newest for now in stages_now(workshop, file, batches_in(instance, file)) if now.newest is not None]
+    return len(newest), altered(workshop.store, [(made.address, made.digest, made.manifest) for made in newest])
