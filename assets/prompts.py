@@ -16,7 +16,7 @@ from stillhouse.data.formats import require_columns
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
-from stillhouse.data.splits import split_digest
+from stillhouse.data.splits import golden_digest
 from stillhouse.named_classes import require_named_classes
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
@@ -48,7 +48,7 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
                 "kept": kept.height,
                 "rejected": made.rejects.height,
                 "redacted": made.redacted,
-                "golden_digest": split_digest(kept, "golden"),
+                "golden_digest": golden_digest(kept.filter(pl.col("split") == "golden"), recipe.judged_columns),
                 "labels": sorted(kept["label"].drop_nulls().unique()),
                 **{side: kept.filter(pl.col("split") == side).height for side in ("train", "validation", "golden")},
                 "labelled_train": kept.filter((pl.col("split") == "train") & pl.col("label").is_not_null()).height,
@@ -61,6 +61,7 @@ def prompts(file: RecipeFile) -> dg.AssetsDefinition:
             "group": recipe.data.group,
             "hidden_label_share": recipe.data.hidden_label_share,
             "slices": [item.model_dump(mode="json") for item in recipe.slices],
+            "judged_columns": list(recipe.judged_columns),
         }
         held_against = {"rows": source.digest, "base": base.digest if base else None}
         artifact = work.make(build, depends_on=held_against, config=config)

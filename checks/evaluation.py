@@ -23,15 +23,16 @@ def every_student_was_judged_as_it_ships(subject: Subject) -> Finding:
 
 @gate("numbers on other rows than the frozen ones compare with nothing")
 def the_golden_set_is_the_frozen_one(subject: Subject) -> Finding:
-    """As many rows as the prompt set locked, and one digest for all students and baselines."""
-    locked = subject.made_from("prompts").facts["golden"]
+    """The rows that each student and baseline was judged by have the digest that the prompt set locked."""
+    prompts = subject.made_from("prompts").facts
+    locked = prompts["golden_digest"]
     evaluations = read_evaluations(subject.artifact) + read_evaluations(subject.made_from("baselines"))
-    digests = {evaluation.golden_digest for evaluation in evaluations}
-    rows = {evaluation.golden_rows for evaluation in evaluations}
-    return found(
-        len(digests) == 1 and rows == {locked},
-        f"{locked:,} rows locked; {len(digests)} golden digests with {', '.join(map(str, sorted(rows)))} rows used",
-    )
+    others = {e.name: e for e in evaluations if e.golden_digest != locked}
+    held = f"{prompts['golden']:,} rows locked as {locked[:12]}"
+    if not others:
+        return found(True, f"{held}; all {len(evaluations)} models were judged by them")
+    judged = ", ".join(f"{name} by {e.golden_rows:,} rows, {e.golden_digest[:12]}" for name, e in others.items())
+    return found(False, f"{held}; judged by other rows: {judged}")
 
 
 @gate("a declared slice without a verdict is a slice that nobody looked at")

@@ -362,6 +362,12 @@ class Recipe(_Part):
             raise KeyError(column)
         return found, columns[found].index(column), "column"
 
+    @property
+    def judged_columns(self) -> tuple[str, ...]:
+        """Columns by which golden rows are judged beside their labels: of slices, groups of people, groups of rows."""
+        named = {item.column for item in self.slices} | {item.column for item in self.sensitive}
+        return tuple(sorted(named | ({self.data.group} if self.data.group else set())))
+
     def student(self, name: str) -> StudentSpec:
         """Look a candidate up by name."""
         return next(student for student in self.students if student.name == name)

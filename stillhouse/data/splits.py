@@ -1,21 +1,17 @@
 """Which rows train, validate and evaluate, decided once by content and never again.
 
-Belongs here: the split rule, hiding labels, the digest that locks a split.
+Belongs here: the split rule, hiding labels, the digest that locks the golden rows.
 Does not: removing copies (cleaning.py, which must come first), whether a split is good enough (checks/).
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
-from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 
 from stillhouse.data.rejects import RejectReason, no_rejects, rejected
-
-Split = Literal["train", "validation", "golden"]
 
 
 @dataclass(frozen=True)
@@ -100,19 +96,22 @@ def hide_labels(prompts: pl.DataFrame, *, share: float, key: str) -> pl.DataFram
     )
 
 
-def split_digest(prompts: pl.DataFrame, split: Split) -> str:
-    """Digest ids and labels of one split, whatever the order of the rows.
+def golden_digest(golden: pl.DataFrame, columns: Collection[str] = ()) -> str:
+    """Digest golden rows: their ids and labels, and the columns they are judged by, whatever the order of the rows.
+
+    The prompt set writes it down, and each evaluation computes it again from the rows that it really used.
+
+    Args:
+        golden: the golden rows, with `prompt_id` and `label`.
+        columns: those that say which slice, group of people or group of rows a row is of.
 
     Returns:
         SHA-256, as 64 hex digits.
-
-    Raises:
-        ValueError: if there is no split of that name.
     """
-    if split not in get_args(Split):
-        raise ValueError(f"split {split!r} is not one of {', '.join(get_args(Split))}")
-    rows = prompts.filter(pl.col("split") == split).select("prompt_id", "label").sort("prompt_id", "label").rows()
-    return sha256(json.dumps(rows, separators=(",", ":")).encode()).hexdigest()
+    chosen = ["prompt_id", "label", *sorted(set(columns) - {"prompt_id", "label"})]
+    content = golden.select(pl.col(name).cast(pl.String) for name in chosen).sort("prompt_id")
+    # JSON quotes every value, so no two different tables give the same bytes.
+    return sha256(content.write_ndjson().encode()).hexdigest()
 
 
 def keyed_uniform(contents: Iterable[str], *, key: str, purpose: str) -> pl.Series:

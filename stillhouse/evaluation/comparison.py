@@ -15,7 +15,7 @@ from stillhouse.evaluation.claims import points
 from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
 from stillhouse.evaluation.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.evaluation.statistics.proportions import McNemar, paired_mcnemar
-from stillhouse.evaluation.subjects import Subject, align, golden_digest, golden_labels
+from stillhouse.evaluation.subjects import Subject, align, golden_labels
 
 
 class Helped(StrEnum):
@@ -31,7 +31,6 @@ class Comparison(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    golden_digest: str
     student: str
     control: str
     gain: float = Field(description="Student accuracy minus control accuracy.")
@@ -98,7 +97,6 @@ def compare_with_control(
         f"{', on one seed)' if over_seeds is None else f'); {_spread_in_words(over_seeds)}'}"
     )
     return Comparison(
-        golden_digest=golden_digest(golden),
         student=student.name,
         control=control.name,
         gain=bounds.drop,

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from stillhouse.data.splits import golden_digest
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, Terms
@@ -54,7 +55,6 @@ from stillhouse.evaluation.subjects import (
     Subject,
     SubjectKind,
     align,
-    golden_digest,
     golden_labels,
     group_codes,
 )

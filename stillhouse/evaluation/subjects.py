@@ -1,10 +1,9 @@
 """What is evaluated: a model's answers, aligned with the golden set by prompt id.
 
-Belongs here: the subject, the alignment of its outputs with golden rows, the digest of the golden set.
-Does not: running the model that gave the answers.
+Belongs here: the subject, the alignment of its outputs with golden rows.
+Does not: running the model that gave the answers, the digest of the golden set (data/splits.py).
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -218,22 +217,6 @@ def group_codes(golden: pl.DataFrame, column: str) -> IntArray:
     keys = golden.select(group.is_null().alias("alone"), pl.coalesce(group, "prompt_id").alias("key"))
     codes: IntArray = keys.select(pl.struct("alone", "key").rank("dense")).to_series().to_numpy().astype(np.int64)
     return codes
-
-
-def golden_digest(golden: pl.DataFrame, columns: Sequence[str] = ()) -> str:
-    """Content digest of the golden rows: ids, labels and slice columns, whatever their order.
-
-    Args:
-        golden: frame with `prompt_id` and `label`.
-        columns: slice columns that count as content.
-
-    Returns:
-        Hexadecimal SHA-256.
-    """
-    chosen = ["prompt_id", "label", *sorted(set(columns) - {"prompt_id", "label"})]
-    content = golden.select(pl.col(name).cast(pl.String) for name in chosen).sort("prompt_id")
-    # JSON quotes every value, so no two different tables give the same bytes.
-    return hashlib.sha256(content.write_ndjson().encode()).hexdigest()
 
 
 def _as_frame(outputs: pl.DataFrame | Mapping[str, Sequence[float]], where: str) -> pl.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from assets.keys import (
+    BASELINES,
     EVALUATION,
     PROMPTS,
     REASONS,
@@ -53,6 +54,26 @@ def other_golden(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
 def some_relabelled(golden: pl.DataFrame) -> pl.DataFrame:
     first = pl.int_range(pl.len()) < 3
     return golden.with_columns(pl.when(first).then(pl.lit("ABBR")).otherwise("label").alias("label"))
+
+
+def exchanged(real: Any) -> Any:
+    """Golden rows, ten of which are training rows: as many as were locked."""
+
+    def golden(bench: Any) -> pl.DataFrame:
+        rows = bench.prompts.frame("prompts")
+        training = rows.filter((pl.col("split") == "train") & pl.col("label").is_not_null())
+        return pl.concat([real.func(bench)[10:], training.sort("prompt_id").head(10)]).sort("prompt_id")
+
+    return property(golden)
+
+
+def everybody_judged_by_another_split(bench: Bench) -> RecipeFile:
+    with bench.building_anew():
+        bench.patch("assets.bench:Bench.golden", exchanged)
+        spare_measuring(bench)
+        bench.must_run(bench.recipe(), BASELINES)
+    spare_measuring(bench)
+    return anew("assets.bench:Bench.golden", exchanged)(bench)
 
 
 def wrong_together(real: Any) -> Any:
@@ -257,11 +278,15 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
 FAULTS = [
     Fault(
         "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
-        other_golden(lambda golden: golden[10:]), "rows locked",
+        other_golden(lambda golden: golden[10:]), "judged by other rows: one by",
     ),
     Fault(
         "golden rows were relabelled on the way", EVALUATION, "the_golden_set_is_the_frozen_one",
-        other_golden(some_relabelled), "2 golden digests",
+        other_golden(some_relabelled), "judged by other rows: one by",
+    ),
+    Fault(
+        "students and baselines are judged by another split of the same size", EVALUATION,
+        "the_golden_set_is_the_frozen_one", everybody_judged_by_another_split, "judged by other rows: one by",
     ),
     Fault(
         "a declared slice was not judged", EVALUATION, "every_declared_slice_has_a_verdict",

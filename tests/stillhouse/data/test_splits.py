@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stillhouse.data.splits import Splits, assign_splits, hide_labels, keyed_uniform, split_digest
+from stillhouse.data.splits import Splits, assign_splits, golden_digest, hide_labels, keyed_uniform
 
 SCHEMA = {"prompt_id": pl.String, "text": pl.String, "label": pl.String, "batch": pl.String, "user": pl.String}
 prompt_rows = st.lists(
@@ -141,15 +141,23 @@ def test_a_hidden_label_stays_hidden_as_data_grows() -> None:
     assert few.equals(lot.head(100))
 
 
-def test_the_digest_is_that_of_ids_and_labels_whatever_their_order() -> None:
-    prompts = split(many(200)).prompts
-    digest = split_digest(prompts, "golden")
-    assert split_digest(prompts.sample(fraction=1, shuffle=True, seed=1), "golden") == digest
-    assert split_digest(prompts.filter(pl.col("split") == "golden").drop("user"), "golden") == digest
-    assert split_digest(prompts, "train") != digest
-    flipped = prompts.with_columns(label=pl.when(pl.col("label") == "x").then(pl.lit("y")).otherwise("label"))
-    assert split_digest(flipped, "golden") != digest
-    nothing = prompts.with_columns(label=pl.lit(None, pl.String))
-    assert split_digest(nothing, "golden") != split_digest(nothing.with_columns(label=pl.lit("")), "golden")
-    with pytest.raises(ValueError, match="not one of train, validation, golden"):
-        split_digest(prompts, "test")  # type: ignore[arg-type]
+def test_the_golden_digest_is_that_of_ids_labels_and_judged_columns_whatever_their_order() -> None:
+    golden = split(many(200)).prompts.filter(pl.col("split") == "golden").with_columns(post=pl.lit("app"))
+    digest = golden_digest(golden, ["post", "user"])
+    assert golden_digest(golden.sample(fraction=1, shuffle=True, seed=1), ["user", "post", "post"]) == digest
+    assert golden_digest(golden.drop("split", "text"), ["post", "user"]) == digest
+    first = pl.int_range(pl.len()) == 0
+    for other in (
+        golden.tail(-1),
+        golden.with_columns(label=pl.when(first).then(pl.lit("other")).otherwise("label")),
+        golden.with_columns(post=pl.when(first).then(pl.lit("post")).otherwise("post")),
+    ):
+        assert golden_digest(other, ["post", "user"]) != digest
+    nothing = golden.with_columns(label=pl.lit(None, pl.String))
+    assert golden_digest(nothing) != golden_digest(nothing.with_columns(label=pl.lit("")))
+
+
+def test_golden_sets_of_an_earlier_version_keep_their_digest() -> None:
+    """What 0.1.0 wrote into evaluations for these rows: its models stay on the board of the same golden set."""
+    golden = pl.DataFrame({"prompt_id": ["b", "a"], "label": ["y", None], "channel": ["app", "phone"]})
+    assert golden_digest(golden, ["channel"]) == ("6bdf79ff90ce5162fc2dbc1c2703805757f8fd841e0d10346d1108469d624d03")
