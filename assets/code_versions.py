@@ -24,7 +24,12 @@ JUDGING = (
 """Source that decides a judgement: of the evaluation all but what chooses among the judged and what is drawn."""
 
 CODE_OF: dict[str, tuple[str, ...]] = {
-    keys.CONTRACT: ("assets/contract", "stillhouse/recipe"),
+    keys.CONTRACT: (
+        "assets/contract",
+        "stillhouse/recipe",
+        "stillhouse/teachers/intake",
+        "stillhouse/students/memory",
+    ),
     keys.SOURCE: (
         "assets/source",
         *(f"stillhouse/data/{part}" for part in ("sources", "places", "formats", "limits", "provenance", "rejects")),

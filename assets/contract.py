@@ -1,7 +1,7 @@
 """The contract as an asset: the recipe, checked against its data and frozen by digest.
 
-Belongs here: the frozen copy that every later stage can be traced to.
-Does not: the fields (stillhouse/recipe.py), reading all rows (source.py).
+Belongs here: the frozen copy that every later stage can be traced to, and what the teacher's weights are found to be.
+Does not: the fields (stillhouse/recipe.py), reading all rows (source.py), training on the weights (teacher.py).
 """
 
 from pathlib import Path
@@ -11,8 +11,10 @@ import dagster as dg
 
 from assets.keys import CONTRACT
 from assets.stage import Shown, Work, markdown_table, stage_asset
+from stillhouse.artifacts import ArtifactStore
 from stillhouse.digests import digest_of
-from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe import Recipe, RecipeFile, TeacherSpec
 from stillhouse.workshop import Facts
 
 
@@ -23,17 +25,19 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(file, CONTRACT, inputs={}, kinds={"yaml"})
     def frozen_contract(work: Work) -> Shown:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
+        weights, kept = examine_weights(recipe.teacher, work.workshop.store)
 
         def build(folder: Path) -> Facts:
             (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
-            return {"recipe": recipe.digest, "bar": bar_of(recipe), "bar_digest": digest_of(bar_of(recipe))}
+            bar = bar_of(recipe)
+            return {"recipe": recipe.digest, "bar": bar, "bar_digest": digest_of(bar), "weights": weights}
 
-        artifact = work.make(build, depends_on={"contract": recipe.digest})
+        artifact = work.make(build, depends_on={"contract": recipe.digest, "weights": weights}, external_inputs=kept)
         bar, budget = recipe.bar, recipe.budget
         terms = [
             {"term": "task", "value": recipe.task},
             {"term": "pain", "value": ", ".join(recipe.pain)},
-            {"term": "teacher", "value": f"{recipe.teacher.source} @ {recipe.teacher.revision}"},
+            {"term": "teacher", "value": recipe.teacher.address},
             {"term": "why this teacher", "value": recipe.teacher.reason},
             {
                 "term": "bar",
@@ -51,6 +55,27 @@ def contract(file: RecipeFile) -> dg.AssetsDefinition:
         return Shown(artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest})
 
     return frozen_contract
+
+
+def examine_weights(spec: TeacherSpec, store: ArtifactStore) -> tuple[dict[str, Any], dict[str, str]]:
+    """Take in the weights that the teacher begins with and look at them, before anything is spent on it.
+
+    Returns:
+        `fingerprint`; `training_gb`, an estimate of the memory that fine-tuning takes, in GB of 1e9 bytes; `problem`,
+        why they were refused, or None. The first two are None where they were. And the digest of each file that was
+        kept, by its address.
+    """
+    from stillhouse.students.memory import training_memory_gb
+    from stillhouse.teachers.intake import base_model
+
+    try:
+        with base_model(spec.source, spec.revision, store) as base:
+            batch, tokens = spec.training.batch_size, spec.training.max_tokens
+            needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
+            found = {"fingerprint": base.record.fingerprint, "training_gb": needed, "problem": None}
+            return found, base.external_inputs(spec.address)
+    except StillhouseError as error:  # not the end of the contract: the gate on safety says it
+        return {"fingerprint": None, "training_gb": None, "problem": str(error)}, {}
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:

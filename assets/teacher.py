@@ -80,7 +80,7 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
                 config={"training": spec.training.model_dump(mode="json")},
                 seeds={"training": spec.training.seed},
                 # Not in the config, on which the content depends: the same weights from elsewhere are the same.
-                external_inputs=base.external_inputs(f"{spec.source}@{spec.revision}"),
+                external_inputs=base.external_inputs(spec.address),
             )
         facts = artifact.facts
         return Shown(

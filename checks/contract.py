@@ -2,11 +2,11 @@
 
 from assets.contract import bar_of
 from assets.keys import CONTRACT
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, StageGates, State, Subject, found, gate
+from checks.pinning import are_the_pinned_weights
 from stillhouse.economics import forecast
 from stillhouse.governance import amendment_to
-from stillhouse.students.memory import machine_memory_gb, training_memory_gb
-from stillhouse.teachers.intake import resolve_model, verify_weights
+from stillhouse.students.memory import machine_memory_gb
 
 
 @gate("a model that hurts nobody needs no substitute: a student is one more thing to look after")
@@ -75,15 +75,25 @@ def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
     )
 
 
+@gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
+def the_teachers_weights_are_safe(subject: Subject) -> Finding:
+    """What the teacher begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
+    problem = subject.artifact.facts["weights"]["problem"]
+    return found(problem is None, problem or "safetensors only, whole and finite")
+
+
+@gate("weights exchanged under the same name and revision make another teacher, and nobody has decided that")
+def the_weights_are_the_pinned_ones(subject: Subject) -> Finding:
+    """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
+    return are_the_pinned_weights(subject, subject.artifact.facts["weights"]["fingerprint"])
+
+
 @gate("a run that dies of memory after an hour has cost an hour")
 def training_fits_into_memory(subject: Subject) -> Finding:
     """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
-    teacher = subject.recipe.teacher
-    folder = resolve_model(teacher.source, teacher.revision)
-    parameters = verify_weights(folder).parameters
-    needed = training_memory_gb(
-        folder, parameters, batch_size=teacher.training.batch_size, tokens=teacher.training.max_tokens
-    )
+    needed = subject.artifact.facts["weights"]["training_gb"]
+    if needed is None:
+        return Finding(State.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
     limit = subject.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
     return found(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
 
@@ -108,6 +118,8 @@ GATES = StageGates(
         licences_are_named,
         the_bar_is_frozen,
         a_moved_bar_has_a_name_and_a_reason,
+        the_teachers_weights_are_safe,
+        the_weights_are_the_pinned_ones,
         training_fits_into_memory,
     )
 )

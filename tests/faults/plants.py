@@ -125,6 +125,24 @@ def edit_weights(folder: Path, edit: Callable[[dict[str, np.ndarray]], None]) ->
     save_file(weights, path)
 
 
+def with_exchanged_weights(bench: Bench) -> RecipeFile:
+    """At the teacher's source and revision lie other weights of the same shape."""
+    other = bench.place.folder / "exchanged"
+    shutil.copytree(bench.finished / "teacher", other)
+    edit_weights(other, noisy)
+    bench.patch("stillhouse.teachers.intake:resolve_model", lambda real: lambda source, revision=None: other)
+    return bench.recipe()
+
+
+def noisy(weights: dict[str, np.ndarray]) -> None:
+    generator = np.random.default_rng(0)
+    for name, values in weights.items():
+        if values.ndim > 1:
+            weights[name] = (values + 0.02 * values.std() * generator.standard_normal(values.shape)).astype(
+                values.dtype
+            )
+
+
 def flip_a_bit(bench: Bench, path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-100] ^= 1

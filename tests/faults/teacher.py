@@ -41,6 +41,7 @@ from tests.faults.plants import (
     shuffled,
     spare_measuring,
     trained_and,
+    with_exchanged_weights,
 )
 
 CANARIES = 16
@@ -71,6 +72,12 @@ def of_another_teacher(bench: Bench) -> RecipeFile:
     return file
 
 
+def began_with_other_weights(bench: Bench) -> RecipeFile:
+    """Exchanged after the contract was looked at; the training gives what it gave before."""
+    trained_and(TEACHER, lambda folder: None)(bench)
+    return with_exchanged_weights(bench)
+
+
 TEACHER_FAULTS = [
     Fault(
         "the teacher is too weak", TEACHER, "it_is_worth_copying", asks_too_much, "minimum 0.990", refuses=BASELINES,
@@ -81,6 +88,10 @@ TEACHER_FAULTS = [
     ),
     Fault(
         "the fingerprint is of other weights", TEACHER, "the_fingerprint_is_its_own", of_another_teacher, "recorded",
+    ),
+    Fault(
+        "the teacher was trained on exchanged weights", TEACHER, "the_teacher_began_with_the_pinned_weights",
+        began_with_other_weights, "trusted since their first use on", refuses=BASELINES,
     ),
     Fault(
         "the teacher's weights hold a not-a-number", TEACHER, None,

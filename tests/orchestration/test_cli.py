@@ -11,6 +11,8 @@ import pytest
 from orchestration.cli import app
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe import read_recipe
+from stillhouse.teachers.intake import fingerprint_of, resolve_model
 from tests.small import questions, small_recipe
 
 NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit")
@@ -99,6 +101,8 @@ def test_new_writes_a_recipe_that_reads_back(tmp_path: Path, home: Home) -> None
     ended = stillhouse("new", "mine", *options, recipes=tmp_path / "recipes")
     assert ended.returncode == 0, ended.stderr
     assert stillhouse("list", recipes=tmp_path / "recipes").stdout.startswith("mine")
+    teacher = read_recipe(tmp_path / "recipes" / "mine" / "defs.yaml").recipe.teacher
+    assert teacher.fingerprint == fingerprint_of(resolve_model(teacher.source)), "the weights are pinned"
     again = stillhouse("new", "mine", *options, recipes=tmp_path / "recipes")
     assert again.returncode == 2 and "exists already" in again.stderr
 

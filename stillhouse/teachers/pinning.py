@@ -1,0 +1,51 @@
+"""Which weights a recipe's teacher has to begin with: those that the recipe pins, or those of its first round.
+
+Belongs here: finding the pin.
+Does not: computing a fingerprint (intake.py), closing anything when weights are not the pinned ones (checks/).
+"""
+
+from dataclasses import dataclass
+
+from stillhouse.artifacts import ArtifactStore
+from stillhouse.ledger import Ledger
+from stillhouse.recipe import RecipeFile
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The weights that a teacher has to begin with.
+
+    Args:
+        fingerprint: of the weights before training.
+        trusted_since: day of the first round that used them, where the recipe has no fingerprint; else None.
+    """
+
+    fingerprint: str
+    trusted_since: str | None = None
+
+
+def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile) -> Pin | None:
+    """Find what the weights at the recipe's source and revision have to be.
+
+    Without a fingerprint in the recipe the first teacher that was made of this source and revision counts, whatever its
+    gates found: who exchanges weights later cannot become the first. Teachers of 0.1.0 count too.
+
+    Args:
+        store: where manifests are.
+        ledger: the order in which teachers were made.
+        file: the recipe.
+
+    Returns:
+        The pin; None where the recipe has none and no teacher was made of this source and revision yet.
+    """
+    spec = file.recipe.teacher
+    if spec.fingerprint is not None:
+        return Pin(spec.fingerprint)
+    for entry in ledger.entries(file.name, "materialization"):
+        if entry.body["asset"] != f"{file.name}/teacher":
+            continue
+        manifest = store.read_manifest(entry.body["digest"], entry.body["manifest"])
+        # Version 0.1.0 named the folder, and no file in it.
+        if any(name == spec.address or name.startswith(f"{spec.address}/") for name in manifest.external_inputs):
+            return Pin(manifest.facts["base_fingerprint"], trusted_since=entry.at[:10])
+    return None

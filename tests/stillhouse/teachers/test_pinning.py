@@ -1,0 +1,68 @@
+"""The weights that a teacher has to begin with: pinned by the recipe, else trusted on first use."""
+
+from pathlib import Path
+
+import pytest
+
+from stillhouse.recipe import RecipeFile
+from stillhouse.teachers.pinning import Pin, pin_of
+from stillhouse.workshop import Facts, Order, Workshop
+from tests.small import small_recipe
+
+FIRST, SECOND = "1" * 64, "2" * 64
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> RecipeFile:
+    return small_recipe(tmp_path, rows=20)
+
+
+FILES = ("/config.json", "/model.safetensors")
+
+
+def made(
+    workshop: Workshop, address: str, fingerprint: str, stage: str = "teacher", files: tuple[str, ...] = FILES
+) -> str:
+    """A teacher, or another stage, that was made of some weights; on which day."""
+
+    def build(folder: Path) -> Facts:
+        (folder / "weights").write_text(fingerprint)
+        return {"base_fingerprint": fingerprint}
+
+    order = Order(
+        "small", stage, run_id="r", code_version="v", depends_on={"base": fingerprint},
+        external_inputs={f"{address}{name}": "0" * 64 for name in files},
+    )  # fmt: skip
+    workshop.make(order, build)
+    return workshop.ledger.entries("small", "materialization")[-1].at[:10]
+
+
+def test_before_a_teacher_was_made_nothing_is_pinned(workshop: Workshop, file: RecipeFile) -> None:
+    made(workshop, file.recipe.teacher.address, FIRST, stage="contract")
+    assert pin_of(workshop.store, workshop.ledger, file) is None
+
+
+def test_the_first_weights_stay_the_pin_whatever_comes_later(workshop: Workshop, file: RecipeFile) -> None:
+    day = made(workshop, file.recipe.teacher.address, FIRST)
+    made(workshop, file.recipe.teacher.address, SECOND)
+    assert pin_of(workshop.store, workshop.ledger, file) == Pin(FIRST, trusted_since=day)
+
+
+def test_a_teacher_of_an_earlier_version_which_named_the_folder_alone_counts(
+    workshop: Workshop, file: RecipeFile
+) -> None:
+    day = made(workshop, file.recipe.teacher.address, FIRST, files=("",))
+    assert pin_of(workshop.store, workshop.ledger, file) == Pin(FIRST, trusted_since=day)
+
+
+def test_another_revision_is_used_for_the_first_time(workshop: Workshop, file: RecipeFile) -> None:
+    made(workshop, f"{file.recipe.teacher.source}@before", FIRST)
+    assert pin_of(workshop.store, workshop.ledger, file) is None
+    day = made(workshop, file.recipe.teacher.address, SECOND)
+    assert pin_of(workshop.store, workshop.ledger, file) == Pin(SECOND, trusted_since=day)
+
+
+def test_the_recipes_own_pin_comes_before_any_use(workshop: Workshop, tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=20, teacher__fingerprint=SECOND)
+    made(workshop, file.recipe.teacher.address, FIRST)
+    assert pin_of(workshop.store, workshop.ledger, file) == Pin(SECOND)
