@@ -70,9 +70,15 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         "stillhouse/teachers/answers",
         "assets/candidates",
     ),
-    keys.SELECTION: ("assets/selection", "stillhouse/evaluation"),
+    keys.SELECTION: (
+        "assets/selection",
+        "assets/bench",
+        "stillhouse/champions",
+        "stillhouse/evaluation",
+        *(f"stillhouse/students/{part}" for part in ("predictor", "tokens")),
+    ),
     keys.RELEASE: ("assets/release", "stillhouse/release"),
-    keys.CHAMPION: ("assets/champion",),
+    keys.CHAMPION: ("assets/champion", "stillhouse/champions"),
 }
 """Modules and packages below the checkout, by kind of stage; the first is the stage's own module."""
 

@@ -87,7 +87,12 @@ def release(file: RecipeFile) -> dg.AssetsDefinition:
 
         artifact = work.make(build, depends_on={"record": record.model_dump(mode="json")})
         return Shown(
-            artifact, {"student": winner, **{f"{n}_digest": getattr(record, n) for n in ("export", "teacher")}}
+            artifact,
+            {
+                "student": winner,
+                "against_the_champion": selection.facts["against_champion"]["sentence"],
+                **{f"{n}_digest": getattr(record, n) for n in ("export", "teacher")},
+            },
         )
 
     return published_bundle

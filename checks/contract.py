@@ -1,12 +1,17 @@
 """Gates on the contract: may this distillation be begun at all?"""
 
+from pydantic import ValidationError
+
 from assets.contract import bar_of
 from assets.keys import CONTRACT
 from checks.gate import Finding, StageGates, State, Subject, found, gate
 from checks.pinning import are_the_pinned_weights
+from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
+from stillhouse.evaluation.bar import Terms
 from stillhouse.governance import amendment_to
 from stillhouse.students.memory import machine_memory_gb
+from stillhouse.workshop import Facts
 
 
 @gate("a model that hurts nobody needs no substitute: a student is one more thing to look after")
@@ -104,10 +109,22 @@ def _bar_of_the_newest_candidate(subject: Subject) -> str | None:
     for entry in subject.workshop.ledger.entries(recipe, "materialization"):
         if entry.body["asset"] == f"{recipe}/{CONTRACT}":
             facts = subject.workshop.store.read_manifest(entry.body["digest"], entry.body["manifest"]).facts
-            in_force = facts.get("bar_digest")
+            in_force = _digest_of_bar(facts)
         elif entry.body["asset"].startswith(f"{recipe}/candidates/"):
             newest = in_force
     return newest
+
+
+def _digest_of_bar(facts: Facts) -> str | None:
+    """Digest of the bar that a contract froze, as this version would: what it did not know yet has its default."""
+    if "bar" not in facts:
+        return None
+    terms = {name: value for name, value in facts["bar"].items() if name in Terms.model_fields}
+    try:
+        known = Terms.model_validate(terms).model_dump(mode="json")
+    except ValidationError:  # a bar of a version with other fields is another bar
+        return str(facts["bar_digest"])
+    return digest_of({**facts["bar"], **known})
 
 
 GATES = StageGates(

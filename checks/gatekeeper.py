@@ -18,9 +18,10 @@ import dagster as dg
 
 from assets.code_versions import code_version
 from assets.current import Materialization, newest_materialization
-from assets.keys import BASE, CONTRACT
+from assets.keys import BASE, CHAMPION, CONTRACT
 from checks.gate import State, gate_code
 from checks.stages import gates_of
+from stillhouse.champions import went_back_to
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import WaiverRules, Waivers, valid_waivers
 from stillhouse.ledger import Entry, Ledger
@@ -212,6 +213,8 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
     if manifest.code_digest != code_version(stage):
         yield "the code that makes it was changed since"
     for name, read in manifest.inputs.items():
+        if stage == CHAMPION and went_back_to(ledger, newest.key.path[0], read.digest):
+            continue  # a person decided that, though there is a newer release
         asset, batch = asset_and_batch(name)
         current = newest_materialization(ledger, dg.AssetKey(asset.split("/")), batch)
         if current is None or current.digest != read.digest:
@@ -273,7 +276,10 @@ def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | N
         found[state.address] = state
         if state.newest is None or state.broken:
             continue
-        for name in workshop.store.read_manifest(state.newest.digest, state.newest.manifest).inputs:
+        manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
+        for name, read in manifest.inputs.items():
+            if key.path[1:] == [CHAMPION] and went_back_to(workshop.ledger, key.path[0], read.digest):
+                continue  # what is newest now is another release; its own gates were asked before it came back
             asset, of = asset_and_batch(name)
             if name not in found and (step := (dg.AssetKey(asset.split("/")), of)) not in queue:
                 queue.append(step)

@@ -2,6 +2,7 @@
 
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.champions import promoted, withdrawal_of
 from stillhouse.data.quoting import quoted
 from stillhouse.governance import approval_of
 from stillhouse.manifest import asset_and_batch
@@ -43,6 +44,23 @@ def it_answers(subject: Subject) -> Finding:
     )
 
 
+@gate("what a person took out of service must not come back because a schedule finds it again")
+def the_release_was_not_withdrawn(subject: Subject) -> Finding:
+    """Neither this release nor the model in it was withdrawn by a rollback, or a person has brought it back since."""
+    ledger, name, artifact = subject.workshop.ledger, subject.file.name, subject.artifact
+    withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts["export"])
+    if withdrawn is None:
+        return found(True, "it was not withdrawn")
+    serves = promoted(ledger, name)[0]
+    same = "" if withdrawn.release == artifact.digest else f", as {withdrawn.release[:12]}"
+    return found(
+        False,
+        f"{artifact.digest[:12]} was withdrawn{same} on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}; "
+        f"champion {serves.student} {serves.release[:12]} serves since then. "
+        f"`stillhouse rollback {name} {artifact.digest[:12]} --by NAME --reason WHY` would bring it back",
+    )
+
+
 @gate("who wrote the recipe believes in it; where the stakes are high somebody else has to")
 def somebody_else_has_approved_it(subject: Subject) -> Finding:
     """Where the recipe's stakes are high: an approval of this very release by a person who is not the author."""
@@ -68,6 +86,7 @@ def it_lists_what_was_waived(subject: Subject) -> Finding:
 
 GATES = StageGates(
     (
+        the_release_was_not_withdrawn,
         the_bundle_is_whole,
         it_names_what_it_was_made_from,
         it_answers,

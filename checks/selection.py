@@ -4,6 +4,7 @@ import json
 
 from assets.baselines import read_evaluations
 from checks.gate import Finding, StageGates, State, Subject, found, gate
+from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.measures.seeds import ONE_SEED
 from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import SubjectKind
@@ -29,6 +30,21 @@ def the_chosen_one_is_a_candidate_and_no_control(subject: Subject) -> Finding:
     winner = subject.artifact.facts["winner"]
     candidates = [student.name for student in subject.recipe.students if student.learns_from != "labels"]
     return found(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
+
+
+@gate(
+    "of a weaker teacher or an unlucky round comes a student that clears the bar and is worse than the one that serves"
+)
+def the_challenger_is_not_worse_than_the_champion(subject: Subject) -> Finding:
+    """Both asked the same golden rows, within the champion's margin on all of them and on every critical slice."""
+    against = AgainstChampion.model_validate(subject.artifact.facts["against_champion"])
+    states = {
+        Verdict.PASS: State.PASSED,
+        Verdict.FAIL: State.FAILED,
+        Verdict.INCONCLUSIVE: State.INCONCLUSIVE,
+    }
+    claims = [{"verdict": str(claim.verdict), "claim": claim.sentence} for claim in against.claims]
+    return Finding(states[against.verdict], against.sentence, {"claims": claims} if claims else {})
 
 
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
@@ -60,6 +76,7 @@ GATES = StageGates(
     (
         a_student_clears_the_bar,
         the_chosen_one_is_a_candidate_and_no_control,
+        the_challenger_is_not_worse_than_the_champion,
         distillation_was_worth_it,
         its_seeds_agree,
     )

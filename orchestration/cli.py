@@ -373,6 +373,34 @@ def approve(name: Name, by: By, reason: Reason) -> None:
 
 
 @app.command()
+def rollback(
+    name: Name,
+    by: By,
+    reason: Reason,
+    digest: Annotated[
+        str | None,
+        typer.Argument(help="Beginning of the digest of an earlier release; when left out, the one before."),
+    ] = None,
+) -> None:
+    """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
+    from orchestration.instance import initialise
+    from orchestration.rollback import roll_back
+    from stillhouse.workshop import Workshop
+
+    home, file = Home.from_environment(), _recipe(name)
+    with initialise(home) as instance:
+        done = roll_back(instance, Workshop(home), file, digest, by=by, reason=reason)
+    serves = f"champion {done.serves.student} {done.serves.release[:12]} serves"
+    out.print(
+        f"{serves}; {done.withdrawn.release[:12]} is withdrawn and no round brings it back"
+        if done.withdrawn
+        else f"{serves}: the rollback that was broken off is finished",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+@app.command()
 def amend(name: Name, by: By, reason: Reason) -> None:
     """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
     from assets.contract import bar_of
@@ -398,7 +426,10 @@ def _recipe(name: str) -> RecipeFile:
 def _status_table(recipe: str, state: dict[str, Any]) -> Table:
     champion = state["champion"]
     serving = f"champion {champion['student']} {champion['digest'][:12]}" if champion else "no champion yet"
-    table = Table(title=f"{recipe}: {serving}", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    if champion and "rolled_back" in champion:
+        back = champion["rolled_back"]
+        serving += f" serves since {back['by']} went back to it on {champion['since'][:10]}: {back['reason']}"
+    table = Table(title=escape(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "digest", "age", "gates"):
         table.add_column(column)
     for stage, shown in state["stages"].items():

@@ -15,6 +15,7 @@ from assets.current import Materialization, other_event_in_dagster
 from assets.keys import BASE, BATCHED, batches_name, key_of
 from assets.recipe_assets import stage_names
 from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
+from stillhouse.champions import promoted
 from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -94,16 +95,26 @@ def all_is_well(shown: dict[str, Any]) -> bool:
 
 
 def _recipe_status(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
-    promoted = workshop.ledger.champion(file.name)
     every = stages_now(workshop, file, batches_in(instance, file))
     stages: dict[str, list[StageNow]] = {}
     for now in every:
         stages.setdefault(now.stage, []).append(now)
     return {
-        "champion": {"digest": promoted["digest"], "student": promoted["student"]} if promoted else None,
+        "champion": _champion(workshop, file.name),
         "stages": {stage: _stage_status(found) for stage, found in stages.items()},
         "dagster": other_events_in_dagster(instance, every),
     }
+
+
+def _champion(workshop: Workshop, recipe: str) -> dict[str, Any] | None:
+    """What serves, since when, and who went back to it, where a person did."""
+    newest = next(iter(promoted(workshop.ledger, recipe)), None)
+    if newest is None:
+        return None
+    shown: dict[str, Any] = {"digest": newest.release, "student": newest.student, "since": newest.since}
+    if newest.brought_back_by is not None:
+        shown["rolled_back"] = {"by": newest.brought_back_by, "reason": newest.reason}
+    return shown
 
 
 def _stage_status(found: list[StageNow]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ compares the two.
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,15 @@ from stillhouse.errors import StillhouseError
 from stillhouse.keys import Signature
 
 Kind = Literal[
-    "materialization", "verdict", "promotion", "waiver", "approval", "amendment", "golden_read", "signal_shard"
+    "materialization",
+    "verdict",
+    "promotion",
+    "withdrawal",
+    "waiver",
+    "approval",
+    "amendment",
+    "golden_read",
+    "signal_shard",
 ]
 
 GENESIS = "0" * 64
@@ -127,19 +135,31 @@ class Ledger:
             recipe: the recipe it happened to.
             body: its content, JSON values only.
         """
+        return self.append_all(recipe, [(kind, body)])[0]
+
+    def append_all(self, recipe: str, happened: Sequence[tuple[Kind, dict[str, Any]]]) -> list[Entry]:
+        """Add entries that belong together, in their order: all of them or none.
+
+        Args:
+            recipe: the recipe it happened to.
+            happened: kind and body of each.
+        """
         while True:
+            entries: list[Entry] = []
             try:
                 with self._engine.begin() as connection:
-                    entry = _next_entry(connection, kind, recipe, body)
-                    row = {**entry.__dict__, "body": json.dumps(entry.body, sort_keys=True)}
-                    connection.execute(_entries.insert().values(**row, **_asked(kind, recipe, body).__dict__))
-                    signature = self._sign(entry.sequence, entry.digest) if self._sign else None
-                    if signature is not None:
-                        signed = {"sequence": entry.sequence, "key": signature.key, "value": signature.value}
-                        connection.execute(_signatures.insert().values(**signed))
-                return entry
+                    for kind, body in happened:
+                        entry = _next_entry(connection, kind, recipe, body)
+                        entries.append(entry)
+                        row = {**entry.__dict__, "body": json.dumps(entry.body, sort_keys=True)}
+                        connection.execute(_entries.insert().values(**row, **_asked(kind, recipe, body).__dict__))
+                        signature = self._sign(entry.sequence, entry.digest) if self._sign else None
+                        if signature is not None:
+                            signed = {"sequence": entry.sequence, "key": signature.key, "value": signature.value}
+                            connection.execute(_signatures.insert().values(**signed))
+                return entries
             except sa.exc.IntegrityError:
-                if not self._taken(entry.previous):
+                if not self._taken(entries[0].previous):
                     raise
 
     def _taken(self, previous: str) -> bool:
@@ -321,6 +341,7 @@ _ASKED: dict[Kind, Callable[[str, dict[str, Any]], Asked]] = {
     "materialization": _of_asset,
     "verdict": _of_gate,
     "promotion": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["digest"]),
+    "withdrawal": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["release"]),
     "waiver": _of_waived_gate,
     "approval": lambda recipe, body: Asked(content=body["release"]),
     "amendment": lambda recipe, body: Asked(content=body["bar"]),

@@ -30,6 +30,7 @@ UNWAIVABLE = (
     "kept_and_rejected_are_all_that_came_in",
     "no_golden_or_validation_row_is_inside",
     "no_more_rounds_were_judged_than_the_recipe_allows",
+    "the_release_was_not_withdrawn",
 )
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
 

@@ -8,6 +8,7 @@
     report/      what a person and a machine read of it, with its pictures
 
 Belongs here: the way from a bar (bar.py) and answers (subjects.py) through one call (harness.py) to claims in words
-(claims.py), and what is said of several models together (comparison.py, selection.py, leaderboard.py).
+(claims.py), and what is said of several models together (comparison.py, selection.py, against_champion.py,
+leaderboard.py).
 Does not: running models (teachers/, students/), or what a verdict opens and closes (checks/).
 """

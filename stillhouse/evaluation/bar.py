@@ -44,6 +44,11 @@ class BarSpec(_Spec):
             "Non-inferiority margin: the largest acceptable drop from the teacher, as a fraction (0.03 = 3 points)."
         )
     )
+    champion_margin: Fraction | None = Field(
+        default=None,
+        description="Largest acceptable drop from the champion that a new student would replace, on all golden rows "
+        "and on critical slices without a margin of their own; the bar's margin when left out.",
+    )
     alpha: Annotated[float, Field(gt=0.0, lt=0.5, allow_inf_nan=False)] = Field(
         default=0.05,
         description="One-sided error rate: how often a student that misses the margin may slip through.",

@@ -40,7 +40,7 @@ class Claim(BaseModel):
 
     name: str = Field(
         description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "
-        "fairness/<column>, behaviour/<name>, stress/<perturbation>, latency_ratio, ..."
+        "fairness/<column>, behaviour/<name>, stress/<perturbation>, champion, champion_slice/<name>, ..."
     )
     group: Group
     verdict: Verdict
@@ -71,16 +71,7 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
     for result in slices:
         subject = f"accuracy on '{result.name}'"
         if result.non_inferiority is None:
-            sentence = f"no golden row is in the slice '{result.name}', so nothing is known about it"
-            claims.append(
-                Claim(
-                    name=f"slice/{result.name}",
-                    group="slices",
-                    verdict=Verdict.INCONCLUSIVE,
-                    sentence=sentence,
-                    binding=result.critical,
-                )
-            )
+            claims.append(_empty_slice(f"slice/{result.name}", result))
             continue
         claims.append(
             _non_inferiority(f"slice/{result.name}", "slices", subject, result.non_inferiority, binding=result.critical)
@@ -97,6 +88,27 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
                     binding=result.critical,
                 )
             )
+    return claims
+
+
+def champion_claims(result: NonInferiority | MetricTest, slices: Sequence[SliceResult], champion: str) -> list[Claim]:
+    """What is asked of a student that wants to replace another: to be no worse on all rows and on critical slices.
+
+    Args:
+        result: of all golden rows, with the champion in the teacher's place.
+        slices: the critical ones, likewise.
+        champion: what sentences call the one that serves.
+    """
+    words = {"reference": champion, "equal": "as good as the champion"}
+    subject = result.metric_in_words if isinstance(result, MetricTest) else "accuracy"
+    claims = [_non_inferiority("champion", "quality", subject, result, binding=True, **words)]
+    for each in slices:
+        name, of_slice = f"champion_slice/{each.name}", f"accuracy on '{each.name}'"
+        claims.append(
+            _empty_slice(name, each)
+            if each.non_inferiority is None
+            else _non_inferiority(name, "slices", of_slice, each.non_inferiority, binding=True, **words)
+        )
     return claims
 
 
@@ -163,6 +175,11 @@ def budget_claims(
 def overall(claims: Sequence[Claim]) -> Verdict:
     """The verdict of all binding claims together; no binding claim proves nothing."""
     return Verdict.worst(claim.verdict for claim in claims if claim.binding)
+
+
+def _empty_slice(name: str, result: SliceResult) -> Claim:
+    sentence = f"no golden row is in the slice '{result.name}', so nothing is known about it"
+    return Claim(name=name, group="slices", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=result.critical)
 
 
 def _non_inferiority(

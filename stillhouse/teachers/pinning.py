@@ -41,9 +41,7 @@ def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile) -> Pin | None
     spec = file.recipe.teacher
     if spec.fingerprint is not None:
         return Pin(spec.fingerprint)
-    for entry in ledger.entries(file.name, "materialization"):
-        if entry.body["asset"] != f"{file.name}/teacher":
-            continue
+    for entry in ledger.entries(file.name, "materialization", subject=f"{file.name}/teacher"):
         manifest = store.read_manifest(entry.body["digest"], entry.body["manifest"])
         # Version 0.1.0 named the folder, and no file in it.
         if any(name == spec.address or name.startswith(f"{spec.address}/") for name in manifest.external_inputs):

@@ -107,7 +107,7 @@ def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -
     shown = status(place.instance, place.workshop, [place.file])
     assert all_is_well(shown)
     recipe = shown["recipes"]["small"]
-    assert recipe["champion"].keys() == {"digest", "student"} and recipe["champion"]["student"] == "one"
+    assert recipe["champion"].keys() == {"digest", "student", "since"} and recipe["champion"]["student"] == "one"
     for stage in recipe["stages"].values():
         assert len(stage["digest"]) == 64
         assert stage["gates"] and all(gate["state"] == "passed" for gate in stage["gates"])

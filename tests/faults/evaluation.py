@@ -21,6 +21,7 @@ from assets.keys import (
     SELECTION,
 )
 from assets.seeds import SEEDS
+from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.subjects import Subject, SubjectKind
@@ -275,6 +276,31 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
     return file
 
 
+def against_the_champion(bench: Bench) -> RecipeFile:
+    """The chosen student, which serves here already, has to meet itself."""
+    return anew("assets.selection:rival_of", lambda real: lambda line, *about: line[0])(bench)
+
+
+def worse_than_the_champion(bench: Bench) -> RecipeFile:
+    """The champion answers as it was judged, and the challenger at random."""
+    champion = bench.newest(RELEASE).folder / MODEL
+
+    def put(real: Any) -> Any:
+        def logits(model: Any, texts: list[str], **how: Any) -> np.ndarray:
+            said = real(model, texts, **how)
+            return said if model.folder == champion else shuffled(said)
+
+        return logits
+
+    bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+    return against_the_champion(bench)
+
+
+def lost_champion(bench: Bench) -> RecipeFile:
+    (bench.newest(RELEASE).folder / MODEL / "model.onnx").unlink()
+    return against_the_champion(bench)
+
+
 FAULTS = [
     Fault(
         "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
@@ -362,6 +388,15 @@ FAULTS = [
         also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
     ),
     Fault(
+        "a challenger is worse than the champion", SELECTION, "the_challenger_is_not_worse_than_the_champion",
+        worse_than_the_champion, "accuracy not within 7.0 points of the champion one", refuses=RELEASE,
+    ),
+    Fault(
+        "the champion is lost, so that nobody can compare", SELECTION,
+        "the_challenger_is_not_worse_than_the_champion", lost_champion, "cannot be asked the golden rows",
+        state="inconclusive", refuses=RELEASE,
+    ),
+    Fault(
         "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
     ),
     Fault(
@@ -370,6 +405,6 @@ FAULTS = [
     ),
     Fault(
         "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
-        also=("the_chosen_one_is_a_candidate_and_no_control",),
+        also=("the_chosen_one_is_a_candidate_and_no_control", "the_challenger_is_not_worse_than_the_champion"),
     ),
 ]  # fmt: skip

@@ -98,7 +98,10 @@ def waived_and_not_listed(bench: Bench) -> RecipeFile:
     with bench.building_anew():
         file = control_chosen(bench)
         bench.run(file, SELECTION)
-    let_be(bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_candidate_and_no_control")
+    let_be(
+        bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_candidate_and_no_control",
+        "the_challenger_is_not_worse_than_the_champion",
+    )  # fmt: skip
     bench.patch("assets.release:_waived", lambda real: lambda work: ())
     return file
 
@@ -106,6 +109,18 @@ def waived_and_not_listed(bench: Bench) -> RecipeFile:
 def promoted_by_hand(bench: Bench) -> RecipeFile:
     body = {"digest": NOBODY, "manifest": NOBODY, "student": "one", "before": None}
     bench.place.workshop.ledger.append("promotion", NAME, body)
+    return bench.recipe()
+
+
+def withdrawn(bench: Bench) -> RecipeFile:
+    release = bench.newest(RELEASE)
+    body = {
+        "release": release.digest,
+        "export": release.facts["export"],
+        "by": "Ada",
+        "reason": "It is rude to callers.",
+    }
+    bench.place.workshop.ledger.append("withdrawal", NAME, body)
     return bench.recipe()
 
 
@@ -137,6 +152,10 @@ FAULTS = [
     Fault(
         "a waiver is not listed in the bundle", RELEASE, "it_lists_what_was_waived", waived_and_not_listed,
         f"not listed: {NAME}/selection:a_student_clears_the_bar",
+    ),
+    Fault(
+        "a withdrawn release is found again", RELEASE, "the_release_was_not_withdrawn", withdrawn,
+        "by Ada: It is rude to callers.", refuses=CHAMPION,
     ),
     Fault(
         "another release was promoted by hand", CHAMPION, "the_ledger_names_this_release", promoted_by_hand,

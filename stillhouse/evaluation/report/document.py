@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from stillhouse.economics import amount
+from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation, Score
@@ -65,6 +66,7 @@ def report_json(
     selection: Selection | None = None,
     comparison: Comparison | None = None,
     reasons: Mapping[str, Reasons] | None = None,
+    against_champion: AgainstChampion | None = None,
 ) -> dict[str, Any]:
     """The report as plain values, ready for `json.dumps`.
 
@@ -74,6 +76,7 @@ def report_json(
         selection: which of them was chosen and why.
         comparison: the model beside its control.
         reasons: why each student that learns from the teacher is as good as it is, by name.
+        against_champion: the chosen student beside the release that it would replace.
 
     Returns:
         verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, footprint, running_cost, slices,
@@ -112,6 +115,7 @@ def report_json(
         "others": [_candidate_json(other) for other in in_order_of_options(others)],
         "selection": selection.model_dump(mode="json") if selection else None,
         "comparison": comparison.model_dump(mode="json") if comparison else None,
+        "against_champion": against_champion.model_dump(mode="json") if against_champion else None,
         "seeds": _seeds_json(evaluation.seeds),
         "reasons": {name: _reasons_json(each) for name, each in (reasons or {}).items()},
     }
@@ -124,6 +128,7 @@ def report_html(
     selection: Selection | None = None,
     comparison: Comparison | None = None,
     reasons: Mapping[str, Reasons] | None = None,
+    against_champion: AgainstChampion | None = None,
     title: str = "",
     task: str = "",
     curve: Curve | None = None,
@@ -137,6 +142,7 @@ def report_html(
         selection: which of them was chosen and why.
         comparison: the model beside its control.
         reasons: why each student that learns from the teacher is as good as it is, by name.
+        against_champion: the chosen student beside the release that it would replace.
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
@@ -162,6 +168,7 @@ def report_html(
         one_seed=ONE_SEED,
         selection=selection,
         comparison=comparison,
+        against=against_champion,
         reasons=(reasons or {}).get(evaluation.name),
         conclusions=_conclusions_of_others(evaluation, reasons or {}),
         title=title or evaluation.name,

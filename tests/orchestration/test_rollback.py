@@ -1,0 +1,197 @@
+"""A weaker challenger loses to the champion, and a person goes back to an earlier release, which no round undoes.
+
+The tests are steps on the way of one recipe and run in order. The functions alone are tested in
+tests/stillhouse/test_champions.py.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+import orchestration.rollback
+from assets.keys import CHAMPION, RELEASE, SELECTION
+from checks.gatekeeper import hand_over
+from orchestration.cli import app
+from orchestration.diagnosis import diagnose
+from orchestration.rollback import roll_back
+from orchestration.run import Outcome, distil
+from orchestration.status import status
+from stillhouse.champions import ROLLBACK
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Place, a_place, failures, key_of
+from tests.small import small_recipe
+
+BY, WHY = "Ann Lee <ann@example.org>", "it is rude to callers"
+NOT_WITHDRAWN, NOT_WORSE = "the_release_was_not_withdrawn", "the_challenger_is_not_worse_than_the_champion"
+
+
+def recipe(place: Place, epochs: int) -> RecipeFile:
+    """A student trained for so long, under a bar that a weak one clears too; what is taken as it is, is too large."""
+    student = {
+        "name": "one", "layers": [0], "training": {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
+    }  # fmt: skip
+    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
+    bar = {"margin": 0.6, "champion_margin": 0.06}
+    return small_recipe(place.folder, students=[student, as_it_is], bar=bar, slices=[])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("rollback")
+    with a_place(folder) as place, pytest.MonkeyPatch.context() as patches:
+        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
+        yield place
+
+
+def a_round(place: Place, epochs: int) -> Outcome:
+    return distil(recipe(place, epochs), place.home, Console(quiet=True))
+
+
+def champion(place: Place) -> str:
+    promoted = place.workshop.ledger.champion("small")
+    assert promoted is not None
+    return str(promoted["digest"])
+
+
+def closed(outcome: Outcome) -> set[str]:
+    return {gate.name for gate in outcome.closed}
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "300"})
+
+
+RELEASES: dict[str, str] = {}
+
+
+def test_the_first_student_meets_nobody_and_a_better_one_replaces_it(place: Place) -> None:
+    assert a_round(place, epochs=4).succeeded
+    RELEASES["first"] = champion(place)
+    first = place.newest(SELECTION).facts["against_champion"]
+    assert (first["verdict"], first["release"]) == ("pass", None)
+    assert a_round(place, epochs=6).succeeded
+    RELEASES["second"] = champion(place)
+    against = place.newest(SELECTION).facts["against_champion"]
+    assert (against["verdict"], against["release"]) == ("pass", RELEASES["first"])
+    assert against["rows"] == place.newest("prompts", "base").facts["golden"]
+
+
+def test_it_is_in_the_report_on_the_page_of_the_release_and_in_the_ledger(place: Place) -> None:
+    sentence = place.newest(SELECTION).facts["against_champion"]["sentence"]
+    report = json.loads((place.newest(SELECTION).folder / "report.json").read_text())
+    assert report["against_champion"]["sentence"] == sentence
+    assert f"the champion one {RELEASES['first'][:12]}" in (place.newest(SELECTION).folder / "report.html").read_text()
+    events = place.instance.fetch_materializations(key_of("small", RELEASE), limit=1).records
+    assert events[0].asset_materialization is not None
+    assert events[0].asset_materialization.metadata["against_the_champion"].value == sentence
+    verdict = place.workshop.ledger.newest("small", "verdict", subject=f"small/{SELECTION}", gate=NOT_WORSE)
+    assert verdict is not None and (verdict.body["state"], verdict.body["sentence"]) == ("passed", sentence)
+    reads = place.workshop.ledger.entries("small", "golden_read")
+    assert [entry.body["reader"] for entry in reads].count(SELECTION) == 1, "the first student met nobody"
+
+
+def test_an_unchanged_round_finds_the_comparison_again_and_promotes_nothing(place: Place) -> None:
+    before = place.workshop.ledger.entries("small", "promotion"), place.newest(SELECTION).digest
+    assert a_round(place, epochs=6).succeeded
+    assert (place.workshop.ledger.entries("small", "promotion"), place.newest(SELECTION).digest) == before
+    assert place.newest(SELECTION).manifest.made_by is not None
+
+
+def test_a_weaker_challenger_that_clears_the_bar_loses_and_the_champion_stays(place: Place) -> None:
+    outcome = a_round(place, epochs=1)
+    assert not outcome.succeeded and closed(outcome) == {NOT_WORSE}
+    (gate,) = outcome.closed
+    assert gate.sentence.startswith("accuracy not within 6.0 points of the champion one")
+    assert place.newest(SELECTION).facts["winner"] == "one", "it clears the bar"
+    assert champion(place) == RELEASES["second"]
+    (refusal,) = failures(place.run(recipe(place, epochs=1), RELEASE))
+    assert f":{NOT_WORSE} is failed" in refusal
+
+
+@pytest.mark.parametrize(
+    ("digest", "message"),
+    [("feed", "no releases that were promoted begin with 'feed'"), ("", "2 releases"), ("second", "serves already")],
+)
+def test_only_a_release_that_served_and_does_not_serve_is_gone_back_to(place: Place, digest: str, message: str) -> None:
+    entries = len(place.workshop.ledger.entries())
+    with pytest.raises(StillhouseError, match=message):
+        roll_back(
+            place.instance, place.workshop, recipe(place, 6), RELEASES.get(digest, digest), by=BY, reason=WHY
+        )  # fmt: skip
+    assert len(place.workshop.ledger.entries()) == entries
+
+
+def test_a_release_that_is_not_whole_is_refused(place: Place) -> None:
+    assert a_round(place, epochs=6).succeeded
+    first = place.workshop.store.open(RELEASES["first"]) / "report.json"
+    content = first.read_bytes()
+    first.unlink()
+    first.write_bytes(content + b" ")
+    with pytest.raises(StillhouseError, match="altered"):
+        roll_back(place.instance, place.workshop, recipe(place, 6), None, by=BY, reason=WHY)
+    first.unlink()
+    first.write_bytes(content)
+    assert champion(place) == RELEASES["second"]
+
+
+def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finished_by_the_next(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*about: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patches:
+        patches.setattr(orchestration.rollback, "_make_the_asset_name", killed)
+        with pytest.raises(KeyboardInterrupt):
+            roll_back(place.instance, place.workshop, recipe(place, 6), None, by=BY, reason=WHY)
+    assert champion(place) == RELEASES["first"]
+    (refusal,) = failures(place.run(recipe(place, 6), CHAMPION))
+    assert "was withdrawn on" in refusal and BY in refusal
+    assert champion(place) == RELEASES["first"]
+    ended = command("rollback", "small", "--by", BY, "--reason", WHY)
+    assert ended.exit_code == 0 and "that was broken off is finished" in ended.stdout
+    assert champion(place) == RELEASES["first"]
+    assert len(place.workshop.ledger.entries("small", "withdrawal")) == 1
+
+
+def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
+    file = recipe(place, 6)
+    assert place.newest(CHAMPION).facts["release"] == RELEASES["first"]
+    serving = hand_over(place.workshop, file.recipe.digest, key_of("small", CHAMPION))
+    assert serving.facts["release"] == RELEASES["first"]
+    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
+    assert place.states(RELEASE)[NOT_WITHDRAWN].state == "failed"
+    promotion = place.workshop.ledger.champion("small")
+    assert promotion is not None
+    assert (promotion["because"], promotion["before"]) == (ROLLBACK, RELEASES["second"])
+
+
+def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) -> None:
+    outcome = a_round(place, epochs=6)
+    assert not outcome.succeeded and closed(outcome) == {NOT_WITHDRAWN} and outcome.errors == []
+    assert champion(place) == RELEASES["first"] == place.newest(CHAMPION).facts["release"]
+    assert place.newest(SELECTION).manifest.made_by is not None, "the comparison was found again"
+    file = recipe(place, 6)
+    shown = status(place.instance, place.workshop, [file])["recipes"]["small"]["champion"]
+    assert (shown["digest"], shown["rolled_back"]) == (RELEASES["first"], {"by": BY, "reason": WHY})
+    assert f"serves since {BY} went back to it on" in command("status", "small").stdout
+    told = diagnose(place.instance, place.workshop, file)
+    assert (told["stage"], told["gate"], told["state"]) == (RELEASE, NOT_WITHDRAWN, "failed")
+    assert "withdrawn on" in told["what"] and f"by {BY}: {WHY}" in told["what"]
+    assert f"champion one {RELEASES['first'][:12]} serves since then" in told["what"]
+
+
+def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Place) -> None:
+    ended = command("rollback", "small", RELEASES["second"][:10], "--by", BY, "--reason", "it was the wrong suspect")
+    assert ended.exit_code == 0, ended.output
+    assert champion(place) == RELEASES["second"] == place.newest(CHAMPION).facts["release"]
+    assert place.states(RELEASE)[NOT_WITHDRAWN].state == "passed"
+    promotions = len(place.workshop.ledger.entries("small", "promotion"))
+    assert a_round(place, epochs=6).succeeded
+    assert len(place.workshop.ledger.entries("small", "promotion")) == promotions
+    assert diagnose(place.instance, place.workshop, recipe(place, 6))["stage"] is None
+    assert place.workshop.ledger.problems() == []
