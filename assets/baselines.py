@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import polars as pl
 
-from assets.bench import Bench, bytes_below
+from assets.bench import Bench, JudgedModel, bytes_below
 from assets.keys import BASELINES, PROMPTS, TEACHER
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
@@ -147,15 +147,17 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 name=STATIC,
             ),
         ]
-        judged = [bench.judge(baseline.subject(ids), baseline.predict) for baseline in fitted]
         units = read_config(teacher)["intermediate_size"]
         narrow_feed_forward(teacher, units // 2, pruned)
         halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
-        return [
-            *judged,
-            _judge_in_int8(INT8, teacher, "the teacher in int8 ONNX", bench, validation),
-            _judge_in_int8(PRUNED, pruned, f"the teacher with {halved}", bench, validation),
-        ]
+        int8 = Path(temporary) / "int8"
+        return bench.judge(
+            [
+                *(JudgedModel(baseline.subject(ids), baseline.predict) for baseline in fitted),
+                _in_int8(INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
+                _in_int8(PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
+            ]
+        )
 
 
 def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
@@ -170,24 +172,21 @@ def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
         )
 
 
-def _judge_in_int8(name: str, model: Path, note: str, bench: Bench, validation: pl.DataFrame) -> Evaluation:
+def _in_int8(name: str, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame) -> JudgedModel:
     from stillhouse.evaluation.subjects import Subject, SubjectKind
     from stillhouse.students.export import export_student
     from stillhouse.students.predictor import OnnxClassifier
 
-    with tempfile.TemporaryDirectory() as temporary:
-        exported = Path(temporary) / "int8"
-        known = label_ids(validation["label"], bench.classes)
-        export_student(model, exported, validation["text"].to_list(), known)
-        quantised = OnnxClassifier(exported)
-        outputs = dict(zip(bench.golden["prompt_id"], quantised.logits(bench.texts).tolist(), strict=True))
-        subject = Subject(
-            name,
-            SubjectKind.BASELINE,
-            outputs,
-            bytes_below(exported),
-            temperature=quantised.temperature,
-            note=note,
-            ask=quantised.logits,
-        )
-        return bench.judge(subject, lambda text: quantised.logits([text]), folder=exported)
+    export_student(model, exported, validation["text"].to_list(), label_ids(validation["label"], bench.classes))
+    quantised = OnnxClassifier(exported)
+    outputs = dict(zip(bench.golden["prompt_id"], quantised.logits(bench.texts).tolist(), strict=True))
+    subject = Subject(
+        name,
+        SubjectKind.BASELINE,
+        outputs,
+        bytes_below(exported),
+        temperature=quantised.temperature,
+        note=note,
+        ask=quantised.logits,
+    )
+    return JudgedModel(subject, lambda text: quantised.logits([text]), folder=exported)

@@ -4,7 +4,7 @@ Belongs here: bringing prompts, teacher and a model's answers to the one golden 
 Does not: the harness and its statistics (stillhouse/evaluation/).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from assets.teacher import MODEL
 from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
-from stillhouse.evaluation.measures.latency import interleaved_latency
+from stillhouse.evaluation.measures.latency import Predict, latencies_beside_teacher
 from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.evaluation.subjects import Subject, SubjectKind
 from stillhouse.golden_reads import log_golden_read
@@ -32,9 +32,23 @@ if TYPE_CHECKING:
     from stillhouse.teachers.signal import CaptureReport
 
 TIMED_TEXTS = 120
-TIMED_ROUNDS = 2
 TEXTS_OF_FOOTPRINT = 20
 """The longest of the timed texts: memory is at its peak on them, and each more of the teacher's answers takes time."""
+
+
+@dataclass(frozen=True)
+class JudgedModel:
+    """A model that is to be judged.
+
+    Args:
+        subject: the model with its answers to the golden rows.
+        predict: answers one text.
+        folder: what it is served from; None for a model that is no folder by itself.
+    """
+
+    subject: Subject
+    predict: Predict
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -152,30 +166,33 @@ class Bench:
         student_mb = None if folder is None else serving_memory_mb(folder, texts)
         return Footprint(teacher_mb=self.teacher_memory_mb, student_mb=student_mb, texts=len(texts))
 
-    def judge(self, subject: Subject, predict: Callable[[str], Any], folder: Path | None = None) -> Evaluation:
-        """Measure one model against the teacher: quality on all golden rows, latency and memory on some of them.
+    def judge(self, models: Sequence[JudgedModel]) -> list[Evaluation]:
+        """Measure models against the teacher: quality on all golden rows, latency and memory on some of them.
 
-        Args:
-            subject: the model with its answers to the golden rows.
-            predict: answers one text.
-            folder: what it is served from; None for a model that is no folder by itself.
+        All are timed together, so that they and the teacher had the same machine, as busy as it was.
         """
         teacher = self.teacher_model
-        with one_torch_thread():
-            latency = interleaved_latency(
-                lambda text: teacher.logits([text]), predict, self.texts[:TIMED_TEXTS], rounds=TIMED_ROUNDS
+        with one_thread():
+            latencies = latencies_beside_teacher(
+                lambda text: teacher.logits([text]),
+                {model.subject.name: model.predict for model in models},
+                self.texts[:TIMED_TEXTS],
+                rounds=self.recipe.budget.latency_rounds,
             )
-        return evaluate(
-            subject,
-            self.teacher_subject,
-            self.golden,
-            self.recipe.terms,
-            classes=self.classes,
-            latency=latency,
-            footprint=self.footprint(folder),
-            machine_usd_per_hour=self.recipe.machine_usd_per_hour,
-            groups=self.groups,
-        )
+        return [
+            evaluate(
+                model.subject,
+                self.teacher_subject,
+                self.golden,
+                self.recipe.terms,
+                classes=self.classes,
+                latency=latencies[model.subject.name],
+                footprint=self.footprint(model.folder),
+                machine_usd_per_hour=self.recipe.machine_usd_per_hour,
+                groups=self.groups,
+            )
+            for model in models
+        ]
 
 
 def bytes_below(folder: Path) -> int:
@@ -184,13 +201,15 @@ def bytes_below(folder: Path) -> int:
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Time with one thread, as a server that handles one request on one core would."""
+def one_thread() -> Iterator[None]:
+    """Time with one thread, as a server that handles one request on one core would; CPU time is of that thread."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(limits=1):  # numpy's, for the heads of probes
+            yield
     finally:
         torch.set_num_threads(threads)

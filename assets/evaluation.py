@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from assets.baselines import evaluation_row, read_evaluations
-from assets.bench import Bench, bytes_below
+from assets.bench import Bench, JudgedModel, bytes_below
 from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
 from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
@@ -103,7 +103,8 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
     def answers(model: OnnxClassifier) -> dict[str, list[float]]:
         return dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
 
-    subjects, evaluations = {}, []
+    subjects: dict[str, Subject] = {}
+    models = []
     for student in file.recipe.students:
         artifact = exported[f"export_{student.name}"]
         model = OnnxClassifier(artifact.folder / MODEL)
@@ -124,7 +125,8 @@ def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact
             ask=model.logits,
         )
         subjects[student.name] = subject
-        evaluations.append(bench.judge(subject, one_by_one(model), folder=artifact.folder / MODEL))
+        models.append(JudgedModel(subject, one_by_one(model), folder=artifact.folder / MODEL))
+    evaluations = bench.judge(models)
     comparisons = [
         compare_with_control(subjects[student.name], subjects[control.name], bench.golden, classes=bench.classes)
         for student in file.recipe.students

@@ -484,7 +484,7 @@ def _leaderboard_table(found: dict[str, Any]) -> Table:
             f"{row['size_bytes'] / MEGABYTE:.3g}",
             "unknown"
             if row["latency_ratio"] is None
-            else f"{row['latency_ratio']:,.{0 if row['latency_ratio'] >= 100 else 1}f}x",
+            else f"{row['latency_ratio']:,.{0 if row['latency_ratio'] >= 100 else 1}f}x{'~' if row['by_wall_time'] else ''}",
             row["verdict"] + marks,
             f"{row['at'][:10]} {row['run_id'][:8]}",
         )
@@ -501,6 +501,8 @@ def _leaderboard_notes(found: dict[str, Any]) -> list[str]:
     ]
     if any(row["other_terms"] for row in rows):
         notes.append("* something else was asked of it than of the newest: accuracy compares, verdicts do not")
+    if any(row["by_wall_time"] for row in rows):
+        notes.append("~ of wall time, all that 0.1.0 measured: a busy machine may have changed it")
     if any(row["another_teacher"] for row in rows):
         notes.append("+ drop and speed are against another teacher than the newest")
     if not found["terms_are_current"]:

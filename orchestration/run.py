@@ -223,8 +223,14 @@ def _add_measures(table: Table, report: dict[str, Any]) -> None:
     table.add_row("agreement", "", f"{report['agreement']:.3f}")
     table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
     if latency:
+        cpu = latency.get("cpu")  # not in a report by 0.1.0
+        if cpu:
+            faster = f"{cpu['student_ms']:.2f} ms   {cpu['ratio']:.1f}x faster"
+            table.add_row("CPU time, 1 thread", f"{cpu['teacher_ms']:.2f} ms", faster)
         faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
-        table.add_row("latency, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+        table.add_row("wall time, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+        if latency.get("caveat"):
+            table.add_row("", "", Text(latency["caveat"], "yellow"))
     memory, cost = report["footprint"], report["running_cost"]
     if memory and memory["student_mb"] is not None:
         table.add_row("memory", f"{memory['teacher_mb']:.0f} MB", f"{memory['student_mb']:.0f} MB")

@@ -64,20 +64,20 @@ class Economics(BaseModel):
 
 
 class RunningCost(BaseModel):
-    """What calls cost on the machine they were timed on: one stream, which has the machine to itself."""
+    """What calls cost on the machine they were timed on: one stream, paid for the CPU time that it takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     machine_usd_per_hour: float = Field(description="Price of the machine, from the recipe.")
-    teacher_usd_per_1000_calls: float = Field(description="At its median latency.")
-    student_usd_per_1000_calls: float = Field(description="At its median latency.")
+    teacher_usd_per_1000_calls: float = Field(description="At its mean CPU time; by 0.1.0 at its median latency.")
+    student_usd_per_1000_calls: float = Field(description="At its mean CPU time; by 0.1.0 at its median latency.")
 
 
 def usd_per_1000_calls(milliseconds: float, machine_usd_per_hour: float) -> float:
     """What 1,000 calls cost, one after the other on a machine of their own.
 
     Args:
-        milliseconds: median latency of one call.
+        milliseconds: of one call, while it has the processor.
         machine_usd_per_hour: price of the machine.
     """
     return 1000 * milliseconds / HOUR_MS * machine_usd_per_hour
@@ -135,7 +135,7 @@ def actual(
     Args:
         spec: prices, volume and patience; its expected compute is replaced by what was spent.
         spent: compute by kind, in USD, from the ledger.
-        student_ms: median latency of one call, one stream on a machine of its own.
+        student_ms: mean CPU time of one call.
         machine_usd_per_hour: price of the machine that serves.
     """
     people = {"engineering": spec.engineering_hours * spec.engineering_usd_per_hour, "labelling": spec.labelling_usd}

@@ -124,20 +124,34 @@ class BudgetSpec(_Spec):
     """What the student may cost to run. Quality without the budget does not clear the bar."""
 
     latency_ratio_at_least: Positive = Field(
-        description=("How many times faster than the teacher: ratio of median latencies, single stream, same machine.")
+        description=(
+            "How many times faster than the teacher: ratio of the CPU time of a call, single stream, same machine. CPU "
+            "time, because what else the machine does would change a ratio of wall times."
+        )
     )
     size_ratio_at_least: Positive = Field(
         description=("How many times smaller than the teacher: bytes of the teacher divided by bytes of the student.")
     )
     latency_ms_at_most: Positive | None = Field(
         default=None,
-        description="Longest acceptable 95th-percentile latency of the student, in milliseconds.",
+        description=(
+            "Longest acceptable 95th-percentile latency of the student, in milliseconds of wall time; inconclusive when "
+            "it was measured on a busy machine."
+        ),
     )
     size_mb_at_most: Positive | None = Field(
         default=None, description="Largest acceptable student artifact, in megabytes of 1,000,000 bytes."
     )
     training_memory_gb_at_most: Positive | None = Field(
         default=None, description="Memory that training may take, in GB; all of the machine's when left out."
+    )
+    latency_rounds: Annotated[int, Field(ge=5)] = Field(
+        default=5,
+        description=(
+            "How often each timed text is answered by each model; more rounds make the interval of the ratio narrower. "
+            "With fewer than 5 the interval would rest on too few moments of one machine. Not part of the frozen bar: "
+            "it says how to measure, not what to prove."
+        ),
     )
 
 

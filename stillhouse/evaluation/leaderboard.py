@@ -50,6 +50,9 @@ class Row(BaseModel):
     drop_upper_bound: float = Field(description="One-sided upper bound of the drop.")
     size_bytes: int
     latency_ratio: float | None = Field(description="Times faster than its teacher; null when it was not measured.")
+    by_wall_time: bool = Field(
+        description="Whether that is of wall time, all that 0.1.0 measured, and not of CPU time."
+    )
     verdict: Verdict
     other_terms: bool = Field(description="Whether something else was asked of it than of the newest.")
     another_teacher: bool = Field(description="Whether drop and latency ratio are against another teacher.")
@@ -146,6 +149,7 @@ def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str
         drop_upper_bound=test.drop_upper_bound,
         size_bytes=subject.size_bytes,
         latency_ratio=evaluation.latency_ratio,
+        by_wall_time=evaluation.latency is not None and evaluation.latency.cpu is None,
         verdict=evaluation.verdict,
         other_terms=evaluation.terms != last.terms,
         another_teacher=evaluation.teacher.digest != last.teacher.digest,

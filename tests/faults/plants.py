@@ -197,12 +197,12 @@ def not_a_number(weights: dict[str, np.ndarray]) -> None:
 def same_latency(bench: Bench) -> Callable[[Any], Any]:
     """Spare the measurement: everything is as fast as the finished student was."""
     measured = read_evaluations(bench.newest(EVALUATION))[0].latency
-    return lambda real: lambda *models, **how: measured
+    return lambda real: lambda teacher, models, *about, **how: dict.fromkeys(models, measured)
 
 
 def spare_measuring(bench: Bench) -> None:
     """Everything is as fast and takes as much memory as the finished student did."""
-    bench.patch("assets.bench:interleaved_latency", same_latency(bench))
+    bench.patch("assets.bench:latencies_beside_teacher", same_latency(bench))
     measured = read_evaluations(bench.newest(EVALUATION))[0].footprint
     bench.patch("assets.bench:Bench.footprint", lambda real: lambda *about: measured)
 

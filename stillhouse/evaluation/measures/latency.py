@@ -1,16 +1,21 @@
-"""How much faster the student is than the teacher, on one machine, in one run.
+"""How much faster each model is than the teacher, on one machine, in one run.
 
-Belongs here: the interleaved measurement, its ratio with an interval, and the stamp of the machine.
-Does not: loading models, setting threads. Both must run with one thread: with torch call
-`torch.set_num_threads(1)` and give ONNX Runtime sessions `intra_op_num_threads = 1` before measuring, or the
-numbers are of the scheduler.
+Two clocks are read around each call: wall time, which is what a caller waits, and the CPU time of the thread that
+answers, which does not grow while other processes have the processor. Wall time on a busy machine says more about the
+other processes than about the models, so the bar is decided on CPU time.
+
+Belongs here: the interleaved measurement, its ratios with intervals, and the stamp of the machine.
+Does not: loading models, setting threads. All work of a call must be done by the thread that makes it: with torch call
+`torch.set_num_threads(1)` and give ONNX Runtime sessions `intra_op_num_threads = 1` before measuring, or the CPU time of
+the other threads is not counted.
 """
 
 import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +26,28 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse import progress
 
 FloatArray = npt.NDArray[np.float64]
+Predict = Callable[[str], Any]
 
 BLOCK = 20
-"""Texts that one model answers before it is the other one's turn."""
+"""Texts that one model answers before it is another one's turn."""
 RESAMPLES = 1000
-"""Bootstrap resamples behind the interval of the ratio."""
+"""Bootstrap resamples behind the interval of a ratio."""
+BUSY_ABOVE = 0.05
+"""Share of waiting from which a machine counts as busy. The 95th percentile is what limits in milliseconds are about, so
+waiting in one call of twenty is enough to decide it. On an idle machine the share was 0.3 %."""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """What time is read from; replaceable for tests.
+
+    Args:
+        wall_ns: nanoseconds of wall time.
+        cpu_ns: nanoseconds that the calling thread had a processor.
+    """
+
+    wall_ns: Callable[[], int] = time.perf_counter_ns
+    cpu_ns: Callable[[], int] = time.thread_time_ns
 
 
 class DeviceStamp(BaseModel):
@@ -40,8 +62,23 @@ class DeviceStamp(BaseModel):
     python: str
 
 
+class CpuTime(BaseModel):
+    """CPU time of the thread that answers, of the calls whose wall time was measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    teacher_ms: float = Field(description="Mean of a call.")
+    student_ms: float = Field(description="Mean of a call.")
+    ratio: float = Field(description="Mean of the teacher divided by mean of the student; above 1 is faster.")
+    ratio_low: float = Field(description="Lower limit of the 95 % bootstrap interval.")
+    ratio_high: float = Field(description="Upper limit of the 95 % bootstrap interval.")
+    waiting_share: float = Field(
+        description="Share of the wall time of all calls of all models in which they waited for a processor."
+    )
+
+
 class LatencyComparison(BaseModel):
-    """Teacher and student timed on the same texts, alternately, one text at a time."""
+    """Teacher and student timed on the same texts, in turns, one text at a time."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,12 +90,38 @@ class LatencyComparison(BaseModel):
     student_ms_p95: float
     student_ms_p99: float
     student_calls_per_second: float
-    ratio: float = Field(description="Median of the teacher divided by median of the student; above 1 is faster.")
+    ratio: float = Field(
+        description="Of wall time: median of the teacher divided by median of the student; above 1 is faster."
+    )
     ratio_low: float = Field(description="Lower limit of the 95 % bootstrap interval.")
     ratio_high: float = Field(description="Upper limit of the 95 % bootstrap interval.")
     rounds: int
     texts: int
     device: DeviceStamp
+    cpu: CpuTime | None = Field(
+        default=None, description="Null in an evaluation made by 0.1.0, which measured wall time alone."
+    )
+
+    @property
+    def machine_was_busy(self) -> bool:
+        """Whether other processes had the processor for so long that wall time proves nothing."""
+        return self.cpu is not None and self.cpu.waiting_share > BUSY_ABOVE
+
+    @property
+    def caveat(self) -> str | None:
+        """What is wrong with this measurement, in plain words; None when nothing is."""
+        if self.cpu is None:
+            return (
+                "only wall time was measured (by Stillhouse 0.1.0), which changes with whatever else the machine does; "
+                "run the recipe again to measure CPU time"
+            )
+        if self.machine_was_busy:
+            return (
+                "the machine was busy while speed was measured: the models waited "
+                f"{100 * self.cpu.waiting_share:.0f}% of the time for a processor. CPU time decides; wall time proves "
+                "nothing here"
+            )
+        return None
 
 
 def device_stamp() -> DeviceStamp:
@@ -73,71 +136,106 @@ def device_stamp() -> DeviceStamp:
     )
 
 
-def interleaved_latency(
-    teacher: Callable[[str], Any],
-    student: Callable[[str], Any],
+def latencies_beside_teacher(
+    teacher: Predict,
+    models: Mapping[str, Predict],
     texts: Sequence[str],
     *,
-    rounds: int = 5,
-    warmup: int = 3,
+    rounds: int,
     seed: int = 0,
-    clock: Callable[[], float] = time.perf_counter,
-) -> LatencyComparison:
-    """Time teacher and student on the same texts, taking turns, so that a noisy machine troubles both alike.
+    clocks: Clocks = Clocks(),
+) -> dict[str, LatencyComparison]:
+    """Time the teacher and all models of a report together, so that there is one measurement of the teacher.
 
     Batch 1, in turns of 20 texts: a server runs one model, whose weights stay in its caches; turns of one text would
-    make each model fetch its weights anew after the other one. Who goes first alternates from block to block and from
-    round to round. One thread each is the caller's duty.
+    make each model load its weights again after the one before. In each block of texts the models take their turns in
+    an order of its own, drawn by the seed, so that no model always follows the same one and whatever troubles the
+    machine for a while troubles all alike. Not timed are a whole first round, because runtimes prepare buffers for each
+    length of text, and one call at the beginning of each turn, because the model before it had the caches.
 
     Args:
         teacher: answers one text, from text to answer (tokenising included).
-        student: answers one text, likewise.
+        models: name and the same of each model.
         texts: what to answer, in the lengths production sees.
-        rounds: times each text is answered by each; at least 5 for a useful interval.
-        warmup: calls of each before the clock starts.
-        seed: of the bootstrap.
-        clock: seconds; replaceable for tests.
+        rounds: times each text is answered by each.
+        seed: of the order of turns and of the bootstrap.
+        clocks: wall and CPU time.
 
     Returns:
-        Medians, 95th and 99th percentiles in milliseconds, calls per second of one stream, the ratio of medians, and
-        its bootstrap interval over texts and over the rounds of each text.
+        Of each model by name: wall time as medians, 95th and 99th percentiles in milliseconds and the ratio of medians;
+        CPU time as means and their ratio. A mean, because a call that is interrupted finds its caches emptied: that
+        costs every model about the same share of its CPU time, but only some of the calls of a quick one, so it would
+        move a ratio of medians. Intervals are by bootstrap: of wall time over texts and the rounds of each, of CPU time
+        over blocks, whose calls were made close together.
 
     Raises:
         ValueError: if there is nothing to measure, or a model takes no measurable time.
     """
-    if not texts or rounds < 1 or warmup < 0:
-        raise ValueError(f"nothing to measure: {len(texts)} texts, {rounds} rounds, {warmup} warm-up calls")
-    for call in range(warmup):
-        teacher(texts[call % len(texts)])
-        student(texts[call % len(texts)])
-    teacher_ms, student_ms = np.zeros((len(texts), rounds)), np.zeros((len(texts), rounds))
-    blocks = [range(start, min(start + BLOCK, len(texts))) for start in range(0, len(texts), BLOCK)]
-    for turn in range(rounds):
-        progress.step("latency, teacher against student", turn, rounds)
-        for number, block in enumerate(blocks):
-            pair = [(teacher, teacher_ms), (student, student_ms)]
-            for model, milliseconds in pair if (number + turn) % 2 == 0 else reversed(pair):
-                for index in block:
-                    started = clock()
-                    model(texts[index])
-                    milliseconds[index, turn] = 1000 * (clock() - started)
-    progress.step("latency, teacher against student", rounds, rounds)
-    if not np.median(student_ms) > 0 or not np.median(teacher_ms) > 0:
+    if not models or not texts or rounds < 1:
+        raise ValueError(f"nothing to measure: {len(models)} models, {len(texts)} texts, {rounds} rounds")
+    answering = [teacher, *models.values()]
+    wall_ms, cpu_ms = _timed(answering, texts, rounds, np.random.default_rng(seed), clocks)
+    if not (np.median(wall_ms, axis=(1, 2)) > 0).all() or not (cpu_ms.sum(axis=(1, 2)) > 0).all():
         raise ValueError("the clock is too coarse: a model took no measurable time")
-    low, high = _bootstrap_ratio(teacher_ms, student_ms, seed)
+    waiting = max(0.0, 1 - float(cpu_ms.sum() / wall_ms.sum()))
+    return {
+        name: _comparison(wall_ms[[0, place]], cpu_ms[[0, place]], waiting, seed)
+        for place, name in enumerate(models, start=1)
+    }
+
+
+def _timed(
+    answering: Sequence[Predict], texts: Sequence[str], rounds: int, generator: np.random.Generator, clocks: Clocks
+) -> tuple[FloatArray, FloatArray]:
+    """Milliseconds of wall and CPU time, each of shape (models, texts, rounds)."""
+    for model in answering:
+        for text in texts:
+            model(text)
+    wall_ms, cpu_ms = (np.zeros((len(answering), len(texts), rounds)) for _ in range(2))
+    for turn in range(rounds):
+        progress.step("latency, all models in turns", turn, rounds)
+        for start in range(0, len(texts), BLOCK):
+            for place in generator.permutation(len(answering)):
+                model = answering[place]
+                model(texts[start])
+                for index in range(start, min(start + BLOCK, len(texts))):
+                    # Wall time inside: reading the CPU clock is a system call and takes longer.
+                    cpu, wall = clocks.cpu_ns(), clocks.wall_ns()
+                    model(texts[index])
+                    wall_ms[place, index, turn] = (clocks.wall_ns() - wall) / 1e6
+                    cpu_ms[place, index, turn] = (clocks.cpu_ns() - cpu) / 1e6
+    progress.step("latency, all models in turns", rounds, rounds)
+    return wall_ms, cpu_ms
+
+
+def _comparison(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float, seed: int) -> LatencyComparison:
+    """Of the teacher's times and one model's, each of shape (2, texts, rounds)."""
+    texts, rounds = wall_ms.shape[1:]
+    low, high = _bootstrap_of_medians(*wall_ms, seed)
+    cpu_low, cpu_high = _bootstrap_of_means(cpu_ms, seed)
+    teacher_median, student_median = np.median(wall_ms, axis=(1, 2)).tolist()
+    teacher_mean, student_mean = cpu_ms.mean(axis=(1, 2)).tolist()
     return LatencyComparison(
-        **_speed("teacher", teacher_ms),
-        **_speed("student", student_ms),
-        ratio=float(np.median(teacher_ms) / np.median(student_ms)),
+        **_speed("teacher", wall_ms[0]),
+        **_speed("student", wall_ms[1]),
+        ratio=teacher_median / student_median,
         ratio_low=low,
         ratio_high=high,
         rounds=rounds,
-        texts=len(texts),
+        texts=texts,
         device=device_stamp(),
+        cpu=CpuTime(
+            teacher_ms=teacher_mean,
+            student_ms=student_mean,
+            ratio=teacher_mean / student_mean,
+            ratio_low=cpu_low,
+            ratio_high=cpu_high,
+            waiting_share=waiting,
+        ),
     )
 
 
-def _speed(model: str, milliseconds: FloatArray) -> dict[str, float]:
+def _speed(model: str, milliseconds: FloatArray) -> dict[str, Any]:
     p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99]).tolist()
     per_second = 1000 / float(milliseconds.mean())
     return {
@@ -146,7 +244,7 @@ def _speed(model: str, milliseconds: FloatArray) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _bootstrap_ratio(teacher_ms: FloatArray, student_ms: FloatArray, seed: int) -> tuple[float, float]:
+def _bootstrap_of_medians(teacher_ms: FloatArray, student_ms: FloatArray, seed: int) -> tuple[float, float]:
     """Percentile interval: texts are drawn first (long ones are slow for both), then rounds within each."""
     generator = np.random.default_rng(seed)
     texts, rounds = teacher_ms.shape
@@ -156,6 +254,16 @@ def _bootstrap_ratio(teacher_ms: FloatArray, student_ms: FloatArray, seed: int) 
         turn = generator.integers(rounds, size=(texts, rounds))
         ratios[index] = np.median(teacher_ms[text, turn]) / np.median(student_ms[text, turn])
     low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _bootstrap_of_means(cpu_ms: FloatArray, seed: int) -> tuple[float, float]:
+    """Percentile interval over blocks of each round: calls made close together are slowed by the same things."""
+    starts = np.arange(0, cpu_ms.shape[1], BLOCK)
+    blocks = np.add.reduceat(cpu_ms, starts, axis=1).reshape(2, -1)
+    drawn = np.random.default_rng(seed).integers(blocks.shape[1], size=(RESAMPLES, blocks.shape[1]))
+    teacher, student = blocks[:, drawn].sum(axis=2)
+    low, high = np.percentile(teacher / student, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -264,7 +264,7 @@ RULES: tuple[Rule, ...] = (
         Cause.BUDGET,
         lambda facts: not facts.missed and all(claim.verdict is not Verdict.FAIL for claim in facts.over_budget),
         _gravest,
-        lambda facts: "measure again on a machine with nothing else to do",
+        lambda facts: "raise budget.latency_rounds, or rerun on an idle machine",
         known_before_trials=True,
     ),
     Rule(

@@ -14,6 +14,7 @@ from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.seeds import ONE_SEED, SeedSpread
 from stillhouse.evaluation.measures.stress import StressResult
 from stillhouse.evaluation.reasons.causes import Reasons
@@ -36,6 +37,7 @@ HEADLINES = {
 CLAIM_NAMES = {
     "non_inferiority": "quality",
     "latency_ratio": "latency ratio",
+    "latency_ratio_wall": "latency ratio by wall time",
     "latency_ms": "latency",
     "size_ratio": "size ratio",
     "size_mb": "size",
@@ -94,7 +96,7 @@ def report_json(
         "agreement": evaluation.agreement,
         "fidelity": {**evaluation.fidelity.model_dump(mode="json"), "warning": evaluation.fidelity.warning},
         "latency_ratio": evaluation.latency_ratio,
-        "latency": evaluation.latency.model_dump(mode="json") if evaluation.latency else None,
+        "latency": _latency_json(evaluation.latency),
         "footprint": evaluation.footprint.model_dump(mode="json") if evaluation.footprint else None,
         "running_cost": evaluation.running_cost.model_dump(mode="json") if evaluation.running_cost else None,
         "size_ratio": evaluation.size_ratio,
@@ -215,6 +217,12 @@ def _claim_name(claim: Claim) -> str:
 def _score_json(score: Score) -> dict[str, Any]:
     values = score.model_dump(mode="json", exclude={"calibration"})
     return {**values, **score.calibration.model_dump(mode="json")}
+
+
+def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:
+    if latency is None:
+        return None
+    return {**latency.model_dump(mode="json"), "caveat": latency.caveat}
 
 
 def _slice_json(result: SliceResult) -> dict[str, Any]:

@@ -32,8 +32,10 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
         theme: light or dark.
 
     Returns:
-        PNG bytes. Beside each name, and in the area of its bubble, is the median latency where it was measured. Steps
-        are the frontier: the best accuracy that was reached at each size or below.
+        PNG bytes. Beside each name is how many times faster than the teacher it is, where that was measured; the area
+        of its bubble is the time of a call. Steps are the frontier: the best accuracy that was reached at each size or
+        below. Ratios, because baselines and students were timed beside the teacher at different times, and milliseconds
+        of different times do not compare.
 
     Raises:
         ValueError: if there are no evaluations.
@@ -51,13 +53,12 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
             axes,
             teacher,
             teacher.name if teacher.name == "teacher" else f"{teacher.name} (teacher)",
-            _teacher_ms(evaluations),
+            1.0 if any(each.latency for each in evaluations) else None,
             palette.teacher,
         )
     ]
     for each in shown:
-        milliseconds = each.latency.student_ms_p50 if each.latency else None
-        marks.append(_bubble(axes, each.subject, each.name, milliseconds, palette.verdict(each.verdict)))
+        marks.append(_bubble(axes, each.subject, each.name, each.latency_ratio, palette.verdict(each.verdict)))
     _size_quality_limits(axes, marks, teacher.accuracy - margin)
     steps = _frontier_line(axes, marks, palette)
     if evaluations[0].bar.metric == "accuracy":
@@ -67,7 +68,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
     left_out = [f"{each.name}, {percent(each.subject.accuracy)}" for each in evaluations if each not in shown]
     note = f"\nfar below and not drawn: {'; '.join(left_out)}" if left_out else ""
-    marked = "filled: student; ring: baseline or control; area: median latency"
+    marked = "filled: student; ring: baseline or control; area: time of a call"
     axes.set_xlabel(f"size in MB, log scale ({marked}){note}", color=palette.muted)
     _verdict_legend(axes, palette, {each.verdict for each in shown})
     label_without_overlap(axes, marks, steps)
@@ -138,15 +139,8 @@ def _verdict_handles(palette: Palette, verdicts: set[Verdict]) -> "list[Line2D]"
     ]
 
 
-def _teacher_ms(evaluations: Sequence[Evaluation]) -> float | None:
-    measured = [each.latency.teacher_ms_p50 for each in evaluations if each.latency]
-    return float(np.median(measured)) if measured else None
-
-
-def _bubble(axes: "Axes", score: Score, name: str, milliseconds: float | None, colour: str) -> Mark:
-    area = 90.0 if milliseconds is None else min(900.0, 60.0 + 45.0 * float(np.sqrt(milliseconds)))
-    # The teacher is timed beside each model anew.
-    about = "about " if score.kind is SubjectKind.TEACHER else ""
+def _bubble(axes: "Axes", score: Score, name: str, times_faster: float | None, colour: str) -> Mark:
+    area = 90.0 if times_faster is None else min(900.0, 60.0 + 240.0 / float(np.sqrt(times_faster)))
     filled = score.kind in (SubjectKind.STUDENT, SubjectKind.TEACHER)
     megabytes = score.size_bytes / MEGABYTE
     axes.scatter(
@@ -159,12 +153,15 @@ def _bubble(axes: "Axes", score: Score, name: str, milliseconds: float | None, c
         alpha=0.9,
         zorder=3,
     )
-    told = name if milliseconds is None else f"{short(name, 32)}, {about}{_milliseconds(milliseconds)}"
-    return Mark(told, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
+    if times_faster is None or score.kind is SubjectKind.TEACHER:
+        label = name
+    else:
+        label = f"{short(name, 32)}, {_times(times_faster)} faster"
+    return Mark(label, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
 
 
-def _milliseconds(value: float) -> str:
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.2g} ms" if value >= 0.01 else "under 0.01 ms"
+def _times(ratio: float) -> str:
+    return ">1000x" if ratio >= 1000 else f"{ratio:.1f}x"
 
 
 def _frontier_line(axes: "Axes", marks: Sequence[Mark], palette: Palette) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ import pytest
 
 from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.measures.latency import DeviceStamp, LatencyComparison
+from stillhouse.evaluation.measures.latency import CpuTime, DeviceStamp, LatencyComparison
 from stillhouse.evaluation.subjects import Ask, Subject, SubjectKind
 
 CLASSES = ("balance", "block", "travel")
@@ -59,8 +59,26 @@ def make_subject(
     return Subject(name, kind, make_outputs(rows, wrong, sure), size_bytes)
 
 
-def make_latency(ratio: float = 8.0, spread: float = 0.05, student_ms: float = 5.0) -> LatencyComparison:
+def make_latency(
+    ratio: float = 8.0,
+    spread: float = 0.05,
+    student_ms: float = 5.0,
+    *,
+    wall_ratio: float | None = None,
+    waiting_share: float = 0.0,
+) -> LatencyComparison:
+    """CPU time has this ratio; wall time the same one unless it is given."""
+    cpu = CpuTime(
+        teacher_ms=student_ms * ratio,
+        student_ms=student_ms,
+        ratio=ratio,
+        ratio_low=ratio * (1 - spread),
+        ratio_high=ratio * (1 + spread),
+        waiting_share=waiting_share,
+    )
+    ratio = wall_ratio or ratio
     return LatencyComparison(
+        cpu=cpu,
         teacher_ms_p50=student_ms * ratio,
         teacher_ms_p95=student_ms * ratio * 1.5,
         teacher_ms_p99=student_ms * ratio * 2,
