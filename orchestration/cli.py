@@ -6,6 +6,7 @@ Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit.
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,11 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
 from stillhouse.files import plain_disk_errors
 from stillhouse.home import CHECKOUT, Home
@@ -28,19 +28,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Distil a large model into a small one, with evidence gates all the way.",
 )
-out, err = Console(), Console(stderr=True)
-
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 def main() -> None:
     """Run a command; a mistake of the user is one plain line and exit code 2, never a traceback."""
+    sys.excepthook = err.show_uncaught
     try:
         with _plain_state_errors():
             app()
     except StillhouseError as error:
-        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(str(error), style="red", soft_wrap=True)
         raise SystemExit(2) from None
 
 
@@ -71,7 +70,7 @@ def recipes_folder() -> Path:
 def list_recipes() -> None:
     """List the recipes."""
     for file in recipes_in(recipes_folder()):
-        out.print(f"[bold]{file.name}[/]  {file.recipe.task}")
+        out.print(Text.assemble((file.name, "bold"), "  ", file.recipe.task), soft_wrap=True)
 
 
 @app.command()
@@ -79,7 +78,7 @@ def schema() -> None:
     """Print the JSON schema of a recipe, every field with its description."""
     from stillhouse.recipe import Recipe
 
-    out.print_json(json.dumps(Recipe.model_json_schema()))
+    print(json.dumps(Recipe.model_json_schema(), indent=2))
 
 
 @app.command()
@@ -108,7 +107,7 @@ def new(
 
     path = write_recipe(recipes_folder(), name, data=data, text=text, label=label)
     out.print(f"wrote {path}", soft_wrap=True)
-    out.print(f"Read it once, then: [bold]stillhouse run {name}[/]")
+    out.print(Text.assemble("Read it once, then: ", (f"stillhouse run {name}", "bold")))
 
 
 @app.command()
@@ -168,11 +167,11 @@ def audit(
         print(found.model_dump_json(indent=1))
     else:
         for link in found.chain:
-            mark = "[green]ok[/]" if link.verified else "[red]no[/]"
-            out.print(f"{mark}  {link.digest[:12]}  {escape(link.asset)}")
+            mark = ("ok", "green") if link.verified else ("no", "red")
+            out.print(Text.assemble(mark, f"  {link.digest[:12]}  {link.asset}"), soft_wrap=True)
             for uri, digest in link.external_inputs.items():
                 out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
-        out.print(f"head  {found.head}  after {found.entries:,} entries", highlight=False, soft_wrap=True)
+        out.print(f"head  {found.head}  after {found.entries:,} entries", soft_wrap=True)
         for limit in found.limits:
             out.print(Text(f"not proven: {limit}", "yellow"), soft_wrap=True)
         for problem in found.problems:
@@ -191,7 +190,7 @@ def keys_init() -> None:
 
     store = Keys.from_environment()
     fingerprint = store.make(Home.from_environment().root)
-    out.print(f"made key {fingerprint} in {store.folder}", highlight=False, soft_wrap=True)
+    out.print(f"made key {fingerprint} in {store.folder}", soft_wrap=True)
     out.print(f"give {fingerprint}.pub to whoever audits; keep a copy of both where this machine cannot reach it")
 
 
@@ -306,7 +305,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found, indent=1))
     else:
-        out.print(f"{name}: {found['what']}", highlight=False)
+        out.print(f"{name}: {found['what']}")
         table = Table(box=None)
         for column in ("USD", "forecast", "actual"):
             table.add_column(column, justify="left" if column == "USD" else "right")
@@ -320,7 +319,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
             out.print(table)
         spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found["spent_usd"].items())) or "nothing"
         share = "" if found["data_share"] is None else f"; {found['data_share']:.0%} of it on data and evaluation"
-        out.print(f"compute so far, USD: {spent}{share}", highlight=False)
+        out.print(f"compute so far, USD: {spent}{share}")
     raise typer.Exit(1 if found["decision"] == "do not fund" else 0)
 
 
@@ -333,7 +332,7 @@ def checklist(name: Name) -> None:
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        print(write_checklist(instance, Workshop(home), file).read_text())
+        out.print(write_checklist(instance, Workshop(home), file).read_text(), soft_wrap=True)
 
 
 By = Annotated[str, typer.Option(help="Your name, better with an e-mail address; your account is recorded beside it.")]
@@ -396,7 +395,6 @@ def rollback(
         if done.withdrawn
         else f"{serves}: the rollback that was broken off is finished",
         soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -429,24 +427,29 @@ def _status_table(recipe: str, state: dict[str, Any]) -> Table:
     if champion and "rolled_back" in champion:
         back = champion["rolled_back"]
         serving += f" serves since {back['by']} went back to it on {champion['since'][:10]}: {back['reason']}"
-    table = Table(title=escape(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "digest", "age", "gates"):
         table.add_column(column)
     for stage, shown in state["stages"].items():
         closed = [
-            f"[{'yellow' if gate['state'] == 'waived' else 'red'}]{escape(gate['asset'].split('/', 1)[1])}: "
-            f"{gate['name']} is {gate['state']}[/]: {escape(gate['sentence'])}"
+            Text.assemble(
+                (
+                    f"{gate['asset'].split('/', 1)[1]}: {gate['name']} is {gate['state']}",
+                    "yellow" if gate["state"] == "waived" else "red",
+                ),
+                f": {gate['sentence']}",
+            )
             for gate in shown["gates"]
             if gate["state"] != "passed"
         ]
-        closed += [f"[red]stale[/]: {escape(why)}" for why in shown["stale"]]
+        closed += [Text.assemble(("stale", "red"), f": {why}") for why in shown["stale"]]
         made = shown["digest"] is not None
         gates = (
-            "\n".join(closed)
+            Text("\n").join(closed)
             if made and closed
-            else f"[green]{len(shown['gates'])} open[/]"
+            else Text(f"{len(shown['gates'])} open", "green")
             if made
-            else "[dim]not made yet[/]"
+            else Text("not made yet", "dim")
         )
         table.add_row(stage, (shown["digest"] or "")[:12], _age(shown["age_seconds"]), gates)
     return table

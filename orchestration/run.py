@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -27,6 +27,7 @@ from orchestration.build import definitions
 from orchestration.diagnosis import what_broke, write_checklist
 from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
 from orchestration.status import batches_in, stages_now
+from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.economics import amount
 from stillhouse.home import Home
@@ -65,7 +66,7 @@ class Outcome:
         return self.succeeded or self.stopped is not None
 
 
-def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
+def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
     """Run a recipe's job in this process and show how it goes and how it ended.
 
     Args:
@@ -82,7 +83,7 @@ def distil(file: RecipeFile, home: Home, console: Console) -> Outcome:
         planned = rounds(workshop, file, sync_batches(instance, workshop, file))
         for each in planned:
             if len(planned) > 1:
-                console.print(f"[bold]{each.job}[/] {each.batch}")
+                console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
             with _drawn(console, stages) as listener, progress.listening(listener):
                 result = built.resolve_job_def(each.job).execute_in_process(
                     instance=instance,
@@ -116,16 +117,15 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
             claims.add_row(_mark(claim["verdict"]), claim["sentence"])
     reported = [claim["verdict"] for claim in report["claims"] if not claim["binding"]]
     if reported:
-        claims.add_row(
-            "", f"[dim]reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold[/]"
-        )
+        held = f"reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold"
+        claims.add_row("", Text(held, "dim"))
     others = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("also judged", "accuracy", "smaller", "faster", ""):
         others.add_column(column)
     rivals = []
     for other in report["others"]:
         faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
-        verdict = "[dim]control[/]" if other["kind"] == "control" else _mark(other["verdict"])
+        verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
         others.add_row(other["name"], f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
         if other["ruled_out"].startswith("holds the quality"):
             rivals.append(f"{other['name']}: {other['ruled_out']}")
@@ -163,30 +163,30 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
     if selection is not None and selection.run_id == outcome.run_id:
         artifact = newest_artifact(workshop, key_of(file.name, SELECTION))
         parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), workshop.home))
-    champion = workshop.ledger.champion(file.name)
+    champion, tail = workshop.ledger.champion(file.name), ""
     if outcome.succeeded and champion is not None:
-        title = f"[green]released[/] {champion['student']} {champion['digest'][:12]}"
+        title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"
         parts += [Text(f"left out: {gate.asset}: {gate.name} is {gate.state}", "yellow") for gate in outcome.closed]
     elif outcome.stopped is not None:
         results = (DO_NOT_DISTIL[gate.name] for gate in outcome.closed if gate.name in DO_NOT_DISTIL)
-        title = f"[green]{next(results)}[/]"
+        title = Text(next(results), "green")
         parts.append(Text(outcome.stopped))
     else:
-        title = "[red]not released[/]"
+        title = Text("not released", "red")
         parts += [Text(f"{gate.asset}: {gate.name} is {gate.state}: {gate.sentence}", "red") for gate in outcome.closed]
         parts += [Text(line, "red") for line in outcome.errors]
         parts.append(
             f"champion {champion['student']} {champion['digest'][:12]} serves on" if champion else "no champion yet"
         )
-    return Panel(Group(*parts), title=f"{file.name}: {title}", title_align="left", padding=(1, 2))
+    return Panel(Group(*parts), title=Text.assemble(f"{file.name}: ", title, tail), title_align="left", padding=(1, 2))
 
 
 @contextmanager
-def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
+def _drawn(console: Terminal, stages: list[str]) -> Iterator[progress.Listener]:
     """Draw a bar for the stages and one for what goes on, with a line above for each finished stage and closed gate."""
     bars = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"), console=console,
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False), console=console,
     )  # fmt: skip
     whole = bars.add_task("stages", total=len(stages), note="")
     going: dict[str, TaskID] = {}
@@ -205,7 +205,7 @@ def _drawn(console: Console, stages: list[str]) -> Iterator[progress.Listener]:
                 bars.remove_task(going.pop(name))
             if done:
                 bars.advance(whole)
-                bars.console.print(f"[green]made[/] {stage}  [dim]{note}[/]", highlight=False)
+                bars.console.print(Text.assemble(("made", "green"), f" {stage}  ", (note, "dim")))
             bars.update(whole, note=stage)
         else:
             if description not in going:
@@ -252,5 +252,5 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
 
 
-def _mark(verdict: str) -> str:
-    return {"pass": "[green]pass[/]", "fail": "[red]fail[/]"}.get(verdict, "[yellow]not shown[/]")
+def _mark(verdict: str) -> Text:
+    return {"pass": Text("pass", "green"), "fail": Text("fail", "red")}.get(verdict, Text("not shown", "yellow"))

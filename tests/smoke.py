@@ -12,15 +12,14 @@ def main() -> int:
         os.environ["STILLHOUSE_HOME"] = str(folder / "home")
         os.environ["STILLHOUSE_KEYS"] = str(folder / "keys")
         os.environ["STILLHOUSE_WITNESS"] = str(folder / "witness.ndjson")
-        from rich.console import Console
-
         from orchestration.run import distil
+        from orchestration.terminal import Terminal
         from stillhouse.home import Home
         from tests.small import small_recipe
 
         # Without the control: what distillation was worth is asked of `make demo`.
         student = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}
-        outcome = distil(small_recipe(folder, name="smoke", students=[student]), Home.from_environment(), Console())
+        outcome = distil(small_recipe(folder, name="smoke", students=[student]), Home.from_environment(), Terminal())
     return 0 if outcome.succeeded else 1
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import polars as pl
 import pytest
-from rich.console import Console
 
 from assets.reasons import learners_of, read_reasons
 from orchestration.run import result_screen
+from orchestration.terminal import Terminal
 from stillhouse.evaluation.reasons.causes import Cause
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact
@@ -72,7 +72,7 @@ def test_page_json_and_screen_end_with_what_to_change(place: Place, file: Recipe
     assert "<h2>Why, and what next</h2>" in page and "Learning curve by rows" in page
     assert conclusion.change in page.replace("&#39;", "'")
     assert "<h2>Training</h2>" in page and "Training and validation loss by epoch" in page
-    console = Console(record=True, width=1000, file=io.StringIO())
+    console = Terminal(record=True, width=1000, file=io.StringIO())
     console.print(result_screen("small", report, place.home))
     assert f"why, and what next  {conclusion.sentence}" in console.export_text()
 

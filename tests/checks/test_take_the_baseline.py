@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from rich.console import Console
 
 from assets.keys import BASELINES, SELECTION, TEACHER_SIGNAL, candidate
 from assets.recipe_assets import assets_of
@@ -18,6 +17,7 @@ from checks.stages import gates_of
 from orchestration.auditing import audit_recipe
 from orchestration.diagnosis import diagnose
 from orchestration.run import Outcome, distil
+from orchestration.terminal import Terminal
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Place, a_place, failures
 from tests.small import LAYERS, small_recipe
@@ -40,7 +40,7 @@ def recipe(place: Place, **changes: Any) -> RecipeFile:
 
 def run(place: Place, file: RecipeFile) -> tuple[Outcome, str]:
     """Run a recipe as `stillhouse run` does: how it ended, and all that was printed, in one line."""
-    console = Console(width=300, record=True, file=StringIO())
+    console = Terminal(width=300, record=True, file=StringIO())
     outcome = distil(file, place.home, console)
     return outcome, " ".join(console.export_text().replace("│", " ").split())
 

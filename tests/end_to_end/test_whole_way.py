@@ -30,7 +30,7 @@ ROWS = 1200
 DISTIL = """
     import os, signal, sys
     from pathlib import Path
-    from rich.console import Console
+    from orchestration.terminal import Terminal
     from orchestration.run import distil
     from stillhouse import progress
     from stillhouse.home import Home
@@ -41,7 +41,7 @@ DISTIL = """
             os.kill(os.getpid(), signal.SIGKILL)
 
     with progress.listening(kill_at):
-        outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Console(width=200))
+        outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Terminal(width=200))
     sys.exit(0 if outcome.succeeded else 1)
 """
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from orchestration.run import distil
+from orchestration.terminal import Terminal
 from stillhouse.recipe import RecipeFile
 from tests import gates_page
 from tests.conftest import a_place
@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         pass
     with a_place(folder) as place:
         file = finished_recipe(folder)
-        assert distil(file, place.home, Console(quiet=True)).succeeded
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
     return Finished(file, folder, empty)
 
 

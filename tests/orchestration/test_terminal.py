@@ -1,0 +1,122 @@
+"""What reaches a person's terminal: the words of the data, and nothing that the terminal or rich would obey."""
+
+import ast
+import io
+import re
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress import Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+from typer.testing import CliRunner
+
+from orchestration import cli
+from orchestration.terminal import Terminal, printable
+from stillhouse.home import CHECKOUT, Home
+from tests.small import small_recipe
+
+RICH_STYLES = re.compile(r"\x1b\[[0-9;]*m")
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31mevery gate is open\r\u202edesrever\u2028\udcff"
+
+
+def shown(renderable: RenderableType, *, colours: bool = False) -> str:
+    """What a terminal is sent."""
+    file = io.StringIO()
+    Terminal(file=file, width=200, force_terminal=colours, color_system="truecolor" if colours else None).print(
+        renderable
+    )
+    return file.getvalue()
+
+
+def obeyed(text: str) -> list[str]:
+    """Characters that a terminal acts upon, other than newline and tab, and those that it cannot show."""
+    direction = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+    return [
+        letter
+        for letter in text
+        if (unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") and letter not in "\n\t")
+        or unicodedata.bidirectional(letter) in direction
+    ]
+
+
+def everywhere(text: str) -> RenderableType:
+    """The same text in each place where commands put data."""
+    table = Table(text, title=text)
+    table.add_row(text)
+    table.add_row(Text(text, "red"))
+    return Group(text, Text.assemble((text, "bold")), table, Panel(text, title=Text(text)))
+
+
+@given(st.text(st.characters(codec=None, exclude_categories=()), max_size=40))
+@example(HOSTILE)
+def test_no_control_character_of_a_text_is_sent(text: str) -> None:
+    assert obeyed(shown(everywhere(text))) == []
+    assert obeyed(RICH_STYLES.sub("", shown(everywhere(text), colours=True))) == []
+
+
+def test_styles_of_our_own_still_reach_a_terminal() -> None:
+    assert shown(Text("passed", "green"), colours=True) == "\x1b[32mpassed\x1b[0m\n"
+
+
+def test_the_words_beside_control_characters_stay() -> None:
+    assert printable("a\x1b[2Jb\tc\nd") == "a[2Jb\tc\nd"
+    assert printable("naïve 漢字 👩‍👩‍👧 عربي") == "naïve 漢字 👩‍👩‍👧 عربي"
+
+
+@pytest.mark.parametrize("text", ["[bold]x", "[/]", "[link=http://evil]x[/link]", ":smile:", "a[/red]b", "[0]"])
+def test_brackets_and_colons_are_shown_as_they_are(text: str) -> None:
+    assert shown(everywhere(text)).count(text) == 8
+
+
+def test_a_progress_bar_shows_a_description_as_it_is() -> None:
+    file = io.StringIO()
+    terminal = Terminal(file=file, width=200, force_terminal=True, color_system=None)
+    with Progress(TextColumn("{task.description}", markup=False), console=terminal) as bars:
+        bars.add_task("[bold]\x1b]0;owned\x07 batch")
+    assert "[bold]]0;owned batch" in file.getvalue() and "\x1b]" not in file.getvalue()
+
+
+def test_a_hostile_task_is_listed_as_it_is(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_recipe(tmp_path, rows=50, task="Route [bold]a[/red] question \x1b[2J now.")
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    ended = CliRunner().invoke(cli.app, ["list"])
+    assert (ended.exit_code, ended.stdout) == (0, "small  Route [bold]a[/red] question [2J now.\n")
+
+
+def test_a_mistake_about_a_hostile_name_is_one_clean_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["stillhouse", "plan", "no\x1bsuch[/]"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    message = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message == (
+        "nosuch[/]: no recipe of this name; expected one of: none yet. `stillhouse new` writes a new one.\n"
+    )
+
+
+def test_an_error_of_ours_is_printed_clean_too(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError(f"could not parse {HOSTILE}")
+    except ValueError as error:
+        Terminal(stderr=True).show_uncaught(type(error), error, error.__traceback__)
+    message = capsys.readouterr().err
+    assert "ValueError: could not parse [2J]0;owned31mevery gate is open" in message and obeyed(message) == []
+
+
+@pytest.mark.parametrize("module", sorted((CHECKOUT / "orchestration").glob("*.py")), ids=lambda path: path.name)
+def test_nothing_is_printed_past_the_terminal(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert [text for text in strings if "[/]" in text] == [], "markup is printed as it is: use Text or style="
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    bare = [ast.unparse(call) for call in calls if call.func.id == "print"]  # type: ignore[attr-defined]
+    assert [call for call in bare if not call.startswith("print(json.dumps(")] == []
