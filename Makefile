@@ -19,9 +19,8 @@ drills: export HF_HUB_OFFLINE = 1
 drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now
 	$(BIN)/python -m tests.drills
 
-ui: .venv/installed  ## the Dagster UI with everything loaded, on http://localhost:3000
-	$(BIN)/stillhouse init
-	$(BIN)/dg dev
+ui: .venv/installed  ## the Dagster UI with everything loaded, for this machine only, on http://127.0.0.1:3000
+	$(BIN)/stillhouse ui
 
 smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 	$(BIN)/python -m tests.smoke

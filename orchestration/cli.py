@@ -84,15 +84,33 @@ def schema() -> None:
 @app.command()
 def init() -> None:
     """Make the state folder ready, once, before several processes share it."""
-    from orchestration.batches import sync_batches
-    from orchestration.instance import initialise
-    from stillhouse.workshop import Workshop
-
     home = Home.from_environment()
-    with initialise(home) as instance:
-        for file in recipes_in(recipes_folder()):
-            sync_batches(instance, Workshop(home), file)
+    _make_ready(home)
     out.print(f"ready: {home.root}", soft_wrap=True)
+
+
+@app.command()
+def ui(
+    host: Annotated[
+        str, typer.Option(help="Name or address to listen on; one that other machines reach asks for a token.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; left out, the first free one from 3000.")
+    ] = None,
+    address: Annotated[
+        list[str] | None, typer.Option(help="What browsers open where a proxy stands in front; may be repeated.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Show everything, change nothing.")] = False,
+) -> None:
+    """Serve the Dagster UI, guarded, with daemon and code server behind it, until Ctrl-C."""
+    from orchestration.ui import Listening, serve
+
+    home, before = Home.from_environment(), os.environ.get("DAGSTER_HOME")
+    if before and Path(before).expanduser().absolute() != home.dagster:
+        out.print(f"DAGSTER_HOME was {before}; here it is {home.dagster}", soft_wrap=True)
+    _make_ready(home)
+    ended_by_a_person = serve(home, Listening(host, port, tuple(address or ()), read_only), out)
+    raise typer.Exit(0 if ended_by_a_person else 1)
 
 
 @app.command()
@@ -409,6 +427,16 @@ def amend(name: Name, by: By, reason: Reason) -> None:
     bar = digest_of(bar_of(_recipe(name).recipe))
     record(Workshop(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
     out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
+
+
+def _make_ready(home: Home) -> None:
+    from orchestration.batches import sync_batches
+    from orchestration.instance import initialise
+    from stillhouse.workshop import Workshop
+
+    with initialise(home) as instance:
+        for file in recipes_in(recipes_folder()):
+            sync_batches(instance, Workshop(home), file)
 
 
 def _recipe(name: str) -> RecipeFile:

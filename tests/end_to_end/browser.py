@@ -61,6 +61,11 @@ class Browser:
         """Go to a page."""
         self._driver.get(url)
 
+    @property
+    def address(self) -> str:
+        """What the address bar shows."""
+        return self._driver.current_url
+
     def read(self) -> str:
         """All text on the page."""
         return self._driver.find_element(By.TAG_NAME, "body").text

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,8 +10,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class Server:
     """A running webserver."""
 
     url: str
+    location: str = LOCATION
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """Send one GraphQL request."""
@@ -83,7 +85,7 @@ class Server:
     @property
     def repository(self) -> dict[str, str]:
         """How GraphQL names the code location."""
-        return {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
+        return {"repositoryName": "__repository__", "repositoryLocationName": self.location}
 
     def materialize(self, recipe: str, *stages: str, batch: str | None = None) -> str:
         """Launch what the button "Materialize selected" launches, for one batch or none, and return the run's id."""
@@ -167,6 +169,60 @@ def dagster_dev(folder: Path, file: RecipeFile, home: Home) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         log.close()
+
+
+@dataclass(frozen=True)
+class GuardedServer(Server):
+    """`stillhouse ui`, and its process."""
+
+    process: subprocess.Popen[bytes] = field(kw_only=True)
+    log: Path = field(kw_only=True)
+    home: Home = field(kw_only=True)
+
+    def processes(self) -> set[int]:
+        """Every living process of this installation: those that have its home in their environment."""
+        mark, found = f"STILLHOUSE_HOME={self.home.root}\0".encode(), set()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended meanwhile
+                if mark in (process / "environ").read_bytes():
+                    found.add(int(process.name))
+        return found - {os.getpid()}
+
+    def end(self, sign: signal.Signals, seconds: float = 40) -> int:
+        """Send a signal to `stillhouse ui` alone, wait until nothing of it is left, and return its exit code."""
+        self.process.send_signal(sign)
+        code = self.process.wait(seconds)
+        deadline = time.monotonic() + seconds
+        while left := self.processes():
+            assert time.monotonic() < deadline, [Path(f"/proc/{each}/cmdline").read_bytes() for each in left]
+            time.sleep(0.2)
+        return code
+
+
+@contextmanager
+def stillhouse_ui(
+    folder: Path, file: RecipeFile, home: Home, *options: str, **environment: str
+) -> Iterator[GuardedServer]:
+    """Serve a recipe by `stillhouse ui`, as a person does, and leave no process of it behind."""
+    log = folder / "stillhouse_ui.log"
+    command = [sys.executable, "-c", "from orchestration.cli import main; main()", "ui", "--port", "0", *options]
+    environment = {
+        **os.environ, "STILLHOUSE_HOME": str(home.root), "STILLHOUSE_RECIPES": str(file.path.parents[1]),
+        "PYTHONPATH": str(CHECKOUT), **environment,
+    }  # fmt: skip
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    server = GuardedServer("", "stillhouse", process=process, log=log, home=home)
+    try:
+        deadline = time.monotonic() + 120
+        while (address := re.search(r"http://\S+?(?=[/\s])", log.read_text())) is None:
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.2)
+        yield replace(server, url=address[0])
+    finally:
+        server.end(signal.SIGTERM)
 
 
 def _wait_until_loaded(server: Server, process: subprocess.Popen[bytes], folder: Path) -> None:

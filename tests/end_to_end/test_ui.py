@@ -1,0 +1,195 @@
+"""`stillhouse ui` with Dagster's real webserver and daemon: what the audit's attacks did over HTTP is refused, what a
+person does works, and nothing of it is left when it ends, however it ends."""
+
+import functools
+import http.server
+import json
+import signal
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from stillhouse.home import Home
+from stillhouse.recipe import RecipeFile
+from tests.end_to_end.server import LAUNCH, GuardedServer, Server, stillhouse_ui
+from tests.small import small_recipe
+
+browser = pytest.importorskip("tests.end_to_end.browser", exc_type=ImportError)
+
+TOKEN = "a-token-of-the-tests-0123456789"
+EVENTS = """
+query ($key: AssetKeyInput!) {
+  assetOrError(assetKey: $key) { ... on Asset { assetMaterializations { runId } assetObservations { runId } } }
+}
+"""
+REPORT = """
+mutation ($params: ReportRunlessAssetEventsParams!) {
+  reportRunlessAssetEvents(eventParams: $params) { __typename }
+}
+"""
+WIPE = 'mutation { wipeAssets(assetPartitionRanges: [{assetKey: {path: ["small", "contract"]}}]) { __typename } }'
+OTHER_PAGE = """
+<!doctype html><title>another site</title><p id="done"></p>
+<form id="form" method="post" enctype="text/plain" target="sink" action="URL/graphql?WIPE"></form>
+<iframe name="sink"></iframe><iframe src="URL/assets"></iframe><img src="URL/graphql?WIPE">
+<script>
+const post = (path, type, body) => fetch("URL" + path, {method: "POST", mode: "no-cors", body,
+  headers: type ? {"Content-Type": type} : {}}).catch(() => "failed");
+const socket = new Promise(done => {
+  const ws = new WebSocket("URL/graphql".replace("http", "ws"), "graphql-ws");
+  ws.onopen = () => done("open"); ws.onerror = () => done("refused");
+});
+document.getElementById("form").submit();
+Promise.all([
+  socket, post("/report_asset_check/small/contract?check_name=a_pain_is_declared&passed=true"),
+  post("/report_asset_materialization/small/contract"), post("/graphql?WIPE"), post("/graphql?LAUNCH"),
+  post("/graphql", "text/plain", LAUNCH_BODY), post("/graphql", "text/plain; application/json", LAUNCH_BODY),
+  fetch("URL/graphql?LAUNCH", {mode: "no-cors"}).catch(() => "failed"),
+  fetch("URL/graphql", {method: "POST", body: LAUNCH_BODY, headers: {"Content-Type": "application/json"}})
+    .then(() => "answered").catch(() => "refused"),
+]).then(all => setTimeout(() => document.getElementById("done").textContent = `${all[0]} ${all[8]} finished`, 3000));
+</script>
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, home: Home) -> RecipeFile:
+    refresh = {"cron": "0 3 1 1 *", "watch_seconds": 3600}  # only what this file does starts a run
+    home.inbox("small").mkdir(parents=True)
+    return small_recipe(tmp_path, rows=300, slices=[], refresh=refresh)
+
+
+def status_of(url: str, body: object = None, **headers: str) -> int:
+    """Send what curl would, and return the status of the answer."""
+    content = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {name.replace("_", "-"): value for name, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def launch_of(server: Server) -> dict[str, object]:
+    """Variables that launch the contract, as the button does."""
+    selector = {**server.repository, "pipelineName": "__ASSET_JOB", "assetSelection": [{"path": ["small", "contract"]}]}
+    execution = {"executionMetadata": {"tags": []}, "mode": "default", "runConfigData": "{}"}
+    return {"params": {"selector": {**selector, "assetCheckSelection": None}, **execution}}
+
+
+def events(server: Server, stage: str) -> int:
+    """How many materializations and observations Dagster holds of an asset."""
+    found = server.ask(EVENTS, key={"path": ["small", stage]})["assetOrError"]
+    return len(found.get("assetMaterializations", [])) + len(found.get("assetObservations", []))
+
+
+@contextmanager
+def another_site(folder: Path, server: Server) -> Iterator[str]:
+    """A page of another origin of this machine that tries everything which a browser lets it send."""
+    launch, variables = {"query": LAUNCH}, launch_of(server)
+    page = OTHER_PAGE.replace("URL", server.url).replace("?WIPE", "?" + urlencode({"query": WIPE}))
+    page = page.replace("?LAUNCH", "?" + urlencode({**launch, "variables": json.dumps(variables)}))
+    page = page.replace("LAUNCH_BODY", json.dumps(json.dumps({**launch, "variables": variables})))
+    (folder / "site").mkdir()
+    (folder / "site" / "index.html").write_text(page)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{site.server_address[1]}/"
+        site.shutdown()
+
+
+def reports_are_refused(server: GuardedServer) -> None:
+    """Experiments B5, B6 and B8 of the audit: reports over REST and GraphQL, with and without a content type."""
+    as_json = {"Content_Type": "application/json"}
+    check = {"check_name": "a_pain_is_declared", "passed": True, "metadata": {"looked_at": "1"}}
+    other = {"metadata": {"digest": "0" * 64, "manifest": "0" * 64}}
+    for headers in (as_json, {}):
+        assert status_of(f"{server.url}/report_asset_check/small/contract", check, **headers) == 403
+        assert status_of(f"{server.url}/report_asset_materialization/small/contract", other, **headers) == 403
+        assert status_of(f"{server.url}/report_asset_observation/small/contract", {}, **headers) == 403
+    event = {"eventType": "ASSET_MATERIALIZATION", "assetKey": {"path": ["small", "contract"]}, "partitionKeys": []}
+    report = {"query": REPORT, "variables": {"params": event}}
+    assert status_of(f"{server.url}/graphql", report, **as_json) == 403
+
+
+def forged_requests_are_refused(server: GuardedServer) -> None:
+    """Experiment B7: what a page of another site, or of a name that was pointed here, can make a browser send."""
+    body = {"query": LAUNCH, "variables": launch_of(server)}
+    by_get = urlencode({"query": LAUNCH, "variables": json.dumps(launch_of(server))})
+    assert status_of(f"{server.url}/graphql?{by_get}") == 403
+    assert status_of(f"{server.url}/graphql?{by_get}", {}, Content_Type="text/plain") == 415
+    assert status_of(f"{server.url}/graphql", body, Content_Type="text/plain; application/json") == 415
+    as_json = {"Content_Type": "application/json"}
+    assert status_of(f"{server.url}/graphql", body, Origin="http://evil.example", **as_json) == 403
+    assert status_of(f"{server.url}/graphql", body, Host="evil.example", **as_json) == 403
+    assert status_of(f"{server.url}/graphql", {"query": "{ version }"}, Host="evil.example", **as_json) == 403
+
+
+def test_attacks_over_http_are_refused_and_a_run_can_be_launched(tmp_path: Path, home: Home, file: RecipeFile) -> None:
+    with stillhouse_ui(tmp_path, file, home, DAGSTER_HOME="/somewhere/else") as server:
+        assert f"DAGSTER_HOME was /somewhere/else; here it is {home.dagster}" in server.log.read_text()
+        assert status_of(server.url, Origin=server.url) == 200
+        assert server.ask("{ version }")["version"]
+        reports_are_refused(server)
+        forged_requests_are_refused(server)
+        assert (server.runs(), events(server, "contract")) == ([], 0)
+
+        run = server.materialize("small", "contract")
+        assert server.finished(run) == "SUCCESS", server.failures(run)
+        assert events(server, "contract") == 1
+
+        # Killed in the middle of a run: webserver, daemon, code server and the run's own process are gone.
+        server.materialize("small", "source", "prompts", "teacher", batch="base")
+        assert len(server.processes()) >= 5
+        assert server.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(browser.DRIVER is None, reason="needs Debian's chromium and chromium-driver")
+def test_a_page_of_another_site_changes_nothing_and_the_ui_itself_works(
+    tmp_path: Path, home: Home, file: RecipeFile
+) -> None:
+    with stillhouse_ui(tmp_path, file, home) as server, browser.chromium() as person:
+        person.open(f"{server.url}/assets/small/contract")
+        person.press("Materialize")
+        (run,) = server.runs(at_least=1)
+        assert server.finished(run) == "SUCCESS", server.failures(run)
+        person.open(f"{server.url}/runs/{run}")
+        person.see("Success")
+
+        with another_site(tmp_path, server) as address:
+            person.open(address)
+            person.see("refused refused finished")
+        assert server.runs() == [run]
+        assert events(server, "contract") == 1
+
+        # By a link from elsewhere a person still gets to a page.
+        person.open(f"{server.url}/assets/small/contract")
+        person.see("Materialize")
+
+
+def test_read_only_with_a_token_shows_everything_and_changes_nothing(
+    tmp_path: Path, home: Home, file: RecipeFile
+) -> None:
+    with stillhouse_ui(tmp_path, file, home, "--read-only", STILLHOUSE_UI_TOKEN=TOKEN) as server:
+        as_json, bearer = {"Content_Type": "application/json"}, {"Authorization": f"Bearer {TOKEN}"}
+        question, launch = {"query": "{ version }"}, {"query": LAUNCH, "variables": launch_of(server)}
+        assert status_of(f"{server.url}/") == 401
+        assert status_of(f"{server.url}/graphql", question, **as_json) == 401
+        assert status_of(f"{server.url}/graphql", question, **as_json, **bearer) == 200
+        assert status_of(f"{server.url}/graphql", launch, **as_json, **bearer) == 403
+        if browser.DRIVER is not None:
+            with browser.chromium() as person:
+                person.open(f"{server.url}/assets/small/contract?token={TOKEN}")
+                person.see("Materialize")
+                assert person.address == f"{server.url}/assets/small/contract"
+        assert TOKEN not in server.log.read_text()
+        environments = [Path(f"/proc/{each}/environ").read_bytes() for each in server.processes()]
+        assert sum(TOKEN.encode() in each for each in environments) <= 1  # that of `stillhouse ui` itself, as started
+        assert server.end(signal.SIGTERM) == 0
