@@ -137,7 +137,7 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
     own = report["reasons"].get(student["name"])
     why = [Text.assemble(("why, and what next  ", "bold"), own["sentence"])] if own and own["sentence"] else []
     page = home.reports / f"{recipe}.html"
-    foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui, then http://localhost:3000/asset-groups"
+    foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui"
     return Group(table, "", claims, "", *why, others, "", *rivals, *comparison, "", foot)
 
 
