@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from assets.keys import BASE
 from checks.gate import Finding, State
@@ -13,6 +14,7 @@ from tests.small import questions, small_recipe
 ADDRESS, CARD = "john.doe@example.com", "4111 1111 1111 1111"
 
 
+@pytest.mark.experiment("E8")
 def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
     tmp_path: Path, home: Home, run: Run
 ) -> None:
@@ -44,6 +46,6 @@ def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
 
 
 def test_a_finding_is_clean_whoever_made_it() -> None:
-    finding = Finding(State.FAILED, f"\x1b[31m{ADDRESS} is 5 % of the rows", {"rows": [{"kind": CARD, "rows": 3}]})
-    assert finding.sentence == "[31m[EMAIL] is 5 % of the rows"
+    finding = Finding(State.FAILED, f"\x1b[31m {ADDRESS} is 5 % of the rows", {"rows": [{"kind": CARD, "rows": 3}]})
+    assert finding.sentence == "[31m [EMAIL] is 5 % of the rows"
     assert finding.evidence == {"rows": [{"kind": "[CARD]", "rows": 3}]}

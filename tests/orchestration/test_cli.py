@@ -76,6 +76,7 @@ def test_an_unknown_recipe_names_those_there_are(tmp_path: Path, home: Home) -> 
     assert ended.returncode == 2 and "smal: no recipe of this name; expected one of: small." in ended.stderr
 
 
+@pytest.mark.experiment("F8")
 def test_a_name_that_leads_out_of_the_folder_of_recipes_is_refused_by_every_command(
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

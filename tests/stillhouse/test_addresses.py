@@ -69,6 +69,7 @@ def test_every_address_in_a_sentence_is_cleaned() -> None:
     assert without_credentials(said) == "403, url='https://***@host/x?sig=***' then <http://***@other/y>"
 
 
+@pytest.mark.experiment("F6")
 def test_no_error_for_a_person_quotes_credentials() -> None:
     address = f"http://user:{SECRET}@host/x?sig={SECRET}"
     error = StillhouseError(f"cannot read {address}", where=address, expected=f"not {address}", do=f"Try {address}.")

@@ -220,6 +220,7 @@ def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_no
                 read_recipe(path)
 
 
+@pytest.mark.experiment("F8")
 @pytest.mark.parametrize("folder", ["Evil Name[x]", "..x", "1st", "a" * 61, "a\x1b[2J", "a\n"])
 def test_a_folder_whose_name_no_recipe_may_have_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:
     path = tmp_path / folder / "defs.yaml"
@@ -242,6 +243,7 @@ def test_ordinary_names_are_names_of_recipes() -> None:
     assert [require_recipe_name(name, "recipe") for name in ("a", "question_routing", "a" * 60)]
 
 
+@pytest.mark.experiment("F6")
 @pytest.mark.parametrize(
     ("old", "new", "line_of"),
     [

@@ -32,6 +32,7 @@ def packed(path: Path, part: bytes, times: int, head: bytes = b"text,label\n") -
     return path
 
 
+@pytest.mark.experiment("F5")
 def test_one_endless_line_in_a_small_file_is_refused_before_it_is_in_memory(tmp_path: Path) -> None:
     """Regression: 1.5 MB of gzip that held one line of 1.5 GiB ended in a MemoryError."""
     bomb = packed(tmp_path / "rows.csv.gz", b"a" * MEGABYTE, 300)

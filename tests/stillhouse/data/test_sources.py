@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import sys
+import traceback
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 from upath import UPath
 
 from stillhouse.artifacts import ArtifactStore
+from stillhouse.data.places import told_plainly
 from stillhouse.data.sources import (
     digests_now,
     drop_folder_files,
@@ -291,6 +293,7 @@ def recipe() -> Recipe:
     return read_recipe(CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml").recipe
 
 
+@pytest.mark.experiment("E2", "E3")
 @pytest.mark.parametrize(
     ("header", "sentence"),
     [
@@ -324,3 +327,14 @@ def test_a_dropped_file_may_lack_what_the_recipe_allows(tmp_path: Path, recipe: 
     with every_column_in_a_drop(allowed):
         read = read_rows("b.csv", **columns, optional=allowed.data.allow_missing_columns)  # type: ignore[arg-type]
     assert read.rows.select("text", "label", "kind").rows() == [("Who ?", None, None)]
+
+
+def test_what_a_driver_says_of_a_signed_address_is_in_no_log() -> None:
+    """A log writes down the cause of an error, too."""
+    with pytest.raises(StillhouseError) as refused, told_plainly("https://host/rows.csv", "a file"):
+        raise OSError("403, url='https://other/rows.csv?X-Amz-Signature=5ecr3t'")
+    assert "5ecr3t" not in str(refused.value) and "X-Amz-Signature=***" in str(refused.value)
+    assert "5ecr3t" not in "".join(traceback.format_exception(refused.value))
+    with pytest.raises(StillhouseError) as refused, told_plainly("https://host/rows.csv", "a file"):
+        raise OSError("404, url='https://host/rows.csv'")
+    assert isinstance(refused.value.__cause__, OSError), "what has no secret in it is kept for who looks for the cause"
