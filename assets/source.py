@@ -5,6 +5,7 @@ Does not: reading one (stillhouse/data/sources.py), cleaning (prompts.py).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import dagster as dg
@@ -45,8 +46,9 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
         assert work.batch is not None
         store = work.workshop.store
         uri = batch_uri(file, work.workshop.home, work.batch)
-        origin = read_outside(uri, store, root=CHECKOUT)
-        traffic = read_outside(data.traffic, store, root=CHECKOUT) if data.traffic and work.batch == BASE else None
+        from_outside = partial(read_outside, store=store, root=CHECKOUT, limits=data.limits)
+        origin = from_outside(uri)
+        traffic = from_outside(data.traffic) if data.traffic and work.batch == BASE else None
         marks = {**origin.marks, **(traffic.marks if traffic else {})}
 
         def build(folder: Path) -> Facts:

@@ -18,7 +18,7 @@ import polars as pl
 from stillhouse.artifacts import ArtifactStore
 from stillhouse.data import formats
 from stillhouse.data.formats import Format, Table, UnknownColumnError
-from stillhouse.data.limits import Limits
+from stillhouse.data.limits import Limits, within_size
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
@@ -76,26 +76,29 @@ class Outside:
         return {address: store.kept(digest) for address, digest in self.digests.items()}
 
 
-def read_outside(uri: str, store: ArtifactStore, *, root: str | Path | None = None) -> Outside:
+def read_outside(
+    uri: str, store: ArtifactStore, *, root: str | Path | None = None, limits: Limits | None = None
+) -> Outside:
     """Read every file behind an address once, and keep its bytes: whatever is parsed afterwards is what was hashed.
 
     Args:
         uri: see `read_rows`.
         store: where the bytes are kept.
         root: folder that a relative path starts from; the working directory when None.
+        limits: how much of a file that is not on this machine is fetched at most; the defaults of a recipe when None.
 
     Raises:
-        StillhouseError: if there is nothing to read, it cannot be read, or there is no room to keep it.
+        StillhouseError: if there is nothing to read, it is over the limit or cannot be read, or there is no room for it.
     """
     digests, marks = {}, {}
-    for place in find_places(uri, root):
+    for place in find_places(uri, root, limits=limits):
         with told_plainly(place.uri, "a file that can be read"):
             if place.path is not None:
                 digests[place.uri] = store.keep(place.path)
                 continue
             marks[place.uri] = _remote_digest(place.uri)
             with remote(place).open("rb") as stream:
-                digests[place.uri] = store.keep(stream)
+                digests[place.uri] = store.keep(within_size(stream, place.limits, place.uri))
     return Outside(digests, marks)
 
 

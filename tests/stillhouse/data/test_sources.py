@@ -11,6 +11,7 @@ import pytest
 from upath import UPath
 
 from stillhouse.artifacts import ArtifactStore
+from stillhouse.data.limits import Limits
 from stillhouse.data.places import told_plainly
 from stillhouse.data.sources import (
     digests_now,
@@ -235,6 +236,14 @@ def test_kept_bytes_are_read_as_the_format_that_their_address_says(
     kept = read_outside(name, store, root=project).kept(store)
     (project / name).unlink()
     assert read_rows(name, kept=kept, text="question", label="topic").rows["text"].to_list() == ["a", "b"]
+
+
+def test_no_more_of_a_remote_file_is_fetched_than_the_limit(memory: UPath, store: ArtifactStore) -> None:
+    (memory / "rows.csv").write_bytes(CSV.encode() * 100_000)
+    with pytest.raises(StillhouseError, match="it holds more than 1 MB") as refused:
+        read_outside("memory://inbox/rows.csv", store, limits=Limits(file_mb_at_most=1))
+    assert "data.limits.file_mb_at_most" in refused.value.do
+    assert not [path for path in Path(str(store.root)).rglob("*") if path.is_file()], "nothing of it was kept"
 
 
 def test_every_file_behind_wildcards_is_kept_and_named(project: Path, store: ArtifactStore) -> None:
