@@ -72,7 +72,8 @@ def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
         return found(True, "no candidate was trained under another bar")
     amendment = amendment_to(subject.workshop.ledger, subject.file.name, bar)
     if amendment is not None:
-        return found(True, f"changed by {amendment['by']}: {amendment['reason']}")
+        told = f"changed by {amendment['by']}: {amendment['reason']}"
+        return found(True, told, signed_by=amendment["by"])
     return found(
         False,
         f"a candidate was trained under bar {str(judged_by)[:12]} and the recipe now has {bar[:12]}; put the old one "

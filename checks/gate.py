@@ -46,21 +46,23 @@ class Finding:
         state: whether the gate is open.
         sentence: what was found, with the numbers that decided.
         evidence: further values for the UI; at most 20 offending rows, never all of them.
+        signed_by: who made the decision that the sentence tells of, whose name stays in it.
     """
 
     state: State
     sentence: str
     evidence: dict[str, Any] = field(default_factory=dict)
+    signed_by: str = ""
 
     def __post_init__(self) -> None:
         """Clean what is said, whoever says it: a finding goes into the ledger, which cannot forget."""
-        object.__setattr__(self, "sentence", quoted(self.sentence, LONGEST_SENTENCE))
+        object.__setattr__(self, "sentence", quoted(self.sentence, LONGEST_SENTENCE, signed_by=self.signed_by))
         object.__setattr__(self, "evidence", quotable(self.evidence))
 
 
-def found(holds: bool, sentence: str, **evidence: Any) -> Finding:
-    """Pass if it holds, otherwise fail."""
-    return Finding(State.PASSED if holds else State.FAILED, sentence, evidence)
+def found(holds: bool, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
+    """Pass if it holds, otherwise fail; see `Finding`."""
+    return Finding(State.PASSED if holds else State.FAILED, sentence, evidence, signed_by)
 
 
 @dataclass(frozen=True)

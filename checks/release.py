@@ -58,6 +58,7 @@ def the_release_was_not_withdrawn(subject: Subject) -> Finding:
         f"{artifact.digest[:12]} was withdrawn{same} on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}; "
         f"champion {serves.student} {serves.release[:12]} serves since then. "
         f"`stillhouse rollback {name} {artifact.digest[:12]} --by NAME --reason WHY` would bring it back",
+        signed_by=withdrawn.by,
     )
 
 
@@ -72,7 +73,8 @@ def somebody_else_has_approved_it(subject: Subject) -> Finding:
         how = f"read the report, then `stillhouse approve {name} --by NAME --reason WHY` and look again"
         return Finding(State.INCONCLUSIVE, f"nobody has approved {subject.artifact.digest[:12]} yet: {how}")
     own = same_person(str(recipe.author), approval["by"])
-    return found(not own, f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}")
+    told = f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}"
+    return found(not own, told, signed_by=approval["by"])
 
 
 @gate("a bundle that hides what was waived on the way claims more than was shown")

@@ -107,7 +107,9 @@ def _finding(result: Any, frame: pl.DataFrame) -> Finding:
     unexpected = details.get("partial_unexpected_index_list") or []
     sentence = problem or _sentence(details, frame.height)
     rows = frame[[int(place) for place in unexpected]] if unexpected else frame.clear()
-    evidence = {"prompt_ids": rows["prompt_id"].to_list()} if rows.height and "prompt_id" in rows.columns else {}
+    evidence: dict[str, Any] = (
+        {"prompt_ids": rows["prompt_id"].to_list()} if rows.height and "prompt_id" in rows.columns else {}
+    )
     return found(bool(result.success), sentence, **evidence)
 
 

@@ -18,7 +18,7 @@ _BLANKS = frozenset({"Zl", "Zp"})
 _DROPPED = frozenset({"Cc", "Cf", "Cs", "Co"})
 
 
-def quoted(value: object, longest: int = LONGEST) -> str:
+def quoted(value: object, longest: int = LONGEST, *, signed_by: str = "") -> str:
     """Make one value of a row fit to be quoted.
 
     The value is cut after the search and not before: half an address is no address, and would stay.
@@ -26,9 +26,10 @@ def quoted(value: object, longest: int = LONGEST) -> str:
     Args:
         value: of any type; what is not text is spelled as Python does.
         longest: characters that are left, of which three say that something was cut off.
+        signed_by: who made a decision that is quoted here; a name that stands in the ledger on purpose stays.
     """
-    text = _printable(str(value)[:_SEARCHED])
-    text = redact_text(without_credentials(text))
+    text = without_credentials(_printable(str(value)[:_SEARCHED]))
+    text = signed_by.join(map(redact_text, text.split(signed_by))) if signed_by else redact_text(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

@@ -88,7 +88,7 @@ def read_outside(
         limits: how much of a file that is not on this machine is fetched at most; the defaults of a recipe when None.
 
     Raises:
-        StillhouseError: if there is nothing to read, it is over the limit or cannot be read, or there is no room for it.
+        StillhouseError: if there is nothing to read, it is over the limit or cannot be read, or no room is left.
     """
     digests, marks = {}, {}
     for place in find_places(uri, root, limits=limits):

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from assets.keys import BASE
-from checks.gate import Finding, State
+from checks.gate import Finding, State, found
 from stillhouse.home import Home
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
@@ -43,6 +43,11 @@ def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
     for path in written:
         assert ADDRESS.encode() not in path.read_bytes(), path
         assert CARD.encode() not in path.read_bytes(), path
+
+
+def test_the_name_of_who_signed_a_decision_stays_and_no_other() -> None:
+    finding = found(True, f"approved by ada@example.com: I asked {ADDRESS}", signed_by="ada@example.com")
+    assert finding.sentence == "approved by ada@example.com: I asked [EMAIL]"
 
 
 def test_a_finding_is_clean_whoever_made_it() -> None:
