@@ -414,6 +414,7 @@ def rollback(
         else f"{serves}: the rollback that was broken off is finished",
         soft_wrap=True,
     )
+    out.print(Text(done.witness, "dim"), soft_wrap=True)
 
 
 @app.command()

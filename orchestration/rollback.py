@@ -37,10 +37,12 @@ class Rollback:
     Args:
         serves: the release that serves from now on.
         withdrawn: the release that served before; None where an earlier rollback was only finished.
+        witness: what the witness said of it, in one line.
     """
 
     serves: Served
     withdrawn: Served | None
+    witness: str
 
 
 def roll_back(
@@ -67,16 +69,17 @@ def roll_back(
             do=f"`stillhouse run {file.name}` makes one.",
         )  # fmt: skip
     serving = line[0]
-    if serving.brought_back_by is not None and not _asset_names(workshop, file, serving):
+    witness, newest = Witness.from_environment(), workshop.ledger.newest(file.name, "promotion")
+    if newest is not None and serving.brought_back_by is not None and not _asset_names(workshop, file, serving):
         _make_the_asset_name(instance, workshop, file, serving)
-        return Rollback(serving, withdrawn=None)
+        return Rollback(serving, withdrawn=None, witness=tell(workshop.ledger, witness, newest)[1])
     target = _target(workshop, file, line, digest)
     _refuse_what_may_not_serve(workshop, file, target)
     exports = export_of(workshop.store, serving), export_of(workshop.store, target)
     promotion = go_back(workshop.ledger, file.name, serving, target, exports=exports, by=by, reason=reason)
-    tell(workshop.ledger, Witness.from_environment(), promotion)
+    _, said = tell(workshop.ledger, witness, promotion)
     _make_the_asset_name(instance, workshop, file, target)
-    return Rollback(target, withdrawn=serving)
+    return Rollback(target, withdrawn=serving, witness=said)
 
 
 def _target(workshop: Workshop, file: RecipeFile, line: list[Served], digest: str | None) -> Served:

@@ -15,11 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stillhouse.audit import altered
+from stillhouse.champions import Served, go_back
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.home import Home
 from stillhouse.keys import Keys
 from stillhouse.ledger import Ledger, _engine
+from stillhouse.manifest import ReliedOn
+from stillhouse.promotion import promote, tell
 from stillhouse.witness import Witness
 from stillhouse.workshop import Artifact, Workshop
 from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, Chain
@@ -596,13 +599,23 @@ def test_a_refresh_that_finds_the_same_release_promotes_nothing(chain: Chain, ch
 
 def test_a_promotion_on_other_gates_is_entered_again(chain: Chain, champion: Artifact) -> None:
     """Else no audit could ever find the verdicts of a newer version's gates before it."""
-    from stillhouse.manifest import ReliedOn
-    from stillhouse.promotion import promote
-
     relied = [ReliedOn(asset="r/x", gate="a_new_gate", state="passed", run_id="run")]
     about = {"release": champion.digest, "manifest": champion.identity, "student": "s", "run_id": "again"}
     promotion = promote(chain.workshop.ledger, chain.witness, "r", **about, relied_on=relied)
     assert not promotion.changed and len(chain.workshop.ledger.entries("r", "promotion")) == 2
+
+
+def test_going_back_to_an_earlier_release_is_audited_like_any_promotion(chain: Chain, champion: Artifact) -> None:
+    newer = chain.release("newer")
+    chain.promote(newer)
+    served = [Served(r.digest, r.identity, "s", since="") for r in (newer, champion)]
+    decided = {"by": "Ann Lee", "reason": "complaints about names of places"}
+    entry = go_back(chain.workshop.ledger, "r", *served, exports=("new", "old"), **decided)
+    assert "does not know the promotion" in said(chain)
+    assert tell(chain.workshop.ledger, chain.witness, entry)[0]
+    chain.promote(champion)
+    assert chain.audit().problems == ()
+    assert len(chain.workshop.ledger.entries("r", "promotion")) == 3, "what a person promoted is not promoted again"
 
 
 def test_a_waiver_by_the_command_is_one_that_the_audit_takes(chain: Chain) -> None:
