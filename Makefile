@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test drills ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-clinc150 check lint types contract clean constraints
+.PHONY: demo test drills ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
@@ -43,8 +43,13 @@ bench-seeds: .venv/installed  ## how often luck wins between two equal models, b
 bench-harness: .venv/installed  ## a hundred thousand golden rows with slices and resampling, timed and weighed
 	$(BIN)/python -m benchmarks.harness
 
+	$(BIN)/python -m benchmarks.harness
+
 bench-ledger: .venv/installed  ## what one look at a gate costs in a ledger of 100 entries and of 100,000
 	$(BIN)/python -m benchmarks.ledger
+
+bench-latency-load: .venv/installed  ## the same models' speed on the machine as it is and beside four busy processes
+	$(BIN)/python -m benchmarks.latency_load
 
 bench-clinc150: .venv/installed  ## the whole way on 150 intents; rows from ../shared/data/clinc150, or CLINC150=FOLDER
 	$(BIN)/python -m benchmarks.clinc150

@@ -516,7 +516,8 @@ def _leaderboard_table(found: dict[str, Any]) -> Table:
             f"{row['size_bytes'] / MEGABYTE:.3g}",
             "unknown"
             if row["latency_ratio"] is None
-            else f"{row['latency_ratio']:,.{0 if row['latency_ratio'] >= 100 else 1}f}x{'~' if row['by_wall_time'] else ''}",
+            else f"{row['latency_ratio']:,.{0 if row['latency_ratio'] >= 100 else 1}f}x"
+            + ("~" if row["by_wall_time"] else ""),
             row["verdict"] + marks,
             f"{row['at'][:10]} {row['run_id'][:8]}",
         )

@@ -135,8 +135,8 @@ class BudgetSpec(_Spec):
     latency_ms_at_most: Positive | None = Field(
         default=None,
         description=(
-            "Longest acceptable 95th-percentile latency of the student, in milliseconds of wall time; inconclusive when "
-            "it was measured on a busy machine."
+            "Longest acceptable 95th-percentile latency of the student, in milliseconds of wall time; inconclusive "
+            "when it was measured on a busy machine."
         ),
     )
     size_mb_at_most: Positive | None = Field(

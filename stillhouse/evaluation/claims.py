@@ -348,15 +348,17 @@ def _gap(result: GapTest, subject: str, *, unknown: str, two: str) -> str:
 
 def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None) -> Claim:
     """Decided on CPU time, which other processes do not change; the sentence has wall time too."""
-    if latency is None or latency.cpu is None:
+    if latency is None or latency.cpu is None or latency.ratio_bounds is None:
         return _not_measured("latency_ratio", latency)
-    cpu = latency.cpu
-    only = "only " if cpu.ratio_high < asked else ""
+    cpu, (low, high) = latency.cpu, latency.ratio_bounds
+    only = "only " if high < asked else ""
+    load = f", {_number(low)} to {_number(high)} allowing for the load" if latency.machine_was_busy else ""
     sentence = (
         f"{only}{_times(cpu.ratio, asked)} times faster than the teacher in CPU time (95% interval "
-        f"{_number(cpu.ratio_low)} to {_number(cpu.ratio_high)}), at least {_number(asked)} asked; {_by_wall(latency)}"
+        f"{_number(cpu.ratio_low)} to {_number(cpu.ratio_high)}{load}), at least {_number(asked)} asked; "
+        f"{_by_wall(latency)}"
     )
-    if cpu.ratio_low < asked <= cpu.ratio_high:
+    if low < asked <= high:
         return Claim(
             name="latency_ratio",
             group="budget",
@@ -365,7 +367,7 @@ def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None)
             "or rerun on an idle machine",
             binding=True,
         )
-    return _budget("latency_ratio", cpu.ratio_low >= asked, sentence)
+    return _budget("latency_ratio", low >= asked, sentence)
 
 
 def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:

