@@ -43,8 +43,6 @@ bench-seeds: .venv/installed  ## how often luck wins between two equal models, b
 bench-harness: .venv/installed  ## a hundred thousand golden rows with slices and resampling, timed and weighed
 	$(BIN)/python -m benchmarks.harness
 
-	$(BIN)/python -m benchmarks.harness
-
 bench-ledger: .venv/installed  ## what one look at a gate costs in a ledger of 100 entries and of 100,000
 	$(BIN)/python -m benchmarks.ledger
 

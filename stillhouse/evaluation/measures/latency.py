@@ -225,7 +225,7 @@ def _timed(
 def _comparison(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float, seed: int) -> LatencyComparison:
     """Of the teacher's times and one model's, each of shape (2, texts, rounds)."""
     texts, rounds = wall_ms.shape[1:]
-    low, high = _bootstrap_of_medians(*wall_ms, seed)
+    low, high = _bootstrap_of_medians(wall_ms[0], wall_ms[1], seed)
     cpu_low, cpu_high = _bootstrap_of_means(cpu_ms, seed)
     teacher_median, student_median = np.median(wall_ms, axis=(1, 2)).tolist()
     teacher_mean, student_mean = cpu_ms.mean(axis=(1, 2)).tolist()
