@@ -22,6 +22,8 @@ def use_home(root: Path) -> None:
     for name in ("STILLHOUSE_ARTIFACTS", "STILLHOUSE_LEDGER_URL"):
         os.environ.pop(name, None)
     os.environ.update(STILLHOUSE_HOME=str(root), DAGSTER_HOME=str(root / "dagster"), HF_HUB_OFFLINE="1")
+    # Beside the state and not in it; neither those of whoever measures.
+    os.environ.update(STILLHOUSE_KEYS=f"{root}-keys", STILLHOUSE_WITNESS=f"{root}-witness.ndjson")
 
 
 def demo_recipe(folder: Path, name: str, changes: Mapping[str, Any]) -> RecipeFile:

@@ -28,7 +28,7 @@ from stillhouse.manifest import Manifest, asset_and_batch
 from stillhouse.names import same_person
 from stillhouse.recipe import UNWAIVABLE
 from stillhouse.release.bundle import RECORD
-from stillhouse.witness import Witness, WitnessedHead, place_of
+from stillhouse.witness import Memory, Witness, WitnessedHead, place_of
 
 GatesOf = Callable[[str], Collection[str]]
 """Names of the blocking gates of a stage, such as `prompts` or `candidates/small`."""
@@ -136,12 +136,18 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -
         recipe: whose champion.
         outside: what the two are held against.
     """
+    limits: list[str] = []
+    # What remembers the ledger is read first: a run that goes on meanwhile can only make the ledger longer.
+    carried, memory, unreached = list(anchors(store)), Memory(()), list[str]()
+    try:
+        memory = outside.witness.memory()
+    except StillhouseError as error:
+        unreached.append(_one_line(error))
     try:
         history = _History.of(ledger)
         problems = [*ledger.problems(), *history.unsound]
     except StillhouseError as error:  # nothing can be asked of a ledger with an entry that cannot be read
         return Audit.of_nothing(_one_line(error))
-    limits: list[str] = []
     promotion = history.newest(recipe, "promotion")
     chain: list[Link] = []
     with tempfile.TemporaryDirectory() as cache:  # a store of its own, so that nothing hashed earlier is believed
@@ -154,9 +160,9 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -
             problems += walk.problems
             problems += walk.champion_problems(outside.shown)
             problems += walk.decision_problems()
-        problems += _contradicted(anchors(fresh), history)
+    problems += _contradicted(carried, history)
     problems += _signature_problems(history, outside.trusted, limits)
-    problems += _witness_problems(ledger, history, promotion, outside, limits)
+    problems += unreached or _witness_problems(ledger, memory, history, promotion, outside, limits)
     problems += _written_down_problems(history, outside.written_down)
     problems = list(dict.fromkeys(problems))
     return Audit(
@@ -193,7 +199,7 @@ class _History:
     Args:
         entries: all of them.
         by_sequence: the same, by number.
-        signatures: of those that were signed, by number.
+        signatures: by number; of an entry that is no longer there, too.
         sound: by recipe and kind those that can prove something: not altered since, and with the fields of their kind.
         unsound: one line for each that was well chained and has not the fields of its kind.
     """
@@ -206,7 +212,8 @@ class _History:
 
     @classmethod
     def of(cls, ledger: Ledger) -> "_History":
-        entries, sound, unsound = ledger.entries(), defaultdict[tuple[str, str], list[Entry]](list), []
+        before, entries, after = ledger.signatures(), ledger.entries(), ledger.signatures()
+        sound, unsound = defaultdict[tuple[str, str], list[Entry]](list), list[str]()
         for entry in entries:
             if entry.digest != entry.expected_digest():
                 continue  # Ledger.problems names it
@@ -216,7 +223,9 @@ class _History:
                 unsound.append(
                     f"ledger entry {entry.sequence} has not the fields of a {entry.kind}: no version wrote it"
                 )
-        return cls(entries, {entry.sequence: entry for entry in entries}, ledger.signatures(), sound, unsound)
+        by_sequence = {entry.sequence: entry for entry in entries}
+        signatures = {number: signature for number, signature in after.items() if number in by_sequence}
+        return cls(entries, by_sequence, signatures | before, sound, unsound)
 
     @property
     def head(self) -> Head:
@@ -525,14 +534,15 @@ def _signature_problems(history: _History, trusted: TrustedKeys, limits: list[st
 
 
 def _witness_problems(
-    ledger: Ledger, history: _History, promotion: Entry | None, outside: Outside, limits: list[str]
+    ledger: Ledger,
+    memory: Memory,
+    history: _History,
+    promotion: Entry | None,
+    outside: Outside,
+    limits: list[str],
 ) -> list[str]:
     """Compare the ledger with what the witness remembers of it."""
     witness = outside.witness
-    try:
-        memory = witness.memory()
-    except StillhouseError as error:
-        return [_one_line(error)]
     if memory.unreadable:
         limits.append(f"{witness.name}: {', '.join(memory.unreadable[:5])} cannot be read")
     place, beginning = place_of(ledger.url), ledger.beginning()

@@ -20,7 +20,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.home import Home
 from stillhouse.keys import Keys
-from stillhouse.ledger import Ledger, _engine
+from stillhouse.ledger import Entry, Ledger, _engine
 from stillhouse.manifest import ReliedOn
 from stillhouse.promotion import promote, tell
 from stillhouse.witness import Witness
@@ -627,3 +627,30 @@ def test_a_waiver_by_the_command_is_one_that_the_audit_takes(chain: Chain) -> No
 
     chain.promote(chain.release(one_holds="inconclusive", before_release=by_command))
     assert chain.audit().problems == ()
+
+
+def test_a_run_that_goes_on_during_an_audit_is_no_contradiction(
+    chain: Chain, champion: Artifact, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What remembers the ledger is read before the ledger, and not after."""
+    Keys.from_environment().make(home.root)
+    chain.make("evaluation", [], content="so that something is signed")
+    read, rounds = Ledger.entries, iter(["newer", "newest"])
+
+    def entries(ledger: Ledger, *about: Any, **narrowed: Any) -> list[Entry]:
+        found = read(ledger, *about, **narrowed)
+        if not about and not narrowed and (content := next(rounds, None)) is not None:
+            chain.promote(chain.release(content))
+        return found
+
+    monkeypatch.setattr(Ledger, "entries", entries)
+    assert chain.audit().problems == () and next(rounds, None) == "newest"
+
+
+def test_signatures_of_entries_that_are_gone_are_found(chain: Chain, home: Home, tmp_path: Path) -> None:
+    Keys.from_environment().make(home.root)
+    chain.promote(chain.release())
+    last = chain.workshop.ledger.head().sequence
+    alter(database(chain), f"DELETE FROM ledger WHERE sequence = {last}")
+    nobody = Witness(str(tmp_path / "nobody"), is_default=True)
+    assert f"the signature of ledger entry {last} is not that of its content" in said(chain, witness=nobody)
