@@ -141,6 +141,7 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_the_same_store(tmp_path: P
     before = file.stat()
     file.chmod(0o644)
     file.write_text("2")
+    file.chmod(0o444)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(StillhouseError, match="was altered"):
         store.open(digest)
