@@ -158,6 +158,7 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -
             walk = _Walk(fresh, history, recipe, promotion, outside.gates_of)
             chain = walk.links()
             problems += walk.problems
+            limits += walk.limits
             problems += walk.champion_problems(outside.shown)
             problems += walk.decision_problems()
     problems += _contradicted(carried, history)
@@ -267,6 +268,7 @@ class _Walk:
     promotion: Entry
     gates_of: GatesOf
     problems: list[str] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
     terms: FrozenTerms | None = None
 
     def links(self) -> list[Link]:
@@ -358,6 +360,7 @@ class _Walk:
         manifest = _manifest(self.store, asset, digest, identity, found)
         found += self._record_problems(asset, digest, identity, until)
         found += _content_problems(self.store, asset, digest)
+        found += self._kept_problems(asset, manifest) if manifest else []
         if manifest is not None and manifest.made_by is not None:
             found += self._maker_problems(manifest, until)
         gates = sorted(self.gates_of(asset_and_batch(asset)[0].partition("/")[2]))
@@ -376,6 +379,19 @@ class _Walk:
             verified=not found,
         )
         return link, manifest
+
+    def _kept_problems(self, asset: str, manifest: Manifest) -> list[str]:
+        """Whether the files from outside that it was made from are kept, and are still what they were."""
+        if manifest.head is None and manifest.external_inputs:  # version 0.1.0 recorded digests and kept no bytes
+            self.limits.append(f"{asset}: what came from outside was not kept by version 0.1.0, only its digests")
+            return []
+        problems = []
+        for address, digest in manifest.external_inputs.items():
+            try:
+                self.store.kept(digest)
+            except StillhouseError as error:
+                problems.append(f"{asset}: {address}: {error}")
+        return problems
 
     def _record_problems(self, asset: str, digest: str, identity: str, until: Entry | None) -> list[str]:
         """Whether the ledger saw this artifact being made, before it was promoted."""

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,11 @@ from stillhouse.witness import Witness
 from stillhouse.workshop import Artifact, Facts, Order, Workshop
 
 GATES = ("one_holds", "another_holds")
-FROM_OUTSIDE = {"source[base]": {"rows.csv": "r"}, "teacher": {"hub/model@main": "w"}}
+ROWS, WEIGHTS = b"rows", b"weights"
+FROM_OUTSIDE = {
+    "source[base]": {"rows.csv": sha256(ROWS).hexdigest()},
+    "teacher": {"hub/model@main": sha256(WEIGHTS).hexdigest()},
+}
 CONTRACT: dict[str, Any] = {"task": "of no interest here", "unwaivable": ["another_holds"]}
 
 
@@ -76,6 +82,8 @@ class Chain:
         **states: str,
     ) -> Artifact:
         """Make every stage up to a release and judge each; `states` are of the teacher's gates."""
+        for content_from_outside in (ROWS, WEIGHTS):
+            self.workshop.store.keep(BytesIO(content_from_outside))
         frozen = self.make(
             "contract",
             content=json.dumps(contract),

@@ -71,6 +71,20 @@ def test_it_ends_at_rows_and_weights_from_outside(chain: Chain, champion: Artifa
     assert all(link.verified and link.gates == 2 for link in found.chain)
 
 
+@pytest.mark.parametrize(("stage", "digests"), FROM_OUTSIDE.items())
+@pytest.mark.parametrize(("content", "says"), [(None, "were not kept"), (b"", "altered"), (b"other", "altered")])
+def test_bytes_from_outside_that_are_gone_or_altered_are_found(
+    chain: Chain, champion: Artifact, stage: str, digests: dict[str, str], content: bytes | None, says: str
+) -> None:
+    ((address, digest),) = digests.items()
+    kept = Path(chain.workshop.home.artifacts) / "kept" / digest
+    kept.unlink()
+    if content is not None:
+        kept.write_bytes(content)
+    (problem,) = chain.audit().problems
+    assert problem.startswith(f"r/{stage}: {address}: ") and says in problem
+
+
 @pytest.mark.parametrize(("stage", "problem"), [("source[base]", "any source file"), ("teacher", "any weights")])
 def test_a_walk_that_ends_inside_is_a_problem(chain: Chain, stage: str, problem: str) -> None:
     chain.promote(chain.release(outside={kept: FROM_OUTSIDE[kept] for kept in FROM_OUTSIDE if kept != stage}))
