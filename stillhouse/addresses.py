@@ -20,7 +20,7 @@ _PARAMETER = re.compile(r"(?P<mark>[?&;#])(?P<name>[\w.\-%\[\]]+)=(?P<value>[^\s
 # A fragment alone, as in https://host/file#key: it is never sent to the host, so it is there for whoever opens it.
 _FRAGMENT = re.compile(r"#(?P<value>[^\s&;#'\"<>)=]+)$")
 _SECRET_NAME = re.compile(
-    r"(?:sig(?:nature)?|token|secret|passwo?r?d|pwd|credentials?|auth(?:orization)?|(?<![a-z])key|api_?key"
+    r"(?:sig(?:nature)?|token|secret|(?<![a-z])pass(?:word|wd|phrase)?|\w+passw(?:or)?d|pwd|credentials?|auth(?:orization)?|(?<![a-z])key|api_?key"
     r"|(?:key|session)_?id|sas|jwt|(?<![a-z])code)$",
     re.IGNORECASE,
 )

@@ -29,6 +29,7 @@ SECRET = "s3cr3tpw"
         (f"https://host/r.csv?api_key={SECRET}&format=csv", "https://host/r.csv?api_key=***&format=csv"),
         (f"https://host/r.csv?subscription-key={SECRET}", "https://host/r.csv?subscription-key=***"),
         (f"https://host/r.csv?PASSWORD={SECRET}", "https://host/r.csv?PASSWORD=***"),
+        (f"https://host/r.csv?db_passwd={SECRET}&pass={SECRET}", "https://host/r.csv?db_passwd=***&pass=***"),
         (f"https://host/r.csv#access_token={SECRET}", "https://host/r.csv#access_token=***"),
         ("https://host/r.csv?d=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "https://host/r.csv?d=***"),
         ("https://host/r.csv#9f86d081884c7d659a2feaa0c55ad015a3bf4f1b", "https://host/r.csv#***"),
