@@ -1,13 +1,17 @@
 """Personal data in a label or slice column closes its batch and is quoted nowhere that cannot forget."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
 
 from assets.keys import BASE
 from checks.gate import Finding, State, found
-from stillhouse.home import Home
+from checks.prompts import no_personal_data_is_left
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe import read_recipe
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 
@@ -43,6 +47,27 @@ def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
     for path in written:
         assert ADDRESS.encode() not in path.read_bytes(), path
         assert CARD.encode() not in path.read_bytes(), path
+
+
+def test_labels_and_kept_columns_are_searched_and_named_by_column_and_count() -> None:
+    recipe = read_recipe(CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml").recipe
+    rows = {
+        "text": ["Who ?"] * 40,
+        "label": [ADDRESS] * 3 + ["HUM"] * 37,
+        "kind": [f"{ADDRESS} {CARD}"] * 2 + ["x"] * 38,
+    }
+    frames = {"prompts": pl.DataFrame(rows), "rejects": pl.DataFrame({"text": ["Where ?"]})}
+    subject: Any = SimpleNamespace(
+        recipe=recipe, frame=frames.__getitem__, artifact=SimpleNamespace(facts={"redacted": {"email": 1}})
+    )
+    finding = no_personal_data_is_left.look(subject)
+    assert finding.state is State.FAILED
+    assert finding.sentence == (
+        "column 'service' holds email in 3 rows; column 'kind' holds email in 2 rows, card in 2 rows: "
+        "take it out or hash it where the rows come from"
+    )
+    frames["prompts"] = frames["prompts"].with_columns(label=pl.lit("HUM"), kind=pl.lit("x"))
+    assert no_personal_data_is_left.look(subject).sentence == "none in 3 columns; 1 email was redacted"
 
 
 def test_the_name_of_who_signed_a_decision_stays_and_no_other() -> None:
