@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 _NOT_FOR_TERMINALS = re.compile(
+    "\x1b\\[[0-?]*[ -/]*[@-~]|"  # a whole escape sequence, such as that of a colour
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 and C1 without tab and newline: escape, bell, carriage return, CSI
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # directions: show a text in another order than it has
     "\u2028\u2029"  # line and paragraph separators

@@ -65,7 +65,7 @@ def test_styles_of_our_own_still_reach_a_terminal() -> None:
 
 
 def test_the_words_beside_control_characters_stay() -> None:
-    assert printable("a\x1b[2Jb\tc\nd") == "a[2Jb\tc\nd"
+    assert printable("a\x1b[2Jb\tc\nd") == "ab\tc\nd"
     assert printable("naïve 漢字 👩‍👩‍👧 عربي") == "naïve 漢字 👩‍👩‍👧 عربي"
 
 
@@ -86,7 +86,7 @@ def test_a_hostile_task_is_listed_as_it_is(tmp_path: Path, home: Home, monkeypat
     small_recipe(tmp_path, rows=50, task="Route [bold]a[/red] question \x1b[2J now.")
     monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
     ended = CliRunner().invoke(cli.app, ["list"])
-    assert (ended.exit_code, ended.stdout) == (0, "small  Route [bold]a[/red] question [2J now.\n")
+    assert (ended.exit_code, ended.stdout) == (0, "small  Route [bold]a[/red] question  now.\n")
 
 
 def test_a_mistake_about_a_hostile_name_is_one_clean_line(
@@ -109,7 +109,7 @@ def test_an_error_of_ours_is_printed_clean_too(capsys: pytest.CaptureFixture[str
     except ValueError as error:
         Terminal(stderr=True).show_uncaught(type(error), error, error.__traceback__)
     message = capsys.readouterr().err
-    assert "ValueError: could not parse [2J]0;owned31mevery gate is open" in message and obeyed(message) == []
+    assert "ValueError: could not parse ]0;owned31mevery gate is open" in message and obeyed(message) == []
 
 
 @pytest.mark.parametrize("module", sorted((CHECKOUT / "orchestration").glob("*.py")), ids=lambda path: path.name)
