@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from orchestration import cli
 from orchestration.terminal import Terminal, printable
+from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from tests.small import small_recipe
 
@@ -89,18 +90,18 @@ def test_a_hostile_task_is_listed_as_it_is(tmp_path: Path, home: Home, monkeypat
     assert (ended.exit_code, ended.stdout) == (0, "small  Route [bold]a[/red] question  now.\n")
 
 
-def test_a_mistake_about_a_hostile_name_is_one_clean_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_mistake_that_quotes_hostile_text_is_one_clean_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path))
-    monkeypatch.setattr("sys.argv", ["stillhouse", "plan", "no\x1bsuch[/]"])
+    def mistake() -> None:
+        raise StillhouseError(f"no [bold]such[/] {HOSTILE}", where="rows.csv", expected="one", do="Look.")
+
+    monkeypatch.setattr(cli, "app", mistake)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     message = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert message == (
-        "nosuch[/]: no recipe of this name; expected one of: none yet. `stillhouse new` writes a new one.\n"
-    )
+    assert ended.value.code == 2 and obeyed(message) == []
+    assert message == "rows.csv: no [bold]such[/] ]0;owned31mevery gate is opendesrever; expected one. Look.\n"
 
 
 def test_an_error_of_ours_is_printed_clean_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,4 +120,4 @@ def test_nothing_is_printed_past_the_terminal(module: Path) -> None:
     assert [text for text in strings if "[/]" in text] == [], "markup is printed as it is: use Text or style="
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     bare = [ast.unparse(call) for call in calls if call.func.id == "print"]  # type: ignore[attr-defined]
-    assert [call for call in bare if not call.startswith("print(json.dumps(")] == []
+    assert [call for call in bare if "json.dumps(" not in call and "model_dump_json(" not in call] == []
