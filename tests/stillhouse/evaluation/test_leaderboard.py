@@ -97,3 +97,13 @@ def test_where_rows_come_in_groups_no_rank_is_told_apart(run) -> None:
     board = leaderboard([judged(in_groups, "a"), judged(bad, "b")])
     assert board.grouped and [(row.best_rank, row.worst_rank) for row in board.rows] == [(1, 2), (1, 2)]
     assert (board.rows[0].metric, board.rows[0].drop) == ("macro F1", good.metric_test.drop)
+
+
+def test_a_speed_of_wall_time_alone_is_marked(run, latency) -> None:
+    old = run(name="old", latency=latency(wall_ratio=12).model_copy(update={"cpu": None}))
+    rows = leaderboard(
+        [judged(old, "a"), judged(run(name="new"), "b"), judged(run(name="none", latency=None), "c")]
+    ).rows
+    assert {row.model: (row.latency_ratio, row.by_wall_time) for row in rows} == {
+        "old": (12, True), "new": (8, False), "none": (None, False),
+    }  # fmt: skip

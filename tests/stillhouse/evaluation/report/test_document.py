@@ -170,3 +170,19 @@ def test_what_was_not_asked_says_so(probed) -> None:
     assert "so all of this is reported only" in page.text
     plain = read(report_html(probed(None).model_copy(update={"behaviour": (), "stress": ()})))
     assert "Behaviour" not in plain.text and "Under stress" not in plain.text
+
+
+def test_the_page_and_the_json_say_that_the_machine_was_busy_or_that_cpu_time_is_missing(run, latency) -> None:
+    busy = run(latency=latency(wall_ratio=12, waiting_share=0.6))
+    old = run(latency=latency(wall_ratio=12).model_copy(update={"cpu": None}))
+    for evaluation, words in ((busy, "the machine was busy while speed was measured"), (old, "by Stillhouse 0.1.0")):
+        assert words in report_json(evaluation)["latency"]["caveat"]
+        assert words in read(report_html(evaluation)).text
+    assert report_json(run())["latency"]["caveat"] is None
+
+
+def test_a_page_has_one_latency_of_the_teacher(run, latency) -> None:
+    others = [run(name="probe", kind=SubjectKind.BASELINE, latency=latency(student_ms=7.777))]
+    text = read(report_html(run(latency=latency(student_ms=5.0)), others=others)).text
+    assert "62.2" not in text and "7.78" not in text, "milliseconds of another measurement"
+    assert "teacher 40" in text
