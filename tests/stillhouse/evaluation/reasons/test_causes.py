@@ -73,7 +73,7 @@ TABLE = {
         facts(missed=(), over_budget=(claim("size_ratio"),), made=made(layers=1)), Cause.BUDGET, "fewer feed-forward",
     ),
     "speed_not_shown": (
-        facts(missed=(), over_budget=(claim("latency_ratio", Verdict.INCONCLUSIVE),)), Cause.BUDGET, "budget.latency_rounds",
+        facts(missed=(), over_budget=(claim("latency_ratio", Verdict.INCONCLUSIVE),)), Cause.BUDGET, "latency_rounds",
     ),
     "too_few_golden_rows": (facts(as_good=True), Cause.EVIDENCE, "split.golden_share"),
     "teacher_under_the_floor": (facts(missed=FLOOR), Cause.TEACHER, "teach the teacher"),
