@@ -20,6 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.artifacts import ArtifactStore
+from stillhouse.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import WaiverRules, waivers_among
 from stillhouse.keys import Signature, TrustedKeys
@@ -364,6 +365,8 @@ class _Walk:
         if manifest is not None and manifest.made_by is not None:
             found += self._maker_problems(manifest, until)
         gates = sorted(self.gates_of(asset_and_batch(asset)[0].partition("/")[2]))
+        if self.promotion.body.get("because") == ROLLBACK:
+            gates = [gate for gate in gates if gate != ANSWERED_BY_A_ROLLBACK]
         found += self._verdict_problems(asset, digest, identity, gates, until)
         self.problems += found
         link = Link(

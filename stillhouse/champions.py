@@ -19,6 +19,10 @@ ROLLBACK = "rollback"
 """What the body of a promotion gives as `because` where a person decided it; a round gives nothing."""
 
 
+ANSWERED_BY_A_ROLLBACK = "the_release_was_not_withdrawn"
+"""The gate on a release that a person answers by going back to it; whatever it said before no longer counts."""
+
+
 @dataclass(frozen=True)
 class Served:
     """A release that was promoted.

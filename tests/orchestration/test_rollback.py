@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import orchestration.rollback
@@ -19,6 +18,7 @@ from orchestration.diagnosis import diagnose
 from orchestration.rollback import roll_back
 from orchestration.run import Outcome, distil
 from orchestration.status import status
+from orchestration.terminal import Terminal
 from stillhouse.champions import ROLLBACK
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
@@ -48,7 +48,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def a_round(place: Place, epochs: int) -> Outcome:
-    return distil(recipe(place, epochs), place.home, Console(quiet=True))
+    return distil(recipe(place, epochs), place.home, Terminal(quiet=True))
 
 
 def champion(place: Place) -> str:
@@ -150,7 +150,7 @@ def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finish
             roll_back(place.instance, place.workshop, recipe(place, 6), None, by=BY, reason=WHY)
     assert champion(place) == RELEASES["first"]
     (refusal,) = failures(place.run(recipe(place, 6), CHAMPION))
-    assert "was withdrawn on" in refusal and BY in refusal
+    assert "was withdrawn on" in refusal and "by Ann Lee" in refusal
     assert champion(place) == RELEASES["first"]
     ended = command("rollback", "small", "--by", BY, "--reason", WHY)
     assert ended.exit_code == 0 and "that was broken off is finished" in ended.stdout
@@ -161,13 +161,14 @@ def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finish
 def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
     file = recipe(place, 6)
     assert place.newest(CHAMPION).facts["release"] == RELEASES["first"]
-    serving = hand_over(place.workshop, file.recipe.digest, key_of("small", CHAMPION))
+    serving = hand_over(place.workshop, file.recipe, key_of("small", CHAMPION))
     assert serving.facts["release"] == RELEASES["first"]
     assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "failed"
     promotion = place.workshop.ledger.champion("small")
     assert promotion is not None
     assert (promotion["because"], promotion["before"]) == (ROLLBACK, RELEASES["second"])
+    assert command("audit", "small").exit_code == 0
 
 
 def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) -> None:
@@ -194,4 +195,5 @@ def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Plac
     assert a_round(place, epochs=6).succeeded
     assert len(place.workshop.ledger.entries("small", "promotion")) == promotions
     assert diagnose(place.instance, place.workshop, recipe(place, 6))["stage"] is None
+    assert command("audit", "small").exit_code == 0
     assert place.workshop.ledger.problems() == []
