@@ -32,7 +32,10 @@ CODE_OF: dict[str, tuple[str, ...]] = {
     ),
     keys.SOURCE: (
         "assets/source",
-        *(f"stillhouse/data/{part}" for part in ("sources", "places", "formats", "limits", "provenance", "rejects")),
+        *(
+            f"stillhouse/data/{part}"
+            for part in ("dropped", "sources", "places", "formats", "limits", "provenance", "rejects")
+        ),
         "stillhouse/packages",
     ),
     keys.PROMPTS: ("assets/prompts", "stillhouse/data"),

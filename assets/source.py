@@ -1,31 +1,27 @@
-"""The rows as they came, batch by batch: the recipe's source is one, each file in the drop folder another.
+"""The rows as they came, batch by batch: the recipe's source is one, what a look at the drop folder took in another.
 
-Belongs here: which file is which batch.
-Does not: reading one (stillhouse/data/sources.py), cleaning (prompts.py).
+Belongs here: what a batch is read from.
+Does not: which files are in which batch (stillhouse/batches.py), reading one (stillhouse/data/), cleaning (prompts.py).
 """
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from assets.keys import BASE, CONTRACT, SOURCE
 from assets.stage import Shown, Work, stage_asset, table_metadata
+from stillhouse.batches import batches_of, shown
+from stillhouse.data.dropped import read_dropped
 from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
-from stillhouse.data.sources import (
-    SourceRead,
-    digests_now,
-    drop_folder_files,
-    every_column_in_a_drop,
-    read_outside,
-    read_rows,
-)
+from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.ledger import Ledger
 from stillhouse.manifest import Manifest
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Artifact, Facts
@@ -43,17 +39,18 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def source_rows(work: Work, contract: Artifact) -> Shown:
         """The rows of one batch as they came; what could not be read or has no provenance is kept as a reject."""
-        assert work.batch is not None
+        batch = work.batch
+        assert batch is not None
         store = work.workshop.store
-        uri = batch_uri(file, work.workshop.home, work.batch)
         from_outside = partial(read_outside, store=store, root=CHECKOUT, limits=data.limits)
-        origin = from_outside(uri)
-        traffic = from_outside(data.traffic) if data.traffic and work.batch == BASE else None
+        is_base = batch == BASE
+        origin = from_outside(data.source) if is_base else taken_in(work.workshop.ledger, file, batch)
+        traffic = from_outside(data.traffic) if data.traffic and is_base else None
         marks = {**origin.marks, **(traffic.marks if traffic else {})}
 
         def build(folder: Path) -> Facts:
             kept = origin.kept(store)
-            read = read_base(file, kept) if work.batch == BASE else _dropped(file, uri, kept)
+            read = read_base(file, kept) if is_base else _read_batch(file, batch, kept)
             if traffic:
                 _read_traffic(file, traffic.kept(store)).write_parquet(folder / "traffic.parquet")
             traced = with_provenance(read.rows, data.provenance)
@@ -86,39 +83,40 @@ def source(file: RecipeFile) -> dg.AssetsDefinition:
                 "labelled": rows["label"].count(),
                 "unreadable_lines": artifact.facts["unreadable"],
                 "quarantined": artifact.facts["quarantined"],
-                "read_from": uri,
+                "read_from": ", ".join(shown(name) for name in origin.digests),
             },
         )
 
     return source_rows
 
 
-def batch_uri(file: RecipeFile, home: Home, batch: str) -> str:
-    """Where the rows of a batch are: the recipe's source, or the file of that name in the drop folder.
+def taken_in(ledger: Ledger, file: RecipeFile, batch: str) -> Outside:
+    """The files that were taken in together as a later batch; their bytes were kept then.
 
     Raises:
-        StillhouseError: if the file is no longer there.
+        StillhouseError: if the batch does not count, or counts no longer.
     """
-    if batch == BASE:
-        return file.recipe.data.source
-    folder = drop_folder(file, home)
-    found = {PurePosixPath(uri).name: uri for uri in drop_folder_files(folder)}
-    if batch not in found:
+    counting = batches_of(ledger, file.name)
+    if batch not in counting:
         raise StillhouseError(
-            f"the file of batch {batch!r} is gone",
-            where=folder,
-            expected=f"one of: {', '.join([BASE, *found])}",
-            do="Put it back, or leave this batch out: the next run forgets batches without a file.",
+            f"there is no batch {batch!r}, or another one has taken its place",
+            where=f"{file.name}/{SOURCE}",
+            expected=f"one of: {', '.join([BASE, *counting])}",
+            do=f"`stillhouse status {file.name}` shows the batches.",
         )
-    return found[batch]
+    return Outside({item.name: item.digest for item in counting[batch].files}, {})
 
 
-def is_as_it_was(file: RecipeFile, home: Home, manifest: Manifest) -> bool:
-    """Whether the files that a batch of this stage was read from are the same now; nothing is kept for that."""
+def is_as_it_was(ledger: Ledger, file: RecipeFile, manifest: Manifest) -> bool:
+    """Whether what a batch of this stage was read from is the same now; nothing is kept for that.
+
+    The names of later batches' files do not count: version 0.1.0 wrote whole addresses.
+    """
     assert manifest.partition is not None
-    addresses = [batch_uri(file, home, manifest.partition)]
-    if manifest.partition == BASE and file.recipe.data.traffic:
-        addresses.append(file.recipe.data.traffic)
+    if manifest.partition != BASE:
+        known = taken_in(ledger, file, manifest.partition).digests.values()
+        return sorted(known) == sorted(manifest.external_inputs.values())
+    addresses = [file.recipe.data.source, *([file.recipe.data.traffic] if file.recipe.data.traffic else [])]
     now = {name: digest for uri in addresses for name, digest in digests_now(uri, root=CHECKOUT).items()}
     return now == {**manifest.external_inputs, **manifest.facts.get("marks", {})}
 
@@ -182,22 +180,9 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
         raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
 
 
-def _dropped(file: RecipeFile, uri: str, kept: Mapping[str, Path]) -> SourceRead:
-    """Read a dropped file: csv, parquet or ndjson by its ending, or lines like the recipe's own source."""
-    data, keep = file.recipe.data, file.recipe.kept_columns
-    suffix = PurePosixPath(uri).suffix.lower()
-    as_the_source = data.format == "lines" and suffix == PurePosixPath(data.source).suffix.lower()
-    with every_column_in_a_drop(file.recipe):
-        return read_rows(
-            uri,
-            kept=kept,
-            format="lines" if as_the_source else None,
-            encoding=data.encoding if as_the_source else "utf-8",
-            pattern=data.pattern if as_the_source else None,
-            text=data.text,
-            label=data.label,
-            keep=keep,
-            optional=data.allow_missing_columns,
-            batch=PurePosixPath(uri).name,
-            limits=data.limits,
-        )
+def _read_batch(file: RecipeFile, batch: str, kept: Mapping[str, Path]) -> SourceRead:
+    """Read all files of a later batch from the bytes that were kept, one below the other."""
+    read = [read_dropped(file.recipe, name, path, batch=batch) for name, path in kept.items()]
+    return SourceRead(
+        pl.concat([one.rows for one in read], how="diagonal"), pl.concat([one.rejects for one in read], how="diagonal")
+    )

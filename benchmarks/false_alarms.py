@@ -107,6 +107,7 @@ class _Bench:
     def findings(self, number: int) -> Iterator[tuple[str, bool, Any]]:
         """Make one resample and give the name of each gate, whether it is blocking, and what it found."""
         from assets.keys import BASE
+        from stillhouse.batches import Batch, BatchFile, record
 
         name = f"resample_{number:03}"
         source = self.folder / f"{name}.txt"
@@ -118,6 +119,8 @@ class _Bench:
         self._write(later, np.sort(left[:LATER_ROWS]))
         changes = {"data": {"source": str(source)}, "split": {"key": name}}
         file = demo_recipe(self.folder / "recipes", name, changes)
+        taken = BatchFile(name=LATER, digest=self.workshop.store.keep(later), size=later.stat().st_size)
+        record(self.workshop.ledger, name, Batch(batch=LATER, files=(taken,), because="a resample"))
         base = self._made(file, BASE, None)
         yield from self._looked_at(file, base)
         yield from self._looked_at(file, self._made(file, LATER, base["prompts"]))

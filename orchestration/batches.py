@@ -1,20 +1,26 @@
-"""Which batches a recipe has, which of them have to be taken in, and the rounds that do it.
+"""Keeping a recipe's batches in step with its drop folder, and planning the runs that bring a recipe up to date.
 
-Belongs here: keeping Dagster's partitions and the drop folder in step, and planning runs.
-Does not: starting them (run.py, sensors.py, schedules.py), what a batch is made of (assets/source.py).
+Belongs here: new batches, Dagster's partitions of them, whether a batch is in, and which runs are due.
+Does not: starting them (run.py, dispatcher.py, schedules.py), what becomes a batch (stillhouse/batches.py, drops.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from datetime import UTC, datetime
+from enum import StrEnum
 
 import dagster as dg
 
 from assets.current import newest_materialization
 from assets.keys import BASE, BATCHED, SOURCE, TEACHER_SIGNAL, batches_name, key_of
 from assets.source import drop_folder, is_as_it_was
-from checks.gatekeeper import hand_over
-from stillhouse.data.sources import drop_folder_files
+from checks.gatekeeper import asset_state, lineage
+from orchestration.runs import DISTIL, TAKE_IN
+from stillhouse import batches as recorded
+from stillhouse.batches import Batch, BatchFile, next_batch, record, shown, taken_over
+from stillhouse.data.sources import FolderEntry, drop_folder_entries
+from stillhouse.drops import Look, last_look
+from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
@@ -27,43 +33,114 @@ class Round:
     batch: str
 
 
-def sync_batches(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> list[str]:
-    """Make the partitions of a recipe those of its source and its drop folder, and return them, the base first.
+class BatchState(StrEnum):
+    """How far a batch is."""
 
-    A batch whose file is gone is forgotten; what was made of it stays in store and ledger.
-    """
-    files = drop_folder_files(drop_folder(file, workshop.home))
-    wanted = [BASE, *(PurePosixPath(uri).name for uri in files)]
+    IN = "in"
+    WANTED = "wanted"
+    """Something of it is missing or stale: a run would bring it in or find out why not."""
+    CLOSED = "closed"
+    """A gate has found it wanting: a run would find the same again."""
+
+
+def sync_batches(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> list[str]:
+    """Make the partitions of a recipe those of its batches, and return their names, the base first."""
     name = batches_name(file.name)
     known = instance.get_dynamic_partitions(name)
-    instance.add_dynamic_partitions(name, [batch for batch in wanted if batch not in known])
+    _take_over(workshop, file, [batch for batch in known if batch != BASE])
+    wanted = [BASE, *recorded.batches_of(workshop.ledger, file.name)]
+    missing = [batch for batch in wanted if batch not in known]
+    if missing:
+        instance.add_dynamic_partitions(name, missing)
     for batch in known:
         if batch not in wanted:
             instance.delete_dynamic_partition(name, batch)
     return wanted
 
 
-def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[Round]:
-    """The runs that bring a recipe up to date: take in each batch that is not, then distil.
+def take_in_what_is_new(
+    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, look: Look
+) -> tuple[list[str], Batch | None]:
+    """Record what a look found as a batch, if there is anything new; return all batches, and the new one or None.
 
-    Where no later batch waits there is one run, the whole way.
+    Call it under the lock of the recipe: two looks at once would each take in the same files.
     """
-    later = [batch for batch in batches if batch != BASE]
-    waiting = [batch for batch in ([BASE, *later] if later else []) if not _is_taken_in(workshop, file, batch)]
-    return [*(Round(f"take_in_{file.name}", batch) for batch in waiting), Round(f"distil_{file.name}", BASE)]
+    sync_batches(instance, workshop, file)
+    known = recorded.batches_of(workshop.ledger, file.name)
+    not_in = [name for name in known if not _was_ever_in(workshop, file, name)]
+    new = next_batch(known, not_in, look.folder, now=datetime.now(UTC))
+    if new is not None:
+        record(workshop.ledger, file.name, new)
+    return sync_batches(instance, workshop, file), new
 
 
-def _is_taken_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
-    """Whether what the teacher says about a batch is there, open, and made from what file, recipe and code are now."""
+def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[Round]:
+    """The runs that bring a recipe up to date: the last batch that is wanted goes the whole way, those before it first.
+
+    So one new batch is one run, and a recipe where nothing is wanted is one run that finds everything again.
+    """
+    wanted = [batch for batch in batches if batch_state(workshop, file, batch) is BatchState.WANTED] or [BASE]
+    return [
+        *(Round(f"{TAKE_IN}_{file.name}", batch) for batch in wanted[:-1]), Round(f"{DISTIL}_{file.name}", wanted[-1])
+    ]  # fmt: skip
+
+
+def drop_folder_lines(workshop: Workshop, file: RecipeFile) -> list[str]:
+    """What a person should know of a recipe's drop folder as it was last looked at, one line each."""
+    look = last_look(workshop, file)
+    known = recorded.batches_of(workshop.ledger, file.name)
+    by_content = {item.digest for item in look.folder.ready.values()}
+    gone = [
+        f"{shown(item.name)} is no longer in the drop folder; its rows stay in batch {batch.batch}"
+        for batch in known.values()
+        for item in batch.files
+        if item.name not in look.folder.there and item.digest not in by_content
+    ]
+    entries = [Batch.model_validate(entry.body) for entry in workshop.ledger.entries(file.name, "batch")]
+    replaced = [
+        f"batch {', '.join(entry.replaces)} counts no longer: {entry.because}" for entry in entries if entry.replaces
+    ]
+    waiting = [f"{shown(name)} may still grow" for name in look.waiting]
+    return [*look.refused, *waiting, *gone, *replaced[-1:]]
+
+
+def batch_state(workshop: Workshop, file: RecipeFile, batch: str) -> BatchState:
+    """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now."""
+    waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
     for stage in BATCHED:
-        newest = newest_materialization(workshop.ledger, key_of(file.name, stage), batch)
-        if newest is None:
-            return False
-        manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
-        if stage == SOURCE and not is_as_it_was(file, workshop.home, manifest):
-            return False
-    try:
-        hand_over(workshop, file.recipe, key_of(file.name, TEACHER_SIGNAL), batch)
-    except dg.Failure:  # a closed or stale gate: the next round looks again
+        state = asset_state(workshop, file.recipe.digest, waivers, key_of(file.name, stage), batch)
+        if any(gate.state.was_decided for gate in state.gates):
+            return BatchState.CLOSED
+        if state.newest is None or not state.is_open:
+            return BatchState.WANTED
+        manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
+        if stage == SOURCE and not is_as_it_was(workshop.ledger, file, manifest):
+            return BatchState.WANTED
+    way = lineage(workshop, file.recipe, key_of(file.name, TEACHER_SIGNAL), batch)
+    return BatchState.IN if all(state.is_open for state in way) else BatchState.WANTED
+
+
+def _was_ever_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
+    """Whether a batch got as far as the teacher and no gate of it is closed now; what is only stale was in."""
+    if newest_materialization(workshop.ledger, key_of(file.name, TEACHER_SIGNAL), batch) is None:
         return False
-    return True
+    return batch_state(workshop, file, batch) is not BatchState.CLOSED
+
+
+def _take_over(workshop: Workshop, file: RecipeFile, partitions: Collection[str]) -> None:
+    """Enter the partitions of version 0.1.0, where a file of the drop folder was a batch of its name, as batches."""
+    entered = {entry.body["batch"] for entry in workshop.ledger.entries(file.name, "batch")}
+    old = [partition for partition in partitions if partition not in entered]
+    if not old:
+        return
+    there = {entry.name: entry for entry in drop_folder_entries(drop_folder(file, workshop.home))}
+    for partition in old:
+        if partition in there:
+            record(workshop.ledger, file.name, taken_over(partition, _kept(workshop, file, there[partition])))
+        else:
+            record(workshop.ledger, file.name, Batch(batch=partition, files=(), because="its file is gone"))
+
+
+def _kept(workshop: Workshop, file: RecipeFile, entry: FolderEntry) -> BatchFile:
+    digest = entry.keep(workshop.store, file.recipe.data.limits)
+    return BatchFile(name=entry.name, digest=digest, size=entry.size)

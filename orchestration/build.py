@@ -12,10 +12,11 @@ from assets.recipe_assets import assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
+from orchestration.dead_runs import dead_runs_sensor
 from orchestration.jobs import distil_job, take_in_job
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
-from orchestration.sensors import lost_updates_sensor, new_rows_sensor
+from orchestration.sensors import rounds_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
 
@@ -30,11 +31,7 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
         jobs=[take_in, distil],
         schedules=[refresh_schedule(file, distil)],
-        sensors=[
-            new_rows_sensor(file, [take_in, distil]),
-            lost_updates_sensor(file, [take_in, distil]),
-            automation_sensor(file, assets),
-        ],
+        sensors=[rounds_sensor(file, [take_in, distil]), automation_sensor(file, assets)],
     )
 
 
@@ -55,7 +52,7 @@ def shared_definitions() -> dg.Definitions:
 
     Steps run in the process of their run: under the multiprocess executor each would load torch again.
     """
-    return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor)
+    return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor, sensors=[dead_runs_sensor])
 
 
 def definitions(files: Iterable[RecipeFile]) -> dg.Definitions:

@@ -162,7 +162,7 @@ def status(
     else:
         for recipe, state in shown["recipes"].items():
             out.print(_status_table(recipe, state))
-            for line in state["dagster"]:
+            for line in [*state["drop_folder"], *state["dagster"]]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
             out.print(Text("\n".join(_verified(state))), soft_wrap=True)
     whole = not any(state.get("verified", {}).get("problems") for state in shown["recipes"].values())
@@ -308,7 +308,8 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
         for offender in found["evidence"][:5]:
             out.print("        ", Text(offender), soft_wrap=True)
     if not as_json:
-        for line in found["dagster"]:
+        given_up = [found["given_up"]] if found["given_up"] else []
+        for line in [*given_up, *found["drop_folder"], *found["dagster"]]:
             out.print(Text(line, "yellow"), soft_wrap=True)
     raise typer.Exit(0 if found["stage"] is None else 1)
 

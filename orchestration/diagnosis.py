@@ -15,6 +15,8 @@ from assets.current import Materialization
 from checks.baselines import no_baseline_clears_the_bar
 from checks.gatekeeper import GateState, GateStatus
 from checks.stages import gates_of
+from orchestration.batches import drop_folder_lines
+from orchestration.dispatcher import given_up
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
@@ -33,19 +35,25 @@ def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile)
 
     Returns:
         `stage` (None when all is well), `asset` (with the batch), `gate` (None when the asset itself is missing, broken
-        or stale), `state`, `because`, `what` was found, `evidence` lines, what to `do` next, and what `dagster`'s event
-        log says otherwise than the ledger, which changes nothing.
+        or stale), `state`, `because`, `what` was found, `evidence` lines, what to `do` next; what `dagster`'s event log
+        says otherwise than the ledger, which changes nothing; lines on the `drop_folder`; and what was `given_up` after
+        several attempts.
     """
-    stages = stages_now(workshop, file, batches_in(instance, file))
-    dagster = other_events_in_dagster(instance, stages)
+    batches = batches_in(instance, file)
+    stages = stages_now(workshop, file, batches)
+    beside = {
+        "dagster": other_events_in_dagster(instance, stages),
+        "drop_folder": drop_folder_lines(workshop, file),
+        "given_up": given_up(instance, workshop, file, batches),
+    }
     for now in stages:
         problem = _problem(instance, workshop, file, now)
         if problem is not None:
             shown = {"recipe": file.name, "stage": now.stage, "asset": now.state.address}
-            return {**shown, **problem, "dagster": dagster}
+            return {**shown, **problem, **beside}
     return {
         "recipe": file.name, "stage": None, "asset": None, "gate": None, "state": "passed", "because": "",
-        "what": f"every exit condition of {file.name} holds", "evidence": [], "do": "", "dagster": dagster,
+        "what": f"every exit condition of {file.name} holds", "evidence": [], "do": "", **beside,
     }  # fmt: skip
 
 

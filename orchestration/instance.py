@@ -1,25 +1,28 @@
 """The Dagster instance of an installation.
 
-Belongs here: making DAGSTER_HOME ready, opening it, and tidying up after runs whose process was killed.
-Does not: anything about a recipe.
+Belongs here: making DAGSTER_HOME ready and opening it.
+Does not: anything about a recipe, which runs are dead (dead_runs.py).
 """
 
 import os
 import shutil
+from collections.abc import Callable
 from importlib.resources import files
-from pathlib import Path
 
 import dagster as dg
 
+from orchestration.dead_runs import end_dead_runs
 from stillhouse.home import Home
 
-PROCESS_TAG = "stillhouse/process"
 
-
-def initialise(home: Home) -> dg.DagsterInstance:
-    """Make DAGSTER_HOME ready and open it.
+def initialise(home: Home, *, ended: Callable[[str], None] | None = None) -> dg.DagsterInstance:
+    """Make DAGSTER_HOME ready, open it, and end the runs in it whose process was killed.
 
     Its databases are made here, by one process: several that start on a fresh DAGSTER_HOME at once corrupt it for good.
+
+    Args:
+        home: the installation.
+        ended: called with the id of each run that was ended.
     """
     home.dagster.mkdir(parents=True, exist_ok=True)
     config = home.dagster / "dagster.yaml"
@@ -31,16 +34,7 @@ def initialise(home: Home) -> dg.DagsterInstance:
     instance.get_runs(limit=1)
     instance.event_log_storage.get_maximum_record_id()
     instance.all_instigator_state()
+    for run_id in end_dead_runs(instance, home):
+        if ended is not None:
+            ended(run_id)
     return instance
-
-
-def report_killed_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs of the command line whose process is gone as failed, so that they do not look alive for ever."""
-    going = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    killed = []
-    for run in instance.get_runs(filters=going):
-        process = run.tags.get(PROCESS_TAG)
-        if process is not None and not Path(f"/proc/{process}").exists():
-            instance.report_run_failed(run, "The process of this run was killed. What it had finished is kept.")
-            killed.append(run.run_id)
-    return killed

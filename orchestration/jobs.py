@@ -1,7 +1,7 @@
 """Jobs: two for each recipe, the whole way and the way of a new batch.
 
 Belongs here: what is selected.
-Does not: when it starts and for which batch (batches.py, schedules.py, sensors.py).
+Does not: when it starts and for which batch (batches.py, dispatcher.py, schedules.py).
 
 A run is of one batch: the batched stages make that batch, the others are the same whatever batch it is.
 """
@@ -11,15 +11,14 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets import keys
 from assets.keys import key_of
+from orchestration.runs import DISTIL, RECIPE_TAG, TAKE_IN
 from stillhouse.recipe import RecipeFile
-
-RECIPE_TAG = "stillhouse/recipe"
 
 
 def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """Every stage of a recipe with every gate. Stages whose inputs did not change find their artifact again."""
     return dg.define_asset_job(
-        f"distil_{file.name}",
+        f"{DISTIL}_{file.name}",
         selection=dg.AssetSelection.groups(file.name),  # with the checks of every asset in it, never without_checks()
         description=f"From rows to champion: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
@@ -30,7 +29,7 @@ def take_in_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """What has to be made of a batch before anything can be trained on it: its rows, prompts and teacher signal."""
     stages = (keys.CONTRACT, keys.SOURCE, keys.PROMPTS, keys.TEACHER, keys.BASELINES, keys.TEACHER_SIGNAL)
     return dg.define_asset_job(
-        f"take_in_{file.name}",
+        f"{TAKE_IN}_{file.name}",
         selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages)),
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},

@@ -1,17 +1,22 @@
 """The resources that every run gets.
 
-Belongs here: the workshop and the gated IO manager, made from the environment.
-Does not: the rule that the IO manager applies (checks/gatekeeper.py).
+Belongs here: the workshop, with the locks of the run that gets it, and the gated IO manager.
+Does not: the rule that the IO manager applies (checks/gatekeeper.py), the locks themselves (stillhouse/locks.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
+from assets.keys import BASE
 from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import hand_over, hand_over_batches
+from orchestration.outcomes import outcome_recorded
+from orchestration.runs import process_tag, recipes_of
+from stillhouse.batches import batches_of
 from stillhouse.home import Home
+from stillhouse.locks import recipes_locked
 from stillhouse.recipe import Recipe
 from stillhouse.workshop import Artifact, Workshop
 
@@ -32,7 +37,8 @@ class GatedArtifacts(dg.IOManager):
         """Open the newest artifact of the upstream asset behind its gates, or those of all its batches."""
         workshop, wanted = context.resources.workshop, context.definition_metadata
         if wanted[EVERY_BATCH]:
-            batches = context.asset_partition_keys
+            # As the ledger has them now: Dagster's partitions were read when the run was planned, maybe long before.
+            batches = [BASE, *batches_of(workshop.ledger, context.asset_key.path[0])]
             return hand_over_batches(workshop, wanted[RECIPE], context.asset_key, batches, partial=wanted[PARTIAL])
         batch = context.asset_partition_key if context.has_asset_partitions else None
         return self.hand_over(workshop, wanted[RECIPE], context.asset_key, batch)
@@ -42,10 +48,34 @@ class GatedArtifacts(dg.IOManager):
         return hand_over(workshop, recipe, key, batch)
 
 
-@dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME")
-def workshop_from_environment() -> Workshop:
-    """Make the workshop of this installation."""
-    return Workshop(Home.from_environment())
+@dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME, for one run at a time")
+def workshop_from_environment(context: dg.InitResourceContext) -> Iterator[Workshop]:
+    """Make the workshop of this installation, for a run once no other run of its recipes works.
+
+    Every asset and every check needs it: the locks are held before the first of them reads and until the last is done.
+    """
+    home = Home.from_environment()
+    run, instance = context.dagster_run, context.instance
+    if run is None or instance is None:
+        yield Workshop(home)
+        return
+    instance.add_run_tags(run.run_id, process_tag(run.run_id))
+
+    def waiting(recipe: str, holder: str) -> None:
+        context.log.info(f"waits for {holder}, which works on {recipe}")  # type: ignore[union-attr]
+
+    with recipes_locked(home, recipes_of(instance, run), by=f"run {run.run_id[:8]}", waiting=waiting):
+        _refuse_if_ended(instance, run)
+        workshop = Workshop(home)
+        with outcome_recorded(instance, workshop, run):
+            yield workshop
+
+
+def _refuse_if_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """A run that was taken for dead, or deleted, while it waited may not work: another one does that by now."""
+    now = instance.get_run_by_id(run.run_id)
+    if now is None or now.is_finished:
+        raise dg.Failure(f"run {run.run_id[:8]} was ended before it began to work", allow_retries=False)
 
 
 @dg.io_manager(required_resource_keys={"workshop"}, description="Artifacts behind their gates")

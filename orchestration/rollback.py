@@ -7,12 +7,12 @@ The ledger is written first, in one transaction: whatever is killed after that, 
 withdrawn one stays away. What is left, the champion asset and its gates, is finished when the command is given again.
 """
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.utils import make_new_run_id
 
 from assets.champion import names_as_champion
 from assets.code_versions import code_version
@@ -20,7 +20,7 @@ from assets.current import newest_materialization
 from assets.keys import CHAMPION, RELEASE, key_of
 from assets.stage import Work
 from orchestration.build import definitions
-from orchestration.instance import PROCESS_TAG
+from orchestration.runs import BECAUSE_TAG, process_tag
 from stillhouse.champions import Served, export_of, go_back, line_of_champions, promoted, rival_of
 from stillhouse.errors import StillhouseError
 from stillhouse.promotion import tell
@@ -173,10 +173,12 @@ def _make_the_asset_name(instance: dg.DagsterInstance, workshop: Workshop, file:
     built = dg.Definitions.merge(
         definitions([file]), dg.Definitions(jobs=[dg.define_asset_job("look_after_rollback", selection=chosen)])
     )
+    run_id = make_new_run_id()
     built.resolve_job_def("look_after_rollback").execute_in_process(
         instance=instance,
         raise_on_error=False,  # the gate on the withdrawn release closes, which is what is wanted
-        tags={PROCESS_TAG: str(os.getpid())},
+        run_id=run_id,
+        tags={BECAUSE_TAG: "a rollback", **process_tag(run_id)},
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
 

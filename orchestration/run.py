@@ -6,12 +6,14 @@ Does not: what the job contains (jobs.py), commands and exit codes (cli.py).
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.utils import make_new_run_id
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -21,19 +23,25 @@ from rich.text import Text
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import BASE, SELECTION, key_of
 from assets.recipe_assets import stage_names
+from assets.source import drop_folder
 from checks.gatekeeper import GateState, GateStatus
-from orchestration.batches import rounds, sync_batches
+from orchestration.batches import rounds, take_in_what_is_new
 from orchestration.build import definitions
 from orchestration.diagnosis import what_broke, write_checklist
-from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
+from orchestration.instance import initialise
+from orchestration.runs import BECAUSE_TAG, process_tag
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
 from stillhouse import progress
+from stillhouse.batches import shown
+from stillhouse.drops import look_at
 from stillhouse.economics import amount
 from stillhouse.home import Home
+from stillhouse.locks import recipes_locked
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
+SECONDS_BETWEEN_LOOKS = 1.0
 DO_NOT_DISTIL = {
     "a_pain_is_declared": "do not distil",
     "it_pays_for_itself": "do not distil",
@@ -67,35 +75,61 @@ class Outcome:
 
 
 def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
-    """Run a recipe's job in this process and show how it goes and how it ended.
+    """Run a recipe's job in this process and show how it goes and how it ended; waits for a run of it that is going.
 
     Args:
         file: the recipe.
         home: where state is kept; the UI on the same home shows the run.
         console: where to draw.
     """
-    with initialise(home) as instance:
-        for run_id in report_killed_runs(instance):
-            console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
+
+    def waiting(recipe: str, holder: str) -> None:
+        console.print(Text(f"waits for {holder}, which works on {recipe}", "yellow"))
+
+    def ended(run_id: str) -> None:
+        console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
+
+    by = f"`stillhouse run {file.name}` (process {os.getpid()})"
+    with initialise(home, ended=ended) as instance, recipes_locked(home, [file.name], by=by, waiting=waiting):
         workshop = Workshop(home)
         stages = stage_names(file.recipe)
         built = definitions([file])
-        planned = rounds(workshop, file, sync_batches(instance, workshop, file))
+        batches = _take_in(instance, workshop, file, console)
+        planned = rounds(workshop, file, batches)
         for each in planned:
             if len(planned) > 1:
                 console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
+            run_id = make_new_run_id()
             with _drawn(console, stages) as listener, progress.listening(listener):
                 result = built.resolve_job_def(each.job).execute_in_process(
                     instance=instance,
                     partition_key=each.batch,
                     raise_on_error=False,
-                    tags={PROCESS_TAG: str(os.getpid())},
+                    run_id=run_id,
+                    tags={BECAUSE_TAG: "asked for on the command line", **process_tag(run_id)},
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
+            if each.batch == BASE and not result.success:
+                break  # every other batch is held against this one
         outcome = _outcome(instance, workshop, file, result)
         write_checklist(instance, workshop, file)
         console.print(_ending(instance, workshop, file, outcome))
     return outcome
+
+
+def _take_in(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, console: Terminal) -> list[str]:
+    """Look at the drop folder twice, a second apart, take in what did not change, and name what is left out."""
+    folder = drop_folder(file, workshop.home)
+    look = look_at(workshop, file, folder)
+    if look.waiting:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        look = look_at(workshop, file, folder)
+    batches, new = take_in_what_is_new(instance, workshop, file, look)
+    if new is not None:
+        console.print(Text(f"batch {new.batch}: {new.because}"))
+    for line in [*look.refused, *(f"{shown(name)} still grows: left for later" for name in look.waiting)]:
+        console.print(Text(line, "yellow"))
+    return batches
 
 
 def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:

@@ -1,7 +1,7 @@
 """Schedules: the refresh policy of a recipe.
 
 Belongs here: when the clock starts a round.
-Does not: rounds that data starts (sensors.py).
+Does not: rounds that follow from the state of a recipe (sensors.py).
 """
 
 import dagster as dg
@@ -9,6 +9,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.keys import BASE
 from orchestration.batches import sync_batches
+from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -27,6 +28,7 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         sync_batches(context.instance, Workshop(Home.from_environment()), file)
-        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=BASE)
+        because = {BECAUSE_TAG: f"refresh policy {file.recipe.refresh.cron}"}
+        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=BASE, tags=because)
 
     return refresh

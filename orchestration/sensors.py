@@ -1,108 +1,88 @@
-"""Sensors: what happens in the world and starts a round.
+"""Sensors: what starts a round without a person.
 
-Belongs here: new rows in a drop folder, and what Dagster's automation loses.
-Does not: what makes a file new rows (stillhouse/data/sources.py), conditions on assets (automation.py).
+Belongs here: the sensor of each recipe that asks what it needs next.
+Does not: what it needs (dispatcher.py), ending dead runs (dead_runs.py), conditions on assets (automation.py).
 """
 
+import time
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from assets.keys import CONTRACT
 from assets.source import drop_folder
-from orchestration.batches import rounds, sync_batches
-from orchestration.diagnosis import diagnose
-from orchestration.status import batches_in, stages_now
-from stillhouse.data.sources import drop_folder_files, source_digest
-from stillhouse.digests import digest_of
+from orchestration.batches import take_in_what_is_new
+from orchestration.dispatcher import Ask, next_step, under_way
+from orchestration.runs import BECAUSE_TAG
+from stillhouse.drops import Look, look_at
 from stillhouse.home import Home
+from stillhouse.locks import recipe_locked_if_free
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
-LOOK_AGAIN_SECONDS = 300
+SECONDS_FOR_AUTOMATION = 60.0
+"""How long something has to be stale before a round is asked for: automation, which asks for less, comes first."""
+SECONDS_TO_READ = 20.0
+"""Of a tick; Dagster gives up on one after a minute."""
 
 
-def new_rows_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
-    """Take in each new or changed file of a recipe's drop folder as a batch of its own, then distil once.
+def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
+    """At each tick look at the drop folder, and ask for one round if the recipe needs one and nothing is under way.
 
-    A changed recipe counts as a change of every file: what the teacher said about them has to be looked at again. The
-    run key is a digest of all that, so a tick that is run twice, or a daemon that was killed after it had submitted,
-    starts no run twice.
+    The cursor remembers since when something has been stale and nothing else: what is needed is asked of the state, so
+    that a tick that died, a run that was killed and an update that was lost are all made up for at the next tick.
     """
 
     @dg.sensor(
-        name=f"new_rows_{file.name}",
+        name=f"rounds_{file.name}",
         jobs=list(jobs),
         minimum_interval_seconds=file.recipe.refresh.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"New files of rows for {file.name}",
+        description=f"New files of rows for {file.name}, and whatever of it is missing or stale",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         workshop = Workshop(Home.from_environment())
-        folder = drop_folder(file, workshop.home)
-        content = {PurePosixPath(uri).name: source_digest(uri) for uri in drop_folder_files(folder)}
-        batches = sync_batches(context.instance, workshop, file)
-        if not content and not context.cursor:
-            return dg.SkipReason(f"{folder} has no file of rows")
-        digest = digest_of([content, file.recipe.digest])
-        if digest == context.cursor:
-            return dg.SkipReason(f"{folder} has not changed")
-        because = {"stillhouse/because": f"{len(content)} files in {folder}"}
-        requests = [
-            dg.RunRequest(
-                run_key=f"{digest}:{each.job}:{each.batch}", job_name=each.job, partition_key=each.batch, tags=because
-            )
-            for each in rounds(workshop, file, batches)
-        ]
-        return dg.SensorResult(run_requests=requests, cursor=digest)
+        look = look_at(workshop, file, drop_folder(file, workshop.home), seconds=SECONDS_TO_READ)
+        with recipe_locked_if_free(workshop.home, file.name, by=f"a look at the drop folder of {file.name}") as holder:
+            going = holder or under_way(context.instance, file.name)
+            if going is not None:
+                return _skip(f"{going} is under way", look)
+            return _ask(context, workshop, file, look)
 
     return sensor
 
 
-def lost_updates_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
-    """Ask for a round where something was made from what is no longer current and nobody has followed.
+def _ask(
+    context: dg.SensorEvaluationContext, workshop: Workshop, file: RecipeFile, look: Look
+) -> dg.SensorResult | dg.SkipReason:
+    batches, new = take_in_what_is_new(context.instance, workshop, file, look)
+    step = next_step(context.instance, workshop, file, batches)
+    if not isinstance(step, Ask):
+        context.update_cursor("")
+        return _skip(step.sentence, look)
+    if step.is_stale and new is None and not _stale_for_long(context, step.state):
+        return _skip(f"automation may still follow: {step.because}", look)
+    because = f"batch {new.batch}: {new.because}" if new is not None else step.because
+    requests = [
+        dg.RunRequest(
+            run_key=f"{step.state[:32]}:{step.attempt}:{each.job}:{each.batch}",
+            job_name=each.job,
+            partition_key=each.batch,
+            tags={BECAUSE_TAG: because, **step.tags},
+        )
+        for each in step.rounds
+    ]
+    return dg.SensorResult(run_requests=requests, cursor="")
 
-    Automation loses an update that lands on the tick after a request. Only staleness by data is followed: a closed gate
-    and a changed recipe wait for a person, and a missing stage for whoever begins. Two ticks have to see the same, so
-    that automation comes first, and nothing may be under way. The run key is a digest of what is there: a round that
-    fails and changes nothing is not asked for again.
-    """
 
-    @dg.sensor(
-        name=f"lost_updates_{file.name}",
-        jobs=list(jobs),
-        minimum_interval_seconds=LOOK_AGAIN_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Changes of {file.name} that nothing has followed",
-    )
-    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        instance, workshop = context.instance, Workshop(Home.from_environment())
-        if instance.get_runs_count(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
-            return dg.SkipReason("something is under way")
-        told = diagnose(instance, workshop, file)
-        if (told["gate"], told["state"]) != (None, "stale") or told["stage"] == CONTRACT:
-            context.update_cursor("")
-            return dg.SkipReason(told["what"])
-        there = [
-            (now.stage, now.batch, now.newest and now.newest.digest)
-            for now in stages_now(workshop, file, batches_in(instance, file))
-        ]
-        digest = digest_of([there, file.recipe.digest])
-        if digest != context.cursor:
-            context.update_cursor(digest)
-            return dg.SkipReason(f"automation may still follow: {told['what']}")
-        requests = [
-            dg.RunRequest(
-                run_key=f"{digest}:{each.job}:{each.batch}",
-                job_name=each.job,
-                partition_key=each.batch,
-                tags={"stillhouse/because": f"{told['asset']} is stale"},
-            )
-            for each in rounds(workshop, file, sync_batches(instance, workshop, file))
-        ]
-        return dg.SensorResult(run_requests=requests, cursor=digest)
+def _stale_for_long(context: dg.SensorEvaluationContext, state: str) -> bool:
+    known, _, since = (context.cursor or "").partition(" ")
+    if known != state:
+        context.update_cursor(f"{state} {time.time():.0f}")
+        return False
+    return time.time() - float(since) >= SECONDS_FOR_AUTOMATION
 
-    return sensor
+
+def _skip(sentence: str, look: Look) -> dg.SkipReason:
+    """Say why nothing is asked for, and which files are left out."""
+    return dg.SkipReason("\n".join([sentence, *look.refused]))

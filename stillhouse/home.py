@@ -65,6 +65,16 @@ class Home:
         """Reports that a person opens in a browser."""
         return self.root / "reports"
 
+    @property
+    def locks(self) -> Path:
+        """A file for each recipe, locked while a run of it works."""
+        return self.root / "locks"
+
+    @property
+    def looks(self) -> Path:
+        """What each drop folder looked like when it was last looked at; anything here may be deleted at any time."""
+        return self.root / "looks"
+
     def inbox(self, recipe: str) -> Path:
         """The drop folder of a recipe that names none of its own."""
         return self.root / "inbox" / recipe

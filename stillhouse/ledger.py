@@ -37,6 +37,8 @@ Kind = Literal[
     "amendment",
     "golden_read",
     "signal_shard",
+    "batch",
+    "round",
 ]
 
 GENESIS = "0" * 64
@@ -347,6 +349,8 @@ _ASKED: dict[Kind, Callable[[str, dict[str, Any]], Asked]] = {
     "amendment": lambda recipe, body: Asked(content=body["bar"]),
     "golden_read": lambda recipe, body: Asked(),
     "signal_shard": lambda recipe, body: Asked(subject=body["fingerprint"], content=body["digest"]),
+    "batch": lambda recipe, body: Asked(subject=body["batch"]),
+    "round": lambda recipe, body: Asked(subject=body["run_id"]),
 }
 """What can be asked of each kind of entry."""
 

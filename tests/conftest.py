@@ -20,10 +20,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import BASE, BATCHED, key_of
+from assets.source import drop_folder
 from checks.gatekeeper import GateState, gate_states
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
+from stillhouse.batches import Batch, BatchFile, batches_of, record
+from stillhouse.data.sources import drop_folder_entries
 from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.home import Home
 from stillhouse.recipe import UNWAIVABLE, RecipeFile
@@ -95,7 +98,7 @@ def run_stages(
 ) -> dg.ExecuteInProcessResult:
     """Run some stages of a recipe, or the whole way when none is named."""
     built = definitions([file])
-    sync_batches(instance, Workshop(Home.from_environment()), file)
+    take_in(instance, file)
     selection = dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages))
     job = dg.define_asset_job("some", selection if gates else selection.without_checks())
     some = dg.Definitions.merge(built, dg.Definitions(jobs=[job])) if stages else built
@@ -108,6 +111,24 @@ def run_stages(
         run_config=quiet,
         partition_key=batch if is_of_a_batch else None,
     )
+
+
+def take_in(instance: dg.DagsterInstance, file: RecipeFile) -> None:
+    """Make each file of the drop folder a batch that bears its name, which is easier to read in a test than our names.
+
+    A file that was changed is a new edition of its batch; a file that is gone takes its batch with it.
+    """
+    workshop = Workshop(Home.from_environment())
+    known = batches_of(workshop.ledger, file.name)
+    there = {entry.name: entry for entry in drop_folder_entries(drop_folder(file, workshop.home))}
+    for name, entry in there.items():
+        digest = entry.keep(workshop.store, file.recipe.data.limits)
+        kept = BatchFile(name=name, digest=digest, size=entry.size)
+        if name not in known or known[name].files != (kept,):
+            record(workshop.ledger, file.name, Batch(batch=name, files=(kept,), because="a test"))
+    for name in known.keys() - there.keys():
+        record(workshop.ledger, file.name, Batch(batch=f"-{name}", files=(), replaces=(name,), because="a test"))
+    sync_batches(instance, workshop, file)
 
 
 @dataclass(frozen=True)

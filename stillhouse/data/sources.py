@@ -6,12 +6,13 @@ Does not: parsing formats (formats.py), judging texts and labels (cleaning.py).
 """
 
 import json
+import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import polars as pl
 
@@ -183,8 +184,38 @@ def every_column_in_a_drop(recipe: Recipe) -> Iterator[None]:
         ) from error
 
 
-def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[str]:
-    """List the finished files in a drop folder, by name.
+@dataclass(frozen=True)
+class FolderEntry:
+    """One file in a drop folder, as a listing shows it.
+
+    Args:
+        name: of the file; bytes that are no UTF-8 are kept as surrogates.
+        address: how to open it.
+        mark: of size and time of change, or what an object store calls the content; it changes while a file grows.
+        size: in bytes.
+        is_local: whether it is a file of this machine.
+    """
+
+    name: str
+    address: str
+    mark: str
+    size: int
+    is_local: bool
+
+    def keep(self, store: ArtifactStore, limits: Limits) -> str:
+        """Keep the bytes of the file as they are now, and return their digest.
+
+        Raises:
+            StillhouseError: if it cannot be read, or is fetched from elsewhere and over the limit.
+        """
+        if self.is_local:
+            return store.keep(Path(self.address))
+        with told_plainly(self.address, "a file that can be read"), remote(Place(self.address, None)).open("rb") as raw:
+            return store.keep(within_size(raw, limits, self.address))
+
+
+def drop_folder_entries(folder: str, *, root: str | Path | None = None) -> list[FolderEntry]:
+    """List the files in a drop folder, by name.
 
     Folders are left out, and hidden files, and those whose name says that a program is still writing them (`.tmp`,
     `.part`, `~` and the like).
@@ -197,7 +228,7 @@ def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[st
         StillhouseError: if a local folder does not exist or is a file.
     """
     if "://" in folder and not folder.startswith("file://"):
-        found = _remote_files(folder)
+        found = _remote_entries(folder)
     else:
         path = local_path(folder, root)
         if not path.is_dir():
@@ -205,10 +236,10 @@ def drop_folder_files(folder: str, *, root: str | Path | None = None) -> list[st
                 "the drop folder is a file" if path.exists() else "the drop folder does not exist",
                 where=folder,
                 expected="a folder",
-                do="Create it, or mend `drop_folder` in the recipe.",
+                do="Create it, or change `drop_folder` in the recipe.",
             )
-        found = {item.name: str(item) for item in path.iterdir() if item.is_file()}
-    return [address for name, address in sorted(found.items()) if not _unfinished(name)]
+        found = _local_entries(path)
+    return sorted((entry for entry in found if not _unfinished(entry.name)), key=lambda entry: entry.name)
 
 
 def source_digest(uri: str, *, root: str | Path | None = None) -> str:
@@ -236,6 +267,15 @@ def _digest_of_all(digests: Sequence[str]) -> str:
     return digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
 
 
+def known_ending(name: str) -> bool:
+    """Whether the ending of a file's name tells its format."""
+    return _ending(name) in _SUFFIXES
+
+
+def _ending(name: str) -> str:
+    return Path(name.removesuffix(".gz")).suffix.lower()
+
+
 def _read(
     place: Place,
     format: Format | None,
@@ -244,7 +284,7 @@ def _read(
     optional: Collection[str],
     separator: str | None,
 ) -> Table:
-    suffix = Path(place.uri.removesuffix(".gz")).suffix.lower()
+    suffix = _ending(place.uri)
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
     if kind not in get_args(Format):
         raise StillhouseError(
@@ -309,16 +349,32 @@ def _unfinished(name: str) -> bool:
     return name.startswith((".", "_", "~")) or name.lower().endswith(_UNFINISHED)
 
 
-def _remote_files(folder: str) -> dict[str, str]:
+def _local_entries(folder: Path) -> list[FolderEntry]:
+    found = []
+    for item in folder.iterdir():
+        try:
+            status = item.stat()
+        except FileNotFoundError:  # taken away while the folder was read, or a link to nothing
+            continue
+        if stat.S_ISREG(status.st_mode):
+            mark = f"{status.st_size} {status.st_mtime_ns}"
+            found.append(FolderEntry(item.name, str(item), mark, status.st_size, is_local=True))
+    return found
+
+
+def _remote_entries(folder: str) -> list[FolderEntry]:
     prefix = remote(Place(folder, None))
     with told_plainly(folder, "a folder that can be listed"):
-        return {item.name: str(item) for item in prefix.iterdir() if item.is_file()} if prefix.exists() else {}
+        files = [item for item in prefix.iterdir() if item.is_file()] if prefix.exists() else []
+        return [
+            FolderEntry(item.name, str(item), _mark(facts, str(item)), int(facts.get("size") or 0), is_local=False)
+            for item in files
+            for facts in [item.fs.info(item.path)]
+        ]
 
 
-def _remote_digest(uri: str) -> str:
-    with told_plainly(uri, "a file that can be looked up"):
-        path = remote(Place(uri, None))
-        facts = path.fs.info(path.path)
+def _mark(facts: Mapping[str, Any], uri: str) -> str:
+    """Size and what a store calls the content, or else when it was changed."""
     content = next((f"{mark}={facts[mark]}" for mark in _CONTENT_MARKS if facts.get(mark)), None)
     changed = next((f"{mark}={facts[mark]}" for mark in _TIME_MARKS if facts.get(mark)), None)
     if not (content or changed):
@@ -328,4 +384,11 @@ def _remote_digest(uri: str) -> str:
             expected="an ETag, MD5, version or modification time",
             do="Copy the file to a folder or an object store and name that.",
         )
-    return sha256(json.dumps([facts.get("size"), content or changed]).encode()).hexdigest()
+    return json.dumps([facts.get("size"), content or changed])
+
+
+def _remote_digest(uri: str) -> str:
+    with told_plainly(uri, "a file that can be looked up"):
+        path = remote(Place(uri, None))
+        facts = path.fs.info(path.path)
+    return sha256(_mark(facts, uri).encode()).hexdigest()

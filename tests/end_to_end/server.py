@@ -68,10 +68,11 @@ query ($repository: RepositorySelector!) {
 
 @dataclass(frozen=True)
 class Server:
-    """A running webserver."""
+    """A running webserver, and the group of processes that it is of: daemon, code servers and run workers."""
 
     url: str
     location: str = LOCATION
+    group: int = 0
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """Send one GraphQL request."""
@@ -86,6 +87,10 @@ class Server:
     def repository(self) -> dict[str, str]:
         """How GraphQL names the code location."""
         return {"repositoryName": "__repository__", "repositoryLocationName": self.location}
+
+    def kill(self) -> None:
+        """Kill every process at once, as a power cut would."""
+        os.killpg(self.group, signal.SIGKILL)
 
     def materialize(self, recipe: str, *stages: str, batch: str | None = None) -> str:
         """Launch what the button "Materialize selected" launches, for one batch or none, and return the run's id."""
@@ -157,13 +162,14 @@ def dagster_dev(folder: Path, file: RecipeFile, home: Home) -> Iterator[Server]:
     process = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
-    server = Server(f"http://127.0.0.1:{port}")
+    server = Server(f"http://127.0.0.1:{port}", group=process.pid)
     try:
         _wait_until_loaded(server, process, folder)
         yield server
     finally:
         # The whole group: ending the parent alone would leave webserver and daemon behind.
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:

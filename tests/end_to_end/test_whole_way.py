@@ -18,6 +18,7 @@ from assets.current import newest_artifact, newest_materialization
 from assets.keys import BATCHED, key_of
 from orchestration.auditing import audit_recipe
 from orchestration.status import all_is_well, status
+from stillhouse.batches import batches_of
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe import RecipeFile
@@ -65,6 +66,12 @@ class WholeWay(Place):
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
+    def batch_of(self, name: str) -> str:
+        """The batch that a dropped file is in."""
+        known = batches_of(self.workshop.ledger, self.file.name).values()
+        (found,) = [batch.batch for batch in known if name in {item.name for item in batch.files}]
+        return found
+
     def assert_nothing_is_half_there(self) -> None:
         """Every artifact hashes to its name, the chain holds, and a champion is a whole release."""
         store = Path(self.home.artifacts)
@@ -80,7 +87,8 @@ class WholeWay(Place):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeWay]:
     with a_place(tmp_path_factory.mktemp("whole_way")) as place:
-        yield WholeWay(place.folder, place.home, place.instance, small_recipe(place.folder, rows=ROWS))
+        file = small_recipe(place.folder, rows=ROWS, data__allow_missing_columns=["kind"])
+        yield WholeWay(place.folder, place.home, place.instance, file)
 
 
 @pytest.mark.parametrize(
@@ -184,10 +192,11 @@ def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: WholeWay) -> None:
     pl.concat([fresh, known]).write_csv(inbox / "tuesday.csv")
     golden = place.shown("prompts")["golden_digest"]
     place.distil()
-    assert place.shown("prompts", "tuesday.csv")["dagster/row_count"] == 25
-    assert place.shown("teacher_signal", "tuesday.csv")["teacher_rows_computed"] == 25
+    tuesday = place.batch_of("tuesday.csv")
+    assert place.shown("prompts", tuesday)["dagster/row_count"] == 25
+    assert place.shown("teacher_signal", tuesday)["teacher_rows_computed"] == 25
     assert place.shown("teacher_signal")["teacher_rows_computed"] == 0
-    assert place.shown("transfer_set")["batches"] == "base, tuesday.csv"
+    assert place.shown("transfer_set")["batches"] == f"base, {tuesday}"
     assert place.shown("baselines")["teacher_rows_computed"] == 0
     assert place.shown("teacher")["found_again"] is True
     assert place.shown("candidates/one")["found_again"] is False
@@ -206,7 +215,7 @@ def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
     ended = place.distil()
     assert ended.returncode == 1
     assert (
-        "prompts[wednesday.csv]: few_rows_of_the_batch_were_rejected is failed" in ended.stdout
+        f"prompts[{place.batch_of('wednesday.csv')}]: few_rows_of_the_batch_were_rejected is failed" in ended.stdout
         and "serves on" in ended.stdout
     )
     assert place.workshop.ledger.champion("small") == champion

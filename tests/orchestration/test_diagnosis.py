@@ -16,7 +16,20 @@ from stillhouse.recipe import RecipeFile
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
-KEYS = {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster"}
+KEYS = {
+    "recipe",
+    "stage",
+    "asset",
+    "gate",
+    "state",
+    "because",
+    "what",
+    "evidence",
+    "do",
+    "dagster",
+    "drop_folder",
+    "given_up",
+}
 
 
 @pytest.fixture(scope="module")

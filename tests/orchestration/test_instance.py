@@ -1,11 +1,6 @@
-"""DAGSTER_HOME is made ready once, and a killed run does not look alive for ever."""
+"""DAGSTER_HOME is made ready once."""
 
-import subprocess
-import sys
-
-import dagster as dg
-
-from orchestration.instance import PROCESS_TAG, initialise, report_killed_runs
+from orchestration.instance import initialise
 from stillhouse.home import Home
 
 
@@ -25,28 +20,3 @@ def test_settings_that_were_edited_are_kept(home: Home) -> None:
     with initialise(home):
         pass
     assert settings.read_text().endswith("# mine\n")
-
-
-def test_only_a_run_whose_process_is_gone_is_reported(instance: dg.DagsterInstance) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    alive = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-
-    @dg.job
-    def empty() -> None: ...
-
-    runs = {
-        name: instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED, tags=tags)
-        for name, tags in (
-            ("gone", {PROCESS_TAG: str(gone.pid)}),
-            ("alive", {PROCESS_TAG: str(alive.pid)}),
-            ("from the UI", {}),
-        )
-    }
-    try:
-        assert report_killed_runs(instance) == [runs["gone"].run_id]
-    finally:
-        alive.kill()
-    status = {name: instance.get_run_by_id(run.run_id).status for name, run in runs.items()}  # type: ignore[union-attr]
-    assert status["gone"] is dg.DagsterRunStatus.FAILURE
-    assert status["alive"] is status["from the UI"] is dg.DagsterRunStatus.STARTED

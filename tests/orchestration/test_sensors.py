@@ -1,183 +1,308 @@
-"""New rows start exactly one run, and nothing else does."""
+"""A round is asked for by what is missing or stale, once, and while nothing of its recipe is under way."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import polars as pl
 import pytest
-from dagster._core.utils import make_new_run_id
 
+from orchestration import dispatcher, sensors
 from orchestration.jobs import distil_job, take_in_job
+from orchestration.runs import ATTEMPT_TAG, BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_tag
 from orchestration.schedules import refresh_schedule
-from orchestration.sensors import lost_updates_sensor, new_rows_sensor
+from orchestration.sensors import rounds_sensor
+from stillhouse.batches import batches_of
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
 from tests.conftest import Run
 from tests.small import questions, small_recipe
+
+Answer = dg.SensorResult | dg.SkipReason
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> RecipeFile:
-    return small_recipe(tmp_path, rows=100)
+    """A recipe whose hundred rows pass every gate on the way to the prompts."""
+    return small_recipe(tmp_path, rows=100, slices=[], data__allow_missing_columns=["service"])
 
 
-def tick(file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
-    sensor = new_rows_sensor(file, [take_in_job(file), distil_job(file)])
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Automation gets no time, and attempts follow one another at once."""
+    monkeypatch.setattr(sensors, "SECONDS_FOR_AUTOMATION", 0.0)
+    monkeypatch.setattr(dispatcher, "PAUSES", (0.0, 0.0))
+    yield
+
+
+def tick(file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None = None) -> Answer:
+    sensor = rounds_sensor(file, [take_in_job(file), distil_job(file)])
     answer = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
-    assert isinstance(answer, dg.SensorResult | dg.SkipReason)
+    assert isinstance(answer, Answer)
     return answer
 
 
-def drop(home: Home, name: str, content: str) -> None:
+def ticks(file: RecipeFile, instance: dg.DagsterInstance, count: int = 2) -> Answer:
+    """Several ticks with the cursor of the one before; what the last one says."""
+    sensor = rounds_sensor(file, [take_in_job(file), distil_job(file)])
+    cursor: str | None = None
+    for _ in range(count):
+        context = dg.build_sensor_context(instance=instance, cursor=cursor)
+        answer = sensor(context)
+        assert isinstance(answer, Answer)
+        cursor = context.cursor
+    return answer
+
+
+def drop(home: Home, name: str, content: str) -> Path:
     home.inbox("small").mkdir(parents=True, exist_ok=True)
     (home.inbox("small") / name).write_text(content)
+    return home.inbox("small") / name
 
 
-def test_an_empty_drop_folder_starts_nothing(file: RecipeFile, home: Home, instance: dg.DagsterInstance) -> None:
-    assert isinstance(tick(file, instance), dg.SkipReason)
+def requests(answer: Answer) -> list[dg.RunRequest]:
+    assert isinstance(answer, dg.SensorResult), answer
+    return list(answer.run_requests or ())
 
 
-def asked(answer: dg.SensorResult | dg.SkipReason) -> list[tuple[str | None, str | None]]:
-    assert isinstance(answer, dg.SensorResult)
-    return [(request.job_name, request.partition_key) for request in answer.run_requests or ()]
+def asked(answer: Answer) -> list[tuple[str | None, str | None]]:
+    return [(request.job_name, request.partition_key) for request in requests(answer)]
 
 
-def test_new_files_are_taken_in_one_by_one_and_distilled_once(
+def skipped(answer: Answer) -> str:
+    assert isinstance(answer, dg.SkipReason), answer
+    return str(answer.skip_message)
+
+
+def played(instance: dg.DagsterInstance, answer: Answer, status: dg.DagsterRunStatus, **tags: str) -> None:
+    """Pretend that the runs that were asked for have been, and how they ended."""
+
+    @dg.job
+    def empty() -> None: ...
+
+    for request in requests(answer):
+        of_ours = {RECIPE_TAG: "small", "dagster/partition": str(request.partition_key)}
+        instance.create_run_for_job(empty, status=status, tags={**request.tags, **of_ours, **tags})
+
+
+BROKE = {OUTCOME_TAG: "small__source failed: no such file"}
+
+
+def test_a_recipe_that_nobody_began_waits_for_a_person_or_a_file(
+    file: RecipeFile, home: Home, instance: dg.DagsterInstance
+) -> None:
+    assert "nothing of small was made yet" in skipped(ticks(file, instance))
+
+
+def test_all_files_of_a_look_are_one_batch_and_a_fresh_recipe_takes_two_runs(
     file: RecipeFile, home: Home, instance: dg.DagsterInstance
 ) -> None:
     drop(home, "monday.csv", "question\nWho ?\n")
     drop(home, "tuesday.csv", "question\nWhere ?\n")
-    first = tick(file, instance)
-    assert asked(first) == [
-        ("take_in_small", "base"),
-        ("take_in_small", "monday.csv"),
-        ("take_in_small", "tuesday.csv"),
-        ("distil_small", "base"),
-    ]
-    assert instance.get_dynamic_partitions("batches_of_small") == ["base", "monday.csv", "tuesday.csv"]
-    assert isinstance(first, dg.SensorResult)
-    assert isinstance(tick(file, instance, first.cursor), dg.SkipReason)
+    assert isinstance(tick(file, instance), dg.SkipReason), "they may still grow"
+    answer = tick(file, instance)
+    (batch,) = batches_of(Workshop(home).ledger, "small").values()
+    assert [item.name for item in batch.files] == ["monday.csv", "tuesday.csv"]
+    assert asked(answer) == [("take_in_small", "base"), ("distil_small", batch.batch)]
+    assert instance.get_dynamic_partitions("batches_of_small") == ["base", batch.batch]
+    assert {request.tags[BECAUSE_TAG] for request in requests(answer)} == {f"batch {batch.batch}: 2 new files"}
+    again = tick(file, instance)
+    assert [request.run_key for request in requests(again)] == [request.run_key for request in requests(answer)], (
+        "a tick that died after it had asked is made up for, and Dagster starts a run key once"
+    )
 
 
-def test_a_batch_whose_file_is_gone_is_forgotten(file: RecipeFile, home: Home, instance: dg.DagsterInstance) -> None:
-    drop(home, "monday.csv", "question\nWho ?\n")
-    first = tick(file, instance)
-    (home.inbox("small") / "monday.csv").unlink()
-    assert isinstance(first, dg.SensorResult)
-    assert asked(tick(file, instance, first.cursor)) == [("distil_small", "base")]
-    assert instance.get_dynamic_partitions("batches_of_small") == ["base"]
-
-
-def test_a_batch_that_is_taken_in_is_not_taken_in_again(
-    tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
+def test_a_bad_file_is_named_at_each_tick_and_stops_no_other(
+    file: RecipeFile, home: Home, instance: dg.DagsterInstance
 ) -> None:
-    from orchestration.batches import rounds
-    from stillhouse.workshop import Workshop
-
-    file = small_recipe(tmp_path)
-    stages = ("contract", "source", "prompts", "teacher", "baselines", "teacher_signal")
-    assert run(file, *stages).success
-    drop(home, "monday.csv", "question,service,kind\nWho is the mayor of the largest town in Ghana ?,,\n")
-
-    def wanted() -> list[tuple[str, str]]:
-        return [(each.job, each.batch) for each in rounds(Workshop(home), file, ["base", "monday.csv"])]
-
-    assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
-    assert run(file, *stages, batch="monday.csv").success
-    assert wanted() == [("distil_small", "base")]
-    drop(home, "monday.csv", "question,service,kind\nWho is the mayor of the smallest town in Peru ?,,\n")
-    assert wanted() == [("take_in_small", "monday.csv"), ("distil_small", "base")]
+    bad = drop(home, "bad.csv", "")
+    assert "bad.csv is left out: it is empty" in skipped(ticks(file, instance))
+    drop(home, "good.csv", "question\nWho ?\n")
+    assert len(asked(ticks(file, instance))) == 2
+    bad.write_text("question\nWhere ?\n")
+    ticks(file, instance)
+    assert [len(batch.files) for batch in batches_of(Workshop(home).ledger, "small").values()] == [1, 1]
 
 
-def test_the_run_key_is_the_content(file: RecipeFile, home: Home, instance: dg.DagsterInstance) -> None:
-    """Regression: run keys de-duplicate for ever, so a key by name or time would lose a file that is put right."""
-    drop(home, "monday.csv", "question\nWho ?\n")
-    first, again = tick(file, instance), tick(file, instance)
-    drop(home, "monday.csv", "question\nWho was it ?\n")
-    changed = tick(file, instance)
-    assert isinstance(first, dg.SensorResult) and isinstance(again, dg.SensorResult)
-    assert isinstance(changed, dg.SensorResult)
-    keys = [(result.run_requests or [])[0].run_key for result in (first, again, changed)]
-    assert keys[0] == keys[1] != keys[2]
-
-
-def test_a_file_that_is_still_being_written_is_not_a_file_of_rows(
+def test_an_upload_that_is_not_finished_is_no_file_of_rows(
     file: RecipeFile, home: Home, instance: dg.DagsterInstance
 ) -> None:
     drop(home, "monday.csv.part", "question\nWh")
     drop(home, ".monday.csv", "question\nWh")
-    assert isinstance(tick(file, instance), dg.SkipReason)
+    assert isinstance(ticks(file, instance), dg.SkipReason)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_is_missing_is_asked_for_however_it_came_to_be_so(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    """A run that was killed half way leaves nothing but what is missing."""
+    assert run(file, "contract", "source").success
+    answer = ticks(file, instance)
+    assert asked(answer) == [("distil_small", "base")]
+    assert requests(answer)[0].tags[BECAUSE_TAG] == "small/prompts[base] was never materialized"
+
+
+def test_automation_gets_time_to_follow_what_is_stale(
+    file: RecipeFile, tmp_path: Path, run: Run, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trap 8: a change on the tick after a request is lost to automation."""
+    assert run(file, "contract", "source", "prompts").success
+    questions(101).write_csv(tmp_path / "questions.csv")
+    assert run(file, "source").success
+    assert "automation may still follow" in skipped(ticks(file, instance, 3))
+    monkeypatch.setattr(sensors, "SECONDS_FOR_AUTOMATION", 0.0)
+    answer = ticks(file, instance)
+    assert asked(answer) == [("distil_small", "base")]
+    assert "small/prompts[base] is stale" in requests(answer)[0].tags[BECAUSE_TAG]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_changed_recipe_is_followed(file: RecipeFile, tmp_path: Path, run: Run, instance: dg.DagsterInstance) -> None:
+    assert run(file, "contract", "source", "prompts").success
+    changed = small_recipe(tmp_path, slices=[], bar={"margin": 0.2})
+    assert asked(ticks(changed, instance)) == [("distil_small", "base")]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_closed_gate_waits_for_a_person_but_a_new_batch_is_tried_once(
+    tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
+) -> None:
+    terms = {"teacher__training_on_outputs": "unknown", "data__allow_missing_columns": ["service"]}
+    file = small_recipe(tmp_path, rows=100, slices=[], **terms)
+    assert not run(file, "contract").success
+    closed = skipped(ticks(file, instance, 3))
+    assert "gate small/contract:terms_allow_training_on_outputs is failed" in closed
+    assert "A person has to decide" in closed
+    drop(home, "monday.csv", "question\nWho ?\n")
+    answer = ticks(file, instance)
+    (batch,) = batches_of(Workshop(home).ledger, "small")
+    assert asked(answer) == [("take_in_small", "base"), ("distil_small", batch)]
+    played(instance, answer, dg.DagsterRunStatus.FAILURE, **BROKE)
+    assert "A person has to decide" in skipped(ticks(file, instance))
+
+
+@pytest.mark.parametrize("how", ["tag", "selection", "lock"])
+@pytest.mark.usefixtures("impatient")
+def test_nothing_is_asked_for_while_something_of_the_recipe_is_under_way(
+    file: RecipeFile, run: Run, home: Home, instance: dg.DagsterInstance, how: str
+) -> None:
+    assert run(file, "contract", "source").success
+
+    @dg.job
+    def empty() -> None: ...
+
+    def going(recipe: str) -> None:
+        by_tag = {"tags": {RECIPE_TAG: recipe}}
+        by_key = {"asset_selection": frozenset({dg.AssetKey([recipe, "prompts"])})}
+        instance.create_run_for_job(
+            empty,
+            status=dg.DagsterRunStatus.STARTED,
+            **(by_tag if how == "tag" else by_key),  # type: ignore[arg-type]
+        )
+
+    going("another")
+    assert asked(ticks(file, instance)) == [("distil_small", "base")], "two recipes run beside each other"
+    if how != "lock":
+        going("small")
+        assert "is under way" in skipped(ticks(file, instance))
+        return
+    command = (
+        "import time; from stillhouse.home import Home; from stillhouse.locks import recipes_locked\n"
+        "with recipes_locked(Home.from_environment(), ['small'], by='run 1a2b3c4d', waiting=print):\n"
+        "    print('locked', flush=True); time.sleep(600)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", command], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"locked\n"
+        assert "run 1a2b3c4d is under way" in skipped(ticks(file, instance))
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_plan_that_nobody_started_holds_nobody_up_and_one_of_a_process_does(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    assert run(file, "contract", "source").success
+
+    @dg.job
+    def empty() -> None: ...
+
+    planned = instance.create_run_for_job(empty, tags={RECIPE_TAG: "small"})
+    assert len(asked(ticks(file, instance))) == 1
+    instance.add_run_tags(planned.run_id, process_tag(planned.run_id))
+    assert "is under way" in skipped(ticks(file, instance))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_fails_three_times_is_left_to_a_person_who_is_told_what_and_where(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    assert run(file, "contract", "source").success
+    keys = set()
+    for number in ("1", "2", "3"):
+        answer = ticks(file, instance)
+        (request,) = requests(answer)
+        assert request.tags[ATTEMPT_TAG] == number and request.tags[STATE_TAG]
+        keys.add(request.run_key)
+        played(instance, answer, dg.DagsterRunStatus.FAILURE, **BROKE)
+    assert len(keys) == 3
+    said = skipped(ticks(file, instance))
+    assert "small/prompts[base] was never materialized; 3 attempts changed nothing" in said
+    assert "the last: small__source failed: no such file" in said and "`stillhouse run small`" in said
+    assert run(file, "prompts").success
+    assert len(asked(ticks(file, instance))) == 1, "another state is counted from the beginning"
+
+
+def test_the_next_attempt_waits_and_one_that_was_killed_is_repeated_at_once(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    assert run(file, "contract", "source").success
+    for _ in range(2):
+        played(instance, ticks(file, instance), dg.DagsterRunStatus.FAILURE)
+    answer = ticks(file, instance)
+    assert requests(answer)[0].tags[ATTEMPT_TAG] == "3"
+    played(instance, answer, dg.DagsterRunStatus.FAILURE, **BROKE)
+    assert "the next follows in" in skipped(ticks(file, instance))
+
+
+def test_a_run_that_dies_each_time_is_not_repeated_for_ever(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    assert run(file, "contract", "source").success
+    for _ in range(9):
+        played(instance, ticks(file, instance), dg.DagsterRunStatus.FAILURE)
+    assert "9 attempts changed nothing, the last: its process was killed" in skipped(ticks(file, instance))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_that_a_person_cancelled_is_not_asked_for_again(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    assert run(file, "contract", "source").success
+    played(instance, ticks(file, instance), dg.DagsterRunStatus.CANCELED)
+    assert "was cancelled" in skipped(ticks(file, instance))
+
+
+def test_partitions_of_version_0_1_0_go_on_as_batches(
+    file: RecipeFile, home: Home, instance: dg.DagsterInstance
+) -> None:
+    drop(home, "monday.csv", "question\nWho ?\n")
+    instance.add_dynamic_partitions("batches_of_small", ["base", "monday.csv", "gone.csv"])
+    ticks(file, instance)
+    assert instance.get_dynamic_partitions("batches_of_small") == ["base", "monday.csv"]
+    entries = {entry.body["batch"]: entry.body["because"] for entry in Workshop(home).ledger.entries("small", "batch")}
+    assert entries == {
+        "monday.csv": "it was a batch of its own under version 0.1.0",
+        "gone.csv": "its file is gone",
+    }
 
 
 def test_the_schedule_is_the_refresh_policy(file: RecipeFile) -> None:
     schedule = refresh_schedule(file, distil_job(file))
     assert schedule.cron_schedule == "0 3 * * 1"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-
-
-@pytest.fixture
-def plain(tmp_path: Path) -> RecipeFile:
-    """A recipe whose hundred rows pass every gate on the way to the prompts."""
-    return small_recipe(tmp_path, rows=100, slices=[])
-
-
-def look_for_lost_updates(
-    file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None
-) -> tuple[dg.SensorResult | dg.SkipReason, str | None]:
-    context = dg.build_sensor_context(instance=instance, cursor=cursor)
-    answer = lost_updates_sensor(file, [take_in_job(file), distil_job(file)])(context)
-    assert isinstance(answer, dg.SensorResult | dg.SkipReason)
-    return answer, context.cursor
-
-
-def test_a_lost_update_is_followed_once_automation_has_had_its_chance(
-    plain: RecipeFile, tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
-) -> None:
-    """Trap 8: a change on the tick after a request is lost to automation."""
-    assert run(plain, "contract", "source", "prompts").success
-    answer, cursor = look_for_lost_updates(plain, instance, None)
-    assert isinstance(answer, dg.SkipReason) and not cursor, "a teacher that was never made is not a lost update"
-
-    questions(101).write_csv(tmp_path / "questions.csv")
-    assert run(plain, "source").success
-    answer, cursor = look_for_lost_updates(plain, instance, cursor)
-    assert isinstance(answer, dg.SkipReason) and "automation may still follow" in str(answer.skip_message)
-    asked_for, again = look_for_lost_updates(plain, instance, cursor)
-    assert asked(asked_for) == [("distil_small", "base")]
-    assert isinstance(asked_for, dg.SensorResult)
-    (first,) = asked_for.run_requests or ()
-    assert first.tags["stillhouse/because"] == "small/prompts[base] is stale"
-    repeated, _ = look_for_lost_updates(plain, instance, again)
-    assert isinstance(repeated, dg.SensorResult)
-    assert [request.run_key for request in repeated.run_requests or ()] == [first.run_key], "which Dagster runs once"
-
-    assert run(plain, "prompts").success
-    answer, cursor = look_for_lost_updates(plain, instance, again)
-    assert isinstance(answer, dg.SkipReason) and not cursor, "it was followed"
-
-
-def test_a_closed_gate_and_a_changed_recipe_are_no_lost_updates(
-    plain: RecipeFile, tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
-) -> None:
-    assert run(plain, "contract", "source", "prompts").success
-    blank = pl.DataFrame({"question": [" "] * 90, "service": ["LOC"] * 90, "kind": ["LOC:city"] * 90})
-    pl.concat([questions(100), blank]).write_csv(tmp_path / "questions.csv")
-    run(plain, "source", "prompts")
-    changed = small_recipe(tmp_path, slices=[], bar={"margin": 0.2})
-    for each in (plain, changed):
-        cursor = None
-        for _ in range(3):
-            answer, cursor = look_for_lost_updates(each, instance, cursor)
-            assert isinstance(answer, dg.SkipReason)
-
-
-def test_nothing_is_asked_for_while_something_is_under_way(
-    plain: RecipeFile, tmp_path: Path, run: Run, home: Home, instance: dg.DagsterInstance
-) -> None:
-    assert run(plain, "contract", "source", "prompts").success
-    questions(101).write_csv(tmp_path / "questions.csv")
-    assert run(plain, "source").success
-    _, cursor = look_for_lost_updates(plain, instance, None)
-    instance.add_run(dg.DagsterRun(job_name="another", run_id=make_new_run_id(), status=dg.DagsterRunStatus.STARTED))
-    answer, _ = look_for_lost_updates(plain, instance, cursor)
-    assert isinstance(answer, dg.SkipReason) and "under way" in str(answer.skip_message)

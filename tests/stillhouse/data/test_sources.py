@@ -15,7 +15,7 @@ from stillhouse.data.limits import Limits
 from stillhouse.data.places import told_plainly
 from stillhouse.data.sources import (
     digests_now,
-    drop_folder_files,
+    drop_folder_entries,
     every_column_in_a_drop,
     read_outside,
     read_rows,
@@ -148,25 +148,25 @@ def test_the_drop_folder_lists_finished_files_by_name(project: Path) -> None:
     ):
         (project / name).touch()
     (project / "folder.csv").mkdir()
-    names = [Path(item).name for item in drop_folder_files(str(project))]
+    names = [item.name for item in drop_folder_entries(str(project))]
     assert names == ["a.parquet", "b.csv", "rows.csv"]
-    assert drop_folder_files(project.name, root=project.parent) == drop_folder_files(str(project))
+    assert drop_folder_entries(project.name, root=project.parent) == drop_folder_entries(str(project))
 
 
 def test_a_drop_folder_that_is_missing_or_a_file_is_refused(project: Path) -> None:
     with pytest.raises(StillhouseError, match="does not exist"):
-        drop_folder_files(str(project / "inbox"))
+        drop_folder_entries(str(project / "inbox"))
     with pytest.raises(StillhouseError, match="is a file"):
-        drop_folder_files(str(project / "rows.csv"))
+        drop_folder_entries(str(project / "rows.csv"))
 
 
 def test_a_drop_folder_in_a_store_gives_addresses_that_can_be_read(memory: UPath) -> None:
     for name in ("b.csv", "a.csv", "c.csv.part"):
         (memory / name).write_text(CSV)
-    files = drop_folder_files("memory://inbox")
-    assert [name.rpartition("/")[2] for name in files] == ["a.csv", "b.csv"]
-    assert read_rows(files[0], text="question").rows.height == 2
-    assert drop_folder_files("memory://nothing/here/yet") == []
+    files = drop_folder_entries("memory://inbox")
+    assert [file.name for file in files] == ["a.csv", "b.csv"]
+    assert read_rows(files[0].address, text="question").rows.height == 2
+    assert drop_folder_entries("memory://nothing/here/yet") == []
 
 
 def test_the_digest_of_a_local_source_is_that_of_its_bytes(project: Path) -> None:

@@ -1,0 +1,214 @@
+"""What a recipe needs next: by its state, and not by what has changed since somebody last looked.
+
+Belongs here: the first thing that is missing or stale, whether a run of the recipe is under way, how often the same was
+asked for already, and the one round that follows from it.
+Does not: taking in files (batches.py), the sensor that asks at each tick (sensors.py), deciding gates (checks/).
+
+A closed gate waits for a person. Whatever is only missing or stale is asked for, however it came to be so: a new batch,
+a run that was killed, an update that Dagster's automation lost, changed code, a changed recipe. An attempt that changes
+nothing is repeated after a pause that grows, and after the third a person is told. Of an attempt whose run was killed
+three count as one, and there is no pause: it says little about the work, though a run that dies each time (out of
+memory, say) may not be repeated for ever either.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
+
+from assets.code_versions import code_version
+from assets.keys import BASE, SOURCE, TRANSFER_SET
+from orchestration.batches import Round, rounds
+from orchestration.runs import ATTEMPT_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_of, recipes_of
+from orchestration.status import StageNow, stages_now
+from stillhouse.digests import digest_of
+from stillhouse.recipe import RecipeFile
+from stillhouse.workshop import Workshop
+
+ATTEMPTS = 3
+KILLED_PER_ATTEMPT = 3
+PAUSES = (60.0, 600.0)
+"""Seconds between an attempt that changed nothing and the next one."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing is asked for.
+
+    Args:
+        sentence: why, and where a person has to do something, what.
+        given_up: whether attempts have changed nothing, so that it stays so until a person does something.
+    """
+
+    sentence: str
+    given_up: bool = False
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A round is asked for.
+
+    Args:
+        rounds: its runs, in order.
+        because: why, for the runs and whoever looks at them.
+        state: digest of what it is to change.
+        attempt: which attempt at that state this is.
+        is_stale: something was made from what is no longer current, which Dagster's automation may follow by itself.
+    """
+
+    rounds: Sequence[Round]
+    because: str
+    state: str
+    attempt: int
+    is_stale: bool
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What each of its runs carries."""
+        return {STATE_TAG: self.state, ATTEMPT_TAG: str(self.attempt)}
+
+
+def under_way(instance: dg.DagsterInstance, recipe: str) -> str | None:
+    """An unfinished run of a recipe, whoever started it, or None; a plan that nobody has started is none."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+        only_planned = run.status is dg.DagsterRunStatus.NOT_STARTED and process_of(run.run_id, run.tags) is None
+        if recipe in recipes_of(instance, run) and not only_planned:
+            return run.run_id
+    return None
+
+
+def given_up(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Sequence[str]) -> str | None:
+    """What was asked for until it was given up, how that ended and what a person can do; None if nothing was."""
+    step = next_step(instance, workshop, file, batches)
+    return step.sentence if isinstance(step, Wait) and step.given_up else None
+
+
+def next_step(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Sequence[str]) -> Wait | Ask:
+    """What a recipe needs next, given that no run of it is under way.
+
+    Args:
+        instance: where runs are kept.
+        workshop: where artifacts and ledger are kept.
+        file: the recipe.
+        batches: all its batches, the base first.
+    """
+    stages = stages_now(workshop, file, batches)
+    if len(batches) == 1 and all(now.newest is None for now in stages):
+        return Wait(f"nothing of {file.name} was made yet: `stillhouse run {file.name}` begins, or a file of rows")
+    found = _first_problem(workshop, file, stages, batches)
+    if found is None:
+        return Wait(f"nothing of {file.name} is missing or stale")
+    if found.is_closed:
+        untried = [batch for batch in batches if batch != BASE and _is_untried(instance, stages, batch)]
+        if not untried:
+            return Wait(f"{found.what}. A person has to decide: `stillhouse diagnose {file.name}`")
+        found = _Problem(f"{len(untried)} new batches" if len(untried) > 1 else "a new batch", digest_of(untried))
+    return _counted(instance, workshop, file, batches, found)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    what: str
+    state: str
+    is_closed: bool = False
+    is_stale: bool = False
+
+
+def _first_problem(
+    workshop: Workshop, file: RecipeFile, stages: Sequence[StageNow], batches: Sequence[str]
+) -> _Problem | None:
+    """The first stage in the order of the data that is missing, stale or closed.
+
+    Of a batch with a closed gate the later stages cannot be made, and where the recipe trains on open batches it is
+    passed by.
+    """
+    closed: dict[str, _Problem] = {}
+    before: list[object] = [file.recipe.digest]
+    for now in stages:
+        if now.batch in closed:
+            continue
+        if now.stage == TRANSFER_SET and closed and not file.recipe.refresh.train_on_open_batches:
+            return next(iter(closed.values()))
+        before.append([now.stage, now.batch, now.newest and now.newest.digest, code_version(now.stage)])
+        problem = _problem(now, before)
+        if problem is not None and problem.is_closed and now.batch not in (None, BASE):
+            closed[str(now.batch)] = problem
+        elif problem is not None:
+            return problem
+        if now.stage == TRANSFER_SET and now.newest is not None:
+            made_of = workshop.store.read_manifest(now.newest.digest, now.newest.manifest).facts["batches"]
+            wanted = [batch for batch in batches if batch not in closed]
+            if sorted(made_of) != sorted(wanted):
+                what = f"{now.state.address} was made of the batches {', '.join(made_of)}, not {', '.join(wanted)}"
+                return _Problem(what, digest_of([*before, what]))
+    return None
+
+
+def _problem(now: StageNow, before: Sequence[object]) -> _Problem | None:
+    """What is wrong with a stage, if anything; first the gates that have found it wanting."""
+    closed = [gate for gate in now.gates if not gate.is_open]
+    for gate in sorted(closed, key=lambda gate: not gate.state.was_decided):
+        what = f"gate {gate.asset}:{gate.name} is {gate.state}: {gate.sentence}"
+        if now.newest is not None:
+            return _Problem(what, digest_of([*before, gate.name, gate.state]), is_closed=gate.state.was_decided)
+    if now.state.is_open:
+        return None
+    what = "; ".join(now.state.reasons)
+    return _Problem(what, digest_of([*before, what]), is_stale=bool(now.state.stale))
+
+
+def _is_untried(instance: dg.DagsterInstance, stages: Sequence[StageNow], batch: str) -> bool:
+    if any(now.stage == SOURCE and now.batch == batch and now.newest is not None for now in stages):
+        return False
+    return not instance.get_runs(dg.RunsFilter(tags={"dagster/partition": batch}), limit=1)
+
+
+def _counted(
+    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Sequence[str], found: _Problem
+) -> Wait | Ask:
+    """Ask for a round, unless the same was asked for too often or just now."""
+    attempts = _attempts(instance, file, found.state)
+    again = f"`stillhouse diagnose {file.name}` says more, `stillhouse run {file.name}` tries again"
+    if attempts and attempts[-1].was_cancelled:
+        return Wait(f"{found.what}; the run that should have made it was cancelled. {again}", given_up=True)
+    failed = [attempt for attempt in attempts if not attempt.was_killed]
+    killed = len(attempts) - len(failed)
+    if len(failed) + killed // KILLED_PER_ATTEMPT >= ATTEMPTS:
+        last = next((attempt.outcome for attempt in reversed(attempts) if attempt.outcome), "its process was killed")
+        return Wait(f"{found.what}; {len(attempts)} attempts changed nothing, the last: {last}. {again}", given_up=True)
+    if failed and failed[-1] is attempts[-1]:
+        pause = PAUSES[min(len(failed), len(PAUSES)) - 1] - (time.time() - failed[-1].ended)
+        if pause > 0:
+            return Wait(f"{found.what}; attempt {len(attempts)} changed nothing, the next follows in {pause:.0f} s")
+    due = rounds(workshop, file, batches)
+    return Ask(due, found.what, found.state, len(attempts) + 1, found.is_stale)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    was_cancelled: bool
+    was_killed: bool
+    outcome: str
+    ended: float
+
+
+def _attempts(instance: dg.DagsterInstance, file: RecipeFile, state: str) -> list[_Attempt]:
+    """The earlier attempts to change a state, the first one first."""
+    records = instance.get_run_records(dg.RunsFilter(tags={STATE_TAG: state, RECIPE_TAG: file.name}), ascending=True)
+    by_number: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_number.setdefault(record.dagster_run.tags.get(ATTEMPT_TAG, ""), []).append(record)
+    return [_attempt(records) for records in by_number.values()]
+
+
+def _attempt(records: Sequence[RunRecord]) -> _Attempt:
+    runs = [record.dagster_run for record in records]
+    outcomes = [run.tags[OUTCOME_TAG] for run in runs if OUTCOME_TAG in run.tags and not run.is_success]
+    return _Attempt(
+        was_cancelled=any(run.status is dg.DagsterRunStatus.CANCELED for run in runs),
+        was_killed=any(run.is_failure and OUTCOME_TAG not in run.tags for run in runs),
+        outcome=outcomes[-1] if outcomes else "",
+        ended=max(record.update_timestamp.timestamp() for record in records),
+    )

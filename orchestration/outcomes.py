@@ -1,0 +1,107 @@
+"""How a round ended, said where somebody looks for it: on the run, and in the ledger.
+
+Belongs here: finding that out from the ledger when the run ends, and recording it.
+Does not: why a run was started (dispatcher.py), whether a gate is open (checks/).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import dagster as dg
+
+from assets.keys import BASE, CHAMPION
+from checks.gate import State
+from checks.stages import gates_of
+from orchestration.diagnosis import what_broke
+from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
+from stillhouse.ledger import Kind
+from stillhouse.manifest import asset_and_batch
+from stillhouse.workshop import Workshop
+
+
+class Ending(StrEnum):
+    """What a round came to."""
+
+    PROMOTED = "promoted"
+    KEPT = "kept"
+    TAKEN_IN = "taken in"
+    CLOSED = "closed"
+    BROKE = "broke"
+
+
+@dataclass(frozen=True)
+class RoundOutcome:
+    """How a round ended.
+
+    Args:
+        ending: what it came to.
+        sentence: the same with the names that matter, for a person.
+        gate: address of the asset and name of the gate that closed, if one did.
+    """
+
+    ending: Ending
+    sentence: str
+    gate: str | None = None
+
+
+@contextmanager
+def outcome_recorded(instance: dg.DagsterInstance, workshop: Workshop, run: dg.DagsterRun) -> Iterator[None]:
+    """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round."""
+    if not is_round(run):
+        yield
+        return
+    recipe = run.tags[RECIPE_TAG]
+    before = workshop.ledger.champion(recipe)
+    yield
+    outcome = _outcome(instance, workshop, run, before)
+    body = {
+        "run_id": run.run_id,
+        "job": run.job_name,
+        "batch": run.tags.get("dagster/partition"),
+        "because": run.tags.get(BECAUSE_TAG, ""),
+        "ending": str(outcome.ending),
+        "sentence": outcome.sentence,
+        "gate": outcome.gate,
+    }
+    workshop.ledger.append("round", recipe, body)
+    instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
+
+
+def _outcome(
+    instance: dg.DagsterInstance, workshop: Workshop, run: dg.DagsterRun, before: dict[str, Any] | None
+) -> RoundOutcome:
+    recipe = run.tags[RECIPE_TAG]
+    if _was_made(workshop, run, f"{recipe}/{CHAMPION}"):
+        champion = workshop.ledger.champion(recipe)
+        assert champion is not None  # the stage that was made has promoted one, now or earlier
+        name = f"{champion['student']} {champion['digest'][:12]}"
+        if before is None or before["digest"] != champion["digest"]:
+            return RoundOutcome(Ending.PROMOTED, f"promoted {name}")
+        return RoundOutcome(Ending.KEPT, f"champion kept: {name}")
+    for verdict in _of_run(workshop, run, "verdict"):
+        gate = f"{verdict['asset']}:{verdict['gate']}"
+        if verdict["state"] != State.PASSED and not verdict["waived"] and _is_blocking(verdict):
+            return RoundOutcome(Ending.CLOSED, f"{gate} is {verdict['state']}: {verdict['sentence']}", gate)
+    failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    for event in failures:
+        if event.dagster_event is not None:
+            step, why = event.dagster_event.step_key, what_broke(event.dagster_event.step_failure_data)
+            return RoundOutcome(Ending.BROKE, f"{step} failed: {why}")
+    return RoundOutcome(Ending.TAKEN_IN, f"{run.tags.get('dagster/partition', BASE)} is taken in")
+
+
+def _of_run(workshop: Workshop, run: dg.DagsterRun, kind: Kind) -> list[dict[str, Any]]:
+    entries = workshop.ledger.entries(run.tags[RECIPE_TAG], kind)
+    return [entry.body for entry in entries if entry.body["run_id"] == run.run_id]
+
+
+def _was_made(workshop: Workshop, run: dg.DagsterRun, asset: str) -> bool:
+    return any(made["asset"] == asset for made in _of_run(workshop, run, "materialization"))
+
+
+def _is_blocking(verdict: dict[str, Any]) -> bool:
+    asset, _ = asset_and_batch(verdict["asset"])
+    return verdict["gate"] in gates_of(asset.split("/", 1)[1]).names(blocking=True)

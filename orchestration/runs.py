@@ -1,0 +1,55 @@
+"""What Stillhouse writes on a run of Dagster, and what can be read from one.
+
+Belongs here: the names of our tags, which recipes a run is of, and which process works on it.
+Does not: ending runs (dead_runs.py), asking for runs (dispatcher.py).
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from stillhouse.processes import ProcessName
+
+DISTIL, TAKE_IN = "distil", "take_in"
+"""What the two jobs of a recipe do; its name follows after an underscore."""
+RECIPE_TAG = "stillhouse/recipe"
+BECAUSE_TAG = "stillhouse/because"
+"""Why it was started, in words."""
+STATE_TAG = "stillhouse/state"
+"""What it was asked to change: a digest of the first exit condition that did not hold, and of all before it."""
+ATTEMPT_TAG = "stillhouse/attempt"
+"""Which attempt at that state it belongs to."""
+OUTCOME_TAG = "stillhouse/outcome"
+"""How it ended, in words: the champion that was promoted or kept, or what stopped it.
+
+Written by the run itself before it ends: a finished run without it was killed.
+"""
+PROCESS_TAG = "stillhouse/process"
+
+
+def recipes_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
+    """The recipes that a run works on: by the tag of our jobs, by the keys that were selected, or else by its steps."""
+    if RECIPE_TAG in run.tags:
+        return [run.tags[RECIPE_TAG]]
+    selected = {key.path[0] for key in run.asset_selection or ()}
+    selected |= {check.asset_key.path[0] for check in run.asset_check_selection or ()}
+    if not selected and run.execution_plan_snapshot_id is not None:  # a job that somebody made of our assets
+        steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+        selected = {step.partition("__")[0] for step in steps}
+    return sorted(selected)
+
+
+def is_round(run: dg.DagsterRun) -> bool:
+    """Whether it is a run of one of our jobs, and not of a few assets that somebody picked."""
+    return run.job_name in {f"{job}_{run.tags.get(RECIPE_TAG)}" for job in (DISTIL, TAKE_IN)}
+
+
+def process_tag(run_id: str) -> dict[str, str]:
+    """Say on a run that this process works on it; with the run's id, as a re-execution inherits the tags."""
+    return {PROCESS_TAG: f"{run_id} {ProcessName.of_this_process()}"}
+
+
+def process_of(run_id: str, tags: Mapping[str, str]) -> ProcessName | None:
+    """The process that works on a run, or None while none has said so."""
+    owner, _, process = tags.get(PROCESS_TAG, "").partition(" ")
+    return ProcessName.parse(process) if owner == run_id else None

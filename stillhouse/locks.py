@@ -1,0 +1,202 @@
+"""One run of a recipe at a time, whoever started it.
+
+Belongs here: taking and giving back the lock of a recipe, and who holds it.
+Does not: when a run has to take it (orchestration/resources.py), the lock on training (workshop.py).
+
+The lock is the operating system's or the database's and not a row that somebody has to delete: it is gone the moment
+its holder is killed. Where the ledger is a Postgres it is an advisory lock of a session there, which holds between
+machines too (a pooler between has to pool sessions and not transactions); otherwise a locked file below
+STILLHOUSE_HOME. A thread that holds the lock may take it again, so that the command line plans and runs under one.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from stillhouse.home import Home
+
+SECONDS_BETWEEN_TRIES = 0.5
+SOMEBODY = "another run"
+
+
+@contextmanager
+def recipes_locked(
+    home: Home, recipes: Collection[str], *, by: str, waiting: Callable[[str, str], None]
+) -> Iterator[None]:
+    """Hold the locks of some recipes, waiting for whoever holds one now.
+
+    Args:
+        home: whose recipes.
+        recipes: their names; locked in sorted order, so that two holders of several cannot wait for each other.
+        by: who holds them from now on, such as `run 1a2b3c4d`: what another one who waits is told.
+        waiting: called once for each lock that is not free, with the recipe and who holds it.
+    """
+    with ExitStack() as locked:
+        for recipe in sorted(recipes):
+            lock = _lock(home, recipe)
+            if not lock.take(by):
+                waiting(recipe, lock.holder())
+                while not lock.take(by):
+                    time.sleep(SECONDS_BETWEEN_TRIES)
+            locked.callback(lock.give_back)
+        yield
+
+
+@contextmanager
+def recipe_locked_if_free(home: Home, recipe: str, *, by: str) -> Iterator[str | None]:
+    """Hold the lock of a recipe if nobody does, and give None; otherwise lock nothing and give who holds it."""
+    lock = _lock(home, recipe)
+    if not lock.take(by):
+        yield lock.holder()
+        return
+    try:
+        yield None
+    finally:
+        lock.give_back()
+
+
+class _Place(Protocol):
+    """Where a lock is kept between processes."""
+
+    def try_to_lock(self) -> bool:
+        """Take it if it is free."""
+        ...
+
+    def unlock(self) -> None:
+        """Give it back."""
+        ...
+
+    def sign(self, by: str) -> None:
+        """Write down who has it."""
+        ...
+
+    def signed_by(self) -> str:
+        """Who has it, as far as that is written down."""
+        ...
+
+
+class _Lock:
+    """The lock of one recipe in this process: between its threads, and through its place between processes."""
+
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+        self._between_threads = threading.RLock()
+        self._signed: list[str] = []
+
+    def take(self, by: str) -> bool:
+        """Take it, or take it once more where this thread has it."""
+        if not self._between_threads.acquire(blocking=False):
+            return False
+        if not self._signed and not self._place.try_to_lock():
+            self._between_threads.release()
+            return False
+        self._signed.append(by)
+        self._place.sign(by)
+        return True
+
+    def give_back(self) -> None:
+        """Undo one `take`."""
+        self._signed.pop()
+        if self._signed:
+            self._place.sign(self._signed[-1])
+        else:
+            self._place.unlock()
+        self._between_threads.release()
+
+    def holder(self) -> str:
+        """Who has it, in words."""
+        return self._place.signed_by() or SOMEBODY
+
+
+class _LockedFile:
+    """A file that the operating system locks; it holds the name of its holder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def try_to_lock(self) -> bool:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            flock(descriptor, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def unlock(self) -> None:
+        assert self._descriptor is not None
+        flock(self._descriptor, LOCK_UN)  # closing alone would leave it to a process that was forked meanwhile
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def sign(self, by: str) -> None:
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, by.encode(), 0)
+
+    def signed_by(self) -> str:
+        return self._path.read_text("utf-8") if self._path.exists() else ""
+
+
+class _AdvisoryLock:
+    """An advisory lock of a Postgres session that does nothing else; its application_name is its holder."""
+
+    def __init__(self, url: str, name: str) -> None:
+        # Postgres cuts an application_name off at 63 bytes.
+        self._prefix = f"stillhouse {name[:24]}: "
+        self._key = int.from_bytes(sha256(f"stillhouse {name}".encode()).digest()[:8], "big", signed=True)
+        self._engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        self._session: sa.Connection | None = None
+
+    def try_to_lock(self) -> bool:
+        session = self._engine.connect()
+        # A machine that is gone says so to nobody: after a minute without an answer its session ends, and so its lock.
+        for setting, value in (("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10")):
+            session.execute(sa.select(sa.func.set_config(setting, value, False)))
+        if not session.scalar(sa.select(sa.func.pg_try_advisory_lock(self._key))):
+            session.close()
+            return False
+        self._session = session
+        return True
+
+    def unlock(self) -> None:
+        assert self._session is not None
+        self._session.close()
+        self._session = None
+
+    def sign(self, by: str) -> None:
+        assert self._session is not None
+        self._session.execute(sa.select(sa.func.set_config("application_name", f"{self._prefix}{by}", False)))
+
+    def signed_by(self) -> str:
+        wanted = sa.text(
+            "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND "
+            "granted AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
+        )
+        with self._engine.connect() as connection:
+            name = str(connection.scalar(wanted, {"key": self._key}) or "")
+        return name.removeprefix(self._prefix)
+
+
+def _lock(home: Home, recipe: str) -> _Lock:
+    return _known_lock(home.ledger_url, home.locks / f"{recipe}.lock", recipe)
+
+
+@cache
+def _known_lock(ledger_url: str, path: Path, recipe: str) -> _Lock:
+    """One object for each lock in a process: what a thread holds is known by it."""
+    if sa.make_url(ledger_url).get_backend_name() == "postgresql":
+        return _Lock(_AdvisoryLock(ledger_url, recipe))
+    return _Lock(_LockedFile(path))
