@@ -126,7 +126,7 @@ def stage_asset(
                     metadata={
                         EVERY_BATCH: name in every_batch,
                         PARTIAL: file.recipe.refresh.train_on_open_batches,
-                        RECIPE: file.recipe,
+                        RECIPE: file.recipe.model_dump_json(),  # metadata holds no objects
                     },
                 )
                 for name, upstream in inputs.items()

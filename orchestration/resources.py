@@ -36,12 +36,13 @@ class GatedArtifacts(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> Artifact | Sequence[Artifact]:
         """Open the newest artifact of the upstream asset behind its gates, or those of all its batches."""
         workshop, wanted = context.resources.workshop, context.definition_metadata
+        recipe = Recipe.model_validate_json(wanted[RECIPE])
         if wanted[EVERY_BATCH]:
             # As the ledger has them now: Dagster's partitions were read when the run was planned, maybe long before.
             batches = [BASE, *batches_of(workshop.ledger, context.asset_key.path[0])]
-            return hand_over_batches(workshop, wanted[RECIPE], context.asset_key, batches, partial=wanted[PARTIAL])
+            return hand_over_batches(workshop, recipe, context.asset_key, batches, partial=wanted[PARTIAL])
         batch = context.asset_partition_key if context.has_asset_partitions else None
-        return self.hand_over(workshop, wanted[RECIPE], context.asset_key, batch)
+        return self.hand_over(workshop, recipe, context.asset_key, batch)
 
     def hand_over(self, workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None) -> Artifact:
         """Open one artifact for a stage that asks for it in the middle of its work."""
