@@ -14,6 +14,7 @@ from assets.stage import Shown, Work, markdown_table, stage_asset
 from stillhouse.artifacts import ArtifactStore
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.bar import Terms
 from stillhouse.recipe import Recipe, RecipeFile, TeacherSpec
 from stillhouse.workshop import Facts
 
@@ -79,10 +80,15 @@ def examine_weights(spec: TeacherSpec, store: ArtifactStore) -> tuple[dict[str, 
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:
-    """All that a student has to prove, and in how many rounds of candidates it may be tried, as JSON values.
+    """All that a student has to prove, and in how many rounds of candidates it may be tried, as JSON values."""
+    return bar_values(recipe.terms, recipe.split.golden_rounds_at_most)
+
+
+def bar_values(terms: Terms, golden_rounds_at_most: int | None) -> dict[str, Any]:
+    """A bar as it is frozen and digested.
 
     How often speed is measured is left out: a better measurement is no other bar, and contracts frozen by 0.1.0, whose
     recipes could not say it, keep their digest.
     """
-    asked = recipe.terms.model_dump(mode="json", exclude={"budget": {"latency_rounds"}})
-    return {**asked, "golden_rounds_at_most": recipe.split.golden_rounds_at_most}
+    asked = terms.model_dump(mode="json", exclude={"budget": {"latency_rounds"}})
+    return {**asked, "golden_rounds_at_most": golden_rounds_at_most}
