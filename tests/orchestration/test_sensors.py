@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.utils import make_new_run_id
 
 from orchestration import dispatcher, sensors
 from orchestration.jobs import distil_job, take_in_job
@@ -32,7 +33,7 @@ def file(tmp_path: Path) -> RecipeFile:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Automation gets no time, and attempts follow one another at once."""
-    monkeypatch.setattr(sensors, "SECONDS_FOR_AUTOMATION", 0.0)
+    monkeypatch.setattr(sensors, "SECONDS_FOR_AUTOMATION", -1.0)
     monkeypatch.setattr(dispatcher, "PAUSES", (0.0, 0.0))
     yield
 
@@ -153,7 +154,7 @@ def test_automation_gets_time_to_follow_what_is_stale(
     questions(101).write_csv(tmp_path / "questions.csv")
     assert run(file, "source").success
     assert "automation may still follow" in skipped(ticks(file, instance, 3))
-    monkeypatch.setattr(sensors, "SECONDS_FOR_AUTOMATION", 0.0)
+    monkeypatch.setattr(sensors, "SECONDS_FOR_AUTOMATION", -1.0)
     answer = ticks(file, instance)
     assert asked(answer) == [("distil_small", "base")]
     assert "small/prompts[base] is stale" in requests(answer)[0].tags[BECAUSE_TAG]
@@ -191,16 +192,12 @@ def test_nothing_is_asked_for_while_something_of_the_recipe_is_under_way(
 ) -> None:
     assert run(file, "contract", "source").success
 
-    @dg.job
-    def empty() -> None: ...
-
     def going(recipe: str) -> None:
-        by_tag = {"tags": {RECIPE_TAG: recipe}}
-        by_key = {"asset_selection": frozenset({dg.AssetKey([recipe, "prompts"])})}
-        instance.create_run_for_job(
-            empty,
-            status=dg.DagsterRunStatus.STARTED,
-            **(by_tag if how == "tag" else by_key),  # type: ignore[arg-type]
+        tags = {RECIPE_TAG: recipe} if how == "tag" else {}
+        selected = None if how == "tag" else frozenset({dg.AssetKey([recipe, "prompts"])})
+        started = dg.DagsterRunStatus.STARTED
+        instance.add_run(
+            dg.DagsterRun("any", run_id=make_new_run_id(), status=started, tags=tags, asset_selection=selected)
         )
 
     going("another")
