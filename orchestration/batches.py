@@ -20,7 +20,9 @@ from stillhouse import batches as recorded
 from stillhouse.batches import Batch, BatchFile, next_batch, record, shown, taken_over
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.drops import Look, last_look
+from stillhouse.errors import StillhouseError
 from stillhouse.governance import WaiverRules, valid_waivers
+from stillhouse.manifest import Manifest
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
 
@@ -114,10 +116,17 @@ def batch_state(workshop: Workshop, file: RecipeFile, batch: str) -> BatchState:
         if state.newest is None or not state.is_open:
             return BatchState.WANTED
         manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
-        if stage == SOURCE and not is_as_it_was(workshop.ledger, file, manifest):
+        if stage == SOURCE and not _is_as_it_was(workshop, file, manifest):
             return BatchState.WANTED
     way = lineage(workshop, file.recipe, key_of(file.name, TEACHER_SIGNAL), batch)
     return BatchState.IN if all(state.is_open for state in way) else BatchState.WANTED
+
+
+def _is_as_it_was(workshop: Workshop, file: RecipeFile, manifest: Manifest) -> bool:
+    try:
+        return is_as_it_was(workshop.ledger, file, manifest)
+    except StillhouseError:  # the source is gone or cannot be read: the run that is asked for says so
+        return False
 
 
 def _was_ever_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:

@@ -156,6 +156,7 @@ def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place) -> No
     assert "small/teacher_signal[base] is stale" in told
     batches = ["base", "blanks.csv", "monday.csv", "tuesday.csv"]
     planned = rounds(place.workshop, file, batches)
-    assert [each.batch for each in planned if each.job == "take_in_small"] == batches
+    assert [each.batch for each in planned] == batches, "each is taken in, and with the last one goes the whole way"
+    assert [each.job for each in planned] == ["take_in_small"] * 3 + ["distil_small"]
     assert place.run(file, "prompts", batch="monday.csv").success
     assert hand_over(place.workshop, file.recipe, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"
