@@ -150,6 +150,7 @@ def forged_requests_are_refused(server: GuardedServer) -> None:
     assert status_of(f"{server.url}/graphql", {"query": "{ version }"}, Host="evil.example", **as_json) == 403
 
 
+@pytest.mark.experiment("B5", "B6", "B8")
 def test_attacks_over_http_are_refused_and_a_run_can_be_launched(tmp_path: Path, home: Home, file: RecipeFile) -> None:
     with stillhouse_ui(tmp_path, file, home, DAGSTER_HOME="/somewhere/else") as server:
         assert f"DAGSTER_HOME was /somewhere/else; here it is {home.dagster}" in server.log.read_text()
@@ -169,6 +170,7 @@ def test_attacks_over_http_are_refused_and_a_run_can_be_launched(tmp_path: Path,
 
 
 @pytest.mark.skipif(browser.DRIVER is None, reason="needs Debian's chromium and chromium-driver")
+@pytest.mark.experiment("B7")
 def test_a_page_of_another_site_changes_nothing_and_the_ui_itself_works(
     tmp_path: Path, home: Home, file: RecipeFile
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_page_of_another_site_changes_nothing_and_the_ui_itself_works(
         person.see("Materialize")
 
 
+@pytest.mark.experiment("F1")
 def test_read_only_with_a_token_shows_everything_and_changes_nothing(
     tmp_path: Path, home: Home, file: RecipeFile
 ) -> None:

@@ -396,6 +396,7 @@ def test_a_wrong_token_in_the_address_is_refused() -> None:
 # ---- which rules hold where
 
 
+@pytest.mark.experiment("F1")
 def test_for_this_machine_only_no_token_is_asked_and_elsewhere_always() -> None:
     for host in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
         assert rules_for(Listening(host), None).token is None

@@ -85,6 +85,7 @@ def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file
         ("small", "small has no stage ''"),
     ],
 )
+@pytest.mark.experiment("B17")
 def test_only_a_gate_that_there_is_and_that_may_be_waived_is_waived(file: RecipeFile, check: str, message: str) -> None:
     with pytest.raises(StillhouseError, match=message):
         waivable_gate(file, check, ["base", "monday.csv"])

@@ -56,6 +56,7 @@ def everywhere(text: str) -> RenderableType:
 
 @given(st.text(st.characters(codec=None, exclude_categories=()), max_size=40))
 @example(HOSTILE)
+@pytest.mark.experiment("F3")
 def test_no_control_character_of_a_text_is_sent(text: str) -> None:
     assert obeyed(shown(everywhere(text))) == []
     assert obeyed(RICH_STYLES.sub("", shown(everywhere(text), colours=True))) == []
@@ -71,6 +72,7 @@ def test_the_words_beside_control_characters_stay() -> None:
 
 
 @pytest.mark.parametrize("text", ["[bold]x", "[/]", "[link=http://evil]x[/link]", ":smile:", "a[/red]b", "[0]"])
+@pytest.mark.experiment("F4")
 def test_brackets_and_colons_are_shown_as_they_are(text: str) -> None:
     assert shown(everywhere(text)).count(text) == 8
 
@@ -83,6 +85,7 @@ def test_a_progress_bar_shows_a_description_as_it_is() -> None:
     assert "[bold]]0;owned batch" in file.getvalue() and "\x1b]" not in file.getvalue()
 
 
+@pytest.mark.experiment("F4")
 def test_a_hostile_task_is_listed_as_it_is(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     small_recipe(tmp_path, rows=50, task="Route [bold]a[/red] question \x1b[2J now.")
     monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
@@ -90,6 +93,7 @@ def test_a_hostile_task_is_listed_as_it_is(tmp_path: Path, home: Home, monkeypat
     assert (ended.exit_code, ended.stdout) == (0, "small  Route [bold]a[/red] question  now.\n")
 
 
+@pytest.mark.experiment("F3")
 def test_a_mistake_that_quotes_hostile_text_is_one_clean_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

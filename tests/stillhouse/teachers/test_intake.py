@@ -62,6 +62,7 @@ def test_a_missing_file_is_refused(encoder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "a.pt", "a.pth", "a.pkl", "a.CKPT", "deeper/a.bin"])
+@pytest.mark.experiment("F9")
 def test_a_file_type_that_carries_pickle_is_refused_whatever_it_holds(encoder: Path, name: str) -> None:
     (encoder / name).parent.mkdir(exist_ok=True)
     (encoder / name).write_bytes(b"harmless")
@@ -128,6 +129,7 @@ def test_a_tokenizer_with_ids_beyond_the_embeddings_is_refused(encoder: Path) ->
     assert f"emits id {highest}" in refusal(encoder)
 
 
+@pytest.mark.experiment("F9")
 def test_a_config_that_runs_the_repositorys_code_is_refused(encoder: Path) -> None:
     change_config(encoder, auto_map={"AutoModel": "modeling.Custom"})
     assert "code" in refusal(encoder)

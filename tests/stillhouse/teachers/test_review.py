@@ -137,6 +137,7 @@ def test_every_text_survives_the_way_through_the_file(
 
 
 @pytest.mark.parametrize("text", RISKY)
+@pytest.mark.experiment("F9")
 def test_a_spreadsheet_gets_nothing_to_run_or_retype(text: str, tmp_path: Path) -> None:
     drawn = draw_review(answers(1).with_columns(pl.lit(text).alias("text")), size=1, key="k")
     path = tmp_path / "review.csv"

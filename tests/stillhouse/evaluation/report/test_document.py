@@ -110,6 +110,7 @@ def test_the_worst_pairs_are_listed_with_the_teachers_count_beside(run) -> None:
     assert "balance block 3 400 not kept" in read(report_html(older)).text
 
 
+@pytest.mark.experiment("F2")
 def test_text_of_rows_cannot_become_markup(run) -> None:
     html = report_html(run(wrong=[3]))
     assert "text &lt;b&gt;3&lt;/b&gt;" in html
