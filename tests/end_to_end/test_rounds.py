@@ -53,7 +53,7 @@ class Running(Place):
 
     def drop_new_rows(self, name: str, number: int) -> None:
         """Put rows that nobody has seen into the drop folder."""
-        self.drop(name, questions(NEW_ROWS, skip=ROWS + NEW_ROWS * number))
+        self.drop(name, unseen(NEW_ROWS, NEW_ROWS * number))
 
     def rounds(self) -> list[dg.DagsterRun]:
         """Runs of the two jobs, the newest first."""
@@ -103,6 +103,11 @@ class Running(Place):
         """`stillhouse run small`, in a process of its own."""
         script = textwrap.dedent(DISTIL.format(recipe=str(self.file.path)))
         return subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+
+
+def unseen(rows: int, skip: int) -> pl.DataFrame:
+    """Questions that the recipe's own source does not have; none of the rarest class, of which a few decide a gate."""
+    return questions(10_000, skip=ROWS).filter(pl.col("service") != "ABBR").slice(skip, rows)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +215,7 @@ def test_the_batch_of_a_run_worker_that_was_killed_is_taken_in(place: Running) -
 def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place: Running) -> None:
     before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
     names = ["monday.csv", "tuesday.csv", "wednesday.csv", "thursday.csv", *(f"f{n:03}.csv" for n in range(STORM))]
-    rows = questions(ROWS_OF_A_STORM * STORM, skip=ROWS + 4 * NEW_ROWS)
+    rows = unseen(ROWS_OF_A_STORM * STORM, 4 * NEW_ROWS)
     with dagster_dev(place.folder, place.file, place.home):
         for number in range(STORM):
             place.drop(f"f{number:03}.csv", rows.slice(number * ROWS_OF_A_STORM, ROWS_OF_A_STORM))
