@@ -179,11 +179,12 @@ PROMPTS_FAULTS = [
     ),
     Fault(
         "e-mail addresses and a card number stand in a slice column", PROMPTS, "no_personal_data_is_left",
-        on(addresses_in("kind")), "column 'kind' holds email in",
+        on(addresses_in("kind"), sensitive=[{"column": "kind"}]), "column 'kind' holds email in",
     ),
     Fault(
         "a dropped file has e-mail addresses for labels", PROMPTS, "no_personal_data_is_left",
         dropped(addresses_in("service")), "column 'service' holds email in 6 rows, card in 6 rows", batch=MARCH,
+        also=("no_batch_brings_a_new_label",),
     ),
     Fault(
         "cleaning keeps copies", PROMPTS, "no_text_is_on_both_sides_of_a_split",
@@ -263,7 +264,7 @@ PROMPTS_FAULTS = [
             column("email", "a@example.com", "b@example.com", 2),
             slices=[{"name": "half", "column": "email", "values": ["b@example.com"], "critical": False}],
         ),
-        "personal by name: email",
+        "personal by name: email", also=("no_personal_data_is_left",),
     ),
     Fault(
         "a dropped file holds golden questions", PROMPTS, "no_text_is_on_both_sides_of_a_split",
