@@ -87,7 +87,7 @@ def of_a_further_seed(edit: Callable[[Path], None]) -> Callable[[Path], None]:
 CANDIDATE_FAULTS = [
     Fault(
         "a weight is not a number", ONE, "every_weight_and_loss_is_finite",
-        trained_and(ONE, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity", state="missing",
+        trained_and(ONE, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity", state="stale",
         refuses=EXPORT,
     ),
     Fault(
@@ -116,7 +116,7 @@ CANDIDATE_FAULTS = [
     Fault(
         "a weight of a further seed is not a number", ONE, "every_weight_and_loss_is_finite",
         trained_twice_and(of_a_further_seed(lambda folder: edit_weights(folder, not_a_number))),
-        "holds NaN or infinity", state="missing",
+        "holds NaN or infinity", state="stale",
     ),
     Fault(
         "a further seed gave the very same weights", ONE, "the_weights_are_those_that_were_trained",

