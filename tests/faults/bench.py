@@ -170,7 +170,7 @@ class Fault:
         gate: the gate that closes, and that `diagnose` names; None where the stage itself breaks.
         plant: makes the recipe with the fault, up to just before the stage.
         says: part of the sentence.
-        state: of the gate: failed or inconclusive; where looking broke, stale, since it looked at what was there before.
+        state: of the gate: failed or inconclusive; stale where looking broke, as it had looked at what was before.
         also: further gates that close for the same reason.
         batch: the batch that is at fault, for a stage that has batches.
         look_only: the fault is in what was made before, so gates are looked at and nothing is made.
