@@ -234,7 +234,9 @@ def hand_over(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str |
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
     way = lineage(workshop, recipe, key, batch)
-    return _opened(workshop, way, [state for state in way if not state.is_open])
+    if closed := [state for state in way if not state.is_open]:
+        raise _refusal(key, way[0].address, closed)
+    return _opened(workshop, way)
 
 
 def hand_over_batches(
@@ -255,8 +257,9 @@ def hand_over_batches(
     ways = {batch: lineage(workshop, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
     closed = {batch: [state for state in way if not state.is_open] for batch, way in ways.items()}
     wanted = [batch for batch in ways if not closed[batch] or batch == BASE or not partial]
-    every = {state.address: state for batch in wanted for state in closed[batch]}
-    return [_opened(workshop, ways[batch], list(every.values())) for batch in wanted]
+    if every := {state.address: state for batch in wanted for state in closed[batch]}:
+        raise _refusal(key, "/".join(key.path), list(every.values()))
+    return [_opened(workshop, ways[batch]) for batch in wanted]
 
 
 def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
@@ -286,16 +289,15 @@ def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | N
     return list(found.values())
 
 
-def _opened(workshop: Workshop, way: Sequence[AssetState], closed: Sequence[AssetState]) -> Artifact:
-    first = way[0]
-    if closed or first.newest is None:
-        raise _refusal(first, closed)
+def _opened(workshop: Workshop, way: Sequence[AssetState]) -> Artifact:
+    newest = way[0].newest
+    assert newest is not None  # what was never made is not open, and was refused
     relied_on = [
         ReliedOn(asset=gate.asset, gate=gate.name, state=gate.state, run_id=gate.run_id)
         for state in way
         for gate in state.gates
     ]
-    return workshop.artifact(first.newest.digest, first.newest.manifest, relied_on)
+    return workshop.artifact(newest.digest, newest.manifest, relied_on)
 
 
 def _line(gate: GateState) -> str:
@@ -314,11 +316,11 @@ def _what_to_do(closed: Sequence[AssetState]) -> str:
     return "materialize that asset with its checks again"
 
 
-def _refusal(what: AssetState, closed: Sequence[AssetState]) -> dg.Failure:
-    recipe = what.key.path[0]
+def _refusal(key: dg.AssetKey, what: str, closed: Sequence[AssetState]) -> dg.Failure:
+    recipe = key.path[0]
     lines = [line for state in closed for line in state.reasons]
     return dg.Failure(
-        description=f"Refused to read {what.address}: {'; '.join(lines)}. To go on, {_what_to_do(closed)}; "
+        description=f"Refused to read {what}: {'; '.join(lines)}. To go on, {_what_to_do(closed)}; "
         f"`stillhouse diagnose {recipe}` says what is wrong first, `stillhouse status {recipe}` shows every gate.",
         metadata={"closed": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},
         allow_retries=False,

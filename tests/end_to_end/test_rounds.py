@@ -198,6 +198,7 @@ def test_the_command_line_waits_for_the_run_of_the_daemon_and_says_so(place: Run
 
 
 @pytest.mark.experiment("C7")
+@pytest.mark.slow
 def test_the_batch_of_a_run_worker_that_was_killed_is_taken_in(place: Running) -> None:
     before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
     with dagster_dev(place.folder, place.file, place.home) as server:
@@ -212,6 +213,7 @@ def test_the_batch_of_a_run_worker_that_was_killed_is_taken_in(place: Running) -
 
 
 @pytest.mark.experiment("D2")
+@pytest.mark.slow
 def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place: Running) -> None:
     before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
     names = ["monday.csv", "tuesday.csv", "wednesday.csv", "thursday.csv", *(f"f{n:03}.csv" for n in range(STORM))]
