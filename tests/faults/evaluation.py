@@ -6,12 +6,12 @@ Does not: what is asked of it (test_faults.py).
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from assets.bench import JudgedModel
 from assets.keys import (
     BASELINES,
     EVALUATION,
@@ -73,6 +73,8 @@ def everybody_judged_by_another_split(bench: Bench) -> RecipeFile:
         bench.patch("assets.bench:Bench.golden", exchanged)
         spare_measuring(bench)
         bench.must_run(bench.recipe(), BASELINES)
+    stages = stages_of(bench.recipe())
+    bench.must_run(bench.recipe(), *stages[stages.index(BASELINES) + 1 : stages.index(EVALUATION)])
     spare_measuring(bench)
     return anew("assets.bench:Bench.golden", exchanged)(bench)
 
@@ -211,12 +213,12 @@ def too_sure_of_itself(bench: Bench) -> RecipeFile:
 
 
 def answers_at_random(real: Any) -> Any:
-    def judge(bench: Any, subject: Subject, predict: Any, folder: Path) -> Evaluation:
-        logits = shuffled(np.array(list(dict(subject.outputs).values())))
-        outputs = dict(zip(dict(subject.outputs), logits.tolist(), strict=True))
-        return real(bench, replace(subject, outputs=outputs), predict, folder)
+    def at_random(model: JudgedModel) -> JudgedModel:
+        logits = shuffled(np.array(list(dict(model.subject.outputs).values())))
+        outputs = dict(zip(dict(model.subject.outputs), logits.tolist(), strict=True))
+        return replace(model, subject=replace(model.subject, outputs=outputs))
 
-    return judge
+    return lambda bench, models: real(bench, [at_random(model) for model in models])
 
 
 def of_another_candidate(real: Any) -> Any:

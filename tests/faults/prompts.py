@@ -259,12 +259,12 @@ PROMPTS_FAULTS = [
         relabelled, "relabelled, moved or dropped",
     ),
     Fault(
-        "a column holds e-mail addresses", PROMPTS, "no_column_names_people",
+        "a column holds e-mail addresses", PROMPTS, "no_personal_data_is_left",
         on(
             column("email", "a@example.com", "b@example.com", 2),
             slices=[{"name": "half", "column": "email", "values": ["b@example.com"], "critical": False}],
         ),
-        "personal by name: email", also=("no_personal_data_is_left",),
+        "column 'email' holds email in", also=("no_column_names_people",),
     ),
     Fault(
         "a dropped file holds golden questions", PROMPTS, "no_text_is_on_both_sides_of_a_split",

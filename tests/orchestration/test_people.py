@@ -193,9 +193,7 @@ def test_nobody_approves_a_release_of_their_own_recipe(place: Place, file: Recip
 
 
 def test_an_approved_release_becomes_the_champion_when_it_is_looked_at_again(place: Place, file: RecipeFile) -> None:
-    approved = approve_newest_release(
-        place.instance, place.workshop, file, by=BOB, reason="read the report and the slices"
-    )
+    approved = approve_newest_release(place.workshop, file, by=BOB, reason="read the report and the slices")
     assert failures(place.run(file, "champion")), "an approval is evidence, and a gate has to look at it"
     assert place.run(file, "release", "champion").success
     champion = place.workshop.ledger.champion("small")
