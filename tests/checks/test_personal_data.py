@@ -29,7 +29,7 @@ def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
         pl.lit(f"{ADDRESS} {CARD}").alias("kind"),
         pl.when(every).then(pl.lit(ADDRESS)).otherwise("service").alias("service"),
     )
-    home.inbox("small").mkdir(parents=True)
+    home.inbox("small").mkdir(parents=True, exist_ok=True)
     rows.write_csv(home.inbox("small") / "b.csv")
     ended = run(file, "source", "prompts", batch="b.csv")
     closed = {name for name, passed in verdicts(ended).items() if not passed}
