@@ -4,7 +4,7 @@ Belongs here: what a batch is read from.
 Does not: which files are in which batch (stillhouse/batches.py), reading one (stillhouse/data/), cleaning (prompts.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -137,21 +137,8 @@ def read_base(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> Sourc
         file: the recipe.
         kept: where the bytes of the source are kept, by address; None reads the source itself, for a look at it.
     """
-    data = file.recipe.data
     try:
-        return read_rows(
-            data.source,
-            kept=kept,
-            format=data.format,
-            encoding=data.encoding,
-            pattern=data.pattern,
-            text=data.text,
-            label=data.label,
-            keep=file.recipe.kept_columns,
-            batch=BASE,
-            root=CHECKOUT,
-            limits=data.limits,
-        )
+        return _read(file, file.recipe.data.source, kept, keep=file.recipe.kept_columns, batch=BASE)
     except UnknownColumnError as error:
         where = f"{file.where(*file.recipe.field_naming(error.column))}: {error.where}"
         raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
@@ -161,23 +148,39 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
     """Read the sample of traffic that the recipe names, with those of label and slice columns that it has."""
     data = file.recipe.data
     keep = tuple(dict.fromkeys(item.column for item in file.recipe.slices if item.column not in ("label", "text")))
+    optional = (data.label, *keep)
     try:
-        return read_rows(
-            str(data.traffic),
-            kept=kept,
-            format=data.format,
-            encoding=data.encoding,
-            pattern=data.pattern,
-            text=data.text,
-            label=data.label,
-            keep=keep,
-            optional=(data.label, *keep),
-            batch="traffic",
-            limits=data.limits,
-        ).rows
+        return _read(file, str(data.traffic), kept, keep=keep, optional=optional, batch="traffic").rows
     except StillhouseError as error:
         where = f"{file.where('data', 'traffic')}: {error.where}"
         raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+
+
+def _read(
+    file: RecipeFile,
+    uri: str,
+    kept: Mapping[str, Path] | None,
+    *,
+    keep: Sequence[str],
+    optional: Collection[str] = (),
+    batch: str,
+) -> SourceRead:
+    """Read rows in the format, with the column names and up to the limits that the recipe gives its source."""
+    data = file.recipe.data
+    return read_rows(
+        uri,
+        kept=kept,
+        format=data.format,
+        encoding=data.encoding,
+        pattern=data.pattern,
+        text=data.text,
+        label=data.label,
+        keep=keep,
+        optional=optional,
+        batch=batch,
+        root=CHECKOUT,
+        limits=data.limits,
+    )
 
 
 def _read_batch(file: RecipeFile, batch: str, kept: Mapping[str, Path]) -> SourceRead:

@@ -8,6 +8,7 @@ Does not: whether the answers are right (tests/stillhouse/test_ledger.py).
 """
 
 import json
+import sqlite3
 import sys
 import tempfile
 import time
@@ -46,8 +47,8 @@ def main() -> int:
 def filled(path: Path, entries: int) -> Ledger:
     """A ledger of so many verdicts, spread over the gates of one recipe; committed once, since only asking is timed."""
 
-    def relax(connection: sa.Connection, _: object) -> None:
-        connection.execute("PRAGMA synchronous=OFF")  # type: ignore[call-overload]
+    def relax(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
 
     sa.event.listen(sa.Engine, "connect", relax)
     try:

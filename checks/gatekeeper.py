@@ -193,14 +193,7 @@ def _state(asset: str, name: str, stage: str, newest: Materialization | None, ve
         return state(GateStatus.STALE, "it looked at an older materialization")
     if body.get("code") != gate_code(stage):  # a verdict of version 0.1.0 names none
         return state(GateStatus.STALE, "the code of the gate was changed since it looked")
-    return state(_STATUS_OF[State(body["state"])], body["sentence"])
-
-
-_STATUS_OF = {
-    State.PASSED: GateStatus.PASSED,
-    State.FAILED: GateStatus.FAILED,
-    State.INCONCLUSIVE: GateStatus.INCONCLUSIVE,
-}
+    return state(GateStatus(State(body["state"])), body["sentence"])
 
 
 def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, manifest: Manifest) -> Iterator[str]:

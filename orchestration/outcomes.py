@@ -17,7 +17,6 @@ from checks.gate import State
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
-from stillhouse.ledger import Kind
 from stillhouse.manifest import asset_and_batch
 from stillhouse.workshop import Workshop
 
@@ -74,14 +73,15 @@ def _outcome(
     instance: dg.DagsterInstance, workshop: Workshop, run: dg.DagsterRun, before: dict[str, Any] | None
 ) -> RoundOutcome:
     recipe = run.tags[RECIPE_TAG]
-    if _was_made(workshop, run, f"{recipe}/{CHAMPION}"):
+    made = workshop.ledger.newest(recipe, "materialization", subject=f"{recipe}/{CHAMPION}")
+    if made is not None and made.body["run_id"] == run.run_id:
         champion = workshop.ledger.champion(recipe)
         assert champion is not None  # the stage that was made has promoted one, now or earlier
         name = f"{champion['student']} {champion['digest'][:12]}"
         if before is None or before["digest"] != champion["digest"]:
             return RoundOutcome(Ending.PROMOTED, f"promoted {name}")
         return RoundOutcome(Ending.KEPT, f"champion kept: {name}")
-    for verdict in _of_run(workshop, run, "verdict"):
+    for verdict in _verdicts_of(workshop, run):
         gate = f"{verdict['asset']}:{verdict['gate']}"
         if verdict["state"] != State.PASSED and not verdict["waived"] and _is_blocking(verdict):
             return RoundOutcome(Ending.CLOSED, f"{gate} is {verdict['state']}: {verdict['sentence']}", gate)
@@ -93,13 +93,9 @@ def _outcome(
     return RoundOutcome(Ending.TAKEN_IN, f"{run.tags.get('dagster/partition', BASE)} is taken in")
 
 
-def _of_run(workshop: Workshop, run: dg.DagsterRun, kind: Kind) -> list[dict[str, Any]]:
-    entries = workshop.ledger.entries(run.tags[RECIPE_TAG], kind)
+def _verdicts_of(workshop: Workshop, run: dg.DagsterRun) -> list[dict[str, Any]]:
+    entries = workshop.ledger.entries(run.tags[RECIPE_TAG], "verdict")
     return [entry.body for entry in entries if entry.body["run_id"] == run.run_id]
-
-
-def _was_made(workshop: Workshop, run: dg.DagsterRun, asset: str) -> bool:
-    return any(made["asset"] == asset for made in _of_run(workshop, run, "materialization"))
 
 
 def _is_blocking(verdict: dict[str, Any]) -> bool:

@@ -62,8 +62,11 @@ def workshop_from_environment(context: dg.InitResourceContext) -> Iterator[Works
         return
     instance.add_run_tags(run.run_id, process_tag(run.run_id))
 
+    log = context.log
+    assert log is not None  # a run has one
+
     def waiting(recipe: str, holder: str) -> None:
-        context.log.info(f"waits for {holder}, which works on {recipe}")  # type: ignore[union-attr]
+        log.info(f"waits for {holder}, which works on {recipe}")
 
     with recipes_locked(home, recipes_of(instance, run), by=f"run {run.run_id[:8]}", waiting=waiting):
         _refuse_if_ended(instance, run)

@@ -339,7 +339,7 @@ def _of_waived_gate(recipe: str, body: dict[str, Any]) -> Asked:
     return Asked(subject, gate, body.get("digest"))
 
 
-_ASKED: dict[Kind, Callable[[str, dict[str, Any]], Asked]] = {
+_ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
     "materialization": _of_asset,
     "verdict": _of_gate,
     "promotion": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["digest"]),
@@ -358,7 +358,7 @@ _ASKED: dict[Kind, Callable[[str, dict[str, Any]], Asked]] = {
 def _asked(kind: str, recipe: str, body: dict[str, Any]) -> Asked:
     """What an entry is about; nothing for a body of another shape than its kind has, or a kind of a later version."""
     try:
-        return _ASKED[kind](recipe, body)  # type: ignore[index]
+        return _ASKED[kind](recipe, body)
     except KeyError:
         return Asked()
 
