@@ -18,9 +18,10 @@ import dagster as dg
 
 from assets.code_versions import code_version
 from assets.current import Materialization, newest_materialization
-from assets.keys import BASE, CHAMPION, CONTRACT
+from assets.keys import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET, key_of
 from checks.gate import State, gate_code
 from checks.stages import gates_of
+from stillhouse.batches import batches_of
 from stillhouse.champions import went_back_to
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import WaiverRules, Waivers, valid_waivers
@@ -119,13 +120,13 @@ class AssetState:
 
 
 def asset_state(
-    workshop: Workshop, recipe: str, waivers: Waivers, key: dg.AssetKey, batch: str | None = None
+    workshop: Workshop, recipe: Recipe, waivers: Waivers, key: dg.AssetKey, batch: str | None = None
 ) -> AssetState:
     """Say of one asset, or of one batch of it, what the ledger says; its ancestors are not asked.
 
     Args:
         workshop: where ledger and manifests are.
-        recipe: digest of the recipe as it is now.
+        recipe: as it is now.
         waivers: those that are valid now.
         key: the asset.
         batch: which batch, for an asset that is made batch by batch.
@@ -138,9 +139,10 @@ def asset_state(
         manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
     except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
         return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
-    return AssetState(
-        key, batch, newest, gates, stale=tuple(_what_has_changed(workshop.ledger, recipe, newest, manifest))
-    )
+    stale = [*_what_has_changed(workshop.ledger, recipe.digest, newest, manifest)]
+    if key.path[1:] == [TRANSFER_SET]:
+        stale += _other_batches(workshop, recipe, key.path[0], manifest)
+    return AssetState(key, batch, newest, gates, stale=tuple(stale))
 
 
 def gate_states(
@@ -214,6 +216,18 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
             yield f"it was made from an older {name} than the current one"
 
 
+def _other_batches(workshop: Workshop, recipe: Recipe, name: str, manifest: Manifest) -> Iterator[str]:
+    """Whether what was made of all batches was made of those that count now, as `hand_over_batches` chooses them."""
+    wanted = [BASE, *batches_of(workshop.ledger, name)]
+    if recipe.refresh.train_on_open_batches:
+        signal = key_of(name, TEACHER_SIGNAL)
+        ways = {batch: lineage(workshop, recipe, signal, batch) for batch in wanted}
+        wanted = [batch for batch, way in ways.items() if batch == BASE or all(state.is_open for state in way)]
+    made_of = manifest.facts["batches"]
+    if sorted(made_of) != sorted(wanted):
+        yield f"it was made of the batches {', '.join(made_of)}, not {', '.join(wanted)}"
+
+
 def hand_over(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> Artifact:
     """Open the current artifact of an asset, or of one batch of it, if every gate on the way to it is open.
 
@@ -268,7 +282,7 @@ def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | N
     found: dict[str, AssetState] = {}
     queue = [(key, batch)]
     while queue:
-        state = asset_state(workshop, recipe.digest, waivers, *queue.pop(0))
+        state = asset_state(workshop, recipe, waivers, *queue.pop(0))
         found[state.address] = state
         if state.newest is None or state.broken:
             continue

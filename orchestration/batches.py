@@ -110,7 +110,7 @@ def batch_state(workshop: Workshop, file: RecipeFile, batch: str) -> BatchState:
     """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now."""
     waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
     for stage in BATCHED:
-        state = asset_state(workshop, file.recipe.digest, waivers, key_of(file.name, stage), batch)
+        state = asset_state(workshop, file.recipe, waivers, key_of(file.name, stage), batch)
         if any(gate.state.was_decided for gate in state.gates):
             return BatchState.CLOSED
         if state.newest is None or not state.is_open:

@@ -61,7 +61,7 @@ def stages_now(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> 
     waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
     ordered = sorted({BASE, *batches}, key=lambda batch: (batch != BASE, batch))
     return [
-        StageNow(stage, batch, asset_state(workshop, file.recipe.digest, waivers, key_of(file.name, stage), batch))
+        StageNow(stage, batch, asset_state(workshop, file.recipe, waivers, key_of(file.name, stage), batch))
         for stage in stage_names(file.recipe)
         for batch in (ordered if stage in BATCHED else [None])
     ]

@@ -14,6 +14,7 @@ import pytest
 from assets.keys import key_of
 from checks.gatekeeper import hand_over
 from orchestration.batches import rounds
+from orchestration.status import batches_in, stages_now
 from stillhouse.recipe import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import questions, small_recipe
@@ -69,6 +70,13 @@ def closed(place: Place, batch: str) -> set[str]:
     return {name for stage in stages for name, state in place.states(stage, batch).items() if not state.is_open}
 
 
+def stale(place: Place, file: RecipeFile, stage: str) -> tuple[str, ...]:
+    """Why a stage no longer counts, as status, diagnose and the gatekeeper say it."""
+    stages = stages_now(place.workshop, file, batches_in(place.instance, file))
+    (state,) = (now.state for now in stages if now.stage == stage)
+    return state.stale
+
+
 def shown(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     (made,) = result.asset_materializations_for_node("small__transfer_set")
     return {name: value.value for name, value in made.metadata.items()}
@@ -119,8 +127,11 @@ def test_a_batch_that_is_known_but_was_never_taken_in_is_closed(place: Place) ->
     place.drop("tuesday.csv", fresh(20, 60))
     goes_on = recipe(place, partial=True)
     assert place.run(goes_on, *OF_A_BATCH, batch="blanks.csv").success
+    (why,) = stale(place, goes_on, "transfer_set")
+    assert why.startswith("it was made of the batches base, monday.csv, not ") and "tuesday.csv" not in why
     result = place.run(goes_on, "transfer_set")
     assert shown(result)["batches"] == "base, blanks.csv, monday.csv"
+    assert stale(place, goes_on, "transfer_set") == ()
     assert verdicts(result)["every_batch_is_in"] is False
     (told,) = failures(place.run(adopt(place, "monday.csv", "blanks.csv", partial=False), "transfer_set"))
     assert "small/prompts[tuesday.csv] was never materialized" in told

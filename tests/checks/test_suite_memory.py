@@ -50,7 +50,8 @@ def test_a_change_of_anything_it_could_depend_on_validates_again(
     if what == "rows":
         questions(1201).write_csv(tmp_path / "questions.csv")
     elif what == "code":
-        monkeypatch.setattr("checks.gate.gate_code", lambda stage: "other")
+        for module in ("checks.gate", "checks.gatekeeper"):
+            monkeypatch.setattr(f"{module}.gate_code", lambda stage: "other")
     run(small_recipe(tmp_path, **({"bar__margin": 0.06} if what == "recipe" else {})), *UP_TO_PROMPTS)
     assert len(validated) == 2
 

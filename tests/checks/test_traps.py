@@ -121,9 +121,9 @@ def test_a_check_that_raises_leaves_its_gate_closed(
         patch.setattr(checks.contract, "machine_memory_gb", broken)
         result = place.run(file, "contract", "source")
         assert not result.success and result.asset_materializations_for_node("small__source") == []
-    assert place.states("contract")["training_fits_into_memory"].state == "missing"
+    assert place.states("contract")["training_fits_into_memory"].state == "stale"
     (told,) = failures(place.run(file, "source"))
-    assert "gate small/contract:training_fits_into_memory is missing" in told
+    assert "gate small/contract:training_fits_into_memory is stale" in told
     assert place.run(file, "contract").success
 
 
