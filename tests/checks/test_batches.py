@@ -159,7 +159,8 @@ def test_nothing_goes_on_without_the_base_batch(place: Place, partial: bool) -> 
 def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place) -> None:
     file = recipe(place, partial=True)
     pl.concat([base(), questions(1, skip=2000)]).write_csv(place.folder / "questions.csv")
-    assert place.run(file, "source", "prompts").success
+    result = place.run(file, "source", "prompts")
+    assert result.success, (failures(result), verdicts(result))
     held_against = "small/prompts[monday.csv] is stale: it was made from an older small/prompts[base] than the current"
     with pytest.raises(dg.Failure, match=re.escape(held_against)):
         hand_over(place.workshop, file.recipe, key_of("small", "prompts"), "monday.csv")
