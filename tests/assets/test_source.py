@@ -46,7 +46,7 @@ def test_a_source_replaced_between_its_digest_and_its_parsing_is_not_what_is_rea
     assert digest == hashlib.sha256(honest).hexdigest()
     assert workshop.store.kept(digest).read_bytes() == honest
     assert artifact.frame("rows").height == 150 and "evil" not in artifact.frame("rows")["text"]
-    assert not is_as_it_was(file, workshop.home, artifact.manifest), "the next round takes the new rows in"
+    assert not is_as_it_was(workshop.ledger, file, artifact.manifest), "the next round takes the new rows in"
 
 
 def test_the_sample_of_traffic_is_an_input_of_the_source_and_a_table_of_its_own(
@@ -59,9 +59,9 @@ def test_the_sample_of_traffic_is_an_input_of_the_source_and_a_table_of_its_own(
     assert artifact.frame("traffic").select("text", "kind").unique().rows() == [("where is it ?", "LOC:city")]
     kept = workshop.store.kept(artifact.manifest.external_inputs[str(traffic)])
     assert kept.read_bytes() == traffic.read_bytes()
-    assert is_as_it_was(file, workshop.home, artifact.manifest)
+    assert is_as_it_was(workshop.ledger, file, artifact.manifest)
     traffic.write_text("question,kind\nwho is it ?,HUM:ind\n")
-    assert not is_as_it_was(file, workshop.home, artifact.manifest), "other traffic is looked at again"
+    assert not is_as_it_was(workshop.ledger, file, artifact.manifest), "other traffic is looked at again"
     assert made(run, workshop, file).frame("traffic")["text"].to_list() == ["who is it ?"]
 
 

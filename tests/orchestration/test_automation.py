@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +12,7 @@ from orchestration.automation import automation_sensor, on_changed_data
 from orchestration.build import definitions
 from stillhouse.governance import Waiver, waive
 from stillhouse.recipe import RecipeFile
-from tests.conftest import Place, a_place
+from tests.conftest import RULES, Place, a_place
 from tests.small import questions, small_recipe
 
 
@@ -301,9 +301,11 @@ def test_the_sensor_waits_at_a_closed_gate_and_at_one_that_a_person_let_pass(pla
     Path(file.recipe.data.source).write_text(one_class)
     assert not place.run(file, "source").success
     if waived:
+        reason = "To see whether automation waits for a person."
+        content, until = place.newest("source", "base").digest, datetime.now(UTC).date() + timedelta(days=9)
         for name in (name for name, state in place.states("source", "base").items() if not state.is_open):
-            reason = "To see whether automation waits for a person."
-            waive(place.workshop.ledger, "small", Waiver(f"small/source[base]:{name}", "Ada", reason, date(2999, 1, 1)))
+            given = Waiver(f"small/source[base]:{name}", "Ada", reason, until, content)
+            waive(place.workshop.ledger, "small", given, RULES)
         assert all(state.is_open for state in place.states("source", "base").values())
     asked, _ = what_follows(place, file, cursor)
     assert asked == set()

@@ -17,6 +17,12 @@ from tests.small import questions, small_recipe
 
 NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit")
 
+DIAGNOSIS = {
+    "recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster", "drop_folder",
+    "given_up",
+}  # fmt: skip
+"""The keys of `stillhouse diagnose --json`, on which scripts rely."""
+
 
 def stillhouse(*arguments: str, recipes: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
@@ -40,7 +46,7 @@ def test_diagnose_of_a_recipe_that_was_never_run_has_the_shape_that_scripts_rely
     ended = stillhouse("diagnose", "small", "--json", recipes=tmp_path / "recipes")
     found = json.loads(ended.stdout)
     assert ended.returncode == 1
-    assert found.keys() == {"recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do"}
+    assert found.keys() == DIAGNOSIS
     assert (found["stage"], found["gate"], found["state"]) == ("contract", None, "missing")
     plain = stillhouse("diagnose", "small", recipes=tmp_path / "recipes")
     assert plain.returncode == 1 and "small/contract was never materialized" in plain.stdout
@@ -58,7 +64,10 @@ def test_an_audit_without_a_champion_says_so(tmp_path: Path, home: Home) -> None
     small_recipe(tmp_path, rows=100)
     ended = stillhouse("audit", "small", "--json", recipes=tmp_path / "recipes")
     assert ended.returncode == 1
-    assert json.loads(ended.stdout) == {"ok": False, "problems": ["small has no champion"], "chain": []}
+    found = json.loads(ended.stdout)
+    assert (found["ok"], found["problems"], found["chain"]) == (False, ["small has no champion"], [])
+    assert (found["entries"], found["promotion"]) == (0, None)
+    assert "no entry is signed" in found["limits"][0]
 
 
 def test_a_mistake_in_a_recipe_is_one_line_without_a_traceback(tmp_path: Path, home: Home) -> None:
