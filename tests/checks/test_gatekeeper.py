@@ -53,6 +53,24 @@ def test_a_failed_gate_refuses_a_downstream_launched_alone(run: Run, tmp_path: P
     assert "stillhouse diagnose small" in message and "stillhouse status small" in message
 
 
+@pytest.mark.experiment("B2")
+def test_a_stage_further_down_is_refused_with_the_true_cause_also_after_a_failed_attempt(
+    run: Run, tmp_path: Path
+) -> None:
+    """Regression: after one refused attempt each further refusal spoke of a run that did not get to look."""
+    small = small_recipe(tmp_path, rows=200, slices=[])
+    assert run(small, "contract", "source", "prompts").success
+    one_class = "question,service,kind\n" + "".join(f"Where is place {n} ?,LOC,LOC:city\n" for n in range(200))
+    Path(small.recipe.data.source).write_text(one_class)
+    assert not run(small, "source").success
+    for _ in range(2):
+        (message,) = failures(run(small, "prompts"))
+        assert "gate small/source[base]:two_classes_are_labelled is failed" in message
+        (message,) = failures(run(small, "teacher"))
+        assert "small/prompts[base] is stale: it was made from an older small/source[base]" in message
+        assert "gate small/source[base]:two_classes_are_labelled is failed" in message
+
+
 def test_a_gate_that_was_never_looked_at_is_closed(small: RecipeFile, run: Run) -> None:
     run(small, "contract")
     run(small, "source", gates=False)
