@@ -1,0 +1,131 @@
+"""A finished installation of a small recipe, into whose drop folder files come while the real daemon runs.
+
+Belongs here: dropping rows, waiting for what comes of it, and asserting that every row is in exactly one batch.
+Does not: the server (server.py), what is done to it (test_rounds.py, test_rounds_on_postgres.py).
+"""
+
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from orchestration.runs import process_of
+from stillhouse.batches import batches_of
+from stillhouse.home import CHECKOUT
+from stillhouse.processes import ProcessName
+from stillhouse.recipe import RecipeFile
+from tests.conftest import Place, a_place
+from tests.small import questions, small_recipe
+
+ROWS, NEW_ROWS = 1200, 40
+SECONDS = 240.0
+
+DISTIL = """
+    import sys
+    from pathlib import Path
+    from rich.console import Console
+    from orchestration.run import distil
+    from stillhouse.home import Home
+    from stillhouse.recipe import read_recipe
+    outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Console(width=200))
+    sys.exit(0 if outcome.succeeded else 1)
+"""
+
+
+@dataclass(frozen=True)
+class Running(Place):
+    """A finished installation of one small recipe, and the names of the files of rows that were dropped."""
+
+    file: RecipeFile
+    dropped: list[str] = field(default_factory=list)
+
+    def drop_new_rows(self, name: str) -> None:
+        """Put rows that nobody has seen into the drop folder."""
+        self.drop(name, unseen(NEW_ROWS, NEW_ROWS * len(self.dropped)))
+        self.dropped.append(name)
+
+    def rounds(self) -> list[dg.DagsterRun]:
+        """Runs of the two jobs, the newest first."""
+        return [run for run in self.instance.get_runs() if run.job_name in ("distil_small", "take_in_small")]
+
+    def told(self) -> list[str]:
+        """Every run, and what the last ticks said."""
+        runs = [f"{run.job_name} {run.run_id[:8]} {run.status.value} {run.tags}" for run in self.instance.get_runs()]
+        ticks = [
+            f"{state.instigator_name}: {tick.status.value} {tick.skip_reason} {tick.error}"
+            for state in self.instance.all_instigator_state()
+            for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=3)
+        ]
+        return [*runs, *ticks]
+
+    def champion_decided_by(self) -> str:
+        """The run that made or found the newest champion."""
+        entry = self.workshop.ledger.newest("small", "materialization", subject="small/champion")
+        return "" if entry is None else str(entry.body["run_id"])
+
+    def at_work(self, earlier: Collection[str]) -> dict[str, ProcessName]:
+        """The process of each run that has begun to work, apart from some."""
+        runs = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+        found = {run.run_id: process_of(run.run_id, run.tags) for run in runs if run.run_id not in earlier}
+        return {run_id: process for run_id, process in found.items() if process is not None}
+
+    def files_taken_in(self) -> list[str]:
+        """Names of all files of all batches that count."""
+        known = batches_of(self.workshop.ledger, "small").values()
+        return sorted(file.name for batch in known for file in batch.files)
+
+    def assert_every_row_is_in_one_batch(self) -> None:
+        """Each dropped file is in one batch, and each of its rows was learned from once or rejected with a reason."""
+        batches = batches_of(self.workshop.ledger, "small")
+        assert self.files_taken_in() == sorted(self.dropped)
+        taken = self.newest("transfer_set")
+        assert set(taken.facts["batches"]) == {"base", *batches}
+        learned = taken.frame("transfer_set")
+        assert learned["prompt_id"].is_unique().all()
+        for name, batch in batches.items():
+            source, prompts = self.newest("source", name), self.newest("prompts", name)
+            assert source.facts["rows"] == NEW_ROWS * len(batch.files)
+            assert prompts.facts["kept"] + prompts.facts["rejected"] == source.facts["rows"]
+            assert learned.filter(pl.col("batch") == name).height > 0
+
+    def distil(self) -> "subprocess.Popen[str]":
+        """`stillhouse run small`, in a process of its own."""
+        script = textwrap.dedent(DISTIL.format(recipe=str(self.file.path)))
+        return subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True)
+
+
+def unseen(rows: int, skip: int) -> pl.DataFrame:
+    """Questions that the recipe's own source does not have; none of the rarest class, of which a few decide a gate."""
+    return questions(10_000, skip=ROWS).filter(pl.col("service") != "ABBR").slice(skip, rows)
+
+
+def until(place: Running, holds: Callable[[], bool], what: str) -> None:
+    """Wait until something holds, and if it never does, say what every run and the last ticks came to."""
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "\n".join([what, *place.told()])
+        time.sleep(0.5)
+
+
+def nothing_goes(place: Running, *but: str) -> Callable[[], bool]:
+    """Whether no run is unfinished, apart from some."""
+    unfinished = dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)
+    return lambda: not {run.run_id for run in place.instance.get_runs(unfinished)} - {*but}
+
+
+@contextmanager
+def finished(folder: Path) -> Iterator[Running]:
+    """Make the installation, of which the drop folder is watched every five seconds."""
+    with a_place(folder) as place:
+        file = small_recipe(place.folder, rows=ROWS, refresh={"cron": "0 3 1 1 *", "watch_seconds": 5})
+        place.home.inbox("small").mkdir(parents=True)
+        assert place.run(file).success
+        yield Running(place.folder, place.home, place.instance, file)
