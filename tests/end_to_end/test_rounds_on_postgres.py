@@ -1,12 +1,12 @@
 """The same round where the ledger and all that Dagster keeps are on a real Postgres."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stillhouse.home import Home
-from tests.conftest import a_place
 from tests.end_to_end.rounds import finished, nothing_goes, until
 from tests.end_to_end.server import dagster_dev
 from tests.postgres import postgres
@@ -14,19 +14,20 @@ from tests.postgres import postgres
 pytestmark = pytest.mark.slow
 
 
-def keep_dagster_on(url: str, folder: Path) -> None:
-    """Edit the installation's dagster.yaml as somebody does who moves to Postgres."""
-    with a_place(folder) as place:
-        config = place.home.dagster / "dagster.yaml"
-        settings = yaml.safe_load(config.read_text())
-        config.write_text(yaml.safe_dump({**settings, "storage": {"postgres": {"postgres_url": url}}}))
+def keep_dagster_on(url: str, home: Path) -> None:
+    """Write the dagster.yaml of a fresh installation that begins on Postgres."""
+    settings = yaml.safe_load(files("orchestration").joinpath("dagster.yaml").read_text())
+    (home / "dagster").mkdir(parents=True)
+    (home / "dagster" / "dagster.yaml").write_text(
+        yaml.safe_dump({**settings, "storage": {"postgres": {"postgres_url": url}}})
+    )
 
 
 @pytest.mark.experiment("D1")
 def test_a_dropped_file_is_taken_in_on_postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with postgres() as url:
         monkeypatch.setenv("STILLHOUSE_LEDGER_URL", url)
-        keep_dagster_on(url.replace("+psycopg2", ""), tmp_path)
+        keep_dagster_on(url, tmp_path / "home")
         with finished(tmp_path) as place:
             assert place.home == Home.from_environment() and place.home.ledger_url == url
             assert not list(place.home.root.rglob("*.db")), "nothing is kept in a file of its own"
