@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 
@@ -89,6 +90,11 @@ def what_broke(failure: StepFailureData) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return " ".join(str(error.message).split()) if error is not None else "a step failed without an error"
+
+
+def is_closed_gate(failure: StepFailureData) -> bool:
+    """Whether a step failed because Dagster ends the checks of a stage where a blocking one is not passed."""
+    return failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
 
 
 def _problem(
