@@ -29,6 +29,7 @@ from orchestration.batches import rounds, take_in_what_is_new
 from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
+from orchestration.people import waivers_to_give_again
 from orchestration.runs import BECAUSE_TAG, process_tag
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
@@ -89,9 +90,17 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
     def ended(run_id: str) -> None:
         console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
 
+    def told(line: str) -> None:
+        console.print(Text(line, "yellow"), soft_wrap=True)
+
     by = f"`stillhouse run {file.name}` (process {os.getpid()})"
-    with initialise(home, ended=ended) as instance, recipes_locked(home, [file.name], by=by, waiting=waiting):
+    with (
+        initialise(home, ended=ended, told=told) as instance,
+        recipes_locked(home, [file.name], by=by, waiting=waiting),
+    ):
         workshop = Workshop(home)
+        for line in waivers_to_give_again(workshop.ledger, file):
+            told(line)
         stages = stage_names(file.recipe)
         built = definitions([file])
         batches = _take_in(instance, workshop, file, console)
