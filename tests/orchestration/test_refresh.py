@@ -1,4 +1,4 @@
-"""A scheduled refresh brings a recipe up to date with no run that fails.
+"""A scheduled refresh brings a recipe up to date with no run that fails, and how it ended is on the champion.
 
 The tests are steps on the way of one recipe and run in order.
 """
@@ -11,11 +11,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.keys import BATCHED
+from assets.keys import BATCHED, CHAMPION, key_of
 from assets.recipe_assets import stage_names
 from assets.source import has_other_rows
 from orchestration.build import definitions
 from orchestration.jobs import distil_job
+from orchestration.runs import OUTCOME_TAG
 from orchestration.schedules import refresh_schedule
 from orchestration.status import all_is_well, status
 from stillhouse.batches import batches_of
@@ -92,6 +93,20 @@ def computed(place: Place, file: RecipeFile) -> set[str]:
     return {artifact.address for artifact in found if artifact.manifest.made_by is None}
 
 
+def observed(place: Place) -> dict[str, Any]:
+    """The newest observation of the champion, as its page in the UI has it."""
+    records = place.instance.fetch_observations(key_of("small", CHAMPION), limit=1).records
+    observation = records[0].asset_observation
+    assert observation is not None
+    return {name: value.value for name, value in observation.metadata.items()}
+
+
+def champion(place: Place) -> str:
+    promoted = place.workshop.ledger.champion("small")
+    assert promoted is not None
+    return f"{promoted['student']} {promoted['digest'][:12]}"
+
+
 def test_a_refresh_where_the_base_has_changed_succeeds_and_costs_one_run_for_each_batch(place: Place) -> None:
     """Regression: the run of the base failed at the transfer set, because the later batch was held against the old one.
 
@@ -107,11 +122,36 @@ def test_a_refresh_where_the_base_has_changed_succeeds_and_costs_one_run_for_eac
     assert "small__champion" not in {event.step_key for event in results[0].all_events}
 
 
+def test_how_the_round_ended_is_on_the_champion_as_it_is_on_the_run_and_in_the_ledger(place: Place) -> None:
+    said, recorded = observed(place), place.workshop.ledger.newest("small", "round")
+    assert recorded is not None and recorded.body["ending"] in ("promoted", "kept")
+    assert said["round"] == recorded.body["sentence"] and champion(place) in said["round"]
+    assert (said["ending"], said["run"]) == (recorded.body["ending"], recorded.body["run_id"])
+    assert said["because"] == "refresh policy 0 3 * * 1"
+    run = place.instance.get_run_by_id(said["run"])
+    assert run is not None and run.tags[OUTCOME_TAG] == said["round"]
+
+
 def test_a_refresh_with_nothing_new_is_one_run_that_computes_nothing(place: Place) -> None:
     (result,) = refresh(place, recipe(place), 2)
     assert result.success, told(result)
     later = {f"small/{stage}[monday.csv]" for stage in BATCHED}  # not looked at again
     assert computed(place, recipe(place)) <= later
+    assert observed(place)["round"] == f"champion kept: {champion(place)}"
+
+
+def test_a_round_that_a_gate_stops_says_on_the_champion_at_which_and_why_and_decides_nothing(place: Place) -> None:
+    before, newest = champion(place), place.newest(CHAMPION).digest
+    closed = recipe(place, teacher__training_on_outputs="unknown")
+    assert not refresh(place, closed, 3)[0].success
+    said = observed(place)
+    assert (said["ending"], said["gate"]) == ("closed", "small/contract:terms_allow_training_on_outputs")
+    assert "small/contract:terms_allow_training_on_outputs is failed: " in said["round"]
+    assert (champion(place), place.newest(CHAMPION).digest) == (before, newest)
+    file = recipe(place)
+    assert [result.success for result in refresh(place, file, 4)][-1]
+    shown = status(place.instance, place.workshop, [file])
+    assert shown["recipes"]["small"]["dagster"] == [] and all_is_well(shown)
 
 
 def test_another_sample_of_traffic_is_no_reason_to_take_later_batches_in_again(place: Place) -> None:
