@@ -1,7 +1,7 @@
 """The command line: `stillhouse`.
 
 Belongs here: commands, their output and exit codes. Exit code 0 only when all is well.
-Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit.py).
+Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit/).
 """
 
 import json
