@@ -187,11 +187,13 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
 def _outcome(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, result: dg.ExecuteInProcessResult
 ) -> Outcome:
-    """Judge the last run of a round; a closed later batch counts, because it is closed until somebody looks."""
+    """Judge the last run of a round; a later batch that was found wanting counts, until somebody puts it right."""
     closed, stopped = [], None
     for stage in stages_now(workshop, file, batches_in(instance, file)):
-        if stage.newest is not None and (stage.newest.run_id == result.run_id or stage.batch not in (None, BASE)):
+        if stage.newest is not None and stage.newest.run_id == result.run_id:
             closed += [state for state in stage.gates if not state.is_open]
+        elif stage.newest is not None and stage.batch not in (None, BASE):  # what is only stale, the next run looks at
+            closed += [state for state in stage.gates if state.state.was_decided]
     for state in closed:
         if state.name in DO_NOT_DISTIL and state.state is GateStatus.FAILED:
             stopped = stopped or state.sentence

@@ -2,17 +2,24 @@
 
 import io
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from assets.current import Materialization
+from assets.keys import key_of
+from checks.gatekeeper import AssetState, GateState, GateStatus
 from orchestration.diagnosis import is_closed_gate, what_broke
-from orchestration.run import _drawn, result_screen
+from orchestration.run import _drawn, _outcome, result_screen
+from orchestration.status import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.home import Home
+from stillhouse.workshop import Workshop
+from tests.small import small_recipe
 
 
 def terminal() -> Terminal:
@@ -97,3 +104,25 @@ def test_a_rival_that_only_the_budget_rules_out_is_named_by_its_field(
     console.print(result_screen("small", report(**of_the_other), home))
     printed = console.export_text()
     assert ("two: " in printed) is is_named and "also judged" in printed
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"), [(GateStatus.STALE, False), (GateStatus.MISSING, False), (GateStatus.FAILED, True)]
+)
+def test_a_later_batch_counts_for_the_outcome_of_a_run_where_a_gate_found_it_wanting(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: GateStatus, counts: bool
+) -> None:
+    """Regression: the one gate that had closed stood among forty that the next run would look at anyway."""
+    key, at = key_of("small", "source"), datetime.now(UTC)
+    made = {of: Materialization(key, of, "d" * 64, "m" * 64, f"run of {of}", at) for of in ("base", "later")}
+    gates = {"base": GateStatus.STALE, "later": state}
+    stages = [
+        StageNow("source", batch, AssetState(key, batch, made[batch], (GateState(batch, "a_gate", status, "", ""),)))
+        for batch, status in gates.items()
+    ]
+    monkeypatch.setattr("orchestration.run.stages_now", lambda *_: stages)
+    monkeypatch.setattr("orchestration.run.batches_in", lambda *_: [])
+    run = dg.materialize([rows], run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}})
+    monkeypatch.setattr(type(run), "run_id", "run of base")
+    outcome = _outcome(dg.DagsterInstance.ephemeral(), Workshop(home), small_recipe(tmp_path, rows=100), run)
+    assert [gate.asset for gate in outcome.closed] == ["base", *(["later"] if counts else [])]
