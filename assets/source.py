@@ -121,6 +121,18 @@ def is_as_it_was(ledger: Ledger, file: RecipeFile, manifest: Manifest) -> bool:
     return now == {**manifest.external_inputs, **manifest.facts.get("marks", {})}
 
 
+def has_other_rows(file: RecipeFile, manifest: Manifest) -> bool:
+    """Whether the rows of the base batch would be read from other content now; nothing is kept for that.
+
+    Another sample of traffic alone changes no row, and so no batch that is held against this one.
+    """
+    data = file.recipe.data
+    before = {**manifest.external_inputs, **manifest.facts.get("marks", {})}
+    now = digests_now(data.source, root=CHECKOUT)
+    traffic = digests_now(data.traffic, root=CHECKOUT) if data.traffic else {}
+    return {name: digest for name, digest in before.items() if name in now or name not in traffic} != now
+
+
 def drop_folder(file: RecipeFile, home: Home) -> str:
     """Where new files of rows for a recipe arrive; this installation's inbox is made when first looked at."""
     if file.recipe.data.drop_folder is not None:

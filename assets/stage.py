@@ -154,9 +154,9 @@ def stage_asset(
                 hand_over=partial(context.resources.artifacts.hand_over, workshop, file.recipe),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
-                progress.step(stage, 0, 1)
+                progress.tell(progress.StageStep(stage, 0, 1))
                 shown = function(work, **artifacts)
-                progress.step(stage, 1, 1, _took(shown.artifact))
+                progress.tell(progress.StageStep(stage, 1, 1, _took(shown.artifact)))
             return dg.MaterializeResult(
                 value=shown.artifact,
                 data_version=dg.DataVersion(shown.artifact.digest),
@@ -185,16 +185,20 @@ def readable_failures() -> Iterator[None]:
 
 
 def log_lines(log: Callable[[str], None]) -> progress.Listener:
-    """Turn progress into log lines, the first and last of each kind of work and one each ten seconds, and remarks."""
+    """Log remarks, gates, and of each kind of work the first step, the last, and one each ten seconds."""
     last: dict[str, float] = {}
 
-    def listen(description: str, done: int, total: int, note: str) -> None:
-        now = time.monotonic()
-        if not total:
-            log(description)
-        elif done >= total or now - last.get(description, 0.0) >= SECONDS_BETWEEN_LOG_LINES:
-            last[description] = now
-            log(f"{description}: {done:,} of {total:,}{f' ({note})' if note else ''}")
+    def listen(news: progress.News) -> None:
+        match news:
+            case progress.Remark(sentence):
+                log(sentence)
+            case progress.GateDecided(asset, gate, _, note):
+                log(f"{asset}: {gate} {note}")
+            case progress.Step(description, done, total, note):
+                now = time.monotonic()
+                if done >= total or now - last.get(description, 0.0) >= SECONDS_BETWEEN_LOG_LINES:
+                    last[description] = now
+                    log(f"{description}: {done:,} of {total:,}{f' ({note})' if note else ''}")
 
     return listen
 

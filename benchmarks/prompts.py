@@ -20,6 +20,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from stillhouse.progress import GateDecided, News, Step
+
 SIZES = (10_000, 100_000, 1_000_000)
 MOST_SECONDS = 300.0
 MOST_GIGABYTES = 4.0
@@ -73,8 +75,8 @@ def _measure(folder: Path, rows: int) -> None:
     from assets.keys import CONTRACT, PROMPTS, SOURCE
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
-    from stillhouse import progress
     from stillhouse.home import Home
+    from stillhouse.progress import listening
     from stillhouse.workshop import Workshop
 
     file = _recipe(folder)
@@ -83,7 +85,7 @@ def _measure(folder: Path, rows: int) -> None:
     with initialise(home) as instance:
         sync_batches(instance, Workshop(home), file)
         closed = _run(instance, file, CONTRACT)
-        with progress.listening(clock.note):
+        with listening(clock.note):
             start = clock.restart()
             closed += _run(instance, file, SOURCE, PROMPTS)
             seconds = time.perf_counter() - start
@@ -110,10 +112,16 @@ class _Clock:
         self._last = time.perf_counter()
         return self._last
 
-    def note(self, description: str, done: int, total: int, note: str) -> None:
+    def note(self, news: News) -> None:
         before, now = self._last, self.restart()
-        if done == total:  # the beginning of a stage is not reported by what it did before
-            self.parts[description] = self.parts.get(description, 0.0) + now - before
+        match news:
+            case GateDecided(asset, gate):
+                part = f"{asset}: {gate}"
+            case Step(part, done, total) if done == total:  # the beginning of a stage is not what it did before
+                pass
+            case _:
+                return
+        self.parts[part] = self.parts.get(part, 0.0) + now - before
 
 
 def _recipe(folder: Path) -> Any:

@@ -229,7 +229,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                 passed = finding.state is State.PASSED
                 waiver = None if passed else waivers.of(artifact.address, name, artifact.digest)
                 note = f"{waiver or finding.state}: {finding.sentence}"
-                progress.step(f"{address(stage, batch)}: {name}", 1, 1, note)
+                progress.tell(progress.GateDecided(address(stage, batch), name, passed, note))
                 workshop.ledger.append(
                     "verdict", file.name, _verdict(subject, name, finding, waiver, context.run.run_id)
                 )

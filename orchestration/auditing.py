@@ -1,7 +1,7 @@
 """What the audit of a recipe is held against: its gates, what Dagster shows, the witness and the keys.
 
 Belongs here: bringing these together from the installation.
-Does not: the audit itself (stillhouse/audit.py), printing it (cli.py).
+Does not: the audit itself (stillhouse/audit/), printing it (cli.py).
 """
 
 import os
@@ -11,7 +11,9 @@ import dagster as dg
 from assets.keys import CHAMPION, key_of
 from checks.stages import gates_of
 from orchestration.status import batches_in, stages_now
-from stillhouse.audit import Audit, Outside, altered, audit
+from stillhouse.audit.audit import audit
+from stillhouse.audit.content import altered
+from stillhouse.audit.records import Audit, Outside
 from stillhouse.home import Home
 from stillhouse.keys import Keys
 from stillhouse.recipe import RecipeFile

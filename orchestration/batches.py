@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.current import newest_materialization
 from assets.keys import BASE, BATCHED, SOURCE, TEACHER_SIGNAL, batches_name, key_of
-from assets.source import drop_folder, is_as_it_was
+from assets.source import drop_folder, has_other_rows, is_as_it_was
 from checks.gatekeeper import asset_state, lineage
 from orchestration.runs import DISTIL, TAKE_IN
 from stillhouse import batches as recorded
@@ -79,9 +79,14 @@ def take_in_what_is_new(
 def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[Round]:
     """The runs that bring a recipe up to date: the last batch that is wanted goes the whole way, those before it first.
 
-    So one new batch is one run, and a recipe where nothing is wanted is one run that finds everything again.
+    So one new batch is one run, and a recipe where nothing is wanted is one run that finds everything again. Later
+    batches are held against the base batch: where its own rows have changed they are all wanted, since none of them
+    could be read once it is made again.
     """
-    wanted = [batch for batch in batches if batch_state(workshop, file, batch) is BatchState.WANTED] or [BASE]
+    states = {batch: batch_state(workshop, file, batch) for batch in batches}
+    wanted = [batch for batch, state in states.items() if state is BatchState.WANTED] or [BASE]
+    if BASE in wanted and _base_has_other_rows(workshop, file):
+        wanted = [batch for batch, state in states.items() if state is not BatchState.CLOSED]
     return [
         *(Round(f"{TAKE_IN}_{file.name}", batch) for batch in wanted[:-1]), Round(f"{DISTIL}_{file.name}", wanted[-1])
     ]  # fmt: skip
@@ -126,6 +131,16 @@ def _is_as_it_was(workshop: Workshop, file: RecipeFile, manifest: Manifest) -> b
     try:
         return is_as_it_was(workshop.ledger, file, manifest)
     except StillhouseError:  # the source is gone or cannot be read: the run that is asked for says so
+        return False
+
+
+def _base_has_other_rows(workshop: Workshop, file: RecipeFile) -> bool:
+    newest = newest_materialization(workshop.ledger, key_of(file.name, SOURCE), BASE)
+    if newest is None:
+        return False
+    try:
+        return has_other_rows(file, workshop.store.read_manifest(newest.digest, newest.manifest))
+    except (StillhouseError, ValueError):  # absent or cut, or the source cannot be read: the run of the base says so
         return False
 
 

@@ -1,7 +1,7 @@
 """The command line: `stillhouse`.
 
 Belongs here: commands, their output and exit codes. Exit code 0 only when all is well.
-Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit.py).
+Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit/).
 """
 
 import json
@@ -162,7 +162,7 @@ def status(
     else:
         for recipe, state in shown["recipes"].items():
             out.print(_status_table(recipe, state))
-            for line in [*state["drop_folder"], *state["dagster"]]:
+            for line in [*state["drop_folder"], *state["waivers"], *state["dagster"]]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
             out.print(Text("\n".join(_verified(state))), soft_wrap=True)
     whole = not any(state.get("verified", {}).get("problems") for state in shown["recipes"].values())
@@ -436,7 +436,7 @@ def _make_ready(home: Home) -> None:
     from orchestration.instance import initialise
     from stillhouse.workshop import Workshop
 
-    with initialise(home) as instance:
+    with initialise(home, told=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
         for file in recipes_in(recipes_folder()):
             sync_batches(instance, Workshop(home), file)
 

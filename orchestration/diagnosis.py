@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 
@@ -17,6 +18,7 @@ from checks.gatekeeper import GateState, GateStatus
 from checks.stages import gates_of
 from orchestration.batches import drop_folder_lines
 from orchestration.dispatcher import given_up
+from orchestration.people import how_to_waive, waivers_to_give_again
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
@@ -91,6 +93,11 @@ def what_broke(failure: StepFailureData) -> str:
     return " ".join(str(error.message).split()) if error is not None else "a step failed without an error"
 
 
+def is_closed_gate(failure: StepFailureData) -> bool:
+    """Whether a step failed because Dagster ends the checks of a stage where a blocking one is not passed."""
+    return failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
+
+
 def _problem(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow
 ) -> dict[str, Any] | None:
@@ -105,7 +112,7 @@ def _problem(
         return _found(None, GateStatus.FAILED, because, broken, [], "fix that and run again")
     closed = next((gate for gate in now.gates if not gate.is_open), None)
     if closed is not None:
-        return _closed(instance, file, now, closed)
+        return _closed(instance, workshop, file, now, closed)
     again = f"`stillhouse run {file.name}`"
     if state.stale:
         because = "what it was made from, or with, has changed since"
@@ -125,7 +132,9 @@ def _problem_of_content(workshop: Workshop, newest: Materialization) -> str | No
     return None
 
 
-def _closed(instance: dg.DagsterInstance, file: RecipeFile, now: StageNow, gate: GateState) -> dict[str, Any]:
+def _closed(
+    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow, gate: GateState
+) -> dict[str, Any]:
     """What is wrong with a stage whose gate is closed."""
     key, because = now.state.key, gates_of(now.stage).because()[gate.name]
     if not gate.state.was_decided:
@@ -136,7 +145,8 @@ def _closed(instance: dg.DagsterInstance, file: RecipeFile, now: StageNow, gate:
         do = "take it and stop, which is success" + _waiver(file, gate)
     else:
         do = f"fix the cause and `stillhouse run {file.name}`" + _waiver(file, gate)
-    return _found(gate.name, gate.state, because, gate.sentence, _evidence(instance, key, now.batch, gate), do)
+    evidence = [*_evidence(instance, key, now.batch, gate), *waivers_to_give_again(workshop.ledger, file, _named(gate))]
+    return _found(gate.name, gate.state, because, gate.sentence, evidence, do)
 
 
 def _why_it_failed(instance: dg.DagsterInstance, step: str, batch: str | None) -> str | None:
@@ -177,7 +187,11 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
 def _waiver(file: RecipeFile, gate: GateState) -> str:
     if gate.name in file.recipe.unwaivable:
         return "; nobody can waive this one"
-    return f"; or `stillhouse waive '{gate.asset}:{gate.name}' --by NAME --reason WHY --until YYYY-MM-DD`"
+    return f"; or {how_to_waive(_named(gate))}"
+
+
+def _named(gate: GateState) -> str:
+    return f"{gate.asset}:{gate.name}"
 
 
 def _found(

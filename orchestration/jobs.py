@@ -25,12 +25,17 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     )
 
 
+def take_in_assets(file: RecipeFile) -> list[dg.AssetKey]:
+    """The assets that a batch is taken in through."""
+    stages = (keys.CONTRACT, keys.SOURCE, keys.PROMPTS, keys.TEACHER, keys.BASELINES, keys.TEACHER_SIGNAL)
+    return [key_of(file.name, stage) for stage in stages]
+
+
 def take_in_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """What has to be made of a batch before anything can be trained on it: its rows, prompts and teacher signal."""
-    stages = (keys.CONTRACT, keys.SOURCE, keys.PROMPTS, keys.TEACHER, keys.BASELINES, keys.TEACHER_SIGNAL)
     return dg.define_asset_job(
         f"{TAKE_IN}_{file.name}",
-        selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages)),
+        selection=dg.AssetSelection.assets(*take_in_assets(file)),
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
     )

@@ -1,4 +1,4 @@
-"""How a round ended, said where somebody looks for it: on the run, and in the ledger.
+"""How a round ended, said where somebody looks for it: in the ledger, on the run, and on the champion in the UI.
 
 Belongs here: finding that out from the ledger when the run ends, and recording it.
 Does not: why a run was started (dispatcher.py), whether a gate is open (checks/).
@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import BASE, CHAMPION
+from assets.keys import BASE, CHAMPION, key_of
 from checks.gate import State
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
@@ -67,6 +67,24 @@ def outcome_recorded(instance: dg.DagsterInstance, workshop: Workshop, run: dg.D
     }
     workshop.ledger.append("round", recipe, body)
     instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
+    if outcome.ending is not Ending.TAKEN_IN:  # such a run was not to reach the champion
+        _show_on_champion(instance, run, recipe, outcome)
+
+
+def _show_on_champion(instance: dg.DagsterInstance, run: dg.DagsterRun, recipe: str, outcome: RoundOutcome) -> None:
+    """Write an observation of the champion, which its page shows beside the materializations; nobody reads it back.
+
+    A round that stops at a gate materializes no champion, so metadata of the asset would not say that there was one.
+    """
+    metadata: dict[str, Any] = {
+        "round": outcome.sentence,
+        "ending": str(outcome.ending),
+        "because": run.tags.get(BECAUSE_TAG, "asked for in the UI"),
+        "run": dg.MetadataValue.dagster_run(run.run_id),
+        **({"gate": outcome.gate} if outcome.gate else {}),
+    }
+    observation = dg.AssetObservation(key_of(recipe, CHAMPION), description=outcome.sentence, metadata=metadata)
+    instance.report_runless_asset_event(observation)
 
 
 def _outcome(

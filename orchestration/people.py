@@ -1,6 +1,6 @@
 """What people decide, checked against what there is to decide on.
 
-Belongs here: resolving a gate or a release that a person names.
+Belongs here: resolving a gate or a release that a person names, and naming decisions that count no longer.
 Does not: recording the decision (stillhouse/governance.py), the commands (cli.py).
 """
 
@@ -15,7 +15,8 @@ from assets.keys import BATCHED, RELEASE, key_of
 from assets.recipe_assets import stage_names
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import Waiver, WaiverRules, approve, waive
+from stillhouse.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
+from stillhouse.ledger import Ledger
 from stillhouse.manifest import asset_and_batch
 from stillhouse.recipe import RecipeFile
 from stillhouse.workshop import Workshop
@@ -99,3 +100,29 @@ def approve_newest_release(workshop: Workshop, file: RecipeFile, *, by: str, rea
     author = file.recipe.author or file.recipe.owners[0]
     approve(workshop.ledger, file.name, release=release.digest, author=author, by=by, reason=reason)
     return release.digest
+
+
+def how_to_waive(gate: str) -> str:
+    """The command that waives a gate, given its address."""
+    return f"`stillhouse waive '{gate}' --by NAME --reason WHY --until YYYY-MM-DD`"
+
+
+def waivers_to_give_again(ledger: Ledger, file: RecipeFile, gate: str | None = None) -> list[str]:
+    """Name the waivers of version 0.1.0 that would still run and count for nothing, one line each with what to do.
+
+    Args:
+        ledger: where they are.
+        file: the recipe.
+        gate: address of one gate; None for all.
+    """
+    lines = []
+    for waiver in waivers_of_no_content(ledger, file.name):
+        if gate not in (None, waiver.gate):
+            continue
+        cannot = waiver.gate.partition(":")[2] in file.recipe.unwaivable
+        do = "nobody can waive that gate now" if cannot else f"{how_to_waive(waiver.gate)} gives it again"
+        lines.append(
+            f"the waiver of {waiver.gate} by {waiver.by} until {waiver.until.isoformat()} was given under version "
+            f"0.1.0, for no content, and counts no longer: {do}"
+        )
+    return lines

@@ -27,8 +27,9 @@ from assets.source import drop_folder
 from checks.gatekeeper import GateState, GateStatus
 from orchestration.batches import rounds, take_in_what_is_new
 from orchestration.build import definitions
-from orchestration.diagnosis import what_broke, write_checklist
+from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
+from orchestration.people import waivers_to_give_again
 from orchestration.runs import BECAUSE_TAG, process_tag
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
@@ -89,9 +90,17 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
     def ended(run_id: str) -> None:
         console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
 
+    def told(line: str) -> None:
+        console.print(Text(line, "yellow"), soft_wrap=True)
+
     by = f"`stillhouse run {file.name}` (process {os.getpid()})"
-    with initialise(home, ended=ended) as instance, recipes_locked(home, [file.name], by=by, waiting=waiting):
+    with (
+        initialise(home, ended=ended, told=told) as instance,
+        recipes_locked(home, [file.name], by=by, waiting=waiting),
+    ):
         workshop = Workshop(home)
+        for line in waivers_to_give_again(workshop.ledger, file):
+            told(line)
         stages = stage_names(file.recipe)
         built = definitions([file])
         batches = _take_in(instance, workshop, file, console)
@@ -100,7 +109,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
             if len(planned) > 1:
                 console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
             run_id = make_new_run_id()
-            with _drawn(console, stages) as listener, progress.listening(listener):
+            with _drawn(console, len(stages)) as listener, progress.listening(listener):
                 result = built.resolve_job_def(each.job).execute_in_process(
                     instance=instance,
                     partition_key=each.batch,
@@ -161,7 +170,7 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
         verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
         others.add_row(other["name"], f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
-        if other["ruled_out"].startswith("holds the quality"):
+        if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
             rivals.append(f"{other['name']}: {other['ruled_out']}")
     comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
     if student["kind"] == "baseline" and report["selection"]:
@@ -178,16 +187,18 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
 def _outcome(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, result: dg.ExecuteInProcessResult
 ) -> Outcome:
-    """Judge the last run of a round; a closed later batch counts, because it is closed until somebody looks."""
+    """Judge the last run of a round; a later batch that was found wanting counts, until somebody puts it right."""
     closed, stopped = [], None
     for stage in stages_now(workshop, file, batches_in(instance, file)):
-        if stage.newest is not None and (stage.newest.run_id == result.run_id or stage.batch not in (None, BASE)):
+        if stage.newest is not None and stage.newest.run_id == result.run_id:
             closed += [state for state in stage.gates if not state.is_open]
+        elif stage.newest is not None and stage.batch not in (None, BASE):  # what is only stale, the next run looks at
+            closed += [state for state in stage.gates if state.state.was_decided]
     for state in closed:
         if state.name in DO_NOT_DISTIL and state.state is GateStatus.FAILED:
             stopped = stopped or state.sentence
-    errors = [what_broke(e.step_failure_data) for e in result.all_events if e.is_step_failure]
-    errors = [error for error in errors if "DagsterAssetCheckFailedError" not in error]  # the gates say it better
+    failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    errors = [what_broke(failure) for failure in failed if not is_closed_gate(failure)]  # the gates say it better
     return Outcome(result.run_id, result.success, closed, stopped, errors)
 
 
@@ -216,35 +227,33 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
 
 
 @contextmanager
-def _drawn(console: Terminal, stages: list[str]) -> Iterator[progress.Listener]:
+def _drawn(console: Terminal, stages: int) -> Iterator[progress.Listener]:
     """Draw a bar for the stages and one for what goes on, with a line above for each finished stage and closed gate."""
     bars = Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False), console=console,
     )  # fmt: skip
-    whole = bars.add_task("stages", total=len(stages), note="")
+    whole = bars.add_task("stages", total=stages, note="")
     going: dict[str, TaskID] = {}
-    gates: dict[str, int] = {}
 
-    def listen(description: str, done: int, total: int, note: str) -> None:
-        stage, _, gate = description.partition(": ")
-        if not total:
-            bars.console.print(Text(f"  {description}", "yellow"))
-        elif gate:
-            gates[stage] = gates.get(stage, 0) + 1
-            if not note.startswith("passed"):
-                bars.console.print(Text(f"  {stage}: {gate} {note}", "yellow"))
-        elif stage in stages:
-            for name in [name for name in going if done]:
-                bars.remove_task(going.pop(name))
-            if done:
-                bars.advance(whole)
-                bars.console.print(Text.assemble(("made", "green"), f" {stage}  ", (note, "dim")))
-            bars.update(whole, note=stage)
-        else:
-            if description not in going:
-                going[description] = bars.add_task(f"  {description}", total=total, note="")
-            bars.update(going[description], completed=done, note=note)
+    def listen(news: progress.News) -> None:
+        match news:
+            case progress.Remark(sentence):
+                bars.console.print(Text(f"  {sentence}", "yellow"))
+            case progress.GateDecided(asset, gate, passed, note):
+                if not passed:
+                    bars.console.print(Text(f"  {asset}: {gate} {note}", "yellow"))
+            case progress.StageStep(stage, done, _, note):
+                for name in [name for name in going if done]:
+                    bars.remove_task(going.pop(name))
+                if done:
+                    bars.advance(whole)
+                    bars.console.print(Text.assemble(("made", "green"), f" {stage}  ", (note, "dim")))
+                bars.update(whole, note=stage)
+            case progress.Step(description, done, total, note):
+                if description not in going:
+                    going[description] = bars.add_task(f"  {description}", total=total, note="")
+                bars.update(going[description], completed=done, note=note)
 
     with bars:
         yield listen

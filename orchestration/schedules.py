@@ -7,8 +7,8 @@ Does not: rounds that follow from the state of a recipe (sensors.py).
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from assets.keys import BASE
-from orchestration.batches import sync_batches
+from orchestration.batches import rounds, sync_batches
+from orchestration.jobs import take_in_assets
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
@@ -16,7 +16,10 @@ from stillhouse.workshop import Workshop
 
 
 def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Start a recipe's job by cron; when nothing changed, every artifact is found again and nothing is trained."""
+    """Bring a recipe up to date by cron; when nothing changed, one run finds every artifact again and trains nothing.
+
+    A schedule has one job: a run that only takes a batch in is that job with the assets of the other one selected.
+    """
 
     @dg.schedule(
         name=f"refresh_{file.name}",
@@ -26,9 +29,17 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Refresh policy of {file.name}: {file.recipe.refresh.cron} UTC",
     )
-    def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        sync_batches(context.instance, Workshop(Home.from_environment()), file)
-        because = {BECAUSE_TAG: f"refresh policy {file.recipe.refresh.cron}"}
-        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=BASE, tags=because)
+    def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        workshop = Workshop(Home.from_environment())
+        batches = sync_batches(context.instance, workshop, file)
+        return [
+            dg.RunRequest(
+                run_key=f"{context.scheduled_execution_time.isoformat()}:{each.batch}",
+                partition_key=each.batch,
+                tags={BECAUSE_TAG: f"refresh policy {file.recipe.refresh.cron}"},
+                asset_selection=None if each.job == job.name else take_in_assets(file),
+            )
+            for each in rounds(workshop, file, batches)
+        ]
 
     return refresh

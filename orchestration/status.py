@@ -16,6 +16,7 @@ from assets.keys import BASE, BATCHED, batches_name, key_of
 from assets.recipe_assets import stage_names
 from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
 from orchestration.batches import drop_folder_lines
+from orchestration.people import waivers_to_give_again
 from stillhouse.champions import promoted
 from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.recipe import RecipeFile
@@ -105,6 +106,7 @@ def _recipe_status(instance: dg.DagsterInstance, workshop: Workshop, file: Recip
         "stages": {stage: _stage_status(found) for stage, found in stages.items()},
         "dagster": other_events_in_dagster(instance, every),
         "drop_folder": drop_folder_lines(workshop, file),
+        "waivers": waivers_to_give_again(workshop.ledger, file),
     }
 
 

@@ -135,6 +135,20 @@ def waivers_among(entries: Iterable[Entry], rules: WaiverRules, day: date) -> Wa
     return Waivers({key: waiver for key, waiver in newest.items() if waiver.until >= day})
 
 
+def waivers_of_no_content(ledger: Ledger, recipe: str) -> list[Waiver]:
+    """The waivers of version 0.1.0 that have not expired and count for nothing, because they name no content.
+
+    One that was given again, for a content, is left out.
+    """
+    newest = {entry.body["gate"]: entry.body for entry in ledger.entries(recipe, "waiver")}
+    found = [
+        Waiver(body["gate"], body["by"], body["reason"], date.fromisoformat(body["until"]), content="")
+        for body in newest.values()
+        if body.get("digest") is None
+    ]
+    return [waiver for waiver in found if waiver.until >= _today(ledger)]
+
+
 def approve(ledger: Ledger, recipe: str, *, release: str, author: str, by: str, reason: str) -> None:
     """Record that a person has approved a release.
 

@@ -1,7 +1,7 @@
 """The Ed25519 key that signs the ledger's heads, and the public keys that an audit trusts.
 
 Belongs here: making a key, signing a head and checking a signature.
-Does not: storing signatures (ledger.py), judging what is unsigned (audit.py).
+Does not: storing signatures (ledger.py), judging what is unsigned (audit/).
 
 Keys live outside the state, so that a copy of the state, or write access to it, is not enough to sign: `signing.pem` is
 the private one, readable by its owner alone, and every `*.pub` beside it is trusted. A machine that audits needs only

@@ -1,7 +1,7 @@
 """What one artifact was made from, by whom and at what cost.
 
 Belongs here: the shape of a manifest, and the digest of installed packages that it names.
-Does not: storing manifests (artifacts.py), walking them (audit.py).
+Does not: storing manifests (artifacts.py), walking them (audit/).
 """
 
 import functools

@@ -1,7 +1,7 @@
 """A witness remembers heads of the ledger in a place outside the state, which only grows.
 
 Belongs here: writing a head there and reading heads back.
-Does not: comparing them with the ledger (audit.py), signing (keys.py).
+Does not: comparing them with the ledger (audit/), signing (keys.py).
 
 A ledger alone proves order and not history: who can replace it can replace all of it. What somebody else remembers of
 it stays. A local witness is a file with one JSON line for each head; on an object store each head is

@@ -171,6 +171,11 @@ class Evaluation(_Record):
         return tuple(sorted(self.open_claims, key=lambda claim: claim.verdict is not Verdict.FAIL))
 
     @property
+    def misses_only_the_budget(self) -> bool:
+        """Whether it holds the quality and is kept from the bar by size, latency, memory or cost."""
+        return bool(self.open_claims) and all(claim.group == "budget" for claim in self.open_claims)
+
+    @property
     def summary(self) -> str:
         """The verdict in one sentence."""
         if self.verdict is Verdict.PASS:

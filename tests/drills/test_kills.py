@@ -43,8 +43,9 @@ DISTIL = """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     arrived = []
 
-    def listen(description, done, total, *rest):
-        if (description, done, total) == {moment!r} and not arrived:
+    def listen(news):
+        step = isinstance(news, progress.Step) and (news.description, news.done, news.total)
+        if step == {moment!r} and not arrived:
             arrived.append(True)
             signal.setitimer(signal.ITIMER_REAL, {seconds!r})
 

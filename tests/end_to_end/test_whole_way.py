@@ -37,8 +37,8 @@ DISTIL = """
     from stillhouse.home import Home
     from stillhouse.recipe import read_recipe
 
-    def kill_at(description, done, total, note):
-        if description == {kill!r} and done == {done}:
+    def kill_at(news):
+        if isinstance(news, progress.Step) and (news.description, news.done) == ({kill!r}, {done}):
             os.kill(os.getpid(), signal.SIGKILL)
 
     with progress.listening(kill_at):

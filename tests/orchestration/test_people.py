@@ -4,6 +4,7 @@ The tests are steps on the way of one recipe and run in order. The functions alo
 tests/stillhouse/test_governance.py.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,9 @@ import stillhouse.governance
 from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.people import approve_newest_release, waivable_gate, waive_newest
+from orchestration.run import distil
 from orchestration.status import all_is_well, status
+from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, waive
 from stillhouse.names import account
@@ -73,6 +76,25 @@ def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file
     )
 
 
+def test_a_waiver_of_0_1_0_opens_nothing_and_is_named_in_one_line_with_what_to_do(
+    place: Place, file: RecipeFile
+) -> None:
+    for gate, by in ((GATE, "Ann"), ("small/source[base]:no_row_is_above_its_privacy_class", "Bob")):
+        body = {"gate": gate, "by": by, "reason": WHY, "until": UNTIL.isoformat()}
+        place.workshop.ledger.append("waiver", "small", body)
+    assert not place.states("prompts", "base")[NAME].is_open
+    told = (
+        f"the waiver of {GATE} by Ann until {UNTIL.isoformat()} was given under version 0.1.0, for no content, and "
+        f"counts no longer: `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD` gives it again"
+    )
+    named = status(place.instance, place.workshop, [file])["recipes"]["small"]["waivers"]
+    assert named[0] == told and len(named) == 2
+    assert told in diagnose(place.instance, place.workshop, file)["evidence"]
+    console = Terminal(record=True, width=1000, file=io.StringIO())
+    distil(file, place.home, console)
+    assert console.export_text().count("and counts no longer: ") == 2
+
+
 @pytest.mark.parametrize(
     ("check", "message"),
     [
@@ -117,7 +139,7 @@ def test_a_waived_gate_lets_through_without_being_looked_at_again(place: Place, 
     assert place.run(file, "teacher").success
     assert looked_at(place) == before
 
-    (entry,) = place.workshop.ledger.entries("small", "waiver")
+    entry = place.workshop.ledger.entries("small", "waiver")[-1]
     content = place.newest("prompts", "base").digest
     assert entry.body == {
         "gate": GATE, "digest": content, "by": ANN, "reason": WHY, "until": UNTIL.isoformat(), "account": account(),

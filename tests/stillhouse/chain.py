@@ -8,7 +8,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stillhouse.audit import Audit, Outside, audit
+from stillhouse.audit.audit import audit
+from stillhouse.audit.records import Audit, Outside
 from stillhouse.keys import Keys
 from stillhouse.manifest import ReliedOn
 from stillhouse.promotion import Promotion, promote

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stillhouse.audit import altered
+from stillhouse.audit.content import altered
 from stillhouse.champions import Served, go_back
 from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, WaiverRules, approve, waive

@@ -41,13 +41,13 @@ def test_a_folder_that_is_there_is_not_synced_again(tmp_path: Path, synced: list
 
 
 def test_what_is_set_aside_is_kept_and_named_in_one_line(tmp_path: Path) -> None:
-    heard: list[str] = []
+    heard: list[progress.News] = []
     (tmp_path / "bad").write_text("content")
-    with progress.listening(lambda sentence, done, total, note: heard.append(sentence)):
+    with progress.listening(heard.append):
         moved = set_aside(tmp_path / "bad", "is cut")
     assert not (tmp_path / "bad").exists()
     assert moved.parent == tmp_path / SET_ASIDE and moved.read_text() == "content"
-    assert heard == [f"{tmp_path / 'bad'} is cut: moved to {moved}, made again"]
+    assert heard == [progress.Remark(f"{tmp_path / 'bad'} is cut: moved to {moved}, made again")]
 
 
 def test_two_bad_files_of_one_name_are_both_kept(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from stillhouse.governance import (
     approve,
     valid_waivers,
     waive,
+    waivers_of_no_content,
 )
 from stillhouse.ledger import Ledger
 from stillhouse.names import account
@@ -66,6 +67,16 @@ def test_a_waiver_of_0_1_0_which_names_no_content_counts_for_none(ledger: Ledger
     body = {"gate": GATE, "by": "Ann", "reason": "the slice is filled next week", "until": TODAY.isoformat()}
     ledger.append("waiver", "questions", body)
     assert valid_waivers(ledger, "questions", RULES).by_gate_and_content == {}
+
+
+def test_a_waiver_of_0_1_0_is_named_while_it_would_run_and_until_it_is_given_again(ledger: Ledger) -> None:
+    gate = waiver().gate
+    old = {"gate": gate, "by": "Ann", "reason": "why not", "until": TODAY.isoformat()}
+    ledger.append("waiver", "questions", {**old, "gate": "questions/prompts[base]:old", "until": "2020-01-01"})
+    ledger.append("waiver", "questions", old)
+    assert waivers_of_no_content(ledger, "questions") == [Waiver(gate, "Ann", "why not", TODAY, content="")]
+    waive(ledger, "questions", waiver(), RULES)
+    assert waivers_of_no_content(ledger, "questions") == []
 
 
 def test_the_newest_waiver_of_a_gate_counts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,12 +128,12 @@ def test_the_build_of_another_recipe_does_not_count(home: Home) -> None:
 def test_what_is_set_aside_is_moved_and_named_in_one_line(home: Home) -> None:
     Workshop(home).make(ORDER, build)
     alter(build_entry(home), "{cut")
-    heard: list[str] = []
-    with progress.listening(lambda sentence, done, total, note: heard.append(sentence)):
+    heard: list[progress.News] = []
+    with progress.listening(heard.append):
         Workshop(home).make(ORDER, build)
-    (line,) = heard
+    (remark,) = heard
     (moved,) = (Path(home.artifacts) / "set_aside").iterdir()
-    assert line == f"{build_entry(home)} is no whole build entry: moved to {moved}, made again"
+    assert remark == progress.Remark(f"{build_entry(home)} is no whole build entry: moved to {moved}, made again")
     assert moved.read_text() == "{cut"
 
 
@@ -145,7 +145,7 @@ def test_a_kill_between_ledger_and_build_entry_costs_one_build_and_no_complaint(
         patches.setattr(type(workshop.store), "remember_build", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             workshop.make(ORDER, build)
-    heard: list[str] = []
-    with progress.listening(lambda sentence, done, total, note: heard.append(sentence)):
+    heard: list[progress.News] = []
+    with progress.listening(heard.append):
         assert Workshop(home).make(ORDER, build).manifest.made_by is None
     assert heard == []

@@ -200,7 +200,7 @@ def ruled_out(evaluation: Evaluation) -> str:
     gravest = evaluation.gravest
     if not gravest:
         return ""
-    if all(claim.group == "budget" for claim in gravest):
+    if evaluation.misses_only_the_budget:
         failed = any(claim.verdict is Verdict.FAIL for claim in gravest)
         budget = "rules it out" if failed else "is not shown to hold"
         return f"holds the quality, but the budget {budget}: {'; '.join(claim.sentence for claim in gravest)}"
@@ -255,6 +255,7 @@ def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
         **_score_json(evaluation.subject),
         "verdict": evaluation.verdict.value,
         "ruled_out": ruled_out(evaluation),
+        "misses_only_the_budget": evaluation.misses_only_the_budget,
         "latency_ratio": evaluation.latency_ratio,
         "size_ratio": evaluation.size_ratio,
         "memory_mb": evaluation.footprint.student_mb if evaluation.footprint else None,

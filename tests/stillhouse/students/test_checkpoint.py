@@ -57,15 +57,16 @@ def test_a_checkpoint_of_another_run_is_left_alone(tmp_path: Path) -> None:
 def refuses(folder: Path, content: bytes) -> None:
     """The checkpoint is set aside with one line, and training begins with the weights that it had."""
     (folder / FILE).write_bytes(content)
-    heard: list[str] = []
+    heard: list[progress.News] = []
     run = Run(2)
     before = run.weights
-    with progress.listening(lambda sentence, done, total, note: heard.append(sentence)):
+    with progress.listening(heard.append):
         assert run.resume(folder) == Progress()
     assert all(map(torch.equal, before, run.weights))
     assert not (folder / FILE).exists()
-    (line,) = heard
-    assert line.startswith(f"{folder / FILE} is not the checkpoint that was written: moved to ")
+    (remark,) = heard
+    assert isinstance(remark, progress.Remark)
+    assert remark.sentence.startswith(f"{folder / FILE} is not the checkpoint that was written: moved to ")
     assert run.resume(folder) == Progress(), "and the next run is not refused either"
 
 

@@ -76,8 +76,8 @@ KILLED_TRAINING = """
         data["texts"].tolist(), data["labels"], None, None, data["validation"].tolist(), data["validation_labels"]
     )
 
-    def die(description, done, total, note):
-        if done == 3:
+    def die(news):
+        if news.done == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with progress.listening(die):
@@ -213,10 +213,12 @@ def test_a_loss_that_is_not_finite_stops_the_training(
 
 
 def test_whoever_watches_hears_of_every_epoch(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
-    heard: list[tuple[int, int]] = []
-    with progress.listening(lambda _, done, total, note: heard.append((done, total))):
+    heard: list[progress.News] = []
+    with progress.listening(heard.append):
         train(classifier, tmp_path / "out", examples, LABELS_ONLY)
-    assert heard == [(done, 8) for done in range(1, 9)]
+    assert [(news.done, news.total) for news in heard if isinstance(news, progress.Step)] == [
+        (done, 8) for done in range(1, 9)
+    ]
 
 
 def test_the_trained_folder_truncates_where_training_did(

@@ -111,11 +111,12 @@ def test_a_harmed_shard_counts_as_absent_and_only_its_rows_are_asked_again(
     shard.write_bytes(harm(shard.read_bytes()))
     assert len(store.missing(ids, fingerprint)) == rows
 
-    heard: list[str] = []
-    with progress.listening(lambda sentence, done, total, note: None if total else heard.append(sentence)):
+    heard: list[progress.News] = []
+    with progress.listening(heard.append):
         assert store.capture(prompts, classifier, fingerprint).computed == rows
     (moved,) = (store.root / fingerprint / "set_aside").iterdir()
-    assert heard == [f"{shard} does not hold the bytes that its name says: moved to {moved}, made again"]
+    remarks = [news.sentence for news in heard if isinstance(news, progress.Remark)]
+    assert remarks == [f"{shard} does not hold the bytes that its name says: moved to {moved}, made again"]
     assert_frame_equal(store.read(ids, fingerprint), before, abs_tol=1e-5)
     assert store.capture(prompts, classifier, fingerprint).computed == 0
 

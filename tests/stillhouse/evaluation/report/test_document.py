@@ -149,6 +149,12 @@ def test_what_ruled_a_model_out(run) -> None:
     assert lost.endswith("Also: slice 'app', size ratio")
 
 
+def test_the_report_says_in_a_field_whether_only_the_budget_is_missed(run) -> None:
+    slow, lost = run(latency=None), run(wrong=range(0, 1200, 10), size_bytes=100_000_000)
+    others = report_json(run(), others=[run(), slow, lost])["others"]
+    assert [other["misses_only_the_budget"] for other in others] == [False, True, False]
+
+
 def test_behaviour_and_stress_are_in_both_reports(probed) -> None:
     evaluation = probed(answers_block, drop_at_most=0.1)
     report = json.loads(json.dumps(report_json(evaluation)))

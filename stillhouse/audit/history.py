@@ -1,0 +1,83 @@
+"""The ledger in memory, as an audit asks it.
+
+Belongs here: reading it once, and which of its entries can prove something.
+Does not: holding it against what remembers it (remembered.py), the chain of digests (stillhouse/ledger.py).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stillhouse.keys import Signature
+from stillhouse.ledger import GENESIS, Entry, Head, Ledger
+
+_DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
+
+_FIELDS = {
+    "materialization": ("asset", "digest", "manifest"),
+    "verdict": ("asset", "digest", "gate", "state"),
+    "promotion": ("digest", "manifest"),
+    "waiver": ("gate", "by", "reason", "until"),
+    "approval": ("release", "by"),
+}
+
+
+@dataclass(frozen=True)
+class History:
+    """The ledger in memory, as an audit asks it.
+
+    Args:
+        entries: all of them.
+        by_sequence: the same, by number.
+        signatures: by number; of an entry that is no longer there, too.
+        sound: by recipe and kind those that can prove something: not altered since, and with the fields of their kind.
+        unsound: one line for each that was well chained and has not the fields of its kind.
+    """
+
+    entries: Sequence[Entry]
+    by_sequence: Mapping[int, Entry]
+    signatures: Mapping[int, Signature]
+    sound: Mapping[tuple[str, str], Sequence[Entry]]
+    unsound: Sequence[str]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> "History":
+        """Read a ledger, its signatures before and after so that none is missed that is written meanwhile."""
+        before, entries, after = ledger.signatures(), ledger.entries(), ledger.signatures()
+        sound, unsound = defaultdict[tuple[str, str], list[Entry]](list), list[str]()
+        for entry in entries:
+            if entry.digest != entry.expected_digest():
+                continue  # Ledger.problems names it
+            if _has_its_fields(entry):
+                sound[entry.recipe, entry.kind].append(entry)
+            else:
+                unsound.append(
+                    f"ledger entry {entry.sequence} has not the fields of a {entry.kind}: no version wrote it"
+                )
+        by_sequence = {entry.sequence: entry for entry in entries}
+        signatures = {number: signature for number, signature in after.items() if number in by_sequence}
+        return cls(entries, by_sequence, signatures | before, sound, unsound)
+
+    @property
+    def head(self) -> Head:
+        """Number and digest of the newest entry."""
+        return Head(self.entries[-1].sequence, self.entries[-1].digest) if self.entries else Head(0, GENESIS)
+
+    def of_kind(self, recipe: str, kind: str, before: Entry | None = None) -> list[Entry]:
+        """The entries of a kind that can prove something, those before another one if that is given."""
+        found = self.sound.get((recipe, kind), ())
+        return [entry for entry in found if before is None or entry.sequence < before.sequence]
+
+    def newest(self, recipe: str, kind: str) -> Entry | None:
+        """The newest entry of a kind that can prove something."""
+        found = self.of_kind(recipe, kind)
+        return found[-1] if found else None
+
+
+def _has_its_fields(entry: Entry) -> bool:
+    """Whether an audit can read an entry; the body of a forged one may hold anything."""
+    body = entry.body
+    if not isinstance(body, dict) or any(not isinstance(body.get(name), str) for name in _FIELDS.get(entry.kind, ())):
+        return False
+    return entry.kind != "waiver" or _DAY.fullmatch(body["until"]) is not None

@@ -1,0 +1,252 @@
+"""From a promotion back, link by link, to what came from outside.
+
+Belongs here: whether the ledger saw each artifact being made, every gate passed or validly waived, people in time.
+Does not: bytes (content.py), whether the ledger itself was changed (remembered.py).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stillhouse.artifacts import ArtifactStore
+from stillhouse.audit.content import content_problems, manifest_of
+from stillhouse.audit.history import History
+from stillhouse.audit.records import GatesOf, Link
+from stillhouse.audit.words import one_line, rerun
+from stillhouse.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
+from stillhouse.errors import StillhouseError
+from stillhouse.governance import WaiverRules, waivers_among
+from stillhouse.ledger import Entry
+from stillhouse.manifest import Manifest, asset_and_batch
+from stillhouse.names import same_person
+from stillhouse.recipe import UNWAIVABLE
+
+
+class FrozenTerms(BaseModel):
+    """What the contract of a release says about decisions of people; the rest of it is none of the audit's business."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    author: str | None = None
+    stakes: Literal["low", "high"] = "low"
+    unwaivable: tuple[str, ...] = UNWAIVABLE
+    waiver_days_at_most: int = 30
+
+    @property
+    def waivers(self) -> WaiverRules:
+        """The part about waivers."""
+        return WaiverRules(frozenset(self.unwaivable), self.waiver_days_at_most)
+
+
+@dataclass
+class Walk:
+    """From a promotion back, link by link."""
+
+    store: ArtifactStore
+    history: History
+    recipe: str
+    promotion: Entry
+    gates_of: GatesOf
+    problems: list[str] = field(default_factory=list)
+    limits: list[str] = field(default_factory=list)
+    terms: FrozenTerms | None = None
+
+    def links(self) -> list[Link]:
+        """Walk from the promotion back, each artifact once; problems and limits are added as they are found."""
+        release = (f"{self.recipe}/release", self.promotion.body["digest"], self.promotion.body["manifest"])
+        seen, queue, chain = {release[2]}, [release], []
+        self.terms = self._terms(*release)
+        while queue:
+            link, manifest = self._link(*queue.pop(0), until=self.promotion)
+            chain.append(link)
+            for name, item in manifest.inputs.items() if manifest else ():
+                if item.manifest not in seen:
+                    seen.add(item.manifest)
+                    queue.append((name, item.digest, item.manifest))
+        reached = {asset_and_batch(link.asset)[0] for link in chain if link.external_inputs}
+        for stage, what in (("source", "source file"), ("teacher", "weights that the teacher began with")):
+            if f"{self.recipe}/{stage}" not in reached:
+                self.problems.append(f"the walk does not reach any {what}")
+        return [*self._champion(), *chain]
+
+    def champion_problems(self, shown: str | None) -> list[str]:
+        """Whether the promotion, the champion asset and what Dagster shows are one release."""
+        made = self._newest_champion()
+        if made is None:
+            return [f"{self.recipe}/champion: the ledger has a promotion and no such artifact; {rerun(self.recipe)}"]
+        named = self._named_by(made.body["digest"])
+        release = self.promotion.body["digest"]
+        problems = []
+        if named != release:
+            problems.append(
+                f"{self.recipe}/champion: the artifact names release {str(named)[:12]}, the promotion in ledger entry "
+                f"{self.promotion.sequence} names {release[:12]}: one of them was changed alone"
+            )
+        if shown is not None and shown != made.body["digest"]:
+            problems.append(
+                f"{self.recipe}/champion: Dagster shows {shown[:12]}, the ledger has {made.body['digest'][:12]}"
+            )
+        return problems
+
+    def decision_problems(self) -> list[str]:
+        """Whether somebody else approved the release, where the stakes are high."""
+        if self.terms is None or self.terms.stakes == "low":
+            return []
+        release = self.promotion.body["digest"]
+        approvals = self.history.of_kind(self.recipe, "approval", self.promotion)
+        names = [entry.body["by"] for entry in approvals if entry.body["release"] == release]
+        if not names:
+            return [
+                f"{self.recipe}/release: the stakes are high and nobody approved {release[:12]} before its promotion"
+            ]
+        if same_person(self.terms.author or "", names[-1]):
+            return [f"{self.recipe}/release: approved by {names[-1]}, who cannot be told from its author"]
+        return []
+
+    def _champion(self) -> list[Link]:
+        made = self._newest_champion()
+        if made is None:
+            return []
+        # Its gates are looked at after the promotion, because they compare the two.
+        return [self._link(made.body["asset"], made.body["digest"], made.body["manifest"], until=None)[0]]
+
+    def _newest_champion(self) -> Entry | None:
+        made = self.history.of_kind(self.recipe, "materialization")
+        return next((entry for entry in reversed(made) if entry.body["asset"] == f"{self.recipe}/champion"), None)
+
+    def _named_by(self, champion: str) -> str | None:
+        path = self.store.root / champion / "files" / "champion.json"
+        try:
+            named = json.loads(path.read_text())["release"]
+        except (OSError, ValueError, KeyError, TypeError):  # what is wrong with the file is a problem of its bytes
+            return None
+        return named if isinstance(named, str) else None
+
+    def _terms(self, asset: str, digest: str, identity: str) -> FrozenTerms | None:
+        """The contract that the release was made under, as it was frozen."""
+        release = manifest_of(self.store, asset, digest, identity, [])
+        frozen = release.inputs.get(f"{self.recipe}/contract") if release else None
+        if frozen is None:
+            self.problems.append(f"{asset}: its manifest names no contract")
+            return None
+        try:
+            folder = self.store.open(frozen.digest)
+            return FrozenTerms.model_validate_json((folder / "recipe.json").read_bytes())
+        except (StillhouseError, OSError, ValidationError) as error:
+            self.problems.append(f"{self.recipe}/contract: cannot be read: {one_line(error)}")
+            return None
+
+    def _link(self, asset: str, digest: str, identity: str, *, until: Entry | None) -> tuple[Link, Manifest | None]:
+        found: list[str] = []
+        manifest = manifest_of(self.store, asset, digest, identity, found)
+        found += self._record_problems(asset, digest, identity, until)
+        found += content_problems(self.store, asset, digest)
+        found += self._kept_problems(asset, manifest) if manifest else []
+        if manifest is not None and manifest.made_by is not None:
+            found += self._maker_problems(manifest, until)
+        gates = sorted(self.gates_of(asset_and_batch(asset)[0].partition("/")[2]))
+        if self.promotion.body.get("because") == ROLLBACK:
+            gates = [gate for gate in gates if gate != ANSWERED_BY_A_ROLLBACK]
+        found += self._verdict_problems(asset, digest, identity, gates, until)
+        self.problems += found
+        link = Link(
+            asset=asset,
+            digest=digest,
+            manifest=identity,
+            run_id=manifest.run_id if manifest else None,
+            created_at=manifest.created_at if manifest else None,
+            inputs={name: item.digest for name, item in manifest.inputs.items()} if manifest else {},
+            external_inputs=manifest.external_inputs if manifest else {},
+            relied_on=len(manifest.relied_on) if manifest else 0,
+            gates=len(gates),
+            verified=not found,
+        )
+        return link, manifest
+
+    def _kept_problems(self, asset: str, manifest: Manifest) -> list[str]:
+        """Whether the files from outside that it was made from are kept, and are still what they were."""
+        if manifest.head is None and manifest.external_inputs:  # version 0.1.0 recorded digests and kept no bytes
+            self.limits.append(f"{asset}: what came from outside was not kept by version 0.1.0, only its digests")
+            return []
+        problems = []
+        for address, digest in manifest.external_inputs.items():
+            try:
+                self.store.kept(digest)
+            except StillhouseError as error:
+                problems.append(f"{asset}: {address}: {error}")
+        return problems
+
+    def _record_problems(self, asset: str, digest: str, identity: str, until: Entry | None) -> list[str]:
+        """Whether the ledger saw this artifact being made, before it was promoted."""
+        wanted = {"asset": asset, "digest": digest, "manifest": identity}
+        for entry in self.history.of_kind(self.recipe, "materialization", until):
+            if {name: entry.body.get(name) for name in wanted} == wanted:
+                return []
+        when = "" if until is None else " before the promotion"
+        return [f"{asset}: the ledger has no entry for manifest {identity[:12]}{when}"]
+
+    def _maker_problems(self, manifest: Manifest, until: Entry | None) -> list[str]:
+        """Whether the run that really computed what was found again can still be named."""
+        found: list[str] = []
+        identity = manifest.made_by or ""
+        maker = manifest_of(self.store, manifest.address, manifest.digest, identity, found)
+        if maker is None:
+            return [f"{problem} (of the run that computed it)" for problem in found]
+        found += self._record_problems(manifest.address, manifest.digest, identity, until)
+        if maker.build_key != manifest.build_key:
+            found.append(f"{manifest.address}: found again under another build key than it was computed under")
+        if maker.made_by is not None:
+            found.append(f"{manifest.address}: the run that is named as its maker only found it again")
+        return found
+
+    def _verdict_problems(
+        self, asset: str, digest: str, identity: str, gates: Sequence[str], until: Entry | None
+    ) -> list[str]:
+        """Whether every blocking gate was passed, or validly waived, by this artifact in time."""
+        newest: dict[str, Entry] = {}
+        for entry in self.history.of_kind(self.recipe, "verdict", until):
+            body = entry.body
+            if (body["asset"], body["digest"]) == (asset, digest) and body.get("manifest", identity) == identity:
+                newest[body["gate"]] = entry
+        when = "" if until is None else " before the promotion"
+        problems = []
+        if missing := [gate for gate in gates if gate not in newest]:
+            problems.append(
+                f"{asset}: the ledger has no verdict on {digest[:12]}{when} of {len(missing)} of its {len(gates)} "
+                f"gates: {', '.join(missing)}; if they are newer than the promotion, {rerun(self.recipe)} looks at them"
+            )
+        for gate in gates:
+            if gate in newest and newest[gate].body["state"] != "passed":
+                state = newest[gate].body["state"]
+                if (why := self._not_waived(asset, gate, digest, until)) is not None:
+                    problems.append(
+                        f"{asset}: gate {gate} was {state}{when} (ledger entry {newest[gate].sequence}), {why}"
+                    )
+        old = [gate for gate in gates if gate in newest and "manifest" not in newest[gate].body]
+        if old:
+            problems.append(
+                "version 0.1.0 entered verdicts that this champion rests on, which name no manifest: "
+                f"{rerun(self.recipe)} looks at every gate again and promotes again"
+            )
+        return problems
+
+    def _not_waived(self, asset: str, gate: str, digest: str, until: Entry | None) -> str | None:
+        """Why no waiver counted for a gate when the release was promoted; None when one did."""
+        if self.terms is None:
+            return "and the contract that says who may waive it cannot be read"
+        entries = self.history.of_kind(self.recipe, "waiver", until)
+        day = _day(until.at if until else self.history.entries[-1].at)
+        if waivers_among(entries, self.terms.waivers, day).of(asset, gate, digest) is not None:
+            return None
+        if gate in self.terms.unwaivable:
+            return "and nobody can waive it"
+        given = [entry for entry in entries if entry.body["gate"] == f"{asset}:{gate}"]
+        return "and its waiver was of another content or had expired" if given else "and nobody had waived it"
+
+
+def _day(at: str) -> date:
+    return datetime.fromisoformat(at).date()

@@ -1,0 +1,128 @@
+"""What a run on the command line shows, and by which fields it decides that."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.current import Materialization
+from assets.keys import key_of
+from checks.gatekeeper import AssetState, GateState, GateStatus
+from orchestration.diagnosis import is_closed_gate, what_broke
+from orchestration.run import _drawn, _outcome, result_screen
+from orchestration.status import StageNow
+from orchestration.terminal import Terminal
+from stillhouse import progress
+from stillhouse.home import Home
+from stillhouse.workshop import Workshop
+from tests.small import small_recipe
+
+
+def terminal() -> Terminal:
+    return Terminal(record=True, width=300, file=io.StringIO())
+
+
+@pytest.mark.parametrize(("passed", "is_shown"), [(True, False), (False, True)])
+def test_a_gate_is_shown_by_its_state_whatever_its_note_begins_with(passed: bool, is_shown: bool) -> None:
+    """Regression: a gate was left out where its note began with the word for an open one."""
+    console = terminal()
+    with _drawn(console, 1) as listen:
+        listen(progress.GateDecided("prompts[base]", "rows_are_kept", passed, "passed over two of nine rows"))
+    assert ("rows_are_kept" in console.export_text()) is is_shown
+
+
+def test_work_that_is_called_like_a_gate_or_a_stage_is_work() -> None:
+    """Regression: a description with a colon in it was taken for a gate, one that is a stage's name for the stage."""
+    console = terminal()
+    with _drawn(console, 1) as listen:
+        for description in ("teacher: rows of 2026", "teacher"):
+            listen(progress.Step(description, 1, 2, "failed: no"))
+    printed = console.export_text()
+    assert "made teacher" not in printed and "  teacher: rows of 2026" in printed
+
+
+@dg.asset
+def rows() -> int:
+    return 1
+
+
+@dg.multi_asset_check(name="rows__gates", specs=[dg.AssetCheckSpec("rows_are_kept", asset="rows", blocking=True)])
+def gates() -> Any:
+    yield dg.AssetCheckResult(asset_key="rows", check_name="rows_are_kept", passed=False)
+
+
+@dg.asset
+def broken() -> None:
+    raise ValueError("a log said: DagsterAssetCheckFailedError: 1 blocking asset check failed")
+
+
+def test_a_closed_gate_is_told_from_what_broke_by_the_kind_of_the_error() -> None:
+    """Regression: whatever quoted the name of Dagster's error was left out of what a person is told."""
+    loud = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = dg.materialize([rows, gates, broken], raise_on_error=False, run_config=loud)
+    failed = {event.step_key: event.step_failure_data for event in result.all_events if event.is_step_failure}
+    assert is_closed_gate(failed["rows__gates"]) and not is_closed_gate(failed["broken"])
+    assert "a log said" in what_broke(failed["broken"])
+
+
+def report(**of_the_other: Any) -> dict[str, Any]:
+    score = {
+        "name": "one", "kind": "student", "accuracy": 0.9, "accuracy_interval": [0.88, 0.92], "size_bytes": 1_000_000,
+        "note": "",
+    }  # fmt: skip
+    other = {
+        "name": "two", "kind": "student", "accuracy": 0.9, "latency_ratio": 2.0, "size_ratio": 3.0, "verdict": "fail",
+        **of_the_other,
+    }  # fmt: skip
+    shown = {
+        "student": score, "teacher": score, "agreement": 0.9, "size_ratio": 2.0, "latency": None, "footprint": None,
+        "running_cost": None, "claims": [], "others": [other], "comparison": None, "selection": None, "reasons": {},
+    }  # fmt: skip
+    return dict(json.loads(json.dumps(shown)))
+
+
+BY_0_1_0 = "holds the quality, but the budget rules it out: size ratio 3.0x, at least 6x asked"
+
+
+@pytest.mark.parametrize(
+    ("of_the_other", "is_named"),
+    [
+        ({"ruled_out": "is 3.0x smaller, and 6x is asked", "misses_only_the_budget": True}, True),
+        ({"ruled_out": "holds the quality of nobody", "misses_only_the_budget": False}, False),
+        ({"ruled_out": BY_0_1_0}, False),
+    ],
+)
+def test_a_rival_that_only_the_budget_rules_out_is_named_by_its_field(
+    home: Home, tmp_path: Path, of_the_other: dict[str, Any], is_named: bool
+) -> None:
+    """A report of version 0.1.0 has no such field: it is shown without that line."""
+    console = terminal()
+    console.print(result_screen("small", report(**of_the_other), home))
+    printed = console.export_text()
+    assert ("two: " in printed) is is_named and "also judged" in printed
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"), [(GateStatus.STALE, False), (GateStatus.MISSING, False), (GateStatus.FAILED, True)]
+)
+def test_a_later_batch_counts_for_the_outcome_of_a_run_where_a_gate_found_it_wanting(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: GateStatus, counts: bool
+) -> None:
+    """Regression: the one gate that had closed stood among forty that the next run would look at anyway."""
+    key, at = key_of("small", "source"), datetime.now(UTC)
+    made = {of: Materialization(key, of, "d" * 64, "m" * 64, f"run of {of}", at) for of in ("base", "later")}
+    gates = {"base": GateStatus.STALE, "later": state}
+    stages = [
+        StageNow("source", batch, AssetState(key, batch, made[batch], (GateState(batch, "a_gate", status, "", ""),)))
+        for batch, status in gates.items()
+    ]
+    monkeypatch.setattr("orchestration.run.stages_now", lambda *_: stages)
+    monkeypatch.setattr("orchestration.run.batches_in", lambda *_: [])
+    run = dg.materialize([rows], run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}})
+    monkeypatch.setattr(type(run), "run_id", "run of base")
+    outcome = _outcome(dg.DagsterInstance.ephemeral(), Workshop(home), small_recipe(tmp_path, rows=100), run)
+    assert [gate.asset for gate in outcome.closed] == ["base", *(["later"] if counts else [])]
