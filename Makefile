@@ -12,8 +12,10 @@ demo: .venv/installed  ## distil the embedded recipe, from rows to a released st
 	$(BIN)/stillhouse run question_routing
 
 test: export HF_HUB_OFFLINE = 1
+# In the order of the files: whatever starts servers and processes is long and comes first, the domain's quick tests last,
+# so that both workers end together. By itself xdist begins with the files of most tests, which are the quick ones.
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 drills: export HF_HUB_OFFLINE = 1
 drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now

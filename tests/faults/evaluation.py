@@ -32,16 +32,14 @@ from tests.faults.plants import (
     NOBODY,
     anew,
     shuffled,
-    spare_measuring,
 )
 from tests.faults.students import TWICE
 
 
 def judged(target: str, put: Callable[[Any], Any]) -> Plant:
-    """Make the evaluation again with one function replaced, without measuring speed again."""
+    """Make the evaluation again with one function replaced."""
 
     def plant(bench: Bench) -> RecipeFile:
-        spare_measuring(bench)
         return anew(target, put)(bench)
 
     return plant
@@ -71,11 +69,9 @@ def exchanged(real: Any) -> Any:
 def everybody_judged_by_another_split(bench: Bench) -> RecipeFile:
     with bench.building_anew():
         bench.patch("assets.bench:Bench.golden", exchanged)
-        spare_measuring(bench)
         bench.must_run(bench.recipe(), BASELINES)
     stages = stages_of(bench.recipe())
     bench.must_run(bench.recipe(), *stages[stages.index(BASELINES) + 1 : stages.index(EVALUATION)])
-    spare_measuring(bench)
     return anew("assets.bench:Bench.golden", exchanged)(bench)
 
 
@@ -114,7 +110,6 @@ def one_shot_used_twice(bench: Bench) -> RecipeFile:
     one_shot = bench.amended(split__golden_rounds_at_most=1)
     stages = stages_of(one_shot)
     bench.must_run(one_shot, *stages[: stages.index(EVALUATION) + 1])
-    spare_measuring(bench)
     bench.build_anew()
     return one_shot
 
@@ -151,7 +146,6 @@ def noise(bench: Bench) -> RecipeFile:
             "stillhouse.students.predictor:OnnxClassifier.logits",
             lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
         )
-        spare_measuring(bench)
         bench.must_run(bench.recipe(), EVALUATION, REASONS)
     return bench.recipe()
 
@@ -160,7 +154,6 @@ def judged_at_random(bench: Bench) -> RecipeFile:
     """The export that is judged answers at random, though what was trained does not."""
     with bench.building_anew():
         bench.patch("assets.bench:Bench.judge", answers_at_random)
-        spare_measuring(bench)
         bench.must_run(bench.recipe(), EVALUATION)
     return bench.recipe()
 
@@ -180,7 +173,6 @@ def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Pl
 
             return logits
 
-        spare_measuring(bench)
         bench.up_to(EVALUATION, **bar)
         bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
         bench.must_run(file, EVALUATION, REASONS)
@@ -205,7 +197,6 @@ def serves_certainties(real: Any) -> Any:
 
 def too_sure_of_itself(bench: Bench) -> RecipeFile:
     """A student whose every answer is a certainty, which loses nothing else, under a limit on just that."""
-    spare_measuring(bench)
     limited = {"margin": 0.07, "calibration_error_at_most": 0.1}
     bench.amended(bar=limited)
     bench.patch("assets.bench:evaluate", serves_certainties)
@@ -256,7 +247,6 @@ def control_chosen(bench: Bench) -> RecipeFile:
 
 
 def without_control(bench: Bench) -> RecipeFile:
-    spare_measuring(bench)
     file = bench.recipe()
     return bench.up_to(SELECTION, students=[s.model_dump() for s in file.recipe.students if s.name == "one"])
 
@@ -271,7 +261,6 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
 
         return logits
 
-    spare_measuring(bench)
     file = bench.up_to(EVALUATION, **TWICE)
     bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
     bench.must_run(file, EVALUATION, REASONS)

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from assets.baselines import read_evaluations
 from assets.keys import (
     CONTRACT,
-    EVALUATION,
     PROMPTS,
     SOURCE,
     candidate,
@@ -189,22 +187,6 @@ def trained_and(stage: str, edit: Callable[[Path], None]) -> Plant:
 def not_a_number(weights: dict[str, np.ndarray]) -> None:
     weights["classifier.weight"] = weights["classifier.weight"].copy()
     weights["classifier.weight"][0, 0] = np.nan
-
-
-# The baselines
-
-
-def same_latency(bench: Bench) -> Callable[[Any], Any]:
-    """Spare the measurement: everything is as fast as the finished student was."""
-    measured = read_evaluations(bench.newest(EVALUATION))[0].latency
-    return lambda real: lambda teacher, models, *about, **how: dict.fromkeys(models, measured)
-
-
-def spare_measuring(bench: Bench) -> None:
-    """Everything is as fast and takes as much memory as the finished student did."""
-    bench.patch("assets.bench:latencies_beside_teacher", same_latency(bench))
-    measured = read_evaluations(bench.newest(EVALUATION))[0].footprint
-    bench.patch("assets.bench:Bench.footprint", lambda real: lambda *about: measured)
 
 
 def shuffled(values: np.ndarray) -> np.ndarray:

@@ -40,7 +40,6 @@ from tests.faults.plants import (
     edit_weights,
     not_a_number,
     shuffled,
-    spare_measuring,
     trained_and,
     with_exchanged_weights,
 )
@@ -118,7 +117,6 @@ TEACHER_FAULTS = [
 
 
 def easy_bar(bench: Bench) -> RecipeFile:
-    spare_measuring(bench)
     easy = {"bar": {"margin": 0.9}, "budget": {"latency_ratio_at_least": 0.1, "size_ratio_at_least": 0.5}}
     file = bench.amended(**easy)
     bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)

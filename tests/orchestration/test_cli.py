@@ -1,18 +1,16 @@
 """The command line as people and scripts use it: exit codes, JSON shapes, and one plain line for a mistake."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from orchestration.cli import app
 from stillhouse.errors import StillhouseError
-from stillhouse.home import CHECKOUT, Home
+from stillhouse.home import Home
 from stillhouse.recipe import read_recipe
 from stillhouse.teachers.intake import fingerprint_of, resolve_model
+from tests.command import stillhouse, stillhouse_process
 from tests.small import questions, small_recipe
 
 NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit")
@@ -22,14 +20,6 @@ DIAGNOSIS = {
     "given_up",
 }  # fmt: skip
 """The keys of `stillhouse diagnose --json`, on which scripts rely."""
-
-
-def stillhouse(*arguments: str, recipes: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = dict(os.environ)
-    if recipes is not None:
-        environment["STILLHOUSE_RECIPES"] = str(recipes)
-    command = [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
 
 
 def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_path: Path, home: Home) -> None:
@@ -48,7 +38,7 @@ def test_diagnose_of_a_recipe_that_was_never_run_has_the_shape_that_scripts_rely
     assert ended.returncode == 1
     assert found.keys() == DIAGNOSIS
     assert (found["stage"], found["gate"], found["state"]) == ("contract", None, "missing")
-    plain = stillhouse("diagnose", "small", recipes=tmp_path / "recipes")
+    plain = stillhouse_process("diagnose", "small", recipes=tmp_path / "recipes")
     assert plain.returncode == 1 and "small/contract was never materialized" in plain.stdout
 
 
@@ -73,10 +63,11 @@ def test_an_audit_without_a_champion_says_so(tmp_path: Path, home: Home) -> None
 def test_a_mistake_in_a_recipe_is_one_line_without_a_traceback(tmp_path: Path, home: Home) -> None:
     file = small_recipe(tmp_path, rows=100)
     file.path.write_text(file.path.read_text().replace("margin: 0.07", "margin: 2.0"))
-    ended = stillhouse("run", "small", recipes=tmp_path / "recipes")
+    ended = stillhouse_process("run", "small", recipes=tmp_path / "recipes")
     assert ended.returncode == 2 and ended.stdout == ""
     (line,) = ended.stderr.strip().splitlines()
     assert line.startswith(f"{file.path}:") and "bar.margin: Input should be less than 1, not 2.0." in line
+    assert stillhouse("run", "small", recipes=tmp_path / "recipes") == ended, "in this process it says the same"
 
 
 def test_an_unknown_recipe_names_those_there_are(tmp_path: Path, home: Home) -> None:

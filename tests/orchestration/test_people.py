@@ -24,9 +24,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.governance import Waiver, waive
 from stillhouse.names import account
 from stillhouse.recipe import RecipeFile
+from tests.command import stillhouse as command
 from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.orchestration.test_cli import DIAGNOSIS
-from tests.orchestration.test_cli import stillhouse as command
 from tests.small import small_recipe
 
 GATE = "small/prompts[base]:every_slice_has_golden_rows"
@@ -46,8 +46,8 @@ def recipe(folder: Path, margin: float = 0.07) -> RecipeFile:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("people")) as place:
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("people"), seeded=shared) as place:
         yield place
 
 

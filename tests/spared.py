@@ -1,0 +1,158 @@
+"""What tests spare: waiting for the disk, measuring the machine, and making what another test has made already.
+
+Belongs here: stand-ins that change how long a test takes and nothing of what it asks.
+Does not: the installations that stand on them (conftest.py).
+"""
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from filelock import FileLock
+
+from assets.keys import CANDIDATES, EXPORTS, TEACHER, kind_of
+from orchestration.instance import initialise
+from stillhouse.digests import digest_of
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
+from stillhouse.home import Home
+from stillhouse.workshop import Facts, Order, Workshop
+
+_DAGSTERS_DATABASES = ("runs.sqlite.sqlite_run_storage", "event_log.sqlite.sqlite_event_log",
+                       "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip
+RATIO = 3.0
+"""How many times faster than the teacher everything is where nothing is measured."""
+TEACHER_MB, EXPORT_MB = 500.0, 70.0
+
+
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of one session have, and no other session."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def quick_databases() -> Iterator[None]:
+    """Wait for no disk at a commit, where nobody pulls a plug, and let Dagster keep its engines.
+
+    It makes an SQLAlchemy engine for each query, and each engine compiles all statements anew: a third of the time of a
+    round in which nothing is made. An engine without a pool holds no connection, so that keeping it changes nothing.
+    """
+
+    def relax(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous=OFF")
+
+    @functools.lru_cache(maxsize=200)
+    def engine(url: str, pool: type[sa.Pool], options: tuple[tuple[str, Any], ...]) -> sa.Engine:
+        return sa.create_engine(url, poolclass=pool, connect_args=dict(options))
+
+    def kept(url: str, *, poolclass: type[sa.Pool], connect_args: Mapping[str, Any] | None = None) -> sa.Engine:
+        return engine(url, poolclass, tuple(sorted((connect_args or {}).items())))
+
+    sa.event.listen(sa.Engine, "connect", relax)
+    with pytest.MonkeyPatch.context() as patches:
+        for name in _DAGSTERS_DATABASES:
+            patches.setattr(import_module(f"dagster._core.storage.{name}"), "create_engine", kept)
+        yield
+    sa.event.remove(sa.Engine, "connect", relax)
+
+
+def lay_fresh_databases(home: Home) -> None:
+    """Copy Dagster's empty databases to where there are none yet: making them from nothing takes a second each time."""
+    if not home.dagster.exists():
+        home.dagster.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(_fresh_databases(), home.dagster)
+
+
+@functools.cache
+def _fresh_databases() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="stillhouse-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STILLHOUSE_HOME", str(folder))
+        environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        home = Home.from_environment()
+        with initialise(home):
+            return home.dagster
+
+
+def spare_measuring(patches: pytest.MonkeyPatch) -> None:
+    """Let every model be as fast and as large in memory as every other one, without starting a process for each."""
+    patches.setattr("assets.bench.latencies_beside_teacher", _latencies)
+    patches.setattr("assets.bench.serving_memory_mb", _memory)
+
+
+def _latencies(teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *, rounds: int) -> dict[str, Any]:
+    around = {"ratio": RATIO, "ratio_low": 0.95 * RATIO, "ratio_high": 1.05 * RATIO}
+    parts = ("ms_p50", "ms_p95", "ms_p99", "calls_per_second")
+    speeds = {"teacher": (RATIO, RATIO, RATIO, 1000 / RATIO), "student": (1.0, 1.0, 1.0, 1000.0)}
+    each = LatencyComparison(
+        **{f"{who}_{part}": value for who, values in speeds.items() for part, value in zip(parts, values, strict=True)},
+        **around,
+        rounds=rounds,
+        texts=len(texts),
+        device=device_stamp(),
+        cpu=CpuTime(teacher_ms=RATIO, student_ms=1.0, waiting_share=0.0, **around),
+    )
+    return dict.fromkeys(models, each)
+
+
+def _memory(folder: Path, texts: Sequence[str]) -> float:
+    return EXPORT_MB if (folder / "model.onnx").is_file() else TEACHER_MB
+
+
+def remember_builds(patches: pytest.MonkeyPatch, shared: Path) -> None:
+    """Give what another test built for the same order: a teacher, a student, its export, and judged baselines.
+
+    Each installation publishes, records and gates it as its own; only the computing is not done twice. Not for a test
+    that replaces a part of the computing: the order would be the same.
+    """
+    patches.setattr(Workshop, "make", _remembering(Workshop.make, shared))
+    judge_all = import_module("assets.baselines")._judge_all
+    patches.setattr("assets.baselines._judge_all", functools.partial(_judged, judge_all, shared))
+
+
+def _remembering(make: Callable[..., Any], shared: Path) -> Callable[..., Any]:
+    def remembered(workshop: Workshop, order: Order, build: Callable[[Path], Facts]) -> Any:
+        if kind_of(order.stage) not in (TEACHER, CANDIDATES, EXPORTS):
+            return make(workshop, order, build)
+        return make(workshop, order, functools.partial(_built, build, shared / order.build_key))
+
+    return remembered
+
+
+def _built(build: Callable[[Path], Facts], kept: Path, folder: Path) -> Facts:
+    with FileLock(f"{kept}.lock"):
+        facts = kept / "facts.json"
+        if not facts.exists():
+            measured = build(folder)
+            shutil.copytree(folder, kept / "files")
+            facts.write_text(json.dumps(measured))
+            return measured
+    shutil.copytree(kept / "files", folder, dirs_exist_ok=True)
+    remembered: Facts = json.loads(facts.read_text())
+    return remembered
+
+
+def _judged(judge_all: Callable[..., list[Evaluation]], shared: Path, file: Any, bench: Any, known: Any) -> Any:
+    asked = {**bench.depends_on(), "known": known.select("prompt_id", "label", "split").rows()}
+    kept = shared / f"baselines-{digest_of(asked)}.json"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            judged = judge_all(file, bench, known)
+            kept.write_text(json.dumps([each.model_dump(mode="json") for each in judged]))
+    return [Evaluation.model_validate(each) for each in json.loads(kept.read_text())]
