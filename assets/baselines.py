@@ -22,10 +22,10 @@ from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
 
 if TYPE_CHECKING:
-    from stillhouse.teachers.intake import BaseModel
+    from stillhouse.models.weights import BaseModel
 
 PROBE, STATIC = "linear probe on the untuned encoder", "static embeddings of the teacher"
 INT8, PRUNED = "int8 teacher", "pruned teacher"
@@ -95,7 +95,7 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
     The vocabulary stays whole, so that what is released is what was judged.
     """
-    from stillhouse.students.network import read_config
+    from stillhouse.models.network import read_config
 
     config = read_config(teacher.folder / MODEL)
     layers = f"layers: {list(range(config['num_hidden_layers']))}"
@@ -107,13 +107,13 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
-    from stillhouse.evaluation.options.baselines import linear_probe, majority, tfidf_logistic_regression
-    from stillhouse.evaluation.options.static_embeddings import static_embeddings
-    from stillhouse.students.architecture import narrow_feed_forward
-    from stillhouse.students.network import read_config
-    from stillhouse.students.predictor import TorchClassifier
+    from stillhouse.evaluation.baselines.fitted import linear_probe, majority, tfidf_logistic_regression
+    from stillhouse.evaluation.baselines.static_embeddings import static_embeddings
+    from stillhouse.models.network import read_config
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.models.weights import base_model
+    from stillhouse.students.pruning import narrow_feed_forward
     from stillhouse.teachers.classifier import build_classifier
-    from stillhouse.teachers.intake import base_model
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
@@ -173,9 +173,9 @@ def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
 
 
 def _in_int8(name: str, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame) -> JudgedModel:
-    from stillhouse.evaluation.subjects import Subject, SubjectKind
-    from stillhouse.students.export import export_student
-    from stillhouse.students.predictor import OnnxClassifier
+    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.models.export import export_student
+    from stillhouse.models.predictor import OnnxClassifier
 
     export_student(model, exported, validation["text"].to_list(), label_ids(validation["label"], bench.classes))
     quantised = OnnxClassifier(exported)

@@ -21,14 +21,14 @@ from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
 from stillhouse.evaluation.measures.latency import Predict, latencies_beside_teacher
+from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.slices.row_features import feature_columns
-from stillhouse.evaluation.subjects import Subject, SubjectKind
-from stillhouse.golden_reads import log_golden_read
 from stillhouse.recipe import Recipe
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.golden_set_usage import log_golden_read
 
 if TYPE_CHECKING:
-    from stillhouse.students.predictor import TorchClassifier
+    from stillhouse.models.predictor import TorchClassifier
     from stillhouse.teachers.signal import CaptureReport
 
 TIMED_TEXTS = 120
@@ -135,7 +135,7 @@ class Bench:
     @cached_property
     def teacher_model(self) -> "TorchClassifier":
         """The teacher itself, for its speed and for texts that are no golden rows."""
-        from stillhouse.students.predictor import TorchClassifier
+        from stillhouse.models.predictor import TorchClassifier
 
         return TorchClassifier(self.teacher.folder / MODEL)
 

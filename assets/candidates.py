@@ -19,11 +19,11 @@ from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, learning_curve, training_facts
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import logits_of
-from stillhouse.workshop import Artifact, Facts
 
 if TYPE_CHECKING:
-    from stillhouse.students.training import TrainingExamples
+    from stillhouse.models.training import TrainingExamples
 
 
 def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
@@ -37,8 +37,8 @@ def candidate_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     )
     def trained_student(work: Work, teacher: Artifact, prompts: Artifact, transfer_set: Artifact) -> Shown:
         """Layers of the teacher with the vocabulary of the task, trained on the transfer set or taken as they are."""
-        from stillhouse.students.predictor import TorchClassifier
-        from stillhouse.students.training import train
+        from stillhouse.models.predictor import TorchClassifier
+        from stillhouse.models.training import train
 
         rows = transfer_set.frame("transfer_set")
         validation = prompts.frame("prompts").filter(pl.col("split") == "validation").sort("prompt_id")
@@ -118,7 +118,7 @@ def cut_from(teacher: Artifact, student: StudentSpec, texts: Iterable[str], out:
     Returns:
         Facts about the vocabulary, where it was trimmed.
     """
-    from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
+    from stillhouse.students.pruning import cut_layers, narrow_feed_forward, trim_vocabulary
 
     cut_layers(teacher.folder / MODEL, student.layers, out)
     if student.feed_forward is not None:
@@ -142,7 +142,7 @@ def examples_of(
     student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFrame, labels: list[str]
 ) -> "TrainingExamples":
     """Rows of the transfer set as what a student learns from, and validation rows as what is watched."""
-    from stillhouse.students.training import TrainingExamples
+    from stillhouse.models.training import TrainingExamples
 
     from_teacher = student.learns_from == "teacher"
     return TrainingExamples(

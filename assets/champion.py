@@ -17,12 +17,12 @@ import dagster as dg
 from assets.keys import CHAMPION, RELEASE, SELECTION
 from assets.stage import Shown, Work, stage_asset
 from stillhouse import progress
-from stillhouse.champions import export_of, line_of_champions, promoted, rival_of, withdrawal_of
 from stillhouse.errors import StillhouseError
-from stillhouse.promotion import promote
 from stillhouse.recipe import RecipeFile
-from stillhouse.witness import Witness
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of, withdrawal_of
+from stillhouse.records.promotion import promote
+from stillhouse.records.witness import Witness
 
 
 def champion(file: RecipeFile) -> dg.AssetsDefinition:

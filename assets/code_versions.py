@@ -27,8 +27,8 @@ CODE_OF: dict[str, tuple[str, ...]] = {
     keys.CONTRACT: (
         "assets/contract",
         "stillhouse/recipe",
-        "stillhouse/teachers/intake",
-        "stillhouse/students/memory",
+        "stillhouse/models/weights",
+        "stillhouse/models/memory",
     ),
     keys.SOURCE: (
         "assets/source",
@@ -41,7 +41,7 @@ CODE_OF: dict[str, tuple[str, ...]] = {
     keys.PROMPTS: ("assets/prompts", "stillhouse/data"),
     keys.TEACHER: (
         "assets/teacher",
-        "stillhouse/teachers/intake",
+        "stillhouse/models/weights",
         "stillhouse/teachers/classifier",
         "stillhouse/students",
         "stillhouse/packages",
@@ -76,12 +76,12 @@ CODE_OF: dict[str, tuple[str, ...]] = {
     keys.SELECTION: (
         "assets/selection",
         "assets/bench",
-        "stillhouse/champions",
+        "stillhouse/records/champions",
         "stillhouse/evaluation",
         *(f"stillhouse/students/{part}" for part in ("predictor", "tokens")),
     ),
     keys.RELEASE: ("assets/release", "stillhouse/release"),
-    keys.CHAMPION: ("assets/champion", "stillhouse/champions"),
+    keys.CHAMPION: ("assets/champion", "stillhouse/records/champions"),
 }
 """Modules and packages below the checkout, by kind of stage; the first is the stage's own module."""
 

@@ -11,12 +11,12 @@ import dagster as dg
 
 from assets.keys import CONTRACT
 from assets.stage import Shown, Work, markdown_table, stage_asset
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import Terms
 from stillhouse.recipe import Recipe, RecipeFile, TeacherSpec
-from stillhouse.workshop import Facts
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.builds import Facts
 
 
 def contract(file: RecipeFile) -> dg.AssetsDefinition:
@@ -66,8 +66,8 @@ def examine_weights(spec: TeacherSpec, store: ArtifactStore) -> tuple[dict[str, 
         why they were refused, or None. The first two are None where they were. And the digest of each file that was
         kept, by its address.
     """
-    from stillhouse.students.memory import training_memory_gb
-    from stillhouse.teachers.intake import base_model
+    from stillhouse.models.memory import training_memory_gb
+    from stillhouse.models.weights import base_model
 
     try:
         with base_model(spec.source, spec.revision, store) as base:

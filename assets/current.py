@@ -12,9 +12,9 @@ from datetime import datetime
 import dagster as dg
 
 from stillhouse.errors import StillhouseError
-from stillhouse.ledger import Ledger
-from stillhouse.manifest import address
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.ledger import Ledger
+from stillhouse.records.manifest import address
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.manifest import device
 from stillhouse.recipe import RecipeFile, StudentSpec
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.manifest import device
 
 
 def evaluation(file: RecipeFile) -> dg.AssetsDefinition:
@@ -71,12 +71,12 @@ def _teacher_mb(baselines: Artifact) -> float | None:
 
 def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:
     def slices() -> bytes:
-        from stillhouse.evaluation.report import plots
+        from stillhouse.report import plots
 
         return plots.slice_bars(judged.slices)
 
     def confusion() -> bytes:
-        from stillhouse.evaluation.report import plots
+        from stillhouse.report import plots
 
         return plots.confusion(judged)
 
@@ -92,8 +92,8 @@ def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -
 
 def _judge_students(file: RecipeFile, bench: Bench, exported: dict[str, Artifact], folder: Path) -> Facts:
     from stillhouse.evaluation.comparison import compare_with_control
-    from stillhouse.evaluation.subjects import Subject, SubjectKind
-    from stillhouse.students.predictor import OnnxClassifier
+    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.models.predictor import OnnxClassifier
 
     def one_by_one(model: OnnxClassifier) -> Callable[[str], Any]:
         return lambda text: model.logits([text])

@@ -1,7 +1,7 @@
 """Students as they ship: one ONNX file in int8 with its tokenizer, checked against the trained weights, calibrated.
 
 Belongs here: one asset for each student of the recipe.
-Does not: export and quantisation (stillhouse/students/export.py).
+Does not: export and quantisation (stillhouse/models/export.py).
 """
 
 from dataclasses import asdict
@@ -16,7 +16,7 @@ from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile, StudentSpec
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
 
 
 def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
@@ -30,7 +30,7 @@ def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     )
     def exported_student(work: Work, candidate: Artifact, prompts: Artifact) -> Shown:
         """The student in int8 ONNX, its parity and its temperature measured on validation rows."""
-        from stillhouse.students.export import export_student
+        from stillhouse.models.export import export_student
 
         rows = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "validation")
 

@@ -12,14 +12,14 @@ import polars as pl
 from assets.keys import BASE, PROMPTS, SOURCE
 from assets.source import read_base
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
+from stillhouse.data.declared_labels import require_named_classes
 from stillhouse.data.formats import require_columns
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.splits import golden_digest
-from stillhouse.named_classes import require_named_classes
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
 
 
 def prompts(file: RecipeFile) -> dg.AssetsDefinition:

@@ -23,16 +23,16 @@ from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL, label_ids
 from stillhouse import progress
 from stillhouse.digests import digest_of
+from stillhouse.error_analysis.capacity import overfit_one_batch
+from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
+from stillhouse.error_analysis.generalisation import Counts, Generalisation, Share, generalisation
+from stillhouse.error_analysis.rules import Made, Reasons, conclude, facts_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.fidelity import row_divergence
-from stillhouse.evaluation.reasons.capacity import overfit_one_batch
-from stillhouse.evaluation.reasons.causes import Made, Reasons, conclude, facts_of
-from stillhouse.evaluation.reasons.generalisation import Counts, Generalisation, Share, generalisation
-from stillhouse.evaluation.reasons.rows_curve import RowsCurve, rows_curve
+from stillhouse.models.training import TrainingConfig
 from stillhouse.recipe import Recipe, RecipeFile, StudentSpec
-from stillhouse.students.training import TrainingConfig
+from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import logits_of
-from stillhouse.workshop import Artifact, Facts
 
 ROWS_ASKED = 1000
 """Training rows that a student is asked again: they tell its share of faithful answers to a point and a half."""
@@ -138,7 +138,7 @@ class Examination:
 
     def reasons(self, evaluation: Evaluation) -> Reasons:
         """Ask what is always asked; train a little only where how it was made may be why it misses."""
-        from stillhouse.students.network import read_config
+        from stillhouse.models.network import read_config
 
         made = Made(
             layers=len(self.student.layers),
@@ -189,7 +189,7 @@ class Examination:
         return _asked(self.trained.folder / MODEL, self.validation)
 
     def _generalisation(self, evaluation: Evaluation) -> Generalisation:
-        from stillhouse.students.predictor import OnnxClassifier
+        from stillhouse.models.predictor import OnnxClassifier
 
         rows = self._rows.head(ROWS_ASKED)
         said, truth = _asked(self.trained.folder / MODEL, rows).argmax(1), label_ids(rows["label"], self._labels)
@@ -209,7 +209,7 @@ class Examination:
 
     def _rows_curve(self, start: Path) -> RowsCurve:
         """Train the same student in the same way on parts of the rows, each part within the next."""
-        from stillhouse.students.training import train
+        from stillhouse.models.training import train
 
         numbers, answers = [], []
         for number in (self._rows.height // part for part in PARTS):
@@ -226,7 +226,7 @@ class Examination:
 
 
 def _asked(model: Path, rows: pl.DataFrame) -> _Answers:
-    from stillhouse.students.predictor import TorchClassifier
+    from stillhouse.models.predictor import TorchClassifier
 
     return TorchClassifier(model).logits(rows["text"].to_list()).astype(np.float64)
 
@@ -259,7 +259,7 @@ def _shown(work: Work, artifact: Artifact) -> dict[str, Any]:
 
 def _drawing(curve: RowsCurve) -> Any:
     def draw() -> bytes:
-        from stillhouse.evaluation.report import plots
+        from stillhouse.report import plots
 
         return plots.curve_by_rows(curve)
 

@@ -12,10 +12,10 @@ from assets.keys import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
-from stillhouse.workshop import Artifact, Facts
 
 
 def release(file: RecipeFile) -> dg.AssetsDefinition:

@@ -9,7 +9,7 @@ from pathlib import Path
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import StudentSpec
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
 
 SEEDS = "seeds"
 

@@ -3,7 +3,7 @@
 Belongs here: choosing among the judged candidates, asking the chosen one and the champion the same golden rows, and
 writing the report of the chosen one, or of the best that missed.
 Does not: the rule of choice, the comparison and the report's form (stillhouse/evaluation/), which release is the
-champion (stillhouse/champions.py).
+champion (stillhouse/records/champions.py).
 """
 
 import json
@@ -32,7 +32,6 @@ from assets.keys import (
 from assets.reasons import read_reasons
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
-from stillhouse.champions import Served, export_of, line_of_champions, promoted, rival_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.against_champion import (
     AgainstChampion,
@@ -43,12 +42,13 @@ from stillhouse.evaluation.against_champion import (
 )
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.report.document import Curve, in_order_of_options, report_html, report_json
+from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
-from stillhouse.evaluation.subjects import SubjectKind
 from stillhouse.files import write_atomically
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
+from stillhouse.report.document import Curve, in_order_of_options, report_html, report_json
 
 
 def selection(file: RecipeFile) -> dg.AssetsDefinition:
@@ -149,7 +149,7 @@ def _rival_of(work: Work, evaluation: Artifact, chosen: Selection) -> Rival | No
 
 def _against_champion(work: Work, evaluation: Artifact, chosen: Selection, rival: Rival | None) -> AgainstChampion:
     """Ask champion and challenger the golden rows of this round, whatever rows the champion was once released by."""
-    from stillhouse.students.predictor import OnnxClassifier
+    from stillhouse.models.predictor import OnnxClassifier
 
     if chosen.winner is None:
         return no_champion("no student was chosen, so none wants to replace the champion")
@@ -191,7 +191,7 @@ def _rows_learned_from(work: Work, release: Artifact) -> set[str]:
 
 
 def _size_against_quality(everything: list[Evaluation]) -> bytes:
-    from stillhouse.evaluation.report.frontier import size_quality
+    from stillhouse.report.frontier import size_quality
 
     return size_quality(everything)
 

@@ -1,7 +1,8 @@
 """The rows as they came, batch by batch: the recipe's source is one, what a look at the drop folder took in another.
 
 Belongs here: what a batch is read from.
-Does not: which files are in which batch (stillhouse/batches.py), reading one (stillhouse/data/), cleaning (prompts.py).
+Does not: which files are in which batch (stillhouse/records/batches.py), reading one (stillhouse/data/), cleaning
+(prompts.py).
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +14,6 @@ import polars as pl
 
 from assets.keys import BASE, CONTRACT, SOURCE
 from assets.stage import Shown, Work, stage_asset, table_metadata
-from stillhouse.batches import batches_of, shown
 from stillhouse.data.dropped import read_dropped
 from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.provenance import with_provenance, without_secrets
@@ -21,10 +21,11 @@ from stillhouse.data.rejects import all_rejects
 from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.ledger import Ledger
-from stillhouse.manifest import Manifest
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.batches import batches_of, shown
+from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.ledger import Ledger
+from stillhouse.records.manifest import Manifest
 
 
 def source(file: RecipeFile) -> dg.AssetsDefinition:

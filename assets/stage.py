@@ -24,10 +24,10 @@ from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.builds import Artifact, Facts, Order, Workshop
 from stillhouse.source_code import code_digest
-from stillhouse.workshop import Artifact, Facts, Order, Workshop
 
-DRAWING = "stillhouse/evaluation/report"
+DRAWING = "stillhouse/report"
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
 RECIPE = "stillhouse/recipe"

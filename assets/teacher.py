@@ -1,7 +1,7 @@
 """The teacher: verified weights, fine-tuned on the labelled rows, calibrated, pinned by fingerprint.
 
 Belongs here: which rows it learns from, and what is shown of it.
-Does not: verification and calibration (stillhouse/teachers/), the loop (stillhouse/students/training.py).
+Does not: verification and calibration (stillhouse/teachers/), the loop (stillhouse/models/training.py).
 """
 
 import json
@@ -17,10 +17,10 @@ from assets.keys import CONTRACT, PROMPTS, TEACHER
 from assets.stage import Shown, Work, picture, stage_asset
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Facts
+from stillhouse.records.builds import Artifact, Facts
 
 if TYPE_CHECKING:
-    from stillhouse.students.training import TrainingExamples, TrainingReport
+    from stillhouse.models.training import TrainingExamples, TrainingReport
 
 MODEL = "model"
 
@@ -37,16 +37,16 @@ def teacher(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def fine_tuned_teacher(work: Work, contract: Artifact, prompts: Artifact) -> Shown:
         """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
-        from stillhouse.students.temperature import calibrate_temperature
-        from stillhouse.students.training import train
+        from stillhouse.models.temperature_scaling import calibrate_temperature
+        from stillhouse.models.training import train
+        from stillhouse.models.weights import base_model, verify_weights
         from stillhouse.teachers.classifier import build_classifier
-        from stillhouse.teachers.intake import base_model, verify_weights
 
         labels: list[str] = prompts.facts["labels"]
         rows = labelled_rows(prompts.frame("prompts"))
 
         def build(folder: Path) -> Facts:
-            from stillhouse.students.predictor import TorchClassifier
+            from stillhouse.models.predictor import TorchClassifier
 
             untrained = folder / "untrained"
             build_classifier(base.folder, labels, untrained, spec.training.seed)
@@ -106,7 +106,7 @@ def labelled_rows(prompts: pl.DataFrame) -> pl.DataFrame:
 
 def labelled_examples(rows: pl.DataFrame, labels: list[str]) -> "TrainingExamples":
     """Turn labelled rows into examples to train on and examples to watch."""
-    from stillhouse.students.training import TrainingExamples
+    from stillhouse.models.training import TrainingExamples
 
     train, validation = rows.filter(pl.col("split") == "train"), rows.filter(pl.col("split") == "validation")
     return TrainingExamples(
@@ -136,7 +136,7 @@ def learning_curve(work: Work, artifact: Artifact) -> dg.MarkdownMetadataValue:
     """Show training and validation loss by epoch."""
 
     def draw() -> bytes:
-        from stillhouse.evaluation.report import plots
+        from stillhouse.report import plots
 
         epochs = artifact.facts["training"]["epochs"]
         return plots.learning_curve(*([epoch[name] for epoch in epochs] for name in ("train_loss", "validation_loss")))

@@ -14,9 +14,9 @@ from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadat
 from assets.teacher import MODEL
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review, write_review
-from stillhouse.workshop import Artifact, Facts
 
 
 def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:

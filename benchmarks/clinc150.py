@@ -92,9 +92,9 @@ def _models() -> str:
     from assets.current import newest_artifact
     from assets.keys import BASELINES, EVALUATION, key_of
     from stillhouse.evaluation.claims import MEGABYTE
-    from stillhouse.evaluation.subjects import SubjectKind
+    from stillhouse.evaluation.models import SubjectKind
     from stillhouse.home import Home
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     workshop = Workshop(Home.from_environment())
     students, baselines = (

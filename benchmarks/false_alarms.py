@@ -96,7 +96,7 @@ class _Bench:
         import dagster as dg
 
         from stillhouse.home import Home
-        from stillhouse.workshop import Workshop
+        from stillhouse.records.builds import Workshop
 
         logging.disable(logging.INFO)  # a context of its own for each call logs its progress, and there are thousands
         self.folder = folder
@@ -107,7 +107,7 @@ class _Bench:
     def findings(self, number: int) -> Iterator[tuple[str, bool, Any]]:
         """Make one resample and give the name of each gate, whether it is blocking, and what it found."""
         from assets.keys import BASE
-        from stillhouse.batches import Batch, BatchFile, record
+        from stillhouse.records.batches import Batch, BatchFile, record
 
         name = f"resample_{number:03}"
         source = self.folder / f"{name}.txt"

@@ -58,7 +58,7 @@ def _measure(kind: str) -> None:
 
     from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
     from stillhouse.evaluation.harness import evaluate
-    from stillhouse.evaluation.subjects import Subject, SubjectKind
+    from stillhouse.evaluation.models import Subject, SubjectKind
 
     generator = np.random.default_rng(0)
     labels = generator.integers(CLASSES, size=ROWS)

@@ -76,10 +76,10 @@ def _texts(folder: Path) -> list[str]:
 
 def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
     """The teacher's folder, and the exported folder of each model."""
-    from stillhouse.students.architecture import cut_layers, narrow_feed_forward, trim_vocabulary
-    from stillhouse.students.export import export_student
+    from stillhouse.models.export import export_student
+    from stillhouse.models.weights import resolve_model
+    from stillhouse.students.pruning import cut_layers, narrow_feed_forward, trim_vocabulary
     from stillhouse.teachers.classifier import build_classifier
-    from stillhouse.teachers.intake import resolve_model
 
     teacher, known = folder / "teacher", (texts[:50], np.zeros(50, np.int64))
     build_classifier(resolve_model(TEACHER, VERSION), list(LABELS), teacher, seed=0)
@@ -97,7 +97,7 @@ def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
 
 
 def _measure(state: str, teacher: Path, exported: dict[str, Path], texts: list[str]) -> dict[str, LatencyComparison]:
-    from stillhouse.students.predictor import OnnxClassifier, TorchClassifier
+    from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 
     asked = TorchClassifier(teacher)
     models = {name: OnnxClassifier(folder) for name, folder in exported.items()}

@@ -4,7 +4,7 @@ A ledger of 100 verdicts and one of 100,000 are asked in turn, within one run, f
 figure is the ratio of the two medians. Exit code 1 if the long one costs over twice as much; the last line is JSON.
 
 Belongs here: filling, asking, the limit.
-Does not: whether the answers are right (tests/stillhouse/test_ledger.py).
+Does not: whether the answers are right (tests/stillhouse/records/test_ledger.py).
 """
 
 import json
@@ -17,7 +17,7 @@ from statistics import median
 
 import sqlalchemy as sa
 
-from stillhouse.ledger import Ledger
+from stillhouse.records.ledger import Ledger
 
 SHORT, LONG = 100, 100_000
 STAGES, GATES = 18, 5

@@ -77,7 +77,7 @@ def _measure(folder: Path, rows: int) -> None:
     from orchestration.instance import initialise
     from stillhouse.home import Home
     from stillhouse.progress import listening
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     file = _recipe(folder)
     home = Home.from_environment()
@@ -167,7 +167,7 @@ def _made(home: Any, file: Any) -> str:
     from assets.keys import BASE, PROMPTS, key_of
     from stillhouse.data.rejects import count_reasons
     from stillhouse.errors import StillhouseError
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     try:
         artifact = newest_artifact(Workshop(home), key_of(file.name, PROMPTS), BASE)

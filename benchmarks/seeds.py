@@ -25,7 +25,7 @@ from scipy.special import expit
 
 from stillhouse.evaluation.comparison import Helped, decide
 from stillhouse.evaluation.measures.seeds import gain_over_seeds
-from stillhouse.evaluation.statistics.proportions import paired_mcnemar
+from stillhouse.statistics.proportions import paired_mcnemar
 
 PAIRS = 4_000
 ALPHA = 0.05

@@ -36,14 +36,14 @@ import numpy as np
 
 from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.slices.declared import slice_table
-from stillhouse.evaluation.statistics.accuracy_test import (
+from stillhouse.statistics.accuracy_test import (
     non_inferiority_from_counts,
     non_inferiority_p_value,
     rows_needed_for,
 )
-from stillhouse.evaluation.statistics.multiplicity import holm_levels
-from stillhouse.evaluation.statistics.score_test import sum_of_quantiles, uses_exact
-from stillhouse.evaluation.statistics.verdicts import POWER, Verdict
+from stillhouse.statistics.multiplicity import holm_levels
+from stillhouse.statistics.score_test import sum_of_quantiles, uses_exact
+from stillhouse.statistics.verdicts import POWER, Verdict
 
 STUDENTS = 10_000
 ALPHA = 0.05

@@ -2,7 +2,7 @@
 
 from assets.baselines import OPTIONS, read_evaluations
 from checks.gate import Finding, StageGates, Subject, found, gate
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a do-nothing option that was not measured is the one that would have been enough")

@@ -9,8 +9,8 @@ from assets.seeds import facts_by_folder
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.digests import digest_of_file
-from stillhouse.teachers.intake import verify_weights
-from stillhouse.workshop import Facts
+from stillhouse.models.weights import verify_weights
+from stillhouse.records.builds import Facts
 
 
 @gate("one weight that is not a number makes every answer one")

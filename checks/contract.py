@@ -9,9 +9,9 @@ from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
 from stillhouse.evaluation.bar import Terms
-from stillhouse.governance import amendment_to
-from stillhouse.students.memory import machine_memory_gb
-from stillhouse.workshop import Facts
+from stillhouse.models.memory import machine_memory_gb
+from stillhouse.records.builds import Facts
+from stillhouse.records.governance import amendment_to
 
 
 @gate("a model that hurts nobody needs no substitute: a student is one more thing to look after")

@@ -7,9 +7,9 @@ from assets.baselines import read_evaluations
 from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.evaluation.claims import points
+from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.slices.fairness import ModelGaps
-from stillhouse.evaluation.subjects import SubjectKind
-from stillhouse.golden_reads import GoldenRead, golden_reads
+from stillhouse.records.golden_set_usage import GoldenRead, golden_reads
 
 
 @gate("a student that was left out, or judged in another form than it ships, was not judged")

@@ -6,7 +6,7 @@ import math
 from assets.seeds import facts_by_folder
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, Subject, found, gate
-from stillhouse.students.temperature import COLDEST, HOTTEST, is_at_an_end
+from stillhouse.models.temperature_scaling import COLDEST, HOTTEST, is_at_an_end
 
 FP32_TOLERANCE = 1e-3
 INT8_AGREEMENT = 0.97

@@ -21,11 +21,11 @@ from assets.stage import markdown_table, readable_failures
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
-from stillhouse.governance import Waiver, WaiverRules, valid_waivers
-from stillhouse.manifest import address, lock_digest
 from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
+from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest
-from stillhouse.workshop import Artifact, Workshop
 
 OFFENDERS_KEPT = 20
 

@@ -21,14 +21,14 @@ from assets.current import Materialization, newest_materialization
 from assets.keys import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET, key_of
 from checks.gate import State, gate_code
 from checks.stages import gates_of
-from stillhouse.batches import batches_of
-from stillhouse.champions import went_back_to
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import WaiverRules, Waivers, valid_waivers
-from stillhouse.ledger import Entry, Ledger
-from stillhouse.manifest import Manifest, ReliedOn, address, asset_and_batch
 from stillhouse.recipe import Recipe
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.batches import batches_of
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.champions import went_back_to
+from stillhouse.records.governance import WaiverRules, Waivers, valid_waivers
+from stillhouse.records.ledger import Entry, Ledger
+from stillhouse.records.manifest import Manifest, ReliedOn, address, asset_and_batch
 
 
 class GateStatus(StrEnum):

@@ -11,6 +11,7 @@ from assets.keys import BASE, PROMPTS
 from checks.expectations.prompts import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
 from stillhouse.data.cleaning import normalise
+from stillhouse.data.declared_labels import named_classes, unknown_classes
 from stillhouse.data.drift import MixShift, length_shift, mix_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
@@ -18,7 +19,6 @@ from stillhouse.data.privacy import Redacted, personal_columns, personal_values,
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
 from stillhouse.evaluation.planning import plan
-from stillhouse.named_classes import named_classes, unknown_classes
 
 REJECTED_SHARE = 0.2
 THIN_SLICE = 30

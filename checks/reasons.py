@@ -4,7 +4,7 @@ from assets.baselines import read_evaluations
 from assets.keys import candidate, export
 from assets.reasons import learners_of, read_reasons
 from checks.gate import Finding, StageGates, Subject, found, gate
-from stillhouse.evaluation.reasons.generalisation import Branch
+from stillhouse.error_analysis.generalisation import Branch
 
 
 @gate("a miss without a reason is not the last word: the next round would change something and hope")

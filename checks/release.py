@@ -2,11 +2,11 @@
 
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
-from stillhouse.champions import promoted, withdrawal_of
 from stillhouse.data.quoting import quoted
-from stillhouse.governance import approval_of
-from stillhouse.manifest import asset_and_batch
 from stillhouse.names import same_person
+from stillhouse.records.champions import promoted, withdrawal_of
+from stillhouse.records.governance import approval_of
+from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 
 
@@ -34,7 +34,7 @@ def it_names_what_it_was_made_from(subject: Subject) -> Finding:
 @gate("a model that does not answer is found out here, not by its first caller")
 def it_answers(subject: Subject) -> Finding:
     """Loaded from the bundle, as a server would, and asked one golden question."""
-    from stillhouse.students.predictor import OnnxClassifier
+    from stillhouse.models.predictor import OnnxClassifier
 
     text = subject.made_from("prompts").frame("prompts")["text"][0]
     model = OnnxClassifier(subject.artifact.folder / MODEL)

@@ -6,8 +6,8 @@ from assets.baselines import read_evaluations
 from checks.gate import Finding, StageGates, State, Subject, found, gate
 from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.measures.seeds import ONE_SEED
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.evaluation.models import SubjectKind
+from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a student that is not proven to hold the bar is one that may not, and not enough evidence is not a pass")

@@ -3,8 +3,8 @@
 from assets.teacher import MODEL
 from checks.gate import Finding, StageGates, State, Subject, found, gate
 from checks.pinning import are_the_pinned_weights
-from stillhouse.evaluation.statistics.proportions import wilson_interval
-from stillhouse.teachers.intake import fingerprint_of, verify_weights
+from stillhouse.models.weights import fingerprint_of, verify_weights
+from stillhouse.statistics.proportions import wilson_interval
 
 
 @gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")

@@ -14,9 +14,9 @@ from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.measures.calibration import log_softmax
-from stillhouse.evaluation.statistics.proportions import wilson_interval
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.statistics.calibration import log_softmax
+from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import logits_of, with_answers
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review

@@ -15,10 +15,10 @@ from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
 from stillhouse.audit.records import Audit, Outside
 from stillhouse.home import Home
-from stillhouse.keys import Keys
 from stillhouse.recipe import RecipeFile
-from stillhouse.witness import Witness
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.keys import Keys
+from stillhouse.records.witness import Witness
 
 
 def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) -> Audit:

@@ -14,7 +14,7 @@ from assets.keys import key_of
 from checks.gatekeeper import GateStatus, lineage
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""

@@ -1,7 +1,8 @@
 """Keeping a recipe's batches in step with its drop folder, and planning the runs that bring a recipe up to date.
 
 Belongs here: new batches, Dagster's partitions of them, whether a batch is in, and which runs are due.
-Does not: starting them (run.py, dispatcher.py, schedules.py), what becomes a batch (stillhouse/batches.py, drops.py).
+Does not: starting them (run.py, dispatcher.py, schedules.py), what becomes a batch
+(stillhouse/records/batches.py, stillhouse/data/drop_folder.py).
 """
 
 from collections.abc import Collection, Iterable
@@ -16,15 +17,15 @@ from assets.keys import BASE, BATCHED, SOURCE, TEACHER_SIGNAL, batches_name, key
 from assets.source import drop_folder, has_other_rows, is_as_it_was
 from checks.gatekeeper import asset_state, lineage
 from orchestration.runs import DISTIL, TAKE_IN
-from stillhouse import batches as recorded
-from stillhouse.batches import Batch, BatchFile, next_batch, record, shown, taken_over
+from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
-from stillhouse.drops import Look, last_look
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import WaiverRules, valid_waivers
-from stillhouse.manifest import Manifest
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records import batches as recorded
+from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
+from stillhouse.records.builds import Workshop
+from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.records.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def _plain_state_errors() -> Iterator[None]:
     except StillhouseError:
         raise
     except Exception as error:
-        from stillhouse.databases import plain_database_error
+        from stillhouse.records.databases import plain_database_error
 
         plain = plain_database_error(getattr(error, "orig", None), str(root))
         if plain is None:
@@ -148,7 +148,7 @@ def status(
     from orchestration.instance import initialise
     from orchestration.status import all_is_well
     from orchestration.status import status as status_of
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     home = Home.from_environment()
     files = [_recipe(name)] if name else recipes_in(recipes_folder())
@@ -204,7 +204,7 @@ app.add_typer(keys, name="keys")
 @keys.command("init")
 def keys_init() -> None:
     """Make a key outside the state; from then on every entry of the ledger is signed."""
-    from stillhouse.keys import Keys
+    from stillhouse.records.keys import Keys
 
     store = Keys.from_environment()
     fingerprint = store.make(Home.from_environment().root)
@@ -217,7 +217,7 @@ def report(name: Name, as_json: AsJson = False) -> None:
     """Show the evaluation of the selected student, or of the best one when none was selected."""
     from assets.current import newest_artifact
     from assets.keys import SELECTION, key_of
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     home = Home.from_environment()
     selection = newest_artifact(Workshop(home), key_of(_recipe(name).name, SELECTION))
@@ -241,7 +241,7 @@ def show_leaderboard(
 ) -> None:
     """Rank the models of every round that the same golden rows judged; others compare with none of them."""
     from orchestration.leaderboard import board
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     found = board(Workshop(Home.from_environment()), _recipe(name), golden)
     if as_json:
@@ -293,7 +293,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
     """Name the earliest exit condition that does not hold, its evidence, and what to do next."""
     from orchestration.diagnosis import diagnose as diagnosis_of
     from orchestration.instance import initialise
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
@@ -318,7 +318,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
 def roi(name: Name, as_json: AsJson = False) -> None:
     """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
     from orchestration.economics import roi as account
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     found = account(Workshop(Home.from_environment()), _recipe(name))
     if as_json:
@@ -347,7 +347,7 @@ def checklist(name: Name) -> None:
     """Print every gate with its reason and state, as a list to go through; a copy is put beside the report."""
     from orchestration.diagnosis import write_checklist
     from orchestration.instance import initialise
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
@@ -369,8 +369,8 @@ def waive(
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
     from orchestration.people import waive_newest
-    from stillhouse.governance import Waiver
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
+    from stillhouse.records.governance import Waiver
 
     home, recipe = Home.from_environment(), check.partition("/")[0]
     file, workshop = _recipe(recipe), Workshop(home)
@@ -384,7 +384,7 @@ def waive(
 def approve(name: Name, by: By, reason: Reason) -> None:
     """Approve the newest release of a recipe whose stakes are high; its author cannot."""
     from orchestration.people import approve_newest_release
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     digest = approve_newest_release(Workshop(Home.from_environment()), _recipe(name), by=by, reason=reason)
     out.print(f"{digest[:12]} is approved; `stillhouse run {name}` makes it the champion", soft_wrap=True)
@@ -403,7 +403,7 @@ def rollback(
     """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
     from orchestration.instance import initialise
     from orchestration.rollback import roll_back
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
@@ -423,8 +423,8 @@ def amend(name: Name, by: By, reason: Reason) -> None:
     """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
     from assets.contract import bar_of
     from stillhouse.digests import digest_of
-    from stillhouse.governance import amend as record
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
+    from stillhouse.records.governance import amend as record
 
     bar = digest_of(bar_of(_recipe(name).recipe))
     record(Workshop(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
@@ -434,7 +434,7 @@ def amend(name: Name, by: By, reason: Reason) -> None:
 def _make_ready(home: Home) -> None:
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
-    from stillhouse.workshop import Workshop
+    from stillhouse.records.builds import Workshop
 
     with initialise(home, told=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
         for file in recipes_in(recipes_folder()):

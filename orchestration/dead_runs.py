@@ -15,8 +15,8 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
 from orchestration.runs import process_of, recipes_of
 from stillhouse.home import Home
-from stillhouse.locks import recipe_locked_if_free
 from stillhouse.processes import Life
+from stillhouse.records.locks import recipe_locked_if_free
 
 GRACE_SECONDS = 90.0
 """How long a run may take from being launched to saying which process works on it."""

@@ -22,9 +22,9 @@ from orchestration.people import how_to_waive, waivers_to_give_again
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.manifest import address
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
 _MARKS = {GateStatus.PASSED: "x", GateStatus.WAIVED: "~"}

@@ -25,7 +25,7 @@ from orchestration.runs import ATTEMPT_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, 
 from orchestration.status import StageNow, stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 
 ATTEMPTS = 3
 KILLED_PER_ATTEMPT = 3

@@ -25,9 +25,9 @@ from assets.keys import (
     key_of,
 )
 from stillhouse.economics import actual, forecast
-from stillhouse.ledger import Ledger
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.ledger import Ledger
 
 KINDS = {
     CONTRACT: "data", SOURCE: "data", PROMPTS: "data", TRANSFER_SET: "data",

@@ -12,9 +12,9 @@ from assets.baselines import read_evaluations
 from assets.keys import BASELINES, EVALUATION
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, leaderboard
-from stillhouse.ledger import Entry
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.ledger import Entry
 
 
 def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from checks.gate import State
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
-from stillhouse.manifest import asset_and_batch
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.manifest import asset_and_batch
 
 
 class Ending(StrEnum):

@@ -1,7 +1,7 @@
 """What people decide, checked against what there is to decide on.
 
 Belongs here: resolving a gate or a release that a person names, and naming decisions that count no longer.
-Does not: recording the decision (stillhouse/governance.py), the commands (cli.py).
+Does not: recording the decision (stillhouse/records/governance.py), the commands (cli.py).
 """
 
 from collections.abc import Collection
@@ -15,11 +15,11 @@ from assets.keys import BATCHED, RELEASE, key_of
 from assets.recipe_assets import stage_names
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
-from stillhouse.ledger import Ledger
-from stillhouse.manifest import asset_and_batch
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
+from stillhouse.records.ledger import Ledger
+from stillhouse.records.manifest import asset_and_batch
 
 
 def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str:

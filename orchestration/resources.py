@@ -1,7 +1,8 @@
 """The resources that every run gets.
 
 Belongs here: the workshop, with the locks of the run that gets it, and the gated IO manager.
-Does not: the rule that the IO manager applies (checks/gatekeeper.py), the locks themselves (stillhouse/locks.py).
+Does not: the rule that the IO manager applies (checks/gatekeeper.py), the locks themselves
+(stillhouse/records/locks.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,11 @@ from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import hand_over, hand_over_batches
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
-from stillhouse.batches import batches_of
 from stillhouse.home import Home
-from stillhouse.locks import recipes_locked
 from stillhouse.recipe import Recipe
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.batches import batches_of
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.locks import recipes_locked
 
 
 class GatedArtifacts(dg.IOManager):

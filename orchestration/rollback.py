@@ -1,7 +1,7 @@
 """Going back to an earlier release: `stillhouse rollback`.
 
 Belongs here: which release a person means, whether it may serve again, and making the champion asset name it.
-Does not: what is recorded of the decision (stillhouse/champions.py), the command (cli.py).
+Does not: what is recorded of the decision (stillhouse/records/champions.py), the command (cli.py).
 
 The ledger is written first, in one transaction: whatever is killed after that, the earlier release serves and the
 withdrawn one stays away. What is left, the champion asset and its gates, is finished when the command is given again.
@@ -21,13 +21,13 @@ from assets.keys import CHAMPION, RELEASE, key_of
 from assets.stage import Work
 from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, process_tag
-from stillhouse.champions import Served, export_of, go_back, line_of_champions, promoted, rival_of
 from stillhouse.errors import StillhouseError
-from stillhouse.promotion import tell
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.champions import Served, export_of, go_back, line_of_champions, promoted, rival_of
+from stillhouse.records.promotion import tell
+from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import bundle_problems
-from stillhouse.witness import Witness
-from stillhouse.workshop import Artifact, Workshop
 
 
 @dataclass(frozen=True)

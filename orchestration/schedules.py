@@ -12,7 +12,7 @@ from orchestration.jobs import take_in_assets
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 
 
 def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:

@@ -14,11 +14,11 @@ from assets.source import drop_folder
 from orchestration.batches import take_in_what_is_new
 from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.runs import BECAUSE_TAG
-from stillhouse.drops import Look, look_at
+from stillhouse.data.drop_folder import Look, look_at
 from stillhouse.home import Home
-from stillhouse.locks import recipe_locked_if_free
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.locks import recipe_locked_if_free
 
 SECONDS_FOR_AUTOMATION = 60.0
 """How long something has to be stale before a round is asked for: automation, which asks for less, comes first."""

@@ -21,7 +21,7 @@ from stillhouse.digests import digest_of
 from stillhouse.economics import EconomicsSpec
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
-from stillhouse.students.training import TrainingConfig
+from stillhouse.models.training import TrainingConfig
 
 UNWAIVABLE = (
     "terms_allow_training_on_outputs",

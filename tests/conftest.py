@@ -25,12 +25,12 @@ from checks.gatekeeper import GateState, gate_states
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
-from stillhouse.batches import Batch, BatchFile, batches_of, record
 from stillhouse.data.sources import drop_folder_entries
-from stillhouse.governance import WaiverRules, valid_waivers
 from stillhouse.home import Home
 from stillhouse.recipe import UNWAIVABLE, RecipeFile
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.batches import Batch, BatchFile, batches_of, record
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.governance import WaiverRules, valid_waivers
 from tests.spared import lay_fresh_databases, quick_databases, remember_builds, shared_folder, spare_measuring
 
 # Timings live in benchmarks/. The same examples each time, so that a change fails by what it changed; new ones are

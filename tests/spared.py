@@ -27,7 +27,7 @@ from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
 from stillhouse.home import Home
-from stillhouse.workshop import Facts, Order, Workshop
+from stillhouse.records.builds import Facts, Order, Workshop
 
 _DAGSTERS_DATABASES = ("runs.sqlite.sqlite_run_storage", "event_log.sqlite.sqlite_event_log",
                        "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip

@@ -7,7 +7,6 @@ Does not: any of the parts (the modules beside it), finding what it is held agai
 import tempfile
 from pathlib import Path
 
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.audit.history import History
 from stillhouse.audit.records import Audit, Link, Outside, Promoted
 from stillhouse.audit.remembered import (
@@ -20,8 +19,9 @@ from stillhouse.audit.remembered import (
 from stillhouse.audit.walk import Walk
 from stillhouse.audit.words import one_line
 from stillhouse.errors import StillhouseError
-from stillhouse.ledger import Entry, Ledger
-from stillhouse.witness import Memory
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.ledger import Entry, Ledger
+from stillhouse.records.witness import Memory
 
 
 def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -> Audit:

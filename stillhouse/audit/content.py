@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.audit.words import one_line
 from stillhouse.errors import StillhouseError
-from stillhouse.manifest import Manifest
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.manifest import Manifest
 
 
 def altered(store: ArtifactStore, artifacts: Iterable[tuple[str, str, str]]) -> list[str]:

@@ -1,7 +1,7 @@
 """The ledger in memory, as an audit asks it.
 
 Belongs here: reading it once, and which of its entries can prove something.
-Does not: holding it against what remembers it (remembered.py), the chain of digests (stillhouse/ledger.py).
+Does not: holding it against what remembers it (remembered.py), the chain of digests (stillhouse/records/ledger.py).
 """
 
 import re
@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stillhouse.keys import Signature
-from stillhouse.ledger import GENESIS, Entry, Head, Ledger
+from stillhouse.records.keys import Signature
+from stillhouse.records.ledger import GENESIS, Entry, Head, Ledger
 
 _DAY = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 

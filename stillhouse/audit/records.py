@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from stillhouse.keys import TrustedKeys
-from stillhouse.ledger import GENESIS
-from stillhouse.witness import Witness
+from stillhouse.records.keys import TrustedKeys
+from stillhouse.records.ledger import GENESIS
+from stillhouse.records.witness import Witness
 
 GatesOf = Callable[[str], Collection[str]]
 """Names of the blocking gates of a stage, such as `prompts` or `candidates/small`."""

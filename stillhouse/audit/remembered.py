@@ -1,22 +1,22 @@
 """The ledger's history, held against what remembers it: anchors in the store, signatures, the witness, a noted head.
 
 Belongs here: where the ledger was cut, rewritten, replaced, or written by somebody without the key.
-Does not: what a witness or a key is (stillhouse/witness.py, keys.py), single verdicts and decisions (walk.py).
+Does not: what a witness or a key is (stillhouse/records/witness.py, keys.py), single verdicts and decisions (walk.py).
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.audit.history import History
 from stillhouse.audit.records import Outside
 from stillhouse.audit.words import entries_are, rerun
 from stillhouse.errors import StillhouseError
-from stillhouse.keys import Signature, TrustedKeys
-from stillhouse.ledger import Entry, Head, Ledger
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.keys import Signature, TrustedKeys
+from stillhouse.records.ledger import Entry, Head, Ledger
+from stillhouse.records.witness import Memory, Witness, WitnessedHead, place_of
 from stillhouse.release.bundle import RECORD
-from stillhouse.witness import Memory, Witness, WitnessedHead, place_of
 
 SHORTEST_DIGEST = 12
 

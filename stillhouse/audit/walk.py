@@ -12,18 +12,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.audit.content import content_problems, manifest_of
 from stillhouse.audit.history import History
 from stillhouse.audit.records import GatesOf, Link
 from stillhouse.audit.words import one_line, rerun
-from stillhouse.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import WaiverRules, waivers_among
-from stillhouse.ledger import Entry
-from stillhouse.manifest import Manifest, asset_and_batch
 from stillhouse.names import same_person
 from stillhouse.recipe import UNWAIVABLE
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
+from stillhouse.records.governance import WaiverRules, waivers_among
+from stillhouse.records.ledger import Entry
+from stillhouse.records.manifest import Manifest, asset_and_batch
 
 
 class FrozenTerms(BaseModel):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from stillhouse.evaluation.statistics.proportions import wilson_interval
+from stillhouse.statistics.proportions import wilson_interval
 
 MOST_CHARACTERS = 20_000_000
 """Texts that are searched, in characters: about 330,000 rows of 60; of more, a fixed random sample."""

@@ -16,7 +16,6 @@ from typing import Any, get_args
 
 import polars as pl
 
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.data import formats
 from stillhouse.data.formats import Format, Table, UnknownColumnError
 from stillhouse.data.limits import Limits, within_size
@@ -25,6 +24,7 @@ from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import Recipe
+from stillhouse.records.artifacts import ArtifactStore
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",

@@ -1,8 +1,8 @@
 """Whether a student that wants to serve is no worse than the one that serves: both asked the same golden rows.
 
 Belongs here: the paired comparison of challenger and champion, and its verdict in words.
-Does not: which release is the champion (stillhouse/champions.py), asking the models (assets/selection.py), the bar,
-which is about the teacher (harness.py).
+Does not: which release is the champion (stillhouse/records/champions.py), asking the models
+(assets/selection.py), the bar, which is about the teacher (harness.py).
 """
 
 from collections.abc import Collection, Sequence
@@ -12,16 +12,16 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.champions import Served
 from stillhouse.evaluation.bar import Terms
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
 from stillhouse.evaluation.measures import metrics
+from stillhouse.evaluation.models import FloatArray, IntArray, golden_labels, group_codes
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
-from stillhouse.evaluation.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.evaluation.statistics.metric_test import MetricTest, metric_test
-from stillhouse.evaluation.statistics.proportions import BoolArray
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import FloatArray, IntArray, golden_labels, group_codes
+from stillhouse.records.champions import Served
+from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
+from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.proportions import BoolArray
+from stillhouse.statistics.verdicts import Verdict
 
 
 class AgainstChampion(BaseModel):

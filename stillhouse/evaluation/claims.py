@@ -15,12 +15,12 @@ from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.stress import StressResult
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult
-from stillhouse.evaluation.statistics.accuracy_test import NonInferiority
-from stillhouse.evaluation.statistics.calibration_test import CalibrationTest
-from stillhouse.evaluation.statistics.floors import FloorTest
-from stillhouse.evaluation.statistics.gap import GapTest
-from stillhouse.evaluation.statistics.metric_test import FEWEST_GROUPS, MetricTest
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.statistics.accuracy_test import NonInferiority
+from stillhouse.statistics.calibration_test import CalibrationTest
+from stillhouse.statistics.floors import FloorTest
+from stillhouse.statistics.gap import GapTest
+from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest
+from stillhouse.statistics.verdicts import Verdict
 
 MEGABYTE = 1_000_000
 

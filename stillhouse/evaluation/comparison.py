@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.claims import points
 from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
-from stillhouse.evaluation.statistics.accuracy_test import non_inferiority_from_counts
-from stillhouse.evaluation.statistics.proportions import McNemar, paired_mcnemar
-from stillhouse.evaluation.subjects import Subject, align, golden_labels
+from stillhouse.evaluation.models import Subject, align, golden_labels
+from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
+from stillhouse.statistics.proportions import McNemar, paired_mcnemar
 
 
 class Helped(StrEnum):

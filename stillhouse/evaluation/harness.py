@@ -30,26 +30,13 @@ from stillhouse.evaluation.claims import (
 )
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
-from stillhouse.evaluation.measures.calibration import Calibration, calibration, probabilities_of
 from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
 from stillhouse.evaluation.measures.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.seeds import SeedSpread, answers_by_seed, seed_spread
 from stillhouse.evaluation.measures.stress import StressResult, stress_test
-from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
-from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_slices
-from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
-from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
-from stillhouse.evaluation.slices.slice_gap import slice_gap
-from stillhouse.evaluation.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.evaluation.statistics.calibration_test import CalibrationTest, calibration_test
-from stillhouse.evaluation.statistics.floors import FloorTest, floor_test, floor_test_by_groups
-from stillhouse.evaluation.statistics.gap import GapTest
-from stillhouse.evaluation.statistics.metric_test import MetricTest, metric_test
-from stillhouse.evaluation.statistics.proportions import BoolArray, wilson_interval
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import (
+from stillhouse.evaluation.models import (
     FloatArray,
     IntArray,
     Subject,
@@ -58,6 +45,19 @@ from stillhouse.evaluation.subjects import (
     golden_labels,
     group_codes,
 )
+from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
+from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_slices
+from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
+from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
+from stillhouse.evaluation.slices.slice_gap import slice_gap
+from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
+from stillhouse.statistics.calibration import Calibration, calibration, probabilities_of
+from stillhouse.statistics.calibration_test import CalibrationTest, calibration_test
+from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
+from stillhouse.statistics.gap import GapTest
+from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.proportions import BoolArray, wilson_interval
+from stillhouse.statistics.verdicts import Verdict
 
 
 class _Record(BaseModel):

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import name_of_metric
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.evaluation.models import SubjectKind
+from stillhouse.statistics.verdicts import Verdict
 
 DIGITS_TOLD = 12
 

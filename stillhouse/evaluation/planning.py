@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.slices.declared import slice_masks
-from stillhouse.evaluation.statistics.accuracy_test import rows_needed_for
-from stillhouse.evaluation.statistics.verdicts import POWER
+from stillhouse.statistics.accuracy_test import rows_needed_for
+from stillhouse.statistics.verdicts import POWER
 
 USUAL_DISCORDANCE = 0.05
 """Share of rows on which exactly one of the two is right, as long as nobody knows better: the demo's released student

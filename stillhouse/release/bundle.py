@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
-from stillhouse.ledger import Head
+from stillhouse.records.ledger import Head
 
 RECORD = "release.json"
 MODEL = "model"

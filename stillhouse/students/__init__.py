@@ -1,5 +1,6 @@
-"""Students: made out of their teacher, trained on what it said, exported as the artifact that ships.
+"""Students: how one is cut out of its teacher.
 
-Belongs here: the network, cutting and trimming, losses, the training loop, export, predictors.
-Does not: what the teacher said (teachers/), whether a student is good enough (evaluation/).
+Belongs here: dropping layers, narrowing, trimming a vocabulary.
+Does not: the network and its training (models/), what the teacher said (teachers/), whether one is good enough
+(evaluation/).
 """

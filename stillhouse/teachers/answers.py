@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.measures.calibration import log_softmax
+from stillhouse.statistics.calibration import log_softmax
 
 
 def logits_of(rows: pl.DataFrame) -> npt.NDArray[np.float32]:

@@ -30,7 +30,7 @@ def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int)
     import torch
     from safetensors.torch import load_file
 
-    from stillhouse.students import network
+    from stillhouse.models import network
 
     names = sorted(set(labels))
     if len(names) < 2:

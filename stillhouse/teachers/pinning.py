@@ -6,9 +6,9 @@ Does not: computing a fingerprint (intake.py), closing anything when weights are
 
 from dataclasses import dataclass
 
-from stillhouse.artifacts import ArtifactStore
-from stillhouse.ledger import Ledger
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.ledger import Ledger
 
 
 @dataclass(frozen=True)

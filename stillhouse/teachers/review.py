@@ -17,8 +17,8 @@ import polars as pl
 
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.statistics.verdicts import Verdict, check_alpha
 from stillhouse.files import write_atomically
+from stillhouse.statistics.verdicts import Verdict, check_alpha
 
 COLUMNS: Final = ("prompt_id", "text", "answer", "correct", "reviewer", "note")
 _WORDS: Final = dict.fromkeys(("yes", "y", "true", "1"), True) | dict.fromkeys(("no", "n", "false", "0"), False)

@@ -26,10 +26,10 @@ import polars as pl
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
-from stillhouse.ledger import Ledger
+from stillhouse.records.ledger import Ledger
 
 if TYPE_CHECKING:
-    from stillhouse.students.predictor import TorchClassifier
+    from stillhouse.models.predictor import TorchClassifier
 
 SIGNAL_SCHEMA: dict[str, pl.DataType] = {
     "prompt_id": pl.String(),
@@ -100,8 +100,8 @@ class SignalStore:
         Raises:
             StillhouseError: if the folder is another model, two prompts share an id, or an answer is not finite.
         """
-        from stillhouse.students.predictor import TorchClassifier
-        from stillhouse.teachers.intake import fingerprint_of
+        from stillhouse.models.predictor import TorchClassifier
+        from stillhouse.models.weights import fingerprint_of
 
         start = time.perf_counter()
         _require_unique(prompts)
@@ -232,7 +232,7 @@ def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
     Raises:
         StillhouseError: if it now tells another number of classes apart.
     """
-    from stillhouse.students.predictor import TorchClassifier
+    from stillhouse.models.predictor import TorchClassifier
 
     before = np.array(answered["logits"].to_list())
     now = TorchClassifier(model_folder).logits(answered["text"].to_list())

@@ -10,9 +10,9 @@ import pytest
 from assets.reasons import learners_of, read_reasons
 from orchestration.run import result_screen
 from orchestration.terminal import Terminal
-from stillhouse.evaluation.reasons.causes import Cause
+from stillhouse.error_analysis.rules import Cause
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact
+from stillhouse.records.builds import Artifact
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
@@ -81,7 +81,7 @@ def test_looked_for_again_they_are_found_and_nothing_is_trained(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = place.newest("reasons")
-    monkeypatch.setattr("stillhouse.students.training.train", None)
+    monkeypatch.setattr("stillhouse.models.training.train", None)
     assert place.run(file, "reasons").success
     after = place.newest("reasons")
     assert after.digest == before.digest and after.manifest.made_by is not None

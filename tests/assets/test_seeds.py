@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-import stillhouse.students.training as training
+import stillhouse.models.training as training
 from assets.baselines import read_evaluations
 from assets.evaluation import _teacher_mb
 from assets.seeds import models_by_seed
 from stillhouse.digests import digest_of_file, files_below
 from stillhouse.errors import StillhouseError
+from stillhouse.models.training import TrainingConfig, TrainingReport
 from stillhouse.recipe import RecipeFile
-from stillhouse.students.training import TrainingConfig, TrainingReport
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe
 

@@ -14,7 +14,7 @@ from assets.current import newest_artifact
 from assets.keys import BASE, PROMPTS, SOURCE, key_of
 from assets.source import is_as_it_was
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.builds import Artifact, Workshop
 from tests.small import small_recipe
 
 Run = Callable[..., dg.ExecuteInProcessResult]

@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe import RecipeFile
-from stillhouse.teachers.intake import fingerprint_of
 from tests.conftest import Run, failures, verdicts
 from tests.faults.plants import edit_weights, noisy
 from tests.small import small_recipe

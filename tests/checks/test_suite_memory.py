@@ -7,7 +7,7 @@ import pytest
 
 import checks.expectations.suite
 from checks.gate import Subject
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 

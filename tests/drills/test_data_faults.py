@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from checks.gatekeeper import GateState
-from stillhouse.batches import batches_of
-from stillhouse.drops import look_at
+from stillhouse.data.drop_folder import look_at
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.faults.bench import copy_of_home
 from tests.small import questions, small_recipe

@@ -19,7 +19,7 @@ from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 from tests.small import questions, small_recipe
 
 DRIVER = shutil.which("chromedriver")

@@ -18,10 +18,10 @@ import polars as pl
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from orchestration.runs import process_of
-from stillhouse.batches import batches_of
 from stillhouse.home import CHECKOUT
 from stillhouse.processes import ProcessName
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 

@@ -8,7 +8,7 @@ import polars as pl
 from orchestration.batches import sync_batches
 from orchestration.instance import initialise
 from stillhouse.home import Home
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 from tests.conftest import take_in
 from tests.end_to_end.server import AUTOMATION, dagster_dev
 from tests.small import small_recipe

@@ -18,11 +18,11 @@ from assets.current import newest_artifact, newest_materialization
 from assets.keys import BATCHED, key_of
 from orchestration.auditing import audit_recipe
 from orchestration.status import all_is_well, status
-from stillhouse.batches import batches_of
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
+from stillhouse.models.weights import REQUIRED_FILES
 from stillhouse.recipe import RecipeFile
-from stillhouse.teachers.intake import REQUIRED_FILES
+from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 

@@ -24,11 +24,11 @@ from checks.gatekeeper import GateState
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import batches_in, stages_now
-from stillhouse.artifacts import ArtifactStore
 from stillhouse.digests import digest_of
-from stillhouse.governance import amend
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.builds import Artifact
+from stillhouse.records.governance import amend
 from tests.conftest import Place, verdicts
 from tests.small import questions, small_recipe
 

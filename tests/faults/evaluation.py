@@ -23,10 +23,10 @@ from assets.keys import (
 from assets.seeds import SEEDS
 from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.selection import Selection
-from stillhouse.evaluation.subjects import Subject, SubjectKind
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact
+from stillhouse.records.builds import Artifact
 from tests.faults.bench import Bench, Fault, Plant, stages_of
 from tests.faults.plants import (
     NOBODY,
@@ -143,7 +143,7 @@ def noise(bench: Bench) -> RecipeFile:
     """A student that answers at random."""
     with bench.building_anew():
         bench.patch(
-            "stillhouse.students.predictor:OnnxClassifier.logits",
+            "stillhouse.models.predictor:OnnxClassifier.logits",
             lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
         )
         bench.must_run(bench.recipe(), EVALUATION, REASONS)
@@ -174,7 +174,7 @@ def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Pl
             return logits
 
         bench.up_to(EVALUATION, **bar)
-        bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+        bench.patch("stillhouse.models.predictor:OnnxClassifier.logits", put)
         bench.must_run(file, EVALUATION, REASONS)
         return file
 
@@ -262,7 +262,7 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
         return logits
 
     file = bench.up_to(EVALUATION, **TWICE)
-    bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+    bench.patch("stillhouse.models.predictor:OnnxClassifier.logits", put)
     bench.must_run(file, EVALUATION, REASONS)
     return file
 
@@ -283,7 +283,7 @@ def worse_than_the_champion(bench: Bench) -> RecipeFile:
 
         return logits
 
-    bench.patch("stillhouse.students.predictor:OnnxClassifier.logits", put)
+    bench.patch("stillhouse.models.predictor:OnnxClassifier.logits", put)
     return against_the_champion(bench)
 
 
@@ -324,7 +324,7 @@ FAULTS = [
     ),
     Fault(
         "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
-        judged("stillhouse.evaluation.subjects:Subject", of_another_artifact), "not judged as exported",
+        judged("stillhouse.evaluation.models:Subject", of_another_artifact), "not judged as exported",
         refuses=SELECTION,
     ),
     Fault(

@@ -20,9 +20,9 @@ from assets.keys import (
     export,
 )
 from assets.teacher import MODEL
+from stillhouse.models.checkpoint import EpochReport
+from stillhouse.models.training import TrainingReport
 from stillhouse.recipe import RecipeFile
-from stillhouse.students.checkpoint import EpochReport
-from stillhouse.students.training import TrainingReport
 from tests.faults.bench import Bench, Plant, rows
 
 MARCH = "march.csv"
@@ -128,7 +128,7 @@ def with_exchanged_weights(bench: Bench) -> RecipeFile:
     other = bench.place.folder / "exchanged"
     shutil.copytree(bench.finished / "teacher", other)
     edit_weights(other, noisy)
-    bench.patch("stillhouse.teachers.intake:resolve_model", lambda real: lambda source, revision=None: other)
+    bench.patch("stillhouse.models.weights:resolve_model", lambda real: lambda source, revision=None: other)
     return bench.recipe()
 
 
@@ -177,7 +177,7 @@ def trained_and(stage: str, edit: Callable[[Path], None]) -> Plant:
     """A training after which something happens to the weights."""
 
     def plant(bench: Bench) -> RecipeFile:
-        bench.patch("stillhouse.students.training:train", as_trained_before(stage, edit, bench))
+        bench.patch("stillhouse.models.training:train", as_trained_before(stage, edit, bench))
         bench.build_anew()
         return bench.recipe()
 

@@ -16,8 +16,8 @@ from assets.keys import (
     RELEASE,
     SELECTION,
 )
-from stillhouse.governance import Waiver, waive
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.governance import Waiver, waive
 from tests.conftest import RULES
 from tests.faults.bench import NAME, Bench, Fault, Plant
 from tests.faults.evaluation import control_chosen

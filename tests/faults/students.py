@@ -16,7 +16,7 @@ from assets.keys import (
 )
 from assets.seeds import SEEDS
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact
+from stillhouse.records.builds import Artifact
 from tests.faults.bench import Bench, Fault, Plant
 from tests.faults.plants import (
     EXPORT,
@@ -74,7 +74,7 @@ def trained_twice_and(edit: Callable[[Path], None]) -> Plant:
 
     def plant(bench: Bench) -> RecipeFile:
         file = bench.up_to(ONE, **TWICE)
-        bench.patch("stillhouse.students.training:train", as_trained_before(ONE, edit, bench))
+        bench.patch("stillhouse.models.training:train", as_trained_before(ONE, edit, bench))
         return file
 
     return plant
@@ -167,14 +167,14 @@ def export_of_a_further_seed_shifted(bench: Bench) -> RecipeFile:
         return export_onnx
 
     file = bench.up_to(EXPORT, **TWICE)
-    bench.patch("stillhouse.students.export:export_onnx", put)
+    bench.patch("stillhouse.models.export:export_onnx", put)
     return file
 
 
 EXPORT_FAULTS = [
     Fault(
         "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
-        anew("stillhouse.students.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
+        anew("stillhouse.models.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
     ),
     Fault(
         "the export of a further seed computes something else", EXPORT, "onnx_computes_what_torch_computed",
@@ -182,11 +182,11 @@ EXPORT_FAULTS = [
     ),
     Fault(
         "eight bits change the answers", EXPORT, "int8_gives_the_same_answers",
-        anew("stillhouse.students.export:quantize", quantises_something_else), "of the answers are the same",
+        anew("stillhouse.models.export:quantize", quantises_something_else), "of the answers are the same",
     ),
     Fault(
         "a pickle ships", EXPORT, "only_onnx_and_json_ship",
-        anew("stillhouse.students.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
+        anew("stillhouse.models.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
         refuses=EVALUATION,
     ),
     Fault(
@@ -196,7 +196,7 @@ EXPORT_FAULTS = [
     ),
     Fault(
         "the temperature does not ship", EXPORT, "its_confidence_was_calibrated",
-        anew("stillhouse.students.export:export_student", afterwards(leaves_no_temperature)), "None",
+        anew("stillhouse.models.export:export_student", afterwards(leaves_no_temperature)), "None",
     ),
 ]  # fmt: skip
 

@@ -27,8 +27,8 @@ from assets.teacher_signal import review_path
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.statistics.verdicts import Verdict
 from stillhouse.recipe import RecipeFile
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified
 from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Fault, Plant, finished_rows
@@ -68,7 +68,7 @@ def of_another_teacher(bench: Bench) -> RecipeFile:
         return verified
 
     file = trained_and(TEACHER, lambda folder: None)(bench)
-    bench.patch("stillhouse.teachers.intake:verify_weights", always_the_first)
+    bench.patch("stillhouse.models.weights:verify_weights", always_the_first)
     return file
 
 

@@ -12,8 +12,8 @@ from orchestration.auditing import audit_recipe, champion_that_dagster_shows
 from orchestration.cli import app
 from orchestration.instance import initialise
 from stillhouse.home import Home
-from stillhouse.keys import Keys
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
+from stillhouse.records.keys import Keys
 from tests.conftest import Run
 from tests.small import small_recipe
 from tests.stillhouse.chain import GATES, Chain

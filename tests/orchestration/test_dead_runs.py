@@ -13,8 +13,8 @@ from orchestration.instance import initialise
 from orchestration.runs import PROCESS_TAG, RECIPE_TAG, process_of, process_tag
 from stillhouse import processes
 from stillhouse.home import Home
-from stillhouse.locks import recipes_locked
 from stillhouse.processes import ProcessName
+from stillhouse.records.locks import recipes_locked
 
 Status = dg.DagsterRunStatus
 
@@ -123,7 +123,7 @@ def test_a_run_of_another_machine_is_dead_once_nobody_holds_its_lock(
     monkeypatch.setattr(dead_runs, "GRACE_SECONDS", -1.0)
     other = (
         "import sys, time; from pathlib import Path; from stillhouse.home import Home\n"
-        "from stillhouse.locks import recipes_locked\n"
+        "from stillhouse.records.locks import recipes_locked\n"
         f"home = Home(Path({str(home.root)!r}), '', {home.ledger_url!r})\n"
         "with recipes_locked(home, ['small'], by='run', waiting=print): print('locked', flush=True); time.sleep(600)"
     )

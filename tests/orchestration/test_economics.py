@@ -7,7 +7,7 @@ import pytest
 from assets.keys import CONTRACT, PROMPTS, SOURCE
 from assets.recipe_assets import assets_of
 from orchestration.economics import KINDS, roi, spent
-from stillhouse.ledger import Ledger
+from stillhouse.records.ledger import Ledger
 from tests.conftest import a_place
 from tests.small import small_recipe
 

@@ -13,7 +13,7 @@ from orchestration.cli import app
 from orchestration.leaderboard import board
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Artifact, Facts, Order, Workshop
+from stillhouse.records.builds import Artifact, Facts, Order, Workshop
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe
 

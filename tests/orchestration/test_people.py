@@ -1,7 +1,7 @@
 """What people decide - waivers, approvals, amendments - opens exactly what it names, and shows wherever one looks.
 
 The tests are steps on the way of one recipe and run in order. The functions alone are tested in
-tests/stillhouse/test_governance.py.
+tests/stillhouse/records/test_governance.py.
 """
 
 import io
@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-import stillhouse.governance
+import stillhouse.records.governance
 from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.people import approve_newest_release, waivable_gate, waive_newest
@@ -21,9 +21,9 @@ from orchestration.run import distil
 from orchestration.status import all_is_well, status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import Waiver, waive
 from stillhouse.names import account
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.governance import Waiver, waive
 from tests.command import stillhouse as command
 from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.orchestration.test_cli import DIAGNOSIS
@@ -164,9 +164,9 @@ def test_a_waived_gate_warns_and_the_run_goes_on(place: Place, file: RecipeFile)
 def test_a_waiver_that_has_expired_closes_again(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stillhouse.governance, "_today", lambda ledger: UNTIL)
+    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL)
     assert place.run(file, "teacher").success
-    monkeypatch.setattr(stillhouse.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
+    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
     (told,) = failures(place.run(file, "teacher"))
     assert f"gate {GATE} is failed" in told
     assert not place.run(file, "prompts", "teacher").success
@@ -235,7 +235,7 @@ def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, m
     for arguments in (("diagnose", "small"), ("status", "small")):
         ended = command(*arguments, recipes=place.folder / "recipes")
         assert ended.returncode == 0, ended.stdout + ended.stderr
-    monkeypatch.setattr(stillhouse.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
+    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
     assert not all_is_well(status(place.instance, place.workshop, [file]))
     assert diagnose(place.instance, place.workshop, file)["gate"] == NAME
 

@@ -19,8 +19,8 @@ from orchestration.jobs import distil_job
 from orchestration.runs import OUTCOME_TAG
 from orchestration.schedules import refresh_schedule
 from orchestration.status import all_is_well, status
-from stillhouse.batches import batches_of
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place, failures
 from tests.small import questions, small_recipe
 

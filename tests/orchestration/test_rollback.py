@@ -1,7 +1,7 @@
 """A weaker challenger loses to the champion, and a person goes back to an earlier release, which no round undoes.
 
 The tests are steps on the way of one recipe and run in order. The functions alone are tested in
-tests/stillhouse/test_champions.py.
+tests/stillhouse/records/test_champions.py.
 """
 
 import json
@@ -19,9 +19,9 @@ from orchestration.rollback import roll_back
 from orchestration.run import Outcome, distil
 from orchestration.status import status
 from orchestration.terminal import Terminal
-from stillhouse.champions import ROLLBACK
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.champions import ROLLBACK
 from tests.conftest import Place, a_place, failures, key_of
 from tests.small import small_recipe
 

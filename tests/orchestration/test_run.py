@@ -18,7 +18,7 @@ from orchestration.status import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.home import Home
-from stillhouse.workshop import Workshop
+from stillhouse.records.builds import Workshop
 from tests.small import small_recipe
 
 

@@ -14,10 +14,10 @@ from orchestration.jobs import distil_job, take_in_job
 from orchestration.runs import ATTEMPT_TAG, BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_tag
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
-from stillhouse.batches import batches_of
 from stillhouse.home import Home
 from stillhouse.recipe import RecipeFile
-from stillhouse.workshop import Workshop
+from stillhouse.records.batches import batches_of
+from stillhouse.records.builds import Workshop
 from tests.conftest import Run
 from tests.small import questions, small_recipe
 
@@ -207,7 +207,7 @@ def test_nothing_is_asked_for_while_something_of_the_recipe_is_under_way(
         assert "is under way" in skipped(ticks(file, instance))
         return
     command = (
-        "import time; from stillhouse.home import Home; from stillhouse.locks import recipes_locked\n"
+        "import time; from stillhouse.home import Home; from stillhouse.records.locks import recipes_locked\n"
         "with recipes_locked(Home.from_environment(), ['small'], by='run 1a2b3c4d', waiting=print):\n"
         "    print('locked', flush=True); time.sleep(600)"
     )

@@ -10,11 +10,11 @@ from typing import Any
 
 from stillhouse.audit.audit import audit
 from stillhouse.audit.records import Audit, Outside
-from stillhouse.keys import Keys
-from stillhouse.manifest import ReliedOn
-from stillhouse.promotion import Promotion, promote
-from stillhouse.witness import Witness
-from stillhouse.workshop import Artifact, Facts, Order, Workshop
+from stillhouse.records.builds import Artifact, Facts, Order, Workshop
+from stillhouse.records.keys import Keys
+from stillhouse.records.manifest import ReliedOn
+from stillhouse.records.promotion import Promotion, promote
+from stillhouse.records.witness import Witness
 
 GATES = ("one_holds", "another_holds")
 ROWS, WEIGHTS = b"rows", b"weights"

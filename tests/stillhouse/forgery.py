@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from stillhouse.ledger import GENESIS, Entry
+from stillhouse.records.ledger import GENESIS, Entry
 
 Row = dict[str, Any]
 

@@ -15,16 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stillhouse.audit.content import altered
-from stillhouse.champions import Served, go_back
 from stillhouse.errors import StillhouseError
-from stillhouse.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.home import Home
-from stillhouse.keys import Keys
-from stillhouse.ledger import Entry, Ledger, _engine
-from stillhouse.manifest import ReliedOn
-from stillhouse.promotion import promote, tell
-from stillhouse.witness import Witness
-from stillhouse.workshop import Artifact, Workshop
+from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.champions import Served, go_back
+from stillhouse.records.governance import Waiver, WaiverRules, approve, waive
+from stillhouse.records.keys import Keys
+from stillhouse.records.ledger import Entry, Ledger, _engine
+from stillhouse.records.manifest import ReliedOn
+from stillhouse.records.promotion import promote, tell
+from stillhouse.records.witness import Witness
 from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, Chain
 from tests.stillhouse.forgery import Row, alter, rebuild
 

@@ -7,8 +7,8 @@ import yaml
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
+from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe import Recipe, read_recipe, recipes_in, require_recipe_name
-from stillhouse.teachers.intake import fingerprint_of, resolve_model
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BehaviourCase, BehaviourKind, BehaviourSpec
-from stillhouse.evaluation.measures.calibration import apply_temperature, log_softmax
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import FloatArray, Subject, answers_to
+from stillhouse.evaluation.models import FloatArray, Subject, answers_to
+from stillhouse.statistics.calibration import apply_temperature, log_softmax
+from stillhouse.statistics.verdicts import Verdict
 
 SHOWN = 5
 """Failing cases of a test that the record keeps, in the order of the recipe: enough to see what is wrong."""

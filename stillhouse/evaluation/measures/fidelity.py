@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.measures.calibration import log_softmax, probabilities_of
+from stillhouse.statistics.calibration import log_softmax, probabilities_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -75,13 +75,13 @@ def _serve(folder: Path, texts: Sequence[str]) -> int:
     """Load and answer in this process; bytes at the peak less those before the runtime was imported."""
     before = _peak_bytes()
     if (folder / "model.onnx").is_file():
-        from stillhouse.students.predictor import OnnxClassifier
+        from stillhouse.models.predictor import OnnxClassifier
 
         exported = OnnxClassifier(folder)
         for text in texts:
             exported.logits([text])
     else:
-        from stillhouse.students.predictor import TorchClassifier
+        from stillhouse.models.predictor import TorchClassifier
 
         model = TorchClassifier(folder)
         for text in texts:

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.evaluation.bar import BarSpec, name_of_metric
 from stillhouse.evaluation.claims import percent, points
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.statistics.verdicts import check_alpha
-from stillhouse.evaluation.subjects import IntArray, Subject, align
+from stillhouse.evaluation.models import IntArray, Subject, align
+from stillhouse.statistics.verdicts import check_alpha
 
 BoolArray = npt.NDArray[np.bool_]
 

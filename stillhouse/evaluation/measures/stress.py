@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import TEXT, StressSpec
-from stillhouse.evaluation.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.evaluation.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import Subject, align, answers_to, golden_labels
+from stillhouse.evaluation.models import Subject, align, answers_to, golden_labels
+from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
+from stillhouse.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
+from stillhouse.statistics.verdicts import Verdict
 
 WORDS_PER_TYPO = 5
 """One word in five, at least one a text: what a person types in haste on a phone, and not noise."""

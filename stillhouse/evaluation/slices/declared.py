@@ -13,16 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import SliceSpec
-from stillhouse.evaluation.statistics.accuracy_test import (
+from stillhouse.statistics.accuracy_test import (
     NonInferiority,
     non_inferiority_from_counts,
     non_inferiority_p_value,
 )
-from stillhouse.evaluation.statistics.floors import FloorTest, floor_test, floor_test_by_groups
-from stillhouse.evaluation.statistics.metric_test import MetricTest, metric_test
-from stillhouse.evaluation.statistics.multiplicity import holm_levels
-from stillhouse.evaluation.statistics.proportions import wilson_interval
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
+from stillhouse.statistics.metric_test import MetricTest, metric_test
+from stillhouse.statistics.multiplicity import holm_levels
+from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.statistics.verdicts import Verdict
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]

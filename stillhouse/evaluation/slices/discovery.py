@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.evaluation.slices.row_features import row_features
-from stillhouse.evaluation.statistics.multiplicity import holm
-from stillhouse.evaluation.statistics.score_test import normal_quantile
-from stillhouse.evaluation.statistics.verdicts import check_alpha
+from stillhouse.statistics.multiplicity import holm
+from stillhouse.statistics.score_test import normal_quantile
+from stillhouse.statistics.verdicts import check_alpha
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]

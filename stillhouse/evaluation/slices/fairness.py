@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.statistics.gap import GapTest, Part, gap_test
-from stillhouse.evaluation.statistics.proportions import wilson_interval
-from stillhouse.evaluation.subjects import FloatArray, IntArray
+from stillhouse.evaluation.models import FloatArray, IntArray
+from stillhouse.statistics.gap import GapTest, Part, gap_test
+from stillhouse.statistics.proportions import wilson_interval
 
 FEWEST_ROWS = 20
 """Rows of a group, or of a class in a group, below which it is not compared: the error rate of the interval of a gap

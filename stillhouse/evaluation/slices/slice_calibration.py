@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import SliceSpec
-from stillhouse.evaluation.measures.calibration import brier_score, expected_calibration_error, reliability
+from stillhouse.statistics.calibration import brier_score, expected_calibration_error, reliability
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ Does not: the test (statistics/gap.py), each slice against the teacher (declared
 from collections.abc import Sequence
 
 from stillhouse.evaluation.slices.declared import SliceResult
-from stillhouse.evaluation.statistics.gap import GapTest, Part, gap_test
+from stillhouse.statistics.gap import GapTest, Part, gap_test
 
 
 def slice_gap(slices: Sequence[SliceResult], *, limit: float, alpha: float = 0.05) -> GapTest:

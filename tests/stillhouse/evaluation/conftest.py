@@ -13,7 +13,7 @@ import pytest
 from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.latency import CpuTime, DeviceStamp, LatencyComparison
-from stillhouse.evaluation.subjects import Ask, Subject, SubjectKind
+from stillhouse.evaluation.models import Ask, Subject, SubjectKind
 
 CLASSES = ("balance", "block", "travel")
 DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11")

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from stillhouse.champions import Served
 from stillhouse.evaluation.against_champion import AgainstChampion, Answers, compare_with_champion
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
-from stillhouse.evaluation.report.document import report_html, report_json
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.records.champions import Served
+from stillhouse.report.document import report_html, report_json
+from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("balance", "block", "travel")
 RIVAL = Served("0123456789abcdef", "m", "five_layers", "2026-01-01")

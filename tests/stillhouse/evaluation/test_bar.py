@@ -62,7 +62,7 @@ def test_the_bar_loads_without_numbers_or_frameworks() -> None:
 
 def test_the_harness_and_report_load_without_heavy_libraries() -> None:
     program = (
-        "import sys, stillhouse.evaluation.report.document, stillhouse.evaluation.options.baselines\n"
+        "import sys, stillhouse.report.document, stillhouse.evaluation.baselines.fitted\n"
         "heavy = {'scipy', 'sklearn', 'torch', 'matplotlib', 'jinja2', 'dagster'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from stillhouse.evaluation.comparison import Helped, compare_with_control
-from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.evaluation.models import SubjectKind
 
 CLASSES = ("balance", "block", "travel")
 
@@ -30,7 +30,7 @@ def test_helped_needs_more_than_four_rows_won() -> None:
     """0.5^4 = 6 % and 0.5^5 = 3 %: with four rows won and none lost chance is not excluded at 5 %."""
     import numpy as np
 
-    from stillhouse.evaluation.statistics.proportions import paired_mcnemar
+    from stillhouse.statistics.proportions import paired_mcnemar
 
     won = np.arange(100) < 4
     assert paired_mcnemar(np.ones(100, bool), ~won).p_first_better == pytest.approx(0.5**4)

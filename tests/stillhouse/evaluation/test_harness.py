@@ -11,8 +11,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.claims import Claim, percent, points
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.statistics.verdicts import Verdict
 from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly
 
 

@@ -6,7 +6,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.leaderboard import Judged, leaderboard
-from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.evaluation.models import SubjectKind
 
 
 def judged(evaluation: Evaluation, digest: str | None = None, day: int = 1, teacher: str | None = None) -> Judged:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.planning import EVERYTHING, plan
-from stillhouse.evaluation.statistics.accuracy_test import rows_needed_for
+from stillhouse.statistics.accuracy_test import rows_needed_for
 
 
 def golden(**kinds: int) -> pl.DataFrame:

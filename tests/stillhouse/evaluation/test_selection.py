@@ -4,8 +4,8 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec
+from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.selection import smallest_that_clears
-from stillhouse.evaluation.subjects import SubjectKind
 
 BAD = range(0, 1200, 10)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.ledger import Head
+from stillhouse.records.ledger import Head
 from stillhouse.release.bundle import RECORD, ReleaseRecord, bundle_problems, write_bundle
 
 

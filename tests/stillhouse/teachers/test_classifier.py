@@ -4,9 +4,9 @@ import pytest
 from safetensors.torch import load_file
 
 from stillhouse.errors import StillhouseError
-from stillhouse.students.predictor import TorchClassifier
+from stillhouse.models.predictor import TorchClassifier
+from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.teachers.classifier import build_classifier
-from stillhouse.teachers.intake import fingerprint_of, verify_weights
 
 
 def test_the_classifier_keeps_the_encoders_weights_and_passes_intake(encoder: Path, tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from stillhouse.recipe import RecipeFile
+from stillhouse.records.builds import Facts, Order, Workshop
 from stillhouse.teachers.pinning import Pin, pin_of
-from stillhouse.workshop import Facts, Order, Workshop
 from tests.small import small_recipe
 
 FIRST, SECOND = "1" * 64, "2" * 64

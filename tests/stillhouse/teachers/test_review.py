@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.review import COLUMNS, draw_review, judge_review, read_review, write_review
 
 texts = st.one_of(

@@ -16,9 +16,9 @@ from polars.testing import assert_frame_equal
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.ledger import Ledger
-from stillhouse.students.predictor import TorchClassifier
-from stillhouse.teachers.intake import fingerprint_of
+from stillhouse.models.predictor import TorchClassifier
+from stillhouse.models.weights import fingerprint_of
+from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore, largest_change
 
 
@@ -236,7 +236,7 @@ KILLED_CAPTURE = """
     import os, signal, sys
     from pathlib import Path
     import polars as pl
-    from stillhouse.ledger import Ledger
+    from stillhouse.records.ledger import Ledger
     from stillhouse.teachers.signal import SignalStore
 
     store, model, fingerprint, prompts, shards = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:6]

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BehaviourSpec
 from stillhouse.evaluation.measures.behaviour import SHOWN, judge_behaviour
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("a", "b")
 MINIMUM = {"text": "one", "label": "a"}

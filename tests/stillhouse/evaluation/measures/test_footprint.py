@@ -10,7 +10,7 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures.footprint import MODULE, serving_memory_mb
-from stillhouse.students.export import export_student
+from stillhouse.models.export import export_student
 from tests.stillhouse.conftest import LABELS
 
 TEXTS = ["who is the king ?", "where " * 200]

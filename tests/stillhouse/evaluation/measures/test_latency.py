@@ -18,7 +18,7 @@ from stillhouse.evaluation.measures.latency import (
     latencies_beside_teacher,
 )
 from stillhouse.home import CHECKOUT
-from stillhouse.students.export import export_student
+from stillhouse.models.export import export_student
 from stillhouse.teachers.classifier import build_classifier
 from tests.small import small_teacher
 
@@ -193,7 +193,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from assets.bench import one_thread
-from stillhouse.students.predictor import OnnxClassifier, TorchClassifier
+from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 
 exported, trained = OnnxClassifier(Path(sys.argv[1])), TorchClassifier(Path(sys.argv[2]))
 wide = np.ones((1024, 1024))

@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import StressSpec
 from stillhouse.evaluation.measures.stress import perturb, stress_test, truncated, with_typos
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("a", "b")
 SENTENCE = "please tell me where the nearest open station with a working lift is"

@@ -9,10 +9,10 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
-from stillhouse.evaluation.statistics.accuracy_test import non_inferiority_p_value, rows_needed_for
-from stillhouse.evaluation.statistics.metric_test import FEWEST_GROUPS, MetricTest
-from stillhouse.evaluation.statistics.multiplicity import holm
-from stillhouse.evaluation.statistics.verdicts import Verdict
+from stillhouse.statistics.accuracy_test import non_inferiority_p_value, rows_needed_for
+from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest
+from stillhouse.statistics.multiplicity import holm
+from stillhouse.statistics.verdicts import Verdict
 
 
 def spec(name: str, *values: str, critical: bool = True, floor: float | None = None) -> SliceSpec:

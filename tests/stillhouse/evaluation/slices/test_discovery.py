@@ -8,11 +8,11 @@ import pytest
 
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.report.document import report_html, report_json
+from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice, _hypergeometric, _Tables, discover_slices
 from stillhouse.evaluation.slices.row_features import MOST_VALUES, feature_columns, row_features
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import Subject, SubjectKind
+from stillhouse.report.document import report_html, report_json
+from stillhouse.statistics.verdicts import Verdict
 
 WORDS = ["what", "who", "how", "when", "is", "the", "which", "name", "12", "list", "can", "do", "where", "why"]
 CHANNELS, LABELS = ("app", "fax", "phone", "web"), ("account", "block", "card", "travel")

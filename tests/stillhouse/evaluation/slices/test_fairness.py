@@ -9,10 +9,10 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.report.document import report_html, report_json, ruled_out
+from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult, fairness
-from stillhouse.evaluation.statistics.verdicts import Verdict
-from stillhouse.evaluation.subjects import SubjectKind
+from stillhouse.report.document import report_html, report_json, ruled_out
+from stillhouse.statistics.verdicts import Verdict
 
 YES, NO = 1, 0
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from stillhouse.evaluation.bar import SliceSpec
-from stillhouse.evaluation.measures.calibration import calibration
-from stillhouse.evaluation.report.document import report_html, report_json
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS
+from stillhouse.report.document import report_html, report_json
+from stillhouse.statistics.calibration import calibration
 from tests.stillhouse.evaluation.conftest import make_golden, make_outputs
 
 WRONG = [*range(0, 600, 4), *range(600, 1200, 50)]

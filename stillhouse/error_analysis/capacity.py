@@ -1,0 +1,107 @@
+"""Whether a student is large enough at all: can it learn one batch of its teacher's answers by heart?
+
+Belongs here: the trial, whose model is thrown away.
+Does not: the loop (students/training.py), what the outcome means (causes.py).
+"""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation.measures.fidelity import row_divergence
+from stillhouse.statistics.calibration import log_softmax
+from stillhouse.teachers.answers import logits_of
+
+if TYPE_CHECKING:
+    from stillhouse.models.training import TrainingConfig
+
+FloatArray = npt.NDArray[np.float64]
+
+BATCH_ROWS = 32
+"""The usual batch: few enough to be learned by heart in seconds, too many for a model that cannot tell texts apart."""
+
+BATCH_STEPS = (60, 300)
+"""The demo's student of two layers has its batch by heart after 50 steps at each rate from 2e-4 to 1e-3; only one that
+has not after the first number is given the second, so that a slow start is not taken for a small model."""
+
+BATCH_RATE = 1e-3
+"""Not the recipe's: whether a student can is asked apart from whether its own training lets it."""
+
+DIVERGENCE_LEFT = 0.05
+"""Share of the targets' own spread that may be left when a batch counts as learned by heart; the demo's has 0.00001."""
+
+
+class BatchTrial(BaseModel):
+    """Whether a student, from its start, can learn one batch of its teacher's answers by heart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: int = Field(description="In the batch, the teacher's answers in turn.")
+    steps: int = Field(description="Optimiser steps it was given.")
+    agreement: float = Field(description="Share of the batch then answered as the teacher does.")
+    divergence_left: float = Field(
+        description="Mean KL(teacher || student) then, as a share of what one answer to all rows, the teacher's mean "
+        "probabilities, would leave."
+    )
+
+    @property
+    def by_heart(self) -> bool:
+        """Whether it could."""
+        return self.agreement == 1.0 and self.divergence_left <= DIVERGENCE_LEFT
+
+
+def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig") -> BatchTrial:
+    """Train a student on a single batch of teacher targets until it should have it by heart.
+
+    A model that cannot is too small for the task, or broken; one that can has at least what it takes for so many rows
+    (a usual first check of a network, such as Karpathy 2019, karpathy.github.io/2019/04/25/recipe).
+
+    Args:
+        start: the student before any training.
+        rows: `prompt_id`, `text`, `logits` of the transfer set, by which the batch is chosen: the first row of each
+            answer of the teacher, then the second, by prompt id.
+        config: of the student; what of it is not about how fast and from what it learns counts here, too.
+    """
+
+    batch = _answers_in_turn(rows).head(BATCH_ROWS)
+    for steps in BATCH_STEPS:
+        trial = _trial(start, batch, config, steps)
+        if trial.by_heart:
+            break
+    return trial
+
+
+def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: int) -> BatchTrial:
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.models.training import TrainingExamples, train
+
+    texts, targets = batch["text"].to_list(), logits_of(batch)
+    how = {
+        "epochs": steps, "batch_size": BATCH_ROWS, "learning_rate": BATCH_RATE, "loss": "logit_mse",
+        "weight_decay": 0.0, "dropout": 0.0, "label_weight": 0.0, "embedding_weight": 0.0,
+    }  # fmt: skip
+    unknown = np.full(batch.height, -1, dtype=np.int64)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "model"
+        train(start, out, TrainingExamples(texts, unknown, targets), config.model_copy(update=how))
+        logits = TorchClassifier(out).logits(texts).astype(np.float64)
+    teacher = targets.astype(np.float64)
+    mean = np.log(np.exp(log_softmax(teacher)).mean(axis=0))
+    spread = float(row_divergence(teacher, np.broadcast_to(mean, teacher.shape)).mean())
+    left = float(row_divergence(teacher, logits).mean())
+    return BatchTrial(
+        rows=batch.height,
+        steps=steps,
+        agreement=float((logits.argmax(axis=1) == teacher.argmax(axis=1)).mean()),
+        divergence_left=left / spread if spread > 0 else float(left > 0),
+    )
+
+
+def _answers_in_turn(rows: pl.DataFrame) -> pl.DataFrame:
+    answered = rows.with_columns(answer=pl.Series(logits_of(rows).argmax(axis=1))).sort("prompt_id")
+    return answered.with_columns(turn=pl.int_range(pl.len()).over("answer")).sort("turn", "answer")

@@ -1,0 +1,129 @@
+"""Whether a student does on new rows what it does on the rows that it learned from, and if not, in which way.
+
+Belongs here: the counts of that comparison and the branch that they put a student into.
+Does not: asking the models (assets/reasons.py), what is to be done about it (causes.py).
+"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.evaluation.claims import percent
+from stillhouse.statistics.gap import Part, least_difference
+from stillhouse.statistics.proportions import wilson_interval
+
+ALPHA = 0.01
+"""Error rate of each comparison. Every round makes several for each student, and a false alarm of a leak sends people
+to look for what is not there: at 1 % a round of five students raises one in ten rounds."""
+
+FAITHFUL = 0.95
+"""A student that answers more than one in twenty of its own training rows otherwise than their target has not learned
+them: that alone is more than a bar's usual margin of three or four points."""
+
+SMALLEST_GAP = 0.02
+"""A smaller loss from training rows to new ones is none worth a cure. Every model loses a little; two points are half
+of a bar's usual margin."""
+
+
+class Branch(StrEnum):
+    """How a student generalises."""
+
+    UNDERFIT = "underfit"
+    """It does not give the answers that it was trained to give."""
+    OVERFIT = "overfit"
+    """It gives them on the rows that it learned from, and clearly fewer on new rows."""
+    LEAK = "leak"
+    """It is better on held-out rows than a student that has not seen them can be."""
+    GOOD = "good"
+
+
+class Share(BaseModel):
+    """How many of so many rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hits: int = Field(ge=0, description="Rows of which it is true.")
+    rows: int = Field(ge=0, description="All rows asked.")
+
+    @property
+    def value(self) -> float | None:
+        """As a fraction; None of no rows."""
+        return self.hits / self.rows if self.rows else None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """As the statistics take it."""
+        return self.hits, self.rows
+
+    def __str__(self) -> str:
+        """For a sentence."""
+        return "none" if self.value is None else f"{percent(self.value)} of {self.rows:,}"
+
+
+class Counts(BaseModel):
+    """What one student says to rows that it learned from and to rows that it did not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training_agreement: Share = Field(description="Rows it learned from that it answers as the teacher does.")
+    training_accuracy: Share = Field(description="The same rows, as far as their label is known, answered right.")
+    validation_agreement: Share = Field(description="Validation rows that it answers as the teacher does.")
+    comparable_agreement: Share = Field(
+        description="The same, of validation rows that could have been learned from: the teacher gives their label. "
+        "Training rows were chosen like that, so nothing else compares with them."
+    )
+    validation_accuracy: Share = Field(description="Validation rows that it answers right in the form that ships.")
+    golden_accuracy: Share = Field(description="Golden rows that it answers right in the form that ships.")
+
+
+class Generalisation(BaseModel):
+    """The counts and what they mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    counts: Counts
+    gap: float | None = Field(
+        description="Agreement with the teacher on training rows minus that on comparable validation rows; null where "
+        "there are none."
+    )
+    branch: Branch
+    sentence: str
+
+
+def generalisation(counts: Counts) -> Generalisation:
+    """Name the branch of a student from what it answers, each by a test and none by eye.
+
+    A leak goes first, because with one no other number means anything: validation rows, which only chance tells from
+    golden ones, are answered right more often than those, or as the teacher does more often than the rows that were
+    learned from. Then a student either does not fit its own rows (underfit), loses too much from them to new ones
+    (overfit), or both, and then the larger of the two is named, since it is the one to cure first. Rows are taken to
+    stand alone; where they come in groups, chance allows more than these tests do.
+
+    Args:
+        counts: of one student.
+    """
+    training, comparable = counts.training_agreement, counts.comparable_agreement
+    fit = training.value
+    unfit = 0.0 if fit is None else 1 - fit
+    gap = None if fit is None or comparable.value is None else fit - comparable.value
+    underfit = wilson_interval(*training.counts, 2 * ALPHA)[1] < FAITHFUL
+    overfit = _above(training, comparable, SMALLEST_GAP)
+    if _above(counts.validation_accuracy, counts.golden_accuracy) or _above(counts.validation_agreement, training):
+        branch = Branch.LEAK
+    elif underfit and not (overfit and gap is not None and gap > unfit):
+        branch = Branch.UNDERFIT
+    else:
+        branch = Branch.OVERFIT if overfit else Branch.GOOD
+    sentence = (
+        f"{branch}: answers as the teacher does on {training} rows that it learned from and on {comparable} validation "
+        f"rows of the same kind; right on {counts.validation_accuracy} validation rows and on {counts.golden_accuracy} "
+        "golden rows"
+    )
+    return Generalisation(counts=counts, gap=gap, branch=branch, sentence=sentence)
+
+
+def _above(first: Share, second: Share, by: float = 0.0) -> bool:
+    """Whether a share is shown to be larger than another one by more than so much."""
+    if not (first.rows and second.rows):
+        return False
+    return least_difference(Part("", first.hits, first.rows), Part("", second.hits, second.rows), ALPHA) > by

@@ -1,0 +1,346 @@
+"""Why a student misses the bar, and the one thing to change next.
+
+"The student is worse" is never the last sentence: a student that misses has a reason, found by a table of rules from
+what was measured, and one change, so that the next round can tell whether it was that.
+
+Belongs here: the record of a student's reasons and the table of rules.
+Does not: measuring (generalisation.py, rows_curve.py, capacity.py), showing it (report/).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.error_analysis.capacity import BatchTrial
+from stillhouse.error_analysis.data_scaling import MoreRows, RowsCurve
+from stillhouse.error_analysis.generalisation import Branch, Generalisation
+from stillhouse.evaluation.claims import Claim, percent, points
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.statistics.verdicts import Verdict
+
+EPOCHS_ENOUGH = 20
+"""A student that has seen every row so often and does not fit them will not by seeing them again. Longer training is
+recommended up to here, by doubling, so it ends: after this the reason is capacity."""
+
+DROPOUT_ENOUGH = 0.1
+"""BERT's own (Devlin et al. 2019, arXiv:1810.04805); a student that overfits with it needs another cure."""
+
+AS_GOOD = 0.5
+"""Share of the margin up to which a measured drop is one that more golden rows would pass: at most four times as many
+as an equal student needs."""
+
+
+class Cause(StrEnum):
+    """What is in the way."""
+
+    LEAK = "leak"
+    BUDGET = "budget"
+    EVIDENCE = "evidence"
+    TEACHER = "teacher"
+    CAPACITY = "capacity"
+    TRAINING = "training"
+    DATA = "data"
+    UNDECIDED = "undecided"
+
+
+class Made(BaseModel):
+    """How a student was made, as far as a change would begin there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layers: int = Field(description="Encoder layers it has.")
+    teacher_layers: int = Field(description="Encoder layers that its teacher has.")
+    feed_forward: int | None = Field(description="Units of each feed-forward block; null for all of its teacher's.")
+    epochs: int = Field(description="Passes over its rows.")
+    dropout: float = Field(description="While training.")
+    rows: int = Field(description="Rows it learned from.")
+
+
+class Conclusion(BaseModel):
+    """Why a student misses the bar."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cause: Cause
+    evidence: str = Field(description="What was measured, in one sentence.")
+    change: str = Field(description="The one thing to change next.")
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a line or two."""
+        return f"{self.cause}: {self.evidence}. Next: {self.change}."
+
+
+class Reasons(BaseModel):
+    """Why one student is as good as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    student: str
+    candidate: str = Field(description="Content digest of the trained student that was asked.")
+    made: Made
+    generalisation: Generalisation
+    capacity: BatchTrial | None = Field(description="Null where it was not needed.")
+    more_rows: RowsCurve | None = Field(description="Null where it was not needed.")
+    conclusion: Conclusion | None = Field(description="Null for a student that clears the bar.")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules look at.
+
+    Args:
+        missed: binding claims on quality, overall or of a slice, that do not hold, the gravest first.
+        over_budget: binding claims on the budget that do not hold.
+        as_good: no claim on quality has failed, and the measured drop is at most half of the margin.
+        made: how the student was made.
+        generalisation: of the student.
+        capacity: measured where training may be in the way.
+        more_rows: likewise.
+    """
+
+    missed: tuple[Claim, ...]
+    over_budget: tuple[Claim, ...]
+    as_good: bool
+    made: Made
+    generalisation: Generalisation
+    capacity: BatchTrial | None = None
+    more_rows: RowsCurve | None = None
+
+    @property
+    def branch(self) -> Branch:
+        """How the student generalises."""
+        return self.generalisation.branch
+
+    @property
+    def training_is_asked(self) -> bool:
+        """Whether the reason is to be looked for in how the student was made, which costs short trainings."""
+        return not any(rule.applies(self) for rule in RULES if rule.known_before_trials)
+
+    @property
+    def cannot_learn_a_batch(self) -> bool:
+        """Whether it is too small for a handful of rows."""
+        return self.capacity is not None and not self.capacity.by_heart
+
+    def decided(self, decision: MoreRows) -> bool:
+        """Whether this is what the learning curve by rows says."""
+        return self.more_rows is not None and self.more_rows.decision is decision
+
+
+def facts_of(
+    evaluation: Evaluation,
+    made: Made,
+    generalisation: Generalisation,
+    capacity: BatchTrial | None = None,
+    more_rows: RowsCurve | None = None,
+) -> Facts:
+    """Take from an evaluation what the rules look at."""
+    missed = tuple(claim for claim in evaluation.gravest if claim.group != "budget")
+    drop = (evaluation.metric_test or evaluation.non_inferiority).drop
+    return Facts(
+        missed=missed,
+        over_budget=tuple(claim for claim in evaluation.gravest if claim.group == "budget"),
+        as_good=all(claim.verdict is not Verdict.FAIL for claim in missed) and drop <= AS_GOOD * evaluation.bar.margin,
+        made=made,
+        generalisation=generalisation,
+        capacity=capacity,
+        more_rows=more_rows,
+    )
+
+
+def conclude(facts: Facts) -> Conclusion | None:
+    """Name the reason of a student that misses the bar by the first rule that applies.
+
+    Args:
+        facts: of the student; where `training_is_asked`, with capacity and the learning curve by rows.
+
+    Returns:
+        The reason; None for a student that misses nothing.
+    """
+    if not facts.missed and not facts.over_budget:
+        return None
+    rule = next(rule for rule in RULES if rule.applies(facts))
+    return Conclusion(cause=rule.cause, evidence=rule.evidence(facts), change=rule.change(facts))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the table.
+
+    Args:
+        cause: the reason it gives.
+        applies: whether it does.
+        evidence: what it rests on, in one sentence without its stop.
+        change: the one change to try next.
+        known_before_trials: whether it needs no short training to be decided.
+    """
+
+    cause: Cause
+    applies: Callable[[Facts], bool]
+    evidence: Callable[[Facts], str]
+    change: Callable[[Facts], str]
+    known_before_trials: bool = False
+
+
+def _kinds_missed(facts: Facts) -> set[str]:
+    return {claim.name.partition("/")[0] for claim in facts.missed}
+
+
+def _misses_only_floors(facts: Facts) -> bool:
+    """Whether all that does not hold asks for so much whatever the teacher does: it is within each margin of it."""
+    return _kinds_missed(facts) <= {"floor", "slice_floor"}
+
+
+def _misses_nothing_relative(facts: Facts) -> bool:
+    """Whether it is within each margin of its teacher, and fails what else the bar asks."""
+    return _kinds_missed(facts).isdisjoint({"non_inferiority", "slice"})
+
+
+def _gravest(facts: Facts) -> str:
+    return (facts.missed or facts.over_budget)[0].sentence
+
+
+def _generalises(facts: Facts) -> str:
+    return facts.generalisation.sentence
+
+
+def _curve(facts: Facts) -> str:
+    return facts.more_rows.sentence if facts.more_rows else "more rows were not tried"
+
+
+def _fit(facts: Facts) -> str:
+    made, fit = facts.made, facts.generalisation.counts.training_agreement
+    return f"after {made.epochs} epochs it answers as the teacher does on only {fit} rows that it learned from"
+
+
+def _batch(facts: Facts) -> str:
+    trial = facts.capacity
+    if trial is None:
+        return "capacity was not measured"
+    able = "can learn" if trial.by_heart else "cannot learn"
+    return (
+        f"it {able} one batch of {trial.rows} answers by heart in {trial.steps} steps ("
+        f"{percent(trial.agreement)} agree, {percent(trial.divergence_left)} of the divergence left)"
+    )
+
+
+def _gap(facts: Facts) -> str:
+    counts, gap = facts.generalisation.counts, facts.generalisation.gap or 0.0
+    return (
+        f"it loses {points(gap)} points of agreement from rows that it learned from ({counts.training_agreement}) to "
+        f"new ones of the same kind ({counts.comparable_agreement})"
+    )
+
+
+def _larger(facts: Facts) -> str:
+    made = facts.made
+    if made.layers < made.teacher_layers:
+        return f"keep {made.layers + 1} of the teacher's {made.teacher_layers} layers instead of {made.layers}"
+    if made.feed_forward is not None:
+        return f"keep more feed-forward units than {made.feed_forward}"
+    return "nothing of the teacher is left to keep: take a larger teacher, or serve this one"
+
+
+def _double_rows(facts: Facts) -> str:
+    return (
+        f"bring as many rows again, {2 * facts.made.rows:,} in all; they need no labels, since the teacher answers them"
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        Cause.LEAK,
+        lambda facts: facts.branch is Branch.LEAK,
+        _generalises,
+        lambda facts: (
+            "find what validation rows share with training rows and golden ones do not (copies in other words, "
+            "rows of one person), name it in data.group, and judge again before anything else is changed"
+        ),
+        known_before_trials=True,
+    ),
+    Rule(
+        Cause.BUDGET,
+        lambda facts: not facts.missed and all(claim.verdict is not Verdict.FAIL for claim in facts.over_budget),
+        _gravest,
+        lambda facts: "raise budget.latency_rounds, or rerun on an idle machine",
+        known_before_trials=True,
+    ),
+    Rule(
+        Cause.BUDGET,
+        lambda facts: not facts.missed,
+        lambda facts: f"it holds the quality, but not the budget: {_gravest(facts)}",
+        lambda facts: (
+            "keep one layer less of the teacher"
+            if facts.made.layers > 1
+            else "keep fewer feed-forward units of the teacher"
+        ),
+        known_before_trials=True,
+    ),
+    Rule(
+        Cause.EVIDENCE,
+        lambda facts: facts.as_good,
+        _gravest,
+        lambda facts: (
+            "label more golden rows, or raise split.golden_share: no better student could prove more on these"
+        ),
+        known_before_trials=True,
+    ),
+    Rule(
+        Cause.TEACHER,
+        _misses_only_floors,
+        lambda facts: (
+            f"it is within each margin of its teacher, and {_gravest(facts)}: the teacher itself leaves no room"
+        ),
+        lambda facts: "teach the teacher what is missing there: more labelled rows of that kind, or a better teacher",
+        known_before_trials=True,
+    ),
+    Rule(
+        Cause.DATA,
+        _misses_nothing_relative,
+        lambda facts: f"it is within each margin of its teacher, but {_gravest(facts)}",
+        lambda facts: (
+            "raise split.validation_share, on whose rows its temperature is fitted"
+            if facts.missed[0].name == "calibration"
+            else "bring rows of the kind on which it fails; they need no labels, since the teacher answers them"
+        ),
+        known_before_trials=True,
+    ),
+    Rule(Cause.CAPACITY, lambda facts: facts.cannot_learn_a_batch, _batch, _larger),
+    Rule(
+        Cause.TRAINING,
+        lambda facts: facts.branch is Branch.UNDERFIT and facts.made.epochs < EPOCHS_ENOUGH,
+        lambda facts: f"{_fit(facts)}, though {_batch(facts)}",
+        lambda facts: f"train it for {min(2 * facts.made.epochs, EPOCHS_ENOUGH)} epochs instead of {facts.made.epochs}",
+    ),
+    Rule(Cause.CAPACITY, lambda facts: facts.branch is Branch.UNDERFIT, _fit, _larger),
+    Rule(Cause.DATA, lambda facts: facts.decided(MoreRows.HELPS), _curve, _double_rows),
+    Rule(
+        Cause.TRAINING,
+        lambda facts: (
+            facts.branch is Branch.OVERFIT and facts.decided(MoreRows.DOES_NOT) and facts.made.dropout < DROPOUT_ENOUGH
+        ),
+        lambda facts: f"{_gap(facts)}, and {_curve(facts)}",
+        lambda facts: f"train it with dropout {DROPOUT_ENOUGH:g}",
+    ),
+    Rule(
+        Cause.CAPACITY,
+        lambda facts: facts.decided(MoreRows.DOES_NOT),
+        lambda facts: f"it fits what it learned from, and {_curve(facts)}",
+        _larger,
+    ),
+    Rule(
+        Cause.DATA,
+        lambda facts: facts.branch is Branch.OVERFIT,
+        lambda facts: f"{_gap(facts)}; {_curve(facts)}",
+        _double_rows,
+    ),
+    Rule(
+        Cause.UNDECIDED,
+        lambda facts: True,
+        lambda facts: f"it fits what it learned from, and {_curve(facts)}",
+        lambda facts: "raise split.validation_share: more validation rows tell whether rows or size are in the way",
+    ),
+)
+"""From what makes other numbers meaningless, over what no training can mend, to what the short trainings showed."""

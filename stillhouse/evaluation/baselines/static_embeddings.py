@@ -1,0 +1,113 @@
+"""Static embeddings of a teacher: one fixed vector for each word piece, so that a text costs a look-up and a mean.
+
+The method of model2vec (https://github.com/MinishLab/model2vec, `distill_from_model` of 0.10.0), on our own network,
+because its package wants transformers < 5.4.
+
+Belongs here: making the table from a teacher, embedding texts with it.
+Does not: the classifier on top, which is a linear probe like any other (baselines.py).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from stillhouse.models.network import TextClassifier
+
+FloatArray = npt.NDArray[np.float32]
+
+DIMENSIONS = 256
+"""Principal components that are kept: the default of model2vec."""
+
+SIF = 1e-4
+"""Smooth inverse frequency: what a piece weighs at most is cut down from about this frequency on (model2vec's default,
+after Arora et al. 2017, A Simple but Tough-to-Beat Baseline for Sentence Embeddings)."""
+
+BATCH = 256
+_NO_PIECE = re.compile(r"\[(unused\d+|[A-Z]+)\]")
+
+
+@dataclass(frozen=True)
+class StaticEmbeddings:
+    """A vector for each word piece.
+
+    Args:
+        table: shape (vocabulary, dimensions), int8 of one scale; rows of pieces that stand for no text are zero.
+        tokenizer: which pieces a text has.
+        size_bytes: of table and tokenizer, as they would ship.
+    """
+
+    table: npt.NDArray[np.int8]
+    tokenizer: "Tokenizer"
+    size_bytes: int
+
+    def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Mean of the vectors of each text's pieces at length 1, shape (texts, dimensions); zero for an empty text."""
+        sums = np.array(
+            [
+                self.table[encoding.ids].sum(axis=0, dtype=np.int64)
+                for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+            ],
+            dtype=np.float32,
+        )
+        # At length 1 the mean is the sum, and no scale is needed; a sum of integers that is not zero is 1 or longer.
+        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1), dtype=np.float32)
+
+
+def static_embeddings(teacher: Path, dimensions: int = DIMENSIONS) -> StaticEmbeddings:
+    """Ask the teacher every word piece of its vocabulary by itself and keep what it makes of each.
+
+    Args:
+        teacher: a model folder.
+        dimensions: principal components to keep; at most the width of the teacher.
+
+    Returns:
+        The table in int8, and what embeds texts with it. A piece weighs what smooth inverse frequency gives it, its
+        frequency being Zipf's for its place in the vocabulary, which is ordered by frequency.
+    """
+    from stillhouse.models import network
+    from stillhouse.models.tokenization import load_tokenizer
+
+    tokenizer = load_tokenizer(teacher)
+    vocabulary = tokenizer.get_vocab()
+    pieces = np.array(sorted(place for piece, place in vocabulary.items() if not _NO_PIECE.fullmatch(piece)))
+    answers = _asked_one_by_one(network.load(teacher), pieces, tokenizer.encode("").ids)
+    weighted = principal_components(answers, dimensions) * zipf_weights(len(pieces))[:, None]
+    table = np.zeros((max(vocabulary.values()) + 1, weighted.shape[1]), dtype=np.int8)
+    table[pieces] = np.round(weighted * (127 / np.abs(weighted).max()))
+    size = table.nbytes + (teacher / "tokenizer.json").stat().st_size
+    return StaticEmbeddings(table, tokenizer, size)
+
+
+def principal_components(rows: npt.NDArray[np.floating], dimensions: int) -> npt.NDArray[np.float64]:
+    """The rows in the coordinates of their `dimensions` widest directions, shape (rows, dimensions), widest first."""
+    centred = np.asarray(rows, dtype=np.float64) - rows.mean(axis=0, dtype=np.float64)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    return np.asarray(centred @ directions[:, ::-1][:, :dimensions])
+
+
+def zipf_weights(number: int) -> npt.NDArray[np.float64]:
+    """Smooth inverse frequency weights, shape (number,), of pieces from the most frequent to the rarest."""
+    frequencies = 1 / np.arange(2, number + 2)
+    return np.asarray(SIF / (SIF + frequencies / frequencies.sum()))
+
+
+def _asked_one_by_one(network: "TextClassifier", pieces: npt.NDArray[np.int64], frame: Sequence[int]) -> FloatArray:
+    """Pooled states of shape (pieces, width), each piece between the special tokens of an empty text."""
+    import torch
+
+    first, last = frame
+    answers = []
+    with torch.inference_mode():
+        for start in range(0, len(pieces), BATCH):
+            batch = pieces[start : start + BATCH]
+            ids = torch.from_numpy(np.stack([np.full_like(batch, first), batch, np.full_like(batch, last)], axis=1))
+            answers.append(network(ids, torch.ones_like(ids))[1].numpy())
+    return np.concatenate(answers)

@@ -1,0 +1,206 @@
+"""From a trained model folder to the artifact that ships: ONNX, int8.
+
+Belongs here: export, quantisation, how far the artifact's answers lie from the model's, and its own temperature.
+Does not: whether that is close enough (checks/), how fast it is (evaluation/latency.py).
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stillhouse.errors import StillhouseError
+from stillhouse.models.predictor import FloatArray, OnnxClassifier, TorchClassifier
+from stillhouse.models.temperature_scaling import calibrate_temperature
+from stillhouse.models.tokenization import encode, load_tokenizer, pad
+
+_OPSET = 17
+
+
+@dataclass(frozen=True, slots=True)
+class ExportParity:
+    """How far two forms of one model are apart on the same texts.
+
+    Attributes:
+        max_abs_logit_diff: largest absolute difference of any logit.
+        top1_agreement: share of texts with the same first class.
+    """
+
+    max_abs_logit_diff: float
+    top1_agreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export produced.
+
+    Attributes:
+        fp32: parity of the float32 ONNX with torch; differences are rounding.
+        int8: parity of the int8 ONNX, the one that ships, with torch.
+        model_bytes: size on disk of the folder exported from.
+        fp32_bytes: size of the float32 ONNX, which is not kept.
+        int8_bytes: size of the int8 ONNX.
+        bytes: size on disk of the exported folder.
+        texts: number of texts that parity was measured on, and the temperature fitted on.
+        temperature: what the int8 model's logits are divided by for its confidence; also in its config.json.
+    """
+
+    fp32: ExportParity
+    int8: ExportParity
+    model_bytes: int
+    fp32_bytes: int
+    int8_bytes: int
+    bytes: int
+    texts: int
+    temperature: float
+
+
+def export_onnx(model: Path, out: Path) -> None:
+    """Write a model folder's network as float32 ONNX, for any batch size and length.
+
+    With the TorchScript exporter: for this plain network it took 3 s where the dynamo one took 18, the int8 models were
+    equally fast, and it needs no onnxscript.
+
+    Args:
+        model: a model folder.
+        out: the .onnx file to write; inputs input_ids and attention_mask (int64), output logits.
+    """
+    import warnings
+
+    import torch
+
+    from stillhouse.models import network
+
+    class LogitsOnly(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network.load(model)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(input_ids, attention_mask)[0]
+            return logits
+
+    padded, mask = pad(encode(load_tokenizer(model), ["two texts", "of different lengths"]), np.arange(2))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    axes = {0: "batch", 1: "tokens"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter announces its successor
+        torch.onnx.export(
+            LogitsOnly().eval(),
+            (torch.from_numpy(padded), torch.from_numpy(mask)),
+            str(out),
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+        )
+
+
+def quantize(onnx: Path, out: Path) -> None:
+    """Quantise weights to int8 per channel, and embedding tables too; activations are quantised as they come.
+
+    Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, which overflow
+    otherwise, so a full-range model would answer differently from machine to machine
+    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
+
+    Args:
+        onnx: a float32 .onnx file.
+        out: the int8 .onnx file to write.
+    """
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
+        root = logging.getLogger()
+        level = root.level
+        root.setLevel(logging.ERROR)  # it recommends, on the root logger, the step that was just done
+        quantize_dynamic(
+            prepared,
+            out,
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+        )
+        root.setLevel(level)
+
+
+def parity(model_logits: FloatArray, exported_logits: FloatArray) -> ExportParity:
+    """Compare a model folder's answers with an exported folder's.
+
+    Args:
+        model_logits: shape (texts, classes); of validation rows, not golden ones.
+        exported_logits: to the same texts, in the same shape.
+    """
+    if not len(model_logits):
+        raise StillhouseError(
+            "no texts to compare on",
+            where="export parity",
+            expected="at least one",
+            do="Pass the validation texts.",
+        )
+    return ExportParity(
+        max_abs_logit_diff=float(np.abs(model_logits - exported_logits).max()),
+        top1_agreement=float((model_logits.argmax(1) == exported_logits.argmax(1)).mean()),
+    )
+
+
+def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.NDArray[np.int64]) -> ExportReport:
+    """Export a model folder to the int8 folder that ships; a teacher makes the quantised baseline the same way.
+
+    The temperature is fitted on what the int8 model says, because that is what is served, and written into config.json
+    as `temperature`.
+
+    Args:
+        model: a model folder.
+        out: the folder to write: model.onnx (int8), tokenizer.json, config.json and nothing else.
+        texts: what parity is measured and the temperature fitted on; validation rows, not golden ones.
+        label_ids: shape (texts,), their class numbers.
+    """
+    from stillhouse.models.network import writing_folder
+
+    with tempfile.TemporaryDirectory() as scratch, writing_folder(out) as folder:
+        fp32 = Path(scratch) / "fp32"
+        export_onnx(model, fp32 / "model.onnx")
+        for name in ("tokenizer.json", "config.json"):
+            shutil.copyfile(model / name, fp32 / name)
+            shutil.copyfile(model / name, folder / name)
+        _minify(folder / "tokenizer.json")
+        quantize(fp32 / "model.onnx", folder / "model.onnx")
+        before, served = TorchClassifier(model).logits(texts), OnnxClassifier(folder).logits(texts)
+        in_fp32, in_int8 = parity(before, OnnxClassifier(fp32).logits(texts)), parity(before, served)
+        temperature = calibrate_temperature(served, label_ids)
+        _write_temperature(folder / "config.json", temperature)
+        return ExportReport(
+            fp32=in_fp32,
+            int8=in_int8,
+            model_bytes=_size(model),
+            fp32_bytes=(fp32 / "model.onnx").stat().st_size,
+            int8_bytes=(folder / "model.onnx").stat().st_size,
+            bytes=_size(folder),
+            texts=len(texts),
+            temperature=temperature,
+        )
+
+
+def _minify(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")), ensure_ascii=False, separators=(",", ":")), "utf-8")
+
+
+def _write_temperature(config: Path, temperature: float) -> None:
+    known = json.loads(config.read_text("utf-8"))
+    config.write_text(json.dumps({**known, "temperature": temperature}, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,409 @@
+"""One training loop, for teachers (labels) and students (what a teacher said).
+
+Belongs here: the loop, its configuration and report, checkpoint and resume.
+Does not: losses (losses.py), the network (network.py), capture of teacher answers (teachers/signal.py): no teacher runs
+here, its answers come in as arrays.
+
+The same examples and configuration give bit-equal weights on the same machine, also when the run was killed and
+resumed.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from stillhouse import progress
+from stillhouse.errors import StillhouseError
+from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
+from stillhouse.models.losses import UNKNOWN_LABEL, EmbeddingLossName, LossName, Targets, label_cross_entropy, mixture
+from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad, tokenizer_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stillhouse.models.network import TextClassifier
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+_TokenIds = list[list[int]]
+
+
+class TrainingConfig(BaseModel):
+    """How one model is trained. The defaults are the demo's for a student."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(8, ge=1, description="Passes over the examples.")
+    batch_size: int = Field(32, ge=1, description="Examples per step.")
+    learning_rate: float = Field(2e-4, gt=0, description="Peak of the schedule, reached after the warm-up.")
+    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps that the learning rate rises for.")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's, on every trained weight.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of a step's gradient.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="On hidden states and attention while training.")
+    loss: LossName = Field("logit_mse", description="The teacher (kl, logit_mse) or labels alone.")
+    temperature: float = Field(1.0, gt=0, description="Softens both sides of kl.")
+    label_weight: float = Field(0.0, ge=0, le=1, description="Of the label where known, beside the teacher.")
+    embedding_weight: float = Field(0.0, ge=0, description="Weight of matching the teacher's pooled hidden state.")
+    embedding_loss: EmbeddingLossName = Field("mse", description="How the pooled hidden states are compared.")
+    freeze_embeddings: bool = Field(
+        True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
+    )
+    max_tokens: int = Field(
+        128, ge=3, le=512, description="Longer texts are truncated, at the encoder's own limit at the latest."
+    )
+    bfloat16: bool = Field(False, description="Autocast. Off: without AVX512-BF16 or AMX it is 35 times slower.")
+    threads: int | None = Field(None, ge=1, description="Of torch; None leaves torch's own choice.")
+    seed: int = Field(0, ge=0, description="Of the batches' order and of dropout.")
+    checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> "TrainingConfig":
+        if self.loss == "cross_entropy" and self.label_weight > 0:
+            raise ValueError("label_weight mixes labels into a teacher's loss; with loss cross_entropy leave it at 0")
+        return self
+
+
+@dataclass(frozen=True)
+class TrainingExamples:
+    """What to learn from, and what to watch.
+
+    Attributes:
+        texts: n of them.
+        label_ids: shape (n,), -1 where the label is unknown.
+        teacher_logits: shape (n, classes), or None.
+        teacher_embeddings: shape (n, width), or None.
+        validation_texts: m of them, may be none.
+        validation_label_ids: shape (m,), all known.
+    """
+
+    texts: Sequence[str]
+    label_ids: IntArray
+    teacher_logits: FloatArray | None = None
+    teacher_embeddings: FloatArray | None = None
+    validation_texts: Sequence[str] = ()
+    validation_label_ids: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """How a training went.
+
+    Attributes:
+        epochs: one report each.
+        examples: rows trained on; fewer than given when only labelled rows can be used.
+        steps: optimiser steps in all.
+        resumed_at: the step a checkpoint continued from, 0 for a run from the start.
+        examples_per_second: over the steps of this process.
+        seconds: wall time of this process, loading and saving included.
+        weights_digest: sha256 of the final model.safetensors.
+    """
+
+    epochs: list[EpochReport]
+    examples: int
+    steps: int
+    resumed_at: int
+    examples_per_second: float
+    seconds: float
+    weights_digest: str
+
+
+def train(
+    model: Path,
+    out: Path,
+    examples: TrainingExamples,
+    config: TrainingConfig,
+    checkpoints: Path | None = None,
+    *,
+    keep_checkpoint: bool = False,
+) -> TrainingReport:
+    """Train a model folder into another.
+
+    Args:
+        model: where to start from.
+        out: the model folder to write.
+        examples: what to learn from.
+        config: how.
+        checkpoints: folder for the checkpoint of a run under way; None keeps none. A checkpoint of other data, another
+            model or configuration is ignored, and a finished run leaves none.
+        keep_checkpoint: let a finished run leave one all the same, so that it is not trained again when what it is a
+            part of is killed later; whoever asks for it discards it.
+
+    Raises:
+        StillhouseError: if examples and configuration do not fit, or the loss stops being finite.
+    """
+    examples = _usable(examples, config)
+    with _reproducible(config):
+        return _train(model, out, examples, config, checkpoints, keep_checkpoint)
+
+
+def _train(
+    model: Path,
+    out: Path,
+    examples: TrainingExamples,
+    config: TrainingConfig,
+    checkpoints: Path | None,
+    keep_checkpoint: bool,
+) -> TrainingReport:
+    import torch
+
+    from stillhouse.models import network as networks
+
+    start = time.perf_counter()
+    run = _run_digest(model, examples, config)
+    network = networks.load(model, dropout=config.dropout)
+    _require_fitting(examples, network)
+    if config.freeze_embeddings:
+        network.bert.embeddings.requires_grad_(False)
+    trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
+
+    limit = min(config.max_tokens, network.config["max_position_embeddings"])
+    tokenizer = load_tokenizer(model, limit)
+    ids = encode(tokenizer, examples.texts)
+    validation_ids = encode(tokenizer, examples.validation_texts)
+    targets = _targets(examples)
+    steps_per_epoch = math.ceil(len(ids) / config.batch_size)
+    steps = steps_per_epoch * config.epochs
+
+    state = resume(checkpoints, run, trained, optimizer) if checkpoints else Progress()
+    resumed_at, seen, loop_start = state.step, 0, time.perf_counter()
+    batches: list[IntArray] = []
+    while state.step < steps:
+        epoch, place = divmod(state.step, steps_per_epoch)
+        if place == 0 or not batches:
+            batches = _epoch_batches(ids, config, epoch)
+        rows = batches[place]
+        optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
+
+        network.train()
+        loss = _batch_loss(network, ids, rows, targets, config)
+        optimizer.zero_grad(set_to_none=True)
+        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained.values(), config.clip_norm)
+        optimizer.step()
+
+        state.step += 1
+        state.epoch_loss += _require_finite(loss.item(), state.step)
+        seen += len(rows)
+        if place + 1 == steps_per_epoch:
+            state.epochs.append(_close_epoch(network, validation_ids, examples, state.epoch_loss / len(ids), epoch))
+            state.epoch_loss = 0.0
+            progress.step("training", epoch + 1, config.epochs, _note(state.epochs[-1]))
+        if checkpoints and state.step % config.checkpoint_every == 0 and state.step < steps:
+            save_checkpoint(checkpoints, run, state, trained, optimizer)
+    loop_seconds = time.perf_counter() - loop_start
+
+    networks.save(
+        network.state_dict(),
+        network.config,
+        tokenizer_text(model, limit),
+        out,
+    )
+    if checkpoints and keep_checkpoint:
+        save_checkpoint(checkpoints, run, state, trained, optimizer)
+    elif checkpoints:
+        discard_checkpoint(checkpoints)
+    return TrainingReport(
+        epochs=state.epochs,
+        examples=len(ids),
+        steps=steps,
+        resumed_at=resumed_at,
+        examples_per_second=seen / loop_seconds if seen else 0.0,
+        seconds=time.perf_counter() - start,
+        weights_digest=hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest(),
+    )
+
+
+@contextmanager
+def _reproducible(config: TrainingConfig) -> Iterator[None]:
+    """Seed torch, hold it to algorithms that add up in one order, and leave its settings as they were."""
+    import torch
+
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(config.seed)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(config.threads or threads)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+def _batch_loss(
+    network: "TextClassifier", ids: _TokenIds, rows: IntArray, targets: Targets, config: TrainingConfig
+) -> "Tensor":
+    """The sum over the batch of what its examples cost."""
+    import torch
+
+    padded, mask = pad(ids, rows, network.config["pad_token_id"])
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        logits, pooled = network(torch.from_numpy(padded), torch.from_numpy(mask))
+    here = torch.from_numpy(rows)
+    batch = Targets(
+        label_ids=targets.label_ids[here],
+        teacher_logits=None if targets.teacher_logits is None else targets.teacher_logits[here],
+        teacher_embeddings=None if targets.teacher_embeddings is None else targets.teacher_embeddings[here],
+    )
+    return mixture(
+        logits.float(),
+        pooled.float(),
+        batch,
+        loss=config.loss,
+        temperature=config.temperature,
+        label_weight=config.label_weight,
+        embedding_weight=config.embedding_weight,
+        embedding_loss=config.embedding_loss,
+    )
+
+
+def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamples:
+    """Check the arrays against the texts, and drop the rows that the loss has nothing to say about."""
+    wanted = {"label_ids": examples.label_ids}
+    if config.loss != "cross_entropy":
+        wanted["teacher_logits"] = examples.teacher_logits  # type: ignore[assignment]
+    if config.embedding_weight > 0:
+        wanted["teacher_embeddings"] = examples.teacher_embeddings  # type: ignore[assignment]
+    for name, array in wanted.items():
+        if array is None or len(array) != len(examples.texts) or not np.isfinite(array).all():
+            found = "no" if array is None else f"{len(array)} rows of"
+            raise StillhouseError(
+                f"{found} {name} for {len(examples.texts)} texts",
+                where="training examples",
+                expected="one finite row per text",
+                do="Materialize teacher_signal, or train with loss cross_entropy.",
+            )
+    known = np.asarray(examples.label_ids) != UNKNOWN_LABEL
+    keep = np.flatnonzero(known) if config.loss == "cross_entropy" else np.arange(len(known))
+    if len(keep) == 0:
+        raise StillhouseError(
+            "nothing to learn from",
+            where="training examples",
+            expected="at least one labelled row",
+            do="Label some rows, or learn from a teacher with loss logit_mse.",
+        )
+
+    def rows(array: FloatArray | None) -> FloatArray | None:
+        return None if array is None else np.asarray(array, np.float32)[keep]
+
+    return TrainingExamples(
+        texts=[examples.texts[row] for row in keep.tolist()],
+        label_ids=np.asarray(examples.label_ids, np.int64)[keep],
+        teacher_logits=rows(examples.teacher_logits),
+        teacher_embeddings=rows(examples.teacher_embeddings),
+        validation_texts=examples.validation_texts,
+        validation_label_ids=np.asarray(examples.validation_label_ids, np.int64),
+    )
+
+
+def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> None:
+    """Check the arrays against the model, before any compute."""
+    classes, width = len(network.labels), network.config["hidden_size"]
+    problem = None
+    if examples.teacher_logits is not None and examples.teacher_logits.shape[1:] != (classes,):
+        problem = f"teacher logits of shape {examples.teacher_logits.shape}", f"{classes} classes: {network.labels}"
+    elif examples.teacher_embeddings is not None and examples.teacher_embeddings.shape[1:] != (width,):
+        problem = f"teacher embeddings of shape {examples.teacher_embeddings.shape}", f"the student's width {width}"
+    elif examples.label_ids.max() >= classes or examples.label_ids.min() < UNKNOWN_LABEL:
+        problem = "label ids outside the classes", f"-1 or 0 to {classes - 1}"
+    elif len(examples.validation_texts) != len(examples.validation_label_ids):
+        problem = f"{len(examples.validation_label_ids)} validation labels", f"{len(examples.validation_texts)}"
+    if problem is not None:
+        raise StillhouseError(
+            problem[0],
+            where="training examples",
+            expected=problem[1],
+            do="Build teacher, signal and student from one recipe.",
+        )
+
+
+def _targets(examples: TrainingExamples) -> Targets:
+    import torch
+
+    def tensor(array: FloatArray | None) -> "Tensor | None":
+        return None if array is None else torch.from_numpy(array)
+
+    return Targets(
+        label_ids=torch.from_numpy(examples.label_ids),
+        teacher_logits=tensor(examples.teacher_logits),
+        teacher_embeddings=tensor(examples.teacher_embeddings),
+    )
+
+
+def _epoch_batches(ids: _TokenIds, config: TrainingConfig, epoch: int) -> list[IntArray]:
+    """Batches of similar length in random order, another composition each epoch.
+
+    Sorting alone would put the same texts together for ever; up to a few tokens of jitter mixes neighbours and costs
+    little padding.
+    """
+    random = np.random.default_rng([config.seed, epoch])
+    lengths = np.array([len(row) for row in ids]) + random.uniform(0, 4, len(ids))
+    order = np.argsort(lengths, kind="stable")
+    batches = [order[start : start + config.batch_size] for start in range(0, len(order), config.batch_size)]
+    return [batches[place] for place in random.permutation(len(batches))]
+
+
+def _schedule(step: int, steps: int, warmup_share: float) -> float:
+    """Share of the peak learning rate: up in a line, then down in a line to just above zero at the last step."""
+    warmup = math.ceil(steps * warmup_share)
+    if step < warmup:
+        return (step + 1) / warmup
+    return (steps - step) / (steps - warmup)
+
+
+def _close_epoch(
+    network: "TextClassifier", ids: _TokenIds, examples: TrainingExamples, train_loss: float, epoch: int
+) -> EpochReport:
+    import torch
+
+    if not ids:
+        return EpochReport(epoch, train_loss, None, None)
+    labels = torch.from_numpy(examples.validation_label_ids)
+    loss, correct = 0.0, 0
+    network.eval()
+    with torch.inference_mode():
+        for rows in batches_by_length(ids, 64):
+            padded, mask = pad(ids, rows, network.config["pad_token_id"])
+            logits, _ = network(torch.from_numpy(padded), torch.from_numpy(mask))
+            loss += label_cross_entropy(logits, labels[rows]).sum().item()
+            correct += int((logits.argmax(-1) == labels[rows]).sum())
+    return EpochReport(epoch, train_loss, loss / len(ids), correct / len(ids))
+
+
+def _note(epoch: EpochReport) -> str:
+    if epoch.validation_accuracy is None:
+        return f"loss {epoch.train_loss:.4f}"
+    return f"loss {epoch.train_loss:.4f}, validation accuracy {epoch.validation_accuracy:.3f}"
+
+
+def _require_finite(loss: float, step: int) -> float:
+    if not math.isfinite(loss):
+        raise StillhouseError(
+            f"the loss is {loss}",
+            where=f"training step {step}",
+            expected="a finite number",
+            do="Lower learning_rate, or look for broken rows in the teacher signal.",
+        )
+    return loss
+
+
+def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig) -> str:
+    """Identity of a run: what must be equal for a checkpoint to be continued."""
+    digest = hashlib.sha256(config.model_dump_json(exclude={"checkpoint_every"}).encode())
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        digest.update((model / name).read_bytes())
+    digest.update(json.dumps([list(examples.texts), list(examples.validation_texts)]).encode())
+    arrays = (examples.label_ids, examples.teacher_logits, examples.teacher_embeddings, examples.validation_label_ids)
+    for array in arrays:
+        digest.update(b"none" if array is None else array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,356 @@
+"""The door for other people's weights: where a model comes from, and what must hold before anything loads it.
+
+Belongs here: resolving a source to a folder, keeping its bytes, refusing unsafe or broken folders, the fingerprint.
+Does not: turning an encoder into a classifier (classifier.py), running it (students/), its licence (recipe.py).
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder
+from stillhouse.packages import SCHEME, in_package
+from stillhouse.records.artifacts import ArtifactStore
+
+REQUIRED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
+PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
+_SAFE_PATTERNS = ["*.safetensors", "*.json", "*.txt"]
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_PROTOCOLS = range(2, 6)
+
+# name ending in a BERT state dict -> the config fields its shape must equal
+_SHAPES_FROM_CONFIG: dict[str, tuple[str, ...]] = {
+    "embeddings.word_embeddings.weight": ("vocab_size", "hidden_size"),
+    "embeddings.position_embeddings.weight": ("max_position_embeddings", "hidden_size"),
+    "embeddings.token_type_embeddings.weight": ("type_vocab_size", "hidden_size"),
+    "attention.self.query.weight": ("hidden_size", "hidden_size"),
+    "attention.self.key.weight": ("hidden_size", "hidden_size"),
+    "attention.self.value.weight": ("hidden_size", "hidden_size"),
+    "attention.output.dense.weight": ("hidden_size", "hidden_size"),
+    "intermediate.dense.weight": ("intermediate_size", "hidden_size"),
+    "pooler.dense.weight": ("hidden_size", "hidden_size"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRecord:
+    """What was found in a model folder that passed intake.
+
+    Attributes:
+        fingerprint: sha256 over the weights, the config and the tokenizer, the same wherever the folder lies.
+        parameters: number of weights.
+        bytes: size on disk of the three files that make the model.
+        architecture: class name from the config, else its model type.
+        tensors: number of tensors in model.safetensors.
+    """
+
+    fingerprint: str
+    parameters: int
+    bytes: int
+    architecture: str
+    tensors: int
+
+
+def resolve_model(source: str, revision: str | None = None) -> Path:
+    """Find the folder a recipe's model source names, downloading it only for `hf://`.
+
+    Args:
+        source: `package://<import name>/<path>` (inside an installed package, which is not imported),
+            `hf://<organisation>/<name>`, or a local folder.
+        revision: commit of the hub repository; required for `hf://`, ignored otherwise.
+
+    Raises:
+        StillhouseError: if the source is malformed, unpinned or not there.
+    """
+    if source.startswith("hf://"):
+        return _from_hub(source, revision)
+    folder = in_package(source) if source.startswith(SCHEME) else Path(source).expanduser()
+    if not folder.is_dir():
+        raise StillhouseError(
+            "no such model folder",
+            where=source,
+            expected="a folder with config, tokenizer and safetensors",
+            do="Correct the model's source in the recipe.",
+        )
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """Pretrained weights that were read once from outside, and are kept.
+
+    Attributes:
+        folder: the three files that make the model, as they were kept; there while the block of `base_model` runs.
+        record: what was found in them.
+        digests: SHA-256 of each file, by its name. The fingerprint is made of these.
+    """
+
+    folder: Path
+    record: WeightsRecord
+    digests: dict[str, str]
+
+    def external_inputs(self, address: str) -> dict[str, str]:
+        """The kept files as a manifest names them, `<address>/<file>`: an audit finds each by its digest."""
+        return {f"{address}/{name}": digest for name, digest in self.digests.items()}
+
+
+@contextmanager
+def base_model(source: str, revision: str | None, store: ArtifactStore) -> Iterator[BaseModel]:
+    """Take pretrained weights in: the bytes that are kept are the bytes that are verified, and those that are used.
+
+    Args:
+        source: see `resolve_model`.
+        revision: likewise.
+        store: where the files are kept.
+
+    Raises:
+        StillhouseError: if the source leads nowhere, or the model is unsafe, broken or at odds with itself.
+    """
+    outside = resolve_model(source, revision)
+    _require_files(outside)
+    _refuse_pickles(outside)
+    digests = {name: store.keep(outside / name) for name in REQUIRED_FILES}
+    make_folder(store.workbench)
+    with tempfile.TemporaryDirectory(dir=store.workbench) as temporary:
+        folder = Path(temporary)
+        for name, digest in digests.items():
+            (folder / name).symlink_to(store.kept(digest).absolute())
+        try:
+            record = verify_weights(folder)
+        except StillhouseError as error:
+            where = error.where.replace(str(folder), str(outside))
+            raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+        yield BaseModel(folder, record, digests)
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Hash the names and contents of the files that decide what a model answers.
+
+    Returns:
+        sha256 in hex. The folder's own path and the order of its files do not enter.
+    """
+    _require_files(folder)
+    digest = hashlib.sha256()
+    for name in sorted(REQUIRED_FILES):
+        with (folder / name).open("rb") as file:
+            digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def verify_weights(folder: Path) -> WeightsRecord:
+    """Refuse a model folder that is unsafe, broken or at odds with itself; otherwise say what it holds.
+
+    Raises:
+        StillhouseError: for a missing file, anything that carries a pickle, remote code, a truncated or corrupt
+            safetensors file, a weight that is not finite, a tensor whose shape or number contradicts config.json,
+            or a tokenizer that emits ids the embedding table does not have.
+    """
+    _require_files(folder)
+    _refuse_pickles(folder)
+    config = _read_config(folder)
+    shapes, parameters = _scan_tensors(folder / "model.safetensors")
+    _match_shapes(shapes, config, folder)
+    _match_layers(shapes, config, folder)
+    _match_tokenizer(folder, int(config["vocab_size"]))
+    architectures = config.get("architectures") or [config["model_type"]]
+    return WeightsRecord(
+        fingerprint=fingerprint_of(folder),
+        parameters=parameters,
+        bytes=sum((folder / name).stat().st_size for name in REQUIRED_FILES),
+        architecture=str(architectures[0]),
+        tensors=len(shapes),
+    )
+
+
+def _from_hub(source: str, revision: str | None) -> Path:
+    if not revision:
+        raise StillhouseError(
+            "the model is not pinned",
+            where=source,
+            expected="a revision (a commit of the repository)",
+            do="Add `revision:` to the model in the recipe.",
+        )
+    if not re.fullmatch(r"hf://[\w.-]+/[\w.-]+", source):
+        raise StillhouseError(
+            "malformed hub source",
+            where=source,
+            expected="hf://<organisation>/<name>",
+            do="Correct the model's source in the recipe.",
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = snapshot_download(source.removeprefix("hf://"), revision=revision, allow_patterns=_SAFE_PATTERNS)
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise StillhouseError(
+            f"the hub did not give the model ({type(error).__name__})",
+            where=f"{source}@{revision}",
+            expected="an existing repository and revision that you may read, and a network",
+            do="Check the name, the revision and HF_TOKEN, or download the folder and use its path.",
+        ) from error
+    return Path(folder)
+
+
+def _require_files(folder: Path) -> None:
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    if missing:
+        raise StillhouseError(
+            f"missing {', '.join(missing)}",
+            where=str(folder),
+            expected=", ".join(REQUIRED_FILES),
+            do="Save the model with save_pretrained(safe_serialization=True) and its fast tokenizer.",
+        )
+
+
+def _refuse_pickles(folder: Path) -> None:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if path.suffix.lower() in PICKLE_SUFFIXES or _carries_pickle(path):
+            raise StillhouseError(
+                "this file can run code when it is loaded (pickle)",
+                where=str(path),
+                expected="weights in safetensors only",
+                do="Convert the weights to safetensors and delete the file.",
+            )
+
+
+def _carries_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head.startswith(_ZIP_MAGIC):  # torch.save has written zips since 1.6
+        return True
+    if _opens_like_safetensors(head, path.stat().st_size):  # its length field may start with the same two bytes
+        return False
+    return len(head) > 1 and head[0] == 0x80 and head[1] in _PICKLE_PROTOCOLS
+
+
+def _opens_like_safetensors(head: bytes, size: int) -> bool:
+    return len(head) == 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise _corrupt(path, error) from error
+    if not isinstance(config, dict) or config.get("model_type") != "bert":
+        raise StillhouseError(
+            "not a BERT encoder",
+            where=str(path),
+            expected='"model_type": "bert"',
+            do="Choose a BERT-family encoder.",
+        )
+    if "auto_map" in config:
+        raise StillhouseError(
+            "the config asks for the repository's own code to run",
+            where=str(path),
+            expected="no auto_map",
+            do="Choose a model that needs no remote code.",
+        )
+    needed = {field for fields in _SHAPES_FROM_CONFIG.values() for field in fields} | {"num_hidden_layers"}
+    absent = sorted(field for field in needed if not isinstance(config.get(field), int))
+    if absent:
+        raise StillhouseError(
+            f"missing {', '.join(absent)}",
+            where=str(path),
+            expected="the sizes of a BERT encoder",
+            do="Restore the config that was published with the weights.",
+        )
+    return config
+
+
+def _scan_tensors(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
+    """Read every tensor once, one at a time, so that a large model does not have to fit twice."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    parameters = 0
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - a safetensors handle, not a dict
+                tensor = file.get_tensor(name)
+                if tensor.is_floating_point():
+                    parameters += tensor.numel()
+                    _require_finite(bool(torch.isfinite(tensor).all()), name, path)
+                shapes[name] = tuple(tensor.shape)
+    except SafetensorError as error:
+        raise _corrupt(path, error) from error
+    return shapes, parameters
+
+
+def _require_finite(finite: bool, name: str, path: Path) -> None:
+    if not finite:
+        raise StillhouseError(
+            f"{name} holds NaN or infinity",
+            where=str(path),
+            expected="finite weights",
+            do="Fetch the weights again from a source you trust.",
+        )
+
+
+def _match_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
+    if not any(name.endswith("embeddings.word_embeddings.weight") for name in shapes):
+        raise StillhouseError(
+            "no word embeddings among the weights",
+            where=str(folder / "model.safetensors"),
+            expected="the weights of a BERT encoder",
+            do="Fetch the weights that belong to this config.",
+        )
+    for name, shape in shapes.items():
+        for ending, fields in _SHAPES_FROM_CONFIG.items():
+            expected = tuple(int(config[field]) for field in fields)
+            if name.endswith(ending) and shape != expected:
+                raise StillhouseError(
+                    f"{name} has shape {shape}",
+                    where=str(folder / "model.safetensors"),
+                    expected=f"{expected} from config.json ({', '.join(fields)})",
+                    do="Fetch weights and config of the same revision.",
+                )
+
+
+def _match_layers(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
+    found = {int(match[1]) for name in shapes if (match := re.search(r"encoder\.layer\.(\d+)\.", name))}
+    if found != set(range(int(config["num_hidden_layers"]))):
+        raise StillhouseError(
+            f"{len(found)} encoder layers in the weights",
+            where=str(folder / "model.safetensors"),
+            expected=f"{config['num_hidden_layers']} from config.json (num_hidden_layers)",
+            do="Fetch weights and config of the same revision.",
+        )
+
+
+def _match_tokenizer(folder: Path, vocab_size: int) -> None:
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
+    except Exception as error:  # tokenizers raises bare Exception for a file it cannot parse
+        raise _corrupt(path, error) from error
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    if highest >= vocab_size:
+        raise StillhouseError(
+            f"the tokenizer emits id {highest}",
+            where=str(path),
+            expected=f"ids below vocab_size {vocab_size} from config.json",
+            do="Use the tokenizer that was published with the weights.",
+        )
+
+
+def _corrupt(path: Path, error: Exception) -> StillhouseError:
+    reason = " ".join(str(error).split())[:200]
+    return StillhouseError(
+        f"truncated or corrupt ({reason})",
+        where=str(path),
+        expected="a complete file",
+        do="Fetch the file again.",
+    )

@@ -1,0 +1,189 @@
+"""Who serves, who served before, and what was withdrawn: read from the ledger, where all of it stands.
+
+Belongs here: the line of releases that took over from each other, the rival of a new student, withdrawals, and
+recording that a person went back to an earlier release.
+Does not: comparing two models (evaluation/against_champion.py), whether a release may come back
+(orchestration/rollback.py), gates (checks/).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stillhouse.errors import StillhouseError
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.governance import signed
+from stillhouse.records.ledger import Entry, Ledger
+
+ROLLBACK = "rollback"
+"""What the body of a promotion gives as `because` where a person decided it; a round gives nothing."""
+
+
+ANSWERED_BY_A_ROLLBACK = "the_release_was_not_withdrawn"
+"""The gate on a release that a person answers by going back to it; whatever it said before no longer counts."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A release that was promoted.
+
+    Args:
+        release: its digest.
+        manifest: identity of its manifest.
+        student: name of the student in it.
+        since: when it was promoted, ISO 8601, UTC.
+        brought_back_by: who went back to it; None where a round promoted it.
+        reason: why it was gone back to; empty where a round promoted it.
+    """
+
+    release: str
+    manifest: str
+    student: str
+    since: str
+    brought_back_by: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """A release that may not come back by itself.
+
+    Args:
+        release: its digest.
+        export: digest of the model in it; the same model under another release digest is withdrawn, too.
+        by: who withdrew it.
+        reason: why.
+        at: when, ISO 8601, UTC.
+    """
+
+    release: str
+    export: str
+    by: str
+    reason: str
+    at: str
+
+
+def promoted(ledger: Ledger, recipe: str) -> list[Served]:
+    """Each promotion of a recipe, the newest first."""
+    return [_served(entry) for entry in reversed(ledger.entries(recipe, "promotion"))]
+
+
+def line_of_champions(promotions: Iterable[Served]) -> list[Served]:
+    """The release that serves, the one that it replaced, and so on; what a person went back behind is left out.
+
+    Args:
+        promotions: the newest first.
+
+    Returns:
+        The newest first; empty where nothing was promoted yet.
+    """
+    line: list[Served] = []
+    for each in reversed(list(promotions)):
+        if each.brought_back_by is not None:
+            before = [place for place, served in enumerate(line) if served.release == each.release]
+            line = line[: before[-1]] if before else line
+        line.append(each)
+    return line[::-1]
+
+
+def went_back_to(ledger: Ledger, recipe: str, release: str) -> bool:
+    """Whether a release serves because a person went back to it."""
+    champion = ledger.champion(recipe)
+    return champion is not None and champion.get("because") == ROLLBACK and champion["digest"] == release
+
+
+def rival_of(line: Sequence[Served], export: str, export_of: Callable[[Served], str]) -> Served | None:
+    """The champion that a student has to be compared with: the newest one that is another model.
+
+    Where the student serves already, that is the one which it replaced. So the rival of a student stays the same when
+    it is promoted, and a round in which nothing has changed finds its comparison again.
+
+    Args:
+        line: of champions, the newest first.
+        export: digest of the exported student.
+        export_of: digest of the model in a release.
+
+    Returns:
+        None where nothing was promoted yet, or nothing but this model.
+    """
+    return next((served for served in line if export_of(served) != export), None)
+
+
+def export_of(store: ArtifactStore, served: Served) -> str:
+    """Digest of the model in a release, as its manifest has it."""
+    return str(store.read_manifest(served.release, served.manifest).facts["export"])
+
+
+def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str) -> Withdrawal | None:
+    """The withdrawal of a release or of the model in it, unless a person has brought it back since."""
+    entries = [*ledger.entries(recipe, "withdrawal"), *ledger.entries(recipe, "promotion")]
+    found = None
+    for entry in sorted(entries, key=lambda entry: entry.sequence):
+        body = entry.body
+        if entry.kind == "withdrawal" and (body["release"] == release or body["export"] == export):
+            found = Withdrawal(body["release"], body["export"], body["by"], body["reason"], entry.at)
+        elif body.get("because") == ROLLBACK and (body["digest"] == release or body["export"] == export):
+            found = None
+    return found
+
+
+def go_back(
+    ledger: Ledger, recipe: str, serving: Served, target: Served, *, exports: tuple[str, str], by: str, reason: str
+) -> Entry:
+    """Record that the release which serves is withdrawn and another one serves from now on; both or neither.
+
+    Args:
+        ledger: where it is recorded.
+        recipe: whose champion.
+        serving: what serves now and is withdrawn.
+        target: what serves from now on; a withdrawal of it is lifted.
+        exports: digests of the models in the two, in this order.
+        by: who decides.
+        reason: why.
+
+    Returns:
+        The promotion.
+
+    Raises:
+        StillhouseError: if nobody or no reason is named, or both hold one model, so that nothing would change.
+    """
+    if exports[0] == exports[1]:
+        raise StillhouseError(
+            f"{target.release[:12]} holds the very model that serves",
+            where=recipe,
+            expected="a release of another model",
+            do=f"`stillhouse leaderboard {recipe}` shows the models of every round.",
+        )
+    decision = signed(by, reason)
+    _, promotion = ledger.append_all(
+        recipe,
+        [
+            ("withdrawal", {"release": serving.release, "export": exports[0], **decision}),
+            (
+                "promotion",
+                {
+                    "digest": target.release,
+                    "manifest": target.manifest,
+                    "student": target.student,
+                    "before": serving.release,
+                    "export": exports[1],
+                    "because": ROLLBACK,
+                    **decision,
+                },
+            ),
+        ],
+    )
+    return promotion
+
+
+def _served(entry: Entry) -> Served:
+    body: dict[str, Any] = entry.body
+    by_a_person = body.get("because") == ROLLBACK
+    return Served(
+        release=body["digest"],
+        manifest=body["manifest"],
+        student=body["student"],
+        since=entry.at,
+        brought_back_by=body["by"] if by_a_person else None,
+        reason=body["reason"] if by_a_person else "",
+    )

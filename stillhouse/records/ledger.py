@@ -1,0 +1,418 @@
+"""The append-only, hash-chained record of everything that happened.
+
+Belongs here: appending, reading and verifying entries in a SQL table.
+Does not: deciding anything; the ledger remembers what assets, gates and people did, and outlives Dagster's event log.
+
+Each entry's digest covers the digest before it, and no two entries may name the same predecessor: the database itself
+refuses a fork, on SQLite and on Postgres alike, so that a writer that lost a race reads the new head and tries again.
+
+What is asked of the ledger (of which asset, by which gate, about which content) stands in columns of its own with an
+index each, so that a look costs the same however long the ledger is. The columns repeat the body, and `problems`
+compares the two.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.records.databases import tell_plainly
+from stillhouse.records.keys import Signature
+
+Kind = Literal[
+    "materialization",
+    "verdict",
+    "promotion",
+    "withdrawal",
+    "waiver",
+    "approval",
+    "amendment",
+    "golden_read",
+    "signal_shard",
+    "batch",
+    "round",
+]
+
+GENESIS = "0" * 64
+
+_metadata = sa.MetaData()
+_entries = sa.Table(
+    "ledger",
+    _metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("kind", sa.String(40), nullable=False),
+    sa.Column("recipe", sa.String(200), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("previous", sa.String(64), nullable=False, unique=True),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("subject", sa.Text),
+    sa.Column("gate", sa.Text),
+    sa.Column("content", sa.String(64)),
+)
+_INDEXES = (
+    sa.Index("ledger_by_subject", *(_entries.c[name] for name in ("recipe", "kind", "subject", "sequence"))),
+    sa.Index("ledger_by_content", *(_entries.c[name] for name in ("recipe", "kind", "content", "sequence"))),
+    # Made last: where it exists, the columns of all entries are filled.
+    sa.Index("ledger_by_gate", *(_entries.c[name] for name in ("recipe", "kind", "subject", "gate", "sequence"))),
+)
+_signatures = sa.Table(
+    "ledger_signatures",
+    _metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("value", sa.String(200), nullable=False),
+)
+"""A table of its own: an entry is whole without a signature, and gets none while there is no key."""
+
+Sign = Callable[[int, str], Signature | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an entry is about, as far as it can be asked for.
+
+    Args:
+        subject: address of the asset, with its batch in brackets.
+        gate: name of the gate.
+        content: digest of what it is about: an artifact, a release, a bar.
+    """
+
+    subject: str | None = None
+    gate: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest entry of the ledger: sequence 0 and the digest GENESIS while it is empty."""
+
+    sequence: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that happened."""
+
+    sequence: int
+    at: str
+    kind: str
+    recipe: str
+    body: dict[str, Any]
+    previous: str
+    digest: str
+
+    def expected_digest(self) -> str:
+        """Digest this entry's content together with the entry before it."""
+        return _digest(self.sequence, self.at, self.kind, self.recipe, self.body, self.previous)
+
+
+class Ledger:
+    """The ledger behind one SQLAlchemy URL.
+
+    Args:
+        url: of the database.
+        sign: signs a head, or gives None while there is no key.
+    """
+
+    def __init__(self, url: str, sign: Sign | None = None) -> None:
+        self.url = url
+        self._sign = sign
+        self._engine = _engine(url)
+
+    def append(self, kind: Kind, recipe: str, body: dict[str, Any]) -> Entry:
+        """Add one entry, whole or not at all.
+
+        Args:
+            kind: what sort of thing happened.
+            recipe: the recipe it happened to.
+            body: its content, JSON values only.
+        """
+        return self.append_all(recipe, [(kind, body)])[0]
+
+    def append_all(self, recipe: str, happened: Sequence[tuple[Kind, dict[str, Any]]]) -> list[Entry]:
+        """Add entries that belong together, in their order: all of them or none.
+
+        Args:
+            recipe: the recipe it happened to.
+            happened: kind and body of each.
+        """
+        while True:
+            entries: list[Entry] = []
+            try:
+                with self._engine.begin() as connection:
+                    for kind, body in happened:
+                        entry = _next_entry(connection, kind, recipe, body)
+                        entries.append(entry)
+                        row = {**entry.__dict__, "body": json.dumps(entry.body, sort_keys=True)}
+                        connection.execute(_entries.insert().values(**row, **_asked(kind, recipe, body).__dict__))
+                        signature = self._sign(entry.sequence, entry.digest) if self._sign else None
+                        if signature is not None:
+                            signed = {"sequence": entry.sequence, "key": signature.key, "value": signature.value}
+                            connection.execute(_signatures.insert().values(**signed))
+                return entries
+            except sa.exc.IntegrityError:
+                if not self._taken(entries[0].previous):
+                    raise
+
+    def _taken(self, previous: str) -> bool:
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(_entries.c.sequence).where(_entries.c.previous == previous))
+            return found.first() is not None
+
+    def entries(
+        self,
+        recipe: str | None = None,
+        kind: Kind | None = None,
+        *,
+        subject: str | None = None,
+        gate: str | None = None,
+        content: str | None = None,
+    ) -> list[Entry]:
+        """Entries in the order in which they happened; each argument that is given narrows them.
+
+        Args:
+            recipe: of this recipe only.
+            kind: of this kind only.
+            subject: about this asset or batch of an asset, by address.
+            gate: of this gate.
+            content: about this content, by digest.
+        """
+        query = _narrowed(recipe, kind, Asked(subject, gate, content)).order_by(_entries.c.sequence)
+        with self._engine.connect() as connection:
+            return [_entry(row) for row in connection.execute(query)]
+
+    def newest(
+        self,
+        recipe: str,
+        kind: Kind,
+        *,
+        subject: str | None = None,
+        gate: str | None = None,
+        content: str | None = None,
+    ) -> Entry | None:
+        """The newest of the entries that `entries` would give, in a time that does not depend on how many there are."""
+        query = _narrowed(recipe, kind, Asked(subject, gate, content)).order_by(_entries.c.sequence.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _entry(row)
+
+    def head(self) -> Head:
+        """The newest entry of all."""
+        with self._engine.connect() as connection:
+            return _head(connection)
+
+    def beginning(self) -> str:
+        """Digest of the first entry, by which a ledger is known wherever it is copied to."""
+        with self._engine.connect() as connection:
+            first = connection.execute(sa.select(_entries.c.digest).where(_entries.c.sequence == 1)).first()
+        return first.digest if first else GENESIS
+
+    def now(self) -> datetime:
+        """The later of this machine's clock and the newest entry, in UTC: in a ledger time never runs backwards."""
+        with self._engine.connect() as connection:
+            return _not_before(_newest_time(connection))
+
+    def signatures(self) -> dict[int, Signature]:
+        """The signature of each entry that was signed, by sequence."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_signatures))
+            return {row.sequence: Signature(row.key, row.value) for row in rows}
+
+    def champion(self, recipe: str) -> dict[str, Any] | None:
+        """The newest promotion of a recipe: the release that serves."""
+        promotion = self.newest(recipe, "promotion", subject=f"{recipe}/champion")
+        return None if promotion is None else promotion.body
+
+    def problems(self) -> list[str]:
+        """Walk the chain from its beginning and say, one line each, where it does not hold."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_entries).order_by(_entries.c.sequence)).all()
+        found, previous, at = [], GENESIS, datetime.min.replace(tzinfo=UTC)
+        for position, row in enumerate(rows, start=1):
+            entry = _entry(row)
+            if entry.sequence != position:
+                found.append(f"ledger entry {position} is missing: the next one is numbered {entry.sequence}")
+                return found
+            if entry.previous != previous:
+                found.append(f"ledger entry {entry.sequence} does not follow the entry before it")
+            if entry.expected_digest() != entry.digest:
+                found.append(f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}) was altered")
+            if _asked(entry.kind, entry.recipe, entry.body) != Asked(row.subject, row.gate, row.content):
+                found.append(
+                    f"ledger entry {entry.sequence} ({entry.kind} of {entry.recipe}): its columns were altered"
+                )
+            moment = _moment(entry.at)
+            if moment is None:
+                found.append(f"ledger entry {entry.sequence} has no time: {entry.at!r}")
+            elif moment < at:
+                found.append(f"ledger entry {entry.sequence} is of {entry.at}, before the entry that it follows")
+            previous, at = entry.digest, moment or at
+        return found
+
+
+@functools.cache
+def _engine(url: str) -> sa.Engine:
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, connect_args={"timeout": 60})
+    else:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+    tell_plainly(engine)
+    _make_ready(engine)
+    return engine
+
+
+def _make_ready(engine: sa.Engine) -> None:
+    """Make the table, or give one of version 0.1.0 the columns that it lacks; no entry's digest covers them."""
+    if not sa.inspect(engine).has_table(_signatures.name):
+        with engine.begin() as connection:
+            connection.execute(CreateTable(_signatures, if_not_exists=True))
+    if _has_all_indexes(engine):
+        return
+    with engine.begin() as connection:
+        connection.execute(CreateTable(_entries, if_not_exists=True))
+    for column in (_entries.c.subject, _entries.c.gate, _entries.c.content):
+        _add_column(engine, column)
+    with engine.begin() as connection:
+        rows = connection.execute(sa.select(_entries.c.sequence, _entries.c.kind, _entries.c.recipe, _entries.c.body))
+        filled = [{"of": r.sequence, **_asked(r.kind, r.recipe, json.loads(r.body)).__dict__} for r in rows]
+        if filled:
+            values: dict[str, Any] = {name: sa.bindparam(name) for name in ("subject", "gate", "content")}
+            connection.execute(
+                _entries.update().where(_entries.c.sequence == sa.bindparam("of")).values(values), filled
+            )
+        for index in _INDEXES:
+            connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _has_all_indexes(engine: sa.Engine) -> bool:
+    inspector = sa.inspect(engine)
+    if not inspector.has_table(_entries.name):
+        return False
+    known = {index["name"] for index in inspector.get_indexes(_entries.name)}
+    return {index.name for index in _INDEXES} <= known
+
+
+def _add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
+    def is_there() -> bool:
+        return any(known["name"] == column.name for known in sa.inspect(engine).get_columns(_entries.name))
+
+    if is_there():
+        return
+    kind = column.type.compile(engine.dialect)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"ALTER TABLE {_entries.name} ADD COLUMN {column.name} {kind}"))
+    except sa.exc.DBAPIError:  # another process may have added it at the same moment
+        if not is_there():
+            raise
+
+
+def _narrowed(recipe: str | None, kind: str | None, asked: Asked) -> sa.Select[Any]:
+    wanted = {"recipe": recipe, "kind": kind, **asked.__dict__}
+    return sa.select(_entries).where(
+        *(_entries.c[name] == value for name, value in wanted.items() if value is not None)
+    )
+
+
+def _of_asset(recipe: str, body: dict[str, Any]) -> Asked:
+    return Asked(subject=body["asset"], content=body["digest"])
+
+
+def _of_gate(recipe: str, body: dict[str, Any]) -> Asked:
+    return Asked(subject=body["asset"], gate=body["gate"], content=body["digest"])
+
+
+def _of_waived_gate(recipe: str, body: dict[str, Any]) -> Asked:
+    subject, _, gate = body["gate"].rpartition(":")
+    return Asked(subject, gate, body.get("digest"))
+
+
+_ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
+    "materialization": _of_asset,
+    "verdict": _of_gate,
+    "promotion": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["digest"]),
+    "withdrawal": lambda recipe, body: Asked(subject=f"{recipe}/champion", content=body["release"]),
+    "waiver": _of_waived_gate,
+    "approval": lambda recipe, body: Asked(content=body["release"]),
+    "amendment": lambda recipe, body: Asked(content=body["bar"]),
+    "golden_read": lambda recipe, body: Asked(),
+    "signal_shard": lambda recipe, body: Asked(subject=body["fingerprint"], content=body["digest"]),
+    "batch": lambda recipe, body: Asked(subject=body["batch"]),
+    "round": lambda recipe, body: Asked(subject=body["run_id"]),
+}
+"""What can be asked of each kind of entry."""
+
+
+def _asked(kind: str, recipe: str, body: dict[str, Any]) -> Asked:
+    """What an entry is about; nothing for a body of another shape than its kind has, or a kind of a later version."""
+    try:
+        return _ASKED[kind](recipe, body)
+    except KeyError:
+        return Asked()
+
+
+def _head(connection: sa.Connection) -> Head:
+    row = connection.execute(
+        sa.select(_entries.c.sequence, _entries.c.digest).order_by(_entries.c.sequence.desc()).limit(1)
+    ).first()
+    return Head(row.sequence, row.digest) if row else Head(0, GENESIS)
+
+
+def _next_entry(connection: sa.Connection, kind: str, recipe: str, body: dict[str, Any]) -> Entry:
+    head = _head(connection)
+    sequence, previous = head.sequence + 1, head.digest
+    at = _not_before(_newest_time(connection)).isoformat(timespec="milliseconds")
+    return Entry(sequence, at, kind, recipe, body, previous, _digest(sequence, at, kind, recipe, body, previous))
+
+
+def _newest_time(connection: sa.Connection) -> str | None:
+    newest = connection.execute(sa.select(_entries.c.at).order_by(_entries.c.sequence.desc()).limit(1)).first()
+    return newest.at if newest else None
+
+
+def _not_before(at: str | None) -> datetime:
+    now = datetime.now(UTC)
+    newest = None if at is None else _moment(at)
+    return now if newest is None else max(now, newest)
+
+
+def _moment(at: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _digest(sequence: int, at: str, kind: str, recipe: str, body: dict[str, Any], previous: str) -> str:
+    return digest_of([sequence, at, kind, recipe, body, previous])
+
+
+def _entry(row: Any) -> Entry:
+    """Read one row back.
+
+    Raises:
+        StillhouseError: if its body is not what `append` writes.
+    """
+    try:
+        body = json.loads(row.body)
+    except ValueError as error:
+        raise StillhouseError(
+            "the body is no JSON",
+            where=f"ledger entry {row.sequence} ({row.kind} of {row.recipe})",
+            expected="an entry as it was written",
+            do="Put back a copy of the ledger from before it was altered; `stillhouse audit` compares it.",
+        ) from error
+    return Entry(row.sequence, row.at, row.kind, row.recipe, body, row.previous, row.digest)

@@ -1,0 +1,59 @@
+"""Static embeddings: the teacher is asked every word piece once, and a text is the mean of its pieces."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stillhouse.evaluation.baselines.static_embeddings import (
+    SIF,
+    StaticEmbeddings,
+    principal_components,
+    static_embeddings,
+    zipf_weights,
+)
+from stillhouse.models.predictor import TorchClassifier
+
+
+@pytest.fixture(scope="module")
+def static(classifier: Path) -> StaticEmbeddings:
+    return static_embeddings(classifier, dimensions=32)
+
+
+def test_pieces_are_as_far_apart_as_the_teacher_puts_them(classifier: Path, static: StaticEmbeddings) -> None:
+    """All 32 components are a rotation, so distances stay; a piece asked alone is a text of one word."""
+    words = ["king", "river", "city", "how"]
+    asked = TorchClassifier(classifier).embeddings_and_logits(words)[0]
+    places = [static.tokenizer.token_to_id(word) for word in words]
+    rank = np.array(places) - 5  # the five special tokens come first and are no pieces
+    rows = static.table[places] / zipf_weights(len(static.table) - 5)[rank, None]
+    ours, theirs = (np.linalg.norm(x[:, None] - x[None], axis=2)[np.triu_indices(4, 1)] for x in (rows, asked))
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+    assert ours / theirs == pytest.approx(np.full(6, (ours / theirs).mean()), rel=0.05), "int8 rounds"
+
+
+def test_a_text_is_the_mean_of_its_pieces_at_length_one(static: StaticEmbeddings) -> None:
+    king, city = (static.table[static.tokenizer.token_to_id(word)].astype(float) for word in ("king", "city"))
+    mean = (king + king + city) / 3
+    assert static.embed(["king city king"])[0] == pytest.approx(mean / np.linalg.norm(mean), rel=1e-5)
+    assert static.embed(["", "☃"]).tolist() == np.zeros((2, 32)).tolist(), "nothing known is no direction"
+
+
+def test_special_tokens_weigh_nothing_and_size_is_table_and_tokenizer(
+    classifier: Path, static: StaticEmbeddings
+) -> None:
+    assert not static.table[:5].any() and static.table[5:].any(axis=1).all()
+    assert np.abs(static.table.astype(int)).max() == 127
+    assert static.size_bytes == 95 * 32 + (classifier / "tokenizer.json").stat().st_size
+
+
+def test_weights_are_smooth_inverse_frequencies_after_zipf() -> None:
+    # By hand: 1/2, 1/3 and 1/4 add up to 13/12, so the frequencies are 6/13, 4/13 and 3/13.
+    assert zipf_weights(3) == pytest.approx([SIF / (SIF + share / 13) for share in (6, 4, 3)])
+
+
+def test_components_are_those_of_scikit_learn_up_to_their_sign() -> None:
+    from sklearn.decomposition import PCA
+
+    rows = np.random.default_rng(0).normal(size=(40, 6)) * [5, 4, 3, 2, 1, 0.5]
+    assert np.abs(principal_components(rows, 3)) == pytest.approx(np.abs(PCA(3).fit_transform(rows)))

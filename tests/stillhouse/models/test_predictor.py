@@ -1,0 +1,72 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.errors import StillhouseError
+from stillhouse.models.export import export_student
+from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
+from tests.stillhouse.conftest import LABELS
+
+TEXTS = ["who is the king ?", "", "where " * 200, "how many rivers", "why", "☃"]
+
+
+@pytest.fixture(scope="module")
+def exported(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "student"
+    export_student(classifier, out, TEXTS, np.arange(len(TEXTS)) % len(LABELS))
+    return out
+
+
+@settings(max_examples=25)
+@given(texts=st.lists(st.sampled_from(TEXTS) | st.text(max_size=30), max_size=12), batch_size=st.integers(1, 5))
+def test_answers_come_in_the_order_asked_whatever_the_batches(
+    classifier: Path, texts: list[str], batch_size: int
+) -> None:
+    model = TorchClassifier(classifier)
+    together = model.logits(texts, batch_size)
+    assert together.shape == (len(texts), len(LABELS))
+    alone = [model.logits([text])[0] for text in texts]
+    np.testing.assert_allclose(together, np.array(alone).reshape(-1, len(LABELS)), atol=1e-5)
+
+
+def test_onnx_answers_come_in_the_order_asked(exported: Path) -> None:
+    model = OnnxClassifier(exported)
+    assert model.labels == LABELS
+    together, backwards = model.logits(TEXTS), model.logits(TEXTS[::-1])
+    np.testing.assert_array_equal(together, backwards[::-1])
+
+
+def test_embeddings_and_logits_are_those_of_the_same_texts(classifier: Path) -> None:
+    model = TorchClassifier(classifier)
+    pooled, logits = model.embeddings_and_logits(TEXTS)
+    head = model.network.classifier
+    expected = pooled @ head.weight.detach().numpy().T + head.bias.detach().numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def test_a_megabyte_of_text_is_truncated_and_answered_at_once(exported: Path) -> None:
+    model = OnnxClassifier(exported)
+    for text in ("who is the king " * 70_000, "x" * 1_000_000, " " * 1_000_000):
+        start = time.perf_counter()
+        assert np.isfinite(model.logits([text])).all()
+        assert time.perf_counter() - start < 2
+
+
+def test_the_exported_student_needs_neither_torch_nor_transformers(exported: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from stillhouse.models.predictor import OnnxClassifier;"
+        "OnnxClassifier(Path(sys.argv[1])).logits(['who']);"
+        "assert not {'torch', 'transformers', 'onnx'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script, exported], check=True)
+
+
+def test_a_folder_without_the_export_is_told(classifier: Path) -> None:
+    with pytest.raises(StillhouseError, match=r"missing model\.onnx"):
+        OnnxClassifier(classifier)

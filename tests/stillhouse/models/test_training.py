@@ -1,0 +1,239 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from stillhouse import progress
+from stillhouse.errors import StillhouseError
+from stillhouse.models.predictor import TorchClassifier
+from stillhouse.models.training import TrainingConfig, TrainingExamples, TrainingReport, _epoch_batches, train
+from stillhouse.models.weights import fingerprint_of
+
+LABELS_ONLY = TrainingConfig(epochs=8, batch_size=8, learning_rate=3e-3, loss="cross_entropy", dropout=0.1, threads=1)
+
+
+@pytest.fixture
+def examples(questions: tuple[list[str], list[int]]) -> TrainingExamples:
+    texts, labels = questions
+    return TrainingExamples(texts[:48], np.array(labels[:48]), None, None, texts[48:], np.array(labels[48:]))
+
+
+def taught(examples: TrainingExamples, teacher: Path) -> TrainingExamples:
+    pooled, logits = TorchClassifier(teacher).embeddings_and_logits(examples.texts)
+    return replace(examples, teacher_logits=logits, teacher_embeddings=pooled)
+
+
+def test_a_teacher_learns_its_labels(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+    report = train(classifier, tmp_path / "out", examples, LABELS_ONLY)
+    assert [epoch.epoch for epoch in report.epochs] == list(range(8))
+    assert report.epochs[-1].train_loss < report.epochs[0].train_loss / 2
+    assert report.epochs[-1].validation_accuracy == 1.0
+    predicted = TorchClassifier(tmp_path / "out").logits(examples.validation_texts).argmax(1)
+    assert (predicted == examples.validation_label_ids).all()
+    assert (report.examples, report.steps, report.resumed_at) == (48, 48, 0)
+
+
+def test_a_student_comes_to_answer_as_its_teacher(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+    from stillhouse.students.pruning import cut_layers
+
+    train(classifier, tmp_path / "teacher", examples, LABELS_ONLY)
+    cut_layers(tmp_path / "teacher", [0, 2], tmp_path / "cut")
+    unlabelled = taught(replace(examples, label_ids=np.full(48, -1)), tmp_path / "teacher")
+    config = TrainingConfig(epochs=25, batch_size=8, learning_rate=2e-3, embedding_weight=1.0, threads=1)
+    train(tmp_path / "cut", tmp_path / "student", unlabelled, config)
+    error = {
+        name: np.abs(TorchClassifier(tmp_path / name).logits(examples.texts) - unlabelled.teacher_logits).mean()
+        for name in ("cut", "student")
+    }
+    assert error["student"] < error["cut"] / 5
+
+
+def test_two_trainings_give_the_same_bits(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+    reports = [train(classifier, tmp_path / name, examples, LABELS_ONLY) for name in ("one", "two")]
+    assert fingerprint_of(tmp_path / "one") == fingerprint_of(tmp_path / "two")
+    assert reports[0].weights_digest == reports[1].weights_digest
+    other = train(classifier, tmp_path / "other", examples, LABELS_ONLY.model_copy(update={"seed": 1}))
+    assert other.weights_digest != reports[0].weights_digest
+
+
+KILLED_TRAINING = """
+    import os, signal, sys
+    from pathlib import Path
+    import numpy as np
+    from stillhouse import progress
+    from stillhouse.models.training import TrainingConfig, TrainingExamples, train
+
+    model, checkpoints, config, arrays = sys.argv[1:]
+    data = np.load(arrays)
+    examples = TrainingExamples(
+        data["texts"].tolist(), data["labels"], None, None, data["validation"].tolist(), data["validation_labels"]
+    )
+
+    def die(news):
+        if news.done == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with progress.listening(die):
+        how = TrainingConfig.model_validate_json(config)
+        train(Path(model), Path(checkpoints) / "never", examples, how, Path(checkpoints))
+"""
+
+
+def kill_at_third_epoch(model: Path, checkpoints: Path, examples: TrainingExamples, config: TrainingConfig) -> None:
+    arrays = checkpoints.parent / "examples.npz"
+    np.savez(
+        arrays,
+        texts=np.array(examples.texts),
+        labels=examples.label_ids,
+        validation=np.array(examples.validation_texts),
+        validation_labels=examples.validation_label_ids,
+    )
+    script = [sys.executable, "-c", textwrap.dedent(KILLED_TRAINING)]
+    done = subprocess.run([*script, model, checkpoints, config.model_dump_json(), arrays], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (checkpoints / "never").exists()
+
+
+def without_clock(report: TrainingReport) -> TrainingReport:
+    return replace(report, seconds=0.0, examples_per_second=0.0, resumed_at=0)
+
+
+def test_a_killed_training_resumes_to_the_same_bits(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    config = LABELS_ONLY.model_copy(update={"checkpoint_every": 5})  # not on an epoch's end: 6 steps are an epoch
+    uninterrupted = train(classifier, tmp_path / "uninterrupted", examples, config)
+    checkpoints = tmp_path / "checkpoints"
+    kill_at_third_epoch(classifier, checkpoints, examples, config)
+
+    resumed = train(classifier, tmp_path / "resumed", examples, config, checkpoints)
+    assert resumed.resumed_at == 15
+    assert fingerprint_of(tmp_path / "resumed") == fingerprint_of(tmp_path / "uninterrupted")
+    assert without_clock(resumed) == without_clock(uninterrupted)  # the losses of every epoch, too
+    assert not list(checkpoints.glob("*.safetensors"))
+
+    # a checkpoint of other data or another configuration is not continued
+    kill_at_third_epoch(classifier, checkpoints, examples, config)
+    swapped = replace(examples, label_ids=np.roll(examples.label_ids, 1))
+    assert train(classifier, tmp_path / "a", swapped, config, checkpoints).resumed_at == 0
+
+
+def test_a_finished_training_that_kept_its_checkpoint_is_not_done_again(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    first, again = (
+        train(classifier, tmp_path / name, examples, LABELS_ONLY, tmp_path / "checkpoints", keep_checkpoint=True)
+        for name in ("first", "again")
+    )
+    assert (first.resumed_at, again.resumed_at) == (0, again.steps)
+    assert fingerprint_of(tmp_path / "first") == fingerprint_of(tmp_path / "again")
+    assert without_clock(first) == without_clock(again)
+    train(classifier, tmp_path / "last", examples, LABELS_ONLY, tmp_path / "checkpoints")
+    assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
+
+
+def test_checkpoints_change_nothing(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+    often = LABELS_ONLY.model_copy(update={"checkpoint_every": 1})
+    train(classifier, tmp_path / "with", examples, often, tmp_path / "checkpoints")
+    train(classifier, tmp_path / "without", examples, LABELS_ONLY)
+    assert fingerprint_of(tmp_path / "with") == fingerprint_of(tmp_path / "without")
+
+
+def test_frozen_embeddings_stay_and_others_move(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    name = "bert.embeddings.word_embeddings.weight"
+    before = load_file(classifier / "model.safetensors")
+    for frozen in (True, False):
+        config = LABELS_ONLY.model_copy(update={"freeze_embeddings": frozen, "epochs": 1})
+        train(classifier, tmp_path / "out", examples, config)
+        after = load_file(tmp_path / "out/model.safetensors")
+        assert after[name].equal(before[name]) == frozen
+        assert not after["classifier.weight"].equal(before["classifier.weight"])
+
+
+def test_labels_alone_skip_the_rows_without_a_label(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    some = examples.label_ids.copy()
+    some[::2] = -1
+    config = LABELS_ONLY.model_copy(update={"epochs": 1})
+    assert train(classifier, tmp_path / "out", replace(examples, label_ids=some), config).examples == 24
+    with pytest.raises(StillhouseError, match="nothing to learn from"):
+        train(classifier, tmp_path / "out", replace(examples, label_ids=np.full(48, -1)), config)
+
+
+def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
+    ids = [[1] * (3 + place % 11) for place in range(101)]
+    config = TrainingConfig(batch_size=8)
+    epochs = [_epoch_batches(ids, config, epoch) for epoch in (0, 0, 1)]
+    for batches in epochs:
+        assert sorted(np.concatenate(batches).tolist()) == list(range(101))
+        assert len(batches) == 13
+    assert all((a == b).all() for a, b in zip(epochs[0], epochs[1], strict=True))
+    assert [b.tolist() for b in epochs[0]] != [b.tolist() for b in epochs[2]]
+    spread = [max(len(ids[row]) for row in batch) - min(len(ids[row]) for row in batch) for batch in epochs[0]]
+    assert np.mean(spread) < 5  # all lengths: 10
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"teacher_logits": None}, "no teacher_logits for 48 texts"),
+        ({"teacher_logits": np.zeros((47, 3), np.float32)}, "47 rows of teacher_logits for 48"),
+        ({"teacher_logits": np.zeros((48, 4), np.float32)}, "teacher logits of shape"),
+        ({"teacher_logits": np.full((48, 3), np.nan, np.float32)}, "expected one finite row"),
+        ({"teacher_embeddings": np.zeros((48, 5), np.float32)}, "teacher embeddings of shape"),
+        ({"label_ids": np.full(48, 3)}, "label ids outside"),
+        ({"label_ids": np.full(48, -2)}, "label ids outside"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused_before_any_compute(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path, change: dict, told: str
+) -> None:
+    broken = replace(taught(examples, classifier), **change)
+    with pytest.raises(StillhouseError, match=told):
+        train(classifier, tmp_path / "out", broken, TrainingConfig(epochs=1))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    huge = replace(taught(examples, classifier), teacher_logits=np.full((48, 3), 1e30, np.float32))
+    with pytest.raises(StillhouseError, match="the loss is inf"):
+        train(classifier, tmp_path / "out", huge, TrainingConfig(epochs=1))
+
+
+def test_whoever_watches_hears_of_every_epoch(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+    heard: list[progress.News] = []
+    with progress.listening(heard.append):
+        train(classifier, tmp_path / "out", examples, LABELS_ONLY)
+    assert [(news.done, news.total) for news in heard if isinstance(news, progress.Step)] == [
+        (done, 8) for done in range(1, 9)
+    ]
+
+
+def test_the_trained_folder_truncates_where_training_did(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    train(classifier, tmp_path / "out", examples, LABELS_ONLY.model_copy(update={"epochs": 1, "max_tokens": 6}))
+    answers = TorchClassifier(tmp_path / "out").answer(["how many many many many many kings"])
+    assert answers.tokens.tolist() == [6]
+
+
+def test_a_label_weight_beside_labels_alone_is_a_mistake() -> None:
+    with pytest.raises(ValidationError, match="label_weight"):
+        TrainingConfig(loss="cross_entropy", label_weight=0.5)
+
+
+def test_importing_the_configuration_costs_no_torch() -> None:
+    script = "import sys, stillhouse.models.training; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)

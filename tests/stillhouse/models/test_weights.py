@@ -1,0 +1,220 @@
+import hashlib
+import json
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from stillhouse.errors import StillhouseError
+from stillhouse.models.weights import REQUIRED_FILES, base_model, fingerprint_of, resolve_model, verify_weights
+from stillhouse.records.artifacts import ArtifactStore
+
+
+def change_config(folder: Path, **fields: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def change_weights(folder: Path, name: str, tensor: torch.Tensor) -> None:
+    path = folder / "model.safetensors"
+    weights = {key: value.clone() for key, value in load_file(path).items()}
+    save_file({**weights, name: tensor}, path)
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(StillhouseError) as caught:
+        verify_weights(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_sound_folder_is_described(encoder: Path) -> None:
+    record = verify_weights(encoder)
+    weights = load_file(encoder / "model.safetensors")
+    assert record.parameters == sum(tensor.numel() for tensor in weights.values())
+    assert (record.tensors, record.architecture) == (len(weights), "BertModel")
+    assert record.bytes == sum(path.stat().st_size for path in encoder.iterdir())
+    assert record.fingerprint == fingerprint_of(encoder)
+
+
+def test_the_fingerprint_is_of_contents_and_not_of_the_place(encoder: Path, tmp_path: Path) -> None:
+    elsewhere = shutil.copytree(encoder, tmp_path / "elsewhere")
+    (elsewhere / "README.md").write_text("unrelated")
+    assert fingerprint_of(elsewhere) == fingerprint_of(encoder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_the_fingerprint_changes_with_each_file_that_matters(encoder: Path, name: str) -> None:
+    before = fingerprint_of(encoder)
+    with (encoder / name).open("ab") as file:
+        file.write(b" ")
+    assert fingerprint_of(encoder) != before
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_missing_file_is_refused(encoder: Path, name: str) -> None:
+    (encoder / name).unlink()
+    assert f"missing {name}" in refusal(encoder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "a.pt", "a.pth", "a.pkl", "a.CKPT", "deeper/a.bin"])
+@pytest.mark.experiment("F9")
+def test_a_file_type_that_carries_pickle_is_refused_whatever_it_holds(encoder: Path, name: str) -> None:
+    (encoder / name).parent.mkdir(exist_ok=True)
+    (encoder / name).write_bytes(b"harmless")
+    assert "pickle" in refusal(encoder)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_renamed_to_safetensors_is_refused(encoder: Path, protocol: int) -> None:
+    (encoder / "model.safetensors").write_bytes(pickle.dumps({"weight": list(range(400))}, protocol=protocol))
+    assert "pickle" in refusal(encoder)
+
+
+def test_a_torch_archive_under_an_innocent_name_is_refused(encoder: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, encoder / "notes.txt")
+    assert "pickle" in refusal(encoder)
+
+
+def test_a_safetensors_file_whose_length_field_looks_like_a_pickle_is_accepted(encoder: Path) -> None:
+    path = encoder / "model.safetensors"
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    # a header may be padded with spaces; pad until the first two bytes of the length read 80 02, as a pickle's do
+    padded = next(size for size in range(length, length + 70_000) if size & 0xFFFF == 0x0280)
+    header = content[8 : 8 + length] + b" " * (padded - length)
+    path.write_bytes(padded.to_bytes(8, "little") + header + content[8 + length :])
+    assert path.read_bytes()[:2] == b"\x80\x02"
+    assert verify_weights(encoder).tensors > 0
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_a_truncated_weights_file_is_refused(encoder: Path, keep: int) -> None:
+    path = encoder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert "truncated or corrupt" in refusal(encoder)
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -float("inf")])
+def test_a_weight_that_is_not_finite_is_refused(encoder: Path, poison: float) -> None:
+    tensor = torch.zeros(32)
+    tensor[17] = poison
+    change_weights(encoder, "embeddings.LayerNorm.bias", tensor)
+    assert "embeddings.LayerNorm.bias holds NaN or infinity" in refusal(encoder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("vocab_size", 999, "word_embeddings"),
+        ("hidden_size", 64, "(999, 64)"),
+        ("num_hidden_layers", 4, "3 encoder layers"),
+    ],
+)
+def test_a_config_that_contradicts_the_weights_is_refused(encoder: Path, field: str, value: int, told: str) -> None:
+    change_config(encoder, **{field: value})
+    assert told.replace("(999, 64)", "from config.json") in refusal(encoder)
+
+
+def test_a_tokenizer_with_ids_beyond_the_embeddings_is_refused(encoder: Path) -> None:
+    path = encoder / "tokenizer.json"
+    description = json.loads(path.read_text())
+    highest = len(description["model"]["vocab"])
+    description["model"]["vocab"]["extra"] = highest
+    path.write_text(json.dumps(description))
+    assert f"emits id {highest}" in refusal(encoder)
+
+
+@pytest.mark.experiment("F9")
+def test_a_config_that_runs_the_repositorys_code_is_refused(encoder: Path) -> None:
+    change_config(encoder, auto_map={"AutoModel": "modeling.Custom"})
+    assert "code" in refusal(encoder)
+
+
+def test_a_corrupt_tokenizer_is_refused(encoder: Path) -> None:
+    (encoder / "tokenizer.json").write_text("{")
+    assert "corrupt" in refusal(encoder)
+
+
+def test_a_package_source_is_found_without_importing_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "carries_a_model"
+    (package / "model").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert resolve_model("package://carries_a_model/model", None) == package / "model"
+    assert "carries_a_model" not in sys.modules
+
+
+@pytest.mark.experiment("F7")
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("package://no_such_package/model", "no package 'no_such_package' is installed"),
+        ("package://json/no_such_file", "no such model folder"),
+        ("package://json/../os.py", "is not inside package 'json'"),
+        ("package://json//etc", "is not inside package 'json'"),
+        ("package://json", "is not inside package 'json'"),
+        ("hf://organisation/name", "not pinned"),
+        ("/no/such/folder", "no such model folder"),
+    ],
+)
+def test_a_source_that_leads_nowhere_is_told_in_one_line(source: str, told: str) -> None:
+    with pytest.raises(StillhouseError, match=told) as caught:
+        resolve_model(source, None)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_fingerprint_follows_its_definition(encoder: Path) -> None:
+    # by hand: sha256 over "name NUL sha256-of-content LF" of the three files in the order of their names
+    lines = [
+        f"{name}\0{hashlib.sha256((encoder / name).read_bytes()).hexdigest()}\n"
+        for name in ("config.json", "model.safetensors", "tokenizer.json")
+    ]
+    assert fingerprint_of(encoder) == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def store_in(folder: Path) -> ArtifactStore:
+    return ArtifactStore(str(folder / "store"), cache=folder / "cache", workbench=folder / "bench")
+
+
+@pytest.mark.experiment("E9")
+def test_weights_exchanged_after_they_were_verified_are_not_the_ones_that_are_used(
+    encoder: Path, tmp_path: Path
+) -> None:
+    """Regression: the source was resolved and read a second time after its fingerprint had been taken."""
+    honest = fingerprint_of(encoder)
+    with base_model(str(encoder), "test", store_in(tmp_path)) as base:
+        (encoder / "model.safetensors").write_bytes(b"exchanged")
+        assert base.record.fingerprint == honest == fingerprint_of(base.folder)
+
+
+def test_every_file_of_the_weights_is_kept_under_the_digest_that_a_manifest_names(
+    encoder: Path, tmp_path: Path
+) -> None:
+    store = store_in(tmp_path)
+    with base_model(str(encoder), "test", store) as base:
+        named = base.external_inputs("somewhere@test")
+    assert named.keys() == {f"somewhere@test/{name}" for name in REQUIRED_FILES}
+    for address, digest in named.items():
+        assert store.kept(digest).read_bytes() == (encoder / address.rpartition("/")[2]).read_bytes()
+    assert not list((tmp_path / "bench").iterdir()), "nothing is left on the workbench"
+
+
+def test_a_pickle_beside_the_weights_is_refused_though_it_would_not_be_kept(encoder: Path, tmp_path: Path) -> None:
+    (encoder / "optimizer.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(StillhouseError, match="can run code"), base_model(str(encoder), "test", store_in(tmp_path)):
+        pass
+
+
+def test_broken_weights_are_named_where_they_are_and_not_where_they_are_kept(encoder: Path, tmp_path: Path) -> None:
+    weights = encoder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(StillhouseError, match="truncated") as caught, base_model(str(encoder), "t", store_in(tmp_path)):
+        pass
+    assert caught.value.where == str(weights)

@@ -1,0 +1,86 @@
+"""A ledger on a full, read-only or locked disk says so in one line, and is whole afterwards."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from stillhouse.errors import StillhouseError
+from stillhouse.records.databases import tell_plainly
+from stillhouse.records.ledger import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.append("amendment", "r", {"bar": "one"})
+    return ledger
+
+
+@contextmanager
+def under(ledger: Ledger, pragma: str) -> Iterator[None]:
+    """Have SQLite itself refuse what a disk would: it has settings for a full and for a read-only one."""
+
+    def limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(f"PRAGMA {pragma}")
+
+    sa.event.listen(ledger._engine, "connect", limit)
+    ledger._engine.dispose()
+    yield
+    sa.event.remove(ledger._engine, "connect", limit)
+    ledger._engine.dispose()
+
+
+@pytest.mark.experiment("C4")
+def test_a_full_disk_is_told_and_the_ledger_goes_on_when_there_is_room(ledger: Ledger) -> None:
+    with under(ledger, "max_page_count=1"), pytest.raises(StillhouseError, match="no space left") as caught:
+        ledger.append("amendment", "r", {"bar": "x" * 500_000})
+    assert "\n" not in str(caught.value)
+    assert ledger.problems() == []
+    ledger.append("amendment", "r", {"bar": "two"})
+    assert [entry.body["bar"] for entry in ledger.entries("r")] == ["one", "two"]
+
+
+@pytest.mark.experiment("C12")
+def test_a_read_only_disk_is_told_and_can_be_read(ledger: Ledger) -> None:
+    with under(ledger, "query_only=ON"):
+        assert [entry.body["bar"] for entry in ledger.entries("r")] == ["one"]
+        assert ledger.problems() == []
+        with pytest.raises(StillhouseError, match="cannot be written"):
+            ledger.append("amendment", "r", {"bar": "two"})
+
+
+@pytest.mark.experiment("C11")
+def test_a_locked_ledger_is_waited_for(ledger: Ledger, tmp_path: Path) -> None:
+    holder = sqlite3.connect(tmp_path / "ledger.db", check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.5, holder.rollback)
+    release.start()
+    ledger.append("amendment", "r", {"bar": "two"})
+    release.join()
+    holder.close()
+    assert ledger.problems() == []
+    assert [entry.body["bar"] for entry in ledger.entries("r")] == ["one", "two"]
+
+
+@pytest.mark.experiment("C12")
+def test_a_database_that_stays_locked_is_told(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'db'}", connect_args={"timeout": 0})
+    tell_plainly(engine)
+    holder = sqlite3.connect(tmp_path / "db")
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StillhouseError, match="is locked by another process"), engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO t VALUES (1)"))
+    holder.close()
+
+
+def test_a_mistake_in_a_statement_stays_what_it_is(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'db'}")
+    tell_plainly(engine)
+    with pytest.raises(sa.exc.OperationalError, match="no such table"), engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO absent VALUES (1)"))

@@ -1,0 +1,97 @@
+"""No two runs of one recipe work at the same time, and no lock outlives its holder."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.records.locks import recipe_locked_if_free, recipes_locked
+from tests.postgres import PG_CTL, postgres
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from stillhouse.home import Home
+from stillhouse.records.locks import recipes_locked
+with recipes_locked(Home(Path(sys.argv[1]), "", sys.argv[2]), ["small"], by="run 1a2b3c4d", waiting=print):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+    if request.param == "sqlite":
+        yield Home(tmp_path, "", f"sqlite:///{tmp_path}/ledger.db")
+        return
+    if PG_CTL is None:
+        pytest.skip("no Postgres is installed")
+    with postgres() as url:
+        yield Home(tmp_path, "", url)
+
+
+def holding(place: Home) -> subprocess.Popen[str]:
+    """Another process that holds the lock of the recipe `small`."""
+    command = [sys.executable, "-c", HOLDER, str(place.root), place.ledger_url]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT)
+    assert process.stdout is not None and process.stdout.readline() == "locked\n"
+    return process
+
+
+def test_a_second_process_is_refused_by_name_until_the_first_is_killed(place: Home) -> None:
+    process = holding(place)
+    try:
+        with recipe_locked_if_free(place, "small", by="run 2") as holder:
+            assert holder == "run 1a2b3c4d"
+        with recipe_locked_if_free(place, "large", by="run 2") as holder:
+            assert holder is None, "two recipes run beside each other"
+        process.kill()
+        process.wait()
+        said: list[tuple[str, str]] = []
+        with recipes_locked(place, ["small"], by="run 2", waiting=lambda *words: said.append(words)):
+            pass
+        assert said in ([], [("small", "run 1a2b3c4d")]), "a database may need a moment to see that its client is gone"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_one_who_waits_is_told_for_whom_once_and_goes_on(place: Home) -> None:
+    process = holding(place)
+    said: list[tuple[str, str]] = []
+
+    def waiting(recipe: str, holder: str) -> None:
+        said.append((recipe, holder))
+        process.kill()
+
+    with recipes_locked(place, ["small"], by="run 2", waiting=waiting):
+        pass
+    process.wait()
+    assert said == [("small", "run 1a2b3c4d")]
+
+
+def test_a_thread_takes_its_own_lock_again_and_another_does_not(place: Home) -> None:
+    seen: list[str | None] = []
+
+    def look() -> None:
+        with recipe_locked_if_free(place, "small", by="another thread") as holder:
+            seen.append(holder)
+
+    def in_a_thread() -> None:
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+
+    def never(recipe: str, holder: str) -> None:
+        raise AssertionError(f"waited for {recipe}, held by {holder}")
+
+    with recipes_locked(place, ["small", "large"], by="the command line", waiting=never):
+        with recipes_locked(place, ["small"], by="run 1a2b3c4d", waiting=never):
+            in_a_thread()
+        in_a_thread()
+    in_a_thread()
+    assert seen == ["run 1a2b3c4d", "the command line", None]

@@ -1,0 +1,188 @@
+"""A metric is within the margin only where the rows show it."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import ndcg_score
+
+from stillhouse.evaluation.measures.metrics import places
+from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest, metric_test
+from stillhouse.statistics.verdicts import Verdict
+
+CLASSES = ("bug", "fraud", "question")
+
+
+def labels_of(*rows: int) -> np.ndarray:
+    return np.repeat(np.arange(len(rows)), rows)
+
+
+def losing(labels: np.ndarray, index: int, lost: int) -> np.ndarray:
+    """Right everywhere but on the first `lost` rows of a class, which are given the next one."""
+    student = labels.copy()
+    student[np.flatnonzero(labels == index)[:lost]] = (index + 1) % len(CLASSES)
+    return student
+
+
+def judged(
+    labels: np.ndarray, student: np.ndarray, metric: str, teacher: np.ndarray | None = None, **more
+) -> MetricTest:
+    return metric_test(
+        labels, labels if teacher is None else teacher, student, metric, classes=CLASSES, **{"margin": 0.05, **more}
+    )
+
+
+def test_a_small_loss_on_many_rows_passes_and_a_large_one_fails() -> None:
+    labels = labels_of(2000, 2000, 2000)
+    small, large = (judged(labels, losing(labels, 1, lost), "macro_f1") for lost in (40, 800))
+    assert (small.verdict, large.verdict) == (Verdict.PASS, Verdict.FAIL)
+    assert small.drop_upper_bound < 0.05 <= large.drop_lower_bound
+    assert small.rows_needed is None and large.rows_needed is None
+
+
+def test_accuracy_hides_a_rare_class_that_its_recall_shows() -> None:
+    labels = labels_of(5000, 300, 4700)
+    student = losing(labels, 1, 90)
+    assert judged(labels, student, "accuracy").verdict is Verdict.PASS
+    recall = judged(labels, student, "recall", metric_class="fraud")
+    assert recall.verdict is Verdict.FAIL
+    assert (recall.teacher, recall.student, recall.rows_that_count) == (1.0, pytest.approx(0.7), 300)
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(59, Verdict.INCONCLUSIVE), (60, Verdict.PASS)])
+def test_without_a_loss_recall_needs_the_rows_of_the_rule_of_three(rows: int, verdict: Verdict) -> None:
+    """log(1 / 0.05) / 0.05 = 59.9 rows of the class; its resamples alone would pass on three."""
+    labels = labels_of(500, rows, 500)
+    found = judged(labels, labels, "recall", metric_class="fraud")
+    assert found.verdict is verdict
+    assert found.drop_upper_bound == pytest.approx(math.log(20) / rows)
+
+
+def test_identical_models_pass_macro_f1_only_on_enough_rows_of_every_class() -> None:
+    """By hand: with h = log(20) of n rows of a class lost to another of n, both F1 fall by 1 - (2n-2h)/(2n-h) and
+    1 - 2n/(2n+h), over three classes."""
+    for n, verdict in ((20, Verdict.INCONCLUSIVE), (40, Verdict.PASS)):
+        labels, lost = labels_of(n, n, n), math.log(20)
+        found = judged(labels, labels, "macro_f1")
+        expected = (2 - (2 * n - 2 * lost) / (2 * n - lost) - 2 * n / (2 * n + lost)) / 3
+        assert found.drop_upper_bound == pytest.approx(expected)
+        assert (found.drop, found.verdict) == (0.0, verdict)
+    one_is_rare = labels_of(400, 3, 400)
+    assert judged(one_is_rare, one_is_rare, "macro_f1").verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_class_without_golden_rows_shows_nothing() -> None:
+    labels = labels_of(500, 0, 500)
+    found = judged(labels, labels, "recall", metric_class="fraud")
+    assert (found.verdict, found.rows_that_count, found.rows_needed) == (Verdict.INCONCLUSIVE, 0, None)
+
+
+def test_so_many_rows_as_it_asks_for_settle_it() -> None:
+    """The same students on the rows that were said to be needed, drop and mix of classes unchanged."""
+    labels = labels_of(100, 100, 100)
+    found = judged(labels, losing(labels, 1, 8), "macro_f1", margin=0.035)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.rows_needed is not None
+    times = math.ceil(found.rows_needed / 300)
+    more = labels_of(*[100 * times] * 3)
+    assert judged(more, losing(more, 1, 8 * times), "macro_f1", margin=0.035).verdict is Verdict.PASS
+
+
+def test_a_drop_just_over_the_margin_is_inconclusive_and_not_a_pass() -> None:
+    labels = labels_of(300, 300, 300)
+    found = judged(labels, losing(labels, 1, 16), "recall", metric_class="fraud")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.rows_needed is not None and found.rows_needed > 900
+
+
+@pytest.mark.parametrize("groups", [FEWEST_GROUPS - 1, FEWEST_GROUPS])
+def test_too_few_groups_prove_nothing_either_way(groups: int) -> None:
+    labels = np.tile([0, 1, 2], 2000)
+    for student, verdict in ((losing(labels, 1, 6), Verdict.PASS), ((labels + 1) % 3, Verdict.FAIL)):
+        found = judged(labels, student, "accuracy", groups=np.arange(6000) % groups)
+        assert found.groups == groups
+        assert found.has_too_few_groups == (groups < FEWEST_GROUPS)
+        assert found.verdict is (Verdict.INCONCLUSIVE if groups < FEWEST_GROUPS else verdict)
+
+
+def test_a_class_that_few_groups_have_is_in_few_groups_however_many_there_are() -> None:
+    labels = labels_of(5000, 300, 4700)
+    groups = np.arange(10_000) // 20  # 500 groups, of which 15 have the class
+    assert judged(labels, labels, "recall", metric_class="fraud", groups=groups).groups == 15
+    assert judged(labels, labels, "recall", metric_class="fraud", groups=groups).verdict is Verdict.INCONCLUSIVE
+    assert judged(labels, labels, "accuracy", groups=groups).verdict is Verdict.PASS
+
+
+def test_without_a_loss_groups_are_taken_to_be_lost_whole() -> None:
+    """Rule of three over 40 groups of 50 rows: log(20) / 40 = 7.5 % may be lost unseen, and not 3 of 2,000 rows."""
+    labels = np.zeros(2000, dtype=np.int64)
+    found = judged(labels, labels, "accuracy", groups=np.arange(2000) // 50)
+    assert found.unseen == pytest.approx(math.log(20) / 40)
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_rows_lost_a_group_at_a_time_are_less_evidence_than_rows_lost_one_by_one() -> None:
+    labels = np.tile([0, 1, 2], 1000)
+    student = labels.copy()
+    student[:60] = (labels[:60] + 1) % 3
+    lumped = judged(labels, student, "accuracy", groups=np.arange(3000) // 30)
+    spread = judged(labels, student, "accuracy", groups=np.arange(3000) % 100)
+    assert lumped.drop == spread.drop
+    assert (lumped.verdict, spread.verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+@pytest.mark.parametrize(("metric", "metric_class", "index"), [("macro_f1", None, 0), ("recall", "fraud", 1)])
+def test_a_student_at_the_margin_passes_at_most_about_alpha_of_the_time(metric, metric_class, index) -> None:
+    """300 students whose true drop is the margin; more than 9 % of them passing would be one chance in 700."""
+    # The student answers a tenth of class 1 with class 2. Per row: TP, labels + answers of the three classes.
+    priors, lost = np.array([0.4, 0.3, 0.3]), 0.1 * 0.3
+    f1 = [1.0, 2 * (0.3 - lost) / (0.6 - lost), 2 * 0.3 / (0.6 + lost)]
+    margin = 1 - float(np.mean(f1)) if metric == "macro_f1" else 0.1
+    generator, passed = np.random.default_rng(10 + index), 0
+    for _ in range(300):
+        labels = generator.choice(3, size=800, p=priors)
+        student = np.where((labels == 1) & (generator.random(800) < 0.1), 2, labels)
+        found = judged(labels, student, metric, metric_class=metric_class, margin=margin, draws=1000)
+        passed += found.verdict is Verdict.PASS
+    assert passed / 300 <= 0.09
+
+
+def test_a_small_error_rate_gets_the_resamples_it_needs() -> None:
+    labels = labels_of(100, 100, 100)
+    assert judged(labels, losing(labels, 1, 2), "macro_f1", alpha=0.001).draws == 10_000
+
+
+@pytest.mark.parametrize(("metric", "metric_class"), [("recall", None), ("recall", "spam"), ("accuracy", "fraud")])
+def test_a_class_that_does_not_go_with_the_metric_is_refused(metric: str, metric_class: str | None) -> None:
+    labels = labels_of(5, 5, 5)
+    with pytest.raises(ValueError, match="the classes are bug, fraud, question"):
+        judged(labels, labels, metric, metric_class=metric_class)
+
+
+def test_ndcg_is_that_of_scikit_learn() -> None:
+    logits = np.random.default_rng(1).normal(size=(2, 400, 3))
+    labels = np.random.default_rng(2).integers(3, size=400)
+    found = judged(labels, places(logits[1], labels), "ndcg", teacher=places(logits[0], labels))
+    truth = np.eye(3)[labels]
+    assert found.teacher == pytest.approx(ndcg_score(truth, logits[0]))
+    assert found.student == pytest.approx(ndcg_score(truth, logits[1]))
+
+
+def test_ndcg_forgives_a_second_place_that_accuracy_does_not() -> None:
+    """By hand: 120 of 1,000 rows in second place cost 12 points of accuracy and 12 (1 - 1 / log2(3)) = 4.4 of nDCG."""
+    labels = labels_of(400, 300, 300)
+    second = np.zeros(1000, dtype=np.int64)
+    second[:120] = 1
+    found = judged(labels, second, "ndcg", teacher=np.zeros_like(second), margin=0.06)
+    assert found.drop == pytest.approx(0.12 * (1 - 1 / math.log2(3)))
+    assert found.verdict is Verdict.PASS
+    assert judged(labels, losing(labels, 0, 120), "accuracy", margin=0.06).verdict is Verdict.FAIL
+
+
+def test_ndcg_without_a_loss_needs_the_rows_of_the_rule_of_three() -> None:
+    """By hand: log(20) of n rows unseen in the last of three places cost half of their gain each."""
+    for rows, verdict in ((29, Verdict.INCONCLUSIVE), (31, Verdict.PASS)):
+        first = np.zeros(rows, dtype=np.int64)
+        found = judged(first, first, "ndcg", teacher=first)
+        assert found.drop_upper_bound == pytest.approx(math.log(20) / 2 / rows)
+        assert found.verdict is verdict
