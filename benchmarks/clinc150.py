@@ -91,10 +91,10 @@ def _models() -> str:
     from assets.baselines import read_evaluations
     from assets.current import newest_artifact
     from assets.keys import BASELINES, EVALUATION, key_of
-    from stillhouse.evaluation.claims import MEGABYTE
     from stillhouse.evaluation.models import SubjectKind
     from stillhouse.home import Home
     from stillhouse.records.builds import Workshop
+    from stillhouse.wording import MEGABYTE
 
     workshop = Workshop(Home.from_environment())
     students, baselines = (

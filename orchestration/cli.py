@@ -494,7 +494,7 @@ def _verified(state: dict[str, Any]) -> list[str]:
 
 
 def _leaderboard_table(found: dict[str, Any]) -> Table:
-    from stillhouse.evaluation.claims import MEGABYTE, percent, points
+    from stillhouse.wording import MEGABYTE, percent, points
 
     title = f"{found['recipe']}: judged by golden set {found['golden_digest'][:12]}, {found['golden_rows']:,} rows"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))

@@ -15,8 +15,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
+from stillhouse.wording import MEGABYTE
 
-MEGABYTE = 1_000_000
 # Below this nothing can harm, and a short file of one repeated line is packed a hundredfold honestly.
 _UNPACKED_FREELY = 16 * MEGABYTE
 _CHUNK = 131_072

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.claims import percent
+from stillhouse.wording import percent
 
 FloatArray = npt.NDArray[np.float64]
 

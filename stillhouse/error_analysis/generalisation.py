@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.claims import percent
 from stillhouse.statistics.gap import Part, least_difference
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.wording import percent
 
 ALPHA = 0.01
 """Error rate of each comparison. Every round makes several for each student, and a false alarm of a leak sends people

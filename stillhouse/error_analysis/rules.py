@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import MoreRows, RowsCurve
 from stillhouse.error_analysis.generalisation import Branch, Generalisation
-from stillhouse.evaluation.claims import Claim, percent, points
+from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.wording import percent, points
 
 EPOCHS_ENOUGH = 20
 """A student that has seen every row so often and does not fit them will not by seeing them again. Longer training is

@@ -21,8 +21,7 @@ from stillhouse.statistics.floors import FloorTest
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest
 from stillhouse.statistics.verdicts import Verdict
-
-MEGABYTE = 1_000_000
+from stillhouse.wording import MEGABYTE, number, percent, points
 
 NAMED = 5
 """Small groups that a sentence names; the report lists all."""
@@ -167,11 +166,11 @@ def budget_claims(
         claims.append(_latency_ms(budget.latency_ms_at_most, latency))
     ratio, asked = teacher_bytes / size_bytes, budget.size_ratio_at_least
     only = "" if ratio >= asked else "only "
-    sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {_number(asked)} asked"
+    sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {number(asked)} asked"
     claims.append(_budget("size_ratio", ratio >= asked, sentence))
     if budget.size_mb_at_most is not None:
         size, most = size_bytes / MEGABYTE, budget.size_mb_at_most
-        claims.append(_budget("size_mb", size <= most, f"{_times(size, most)} MB, at most {_number(most)} asked"))
+        claims.append(_budget("size_mb", size <= most, f"{_times(size, most)} MB, at most {number(most)} asked"))
     return claims
 
 
@@ -352,10 +351,10 @@ def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None)
         return _not_measured("latency_ratio", latency)
     cpu, (low, high) = latency.cpu, latency.ratio_bounds
     only = "only " if high < asked else ""
-    load = f", {_number(low)} to {_number(high)} allowing for the load" if latency.machine_was_busy else ""
+    load = f", {number(low)} to {number(high)} allowing for the load" if latency.machine_was_busy else ""
     sentence = (
         f"{only}{_times(cpu.ratio, asked)} times faster than the teacher in CPU time (95% interval "
-        f"{_number(cpu.ratio_low)} to {_number(cpu.ratio_high)}{load}), at least {_number(asked)} asked; "
+        f"{number(cpu.ratio_low)} to {number(cpu.ratio_high)}{load}), at least {number(asked)} asked; "
         f"{_by_wall(latency)}"
     )
     if low < asked <= high:
@@ -383,8 +382,8 @@ def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:
 
 
 def _by_wall(latency: LatencyComparison) -> str:
-    interval = f"{_number(latency.ratio_low)} to {_number(latency.ratio_high)}"
-    return f"by wall time {_number(latency.ratio)} times ({interval}){_waited(latency)}"
+    interval = f"{number(latency.ratio_low)} to {number(latency.ratio_high)}"
+    return f"by wall time {number(latency.ratio)} times ({interval}){_waited(latency)}"
 
 
 def _waited(latency: LatencyComparison) -> str:
@@ -399,7 +398,7 @@ def _latency_ms(asked: float, latency: LatencyComparison | None) -> Claim:
     if latency is None or latency.cpu is None:
         return _not_measured("latency_ms", latency)
     measured = latency.student_ms_p95
-    sentence = f"95% of answers within {measured:.3g} ms, at most {_number(asked)} ms asked{_waited(latency)}"
+    sentence = f"95% of answers within {measured:.3g} ms, at most {number(asked)} ms asked{_waited(latency)}"
     if latency.machine_was_busy:
         return Claim(
             name="latency_ms",
@@ -428,28 +427,5 @@ def _rows_needed(needed: int | None, rows: int) -> str:
     return f"about {needed:,} rows would settle it, {needed - rows:,} more"
 
 
-def points(fraction: float, *, against: float | None = None) -> str:
-    """A fraction as percentage points: one decimal, more where that would hide its side of `against`."""
-    return _decimals(100 * fraction, None if against is None else 100 * against)
-
-
-def percent(fraction: float, *, against: float | None = None) -> str:
-    """A fraction as a percentage, with the decimals `points` would give it."""
-    return f"{points(fraction, against=against)}%"
-
-
-def _decimals(value: float, against: float | None) -> str:
-    digits = 1
-    if against is not None and value != against:
-        while digits < 4 and round(value, digits) == round(against, digits):
-            digits += 1
-    # "-0.0" would read as a loss.
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
 def _times(ratio: float, asked: float) -> str:
-    return _number(ratio) if _number(ratio) != _number(asked) else f"{ratio:.4g}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return number(ratio) if number(ratio) != number(asked) else f"{ratio:.4g}"

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.claims import points
 from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
 from stillhouse.evaluation.models import Subject, align, golden_labels
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.statistics.proportions import McNemar, paired_mcnemar
+from stillhouse.wording import points
 
 
 class Helped(StrEnum):

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.claims import MEGABYTE
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.wording import MEGABYTE
 
 
 class Selection(BaseModel):

@@ -12,7 +12,7 @@ from typing import Any
 from stillhouse.economics import amount
 from stillhouse.error_analysis.rules import Reasons
 from stillhouse.evaluation.against_champion import AgainstChampion
-from stillhouse.evaluation.claims import MEGABYTE, Claim, percent, points
+from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.measures.latency import LatencyComparison
@@ -27,6 +27,7 @@ from stillhouse.report import plots
 from stillhouse.report.drawing import Theme
 from stillhouse.report.frontier import size_quality
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.wording import MEGABYTE, number, percent, points
 
 HEADLINES = {
     Verdict.PASS: "clears the bar",
@@ -156,9 +157,7 @@ def report_html(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        points=points, percent=percent, size=_size, number=_number, chance=_chance, amount=amount
-    )
+    environment.filters.update(points=points, percent=percent, size=_size, number=number, chance=_chance, amount=amount)
     template = files("stillhouse.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = in_order_of_options([evaluation, *others])
     return environment.from_string(template).render(
@@ -306,10 +305,6 @@ def _data_uri(png: bytes) -> str:
 def _size(size_bytes: int) -> str:
     megabytes = size_bytes / MEGABYTE
     return f"{megabytes:,.1f} MB" if megabytes >= 0.1 else f"{size_bytes / 1000:,.1f} kB"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _chance(p_value: float) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillhouse.evaluation.claims import MEGABYTE, percent, points
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.report.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
 from stillhouse.report.mark_names import Mark, label_without_overlap, short
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.wording import MEGABYTE, percent, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillhouse.error_analysis.data_scaling import RowsCurve
-from stillhouse.evaluation.claims import percent
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.measures.confusions import ConfusedPair
 from stillhouse.evaluation.measures.metrics import ConfusionCell
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.report.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
 from stillhouse.report.mark_names import short
+from stillhouse.wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

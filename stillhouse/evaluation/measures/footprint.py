@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 import stillhouse
 from stillhouse.errors import StillhouseError
+from stillhouse.wording import MEGABYTE
 
-MEGABYTE = 1_000_000
 MODULE = "stillhouse.evaluation.measures.footprint"
 
 

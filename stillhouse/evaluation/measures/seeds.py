@@ -14,10 +14,10 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.evaluation.bar import BarSpec, name_of_metric
-from stillhouse.evaluation.claims import percent, points
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import IntArray, Subject, align
 from stillhouse.statistics.verdicts import check_alpha
+from stillhouse.wording import percent, points
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -9,10 +9,11 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
-from stillhouse.evaluation.claims import Claim, percent, points
+from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.wording import percent, points
 from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly
 
 

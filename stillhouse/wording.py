@@ -1,0 +1,31 @@
+"""How a number is written in a sentence.
+
+Belongs here: shares, points and sizes in words, with as many digits as tell a value from its limit.
+Does not: the sentences (each where its number is made), tables on the terminal (orchestration/).
+"""
+
+MEGABYTE = 1_000_000
+
+
+def points(fraction: float, *, against: float | None = None) -> str:
+    """A fraction as percentage points: one decimal, more where that would hide its side of `against`."""
+    return _decimals(100 * fraction, None if against is None else 100 * against)
+
+
+def percent(fraction: float, *, against: float | None = None) -> str:
+    """A fraction as a percentage, with the decimals `points` would give it."""
+    return f"{points(fraction, against=against)}%"
+
+
+def _decimals(value: float, against: float | None) -> str:
+    digits = 1
+    if against is not None and value != against:
+        while digits < 4 and round(value, digits) == round(against, digits):
+            digits += 1
+    # "-0.0" would read as a loss.
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def number(value: float) -> str:
+    """A ratio or a measured value, with three figures that count."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
