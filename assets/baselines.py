@@ -21,7 +21,7 @@ from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_m
 from stillhouse.evaluation.measures.latency import Predict, latencies_beside_teacher
 from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.slices.row_features import feature_columns
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.golden_set_usage import log_golden_read
 

@@ -18,7 +18,8 @@ from assets.seeds import SEEDS, seed_folder
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, learning_curve, training_facts
 from stillhouse.digests import digest_of
-from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import logits_of
 

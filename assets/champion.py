@@ -18,7 +18,7 @@ from assets.keys import CHAMPION, RELEASE, SELECTION
 from assets.stage import Shown, Work, stage_asset
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of, withdrawal_of
 from stillhouse.records.promotion import promote

@@ -1,7 +1,7 @@
 """The contract as an asset: the recipe, checked against its data and frozen by digest.
 
 Belongs here: the frozen copy that every later stage can be traced to, and what the teacher's weights are found to be.
-Does not: the fields (stillhouse/recipe.py), reading all rows (source.py), training on the weights (teacher.py).
+Does not: the fields (stillhouse/recipe/), reading all rows (source.py), training on the weights (teacher.py).
 """
 
 from pathlib import Path
@@ -13,8 +13,9 @@ from assets.keys import CONTRACT
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import Terms
-from stillhouse.recipe import Recipe, RecipeFile, TeacherSpec
+from stillhouse.recipe.bar import Terms
+from stillhouse.recipe.contract import Recipe, TeacherSpec
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Facts
 

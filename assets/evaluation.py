@@ -18,7 +18,8 @@ from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.manifest import device
 

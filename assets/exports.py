@@ -15,7 +15,8 @@ from assets.seeds import SEEDS, models_by_seed, seed_folder
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
-from stillhouse.recipe import RecipeFile, StudentSpec
+from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 
 

@@ -18,7 +18,7 @@ from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.splits import golden_digest
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 
 

@@ -29,8 +29,9 @@ from stillhouse.error_analysis.generalisation import Counts, Generalisation, Sha
 from stillhouse.error_analysis.rules import Made, Reasons, conclude, facts_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.fidelity import row_divergence
-from stillhouse.models.training import TrainingConfig
-from stillhouse.recipe import Recipe, RecipeFile, StudentSpec
+from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import logits_of
 

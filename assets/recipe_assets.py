@@ -21,7 +21,8 @@ from assets.source import source
 from assets.teacher import teacher
 from assets.teacher_signal import teacher_signal
 from assets.transfer_set import transfer_set
-from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 
 
 def stage_names(recipe: Recipe) -> list[str]:

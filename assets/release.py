@@ -12,7 +12,7 @@ from assets.keys import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle

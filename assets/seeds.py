@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import StudentSpec
+from stillhouse.recipe.contract import StudentSpec
 from stillhouse.records.builds import Artifact, Facts
 
 SEEDS = "seeds"

@@ -45,7 +45,7 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.files import write_atomically
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
 from stillhouse.report.document import Curve, in_order_of_options, report_html, report_json

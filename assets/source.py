@@ -21,7 +21,7 @@ from stillhouse.data.rejects import all_rejects
 from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of, shown
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.ledger import Ledger

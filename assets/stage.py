@@ -23,7 +23,7 @@ from stillhouse import progress
 from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts, Order, Workshop
 from stillhouse.source_code import code_digest
 

@@ -16,7 +16,7 @@ import polars as pl
 from assets.keys import CONTRACT, PROMPTS, TEACHER
 from assets.stage import Shown, Work, picture, stage_asset
 from stillhouse.digests import digest_of
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 
 if TYPE_CHECKING:

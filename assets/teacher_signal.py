@@ -13,7 +13,7 @@ from assets.keys import BASELINES, PROMPTS, TEACHER, TEACHER_SIGNAL
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from assets.teacher import MODEL
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review, write_review

@@ -12,7 +12,7 @@ import polars as pl
 from assets.keys import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from stillhouse.data.rejects import count_reasons
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.verification import verify_signal
 

@@ -178,7 +178,7 @@ def _distinct_lines() -> list[str]:
 
     from stillhouse.data.cleaning import prompt_ids
     from stillhouse.data.places import find_places
-    from stillhouse.recipe import read_recipe
+    from stillhouse.recipe.reading import read_recipe
 
     data = read_recipe(DEMO).recipe.data
     assert data.pattern is not None

@@ -56,9 +56,9 @@ def _measure(kind: str) -> None:
     import numpy as np
     import polars as pl
 
-    from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
     from stillhouse.evaluation.harness import evaluate
     from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 
     generator = np.random.default_rng(0)
     labels = generator.integers(CLASSES, size=ROWS)

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe import RecipeFile, read_recipe
+from stillhouse.recipe.reading import RecipeFile, read_recipe
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 

@@ -34,8 +34,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.slices.declared import slice_table
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.accuracy_test import (
     non_inferiority_from_counts,
     non_inferiority_p_value,

@@ -8,8 +8,8 @@ from checks.gate import Finding, StageGates, State, Subject, found, gate
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
-from stillhouse.evaluation.bar import Terms
 from stillhouse.models.memory import machine_memory_gb
+from stillhouse.recipe.bar import Terms
 from stillhouse.records.builds import Facts
 from stillhouse.records.governance import amendment_to
 

@@ -21,7 +21,8 @@ from assets.stage import markdown_table, readable_failures
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
-from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest

@@ -22,7 +22,7 @@ from assets.keys import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET, 
 from checks.gate import State, gate_code
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.champions import went_back_to

@@ -15,7 +15,7 @@ from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
 from stillhouse.audit.records import Audit, Outside
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.keys import Keys
 from stillhouse.records.witness import Witness

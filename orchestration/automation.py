@@ -13,7 +13,7 @@ from dagster._core.definitions.declarative_automation.automation_context import 
 from assets.keys import key_of
 from checks.gatekeeper import GateStatus, lineage
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]

@@ -20,7 +20,7 @@ from orchestration.runs import DISTIL, TAKE_IN
 from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import batches as recorded
 from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
 from stillhouse.records.builds import Workshop

@@ -18,7 +18,7 @@ from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:

@@ -21,7 +21,7 @@ from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
 from stillhouse.files import plain_disk_errors
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile, read_recipe, recipes_in, require_recipe_name
+from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in, require_recipe_name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +76,7 @@ def list_recipes() -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON schema of a recipe, every field with its description."""
-    from stillhouse.recipe import Recipe
+    from stillhouse.recipe.contract import Recipe
 
     print(json.dumps(Recipe.model_json_schema(), indent=2))
 

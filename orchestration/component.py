@@ -1,7 +1,7 @@
 """The recipe as a Dagster component, so that `dg list components`, `dg check yaml` and the UI know it.
 
 Belongs here: the bridge between a `defs.yaml` and Definitions.
-Does not: the fields (stillhouse/recipe.py), what is built from them (build.py).
+Does not: the fields (stillhouse/recipe/), what is built from them (build.py).
 """
 
 from pathlib import Path
@@ -11,7 +11,8 @@ import dagster as dg
 from pydantic import BaseModel
 
 from orchestration.build import recipe_definitions
-from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 
 
 class DistillationRecipe(dg.Component):

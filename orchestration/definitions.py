@@ -7,7 +7,7 @@ import dagster as dg
 
 from orchestration.build import definitions, shared_definitions
 from orchestration.component import DistillationRecipe as DistillationRecipe
-from stillhouse.recipe import recipes_in
+from stillhouse.recipe.reading import recipes_in
 
 _elsewhere = os.environ.get("STILLHOUSE_RECIPES")
 

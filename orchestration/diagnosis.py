@@ -22,7 +22,7 @@ from orchestration.people import how_to_waive, waivers_to_give_again
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.manifest import address
 

@@ -24,7 +24,7 @@ from orchestration.batches import Round, rounds
 from orchestration.runs import ATTEMPT_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_of, recipes_of
 from orchestration.status import StageNow, stages_now
 from stillhouse.digests import digest_of
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 
 ATTEMPTS = 3

@@ -25,7 +25,7 @@ from assets.keys import (
     key_of,
 )
 from stillhouse.economics import actual, forecast
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Ledger
 

@@ -12,7 +12,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from assets import keys
 from assets.keys import key_of
 from orchestration.runs import DISTIL, RECIPE_TAG, TAKE_IN
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 
 
 def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:

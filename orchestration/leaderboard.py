@@ -12,7 +12,7 @@ from assets.baselines import read_evaluations
 from assets.keys import BASELINES, EVALUATION
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, leaderboard
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Entry
 

@@ -15,7 +15,7 @@ from assets.keys import BATCHED, RELEASE, key_of
 from assets.recipe_assets import stage_names
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger

@@ -16,7 +16,7 @@ from checks.gatekeeper import hand_over, hand_over_batches
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
 from stillhouse.home import Home
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.locks import recipes_locked

@@ -22,7 +22,7 @@ from assets.stage import Work
 from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, process_tag
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.champions import Served, export_of, go_back, line_of_champions, promoted, rival_of
 from stillhouse.records.promotion import tell

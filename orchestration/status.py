@@ -17,7 +17,7 @@ from assets.recipe_assets import stage_names
 from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
 from orchestration.batches import drop_folder_lines
 from orchestration.people import waivers_to_give_again
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.champions import promoted
 from stillhouse.records.governance import WaiverRules, valid_waivers

@@ -27,7 +27,8 @@ from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.home import Home
-from stillhouse.recipe import UNWAIVABLE, RecipeFile
+from stillhouse.recipe.contract import UNWAIVABLE
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.governance import WaiverRules, valid_waivers

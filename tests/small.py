@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from stillhouse.recipe import COMPONENT_TYPE, RecipeFile, read_recipe
+from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 
 LAYERS = 2
 CHARACTERS = 2000

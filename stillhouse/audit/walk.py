@@ -18,7 +18,7 @@ from stillhouse.audit.records import GatesOf, Link
 from stillhouse.audit.words import one_line, rerun
 from stillhouse.errors import StillhouseError
 from stillhouse.names import same_person
-from stillhouse.recipe import UNWAIVABLE
+from stillhouse.recipe.contract import UNWAIVABLE
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
 from stillhouse.records.governance import WaiverRules, waivers_among

@@ -10,7 +10,8 @@ from difflib import get_close_matches
 
 from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import Recipe, RecipeFile
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 
 CLASSES_TOLD = 20
 """More class names than this make a sentence that nobody reads to its end."""

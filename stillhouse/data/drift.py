@@ -11,10 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-DIVERGENCE_LIMIT = 0.02
-"""Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
-about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
-and below 770 of 50."""
+from stillhouse.recipe.data import DIVERGENCE_LIMIT
 
 LENGTH_BINS = 10
 

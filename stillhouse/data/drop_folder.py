@@ -19,7 +19,7 @@ from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import BatchFile, Folder, shown
 from stillhouse.records.builds import Workshop
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from stillhouse.data.sources import SourceRead, every_column_in_a_drop, known_ending, read_rows
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 
 
 def require_known_ending(recipe: Recipe, name: str) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar
 
 import polars as pl
 
-from stillhouse.data.limits import parquet_within
+from stillhouse.data.limits import parquet_within, refuse_line
 from stillhouse.data.places import BATCH_ROWS, Place, binary, opened, told_plainly
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
@@ -231,7 +231,7 @@ def _csv_records(lines: Iterator[str], place: Place, separator: str) -> Iterator
         for line in lines:
             record_characters += len(line)
             if record_characters > most:
-                place.limits.of_line(record_characters, f"{place.uri}, record from line {start}")
+                refuse_line(place.limits, record_characters, f"{place.uri}, record from line {start}")
             yield line
 
     reader = csv.reader(counted(), delimiter=separator, strict=True)

@@ -19,9 +19,10 @@ from typing import IO, Any
 import polars as pl
 
 from stillhouse.addresses import holds_credentials
-from stillhouse.data.limits import Limits, lines_within, unpacked, within_size
+from stillhouse.data.limits import lines_within, refuse_file, unpacked, within_size
 from stillhouse.errors import StillhouseError
 from stillhouse.packages import SCHEME, in_package
+from stillhouse.recipe.data import Limits
 
 # Rows that are Python strings at one time while a text file is read.
 BATCH_ROWS = 65_536
@@ -123,7 +124,7 @@ def opened(place: Place) -> Iterator[Iterator[str]]:
 def binary(place: Place) -> Iterator[IO[bytes]]:
     """Give the bytes of a file, unpacked, up to the limits of what it may cost to read."""
     if place.path:
-        place.limits.of_file(place.path.stat().st_size, place.uri)
+        refuse_file(place.limits, place.path.stat().st_size, place.uri)
     with place.path.open("rb") if place.path else remote(place).open("rb") as raw:
         yield (unpacked if place.uri.endswith(".gz") else within_size)(raw, place.limits, place.uri)
 

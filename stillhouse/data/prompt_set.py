@@ -13,7 +13,7 @@ from stillhouse.data.near_duplicates import contained_rows, keep_first, near_dup
 from stillhouse.data.privacy import redact
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 
 # Families of more than eight alike texts need more than one look; each look leaves fewer.
 _LOOKS = 8

@@ -12,7 +12,7 @@ import polars as pl
 from stillhouse.data.rejects import WITHHELD, RejectReason, rejected
 
 if TYPE_CHECKING:
-    from stillhouse.recipe import ProvenanceSpec
+    from stillhouse.recipe.data import ProvenanceSpec
 
 
 @dataclass(frozen=True)

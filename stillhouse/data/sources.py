@@ -18,12 +18,13 @@ import polars as pl
 
 from stillhouse.data import formats
 from stillhouse.data.formats import Format, Table, UnknownColumnError
-from stillhouse.data.limits import Limits, within_size
+from stillhouse.data.limits import within_size
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import Limits
 from stillhouse.records.artifacts import ArtifactStore
 
 _SUFFIXES: dict[str, Format] = {

@@ -18,7 +18,7 @@ from stillhouse.statistics.calibration import log_softmax
 from stillhouse.teachers.answers import logits_of
 
 if TYPE_CHECKING:
-    from stillhouse.models.training import TrainingConfig
+    from stillhouse.recipe.training import TrainingConfig
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.bar import Terms
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import FloatArray, IntArray, golden_labels, group_codes
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
+from stillhouse.recipe.bar import Terms
 from stillhouse.records.champions import Served
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.metric_test import MetricTest, metric_test

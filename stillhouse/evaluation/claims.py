@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.bar import BudgetSpec
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.stress import StressResult
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult
+from stillhouse.recipe.bar import BudgetSpec
 from stillhouse.statistics.accuracy_test import NonInferiority
 from stillhouse.statistics.calibration_test import CalibrationTest
 from stillhouse.statistics.floors import FloorTest

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from stillhouse.data.splits import golden_digest
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, Terms
 from stillhouse.evaluation.claims import (
     Claim,
     behaviour_claims,
@@ -50,6 +49,7 @@ from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_sli
 from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
 from stillhouse.evaluation.slices.slice_calibration import SliceCalibration, slice_calibration
 from stillhouse.evaluation.slices.slice_gap import slice_gap
+from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.calibration import Calibration, calibration, probabilities_of
 from stillhouse.statistics.calibration_test import CalibrationTest, calibration_test

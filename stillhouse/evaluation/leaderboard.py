@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import name_of_metric
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import SubjectKind
+from stillhouse.recipe.bar import name_of_metric
 from stillhouse.statistics.verdicts import Verdict
 
 DIGITS_TOLD = 12

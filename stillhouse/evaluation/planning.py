@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.slices.declared import slice_masks
+from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.statistics.accuracy_test import rows_needed_for
 from stillhouse.statistics.verdicts import POWER
 

@@ -9,13 +9,13 @@ splitting a batch into micro-batches cannot change the gradient.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from stillhouse.recipe.training import EmbeddingLossName, LossName
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LossName = Literal["kl", "logit_mse", "cross_entropy"]
-EmbeddingLossName = Literal["mse", "cosine"]
 
 UNKNOWN_LABEL = -1
 

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
-from stillhouse.models.losses import UNKNOWN_LABEL, EmbeddingLossName, LossName, Targets, label_cross_entropy, mixture
+from stillhouse.models.losses import UNKNOWN_LABEL, Targets, label_cross_entropy, mixture
 from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad, tokenizer_text
+from stillhouse.recipe.training import TrainingConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,41 +36,6 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 _TokenIds = list[list[int]]
-
-
-class TrainingConfig(BaseModel):
-    """How one model is trained. The defaults are the demo's for a student."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(8, ge=1, description="Passes over the examples.")
-    batch_size: int = Field(32, ge=1, description="Examples per step.")
-    learning_rate: float = Field(2e-4, gt=0, description="Peak of the schedule, reached after the warm-up.")
-    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps that the learning rate rises for.")
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's, on every trained weight.")
-    clip_norm: float = Field(1.0, gt=0, description="Largest norm of a step's gradient.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="On hidden states and attention while training.")
-    loss: LossName = Field("logit_mse", description="The teacher (kl, logit_mse) or labels alone.")
-    temperature: float = Field(1.0, gt=0, description="Softens both sides of kl.")
-    label_weight: float = Field(0.0, ge=0, le=1, description="Of the label where known, beside the teacher.")
-    embedding_weight: float = Field(0.0, ge=0, description="Weight of matching the teacher's pooled hidden state.")
-    embedding_loss: EmbeddingLossName = Field("mse", description="How the pooled hidden states are compared.")
-    freeze_embeddings: bool = Field(
-        True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
-    )
-    max_tokens: int = Field(
-        128, ge=3, le=512, description="Longer texts are truncated, at the encoder's own limit at the latest."
-    )
-    bfloat16: bool = Field(False, description="Autocast. Off: without AVX512-BF16 or AMX it is 35 times slower.")
-    threads: int | None = Field(None, ge=1, description="Of torch; None leaves torch's own choice.")
-    seed: int = Field(0, ge=0, description="Of the batches' order and of dropout.")
-    checkpoint_every: int = Field(100, ge=1, description="Steps between two checkpoints.")
-
-    @model_validator(mode="after")
-    def _parts_fit_together(self) -> "TrainingConfig":
-        if self.loss == "cross_entropy" and self.label_weight > 0:
-            raise ValueError("label_weight mixes labels into a teacher's loss; with loss cross_entropy leave it at 0")
-        return self
 
 
 @dataclass(frozen=True)

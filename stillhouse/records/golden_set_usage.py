@@ -1,7 +1,7 @@
 """Who was judged by the golden rows, and how often: a set that chooses often enough chooses luck.
 
 Belongs here: writing such a use to the ledger, and counting the uses of one golden set.
-Does not: how many are too many (stillhouse/recipe.py), closing anything (checks/evaluation.py).
+Does not: how many are too many (stillhouse/recipe/), closing anything (checks/evaluation.py).
 """
 
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account, clean_name, clean_reason, same_person
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.ledger import Entry, Ledger
 
 

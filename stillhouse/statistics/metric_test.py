@@ -9,7 +9,7 @@ import math
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.bar import MetricName, name_of_metric
+from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics import bootstrap
 from stillhouse.statistics.bootstrap import Bootstrap, IntArray, Metric
 from stillhouse.statistics.score_test import sum_of_quantiles

@@ -6,7 +6,7 @@ Does not: computing a fingerprint (intake.py), closing anything when weights are
 
 from dataclasses import dataclass
 
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.ledger import Ledger
 

@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Run, failures, verdicts
 from tests.small import questions, small_recipe
 

@@ -17,9 +17,10 @@ from assets.code_versions import CODE_OF, JUDGING, source_path
 from assets.contract import bar_of
 from assets.keys import kind_of
 from assets.recipe_assets import stage_names
-from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe import Recipe, read_recipe
+from stillhouse.recipe.bar import SensitiveSpec
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import read_recipe
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 GOLDEN = pl.DataFrame(

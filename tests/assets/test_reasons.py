@@ -11,7 +11,7 @@ from assets.reasons import learners_of, read_reasons
 from orchestration.run import result_screen
 from orchestration.terminal import Terminal
 from stillhouse.error_analysis.rules import Cause
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe

@@ -14,8 +14,9 @@ from assets.evaluation import _teacher_mb
 from assets.seeds import models_by_seed
 from stillhouse.digests import digest_of_file, files_below
 from stillhouse.errors import StillhouseError
-from stillhouse.models.training import TrainingConfig, TrainingReport
-from stillhouse.recipe import RecipeFile
+from stillhouse.models.training import TrainingReport
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.training import TrainingConfig
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe
 

@@ -13,7 +13,7 @@ import assets.source
 from assets.current import newest_artifact
 from assets.keys import BASE, PROMPTS, SOURCE, key_of
 from assets.source import is_as_it_was
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Workshop
 from tests.small import small_recipe
 

@@ -15,7 +15,7 @@ from assets.keys import key_of
 from checks.gatekeeper import hand_over
 from orchestration.batches import rounds
 from orchestration.status import batches_in, stages_now
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import questions, small_recipe
 

@@ -9,7 +9,7 @@ import pytest
 from assets.keys import key_of
 from checks.stages import GATES
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Run, failures, verdicts
 from tests.small import questions, small_recipe
 

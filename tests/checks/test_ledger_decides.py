@@ -14,7 +14,7 @@ from checks.gatekeeper import GateStatus, hand_over
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import all_is_well, batches_in, stages_now, status
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures
 from tests.faults.bench import copy_of_home
 from tests.small import small_recipe

@@ -11,7 +11,7 @@ from assets.keys import BASE
 from checks.gate import Finding, State, found
 from checks.prompts import no_personal_data_is_left
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import read_recipe
+from stillhouse.recipe.reading import read_recipe
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from stillhouse.models.weights import fingerprint_of
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Run, failures, verdicts
 from tests.faults.plants import edit_weights, noisy
 from tests.small import small_recipe

@@ -18,7 +18,7 @@ from orchestration.auditing import audit_recipe
 from orchestration.diagnosis import diagnose
 from orchestration.run import Outcome, distil
 from orchestration.terminal import Terminal
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures
 from tests.small import LAYERS, small_recipe
 

@@ -16,7 +16,7 @@ from assets.keys import BATCHED, key_of
 from checks.stages import gates_of
 from orchestration.build import definitions
 from orchestration.schedules import refresh_schedule
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import questions, small_recipe
 

@@ -11,7 +11,7 @@ from orchestration.diagnosis import diagnose
 from orchestration.run import distil
 from orchestration.status import all_is_well, status
 from orchestration.terminal import Terminal
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place
 from tests.faults.bench import copy_of_home
 from tests.small import small_recipe

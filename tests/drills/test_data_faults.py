@@ -9,7 +9,7 @@ import pytest
 
 from checks.gatekeeper import GateState
 from stillhouse.data.drop_folder import look_at
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.faults.bench import copy_of_home

@@ -18,7 +18,7 @@ from orchestration.auditing import audit_recipe
 from orchestration.status import all_is_well, status
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place
 from tests.small import small_recipe
 
@@ -37,7 +37,7 @@ DISTIL = """
     from orchestration.terminal import Terminal
     from stillhouse import progress
     from stillhouse.home import Home
-    from stillhouse.recipe import read_recipe
+    from stillhouse.recipe.reading import read_recipe
 
     # The kernel ends the process where it stands, as it would on SIGKILL: Python is not asked.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

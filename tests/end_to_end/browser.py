@@ -18,7 +18,7 @@ from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from tests.small import questions, small_recipe
 

@@ -20,7 +20,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from orchestration.runs import process_of
 from stillhouse.home import CHECKOUT
 from stillhouse.processes import ProcessName
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
@@ -34,7 +34,7 @@ DISTIL = """
     from rich.console import Console
     from orchestration.run import distil
     from stillhouse.home import Home
-    from stillhouse.recipe import read_recipe
+    from stillhouse.recipe.reading import read_recipe
     outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Console(width=200))
     sys.exit(0 if outcome.succeeded else 1)
 """

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile, read_recipe
+from stillhouse.recipe.reading import RecipeFile, read_recipe
 from tests.end_to_end.browser import CLOSED, chromium, recipe_with_a_closed_gate
 from tests.end_to_end.server import dagster_dev
 

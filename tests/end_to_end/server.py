@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 
 LOCATION = "code_location.py"
 
@@ -162,7 +162,7 @@ def dagster_dev(folder: Path, file: RecipeFile, home: Home) -> Iterator[Server]:
     location.write_text(
         "from pathlib import Path\n"
         "from orchestration.build import definitions\n"
-        "from stillhouse.recipe import read_recipe\n"
+        "from stillhouse.recipe.reading import read_recipe\n"
         f"defs = definitions([read_recipe(Path({str(file.path)!r}))])\n"
     )
     port = _free_port()

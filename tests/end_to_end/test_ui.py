@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import pytest
 
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.end_to_end.server import LAUNCH, GuardedServer, Server, stillhouse_ui
 from tests.small import small_recipe
 

@@ -21,7 +21,7 @@ from orchestration.status import all_is_well, status
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.models.weights import REQUIRED_FILES
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
@@ -35,7 +35,7 @@ DISTIL = """
     from orchestration.run import distil
     from stillhouse import progress
     from stillhouse.home import Home
-    from stillhouse.recipe import read_recipe
+    from stillhouse.recipe.reading import read_recipe
 
     def kill_at(news):
         if isinstance(news, progress.Step) and (news.description, news.done) == ({kill!r}, {done}):

@@ -25,7 +25,7 @@ from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import batches_in, stages_now
 from stillhouse.digests import digest_of
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact
 from stillhouse.records.governance import amend

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from orchestration.run import distil
 from orchestration.terminal import Terminal
-from stillhouse.recipe import RecipeFile, read_recipe
+from stillhouse.recipe.reading import RecipeFile, read_recipe
 from tests import gates_page
 from tests.conftest import a_place
 from tests.faults.bench import NAME, Bench, Fault, copy_of_home, finished_recipe

@@ -19,7 +19,7 @@ from assets.keys import (
     SOURCE,
 )
 from stillhouse.data.provenance import Traced
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.faults.bench import Bench, Fault, rows
 from tests.faults.plants import (
     FEW,

@@ -25,7 +25,7 @@ from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.selection import Selection
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from tests.faults.bench import Bench, Fault, Plant, stages_of
 from tests.faults.plants import (

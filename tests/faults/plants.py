@@ -22,7 +22,7 @@ from assets.keys import (
 from assets.teacher import MODEL
 from stillhouse.models.checkpoint import EpochReport
 from stillhouse.models.training import TrainingReport
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.faults.bench import Bench, Plant, rows
 
 MARCH = "march.csv"

@@ -18,7 +18,7 @@ from assets.keys import (
 from stillhouse.data.cleaning import Cleaned
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
 from stillhouse.data.privacy import Redacted, redact
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.faults.bench import SLICES, Bench, Fault, Plant, rows
 from tests.faults.plants import FEW, MARCH, QUESTION, changed, column, dropped, every, on, with_text
 

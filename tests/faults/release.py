@@ -16,7 +16,7 @@ from assets.keys import (
     RELEASE,
     SELECTION,
 )
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
 from tests.conftest import RULES
 from tests.faults.bench import NAME, Bench, Fault, Plant

@@ -15,7 +15,7 @@ from assets.keys import (
     EVALUATION,
 )
 from assets.seeds import SEEDS
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from tests.faults.bench import Bench, Fault, Plant
 from tests.faults.plants import (

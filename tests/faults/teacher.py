@@ -27,7 +27,7 @@ from assets.teacher_signal import review_path
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified

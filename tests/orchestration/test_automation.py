@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.automation import automation_sensor, on_changed_data
 from orchestration.build import definitions
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
 from tests.conftest import RULES, Place, a_place
 from tests.small import questions, small_recipe

@@ -9,7 +9,7 @@ from orchestration.cli import app
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.models.weights import fingerprint_of, resolve_model
-from stillhouse.recipe import read_recipe
+from stillhouse.recipe.reading import read_recipe
 from tests.command import stillhouse, stillhouse_process
 from tests.small import questions, small_recipe
 

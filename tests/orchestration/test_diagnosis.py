@@ -12,7 +12,7 @@ from assets.keys import key_of
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
 from orchestration.diagnosis import checklist, diagnose
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 

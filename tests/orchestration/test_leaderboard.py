@@ -12,7 +12,7 @@ from assets.keys import BASELINES, CONTRACT, EVALUATION, PROMPTS, SOURCE, TEACHE
 from orchestration.cli import app
 from orchestration.leaderboard import board
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts, Order, Workshop
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe

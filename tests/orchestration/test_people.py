@@ -22,7 +22,7 @@ from orchestration.status import all_is_well, status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
 from tests.command import stillhouse as command
 from tests.conftest import RULES, Place, a_place, failures, verdicts

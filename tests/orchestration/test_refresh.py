@@ -19,7 +19,7 @@ from orchestration.jobs import distil_job
 from orchestration.runs import OUTCOME_TAG
 from orchestration.schedules import refresh_schedule
 from orchestration.status import all_is_well, status
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place, failures
 from tests.small import questions, small_recipe

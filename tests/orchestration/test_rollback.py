@@ -20,7 +20,7 @@ from orchestration.run import Outcome, distil
 from orchestration.status import status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.champions import ROLLBACK
 from tests.conftest import Place, a_place, failures, key_of
 from tests.small import small_recipe

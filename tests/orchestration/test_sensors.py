@@ -15,7 +15,7 @@ from orchestration.runs import ATTEMPT_TAG, BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Workshop
 from tests.conftest import Run

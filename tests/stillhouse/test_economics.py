@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.economics import EconomicsSpec, account, actual, amount, forecast, usd_per_1000_calls
+from stillhouse.economics import account, actual, amount, forecast, usd_per_1000_calls
+from stillhouse.recipe.economics import EconomicsSpec
 
 
 def spec(**changes: float) -> EconomicsSpec:

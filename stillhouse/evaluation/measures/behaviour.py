@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BehaviourCase, BehaviourKind, BehaviourSpec
 from stillhouse.evaluation.models import FloatArray, Subject, answers_to
+from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.statistics.verdicts import Verdict
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.bar import BarSpec, name_of_metric
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import IntArray, Subject, align
+from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
 from stillhouse.wording import percent, points
 

@@ -14,8 +14,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import TEXT, StressSpec
 from stillhouse.evaluation.models import Subject, align, answers_to, golden_labels
+from stillhouse.recipe.bar import TEXT, StressSpec
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict

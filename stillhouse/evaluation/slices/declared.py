@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.accuracy_test import (
     NonInferiority,
     non_inferiority_from_counts,

@@ -13,9 +13,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import SensitiveSpec
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import FloatArray, IntArray
+from stillhouse.recipe.bar import SensitiveSpec
 from stillhouse.statistics.gap import GapTest, Part, gap_test
 from stillhouse.statistics.proportions import wilson_interval
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from stillhouse.evaluation.bar import SliceSpec
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.calibration import brier_score, expected_calibration_error, reliability
 
 FloatArray = npt.NDArray[np.float64]

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from stillhouse.data.drift import DIVERGENCE_LIMIT, length_shift, mix_shift
+from stillhouse.data.drift import length_shift, mix_shift
+from stillhouse.recipe.data import DIVERGENCE_LIMIT
 
 NAMES = ["HUM", "LOC", "NUM", "DESC", "ENTY", "ABBR"]
 MIX = np.array([0.4, 0.2, 0.15, 0.1, 0.1, 0.05])

@@ -9,7 +9,7 @@ from _pytest.mark import ParameterSet
 from assets.source import drop_folder
 from stillhouse.data.drop_folder import Look, last_look, look_at
 from stillhouse.home import Home
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from tests.small import small_recipe
 

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from stillhouse.data.limits import Limits
 from stillhouse.data.sources import read_rows
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.data import Limits
 
 MEGABYTE = 1_000_000
 SMALL = Limits(file_mb_at_most=1, line_characters_at_most=1_000, unpacked_ratio_at_most=50)

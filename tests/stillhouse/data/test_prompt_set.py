@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stillhouse.data.near_duplicates import near_duplicate_pairs
 from stillhouse.data.prompt_set import PromptSet, base_prompt_set, later_prompt_set
-from stillhouse.recipe import Recipe
+from stillhouse.recipe.contract import Recipe
 from tests.small import questions, small_recipe
 
 WORDS = ["who", "where", "when", "planet", "river", "king", "first", "largest", "city", "year", "named", "wrote"]

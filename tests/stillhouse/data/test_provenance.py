@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stillhouse.data.provenance import dated, with_provenance, without_secrets
 from stillhouse.data.rejects import RejectReason, rejected
-from stillhouse.recipe import ProvenanceSpec
+from stillhouse.recipe.data import ProvenanceSpec
 
 SPEC = ProvenanceSpec(
     date_column="asked", rights_column="right", rights_allowed=("consent",), privacy_column="class", kind_column="kind"

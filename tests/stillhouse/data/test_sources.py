@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from stillhouse.data.limits import Limits
 from stillhouse.data.places import told_plainly
 from stillhouse.data.sources import (
     digests_now,
@@ -22,7 +21,9 @@ from stillhouse.data.sources import (
 )
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe import Recipe, read_recipe
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import Limits
+from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.artifacts import ArtifactStore
 
 CSV = "question,topic,region\na,x,north\nb,,\n"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from stillhouse.error_analysis.capacity import BatchTrial, overfit_one_batch
-from stillhouse.models.training import TrainingConfig
+from stillhouse.recipe.training import TrainingConfig
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
 from stillhouse.error_analysis.generalisation import Branch, Counts, Generalisation, Share
 from stillhouse.error_analysis.rules import EPOCHS_ENOUGH, RULES, Cause, Facts, Made, Reasons, conclude, facts_of
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
+from stillhouse.recipe.bar import BarSpec, BudgetSpec
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.verdicts import Verdict
 

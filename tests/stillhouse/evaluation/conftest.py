@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.latency import CpuTime, DeviceStamp, LatencyComparison
 from stillhouse.evaluation.models import Ask, Subject, SubjectKind
+from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 
 CLASSES = ("balance", "block", "travel")
 DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11")

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from stillhouse.evaluation.against_champion import AgainstChampion, Answers, compare_with_champion
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
+from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.records.champions import Served
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.verdicts import Verdict

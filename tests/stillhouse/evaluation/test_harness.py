@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent, points
 from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly

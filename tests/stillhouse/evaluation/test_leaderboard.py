@@ -3,10 +3,10 @@
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.leaderboard import Judged, leaderboard
 from stillhouse.evaluation.models import SubjectKind
+from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec
 
 
 def judged(evaluation: Evaluation, digest: str | None = None, day: int = 1, teacher: str | None = None) -> Judged:

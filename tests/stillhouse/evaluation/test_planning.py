@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.planning import EVERYTHING, plan
+from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.statistics.accuracy_test import rows_needed_for
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.selection import smallest_that_clears
+from stillhouse.recipe.bar import BarSpec
 
 BAD = range(0, 1200, 10)
 

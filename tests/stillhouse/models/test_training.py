@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingConfig, TrainingExamples, TrainingReport, _epoch_batches, train
+from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, train
 from stillhouse.models.weights import fingerprint_of
+from stillhouse.recipe.training import TrainingConfig
 
 LABELS_ONLY = TrainingConfig(epochs=8, batch_size=8, learning_rate=3e-3, loss="cross_entropy", dropout=0.1, threads=1)
 
@@ -68,7 +69,8 @@ KILLED_TRAINING = """
     from pathlib import Path
     import numpy as np
     from stillhouse import progress
-    from stillhouse.models.training import TrainingConfig, TrainingExamples, train
+    from stillhouse.models.training import TrainingExamples, train
+    from stillhouse.recipe.training import TrainingConfig
 
     model, checkpoints, config, arrays = sys.argv[1:]
     data = np.load(arrays)

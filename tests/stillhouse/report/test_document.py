@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.selection import smallest_that_clears
+from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.report.document import report_html, report_json, ruled_out
 from tests.stillhouse.evaluation.conftest import answers_block
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.error_analysis.data_scaling import rows_curve
-from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.measures.confusions import ConfusedPair
 from stillhouse.evaluation.models import SubjectKind
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.report import plots
 from stillhouse.report.drawing import percent_axis
 from stillhouse.report.frontier import frontier, size_quality

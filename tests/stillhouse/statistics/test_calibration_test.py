@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from stillhouse.evaluation.bar import BarSpec, Terms
 from stillhouse.evaluation.harness import Evaluation
+from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_json, ruled_out
 from stillhouse.statistics.calibration_test import calibration_test
 from stillhouse.statistics.verdicts import Verdict

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.recipe import RecipeFile
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Facts, Order, Workshop
 from stillhouse.teachers.pinning import Pin, pin_of
 from tests.small import small_recipe

@@ -5,9 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BehaviourSpec
 from stillhouse.evaluation.measures.behaviour import SHOWN, judge_behaviour
 from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.recipe.bar import BehaviourSpec
 from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("a", "b")

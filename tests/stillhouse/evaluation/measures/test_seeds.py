@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, Terms
 from stillhouse.evaluation.comparison import Helped, compare_with_control, decide
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.seeds import gain_over_seeds, seed_spread
 from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.selection import smallest_that_clears
+from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.proportions import paired_mcnemar
 from tests.stillhouse.evaluation.conftest import BUDGET, make_golden, make_latency, make_outputs, make_subject

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from scipy.stats import binomtest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import StressSpec
 from stillhouse.evaluation.measures.stress import perturb, stress_test, truncated, with_typos
 from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.recipe.bar import StressSpec
 from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("a", "b")

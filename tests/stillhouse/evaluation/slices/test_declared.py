@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.accuracy_test import non_inferiority_p_value, rows_needed_for
 from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest
 from stillhouse.statistics.multiplicity import holm

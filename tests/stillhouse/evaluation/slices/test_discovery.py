@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice, _hypergeometric, _Tables, discover_slices
 from stillhouse.evaluation.slices.row_features import MOST_VALUES, feature_columns, row_features
+from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.verdicts import Verdict
 

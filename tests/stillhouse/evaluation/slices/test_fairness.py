@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult, fairness
+from stillhouse.recipe.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.report.document import report_html, report_json, ruled_out
 from stillhouse.statistics.verdicts import Verdict
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from stillhouse.evaluation.bar import SliceSpec
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS
+from stillhouse.recipe.bar import SliceSpec
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.calibration import calibration
 from tests.stillhouse.evaluation.conftest import make_golden, make_outputs

@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from stillhouse.evaluation.bar import BarSpec, SliceSpec
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.slice_gap import slice_gap
+from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.report.document import report_json, ruled_out
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.verdicts import Verdict

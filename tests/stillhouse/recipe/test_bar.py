@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from stillhouse.evaluation.bar import BarSpec, BudgetSpec, SliceSpec
+from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec
 
 
 @pytest.mark.parametrize("spec", [BarSpec, BudgetSpec, SliceSpec])
@@ -53,7 +53,7 @@ def test_specs_cannot_be_changed() -> None:
 def test_the_bar_loads_without_numbers_or_frameworks() -> None:
     """The contract embeds it, and the contract must load in every process."""
     program = (
-        "import sys, stillhouse.evaluation.bar\n"
+        "import sys, stillhouse.recipe.bar\n"
         "heavy = {'numpy', 'polars', 'scipy', 'sklearn', 'torch', 'matplotlib', 'dagster'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

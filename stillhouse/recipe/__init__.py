@@ -1,0 +1,9 @@
+"""The recipe: everything that is decided before a model exists, on one page.
+
+    contract.py   the whole, with the teacher and the students
+    data.py       the rows        bar.py        what a student must hold
+    training.py   one training    economics.py  whether it pays
+    reading.py    from a file, with errors that name line and field
+
+Belongs here: fields and the rules between them. Does not: anything that looks at rows, weights or results.
+"""

@@ -1,0 +1,254 @@
+"""The contract of a distillation: one page of typed YAML, refused at the door when it is wrong.
+
+Belongs here: a recipe's fields and the rules between them; rows, bar, training and money have files of their own.
+Does not: reading one (reading.py), turning it into assets (orchestration/component.py), rules that need the data
+(assets/contract.py).
+"""
+
+import re
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from stillhouse.digests import digest_of
+from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
+from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.recipe.economics import EconomicsSpec
+from stillhouse.recipe.fields import Name, Part, Sentence
+from stillhouse.recipe.training import TrainingConfig
+
+UNWAIVABLE = (
+    "terms_allow_training_on_outputs",
+    "the_teachers_weights_are_safe",
+    "no_personal_data_is_left",
+    "kept_and_rejected_are_all_that_came_in",
+    "no_golden_or_validation_row_is_inside",
+    "no_more_rounds_were_judged_than_the_recipe_allows",
+    "the_release_was_not_withdrawn",
+)
+
+
+class ReviewSpec(Part):
+    """How large a sample of the teacher's answers a person judges, and how many of them may be wrong."""
+
+    size: int = Field(200, ge=20, description="answers in a sample, half of them at random and half the least certain")
+    defect_limit: float = Field(0.1, gt=0, lt=1, description="share of wrong answers that is shown not to be exceeded")
+
+
+class TeacherSpec(Part):
+    """The model that is copied, and why it deserves it."""
+
+    source: str = Field(
+        description="where its weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder"
+    )
+    revision: str = Field(description="version of the source; for hf:// the commit, since a branch or a tag can move")
+    fingerprint: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of its weights, config and tokenizer before training, as `stillhouse new` writes it; when "
+        "left out, those of the first round are trusted and later rounds are held to them",
+    )
+    licence: str = Field(description="SPDX identifier of the weights' licence")
+    training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
+        description="do licence and terms allow training another model on its outputs? unknown counts as no"
+    )
+    reason: Sentence = Field(description="why this teacher deserves to be copied")
+    minimum_accuracy: float = Field(
+        gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
+    )
+    training: TrainingConfig = Field(description="how it is fine-tuned on the labelled rows")
+    review: ReviewSpec | None = Field(
+        None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
+    )
+
+    @field_validator("revision")
+    @classmethod
+    def _a_branch_is_no_pin(cls, revision: str, info: ValidationInfo) -> str:
+        if str(info.data.get("source")).startswith("hf://") and not re.fullmatch("[0-9a-f]{40}", revision):
+            raise ValueError(
+                f"{revision!r} is no commit of 40 hexadecimal digits: a branch or a tag can move to other weights; "
+                "copy the commit from the repository's history"
+            )
+        return revision
+
+    @property
+    def address(self) -> str:
+        """Source and revision in one word, as records of what came from outside have it."""
+        return f"{self.source}@{self.revision}"
+
+
+class StudentSpec(Part):
+    """One candidate: which layers of the teacher it keeps and how it learns."""
+
+    name: Name = Field(description="short name, also the last part of its asset key")
+    layers: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
+        description="indices of the teacher's encoder layers to start from, in order"
+    )
+    feed_forward: int | None = Field(
+        None, gt=0, description="hidden units to keep in each feed-forward block; all of the teacher's when left out"
+    )
+    trim_vocabulary: bool = Field(True, description="drop the word pieces that the task's texts never use")
+    learns_from: Literal["teacher", "labels", "nothing"] = Field(
+        "teacher",
+        description="teacher = the signal on every training row, and labels where known; "
+        "labels = the known labels alone: the control that shows what distillation was worth, never released; "
+        "nothing = the layers as they are, not trained: a baseline that can be released",
+    )
+    training: TrainingConfig | None = Field(
+        None, description="how it is trained; to be given unless it learns from nothing, and then left out"
+    )
+    more_seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (),
+        description="further seeds with which it is trained again, to see how much of its score is luck; "
+        "what ships is the one of training.seed",
+    )
+
+    @model_validator(mode="after")
+    def _training_goes_with_learning(self) -> "StudentSpec":
+        if self.learns_from == "nothing" and (self.training is not None or self.more_seeds):
+            raise ValueError("training, more_seeds: must be left out where learns_from is nothing: nothing is trained")
+        if self.learns_from != "nothing" and self.training is None:
+            raise ValueError(f"training: must be given where learns_from is {self.learns_from}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_seed_is_another(self) -> "StudentSpec":
+        if self.training is not None and len({self.training.seed, *self.more_seeds}) <= len(self.more_seeds):
+            raise ValueError(
+                f"more_seeds: each has to differ from the others and from training.seed, {self.training.seed}"
+            )
+        return self
+
+
+class RefreshSpec(Part):
+    """When the next round starts without anybody asking."""
+
+    cron: str = Field(description="cron line of the scheduled refresh, in UTC")
+    watch_seconds: int = Field(30, ge=5, description="how often the drop folder is looked at")
+    train_on_open_batches: bool = Field(
+        False, description="train on the batches whose gates are open; otherwise one closed batch stops training"
+    )
+
+
+class Recipe(Part):
+    """Everything that is decided before a model exists."""
+
+    task: Sentence = Field(description="what the model does, in one sentence")
+    pain: tuple[Literal["cost", "latency", "stability", "specialisation"], ...] = Field(
+        description="what hurts with the teacher in production; with none the run ends well: do not distil"
+    )
+    owners: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="e-mail addresses or team:<name>")
+    author: str | None = Field(None, description="who wrote this recipe and so cannot approve its releases")
+    stakes: Literal["low", "high"] = Field(
+        "low", description="high: a release needs the approval of a named person who is not the author"
+    )
+    unwaivable: tuple[str, ...] = Field(UNWAIVABLE, description="gates that nobody can waive")
+    waiver_days_at_most: int = Field(
+        30, ge=1, le=366, description="how many days a waiver counts after it was given, whatever its last day says"
+    )
+    teacher: TeacherSpec
+    data: DataSpec
+    split: SplitSpec
+    slices: tuple[SliceSpec, ...] = Field((), description="parts of the golden set that are judged on their own")
+    sensitive: tuple[SensitiveSpec, ...] = Field(
+        (), description="columns that say which group of people a row is of: each student is reported by group"
+    )
+    bar: BarSpec = Field(description="what a student must hold to replace its teacher; frozen before a model exists")
+    budget: BudgetSpec = Field(description="size, latency and cost that a student must fit; part of the bar")
+    behaviour: tuple[BehaviourSpec, ...] = Field(
+        (), description="behavioural tests: what a student must be able to do, case by case; part of the bar"
+    )
+    stress: StressSpec | None = Field(
+        None,
+        description="golden texts made harder, and what that may cost; no stress test when left out; part of the bar",
+    )
+    students: Annotated[tuple[StudentSpec, ...], Field(min_length=1)] = Field(
+        description="candidates; the smallest that clears the bar is released"
+    )
+    economics: EconomicsSpec | None = Field(
+        None, description="whether a student pays for itself; to be filled in where cost is a pain"
+    )
+    machine_usd_per_hour: float = Field(0.10, ge=0, description="price of the machine that trains and serves")
+    refresh: RefreshSpec
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_someone_may_win(self) -> "Recipe":
+        for what, names in (("slices", self.slices), ("behaviour", self.behaviour), ("students", self.students)):
+            twice = [name for name, count in Counter(item.name for item in names).items() if count > 1]
+            if twice:
+                raise ValueError(f"{what}: {', '.join(twice)} is named twice")
+        sensitive = [item.column for item in self.sensitive]
+        if len(set(sensitive)) < len(sensitive):
+            raise ValueError("sensitive: a column is named twice")
+        if {self.data.text, self.data.label} & set(sensitive):
+            raise ValueError("sensitive: neither text nor label says which group of people a row is of")
+        without_use = set(self.data.allow_missing_columns) - {self.data.label, *self.kept_columns}
+        if without_use:
+            raise ValueError(
+                f"data.allow_missing_columns: {', '.join(map(repr, sorted(without_use)))} is neither the label nor a "
+                "further column that this recipe names"
+            )
+        if self.stakes == "high" and self.author is None:
+            raise ValueError("author: must be named where the stakes are high, because the author cannot approve")
+        if "cost" in self.pain and self.economics is None:
+            raise ValueError("economics: must be filled in where cost is a pain, else nobody knows what would be saved")
+        if all(student.learns_from == "labels" for student in self.students):
+            raise ValueError("students: all learn from labels alone and are controls, so none could be released")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole contract, and so of the bar that it freezes."""
+        return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def terms(self) -> Terms:
+        """All that a student has to prove."""
+        return Terms(
+            bar=self.bar,
+            budget=self.budget,
+            slices=self.slices,
+            sensitive=self.sensitive,
+            behaviour=self.behaviour,
+            stress=self.stress,
+        )
+
+    @property
+    def kept_columns(self) -> tuple[str, ...]:
+        """Columns beside text and label that have to travel with every row."""
+        wanted = [item.column for item in self.slices] + ([self.data.group] if self.data.group else [])
+        wanted += self.data.provenance.columns
+        wanted += [item.column for item in self.sensitive]
+        return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
+
+    def field_naming(self, column: str) -> tuple[str | int, ...]:
+        """Find the field of the recipe that names a column of the rows.
+
+        Raises:
+            KeyError: if none does.
+        """
+        for name in ("text", "label", "group"):
+            if getattr(self.data, name) == column:
+                return "data", name
+        for name in ("date_column", "rights_column", "privacy_column", "kind_column"):
+            if getattr(self.data.provenance, name) == column:
+                return "data", "provenance", name
+        columns = {
+            "slices": [item.column for item in self.slices],
+            "sensitive": [item.column for item in self.sensitive],
+        }
+        found = next((part for part, named in columns.items() if column in named), None)
+        if found is None:
+            raise KeyError(column)
+        return found, columns[found].index(column), "column"
+
+    @property
+    def judged_columns(self) -> tuple[str, ...]:
+        """Columns by which golden rows are judged beside their labels: of slices, groups of people, groups of rows."""
+        named = {item.column for item in self.slices} | {item.column for item in self.sensitive}
+        return tuple(sorted(named | ({self.data.group} if self.data.group else set())))
+
+    def student(self, name: str) -> StudentSpec:
+        """Look a candidate up by name."""
+        return next(student for student in self.students if student.name == name)

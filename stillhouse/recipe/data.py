@@ -1,0 +1,149 @@
+"""What a recipe says of its rows.
+
+Belongs here: where rows come from, which column means what, who may see them, how they are split.
+Does not: reading rows (stillhouse/data/).
+"""
+
+import re
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from stillhouse.recipe.fields import Part, Share
+
+DIVERGENCE_LIMIT = 0.02
+"""Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
+about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
+and below 770 of 50."""
+
+
+class ProvenanceSpec(Part):
+    """Where each row comes from and who may see it; a row without what is asked for here goes no further."""
+
+    privacy_class: Literal["public", "internal", "personal", "secret"] = Field(
+        "internal", description="privacy class of all rows, where no column tells it"
+    )
+    teacher_may_see: tuple[str, ...] = Field(
+        ("public", "internal"), description="privacy classes whose rows may be shown to the teacher"
+    )
+    date_column: str | None = Field(
+        None, description="column with the date of a row, ISO 8601; undated rows are kept out"
+    )
+    rights_column: str | None = Field(None, description="column with the right under which a row may be used")
+    rights_allowed: tuple[str, ...] = Field(
+        (), description="values of rights_column that allow training; no other does"
+    )
+    privacy_column: str | None = Field(None, description="column with the privacy class of a row")
+    kind_column: str | None = Field(None, description="column that says `real` or `synthetic`")
+    synthetic_share_at_most: float = Field(0.5, ge=0, le=1, description="largest share of synthetic rows to train on")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that have to travel with every row."""
+        named = (self.date_column, self.rights_column, self.privacy_column, self.kind_column)
+        return tuple(name for name in named if name is not None)
+
+
+class Limits(Part):
+    """What one file of rows may take, so that a damaged or hostile file cannot take the machine's memory."""
+
+    file_mb_at_most: float = Field(
+        2_000, gt=0, description="size of a file once it is unpacked; all of its rows are in memory at one time"
+    )
+    line_characters_at_most: int = Field(
+        10_000_000,
+        gt=0,
+        description="length of a line, or of a csv record of several lines; a line has to be in memory whole, and an "
+        "open quote makes one record of all that follows",
+    )
+    unpacked_ratio_at_most: float = Field(
+        100,
+        gt=1,
+        description="how many times its own size a packed file may give, asked from 16 MB on; text gives 3 to 30, and "
+        "a file made to fill a memory up to 1,000",
+    )
+
+
+class DataSpec(Part):
+    """The rows, and which of their columns mean what."""
+
+    source: str = Field(
+        description="a local path, any address that fsspec opens (s3://, hf://; csv, parquet, ndjson, each also as .gz "
+        "but for parquet), or package://<import name>/<file>"
+    )
+    format: Literal["csv", "parquet", "ndjson", "lines"] | None = Field(
+        None, description="format of the source; by its ending when left out; lines = one pattern for each line"
+    )
+    encoding: str = Field("utf-8", description="text encoding of csv, ndjson and lines")
+    pattern: str | None = Field(
+        None, description="regular expression for format lines; its named groups are the columns"
+    )
+    text: str = Field(description="column with the input text")
+    label: str = Field(description="column with the label; null means unlabelled")
+    group: str | None = Field(
+        None,
+        description="column whose equal values must never be split apart; the bar, slices and floors then resample "
+        "whole groups, and need at least 20 of them in the golden rows each is about",
+    )
+    licence: str = Field(description="licence or rights under which the rows may be used for training")
+    provenance: ProvenanceSpec = Field(
+        ProvenanceSpec(), description="where rows come from, and which of them the teacher may see"
+    )
+    traffic: str | None = Field(
+        None, description="a recent sample of what production asks, in the source's format: the rows must look like it"
+    )
+    drift_limit: float = Field(
+        DIVERGENCE_LIMIT,
+        gt=0,
+        le=1,
+        description="Jensen-Shannon divergence in bits up to which two mixes of labels, slices or lengths are alike",
+    )
+    drop_folder: str | None = Field(
+        None,
+        description="folder or fsspec prefix where new files of rows arrive; the installation's inbox when left out",
+    )
+    limits: Limits = Field(Limits(), description="what one file of rows may cost to read")
+    allow_missing_columns: tuple[str, ...] = Field(
+        (),
+        description="columns that a dropped file may lack, such as the label; any other column that this recipe names "
+        "has to be in every file, or the file is left out and named",
+    )
+    max_characters: int = Field(20_000, gt=0, description="longer texts are rejected, with the reason kept")
+    wrong_labels_at_most: Share = Field(
+        0.05,
+        description="share of known labels that may look wrong to the teacher; more where the task is hard to judge",
+    )
+    hidden_label_share: Share = Field(
+        0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
+    )
+
+    @model_validator(mode="after")
+    def _a_pattern_goes_with_lines(self) -> "DataSpec":
+        if (self.format == "lines") != (self.pattern is not None):
+            raise ValueError("pattern goes with format: lines, and only with it")
+        if self.pattern is not None:
+            groups = re.compile(self.pattern).groupindex
+            for column in (self.text, self.label):
+                if column not in groups:
+                    raise ValueError(f"pattern has no group named {column!r}; it has {', '.join(groups) or 'none'}")
+        return self
+
+
+class SplitSpec(Part):
+    """The rule that sends a row to training, validation or the golden set, for good."""
+
+    key: str = Field(min_length=1, description="key of the hash that decides; changing it makes a new golden set")
+    golden_share: float = Field(gt=0, lt=1, description="share of the labelled rows that only evaluation ever sees")
+    validation_share: float = Field(gt=0, lt=1, description="share that calibrates and watches training")
+    golden_rounds_at_most: int | None = Field(
+        None,
+        ge=1,
+        description="how many rounds of candidates the golden rows of one key may judge, a crashed one counted: 1 = "
+        "one shot, null = any number, with advice from the second on; part of the bar",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "SplitSpec":
+        if self.golden_share + self.validation_share >= 1:
+            raise ValueError("golden_share and validation_share leave nothing to train on")
+        return self

@@ -1,0 +1,37 @@
+"""What all parts of a recipe have in common.
+
+Belongs here: the kinds of fields that several parts have, and the rule that no secret is written into any.
+Does not: the parts (contract.py, data.py and the other files here).
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from stillhouse.addresses import holds_credentials, without_credentials
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Sentence = Annotated[str, Field(min_length=10)]
+# Of recipes and students. A name becomes part of asset keys, file names, addresses and commands.
+NAME_PATTERN = "[a-z][a-z0-9_]{0,59}"
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+
+
+class Part(BaseModel):
+    """A part of a recipe: frozen, and no field but those it names."""
+
+    # Pydantic's own message would quote what was written, which may be an address with a password in it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @field_validator("*")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        """A recipe is hashed, logged and shipped with every release, so a secret in it could never be taken back."""
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and holds_credentials(text):
+                raise ValueError(
+                    f"a password, key or signature is in {without_credentials(text)!r}, and a recipe ships with every "
+                    "release; leave it out and give it by the environment or fsspec's configuration "
+                    "(docs/architecture.md, What goes out)"
+                )
+        return value

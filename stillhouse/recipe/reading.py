@@ -1,0 +1,156 @@
+"""Reading a recipe, with errors that name file, line and field.
+
+Belongs here: a recipe's file and name, and what is said of each mistake in it.
+Does not: the fields and the rules between them (contract.py).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stillhouse.addresses import without_credentials
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.fields import NAME_PATTERN
+
+COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
+
+
+def require_recipe_name(name: str, where: str) -> str:
+    """Return the name if a recipe may have it.
+
+    Args:
+        name: what was typed, or the name of a folder.
+        where: names the place it came from, for the error.
+
+    Raises:
+        StillhouseError: if it has anything but lower-case letters, digits and underscores, or is too long.
+    """
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise StillhouseError(
+            f"{_short(name)} cannot be the name of a recipe",
+            where=where,
+            expected="a lower-case letter, then up to 59 lower-case letters, digits and underscores",
+            do="Choose another name; see `stillhouse list` for those that exist.",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe, the name it goes by and the file that says so.
+
+    Raises:
+        StillhouseError: if the name is not fit for a recipe, whoever reads the file.
+    """
+
+    name: str
+    path: Path
+    recipe: Recipe
+
+    def __post_init__(self) -> None:
+        require_recipe_name(self.name, str(self.path))
+
+    def where(self, *field: str | int) -> str:
+        """Name the file, line and field of a part of the recipe, for an error message."""
+        return _where(self.path, yaml.compose(self.path.read_text()), ("attributes", *field))
+
+
+def read_recipe(path: Path) -> RecipeFile:
+    """Read one recipe file.
+
+    Args:
+        path: a `defs.yaml`; the name of its folder is the name of the recipe.
+
+    Raises:
+        StillhouseError: one line for each mistake, naming file, line and field.
+    """
+    if not path.is_file():
+        raise StillhouseError("no such recipe", where=str(path), expected="a defs.yaml", do="See `stillhouse list`.")
+    try:
+        tree = yaml.compose(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise StillhouseError(
+            f"not readable as YAML ({getattr(error, 'problem', None) or error})",
+            where=f"{path}:{mark.line + 1}" if mark else str(path),
+            expected="UTF-8 YAML",
+            do="Mend the line and run again.",
+        ) from error
+    is_recipe = isinstance(document, dict) and document.get("type") == COMPONENT_TYPE and "attributes" in document
+    if tree is None or not is_recipe:
+        raise StillhouseError(
+            "this is not a recipe",
+            where=f"{path}:1",
+            expected=f"`type: {COMPONENT_TYPE}` and `attributes:`",
+            do="`stillhouse new NAME --data FILE --text COLUMN --label COLUMN` writes one.",
+        )
+    try:
+        recipe = Recipe.model_validate(document["attributes"])
+    except ValidationError as error:
+        raise invalid_recipe(path, tree, error) from error
+    return RecipeFile(path.parent.name, path, recipe)
+
+
+def recipes_in(folder: Path) -> list[RecipeFile]:
+    """Read every recipe that is a folder with a `defs.yaml` in `folder`, by name."""
+    return [read_recipe(path) for path in sorted(folder.glob("*/defs.yaml"))]
+
+
+class InvalidRecipeError(StillhouseError):
+    """One or more mistakes in a recipe, each told in a line of its own."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        Exception.__init__(self, "\n".join(lines))
+
+
+def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> InvalidRecipeError:
+    """Translate what pydantic found into lines that name file, line and field."""
+    lines = []
+    for problem in error.errors():
+        message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+        given = "" if problem["type"] in ("missing", "value_error") else f", not {_short(problem['input'])}"
+        lines.append(f"{_where(path, tree, ('attributes', *problem['loc']))}: {message}{given}.")
+    return InvalidRecipeError(lines)
+
+
+_MESSAGES = {
+    "missing": "this field is missing and has no default",
+    "extra_forbidden": "no field of this name exists; see `stillhouse schema` for those that do",
+}
+
+
+def _short(value: Any) -> str:
+    text = without_credentials(repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _where(path: Path, tree: yaml.Node | None, field: tuple[str | int, ...]) -> str:
+    """Name file, line and field; a file that was emptied since it was read is shown at its first line."""
+    line = 1 if tree is None else [*_walk(tree, field)][-1].start_mark.line + 1
+    shown = ".".join(str(part) for part in field if part != "attributes")
+    return f"{path}:{line}: {shown or 'recipe'}"
+
+
+def _walk(node: yaml.Node, field: tuple[str | int, ...]) -> Iterator[yaml.Node]:
+    """Follow `field` down the YAML as far as it goes; an absent field is shown at the block it is missing from."""
+    yield node
+    for part in field:
+        if isinstance(node, yaml.MappingNode):
+            found = {key.value: (key, value) for key, value in node.value}.get(str(part))
+            if found is None:
+                return
+            key, node = found
+            yield key
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            yield node
+        else:
+            return
