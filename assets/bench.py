@@ -26,6 +26,7 @@ from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.golden_set_usage import log_golden_read
+from stillhouse.teachers.signal import SignalStore, signal_store
 
 if TYPE_CHECKING:
     from stillhouse.models.predictor import TorchClassifier
@@ -114,14 +115,19 @@ class Bench:
             run_id=work.run_id,
         )
 
+    @cached_property
+    def signal(self) -> SignalStore:
+        """What the teacher has said."""
+        return signal_store(self.workshop)
+
     def capture_golden(self) -> "CaptureReport":
         """Ask the teacher whatever golden rows it was never asked."""
-        return self.workshop.signal.capture(self.golden, self.teacher.folder / MODEL, self.teacher.facts["fingerprint"])
+        return self.signal.capture(self.golden, self.teacher.folder / MODEL, self.teacher.facts["fingerprint"])
 
     @cached_property
     def teacher_subject(self) -> Subject:
         """The teacher's stored answers as the harness wants them."""
-        outputs = self.workshop.signal.read(self.golden["prompt_id"].to_list(), self.teacher.facts["fingerprint"])
+        outputs = self.signal.read(self.golden["prompt_id"].to_list(), self.teacher.facts["fingerprint"])
         return Subject(
             "teacher",
             SubjectKind.TEACHER,

@@ -13,10 +13,10 @@ from stillhouse.home import CHECKOUT
 from stillhouse.source_code import code_digest
 
 JUDGING = (
-    *(
-        f"stillhouse/evaluation/{part}"
-        for part in ("bar", "claims", "harness", "subjects", "measures", "slices", "statistics")
-    ),
+    "stillhouse/recipe/bar",
+    *(f"stillhouse/evaluation/{part}" for part in ("claims", "harness", "models", "measures", "slices")),
+    "stillhouse/statistics",
+    "stillhouse/wording",
     "stillhouse/economics",
     "stillhouse/data/splits",
     "assets/bench",
@@ -38,38 +38,58 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         ),
         "stillhouse/packages",
     ),
-    keys.PROMPTS: ("assets/prompts", "stillhouse/data"),
+    keys.PROMPTS: (
+        "assets/prompts",
+        *(
+            f"stillhouse/data/{part}"
+            for part in (
+                "cleaning",
+                "declared_labels",
+                "drift",
+                "formats",
+                "leakage",
+                "near_duplicates",
+                "privacy",
+                "prompt_set",
+                "provenance",
+                "quoting",
+                "rejects",
+                "splits",
+            )
+        ),
+    ),
     keys.TEACHER: (
         "assets/teacher",
-        "stillhouse/models/weights",
         "stillhouse/teachers/classifier",
-        "stillhouse/students",
+        "stillhouse/models",
         "stillhouse/packages",
     ),
     keys.BASELINES: (
         "assets/baselines",
         *JUDGING,
-        "stillhouse/evaluation/options",
-        *(f"stillhouse/students/{part}" for part in ("architecture", "export", "temperature")),
+        "stillhouse/evaluation/baselines",
+        *(f"stillhouse/models/{part}" for part in ("export", "temperature_scaling")),
+        "stillhouse/students/pruning",
     ),
     keys.TEACHER_SIGNAL: (
         "assets/teacher_signal",
         *(f"stillhouse/teachers/{part}" for part in ("signal", "answers", "review")),
-        *(f"stillhouse/students/{part}" for part in ("predictor", "network", "tokens")),
+        *(f"stillhouse/models/{part}" for part in ("predictor", "network", "tokenization")),
     ),
     keys.TRANSFER_SET: ("assets/transfer_set", "stillhouse/teachers/verification", "stillhouse/teachers/answers"),
-    keys.CANDIDATES: ("assets/candidates", "assets/seeds", "stillhouse/students"),
+    keys.CANDIDATES: ("assets/candidates", "assets/seeds", "stillhouse/students", "stillhouse/models"),
     keys.EXPORTS: (
         "assets/exports",
         "assets/seeds",
-        *(f"stillhouse/students/{part}" for part in ("export", "network", "predictor", "temperature")),
+        *(f"stillhouse/models/{part}" for part in ("export", "network", "predictor", "temperature_scaling")),
     ),
     keys.EVALUATION: ("assets/evaluation", *JUDGING, "stillhouse/evaluation/comparison", "assets/seeds"),
     keys.REASONS: (
         "assets/reasons",
         *JUDGING,
-        "stillhouse/evaluation/reasons",
+        "stillhouse/error_analysis",
         "stillhouse/students",
+        "stillhouse/models",
         "stillhouse/teachers/answers",
         "assets/candidates",
     ),
@@ -78,7 +98,12 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         "assets/bench",
         "stillhouse/records/champions",
         "stillhouse/evaluation",
-        *(f"stillhouse/students/{part}" for part in ("predictor", "tokens")),
+        "stillhouse/statistics",
+        "stillhouse/wording",
+        "stillhouse/recipe/bar",
+        "stillhouse/error_analysis",
+        "stillhouse/report",
+        *(f"stillhouse/models/{part}" for part in ("predictor", "tokenization")),
     ),
     keys.RELEASE: ("assets/release", "stillhouse/release"),
     keys.CHAMPION: ("assets/champion", "stillhouse/records/champions"),

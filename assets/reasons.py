@@ -34,6 +34,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.signal import signal_store
 
 ROWS_ASKED = 1000
 """Training rows that a student is asked again: they tell its share of faithful answers to a point and a half."""
@@ -71,7 +72,7 @@ def reasons(file: RecipeFile) -> dg.AssetsDefinition:
 
         def build(folder: Path) -> Facts:
             with work.workshop.one_heavy_task():
-                signal = work.workshop.signal
+                signal = signal_store(work.workshop)
                 signal.capture(validation, teacher.folder / MODEL, teacher.facts["fingerprint"])
                 answers = signal.read(validation["prompt_id"].to_list(), teacher.facts["fingerprint"])
                 answered = validation.join(answers, on="prompt_id", maintain_order="left")

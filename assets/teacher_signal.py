@@ -17,6 +17,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review, write_review
+from stillhouse.teachers.signal import signal_store
 
 
 def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
@@ -33,7 +34,7 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
         """The teacher's logits and pooled state for every prompt; only rows it was never asked before are computed."""
         asked = prompts.frame("prompts").sort("prompt_id").select("prompt_id", "text")
         fingerprint = teacher.facts["fingerprint"]
-        signal = work.workshop.signal
+        signal = signal_store(work.workshop)
         with work.workshop.one_heavy_task():
             capture = signal.capture(asked, teacher.folder / MODEL, fingerprint)
 

@@ -19,7 +19,14 @@ OURS = ("stillhouse", "assets", "checks")
 
 
 def code_digest(*sources: Path) -> str:
-    """Digest source: files as they are named, folders with every module and template below them."""
+    """Digest source: files as they are named, folders with every module and template below them.
+
+    Raises:
+        FileNotFoundError: if one is neither, since what was moved or misspelt would count for nothing.
+    """
+    missing = [str(source) for source in sources if not source.exists()]
+    if missing:
+        raise FileNotFoundError(f"no source at {', '.join(missing)}")
     files = sorted({file for source in sources for file in ([source] if source.is_file() else _source_below(source))})
     return digest_of([[file.name, _digest_of_source(file)] for file in files])
 

@@ -22,7 +22,6 @@ from stillhouse.records.artifacts import ArtifactStore, build_key
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import Input, Manifest, ReliedOn, asset_and_batch, device, lock_digest
-from stillhouse.teachers.signal import SignalStore
 
 Facts = dict[str, Any]
 
@@ -120,11 +119,6 @@ class Workshop:
     def ledger(self) -> Ledger:
         """The ledger, its table created at first use; its entries are signed as soon as there is a key."""
         return Ledger(self.home.ledger_url, Keys.from_environment().sign)
-
-    @functools.cached_property
-    def signal(self) -> SignalStore:
-        """What teachers have said."""
-        return SignalStore(self.home.signal, self.ledger)
 
     def artifact(self, digest: str, identity: str, relied_on: Sequence[ReliedOn] = ()) -> Artifact:
         """Open an artifact by digest and manifest, both verified."""

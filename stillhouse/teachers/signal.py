@@ -26,6 +26,7 @@ import polars as pl
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
+from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class CaptureReport:
     computed: int
     seconds: float
     tokens: int
+
+
+def signal_store(workshop: Workshop) -> "SignalStore":
+    """What the teachers of an installation have said."""
+    return SignalStore(workshop.home.signal, workshop.ledger)
 
 
 class SignalStore:
