@@ -3,7 +3,7 @@
 They come after the teacher, because the bar is a distance from it, and before the bulk of its signal is captured.
 
 Belongs here: which options are tried and what is shown of them.
-Does not: how they are fitted (stillhouse/evaluation/options/).
+Does not: how they are fitted (stillhouse/evaluation/baselines/).
 """
 
 import json

@@ -13,7 +13,7 @@ from stillhouse.home import CHECKOUT
 from stillhouse.source_code import code_digest
 
 JUDGING = (
-    "stillhouse/recipe/bar",
+    *(f"stillhouse/recipe/{part}" for part in ("bar", "economics")),
     *(f"stillhouse/evaluation/{part}" for part in ("claims", "harness", "models", "measures", "slices")),
     "stillhouse/statistics",
     "stillhouse/wording",

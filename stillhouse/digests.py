@@ -1,7 +1,7 @@
 """Content hashes: one way to name a value, a file and a folder by what is in it.
 
 Belongs here: SHA-256 over canonical forms.
-Does not: fingerprints of models (teachers/intake.py), which hash parsed weights and not only bytes.
+Does not: fingerprints of models (models/weights.py), which hash parsed weights and not only bytes.
 """
 
 import hashlib

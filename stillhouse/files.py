@@ -1,7 +1,7 @@
 """Writing local files so that a kill, a power cut or a full disk leaves the old state or the new one.
 
 Belongs here: atomic writes, folders whose entries survive a power cut, setting a bad file aside, disk errors in words.
-Does not: what is written (artifacts.py, teachers/signal.py, students/checkpoint.py), digests (digests.py).
+Does not: what is written (records/artifacts.py, teachers/signal.py, models/checkpoint.py), digests (digests.py).
 
 A rename is only as durable as the folder that holds the name: on ext4 and XFS it may be lost with the power until the
 folder itself has been synced (man 2 fsync). Every rename here is therefore followed by `sync_folder`.

@@ -1,7 +1,7 @@
 """Where the state of a Stillhouse installation lives: one folder, moved by one variable.
 
 Belongs here: the names of the places under STILLHOUSE_HOME.
-Does not: what is written there (artifacts.py, ledger.py, teachers/signal.py).
+Does not: what is written there (records/, teachers/signal.py).
 """
 
 import os

@@ -1,7 +1,9 @@
 """The names and reasons that people type: what is accepted, and when two names are of one person.
 
 Belongs here: normal forms of names, reasons and e-mail addresses, and the account that runs this process.
-Does not: what a decision means (governance.py). A typed name is a claim and not an identity; docs/audit.md says so.
+Does not: what a decision means (records/governance.py).
+
+A typed name is a claim and not an identity; docs/audit.md says so.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Versions of our own code: what a result depends on beside its inputs.
 
 Belongs here: digests of Python source by meaning, and what a module imports of ours, directly or through others.
-Does not: which source belongs to which stage (assets/code_versions.py), installed packages (manifest.py).
+Does not: which source belongs to which stage (assets/code_versions.py), installed packages (records/manifest.py).
 
 Source is digested as its syntax tree without docstrings: a comment or another layout is the same version, so that
 nobody trains a teacher again for it.

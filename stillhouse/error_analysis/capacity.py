@@ -1,7 +1,7 @@
 """Whether a student is large enough at all: can it learn one batch of its teacher's answers by heart?
 
 Belongs here: the trial, whose model is thrown away.
-Does not: the loop (students/training.py), what the outcome means (causes.py).
+Does not: the loop (models/training.py), what the outcome means (rules.py).
 """
 
 import tempfile

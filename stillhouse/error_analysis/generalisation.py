@@ -1,7 +1,7 @@
 """Whether a student does on new rows what it does on the rows that it learned from, and if not, in which way.
 
 Belongs here: the counts of that comparison and the branch that they put a student into.
-Does not: asking the models (assets/reasons.py), what is to be done about it (causes.py).
+Does not: asking the models (assets/reasons.py), what is to be done about it (rules.py).
 """
 
 from enum import StrEnum

@@ -4,7 +4,7 @@
 what was measured, and one change, so that the next round can tell whether it was that.
 
 Belongs here: the record of a student's reasons and the table of rules.
-Does not: measuring (generalisation.py, rows_curve.py, capacity.py), showing it (report/).
+Does not: measuring (generalisation.py, data_scaling.py, capacity.py), showing it (report/).
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The one network that teachers and students are: a BERT encoder, mean pooling, a linear classifier.
 
 Belongs here: the module, loading and saving a model folder, the checks that a folder agrees with itself.
-Does not: making a teacher or a student out of another model (teachers/classifier.py, architecture.py), training.
+Does not: making a teacher or a student out of another model (teachers/classifier.py, students/pruning.py), training.
 
 The encoder is transformers' own, so weights come and go under the names that the hub uses.
 """

@@ -2,7 +2,7 @@
 
 Belongs here: loading a model folder's tokenizer, encoding, cutting batches by length, padding.
 Does not: torch (everything here runs where only `tokenizers` and `numpy` are installed), vocabulary surgery
-(architecture.py).
+(students/pruning.py).
 """
 
 import json

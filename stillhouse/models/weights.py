@@ -1,7 +1,8 @@
 """The door for other people's weights: where a model comes from, and what must hold before anything loads it.
 
 Belongs here: resolving a source to a folder, keeping its bytes, refusing unsafe or broken folders, the fingerprint.
-Does not: turning an encoder into a classifier (classifier.py), running it (students/), its licence (recipe.py).
+Does not: turning an encoder into a classifier (teachers/classifier.py), running it (predictor.py), its licence
+(recipe/contract.py).
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """The batches of a recipe: what one look at its drop folder took in, as the ledger remembers it.
 
 Belongs here: which files are in which batch, and what becomes of the batches when the folder has changed.
-Does not: looking at the folder and keeping its bytes (drops.py), Dagster's partitions (orchestration/batches.py).
+Does not: looking at the folder and keeping its bytes (data/drop_folder.py), Dagster's partitions
+(orchestration/batches.py).
 
 The rule, in three sentences. What one look takes in is one batch, as it was at that look. What is in stays in: deleting
 or renaming its file later takes nothing out, and a file of the same name with other content is a new edition, which

@@ -1,7 +1,7 @@
 """One run of a recipe at a time, whoever started it.
 
 Belongs here: taking and giving back the lock of a recipe, and who holds it.
-Does not: when a run has to take it (orchestration/resources.py), the lock on training (workshop.py).
+Does not: when a run has to take it (orchestration/resources.py), the lock on training (builds.py).
 
 The lock is the operating system's or the database's and not a row that somebody has to delete: it is gone the moment
 its holder is killed. Where the ledger is a Postgres it is an advisory lock of a session there, which holds between

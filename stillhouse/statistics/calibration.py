@@ -1,7 +1,7 @@
 """Whether a model's confidence means what it says.
 
 Belongs here: temperature, softmax, expected calibration error, Brier score; arrays in, numbers out.
-Does not: choosing the temperature (students/temperature.py), bounding the risk of a cascade (serving/).
+Does not: choosing the temperature (models/temperature_scaling.py), bounding the risk of a cascade (serving/).
 """
 
 from collections.abc import Sequence

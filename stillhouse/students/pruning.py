@@ -1,7 +1,7 @@
 """Making a smaller model out of a larger one before any training.
 
 Belongs here: cutting encoder layers, narrowing feed-forward blocks, trimming the vocabulary.
-Does not: the network itself (network.py), training what is left (training.py).
+Does not: the network itself (models/network.py), training what is left (models/training.py).
 """
 
 import json

@@ -2,7 +2,7 @@
 
 Belongs here: building the untrained classifier.
 Does not: the fine-tuning (students/training.py does it, with labels), the temperature that makes its confidence honest
-(students/temperature.py), capture of what the teacher says (signal.py).
+(models/temperature_scaling.py), capture of what the teacher says (signal.py).
 """
 
 import json

@@ -1,7 +1,7 @@
 """Which weights a recipe's teacher has to begin with: those that the recipe pins, or those of its first round.
 
 Belongs here: finding the pin.
-Does not: computing a fingerprint (intake.py), closing anything when weights are not the pinned ones (checks/).
+Does not: computing a fingerprint (models/weights.py), closing anything when weights are not the pinned ones (checks/).
 """
 
 from dataclasses import dataclass

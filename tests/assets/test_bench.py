@@ -91,9 +91,8 @@ def test_whatever_the_harness_loads_counts_among_the_code_of_a_judgement() -> No
     ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     loaded = {module.replace(".", "/") for module in ran.stdout.split()}
     # Words, and folders that only have a docstring.
-    plumbing = {
-        f"stillhouse/{name}" for name in ("addresses", "errors", "progress", "data", "data/rejects", "evaluation")
-    }
+    docstrings = ("data", "evaluation", "recipe")
+    plumbing = {f"stillhouse/{name}" for name in ("addresses", "errors", "progress", "data/rejects", *docstrings)}
     assert {module for module in loaded - plumbing if not module.startswith(JUDGING)} == set()
 
 

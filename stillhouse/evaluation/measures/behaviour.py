@@ -4,7 +4,7 @@ The three kinds are those of CheckList (Ribeiro et al. 2020, ACL): minimum funct
 expectation.
 
 Belongs here: judging the cases of a recipe, and refusing those that name a class the task does not have.
-Does not: the declarations (bar.py), golden rows made harder (stress.py), sentences (claims.py).
+Does not: the declarations (recipe/bar.py), golden rows made harder (stress.py), sentences (claims.py).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Stress: golden texts made harder in ways that leave their label as it is, and what that costs a model.
 
 Belongs here: the perturbations, and accuracy on clean against perturbed text for student and teacher.
-Does not: the declaration (bar.py), texts written by hand (behaviour.py), sentences (claims.py).
+Does not: the declaration (recipe/bar.py), texts written by hand (behaviour.py), sentences (claims.py).
 """
 
 import hashlib
