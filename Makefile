@@ -6,7 +6,10 @@ export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test drills ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
+.PHONY: help fix docs test-fast demo test drills ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
+
+help:  ## what there is to make
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
@@ -16,6 +19,10 @@ test: export HF_HUB_OFFLINE = 1
 # so that both workers end together. By itself xdist begins with the files of most tests, which are the quick ones.
 test: .venv/installed  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-fast: export HF_HUB_OFFLINE = 1
+test-fast: .venv/installed  ## the tests of the domain alone, without Dagster
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" tests/stillhouse
 
 drills: export HF_HUB_OFFLINE = 1
 drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now
@@ -53,6 +60,13 @@ bench-latency-load: .venv/installed  ## the same models' speed on the machine as
 
 bench-clinc150: .venv/installed  ## the whole way on 150 intents; rows from ../shared/data/clinc150, or CLINC150=FOLDER
 	$(BIN)/python -m benchmarks.clinc150
+
+fix: .venv/installed  ## what lint can put right by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/installed  ## write docs/gates.md again: every gate, and every planted fault as it was seen to close one
+	STILLHOUSE_WRITE_DOCS=1 $(BIN)/python -m pytest -n 0 tests/checks/test_gates_doc.py tests/faults
 
 check: lint types contract  ## what CI runs before the tests
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,22 @@ app = typer.Typer(
 )
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"stillhouse {installed_version('stillhouse')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and end."),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""docs/gates.md lists every gate with its reason, as the code has them; STILLHOUSE_WRITE_DOCS=1 writes it anew."""
+"""docs/gates.md lists every gate with its reason, as the code has them; `make docs` writes it."""
 
 from checks.stages import GATES
 from tests import gates_page
@@ -24,7 +24,7 @@ would replace, on the same golden rows; `the_release_was_not_withdrawn` keeps ou
 `stillhouse rollback`. Two more ask whether the teacher began with the weights that the recipe pins, or, without a pin,
 with those of the first round.
 
-This page is made by `STILLHOUSE_WRITE_DOCS=1 .venv/bin/python -m pytest tests/checks/test_gates_doc.py tests/faults`.
+This page is made by `make docs`.
 """
 
 
@@ -41,4 +41,4 @@ def page() -> str:
 def test_the_page_lists_the_gates_that_there_are() -> None:
     if gates_page.WRITING:
         gates_page.write_gates(page())
-    assert gates_page.gates_part() == page(), "write it anew, as the page itself says"
+    assert gates_page.gates_part() == page(), "`make docs` writes it"

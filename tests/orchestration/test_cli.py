@@ -1,13 +1,14 @@
 """The command line as people and scripts use it: exit codes, JSON shapes, and one plain line for a mistake."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from orchestration.cli import app
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home
+from stillhouse.home import CHECKOUT, Home
 from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.reading import read_recipe
 from tests.command import stillhouse, stillhouse_process
@@ -20,6 +21,12 @@ DIAGNOSIS = {
     "given_up",
 }  # fmt: skip
 """The keys of `stillhouse diagnose --json`, on which scripts rely."""
+
+
+def test_the_version_is_the_one_of_the_package() -> None:
+    declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    ended = stillhouse("--version")
+    assert (ended.returncode, ended.stdout) == (0, f"stillhouse {declared}\n")
 
 
 def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_path: Path, home: Home) -> None:
