@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -21,8 +22,8 @@ STRICT = {"margin": 0.004}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("reasons")) as place:
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("reasons"), seeded=shared) as place:
         yield place
 
 

@@ -6,6 +6,7 @@ The tests are steps on the way of one recipe and run in order.
 import json
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +30,8 @@ BUDGET = {"latency_ratio_at_least": 1.0, "size_ratio_at_least": 2}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("take_the_baseline")) as place:
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
+    with a_place(tmp_path_factory.mktemp("take_the_baseline"), seeded=shared) as place:
         yield place
 
 

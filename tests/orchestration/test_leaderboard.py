@@ -19,9 +19,9 @@ from tests.small import small_recipe
 
 
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, RecipeFile]]:
+def rounds(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[tuple[Place, RecipeFile]]:
     folder = tmp_path_factory.mktemp("rounds")
-    with a_place(folder) as place, pytest.MonkeyPatch.context() as patches:
+    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
         file = small_recipe(folder)
         assert place.run(file).success
         patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))

@@ -6,6 +6,7 @@ tests/stillhouse/records/test_champions.py.
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -40,9 +41,9 @@ def recipe(place: Place, epochs: int) -> RecipeFile:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("rollback")
-    with a_place(folder) as place, pytest.MonkeyPatch.context() as patches:
+    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
         patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
         yield place
 
