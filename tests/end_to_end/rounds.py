@@ -26,7 +26,7 @@ from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
 ROWS, NEW_ROWS = 1200, 40
-SECONDS = 240.0
+SECONDS = 600.0
 
 DISTIL = """
     import sys
@@ -81,6 +81,13 @@ class Running(Place):
         """Names of all files of all batches that count."""
         known = batches_of(self.workshop.ledger, "small").values()
         return sorted(file.name for batch in known for file in batch.files)
+
+    def every_file_is_in(self) -> bool:
+        """Whether each dropped file is in a batch, and the newest transfer set was made of every batch there is."""
+        batches = {"base", *batches_of(self.workshop.ledger, "small")}
+        return (
+            self.files_taken_in() == sorted(self.dropped) and {*self.newest("transfer_set").facts["batches"]} == batches
+        )
 
     def assert_every_row_is_in_one_batch(self) -> None:
         """Each dropped file is in one batch, and each of its rows was learned from once or rejected with a reason."""

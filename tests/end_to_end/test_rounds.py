@@ -138,7 +138,7 @@ def test_whatever_is_killed_whenever_every_row_is_taken_in_once_and_the_queue_mo
                 server = running.enter_context(dagster_dev(place.folder, place.file, place.home))
             until(
                 place,
-                lambda before=before: place.champion_decided_by() != before,
+                lambda before=before: place.champion_decided_by() != before and place.every_file_is_in(),
                 f"{victim} was killed, and the champion is not decided again",
             )
             until(place, nothing_goes(place), "a run does not end")
