@@ -21,8 +21,8 @@ test: .venv/installed  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-fast: export HF_HUB_OFFLINE = 1
-test-fast: .venv/installed  ## the tests of the domain alone, without Dagster
-	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" tests/stillhouse
+test-fast: .venv/installed  ## the tests of the domain alone
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests/stillhouse
 
 drills: export HF_HUB_OFFLINE = 1
 drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now

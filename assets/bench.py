@@ -26,11 +26,10 @@ from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.golden_set_usage import log_golden_read
-from stillhouse.teachers.signal import SignalStore, signal_store
+from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 if TYPE_CHECKING:
     from stillhouse.models.predictor import TorchClassifier
-    from stillhouse.teachers.signal import CaptureReport
 
 TIMED_TEXTS = 120
 TEXTS_OF_FOOTPRINT = 20
@@ -120,7 +119,7 @@ class Bench:
         """What the teacher has said."""
         return signal_store(self.workshop)
 
-    def capture_golden(self) -> "CaptureReport":
+    def capture_golden(self) -> CaptureReport:
         """Ask the teacher whatever golden rows it was never asked."""
         return self.signal.capture(self.golden, self.teacher.folder / MODEL, self.teacher.facts["fingerprint"])
 

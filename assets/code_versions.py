@@ -38,26 +38,7 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         ),
         "stillhouse/packages",
     ),
-    keys.PROMPTS: (
-        "assets/prompts",
-        *(
-            f"stillhouse/data/{part}"
-            for part in (
-                "cleaning",
-                "declared_labels",
-                "drift",
-                "formats",
-                "leakage",
-                "near_duplicates",
-                "privacy",
-                "prompt_set",
-                "provenance",
-                "quoting",
-                "rejects",
-                "splits",
-            )
-        ),
-    ),
+    keys.PROMPTS: ("assets/prompts", "stillhouse/data"),
     keys.TEACHER: (
         "assets/teacher",
         "stillhouse/teachers/classifier",

@@ -453,7 +453,7 @@ def _make_ready(home: Home) -> None:
     from orchestration.instance import initialise
     from stillhouse.records.builds import Workshop
 
-    with initialise(home, told=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
+    with initialise(home, notice=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
         for file in recipes_in(recipes_folder()):
             sync_batches(instance, Workshop(home), file)
 

@@ -23,7 +23,7 @@ RUNS_AT_ONCE_BY_0_1_0 = 2
 
 
 def initialise(
-    home: Home, *, ended: Callable[[str], None] | None = None, told: Callable[[str], None] | None = None
+    home: Home, *, ended: Callable[[str], None] | None = None, notice: Callable[[str], None] | None = None
 ) -> dg.DagsterInstance:
     """Make DAGSTER_HOME ready, open it, and end the runs in it whose process was killed.
 
@@ -32,12 +32,12 @@ def initialise(
     Args:
         home: the installation.
         ended: called with the id of each run that was ended.
-        told: called with a line that a person should read about settings of an earlier version.
+        notice: called with a line that a person should read about settings of an earlier version.
     """
     home.dagster.mkdir(parents=True, exist_ok=True)
     line = _settings_ready(home.dagster / "dagster.yaml")
-    if line is not None and told is not None:
-        told(line)
+    if line is not None and notice is not None:
+        notice(line)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
     instance = dg.DagsterInstance.from_config(str(home.dagster))
     instance.get_runs(limit=1)

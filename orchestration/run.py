@@ -90,17 +90,17 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
     def ended(run_id: str) -> None:
         console.print(f"run {run_id[:8]} was killed; what it had finished is kept", style="yellow")
 
-    def told(line: str) -> None:
+    def notice(line: str) -> None:
         console.print(Text(line, "yellow"), soft_wrap=True)
 
     by = f"`stillhouse run {file.name}` (process {os.getpid()})"
     with (
-        initialise(home, ended=ended, told=told) as instance,
+        initialise(home, ended=ended, notice=notice) as instance,
         recipes_locked(home, [file.name], by=by, waiting=waiting),
     ):
         workshop = Workshop(home)
         for line in waivers_to_give_again(workshop.ledger, file):
-            told(line)
+            notice(line)
         stages = stage_names(file.recipe)
         built = definitions([file])
         batches = _take_in(instance, workshop, file, console)

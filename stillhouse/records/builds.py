@@ -1,7 +1,8 @@
 """Making artifacts: find the build again or do the work, then publish, write the manifest and tell the ledger.
 
 Belongs here: the one way in which anything becomes an artifact, and the places and records of one installation.
-Does not: the work itself (each stage's package), which artifact is current (Dagster's events), gates (checks/).
+Does not: the work itself (each stage's package), which artifact is current (assets/current.py), gates
+(checks/).
 """
 
 import functools
@@ -109,7 +110,7 @@ class Order:
 
 
 class Workshop:
-    """One installation's store, ledger and signal, and the way to make artifacts with them."""
+    """One installation's store and ledger, and the way to make artifacts with them."""
 
     def __init__(self, home: Home) -> None:
         self.home = home

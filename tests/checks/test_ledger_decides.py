@@ -16,7 +16,7 @@ from orchestration.diagnosis import diagnose
 from orchestration.status import all_is_well, batches_in, stages_now, status
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures
-from tests.faults.bench import copy_of_home
+from tests.faults.bench import a_copy_of
 from tests.small import small_recipe
 
 SOURCE, CONTRACT = key_of("small", "source"), key_of("small", "contract")
@@ -41,8 +41,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RecipeFile]:
 @pytest.fixture
 def place(begun: tuple[Path, RecipeFile], tmp_path: Path) -> Iterator[Place]:
     """A copy of that installation, to be ruined."""
-    copy_of_home(begun[0] / "home", tmp_path / "home")
-    with a_place(tmp_path) as place:
+    with a_copy_of(begun[0], tmp_path) as place:
         yield place
 
 

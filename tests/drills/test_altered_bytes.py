@@ -13,7 +13,7 @@ from orchestration.status import all_is_well, status
 from orchestration.terminal import Terminal
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place
-from tests.faults.bench import copy_of_home
+from tests.faults.bench import a_copy_of
 from tests.small import small_recipe
 
 
@@ -30,12 +30,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RecipeFile
 @pytest.fixture
 def place(finished: tuple[Path, RecipeFile], tmp_path: Path) -> Iterator[Place]:
     """A copy of it elsewhere, with the same keys and witness, to be altered."""
-    source = finished[0]
-    copy_of_home(source / "home", tmp_path / "home")
-    for beside in sorted(source.iterdir()):
+    for beside in sorted(finished[0].iterdir()):
         if beside.name != "home" and not (tmp_path / beside.name).exists():
             (tmp_path / beside.name).symlink_to(beside)
-    with a_place(tmp_path) as place:
+    with a_copy_of(finished[0], tmp_path) as place:
         yield place
 
 

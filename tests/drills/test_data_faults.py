@@ -12,7 +12,7 @@ from stillhouse.data.drop_folder import look_at
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from tests.conftest import Place, a_place, failures, verdicts
-from tests.faults.bench import copy_of_home
+from tests.faults.bench import a_copy_of
 from tests.small import questions, small_recipe
 
 ROWS = 1200
@@ -34,8 +34,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RecipeFile]:
 @pytest.fixture
 def place(begun: tuple[Path, RecipeFile], tmp_path: Path) -> Iterator[Place]:
     """A copy of it, into which a file is dropped."""
-    copy_of_home(begun[0] / "home", tmp_path / "home")
-    with a_place(tmp_path) as place:
+    with a_copy_of(begun[0], tmp_path) as place:
         yield place
 
 

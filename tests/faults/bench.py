@@ -29,7 +29,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact
 from stillhouse.records.governance import amend
-from tests.conftest import Place, verdicts
+from tests.conftest import Place, a_place, verdicts
 from tests.small import questions, small_recipe
 
 NAME = "small"
@@ -236,6 +236,14 @@ def copy_of_home(source: Path, target: Path) -> None:
             shutil.copytree(path, target / path.name)
         else:
             shutil.copyfile(path, target / path.name)
+
+
+@contextmanager
+def a_copy_of(source: Path, folder: Path) -> Iterator[Place]:
+    """Open a copy of the installation of a place, below another folder, to be ruined."""
+    copy_of_home(source / "home", folder / "home")
+    with a_place(folder) as place:
+        yield place
 
 
 def _link(source: str, target: str) -> None:

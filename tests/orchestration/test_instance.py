@@ -28,13 +28,13 @@ nux:
 
 
 def opened_over(home: Home, settings: str) -> tuple[str, list[str]]:
-    """What becomes of settings that are there, and what a person is told."""
+    """What becomes of settings that are there, and what a person is noticed."""
     home.dagster.mkdir(parents=True)
     (home.dagster / "dagster.yaml").write_text(settings)
-    told: list[str] = []
-    with initialise(home, told=told.append):
+    noticed: list[str] = []
+    with initialise(home, notice=noticed.append):
         pass
-    return (home.dagster / "dagster.yaml").read_text(), told
+    return (home.dagster / "dagster.yaml").read_text(), noticed
 
 
 def test_a_fresh_home_has_its_settings_and_databases_before_anybody_shares_it(home: Home) -> None:
@@ -57,24 +57,24 @@ def test_settings_that_were_edited_are_kept(home: Home) -> None:
 
 def test_settings_that_0_1_0_wrote_and_nobody_edited_are_brought_up_to_date(home: Home) -> None:
     """With two runs at once, two that wait for others of their recipes would keep every recipe waiting."""
-    settings, told = opened_over(home, BY_0_1_0)
+    settings, noticed = opened_over(home, BY_0_1_0)
     assert settings == files("orchestration").joinpath("dagster.yaml").read_text()
     assert yaml.safe_load(settings)["concurrency"]["runs"]["max_concurrent_runs"] == 16
-    assert told == [f"{home.dagster / 'dagster.yaml'} was as version 0.1.0 wrote it and is brought up to date"]
-    with initialise(home, told=told.append):
+    assert noticed == [f"{home.dagster / 'dagster.yaml'} was as version 0.1.0 wrote it and is brought up to date"]
+    with initialise(home, notice=noticed.append):
         pass
-    assert len(told) == 1
+    assert len(noticed) == 1
 
 
 def test_settings_of_0_1_0_that_were_edited_are_kept_and_what_to_do_is_one_line(home: Home) -> None:
     edited = BY_0_1_0.replace("run_monitoring", "retention: {sensor: {purge_after_days: 90}}\nrun_monitoring")
-    settings, told = opened_over(home, edited)
+    settings, noticed = opened_over(home, edited)
     assert settings == edited
-    (line,) = told
+    (line,) = noticed
     assert "was edited and keeps the max_concurrent_runs: 2 of version 0.1.0" in line and line.endswith(
         "write 16 there"
     )
     (home.dagster / "dagster.yaml").write_text(edited.replace("max_concurrent_runs: 2", "max_concurrent_runs: 16"))
-    with initialise(home, told=told.append):
+    with initialise(home, notice=noticed.append):
         pass
-    assert told == [line], "and once it is done nothing is said"
+    assert noticed == [line], "and once it is done nothing is said"
