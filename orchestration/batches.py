@@ -15,7 +15,7 @@ import dagster as dg
 from assets.current import newest_materialization
 from assets.keys import BASE, BATCHED, SOURCE, TEACHER_SIGNAL, batches_name, key_of
 from assets.source import drop_folder, has_other_rows, is_as_it_was
-from checks.gatekeeper import asset_state, lineage
+from checks.gatekeeper import lineage
 from orchestration.runs import DISTIL, TAKE_IN
 from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
@@ -24,7 +24,6 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import batches as recorded
 from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
 from stillhouse.records.builds import Workshop
-from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.manifest import Manifest
 
 
@@ -44,6 +43,8 @@ class BatchState(StrEnum):
     """Something of it is missing or stale: a run would bring it in or find out why not."""
     CLOSED = "closed"
     """A gate has found it wanting: a run would find the same again."""
+    AGAIN = "again"
+    """A gate has found it wanting, and what it was made from or held against has changed since."""
 
 
 def sync_batches(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> list[str]:
@@ -82,12 +83,17 @@ def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list
 
     So one new batch is one run, and a recipe where nothing is wanted is one run that finds everything again. Later
     batches are held against the base batch: where its own rows have changed they are all wanted, since none of them
-    could be read once it is made again.
+    could be read once it is made again. What was closed may close again, so it does not go the whole way itself where
+    the recipe can do without it.
     """
     states = {batch: batch_state(workshop, file, batch) for batch in batches}
-    wanted = [batch for batch, state in states.items() if state is BatchState.WANTED] or [BASE]
+    wanted = [batch for batch, state in states.items() if state in (BatchState.WANTED, BatchState.AGAIN)] or [BASE]
     if BASE in wanted and _base_has_other_rows(workshop, file):
-        wanted = [batch for batch, state in states.items() if state is not BatchState.CLOSED]
+        wanted = list(states)
+    refused = (BatchState.AGAIN, BatchState.CLOSED)
+    wanted.sort(key=lambda batch: (batch != BASE, states[batch] not in refused))
+    if states[wanted[-1]] in refused and wanted[-1] != BASE and file.recipe.refresh.train_on_open_batches:
+        wanted.append(BASE)
     return [
         *(Round(f"{TAKE_IN}_{file.name}", batch) for batch in wanted[:-1]), Round(f"{DISTIL}_{file.name}", wanted[-1])
     ]  # fmt: skip
@@ -114,18 +120,20 @@ def drop_folder_lines(workshop: Workshop, file: RecipeFile) -> list[str]:
 
 def batch_state(workshop: Workshop, file: RecipeFile, batch: str) -> BatchState:
     """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now."""
-    waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
     for stage in BATCHED:
-        state = asset_state(workshop, file.recipe, waivers, key_of(file.name, stage), batch)
+        way = lineage(workshop, file.recipe, key_of(file.name, stage), batch)
+        state = way[0]
+        if state.newest is None:
+            return BatchState.WANTED
+        is_current = all(each.newest is not None and not each.stale and not each.broken for each in way)
+        if is_current and stage == SOURCE:
+            manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
+            is_current = _is_as_it_was(workshop, file, manifest)
         if any(gate.state.was_decided for gate in state.gates):
-            return BatchState.CLOSED
-        if state.newest is None or not state.is_open:
+            return BatchState.CLOSED if is_current else BatchState.AGAIN
+        if not is_current or not all(each.is_open for each in way):
             return BatchState.WANTED
-        manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
-        if stage == SOURCE and not _is_as_it_was(workshop, file, manifest):
-            return BatchState.WANTED
-    way = lineage(workshop, file.recipe, key_of(file.name, TEACHER_SIGNAL), batch)
-    return BatchState.IN if all(state.is_open for state in way) else BatchState.WANTED
+    return BatchState.IN
 
 
 def _is_as_it_was(workshop: Workshop, file: RecipeFile, manifest: Manifest) -> bool:
@@ -149,7 +157,7 @@ def _was_ever_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
     """Whether a batch got as far as the teacher and no gate of it is closed now; what is only stale was in."""
     if newest_materialization(workshop.ledger, key_of(file.name, TEACHER_SIGNAL), batch) is None:
         return False
-    return batch_state(workshop, file, batch) is not BatchState.CLOSED
+    return batch_state(workshop, file, batch) not in (BatchState.CLOSED, BatchState.AGAIN)
 
 
 def _take_over(workshop: Workshop, file: RecipeFile, partitions: Collection[str]) -> None:

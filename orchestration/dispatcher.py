@@ -103,7 +103,7 @@ def next_step(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile
     if found.is_closed:
         untried = [batch for batch in batches if batch != BASE and _is_untried(instance, stages, batch)]
         if not untried:
-            return Wait(f"{found.what}. A person has to decide: `stillhouse diagnose {file.name}`")
+            return Wait(f"{found.what.removesuffix('.')}. A person has to decide: `stillhouse diagnose {file.name}`")
         found = _Problem(f"{len(untried)} new batches" if len(untried) > 1 else "a new batch", digest_of(untried))
     return _counted(instance, workshop, file, batches, found)
 
@@ -139,8 +139,8 @@ def _first_problem(file: RecipeFile, stages: Sequence[StageNow]) -> _Problem | N
 
 
 def _problem(now: StageNow, before: Sequence[object]) -> _Problem | None:
-    """What is wrong with a stage, if anything; first the gates that have found it wanting."""
-    closed = [gate for gate in now.gates if not gate.is_open]
+    """What is wrong with a stage, if anything; first the gates that have found it wanting as it is now."""
+    closed = [] if now.state.stale else [gate for gate in now.gates if not gate.is_open]
     for gate in sorted(closed, key=lambda gate: not gate.state.was_decided):
         what = f"gate {gate.asset}:{gate.name} is {gate.state}: {gate.sentence}"
         if now.newest is not None:

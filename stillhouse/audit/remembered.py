@@ -145,7 +145,8 @@ def witness_problems(
     newest = max((head.sequence for head in heads), default=0)
     if newest < history.head.sequence:
         limits.append(
-            f"ledger entries {newest + 1} to {history.head.sequence} are newer than what the witness remembers"
+            f"the witness remembers the ledger up to entry {newest}, of the last promotion; whether entries "
+            f"{newest + 1} to {history.head.sequence}, made since, were cut off or replaced, it cannot tell"
         )
     return [
         *_memory_problems(witness, heads, history, outside.trusted),

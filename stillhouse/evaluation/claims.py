@@ -351,10 +351,10 @@ def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None)
         return _not_measured("latency_ratio", latency)
     cpu, (low, high) = latency.cpu, latency.ratio_bounds
     only = "only " if high < asked else ""
-    load = f", {number(low)} to {number(high)} allowing for the load" if latency.machine_was_busy else ""
+    allowed = f", {number(low)} to {number(high)} {_allowing_for(latency)}" if _allowing_for(latency) else ""
     sentence = (
         f"{only}{_times(cpu.ratio, asked)} times faster than the teacher in CPU time (95% interval "
-        f"{number(cpu.ratio_low)} to {number(cpu.ratio_high)}{load}), at least {number(asked)} asked; "
+        f"{number(cpu.ratio_low)} to {number(cpu.ratio_high)}{allowed}), at least {number(asked)} asked; "
         f"{_by_wall(latency)}"
     )
     if low < asked <= high:
@@ -363,10 +363,17 @@ def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None)
             group="budget",
             verdict=Verdict.INCONCLUSIVE,
             sentence=f"cannot tell whether it is fast enough: {sentence}; raise budget.latency_rounds (it is {rounds}) "
-            "or rerun on an idle machine",
+            f"or rerun on {'an idle machine' if latency.machine_was_busy else 'a machine that no other one shares'}",
             binding=True,
         )
     return _budget("latency_ratio", low >= asked, sentence)
+
+
+def _allowing_for(latency: LatencyComparison) -> str:
+    """What makes the bounds wider than the interval; empty when nothing does."""
+    if latency.machine_was_busy:
+        return "allowing for the load"
+    return "" if latency.device.shared_host is False else "allowing for neighbours on the host"
 
 
 def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:

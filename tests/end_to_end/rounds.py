@@ -132,7 +132,13 @@ def nothing_goes(place: Running, *but: str) -> Callable[[], bool]:
 def finished(folder: Path) -> Iterator[Running]:
     """Make the installation, of which the drop folder is watched every five seconds."""
     with a_place(folder) as place:
-        file = small_recipe(place.folder, rows=ROWS, refresh={"cron": "0 3 1 1 *", "watch_seconds": 5})
+        # The student keeps the words of the rows: with many more of them it is less than six times smaller.
+        file = small_recipe(
+            place.folder,
+            rows=ROWS,
+            budget__size_ratio_at_least=4,
+            refresh={"cron": "0 3 1 1 *", "watch_seconds": 5},
+        )
         place.home.inbox("small").mkdir(parents=True)
         assert place.run(file).success
         yield Running(place.folder, place.home, place.instance, file)

@@ -10,6 +10,7 @@ Does not: loading models, setting threads. All work of a call must be done by th
 of the other threads is not counted.
 """
 
+import itertools
 import os
 import platform
 import sys
@@ -40,6 +41,11 @@ LOAD_RAISES, LOAD_LOWERS = 1.2, 1.5
 """Factors by which a busy machine may raise or lower a ratio of CPU times, because interrupted calls find their caches
 emptied and cores share memory. Measured beside other work, with up to 90 % of waiting: at most 1.15 up (a quantised
 teacher) and 1.48 down (a student that takes 1 ms); see docs/statistics.md."""
+SHARED_HOST = 1.15
+"""Factor by which a virtual machine's neighbours may raise or lower a ratio of CPU times from one ten minutes to the
+next: they share caches and memory with it, slow a small model and a large one unequally, and no clock inside shows it.
+Of the same artifacts the ratio was 6.6 to 7.9 in sixteen measurements within eight minutes without any waiting, each
+with an interval of 4 % to either side; see docs/statistics.md."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,9 @@ class DeviceStamp(BaseModel):
     threads: int | None = Field(description="Threads torch would use; null when torch is not loaded.")
     system: str
     python: str
+    shared_host: bool | None = Field(
+        default=None, description="Whether it is a virtual machine, whose neighbours nobody sees; null when not known."
+    )
 
 
 class CpuTime(BaseModel):
@@ -114,12 +123,17 @@ class LatencyComparison(BaseModel):
 
     @property
     def ratio_bounds(self) -> tuple[float, float] | None:
-        """Between what the ratio of CPU times is: its interval, wider on a busy machine; None when not measured."""
+        """Between what the ratio of CPU times is: its interval, wider for what moves it between measurements.
+
+        The interval alone is of one moment. A busy machine and, unless the machine is known to be nobody else's, the
+        neighbours on its host move the ratio further than that. None when CPU time was not measured.
+        """
         if self.cpu is None:
             return None
-        if not self.machine_was_busy:
-            return self.cpu.ratio_low, self.cpu.ratio_high
-        return self.cpu.ratio_low / LOAD_RAISES, self.cpu.ratio_high * LOAD_LOWERS
+        raised, lowered = (1.0, 1.0) if self.device.shared_host is False else (SHARED_HOST, SHARED_HOST)
+        if self.machine_was_busy:
+            raised, lowered = max(raised, LOAD_RAISES), max(lowered, LOAD_LOWERS)
+        return self.cpu.ratio_low / raised, self.cpu.ratio_high * lowered
 
     @property
     def caveat(self) -> str | None:
@@ -142,11 +156,12 @@ def device_stamp() -> DeviceStamp:
     """Name the processor, the cores this process may use and the threads torch would."""
     torch = sys.modules.get("torch")
     return DeviceStamp(
-        cpu=_cpu_model(),
+        cpu=_cpuinfo().get("model name") or platform.processor() or platform.machine(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         threads=int(torch.get_num_threads()) if torch is not None else None,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
+        shared_host=_is_virtual(_cpuinfo()),
     )
 
 
@@ -281,10 +296,14 @@ def _bootstrap_of_means(cpu_ms: FloatArray, seed: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _cpu_model() -> str:
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of its first processor; empty on another system."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    first = itertools.takewhile(str.strip, lines)
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)}
+
+
+def _is_virtual(cpuinfo: Mapping[str, str]) -> bool | None:
+    """By the flag that every hypervisor of x86 sets; None where there are no such flags (another system, ARM)."""
+    return "hypervisor" in cpuinfo["flags"].split() if "flags" in cpuinfo else None

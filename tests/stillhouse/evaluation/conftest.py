@@ -16,7 +16,7 @@ from stillhouse.evaluation.models import Ask, Subject, SubjectKind
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 
 CLASSES = ("balance", "block", "travel")
-DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11")
+DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11", shared_host=False)
 
 
 def prompt_id(row: int) -> str:
@@ -66,6 +66,7 @@ def make_latency(
     *,
     wall_ratio: float | None = None,
     waiting_share: float = 0.0,
+    shared_host: bool | None = False,
 ) -> LatencyComparison:
     """CPU time has this ratio; wall time the same one unless it is given."""
     cpu = CpuTime(
@@ -92,7 +93,7 @@ def make_latency(
         ratio_high=ratio * (1 + spread),
         rounds=5,
         texts=20,
-        device=DEVICE,
+        device=DEVICE.model_copy(update={"shared_host": shared_host}),
     )
 
 

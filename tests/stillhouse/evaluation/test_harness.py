@@ -344,3 +344,16 @@ def test_near_the_bar_a_busy_machine_decides_nothing_since_load_moves_cpu_time_a
     assert busy.verdict is Verdict.INCONCLUSIVE
     assert "raise budget.latency_rounds (it is 5) or rerun on an idle machine" in busy.sentence
     assert "allowing for the load" in busy.sentence
+
+
+@pytest.mark.parametrize("shared_host", [True, None])
+def test_near_the_bar_a_machine_that_may_have_neighbours_decides_nothing(run, latency, shared_host) -> None:
+    for ratio in (4.4, 3.7):
+        own, shared = (run(latency=latency(ratio=ratio, shared_host=each)) for each in (False, shared_host))
+        assert own.verdict is not Verdict.INCONCLUSIVE
+        claim = claim_of(shared, "latency_ratio")
+        assert claim.verdict is Verdict.INCONCLUSIVE
+        assert "allowing for neighbours on the host" in claim.sentence
+        assert claim.sentence.endswith("or rerun on a machine that no other one shares")
+    assert claim_of(run(latency=latency(ratio=5, shared_host=shared_host)), "latency_ratio").verdict is Verdict.PASS
+    assert claim_of(run(latency=latency(ratio=3, shared_host=shared_host)), "latency_ratio").verdict is Verdict.FAIL

@@ -12,8 +12,12 @@ import pytest
 from stillhouse.evaluation.measures.latency import (
     BLOCK,
     BUSY_ABOVE,
+    LOAD_LOWERS,
+    LOAD_RAISES,
+    SHARED_HOST,
     Clocks,
     LatencyComparison,
+    _is_virtual,
     device_stamp,
     latencies_beside_teacher,
 )
@@ -186,6 +190,29 @@ def test_the_record_of_0_1_0_opens_and_says_that_it_has_wall_time_alone(latency:
 def test_the_stamp_names_the_machine() -> None:
     stamp = device_stamp()
     assert stamp.cpu and stamp.cores >= 1
+
+
+def test_a_virtual_machine_is_known_by_its_flag_and_unknown_is_not_taken_for_a_machine_of_ones_own() -> None:
+    assert _is_virtual({"flags": "fpu sse2 hypervisor lahf_lm"}) is True
+    assert _is_virtual({"flags": "fpu sse2 lahf_lm"}) is False
+    assert _is_virtual({"Features": "fp asimd"}) is None
+
+
+@pytest.mark.parametrize(
+    ("waits", "shared_host", "bounds"),
+    [
+        (0.0, False, (1, 1)),
+        (0.0, True, (1 / SHARED_HOST, SHARED_HOST)),
+        (0.0, None, (1 / SHARED_HOST, SHARED_HOST)),
+        (2.0, False, (1 / LOAD_RAISES, LOAD_LOWERS)),
+        (2.0, True, (1 / LOAD_RAISES, LOAD_LOWERS)),
+    ],
+)
+def test_the_bounds_allow_for_what_moves_a_ratio_from_one_measurement_to_the_next(waits, shared_host, bounds) -> None:
+    measured = Machine(waits=waits).measure(["a", "b"], one=3)["one"]
+    device = measured.device.model_copy(update={"shared_host": shared_host})
+    around = measured.model_copy(update={"device": device}).ratio_bounds
+    assert around == pytest.approx([4 * factor for factor in bounds])
 
 
 CPU_OF_OTHER_THREADS = """
