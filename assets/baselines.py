@@ -15,7 +15,6 @@ import dagster as dg
 import polars as pl
 
 from assets.bench import Bench, JudgedModel, bytes_below
-from assets.keys import BASELINES, PROMPTS, TEACHER
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
 from stillhouse.digests import digest_of
@@ -23,6 +22,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
 
 if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel

@@ -13,7 +13,6 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.keys import PROMPTS, TEACHER, TRANSFER_SET, candidate
 from assets.seeds import SEEDS, seed_folder
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, learning_curve, training_facts
@@ -21,6 +20,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import PROMPTS, TEACHER, TRANSFER_SET, candidate
 from stillhouse.teachers.answers import logits_of
 
 if TYPE_CHECKING:

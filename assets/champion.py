@@ -14,7 +14,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.keys import CHAMPION, RELEASE, SELECTION
 from assets.stage import Shown, Work, stage_asset
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
@@ -23,6 +22,7 @@ from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of, withdrawal_of
 from stillhouse.records.promotion import promote
 from stillhouse.records.witness import Witness
+from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 
 
 def champion(file: RecipeFile) -> dg.AssetsDefinition:

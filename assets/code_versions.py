@@ -8,9 +8,9 @@ A stage whose artifact was made by another version is stale: it is made again, a
 
 from pathlib import Path
 
-from assets import keys
 from stillhouse.home import CHECKOUT
 from stillhouse.source_code import code_digest
+from stillhouse.stages import names
 
 JUDGING = (
     *(f"stillhouse/recipe/{part}" for part in ("bar", "economics")),
@@ -24,13 +24,13 @@ JUDGING = (
 """Source that decides a judgement: of the evaluation all but what chooses among the judged and what is drawn."""
 
 CODE_OF: dict[str, tuple[str, ...]] = {
-    keys.CONTRACT: (
+    names.CONTRACT: (
         "assets/contract",
         "stillhouse/recipe",
         "stillhouse/models/weights",
         "stillhouse/models/memory",
     ),
-    keys.SOURCE: (
+    names.SOURCE: (
         "assets/source",
         *(
             f"stillhouse/data/{part}"
@@ -38,34 +38,34 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         ),
         "stillhouse/packages",
     ),
-    keys.PROMPTS: ("assets/prompts", "stillhouse/data"),
-    keys.TEACHER: (
+    names.PROMPTS: ("assets/prompts", "stillhouse/data"),
+    names.TEACHER: (
         "assets/teacher",
         "stillhouse/teachers/classifier",
         "stillhouse/models",
         "stillhouse/packages",
     ),
-    keys.BASELINES: (
+    names.BASELINES: (
         "assets/baselines",
         *JUDGING,
         "stillhouse/evaluation/baselines",
         *(f"stillhouse/models/{part}" for part in ("export", "temperature_scaling")),
         "stillhouse/students/pruning",
     ),
-    keys.TEACHER_SIGNAL: (
+    names.TEACHER_SIGNAL: (
         "assets/teacher_signal",
         *(f"stillhouse/teachers/{part}" for part in ("signal", "answers", "review")),
         *(f"stillhouse/models/{part}" for part in ("predictor", "network", "tokenization")),
     ),
-    keys.TRANSFER_SET: ("assets/transfer_set", "stillhouse/teachers/verification", "stillhouse/teachers/answers"),
-    keys.CANDIDATES: ("assets/candidates", "assets/seeds", "stillhouse/students", "stillhouse/models"),
-    keys.EXPORTS: (
+    names.TRANSFER_SET: ("assets/transfer_set", "stillhouse/teachers/verification", "stillhouse/teachers/answers"),
+    names.CANDIDATES: ("assets/candidates", "assets/seeds", "stillhouse/students", "stillhouse/models"),
+    names.EXPORTS: (
         "assets/exports",
         "assets/seeds",
         *(f"stillhouse/models/{part}" for part in ("export", "network", "predictor", "temperature_scaling")),
     ),
-    keys.EVALUATION: ("assets/evaluation", *JUDGING, "stillhouse/evaluation/comparison", "assets/seeds"),
-    keys.REASONS: (
+    names.EVALUATION: ("assets/evaluation", *JUDGING, "stillhouse/evaluation/comparison", "assets/seeds"),
+    names.REASONS: (
         "assets/reasons",
         *JUDGING,
         "stillhouse/error_analysis",
@@ -74,7 +74,7 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         "stillhouse/teachers/answers",
         "assets/candidates",
     ),
-    keys.SELECTION: (
+    names.SELECTION: (
         "assets/selection",
         "assets/bench",
         "stillhouse/records/champions",
@@ -86,15 +86,15 @@ CODE_OF: dict[str, tuple[str, ...]] = {
         "stillhouse/report",
         *(f"stillhouse/models/{part}" for part in ("predictor", "tokenization")),
     ),
-    keys.RELEASE: ("assets/release", "stillhouse/release"),
-    keys.CHAMPION: ("assets/champion", "stillhouse/records/champions"),
+    names.RELEASE: ("assets/release", "stillhouse/release"),
+    names.CHAMPION: ("assets/champion", "stillhouse/records/champions"),
 }
 """Modules and packages below the checkout, by kind of stage; the first is the stage's own module."""
 
 
 def code_version(stage: str) -> str:
     """Version of the code of a stage such as `prompts` or `candidates/small`."""
-    return code_digest(*(source_path(name) for name in CODE_OF[keys.kind_of(stage)]))
+    return code_digest(*(source_path(name) for name in CODE_OF[names.kind_of(stage)]))
 
 
 def source_path(name: str) -> Path:

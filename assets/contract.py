@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import CONTRACT
 from assets.stage import Shown, Work, markdown_table, stage_asset
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
@@ -18,6 +17,7 @@ from stillhouse.recipe.contract import Recipe, TeacherSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Facts
+from stillhouse.stages.names import CONTRACT
 
 
 def contract(file: RecipeFile) -> dg.AssetsDefinition:

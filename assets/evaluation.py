@@ -13,7 +13,6 @@ import dagster as dg
 
 from assets.baselines import evaluation_row, read_evaluations
 from assets.bench import Bench, JudgedModel, bytes_below
-from assets.keys import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
 from assets.seeds import models_by_seed
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
@@ -22,6 +21,7 @@ from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.manifest import device
+from stillhouse.stages.names import BASELINES, EVALUATION, PROMPTS, TEACHER, TEACHER_SIGNAL, export
 
 
 def evaluation(file: RecipeFile) -> dg.AssetsDefinition:

@@ -10,7 +10,6 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.keys import PROMPTS, candidate, export
 from assets.seeds import SEEDS, models_by_seed, seed_folder
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL, label_ids, labelled_rows
@@ -18,6 +17,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import PROMPTS, candidate, export
 
 
 def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:

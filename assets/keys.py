@@ -1,46 +1,10 @@
-"""The names of the stages and the asset keys made of them.
+"""Dagster's keys and partitions of the stages.
 
-Belongs here: one constant for every stage, in the order in which data flows, and which stages are made batch by batch.
-Does not: anything that needs a recipe's content.
+Belongs here: the asset key of a stage, and the partitions of those that are made batch by batch.
+Does not: the names of the stages (stillhouse/stages/names.py).
 """
 
 import dagster as dg
-
-CONTRACT = "contract"
-SOURCE = "source"
-PROMPTS = "prompts"
-TEACHER = "teacher"
-BASELINES = "baselines"
-TEACHER_SIGNAL = "teacher_signal"
-TRANSFER_SET = "transfer_set"
-CANDIDATES = "candidates"
-EXPORTS = "exports"
-EVALUATION = "evaluation"
-REASONS = "reasons"
-SELECTION = "selection"
-RELEASE = "release"
-CHAMPION = "champion"
-
-BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
-"""Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
-
-BASE = "base"
-"""The batch of the recipe's own source, which alone is split, trains the teacher and judges. Others are files."""
-
-
-def candidate(student: str) -> str:
-    """Stage of one trained student."""
-    return f"{CANDIDATES}/{student}"
-
-
-def export(student: str) -> str:
-    """Stage of one exported student."""
-    return f"{EXPORTS}/{student}"
-
-
-def kind_of(stage: str) -> str:
-    """What a stage has in common with its like: `candidates` for the stage of any candidate, else its own name."""
-    return stage.split("/")[0]
 
 
 def batches_of(recipe: str) -> dg.DynamicPartitionsDefinition:

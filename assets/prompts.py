@@ -9,7 +9,6 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.keys import BASE, PROMPTS, SOURCE
 from assets.source import read_base
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from stillhouse.data.declared_labels import require_named_classes
@@ -20,6 +19,7 @@ from stillhouse.data.rejects import count_reasons
 from stillhouse.data.splits import golden_digest
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import BASE, PROMPTS, SOURCE
 
 
 def prompts(file: RecipeFile) -> dg.AssetsDefinition:

@@ -18,7 +18,6 @@ import polars as pl
 
 from assets.baselines import read_evaluations
 from assets.candidates import cut_from, examples_of
-from assets.keys import EVALUATION, PROMPTS, REASONS, TEACHER, TRANSFER_SET, candidate, export
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL, label_ids
 from stillhouse import progress
@@ -33,6 +32,7 @@ from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import EVALUATION, PROMPTS, REASONS, TEACHER, TRANSFER_SET, candidate, export
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.signal import signal_store
 

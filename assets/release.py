@@ -8,7 +8,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.keys import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER_SET, export
 from assets.stage import Shown, Work, stage_asset
 from assets.teacher import MODEL
 from stillhouse.errors import StillhouseError
@@ -16,6 +15,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
+from stillhouse.stages.names import CONTRACT, PROMPTS, RELEASE, SELECTION, TEACHER, TRANSFER_SET, export
 
 
 def release(file: RecipeFile) -> dg.AssetsDefinition:

@@ -18,17 +18,6 @@ import polars as pl
 
 from assets.baselines import evaluation_row, read_evaluations
 from assets.bench import Bench
-from assets.keys import (
-    BASELINES,
-    EVALUATION,
-    PROMPTS,
-    REASONS,
-    SELECTION,
-    TEACHER,
-    TRANSFER_SET,
-    candidate,
-    export,
-)
 from assets.reasons import read_reasons
 from assets.stage import Shown, Work, markdown_table, picture, stage_asset
 from assets.teacher import MODEL
@@ -49,6 +38,17 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
 from stillhouse.report.document import Curve, in_order_of_options, report_html, report_json
+from stillhouse.stages.names import (
+    BASELINES,
+    EVALUATION,
+    PROMPTS,
+    REASONS,
+    SELECTION,
+    TEACHER,
+    TRANSFER_SET,
+    candidate,
+    export,
+)
 
 
 def selection(file: RecipeFile) -> dg.AssetsDefinition:

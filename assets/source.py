@@ -12,7 +12,6 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.keys import BASE, CONTRACT, SOURCE
 from assets.stage import Shown, Work, stage_asset, table_metadata
 from stillhouse.data.dropped import read_dropped
 from stillhouse.data.formats import UnknownColumnError
@@ -26,6 +25,7 @@ from stillhouse.records.batches import batches_of, shown
 from stillhouse.records.builds import Artifact, Facts
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import Manifest
+from stillhouse.stages.names import BASE, CONTRACT, SOURCE
 
 
 def source(file: RecipeFile) -> dg.AssetsDefinition:

@@ -18,7 +18,7 @@ import dagster as dg
 import polars as pl
 
 from assets.code_versions import code_version, source_path
-from assets.keys import BASE, BATCHED, batches_of, key_of
+from assets.keys import batches_of, key_of
 from stillhouse import progress
 from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
@@ -26,6 +26,7 @@ from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts, Order, Workshop
 from stillhouse.source_code import code_digest
+from stillhouse.stages.names import BASE, BATCHED
 
 DRAWING = "stillhouse/report"
 SECONDS_BETWEEN_LOG_LINES = 10.0

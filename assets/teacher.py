@@ -13,11 +13,11 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.keys import CONTRACT, PROMPTS, TEACHER
 from assets.stage import Shown, Work, picture, stage_asset
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import CONTRACT, PROMPTS, TEACHER
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples, TrainingReport

@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.keys import BASELINES, PROMPTS, TEACHER, TEACHER_SIGNAL
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from assets.teacher import MODEL
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER, TEACHER_SIGNAL
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review, write_review
 from stillhouse.teachers.signal import signal_store

@@ -9,11 +9,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.keys import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
 from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts
+from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.teachers.verification import verify_signal
 
 

@@ -90,10 +90,11 @@ def _models() -> str:
     """Every model that was judged, and every student on every domain, as two tables; drops in points."""
     from assets.baselines import read_evaluations
     from assets.current import newest_artifact
-    from assets.keys import BASELINES, EVALUATION, key_of
+    from assets.keys import key_of
     from stillhouse.evaluation.models import SubjectKind
     from stillhouse.home import Home
     from stillhouse.records.builds import Workshop
+    from stillhouse.stages.names import BASELINES, EVALUATION
     from stillhouse.wording import MEGABYTE
 
     workshop = Workshop(Home.from_environment())

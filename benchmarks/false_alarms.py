@@ -106,8 +106,8 @@ class _Bench:
 
     def findings(self, number: int) -> Iterator[tuple[str, bool, Any]]:
         """Make one resample and give the name of each gate, whether it is blocking, and what it found."""
-        from assets.keys import BASE
         from stillhouse.records.batches import Batch, BatchFile, record
+        from stillhouse.stages.names import BASE
 
         name = f"resample_{number:03}"
         source = self.folder / f"{name}.txt"
@@ -148,9 +148,9 @@ class _Bench:
             return asset(context, **inputs).value
 
     def _looked_at(self, file: Any, made: dict[str, Any]) -> Iterator[tuple[str, bool, Any]]:
-        from assets.keys import BASE
         from checks.gate import Subject
         from checks.stages import gates_of
+        from stillhouse.stages.names import BASE
 
         for stage, artifact in made.items():
             gates = gates_of(stage)

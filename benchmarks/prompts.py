@@ -72,12 +72,12 @@ def _measure(folder: Path, rows: int) -> None:
     from benchmarks.recipes import use_home
 
     use_home(folder / "home")
-    from assets.keys import CONTRACT, PROMPTS, SOURCE
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
     from stillhouse.home import Home
     from stillhouse.progress import listening
     from stillhouse.records.builds import Workshop
+    from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 
     file = _recipe(folder)
     home = Home.from_environment()
@@ -140,8 +140,9 @@ def _run(instance: Any, file: Any, *stages: str) -> list[str]:
     """Run stages with their gates in this process and tell which gates are closed, and what else went wrong."""
     import dagster as dg
 
-    from assets.keys import BASE, BATCHED, key_of
+    from assets.keys import key_of
     from orchestration.build import definitions
+    from stillhouse.stages.names import BASE, BATCHED
 
     job = dg.define_asset_job("some", dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages)))
     built = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[job]))
@@ -164,10 +165,11 @@ def _run(instance: Any, file: Any, *stages: str) -> list[str]:
 def _made(home: Any, file: Any) -> str:
     """Say what became of the rows, so that one sees that copies, near copies and personal data were there."""
     from assets.current import newest_artifact
-    from assets.keys import BASE, PROMPTS, key_of
+    from assets.keys import key_of
     from stillhouse.data.rejects import count_reasons
     from stillhouse.errors import StillhouseError
     from stillhouse.records.builds import Workshop
+    from stillhouse.stages.names import BASE, PROMPTS
 
     try:
         artifact = newest_artifact(Workshop(home), key_of(file.name, PROMPTS), BASE)

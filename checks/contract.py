@@ -3,7 +3,6 @@
 from pydantic import ValidationError
 
 from assets.contract import bar_of, bar_values
-from assets.keys import CONTRACT
 from checks.gate import Finding, StageGates, State, Subject, found, gate
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
@@ -12,6 +11,7 @@ from stillhouse.models.memory import machine_memory_gb
 from stillhouse.recipe.bar import Terms
 from stillhouse.records.builds import Facts
 from stillhouse.records.governance import amendment_to
+from stillhouse.stages.names import CONTRACT
 
 
 @gate("a model that hurts nobody needs no substitute: a student is one more thing to look after")

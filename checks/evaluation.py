@@ -4,11 +4,11 @@ Whether a student is good enough is asked of the selection.
 """
 
 from assets.baselines import read_evaluations
-from assets.keys import EVALUATION
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.slices.fairness import ModelGaps
 from stillhouse.records.golden_set_usage import GoldenRead, golden_reads
+from stillhouse.stages.names import EVALUATION
 from stillhouse.wording import points
 
 

@@ -16,7 +16,7 @@ import dagster as dg
 import polars as pl
 
 from assets.current import require_materialization
-from assets.keys import BASE, BATCHED, batches_name, batches_of, key_of, kind_of
+from assets.keys import batches_name, batches_of, key_of
 from assets.stage import markdown_table, readable_failures
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
@@ -27,6 +27,7 @@ from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest
+from stillhouse.stages.names import BASE, BATCHED, kind_of
 
 OFFENDERS_KEPT = 20
 

@@ -18,7 +18,7 @@ import dagster as dg
 
 from assets.code_versions import code_version
 from assets.current import Materialization, newest_materialization
-from assets.keys import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET, key_of
+from assets.keys import key_of
 from checks.gate import State, gate_code
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
@@ -29,6 +29,7 @@ from stillhouse.records.champions import went_back_to
 from stillhouse.records.governance import WaiverRules, Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.manifest import Manifest, ReliedOn, address, asset_and_batch
+from stillhouse.stages.names import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET
 
 
 class GateStatus(StrEnum):

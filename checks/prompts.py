@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from assets.keys import BASE, PROMPTS
 from checks.expectations.prompts import SUITE
 from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
 from stillhouse.data.cleaning import normalise
@@ -19,6 +18,7 @@ from stillhouse.data.privacy import Redacted, personal_columns, personal_values,
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
 from stillhouse.evaluation.planning import plan
+from stillhouse.stages.names import BASE, PROMPTS
 
 REJECTED_SHARE = 0.2
 THIN_SLICE = 30

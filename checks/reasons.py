@@ -1,10 +1,10 @@
 """Gates on the reasons: does each student that misses have one, and is it about the student that was judged?"""
 
 from assets.baselines import read_evaluations
-from assets.keys import candidate, export
 from assets.reasons import learners_of, read_reasons
 from checks.gate import Finding, StageGates, Subject, found, gate
 from stillhouse.error_analysis.generalisation import Branch
+from stillhouse.stages.names import candidate, export
 
 
 @gate("a miss without a reason is not the last word: the next round would change something and hope")

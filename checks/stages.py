@@ -4,7 +4,6 @@ Belongs here: the one table, and looking a stage up in it.
 Does not: the gates (one module per stage).
 """
 
-from assets import keys
 from checks import (
     baselines,
     candidates,
@@ -22,6 +21,7 @@ from checks import (
     transfer_set,
 )
 from checks.gate import StageGates
+from stillhouse.stages import names
 
 
 def gates_of(stage: str) -> StageGates:
@@ -30,18 +30,18 @@ def gates_of(stage: str) -> StageGates:
 
 
 GATES: dict[str, StageGates] = {
-    keys.CONTRACT: contract.GATES,
-    keys.SOURCE: source.GATES,
-    keys.PROMPTS: prompts.GATES,
-    keys.TEACHER: teacher.GATES,
-    keys.BASELINES: baselines.GATES,
-    keys.TEACHER_SIGNAL: teacher_signal.GATES,
-    keys.TRANSFER_SET: transfer_set.GATES,
+    names.CONTRACT: contract.GATES,
+    names.SOURCE: source.GATES,
+    names.PROMPTS: prompts.GATES,
+    names.TEACHER: teacher.GATES,
+    names.BASELINES: baselines.GATES,
+    names.TEACHER_SIGNAL: teacher_signal.GATES,
+    names.TRANSFER_SET: transfer_set.GATES,
     "candidates": candidates.GATES,
     "exports": exports.GATES,
-    keys.EVALUATION: evaluation.GATES,
-    keys.REASONS: reasons.GATES,
-    keys.SELECTION: selection.GATES,
-    keys.RELEASE: release.GATES,
-    keys.CHAMPION: champion.GATES,
+    names.EVALUATION: evaluation.GATES,
+    names.REASONS: reasons.GATES,
+    names.SELECTION: selection.GATES,
+    names.RELEASE: release.GATES,
+    names.CHAMPION: champion.GATES,
 }

@@ -8,7 +8,7 @@ import os
 
 import dagster as dg
 
-from assets.keys import CHAMPION, key_of
+from assets.keys import key_of
 from checks.stages import gates_of
 from orchestration.status import batches_in, stages_now
 from stillhouse.audit.audit import audit
@@ -19,6 +19,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.keys import Keys
 from stillhouse.records.witness import Witness
+from stillhouse.stages.names import CHAMPION
 
 
 def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) -> Audit:

@@ -13,7 +13,7 @@ from enum import StrEnum
 import dagster as dg
 
 from assets.current import newest_materialization
-from assets.keys import BASE, BATCHED, SOURCE, TEACHER_SIGNAL, batches_name, key_of
+from assets.keys import batches_name, key_of
 from assets.source import drop_folder, has_other_rows, is_as_it_was
 from checks.gatekeeper import lineage
 from orchestration.runs import DISTIL, TAKE_IN
@@ -25,6 +25,7 @@ from stillhouse.records import batches as recorded
 from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
 from stillhouse.records.builds import Workshop
 from stillhouse.records.manifest import Manifest
+from stillhouse.stages.names import BASE, BATCHED, SOURCE, TEACHER_SIGNAL
 
 
 @dataclass(frozen=True)

@@ -233,8 +233,9 @@ def keys_init() -> None:
 def report(name: Name, as_json: AsJson = False) -> None:
     """Show the evaluation of the selected student, or of the best one when none was selected."""
     from assets.current import newest_artifact
-    from assets.keys import SELECTION, key_of
+    from assets.keys import key_of
     from stillhouse.records.builds import Workshop
+    from stillhouse.stages.names import SELECTION
 
     home = Home.from_environment()
     selection = newest_artifact(Workshop(home), key_of(_recipe(name).name, SELECTION))

@@ -9,7 +9,12 @@ from collections import defaultdict
 from typing import Any
 
 from assets.current import newest_artifact, newest_materialization
-from assets.keys import (
+from assets.keys import key_of
+from stillhouse.economics import actual, forecast
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import Workshop
+from stillhouse.records.ledger import Ledger
+from stillhouse.stages.names import (
     BASELINES,
     CHAMPION,
     CONTRACT,
@@ -22,12 +27,7 @@ from assets.keys import (
     TEACHER,
     TEACHER_SIGNAL,
     TRANSFER_SET,
-    key_of,
 )
-from stillhouse.economics import actual, forecast
-from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
-from stillhouse.records.ledger import Ledger
 
 KINDS = {
     CONTRACT: "data", SOURCE: "data", PROMPTS: "data", TRANSFER_SET: "data",

@@ -9,10 +9,10 @@ A run is of one batch: the batched stages make that batch, the others are the sa
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from assets import keys
 from assets.keys import key_of
 from orchestration.runs import DISTIL, RECIPE_TAG, TAKE_IN
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages import names
 
 
 def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
@@ -27,7 +27,7 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
 
 def take_in_assets(file: RecipeFile) -> list[dg.AssetKey]:
     """The assets that a batch is taken in through."""
-    stages = (keys.CONTRACT, keys.SOURCE, keys.PROMPTS, keys.TEACHER, keys.BASELINES, keys.TEACHER_SIGNAL)
+    stages = (names.CONTRACT, names.SOURCE, names.PROMPTS, names.TEACHER, names.BASELINES, names.TEACHER_SIGNAL)
     return [key_of(file.name, stage) for stage in stages]
 
 

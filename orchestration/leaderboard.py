@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from assets.baselines import read_evaluations
-from assets.keys import BASELINES, EVALUATION
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, leaderboard
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Entry
+from stillhouse.stages.names import BASELINES, EVALUATION
 
 
 def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> dict[str, Any]:

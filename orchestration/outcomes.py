@@ -12,13 +12,14 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import BASE, CHAMPION, key_of
+from assets.keys import key_of
 from checks.gate import State
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
 from stillhouse.records.builds import Workshop
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.stages.names import BASE, CHAMPION
 
 
 class Ending(StrEnum):

@@ -11,8 +11,7 @@ from difflib import get_close_matches
 import dagster as dg
 
 from assets.current import newest_artifact, require_materialization
-from assets.keys import BATCHED, RELEASE, key_of
-from assets.recipe_assets import stage_names
+from assets.keys import key_of
 from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
@@ -20,6 +19,7 @@ from stillhouse.records.builds import Workshop
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.stages.names import BATCHED, RELEASE, stage_names
 
 
 def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import BASE
 from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import hand_over, hand_over_batches
 from orchestration.outcomes import outcome_recorded
@@ -20,6 +19,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.locks import recipes_locked
+from stillhouse.stages.names import BASE
 
 
 class GatedArtifacts(dg.IOManager):

@@ -17,7 +17,7 @@ from dagster._core.utils import make_new_run_id
 from assets.champion import names_as_champion
 from assets.code_versions import code_version
 from assets.current import newest_materialization
-from assets.keys import CHAMPION, RELEASE, key_of
+from assets.keys import key_of
 from assets.stage import Work
 from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, process_tag
@@ -28,6 +28,7 @@ from stillhouse.records.champions import Served, export_of, go_back, line_of_cha
 from stillhouse.records.promotion import tell
 from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import bundle_problems
+from stillhouse.stages.names import CHAMPION, RELEASE
 
 
 @dataclass(frozen=True)

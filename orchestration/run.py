@@ -21,8 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assets.current import newest_artifact, newest_materialization
-from assets.keys import BASE, SELECTION, key_of
-from assets.recipe_assets import stage_names
+from assets.keys import key_of
 from assets.source import drop_folder
 from checks.gatekeeper import GateState, GateStatus
 from orchestration.batches import rounds, take_in_what_is_new
@@ -41,6 +40,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import Workshop
 from stillhouse.records.locks import recipes_locked
+from stillhouse.stages.names import BASE, SELECTION, stage_names
 
 SECONDS_BETWEEN_LOOKS = 1.0
 DO_NOT_DISTIL = {

@@ -12,8 +12,7 @@ from typing import Any
 import dagster as dg
 
 from assets.current import Materialization, other_event_in_dagster
-from assets.keys import BASE, BATCHED, batches_name, key_of
-from assets.recipe_assets import stage_names
+from assets.keys import batches_name, key_of
 from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
 from orchestration.batches import drop_folder_lines
 from orchestration.people import waivers_to_give_again
@@ -21,6 +20,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.champions import promoted
 from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.stages.names import BASE, BATCHED, stage_names
 
 _WORST_FIRST = (
     GateStatus.FAILED,

@@ -8,17 +8,16 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.recipe.economics import EconomicsSpec
 
 HOUR_MS = 3_600_000
 
 
-class Economics(BaseModel):
+class Economics(Record):
     """The account of one student. Money in US dollars."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     upfront: dict[str, float] = Field(description="What it costs to make, by kind.")
     upfront_usd: float
@@ -41,10 +40,8 @@ class Economics(BaseModel):
         return f"{self.decision}: {upfront}, {self.saving_usd_per_1000_calls:.4g} USD saved per 1,000 calls, {months}"
 
 
-class RunningCost(BaseModel):
+class RunningCost(Record):
     """What calls cost on the machine they were timed on: one stream, paid for the CPU time that it takes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     machine_usd_per_hour: float = Field(description="Price of the machine, from the recipe.")
     teacher_usd_per_1000_calls: float = Field(description="At its mean CPU time; by 0.1.0 at its median latency.")

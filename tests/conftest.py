@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from assets.current import newest_artifact, newest_materialization
-from assets.keys import BASE, BATCHED, key_of
+from assets.keys import key_of
 from assets.source import drop_folder
 from checks.gatekeeper import GateState, gate_states
 from orchestration.batches import sync_batches
@@ -32,6 +32,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.stages.names import BASE, BATCHED
 from tests.spared import lay_fresh_databases, quick_databases, remember_builds, shared_folder, spare_measuring
 
 # Timings live in benchmarks/. The same examples each time, so that a change fails by what it changed; new ones are

@@ -21,13 +21,13 @@ import pytest
 import sqlalchemy as sa
 from filelock import FileLock
 
-from assets.keys import CANDIDATES, EXPORTS, TEACHER, kind_of
 from orchestration.instance import initialise
 from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
 from stillhouse.home import Home
 from stillhouse.records.builds import Facts, Order, Workshop
+from stillhouse.stages.names import CANDIDATES, EXPORTS, TEACHER, kind_of
 
 _DAGSTERS_DATABASES = ("runs.sqlite.sqlite_run_storage", "event_log.sqlite.sqlite_event_log",
                        "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip

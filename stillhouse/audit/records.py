@@ -7,8 +7,7 @@ Does not: finding anything (the modules beside it), printing it (orchestration/c
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
-
+from stillhouse.base import Record
 from stillhouse.records.keys import TrustedKeys
 from stillhouse.records.ledger import GENESIS
 from stillhouse.records.witness import Witness
@@ -36,11 +35,7 @@ class Outside:
     shown: str | None = None
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Link(_Record):
+class Link(Record):
     """One artifact on the way from the champion to what came from outside."""
 
     asset: str
@@ -55,7 +50,7 @@ class Link(_Record):
     verified: bool
 
 
-class Promoted(_Record):
+class Promoted(Record):
     """The entry that made the champion."""
 
     sequence: int
@@ -64,7 +59,7 @@ class Promoted(_Record):
     release: str
 
 
-class Audit(_Record):
+class Audit(Record):
     """What an audit found.
 
     Attributes:

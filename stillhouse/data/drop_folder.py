@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from stillhouse.base import Record
 from stillhouse.data.dropped import read_dropped, require_known_ending
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.digests import digest_of
@@ -27,7 +28,7 @@ LONGEST_NAME = 200
 """Bytes of a file's name. A file system takes 255, but pages and logs that name it put words of their own around it."""
 
 
-class SeenFile(BaseModel):
+class SeenFile(Record):
     """What is known of one file of a drop folder.
 
     Args:
@@ -36,8 +37,6 @@ class SeenFile(BaseModel):
         digest: of its bytes, once they were kept.
         refused: why it is not taken in and what to do, in one line.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mark: str
     size: int

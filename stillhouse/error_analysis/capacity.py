@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.measures.fidelity import row_divergence
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.teachers.answers import logits_of
@@ -36,10 +37,8 @@ DIVERGENCE_LEFT = 0.05
 """Share of the targets' own spread that may be left when a batch counts as learned by heart; the demo's has 0.00001."""
 
 
-class BatchTrial(BaseModel):
+class BatchTrial(Record):
     """Whether a student, from its start, can learn one batch of its teacher's answers by heart."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int = Field(description="In the batch, the teacher's answers in turn.")
     steps: int = Field(description="Optimiser steps it was given.")

@@ -10,8 +10,9 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.wording import percent
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,10 +34,8 @@ class MoreRows(StrEnum):
     CANNOT_TELL = "cannot tell whether more data helps"
 
 
-class RowsPoint(BaseModel):
+class RowsPoint(Record):
     """A student that learned from so many rows, on the validation rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int = Field(gt=0, description="Rows it learned from; those of a smaller point are among those of a larger.")
     accuracy: float = Field(description="Share of validation rows answered right; a few hundred cannot tell a point.")
@@ -44,10 +43,8 @@ class RowsPoint(BaseModel):
     standard_error: float = Field(description="Of that mean.")
 
 
-class RowsCurve(BaseModel):
+class RowsCurve(Record):
     """The learning curve by rows and what the last doubling was worth."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     points: tuple[RowsPoint, ...] = Field(description="By rising rows; the last one is the candidate itself.")
     validation_rows: int

@@ -6,8 +6,9 @@ Does not: asking the models (assets/reasons.py), what is to be done about it (ru
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics.gap import Part, least_difference
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.wording import percent
@@ -37,10 +38,8 @@ class Branch(StrEnum):
     GOOD = "good"
 
 
-class Share(BaseModel):
+class Share(Record):
     """How many of so many rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hits: int = Field(ge=0, description="Rows of which it is true.")
     rows: int = Field(ge=0, description="All rows asked.")
@@ -60,10 +59,8 @@ class Share(BaseModel):
         return "none" if self.value is None else f"{percent(self.value)} of {self.rows:,}"
 
 
-class Counts(BaseModel):
+class Counts(Record):
     """What one student says to rows that it learned from and to rows that it did not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     training_agreement: Share = Field(description="Rows it learned from that it answers as the teacher does.")
     training_accuracy: Share = Field(description="The same rows, as far as their label is known, answered right.")
@@ -76,10 +73,8 @@ class Counts(BaseModel):
     golden_accuracy: Share = Field(description="Golden rows that it answers right in the form that ships.")
 
 
-class Generalisation(BaseModel):
+class Generalisation(Record):
     """The counts and what they mean."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     counts: Counts
     gap: float | None = Field(

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import MoreRows, RowsCurve
 from stillhouse.error_analysis.generalisation import Branch, Generalisation
@@ -46,10 +47,8 @@ class Cause(StrEnum):
     UNDECIDED = "undecided"
 
 
-class Made(BaseModel):
+class Made(Record):
     """How a student was made, as far as a change would begin there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     layers: int = Field(description="Encoder layers it has.")
     teacher_layers: int = Field(description="Encoder layers that its teacher has.")
@@ -59,10 +58,8 @@ class Made(BaseModel):
     rows: int = Field(description="Rows it learned from.")
 
 
-class Conclusion(BaseModel):
+class Conclusion(Record):
     """Why a student misses the bar."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cause: Cause
     evidence: str = Field(description="What was measured, in one sentence.")
@@ -74,10 +71,8 @@ class Conclusion(BaseModel):
         return f"{self.cause}: {self.evidence}. Next: {self.change}."
 
 
-class Reasons(BaseModel):
+class Reasons(Record):
     """Why one student is as good as it is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     student: str
     candidate: str = Field(description="Content digest of the trained student that was asked.")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import FloatArray, IntArray, golden_labels, group_codes
@@ -24,10 +25,8 @@ from stillhouse.statistics.proportions import BoolArray
 from stillhouse.statistics.verdicts import Verdict
 
 
-class AgainstChampion(BaseModel):
+class AgainstChampion(Record):
     """What the comparison shows. Only PASS lets the challenger go on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Verdict
     sentence: str

@@ -7,8 +7,9 @@ Does not: measuring or testing (measures/, slices/, statistics/).
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.stress import StressResult
@@ -32,10 +33,8 @@ UNREALISTIC = 20
 Group = Literal["quality", "slices", "fairness", "budget"]
 
 
-class Claim(BaseModel):
+class Claim(Record):
     """One thing the bar asks of a model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "

@@ -9,8 +9,9 @@ from enum import StrEnum
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
 from stillhouse.evaluation.models import Subject, align, golden_labels
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
@@ -26,10 +27,8 @@ class Helped(StrEnum):
     CANNOT_TELL = "cannot_tell"
 
 
-class Comparison(BaseModel):
+class Comparison(Record):
     """The distilled student beside its control."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     student: str
     control: str

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.data.splits import golden_digest
 from stillhouse.economics import RunningCost, usd_per_1000_calls
 from stillhouse.errors import StillhouseError
@@ -60,11 +61,7 @@ from stillhouse.statistics.proportions import BoolArray, wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Score(_Record):
+class Score(Record):
     """How well one model does on the golden set, by itself."""
 
     name: str
@@ -78,7 +75,7 @@ class Score(_Record):
     note: str
 
 
-class LostRow(_Record):
+class LostRow(Record):
     """A golden row the teacher got right and this model did not, with its text."""
 
     prompt_id: str
@@ -89,7 +86,7 @@ class LostRow(_Record):
     divergence: float = Field(description="KL(teacher || model) of this row, in nats, at temperature 1.")
 
 
-class Evaluation(_Record):
+class Evaluation(Record):
     """The evaluation report: everything measured on one model, and the verdict."""
 
     golden_digest: str

@@ -7,8 +7,9 @@ Does not: finding them (orchestration/leaderboard.py), choosing one to release (
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import SubjectKind
@@ -33,10 +34,8 @@ class Judged:
     run_id: str
 
 
-class Row(BaseModel):
+class Row(Record):
     """One model on the board."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     best_rank: int = Field(description="One more than the models whose whole accuracy interval is above this one's.")
     worst_rank: int = Field(description="All models but those whose whole accuracy interval is below this one's.")
@@ -61,10 +60,8 @@ class Row(BaseModel):
     champion: bool = Field(description="Whether this very artifact serves.")
 
 
-class Leaderboard(BaseModel):
+class Leaderboard(Record):
     """Models that were judged by one golden set, the most accurate first."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     golden_digest: str
     golden_rows: int

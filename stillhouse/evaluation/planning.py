@@ -7,8 +7,9 @@ Does not: the tests themselves (statistics/), the rows (data/).
 from collections.abc import Sequence
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.slices.declared import slice_masks
 from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.statistics.accuracy_test import rows_needed_for
@@ -23,10 +24,8 @@ EVERYTHING = "all golden rows"
 _STEP = 1e-4
 
 
-class PlannedClaim(BaseModel):
+class PlannedClaim(Record):
     """One non-inferiority claim of the bar, and whether the golden set is large enough for it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="The slice, or what the bar's own claim rests on: mostly 'all golden rows'.")
     binding: bool = Field(description="Whether the verdict depends on it.")
@@ -38,10 +37,8 @@ class PlannedClaim(BaseModel):
     supported: bool
 
 
-class Plan(BaseModel):
+class Plan(Record):
     """Every claim that a recipe makes, and whether its golden set can support it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     discordance: float = Field(description="Assumed share of rows that exactly one of the two models gets right.")
     power: float = POWER

@@ -6,8 +6,9 @@ Does not: measuring them (harness.py), publishing the chosen one (release/).
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import SubjectKind
@@ -15,10 +16,8 @@ from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE
 
 
-class Selection(BaseModel):
+class Selection(Record):
     """The choice and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     winner: str | None = Field(description="Name of the smallest model that clears the bar; null when none does.")
     winner_kind: SubjectKind | None = Field(description="A baseline here means: take it, distillation is not needed.")

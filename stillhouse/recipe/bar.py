@@ -1,12 +1,14 @@
 """The bar: what a student must prove before it may replace its teacher.
 
-Belongs here: the typed declarations a recipe embeds (quality bar, slices, sensitive columns, budget, probes). Imports
-pydantic and nothing else. Does not: testing whether the bar was cleared (harness.py).
+Belongs here: the typed declarations a recipe embeds (quality bar, slices, sensitive columns, budget, probes).
+Does not: testing whether the bar was cleared (harness.py).
 """
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from stillhouse.base import Record
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -20,11 +22,7 @@ def name_of_metric(metric: MetricName, metric_class: str | None) -> str:
     return named[metric]
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BarSpec(_Spec):
+class BarSpec(Record):
     """The quality bar: how much quality a student may lose, and how sure we must be that it lost no more."""
 
     metric: MetricName = Field(
@@ -86,7 +84,7 @@ class BarSpec(_Spec):
         return name_of_metric(self.metric, self.metric_class)
 
 
-class SliceSpec(_Spec):
+class SliceSpec(Record):
     """A part of the golden set on which the student is judged by itself."""
 
     name: Name = Field(description="What the slice is called in reports and checks.")
@@ -106,7 +104,7 @@ class SliceSpec(_Spec):
     )
 
 
-class SensitiveSpec(_Spec):
+class SensitiveSpec(Record):
     """A column that says which group of people a row is of, and how differently groups may be served."""
 
     column: Name = Field(
@@ -120,7 +118,7 @@ class SensitiveSpec(_Spec):
     )
 
 
-class BudgetSpec(_Spec):
+class BudgetSpec(Record):
     """What the student may cost to run. Quality without the budget does not clear the bar."""
 
     latency_ratio_at_least: Positive = Field(
@@ -169,7 +167,7 @@ TEXT = "{text}"
 """What a template has in place of the text."""
 
 
-class BehaviourCase(_Spec):
+class BehaviourCase(Record):
     """One text of a behavioural test, and what the answer has to be or do."""
 
     text: Text = Field(description="What the model is asked.")
@@ -192,7 +190,7 @@ _CASE_FIELDS: dict[BehaviourKind, tuple[str, ...]] = {
 }
 
 
-class BehaviourSpec(_Spec):
+class BehaviourSpec(Record):
     """A behavioural test: something the model must be able to do, whatever its accuracy (Ribeiro et al. 2020, ACL)."""
 
     name: Name = Field(description="What the test is called in reports.")
@@ -222,7 +220,7 @@ class BehaviourSpec(_Spec):
         return self
 
 
-class StressSpec(_Spec):
+class StressSpec(Record):
     """How the golden texts are made harder, and how much of its accuracy the student may lose by that."""
 
     perturbations: tuple[Perturbation, ...] = Field(
@@ -263,7 +261,7 @@ class StressSpec(_Spec):
         return self
 
 
-class Terms(_Spec):
+class Terms(Record):
     """All that a student has to prove, frozen before a model exists."""
 
     bar: BarSpec = Field(description="The quality bar.")

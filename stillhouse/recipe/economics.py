@@ -3,13 +3,13 @@
 Belongs here: costs and what they have to bring. Does not: the account (stillhouse/economics.py).
 """
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from stillhouse.base import Record
 
 
-class EconomicsSpec(BaseModel):
+class EconomicsSpec(Record):
     """What the teacher costs, what a student may cost to make, and how soon that has to come back."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     calls_per_month: float = Field(gt=0, allow_inf_nan=False, description="calls in production, of all kinds")
     teacher_usd_per_1000_calls: float = Field(

@@ -6,16 +6,16 @@ Does not: the loop (models/training.py), what the losses are (models/losses.py).
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from stillhouse.base import Record
 
 LossName = Literal["kl", "logit_mse", "cross_entropy"]
 EmbeddingLossName = Literal["mse", "cosine"]
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Record):
     """How one model is trained. The defaults are the demo's for a student."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(8, ge=1, description="Passes over the examples.")
     batch_size: int = Field(32, ge=1, description="Examples per step.")

@@ -14,29 +14,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict
-
+from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.records.ledger import Ledger
 
 
-class BatchFile(BaseModel):
+class BatchFile(Record):
     """One file of rows, as it was when it was taken in."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     digest: str
     size: int
 
 
-class Batch(BaseModel):
+class Batch(Record):
     """What one look took in.
 
     A batch without files takes the place of others and leaves nothing: their files are gone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: str
     files: tuple[BatchFile, ...]

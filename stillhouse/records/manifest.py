@@ -9,16 +9,15 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.records.ledger import Head
 
 
-class Input(BaseModel):
+class Input(Record):
     """One artifact that was read, and the manifest it had when it was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: str
     manifest: str = Field(
@@ -26,10 +25,8 @@ class Input(BaseModel):
     )
 
 
-class ReliedOn(BaseModel):
+class ReliedOn(Record):
     """One gate that was found open before an input was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     asset: str
     gate: str
@@ -37,10 +34,8 @@ class ReliedOn(BaseModel):
     run_id: str
 
 
-class Manifest(BaseModel):
+class Manifest(Record):
     """The record beside every artifact."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     digest: str = Field(description="content hash of the artifact")
     asset: str = Field(description="asset key, slash separated")
@@ -53,11 +48,11 @@ class Manifest(BaseModel):
     code_digest: str
     lock_digest: str = Field(description="digest of every installed distribution and its version")
     config: dict[str, Any]
-    seeds: dict[str, int] = {}
+    seeds: dict[str, int] = Field({})
     device: str
     inputs: dict[str, Input] = Field(description="all artifacts read, by address")
     external_inputs: dict[str, str] = Field({}, description="digest of every file read from outside, by URI")
-    relied_on: list[ReliedOn] = []
+    relied_on: list[ReliedOn] = Field([])
     facts: dict[str, Any] = Field({}, description="what the stage measured about its own work")
     wall_seconds: float
     cpu_seconds: float

@@ -17,19 +17,18 @@ from urllib.parse import urlsplit, urlunsplit
 
 import platformdirs
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from upath import UPath
 
+from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 
 FILE = "witness.ndjson"
 
 
-class WitnessedHead(BaseModel):
+class WitnessedHead(Record):
     """A head of a ledger, as it was when a release was promoted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     place: str
     beginning: str

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from stillhouse.base import Record
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
 from stillhouse.records.ledger import Head
 
@@ -20,10 +21,8 @@ RECORD = "release.json"
 MODEL = "model"
 
 
-class WaivedGate(BaseModel):
+class WaivedGate(Record):
     """A gate that was not passed and that a named person let be."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gate: str
     by: str
@@ -32,10 +31,8 @@ class WaivedGate(BaseModel):
     content: str | None = None  # 0.1.0 tied a waiver to no content
 
 
-class ReleaseRecord(BaseModel):
+class ReleaseRecord(Record):
     """Everything a release resolves to, by digest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: str
     student: str

@@ -9,17 +9,16 @@ import math
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics import score_test
 from stillhouse.statistics.proportions import BoolArray, paired_outcomes
 from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
 
 
-class NonInferiority(BaseModel):
+class NonInferiority(Record):
     """Whether the student's accuracy is less than `margin` below the teacher's, with the evidence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int = Field(description="Examples both models answered.")
     margin: float = Field(description="Largest acceptable drop, as a fraction.")

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from stillhouse.base import Record
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -17,20 +19,16 @@ BINS = 15
 """Equal-width confidence bins of the expected calibration error (Guo et al. 2017)."""
 
 
-class ReliabilityBin(BaseModel):
+class ReliabilityBin(Record):
     """Answers of about one confidence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     confidence: float = Field(description="Mean probability of the predicted class.")
     accuracy: float
 
 
-class Calibration(BaseModel):
+class Calibration(Record):
     """Calibration of one model on the golden set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     expected_calibration_error: float = Field(description="Mean gap between confidence and accuracy, 15 bins.")
     brier: float = Field(description="Mean squared distance of the probabilities from the truth, 0 to 2.")

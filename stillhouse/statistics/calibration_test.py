@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics.bootstrap import CHUNK_ELEMENTS
 from stillhouse.statistics.calibration import BINS, bin_of
 from stillhouse.statistics.metric_test import FEWEST_GROUPS, TAIL_DRAWS
@@ -23,10 +24,8 @@ BoolArray = npt.NDArray[np.bool_]
 SEED = 0
 
 
-class CalibrationTest(BaseModel):
+class CalibrationTest(Record):
     """Whether the expected calibration error is proven to be within its limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: float = Field(description="Largest acceptable expected calibration error, as a fraction.")
     alpha: float = Field(description="One-sided error rate.")

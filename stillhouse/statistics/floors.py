@@ -8,17 +8,16 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics.metric_test import metric_test
 from stillhouse.statistics.score_test import sum_of_quantiles
 from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
 
 
-class FloorTest(BaseModel):
+class FloorTest(Record):
     """Whether an accuracy is proven to be at least a floor."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     floor: float
     lower_bound: float = Field(

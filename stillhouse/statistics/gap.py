@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics.score_test import sum_of_quantiles
 from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
 
 
-class MeasuredGap(BaseModel):
+class MeasuredGap(Record):
     """The accuracies on the best and the worst part, and how far apart they may be in truth."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     best: str
     best_accuracy: float
@@ -33,10 +32,8 @@ class MeasuredGap(BaseModel):
     )
 
 
-class GapTest(BaseModel):
+class GapTest(Record):
     """Whether the gap between parts is proven to be within its limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     limit: float = Field(description="Largest acceptable gap, as a fraction.")
     alpha: float = Field(description="One-sided error rate.")

@@ -7,8 +7,9 @@ Does not: the resampling (bootstrap.py), accuracy on independent rows (accuracy_
 import math
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics import bootstrap
 from stillhouse.statistics.bootstrap import Bootstrap, IntArray, Metric
@@ -24,10 +25,8 @@ TAIL_DRAWS = 10
 SEED = 0
 
 
-class MetricTest(BaseModel):
+class MetricTest(Record):
     """Whether the student's metric is less than `margin` below the teacher's, with the evidence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: MetricName
     metric_class: str | None = Field(description="The class whose recall it is.")

@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics import score_test
 from stillhouse.statistics.verdicts import check_alpha
 
@@ -69,10 +70,8 @@ def paired_drop_interval(
     return score_test.lower_bound(pairs, alpha / 2), -score_test.lower_bound(pairs.swapped(), alpha / 2)
 
 
-class McNemar(BaseModel):
+class McNemar(Record):
     """The exact McNemar test of two models on the same examples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: int
     first_only: int = Field(description="Examples only the first model got right.")

@@ -15,12 +15,11 @@ import pytest
 from assets.bench import Bench, JudgedModel
 from assets.code_versions import CODE_OF, JUDGING, source_path
 from assets.contract import bar_of
-from assets.keys import kind_of
-from assets.recipe_assets import stage_names
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.bar import SensitiveSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
+from stillhouse.stages.names import kind_of, stage_names
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 GOLDEN = pl.DataFrame(

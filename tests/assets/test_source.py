@@ -11,10 +11,11 @@ import pytest
 
 import assets.source
 from assets.current import newest_artifact
-from assets.keys import BASE, PROMPTS, SOURCE, key_of
+from assets.keys import key_of
 from assets.source import is_as_it_was
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.stages.names import BASE, PROMPTS, SOURCE
 from tests.small import small_recipe
 
 Run = Callable[..., dg.ExecuteInProcessResult]

@@ -7,11 +7,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assets.keys import BASE
 from checks.gate import Finding, State, found
 from checks.prompts import no_personal_data_is_left
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import read_recipe
+from stillhouse.stages.names import BASE
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from assets.keys import BASELINES, SELECTION, TEACHER_SIGNAL, candidate
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
 from orchestration.auditing import audit_recipe
@@ -20,6 +19,7 @@ from orchestration.diagnosis import diagnose
 from orchestration.run import Outcome, distil
 from orchestration.terminal import Terminal
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import BASELINES, SELECTION, TEACHER_SIGNAL, candidate
 from tests.conftest import Place, a_place, failures
 from tests.small import LAYERS, small_recipe
 

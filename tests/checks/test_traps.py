@@ -12,11 +12,12 @@ import pytest
 
 import checks.contract
 from assets.current import newest_materialization
-from assets.keys import BATCHED, key_of
+from assets.keys import key_of
 from checks.stages import gates_of
 from orchestration.build import definitions
 from orchestration.schedules import refresh_schedule
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import BATCHED
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import questions, small_recipe
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.keys import BASE, BATCHED
 from orchestration.auditing import audit_recipe
 from orchestration.status import all_is_well, status
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import BASE, BATCHED
 from tests.conftest import Place, a_place
 from tests.small import small_recipe
 

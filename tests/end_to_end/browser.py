@@ -13,13 +13,14 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from assets.keys import BASE, key_of
+from assets.keys import key_of
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
+from stillhouse.stages.names import BASE
 from tests.small import questions, small_recipe
 
 DRIVER = shutil.which("chromedriver")

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from assets.current import newest_artifact, newest_materialization
-from assets.keys import BATCHED, key_of
+from assets.keys import key_of
 from orchestration.auditing import audit_recipe
 from orchestration.status import all_is_well, status
 from stillhouse.digests import digest_of_folder
@@ -23,6 +23,7 @@ from stillhouse.home import CHECKOUT
 from stillhouse.models.weights import REQUIRED_FILES
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.stages.names import BATCHED
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 

@@ -6,7 +6,7 @@ Does not: the faults (the files they are named after), asking all rooms together
 
 import dagster as dg
 
-from assets.keys import BATCHED
+from stillhouse.stages.names import BATCHED
 from tests import gates_page
 from tests.conftest import failures
 from tests.faults.bench import Bench, Fault

@@ -13,13 +13,9 @@ from typing import Any
 
 import polars as pl
 
-from assets.keys import (
-    CONTRACT,
-    PROMPTS,
-    SOURCE,
-)
 from stillhouse.data.provenance import Traced
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 from tests.faults.bench import Bench, Fault, rows
 from tests.faults.plants import (
     FEW,

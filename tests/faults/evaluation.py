@@ -12,14 +12,6 @@ import numpy as np
 import polars as pl
 
 from assets.bench import JudgedModel
-from assets.keys import (
-    BASELINES,
-    EVALUATION,
-    PROMPTS,
-    REASONS,
-    RELEASE,
-    SELECTION,
-)
 from assets.seeds import SEEDS
 from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
@@ -27,6 +19,7 @@ from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.stages.names import BASELINES, EVALUATION, PROMPTS, REASONS, RELEASE, SELECTION
 from tests.faults.bench import Bench, Fault, Plant, stages_of
 from tests.faults.plants import (
     NOBODY,

@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from assets.keys import (
-    CONTRACT,
-    PROMPTS,
-    SOURCE,
-    candidate,
-    export,
-)
 from assets.teacher import MODEL
 from stillhouse.models.checkpoint import EpochReport
 from stillhouse.models.training import TrainingReport
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE, candidate, export
 from tests.faults.bench import Bench, Plant, rows
 
 MARCH = "march.csv"

@@ -10,15 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from assets.keys import (
-    CONTRACT,
-    PROMPTS,
-    SOURCE,
-)
 from stillhouse.data.cleaning import Cleaned
 from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
 from stillhouse.data.privacy import Redacted, redact
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 from tests.faults.bench import SLICES, Bench, Fault, Plant, rows
 from tests.faults.plants import FEW, MARCH, QUESTION, changed, column, dropped, every, on, with_text
 

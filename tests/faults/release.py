@@ -11,13 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from assets.keys import (
-    CHAMPION,
-    RELEASE,
-    SELECTION,
-)
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
+from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 from tests.conftest import RULES
 from tests.faults.bench import NAME, Bench, Fault, Plant
 from tests.faults.evaluation import control_chosen

@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from assets.keys import (
-    EVALUATION,
-)
 from assets.seeds import SEEDS
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.stages.names import EVALUATION
 from tests.faults.bench import Bench, Fault, Plant
 from tests.faults.plants import (
     EXPORT,

@@ -13,21 +13,13 @@ import numpy as np
 import polars as pl
 
 from assets.baselines import read_evaluations
-from assets.keys import (
-    BASELINES,
-    CONTRACT,
-    PROMPTS,
-    SOURCE,
-    TEACHER,
-    TEACHER_SIGNAL,
-    TRANSFER_SET,
-)
 from assets.teacher import MODEL
 from assets.teacher_signal import review_path
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import BASELINES, CONTRACT, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified

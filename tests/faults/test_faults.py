@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from assets.keys import BATCHED
 from checks.stages import GATES
+from stillhouse.stages.names import BATCHED
 from tests import gates_page
 from tests.faults import contract_and_source, evaluation, prompts, release, students, teacher
 from tests.faults.bench import stages_of

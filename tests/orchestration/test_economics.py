@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from assets.keys import CONTRACT, PROMPTS, SOURCE
 from assets.recipe_assets import assets_of
 from orchestration.economics import KINDS, roi, spent
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 from tests.conftest import a_place
 from tests.small import small_recipe
 

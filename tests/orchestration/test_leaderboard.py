@@ -8,12 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from assets.baselines import OPTIONS
-from assets.keys import BASELINES, CONTRACT, EVALUATION, PROMPTS, SOURCE, TEACHER
 from orchestration.cli import app
 from orchestration.leaderboard import board
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Facts, Order, Workshop
+from stillhouse.stages.names import BASELINES, CONTRACT, EVALUATION, PROMPTS, SOURCE, TEACHER
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe
 

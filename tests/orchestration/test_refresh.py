@@ -11,8 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.keys import BATCHED, CHAMPION, key_of
-from assets.recipe_assets import stage_names
+from assets.keys import key_of
 from assets.source import has_other_rows
 from orchestration.build import definitions
 from orchestration.jobs import distil_job
@@ -21,6 +20,7 @@ from orchestration.schedules import refresh_schedule
 from orchestration.status import all_is_well, status
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.stages.names import BATCHED, CHAMPION, stage_names
 from tests.conftest import Place, a_place, failures
 from tests.small import questions, small_recipe
 

@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import orchestration.rollback
-from assets.keys import CHAMPION, RELEASE, SELECTION
 from checks.gatekeeper import hand_over
 from orchestration.cli import app
 from orchestration.diagnosis import diagnose
@@ -23,6 +22,7 @@ from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.champions import ROLLBACK
+from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 from tests.conftest import Place, a_place, failures, key_of
 from tests.small import small_recipe
 

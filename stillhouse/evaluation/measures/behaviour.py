@@ -10,8 +10,9 @@ Does not: the declarations (recipe/bar.py), golden rows made harder (stress.py),
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import FloatArray, Subject, answers_to
 from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
@@ -22,10 +23,8 @@ SHOWN = 5
 """Failing cases of a test that the record keeps, in the order of the recipe: enough to see what is wrong."""
 
 
-class FailedCase(BaseModel):
+class FailedCase(Record):
     """A case that the model did not meet, by the first thing in it that went wrong."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str
     variant: str | None = Field(description="What the text was changed to; null where the text itself was answered.")
@@ -34,10 +33,8 @@ class FailedCase(BaseModel):
     teacher_fails: bool | None = Field(description="Whether the teacher does not meet it either; null if not asked.")
 
 
-class BehaviourResult(BaseModel):
+class BehaviourResult(Record):
     """What came out of one behavioural test."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     kind: BehaviourKind

@@ -6,18 +6,17 @@ Does not: the whole confusion table (metrics.py), drawing (report/plots.py).
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.measures.metrics import ConfusionCell
 
 PAIRS_SHOWN = 10
 """What somebody will look into; further down are pairs of a row or two, which are chance."""
 
 
-class ConfusedPair(BaseModel):
+class ConfusedPair(Record):
     """Rows of one label that were given another."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     answered: str

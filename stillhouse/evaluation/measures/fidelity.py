@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.statistics.calibration import log_softmax, probabilities_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,10 +21,8 @@ MISTAKES_REPEATED = 0.1
 """Share of all golden rows from which on repeated mistakes are worth a warning: more than a bar's usual margin."""
 
 
-class Outcomes(BaseModel):
+class Outcomes(Record):
     """Who was right on the golden rows: the 2x2 table of teacher against student."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     both_right: int
     teacher_only: int = Field(description="Lost: the teacher was right and the student is not.")
@@ -31,10 +30,8 @@ class Outcomes(BaseModel):
     both_wrong: int
 
 
-class Disagreement(BaseModel):
+class Disagreement(Record):
     """One golden row on which teacher and student differ."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt_id: str
     label: str
@@ -46,10 +43,8 @@ class Disagreement(BaseModel):
     lost: bool = Field(description="True where the teacher was right and the student is not.")
 
 
-class Divergence(BaseModel):
+class Divergence(Record):
     """How KL(teacher || student) is spread over the golden rows, in nats."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     p50: float
     p95: float
@@ -57,10 +52,8 @@ class Divergence(BaseModel):
     largest: float
 
 
-class Fidelity(BaseModel):
+class Fidelity(Record):
     """How alike student and teacher are on the golden set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     agreement: float = Field(description="Share of rows on which both give the same class.")
     mean_kl: float = Field(description="Mean KL(teacher || student), in nats, at temperature 1.")

@@ -15,23 +15,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 import stillhouse
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.wording import MEGABYTE
 
 MODULE = "stillhouse.evaluation.measures.footprint"
 
 
-class Footprint(BaseModel):
+class Footprint(Record):
     """Memory that serving takes, each model alone in a fresh process that answers one text at a time.
 
     Resident memory at its peak less that of the interpreter before the model's runtime was imported, in megabytes of
     1,000,000 bytes: runtime, weights, tokenizer and working memory.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     teacher_mb: float = Field(description="The teacher, by torch in float32.")
     student_mb: float | None = Field(description="Null for a model that is no folder to be served by itself.")

@@ -22,9 +22,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from stillhouse import progress
+from stillhouse.base import Record
 
 FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[str], Any]
@@ -61,10 +62,8 @@ class Clocks:
     cpu_ns: Callable[[], int] = time.thread_time_ns
 
 
-class DeviceStamp(BaseModel):
+class DeviceStamp(Record):
     """The machine a measurement was made on: seconds do not carry over to another, ratios mostly do."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cpu: str
     cores: int = Field(description="Cores this process may use.")
@@ -76,10 +75,8 @@ class DeviceStamp(BaseModel):
     )
 
 
-class CpuTime(BaseModel):
+class CpuTime(Record):
     """CPU time of the thread that answers, of the calls whose wall time was measured."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     teacher_ms: float = Field(description="Mean of a call.")
     student_ms: float = Field(description="Mean of a call.")
@@ -91,10 +88,8 @@ class CpuTime(BaseModel):
     )
 
 
-class LatencyComparison(BaseModel):
+class LatencyComparison(Record):
     """Teacher and student timed on the same texts, in turns, one text at a time."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     teacher_ms_p50: float
     teacher_ms_p95: float

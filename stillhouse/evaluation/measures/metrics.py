@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from stillhouse.base import Record
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-class ClassMetrics(BaseModel):
+class ClassMetrics(Record):
     """How well one class is found."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     rows: int = Field(description="Golden rows of this class.")
@@ -28,10 +28,8 @@ class ClassMetrics(BaseModel):
     f1: float
 
 
-class ConfusionCell(BaseModel):
+class ConfusionCell(Record):
     """How often rows of one label were given another."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     label: str
     predicted: str

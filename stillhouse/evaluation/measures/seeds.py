@@ -11,8 +11,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import IntArray, Subject, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
@@ -24,11 +25,7 @@ BoolArray = npt.NDArray[np.bool_]
 ONE_SEED = "trained with one seed, which tells nothing of how much of its score is luck"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SeedScore(_Record):
+class SeedScore(Record):
     """One training of the model."""
 
     seed: int
@@ -36,7 +33,7 @@ class SeedScore(_Record):
     drop: float = Field(description="Teacher minus this one, in the metric of the bar; negative when it is better.")
 
 
-class SeedSpread(_Record):
+class SeedSpread(Record):
     """The same model trained with several seeds, on the same golden rows."""
 
     scores: tuple[SeedScore, ...] = Field(description="At least two; the first is the one that ships.")
@@ -75,7 +72,7 @@ class SeedSpread(_Record):
         )
 
 
-class SeedGain(_Record):
+class SeedGain(Record):
     """By how much one model is better than another on the mean of its seeds, against the spread of both."""
 
     first_seeds: int

@@ -11,8 +11,9 @@ from random import Random
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import Subject, align, answers_to, golden_labels
 from stillhouse.recipe.bar import TEXT, StressSpec
@@ -26,10 +27,8 @@ WORDS_PER_TYPO = 5
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
-class Stressed(BaseModel):
+class Stressed(Record):
     """One model on clean and on perturbed texts of the same rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     clean_accuracy: float
     accuracy: float = Field(description="On the perturbed texts.")
@@ -38,10 +37,8 @@ class Stressed(BaseModel):
     answers_changed: int = Field(description="Rows answered by another class than the clean text, rightly or wrongly.")
 
 
-class AgainstTeacher(BaseModel):
+class AgainstTeacher(Record):
     """Whether a perturbation costs the student more than it costs the teacher."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     further_drop: float = Field(description="The student's drop minus the teacher's.")
     hurt_more: int = Field(description="Rows on which the student loses more than the teacher.")
@@ -49,10 +46,8 @@ class AgainstTeacher(BaseModel):
     p_value: float = Field(description="Of the hypothesis that both are as frequent; exact sign test, two-sided.")
 
 
-class StressResult(BaseModel):
+class StressResult(Record):
     """What one perturbation does."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     perturbation: str = Field(description="Its name, or the template itself.")
     rows: int = Field(description="Golden rows asked.")

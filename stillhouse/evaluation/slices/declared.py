@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.accuracy_test import (
@@ -28,10 +29,8 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 
-class SliceResult(BaseModel):
+class SliceResult(Record):
     """What was measured on one slice, and what it proves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     critical: bool = Field(description="Whether the slice binds the overall verdict.")

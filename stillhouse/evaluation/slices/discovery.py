@@ -11,8 +11,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.evaluation.slices.row_features import row_features
 from stillhouse.statistics.multiplicity import holm
@@ -36,10 +37,8 @@ _IMPORTANCE_OF_LOSS = 0.95
 """SliceLine's alpha: how much the average loss counts beside the size; 0.95 is its paper's own setting."""
 
 
-class DiscoveredSlice(BaseModel):
+class DiscoveredSlice(Record):
     """A part of the golden set that nobody declared, on which the student is shown to lose more than elsewhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str = Field(description="What the rows have in common, such as 'label = ABBR and has a digit = yes'.")
     searched_rows: int = Field(description="Its rows in the half in which it was found.")

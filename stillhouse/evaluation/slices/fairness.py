@@ -10,8 +10,9 @@ from functools import partial
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import FloatArray, IntArray
@@ -31,11 +32,7 @@ say who they are have a claim to be served, too.
 """
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class GroupResult(_Record):
+class GroupResult(Record):
     """How teacher and student do on the rows of one group."""
 
     group: str = Field(description="Value of the column; `unknown` where there is none.")
@@ -47,7 +44,7 @@ class GroupResult(_Record):
     student_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
 
 
-class WidestGap(_Record):
+class WidestGap(Record):
     """The two groups between which one measure of one model differs most."""
 
     of_class: str | None = Field(description="The class with the widest gap; null for accuracy, which is of all.")
@@ -58,7 +55,7 @@ class WidestGap(_Record):
     gap: float = Field(description="How far apart the two are, as a fraction.")
 
 
-class ModelGaps(_Record):
+class ModelGaps(Record):
     """How differently one model treats the groups, as measured; null where fewer than two can be compared."""
 
     accuracy: WidestGap | None = Field(description="Share answered right.")
@@ -72,7 +69,7 @@ class ModelGaps(_Record):
     )
 
 
-class FairnessResult(_Record):
+class FairnessResult(Record):
     """What one sensitive column shows of one model."""
 
     column: str

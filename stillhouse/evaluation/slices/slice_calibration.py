@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.calibration import brier_score, expected_calibration_error, reliability
 
@@ -22,19 +23,15 @@ FEWEST_ROWS = 200
 calibrated shows a calibration error of 3.4 points on 200 rows, 4.6 on 100 and 7.0 on 30 (means of 1,000 draws)."""
 
 
-class ConfidenceMeasured(BaseModel):
+class ConfidenceMeasured(Record):
     """How much one model's confidence on a slice is worth."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     expected_calibration_error: float = Field(description="Mean gap between confidence and accuracy, 15 bins.")
     brier: float = Field(description="Mean squared distance of the probabilities from the truth, 0 to 2.")
 
 
-class SliceCalibration(BaseModel):
+class SliceCalibration(Record):
     """Calibration of teacher and student on one slice."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     rows: int
