@@ -1,4 +1,4 @@
-"""The one network that teachers and students are: a BERT encoder, mean pooling, a linear classifier.
+"""The one network that teachers and students are: an encoder, mean pooling, a linear classifier.
 
 Belongs here: the module, loading and saving a model folder, the checks that a folder agrees with itself.
 Does not: making a teacher or a student out of another model (teachers/classifier.py, students/pruning.py), training.
@@ -23,6 +23,7 @@ from transformers.initialization import no_init_weights
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import require_room
+from stillhouse.models.family import family_of
 
 ARCHITECTURE = "MeanPooledBertClassifier"
 _OURS = ("architectures", "tokenizer_sha256")
@@ -40,11 +41,14 @@ class TextClassifier(nn.Module):
         super().__init__()
         self.config = config
         settings = {name: value for name, value in config.items() if name not in _OURS}
-        rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        family = family_of(config, "config.json")
+        rates = dict.fromkeys(family.dropout, dropout)
         # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
-        self.bert = AutoModel.from_config(  # type: ignore[no-untyped-call]
+        encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
             AutoConfig.for_model(**{**settings, **rates}), attn_implementation="eager", add_pooling_layer=False
         )
+        self.add_module(family.prefix, encoder)
+        self.family = family
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(config["hidden_size"], len(config["id2label"]))
 
@@ -58,10 +62,20 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (n, classes) and the mean of the tokens' last hidden states (n, hidden size).
         """
-        hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
         pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
         return self.classifier(self.dropout(pooled)), pooled
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder, which goes by the name that the hub gives it in models with a head."""
+        return self.get_submodule(self.family.prefix)
+
+    @property
+    def longest_text(self) -> int:
+        """Tokens that it has positions for, special ones included."""
+        return self.family.longest_text(self.config)
 
     @property
     def labels(self) -> list[str]:
@@ -136,14 +150,7 @@ def save(weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str
         (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8", newline="")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         # what transformers' AutoTokenizer wants beside tokenizer.json
-        settings = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "cls_token": "[CLS]",
-            "mask_token": "[MASK]",
-            "pad_token": "[PAD]",
-            "sep_token": "[SEP]",
-            "unk_token": "[UNK]",
-        }
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **family_of(config, str(out)).special_tokens}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.family import family_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,7 +46,8 @@ def load_tokenizer(folder: Path, max_tokens: int | None = None) -> "Tokenizer":
             do="Restore or rebuild the folder.",
         )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    positions = json.loads((folder / "config.json").read_text("utf-8"))["max_position_embeddings"]
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    positions = family_of(config, str(folder / "config.json")).longest_text(config)
     said = tokenizer.truncation["max_length"] if tokenizer.truncation else DEFAULT_MAX_TOKENS
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=min(max_tokens or said, positions))

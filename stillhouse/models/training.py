@@ -128,11 +128,11 @@ def _train(
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network)
     if config.freeze_embeddings:
-        network.bert.embeddings.requires_grad_(False)
+        network.encoder.get_submodule("embeddings").requires_grad_(False)
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 
-    limit = min(config.max_tokens, network.config["max_position_embeddings"])
+    limit = min(config.max_tokens, network.longest_text)
     tokenizer = load_tokenizer(model, limit)
     ids = encode(tokenizer, examples.texts)
     validation_ids = encode(tokenizer, examples.validation_texts)

@@ -17,6 +17,7 @@ from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder
+from stillhouse.models.family import family_of
 from stillhouse.packages import SCHEME, in_package
 from stillhouse.records.artifacts import ArtifactStore
 
@@ -25,19 +26,6 @@ PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", 
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.txt"]
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_PROTOCOLS = range(2, 6)
-
-# name ending in a BERT state dict -> the config fields its shape must equal
-_SHAPES_FROM_CONFIG: dict[str, tuple[str, ...]] = {
-    "embeddings.word_embeddings.weight": ("vocab_size", "hidden_size"),
-    "embeddings.position_embeddings.weight": ("max_position_embeddings", "hidden_size"),
-    "embeddings.token_type_embeddings.weight": ("type_vocab_size", "hidden_size"),
-    "attention.self.query.weight": ("hidden_size", "hidden_size"),
-    "attention.self.key.weight": ("hidden_size", "hidden_size"),
-    "attention.self.value.weight": ("hidden_size", "hidden_size"),
-    "attention.output.dense.weight": ("hidden_size", "hidden_size"),
-    "intermediate.dense.weight": ("intermediate_size", "hidden_size"),
-    "pooler.dense.weight": ("hidden_size", "hidden_size"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,13 +230,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise _corrupt(path, error) from error
-    if not isinstance(config, dict) or config.get("model_type") != "bert":
-        raise StillhouseError(
-            "not a BERT encoder",
-            where=str(path),
-            expected='"model_type": "bert"',
-            do="Choose a BERT-family encoder.",
-        )
+    if not isinstance(config, dict):
+        raise _corrupt(path, ValueError("no object"))
+    family = family_of(config, str(path))
     if "auto_map" in config:
         raise StillhouseError(
             "the config asks for the repository's own code to run",
@@ -256,13 +240,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
             expected="no auto_map",
             do="Choose a model that needs no remote code.",
         )
-    needed = {field for fields in _SHAPES_FROM_CONFIG.values() for field in fields} | {"num_hidden_layers"}
-    absent = sorted(field for field in needed if not isinstance(config.get(field), int))
+    needed = {name for names in family.shapes.values() for name in names} | {"num_hidden_layers"}
+    absent = sorted(name for name in needed if not isinstance(config.get(name), int))
     if absent:
         raise StillhouseError(
             f"missing {', '.join(absent)}",
             where=str(path),
-            expected="the sizes of a BERT encoder",
+            expected=f"the sizes of an encoder of type {family.model_type}",
             do="Restore the config that was published with the weights.",
         )
     return config
@@ -299,16 +283,17 @@ def _require_finite(finite: bool, name: str, path: Path) -> None:
 
 
 def _match_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
-    if not any(name.endswith("embeddings.word_embeddings.weight") for name in shapes):
+    family = family_of(config, str(folder / "config.json"))
+    if not any(name.endswith(family.word_embeddings) for name in shapes):
         raise StillhouseError(
             "no word embeddings among the weights",
             where=str(folder / "model.safetensors"),
-            expected="the weights of a BERT encoder",
+            expected=f"the weights of an encoder of type {family.model_type}",
             do="Fetch the weights that belong to this config.",
         )
     for name, shape in shapes.items():
-        for ending, fields in _SHAPES_FROM_CONFIG.items():
-            expected = tuple(int(config[field]) for field in fields)
+        for ending, fields in family.shapes.items():
+            expected = tuple(int(config[each]) for each in fields)
             if name.endswith(ending) and shape != expected:
                 raise StillhouseError(
                     f"{name} has shape {shape}",
@@ -319,7 +304,8 @@ def _match_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], fo
 
 
 def _match_layers(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
-    found = {int(match[1]) for name in shapes if (match := re.search(r"encoder\.layer\.(\d+)\.", name))}
+    layers = re.compile(rf"(?:^|\.){re.escape(family_of(config, str(folder)).layers)}\.(\d+)\.")
+    found = {int(match[1]) for name in shapes if (match := layers.search(name))}
     if found != set(range(int(config["num_hidden_layers"]))):
         raise StillhouseError(
             f"{len(found)} encoder layers in the weights",

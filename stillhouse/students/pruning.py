@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.family import family_of
 from stillhouse.models.tokenization import encode, load_tokenizer
-
-_CONTINUATION = "##"
+from stillhouse.recipe.contract import StudentSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,24 @@ class VocabularyTrim:
     dropped: int
     parameters_before: int
     parameters_after: int
+
+
+def cut_from(teacher: Path, student: StudentSpec, texts: Iterable[str], out: Path) -> VocabularyTrim | None:
+    """Write what a student starts from: layers of the teacher, narrowed and with the vocabulary of the task.
+
+    Args:
+        teacher: model folder of the fine-tuned teacher.
+        student: which layers, how wide, and whether the vocabulary is trimmed.
+        texts: those of the transfer set, whose vocabulary is kept.
+        out: the model folder to write.
+
+    Returns:
+        What trimming the vocabulary kept; None where it is not trimmed.
+    """
+    cut_layers(teacher, student.layers, out)
+    if student.feed_forward is not None:
+        narrow_feed_forward(out, student.feed_forward, out)
+    return trim_vocabulary(out, texts, out) if student.trim_vocabulary else None
 
 
 def cut_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
@@ -60,7 +78,8 @@ def cut_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
             expected=f"distinct, rising numbers from 0 to {available - 1}",
             do="Correct the student's layers in the recipe.",
         )
-    prefix = "bert.encoder.layer."
+    family = family_of(config, str(teacher))
+    prefix = family.weight(f"{family.layers}.")
     place = {str(old): str(new) for new, old in enumerate(layers)}
     weights = {}
     for name, tensor in load_file(teacher / "model.safetensors").items():
@@ -103,8 +122,9 @@ def narrow_feed_forward(model: Path, width: int, out: Path) -> None:
             do="Correct the student's feed_forward in the recipe.",
         )
     weights = load_file(model / "model.safetensors")
+    family = family_of(config, str(model))
     for number in range(config["num_hidden_layers"]):
-        into, outof = (f"bert.encoder.layer.{number}.{part}.dense" for part in ("intermediate", "output"))
+        into, outof = (family.in_layer(number, name) for name in (family.feed_forward.into, family.feed_forward.out_of))
         reach = weights[f"{into}.weight"].norm(dim=1) * weights[f"{outof}.weight"].norm(dim=0)
         kept = (
             torch.topk(reach, width).indices.sort().values
@@ -118,9 +138,10 @@ def narrow_feed_forward(model: Path, width: int, out: Path) -> None:
 def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyTrim:
     """Drop the vocabulary entries that a task's texts never use, and their embedding rows.
 
-    Kept are the special tokens, every WordPiece that occurs in `texts`, every single character in both its forms (`x`
-    and `##x`), and every piece that cannot be spelled out of those. A word whose piece was dropped is therefore read as
-    shorter pieces, down to single characters, and does not become [UNK]: the tokenizer stays as able as the full one.
+    Kept are the special tokens, every piece that occurs in `texts`, every single character in both its forms (`x` and,
+    where it continues a word, `##x`), and every piece that cannot be spelled out of those. A word whose piece was
+    dropped is therefore read as shorter pieces, down to single characters, and does not become unknown: the tokenizer
+    stays as able as the full one.
 
     Args:
         model: a model folder.
@@ -137,11 +158,12 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
     config = network.read_config(model)
     network.require_own_tokenizer(model, config)
     description = json.loads(_tokenizer_text(model))
-    if description["model"]["type"] != "WordPiece":
+    family = family_of(config, str(model))
+    if description["model"]["type"] != family.tokenizer:
         raise StillhouseError(
             f"a {description['model']['type']} tokenizer",
             where=str(model / "tokenizer.json"),
-            expected="WordPiece",
+            expected=family.tokenizer,
             do="Set the student's trim_vocabulary to false in the recipe.",
         )
     vocabulary: dict[str, int] = description["model"]["vocab"]
@@ -150,13 +172,13 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
     kept = sorted(
         (token_id, piece)
         for piece, token_id in (vocabulary | special).items()
-        if token_id in used or not _spelled_otherwise(piece, vocabulary)
+        if token_id in used or not _spelled_otherwise(piece, vocabulary, family.continuation)
     )
     new_id = {old: new for new, (old, _) in enumerate(kept)}
 
     weights = load_file(model / "model.safetensors")
     before = sum(tensor.numel() for tensor in weights.values())
-    table = "bert.embeddings.word_embeddings.weight"
+    table = family.weight(family.word_embeddings)
     weights[table] = weights[table][[old for old, _ in kept]]
     description["model"]["vocab"] = {piece: new_id[old] for old, piece in kept}
     config.update(vocab_size=len(kept), pad_token_id=new_id[config["pad_token_id"]])
@@ -173,14 +195,14 @@ def _used_ids(model: Path, texts: Iterable[str]) -> set[int]:
     return {token_id for ids in encode(tokenizer, list(texts)) for token_id in ids}
 
 
-def _spelled_otherwise(piece: str, vocabulary: dict[str, int]) -> bool:
+def _spelled_otherwise(piece: str, vocabulary: dict[str, int], continuation: str) -> bool:
     """Whether a piece of several characters can be written as the single-character pieces of the vocabulary."""
-    continues = piece.startswith(_CONTINUATION) and len(piece) > len(_CONTINUATION)
-    characters = piece.removeprefix(_CONTINUATION) if continues else piece
+    continues = piece.startswith(continuation) and len(piece) > len(continuation)
+    characters = piece.removeprefix(continuation) if continues else piece
     if len(characters) == 1:
         return False
-    first = f"{_CONTINUATION}{characters[0]}" if continues else characters[0]
-    return first in vocabulary and all(f"{_CONTINUATION}{character}" in vocabulary for character in characters[1:])
+    first = f"{continuation}{characters[0]}" if continues else characters[0]
+    return first in vocabulary and all(f"{continuation}{character}" in vocabulary for character in characters[1:])
 
 
 def _renumber(description: dict[str, Any], new_id: dict[int, int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.family import family_of
 
 
 def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int) -> None:
@@ -41,35 +42,27 @@ def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int)
             do="Check the recipe's labels.",
         )
     config = json.loads((encoder / "config.json").read_text("utf-8"))
-    if config.get("hidden_act", "gelu") != "gelu":
+    family = family_of(config, str(encoder / "config.json"))
+    if config.get("hidden_act", family.activations[0]) not in family.activations:
         raise StillhouseError(
             f"activation {config['hidden_act']!r}",
             where=str(encoder / "config.json"),
-            expected="gelu",
-            do="Choose a BERT encoder with the exact GELU.",
+            expected=" or ".join(family.activations),
+            do="Choose an encoder with that activation.",
         )
-    kept = (
-        "vocab_size",
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "intermediate_size",
-        "max_position_embeddings",
-        "type_vocab_size",
-        "hidden_act",
-        "layer_norm_eps",
-        "pad_token_id",
-        "model_type",
-    )
-    config = {key: config[key] for key in kept if key in config}
-    config = {"layer_norm_eps": 1e-12, "pad_token_id": 0, **config}
+    config = {name: config.get(name, value) for name, value in family.config.items()}
+    config["model_type"] = family.model_type
     config["id2label"] = {str(place): name for place, name in enumerate(names)}
     config["label2id"] = {name: place for place, name in enumerate(names)}
 
-    weights = {
-        f"bert.{name.removeprefix('bert.')}": tensor.float()
+    found = {
+        name.removeprefix(f"{family.prefix}."): tensor
         for name, tensor in load_file(encoder / "model.safetensors").items()
-        if name.removeprefix("bert.").startswith(("embeddings.", "encoder.")) and not name.endswith("position_ids")
+    }
+    weights = {
+        family.weight(name): tensor.float()
+        for name, tensor in found.items()
+        if name.startswith(("embeddings.", f"{family.layers}.")) and not name.endswith("position_ids")
     }
     generator = torch.Generator().manual_seed(seed)
     weights["classifier.weight"] = torch.randn(len(names), config["hidden_size"], generator=generator) * 0.02

@@ -94,9 +94,9 @@ def test_a_piece_whose_characters_are_missing_is_kept(classifier: Path, tmp_path
     from stillhouse.students.pruning import _spelled_otherwise
 
     vocabulary = {"a": 0, "##a": 1, "b": 2, "ab": 3, "##ba": 4, "ba": 5}  # no ##b
-    assert not _spelled_otherwise("ab", vocabulary)
-    assert not _spelled_otherwise("##ba", vocabulary)
-    assert _spelled_otherwise("ba", vocabulary)
+    assert not _spelled_otherwise("ab", vocabulary, "##")
+    assert not _spelled_otherwise("##ba", vocabulary, "##")
+    assert _spelled_otherwise("ba", vocabulary, "##")
 
 
 def test_a_trimmed_model_may_take_the_place_of_the_full_one(classifier: Path, tmp_path: Path) -> None:
