@@ -1,27 +1,22 @@
-"""Students as they ship: one ONNX file in int8 with its tokenizer, checked against the trained weights, calibrated.
+"""The assets of students as they ship, one for each student of the recipe.
 
-Belongs here: one asset for each student of the recipe.
-Does not: export and quantisation (stillhouse/models/export.py).
+Belongs here: their declaration, and what is shown of them.
+Does not: exporting them (stillhouse/stages/exports.py).
 """
 
-from dataclasses import asdict
-from pathlib import Path
-
 import dagster as dg
-import polars as pl
 
-from assets.seeds import SEEDS, models_by_seed, seed_folder
 from assets.stage import Shown, Work, stage_asset
-from assets.teacher import MODEL, label_ids, labelled_rows
-from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.builds import Artifact
+from stillhouse.stages import exports as stage
+from stillhouse.stages.facts import ExportFacts
 from stillhouse.stages.names import PROMPTS, candidate, export
 
 
-def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
-    """Build the asset of one student."""
+def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
+    """Define the asset of one student."""
 
     @stage_asset(
         file,
@@ -31,24 +26,7 @@ def export_of(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     )
     def exported_student(work: Work, candidate: Artifact, prompts: Artifact) -> Shown:
         """The student in int8 ONNX, its parity and its temperature measured on validation rows."""
-        from stillhouse.models.export import export_student
-
-        rows = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "validation")
-
-        def build(folder: Path) -> Facts:
-            with work.workshop.one_heavy_task():
-                texts, known = rows["text"].to_list(), label_ids(rows["label"], candidate.facts["labels"])
-                facts: Facts = asdict(export_student(candidate.folder / MODEL, folder / MODEL, texts, known))
-                for seed, model in models_by_seed(candidate, student).items():
-                    more = export_student(model, folder / seed_folder(seed), texts, known)
-                    facts.setdefault(SEEDS, {})[str(seed)] = asdict(more)
-            return facts
-
-        artifact = work.make(
-            build,
-            depends_on={"candidate": candidate.digest, "validation": digest_of(rows.select("text", "label").rows())},
-        )
-        facts = {name: value for name, value in artifact.facts.items() if isinstance(value, int | float)}
-        return Shown(artifact, facts)
+        artifact = work.make(stage.plan(student, candidate, prompts, work.workshop))
+        return Shown(artifact, artifact.facts(ExportFacts).model_dump(exclude={"fp32", "int8", "seeds"}))
 
     return exported_student

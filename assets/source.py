@@ -1,204 +1,38 @@
-"""The rows as they came, batch by batch: the recipe's source is one, what a look at the drop folder took in another.
+"""The asset of the rows as they came, batch by batch.
 
-Belongs here: what a batch is read from.
-Does not: which files are in which batch (stillhouse/records/batches.py), reading one (stillhouse/data/), cleaning
-(prompts.py).
+Belongs here: its declaration, and what is shown of it.
+Does not: reading them (stillhouse/stages/source.py).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-
 import dagster as dg
-import polars as pl
 
 from assets.stage import Shown, Work, stage_asset, table_metadata
-from stillhouse.data.dropped import read_dropped
-from stillhouse.data.formats import UnknownColumnError
-from stillhouse.data.provenance import with_provenance, without_secrets
-from stillhouse.data.rejects import all_rejects
-from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
-from stillhouse.errors import StillhouseError
-from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.batches import batches_of, shown
-from stillhouse.records.builds import Artifact, Facts
-from stillhouse.records.ledger import Ledger
-from stillhouse.records.manifest import Manifest
-from stillhouse.stages.names import BASE, CONTRACT, SOURCE
+from stillhouse.records.batches import shown
+from stillhouse.records.builds import Artifact
+from stillhouse.stages import source as stage
+from stillhouse.stages.facts import SourceFacts
+from stillhouse.stages.names import CONTRACT, SOURCE
 
 
-def source(file: RecipeFile) -> dg.AssetsDefinition:
-    """Build the asset."""
-    data = file.recipe.data
+def define(file: RecipeFile) -> dg.AssetsDefinition:
+    """Define the asset."""
 
-    @stage_asset(
-        file,
-        SOURCE,
-        inputs={"contract": CONTRACT},
-        kinds={"polars", "parquet"},
-    )
+    @stage_asset(file, SOURCE, inputs={"contract": CONTRACT}, kinds={"polars", "parquet"})
     def source_rows(work: Work, contract: Artifact) -> Shown:
         """The rows of one batch as they came; what could not be read or has no provenance is kept as a reject."""
-        batch = work.batch
-        assert batch is not None
-        store = work.workshop.store
-        from_outside = partial(read_outside, store=store, root=CHECKOUT, limits=data.limits)
-        is_base = batch == BASE
-        origin = from_outside(data.source) if is_base else taken_in(work.workshop.ledger, file, batch)
-        traffic = from_outside(data.traffic) if data.traffic and is_base else None
-        marks = {**origin.marks, **(traffic.marks if traffic else {})}
-
-        def build(folder: Path) -> Facts:
-            kept = origin.kept(store)
-            read = read_base(file, kept) if is_base else _read_batch(file, batch, kept)
-            if traffic:
-                _read_traffic(file, traffic.kept(store)).write_parquet(folder / "traffic.parquet")
-            traced = with_provenance(read.rows, data.provenance)
-            rejects = all_rejects([without_secrets(read.rejects, data.provenance), traced.rejects])
-            traced.rows.write_parquet(folder / "rows.parquet")
-            rejects.write_parquet(folder / "rejects.parquet")
-            return {
-                "records": read.rows.height + read.rejects.height,
-                "rows": traced.rows.height,
-                "unreadable": read.rejects.height,
-                "quarantined": traced.rejects.height,
-                "marks": marks,
-            }
-
-        artifact = work.make(
-            build,
-            depends_on={
-                "file": origin.content,
-                **({"traffic": traffic.content} if traffic else {}),
-                **({"marks": marks} if marks else {}),  # so that the facts hold what was seen last
-            },
-            config={"data": data.model_dump(mode="json"), "columns": list(file.recipe.kept_columns)},
-            external_inputs={**origin.digests, **(traffic.digests if traffic else {})},
-        )
-        rows = artifact.frame("rows")
+        assert work.batch is not None
+        artifact = work.make(stage.plan(file, work.batch, work.workshop))
+        rows, facts = artifact.frame("rows"), artifact.facts(SourceFacts)
         return Shown(
             artifact,
             {
                 **table_metadata(rows),
                 "labelled": rows["label"].count(),
-                "unreadable_lines": artifact.facts["unreadable"],
-                "quarantined": artifact.facts["quarantined"],
-                "read_from": ", ".join(shown(name) for name in origin.digests),
+                "unreadable_lines": facts.unreadable,
+                "quarantined": facts.quarantined,
+                "read_from": ", ".join(shown(name) for name in artifact.manifest.external_inputs),
             },
         )
 
     return source_rows
-
-
-def taken_in(ledger: Ledger, file: RecipeFile, batch: str) -> Outside:
-    """The files that were taken in together as a later batch; their bytes were kept then.
-
-    Raises:
-        StillhouseError: if the batch does not count, or counts no longer.
-    """
-    counting = batches_of(ledger, file.name)
-    if batch not in counting:
-        raise StillhouseError(
-            f"there is no batch {batch!r}, or another one has taken its place",
-            where=f"{file.name}/{SOURCE}",
-            expected=f"one of: {', '.join([BASE, *counting])}",
-            do=f"`stillhouse status {file.name}` shows the batches.",
-        )
-    return Outside({item.name: item.digest for item in counting[batch].files}, {})
-
-
-def is_as_it_was(ledger: Ledger, file: RecipeFile, manifest: Manifest) -> bool:
-    """Whether what a batch of this stage was read from is the same now; nothing is kept for that.
-
-    The names of later batches' files do not count: version 0.1.0 wrote whole addresses.
-    """
-    assert manifest.partition is not None
-    if manifest.partition != BASE:
-        known = taken_in(ledger, file, manifest.partition).digests.values()
-        return sorted(known) == sorted(manifest.external_inputs.values())
-    addresses = [file.recipe.data.source, *([file.recipe.data.traffic] if file.recipe.data.traffic else [])]
-    now = {name: digest for uri in addresses for name, digest in digests_now(uri, root=CHECKOUT).items()}
-    return now == {**manifest.external_inputs, **manifest.facts.get("marks", {})}
-
-
-def has_other_rows(file: RecipeFile, manifest: Manifest) -> bool:
-    """Whether the rows of the base batch would be read from other content now; nothing is kept for that.
-
-    Another sample of traffic alone changes no row, and so no batch that is held against this one.
-    """
-    data = file.recipe.data
-    before = {**manifest.external_inputs, **manifest.facts.get("marks", {})}
-    now = digests_now(data.source, root=CHECKOUT)
-    traffic = digests_now(data.traffic, root=CHECKOUT) if data.traffic else {}
-    return {name: digest for name, digest in before.items() if name in now or name not in traffic} != now
-
-
-def drop_folder(file: RecipeFile, home: Home) -> str:
-    """Where new files of rows for a recipe arrive; this installation's inbox is made when first looked at."""
-    if file.recipe.data.drop_folder is not None:
-        return file.recipe.data.drop_folder
-    inbox = home.inbox(file.name)
-    inbox.mkdir(parents=True, exist_ok=True)
-    return str(inbox)
-
-
-def read_base(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> SourceRead:
-    """Read the rows of the recipe's own source; a column that is not there is told by the field that asks for it.
-
-    Args:
-        file: the recipe.
-        kept: where the bytes of the source are kept, by address; None reads the source itself, for a look at it.
-    """
-    try:
-        return _read(file, file.recipe.data.source, kept, keep=file.recipe.kept_columns, batch=BASE)
-    except UnknownColumnError as error:
-        where = f"{file.where(*file.recipe.field_naming(error.column))}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
-
-
-def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
-    """Read the sample of traffic that the recipe names, with those of label and slice columns that it has."""
-    data = file.recipe.data
-    keep = tuple(dict.fromkeys(item.column for item in file.recipe.slices if item.column not in ("label", "text")))
-    optional = (data.label, *keep)
-    try:
-        return _read(file, str(data.traffic), kept, keep=keep, optional=optional, batch="traffic").rows
-    except StillhouseError as error:
-        where = f"{file.where('data', 'traffic')}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
-
-
-def _read(
-    file: RecipeFile,
-    uri: str,
-    kept: Mapping[str, Path] | None,
-    *,
-    keep: Sequence[str],
-    optional: Collection[str] = (),
-    batch: str,
-) -> SourceRead:
-    """Read rows in the format, with the column names and up to the limits that the recipe gives its source."""
-    data = file.recipe.data
-    return read_rows(
-        uri,
-        kept=kept,
-        format=data.format,
-        encoding=data.encoding,
-        pattern=data.pattern,
-        text=data.text,
-        label=data.label,
-        keep=keep,
-        optional=optional,
-        batch=batch,
-        root=CHECKOUT,
-        limits=data.limits,
-    )
-
-
-def _read_batch(file: RecipeFile, batch: str, kept: Mapping[str, Path]) -> SourceRead:
-    """Read all files of a later batch from the bytes that were kept, one below the other."""
-    read = [read_dropped(file.recipe, name, path, batch=batch) for name, path in kept.items()]
-    return SourceRead(
-        pl.concat([one.rows for one in read], how="diagonal"), pl.concat([one.rejects for one in read], how="diagonal")
-    )

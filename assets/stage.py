@@ -11,24 +11,25 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.code_versions import code_version, source_path
 from assets.keys import batches_of, key_of
 from stillhouse import progress
 from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Facts, Order, Workshop
-from stillhouse.source_code import code_digest
+from stillhouse.records.builds import Artifact, Order, Plan, Workshop
+from stillhouse.source_code import closure_digest
+from stillhouse.stages.bench import Reader
+from stillhouse.stages.facts import TrainingFacts
 from stillhouse.stages.names import BASE, BATCHED
+from stillhouse.stages.versions import code_version
 
-DRAWING = "stillhouse/report"
 SECONDS_BETWEEN_LOG_LINES = 10.0
 EVERY_BATCH, PARTIAL = "stillhouse/every_batch", "stillhouse/train_on_open_batches"
 RECIPE = "stillhouse/recipe"
@@ -59,36 +60,33 @@ class Work:
     inputs: list[Artifact]
     hand_over: HandOver
 
+    @property
+    def reader(self) -> Reader:
+        """Who is judged on the golden rows, if this stage judges."""
+        return Reader(self.file.name, self.stage, self.run_id)
+
     def read(self, stage: str, batch: str) -> Artifact:
         """Read one batch of a stage behind its gates, and count it among the inputs of what is made."""
         artifact = self.hand_over(key_of(self.file.name, stage), batch)
         self.inputs.append(artifact)
         return artifact
 
-    def make(
-        self,
-        build: Callable[[Path], Facts],
-        *,
-        depends_on: Mapping[str, Any],
-        config: Mapping[str, Any] | None = None,
-        seeds: Mapping[str, int] | None = None,
-        external_inputs: Mapping[str, str] | None = None,
-    ) -> Artifact:
-        """Make this stage's artifact; see `Workshop.make`. `config` always counts among what the content depends on."""
+    def make(self, plan: Plan[Any]) -> Artifact:
+        """Make this stage's artifact; see `Workshop.make`."""
         order = Order(
             recipe=self.file.name,
             stage=self.stage,
             batch=self.batch,
             run_id=self.run_id,
             code_version=self.code_version,
-            depends_on={**depends_on, "config": config or {}, "seeds": seeds or {}},
+            depends_on={**plan.depends_on, "config": plan.config, "seeds": plan.seeds},
             inputs=tuple(self.inputs),
-            external_inputs=external_inputs or {},
-            config=config or {},
-            seeds=seeds or {},
+            external_inputs=plan.external_inputs,
+            config=plan.config,
+            seeds=plan.seeds,
             usd_per_hour=self.file.recipe.machine_usd_per_hour,
         )
-        return self.workshop.make(order, build)
+        return self.workshop.make(order, plan.build)
 
 
 StageFunction = Callable[..., Shown]
@@ -223,6 +221,22 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(_cell(row[name]) for name in head) + " |" for row in rows])
 
 
+def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
+    """One line of a comparison table."""
+    low, high = evaluation.subject.accuracy_interval
+    spread = evaluation.seeds
+    by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
+    return {
+        "model": evaluation.name,
+        "accuracy": f"{evaluation.subject.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
+        "agreement": f"{evaluation.agreement:.3f}",
+        "smaller": f"{evaluation.size_ratio:.1f}x",
+        "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
+        "verdict": str(evaluation.verdict),
+        "why": evaluation.summary,
+    }
+
+
 def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]) -> dg.MarkdownMetadataValue:
     """Show a PNG about an artifact in the UI, drawn once however often the artifact is found again.
 
@@ -232,11 +246,22 @@ def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]
         name: of this picture among those of the artifact.
         draw: gives the PNG.
     """
-    drawn_by = code_digest(Path(inspect.getfile(draw)), source_path(DRAWING))[:12]
+    drawn_by = closure_digest(draw.__module__)[:12]
     path = work.workshop.home.cache / "pictures" / f"{artifact.digest}-{drawn_by}-{name}.png"
     if not path.exists():
         write_atomically(path, draw())
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
+
+
+def learning_curve(work: Work, artifact: Artifact, training: TrainingFacts) -> dg.MarkdownMetadataValue:
+    """Show training and validation loss by epoch."""
+
+    def draw() -> bytes:
+        from stillhouse.report import plots
+
+        return plots.learning_curve(*training.losses)
+
+    return picture(work, artifact, "learning_curve", draw)
 
 
 def _cell(value: Any) -> str:

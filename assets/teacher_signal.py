@@ -1,28 +1,25 @@
-"""What the teacher says about every prompt, labelled or not.
+"""The asset of what the teacher says about every prompt.
 
-Belongs here: asking for it, and what is shown of it.
-Does not: capture and storage (stillhouse/teachers/signal.py), which rows are fit to learn from (transfer_set.py).
+Belongs here: its declaration, and what is shown of it.
+Does not: asking the teacher (stillhouse/stages/teacher_signal.py).
 """
-
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
-from assets.teacher import MODEL
-from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Facts
+from stillhouse.records.builds import Artifact
+from stillhouse.stages import teacher_signal as stage
+from stillhouse.stages.facts import SignalFacts
 from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER, TEACHER_SIGNAL
 from stillhouse.teachers.answers import with_answers
-from stillhouse.teachers.review import draw_review, write_review
+from stillhouse.teachers.review import write_review
 from stillhouse.teachers.signal import signal_store
 
 
-def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
-    """Build the asset."""
-    review = file.recipe.teacher.review
+def define(file: RecipeFile) -> dg.AssetsDefinition:
+    """Define the asset."""
 
     @stage_asset(
         file,
@@ -32,36 +29,17 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def captured_signal(work: Work, prompts: Artifact, teacher: Artifact, baselines: Artifact) -> Shown:
         """The teacher's logits and pooled state for every prompt; only rows it was never asked before are computed."""
-        asked = prompts.frame("prompts").sort("prompt_id").select("prompt_id", "text")
-        fingerprint = teacher.facts["fingerprint"]
         signal = signal_store(work.workshop)
-        with work.workshop.one_heavy_task():
-            capture = signal.capture(asked, teacher.folder / MODEL, fingerprint)
-
-        def build(folder: Path) -> Facts:
-            answers = signal.read(asked["prompt_id"].to_list(), fingerprint)
-            answers.write_parquet(folder / "signal.parquet")
-            if review is not None:
-                unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
-                sample = with_answers(unlabelled.join(answers, on="prompt_id"), teacher.facts["labels"])
-                sample = sample.sort("prompt_id").select("prompt_id", "text", "answer", confidence="certainty")
-                draw_review(sample, size=review.size, key=file.recipe.split.key).write_parquet(
-                    folder / "review.parquet"
-                )
-            return {"fingerprint": fingerprint, "labels": teacher.facts["labels"], "rows": asked.height}
-
-        artifact = work.make(
-            build,
-            depends_on={"prompts": prompts.digest, "fingerprint": fingerprint},
-            config={"review": review.model_dump(mode="json") if review else None},
-        )
-        if review is not None:
-            path = review_path(work.workshop.home, file.name, artifact)
+        capture = stage.capture(prompts, teacher, work.workshop)
+        artifact = work.make(stage.plan(file.recipe, prompts, teacher, signal))
+        if file.recipe.teacher.review is not None:
+            path = stage.review_path(work.workshop.home, file.name, artifact)
             if not path.exists():
                 write_review(artifact.frame("review"), path)
-        rows = artifact.frame("signal")
-        took = signal.latencies_ms(asked["prompt_id"].to_list(), fingerprint)["latency_ms"]
-        answers = with_answers(rows, teacher.facts["labels"])["answer"].value_counts(sort=True)
+        rows, facts = artifact.frame("signal"), artifact.facts(SignalFacts)
+        asked = stage.asked(prompts)["prompt_id"].to_list()
+        took = signal.latencies_ms(asked, facts.fingerprint)["latency_ms"]
+        answers = with_answers(rows, facts.labels)["answer"].value_counts(sort=True)
         return Shown(
             artifact,
             {
@@ -76,8 +54,3 @@ def teacher_signal(file: RecipeFile) -> dg.AssetsDefinition:
         )
 
     return captured_signal
-
-
-def review_path(home: Home, recipe: str, artifact: Artifact) -> Path:
-    """Where the sample of a batch waits for a person; named by content, so that an old verdict is about old answers."""
-    return home.reports / "reviews" / f"{recipe}-{artifact.batch}-{artifact.digest[:12]}.csv"

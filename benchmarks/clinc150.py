@@ -88,9 +88,9 @@ def _stillhouse(*arguments: str, stdout: int | None = None) -> subprocess.Comple
 
 def _models() -> str:
     """Every model that was judged, and every student on every domain, as two tables; drops in points."""
-    from assets.baselines import read_evaluations
     from assets.current import newest_artifact
     from assets.keys import key_of
+    from stillhouse.evaluation.harness import read_evaluations
     from stillhouse.evaluation.models import SubjectKind
     from stillhouse.home import Home
     from stillhouse.records.builds import Workshop

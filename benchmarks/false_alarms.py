@@ -132,13 +132,12 @@ class _Bench:
 
     def _made(self, file: Any, batch: str, base: Any) -> dict[str, Any]:
         """Call the stages' own functions for a batch, as a run would."""
-        from assets.contract import contract
-        from assets.prompts import prompts
-        from assets.source import source
+        from assets.recipe_assets import assets_of
 
-        frozen = self._call(contract(file), None, base)
-        rows = self._call(source(file), batch, base, contract=frozen)
-        return {"source": rows, "prompts": self._call(prompts(file), batch, base, source=rows)}
+        assets = assets_of(file)
+        frozen = self._call(assets["contract"], None, base)
+        rows = self._call(assets["source"], batch, base, contract=frozen)
+        return {"source": rows, "prompts": self._call(assets["prompts"], batch, base, source=rows)}
 
     def _call(self, asset: Any, batch: str | None, base: Any, **inputs: Any) -> Any:
         import dagster as dg

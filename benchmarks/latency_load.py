@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from assets.bench import TIMED_TEXTS, one_thread
 from benchmarks.questions import LABELS, write_questions
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, latencies_beside_teacher
+from stillhouse.stages.bench import TIMED_TEXTS, one_thread
 
 BUSY_PROCESSES = 4
 ROUNDS = 5

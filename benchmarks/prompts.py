@@ -169,14 +169,15 @@ def _made(home: Any, file: Any) -> str:
     from stillhouse.data.rejects import count_reasons
     from stillhouse.errors import StillhouseError
     from stillhouse.records.builds import Workshop
+    from stillhouse.stages.facts import PromptFacts
     from stillhouse.stages.names import BASE, PROMPTS
 
     try:
         artifact = newest_artifact(Workshop(home), key_of(file.name, PROMPTS), BASE)
     except StillhouseError as error:
         return str(error)
-    reasons = count_reasons(artifact.frame("rejects")).rows()
-    counts = [("kept", artifact.facts["kept"]), *reasons, ("redacted", sum(artifact.facts["redacted"].values()))]
+    reasons, facts = count_reasons(artifact.frame("rejects")).rows(), artifact.facts(PromptFacts)
+    counts = [("kept", facts.kept), *reasons, ("redacted", sum(facts.redacted.values()))]
     return ", ".join(f"{count:,} {what}" for what, count in counts)
 
 

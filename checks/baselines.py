@@ -1,24 +1,29 @@
 """Gates on the baselines: is a student needed at all?"""
 
-from assets.baselines import OPTIONS, read_evaluations
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, Subject, found, gate, gates_of_module
+from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.stages.baselines import OPTIONS
+from stillhouse.stages.facts import BaselinesFacts
 from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a do-nothing option that was not measured is the one that would have been enough")
 def every_option_was_measured(subject: Subject) -> Finding:
     """Quality, size and latency of each."""
-    evaluations = read_evaluations(subject.artifact)
+    evaluations = read_evaluations(subject.artifact.folder)
     complete = [evaluation.name for evaluation in evaluations if evaluation.latency is not None]
     missing = [name for name in OPTIONS if name not in complete]
     told = f"not measured: {', '.join(missing)}" if missing else f"measured: {', '.join(complete)}"
     return found(not missing, told)
 
 
-@gate("if something that exists already clears the bar, a student is one more model to look after for nothing")
+@gate(
+    "if something that exists already clears the bar, a student is one more model to look after for nothing",
+    closes_as="take the baseline",
+)
 def no_baseline_clears_the_bar(subject: Subject) -> Finding:
     """Closed means: take that baseline and stop, which is success; open where the recipe names one to be released."""
-    evaluations = read_evaluations(subject.artifact)
+    evaluations = read_evaluations(subject.artifact.folder)
     clearing = [evaluation.name for evaluation in evaluations if evaluation.verdict is Verdict.PASS]
     if not clearing:
         best = max(evaluations, key=lambda evaluation: evaluation.subject.accuracy)
@@ -40,7 +45,7 @@ def _listed(names: list[str]) -> str:
 
 def _how_to_release(subject: Subject, clearing: list[str]) -> str:
     """What to put into the recipe, and what has no such form."""
-    as_students: dict[str, str] = subject.artifact.facts["as_students"]
+    as_students = subject.artifact.facts(BaselinesFacts).as_students
     forms = [as_students[name] for name in clearing if name in as_students]
     others = [name for name in clearing if name not in as_students]
     told = []
@@ -51,4 +56,4 @@ def _how_to_release(subject: Subject, clearing: list[str]) -> str:
     return ". ".join(told)
 
 
-GATES = StageGates((every_option_was_measured, no_baseline_clears_the_bar))
+GATES = gates_of_module(__name__)

@@ -1,14 +1,15 @@
 """Gates on the champion: does the ledger point where it should?"""
 
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from stillhouse.release.bundle import bundle_problems
+from stillhouse.stages.facts import ChampionFacts
 
 
 @gate("two records of who serves are one too many")
 def the_ledger_names_this_release(subject: Subject) -> Finding:
     """The newest promotion is of the release that the asset names."""
     promoted = subject.workshop.ledger.champion(subject.file.name)
-    digest = subject.artifact.facts["release"]
+    digest = subject.artifact.facts(ChampionFacts).release
     return found(
         promoted is not None and promoted["digest"] == digest,
         f"promoted {promoted['digest'][:12] if promoted else 'nothing'}, champion {digest[:12]}",
@@ -22,4 +23,4 @@ def the_serving_bundle_is_whole(subject: Subject) -> Finding:
     return found(not problems, "; ".join(problems) if problems else "every file is there and as listed")
 
 
-GATES = StageGates((the_ledger_names_this_release, the_serving_bundle_is_whole))
+GATES = gates_of_module(__name__)

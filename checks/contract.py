@@ -1,28 +1,33 @@
 """Gates on the contract: may this distillation be begun at all?"""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import ValidationError
 
-from assets.contract import bar_of, bar_values
-from checks.gate import Finding, StageGates, State, Subject, found, gate
+from checks.gate import Finding, State, Subject, found, gate, gates_of_module
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
 from stillhouse.models.memory import machine_memory_gb
 from stillhouse.recipe.bar import Terms
-from stillhouse.records.builds import Facts
 from stillhouse.records.governance import amendment_to
+from stillhouse.stages.contract import bar_of, bar_values
+from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CONTRACT
 
+NO_NEED = "do not distil"
 
-@gate("a model that hurts nobody needs no substitute: a student is one more thing to look after")
+
+@gate("a model that hurts nobody needs no substitute: a student is one more thing to look after", closes_as=NO_NEED)
 def a_pain_is_declared(subject: Subject) -> Finding:
     """Closed means: do not distil, which is a result."""
     pain = subject.recipe.pain
     return found(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
 
 
-@gate("a substitute that never pays for itself is a hobby")
-def it_pays_for_itself(subject: Subject) -> Finding:
+@gate("a substitute that never pays for itself is a hobby", closes_as=NO_NEED)
+def the_student_pays_for_itself(subject: Subject) -> Finding:
     """Forecast from the recipe's prices and volume, where it names them; `stillhouse roi` has what was spent."""
     recipe = subject.recipe
     if recipe.economics is None:
@@ -53,7 +58,7 @@ def licences_are_named(subject: Subject) -> Finding:
 @gate("a bar that is not the recipe's own was frozen for another student")
 def the_bar_is_frozen(subject: Subject) -> Finding:
     """The artifact holds the very bar, budget and slices that the recipe holds now."""
-    same = subject.artifact.facts["bar"] == bar_of(subject.recipe)
+    same = subject.artifact.facts(ContractFacts).bar == bar_of(subject.recipe)
     return found(
         same,
         "the frozen bar is that of the recipe"
@@ -66,7 +71,7 @@ def the_bar_is_frozen(subject: Subject) -> Finding:
 @gate("a bar that is moved after a result is no bar, unless somebody stands up for it")
 def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
     """Once a candidate was trained under one bar, another one needs an amendment that names who and why."""
-    bar = subject.artifact.facts["bar_digest"]
+    bar = subject.artifact.facts(ContractFacts).bar_digest
     judged_by = _bar_of_the_newest_candidate(subject)
     if judged_by in (None, bar):
         return found(True, "no candidate was trained under another bar")
@@ -84,20 +89,20 @@ def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
 @gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
 def the_teachers_weights_are_safe(subject: Subject) -> Finding:
     """What the teacher begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
-    problem = subject.artifact.facts["weights"]["problem"]
+    problem = subject.artifact.facts(ContractFacts).weights.problem
     return found(problem is None, problem or "safetensors only, whole and finite")
 
 
 @gate("weights exchanged under the same name and revision make another teacher, and nobody has decided that")
 def the_weights_are_the_pinned_ones(subject: Subject) -> Finding:
     """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
-    return are_the_pinned_weights(subject, subject.artifact.facts["weights"]["fingerprint"])
+    return are_the_pinned_weights(subject, subject.artifact.facts(ContractFacts).weights.fingerprint)
 
 
 @gate("a run that dies of memory after an hour has cost an hour")
 def training_fits_into_memory(subject: Subject) -> Finding:
     """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
-    needed = subject.artifact.facts["weights"]["training_gb"]
+    needed = subject.artifact.facts(ContractFacts).weights.training_gb
     if needed is None:
         return Finding(State.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
     limit = subject.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
@@ -116,7 +121,7 @@ def _bar_of_the_newest_candidate(subject: Subject) -> str | None:
     return newest
 
 
-def _digest_of_bar(facts: Facts) -> str | None:
+def _digest_of_bar(facts: Mapping[str, Any]) -> str | None:
     """Digest of the bar that a contract froze, as this version would: what it did not know yet has its default."""
     if "bar" not in facts:
         return None
@@ -128,16 +133,4 @@ def _digest_of_bar(facts: Facts) -> str | None:
     return digest_of(bar_values(known, facts["bar"].get("golden_rounds_at_most")))
 
 
-GATES = StageGates(
-    (
-        a_pain_is_declared,
-        it_pays_for_itself,
-        terms_allow_training_on_outputs,
-        licences_are_named,
-        the_bar_is_frozen,
-        a_moved_bar_has_a_name_and_a_reason,
-        the_teachers_weights_are_safe,
-        the_weights_are_the_pinned_ones,
-        training_fits_into_memory,
-    )
-)
+GATES = gates_of_module(__name__)

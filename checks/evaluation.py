@@ -3,11 +3,12 @@
 Whether a student is good enough is asked of the selection.
 """
 
-from assets.baselines import read_evaluations
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, Subject, found, gate, gates_of_module
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.models import SubjectKind
 from stillhouse.evaluation.slices.fairness import ModelGaps
 from stillhouse.records.golden_set_usage import GoldenRead, golden_reads
+from stillhouse.stages.facts import EvaluationFacts, PromptFacts
 from stillhouse.stages.names import EVALUATION
 from stillhouse.wording import points
 
@@ -15,7 +16,7 @@ from stillhouse.wording import points
 @gate("a student that was left out, or judged in another form than it ships, was not judged")
 def every_student_was_judged_as_it_ships(subject: Subject) -> Finding:
     """The digest of each judged artifact is that of the export it was made from."""
-    inputs, judged = subject.artifact.manifest.inputs, subject.artifact.facts["judged"]
+    inputs, judged = subject.artifact.manifest.inputs, subject.artifact.facts(EvaluationFacts).judged
     exported = {s.name: inputs[f"{subject.file.name}/exports/{s.name}"].digest for s in subject.recipe.students}
     wrong = sorted(name for name in exported if judged.get(name) != exported[name])
     return found(not wrong, f"not judged as exported: {', '.join(wrong)}" if wrong else f"{len(judged)} exports judged")
@@ -24,11 +25,11 @@ def every_student_was_judged_as_it_ships(subject: Subject) -> Finding:
 @gate("numbers on other rows than the frozen ones compare with nothing")
 def the_golden_set_is_the_frozen_one(subject: Subject) -> Finding:
     """The rows that each student and baseline was judged by have the digest that the prompt set locked."""
-    prompts = subject.made_from("prompts").facts
-    locked = prompts["golden_digest"]
-    evaluations = read_evaluations(subject.artifact) + read_evaluations(subject.made_from("baselines"))
+    prompts = subject.made_from("prompts").facts(PromptFacts)
+    locked = prompts.golden_digest
+    evaluations = read_evaluations(subject.artifact.folder) + read_evaluations(subject.made_from("baselines").folder)
     others = {e.name: e for e in evaluations if e.golden_digest != locked}
-    held = f"{prompts['golden']:,} rows locked as {locked[:12]}"
+    held = f"{prompts.golden:,} rows locked as {locked[:12]}"
     if not others:
         return found(True, f"{held}; all {len(evaluations)} models were judged by them")
     judged = ", ".join(f"{name} by {e.golden_rows:,} rows, {e.golden_digest[:12]}" for name, e in others.items())
@@ -39,7 +40,7 @@ def the_golden_set_is_the_frozen_one(subject: Subject) -> Finding:
 def every_declared_slice_has_a_verdict(subject: Subject) -> Finding:
     """INCONCLUSIVE is a verdict."""
     declared = {item.name for item in subject.recipe.slices}
-    missing = {e.name: sorted(declared - {s.name for s in e.slices}) for e in read_evaluations(subject.artifact)}
+    missing = {e.name: sorted(declared - {s.name for s in e.slices}) for e in read_evaluations(subject.artifact.folder)}
     holes = [f"{name}: {', '.join(slices)}" for name, slices in missing.items() if slices]
     return found(not holes, "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
 
@@ -50,7 +51,7 @@ def every_sensitive_column_has_a_report(subject: Subject) -> Finding:
     declared = [item.column for item in subject.recipe.sensitive]
     if not declared:
         return found(True, "the recipe names no sensitive column")
-    evaluations = read_evaluations(subject.artifact)
+    evaluations = read_evaluations(subject.artifact.folder)
     missing = {e.name: [c for c in declared if c not in {r.column for r in e.fairness}] for e in evaluations}
     holes = [f"{name}: {', '.join(columns)}" for name, columns in missing.items() if columns]
     gaps = [
@@ -75,7 +76,7 @@ def _gap(measured: ModelGaps) -> str:
 @gate("a budget that was never measured is always kept")
 def latency_was_measured(subject: Subject) -> Finding:
     """For each student, against the teacher, in one run."""
-    unmeasured = [e.name for e in read_evaluations(subject.artifact) if e.latency is None]
+    unmeasured = [e.name for e in read_evaluations(subject.artifact.folder) if e.latency is None]
     return found(
         not unmeasured, f"not measured: {', '.join(unmeasured)}" if unmeasured else "measured for every student"
     )
@@ -87,13 +88,13 @@ def latency_was_measured(subject: Subject) -> Finding:
 )
 def few_mistakes_of_the_teacher_are_repeated(subject: Subject) -> Finding:
     """Golden rows on which a student gives the teacher's own wrong answer, as a share of all golden rows."""
-    students = [e for e in read_evaluations(subject.artifact) if e.subject.kind is SubjectKind.STUDENT]
+    students = [e for e in read_evaluations(subject.artifact.folder) if e.subject.kind is SubjectKind.STUDENT]
     warnings = [f"{e.name} {e.fidelity.warning}" for e in students if e.fidelity.warning]
     return found(not warnings, "; ".join(warnings) if warnings else "less than one row in ten for each student")
 
 
 @gate("an exam that is sat again until it is passed is no exam")
-def no_more_rounds_were_judged_than_the_recipe_allows(subject: Subject) -> Finding:
+def golden_rounds_are_within_the_limit(subject: Subject) -> Finding:
     """Rounds judged by golden rows of this split key, where the recipe sets a limit; a round that crashed had begun."""
     limit, rounds = subject.recipe.split.golden_rounds_at_most, _rounds(subject)
     if limit is None:
@@ -117,7 +118,7 @@ def the_golden_set_was_not_used_before(subject: Subject) -> Finding:
 
 def _rounds(subject: Subject) -> list[GoldenRead]:
     """Every round of candidates that was judged by golden rows of this split key."""
-    golden = subject.made_from("prompts").facts["golden_digest"]
+    golden = subject.made_from("prompts").facts(PromptFacts).golden_digest
     return golden_reads(
         subject.workshop.ledger, subject.file.name, golden=golden, split_key=_split_key(subject), reader=EVALUATION
     )
@@ -131,7 +132,7 @@ def _split_key(subject: Subject) -> str:
 @gate("a slice that nobody declared is one that no average and no slice test will ever show", blocking=False)
 def no_hidden_slice_was_found(subject: Subject) -> Finding:
     """Looked for in one half of the golden rows and confirmed in the other, for each student that is no control."""
-    judged = [e for e in read_evaluations(subject.artifact) if e.subject.kind is not SubjectKind.CONTROL]
+    judged = [e for e in read_evaluations(subject.artifact.folder) if e.subject.kind is not SubjectKind.CONTROL]
     found_in = [
         f"{e.name} loses {points(slice_.confirmed_drop)} points where {slice_.description}, "
         f"{points(slice_.rest_drop)} elsewhere"
@@ -142,16 +143,4 @@ def no_hidden_slice_was_found(subject: Subject) -> Finding:
     return found(not found_in, told)
 
 
-GATES = StageGates(
-    (
-        every_student_was_judged_as_it_ships,
-        the_golden_set_is_the_frozen_one,
-        every_declared_slice_has_a_verdict,
-        every_sensitive_column_has_a_report,
-        latency_was_measured,
-        few_mistakes_of_the_teacher_are_repeated,
-        no_more_rounds_were_judged_than_the_recipe_allows,
-        the_golden_set_was_not_used_before,
-        no_hidden_slice_was_found,
-    )
-)
+GATES = gates_of_module(__name__)

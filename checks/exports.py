@@ -3,10 +3,10 @@
 import json
 import math
 
-from assets.seeds import facts_by_folder
-from assets.teacher import MODEL
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from stillhouse.models.temperature_scaling import COLDEST, HOTTEST, is_at_an_end
+from stillhouse.stages.facts import ExportFacts
+from stillhouse.stages.names import MODEL
 
 FP32_TOLERANCE = 1e-3
 INT8_AGREEMENT = 0.97
@@ -15,7 +15,8 @@ INT8_AGREEMENT = 0.97
 @gate("an export that computes something else ships a model that nobody trained")
 def onnx_computes_what_torch_computed(subject: Subject) -> Finding:
     """Largest difference of a logit between torch and ONNX, both in fp32, on validation texts; of each seed."""
-    difference = max(facts["fp32"]["max_abs_logit_diff"] for facts in facts_by_folder(subject.artifact).values())
+    ships = subject.artifact.facts(ExportFacts)
+    difference = max(each.fp32.max_abs_logit_diff for each in (ships, *ships.seeds.values()))
     return found(
         difference <= FP32_TOLERANCE, f"largest difference of a logit {difference:.2g}, limit {FP32_TOLERANCE:g}"
     )
@@ -28,7 +29,8 @@ def int8_gives_the_same_answers(subject: Subject) -> Finding:
     Of the model that ships. What eight bits do to a further seed is in its own accuracy, and more seeds must not mean
     more chances to be closed out.
     """
-    agreement, *others = (facts["int8"]["top1_agreement"] for facts in facts_by_folder(subject.artifact).values())
+    ships = subject.artifact.facts(ExportFacts)
+    agreement, others = ships.int8.top1_agreement, [each.int8.top1_agreement for each in ships.seeds.values()]
     told = f"; {min(others):.3f} or more for {len(others)} further seeds" if others else ""
     return found(
         agreement >= INT8_AGREEMENT, f"{agreement:.3f} of the answers are the same, limit {INT8_AGREEMENT}{told}"
@@ -46,9 +48,9 @@ def only_onnx_and_json_ship(subject: Subject) -> Finding:
 
 
 @gate("a student whose confidence nobody has fitted to anything is taken at its word by whoever serves it")
-def its_confidence_was_calibrated(subject: Subject) -> Finding:
+def confidence_was_calibrated(subject: Subject) -> Finding:
     """The folder has the temperature, and the validation labels decided it."""
-    folder, rows = subject.artifact.folder / MODEL, subject.artifact.facts["texts"]
+    folder, rows = subject.artifact.folder / MODEL, subject.artifact.facts(ExportFacts).texts
     temperature = json.loads((folder / "config.json").read_text()).get("temperature")
     is_one = isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0
     if not is_one:
@@ -59,11 +61,4 @@ def its_confidence_was_calibrated(subject: Subject) -> Finding:
     return found(True, fitted)
 
 
-GATES = StageGates(
-    (
-        onnx_computes_what_torch_computed,
-        int8_gives_the_same_answers,
-        only_onnx_and_json_ship,
-        its_confidence_was_calibrated,
-    )
-)
+GATES = gates_of_module(__name__)

@@ -4,6 +4,7 @@ Belongs here: the types that every module of gates uses, and their translation f
 Does not: any particular gate; looking at gates from another run (gatekeeper.py).
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,19 +132,23 @@ class Gate:
         because: what goes wrong without it.
         look: decides it; an exception leaves the gate closed.
         blocking: False for advice, which is shown and closes nothing.
+        closes_as: what it is called when it fails, where that is a result and not a fault: there is no need to distil.
     """
 
     name: str
     because: str
     look: Callable[[Subject], Finding]
     blocking: bool = True
+    closes_as: str | None = None
 
 
-def gate(because: str, *, blocking: bool = True) -> Callable[[Callable[[Subject], Finding]], Gate]:
-    """Make a gate of a function whose name is the sentence."""
+def gate(
+    because: str, *, blocking: bool = True, closes_as: str | None = None
+) -> Callable[[Callable[[Subject], Finding]], Gate]:
+    """Make a gate of a function whose name is the sentence; see `Gate`."""
 
     def wrap(look: Callable[[Subject], Finding]) -> Gate:
-        return Gate(look.__name__, because, look, blocking)
+        return Gate(look.__name__, because, look, blocking, closes_as)
 
     return wrap
 
@@ -177,6 +182,10 @@ class StageGates:
         """The reason for each gate, by name."""
         return {gate.name: gate.because for gate in self.gates} | (self.suite.because if self.suite else {})
 
+    def closes_as(self) -> dict[str, str]:
+        """Of each gate whose failure is a result, what that is called."""
+        return {gate.name: gate.closes_as for gate in self.gates if gate.closes_as is not None}
+
     def look(self, subject: Subject, wanted: Collection[str]) -> Iterator[tuple[str, Finding]]:
         """Decide the gates that are wanted; a suite is decided whole or not at all.
 
@@ -192,6 +201,16 @@ class StageGates:
             for name, finding in findings.items():
                 if name in wanted:
                     yield name, replace(finding, evidence=finding.evidence | page)
+
+
+def gates_of_module(module: str, suite: Suite | None = None) -> StageGates:
+    """Every gate that a module defines, in the order in which they stand there.
+
+    Args:
+        module: its name.
+        suite: gates that are decided together.
+    """
+    return StageGates([value for value in vars(sys.modules[module]).values() if isinstance(value, Gate)], suite)
 
 
 def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChecksDefinition:

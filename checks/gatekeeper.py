@@ -16,7 +16,6 @@ from enum import StrEnum
 
 import dagster as dg
 
-from assets.code_versions import code_version
 from assets.current import Materialization, newest_materialization
 from assets.keys import key_of
 from checks.gate import State, gate_code
@@ -30,6 +29,7 @@ from stillhouse.records.governance import WaiverRules, Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.manifest import Manifest, ReliedOn, address, asset_and_batch
 from stillhouse.stages.names import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.versions import code_version
 
 
 class GateStatus(StrEnum):

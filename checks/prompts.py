@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
+from checks.gate import Finding, State, Subject, found, gate, gates_of_module, offenders
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.declared_labels import named_classes, unknown_classes
 from stillhouse.data.drift import MixShift, length_shift, mix_shift
@@ -18,6 +18,7 @@ from stillhouse.data.privacy import Redacted, personal_columns, personal_values,
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
 from stillhouse.evaluation.planning import plan
+from stillhouse.stages.facts import PromptFacts
 from stillhouse.stages.names import BASE, PROMPTS
 
 REJECTED_SHARE = 0.2
@@ -92,7 +93,10 @@ def no_personal_data_is_left(subject: Subject) -> Finding:
         for name, kinds in values.items()
         if kinds
     ]
-    gone = ", ".join(f"{count} {kind}" for kind, count in subject.artifact.facts["redacted"].items()) or "nothing"
+    gone = (
+        ", ".join(f"{count} {kind}" for kind, count in subject.artifact.facts(PromptFacts).redacted.items())
+        or "nothing"
+    )
     return found(
         not told,
         f"{'; '.join(told)}: take it out or hash it where the rows come from"
@@ -138,11 +142,11 @@ def few_rows_of_the_batch_were_rejected(subject: Subject) -> Finding:
 
 
 @gate("a misspelt class is found when the first student is judged by it, and the teacher is paid for by then")
-def every_class_the_recipe_names_is_in_the_rows(subject: Subject) -> Finding:
+def every_named_class_is_in_the_rows(subject: Subject) -> Finding:
     """The class whose recall the bar compares, and any other that the recipe names by hand."""
     if not subject.is_base:
         return found(True, "asked of the base batch, whose classes are all there are")
-    classes = subject.artifact.facts["labels"]
+    classes = subject.artifact.facts(PromptFacts).labels
     unknown = unknown_classes(subject.recipe, classes)
     told = [f"{'.'.join(map(str, one.field))}: {one.what}. {one.hint}" for one in unknown]
     return found(
@@ -317,26 +321,4 @@ def _alike(subject: Subject, reference: pl.DataFrame, rows: pl.DataFrame, one: s
     return found(not moved, sentence, columns=table)
 
 
-GATES = StageGates(
-    (
-        kept_and_rejected_are_all_that_came_in,
-        no_text_is_on_both_sides_of_a_split,
-        no_near_duplicate_is_on_two_sides,
-        no_golden_text_is_inside_a_training_text,
-        no_group_is_on_two_sides,
-        no_personal_data_is_left,
-        no_column_names_people,
-        nothing_in_a_text_gives_its_label_away,
-        few_rows_of_the_batch_were_rejected,
-        every_class_the_recipe_names_is_in_the_rows,
-        every_slice_has_golden_rows,
-        no_slice_is_thin,
-        no_batch_brings_a_new_label,
-        the_mix_matches_recent_traffic,
-        the_batch_is_like_the_base,
-        the_synthetic_share_is_under_its_cap,
-        no_golden_row_has_changed,
-        the_golden_set_can_support_the_margin,
-    ),
-    SUITE,
-)
+GATES = gates_of_module(__name__, SUITE)

@@ -1,18 +1,22 @@
 """Gates on the reasons: does each student that misses have one, and is it about the student that was judged?"""
 
-from assets.baselines import read_evaluations
-from assets.reasons import learners_of, read_reasons
-from checks.gate import Finding, StageGates, Subject, found, gate
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from stillhouse.error_analysis.generalisation import Branch
+from stillhouse.error_analysis.rules import read_reasons
+from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.stages.facts import EvaluationFacts
 from stillhouse.stages.names import candidate, export
+from stillhouse.stages.reasons import learners_of
 
 
 @gate("a miss without a reason is not the last word: the next round would change something and hope")
 def every_miss_has_a_reason(subject: Subject) -> Finding:
     """Each student that learns from the teacher and does not clear the bar has a conclusion with one change to try."""
-    reasons = read_reasons(subject.artifact)
+    reasons = read_reasons(subject.artifact.folder)
     learners = {student.name for student in learners_of(subject.recipe)}
-    judged = [e for e in read_evaluations(subject.made_from("evaluation")) if e.name in learners and e.open_claims]
+    judged = [
+        e for e in read_evaluations(subject.made_from("evaluation").folder) if e.name in learners and e.open_claims
+    ]
     without = [e.name for e in judged if e.name not in reasons or reasons[e.name].conclusion is None]
     if without:
         return found(False, f"misses the bar, and nobody knows why: {', '.join(without)}")
@@ -21,10 +25,10 @@ def every_miss_has_a_reason(subject: Subject) -> Finding:
 
 
 @gate("the reason of another model explains nothing")
-def the_reasons_are_those_of_the_judged_students(subject: Subject) -> Finding:
+def reasons_are_of_the_judged_students(subject: Subject) -> Finding:
     """Each student was asked as the very weights that the judged export was made from, and none was left out."""
-    reasons, name = read_reasons(subject.artifact), subject.file.name
-    judged = subject.made_from("evaluation").facts["judged"]
+    reasons, name = read_reasons(subject.artifact.folder), subject.file.name
+    judged = subject.made_from("evaluation").facts(EvaluationFacts).judged
     wrong = []
     for student in learners_of(subject.recipe):
         exported = subject.made_from(export(student.name))
@@ -38,9 +42,9 @@ def the_reasons_are_those_of_the_judged_students(subject: Subject) -> Finding:
 @gate("rows that are held out and known all the same make every number about a student too good", blocking=False)
 def no_leak_is_suspected(subject: Subject) -> Finding:
     """No student does better on validation rows than on golden ones, or than on its own rows, beyond chance."""
-    reasons = read_reasons(subject.artifact).values()
+    reasons = read_reasons(subject.artifact.folder).values()
     leaks = [f"{r.student}: {r.generalisation.sentence}" for r in reasons if r.generalisation.branch is Branch.LEAK]
     return found(not leaks, "; ".join(leaks) if leaks else f"none in {len(reasons)} students")
 
 
-GATES = StageGates((every_miss_has_a_reason, the_reasons_are_those_of_the_judged_students, no_leak_is_suspected))
+GATES = gates_of_module(__name__)

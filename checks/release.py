@@ -1,13 +1,14 @@
 """Gates on a release: is the bundle whole, and does it stand on its own?"""
 
-from assets.teacher import MODEL
-from checks.gate import Finding, StageGates, State, Subject, found, gate
+from checks.gate import Finding, State, Subject, found, gate, gates_of_module
 from stillhouse.data.quoting import quoted
 from stillhouse.names import same_person
 from stillhouse.records.champions import promoted, withdrawal_of
 from stillhouse.records.governance import approval_of
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.names import MODEL
 
 
 @gate("a bundle with a part missing cannot be defended when somebody asks")
@@ -18,9 +19,9 @@ def the_bundle_is_whole(subject: Subject) -> Finding:
 
 
 @gate("a release that names other parents than it has lies about where it comes from")
-def it_names_what_it_was_made_from(subject: Subject) -> Finding:
+def the_release_names_its_inputs(subject: Subject) -> Finding:
     """The digests in its record are those of its inputs."""
-    record = ReleaseRecord.model_validate(subject.artifact.facts)
+    record = subject.artifact.facts(ReleaseRecord)
     inputs = {
         asset_and_batch(name)[0].split("/", 1)[1]: item.digest
         for name, item in subject.artifact.manifest.inputs.items()
@@ -32,7 +33,7 @@ def it_names_what_it_was_made_from(subject: Subject) -> Finding:
 
 
 @gate("a model that does not answer is found out here, not by its first caller")
-def it_answers(subject: Subject) -> Finding:
+def the_bundle_loads_and_predicts(subject: Subject) -> Finding:
     """Loaded from the bundle, as a server would, and asked one golden question."""
     from stillhouse.models.predictor import OnnxClassifier
 
@@ -40,7 +41,8 @@ def it_answers(subject: Subject) -> Finding:
     model = OnnxClassifier(subject.artifact.folder / MODEL)
     answer = model.labels[int(model.logits([text]).argmax())]
     return found(
-        answer in subject.made_from("teacher").facts["labels"], f"{quoted(text)!r} is answered {quoted(answer)!r}"
+        answer in subject.made_from("teacher").facts(TeacherFacts).labels,
+        f"{quoted(text)!r} is answered {quoted(answer)!r}",
     )
 
 
@@ -48,7 +50,7 @@ def it_answers(subject: Subject) -> Finding:
 def the_release_was_not_withdrawn(subject: Subject) -> Finding:
     """Neither this release nor the model in it was withdrawn by a rollback, or a person has brought it back since."""
     ledger, name, artifact = subject.workshop.ledger, subject.file.name, subject.artifact
-    withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts["export"])
+    withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts(ReleaseRecord).export)
     if withdrawn is None:
         return found(True, "it was not withdrawn")
     serves = promoted(ledger, name)[0]
@@ -63,7 +65,7 @@ def the_release_was_not_withdrawn(subject: Subject) -> Finding:
 
 
 @gate("who wrote the recipe believes in it; where the stakes are high somebody else has to")
-def somebody_else_has_approved_it(subject: Subject) -> Finding:
+def another_person_has_approved_it(subject: Subject) -> Finding:
     """Where the recipe's stakes are high: an approval of this very release by a person who is not the author."""
     recipe, name = subject.recipe, subject.file.name
     if recipe.stakes == "low":
@@ -78,21 +80,12 @@ def somebody_else_has_approved_it(subject: Subject) -> Finding:
 
 
 @gate("a bundle that hides what was waived on the way claims more than was shown")
-def it_lists_what_was_waived(subject: Subject) -> Finding:
+def the_release_lists_its_waivers(subject: Subject) -> Finding:
     """Every waiver that any part of it relied on is in its record."""
-    record = ReleaseRecord.model_validate(subject.artifact.facts)
+    record = subject.artifact.facts(ReleaseRecord)
     relied = {f"{g.asset}:{g.gate}" for g in subject.artifact.manifest.relied_on if g.state == "waived"}
     missing = sorted(relied - {waiver.gate for waiver in record.waived})
     return found(not missing, f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed")
 
 
-GATES = StageGates(
-    (
-        the_release_was_not_withdrawn,
-        the_bundle_is_whole,
-        it_names_what_it_was_made_from,
-        it_answers,
-        it_lists_what_was_waived,
-        somebody_else_has_approved_it,
-    )
-)
+GATES = gates_of_module(__name__)

@@ -2,19 +2,19 @@
 
 import json
 
-from assets.baselines import read_evaluations
-from checks.gate import Finding, StageGates, State, Subject, found, gate
-from stillhouse.evaluation.against_champion import AgainstChampion
+from checks.gate import Finding, State, Subject, found, gate, gates_of_module
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.measures.seeds import ONE_SEED
 from stillhouse.evaluation.models import SubjectKind
+from stillhouse.stages.selection import SelectionFacts
 from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a student that is not proven to hold the bar is one that may not, and not enough evidence is not a pass")
 def a_student_clears_the_bar(subject: Subject) -> Finding:
     """Quality at the margin, every critical slice, every floor, size and latency, all on the artifact that ships."""
-    evaluations = read_evaluations(subject.made_from("evaluation"))
-    winner = subject.artifact.facts["winner"]
+    evaluations = read_evaluations(subject.made_from("evaluation").folder)
+    winner = subject.artifact.facts(SelectionFacts).winner
     chosen = [e for e in evaluations if e.name == winner]
     asked = chosen or [e for e in evaluations if e.subject.kind is not SubjectKind.CONTROL]
     sentence = " ".join(e.summary for e in asked)
@@ -25,9 +25,9 @@ def a_student_clears_the_bar(subject: Subject) -> Finding:
 
 
 @gate("a control under a student's name, or a model that the recipe does not name, is a release that nobody meant")
-def the_chosen_one_is_a_candidate_and_no_control(subject: Subject) -> Finding:
+def the_chosen_student_is_no_control(subject: Subject) -> Finding:
     """The recipe names it, and it learns from the teacher or, to be taken as it is, from nothing."""
-    winner = subject.artifact.facts["winner"]
+    winner = subject.artifact.facts(SelectionFacts).winner
     candidates = [student.name for student in subject.recipe.students if student.learns_from != "labels"]
     return found(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
 
@@ -37,7 +37,7 @@ def the_chosen_one_is_a_candidate_and_no_control(subject: Subject) -> Finding:
 )
 def the_challenger_is_not_worse_than_the_champion(subject: Subject) -> Finding:
     """Both asked the same golden rows, within the champion's margin on all of them and on every critical slice."""
-    against = AgainstChampion.model_validate(subject.artifact.facts["against_champion"])
+    against = subject.artifact.facts(SelectionFacts).against_champion
     states = {
         Verdict.PASS: State.PASSED,
         Verdict.FAIL: State.FAILED,
@@ -63,7 +63,7 @@ def distillation_was_worth_it(subject: Subject) -> Finding:
 
 
 @gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
-def its_seeds_agree(subject: Subject) -> Finding:
+def all_seeds_are_within_the_margin(subject: Subject) -> Finding:
     """The student of the report, for each seed it was trained with: no measured drop is the margin or more."""
     report = json.loads((subject.artifact.folder / "report.json").read_text())
     name, spread = report["student"]["name"], report["seeds"]
@@ -72,12 +72,4 @@ def its_seeds_agree(subject: Subject) -> Finding:
     return found(not spread["warning"], f"{name}, {spread['sentence']}")
 
 
-GATES = StageGates(
-    (
-        a_student_clears_the_bar,
-        the_chosen_one_is_a_candidate_and_no_control,
-        the_challenger_is_not_worse_than_the_champion,
-        distillation_was_worth_it,
-        its_seeds_agree,
-    )
-)
+GATES = gates_of_module(__name__)

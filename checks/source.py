@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from checks.gate import Finding, StageGates, Subject, found, gate, offenders
+from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
 from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
+from stillhouse.stages.facts import SourceFacts
 
 UNREADABLE_SHARE = 0.01
 QUARANTINED_SHARE = 0.2
@@ -24,14 +25,14 @@ GARBLED = (
 def every_record_is_a_row_or_a_reject(subject: Subject) -> Finding:
     """What was counted while reading is what is there."""
     rows, rejects = subject.frame("rows").height, subject.frame("rejects").height
-    records = subject.artifact.facts["records"]
+    records = subject.artifact.facts(SourceFacts).records
     return found(rows + rejects == records, f"{records:,} records = {rows:,} rows + {rejects:,} rejects")
 
 
 @gate("a file in another format or encoding than the recipe says reads as noise")
 def nearly_every_line_was_readable(subject: Subject) -> Finding:
     """At most one in a hundred lines of a batch may be unreadable."""
-    unreadable, records = subject.artifact.facts["unreadable"], subject.artifact.facts["records"]
+    unreadable, records = subject.artifact.facts(SourceFacts).unreadable, subject.artifact.facts(SourceFacts).records
     return found(
         unreadable / records <= UNREADABLE_SHARE,
         f"{unreadable:,} of {records:,} lines unreadable ({unreadable / records:.1%}), limit {UNREADABLE_SHARE:.0%}",
@@ -65,11 +66,11 @@ def two_classes_are_labelled(subject: Subject) -> Finding:
 @gate("rows of which nobody knows whence, when and by what right have to be taken out again when somebody asks")
 def nearly_every_row_has_provenance(subject: Subject) -> Finding:
     """What the recipe asks of each row; rows without it are quarantined, and many of them mean a wrong export."""
-    facts = subject.artifact.facts
-    quarantined, readable = facts["quarantined"], facts["records"] - facts["unreadable"]
+    facts = subject.artifact.facts(SourceFacts)
+    quarantined, readable = facts.quarantined, facts.records - facts.unreadable
     share = quarantined / max(readable, 1)
     return found(
-        share <= QUARANTINED_SHARE and facts["rows"] > 0,
+        share <= QUARANTINED_SHARE and facts.rows > 0,
         f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {QUARANTINED_SHARE:.0%}",
         reasons=offenders(count_reasons(subject.frame("rejects"))),
     )
@@ -101,14 +102,4 @@ def no_row_is_dated_in_the_future(subject: Subject) -> Finding:
     )
 
 
-GATES = StageGates(
-    (
-        every_record_is_a_row_or_a_reject,
-        nearly_every_line_was_readable,
-        few_texts_are_garbled,
-        two_classes_are_labelled,
-        nearly_every_row_has_provenance,
-        no_row_is_above_its_privacy_class,
-        no_row_is_dated_in_the_future,
-    )
-)
+GATES = gates_of_module(__name__)

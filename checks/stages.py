@@ -1,47 +1,22 @@
 """Which gates belong to which stage.
 
-Belongs here: the one table, and looking a stage up in it.
+Belongs here: finding them, which are `GATES` of the module that bears the stage's name.
 Does not: the gates (one module per stage).
 """
 
-from checks import (
-    baselines,
-    candidates,
-    champion,
-    contract,
-    evaluation,
-    exports,
-    prompts,
-    reasons,
-    release,
-    selection,
-    source,
-    teacher,
-    teacher_signal,
-    transfer_set,
-)
+from importlib import import_module
+
 from checks.gate import StageGates
-from stillhouse.stages import names
+from stillhouse.stages.names import KINDS, kind_of
 
 
 def gates_of(stage: str) -> StageGates:
     """Gates of a stage, such as `prompts` or `candidates/small`; every candidate has the same, and every export."""
-    return GATES[stage.split("/")[0]]
+    return GATES[kind_of(stage)]
 
 
-GATES: dict[str, StageGates] = {
-    names.CONTRACT: contract.GATES,
-    names.SOURCE: source.GATES,
-    names.PROMPTS: prompts.GATES,
-    names.TEACHER: teacher.GATES,
-    names.BASELINES: baselines.GATES,
-    names.TEACHER_SIGNAL: teacher_signal.GATES,
-    names.TRANSFER_SET: transfer_set.GATES,
-    "candidates": candidates.GATES,
-    "exports": exports.GATES,
-    names.EVALUATION: evaluation.GATES,
-    names.REASONS: reasons.GATES,
-    names.SELECTION: selection.GATES,
-    names.RELEASE: release.GATES,
-    names.CHAMPION: champion.GATES,
-}
+GATES: dict[str, StageGates] = {kind: import_module(f"checks.{kind}").GATES for kind in KINDS}
+"""By kind of stage, in the order in which data flows."""
+
+CLOSES_AS = {name: result for gates in GATES.values() for name, result in gates.closes_as().items()}
+"""What the failure of a gate is called, of the gates whose failure is a result and not a fault."""

@@ -1,9 +1,10 @@
 """Gates on the teacher: is it the model we think it is, and is it worth copying?"""
 
-from assets.teacher import MODEL
-from checks.gate import Finding, StageGates, State, Subject, found, gate
+from checks.gate import Finding, State, Subject, found, gate, gates_of_module
 from checks.pinning import are_the_pinned_weights
 from stillhouse.models.weights import fingerprint_of, verify_weights
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.names import MODEL
 from stillhouse.statistics.proportions import wilson_interval
 
 
@@ -17,21 +18,21 @@ def weights_are_whole_and_safe(subject: Subject) -> Finding:
 @gate("what the teacher said can only be kept under the name of the teacher that said it")
 def the_fingerprint_is_its_own(subject: Subject) -> Finding:
     """The fingerprint on record is that of the published folder."""
-    now, recorded = fingerprint_of(subject.artifact.folder / MODEL), subject.artifact.facts["fingerprint"]
+    now, recorded = fingerprint_of(subject.artifact.folder / MODEL), subject.artifact.facts(TeacherFacts).fingerprint
     return found(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
 
 
 @gate("weights that were exchanged after the contract was looked at would be trained on all the same")
-def the_teacher_began_with_the_pinned_weights(subject: Subject) -> Finding:
+def the_teacher_began_with_pinned_weights(subject: Subject) -> Finding:
     """The weights that were really trained on, held against the pin again."""
-    return are_the_pinned_weights(subject, subject.artifact.facts["base_fingerprint"])
+    return are_the_pinned_weights(subject, subject.artifact.facts(TeacherFacts).base_fingerprint)
 
 
 @gate("a student's ceiling is its teacher; a weak one is found out before the bulk of its answers is paid for")
-def it_is_worth_copying(subject: Subject) -> Finding:
+def teacher_accuracy_reaches_the_minimum(subject: Subject) -> Finding:
     """Accuracy on validation rows; the 95 % interval must reach the minimum, and the estimate must hold it."""
-    facts = subject.artifact.facts
-    right, rows = facts["validation_right"], facts["validation_rows"]
+    facts = subject.artifact.facts(TeacherFacts)
+    right, rows = facts.validation_right, facts.validation_rows
     minimum = subject.recipe.teacher.minimum_accuracy
     if rows == 0:
         return Finding(State.INCONCLUSIVE, "there are no labelled validation rows to measure it on")
@@ -42,11 +43,4 @@ def it_is_worth_copying(subject: Subject) -> Finding:
     )
 
 
-GATES = StageGates(
-    (
-        weights_are_whole_and_safe,
-        the_fingerprint_is_its_own,
-        the_teacher_began_with_the_pinned_weights,
-        it_is_worth_copying,
-    )
-)
+GATES = gates_of_module(__name__)

@@ -8,12 +8,13 @@ import secrets
 import numpy as np
 import polars as pl
 
-from assets.teacher import MODEL
-from assets.teacher_signal import review_path
 from checks.expectations.teacher_signal import SUITE
-from checks.gate import Finding, StageGates, State, Subject, found, gate, offenders
+from checks.gate import Finding, State, Subject, found, gate, gates_of_module, offenders
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
+from stillhouse.stages.facts import SignalFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
@@ -65,13 +66,13 @@ def drawn(answered: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 @gate("what is wrong on labelled rows is wrong as often on the rows that nobody can check")
-def it_is_right_on_the_rows_that_can_be_checked(subject: Subject) -> Finding:
+def the_teacher_is_right_on_labelled_rows(subject: Subject) -> Finding:
     """Validation rows, which the teacher never trained on."""
     prompts = subject.made_from("prompts").frame("prompts").filter(pl.col("split") == "validation")
     rows = subject.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
     if rows.is_empty():
         return found(not subject.is_base, "there are no labelled validation rows")
-    judged = with_answers(rows, subject.artifact.facts["labels"])
+    judged = with_answers(rows, subject.artifact.facts(SignalFacts).labels)
     wrong = judged.filter(pl.col("answer") != pl.col("label")).select("prompt_id", "label", "answer")
     right, minimum = rows.height - wrong.height, subject.recipe.teacher.minimum_accuracy
     low, high = wilson_interval(right, rows.height)
@@ -89,7 +90,7 @@ def few_labels_look_wrong(subject: Subject) -> Finding:
     """Confident learning on known labels that the teacher was not trained on: validation rows and later batches."""
     prompts = subject.made_from("prompts").frame("prompts")
     unseen = ["validation"] if subject.is_base else ["train", "validation"]
-    labels = subject.artifact.facts["labels"]
+    labels = subject.artifact.facts(SignalFacts).labels
     known = prompts.filter(pl.col("split").is_in(unseen) & pl.col("label").is_in(labels))
     rows = subject.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
     if rows.is_empty():
@@ -129,13 +130,4 @@ def a_person_accepts_a_sample(subject: Subject) -> Finding:
     return Finding(states[verdict.verdict], verdict.sentence, {"file": path, "defects": offenders(wrong)})
 
 
-GATES = StageGates(
-    (
-        every_prompt_was_answered,
-        the_canary_answers_as_recorded,
-        it_is_right_on_the_rows_that_can_be_checked,
-        few_labels_look_wrong,
-        a_person_accepts_a_sample,
-    ),
-    SUITE,
-)
+GATES = gates_of_module(__name__, SUITE)

@@ -4,8 +4,9 @@ from typing import Any
 
 import polars as pl
 
-from checks.gate import Finding, StageGates, Subject, found, gate, offenders
+from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
 from stillhouse.data.quoting import quoted
+from stillhouse.stages.facts import TransferSetFacts
 
 CLASS_LOSS_LIMIT = 0.2
 SLICE_ROWS = 20
@@ -74,17 +75,9 @@ def no_slice_loses_more_than_its_share(subject: Subject) -> Finding:
 @gate("a student trained on a part of what came in should say so", blocking=False)
 def every_batch_is_in(subject: Subject) -> Finding:
     """All batches of the recipe, against those whose gates were open."""
-    batches = subject.artifact.facts["batches"]
+    batches = subject.artifact.facts(TransferSetFacts).batches
     out = [batch for batch in subject.batches if batch not in batches]
     return found(not out, f"left out, their gates are closed: {', '.join(out)}" if out else f"{len(batches)} batches")
 
 
-GATES = StageGates(
-    (
-        kept_and_rejected_are_all_training_rows,
-        no_golden_or_validation_row_is_inside,
-        no_class_loses_more_than_its_share,
-        no_slice_loses_more_than_its_share,
-        every_batch_is_in,
-    )
-)
+GATES = gates_of_module(__name__)

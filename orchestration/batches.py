@@ -14,7 +14,6 @@ import dagster as dg
 
 from assets.current import newest_materialization
 from assets.keys import batches_name, key_of
-from assets.source import drop_folder, has_other_rows, is_as_it_was
 from checks.gatekeeper import lineage
 from orchestration.runs import DISTIL, TAKE_IN
 from stillhouse.data.drop_folder import Look, last_look
@@ -26,6 +25,7 @@ from stillhouse.records.batches import Batch, BatchFile, next_batch, record, sho
 from stillhouse.records.builds import Workshop
 from stillhouse.records.manifest import Manifest
 from stillhouse.stages.names import BASE, BATCHED, SOURCE, TEACHER_SIGNAL
+from stillhouse.stages.source import drop_folder, has_other_rows, is_as_it_was
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.gate_names import gate_name
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:
@@ -38,7 +39,7 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
 def _refuse_unknown_gates(file: RecipeFile, stages: Iterable[str]) -> None:
     known = {name for stage in stages for name in gates_of(stage).names(blocking=True)}
     for place, name in enumerate(file.recipe.unwaivable):
-        if name not in known:
+        if gate_name(name) not in known:
             raise StillhouseError(
                 f"there is no gate {name!r}",
                 where=file.where("unwaivable", place),

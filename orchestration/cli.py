@@ -280,9 +280,9 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Say which claims the golden set can support at all, before a teacher or a student is paid for."""
-    from assets.prompts import golden_rows_to_come
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
     from stillhouse.evaluation.planning import plan as planned_claims
+    from stillhouse.stages.preview import golden_rows_to_come
 
     file = _recipe(name)
     bar, slices = file.recipe.bar, file.recipe.slices
@@ -395,6 +395,8 @@ def waive(
     wanted = Waiver(check, by, reason, until.date(), content="")
     with initialise(home) as instance:
         waiver = waive_newest(workshop, file, wanted, sync_batches(instance, workshop, file))
+    if not waiver.gate.endswith(check.rpartition(":")[2]):
+        out.print(Text(f"{check.rpartition(':')[2]} is called {waiver.gate.rpartition(':')[2]} now", "yellow"))
     out.print(Text(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone"), soft_wrap=True)
 
 
@@ -439,10 +441,10 @@ def rollback(
 @app.command()
 def amend(name: Name, by: By, reason: Reason) -> None:
     """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
-    from assets.contract import bar_of
     from stillhouse.digests import digest_of
     from stillhouse.records.builds import Workshop
     from stillhouse.records.governance import amend as record
+    from stillhouse.stages.contract import bar_of
 
     bar = digest_of(bar_of(_recipe(name).recipe))
     record(Workshop(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)

@@ -24,6 +24,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
+from stillhouse.records.governance import WaiverRules
 from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
@@ -185,7 +186,7 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
 
 
 def _waiver(file: RecipeFile, gate: GateState) -> str:
-    if gate.name in file.recipe.unwaivable:
+    if gate.name in WaiverRules.of(file.recipe).unwaivable:
         return "; nobody can waive this one"
     return f"; or {how_to_waive(_named(gate))}"
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
-from assets.code_versions import code_version
 from orchestration.batches import Round, rounds
 from orchestration.runs import ATTEMPT_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_of, recipes_of
 from orchestration.status import StageNow, stages_now
@@ -26,6 +25,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
+from stillhouse.stages.versions import code_version
 
 ATTEMPTS = 3
 KILLED_PER_ATTEMPT = 3

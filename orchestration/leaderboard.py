@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assets.baselines import read_evaluations
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, leaderboard
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
@@ -84,7 +84,7 @@ def _judged(workshop: Workshop, file: RecipeFile) -> tuple[list[Judged], list[st
     for digest, entry in newest.items():
         made = first[digest]
         try:
-            evaluations = read_evaluations(workshop.artifact(digest, entry.body["manifest"]))
+            evaluations = read_evaluations(workshop.artifact(digest, entry.body["manifest"]).folder)
         except ValidationError:
             # Written by a version with other fields: told, and never guessed at.
             unreadable.append(f"{made.body['asset']} of {made.at[:10]}, run {made.body['run_id'][:8]}")

@@ -16,6 +16,7 @@ from checks.stages import gates_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
+from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
@@ -63,7 +64,7 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
             f"{stage} has no blocking gate {gate!r}", where=check, expected=f"one of {', '.join(names)}",
             do=f"Did you mean {near[0]}?",
         )  # fmt: skip
-    if gate in file.recipe.unwaivable:
+    if gate in WaiverRules.of(file.recipe).unwaivable:
         raise StillhouseError(
             f"{gate} cannot be waived", where=file.where("unwaivable"), expected="that its cause is fixed",
             do=f"`stillhouse diagnose {file.name}` shows the cause.",
@@ -83,7 +84,7 @@ def waive_newest(workshop: Workshop, file: RecipeFile, wanted: Waiver, batches: 
     Raises:
         StillhouseError: if there is no such gate, nothing that it could be waived for, or the waiver is not acceptable.
     """
-    gate = waivable_gate(file, wanted.gate, batches)
+    gate = waivable_gate(file, gate_address(wanted.gate), batches)
     asset, batch = asset_and_batch(gate.partition(":")[0])
     newest = require_materialization(workshop.ledger, dg.AssetKey(asset.split("/")), batch)
     given = replace(wanted, gate=gate, content=newest.digest)
@@ -119,7 +120,8 @@ def waivers_to_give_again(ledger: Ledger, file: RecipeFile, gate: str | None = N
     for waiver in waivers_of_no_content(ledger, file.name):
         if gate not in (None, waiver.gate):
             continue
-        cannot = waiver.gate.partition(":")[2] in file.recipe.unwaivable
+        gate_is = gate_name(waiver.gate.partition(":")[2])
+        cannot = gate_is in WaiverRules.of(file.recipe).unwaivable
         do = "nobody can waive that gate now" if cannot else f"{how_to_waive(waiver.gate)} gives it again"
         lines.append(
             f"the waiver of {waiver.gate} by {waiver.by} until {waiver.until.isoformat()} was given under version "

@@ -14,8 +14,6 @@ from uuid import uuid4
 import dagster as dg
 from dagster._core.utils import make_new_run_id
 
-from assets.champion import names_as_champion
-from assets.code_versions import code_version
 from assets.current import newest_materialization
 from assets.keys import key_of
 from assets.stage import Work
@@ -28,7 +26,10 @@ from stillhouse.records.champions import Served, export_of, go_back, line_of_cha
 from stillhouse.records.promotion import tell
 from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import bundle_problems
+from stillhouse.stages import champion
+from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import CHAMPION, RELEASE
+from stillhouse.stages.versions import code_version
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _asset_names(workshop: Workshop, file: RecipeFile, serving: Served) -> bool:
     newest = newest_materialization(workshop.ledger, key_of(file.name, CHAMPION))
     if newest is None:
         return False
-    return bool(workshop.artifact(newest.digest, newest.manifest).facts["release"] == serving.release)
+    return workshop.artifact(newest.digest, newest.manifest).facts(ChampionFacts).release == serving.release
 
 
 def _make_the_asset_name(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, serving: Served) -> None:
@@ -160,7 +161,7 @@ def _make_the_asset_name(instance: dg.DagsterInstance, workshop: Workshop, file:
         inputs=[release],
         hand_over=_nothing_else_is_read,
     )
-    artifact = names_as_champion(work, release)
+    artifact = work.make(champion.plan(release))
     shown = {"digest": artifact.digest, "manifest": artifact.identity, "release": serving.release}
     instance.report_runless_asset_event(
         dg.AssetMaterialization(

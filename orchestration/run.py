@@ -22,8 +22,8 @@ from rich.text import Text
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
-from assets.source import drop_folder
 from checks.gatekeeper import GateState, GateStatus
+from checks.stages import CLOSES_AS
 from orchestration.batches import rounds, take_in_what_is_new
 from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
@@ -41,14 +41,9 @@ from stillhouse.records.batches import shown
 from stillhouse.records.builds import Workshop
 from stillhouse.records.locks import recipes_locked
 from stillhouse.stages.names import BASE, SELECTION, stage_names
+from stillhouse.stages.source import drop_folder
 
 SECONDS_BETWEEN_LOOKS = 1.0
-DO_NOT_DISTIL = {
-    "a_pain_is_declared": "do not distil",
-    "it_pays_for_itself": "do not distil",
-    "no_baseline_clears_the_bar": "take the baseline",
-}
-"""Gates whose failure is a result and not a fault, and what it is called: there is no need to distil."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +190,7 @@ def _outcome(
         elif stage.newest is not None and stage.batch not in (None, BASE):  # what is only stale, the next run looks at
             closed += [state for state in stage.gates if state.state.was_decided]
     for state in closed:
-        if state.name in DO_NOT_DISTIL and state.state is GateStatus.FAILED:
+        if state.name in CLOSES_AS and state.state is GateStatus.FAILED:
             stopped = stopped or state.sentence
     failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     errors = [what_broke(failure) for failure in failed if not is_closed_gate(failure)]  # the gates say it better
@@ -213,7 +208,7 @@ def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, 
         title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"
         parts += [Text(f"left out: {gate.asset}: {gate.name} is {gate.state}", "yellow") for gate in outcome.closed]
     elif outcome.stopped is not None:
-        results = (DO_NOT_DISTIL[gate.name] for gate in outcome.closed if gate.name in DO_NOT_DISTIL)
+        results = (CLOSES_AS[gate.name] for gate in outcome.closed if gate.name in CLOSES_AS)
         title = Text(next(results), "green")
         parts.append(Text(outcome.stopped))
     else:

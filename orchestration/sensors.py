@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from assets.source import drop_folder
 from orchestration.batches import take_in_what_is_new
 from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.runs import BECAUSE_TAG
@@ -19,6 +18,7 @@ from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.locks import recipe_locked_if_free
+from stillhouse.stages.source import drop_folder
 
 SECONDS_FOR_AUTOMATION = 60.0
 """How long something has to be stale before a round is asked for: automation, which asks for less, comes first."""

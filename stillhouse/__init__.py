@@ -1,5 +1,31 @@
 """The domain of Stillhouse: everything a distillation needs, importable without Dagster or Great Expectations.
 
-Belongs here: data, teachers, students, evaluation, release, and the records that tie them together.
+What a notebook needs to judge a model is here by name; the rest is in the rooms below (docs/architecture.md).
+
+Belongs here: those names.
 Does not: assets (assets/), gates (checks/), jobs, schedules, sensors and the command line (orchestration/).
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stillhouse.evaluation.harness import Evaluation, evaluate
+    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
+
+__all__ = ["BarSpec", "BudgetSpec", "Evaluation", "SliceSpec", "Subject", "SubjectKind", "Terms", "evaluate"]
+
+_FOUND_IN = {
+    "stillhouse.evaluation.harness": ("Evaluation", "evaluate"),
+    "stillhouse.evaluation.models": ("Subject", "SubjectKind"),
+    "stillhouse.recipe.bar": ("BarSpec", "BudgetSpec", "SliceSpec", "Terms"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: whoever imports one room does not load them all."""
+    for module, names in _FOUND_IN.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Versions of our own code: what a result depends on beside its inputs.
 
 Belongs here: digests of Python source by meaning, and what a module imports of ours, directly or through others.
-Does not: which source belongs to which stage (assets/code_versions.py), installed packages (records/manifest.py).
+Does not: which module a stage begins with (stillhouse/stages/versions.py), installed packages (records/manifest.py).
 
 Source is digested as its syntax tree without docstrings: a comment or another layout is the same version, so that
 nobody trains a teacher again for it.
@@ -18,40 +18,38 @@ from stillhouse.home import CHECKOUT
 OURS = ("stillhouse", "assets", "checks")
 
 
-def code_digest(*sources: Path) -> str:
-    """Digest source: files as they are named, folders with every module and template below them.
-
-    Raises:
-        FileNotFoundError: if one is neither, since what was moved or misspelt would count for nothing.
-    """
-    missing = [str(source) for source in sources if not source.exists()]
-    if missing:
-        raise FileNotFoundError(f"no source at {', '.join(missing)}")
-    files = sorted({file for source in sources for file in ([source] if source.is_file() else _source_below(source))})
-    return digest_of([[file.name, _digest_of_source(file)] for file in files])
-
-
 @functools.cache
-def closure_digest(module: str) -> str:
+def closure_digest(module: str, without: tuple[str, ...] = ()) -> str:
     """Digest one of our modules with all of ours that it imports, directly or not, inside functions too.
+
+    What is imported for types alone does not count. The templates in the folder of a module count with it.
 
     Args:
         module: dotted name, such as `checks.prompts`.
+        without: modules and packages that do not count, nor what only they import.
+
+    Raises:
+        FileNotFoundError: if there is no such module, since what was moved or misspelt would count for nothing.
     """
-    seen: dict[str, str] = {}
+    if _file_of(module) is None:
+        raise FileNotFoundError(f"no source of {module}")
+    return digest_of(sorted((file.name, _digest_of_source(file)) for file in closure(module, without)))
+
+
+def closure(module: str, without: tuple[str, ...] = ()) -> set[Path]:
+    """The files behind `closure_digest`."""
+    seen: set[str] = set()
+    files: set[Path] = set()
     queue = [module]
     while queue:
         name = queue.pop()
         file = _file_of(name)
-        if name in seen or file is None:
+        if name in seen or file is None or any(f"{name}.".startswith(f"{left_out}.") for left_out in without):
             continue
-        seen[name] = _digest_of_source(file)
+        seen.add(name)
+        files |= {file, *file.parent.glob("*.j2")}
         queue += _imports_of(file)
-    return digest_of(sorted(seen.items()))
-
-
-def _source_below(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.suffix in {".py", ".j2"}]
+    return files
 
 
 def _digest_of_source(file: Path) -> str:

@@ -20,7 +20,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
-from assets.source import drop_folder
 from checks.gatekeeper import GateState, gate_states
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
@@ -33,6 +32,7 @@ from stillhouse.records.batches import Batch, BatchFile, batches_of, record
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.stages.names import BASE, BATCHED
+from stillhouse.stages.source import drop_folder
 from tests.spared import lay_fresh_databases, quick_databases, remember_builds, shared_folder, spare_measuring
 
 # Timings live in benchmarks/. The same examples each time, so that a change fails by what it changed; new ones are
@@ -184,7 +184,9 @@ def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False)
         environment.setenv("STILLHOUSE_WITNESS", str(folder / "witness.ndjson"))
         environment.delenv("STILLHOUSE_RECIPES", raising=False)
         if measured:
-            environment.setattr("assets.bench.TIMED_TEXTS", 20)  # what is fast enough is asked where processes start
+            environment.setattr(
+                "stillhouse.stages.bench.TIMED_TEXTS", 20
+            )  # what is fast enough is asked where processes start
         else:
             spare_measuring(environment)
         if seeded is not None:

@@ -13,12 +13,17 @@ from typing import Any
 
 import polars as pl
 import yaml
+from pydantic import RootModel
 
 from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 
 LAYERS = 2
 CHARACTERS = 2000
 """Special tokens and single characters are among the first of the vocabulary."""
+
+
+class Measured(RootModel[dict[str, Any]]):
+    """What the build of a test measured."""
 
 
 def package_folder(name: str) -> Path:

@@ -20,14 +20,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from filelock import FileLock
+from pydantic import BaseModel
 
 from orchestration.instance import initialise
 from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
 from stillhouse.home import Home
-from stillhouse.records.builds import Facts, Order, Workshop
+from stillhouse.records.builds import Order, Workshop
 from stillhouse.stages.names import CANDIDATES, EXPORTS, TEACHER, kind_of
+from tests.small import Measured
 
 _DAGSTERS_DATABASES = ("runs.sqlite.sqlite_run_storage", "event_log.sqlite.sqlite_event_log",
                        "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip
@@ -92,8 +94,8 @@ def _fresh_databases() -> Path:
 
 def spare_measuring(patches: pytest.MonkeyPatch) -> None:
     """Let every model be as fast and as large in memory as every other one, without starting a process for each."""
-    patches.setattr("assets.bench.latencies_beside_teacher", _latencies)
-    patches.setattr("assets.bench.serving_memory_mb", _memory)
+    patches.setattr("stillhouse.stages.bench.latencies_beside_teacher", _latencies)
+    patches.setattr("stillhouse.stages.bench.serving_memory_mb", _memory)
 
 
 def _latencies(teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *, rounds: int) -> dict[str, Any]:
@@ -122,12 +124,12 @@ def remember_builds(patches: pytest.MonkeyPatch, shared: Path) -> None:
     that replaces a part of the computing: the order would be the same.
     """
     patches.setattr(Workshop, "make", _remembering(Workshop.make, shared))
-    judge_all = import_module("assets.baselines")._judge_all
-    patches.setattr("assets.baselines._judge_all", functools.partial(_judged, judge_all, shared))
+    judge_all = import_module("stillhouse.stages.baselines")._judge_all
+    patches.setattr("stillhouse.stages.baselines._judge_all", functools.partial(_judged, judge_all, shared))
 
 
 def _remembering(make: Callable[..., Any], shared: Path) -> Callable[..., Any]:
-    def remembered(workshop: Workshop, order: Order, build: Callable[[Path], Facts]) -> Any:
+    def remembered(workshop: Workshop, order: Order, build: Callable[[Path], BaseModel]) -> Any:
         if kind_of(order.stage) not in (TEACHER, CANDIDATES, EXPORTS):
             return make(workshop, order, build)
         return make(workshop, order, functools.partial(_built, build, shared / order.build_key))
@@ -135,17 +137,16 @@ def _remembering(make: Callable[..., Any], shared: Path) -> Callable[..., Any]:
     return remembered
 
 
-def _built(build: Callable[[Path], Facts], kept: Path, folder: Path) -> Facts:
+def _built(build: Callable[[Path], BaseModel], kept: Path, folder: Path) -> BaseModel:
     with FileLock(f"{kept}.lock"):
         facts = kept / "facts.json"
         if not facts.exists():
             measured = build(folder)
             shutil.copytree(folder, kept / "files")
-            facts.write_text(json.dumps(measured))
+            facts.write_text(measured.model_dump_json())
             return measured
     shutil.copytree(kept / "files", folder, dirs_exist_ok=True)
-    remembered: Facts = json.loads(facts.read_text())
-    return remembered
+    return Measured.model_validate_json(facts.read_text())
 
 
 def _judged(judge_all: Callable[..., list[Evaluation]], shared: Path, file: Any, bench: Any, known: Any) -> Any:

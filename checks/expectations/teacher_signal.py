@@ -7,6 +7,7 @@ import polars as pl
 
 from checks.expectations.suite import Expectation, ExpectationSuite
 from checks.gate import Subject
+from stillhouse.stages.facts import SignalFacts
 
 _NAMES = [
     ("every_answer_has_its_prompt", "an answer without its prompt cannot be put beside it, only in its row"),
@@ -25,11 +26,11 @@ _NAMES = [
 
 
 def _expectations(subject: Subject) -> Sequence[Expectation]:
-    facts = subject.artifact.facts
+    facts = subject.artifact.facts(SignalFacts)
     what: list[tuple[str, dict[str, Any]]] = [
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
-        ("ExpectColumnValuesToBeInSet", {"column": "fingerprint", "value_set": [facts["fingerprint"]]}),
+        ("ExpectColumnValuesToBeInSet", {"column": "fingerprint", "value_set": [facts.fingerprint]}),
         ("ExpectColumnValuesToBeInSet", {"column": "finite", "value_set": [True]}),
         ("ExpectColumnValuesToBeBetween", {"column": "largest", "min_value": 0, "strict_min": True}),
         ("ExpectColumnValuesToBeBetween", {"column": "probability", "min_value": 1 - 1e-5, "max_value": 1 + 1e-5}),

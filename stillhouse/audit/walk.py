@@ -21,6 +21,7 @@ from stillhouse.names import same_person
 from stillhouse.recipe.contract import UNWAIVABLE
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
+from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.governance import WaiverRules, waivers_among
 from stillhouse.records.ledger import Entry
 from stillhouse.records.manifest import Manifest, asset_and_batch
@@ -39,7 +40,7 @@ class FrozenTerms(BaseModel):
     @property
     def waivers(self) -> WaiverRules:
         """The part about waivers."""
-        return WaiverRules(frozenset(self.unwaivable), self.waiver_days_at_most)
+        return WaiverRules(frozenset(map(gate_name, self.unwaivable)), self.waiver_days_at_most)
 
 
 @dataclass
@@ -211,7 +212,7 @@ class Walk:
         for entry in self.history.of_kind(self.recipe, "verdict", until):
             body = entry.body
             if (body["asset"], body["digest"]) == (asset, digest) and body.get("manifest", identity) == identity:
-                newest[body["gate"]] = entry
+                newest[gate_name(body["gate"])] = entry
         when = "" if until is None else " before the promotion"
         problems = []
         if missing := [gate for gate in gates if gate not in newest]:
@@ -242,9 +243,9 @@ class Walk:
         day = _day(until.at if until else self.history.entries[-1].at)
         if waivers_among(entries, self.terms.waivers, day).of(asset, gate, digest) is not None:
             return None
-        if gate in self.terms.unwaivable:
+        if gate in self.terms.waivers.unwaivable:
             return "and nobody can waive it"
-        given = [entry for entry in entries if entry.body["gate"] == f"{asset}:{gate}"]
+        given = [entry for entry in entries if gate_address(entry.body["gate"]) == f"{asset}:{gate}"]
         return "and its waiver was of another content or had expired" if given else "and nobody had waived it"
 
 

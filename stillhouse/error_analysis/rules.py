@@ -7,9 +7,11 @@ Belongs here: the record of a student's reasons and the table of rules.
 Does not: measuring (generalisation.py, data_scaling.py, capacity.py), showing it (report/).
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from pydantic import Field
 
@@ -21,6 +23,8 @@ from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent, points
+
+REASONS = "reasons.json"
 
 EPOCHS_ENOUGH = 20
 """A student that has seen every row so often and does not fit them will not by seeing them again. Longer training is
@@ -340,3 +344,14 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 """From what makes other numbers meaningless, over what no training can mend, to what the short trainings showed."""
+
+
+def write_reasons(folder: Path, reasons: Sequence[Reasons]) -> None:
+    """Write the reasons of all students into the folder of an artifact."""
+    (folder / REASONS).write_text(json.dumps([each.model_dump(mode="json") for each in reasons]))
+
+
+def read_reasons(folder: Path) -> dict[str, Reasons]:
+    """Read from the folder of an artifact the reasons of each student, by its name."""
+    found = [Reasons.model_validate(each) for each in json.loads((folder / REASONS).read_text())]
+    return {each.student: each for each in found}

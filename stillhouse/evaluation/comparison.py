@@ -4,8 +4,10 @@ Belongs here: the paired comparison of two models that are not the teacher.
 Does not: the bar (harness.py); a student may help and still miss it.
 """
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -17,6 +19,8 @@ from stillhouse.evaluation.models import Subject, align, golden_labels
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.statistics.proportions import McNemar, paired_mcnemar
 from stillhouse.wording import points
+
+COMPARISONS = "comparisons.json"
 
 
 class Helped(StrEnum):
@@ -145,3 +149,14 @@ def _spread_in_words(gain: SeedGain) -> str:
         f"on the mean of {gain.first_seeds} and {gain.second_seeds} seeds {points(abs(gain.gain))} points "
         f"{'above' if gain.gain >= 0 else 'below'}, {points(gain.lower)} to {points(gain.upper)}{within}"
     )
+
+
+def write_comparisons(folder: Path, comparisons: Sequence[Comparison]) -> None:
+    """Write comparisons into the folder of an artifact."""
+    (folder / COMPARISONS).write_text(json.dumps([each.model_dump(mode="json") for each in comparisons]))
+
+
+def read_comparison(folder: Path, student: str) -> Comparison | None:
+    """Read from the folder of an artifact how a student compares with its control; None if it has none."""
+    comparisons = [Comparison.model_validate(each) for each in json.loads((folder / COMPARISONS).read_text())]
+    return next((comparison for comparison in comparisons if comparison.student == student), None)

@@ -6,7 +6,9 @@ Does not: the measurements themselves (their own modules), rendering (report/), 
 (selection.py).
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -59,6 +61,8 @@ from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.proportions import BoolArray, wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+
+EVALUATIONS = "evaluations.json"
 
 
 class Score(Record):
@@ -406,3 +410,13 @@ def _check_metric_class(bar: BarSpec, classes: Sequence[str]) -> None:
             expected=f"one of {', '.join(classes)}",
             do="Correct the class in the recipe's bar.",
         )
+
+
+def write_evaluations(folder: Path, evaluations: Sequence[Evaluation]) -> None:
+    """Write evaluations into the folder of an artifact."""
+    (folder / EVALUATIONS).write_text(json.dumps([each.model_dump(mode="json") for each in evaluations]))
+
+
+def read_evaluations(folder: Path) -> list[Evaluation]:
+    """Read the evaluations in the folder of an artifact."""
+    return [Evaluation.model_validate(item) for item in json.loads((folder / EVALUATIONS).read_text())]

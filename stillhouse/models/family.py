@@ -7,7 +7,7 @@ Does not: the network that is built of an encoder (network.py), what is cut out 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stillhouse.errors import StillhouseError
@@ -41,7 +41,7 @@ class EncoderFamily:
         config: fields of config.json that the encoder is built from, with their value where they may be missing; None
             for a field that has to be there.
         activations: that the tests cover.
-        tokenizer: type of tokenizer whose vocabulary can be trimmed.
+        trimmed_tokenizer: type of tokenizer whose vocabulary can be trimmed; None where none can.
         continuation: what a word piece that continues a word begins with.
         special_tokens: what transformers' AutoTokenizer wants to know beside tokenizer.json.
         dropout: fields of config.json with the rates of dropout.
@@ -57,7 +57,7 @@ class EncoderFamily:
     embeddings: Mapping[str, tuple[str, ...]]
     config: Mapping[str, Any]
     activations: tuple[str, ...]
-    tokenizer: str
+    trimmed_tokenizer: str | None
     continuation: str
     special_tokens: Mapping[str, str]
     dropout: tuple[str, ...]
@@ -114,7 +114,7 @@ BERT = EncoderFamily(
         "pad_token_id": 0,
     },
     activations=("gelu",),
-    tokenizer="WordPiece",
+    trimmed_tokenizer="WordPiece",
     continuation="##",
     special_tokens={
         "cls_token": "[CLS]",
@@ -126,7 +126,26 @@ BERT = EncoderFamily(
     dropout=("hidden_dropout_prob", "attention_probs_dropout_prob"),
 )
 
-FAMILIES = {family.model_type: family for family in (BERT,)}
+ROBERTA = replace(
+    BERT,
+    model_type="roberta",
+    prefix="roberta",
+    config={**BERT.config, "layer_norm_eps": 1e-5, "pad_token_id": 1},
+    trimmed_tokenizer=None,
+    special_tokens={
+        "bos_token": "<s>",
+        "cls_token": "<s>",
+        "eos_token": "</s>",
+        "mask_token": "<mask>",
+        "pad_token": "<pad>",
+        "sep_token": "</s>",
+        "unk_token": "<unk>",
+    },
+    positions_taken=2,
+)
+"""The same encoder with another tokenizer; positions are counted from that of the padding (1) on, which is none."""
+
+FAMILIES = {family.model_type: family for family in (BERT, ROBERTA)}
 
 
 def family_of(config: Mapping[str, Any], where: str) -> EncoderFamily:

@@ -24,7 +24,7 @@ UNWAIVABLE = (
     "no_personal_data_is_left",
     "kept_and_rejected_are_all_that_came_in",
     "no_golden_or_validation_row_is_inside",
-    "no_more_rounds_were_judged_than_the_recipe_allows",
+    "golden_rounds_are_within_the_limit",
     "the_release_was_not_withdrawn",
 )
 

@@ -14,17 +14,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import polars as pl
+from pydantic import BaseModel, ValidationError
 
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.artifacts import ArtifactStore, build_key
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import Input, Manifest, ReliedOn, asset_and_batch, device, lock_digest
 
-Facts = dict[str, Any]
+FactsOf = TypeVar("FactsOf", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,48 @@ class Artifact:
         """Content hash."""
         return self.manifest.digest
 
-    @property
-    def facts(self) -> Facts:
-        """What the stage measured about its own work."""
-        return self.manifest.facts
+    def facts(self, record: type[FactsOf]) -> FactsOf:
+        """What the stage measured about its own work.
+
+        Args:
+            record: of this kind of stage (stillhouse/stages/facts.py).
+
+        Raises:
+            StillhouseError: if another version of Stillhouse wrote other facts.
+        """
+        try:
+            return record.model_validate(self.manifest.facts)
+        except ValidationError as error:
+            fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors())
+            raise StillhouseError(
+                f"what is known of it is not what this version of Stillhouse reads: {fields}",
+                where=self.address,
+                expected=record.__name__,
+                do=f"Materialize {self.asset.split('/', 1)[1]} again.",
+            ) from error
 
     def frame(self, name: str) -> pl.DataFrame:
         """Read one of the artifact's tables."""
         return pl.read_parquet(self.folder / f"{name}.parquet")
+
+
+@dataclass(frozen=True)
+class Plan(Generic[FactsOf]):
+    """How an artifact is made, and all that its content depends on.
+
+    Args:
+        build: writes the content into the folder it is given and returns what it measured.
+        depends_on: JSON values; the same values give the same artifact.
+        config: the part of the recipe that applies; the content depends on it as well.
+        seeds: every seed that is set; the content depends on them as well.
+        external_inputs: digests of files read from outside, by URI. The content does not depend on where they are.
+    """
+
+    build: Callable[[Path], FactsOf]
+    depends_on: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    external_inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,19 +168,19 @@ class Workshop:
         found = [item for name, item in artifact.manifest.inputs.items() if asset_and_batch(name)[0] == asset]
         return [self.artifact(item.digest, item.manifest) for item in found]
 
-    def make(self, order: Order, build: Callable[[Path], Facts]) -> Artifact:
+    def make(self, order: Order, build: Callable[[Path], BaseModel]) -> Artifact:
         """Return the artifact of an order: an earlier build of the same key if there is one, else `build` is called.
 
         Args:
             order: what to make.
-            build: writes the content into the folder it is given and returns what it measured, as JSON values.
+            build: writes the content into the folder it is given and returns what it measured.
         """
         known = self.store.find_build(order.build_key, is_recorded=functools.partial(self._is_recorded, order.recipe))
         if known is not None:
             return self._record(order, known.digest, known.identity, known.manifest.facts, 0.0, 0.0)
         with self.store.building() as folder:
             wall, cpu = time.perf_counter(), _cpu_seconds()
-            facts = build(folder)
+            facts = build(folder).model_dump(mode="json")
             wall, cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
             digest = self.store.publish(folder)
         artifact = self._record(order, digest, None, facts, wall, cpu)
@@ -156,7 +192,7 @@ class Workshop:
         return any((entry.body["digest"], entry.body["manifest"]) == (digest, identity) for entry in entries)
 
     def _record(
-        self, order: Order, digest: str, made_by: str | None, facts: Facts, wall: float, cpu: float
+        self, order: Order, digest: str, made_by: str | None, facts: dict[str, Any], wall: float, cpu: float
     ) -> Artifact:
         manifest = Manifest(
             digest=digest,

@@ -15,6 +15,7 @@ from typing import Any
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account, clean_name, clean_reason, same_person
 from stillhouse.recipe.contract import Recipe
+from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.ledger import Entry, Ledger
 
 
@@ -55,7 +56,7 @@ class WaiverRules:
     @classmethod
     def of(cls, recipe: Recipe) -> "WaiverRules":
         """Take them from a recipe."""
-        return cls(frozenset(recipe.unwaivable), recipe.waiver_days_at_most)
+        return cls(frozenset(map(gate_name, recipe.unwaivable)), recipe.waiver_days_at_most)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def waive(ledger: Ledger, recipe: str, waiver: Waiver, rules: WaiverRules) -> Wa
         StillhouseError: if nobody or no reason is named, the gate cannot be waived, or the day has passed or is far.
     """
     decision, today = signed(waiver.by, waiver.reason), _today(ledger)
-    gate = waiver.gate.partition(":")[2]
+    gate = gate_name(waiver.gate.partition(":")[2])
     if gate in rules.unwaivable:
         raise StillhouseError(
             f"{gate} cannot be waived",
@@ -127,11 +128,12 @@ def waivers_among(entries: Iterable[Entry], rules: WaiverRules, day: date) -> Wa
     for entry in entries:
         body = entry.body
         content = body.get("digest")  # 0.1.0 tied none to a content: those count for nothing
-        if content is None or body["gate"].partition(":")[2] in rules.unwaivable:
+        gate = gate_address(body["gate"])
+        if content is None or gate.partition(":")[2] in rules.unwaivable:
             continue
         latest = datetime.fromisoformat(entry.at).date() + timedelta(days=rules.days_at_most)
         until = min(date.fromisoformat(body["until"]), latest)
-        newest[body["gate"], content] = Waiver(body["gate"], body["by"], body["reason"], until, content)
+        newest[gate, content] = Waiver(gate, body["by"], body["reason"], until, content)
     return Waivers({key: waiver for key, waiver in newest.items() if waiver.until >= day})
 
 

@@ -1,7 +1,7 @@
 """The names of the stages.
 
-Belongs here: one constant for every stage, in the order in which data flows, which stages a recipe has, and which of
-them are made batch by batch.
+Belongs here: one constant for every stage, in the order in which data flows, which stages a recipe has, which of them
+are made batch by batch, and where in an artifact a model is.
 Does not: Dagster's keys and partitions of them (assets/keys.py).
 """
 
@@ -21,6 +21,28 @@ REASONS = "reasons"
 SELECTION = "selection"
 RELEASE = "release"
 CHAMPION = "champion"
+
+KINDS = (
+    CONTRACT,
+    SOURCE,
+    PROMPTS,
+    TEACHER,
+    BASELINES,
+    TEACHER_SIGNAL,
+    TRANSFER_SET,
+    CANDIDATES,
+    EXPORTS,
+    EVALUATION,
+    REASONS,
+    SELECTION,
+    RELEASE,
+    CHAMPION,
+)
+"""In the order in which data flows. Each has a module of its name in stillhouse/stages/, assets/ and checks/; of
+candidates and exports there is one stage for each student."""
+
+MODEL = "model"
+"""Folder of the model in an artifact that has one."""
 
 BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
 """Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
@@ -44,22 +66,13 @@ def kind_of(stage: str) -> str:
     return stage.split("/")[0]
 
 
+def student_of(stage: str) -> str | None:
+    """The student that a stage is of; None for a stage that there is once."""
+    return stage.partition("/")[2] or None
+
+
 def stage_names(recipe: Recipe) -> list[str]:
     """Every stage of a recipe, in the order in which data flows."""
     students = [student.name for student in recipe.students]
-    return [
-        CONTRACT,
-        SOURCE,
-        PROMPTS,
-        TEACHER,
-        BASELINES,
-        TEACHER_SIGNAL,
-        TRANSFER_SET,
-        *map(candidate, students),
-        *map(export, students),
-        EVALUATION,
-        REASONS,
-        SELECTION,
-        RELEASE,
-        CHAMPION,
-    ]
+    of_each = {CANDIDATES: [*map(candidate, students)], EXPORTS: [*map(export, students)]}
+    return [stage for kind in KINDS for stage in of_each.get(kind, [kind])]

@@ -149,7 +149,7 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
         out: the model folder to write; may be `model`.
 
     Raises:
-        StillhouseError: if the tokenizer is not WordPiece.
+        StillhouseError: if the tokenizer is none that can be trimmed.
     """
     from safetensors.torch import load_file
 
@@ -159,11 +159,11 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
     network.require_own_tokenizer(model, config)
     description = json.loads(_tokenizer_text(model))
     family = family_of(config, str(model))
-    if description["model"]["type"] != family.tokenizer:
+    if description["model"]["type"] != family.trimmed_tokenizer:
         raise StillhouseError(
             f"a {description['model']['type']} tokenizer",
             where=str(model / "tokenizer.json"),
-            expected=family.tokenizer,
+            expected=family.trimmed_tokenizer or f"nothing: the vocabulary of {family.model_type} stays whole",
             do="Set the student's trim_vocabulary to false in the recipe.",
         )
     vocabulary: dict[str, int] = description["model"]["vocab"]

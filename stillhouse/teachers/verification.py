@@ -4,6 +4,7 @@ Belongs here: the rule, row by row, and its reject ledger.
 Does not: capture (signal.py), whether too much was rejected (checks/transfer_set.py).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -28,7 +29,7 @@ class Verified:
     rejects: pl.DataFrame
 
 
-def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: list[str]) -> Verified:
+def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: Sequence[str]) -> Verified:
     """Keep a training row if the teacher agrees with its label or, where none is known, gives one label most weight.
 
     A known label verifies the teacher outright. Without one, a teacher that puts less than half of its probability on

@@ -89,7 +89,7 @@ def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(tmp_path: 
     assert run(file, "contract", "source", "prompts").success
     prompts = newest_artifact(workshop, key_of("small", "prompts"), "base")
     reasons = prompts.frame("rejects")["reason"].to_list()
-    assert prompts.facts["kept"] + len(reasons) == GOOD.height + 3
+    assert prompts.manifest.facts["kept"] + len(reasons) == GOOD.height + 3
     assert "label seen once" in reasons and "blank text" in reasons
     assert "longer than max_characters" in reasons
 

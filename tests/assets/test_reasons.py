@@ -8,12 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.reasons import learners_of, read_reasons
 from orchestration.run import result_screen
 from orchestration.terminal import Terminal
-from stillhouse.error_analysis.rules import Cause
+from stillhouse.error_analysis.rules import Cause, read_reasons
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.stages.reasons import learners_of
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
@@ -42,7 +42,7 @@ def selection_of(place: Place) -> Artifact:
 
 
 def test_it_has_one_reason_and_one_change(place: Place, file: RecipeFile) -> None:
-    found = read_reasons(place.newest("reasons"))
+    found = read_reasons(place.newest("reasons").folder)
     assert list(found) == ["one"] == [student.name for student in learners_of(file.recipe)], "a control has no reasons"
     one = found["one"]
     assert one.conclusion is not None
@@ -52,20 +52,20 @@ def test_it_has_one_reason_and_one_change(place: Place, file: RecipeFile) -> Non
 
 
 def test_the_curve_is_of_nested_rows_and_of_validation_rows_alone(place: Place, file: RecipeFile) -> None:
-    curve = read_reasons(place.newest("reasons"))["one"].more_rows
-    rows = place.newest("transfer_set").facts["kept"]
+    curve = read_reasons(place.newest("reasons").folder)["one"].more_rows
+    rows = place.newest("transfer_set").manifest.facts["kept"]
     assert curve is not None
     assert [point.rows for point in curve.points] == [rows // 4, rows // 2, rows]
     validation = place.newest("prompts", "base").frame("prompts").filter(pl.col("split") == "validation")
     assert curve.validation_rows == validation.height
-    counts = read_reasons(place.newest("reasons"))["one"].generalisation.counts
+    counts = read_reasons(place.newest("reasons").folder)["one"].generalisation.counts
     assert counts.validation_agreement.rows == validation.height and counts.training_agreement.rows == rows
-    last = place.newest("candidates/one").facts["training"]["epochs"][-1]
+    last = place.newest("candidates/one").manifest.facts["training"]["epochs"][-1]
     assert curve.points[-1].accuracy == pytest.approx(last["validation_accuracy"])
 
 
 def test_page_json_and_screen_end_with_what_to_change(place: Place, file: RecipeFile) -> None:
-    conclusion = read_reasons(place.newest("reasons"))["one"].conclusion
+    conclusion = read_reasons(place.newest("reasons").folder)["one"].conclusion
     assert conclusion is not None
     report = json.loads((selection_of(place).folder / "report.json").read_text())
     assert report["reasons"]["one"]["sentence"] == conclusion.sentence

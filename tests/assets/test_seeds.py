@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import stillhouse.models.training as training
-from assets.baselines import read_evaluations
-from assets.evaluation import _teacher_mb
-from assets.seeds import models_by_seed
 from stillhouse.digests import digest_of_file, files_below
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.models.training import TrainingReport
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.stages.evaluation import teacher_mb
+from stillhouse.students.seeds import models_by_seed
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe
 
@@ -89,7 +89,7 @@ def test_seeds_that_were_finished_when_a_run_broke_off_are_not_trained_again(pla
 def test_the_one_that_ships_is_what_it_would_be_without_further_seeds(place: Place, file: RecipeFile) -> None:
     assert weights(place, "one") == weights(place, "single")
     single = place.newest("candidates/single")
-    assert {path.name for path in single.folder.iterdir()} == {"model"} and "seeds" not in single.facts
+    assert {path.name for path in single.folder.iterdir()} == {"model"} and single.manifest.facts["seeds"] == {}
     assert single.manifest.seeds == {"training": 0}
 
 
@@ -101,11 +101,11 @@ def test_each_seed_is_a_model_of_its_own_beside_the_one_that_ships(place: Place,
     assert trained.manifest.seeds == {"training": 0, "seeds/1": 1, "seeds/2": 2}
     assert len({weights(place, "one", model) for model in MODELS}) == 3
     assert len({digest_of_file(exported.folder / model / "model.onnx") for model in MODELS}) == 3
-    assert trained.facts["seeds"].keys() == exported.facts["seeds"].keys() == {"1", "2"}
+    assert trained.manifest.facts["seeds"].keys() == exported.manifest.facts["seeds"].keys() == {"1", "2"}
 
 
 def test_every_seed_is_judged_and_the_size_is_that_of_what_ships(place: Place, file: RecipeFile) -> None:
-    export, judged = place.newest("exports/one"), read_evaluations(place.newest("evaluation"))
+    export, judged = place.newest("exports/one"), read_evaluations(place.newest("evaluation").folder)
     assert [evaluation.name for evaluation in judged if evaluation.seeds is None] == ["single"]
     for spread, score in ((each.seeds, each.subject) for each in judged[:2]):
         assert spread is not None and [one.seed for one in spread.scores] == [0, 1, 2]
@@ -126,10 +126,10 @@ def test_every_seed_is_judged_and_the_size_is_that_of_what_ships(place: Place, f
 def test_the_teachers_memory_is_measured_once_on_each_kind_of_machine(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged = [each for stage in ("baselines", "evaluation") for each in read_evaluations(place.newest(stage))]
+    judged = [each for stage in ("baselines", "evaluation") for each in read_evaluations(place.newest(stage).folder)]
     assert len({each.footprint.teacher_mb for each in judged if each.footprint}) == 1
-    monkeypatch.setattr("assets.evaluation.device", lambda: "another kind")
-    assert _teacher_mb(place.newest("baselines")) is None
+    monkeypatch.setattr("stillhouse.stages.evaluation.device", lambda: "another kind")
+    assert teacher_mb(place.newest("baselines")) is None
 
 
 def test_one_model_ships(place: Place, file: RecipeFile) -> None:

@@ -1,6 +1,7 @@
 """docs/gates.md lists every gate with its reason, as the code has them; `make docs` writes it."""
 
 from checks.stages import GATES
+from stillhouse.records.gate_names import RENAMED
 from tests import gates_page
 
 HEAD = """# The gates
@@ -42,3 +43,12 @@ def test_the_page_lists_the_gates_that_there_are() -> None:
     if gates_page.WRITING:
         gates_page.write_gates(page())
     assert gates_page.gates_part() == page(), "`make docs` writes it"
+
+
+def test_a_gate_is_named_after_what_it_is_about_and_fits_a_line() -> None:
+    """Regression: people had to type `it_answers` and a name of 49 characters into `stillhouse waive`."""
+    names = [name for gates in GATES.values() for blocking in (True, False) for name in gates.names(blocking=blocking)]
+    fixed = "the_challenger_is_not_worse_than_the_champion"
+    assert [name for name in names if len(name) > 40] == [fixed], "people know this one from the design"
+    assert not [name for name in names if name.split("_")[0] in ("it", "its", "he", "she", "they")]
+    assert not set(RENAMED) & set(names) and set(RENAMED.values()) <= set(names)

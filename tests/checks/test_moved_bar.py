@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from assets.contract import bar_of
 from checks.contract import _digest_of_bar
 from stillhouse.digests import digest_of
+from stillhouse.stages.contract import bar_of
 from tests.small import small_recipe
 
 

@@ -28,7 +28,7 @@ def test_weights_exchanged_after_the_first_round_close_a_gate_in_either_place(tm
     file = recipe(tmp_path)
     assert run(file, "contract", "source", "prompts", "teacher").success
     edit_weights(tmp_path / "teacher", noisy)
-    assert closed(run(file, "teacher")) == {"the_teacher_began_with_the_pinned_weights"}
+    assert closed(run(file, "teacher")) == {"the_teacher_began_with_pinned_weights"}
     assert closed(run(file, "contract")) == {"the_weights_are_the_pinned_ones"}
     (told,) = failures(run(file, "baselines"))
     assert "contract:the_weights_are_the_pinned_ones is failed" in told

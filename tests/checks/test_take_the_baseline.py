@@ -83,11 +83,11 @@ def test_the_released_bundle_holds_the_teacher_as_it_was_judged(place: Place) ->
     report = json.loads((release.folder / "report.json").read_text())
     assert (report["student"]["kind"], report["verdict"]) == ("baseline", "pass")
     assert report["student"]["note"] == "layers 0, 1 of the teacher, as they are, not trained"
-    assert selection.facts["winner"] == release.facts["student"] == "int8_teacher"
+    assert selection.manifest.facts["winner"] == release.manifest.facts["student"] == "int8_teacher"
     (judged,) = (each for each in report["others"] if each["name"] == "int8 teacher")
     assert report["student"]["accuracy"] == judged["accuracy"], "the same model under a name of its own"
     assert report["student"]["size_bytes"] == judged["size_bytes"]
     model, exported = release.folder / "model", place.newest("exports/int8_teacher").folder / "model"
     assert (model / "model.onnx").read_bytes() == (exported / "model.onnx").read_bytes()
     weights = place.newest(candidate("int8_teacher"))
-    assert "training" not in weights.facts and len(weights.facts["layers"]) == LAYERS
+    assert weights.manifest.facts["training"] is None and len(weights.manifest.facts["layers"]) == LAYERS

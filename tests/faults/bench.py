@@ -17,7 +17,6 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.contract import bar_of
 from assets.keys import key_of
 from assets.recipe_assets import assets_of
 from checks.gatekeeper import GateState
@@ -29,6 +28,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact
 from stillhouse.records.governance import amend
+from stillhouse.stages.contract import bar_of
 from stillhouse.stages.names import BASE, BATCHED, CONTRACT, PROMPTS, SOURCE, TEACHER
 from tests.conftest import Place, a_place, verdicts
 from tests.small import questions, small_recipe

@@ -78,7 +78,7 @@ UNKNOWN_WITHOUT_WEIGHTS = ("the_weights_are_the_pinned_ones", "training_fits_int
 CONTRACT_FAULTS = [
     Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
     Fault(
-        "a thousand calls a month are to pay for a week of work", CONTRACT, "it_pays_for_itself",
+        "a thousand calls a month are to pay for a week of work", CONTRACT, "the_student_pays_for_itself",
         changed(pain=["cost"], economics=A_WEEK_FOR_A_THOUSAND_CALLS), "do not fund", refuses=SOURCE,
     ),
     Fault(
@@ -161,7 +161,7 @@ def secret_row_through(bench: Bench) -> RecipeFile:
             read, spec.model_copy(update={"teacher_may_see": ("public", "internal", "personal", "secret")})
         )
 
-    bench.patch("assets.source:with_provenance", careless)
+    bench.patch("stillhouse.stages.source:with_provenance", careless)
     return bench.recipe(column("privacy", "public", "secret", 50)(rows(FEW)), data__provenance=PRIVACY)
 
 
@@ -173,7 +173,7 @@ def lost_while_reading(bench: Bench) -> RecipeFile:
 
         return traced
 
-    bench.patch("assets.source:with_provenance", losing)
+    bench.patch("stillhouse.stages.source:with_provenance", losing)
     return bench.recipe(rows(FEW))
 
 

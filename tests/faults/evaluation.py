@@ -6,20 +6,19 @@ Does not: what is asked of it (test_faults.py).
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from assets.bench import JudgedModel
-from assets.seeds import SEEDS
-from assets.teacher import MODEL
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import Subject, SubjectKind
 from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact
-from stillhouse.stages.names import BASELINES, EVALUATION, PROMPTS, REASONS, RELEASE, SELECTION
+from stillhouse.stages.bench import JudgedModel
+from stillhouse.stages.names import BASELINES, EVALUATION, MODEL, PROMPTS, REASONS, RELEASE, SELECTION
+from stillhouse.students.seeds import SEEDS
 from tests.faults.bench import Bench, Fault, Plant, stages_of
 from tests.faults.plants import (
     NOBODY,
@@ -40,7 +39,7 @@ def judged(target: str, put: Callable[[Any], Any]) -> Plant:
 
 def other_golden(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
     """The evaluation reads golden rows of its own."""
-    return judged("assets.bench:Bench.golden", lambda real: property(lambda bench: edit(real.func(bench))))
+    return judged("stillhouse.stages.bench:Bench.golden", lambda real: property(lambda bench: edit(real.func(bench))))
 
 
 def some_relabelled(golden: pl.DataFrame) -> pl.DataFrame:
@@ -61,11 +60,11 @@ def exchanged(real: Any) -> Any:
 
 def everybody_judged_by_another_split(bench: Bench) -> RecipeFile:
     with bench.building_anew():
-        bench.patch("assets.bench:Bench.golden", exchanged)
+        bench.patch("stillhouse.stages.bench:Bench.golden", exchanged)
         bench.must_run(bench.recipe(), BASELINES)
     stages = stages_of(bench.recipe())
     bench.must_run(bench.recipe(), *stages[stages.index(BASELINES) + 1 : stages.index(EVALUATION)])
-    return anew("assets.bench:Bench.golden", exchanged)(bench)
+    return anew("stillhouse.stages.bench:Bench.golden", exchanged)(bench)
 
 
 def wrong_together(real: Any) -> Any:
@@ -123,7 +122,7 @@ def fails_by_post(real: Any) -> Any:
 
 def worse_by_post(bench: Bench) -> RecipeFile:
     with bench.building_anew():
-        file = judged("assets.bench:evaluate", fails_by_post)(bench)
+        file = judged("stillhouse.stages.bench:evaluate", fails_by_post)(bench)
         bench.must_run(file, EVALUATION, REASONS)
     return file
 
@@ -146,7 +145,7 @@ def noise(bench: Bench) -> RecipeFile:
 def judged_at_random(bench: Bench) -> RecipeFile:
     """The export that is judged answers at random, though what was trained does not."""
     with bench.building_anew():
-        bench.patch("assets.bench:Bench.judge", answers_at_random)
+        bench.patch("stillhouse.stages.bench:Bench.judge", answers_at_random)
         bench.must_run(bench.recipe(), EVALUATION)
     return bench.recipe()
 
@@ -192,7 +191,7 @@ def too_sure_of_itself(bench: Bench) -> RecipeFile:
     """A student whose every answer is a certainty, which loses nothing else, under a limit on just that."""
     limited = {"margin": 0.07, "calibration_error_at_most": 0.1}
     bench.amended(bar=limited)
-    bench.patch("assets.bench:evaluate", serves_certainties)
+    bench.patch("stillhouse.stages.bench:evaluate", serves_certainties)
     return bench.up_to(SELECTION, bar=limited)
 
 
@@ -210,8 +209,8 @@ def of_another_candidate(real: Any) -> Any:
 
 
 def not_one_reason(bench: Bench) -> RecipeFile:
-    bench.patch("assets.reasons:conclude", lambda real: lambda facts: None)
-    bench.patch("assets.reasons:Examination._rows_curve", lambda real: lambda examination, start: None)
+    bench.patch("stillhouse.stages.reasons:conclude", lambda real: lambda facts: None)
+    bench.patch("stillhouse.stages.reasons:Examination._rows_curve", lambda real: lambda examination, start: None)
     return judged_at_random(bench)
 
 
@@ -223,20 +222,20 @@ def chooses_the_control(_: Any) -> Any:
 def control_as_student(real: Any) -> Any:
     """The evaluations, in which each student that learned from labels says that it is a distilled one."""
 
-    def read(artifact: Artifact) -> list[Evaluation]:
+    def read(folder: Path) -> list[Evaluation]:
         control = {"kind": SubjectKind.STUDENT}
         return [
             each.model_copy(update={"subject": each.subject.model_copy(update=control)})
             if each.subject.kind is SubjectKind.CONTROL else each
-            for each in real(artifact)
+            for each in real(folder)
         ]  # fmt: skip
 
     return read
 
 
 def control_chosen(bench: Bench) -> RecipeFile:
-    bench.patch("assets.selection:read_evaluations", control_as_student)
-    return anew("assets.selection:smallest_that_clears", chooses_the_control)(bench)
+    bench.patch("stillhouse.stages.selection:read_evaluations", control_as_student)
+    return anew("stillhouse.stages.selection:smallest_that_clears", chooses_the_control)(bench)
 
 
 def without_control(bench: Bench) -> RecipeFile:
@@ -262,7 +261,7 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
 
 def against_the_champion(bench: Bench) -> RecipeFile:
     """The chosen student, which serves here already, has to meet itself."""
-    return anew("assets.selection:rival_of", lambda real: lambda line, *about: line[0])(bench)
+    return anew("stillhouse.stages.selection:rival_of", lambda real: lambda line, *about: line[0])(bench)
 
 
 def worse_than_the_champion(bench: Bench) -> RecipeFile:
@@ -300,7 +299,7 @@ FAULTS = [
     ),
     Fault(
         "a declared slice was not judged", EVALUATION, "every_declared_slice_has_a_verdict",
-        judged("assets.bench:evaluate", forgets_a_slice), "people",
+        judged("stillhouse.stages.bench:evaluate", forgets_a_slice), "people",
     ),
     Fault(
         "nobody looked at a sensitive column", EVALUATION, "every_sensitive_column_has_a_report",
@@ -310,14 +309,14 @@ FAULTS = [
     Fault(
         "speed was not measured", EVALUATION, "latency_was_measured",
         anew(
-            "assets.bench:latencies_beside_teacher",
+            "stillhouse.stages.bench:latencies_beside_teacher",
             lambda real: lambda teacher, models, *about, **how: dict.fromkeys(models),
         ),
         "not measured: one",
     ),
     Fault(
         "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
-        judged("stillhouse.evaluation.models:Subject", of_another_artifact), "not judged as exported",
+        judged("stillhouse.stages.evaluation:Subject", of_another_artifact), "not judged as exported",
         refuses=SELECTION,
     ),
     Fault(
@@ -326,23 +325,23 @@ FAULTS = [
     ),
     Fault(
         "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
-        judged("assets.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
+        judged("stillhouse.stages.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
     ),
     Fault(
-        "a golden set for one round is used twice", EVALUATION, "no_more_rounds_were_judged_than_the_recipe_allows",
+        "a golden set for one round is used twice", EVALUATION, "golden_rounds_are_within_the_limit",
         one_shot_used_twice, "2 of at most 1 rounds judged by golden rows of key 'small'", refuses=SELECTION,
     ),
     Fault(
         "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
-        judged("assets.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
+        judged("stillhouse.stages.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
     ),
     Fault(
         "a student misses and nobody says why", REASONS, "every_miss_has_a_reason", not_one_reason,
         "misses the bar, and nobody knows why: one", refuses=SELECTION,
     ),
     Fault(
-        "the reasons are of another student", REASONS, "the_reasons_are_those_of_the_judged_students",
-        anew("assets.reasons:Examination.reasons", of_another_candidate),
+        "the reasons are of another student", REASONS, "reasons_are_of_the_judged_students",
+        anew("stillhouse.stages.reasons:Examination.reasons", of_another_candidate),
         "not as judged: one",
     ),
     Fault(
@@ -351,12 +350,12 @@ FAULTS = [
     ),
     Fault(
         "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
-        also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
+        also=("the_chosen_student_is_no_control",), refuses=RELEASE,
     ),
     Fault(
         "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
         probed(lambda texts, golden: [text.islower() for text in texts], behaviour=[LOWER_CASE]),
-        "behaviour 'small letters' fails", also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
+        "behaviour 'small letters' fails", also=("the_chosen_student_is_no_control",), refuses=RELEASE,
     ),
     Fault(
         "a student breaks under typos", SELECTION, "a_student_clears_the_bar",
@@ -364,16 +363,16 @@ FAULTS = [
             lambda texts, golden: [text not in golden for text in texts],
             stress={"perturbations": ["typos"], "drop_at_most": 0.3},
         ),
-        "accuracy with typos not within 30.0 points", also=("the_chosen_one_is_a_candidate_and_no_control",),
+        "accuracy with typos not within 30.0 points", also=("the_chosen_student_is_no_control",),
     ),
     Fault(
         "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
-        "confidence not within 10.0 points of accuracy", also=("the_chosen_one_is_a_candidate_and_no_control",),
+        "confidence not within 10.0 points of accuracy", also=("the_chosen_student_is_no_control",),
     ),
     Fault(
         "a student serves one group of people much worse", SELECTION, "a_student_clears_the_bar", worse_by_post,
         "groups of 'channel' not within 40.0 points of each other: 'app'",
-        also=("the_chosen_one_is_a_candidate_and_no_control",), refuses=RELEASE,
+        also=("the_chosen_student_is_no_control",), refuses=RELEASE,
     ),
     Fault(
         "a challenger is worse than the champion", SELECTION, "the_challenger_is_not_worse_than_the_champion",
@@ -388,11 +387,11 @@ FAULTS = [
         "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
     ),
     Fault(
-        "a further seed of the student misses the margin", SELECTION, "its_seeds_agree", a_further_seed_is_unlucky,
-        "1 of 2 seeds drops by the margin", advice=True,
+        "a further seed of the student misses the margin", SELECTION, "all_seeds_are_within_the_margin",
+        a_further_seed_is_unlucky, "1 of 2 seeds drops by the margin", advice=True,
     ),
     Fault(
         "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
-        also=("the_chosen_one_is_a_candidate_and_no_control", "the_challenger_is_not_worse_than_the_champion"),
+        also=("the_chosen_student_is_no_control", "the_challenger_is_not_worse_than_the_champion"),
     ),
 ]  # fmt: skip

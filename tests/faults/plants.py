@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from assets.teacher import MODEL
 from stillhouse.models.checkpoint import EpochReport
 from stillhouse.models.training import TrainingReport
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE, candidate, export
+from stillhouse.stages.names import CONTRACT, MODEL, PROMPTS, SOURCE, candidate, export
 from tests.faults.bench import Bench, Plant, rows
 
 MARCH = "march.csv"
@@ -159,7 +158,7 @@ def as_trained_before(stage: str, edit: Callable[[Path], None], bench: Bench) ->
         def train(start: Path, out: Path, *rest: Any, **how: Any) -> TrainingReport:
             shutil.copytree(published.folder / MODEL, out, copy_function=shutil.copyfile)
             edit(out)
-            facts = published.facts["training"]
+            facts = published.manifest.facts["training"]
             return TrainingReport(**{**facts, "epochs": [EpochReport(**e) for e in facts["epochs"]]}, resumed_at=0)
 
         return train

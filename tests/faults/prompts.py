@@ -214,13 +214,13 @@ PROMPTS_FAULTS = [
         on(told_by(pl.lit(" ") + pl.col("service").replace_strict(CODES), 2), 1800), "means",
     ),
     Fault(
-        "the bar names a misspelt class", PROMPTS, "every_class_the_recipe_names_is_in_the_rows",
+        "the bar names a misspelt class", PROMPTS, "every_named_class_is_in_the_rows",
         changed(bar={"margin": 0.07, "metric": "recall", "metric_class": "HUMAN"}),
         "bar.metric_class: no labelled row is of class 'HUMAN'. Did you mean 'HUM'?", refuses="teacher",
     ),
     Fault(
         "a behavioural test asks for a class that does not exist", PROMPTS,
-        "every_class_the_recipe_names_is_in_the_rows", changed(behaviour=[ABOUT_PLACES]),
+        "every_named_class_is_in_the_rows", changed(behaviour=[ABOUT_PLACES]),
         "behaviour.0.cases.0.label: no labelled row is of class 'PLACE'", refuses="teacher",
     ),
     Fault(

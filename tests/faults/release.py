@@ -35,7 +35,7 @@ def bundle_with(edit: Callable[[Path], None]) -> Plant:
 
         return write
 
-    return anew("assets.release:write_bundle", put)
+    return anew("stillhouse.stages.release:write_bundle", put)
 
 
 def rewrites_the_report(folder: Path) -> None:
@@ -95,10 +95,10 @@ def waived_and_not_listed(bench: Bench) -> RecipeFile:
         file = control_chosen(bench)
         bench.run(file, SELECTION)
     let_be(
-        bench, SELECTION, "a_student_clears_the_bar", "the_chosen_one_is_a_candidate_and_no_control",
+        bench, SELECTION, "a_student_clears_the_bar", "the_chosen_student_is_no_control",
         "the_challenger_is_not_worse_than_the_champion",
     )  # fmt: skip
-    bench.patch("assets.release:_waived", lambda real: lambda work: ())
+    bench.patch("stillhouse.stages.release:_waived", lambda real: lambda *about: ())
     return file
 
 
@@ -112,7 +112,7 @@ def withdrawn(bench: Bench) -> RecipeFile:
     release = bench.newest(RELEASE)
     body = {
         "release": release.digest,
-        "export": release.facts["export"],
+        "export": release.manifest.facts["export"],
         "by": "Ada",
         "reason": "It is rude to callers.",
     }
@@ -130,23 +130,23 @@ FAULTS = [
         "optimizer.pt is not part of the release",
     ),
     Fault(
-        "the bundle names another teacher", RELEASE, "it_names_what_it_was_made_from",
-        anew("assets.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
+        "the bundle names another teacher", RELEASE, "the_release_names_its_inputs",
+        anew("stillhouse.stages.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
     ),
     Fault(
-        "the model answers in labels of its own", RELEASE, "it_answers",
-        anew("assets.release:write_bundle", renames_the_labels), "is answered 'class",
+        "the model answers in labels of its own", RELEASE, "the_bundle_loads_and_predicts",
+        anew("stillhouse.stages.release:write_bundle", renames_the_labels), "is answered 'class",
     ),
     Fault(
-        "nobody has approved it, and the stakes are high", RELEASE, "somebody_else_has_approved_it",
+        "nobody has approved it, and the stakes are high", RELEASE, "another_person_has_approved_it",
         lambda bench: bench.up_to(RELEASE, **HIGH_STAKES), "nobody has approved", state="inconclusive",
         refuses=CHAMPION,
     ),
     Fault(
-        "its author has approved it", RELEASE, "somebody_else_has_approved_it", approved_by_its_author, "its author",
+        "its author has approved it", RELEASE, "another_person_has_approved_it", approved_by_its_author, "its author",
     ),
     Fault(
-        "a waiver is not listed in the bundle", RELEASE, "it_lists_what_was_waived", waived_and_not_listed,
+        "a waiver is not listed in the bundle", RELEASE, "the_release_lists_its_waivers", waived_and_not_listed,
         f"not listed: {NAME}/selection:a_student_clears_the_bar",
     ),
     Fault(

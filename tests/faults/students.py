@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from assets.seeds import SEEDS
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact
 from stillhouse.stages.names import EVALUATION
+from stillhouse.students.seeds import SEEDS
 from tests.faults.bench import Bench, Fault, Plant
 from tests.faults.plants import (
     EXPORT,
@@ -39,7 +38,7 @@ def trained_with(**training: float) -> Plant:
 
 
 def shuffled_targets(bench: Bench) -> RecipeFile:
-    bench.patch("assets.candidates:logits_of", lambda real: lambda frame: shuffled(real(frame)))
+    bench.patch("stillhouse.students.examples:logits_of", lambda real: lambda frame: shuffled(real(frame)))
     bench.build_anew()
     return bench.recipe()
 
@@ -48,15 +47,15 @@ def trained_in_secret(bench: Bench) -> RecipeFile:
     """A student that learns from nothing, whose weights are other ones than the teacher's."""
 
     def cut_and_nudged(real: Any) -> Any:
-        def cut(teacher: Artifact, student: Any, texts: Any, out: Path) -> dict[str, Any]:
-            facts = real(teacher, student, texts, out)
+        def cut(teacher: Path, student: Any, texts: Any, out: Path) -> Any:
+            trim = real(teacher, student, texts, out)
             edit_weights(out, nudge)
-            return facts
+            return trim
 
         return cut
 
     file = bench.up_to(ONE, students=[{"name": "one", "layers": [0], "learns_from": "nothing"}])
-    bench.patch("assets.candidates:cut_from", cut_and_nudged)
+    bench.patch("stillhouse.stages.candidates:cut_from", cut_and_nudged)
     return file
 
 
@@ -93,7 +92,7 @@ CANDIDATE_FAULTS = [
         "training loss",
     ),
     Fault(
-        "the learning rate is far too high", ONE, "it_beats_the_most_frequent_class",
+        "the learning rate is far too high", ONE, "the_student_beats_the_majority_class",
         trained_with(epochs=2, learning_rate=3.0, clip_norm=1e6), "most frequent class",
     ),
     Fault(
@@ -101,7 +100,7 @@ CANDIDATE_FAULTS = [
         "Lower learning_rate",
     ),
     Fault(
-        "targets are shuffled", ONE, "it_beats_the_most_frequent_class", shuffled_targets, "most frequent class",
+        "targets are shuffled", ONE, "the_student_beats_the_majority_class", shuffled_targets, "most frequent class",
     ),
     Fault(
         "the weights are not those that were trained", ONE, "the_weights_are_those_that_were_trained",
@@ -188,12 +187,13 @@ EXPORT_FAULTS = [
         refuses=EVALUATION,
     ),
     Fault(
-        "validation rows have each other's labels", EXPORT, "its_confidence_was_calibrated",
-        anew("assets.exports:label_ids", lambda real: lambda *about: shuffled(real(*about))), "ran into the end",
+        "validation rows have each other's labels", EXPORT, "confidence_was_calibrated",
+        anew("stillhouse.stages.exports:label_ids", lambda real: lambda *about: shuffled(real(*about))),
+        "ran into the end",
         refuses=EVALUATION,
     ),
     Fault(
-        "the temperature does not ship", EXPORT, "its_confidence_was_calibrated",
+        "the temperature does not ship", EXPORT, "confidence_was_calibrated",
         anew("stillhouse.models.export:export_student", afterwards(leaves_no_temperature)), "None",
     ),
 ]  # fmt: skip

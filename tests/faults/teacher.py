@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from assets.baselines import read_evaluations
-from assets.teacher import MODEL
-from assets.teacher_signal import review_path
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import BASELINES, CONTRACT, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.verification import Verified
@@ -84,7 +82,8 @@ def began_with_other_weights(bench: Bench) -> RecipeFile:
 
 TEACHER_FAULTS = [
     Fault(
-        "the teacher is too weak", TEACHER, "it_is_worth_copying", asks_too_much, "minimum 0.990", refuses=BASELINES,
+        "the teacher is too weak", TEACHER, "teacher_accuracy_reaches_the_minimum", asks_too_much,
+        "minimum 0.990", refuses=BASELINES,
     ),
     Fault(
         "a bit of the published teacher has flipped", TEACHER, None,
@@ -98,7 +97,7 @@ TEACHER_FAULTS = [
         "the fingerprint is of other weights", TEACHER, "the_fingerprint_is_its_own", of_another_teacher, "recorded",
     ),
     Fault(
-        "the teacher was trained on exchanged weights", TEACHER, "the_teacher_began_with_the_pinned_weights",
+        "the teacher was trained on exchanged weights", TEACHER, "the_teacher_began_with_pinned_weights",
         began_with_other_weights, "trusted since their first use on", refuses=BASELINES,
     ),
     Fault(
@@ -119,8 +118,8 @@ def judged_before(edit: Callable[[Evaluation], Evaluation]) -> Plant:
     """Baselines as they were judged before, one of them changed."""
 
     def plant(bench: Bench) -> RecipeFile:
-        first, *rest = read_evaluations(bench.newest(BASELINES))
-        return anew("assets.baselines:_judge_all", lambda real: lambda *about: [edit(first), *rest])(bench)
+        first, *rest = read_evaluations(bench.newest(BASELINES).folder)
+        return anew("stillhouse.stages.baselines:_judge_all", lambda real: lambda *about: [edit(first), *rest])(bench)
 
     return plant
 
@@ -195,14 +194,14 @@ def flipped_labels(share: float) -> Plant:
     """A source in which a share of the labels is wrong but for the golden ones, and a teacher that learned from it."""
 
     def plant(bench: Bench) -> RecipeFile:
-        evaluations = read_evaluations(bench.newest(BASELINES))
+        evaluations = read_evaluations(bench.newest(BASELINES).folder)
         prompts = bench.newest(PROMPTS).frame("prompts")
         golden = pl.col("question").is_in(prompts.filter(pl.col("split") == "golden")["text"].implode())
         spared, others = finished_rows().filter(golden), finished_rows().filter(~golden)
         labelled = pl.concat([spared, flipped(others, share)])
         file = bench.recipe(labelled, slices=SLICES, sensitive=SENSITIVE)
         bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER)
-        bench.patch("assets.baselines:_judge_all", lambda real: lambda *about: evaluations)
+        bench.patch("stillhouse.stages.baselines:_judge_all", lambda real: lambda *about: evaluations)
         bench.must_run(file, BASELINES)
         return file
 
@@ -238,12 +237,12 @@ SIGNAL_FAULTS = [
     Fault(
         "answers are shuffled against their prompts", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
         with_logits(shuffled), "largest change",
-        also=("it_is_right_on_the_rows_that_can_be_checked", "few_labels_look_wrong"),
+        also=("the_teacher_is_right_on_labelled_rows", "few_labels_look_wrong"),
     ),
     Fault(
         "classes are in another order", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
         with_logits(lambda logits: logits[:, ::-1]), "largest change",
-        also=("it_is_right_on_the_rows_that_can_be_checked", "few_labels_look_wrong"),
+        also=("the_teacher_is_right_on_labelled_rows", "few_labels_look_wrong"),
     ),
     Fault(
         "a class is missing from the answers", TEACHER_SIGNAL, None,
@@ -290,7 +289,7 @@ SIGNAL_FAULTS = [
 def verified_and(edit: Callable[[Verified, pl.DataFrame], Verified]) -> Plant:
     """Verification gives something else; `edit` sees all prompts too."""
     return anew(
-        "assets.transfer_set:verify_signal",
+        "stillhouse.stages.transfer_set:verify_signal",
         lambda real: lambda prompts, signal, labels: edit(real(prompts, signal, labels), prompts),
     )
 

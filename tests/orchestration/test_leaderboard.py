@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from assets.baselines import OPTIONS
 from orchestration.cli import app
 from orchestration.leaderboard import board
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Facts, Order, Workshop
+from stillhouse.records.builds import Artifact, Order, Workshop
+from stillhouse.stages.baselines import OPTIONS
 from stillhouse.stages.names import BASELINES, CONTRACT, EVALUATION, PROMPTS, SOURCE, TEACHER
 from tests.conftest import Place, a_place, verdicts
-from tests.small import small_recipe
+from tests.small import Measured, small_recipe
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,9 @@ def test_a_round_that_is_found_again_is_current_again_and_was_judged_when_it_was
 def published(workshop: Workshop, content: str) -> Artifact:
     """An evaluation with any content."""
 
-    def build(folder: Path) -> Facts:
+    def build(folder: Path) -> Measured:
         (folder / "evaluations.json").write_text(content)
-        return {}
+        return Measured({})
 
     order = Order("small", EVALUATION, run_id="0123456789ab", code_version="v", depends_on={"content": content})
     return workshop.make(order, build)

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 
 from assets.keys import key_of
-from assets.source import has_other_rows
 from orchestration.build import definitions
 from orchestration.jobs import distil_job
 from orchestration.runs import OUTCOME_TAG
@@ -21,6 +20,7 @@ from orchestration.status import all_is_well, status
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.stages.names import BATCHED, CHAMPION, stage_names
+from stillhouse.stages.source import has_other_rows
 from tests.conftest import Place, a_place, failures
 from tests.small import questions, small_recipe
 
@@ -117,7 +117,7 @@ def test_a_refresh_where_the_base_has_changed_succeeds_and_costs_one_run_for_eac
     asked(ROWS + 10).write_csv(place.folder / "questions.csv")
     results = refresh(place, file, 1)
     assert [result.success for result in results] == [True, True], [told(result) for result in results]
-    assert place.newest("transfer_set").facts["batches"] == ["base", "monday.csv"]
+    assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv"]
     assert all_is_well(status(place.instance, place.workshop, [file]))
     assert results[-1].asset_materializations_for_node("small__champion"), "the champion is decided again"
     assert "small__champion" not in {event.step_key for event in results[0].all_events}
@@ -164,7 +164,7 @@ def test_a_batch_that_a_gate_has_closed_is_looked_at_again_in_the_first_round_af
     file = recipe(place, data__allow_missing_columns=["service"])
     results = refresh(place, file, 6)
     assert [result.success for result in results] == [True] * 3, [told(result) for result in results]
-    assert place.newest("transfer_set").facts["batches"] == ["base", "monday.csv", "tuesday.csv"]
+    assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv", "tuesday.csv"]
     assert all_is_well(status(place.instance, place.workshop, [file]))
 
 

@@ -72,17 +72,17 @@ RELEASES: dict[str, str] = {}
 def test_the_first_student_meets_nobody_and_a_better_one_replaces_it(place: Place) -> None:
     assert a_round(place, epochs=4).succeeded
     RELEASES["first"] = champion(place)
-    first = place.newest(SELECTION).facts["against_champion"]
+    first = place.newest(SELECTION).manifest.facts["against_champion"]
     assert (first["verdict"], first["release"]) == ("pass", None)
     assert a_round(place, epochs=6).succeeded
     RELEASES["second"] = champion(place)
-    against = place.newest(SELECTION).facts["against_champion"]
+    against = place.newest(SELECTION).manifest.facts["against_champion"]
     assert (against["verdict"], against["release"]) == ("pass", RELEASES["first"])
-    assert against["rows"] == place.newest("prompts", "base").facts["golden"]
+    assert against["rows"] == place.newest("prompts", "base").manifest.facts["golden"]
 
 
 def test_it_is_in_the_report_on_the_page_of_the_release_and_in_the_ledger(place: Place) -> None:
-    sentence = place.newest(SELECTION).facts["against_champion"]["sentence"]
+    sentence = place.newest(SELECTION).manifest.facts["against_champion"]["sentence"]
     report = json.loads((place.newest(SELECTION).folder / "report.json").read_text())
     assert report["against_champion"]["sentence"] == sentence
     assert f"the champion one {RELEASES['first'][:12]}" in (place.newest(SELECTION).folder / "report.html").read_text()
@@ -107,7 +107,7 @@ def test_a_weaker_challenger_that_clears_the_bar_loses_and_the_champion_stays(pl
     assert not outcome.succeeded and closed(outcome) == {NOT_WORSE}
     (gate,) = outcome.closed
     assert gate.sentence.startswith("accuracy not within 6.0 points of the champion one")
-    assert place.newest(SELECTION).facts["winner"] == "one", "it clears the bar"
+    assert place.newest(SELECTION).manifest.facts["winner"] == "one", "it clears the bar"
     assert champion(place) == RELEASES["second"]
     (refusal,) = failures(place.run(recipe(place, epochs=1), RELEASE))
     assert f":{NOT_WORSE} is failed" in refusal
@@ -161,9 +161,9 @@ def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finish
 
 def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
     file = recipe(place, 6)
-    assert place.newest(CHAMPION).facts["release"] == RELEASES["first"]
+    assert place.newest(CHAMPION).manifest.facts["release"] == RELEASES["first"]
     serving = hand_over(place.workshop, file.recipe, key_of("small", CHAMPION))
-    assert serving.facts["release"] == RELEASES["first"]
+    assert serving.manifest.facts["release"] == RELEASES["first"]
     assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "failed"
     promotion = place.workshop.ledger.champion("small")
@@ -175,7 +175,7 @@ def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
 def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) -> None:
     outcome = a_round(place, epochs=6)
     assert not outcome.succeeded and closed(outcome) == {NOT_WITHDRAWN} and outcome.errors == []
-    assert champion(place) == RELEASES["first"] == place.newest(CHAMPION).facts["release"]
+    assert champion(place) == RELEASES["first"] == place.newest(CHAMPION).manifest.facts["release"]
     assert place.newest(SELECTION).manifest.made_by is not None, "the comparison was found again"
     file = recipe(place, 6)
     shown = status(place.instance, place.workshop, [file])["recipes"]["small"]["champion"]
@@ -190,7 +190,7 @@ def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) 
 def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Place) -> None:
     ended = command("rollback", "small", RELEASES["second"][:10], "--by", BY, "--reason", "it was the wrong suspect")
     assert ended.exit_code == 0, ended.output
-    assert champion(place) == RELEASES["second"] == place.newest(CHAMPION).facts["release"]
+    assert champion(place) == RELEASES["second"] == place.newest(CHAMPION).manifest.facts["release"]
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "passed"
     promotions = len(place.workshop.ledger.entries("small", "promotion"))
     assert a_round(place, epochs=6).succeeded

@@ -10,11 +10,12 @@ from typing import Any
 
 from stillhouse.audit.audit import audit
 from stillhouse.audit.records import Audit, Outside
-from stillhouse.records.builds import Artifact, Facts, Order, Workshop
+from stillhouse.records.builds import Artifact, Order, Workshop
 from stillhouse.records.keys import Keys
 from stillhouse.records.manifest import ReliedOn
 from stillhouse.records.promotion import Promotion, promote
 from stillhouse.records.witness import Witness
+from tests.small import Measured
 
 GATES = ("one_holds", "another_holds")
 ROWS, WEIGHTS = b"rows", b"weights"
@@ -48,11 +49,11 @@ class Chain:
     ) -> Artifact:
         """Make one artifact without a verdict."""
 
-        def build(folder: Path) -> Facts:
+        def build(folder: Path) -> Measured:
             (folder / "content").write_text(content or stage)
             if write is not None:
                 write(folder)
-            return {}
+            return Measured({})
 
         name, _, batch = stage.removesuffix("]").partition("[")
         order = Order(

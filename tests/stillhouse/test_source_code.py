@@ -1,11 +1,12 @@
 """A version of code changes with what the code does, and with nothing else."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import stillhouse.source_code as source_code
-from stillhouse.source_code import closure_digest, code_digest
+from stillhouse.source_code import closure_digest
 
 HELLO = '''"""What this is."""
 
@@ -18,23 +19,36 @@ def greet(name: str) -> str:
 '''
 
 
-def version_of(tmp_path: Path, source: str) -> str:
-    file = tmp_path / "hello.py"
-    file.write_text(source)
-    return code_digest(file)
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout of four modules: a gate that imports one inside a function and one for types alone."""
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "stillhouse").mkdir()
+    (tmp_path / "checks" / "gates.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from stillhouse import types_only\n"
+        "def look():\n    from stillhouse.inside import answer\n    return answer\n"
+    )
+    (tmp_path / "checks" / "page.html.j2").write_text("<p>")
+    (tmp_path / "stillhouse" / "inside.py").write_text("import stillhouse.below\nanswer = 1\n")
+    (tmp_path / "stillhouse" / "below.py").write_text("deep = 1\n")
+    (tmp_path / "stillhouse" / "types_only.py").write_text("shape = 1\n")
+    monkeypatch.setattr(source_code, "CHECKOUT", tmp_path)
+    source_code.closure_digest.cache_clear()
+    source_code._imports_of.cache_clear()
+    yield tmp_path
+    source_code.closure_digest.cache_clear()
 
 
-def test_code_is_modules_and_templates_below_a_folder_and_nothing_that_running_leaves(tmp_path: Path) -> None:
-    (tmp_path / "room").mkdir()
-    (tmp_path / "room" / "words.py").write_text("HELLO = 1")
-    (tmp_path / "room" / "page.html.j2").write_text("<p>")
-    before = code_digest(tmp_path)
-    (tmp_path / "room" / "words.cpython-311.pyc").write_bytes(b"compiled")
-    assert code_digest(tmp_path) == before
-    (tmp_path / "room" / "page.html.j2").write_text("<b>")
-    changed = code_digest(tmp_path)
-    (tmp_path / "room" / "words.py").write_text("HELLO = 2")
-    assert len({before, changed, code_digest(tmp_path)}) == 3
+def digest_now(*without: str) -> str:
+    source_code.closure_digest.cache_clear()
+    return closure_digest("checks.gates", without)
+
+
+def version_of(checkout: Path, source: str) -> str:
+    (checkout / "stillhouse" / "inside.py").write_text(source)
+    source_code._imports_of.cache_clear()
+    return digest_now()
 
 
 @pytest.mark.parametrize(
@@ -46,42 +60,39 @@ def test_code_is_modules_and_templates_below_a_folder_and_nothing_that_running_l
         HELLO.replace("def greet(name: str)", "def greet(\n    name: str,\n)"),
     ],
 )
-def test_words_about_code_are_no_change_of_it(tmp_path: Path, same: str) -> None:
+def test_words_about_code_are_no_change_of_it(checkout: Path, same: str) -> None:
     """Regression: a comment in losses.py had the teacher trained again."""
     assert same != HELLO
-    assert version_of(tmp_path, HELLO) == version_of(tmp_path, same)
+    assert version_of(checkout, HELLO) == version_of(checkout, same)
 
 
 @pytest.mark.parametrize("other", [HELLO.replace('"hello"', '"hullo"'), HELLO.replace("{name}", "{name}!")])
-def test_what_code_does_is_a_change_of_it(tmp_path: Path, other: str) -> None:
-    assert version_of(tmp_path, HELLO) != version_of(tmp_path, other)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout of three modules: a gate that imports one inside a function and one for types alone."""
-    (tmp_path / "checks").mkdir()
-    (tmp_path / "stillhouse").mkdir()
-    (tmp_path / "checks" / "gates.py").write_text(
-        "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    from stillhouse import types_only\n"
-        "def look():\n    from stillhouse.inside import answer\n    return answer\n"
-    )
-    (tmp_path / "stillhouse" / "inside.py").write_text("import stillhouse.below\nanswer = 1\n")
-    (tmp_path / "stillhouse" / "below.py").write_text("deep = 1\n")
-    (tmp_path / "stillhouse" / "types_only.py").write_text("shape = 1\n")
-    monkeypatch.setattr(source_code, "CHECKOUT", tmp_path)
-    return tmp_path
+def test_what_code_does_is_a_change_of_it(checkout: Path, other: str) -> None:
+    assert version_of(checkout, HELLO) != version_of(checkout, other)
 
 
 @pytest.mark.parametrize(
     ("module", "counts"), [("inside", True), ("below", True), ("types_only", False), ("elsewhere", False)]
 )
 def test_a_closure_is_all_of_ours_that_a_module_runs(checkout: Path, module: str, counts: bool) -> None:
-    closure_digest.cache_clear()
-    before = closure_digest("checks.gates")
+    before = digest_now()
     (checkout / "stillhouse" / f"{module}.py").write_text("something_else = 2\n")
-    closure_digest.cache_clear()
-    changed = closure_digest("checks.gates") != before
-    closure_digest.cache_clear()
-    assert changed is counts
+    assert (digest_now() != before) is counts
+
+
+def test_a_template_counts_with_the_modules_of_its_folder(checkout: Path) -> None:
+    before = digest_now()
+    (checkout / "checks" / "page.html.j2").write_text("<b>")
+    assert digest_now() != before
+
+
+@pytest.mark.parametrize(("without", "counts"), [("stillhouse.inside", False), ("stillhouse.in", True)])
+def test_what_is_left_out_does_not_count_nor_what_only_it_imports(checkout: Path, without: str, counts: bool) -> None:
+    before = digest_now(without)
+    (checkout / "stillhouse" / "below.py").write_text("deep = 2\n")
+    assert (digest_now(without) != before) is counts
+
+
+def test_a_module_that_is_not_there_is_an_error_since_it_would_count_for_nothing(checkout: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no source of checks\.gone"):
+        closure_digest("checks.gone")

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 
-from assets.source import drop_folder
 from stillhouse.data.drop_folder import Look, last_look, look_at
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
+from stillhouse.stages.source import drop_folder
 from tests.small import small_recipe
 
 GOOD = "question,service,kind\nWho ?,HUM,HUM:ind\n"

@@ -10,19 +10,20 @@ import pytest
 
 from stillhouse import progress
 from stillhouse.home import Home
-from stillhouse.records.builds import Artifact, Facts, Order, Workshop
+from stillhouse.records.builds import Artifact, Order, Workshop
+from tests.small import Measured
 
 ORDER = Order(recipe="r", stage="s", run_id="run", code_version="c", depends_on={"n": 1})
 
 
-def build(folder: Path) -> Facts:
+def build(folder: Path) -> Measured:
     (folder / "x.json").write_text("{}")
-    return {"measured": 1}
+    return Measured({"measured": 1})
 
 
-def build_evil(folder: Path) -> Facts:
+def build_evil(folder: Path) -> Measured:
     (folder / "x.json").write_text('{"evil": 1}')
-    return {}
+    return Measured({})
 
 
 def build_entry(home: Home, order: Order = ORDER) -> Path:
@@ -77,7 +78,7 @@ def test_whatever_was_harmed_is_made_again_and_then_found_again(home: Home, harm
     assert (again.folder / "x.json").read_text() == "{}"
     found = Workshop(home).make(ORDER, build_evil)
     assert found.manifest.made_by == again.identity
-    assert found.facts == {"measured": 1}
+    assert found.manifest.facts == {"measured": 1}
 
 
 def test_an_untouched_build_is_found_again(home: Home) -> None:

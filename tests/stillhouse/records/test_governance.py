@@ -5,6 +5,8 @@ Numbers such as B10 are of the experiments that version 0.1.0 was put to.
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,7 @@ import stillhouse.records.governance
 import stillhouse.records.ledger
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.governance import (
     Waiver,
     WaiverRules,
@@ -109,6 +112,19 @@ def test_a_gate_that_nobody_can_waive_is_not_waived_by_an_entry(ledger: Ledger) 
         waive(ledger, "questions", wrong, RULES)
     waive(ledger, "questions", waiver(), RULES)
     assert not counts(ledger, rules=WaiverRules(frozenset({NAME}), 30))
+
+
+def test_a_gate_goes_by_its_old_name_in_waivers_and_recipes_for_a_version(ledger: Ledger) -> None:
+    asset, old, new = "questions/teacher", "it_is_worth_copying", "teacher_accuracy_reaches_the_minimum"
+    given = Waiver(f"{asset}:{old}", "Ann", "the next teacher is in training", TODAY, CONTENT)
+    waive(ledger, "questions", given, WaiverRules(frozenset(), 30))
+    found = valid_waivers(ledger, "questions", WaiverRules(frozenset(), 30)).of(asset, new, CONTENT)
+    assert found is not None and found.gate == f"{asset}:{new}"
+    nobody = WaiverRules.of(cast(Recipe, SimpleNamespace(unwaivable=(old,), waiver_days_at_most=30)))
+    assert nobody.unwaivable == {new}
+    assert valid_waivers(ledger, "questions", nobody).of(asset, new, CONTENT) is None
+    with pytest.raises(StillhouseError, match=f"{new} cannot be waived"):
+        waive(ledger, "questions", given, nobody)
 
 
 class Clock(datetime):

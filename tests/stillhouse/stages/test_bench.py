@@ -1,10 +1,6 @@
 """What a judgement depends on, and which rows it takes as one piece of evidence."""
 
-import ast
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,14 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.bench import Bench, JudgedModel
-from assets.code_versions import CODE_OF, JUDGING, source_path
-from assets.contract import bar_of
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.bar import SensitiveSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
-from stillhouse.stages.names import kind_of, stage_names
+from stillhouse.stages.bench import Bench, JudgedModel
+from stillhouse.stages.contract import bar_of
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 GOLDEN = pl.DataFrame(
@@ -85,33 +79,6 @@ def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judge
     assert sensitive(0.1, old) == sensitive(0.1, old.clone())
 
 
-def test_whatever_the_harness_loads_counts_among_the_code_of_a_judgement() -> None:
-    asked = "import sys, stillhouse.evaluation.harness; print(*(m for m in sys.modules if m.startswith('stillhouse.')))"
-    ran = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=CHECKOUT)
-    loaded = {module.replace(".", "/") for module in ran.stdout.split()}
-    # Words, and folders that only have a docstring.
-    docstrings = ("data", "evaluation", "recipe")
-    plumbing = {f"stillhouse/{name}" for name in ("addresses", "errors", "progress", "data/rejects", *docstrings)}
-    assert {module for module in loaded - plumbing if not module.startswith(JUDGING)} == set()
-
-
-def test_what_stages_share_counts_among_the_code_of_each_that_uses_it() -> None:
-    shared = {"assets/bench", "assets/seeds"}
-    for stage, (own, *others) in CODE_OF.items():
-        assert imported_by(source_path(own)) & shared <= set(others), stage
-    assert {stage for stage, names in CODE_OF.items() if shared & {*names}} >= {"baselines", "candidates", "evaluation"}
-
-
-def test_every_kind_of_stage_has_its_code_and_all_of_it_exists() -> None:
-    assert set(CODE_OF) == {kind_of(stage) for stage in stage_names(read_recipe(DEMO).recipe)}
-    assert all(source_path(name).exists() for names in CODE_OF.values() for name in names)
-
-
-def imported_by(module: Path) -> set[str]:
-    tree = ast.parse(module.read_text())
-    return {(node.module or "").replace(".", "/") for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-
-
 def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(monkeypatch) -> None:
     asked: list[Any] = []
 
@@ -119,8 +86,10 @@ def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(m
         asked.append((list(models), texts, rounds))
         return dict.fromkeys(models, "timed")
 
-    monkeypatch.setattr("assets.bench.latencies_beside_teacher", timed)
-    monkeypatch.setattr("assets.bench.evaluate", lambda subject, *rest, latency, **how: (subject.name, latency))
+    monkeypatch.setattr("stillhouse.stages.bench.latencies_beside_teacher", timed)
+    monkeypatch.setattr(
+        "stillhouse.stages.bench.evaluate", lambda subject, *rest, latency, **how: (subject.name, latency)
+    )
     monkeypatch.setattr(Bench, "footprint", lambda *about: None)
     plain = bench(None)
     budget = plain.recipe.budget.model_copy(update={"latency_rounds": 7})

@@ -9,13 +9,13 @@ import dagster as dg
 import polars as pl
 import pytest
 
-import assets.source
+import stillhouse.stages.source
 from assets.current import newest_artifact
 from assets.keys import key_of
-from assets.source import is_as_it_was
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.stages.names import BASE, PROMPTS, SOURCE
+from stillhouse.stages.source import is_as_it_was
 from tests.small import small_recipe
 
 Run = Callable[..., dg.ExecuteInProcessResult]
@@ -34,14 +34,14 @@ def test_a_source_replaced_between_its_digest_and_its_parsing_is_not_what_is_rea
     file = small_recipe(tmp_path, rows=150)
     source = Path(file.recipe.data.source)
     honest = source.read_bytes()
-    read = assets.source.read_outside
+    read = stillhouse.stages.source.read_outside
 
     def read_and_then_replaced(uri: str, *rest: Any, **how: Any) -> Any:
         found = read(uri, *rest, **how)
         source.write_text("question,service,kind\nevil,HUM,HUM:ind\nworse,LOC,LOC:city\n")
         return found
 
-    monkeypatch.setattr(assets.source, "read_outside", read_and_then_replaced)
+    monkeypatch.setattr(stillhouse.stages.source, "read_outside", read_and_then_replaced)
     artifact = made(run, workshop, file)
     digest = artifact.manifest.external_inputs[str(source)]
     assert digest == hashlib.sha256(honest).hexdigest()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Facts, Order, Workshop
+from stillhouse.records.builds import Order, Workshop
 from stillhouse.teachers.pinning import Pin, pin_of
-from tests.small import small_recipe
+from tests.small import Measured, small_recipe
 
 FIRST, SECOND = "1" * 64, "2" * 64
 
@@ -25,9 +25,9 @@ def made(
 ) -> str:
     """A teacher, or another stage, that was made of some weights; on which day."""
 
-    def build(folder: Path) -> Facts:
+    def build(folder: Path) -> Measured:
         (folder / "weights").write_text(fingerprint)
-        return {"base_fingerprint": fingerprint}
+        return Measured({"base_fingerprint": fingerprint})
 
     order = Order(
         "small", stage, run_id="r", code_version="v", depends_on={"base": fingerprint},

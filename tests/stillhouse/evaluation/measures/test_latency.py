@@ -219,7 +219,7 @@ CPU_OF_OTHER_THREADS = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from assets.bench import one_thread
+from stillhouse.stages.bench import one_thread
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 
 exported, trained = OnnxClassifier(Path(sys.argv[1])), TorchClassifier(Path(sys.argv[2]))

@@ -15,8 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from assets.stage import Work
-from assets.teacher import MODEL
 from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
@@ -26,6 +24,8 @@ from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.golden_set_usage import log_golden_read
+from stillhouse.stages.facts import PromptFacts, TeacherFacts
+from stillhouse.stages.names import MODEL
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 if TYPE_CHECKING:
@@ -49,6 +49,21 @@ class JudgedModel:
     subject: Subject
     predict: Predict
     folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who is judged on the golden rows.
+
+    Args:
+        recipe: its name.
+        stage: that judges.
+        run_id: of the run.
+    """
+
+    recipe: str
+    stage: str
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -85,11 +100,14 @@ class Bench:
         column = self.recipe.data.group
         return column if column in self.golden.columns else None
 
+    @cached_property
+    def _teacher_facts(self) -> TeacherFacts:
+        return self.teacher.facts(TeacherFacts)
+
     @property
     def classes(self) -> list[str]:
         """Labels in the order of the logits."""
-        labels: list[str] = self.teacher.facts["labels"]
-        return labels
+        return list(self._teacher_facts.labels)
 
     def depends_on(self) -> dict[str, Any]:
         """What a judgement depends on beside the model that is judged."""
@@ -103,15 +121,15 @@ class Bench:
             "groups": self.groups,
         }
 
-    def log_golden_read(self, work: Work) -> None:
+    def log_golden_read(self, reader: Reader) -> None:
         """Tell the ledger that somebody is judged on the golden rows, so that it is known how often they were used."""
         log_golden_read(
             self.workshop.ledger,
-            work.file.name,
-            golden=self.prompts.facts["golden_digest"],
+            reader.recipe,
+            golden=self.prompts.facts(PromptFacts).golden_digest,
             split_key=self.prompts.manifest.config["split"]["key"],
-            reader=work.stage,
-            run_id=work.run_id,
+            reader=reader.stage,
+            run_id=reader.run_id,
         )
 
     @cached_property
@@ -121,18 +139,18 @@ class Bench:
 
     def capture_golden(self) -> CaptureReport:
         """Ask the teacher whatever golden rows it was never asked."""
-        return self.signal.capture(self.golden, self.teacher.folder / MODEL, self.teacher.facts["fingerprint"])
+        return self.signal.capture(self.golden, self.teacher.folder / MODEL, self._teacher_facts.fingerprint)
 
     @cached_property
     def teacher_subject(self) -> Subject:
         """The teacher's stored answers as the harness wants them."""
-        outputs = self.signal.read(self.golden["prompt_id"].to_list(), self.teacher.facts["fingerprint"])
+        outputs = self.signal.read(self.golden["prompt_id"].to_list(), self._teacher_facts.fingerprint)
         return Subject(
             "teacher",
             SubjectKind.TEACHER,
             outputs,
             bytes_below(self.teacher.folder / MODEL),
-            temperature=self.teacher.facts["temperature"],
+            temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
             ask=self.ask_teacher,
         )

@@ -1,0 +1,153 @@
+"""What there is to take without training a student, judged before the bulk of the teacher's signal is captured.
+
+Belongs here: which options are tried.
+Does not: how they are fitted (stillhouse/evaluation/baselines/).
+"""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.harness import Evaluation, write_evaluations
+from stillhouse.recipe.contract import Recipe
+from stillhouse.records.builds import Artifact, Plan
+from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
+from stillhouse.stages.facts import BaselinesFacts, TeacherFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.students.examples import label_ids, labelled_rows
+
+if TYPE_CHECKING:
+    from stillhouse.models.weights import BaseModel
+
+PROBE, STATIC = "linear probe on the untuned encoder", "static embeddings of the teacher"
+INT8, PRUNED = "int8 teacher", "pruned teacher"
+OPTIONS = ("majority class", "TF-IDF + logistic regression", PROBE, STATIC, INT8, PRUNED)
+"""What there is to take without training a student, in the order of the reports."""
+
+
+def plan(recipe: Recipe, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
+    """Judge each option on the golden rows.
+
+    Args:
+        recipe: with the teacher's weights, which some options begin with.
+        bench: golden rows and teacher, whose answers to them were captured.
+        reader: who judges.
+    """
+    known = labelled_rows(bench.prompts.frame("prompts"))
+
+    def build(folder: Path) -> BaselinesFacts:
+        bench.log_golden_read(reader)
+        with bench.workshop.one_heavy_task():
+            evaluations = _judge_all(recipe, bench, known)
+        write_evaluations(folder, evaluations)
+        judged = tuple(evaluation.name for evaluation in evaluations)
+        return BaselinesFacts(judged=judged, as_students=as_students(bench.teacher))
+
+    rows = digest_of(known.select("prompt_id", "label", "split").rows())
+    return Plan(build, {**bench.depends_on(), "known": rows})
+
+
+def as_students(teacher: Artifact) -> dict[str, str]:
+    """What a recipe has to say among its students to release an option, for those that are of the teacher's own layers.
+
+    The vocabulary stays whole, so that what is released is what was judged.
+    """
+    from stillhouse.models.network import read_config
+
+    config = read_config(teacher.folder / MODEL)
+    layers = f"layers: {list(range(config['num_hidden_layers']))}"
+    rest = "learns_from: nothing, trim_vocabulary: false"
+    return {
+        INT8: f"{{name: int8_teacher, {layers}, {rest}}}",
+        PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {config['intermediate_size'] // 2}, {rest}}}",
+    }
+
+
+def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
+    from stillhouse.evaluation.baselines.fitted import linear_probe, majority, tfidf_logistic_regression
+    from stillhouse.evaluation.baselines.static_embeddings import static_embeddings
+    from stillhouse.models.network import read_config
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.models.weights import base_model
+    from stillhouse.students.pruning import narrow_feed_forward
+    from stillhouse.teachers.classifier import build_classifier
+
+    fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
+    texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
+    ids = bench.golden["prompt_id"].to_list()
+    spec, teacher = recipe.teacher, bench.teacher.folder / MODEL
+    with tempfile.TemporaryDirectory() as temporary:
+        untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
+        with base_model(spec.source, spec.revision, bench.workshop.store) as base:
+            _require_same_weights(bench.teacher, base)
+            build_classifier(base.folder, bench.classes, untuned, seed=0)
+        encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
+        fitted = [
+            majority(labels, bench.texts, classes=bench.classes),
+            tfidf_logistic_regression(texts, labels, bench.texts, classes=bench.classes),
+            linear_probe(
+                lambda batch: encoder.embeddings_and_logits(batch)[0],
+                texts,
+                labels,
+                bench.texts,
+                classes=bench.classes,
+                encoder_bytes=bytes_below(untuned),
+                name=PROBE,
+            ),
+            linear_probe(
+                static.embed,
+                texts,
+                labels,
+                bench.texts,
+                classes=bench.classes,
+                encoder_bytes=static.size_bytes,
+                name=STATIC,
+            ),
+        ]
+        units = read_config(teacher)["intermediate_size"]
+        narrow_feed_forward(teacher, units // 2, pruned)
+        halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
+        int8 = Path(temporary) / "int8"
+        return bench.judge(
+            [
+                *(JudgedModel(baseline.subject(ids), baseline.predict) for baseline in fitted),
+                _in_int8(INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
+                _in_int8(PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
+            ]
+        )
+
+
+def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
+    """Refuse other weights than those that the teacher began with: an option is compared with that teacher."""
+    began_with, found = teacher.facts(TeacherFacts).base_fingerprint, base.record.fingerprint
+    if found != began_with:
+        raise StillhouseError(
+            f"the pretrained weights are not those that the teacher began with: they hash to {found[:12]}",
+            where=str(teacher.address),
+            expected=f"fingerprint {began_with[:12]}",
+            do="Put the weights back, or materialize teacher again.",
+        )
+
+
+def _in_int8(name: str, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame) -> JudgedModel:
+    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.models.export import export_student
+    from stillhouse.models.predictor import OnnxClassifier
+
+    export_student(model, exported, validation["text"].to_list(), label_ids(validation["label"], bench.classes))
+    quantised = OnnxClassifier(exported)
+    outputs = dict(zip(bench.golden["prompt_id"], quantised.logits(bench.texts).tolist(), strict=True))
+    subject = Subject(
+        name,
+        SubjectKind.BASELINE,
+        outputs,
+        bytes_below(exported),
+        temperature=quantised.temperature,
+        note=note,
+        ask=quantised.logits,
+    )
+    return JudgedModel(subject, lambda text: quantised.logits([text]), folder=exported)

@@ -1,0 +1,93 @@
+"""Students in training: cut from the teacher, trained on its signal, as the control on the labels alone, or not at all.
+
+Belongs here: how one student of the recipe is made.
+Does not: architectures (stillhouse/students/), losses and the loop (stillhouse/models/), which student is good
+(evaluation.py, selection.py).
+"""
+
+import shutil
+from pathlib import Path
+
+from stillhouse.digests import digest_of
+from stillhouse.recipe.contract import StudentSpec
+from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.stages.trained import training_facts
+from stillhouse.students.examples import examples_of, label_ids, validation_rows
+from stillhouse.students.pruning import cut_from
+from stillhouse.students.seeds import seed_folder
+
+
+def plan(
+    recipe: str, student: StudentSpec, teacher: Artifact, prompts: Artifact, transfer_set: Artifact, workshop: Workshop
+) -> Plan[CandidateFacts]:
+    """Train one student on the transfer set, or take it as it is cut.
+
+    Args:
+        recipe: its name.
+        student: as the recipe has it.
+        teacher: which it is cut from.
+        prompts: the prompt set of the base batch, whose validation rows are watched.
+        transfer_set: what it learns from.
+        workshop: keeps checkpoints.
+    """
+    rows, validation = transfer_set.frame("transfer_set"), validation_rows(prompts.frame("prompts"))
+    labels = teacher.facts(TeacherFacts).labels
+
+    def build(folder: Path) -> CandidateFacts:
+        start = folder / "start"
+        trim = cut_from(teacher.folder / MODEL, student, rows["text"], start)
+        cut = CandidateFacts(
+            labels=labels,
+            learns_from=student.learns_from,
+            layers=tuple(student.layers),
+            vocabulary=trim and VocabularyFacts(kept=trim.kept, dropped=trim.dropped),
+            parameters=trim and trim.parameters_after,
+            validation_rows=validation.height,
+        )
+        return as_it_is(cut, start, folder) if student.training is None else trained(cut, start, folder)
+
+    def as_it_is(cut: CandidateFacts, start: Path, folder: Path) -> CandidateFacts:
+        from stillhouse.models.predictor import TorchClassifier
+
+        start.rename(folder / MODEL)
+        with workshop.one_heavy_task():
+            answers = TorchClassifier(folder / MODEL).logits(validation["text"].to_list()).argmax(axis=1)
+        right = int((answers == label_ids(validation["label"], labels)).sum())
+        return cut.model_copy(update={"validation_right": right})
+
+    def trained(cut: CandidateFacts, start: Path, folder: Path) -> CandidateFacts:
+        from stillhouse.models.training import train
+
+        assert student.training is not None
+        examples = examples_of(student, rows, validation, labels)
+        checkpoints = workshop.home.checkpoints / recipe / student.name
+        again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
+        with workshop.one_heavy_task():
+            report = train(start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again))
+            seeds = {}
+            for seed, how in again.items():
+                place = seed_folder(seed)
+                more = train(start, folder / place, examples, how, checkpoints / place, keep_checkpoint=True)
+                seeds[seed] = SeedFacts(training=training_facts(more))
+        shutil.rmtree(start)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return cut.model_copy(update={"training": training_facts(report), "seeds": seeds})
+
+    return Plan(
+        build,
+        {
+            "teacher": teacher.digest,
+            "transfer_set": transfer_set.digest,
+            "validation": digest_of(validation.select("prompt_id", "label").rows()),
+        },
+        config=student.model_dump(mode="json"),
+        seeds=_seeds(student),
+    )
+
+
+def _seeds(student: StudentSpec) -> dict[str, int]:
+    if student.training is None:
+        return {}
+    return {"training": student.training.seed, **{seed_folder(seed): seed for seed in student.more_seeds}}

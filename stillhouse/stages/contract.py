@@ -1,0 +1,67 @@
+"""The contract: the recipe, frozen by digest, and what the teacher's weights are found to be.
+
+Belongs here: the frozen copy that every later stage can be traced to, and the bar as it is frozen.
+Does not: the fields (stillhouse/recipe/), reading all rows (source.py), training on the weights (teacher.py).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.bar import Terms
+from stillhouse.recipe.contract import Recipe, TeacherSpec
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.builds import Plan
+from stillhouse.stages.facts import ContractFacts, WeightsFacts
+
+
+def plan(recipe: Recipe, store: ArtifactStore) -> Plan[ContractFacts]:
+    """Freeze a recipe.
+
+    Args:
+        recipe: as it is now.
+        store: keeps the weights that the teacher begins with.
+    """
+    weights, kept = examine_weights(recipe.teacher, store)
+
+    def build(folder: Path) -> ContractFacts:
+        (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
+        bar = bar_of(recipe)
+        return ContractFacts(recipe=recipe.digest, bar=bar, bar_digest=digest_of(bar), weights=weights)
+
+    return Plan(build, {"contract": recipe.digest, "weights": weights.model_dump()}, external_inputs=kept)
+
+
+def examine_weights(spec: TeacherSpec, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
+    """Take in the weights that the teacher begins with and look at them, before anything is spent on it.
+
+    Returns:
+        What they are found to be, and the digest of each file that was kept, by its address.
+    """
+    from stillhouse.models.memory import training_memory_gb
+    from stillhouse.models.weights import base_model
+
+    try:
+        with base_model(spec.source, spec.revision, store) as base:
+            batch, tokens = spec.training.batch_size, spec.training.max_tokens
+            needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
+            found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)
+            return found, base.external_inputs(spec.address)
+    except StillhouseError as error:  # not the end of the contract: the gate on safety says it
+        return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
+
+
+def bar_of(recipe: Recipe) -> dict[str, Any]:
+    """All that a student has to prove, and in how many rounds of candidates it may be tried, as JSON values."""
+    return bar_values(recipe.terms, recipe.split.golden_rounds_at_most)
+
+
+def bar_values(terms: Terms, golden_rounds_at_most: int | None) -> dict[str, Any]:
+    """A bar as it is frozen and digested.
+
+    How often speed is measured is left out: a better measurement is no other bar, and contracts frozen by 0.1.0, whose
+    recipes could not say it, keep their digest.
+    """
+    asked = terms.model_dump(mode="json", exclude={"budget": {"latency_rounds"}})
+    return {**asked, "golden_rounds_at_most": golden_rounds_at_most}

@@ -1,0 +1,100 @@
+"""The golden harness's verdict on every exported student.
+
+Belongs here: which models are judged, and which control belongs to which student.
+Does not: the harness (stillhouse/evaluation/), the choice among them (selection.py).
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stillhouse.evaluation.comparison import compare_with_control, write_comparisons
+from stillhouse.evaluation.harness import read_evaluations, write_evaluations
+from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.records.builds import Artifact, Plan
+from stillhouse.records.manifest import device
+from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
+from stillhouse.stages.facts import EvaluationFacts, ExportFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.students.seeds import models_by_seed
+
+
+def plan(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], reader: Reader) -> Plan[EvaluationFacts]:
+    """Judge every exported student on the golden rows.
+
+    Args:
+        recipe: with the students.
+        bench: golden rows and teacher, whose answers to them were captured.
+        exported: the export of each student, by its name.
+        reader: who judges.
+    """
+
+    def build(folder: Path) -> EvaluationFacts:
+        bench.log_golden_read(reader)
+        with bench.workshop.one_heavy_task():
+            return _judge_students(recipe, bench, exported, folder)
+
+    return Plan(build, {**bench.depends_on(), "exports": {name: item.digest for name, item in exported.items()}})
+
+
+def teacher_mb(baselines: Artifact) -> float | None:
+    """Memory that the teacher took beside the baselines, unless that was another kind of machine."""
+    footprint = read_evaluations(baselines.folder)[0].footprint
+    return footprint.teacher_mb if footprint and baselines.manifest.device == device() else None
+
+
+def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:
+    """The student of the same shape that learns from the labels alone, if the recipe has one."""
+    shape = (student.layers, student.feed_forward)
+    controls = (s for s in recipe_students if s.learns_from == "labels" and (s.layers, s.feed_forward) == shape)
+    return next(controls, None) if student.learns_from == "teacher" else None
+
+
+def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], folder: Path) -> EvaluationFacts:
+    from stillhouse.models.predictor import OnnxClassifier
+
+    def one_by_one(model: OnnxClassifier) -> Callable[[str], Any]:
+        return lambda text: model.logits([text])
+
+    kinds = {"teacher": SubjectKind.STUDENT, "labels": SubjectKind.CONTROL, "nothing": SubjectKind.BASELINE}
+
+    def answers(model: OnnxClassifier) -> dict[str, list[float]]:
+        return dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
+
+    subjects: dict[str, Subject] = {}
+    models = []
+    for student in recipe.students:
+        artifact = exported[student.name]
+        model = OnnxClassifier(artifact.folder / MODEL)
+        more = models_by_seed(artifact.folder, artifact.facts(ExportFacts).seeds, student)
+        kind = kinds[student.learns_from]
+        learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
+        note = f"layers {', '.join(map(str, student.layers))} of the teacher, {learned}"
+        subject = Subject(
+            student.name,
+            kind,
+            answers(model),
+            bytes_below(artifact.folder / MODEL),
+            temperature=model.temperature,
+            digest=artifact.digest,
+            note=note,
+            seed=None if student.training is None else student.training.seed,
+            more_seeds={seed: answers(OnnxClassifier(path)) for seed, path in more.items()},
+            ask=model.logits,
+        )
+        subjects[student.name] = subject
+        models.append(JudgedModel(subject, one_by_one(model), folder=artifact.folder / MODEL))
+    evaluations = bench.judge(models)
+    comparisons = [
+        compare_with_control(subjects[student.name], subjects[control.name], bench.golden, classes=bench.classes)
+        for student in recipe.students
+        if (control := control_of(recipe.students, student)) is not None
+    ]
+    write_evaluations(folder, evaluations)
+    write_comparisons(folder, comparisons)
+    return EvaluationFacts(
+        golden_digest=evaluations[0].golden_digest,
+        golden_rows=evaluations[0].golden_rows,
+        judged={each.name: each.subject.digest for each in evaluations},
+    )

@@ -1,0 +1,216 @@
+"""What each stage says of its artifact: the one thing beside files that passes between stages.
+
+All in one module and without the code that finds them, so that a stage which reads what another one says does not
+depend on how that other one works. They are kept in the artifact's manifest as JSON.
+
+Belongs here: one frozen record for each kind of stage, but for the last ones, which are read by nobody before them:
+selection.py, the release's record (stillhouse/release/bundle.py).
+Does not: making an artifact (the module of each stage).
+"""
+
+import math
+from typing import Any
+
+from pydantic import Field
+
+from stillhouse.base import Record
+
+
+class WeightsFacts(Record):
+    """The weights that the teacher begins with, as they were found before anything was spent on them."""
+
+    fingerprint: str | None = Field(description="Digest of the weights; null where they were refused.")
+    training_gb: float | None = Field(
+        description="Estimate of the memory that fine-tuning takes, in GB of 1e9 bytes; null where they were refused."
+    )
+    problem: str | None = Field(description="Why they were refused; null where they were not.")
+
+
+class ContractFacts(Record):
+    """The frozen recipe."""
+
+    recipe: str = Field(description="Digest of the recipe.")
+    bar: dict[str, Any] = Field(description="All that a student has to prove, as JSON values.")
+    bar_digest: str
+    weights: WeightsFacts
+
+
+class SourceFacts(Record):
+    """Rows of a batch as they came, counted."""
+
+    records: int = Field(description="Rows, and lines that are none.")
+    rows: int = Field(description="Rows that could be read and have their provenance.")
+    unreadable: int
+    quarantined: int = Field(description="Rows that could be read and have no provenance.")
+    marks: dict[str, str] = Field(description="What was seen of each source that is not kept, by address.")
+
+
+class PromptFacts(Record):
+    """A prompt set, counted."""
+
+    rows_in: int
+    kept: int
+    rejected: int
+    redacted: dict[str, int] = Field(description="Places taken out, by kind of personal data.")
+    golden_digest: str
+    labels: tuple[str, ...] = Field(description="Every label that a kept row has, sorted.")
+    train: int
+    validation: int
+    golden: int
+    labelled_train: int
+
+
+class EpochFacts(Record):
+    """One pass over the rows."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+
+
+class TrainingFacts(Record):
+    """How a training went."""
+
+    epochs: tuple[EpochFacts, ...]
+    examples: int = Field(description="Rows trained on.")
+    steps: int
+    weights_digest: str = Field(description="SHA-256 of the final weights.")
+    examples_per_second: float
+    seconds: float
+
+    @property
+    def losses(self) -> tuple[list[float], list[float]]:
+        """Training and validation loss by epoch; not a number where there were no validation rows."""
+        validation = [math.nan if epoch.validation_loss is None else epoch.validation_loss for epoch in self.epochs]
+        return [epoch.train_loss for epoch in self.epochs], validation
+
+
+class TeacherFacts(Record):
+    """The fine-tuned teacher."""
+
+    fingerprint: str = Field(description="Digest of its weights.")
+    base_fingerprint: str = Field(description="Digest of the weights that it began with.")
+    parameters: int
+    labels: tuple[str, ...] = Field(description="In the order of its logits.")
+    temperature: float = Field(description="What its logits are divided by for its confidence.")
+    validation_right: int
+    validation_rows: int
+    training: TrainingFacts
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Share of the validation rows that it gets right."""
+        return self.validation_right / self.validation_rows
+
+
+class BaselinesFacts(Record):
+    """What there is to take without training a student."""
+
+    judged: tuple[str, ...]
+    as_students: dict[str, str] = Field(
+        description="What a recipe has to say among its students to release an option, for those of the teacher's own "
+        "layers."
+    )
+
+
+class SignalFacts(Record):
+    """What the teacher said about the prompts of a batch."""
+
+    fingerprint: str = Field(description="Digest of the teacher's weights.")
+    labels: tuple[str, ...] = Field(description="In the order of the logits.")
+    rows: int
+
+
+class TransferSetFacts(Record):
+    """The rows that a student may learn from, counted."""
+
+    rows_in: int
+    kept: int
+    rejected: int
+    labelled: int
+    row_kinds: dict[str, int]
+    labels: tuple[str, ...]
+    fingerprint: str = Field(description="Digest of the teacher's weights.")
+    batches: tuple[str, ...]
+
+
+class VocabularyFacts(Record):
+    """Pieces of the teacher's vocabulary that a student keeps."""
+
+    kept: int
+    dropped: int
+
+
+class SeedFacts(Record):
+    """A student that was trained again with another seed."""
+
+    training: TrainingFacts
+
+
+class CandidateFacts(Record):
+    """A student before it is exported."""
+
+    labels: tuple[str, ...]
+    learns_from: str
+    layers: tuple[int, ...] = Field(description="Those of the teacher that it was cut from.")
+    vocabulary: VocabularyFacts | None = Field(None, description="Null where the whole vocabulary was kept.")
+    parameters: int | None = None
+    validation_rows: int
+    validation_right: int | None = Field(None, description="Of a student that was not trained.")
+    training: TrainingFacts | None = Field(None, description="Null where it was taken as it was cut.")
+    seeds: dict[int, SeedFacts] = Field({}, description="Further trainings, by seed.")
+
+    @property
+    def validation_accuracy(self) -> float | None:
+        """Share of the validation rows that it gets right, after its last epoch or as it was cut."""
+        if self.training is not None:
+            return self.training.epochs[-1].validation_accuracy
+        return None if self.validation_right is None else self.validation_right / self.validation_rows
+
+
+class ParityFacts(Record):
+    """How far two forms of one model are apart on the same texts."""
+
+    max_abs_logit_diff: float
+    top1_agreement: float
+
+
+class ExportedFacts(Record):
+    """One exported model."""
+
+    fp32: ParityFacts = Field(description="Of the float32 ONNX with torch; differences are rounding.")
+    int8: ParityFacts = Field(description="Of the int8 ONNX, the one that ships, with torch.")
+    model_bytes: int
+    fp32_bytes: int
+    int8_bytes: int
+    bytes: int = Field(description="Of the exported folder.")
+    texts: int = Field(description="That parity was measured and the temperature fitted on.")
+    temperature: float
+
+
+class ExportFacts(ExportedFacts):
+    """The exported student."""
+
+    seeds: dict[int, ExportedFacts] = Field({}, description="Exports of further trainings, by seed.")
+
+
+class EvaluationFacts(Record):
+    """What was judged, and by which rows."""
+
+    golden_digest: str
+    golden_rows: int
+    judged: dict[str, str | None] = Field(description="Digest of each exported student, by name.")
+
+
+class ReasonsFacts(Record):
+    """Why students miss the bar."""
+
+    causes: dict[str, str | None] = Field(description="By student; null where it clears the bar.")
+
+
+class ChampionFacts(Record):
+    """Which release serves."""
+
+    student: str
+    release: str = Field(description="Digest of the release.")

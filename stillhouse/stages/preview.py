@@ -1,0 +1,25 @@
+"""What a recipe would make, for a look at it before anything is made; nothing is published.
+
+Belongs here: looks that need more than one stage.
+Does not: making artifacts (the module of each stage).
+"""
+
+import polars as pl
+
+from stillhouse.data.declared_labels import require_named_classes
+from stillhouse.data.prompt_set import base_prompt_set
+from stillhouse.data.provenance import with_provenance
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.source import read_base
+
+
+def golden_rows_to_come(file: RecipeFile) -> pl.DataFrame:
+    """The golden rows that the recipe's source would give now.
+
+    Raises:
+        StillhouseError: if the recipe names a class that no row has, so that no number of rows would do.
+    """
+    rows = with_provenance(read_base(file).rows, file.recipe.data.provenance).rows
+    made = base_prompt_set(rows, file.recipe, where=file.where("data", "label"))
+    require_named_classes(file, made.prompts["label"].drop_nulls().unique())
+    return made.prompts.filter(pl.col("split") == "golden")

@@ -1,0 +1,228 @@
+"""Why each student that learns from the teacher is as good as it is, and what to change in one that misses the bar.
+
+Belongs here: asking trained students about rows that they know and rows that they do not, and the short trainings.
+Does not: what the answers mean (stillhouse/error_analysis/), showing them to people (selection.py).
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stillhouse import progress
+from stillhouse.digests import digest_of
+from stillhouse.error_analysis.capacity import overfit_one_batch
+from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
+from stillhouse.error_analysis.generalisation import Counts, Generalisation, Share, generalisation
+from stillhouse.error_analysis.rules import Made, Reasons, conclude, facts_of, write_reasons
+from stillhouse.evaluation.harness import Evaluation, read_evaluations
+from stillhouse.evaluation.measures.fidelity import row_divergence
+from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.stages.facts import CandidateFacts, ReasonsFacts, TeacherFacts
+from stillhouse.stages.names import MODEL, candidate, export
+from stillhouse.students.examples import examples_of, label_ids, validation_rows
+from stillhouse.students.pruning import cut_from
+from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.signal import signal_store
+
+ROWS_ASKED = 1000
+"""Training rows that a student is asked again: they tell its share of faithful answers to a point and a half."""
+
+PARTS = (4, 2)
+"""A quarter and a half of the rows; the candidate itself learned from all. A doubling is what the decision is about."""
+
+_Answers = npt.NDArray[np.float64]
+
+
+def plan(
+    recipe: Recipe,
+    evaluation: Artifact,
+    prompts: Artifact,
+    teacher: Artifact,
+    transfer_set: Artifact,
+    made: Mapping[str, Artifact],
+    workshop: Workshop,
+) -> Plan[ReasonsFacts]:
+    """Ask how each student does on rows that it knows and rows that it does not; of one that misses, why.
+
+    Args:
+        recipe: with the students.
+        evaluation: the verdicts.
+        prompts: the prompt set of the base batch, whose validation rows are asked.
+        teacher: the fine-tuned teacher.
+        transfer_set: what the students learned from.
+        made: candidate and export of each student that learns from the teacher, by stage.
+        workshop: keeps the teacher's answers.
+    """
+    validation, learners = validation_rows(prompts.frame("prompts")), learners_of(recipe)
+    fingerprint = teacher.facts(TeacherFacts).fingerprint
+    judged = {each.name: each for each in read_evaluations(evaluation.folder)}
+
+    def build(folder: Path) -> ReasonsFacts:
+        with workshop.one_heavy_task():
+            signal = signal_store(workshop)
+            signal.capture(validation, teacher.folder / MODEL, fingerprint)
+            answers = signal.read(validation["prompt_id"].to_list(), fingerprint)
+            answered = validation.join(answers, on="prompt_id", maintain_order="left")
+            found = []
+            for number, student in enumerate(learners):
+                progress.step("reasons", number, len(learners), student.name)
+                trained, shipped = made[candidate(student.name)], made[export(student.name)]
+                examined = Examination(student, teacher, transfer_set, trained, shipped, answered)
+                found.append(examined.reasons(judged[student.name]))
+        write_reasons(folder, found)
+        return ReasonsFacts(causes={each.student: each.conclusion and each.conclusion.cause for each in found})
+
+    return Plan(
+        build,
+        {
+            "evaluation": evaluation.digest,
+            "teacher": teacher.digest,
+            "transfer_set": transfer_set.digest,
+            "validation": digest_of(validation.select("prompt_id", "label").rows()),
+            "students": {stage: item.digest for stage, item in made.items()},
+        },
+        config={student.name: student.model_dump(mode="json") for student in learners},
+    )
+
+
+def learners_of(recipe: Recipe) -> list[StudentSpec]:
+    """The students that copy the teacher; of the others nobody asks why they do not."""
+    return [student for student in recipe.students if student.learns_from == "teacher"]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One student and what it is asked about; golden rows are not among it.
+
+    Args:
+        student: as the recipe has it.
+        teacher: which it was cut from.
+        transfer_set: what it learned from.
+        trained: the candidate.
+        shipped: its export.
+        validation: validation rows with the teacher's logits.
+    """
+
+    student: StudentSpec
+    teacher: Artifact
+    transfer_set: Artifact
+    trained: Artifact
+    shipped: Artifact
+    validation: pl.DataFrame
+
+    @property
+    def training(self) -> TrainingConfig:
+        """How it was trained; a student that learns has it."""
+        assert self.student.training is not None
+        return self.student.training
+
+    @property
+    def _rows_learned_from(self) -> int:
+        training = self.trained.facts(CandidateFacts).training
+        assert training is not None
+        return training.examples
+
+    def reasons(self, evaluation: Evaluation) -> Reasons:
+        """Ask what is always asked; train a little only where how it was made may be why it misses."""
+        from stillhouse.models.network import read_config
+
+        made = Made(
+            layers=len(self.student.layers),
+            teacher_layers=read_config(self.teacher.folder / MODEL)["num_hidden_layers"],
+            feed_forward=self.student.feed_forward,
+            epochs=self.training.epochs,
+            dropout=self.training.dropout,
+            rows=self._rows_learned_from,
+        )
+        general = self._generalisation(evaluation)
+        capacity = curve = None
+        if facts_of(evaluation, made, general).training_is_asked:
+            with tempfile.TemporaryDirectory() as scratch:
+                start = Path(scratch) / "start"
+                cut_from(self.teacher.folder / MODEL, self.student, self._rows["text"], start)
+                capacity = overfit_one_batch(start, self._rows, self.training)
+                curve = self._rows_curve(start)
+        return Reasons(
+            student=self.student.name,
+            candidate=self.trained.digest,
+            made=made,
+            generalisation=general,
+            capacity=capacity,
+            more_rows=curve,
+            conclusion=conclude(facts_of(evaluation, made, general, capacity, curve)),
+        )
+
+    @cached_property
+    def _rows(self) -> pl.DataFrame:
+        """Rows it learned from, by prompt id, which is a hash of the text: the first of them are a sample."""
+        return self.transfer_set.frame("transfer_set").sort("prompt_id")
+
+    @cached_property
+    def _labels(self) -> list[str]:
+        return list(self.teacher.facts(TeacherFacts).labels)
+
+    @cached_property
+    def _truth(self) -> npt.NDArray[np.int64]:
+        return label_ids(self.validation["label"], self._labels)
+
+    @cached_property
+    def _teacher_says(self) -> _Answers:
+        return logits_of(self.validation).astype(np.float64)
+
+    @cached_property
+    def _student_says(self) -> _Answers:
+        return _asked(self.trained.folder / MODEL, self.validation)
+
+    def _generalisation(self, evaluation: Evaluation) -> Generalisation:
+        from stillhouse.models.predictor import OnnxClassifier
+
+        rows = self._rows.head(ROWS_ASKED)
+        said, truth = _asked(self.trained.folder / MODEL, rows).argmax(1), label_ids(rows["label"], self._labels)
+        teacher, student = self._teacher_says.argmax(1), self._student_says.argmax(1)
+        shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list()).argmax(1)
+        golden = evaluation.golden_rows
+        return generalisation(
+            Counts(
+                training_agreement=_share(said == logits_of(rows).argmax(1)),
+                training_accuracy=_share((said == truth)[truth >= 0]),
+                validation_agreement=_share(student == teacher),
+                comparable_agreement=_share((student == teacher)[teacher == self._truth]),
+                validation_accuracy=_share(shipped == self._truth),
+                golden_accuracy=Share(hits=round(evaluation.subject.accuracy * golden), rows=golden),
+            )
+        )
+
+    def _rows_curve(self, start: Path) -> RowsCurve:
+        """Train the same student in the same way on parts of the rows, each part within the next."""
+        from stillhouse.models.training import train
+
+        numbers, answers = [], []
+        for number in (self._rows.height // part for part in PARTS):
+            out = start.with_name(f"of_{number}")
+            examples = examples_of(self.student, self._rows.head(number), self.validation, self._labels)
+            train(start, out, examples, self.training)
+            numbers.append(number)
+            answers.append(_asked(out, self.validation))
+        return rows_curve(
+            [*numbers, self._rows.height],
+            [row_divergence(self._teacher_says, said) for said in (*answers, self._student_says)],
+            [float((said.argmax(1) == self._truth).mean()) for said in (*answers, self._student_says)],
+        )
+
+
+def _asked(model: Path, rows: pl.DataFrame) -> _Answers:
+    from stillhouse.models.predictor import TorchClassifier
+
+    return TorchClassifier(model).logits(rows["text"].to_list()).astype(np.float64)
+
+
+def _share(hits: npt.NDArray[np.bool_]) -> Share:
+    return Share(hits=int(hits.sum()), rows=len(hits))

@@ -1,0 +1,115 @@
+"""The release: the chosen student with everything that is needed to defend it, in one folder.
+
+Belongs here: which artifacts go into the bundle.
+Does not: its layout and verification (stillhouse/release/bundle.py), who serves it (champion.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import Artifact, Plan
+from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.records.ledger import Ledger
+from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
+from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
+from stillhouse.stages.names import MODEL, SELECTION
+from stillhouse.stages.selection import SelectionFacts
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a release is made of.
+
+    Args:
+        contract: the frozen recipe.
+        prompts: the prompt set of the base batch.
+        teacher: the fine-tuned teacher.
+        transfer_set: what the students learned from.
+        selection: the choice, with the report.
+        exported: the export of each student, by its name.
+    """
+
+    contract: Artifact
+    prompts: Artifact
+    teacher: Artifact
+    transfer_set: Artifact
+    selection: Artifact
+    exported: Mapping[str, Artifact]
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """All of them."""
+        named = [self.contract, self.prompts, self.teacher, self.transfer_set, self.selection]
+        return [*named, *self.exported.values()]
+
+
+def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRecord]:
+    """Bundle the chosen student as it ships with contract, evaluation and the digest of everything that made it.
+
+    Args:
+        file: the recipe.
+        evidence: what the bundle is made of.
+        ledger: with the waivers that the way to it relied on.
+
+    Raises:
+        StillhouseError: if no student was chosen.
+    """
+    winner, spec = evidence.selection.facts(SelectionFacts).winner, file.recipe.teacher
+    if winner is None:
+        raise StillhouseError(
+            "no student was selected",
+            where=f"{file.name}/{SELECTION}",
+            expected="a student that clears the bar",
+            do=f"See `stillhouse report {file.name}` for what each one missed.",
+        )
+    student, teacher = evidence.exported[winner], evidence.teacher.facts(TeacherFacts)
+    record = ReleaseRecord(
+        recipe=file.name,
+        student=winner,
+        base_source=spec.source,
+        base_revision=spec.revision,
+        base_fingerprint=teacher.base_fingerprint,
+        licence=spec.licence,
+        precision="int8",
+        export=student.digest,
+        teacher=evidence.teacher.digest,
+        teacher_fingerprint=teacher.fingerprint,
+        contract=evidence.contract.digest,
+        prompts=evidence.prompts.digest,
+        golden=evidence.prompts.facts(PromptFacts).golden_digest,
+        transfer_set=evidence.transfer_set.digest,
+        selection=evidence.selection.digest,
+        row_kinds=evidence.transfer_set.facts(TransferSetFacts).row_kinds,
+        waived=_waived(file, evidence.artifacts, ledger),
+    )
+
+    def build(folder: Path) -> ReleaseRecord:
+        write_bundle(
+            folder,
+            record,
+            model=student.folder / MODEL,
+            evidence=[evidence.contract.folder / "recipe.json", evidence.selection.folder / "report.json"],
+            head=ledger.head(),
+        )
+        return record
+
+    return Plan(build, {"record": record.model_dump(mode="json")})
+
+
+def _waived(file: RecipeFile, artifacts: Sequence[Artifact], ledger: Ledger) -> tuple[WaivedGate, ...]:
+    """The waivers that what goes into the bundle relied on."""
+    recipe = file.name
+    relied = {(gate.asset, gate.gate) for item in artifacts for gate in item.relied_on if gate.state == "waived"}
+    counting = valid_waivers(ledger, recipe, WaiverRules.of(file.recipe))
+    newest = {asset: ledger.newest(recipe, "materialization", subject=asset) for asset, _ in relied}
+    waivers = [
+        counting.of(asset, gate, made.body["digest"]) for asset, gate in sorted(relied) if (made := newest[asset])
+    ]
+    return tuple(
+        WaivedGate(gate=w.gate, by=w.by, reason=w.reason, until=w.until.isoformat(), content=w.content)
+        for w in waivers
+        if w is not None
+    )

@@ -1,0 +1,200 @@
+"""The choice: the smallest candidate that clears the bar, held against the champion, and the report that says so.
+
+Belongs here: choosing among the judged candidates, asking the chosen one and the champion the same golden rows, and
+writing the report of the chosen one, or of the best that missed.
+Does not: the rule of choice and the comparison (stillhouse/evaluation/), the report's form (stillhouse/report/), which
+release is the champion (stillhouse/records/champions.py).
+"""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from stillhouse.base import Record
+from stillhouse.error_analysis.rules import read_reasons
+from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.against_champion import (
+    AgainstChampion,
+    Answers,
+    cannot_be_asked,
+    compare_with_champion,
+    no_champion,
+)
+from stillhouse.evaluation.comparison import read_comparison
+from stillhouse.evaluation.harness import Evaluation, read_evaluations
+from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.selection import Selection, smallest_that_clears
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
+from stillhouse.report.document import Curve, in_order_of_options, report_html, report_json
+from stillhouse.stages.bench import Bench, Reader
+from stillhouse.stages.facts import CandidateFacts, EvaluationFacts
+from stillhouse.stages.names import MODEL, PROMPTS, TEACHER, TRANSFER_SET, candidate, export
+
+
+class SelectionFacts(Record):
+    """What was chosen."""
+
+    winner: str | None
+    reported: str
+    reason: str
+    against_champion: AgainstChampion
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the choice is made in beside its inputs: champions of this installation.
+
+    Args:
+        file: the recipe.
+        workshop: with the releases.
+        reader: who asks champion and challenger the golden rows.
+    """
+
+    file: RecipeFile
+    workshop: Workshop
+    reader: Reader
+
+
+def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, reasons: Artifact) -> Plan[SelectionFacts]:
+    """Choose the smallest student that clears the bar, hold it against the champion, and report.
+
+    Args:
+        around: the installation.
+        evaluation: the verdicts on students.
+        baselines: the verdicts on what there is to take without training.
+        reasons: why students miss.
+    """
+    judged = read_evaluations(evaluation.folder)
+    everything = judged_in_order(evaluation, baselines)
+    chosen = smallest_that_clears(judged)
+    rival = _rival_of(around, evaluation, chosen)
+
+    def build(folder: Path) -> SelectionFacts:
+        against = _against_champion(around, evaluation, chosen, rival)
+        subject = _subject_of_report(judged, chosen)
+        about: dict[str, Any] = {
+            "others": [other for other in everything if other.name != subject.name],
+            "selection": chosen,
+            "comparison": read_comparison(evaluation.folder, subject.name),
+            "reasons": read_reasons(reasons.folder),
+            "against_champion": against,
+        }
+        (folder / "report.json").write_text(json.dumps(report_json(subject, **about), indent=1))
+        curve = _curve_of(around.workshop, reasons, subject.name)
+        html = report_html(subject, **about, title=around.file.name, task=around.file.recipe.task, curve=curve)
+        (folder / "report.html").write_text(html)
+        return SelectionFacts(
+            winner=chosen.winner, reported=subject.name, reason=chosen.reason, against_champion=against
+        )
+
+    return Plan(
+        build,
+        {
+            "evaluation": evaluation.digest,
+            "baselines": baselines.digest,
+            "reasons": reasons.digest,  # which names the trained students, whose curves are shown
+            "champion": None if rival is None else [rival.served.release, rival.cannot_be_asked],
+        },
+    )
+
+
+def judged_in_order(evaluation: Artifact, baselines: Artifact) -> list[Evaluation]:
+    """Everything that was judged in a round, in the order of the report."""
+    return in_order_of_options(read_evaluations(baselines.folder) + read_evaluations(evaluation.folder))
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The champion that the chosen student is compared with.
+
+    Args:
+        served: as it was promoted.
+        bundle: its release, whole; None where it cannot be opened.
+        cannot_be_asked: why it cannot be opened; empty where it can.
+    """
+
+    served: Served
+    bundle: Artifact | None
+    cannot_be_asked: str = ""
+
+
+def _rival_of(around: Surroundings, evaluation: Artifact, chosen: Selection) -> Rival | None:
+    """Open the champion that has to be compared with; a bundle that is lost must not stop every further round."""
+    if chosen.winner is None:
+        return None
+    store, ledger = around.workshop.store, around.workshop.ledger
+    line = line_of_champions(promoted(ledger, around.file.name))
+    served = rival_of(line, str(evaluation.facts(EvaluationFacts).judged[chosen.winner]), partial(export_of, store))
+    if served is None:
+        return None
+    try:
+        return Rival(served, around.workshop.artifact(served.release, served.manifest))
+    except StillhouseError as error:
+        return Rival(served, None, str(error))
+
+
+def _against_champion(
+    around: Surroundings, evaluation: Artifact, chosen: Selection, rival: Rival | None
+) -> AgainstChampion:
+    """Ask champion and challenger the golden rows of this round, whatever rows the champion was once released by."""
+    from stillhouse.models.predictor import OnnxClassifier
+
+    if chosen.winner is None:
+        return no_champion("no student was chosen, so none wants to replace the champion")
+    if rival is None:
+        return no_champion("there is no champion yet that is another model")
+    if rival.bundle is None:
+        return cannot_be_asked(rival.served, rival.cannot_be_asked)
+    (prompts,) = around.workshop.inputs_of(evaluation, PROMPTS)
+    (teacher,) = around.workshop.inputs_of(evaluation, TEACHER)
+    (challenger,) = around.workshop.inputs_of(evaluation, export(chosen.winner))
+    bench = Bench(around.file.recipe, around.workshop, prompts, teacher)
+    bench.log_golden_read(around.reader)
+    with around.workshop.one_heavy_task():
+        models = [OnnxClassifier(folder / MODEL) for folder in (rival.bundle.folder, challenger.folder)]
+        of_champion, of_challenger = (
+            Answers(model.logits(bench.texts).astype(np.float64), model.labels) for model in models
+        )
+    return compare_with_champion(
+        rival.served,
+        of_champion,
+        of_challenger,
+        bench.golden,
+        around.file.recipe.terms,
+        classes=bench.classes,
+        groups=bench.groups,
+        learned=_rows_learned_from(around.workshop, rival.bundle),
+    )
+
+
+def _rows_learned_from(workshop: Workshop, release: Artifact) -> set[str]:
+    """Prompt ids that a release was trained or tuned on; under another split key some are golden rows now."""
+    learned: set[str] = set()
+    for prompts in workshop.inputs_of(release, PROMPTS):
+        rows = prompts.frame("prompts").filter(pl.col("split") != "golden")
+        learned.update(rows["prompt_id"])
+    for transfer_set in workshop.inputs_of(release, TRANSFER_SET):
+        learned.update(transfer_set.frame("transfer_set")["prompt_id"])
+    return learned
+
+
+def _subject_of_report(judged: list[Evaluation], chosen: Selection) -> Evaluation:
+    """The chosen candidate; when there is none, the most accurate one, so that the report says what was missing."""
+    candidates = [e for e in judged if e.subject.kind is not SubjectKind.CONTROL]
+    by_name = {e.name: e for e in candidates}
+    return by_name[chosen.winner] if chosen.winner else max(candidates, key=lambda e: e.subject.accuracy)
+
+
+def _curve_of(workshop: Workshop, reasons: Artifact, student: str) -> Curve | None:
+    """Training and validation loss by epoch of the student that the report is about."""
+    for trained in workshop.inputs_of(reasons, candidate(student)):
+        training = trained.facts(CandidateFacts).training
+        return None if training is None else training.losses
+    return None

@@ -1,0 +1,77 @@
+"""The teacher: verified weights, fine-tuned on the labelled rows, calibrated, pinned by fingerprint.
+
+Belongs here: which rows it learns from, and in which order it is made.
+Does not: verification and calibration (stillhouse/teachers/), the loop (stillhouse/models/training.py).
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stillhouse.digests import digest_of
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.stages.facts import PromptFacts, TeacherFacts
+from stillhouse.stages.names import MODEL, TEACHER
+from stillhouse.stages.trained import training_facts
+from stillhouse.students.examples import labelled_examples, labelled_rows
+
+if TYPE_CHECKING:
+    from stillhouse.models.weights import BaseModel
+
+
+def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", workshop: Workshop) -> Plan[TeacherFacts]:
+    """Fine-tune the teacher on the labelled rows of the base batch, so that new files never change it unasked.
+
+    Args:
+        file: the recipe.
+        prompts: the prompt set of the base batch.
+        base: the weights to begin with, open as long as the plan is used.
+        workshop: keeps checkpoints.
+    """
+    spec = file.recipe.teacher
+    labels = prompts.facts(PromptFacts).labels
+    rows = labelled_rows(prompts.frame("prompts"))
+
+    def build(folder: Path) -> TeacherFacts:
+        from stillhouse.models.predictor import TorchClassifier
+        from stillhouse.models.temperature_scaling import calibrate_temperature
+        from stillhouse.models.training import train
+        from stillhouse.models.weights import verify_weights
+        from stillhouse.teachers.classifier import build_classifier
+
+        untrained = folder / "untrained"
+        build_classifier(base.folder, list(labels), untrained, spec.training.seed)
+        examples = labelled_examples(rows, labels)
+        with workshop.one_heavy_task():
+            checkpoints = workshop.home.checkpoints / file.name / TEACHER
+            report = train(untrained, folder / MODEL, examples, spec.training, checkpoints)
+            logits = TorchClassifier(folder / MODEL).logits(examples.validation_texts)
+        shutil.rmtree(untrained)
+        temperature = calibrate_temperature(logits, examples.validation_label_ids)
+        calibration = {"temperature": temperature, "rows": len(examples.validation_texts)}
+        (folder / "calibration.json").write_text(json.dumps(calibration))
+        return TeacherFacts(
+            fingerprint=verify_weights(folder / MODEL).fingerprint,
+            base_fingerprint=base.record.fingerprint,
+            parameters=base.record.parameters,
+            labels=labels,
+            temperature=temperature,
+            validation_right=int((logits.argmax(1) == examples.validation_label_ids).sum()),
+            validation_rows=len(examples.validation_texts),
+            training=training_facts(report),
+        )
+
+    return Plan(
+        build,
+        {
+            "rows": digest_of(rows.select("prompt_id", "label", "split").rows()),
+            "labels": labels,
+            "base": base.record.fingerprint,
+        },
+        config={"training": spec.training.model_dump(mode="json")},
+        seeds={"training": spec.training.seed},
+        # Not in the config, on which the content depends: the same weights from elsewhere are the same.
+        external_inputs=base.external_inputs(spec.address),
+    )

@@ -1,0 +1,64 @@
+"""What the teacher says about every prompt, labelled or not.
+
+Belongs here: which prompts it is asked, and the sample that waits for a person.
+Does not: capture and storage (stillhouse/teachers/signal.py), which rows are fit to learn from (transfer_set.py).
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from stillhouse.home import Home
+from stillhouse.recipe.contract import Recipe
+from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.stages.facts import SignalFacts, TeacherFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.review import draw_review
+from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
+
+
+def capture(prompts: Artifact, teacher: Artifact, workshop: Workshop) -> CaptureReport:
+    """Ask the teacher whatever prompts of a batch it was never asked."""
+    fingerprint = teacher.facts(TeacherFacts).fingerprint
+    with workshop.one_heavy_task():
+        return signal_store(workshop).capture(asked(prompts), teacher.folder / MODEL, fingerprint)
+
+
+def asked(prompts: Artifact) -> pl.DataFrame:
+    """Ids and texts of a batch, in a fixed order."""
+    return prompts.frame("prompts").sort("prompt_id").select("prompt_id", "text")
+
+
+def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalStore) -> Plan[SignalFacts]:
+    """Keep what the teacher said about the prompts of a batch.
+
+    Args:
+        recipe: says how large a sample a person reviews.
+        prompts: the prompt set of the batch.
+        teacher: the fine-tuned teacher.
+        signal: where its answers are, after they were captured.
+    """
+    review, facts = recipe.teacher.review, teacher.facts(TeacherFacts)
+
+    def build(folder: Path) -> SignalFacts:
+        rows = asked(prompts)
+        answers = signal.read(rows["prompt_id"].to_list(), facts.fingerprint)
+        answers.write_parquet(folder / "signal.parquet")
+        if review is not None:
+            unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
+            sample = with_answers(unlabelled.join(answers, on="prompt_id"), facts.labels).sort("prompt_id")
+            sample = sample.select("prompt_id", "text", "answer", confidence="certainty")
+            draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
+        return SignalFacts(fingerprint=facts.fingerprint, labels=facts.labels, rows=rows.height)
+
+    return Plan(
+        build,
+        {"prompts": prompts.digest, "fingerprint": facts.fingerprint},
+        config={"review": review.model_dump(mode="json") if review else None},
+    )
+
+
+def review_path(home: Home, recipe: str, artifact: Artifact) -> Path:
+    """Where the sample of a batch waits for a person; named by content, so that an old verdict is about old answers."""
+    return home.reports / "reviews" / f"{recipe}-{artifact.batch}-{artifact.digest[:12]}.csv"
