@@ -87,7 +87,7 @@ def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list
     could be read once it is made again. What was closed may close again, so it does not go the whole way itself where
     the recipe can do without it.
     """
-    states = {batch: batch_state(workshop, file, batch) for batch in batches}
+    states = {batch: batch_state(workshop, file, batch) for batch in dict.fromkeys([BASE, *batches])}
     wanted = [batch for batch, state in states.items() if state in (BatchState.WANTED, BatchState.AGAIN)] or [BASE]
     if BASE in wanted and _base_has_other_rows(workshop, file):
         wanted = list(states)

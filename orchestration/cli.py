@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -90,12 +91,39 @@ def list_recipes() -> None:
         out.print(Text.assemble((file.name, "bold"), "  ", file.recipe.task), soft_wrap=True)
 
 
+class Answer(StrEnum):
+    """What has a schema."""
+
+    RECIPE = "recipe"
+    STATUS = "status"
+    DIAGNOSE = "diagnose"
+    ROI = "roi"
+    LEADERBOARD = "leaderboard"
+    PLAN = "plan"
+    AUDIT = "audit"
+
+
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of a recipe, every field with its description."""
+def schema(
+    of: Annotated[Answer, typer.Option(help="A recipe, or what a command prints with --json.")] = Answer.RECIPE,
+) -> None:
+    """Print the JSON schema of a recipe, or of a command's answer, every field with its description."""
+    from pydantic import BaseModel
+
+    from orchestration.diagnosis import Diagnosis
+    from orchestration.economics import Account
+    from orchestration.leaderboard import Board
+    from orchestration.status import Status
+    from stillhouse.audit.records import Audit
+    from stillhouse.evaluation.planning import Plan
     from stillhouse.recipe.contract import Recipe
 
-    print(json.dumps(Recipe.model_json_schema(), indent=2))
+    records: dict[Answer, type[BaseModel]] = {
+        Answer.RECIPE: Recipe, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis, Answer.ROI: Account,
+        Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.AUDIT: Audit,
+    }  # fmt: skip
+    mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
+    print(json.dumps(records[of].model_json_schema(mode=mode), indent=2))
 
 
 @app.command()
@@ -163,8 +191,9 @@ def status(
     """Show digest, age and gates of every stage, and the champion; bytes are hashed with --verify alone."""
     from orchestration.auditing import altered_artifacts
     from orchestration.instance import initialise
-    from orchestration.status import all_is_well
+    from orchestration.status import Verified
     from orchestration.status import status as status_of
+    from orchestration.tables import status_table, verified_lines
     from stillhouse.records.builds import Workshop
 
     home = Home.from_environment()
@@ -173,17 +202,17 @@ def status(
         shown = status_of(instance, Workshop(home), files)
         for file in files if verify else ():
             hashed, altered = altered_artifacts(instance, Workshop(home), file)
-            shown["recipes"][file.name]["verified"] = {"artifacts": hashed, "problems": altered}
+            verified = Verified(artifacts=hashed, problems=tuple(altered))
+            shown.recipes[file.name] = shown.recipes[file.name].model_copy(update={"verified": verified})
     if as_json:
-        print(json.dumps(shown, indent=1))
+        print(shown.model_dump_json(indent=1))
     else:
-        for recipe, state in shown["recipes"].items():
-            out.print(_status_table(recipe, state))
-            for line in [*state["drop_folder"], *state["waivers"], *state["dagster"]]:
+        for recipe, state in shown.recipes.items():
+            out.print(status_table(recipe, state))
+            for line in [*state.drop_folder, *state.waivers, *state.dagster]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
-            out.print(Text("\n".join(_verified(state))), soft_wrap=True)
-    whole = not any(state.get("verified", {}).get("problems") for state in shown["recipes"].values())
-    raise typer.Exit(0 if all_is_well(shown) and whole else 1)
+            out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
+    raise typer.Exit(0 if shown.all_is_well else 1)
 
 
 @app.command()
@@ -259,14 +288,15 @@ def show_leaderboard(
 ) -> None:
     """Rank the models of every round that the same golden rows judged; others compare with none of them."""
     from orchestration.leaderboard import board
+    from orchestration.tables import leaderboard_notes, leaderboard_table
     from stillhouse.records.builds import Workshop
 
     found = board(Workshop(Home.from_environment()), _recipe(name), golden)
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(found.model_dump_json(indent=1))
         return
-    out.print(_leaderboard_table(found))
-    for line in _leaderboard_notes(found):
+    out.print(leaderboard_table(found))
+    for line in leaderboard_notes(found):
         out.print(Text(line, "dim"), soft_wrap=True)
 
 
@@ -288,7 +318,7 @@ def plan(
     bar, slices = file.recipe.bar, file.recipe.slices
     found = planned_claims(golden_rows_to_come(file), bar, slices, discordance=discordance or USUAL_DISCORDANCE)
     if as_json:
-        print(json.dumps(found.model_dump(mode="json"), indent=1))
+        print(found.model_dump_json(indent=1))
     else:
         table = Table(
             title=f"{name}: what the golden set can support, at discordance {found.discordance:.1%}", box=None
@@ -317,47 +347,39 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
     with initialise(home) as instance:
         found = diagnosis_of(instance, Workshop(home), file)
     if as_json:
-        print(json.dumps(found, indent=1))
-    elif found["stage"] is None:
-        out.print(found["what"])
+        print(found.model_dump_json(indent=1))
+    elif found.stage is None:
+        out.print(found.what)
     else:
         for key in ("asset", "gate", "state", "because", "what", "do"):
-            out.print(f"{key:<8}", Text(found[key] or ""), soft_wrap=True)
-        for offender in found["evidence"][:5]:
+            out.print(f"{key:<8}", Text(getattr(found, key) or ""), soft_wrap=True)
+        for offender in found.evidence[:5]:
             out.print("        ", Text(offender), soft_wrap=True)
     if not as_json:
-        given_up = [found["given_up"]] if found["given_up"] else []
-        for line in [*given_up, *found["drop_folder"], *found["dagster"]]:
+        given_up = [found.given_up] if found.given_up else []
+        for line in [*given_up, *found.drop_folder, *found.dagster]:
             out.print(Text(line, "yellow"), soft_wrap=True)
-    raise typer.Exit(0 if found["stage"] is None else 1)
+    raise typer.Exit(0 if found.stage is None else 1)
 
 
 @app.command()
 def roi(name: Name, as_json: AsJson = False) -> None:
     """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
     from orchestration.economics import roi as account
+    from orchestration.tables import account_table
     from stillhouse.records.builds import Workshop
 
     found = account(Workshop(Home.from_environment()), _recipe(name))
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(found.model_dump_json(indent=1))
     else:
-        out.print(f"{name}: {found['what']}")
-        table = Table(box=None)
-        for column in ("USD", "forecast", "actual"):
-            table.add_column(column, justify="left" if column == "USD" else "right")
-        both = [found["forecast"] or {}, found["actual"] or {}]
-        for kind in sorted({kind for side in both for kind in side.get("upfront", {})}):
-            table.add_row(kind, *(_usd(side.get("upfront", {}).get(kind)) for side in both))
-        for model in ("teacher", "student", "cascade", "saving"):
-            table.add_row(f"{model}, 1,000 calls", *(_usd(side.get(f"{model}_usd_per_1000_calls")) for side in both))
-        table.add_row("payback, months", *(_usd(side.get("payback_months")) for side in both))
-        if found["forecast"]:
-            out.print(table)
-        spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found["spent_usd"].items())) or "nothing"
-        share = "" if found["data_share"] is None else f"; {found['data_share']:.0%} of it on data and evaluation"
+        out.print(f"{name}: {found.what}")
+        if found.forecast:
+            out.print(account_table(found))
+        spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found.spent_usd.items())) or "nothing"
+        share = "" if found.data_share is None else f"; {found.data_share:.0%} of it on data and evaluation"
         out.print(f"compute so far, USD: {spent}{share}")
-    raise typer.Exit(1 if found["decision"] == "do not fund" else 0)
+    raise typer.Exit(1 if found.decision == "do not fund" else 0)
 
 
 @app.command()
@@ -469,120 +491,3 @@ def _recipe(name: str) -> RecipeFile:
             "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
         )
     return read_recipe(path)
-
-
-def _status_table(recipe: str, state: dict[str, Any]) -> Table:
-    champion = state["champion"]
-    serving = f"champion {champion['student']} {champion['digest'][:12]}" if champion else "no champion yet"
-    if champion and "rolled_back" in champion:
-        back = champion["rolled_back"]
-        serving += f" serves since {back['by']} went back to it on {champion['since'][:10]}: {back['reason']}"
-    table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("stage", "digest", "age", "gates"):
-        table.add_column(column)
-    for stage, shown in state["stages"].items():
-        closed = [
-            Text.assemble(
-                (
-                    f"{gate['asset'].split('/', 1)[1]}: {gate['name']} is {gate['state']}",
-                    "yellow" if gate["state"] == "waived" else "red",
-                ),
-                f": {gate['sentence']}",
-            )
-            for gate in shown["gates"]
-            if gate["state"] != "passed"
-        ]
-        closed += [Text.assemble(("stale", "red"), f": {why}") for why in shown["stale"]]
-        made = shown["digest"] is not None
-        gates = (
-            Text("\n").join(closed)
-            if made and closed
-            else Text(f"{len(shown['gates'])} open", "green")
-            if made
-            else Text("not made yet", "dim")
-        )
-        table.add_row(stage, (shown["digest"] or "")[:12], _age(shown["age_seconds"]), gates)
-    return table
-
-
-def _verified(state: dict[str, Any]) -> list[str]:
-    """What `status` says about bytes, so that nobody takes open gates for hashed artifacts."""
-    if "verified" not in state:
-        return ["gates and champion as the ledger has them; no artifact was hashed: --verify does"]
-    hashed, problems = state["verified"]["artifacts"], state["verified"]["problems"]
-    return [*problems, f"{hashed} artifacts hashed, {len(problems)} problems"]
-
-
-def _leaderboard_table(found: dict[str, Any]) -> Table:
-    from stillhouse.wording import MEGABYTE, percent, points
-
-    title = f"{found['recipe']}: judged by golden set {found['golden_digest'][:12]}, {found['golden_rows']:,} rows"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    columns = ("rank", "model", "kind", "accuracy, 95% interval", "drop, bound", "MB", "faster", "verdict", "round")
-    for column in columns:
-        folds = column in ("model", "round")
-        table.add_column(column, overflow="fold", min_width=10 if folds else None, no_wrap=column in ("rank", "kind"))
-    for row in found["rows"]:
-        low, high = row["accuracy_interval"]
-        marks = "".join(mark for mark, of in (("*", "other_terms"), ("+", "another_teacher")) if row[of])
-        metric = "" if row["metric"] == "accuracy" else f" ({row['metric']})"
-        table.add_row(
-            str(row["best_rank"])
-            if row["best_rank"] == row["worst_rank"]
-            else f"{row['best_rank']}-{row['worst_rank']}",
-            Text(row["model"] + (", champion" if row["champion"] else ""), "bold" if row["champion"] else ""),
-            row["kind"],
-            f"{percent(row['accuracy'])} ({points(low)} to {points(high)})",
-            f"{points(row['drop'])}, {points(row['drop_upper_bound'])}{metric}",
-            f"{row['size_bytes'] / MEGABYTE:.3g}",
-            "unknown"
-            if row["latency_ratio"] is None
-            else f"{row['latency_ratio']:,.{0 if row['latency_ratio'] >= 100 else 1}f}x"
-            + ("~" if row["by_wall_time"] else ""),
-            row["verdict"] + marks,
-            f"{row['at'][:10]} {row['run_id'][:8]}",
-        )
-    return table
-
-
-def _leaderboard_notes(found: dict[str, Any]) -> list[str]:
-    """What the numbers of a leaderboard cannot say, and what is not on it."""
-    rows = found["rows"]
-    notes = [
-        "rows come in groups, which no interval here knows: no rank is told apart"
-        if found["grouped"]
-        else "models that share ranks have intervals that overlap: which of them is better is not shown"
-    ]
-    if any(row["other_terms"] for row in rows):
-        notes.append("* something else was asked of it than of the newest: accuracy compares, verdicts do not")
-    if any(row["by_wall_time"] for row in rows):
-        notes.append("~ of wall time, all that 0.1.0 measured: a busy machine may have changed it")
-    if any(row["another_teacher"] for row in rows):
-        notes.append("+ drop and speed are against another teacher than the newest")
-    if not found["terms_are_current"]:
-        notes.append("what the recipe asks was changed since: no verdict here is of the present terms")
-    if not found["current"]:
-        notes.append("this is not the golden set of the newest evaluation")
-    left_out = [
-        f"{other['models']} of {other['golden_digest'][:12]} ({other['golden_rows']:,} rows, last judged "
-        f"{other['last_judged'][:10]})"
-        for other in found["left_out"]
-    ]
-    if left_out:
-        notes.append(
-            f"left out, since numbers on other golden rows compare with nothing here: {'; '.join(left_out)}. "
-            "--golden DIGEST shows them"
-        )
-    if found["unreadable"]:
-        notes.append(f"left out, since another version wrote them: {'; '.join(found['unreadable'])}")
-    return notes
-
-
-def _usd(value: float | None) -> str:
-    return "" if value is None else f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
-
-
-def _age(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

@@ -5,12 +5,12 @@ Does not: deciding gates (checks/), printing (cli.py).
 """
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
+from pydantic import Field
 
 from assets.current import Materialization
 from checks.baselines import no_baseline_clears_the_bar
@@ -20,6 +20,7 @@ from orchestration.batches import drop_folder_lines
 from orchestration.dispatcher import given_up
 from orchestration.people import how_to_waive, waivers_to_give_again
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
@@ -33,31 +34,49 @@ CHECKS_LOOKED_THROUGH = 50
 """How many of a gate's checks are searched for that of the run which decided; later ones may be plans or reports."""
 
 
-def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
-    """Find the earliest exit condition that does not hold.
+class Found(Record):
+    """An exit condition that does not hold, or that all hold."""
 
-    Returns:
-        `stage` (None when all is well), `asset` (with the batch), `gate` (None when the asset itself is missing, broken
-        or stale), `state`, `because`, `what` was found, `evidence` lines, what to `do` next; what `dagster`'s event log
-        says otherwise than the ledger, which changes nothing; lines on the `drop_folder`; and what was `given_up` after
-        several attempts.
-    """
+    gate: str | None = Field(description="Null when the asset itself is missing, broken or stale.")
+    state: GateStatus
+    because: str = Field(description="What goes wrong without it.")
+    what: str = Field(description="What was found.")
+    evidence: tuple[str, ...]
+    do: str = Field(description="What to do next.")
+
+
+class Diagnosis(Found):
+    """The earliest exit condition that does not hold."""
+
+    recipe: str
+    stage: str | None = Field(description="Null when all is well.")
+    asset: str | None = Field(description="Address, with the batch.")
+    dagster: tuple[str, ...] = Field(
+        description="What Dagster's events say otherwise than the ledger; changes nothing."
+    )
+    drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
+    given_up: str | None = Field(description="What was asked for until it was given up, and how that ended.")
+
+
+def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> Diagnosis:
+    """Find the earliest exit condition that does not hold."""
     batches = batches_in(instance, file)
     stages = stages_now(workshop, file, batches)
-    beside = {
-        "dagster": other_events_in_dagster(instance, stages),
-        "drop_folder": drop_folder_lines(workshop, file),
-        "given_up": given_up(instance, workshop, file, batches),
-    }
-    for now in stages:
-        problem = _problem(instance, workshop, file, now)
-        if problem is not None:
-            shown = {"recipe": file.name, "stage": now.stage, "asset": now.state.address}
-            return {**shown, **problem, **beside}
-    return {
-        "recipe": file.name, "stage": None, "asset": None, "gate": None, "state": "passed", "because": "",
-        "what": f"every exit condition of {file.name} holds", "evidence": [], "do": "", **beside,
-    }  # fmt: skip
+    problems = ((now, _problem(instance, workshop, file, now)) for now in stages)
+    now, found = next(((now, problem) for now, problem in problems if problem is not None), (None, None))
+    well = Found(
+        gate=None, state=GateStatus.PASSED, because="", what=f"every exit condition of {file.name} holds",
+        evidence=(), do="",
+    )  # fmt: skip
+    return Diagnosis(
+        **dict(found or well),
+        recipe=file.name,
+        stage=now and now.stage,
+        asset=now and now.state.address,
+        dagster=tuple(other_events_in_dagster(instance, stages)),
+        drop_folder=tuple(drop_folder_lines(workshop, file)),
+        given_up=given_up(instance, workshop, file, batches),
+    )
 
 
 def checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> str:
@@ -99,9 +118,7 @@ def is_closed_gate(failure: StepFailureData) -> bool:
     return failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
 
 
-def _problem(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow
-) -> dict[str, Any] | None:
+def _problem(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow) -> Found | None:
     name, key, state = now.state.address, now.state.key, now.state
     broken = _why_it_failed(instance, "__".join(key.path), now.batch)
     if now.newest is None:
@@ -135,7 +152,7 @@ def _problem_of_content(workshop: Workshop, newest: Materialization) -> str | No
 
 def _closed(
     instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow, gate: GateState
-) -> dict[str, Any]:
+) -> Found:
     """What is wrong with a stage whose gate is closed."""
     key, because = now.state.key, gates_of(now.stage).because()[gate.name]
     if not gate.state.was_decided:
@@ -195,10 +212,8 @@ def _named(gate: GateState) -> str:
     return f"{gate.asset}:{gate.name}"
 
 
-def _found(
-    gate: str | None, state: GateStatus, because: str, what: str, evidence: list[str], do: str
-) -> dict[str, Any]:
-    return {"gate": gate, "state": state, "because": because, "what": what, "evidence": evidence, "do": do}
+def _found(gate: str | None, state: GateStatus, because: str, what: str, evidence: list[str], do: str) -> Found:
+    return Found(gate=gate, state=state, because=because, what=what, evidence=tuple(evidence), do=do)
 
 
 def _words(name: str) -> str:

@@ -6,11 +6,13 @@ Does not: the arithmetic (stillhouse/economics.py), printing (cli.py).
 
 import json
 from collections import defaultdict
-from typing import Any
+
+from pydantic import Field
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
-from stillhouse.economics import actual, forecast
+from stillhouse.base import Record
+from stillhouse.economics import Economics, actual, forecast
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Ledger
@@ -56,15 +58,25 @@ def spent(ledger: Ledger, recipe: str) -> dict[str, float]:
     return dict(sums)
 
 
-def roi(workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
-    """Account for a recipe.
+class Account(Record):
+    """Whether the student of a recipe pays for itself. Money in US dollars."""
 
-    Returns:
-        `decision` (by what was measured, before that by the forecast; None where the recipe names no prices),
-        `forecast` and `actual` (None while no student was evaluated), `spent_usd` by kind, and `data_share`, the part
-        of all compute that went into data, capture and evaluation rather than training or a stage that is not known
-        here (None before any was spent).
-    """
+    recipe: str
+    decision: str | None = Field(
+        description="By what was measured, before that by the forecast; null where the recipe names no prices."
+    )
+    what: str = Field(description="The decision in a sentence.")
+    forecast: Economics | None
+    actual: Economics | None = Field(description="Null while no student was evaluated.")
+    spent_usd: dict[str, float] = Field(description="Compute so far, by kind.")
+    data_share: float | None = Field(
+        description="Part of all compute that went into data, capture and evaluation rather than training or a stage "
+        "that is not known here; null before any was spent."
+    )
+
+
+def roi(workshop: Workshop, file: RecipeFile) -> Account:
+    """Account for a recipe."""
     recipe, costs = file.recipe, spent(workshop.ledger, file.name)
     expected = measured = None
     if recipe.economics is not None:
@@ -75,15 +87,15 @@ def roi(workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
                 recipe.economics, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour
             )
     told, total = measured or expected, sum(costs.values())
-    return {
-        "recipe": file.name,
-        "decision": told.decision if told else None,
-        "what": told.sentence if told else "the recipe names no prices: fill in `economics`, see `stillhouse schema`",
-        "forecast": expected.model_dump(mode="json") if expected else None,
-        "actual": measured.model_dump(mode="json") if measured else None,
-        "spent_usd": costs,
-        "data_share": 1 - (costs.get("training", 0.0) + costs.get(OTHER, 0.0)) / total if total else None,
-    }
+    return Account(
+        recipe=file.name,
+        decision=told.decision if told else None,
+        what=told.sentence if told else "the recipe names no prices: fill in `economics`, see `stillhouse schema`",
+        forecast=expected,
+        actual=measured,
+        spent_usd=costs,
+        data_share=1 - (costs.get("training", 0.0) + costs.get(OTHER, 0.0)) / total if total else None,
+    )
 
 
 def _student_ms(workshop: Workshop, file: RecipeFile) -> float | None:

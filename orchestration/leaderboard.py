@@ -4,32 +4,44 @@ Belongs here: reading all evaluations that the ledger names, and saying which go
 Does not: what may stand on one board (stillhouse/evaluation/leaderboard.py), printing (cli.py).
 """
 
-from typing import Any
+from pydantic import Field, ValidationError
 
-from pydantic import ValidationError
-
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
-from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, leaderboard
+from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, Leaderboard, leaderboard
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Entry
 from stillhouse.stages.names import BASELINES, EVALUATION
 
 
-def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> dict[str, Any]:
+class OtherBoard(Record):
+    """The models of another golden set, with which nothing on this board compares."""
+
+    golden_digest: str
+    golden_rows: int
+    models: int
+    last_judged: str = Field(description="ISO 8601, UTC.")
+
+
+class Board(Leaderboard):
+    """Every model that a recipe ever judged by one golden set."""
+
+    recipe: str
+    current: bool = Field(description="Whether this is the golden set of the newest evaluation.")
+    terms_are_current: bool = Field(description="Whether the newest verdict is of what the recipe asks at present.")
+    left_out: tuple[OtherBoard, ...]
+    unreadable: tuple[str, ...] = Field(description="Rounds that another version wrote.")
+
+
+def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> Board:
     """Rank the models of every round that were judged by one golden set.
 
     Args:
         workshop: whose ledger and store are read.
         file: the recipe.
         golden: the beginning of a golden digest; that of the newest evaluation when left out.
-
-    Returns:
-        `recipe`, `current` (whether this is the golden set of the newest evaluation), `terms_are_current` (whether
-        the newest verdict is of what the recipe asks at present), the leaderboard's own fields, `left_out` (golden
-        digest, golden rows, models and date of the last round of each other golden set), and `unreadable` (rounds that
-        another version wrote).
 
     Raises:
         StillhouseError: if nothing was evaluated yet, an artifact was altered, or no golden set, or more than one, is
@@ -50,23 +62,23 @@ def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> di
     chosen = newest if golden is None else _one_of(list(of_golden), golden, file.name)
     boards = {digest: leaderboard(each, champion=_champion(workshop, file.name)) for digest, each in of_golden.items()}
     last = of_golden[chosen][-1].evaluation
-    return {
-        "recipe": file.name,
-        "current": chosen == newest,
-        "terms_are_current": last.terms == file.recipe.terms,
-        **boards[chosen].model_dump(mode="json"),
-        "left_out": [
-            {
-                "golden_digest": digest,
-                "golden_rows": other.golden_rows,
-                "models": len(other.rows),
-                "last_judged": max(row.at for row in other.rows),
-            }
+    return Board(
+        **dict(boards[chosen]),
+        recipe=file.name,
+        current=chosen == newest,
+        terms_are_current=last.terms == file.recipe.terms,
+        left_out=tuple(
+            OtherBoard(
+                golden_digest=digest,
+                golden_rows=other.golden_rows,
+                models=len(other.rows),
+                last_judged=max(row.at for row in other.rows),
+            )
             for digest, other in boards.items()
             if digest != chosen
-        ],
-        "unreadable": unreadable,
-    }
+        ),
+        unreadable=tuple(unreadable),
+    )
 
 
 def _judged(workshop: Workshop, file: RecipeFile) -> tuple[list[Judged], list[str]]:

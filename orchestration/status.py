@@ -7,15 +7,16 @@ Does not: printing it (cli.py), deciding gates (checks/).
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets.current import Materialization, other_event_in_dagster
 from assets.keys import batches_name, key_of
 from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
 from orchestration.batches import drop_folder_lines
 from orchestration.people import waivers_to_give_again
+from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.champions import promoted
@@ -30,6 +31,89 @@ _WORST_FIRST = (
     GateStatus.WAIVED,
     GateStatus.PASSED,
 )
+
+
+class GateShown(Record):
+    """One gate, as it is now."""
+
+    name: str
+    state: GateStatus
+    sentence: str = Field(description="What it found, or why that does not count.")
+    asset: str = Field(description="Address of what it looks at.")
+
+
+class PieceStatus(Record):
+    """A stage, or one batch of it."""
+
+    digest: str | None = Field(description="Of its newest artifact; null if there is none.")
+    age_seconds: int | None = Field(description="Since that was made or found again.")
+    run_id: str | None
+    stale: tuple[str, ...] = Field(description="Why what is there no longer counts, one clause each.")
+    gates: tuple[GateShown, ...] = Field(description="Every blocking gate.")
+
+
+class StageStatus(PieceStatus):
+    """A stage; of one that is made batch by batch, digest and age of the base batch and the worst of all batches."""
+
+    batches: dict[str, PieceStatus] | None = Field(None, description="Null for a stage that there is once.")
+
+
+class RolledBack(Record):
+    """Who went back to an earlier release."""
+
+    by: str
+    reason: str
+
+
+class ChampionStatus(Record):
+    """What serves."""
+
+    digest: str = Field(description="Of the release.")
+    student: str
+    since: str = Field(description="ISO 8601, UTC.")
+    rolled_back: RolledBack | None = Field(None, description="Null where no person went back to it.")
+
+
+class Verified(Record):
+    """What hashing every current artifact found."""
+
+    artifacts: int
+    problems: tuple[str, ...]
+
+
+class RecipeStatus(Record):
+    """What is true right now of one recipe."""
+
+    champion: ChampionStatus | None
+    stages: dict[str, StageStatus]
+    dagster: tuple[str, ...] = Field(
+        description="What Dagster's events say otherwise than the ledger; changes nothing."
+    )
+    drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
+    waivers: tuple[str, ...] = Field(description="Waivers that count no longer, with what to do.")
+    verified: Verified | None = Field(None, description="Null where no artifact was hashed.")
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is a champion, every gate is open, nothing is stale and no hashed artifact was altered."""
+        gates = [gate for stage in self.stages.values() for gate in stage.gates]
+        return (
+            self.champion is not None
+            and not any(stage.stale for stage in self.stages.values())
+            and all(gate.state.is_open for gate in gates)
+            and not (self.verified and self.verified.problems)
+        )
+
+
+class Status(Record):
+    """What is true right now of every recipe, by its name."""
+
+    recipes: dict[str, RecipeStatus]
+
+    @property
+    def all_is_well(self) -> bool:
+        """Whether that can be said of every recipe."""
+        return all(recipe.is_well for recipe in self.recipes.values())
 
 
 @dataclass(frozen=True)
@@ -79,73 +163,55 @@ def other_events_in_dagster(instance: dg.DagsterInstance, stages: Iterable[Stage
     return [line for line in lines if line is not None]
 
 
-def status(instance: dg.DagsterInstance, workshop: Workshop, files: list[RecipeFile]) -> dict[str, Any]:
+def status(instance: dg.DagsterInstance, workshop: Workshop, files: Iterable[RecipeFile]) -> Status:
     """Digest, age and gates of each stage, and the champion, for each recipe."""
-    return {"recipes": {file.name: _recipe_status(instance, workshop, file) for file in files}}
+    return Status(recipes={file.name: _recipe_status(instance, workshop, file) for file in files})
 
 
-def all_is_well(shown: dict[str, Any]) -> bool:
-    """Whether every recipe has a champion, every gate is open and nothing is stale."""
-    return all(
-        recipe["champion"] is not None
-        and all(
-            not stage["stale"] and all(GateStatus(gate["state"]).is_open for gate in stage["gates"])
-            for stage in recipe["stages"].values()
-        )
-        for recipe in shown["recipes"].values()
-    )
-
-
-def _recipe_status(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> dict[str, Any]:
+def _recipe_status(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> RecipeStatus:
     every = stages_now(workshop, file, batches_in(instance, file))
     stages: dict[str, list[StageNow]] = {}
     for now in every:
         stages.setdefault(now.stage, []).append(now)
-    return {
-        "champion": _champion(workshop, file.name),
-        "stages": {stage: _stage_status(found) for stage, found in stages.items()},
-        "dagster": other_events_in_dagster(instance, every),
-        "drop_folder": drop_folder_lines(workshop, file),
-        "waivers": waivers_to_give_again(workshop.ledger, file),
-    }
+    return RecipeStatus(
+        champion=_champion(workshop, file.name),
+        stages={stage: _stage_status(found) for stage, found in stages.items()},
+        dagster=tuple(other_events_in_dagster(instance, every)),
+        drop_folder=tuple(drop_folder_lines(workshop, file)),
+        waivers=tuple(waivers_to_give_again(workshop.ledger, file)),
+    )
 
 
-def _champion(workshop: Workshop, recipe: str) -> dict[str, Any] | None:
+def _champion(workshop: Workshop, recipe: str) -> ChampionStatus | None:
     """What serves, since when, and who went back to it, where a person did."""
     newest = next(iter(promoted(workshop.ledger, recipe)), None)
     if newest is None:
         return None
-    shown: dict[str, Any] = {"digest": newest.release, "student": newest.student, "since": newest.since}
+    back = None
     if newest.brought_back_by is not None:
-        shown["rolled_back"] = {"by": newest.brought_back_by, "reason": newest.reason}
-    return shown
+        back = RolledBack(by=newest.brought_back_by, reason=str(newest.reason))
+    return ChampionStatus(digest=newest.release, student=newest.student, since=newest.since, rolled_back=back)
 
 
-def _stage_status(found: list[StageNow]) -> dict[str, Any]:
-    """A stage in one piece; of a batched one digest and age of the base batch, and the worst of all batches."""
-    shown = _one(found[0])
+def _stage_status(found: list[StageNow]) -> StageStatus:
+    base = dict(_one(found[0]))
     if found[0].batch is None:
-        return shown
-    stale = list(dict.fromkeys(why for now in found for why in _why_not_current(now)))
+        return StageStatus(**base)
+    base["stale"] = tuple(dict.fromkeys(why for now in found for why in _why_not_current(now)))
     columns = zip(*(now.gates for now in found), strict=True)
-    worst = [min(gates, key=lambda gate: _WORST_FIRST.index(gate.state)) for gates in columns]
-    return {
-        **shown,
-        "stale": stale,
-        "gates": [_gate(gate) for gate in worst],
-        "batches": {str(n.batch): _one(n) for n in found},
-    }
+    base["gates"] = tuple(_gate(min(gates, key=lambda gate: _WORST_FIRST.index(gate.state))) for gates in columns)
+    return StageStatus(**base, batches={str(now.batch): _one(now) for now in found})
 
 
-def _one(now: StageNow) -> dict[str, Any]:
+def _one(now: StageNow) -> PieceStatus:
     newest = now.newest
-    return {
-        "digest": newest.digest if newest else None,
-        "age_seconds": round((datetime.now(UTC) - newest.at).total_seconds()) if newest else None,
-        "run_id": newest.run_id if newest else None,
-        "stale": _why_not_current(now),
-        "gates": [_gate(gate) for gate in now.gates],
-    }
+    return PieceStatus(
+        digest=newest.digest if newest else None,
+        age_seconds=round((datetime.now(UTC) - newest.at).total_seconds()) if newest else None,
+        run_id=newest.run_id if newest else None,
+        stale=tuple(_why_not_current(now)),
+        gates=tuple(_gate(gate) for gate in now.gates),
+    )
 
 
 def _why_not_current(now: StageNow) -> list[str]:
@@ -153,5 +219,5 @@ def _why_not_current(now: StageNow) -> list[str]:
     return [*now.state.stale, *broken]
 
 
-def _gate(gate: GateState) -> dict[str, Any]:
-    return {"name": gate.name, "state": gate.state, "sentence": gate.sentence, "asset": gate.asset}
+def _gate(gate: GateState) -> GateShown:
+    return GateShown(name=gate.name, state=gate.state, sentence=gate.sentence, asset=gate.asset)

@@ -10,4 +10,5 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """Frozen, and with no field but those it names, so that a misspelt one is an error and not a default."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A field that has a default is written all the same, so the schema of what is written says that it is there.
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_serialization_defaults_required=True)

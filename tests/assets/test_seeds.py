@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from stillhouse.models.training import TrainingReport
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.stages.evaluation import teacher_mb
+from stillhouse.stages.facts import CandidateFacts
 from stillhouse.students.seeds import models_by_seed
 from tests.conftest import Place, a_place, verdicts
 from tests.small import small_recipe
@@ -148,10 +149,10 @@ def test_running_again_computes_nothing(place: Place, file: RecipeFile) -> None:
 
 def test_a_student_of_other_seeds_than_the_recipe_names_is_not_taken_for_it(place: Place, file: RecipeFile) -> None:
     candidate, student = place.newest("candidates/one"), file.recipe.student("one")
-    assert [*models_by_seed(candidate, student)] == [1, 2]
+    made = candidate.facts(CandidateFacts).seeds
+    assert [*models_by_seed(candidate.folder, made, student)] == [1, 2]
     other = student.model_copy(update={"more_seeds": (1, 3)})
     with pytest.raises(StillhouseError, match=r"it has seeds/1, seeds/2.*seeds/1, seeds/3.*candidate one again"):
-        models_by_seed(candidate, other)
-    without = replace(candidate, manifest=candidate.manifest.model_copy(update={"facts": {}}))
+        models_by_seed(candidate.folder, made, other)
     with pytest.raises(StillhouseError, match="it has no further seeds"):
-        models_by_seed(without, student)
+        models_by_seed(candidate.folder, {}, student)

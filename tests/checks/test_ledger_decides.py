@@ -13,7 +13,7 @@ from checks import gate, gatekeeper
 from checks.gatekeeper import GateStatus, hand_over
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
-from orchestration.status import all_is_well, batches_in, stages_now, status
+from orchestration.status import batches_in, stages_now, status
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures
 from tests.faults.bench import a_copy_of
@@ -166,11 +166,11 @@ def test_nothing_that_happens_in_dagster_opens_a_failed_gate(place: Place, event
 def test_an_event_that_says_otherwise_is_named_in_one_line(
     place: Place, file: RecipeFile, event: Callable[[Place, RecipeFile], None], said: str
 ) -> None:
-    assert diagnose(place.instance, place.workshop, file)["dagster"] == []
+    assert diagnose(place.instance, place.workshop, file).dagster == ()
     event(place, file)
-    told = diagnose(place.instance, place.workshop, file)
-    lines = status(place.instance, place.workshop, [file])["recipes"]["small"]["dagster"]
-    assert told["dagster"] == lines
+    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    lines = status(place.instance, place.workshop, [file]).recipes["small"].dagster
+    assert told["dagster"] == [*lines]
     (line,) = (line for line in lines if line.startswith("small/source[base]: "))
     assert said in line and "\n" not in line
     assert told["stage"] == "prompts", "and changes nothing"
@@ -202,7 +202,7 @@ def test_a_stage_whose_code_was_changed_is_stale_in_words(
     monkeypatch.setattr(gatekeeper, "code_version", lambda stage: f"another version of {stage}")
     with pytest.raises(dg.Failure, match=r"small/source\[base\] is stale: the code that makes it was changed since"):
         read(place, file)
-    told = diagnose(place.instance, place.workshop, file)
+    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     assert (told["stage"], told["gate"], told["state"]) == ("contract", None, GateStatus.STALE)
 
 
@@ -249,8 +249,8 @@ def cut(path: Path) -> None:
 def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: RecipeFile, plant: str) -> None:
     PLANTS[plant](place, file)
     (source,) = (n for n in stages_now(place.workshop, file, batches_in(place.instance, file)) if n.stage == "source")
-    shown = status(place.instance, place.workshop, [file])["recipes"]["small"]["stages"]["source"]
-    told = diagnose(place.instance, place.workshop, file)
+    shown = status(place.instance, place.workshop, [file]).recipes["small"].stages["source"]
+    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     try:
         read(place, file)
         opened = True
@@ -258,6 +258,6 @@ def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: Recip
         opened = False
     assert opened is (plant == "nothing")
     assert source.state.is_open is opened
-    assert (not shown["stale"] and all(GateStatus(g["state"]).is_open for g in shown["gates"])) is opened
+    assert (not shown.stale and all(gate.state.is_open for gate in shown.gates)) is opened
     assert (told["stage"] == "prompts") is opened
-    assert not all_is_well(status(place.instance, place.workshop, [file])), "there is no champion yet"
+    assert not status(place.instance, place.workshop, [file]).all_is_well, "there is no champion yet"

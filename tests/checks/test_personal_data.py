@@ -58,7 +58,9 @@ def test_labels_and_kept_columns_are_searched_and_named_by_column_and_count() ->
     }
     frames = {"prompts": pl.DataFrame(rows), "rejects": pl.DataFrame({"text": ["Where ?"]})}
     subject: Any = SimpleNamespace(
-        recipe=recipe, frame=frames.__getitem__, artifact=SimpleNamespace(facts={"redacted": {"email": 1}})
+        recipe=recipe,
+        frame=frames.__getitem__,
+        artifact=SimpleNamespace(facts=lambda record: SimpleNamespace(redacted={"email": 1})),
     )
     finding = no_personal_data_is_left.look(subject)
     assert finding.state is State.FAILED

@@ -54,7 +54,7 @@ def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made
     assert "small: take the baseline" in printed and "int8 teacher" in printed and NAMED in printed
     assert "not released" not in printed
     assert place.workshop.ledger.champion("small") is None
-    assert diagnose(place.instance, place.workshop, file)["do"].startswith("take it and stop")
+    assert diagnose(place.instance, place.workshop, file).do.startswith("take it and stop")
     (refusal,) = failures(place.run(file, TEACHER_SIGNAL))
     assert "Refused to read" in refusal and "take the baseline" in refusal
 

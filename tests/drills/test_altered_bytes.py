@@ -9,7 +9,7 @@ import pytest
 from orchestration.auditing import altered_artifacts, audit_recipe
 from orchestration.diagnosis import diagnose
 from orchestration.run import distil
-from orchestration.status import all_is_well, status
+from orchestration.status import status
 from orchestration.terminal import Terminal
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place
@@ -85,7 +85,7 @@ def test_an_altered_byte_is_found_by_audit_diagnose_and_verify(
     found = audit_recipe(place.home, "small")
     assert not found.ok
     assert any(artifact.address in problem and "altered" in problem for problem in found.problems), found.problems
-    told = diagnose(place.instance, place.workshop, file)
+    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     assert (told["stage"], told["state"]) == (stage, "failed")
     assert artifact.digest[:12] in told["what"]
     looked_at, altered = altered_artifacts(place.instance, place.workshop, file)
@@ -96,6 +96,6 @@ def test_an_altered_byte_is_found_by_audit_diagnose_and_verify(
 def test_an_installation_that_was_copied_elsewhere_works(place: Place, file: RecipeFile) -> None:
     found = audit_recipe(place.home, "small")
     assert found.ok, found.problems
-    assert all_is_well(status(place.instance, place.workshop, [file]))
-    assert diagnose(place.instance, place.workshop, file)["stage"] is None
+    assert status(place.instance, place.workshop, [file]).all_is_well
+    assert diagnose(place.instance, place.workshop, file).stage is None
     assert altered_artifacts(place.instance, place.workshop, file)[1] == []

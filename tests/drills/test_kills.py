@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from orchestration.auditing import audit_recipe
-from orchestration.status import all_is_well, status
+from orchestration.status import status
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.reading import RecipeFile
@@ -156,7 +156,7 @@ def assert_it_ends_as_if_nothing_had_been(place: Killed, uninterrupted: dict[str
     assert champion is not None and champion["digest"] == promotions[-1].body["digest"]
     found = audit_recipe(place.home, "small")
     assert found.ok, found.problems
-    assert all_is_well(status(place.instance, place.workshop, [place.file]))
+    assert status(place.instance, place.workshop, [place.file]).all_is_well
 
 
 @pytest.mark.experiment("C1")

@@ -16,8 +16,9 @@ import pytest
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
+from checks.gatekeeper import GateStatus
 from orchestration.auditing import audit_recipe
-from orchestration.status import all_is_well, status
+from orchestration.status import status
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
 from stillhouse.models.weights import REQUIRED_FILES
@@ -114,12 +115,12 @@ def test_the_next_run_completes_with_a_release(place: WholeWay) -> None:
 
 def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
     shown = status(place.instance, place.workshop, [place.file])
-    assert all_is_well(shown)
-    recipe = shown["recipes"]["small"]
-    assert recipe["champion"].keys() == {"digest", "student", "since"} and recipe["champion"]["student"] == "one"
-    for stage in recipe["stages"].values():
-        assert len(stage["digest"]) == 64
-        assert stage["gates"] and all(gate["state"] == "passed" for gate in stage["gates"])
+    assert shown.all_is_well
+    recipe = shown.recipes["small"]
+    assert recipe.champion is not None and recipe.champion.student == "one" and recipe.champion.rolled_back is None
+    for stage in recipe.stages.values():
+        assert stage.digest is not None and len(stage.digest) == 64
+        assert stage.gates and all(gate.state is GateStatus.PASSED for gate in stage.gates)
 
 
 def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
@@ -222,4 +223,4 @@ def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
     assert place.workshop.ledger.champion("small") == champion
     assert newest_materialization(place.workshop.ledger, key_of("small", "champion")) == made
     shown = status(place.instance, place.workshop, [place.file])
-    assert not all_is_well(shown)
+    assert not shown.all_is_well

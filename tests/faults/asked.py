@@ -29,7 +29,7 @@ def test_a_fault_closes_its_gate_and_is_diagnosed(fault: Fault, open_bench: Open
         own = {fault.gate} if fault.gate and fault.state in ("failed", "inconclusive") else set()
         assert spoken == own | set(fault.also)
 
-        told = bench.diagnose(file)
+        told = bench.diagnose(file).model_dump(mode="json")
         state = fault.state if fault.gate else "failed" if fault.finished else "missing"
         assert (told["stage"], told["gate"], told["state"]) == (fault.stage, fault.gate, state)
         assert fault.says in told["what"]

@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli import app
+from orchestration.diagnosis import Diagnosis
+from orchestration.economics import Account
+from orchestration.status import Status
+from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.models.weights import fingerprint_of, resolve_model
@@ -166,3 +170,17 @@ def test_a_plan_for_a_class_that_no_row_has_is_refused_with_the_classes_there_ar
     number = 1 + next(n for n, text in enumerate(file.path.read_text().splitlines()) if "metric_class" in text)
     assert line.startswith(f"{file.path}:{number}: bar.metric_class: no labelled row is of class 'HUMAN'")
     assert "one of ABBR, DESC, ENTY, HUM, LOC, NUM. Did you mean 'HUM'?" in line
+
+
+@pytest.mark.parametrize("of", ["status", "diagnose", "roi", "leaderboard", "plan", "audit"])
+def test_what_a_command_prints_for_scripts_has_a_schema(of: str) -> None:
+    schema = json.loads(stillhouse("schema", "--of", of).stdout)
+    assert schema["type"] == "object" and schema["additionalProperties"] is False
+    assert set(schema["required"]) == set(schema["properties"]), "every field is printed"
+
+
+@pytest.mark.parametrize(("name", "record"), [("status", Status), ("diagnose", Diagnosis), ("roi", Account)])
+def test_what_is_printed_is_of_its_schema(name: str, record: type[Record], tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=50)
+    printed = stillhouse(name, "small", "--json", recipes=tmp_path / "recipes").stdout
+    assert json.loads(record.model_validate_json(printed).model_dump_json()) == json.loads(printed)

@@ -47,7 +47,7 @@ def recipe(place: Place, name: str, rows: pl.DataFrame | None, **changes: Any) -
 
 
 def found(place: Place, file: RecipeFile) -> dict[str, Any]:
-    told = diagnose(place.instance, place.workshop, file)
+    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     assert told.keys() == KEYS and told["recipe"] == file.name
     return told
 

@@ -75,11 +75,11 @@ def test_a_beginning_of_two_digests_or_of_none_is_refused(rounds, beginning: str
 
 def test_a_round_that_is_found_again_is_current_again_and_was_judged_when_it_was(rounds) -> None:
     place, file = rounds
-    before = board(place.workshop, file)
+    before = board(place.workshop, file).model_dump(mode="json")
     old = before["left_out"][0]["golden_digest"]
     (first,) = place.workshop.ledger.entries("small", "materialization", subject=f"small/{EVALUATION}")
     assert place.run(small_recipe(place.folder)).success
-    after = board(place.workshop, file)
+    after = board(place.workshop, file).model_dump(mode="json")
     assert (after["golden_digest"], after["left_out"][0]["golden_digest"]) == (old, before["golden_digest"])
     assert {row["run_id"] for row in after["rows"]} == {first.body["run_id"]}
 

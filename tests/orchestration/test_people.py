@@ -18,7 +18,7 @@ from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.people import approve_newest_release, waivable_gate, waive_newest
 from orchestration.run import distil
-from orchestration.status import all_is_well, status
+from orchestration.status import status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account
@@ -71,7 +71,7 @@ def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file
     assert not place.run(file, "source", "prompts").success
     (told,) = failures(place.run(file, "teacher"))
     assert f"gate {GATE} is failed" in told
-    assert diagnose(place.instance, place.workshop, file)["do"].endswith(
+    assert diagnose(place.instance, place.workshop, file).do.endswith(
         f"or `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD`"
     )
 
@@ -87,9 +87,9 @@ def test_a_waiver_of_0_1_0_opens_nothing_and_is_named_in_one_line_with_what_to_d
         f"the waiver of {GATE} by Ann until {UNTIL.isoformat()} was given under version 0.1.0, for no content, and "
         f"counts no longer: `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD` gives it again"
     )
-    named = status(place.instance, place.workshop, [file])["recipes"]["small"]["waivers"]
+    named = status(place.instance, place.workshop, [file]).recipes["small"].waivers
     assert named[0] == told and len(named) == 2
-    assert told in diagnose(place.instance, place.workshop, file)["evidence"]
+    assert told in diagnose(place.instance, place.workshop, file).evidence
     console = Terminal(record=True, width=1000, file=io.StringIO())
     distil(file, place.home, console)
     assert console.export_text().count("and counts no longer: ") == 2
@@ -149,9 +149,9 @@ def test_a_waived_gate_lets_through_without_being_looked_at_again(place: Place, 
     }  # fmt: skip
     relied = {(gate.asset, gate.gate): gate.state for gate in place.newest("teacher").manifest.relied_on}
     assert relied["small/prompts[base]", NAME] == "waived"
-    gates = status(place.instance, place.workshop, [file])["recipes"]["small"]["stages"]["prompts"]["gates"]
-    shown = next(gate for gate in gates if gate["name"] == NAME)
-    assert shown["state"] == "waived" and shown["sentence"].startswith(f"waived by {ANN} until {UNTIL} because {WHY}: ")
+    gates = status(place.instance, place.workshop, [file]).recipes["small"].stages["prompts"].gates
+    shown = next(gate for gate in gates if gate.name == NAME)
+    assert shown.state == "waived" and shown.sentence.startswith(f"waived by {ANN} until {UNTIL} because {WHY}: ")
 
 
 def test_a_waived_gate_warns_and_the_run_goes_on(place: Place, file: RecipeFile) -> None:
@@ -196,7 +196,7 @@ def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: Reci
     assert place.workshop.ledger.champion("small") is None
     (told,) = failures(place.run(file, "champion"))
     assert "gate small/release:another_person_has_approved_it is inconclusive" in told
-    found = diagnose(place.instance, place.workshop, file)
+    found = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     assert (found["stage"], found["gate"]) == ("release", "another_person_has_approved_it")
     assert "`stillhouse approve small --by NAME --reason WHY` and look again" in found["what"]
 
@@ -228,8 +228,8 @@ def test_an_approved_release_becomes_the_champion_when_it_is_looked_at_again(pla
 
 
 def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert all_is_well(status(place.instance, place.workshop, [file]))
-    found = diagnose(place.instance, place.workshop, file)
+    assert status(place.instance, place.workshop, [file]).all_is_well
+    found = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     assert found["stage"] is None and found["what"] == "every exit condition of small holds"
     assert found.keys() == DIAGNOSIS
     lines = checklist(place.instance, place.workshop, file).splitlines()
@@ -239,8 +239,8 @@ def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, m
         ended = command(*arguments, recipes=place.folder / "recipes")
         assert ended.returncode == 0, ended.stdout + ended.stderr
     monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
-    assert not all_is_well(status(place.instance, place.workshop, [file]))
-    assert diagnose(place.instance, place.workshop, file)["gate"] == NAME
+    assert not status(place.instance, place.workshop, [file]).all_is_well
+    assert diagnose(place.instance, place.workshop, file).gate == NAME
 
 
 def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: Place) -> None:

@@ -16,7 +16,7 @@ from orchestration.build import definitions
 from orchestration.jobs import distil_job
 from orchestration.runs import OUTCOME_TAG
 from orchestration.schedules import refresh_schedule
-from orchestration.status import all_is_well, status
+from orchestration.status import status
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.stages.names import BATCHED, CHAMPION, stage_names
@@ -118,7 +118,7 @@ def test_a_refresh_where_the_base_has_changed_succeeds_and_costs_one_run_for_eac
     results = refresh(place, file, 1)
     assert [result.success for result in results] == [True, True], [told(result) for result in results]
     assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv"]
-    assert all_is_well(status(place.instance, place.workshop, [file]))
+    assert status(place.instance, place.workshop, [file]).all_is_well
     assert results[-1].asset_materializations_for_node("small__champion"), "the champion is decided again"
     assert "small__champion" not in {event.step_key for event in results[0].all_events}
 
@@ -152,7 +152,7 @@ def test_a_round_that_a_gate_stops_says_on_the_champion_at_which_and_why_and_dec
     file = recipe(place)
     assert [result.success for result in refresh(place, file, 4)][-1]
     shown = status(place.instance, place.workshop, [file])
-    assert shown["recipes"]["small"]["dagster"] == [] and all_is_well(shown)
+    assert shown.recipes["small"].dagster == () and shown.all_is_well
 
 
 def test_a_batch_that_a_gate_has_closed_is_looked_at_again_in_the_first_round_after_what_closed_it_changed(
@@ -165,7 +165,7 @@ def test_a_batch_that_a_gate_has_closed_is_looked_at_again_in_the_first_round_af
     results = refresh(place, file, 6)
     assert [result.success for result in results] == [True] * 3, [told(result) for result in results]
     assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv", "tuesday.csv"]
-    assert all_is_well(status(place.instance, place.workshop, [file]))
+    assert status(place.instance, place.workshop, [file]).all_is_well
 
 
 def test_another_sample_of_traffic_is_no_reason_to_take_later_batches_in_again(place: Place) -> None:
@@ -177,4 +177,4 @@ def test_another_sample_of_traffic_is_no_reason_to_take_later_batches_in_again(p
     asked(400, skip=2400).write_csv(traffic)
     assert not has_other_rows(file, place.newest("source", "base").manifest)
     assert [result.success for result in refresh(place, file, 8)] == [True]
-    assert all_is_well(status(place.instance, place.workshop, [file]))
+    assert status(place.instance, place.workshop, [file]).all_is_well

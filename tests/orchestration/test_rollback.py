@@ -17,7 +17,7 @@ from orchestration.cli import app
 from orchestration.diagnosis import diagnose
 from orchestration.rollback import roll_back
 from orchestration.run import Outcome, distil
-from orchestration.status import status
+from orchestration.status import RolledBack, status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
@@ -178,10 +178,11 @@ def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) 
     assert champion(place) == RELEASES["first"] == place.newest(CHAMPION).manifest.facts["release"]
     assert place.newest(SELECTION).manifest.made_by is not None, "the comparison was found again"
     file = recipe(place, 6)
-    shown = status(place.instance, place.workshop, [file])["recipes"]["small"]["champion"]
-    assert (shown["digest"], shown["rolled_back"]) == (RELEASES["first"], {"by": BY, "reason": WHY})
+    shown = status(place.instance, place.workshop, [file]).recipes["small"].champion
+    assert shown is not None and shown.digest == RELEASES["first"]
+    assert shown.rolled_back == RolledBack(by=BY, reason=WHY)
     assert f"serves since {BY} went back to it on" in " ".join(command("status", "small").stdout.split())
-    told = diagnose(place.instance, place.workshop, file)
+    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
     assert (told["stage"], told["gate"], told["state"]) == (RELEASE, NOT_WITHDRAWN, "failed")
     assert "withdrawn on" in told["what"] and f"by {BY}: {WHY}" in told["what"]
     assert f"champion one {RELEASES['first'][:12]} serves since then" in told["what"]
@@ -195,6 +196,6 @@ def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Plac
     promotions = len(place.workshop.ledger.entries("small", "promotion"))
     assert a_round(place, epochs=6).succeeded
     assert len(place.workshop.ledger.entries("small", "promotion")) == promotions
-    assert diagnose(place.instance, place.workshop, recipe(place, 6))["stage"] is None
+    assert diagnose(place.instance, place.workshop, recipe(place, 6)).stage is None
     assert command("audit", "small").exit_code == 0
     assert place.workshop.ledger.problems() == []

@@ -1,0 +1,141 @@
+"""Typed answers as tables and lines for a terminal.
+
+Belongs here: what of an answer is shown, and in which words.
+Does not: finding the answers (status.py, leaderboard.py, economics.py), commands (cli.py).
+"""
+
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.economics import Account
+from orchestration.leaderboard import Board
+from orchestration.status import RecipeStatus, Verified
+from stillhouse.wording import MEGABYTE, percent, points
+
+
+def status_table(recipe: str, state: RecipeStatus) -> Table:
+    """Digest, age and gates of each stage, under what serves."""
+    champion = state.champion
+    serving = f"champion {champion.student} {champion.digest[:12]}" if champion else "no champion yet"
+    if champion and champion.rolled_back:
+        back = champion.rolled_back
+        serving += f" serves since {back.by} went back to it on {champion.since[:10]}: {back.reason}"
+    table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("stage", "digest", "age", "gates"):
+        table.add_column(column)
+    for stage, shown in state.stages.items():
+        closed = [
+            Text.assemble(
+                (
+                    f"{gate.asset.split('/', 1)[1]}: {gate.name} is {gate.state}",
+                    "yellow" if gate.state == "waived" else "red",
+                ),
+                f": {gate.sentence}",
+            )
+            for gate in shown.gates
+            if gate.state != "passed"
+        ]
+        closed += [Text.assemble(("stale", "red"), f": {why}") for why in shown.stale]
+        made = shown.digest is not None
+        gates = (
+            Text("\n").join(closed)
+            if made and closed
+            else Text(f"{len(shown.gates)} open", "green")
+            if made
+            else Text("not made yet", "dim")
+        )
+        table.add_row(stage, (shown.digest or "")[:12], _age(shown.age_seconds), gates)
+    return table
+
+
+def verified_lines(verified: Verified | None) -> list[str]:
+    """What `status` says about bytes, so that nobody takes open gates for hashed artifacts."""
+    if verified is None:
+        return ["gates and champion as the ledger has them; no artifact was hashed: --verify does"]
+    return [*verified.problems, f"{verified.artifacts} artifacts hashed, {len(verified.problems)} problems"]
+
+
+def leaderboard_table(found: Board) -> Table:
+    """Models side by side, the most accurate first."""
+    title = f"{found.recipe}: judged by golden set {found.golden_digest[:12]}, {found.golden_rows:,} rows"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    columns = ("rank", "model", "kind", "accuracy, 95% interval", "drop, bound", "MB", "faster", "verdict", "round")
+    for column in columns:
+        folds = column in ("model", "round")
+        table.add_column(column, overflow="fold", min_width=10 if folds else None, no_wrap=column in ("rank", "kind"))
+    for row in found.rows:
+        low, high = row.accuracy_interval
+        marks = "".join(mark for mark, is_so in (("*", row.other_terms), ("+", row.another_teacher)) if is_so)
+        metric = "" if row.metric == "accuracy" else f" ({row.metric})"
+        table.add_row(
+            str(row.best_rank) if row.best_rank == row.worst_rank else f"{row.best_rank}-{row.worst_rank}",
+            Text(row.model + (", champion" if row.champion else ""), "bold" if row.champion else ""),
+            row.kind,
+            f"{percent(row.accuracy)} ({points(low)} to {points(high)})",
+            f"{points(row.drop)}, {points(row.drop_upper_bound)}{metric}",
+            f"{row.size_bytes / MEGABYTE:.3g}",
+            "unknown"
+            if row.latency_ratio is None
+            else f"{row.latency_ratio:,.{0 if row.latency_ratio >= 100 else 1}f}x" + ("~" if row.by_wall_time else ""),
+            row.verdict + marks,
+            f"{row.at[:10]} {row.run_id[:8]}",
+        )
+    return table
+
+
+def leaderboard_notes(found: Board) -> list[str]:
+    """What the numbers of a leaderboard cannot say, and what is not on it."""
+    rows = found.rows
+    notes = [
+        "rows come in groups, which no interval here knows: no rank is told apart"
+        if found.grouped
+        else "models that share ranks have intervals that overlap: which of them is better is not shown"
+    ]
+    if any(row.other_terms for row in rows):
+        notes.append("* something else was asked of it than of the newest: accuracy compares, verdicts do not")
+    if any(row.by_wall_time for row in rows):
+        notes.append("~ of wall time, all that 0.1.0 measured: a busy machine may have changed it")
+    if any(row.another_teacher for row in rows):
+        notes.append("+ drop and speed are against another teacher than the newest")
+    if not found.terms_are_current:
+        notes.append("what the recipe asks was changed since: no verdict here is of the present terms")
+    if not found.current:
+        notes.append("this is not the golden set of the newest evaluation")
+    left_out = [
+        f"{other.models} of {other.golden_digest[:12]} ({other.golden_rows:,} rows, last judged "
+        f"{other.last_judged[:10]})"
+        for other in found.left_out
+    ]
+    if left_out:
+        notes.append(
+            f"left out, since numbers on other golden rows compare with nothing here: {'; '.join(left_out)}. "
+            "--golden DIGEST shows them"
+        )
+    if found.unreadable:
+        notes.append(f"left out, since another version wrote them: {'; '.join(found.unreadable)}")
+    return notes
+
+
+def account_table(account: Account) -> Table:
+    """What the student costs and saves, as forecast and as measured."""
+    table = Table(box=None)
+    for column in ("USD", "forecast", "actual"):
+        table.add_column(column, justify="left" if column == "USD" else "right")
+    both = (account.forecast, account.actual)
+    for kind in sorted({kind for side in both if side for kind in side.upfront}):
+        table.add_row(kind, *(_usd(side.upfront.get(kind) if side else None) for side in both))
+    for model in ("teacher", "student", "cascade", "saving"):
+        costs = (getattr(side, f"{model}_usd_per_1000_calls", None) for side in both)
+        table.add_row(f"{model}, 1,000 calls", *map(_usd, costs))
+    table.add_row("payback, months", *(_usd(side.payback_months if side else None) for side in both))
+    return table
+
+
+def _usd(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}" if abs(value) < 1 else f"{value:,.2f}"
+
+
+def _age(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
