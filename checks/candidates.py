@@ -29,7 +29,8 @@ def training_converged(subject: Subject) -> Finding:
     models = {folder: _losses(training) for folder, training in _trainings(subject).items()}
     if not any(models.values()):
         return found(True, "it learns from nothing: there was nothing to train")
-    converged = all(len(losses) == 1 or losses[-1] < 0.8 * losses[0] for losses in models.values())
+    share = subject.recipe.limits.training_loss_falls_to
+    converged = all(len(losses) == 1 or losses[-1] < share * losses[0] for losses in models.values())
     told = (
         f"training loss {losses[0]:.4f} to {losses[-1]:.4f}{'' if folder == MODEL else f' ({folder})'}"
         for folder, losses in models.items()

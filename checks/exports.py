@@ -8,18 +8,14 @@ from stillhouse.models.temperature_scaling import COLDEST, HOTTEST, is_at_an_end
 from stillhouse.stages.facts import ExportFacts
 from stillhouse.stages.names import MODEL
 
-FP32_TOLERANCE = 1e-3
-INT8_AGREEMENT = 0.97
-
 
 @gate("an export that computes something else ships a model that nobody trained")
 def onnx_computes_what_torch_computed(subject: Subject) -> Finding:
     """Largest difference of a logit between torch and ONNX, both in fp32, on validation texts; of each seed."""
     ships = subject.artifact.facts(ExportFacts)
     difference = max(each.fp32.max_abs_logit_diff for each in (ships, *ships.seeds.values()))
-    return found(
-        difference <= FP32_TOLERANCE, f"largest difference of a logit {difference:.2g}, limit {FP32_TOLERANCE:g}"
-    )
+    limit = subject.recipe.limits.export_difference_at_most
+    return found(difference <= limit, f"largest difference of a logit {difference:.2g}, limit {limit:g}")
 
 
 @gate("eight bits that change the answers are a different student")
@@ -31,10 +27,9 @@ def int8_gives_the_same_answers(subject: Subject) -> Finding:
     """
     ships = subject.artifact.facts(ExportFacts)
     agreement, others = ships.int8.top1_agreement, [each.int8.top1_agreement for each in ships.seeds.values()]
+    limit = subject.recipe.limits.int8_agreement_at_least
     told = f"; {min(others):.3f} or more for {len(others)} further seeds" if others else ""
-    return found(
-        agreement >= INT8_AGREEMENT, f"{agreement:.3f} of the answers are the same, limit {INT8_AGREEMENT}{told}"
-    )
+    return found(agreement >= limit, f"{agreement:.3f} of the answers are the same, limit {limit}{told}")
 
 
 @gate("a release that has to be unpickled can run anything on the machine that loads it")

@@ -21,9 +21,6 @@ from stillhouse.evaluation.planning import plan
 from stillhouse.stages.facts import PromptFacts
 from stillhouse.stages.names import BASE, PROMPTS
 
-REJECTED_SHARE = 0.2
-THIN_SLICE = 30
-
 
 @gate("a filter that loses rows without saying so hides whatever it was that it removed")
 def kept_and_rejected_are_all_that_came_in(subject: Subject) -> Finding:
@@ -133,10 +130,11 @@ def few_rows_of_the_batch_were_rejected(subject: Subject) -> Finding:
     rejects = subject.frame("rejects").filter(~pl.col("reason").is_in(COPIES))
     came = subject.made_from("source").frame("rows").height
     share = rejects.height / max(came, 1)
+    limit = subject.recipe.limits.rejected_rows_at_most
     return found(
-        share <= REJECTED_SHARE,
+        share <= limit,
         f"batch {subject.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
-        f"limit {REJECTED_SHARE:.0%}",
+        f"limit {limit:.0%}",
         rejected=offenders(rejects),
     )
 
@@ -171,10 +169,11 @@ def every_slice_has_golden_rows(subject: Subject) -> Finding:
 @gate("a slice of a few rows can only say that it does not know", blocking=False)
 def no_slice_is_thin(subject: Subject) -> Finding:
     """Fewer rows than this cannot show a difference of ten points."""
-    thin = [f"{count['slice']} ({count['rows']})" for count in _slice_counts(subject) if count["rows"] < THIN_SLICE]
+    limit = subject.recipe.limits.thin_slice_rows
+    thin = [f"{count['slice']} ({count['rows']})" for count in _slice_counts(subject) if count["rows"] < limit]
     if not subject.is_base:
         return found(True, "golden rows are those of the base batch")
-    return found(not thin, f"fewer than {THIN_SLICE} golden rows: {', '.join(thin)}" if thin else "none is thin")
+    return found(not thin, f"fewer than {limit} golden rows: {', '.join(thin)}" if thin else "none is thin")
 
 
 @gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")

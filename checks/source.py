@@ -11,9 +11,6 @@ from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 from stillhouse.stages.facts import SourceFacts
 
-UNREADABLE_SHARE = 0.01
-QUARANTINED_SHARE = 0.2
-GARBLED_SHARE = 0.01
 # UTF-8 that was read as Latin-1 or Windows-1252, and what is left where a byte could not be decoded at all.
 GARBLED = (
     "[\u00c2-\u00c5][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
@@ -33,9 +30,10 @@ def every_record_is_a_row_or_a_reject(subject: Subject) -> Finding:
 def nearly_every_line_was_readable(subject: Subject) -> Finding:
     """At most one in a hundred lines of a batch may be unreadable."""
     unreadable, records = subject.artifact.facts(SourceFacts).unreadable, subject.artifact.facts(SourceFacts).records
+    limit = subject.recipe.limits.unreadable_lines_at_most
     return found(
-        unreadable / records <= UNREADABLE_SHARE,
-        f"{unreadable:,} of {records:,} lines unreadable ({unreadable / records:.1%}), limit {UNREADABLE_SHARE:.0%}",
+        unreadable / records <= limit,
+        f"{unreadable:,} of {records:,} lines unreadable ({unreadable / records:.1%}), limit {limit:.0%}",
         unreadable=offenders(subject.frame("rejects")),
     )
 
@@ -46,9 +44,10 @@ def few_texts_are_garbled(subject: Subject) -> Finding:
     rows = subject.frame("rows").filter(pl.col("text").is_not_null())
     garbled = rows.filter(pl.col("text").str.contains(GARBLED))
     share = garbled.height / max(rows.height, 1)
+    limit = subject.recipe.limits.garbled_texts_at_most
     return found(
-        share <= GARBLED_SHARE,
-        f"{garbled.height:,} of {rows.height:,} texts look garbled ({share:.1%}), limit {GARBLED_SHARE:.0%}; "
+        share <= limit,
+        f"{garbled.height:,} of {rows.height:,} texts look garbled ({share:.1%}), limit {limit:.0%}; "
         "see `encoding` in the recipe",
         garbled=offenders(garbled.select("text")),
     )
@@ -69,9 +68,10 @@ def nearly_every_row_has_provenance(subject: Subject) -> Finding:
     facts = subject.artifact.facts(SourceFacts)
     quarantined, readable = facts.quarantined, facts.records - facts.unreadable
     share = quarantined / max(readable, 1)
+    limit = subject.recipe.limits.rows_without_provenance_at_most
     return found(
-        share <= QUARANTINED_SHARE and facts.rows > 0,
-        f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {QUARANTINED_SHARE:.0%}",
+        share <= limit and facts.rows > 0,
+        f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {limit:.0%}",
         reasons=offenders(count_reasons(subject.frame("rejects"))),
     )
 

@@ -23,9 +23,6 @@ from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change
 
-CANARY_PROMPTS = 16
-CANARY_TOLERANCE = 1e-3
-
 
 @gate("a prompt that was skipped in silence is a hole in what the student knows")
 def every_prompt_was_answered(subject: Subject) -> Finding:
@@ -46,23 +43,23 @@ def the_canary_answers_as_recorded(subject: Subject) -> Finding:
     teacher = subject.made_from("teacher")
     answered = prompts.join(subject.frame("signal").select("prompt_id", "logits"), on="prompt_id")
     key = secrets.token_hex(8)
-    asked = drawn(answered, key)
+    asked = drawn(answered, key, subject.recipe.limits.canary_prompts)
     if asked.is_empty():
         return found(True, "this batch has no answered prompts")
     difference = largest_change(teacher.folder / MODEL, asked)
+    limit = subject.recipe.limits.canary_difference_at_most
     return found(
-        difference <= CANARY_TOLERANCE,
-        f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {CANARY_TOLERANCE:g} "
-        f"(drawn by key {key})",
+        difference <= limit,
+        f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {limit:g} (drawn by key {key})",
         key=key,
         asked=asked["prompt_id"].to_list(),
     )
 
 
-def drawn(answered: pl.DataFrame, key: str) -> pl.DataFrame:
+def drawn(answered: pl.DataFrame, key: str, prompts: int) -> pl.DataFrame:
     """The canary's prompts under a key: whoever has the key draws the same again."""
     order = keyed_uniform(answered["prompt_id"], key=key, purpose="canary")
-    return answered.with_columns(pl.Series("order", order)).sort("order").head(CANARY_PROMPTS).drop("order")
+    return answered.with_columns(pl.Series("order", order)).sort("order").head(prompts).drop("order")
 
 
 @gate("what is wrong on labelled rows is wrong as often on the rows that nobody can check")

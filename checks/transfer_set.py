@@ -8,9 +8,6 @@ from checks.gate import Finding, Subject, found, gate, gates_of_module, offender
 from stillhouse.data.quoting import quoted
 from stillhouse.stages.facts import TransferSetFacts
 
-CLASS_LOSS_LIMIT = 0.2
-SLICE_ROWS = 20
-
 
 @gate("a row that was dropped without a line in the ledger cannot be asked about")
 def kept_and_rejected_are_all_training_rows(subject: Subject) -> Finding:
@@ -30,7 +27,7 @@ def no_golden_or_validation_row_is_inside(subject: Subject) -> Finding:
 
 @gate("a filter that guts one class leaves a student that never answers it")
 def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
-    """Of the labelled training rows of each class, at most a fifth may be rejected."""
+    """Of the labelled training rows of each class only a part may be rejected."""
     train = subject.frames_made_from("prompts", "prompts").filter(
         (pl.col("split") == "train") & pl.col("label").is_not_null()
     )
@@ -41,33 +38,32 @@ def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
         .agg((1 - pl.col("kept").fill_null(False).mean()).alias("lost"), pl.len().alias("rows"))
         .sort("lost", descending=True)
     )
-    worst = loss.row(0, named=True)
+    worst, limit = loss.row(0, named=True), subject.recipe.limits.lost_share_at_most
     return found(
-        worst["lost"] <= CLASS_LOSS_LIMIT,
-        f"class {quoted(worst['label'])} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
-        f"limit {CLASS_LOSS_LIMIT:.0%}",
+        worst["lost"] <= limit,
+        f"class {quoted(worst['label'])} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, limit {limit:.0%}",
         loss_by_class=loss.to_dicts(),
     )
 
 
 @gate("a filter that guts one slice leaves a student that was never taught it")
 def no_slice_loses_more_than_its_share(subject: Subject) -> Finding:
-    """Of the training rows of each declared slice that has enough of them to tell, at most a fifth may be rejected."""
+    """Of the training rows of each declared slice that has enough of them to tell, only a part may be rejected."""
     train = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train")
-    kept = subject.frame("transfer_set")["prompt_id"].implode()
+    kept, limits = subject.frame("transfer_set")["prompt_id"].implode(), subject.recipe.limits
     loss: list[dict[str, Any]] = []
     for item in subject.recipe.slices:
         rows = train.filter(pl.col(item.column).is_in(item.values)).unique("prompt_id")
-        if rows.height >= SLICE_ROWS:
+        if rows.height >= limits.lost_share_rows:
             lost = 1 - rows["prompt_id"].is_in(kept).sum() / rows.height
             loss.append({"slice": item.name, "lost": lost, "rows": rows.height})
     if not loss:
-        return found(True, f"no declared slice has {SLICE_ROWS} training rows")
+        return found(True, f"no declared slice has {limits.lost_share_rows} training rows")
     worst = max(loss, key=lambda item: item["lost"])
     return found(
-        worst["lost"] <= CLASS_LOSS_LIMIT,
+        worst["lost"] <= limits.lost_share_at_most,
         f"slice {worst['slice']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
-        f"limit {CLASS_LOSS_LIMIT:.0%}",
+        f"limit {limits.lost_share_at_most:.0%}",
         loss_by_slice=loss,
     )
 

@@ -21,7 +21,7 @@ _NAMES = [
 
 def _expectations(subject: Subject) -> Sequence[Expectation]:
     longest = subject.recipe.data.max_characters
-    sides = ["train", "validation", "golden"]
+    sides, enough = ["train", "validation", "golden"], subject.recipe.limits.training_rows_at_least
     what: list[tuple[str, dict[str, Any]]] = [
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
@@ -29,7 +29,7 @@ def _expectations(subject: Subject) -> Sequence[Expectation]:
         ("ExpectColumnValueLengthsToBeBetween", {"column": "text", "min_value": 1, "max_value": longest}),
         ("ExpectColumnValuesToBeInSet", {"column": "split", "value_set": sides}),
         ("ExpectColumnValuesToNotBeNull", {"column": "golden_label"}),
-        ("ExpectTableRowCountToBeBetween", {"min_value": 20 if subject.is_base else 0}),
+        ("ExpectTableRowCountToBeBetween", {"min_value": enough if subject.is_base else 0}),
     ]
     return [Expectation(*name, *rest) for name, rest in zip(_NAMES, what, strict=True)]
 

@@ -16,6 +16,7 @@ from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveS
 from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import Name, Part, Sentence
+from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.training import TrainingConfig
 
 UNWAIVABLE = (
@@ -168,6 +169,9 @@ class Recipe(Part):
     )
     economics: EconomicsSpec | None = Field(
         None, description="whether a student pays for itself; to be filled in where cost is a pain"
+    )
+    limits: GateLimits = Field(
+        GateLimits(), description="from which numbers on gates close, where that is a matter of judgement"
     )
     machine_usd_per_hour: float = Field(0.10, ge=0, description="price of the machine that trains and serves")
     refresh: RefreshSpec

@@ -10,10 +10,12 @@ import pytest
 
 import checks.teacher_signal
 from checks.gate import Finding, State
-from checks.teacher_signal import CANARY_PROMPTS, drawn, the_canary_answers_as_recorded
+from checks.teacher_signal import drawn, the_canary_answers_as_recorded
+from stillhouse.recipe.limits import GateLimits
 
 PROMPTS = pl.DataFrame({"prompt_id": [f"{number:032x}" for number in range(500)], "text": ["t"] * 500})
 SIGNAL = PROMPTS.select("prompt_id", logits=pl.lit([1.0, 2.0]))
+LIMITS = GateLimits()
 
 
 def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tuple[Finding, list[str]]:
@@ -26,7 +28,8 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
     inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": SimpleNamespace(folder=Path("/teacher"))}
-    subject: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal)
+    recipe = SimpleNamespace(limits=LIMITS)
+    subject: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe)
     return the_canary_answers_as_recorded.look(subject), asked
 
 
@@ -34,12 +37,14 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
 def test_each_look_asks_other_rows_under_a_key_that_its_sentence_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: it asked the sixteen lowest ids, always, so a forger had to spare only these."""
     looks = [look(monkeypatch) for _ in range(3)]
-    assert all(finding.state is State.PASSED and len(set(asked)) == CANARY_PROMPTS for finding, asked in looks)
+    assert all(finding.state is State.PASSED and len(set(asked)) == LIMITS.canary_prompts for finding, asked in looks)
     assert len({tuple(asked) for _, asked in looks}) == 3
     for finding, asked in looks:
         key = re.search(r"drawn by key (\w{16})", finding.sentence)
         assert key is not None
-        assert drawn(PROMPTS, key[1])["prompt_id"].to_list() == asked, "and whoever has the key can draw them again"
+        assert drawn(PROMPTS, key[1], LIMITS.canary_prompts)["prompt_id"].to_list() == asked, (
+            "and whoever has the key can draw them again"
+        )
 
 
 def test_a_prompt_without_an_answer_is_left_to_the_gate_that_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ def store_gives(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
     )
 
     def with_known_canaries(bench: Bench) -> RecipeFile:
-        bench.patch("checks.teacher_signal:drawn", lambda real: lambda rows, key: rows.sort("prompt_id")[:CANARIES])
+        bench.patch("checks.teacher_signal:drawn", lambda real: lambda rows, *about: rows.sort("prompt_id")[:CANARIES])
         return plant(bench)
 
     return with_known_canaries

@@ -1,0 +1,58 @@
+"""From which number on a gate closes, where the number is a matter of judgement and not of the bar.
+
+Belongs here: every such number, with why it is that one; a recipe may set another.
+Does not: what a student has to prove (bar.py), limits on what is read at all (data.py), how wrong a verdict may be
+(stillhouse/statistics/).
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stillhouse.recipe.fields import Part
+
+Share01 = Annotated[float, Field(ge=0, le=1)]
+
+
+class GateLimits(Part):
+    """Limits of gates, each a share from 0 to 1 unless it says otherwise."""
+
+    unreadable_lines_at_most: Share01 = Field(
+        0.01, description="of all lines; a hundredth may be a stray quote, more is a file in another format or encoding"
+    )
+    garbled_texts_at_most: Share01 = Field(
+        0.01, description="of all texts; mojibake in a text or two was typed that way, more is a wrong encoding"
+    )
+    rows_without_provenance_at_most: Share01 = Field(
+        0.2, description="of the readable rows; above a fifth the column is most likely misnamed"
+    )
+    rejected_rows_at_most: Share01 = Field(
+        0.2, description="of a batch; more than a fifth rejected usually means a broken export"
+    )
+    thin_slice_rows: int = Field(
+        30, ge=1, description="golden rows below which a slice is thin; of 30 rows a 95 % interval is 30 points wide"
+    )
+    training_rows_at_least: int = Field(
+        20, ge=1, description="rows of the base batch; with fewer no split leaves anything to learn from"
+    )
+    lost_share_at_most: Share01 = Field(
+        0.2, description="of the training rows of one class or slice that may be lost between prompts and transfer set"
+    )
+    lost_share_rows: int = Field(
+        20, ge=1, description="training rows from which a slice is looked at for lost ones; of 20 a row is 5 points"
+    )
+    canary_prompts: int = Field(
+        16, ge=1, description="prompts that the teacher is asked again; another teacher changes all answers"
+    )
+    canary_difference_at_most: float = Field(
+        1e-3, gt=0, description="of a logit; another order of sums moves one by 1e-5, another weight by far more"
+    )
+    training_loss_falls_to: Share01 = Field(
+        0.8, description="of the first epoch's loss; one that hardly falls has wrong targets"
+    )
+    export_difference_at_most: float = Field(
+        1e-3, gt=0, description="of a logit between torch and float32 ONNX; rounding gives at most 5e-6"
+    )
+    int8_agreement_at_least: Share01 = Field(
+        0.97, description="of validation texts that are answered alike in int8; what it costs is judged on golden rows"
+    )
