@@ -272,7 +272,7 @@ def report(name: Name, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(content, indent=1))
     else:
-        from orchestration.run import result_screen
+        from orchestration.screens import result_screen
 
         out.print(result_screen(name, content, home))
     raise typer.Exit(0 if content["verdict"] == "pass" else 1)

@@ -16,29 +16,8 @@ from stillhouse.economics import Economics, actual, forecast
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.ledger import Ledger
-from stillhouse.stages.names import (
-    BASELINES,
-    CHAMPION,
-    CONTRACT,
-    EVALUATION,
-    PROMPTS,
-    REASONS,
-    RELEASE,
-    SELECTION,
-    SOURCE,
-    TEACHER,
-    TEACHER_SIGNAL,
-    TRANSFER_SET,
-)
-
-KINDS = {
-    CONTRACT: "data", SOURCE: "data", PROMPTS: "data", TRANSFER_SET: "data",
-    TEACHER_SIGNAL: "capture",
-    TEACHER: "training", "candidates": "training",
-    "exports": "evaluation", BASELINES: "evaluation", EVALUATION: "evaluation", SELECTION: "evaluation",
-    REASONS: "evaluation", RELEASE: "evaluation", CHAMPION: "evaluation",
-}  # fmt: skip
-"""What each stage, or family of stages, is spent on."""
+from stillhouse.records.manifest import asset_and_batch
+from stillhouse.stages.names import KINDS, SELECTION, kind_of
 
 OTHER = "other"
 """What a stage of an older or newer version is spent on, as far as this one can know: money all the same."""
@@ -53,8 +32,8 @@ def spent(ledger: Ledger, recipe: str) -> dict[str, float]:
     """
     sums: dict[str, float] = defaultdict(float)
     for entry in ledger.entries(recipe, "materialization"):
-        stage = entry.body["asset"].removeprefix(f"{recipe}/").partition("[")[0].partition("/")[0]
-        sums[KINDS.get(stage, OTHER)] += entry.body["cost_usd"]
+        stage = asset_and_batch(entry.body["asset"].removeprefix(f"{recipe}/"))[0]
+        sums[KINDS.get(kind_of(stage), OTHER)] += entry.body["cost_usd"]
     return dict(sums)
 
 

@@ -5,6 +5,8 @@ are made batch by batch, and where in an artifact a model is.
 Does not: Dagster's keys and partitions of them (assets/keys.py).
 """
 
+from typing import Literal
+
 from stillhouse.recipe.contract import Recipe
 
 CONTRACT = "contract"
@@ -22,24 +24,26 @@ SELECTION = "selection"
 RELEASE = "release"
 CHAMPION = "champion"
 
-KINDS = (
-    CONTRACT,
-    SOURCE,
-    PROMPTS,
-    TEACHER,
-    BASELINES,
-    TEACHER_SIGNAL,
-    TRANSFER_SET,
-    CANDIDATES,
-    EXPORTS,
-    EVALUATION,
-    REASONS,
-    SELECTION,
-    RELEASE,
-    CHAMPION,
-)
-"""In the order in which data flows. Each has a module of its name in stillhouse/stages/, assets/ and checks/; of
-candidates and exports there is one stage for each student."""
+SpentOn = Literal["data", "capture", "training", "evaluation"]
+
+KINDS: dict[str, SpentOn] = {
+    CONTRACT: "data",
+    SOURCE: "data",
+    PROMPTS: "data",
+    TEACHER: "training",
+    BASELINES: "evaluation",
+    TEACHER_SIGNAL: "capture",
+    TRANSFER_SET: "data",
+    CANDIDATES: "training",
+    EXPORTS: "evaluation",
+    EVALUATION: "evaluation",
+    REASONS: "evaluation",
+    SELECTION: "evaluation",
+    RELEASE: "evaluation",
+    CHAMPION: "evaluation",
+}
+"""Kinds of stage in the order in which data flows, and what the compute of each is spent on. Each has a module of its
+name in stillhouse/stages/, assets/ and checks/; of candidates and exports there is one stage for each student."""
 
 MODEL = "model"
 """Folder of the model in an artifact that has one."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from orchestration.run import result_screen
+from orchestration.screens import result_screen
 from orchestration.terminal import Terminal
 from stillhouse.error_analysis.rules import Cause, read_reasons
 from stillhouse.recipe.reading import RecipeFile

@@ -13,7 +13,8 @@ from assets.current import Materialization
 from assets.keys import key_of
 from checks.gatekeeper import AssetState, GateState, GateStatus
 from orchestration.diagnosis import is_closed_gate, what_broke
-from orchestration.run import _drawn, _outcome, result_screen
+from orchestration.run import _outcome
+from orchestration.screens import drawn_progress, result_screen
 from orchestration.status import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
@@ -30,7 +31,7 @@ def terminal() -> Terminal:
 def test_a_gate_is_shown_by_its_state_whatever_its_note_begins_with(passed: bool, is_shown: bool) -> None:
     """Regression: a gate was left out where its note began with the word for an open one."""
     console = terminal()
-    with _drawn(console, 1) as listen:
+    with drawn_progress(console, 1) as listen:
         listen(progress.GateDecided("prompts[base]", "rows_are_kept", passed, "passed over two of nine rows"))
     assert ("rows_are_kept" in console.export_text()) is is_shown
 
@@ -38,7 +39,7 @@ def test_a_gate_is_shown_by_its_state_whatever_its_note_begins_with(passed: bool
 def test_work_that_is_called_like_a_gate_or_a_stage_is_work() -> None:
     """Regression: a description with a colon in it was taken for a gate, one that is a stage's name for the stage."""
     console = terminal()
-    with _drawn(console, 1) as listen:
+    with drawn_progress(console, 1) as listen:
         for description in ("teacher: rows of 2026", "teacher"):
             listen(progress.Step(description, 1, 2, "failed: no"))
     printed = console.export_text()

@@ -1,0 +1,135 @@
+"""A round on a terminal: how it goes, and the report of it on one screen.
+
+Belongs here: what is drawn, and in which words.
+Does not: running a round (run.py), answers as tables (tables.py), the report as a page (stillhouse/report/).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.terminal import Terminal
+from stillhouse import progress
+from stillhouse.economics import amount
+from stillhouse.home import Home
+
+
+def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:
+    """Teacher against student, each claim, and the other models, on one screen.
+
+    Args:
+        recipe: its name.
+        report: the report's JSON.
+        home: where the report's page is.
+    """
+    student = report["student"]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("", "teacher", student["name"]):
+        table.add_column(column)
+    _add_measures(table, report)
+    claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for claim in report["claims"]:
+        if claim["binding"]:
+            claims.add_row(_mark(claim["verdict"]), claim["sentence"])
+    reported = [claim["verdict"] for claim in report["claims"] if not claim["binding"]]
+    if reported:
+        held = f"reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold"
+        claims.add_row("", Text(held, "dim"))
+    others = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("also judged", "accuracy", "smaller", "faster", ""):
+        others.add_column(column)
+    rivals = []
+    for other in report["others"]:
+        faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
+        verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
+        others.add_row(other["name"], f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
+        if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
+            rivals.append(f"{other['name']}: {other['ruled_out']}")
+    comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
+    if student["kind"] == "baseline" and report["selection"]:
+        comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
+    if report.get("against_champion"):  # a report of version 0.1.0 has none
+        comparison.append(Text(report["against_champion"]["sentence"]))
+    own = report["reasons"].get(student["name"])
+    why = [Text.assemble(("why, and what next  ", "bold"), own["sentence"])] if own and own["sentence"] else []
+    page = home.reports / f"{recipe}.html"
+    foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui"
+    return Group(table, "", claims, "", *why, others, "", *rivals, *comparison, "", foot)
+
+
+@contextmanager
+def drawn_progress(console: Terminal, stages: int) -> Iterator[progress.Listener]:
+    """Draw a bar for the stages and one for what goes on, with a line above for each finished stage and closed gate."""
+    bars = Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False), console=console,
+    )  # fmt: skip
+    whole = bars.add_task("stages", total=stages, note="")
+    going: dict[str, TaskID] = {}
+
+    def listen(news: progress.News) -> None:
+        match news:
+            case progress.Remark(sentence):
+                bars.console.print(Text(f"  {sentence}", "yellow"))
+            case progress.GateDecided(asset, gate, passed, note):
+                if not passed:
+                    bars.console.print(Text(f"  {asset}: {gate} {note}", "yellow"))
+            case progress.StageStep(stage, done, _, note):
+                for name in [name for name in going if done]:
+                    bars.remove_task(going.pop(name))
+                if done:
+                    bars.advance(whole)
+                    bars.console.print(Text.assemble(("made", "green"), f" {stage}  ", (note, "dim")))
+                bars.update(whole, note=stage)
+            case progress.Step(description, done, total, note):
+                if description not in going:
+                    going[description] = bars.add_task(f"  {description}", total=total, note="")
+                bars.update(going[description], completed=done, note=note)
+
+    with bars:
+        yield listen
+
+
+def _add_measures(table: Table, report: dict[str, Any]) -> None:
+    """A line for each thing that was measured on teacher and student."""
+    student, teacher, latency = report["student"], report["teacher"], report["latency"]
+    table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
+    table.add_row("agreement", "", f"{report['agreement']:.3f}")
+    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
+    if latency:
+        cpu = latency.get("cpu")  # not in a report by 0.1.0
+        if cpu:
+            faster = f"{cpu['student_ms']:.2f} ms   {cpu['ratio']:.1f}x faster"
+            table.add_row("CPU time, 1 thread", f"{cpu['teacher_ms']:.2f} ms", faster)
+        faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
+        table.add_row("wall time, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+        if latency.get("caveat"):
+            table.add_row("", "", Text(latency["caveat"], "yellow"))
+    memory, cost = report["footprint"], report["running_cost"]
+    if memory and memory["student_mb"] is not None:
+        table.add_row("memory", f"{memory['teacher_mb']:.0f} MB", f"{memory['student_mb']:.0f} MB")
+    if cost:
+        usd = [f"{amount(cost[f'{model}_usd_per_1000_calls'])} USD" for model in ("teacher", "student")]
+        table.add_row("1,000 calls", *usd)
+
+
+def _with_interval(score: dict[str, Any]) -> str:
+    low, high = score["accuracy_interval"]
+    return f"{score['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _megabytes(score: dict[str, Any]) -> str:
+    return f"{score['size_bytes'] / 1e6:.1f} MB"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
+
+
+def _mark(verdict: str) -> Text:
+    return {"pass": Text("pass", "green"), "fail": Text("fail", "red")}.get(verdict, Text("not shown", "yellow"))
