@@ -26,9 +26,9 @@ MOST_GIGABYTES = 2.0
 CORES = 2
 
 
-def main() -> int:
+def main(rows: int) -> int:
     """Measure both kinds of rows and judge them."""
-    runs = {kind: _in_a_fresh_process(kind) for kind in ("alone", "grouped")}
+    runs = {kind: _in_a_fresh_process(kind, rows) for kind in ("alone", "grouped")}
     broken = []
     for kind, run in runs.items():
         print(f"rows {kind}: {run['seconds']:.2f} s, {run['peak_rss_gb']:.2f} GB; {run.pop('claim')}")
@@ -43,14 +43,14 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _in_a_fresh_process(kind: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.harness", kind]
+def _in_a_fresh_process(kind: str, rows: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.harness", kind, str(rows)]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found
 
 
-def _measure(kind: str) -> None:
+def _measure(kind: str, rows: int) -> None:
     """Evaluate one made-up student in this process and print what was measured, as JSON."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # before polars counts them
     import numpy as np
@@ -61,22 +61,22 @@ def _measure(kind: str) -> None:
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 
     generator = np.random.default_rng(0)
-    labels = generator.integers(CLASSES, size=ROWS)
-    ids = [f"{row:032x}" for row in range(ROWS)]
+    labels = generator.integers(CLASSES, size=rows)
+    ids = [f"{row:032x}" for row in range(rows)]
     classes = tuple(f"class {index:02}" for index in range(CLASSES))
     golden = pl.DataFrame(
         {
             "prompt_id": ids,
-            "text": [f"question {row}" for row in range(ROWS)],
+            "text": [f"question {row}" for row in range(rows)],
             "label": [classes[index] for index in labels],
-            "part": [f"part {row % SLICES}" for row in range(ROWS)],
-            "customer": [f"customer {index}" for index in generator.integers(GROUPS, size=ROWS)],
+            "part": [f"part {row % SLICES}" for row in range(rows)],
+            "customer": [f"customer {index}" for index in generator.integers(GROUPS, size=rows)],
         }
     )
 
     def answers(name: str, kind: SubjectKind, sure: float, size_bytes: int) -> Subject:
-        logits = generator.normal(size=(ROWS, CLASSES)).astype(np.float32)
-        logits[np.arange(ROWS), labels] += sure
+        logits = generator.normal(size=(rows, CLASSES)).astype(np.float32)
+        logits[np.arange(rows), labels] += sure
         outputs = pl.DataFrame({"prompt_id": ids, "logits": pl.Series(logits).cast(pl.List(pl.Float32))})
         return Subject(name, kind, outputs, size_bytes)
 
@@ -110,7 +110,7 @@ def _measure(kind: str) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case [kind]:
-            _measure(kind)
-        case _:
-            sys.exit(main())
+        case [kind, rows]:
+            _measure(kind, int(rows))
+        case rows:
+            sys.exit(main(int(rows[0]) if rows else ROWS))

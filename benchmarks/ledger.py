@@ -25,17 +25,17 @@ LOOKS = 300
 MOST_TIMES = 2.0
 
 
-def main() -> int:
+def main(long: int) -> int:
     """Fill both, ask both, and judge the ratio."""
     with tempfile.TemporaryDirectory() as folder:
-        ledgers = {entries: filled(Path(folder) / f"{entries}.db", entries) for entries in (SHORT, LONG)}
-        seconds: dict[int, list[float]] = {SHORT: [], LONG: []}
+        ledgers = {entries: filled(Path(folder) / f"{entries}.db", entries) for entries in (SHORT, long)}
+        seconds: dict[int, list[float]] = {SHORT: [], long: []}
         for number in range(LOOKS):
             for entries, ledger in ledgers.items():
                 seconds[entries].append(one_look(ledger, number))
     microseconds = {entries: median(times) * 1e6 for entries, times in seconds.items()}
-    ratio = microseconds[LONG] / microseconds[SHORT]
-    print(f"one look: {microseconds[SHORT]:.0f} us in {SHORT:,} entries, {microseconds[LONG]:.0f} us in {LONG:,}")
+    ratio = microseconds[long] / microseconds[SHORT]
+    print(f"one look: {microseconds[SHORT]:.0f} us in {SHORT:,} entries, {microseconds[long]:.0f} us in {long:,}")
     print(
         json.dumps(
             {"ratio": round(ratio, 2), "limit": MOST_TIMES, **{f"us_{n}": round(us) for n, us in microseconds.items()}}
@@ -81,4 +81,4 @@ def gate(number: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1]) if sys.argv[1:] else LONG))

@@ -133,7 +133,7 @@ def _recipe(folder: Path) -> Any:
         "hidden_label_share": 0.0, "licence": "made up",
     }  # fmt: skip
     slices = [{"name": name, "column": "channel", "values": [name], "critical": name == "web"} for name in CHANNELS]
-    return demo_recipe(folder / "recipes", "million", {"data": data, "slices": slices})
+    return demo_recipe(folder / "recipes", "million", {"data": data, "slices": slices, "behaviour": []})
 
 
 def _run(instance: Any, file: Any, *stages: str) -> list[str]:

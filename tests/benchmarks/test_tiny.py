@@ -1,0 +1,46 @@
+"""Every benchmark runs to its last line on a tiny size, so that none rots; nothing is asserted about time.
+
+Regression: `make bench-prompts` ended in an error, because a gate that came later closed on its rows.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import benchmarks.latency_load
+from stillhouse.home import CHECKOUT
+
+TINY = {
+    "prompts": (["3000"], {"rows", "seconds", "peak_rss_gb"}),
+    "false_alarms": (["1"], {"resamples", "closed"}),
+    "verdicts": (["100"], {"type_1", "type_1_family", "power", "point_threshold_pass"}),
+    "seeds": (["40"], {"one_pair", "several"}),
+    "harness": (["1000"], {"golden_rows", "slices", "draws", "seconds", "peak_rss_gb"}),
+    "ledger": (["300"], {"ratio", "limit", "us_100", "us_300"}),
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_it_ends_with_its_line_and_breaks_none_of_its_limits(name: str) -> None:
+    size, keys = TINY[name]
+    ran = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *size],
+        cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(ran.stdout.splitlines()[-1]).keys() == keys
+
+
+def test_speed_beside_busy_processes_is_measured_to_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = {"TIMED_TEXTS": 4, "ROUNDS": 1, "IDLE_TIMES": 1, "BUSY_TIMES": 1, "BUSY_PROCESSES": 1, "PAUSE_SECONDS": 0.0}
+    for name, value in tiny.items():
+        monkeypatch.setattr(benchmarks.latency_load, name, value)
+    assert benchmarks.latency_load.main() in (0, 1), "so few calls decide nothing"
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found.keys() == {"idle", "busy", "bounds", "held"}
+    assert all(ratio > 1 for ratio in (*found["idle"], *found["busy"]))
