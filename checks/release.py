@@ -9,6 +9,7 @@ from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
+from stillhouse.tasks import single_label
 
 
 @gate("a bundle with a part missing cannot be defended when somebody asks")
@@ -39,7 +40,7 @@ def the_bundle_loads_and_predicts(subject: Subject) -> Finding:
 
     text = subject.made_from("prompts").frame("prompts")["text"][0]
     model = OnnxClassifier(subject.artifact.folder / MODEL)
-    answer = model.labels[int(model.logits([text]).argmax())]
+    answer = model.labels[int(single_label.answers(model.logits([text]))[0])]
     return found(
         answer in subject.made_from("teacher").facts(TeacherFacts).labels,
         f"{quoted(text)!r} is answered {quoted(answer)!r}",

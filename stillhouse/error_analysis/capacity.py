@@ -16,6 +16,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.evaluation.measures.fidelity import row_divergence
 from stillhouse.statistics.calibration import log_softmax
+from stillhouse.tasks import single_label
 from stillhouse.teachers.answers import logits_of
 
 if TYPE_CHECKING:
@@ -96,11 +97,11 @@ def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: in
     return BatchTrial(
         rows=batch.height,
         steps=steps,
-        agreement=float((logits.argmax(axis=1) == teacher.argmax(axis=1)).mean()),
+        agreement=float((single_label.answers(logits) == single_label.answers(teacher)).mean()),
         divergence_left=left / spread if spread > 0 else float(left > 0),
     )
 
 
 def _answers_in_turn(rows: pl.DataFrame) -> pl.DataFrame:
-    answered = rows.with_columns(answer=pl.Series(logits_of(rows).argmax(axis=1))).sort("prompt_id")
+    answered = rows.with_columns(answer=pl.Series(single_label.answers(logits_of(rows)))).sort("prompt_id")
     return answered.with_columns(turn=pl.int_range(pl.len()).over("answer")).sort("turn", "answer")

@@ -23,6 +23,7 @@ from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_infer
 from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.proportions import BoolArray
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import single_label
 
 
 class AgainstChampion(Record):
@@ -127,7 +128,7 @@ def compare_with_champion(
         return cannot_be_asked(rival, f"it learned from all {golden.height:,} of them, when another split was in force")
     labels = golden_labels(rows, classes)
     of_champion, of_challenger = champion.over(classes)[kept], challenger.over(classes)[kept]
-    right, challenger_right = of_champion.argmax(axis=1) == labels, of_challenger.argmax(axis=1) == labels
+    right, challenger_right = single_label.right(of_champion, labels), single_label.right(of_challenger, labels)
     whole = None if groups is None else group_codes(rows, groups)
     margin = terms.bar.champion_margin or terms.bar.margin
     test = (
@@ -170,7 +171,7 @@ def _by_resampling(
     margin: float,
 ) -> MetricTest:
     ranked = terms.bar.metric == "ndcg"
-    first, second = (metrics.places(x, labels) if ranked else x.argmax(axis=1) for x in (champion, challenger))
+    first, second = (metrics.places(x, labels) if ranked else single_label.answers(x) for x in (champion, challenger))
     return metric_test(
         labels, first, second, terms.bar.metric, classes=tuple(classes), metric_class=terms.bar.metric_class,
         groups=groups, margin=margin, alpha=terms.bar.alpha,

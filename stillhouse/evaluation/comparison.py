@@ -18,6 +18,7 @@ from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain
 from stillhouse.evaluation.models import Subject, align, golden_labels
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.statistics.proportions import McNemar, paired_mcnemar
+from stillhouse.tasks import single_label
 from stillhouse.wording import points
 
 COMPARISONS = "comparisons.json"
@@ -78,8 +79,8 @@ def compare_with_control(
         StillhouseError: if the outputs and the golden rows do not line up.
     """
     labels = golden_labels(golden, classes)
-    correct = align(student, golden, classes).argmax(axis=1) == labels
-    control_correct = align(control, golden, classes).argmax(axis=1) == labels
+    correct = single_label.right(align(student, golden, classes), labels)
+    control_correct = single_label.right(align(control, golden, classes), labels)
     test = paired_mcnemar(correct, control_correct)
     # A drop from student to control is a gain of the student; the bounds come from the same score test.
     bounds = non_inferiority_from_counts(

@@ -61,6 +61,7 @@ from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.proportions import BoolArray, wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import single_label
 
 EVALUATIONS = "evaluations.json"
 
@@ -230,7 +231,7 @@ def evaluate(
     _check_metric_class(bar, classes)
     labels = golden_labels(golden, classes)
     teacher_logits, logits = align(teacher, golden, classes), align(subject, golden, classes)
-    teacher_answers, answers = teacher_logits.argmax(axis=1), logits.argmax(axis=1)
+    teacher_answers, answers = single_label.answers(teacher_logits), single_label.answers(logits)
     teacher_correct, correct = teacher_answers == labels, answers == labels
     confusion = metrics.confusion_matrix(labels, answers, len(classes))
     whole = None if groups is None else group_codes(golden, groups)
@@ -328,8 +329,8 @@ def _by_resampling(
     ranked = bar.metric == "ndcg"
     return metric_test(
         labels,
-        metrics.places(teacher_logits, labels) if ranked else teacher_logits.argmax(axis=1),
-        metrics.places(logits, labels) if ranked else logits.argmax(axis=1),
+        metrics.places(teacher_logits, labels) if ranked else single_label.answers(teacher_logits),
+        metrics.places(logits, labels) if ranked else single_label.answers(logits),
         bar.metric,
         classes=tuple(classes),
         metric_class=bar.metric_class,
@@ -349,7 +350,7 @@ def _floor(bar: BarSpec, correct: BoolArray, groups: IntArray | None) -> FloorTe
 
 
 def _score(subject: Subject, logits: FloatArray, labels: IntArray, classes: Sequence[str]) -> Score:
-    predicted = logits.argmax(axis=1)
+    predicted = single_label.answers(logits)
     right = int(np.count_nonzero(predicted == labels))
     confusion = metrics.confusion_matrix(labels, predicted, len(classes))
     return Score(

@@ -18,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import FloatArray, OnnxClassifier, TorchClassifier
 from stillhouse.models.temperature_scaling import calibrate_temperature
 from stillhouse.models.tokenization import encode, load_tokenizer, pad
+from stillhouse.tasks import single_label
 
 _OPSET = 17
 
@@ -151,7 +152,7 @@ def parity(model_logits: FloatArray, exported_logits: FloatArray) -> ExportParit
         )
     return ExportParity(
         max_abs_logit_diff=float(np.abs(model_logits - exported_logits).max()),
-        top1_agreement=float((model_logits.argmax(1) == exported_logits.argmax(1)).mean()),
+        top1_agreement=float((single_label.answers(model_logits) == single_label.answers(exported_logits)).mean()),
     )
 
 

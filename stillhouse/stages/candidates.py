@@ -17,6 +17,7 @@ from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import examples_of, label_ids, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
+from stillhouse.tasks import single_label
 
 
 def plan(
@@ -53,9 +54,9 @@ def plan(
 
         start.rename(folder / MODEL)
         with workshop.one_heavy_task():
-            answers = TorchClassifier(folder / MODEL).logits(validation["text"].to_list()).argmax(axis=1)
-        right = int((answers == label_ids(validation["label"], labels)).sum())
-        return cut.model_copy(update={"validation_right": right})
+            logits = TorchClassifier(folder / MODEL).logits(validation["text"].to_list())
+        hits = single_label.right(logits, label_ids(validation["label"], labels))
+        return cut.model_copy(update={"validation_right": int(hits.sum())})
 
     def trained(cut: CandidateFacts, start: Path, folder: Path) -> CandidateFacts:
         from stillhouse.models.training import train

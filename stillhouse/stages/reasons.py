@@ -29,6 +29,7 @@ from stillhouse.stages.facts import CandidateFacts, ReasonsFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
 from stillhouse.students.examples import examples_of, label_ids, validation_rows
 from stillhouse.students.pruning import cut_from
+from stillhouse.tasks import single_label
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.signal import signal_store
 
@@ -185,17 +186,18 @@ class Examination:
         from stillhouse.models.predictor import OnnxClassifier
 
         rows = self._rows.head(ROWS_ASKED)
-        said, truth = _asked(self.trained.folder / MODEL, rows).argmax(1), label_ids(rows["label"], self._labels)
-        teacher, student = self._teacher_says.argmax(1), self._student_says.argmax(1)
-        shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list()).argmax(1)
+        said = single_label.answers(_asked(self.trained.folder / MODEL, rows))
+        truth = label_ids(rows["label"], self._labels)
+        teacher, student = single_label.answers(self._teacher_says), single_label.answers(self._student_says)
+        shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list())
         golden = evaluation.golden_rows
         return generalisation(
             Counts(
-                training_agreement=_share(said == logits_of(rows).argmax(1)),
+                training_agreement=_share(said == single_label.answers(logits_of(rows))),
                 training_accuracy=_share((said == truth)[truth >= 0]),
                 validation_agreement=_share(student == teacher),
                 comparable_agreement=_share((student == teacher)[teacher == self._truth]),
-                validation_accuracy=_share(shipped == self._truth),
+                validation_accuracy=_share(single_label.right(shipped, self._truth)),
                 golden_accuracy=Share(hits=round(evaluation.subject.accuracy * golden), rows=golden),
             )
         )
@@ -214,7 +216,7 @@ class Examination:
         return rows_curve(
             [*numbers, self._rows.height],
             [row_divergence(self._teacher_says, said) for said in (*answers, self._student_says)],
-            [float((said.argmax(1) == self._truth).mean()) for said in (*answers, self._student_says)],
+            [float(single_label.right(said, self._truth).mean()) for said in (*answers, self._student_says)],
         )
 
 

@@ -16,6 +16,7 @@ from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, TEACHER
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
+from stillhouse.tasks import single_label
 
 if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
@@ -58,7 +59,7 @@ def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", workshop: Works
             parameters=base.record.parameters,
             labels=labels,
             temperature=temperature,
-            validation_right=int((logits.argmax(1) == examples.validation_label_ids).sum()),
+            validation_right=int(single_label.right(logits, examples.validation_label_ids).sum()),
             validation_rows=len(examples.validation_texts),
             training=training_facts(report),
         )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.tasks import single_label
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -87,7 +88,7 @@ def reliability(probabilities: FloatArray, labels: IntArray, *, bins: int = BINS
         The bins that have rows, by rising confidence.
     """
     confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
+    correct = single_label.right(probabilities, labels)
     index = bin_of(confidence, bins)
     rows, sure, right = (np.bincount(index, weights=each, minlength=bins) for each in (None, confidence, correct))
     return tuple(

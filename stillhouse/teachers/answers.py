@@ -12,6 +12,7 @@ import polars as pl
 
 from stillhouse.errors import StillhouseError
 from stillhouse.statistics.calibration import log_softmax
+from stillhouse.tasks import single_label
 
 
 def logits_of(rows: pl.DataFrame) -> npt.NDArray[np.float32]:
@@ -39,6 +40,6 @@ def with_answers(rows: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
         )
     logits = logits_of(rows).astype(np.float64).reshape(rows.height, len(labels))
     return rows.with_columns(
-        pl.Series("answer", [labels[place] for place in logits.argmax(axis=1)], dtype=pl.String),
+        pl.Series("answer", [labels[place] for place in single_label.answers(logits)], dtype=pl.String),
         pl.Series("certainty", np.exp(log_softmax(logits).max(axis=1)), dtype=pl.Float64),
     )

@@ -7,6 +7,8 @@ Does not: what follows from it (checks/teacher_signal.py), which rows are held o
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.tasks import single_label
+
 
 def likely_label_errors(probabilities: npt.NDArray[np.float64], given: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Find the off-diagonal rows of the confident joint (Northcutt, Jiang and Chuang 2021, JAIR 70:1373).
@@ -29,5 +31,5 @@ def likely_label_errors(probabilities: npt.NDArray[np.float64], given: npt.NDArr
     bars = np.full(classes, np.inf)
     np.divide(sums, counts, out=bars, where=counts > 0)
     counted = np.where(probabilities >= bars, probabilities, -1.0)
-    wrong: npt.NDArray[np.bool_] = (counted.max(axis=1, initial=-1.0) >= 0) & (counted.argmax(axis=1) != given)
+    wrong: npt.NDArray[np.bool_] = (counted.max(axis=1, initial=-1.0) >= 0) & (single_label.answers(counted) != given)
     return wrong

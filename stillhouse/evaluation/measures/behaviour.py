@@ -18,6 +18,7 @@ from stillhouse.evaluation.models import FloatArray, Subject, answers_to
 from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import single_label
 
 SHOWN = 5
 """Failing cases of a test that the record keeps, in the order of the recipe: enough to see what is wrong."""
@@ -100,7 +101,7 @@ class _Said:
         return cls(texts, log_softmax(apply_temperature(logits, model.temperature)), classes)
 
     def answer(self, text: str) -> str:
-        return self._classes[int(self._log_probabilities[self._row[text]].argmax())]
+        return self._classes[int(single_label.answers(self._log_probabilities[self._row[text]]))]
 
     def log_probability(self, text: str, label: str) -> float:
         return float(self._log_probabilities[self._row[text], self._classes.index(label)])

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.statistics.calibration import log_softmax, probabilities_of
+from stillhouse.tasks import single_label
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -126,7 +127,7 @@ def fidelity(
     Returns:
         Agreement, divergence, the 2x2 table, inherited errors and the worst disagreements.
     """
-    teacher, student = teacher_logits.argmax(axis=1), student_logits.argmax(axis=1)
+    teacher, student = single_label.answers(teacher_logits), single_label.answers(student_logits)
     teacher_right, student_right = teacher == labels, student == labels
     divergence = row_divergence(teacher_logits, student_logits)
     inherited = int(np.count_nonzero(~teacher_right & (teacher == student)))

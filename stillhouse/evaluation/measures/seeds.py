@@ -18,6 +18,7 @@ from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.models import IntArray, Subject, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
+from stillhouse.tasks import single_label
 from stillhouse.wording import percent, points
 
 BoolArray = npt.NDArray[np.bool_]
@@ -103,7 +104,9 @@ def answers_by_seed(subject: Subject, golden: pl.DataFrame, classes: Sequence[st
         return {}
     outputs = {subject.seed: subject.outputs, **subject.more_seeds}
     return {
-        seed: align(replace(subject, name=f"{subject.name}, seed {seed}", outputs=said), golden, classes).argmax(axis=1)
+        seed: single_label.answers(
+            align(replace(subject, name=f"{subject.name}, seed {seed}", outputs=said), golden, classes)
+        )
         for seed, said in outputs.items()
     }
 

@@ -20,6 +20,7 @@ from stillhouse.recipe.bar import TEXT, StressSpec
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks import single_label
 
 WORDS_PER_TYPO = 5
 """One word in five, at least one a text: what a person types in haste on a phone, and not noise."""
@@ -138,7 +139,7 @@ def stress_test(
     places, texts = taken["place"].to_numpy(), taken["text"].to_list()
     labels = golden_labels(golden, classes)[places]
     models = subject, teacher
-    clean = [align(model, golden, classes)[places].argmax(axis=1) for model in models]
+    clean = [single_label.answers(align(model, golden, classes)[places]) for model in models]
     results = []
     for name in spec.names:
         harder = [perturb(name, text) for text in texts]
@@ -146,7 +147,7 @@ def stress_test(
         asked = [
             None
             if given is None
-            else (before == labels, given.argmax(axis=1) == labels, before != given.argmax(axis=1))
+            else (before == labels, single_label.right(given, labels), before != single_label.answers(given))
             for before, given in zip(clean, logits, strict=True)
         ]
         student, teachers = asked

@@ -1,0 +1,38 @@
+"""An answer is the class with the highest logit, everywhere."""
+
+import re
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from stillhouse.home import CHECKOUT
+from stillhouse.tasks.single_label import answers, right
+
+LOGITS = arrays.arrays(np.float64, st.tuples(st.integers(1, 20), st.integers(2, 6)), elements=st.floats(-50, 50))
+
+
+def test_the_first_of_equal_logits_answers_and_an_unknown_label_is_never_right() -> None:
+    logits = np.array([[0.0, 2.0, 2.0], [1.0, 0.0, -1.0], [0.0, 0.0, 3.0]])
+    assert answers(logits).tolist() == [1, 0, 2]
+    assert right(logits, np.array([2, 0, -1])).tolist() == [False, True, False]
+
+
+@given(LOGITS, st.floats(-5, 5), st.sampled_from([0.5, 2.0, 4.0]))
+def test_neither_a_shift_nor_a_temperature_changes_an_answer(logits: np.ndarray, shift: float, factor: float) -> None:
+    top = np.sort(logits, axis=1)
+    clear = top[:, -1] - top[:, -2] > 1e-6
+    assert (answers(logits * factor + shift) == answers(logits))[clear].all()
+
+
+def test_no_other_module_decides_what_a_row_of_logits_answers() -> None:
+    """Another kind of answer is another module here, and not a search through twenty."""
+    decides = re.compile(r"(logits|probabilities|says?|said|answers)[^\n]*\.argmax\(")
+    found = {
+        str(file.relative_to(CHECKOUT))
+        for room in ("stillhouse", "assets", "checks", "orchestration")
+        for file in (CHECKOUT / room).rglob("*.py")
+        if decides.search(file.read_text())
+    }
+    assert found == {"stillhouse/tasks/single_label.py", "stillhouse/models/training.py"}  # a tensor, inside the loop
