@@ -33,7 +33,6 @@ ASSET, NAME = "questions/prompts[base]", "every_slice_has_golden_rows"
 GATE = f"{ASSET}:{NAME}"
 CONTENT = "c" * 64
 RULES = WaiverRules(frozenset({"no_personal_data_is_left"}), days_at_most=30)
-TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture
@@ -41,8 +40,13 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(f"sqlite:///{tmp_path}/ledger.db")
 
 
-def waiver(until: date = TODAY, by: str = "Ann", reason: str = "the slice is filled next week") -> Waiver:
-    return Waiver(GATE, by, reason, until, CONTENT)
+def today() -> date:
+    """Asked when it is needed: a suite may run over midnight."""
+    return datetime.now(UTC).date()
+
+
+def waiver(until: date | None = None, by: str = "Ann", reason: str = "the slice is filled next week") -> Waiver:
+    return Waiver(GATE, by, reason, until or today(), CONTENT)
 
 
 def counts(ledger: Ledger, recipe: str = "questions", content: str = CONTENT, rules: WaiverRules = RULES) -> bool:
@@ -51,9 +55,11 @@ def counts(ledger: Ledger, recipe: str = "questions", content: str = CONTENT, ru
 
 @pytest.mark.experiment("B13")
 def test_a_waiver_counts_up_to_its_last_day_and_not_after(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    waive(ledger, "questions", waiver(TODAY + timedelta(days=2)), RULES)
+    waive(ledger, "questions", waiver(today() + timedelta(days=2)), RULES)
     for days, expected in ((0, True), (2, True), (3, False)):
-        monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _, days=days: TODAY + timedelta(days=days))
+        monkeypatch.setattr(
+            stillhouse.records.governance, "_today", lambda _, days=days: today() + timedelta(days=days)
+        )
         assert counts(ledger) is expected
     assert not counts(ledger, "other")
     assert ledger.problems() == []
@@ -67,27 +73,27 @@ def test_a_waiver_counts_for_the_content_that_it_was_given_for(ledger: Ledger) -
 
 
 def test_a_waiver_of_0_1_0_which_names_no_content_counts_for_none(ledger: Ledger) -> None:
-    body = {"gate": GATE, "by": "Ann", "reason": "the slice is filled next week", "until": TODAY.isoformat()}
+    body = {"gate": GATE, "by": "Ann", "reason": "the slice is filled next week", "until": today().isoformat()}
     ledger.append("waiver", "questions", body)
     assert valid_waivers(ledger, "questions", RULES).by_gate_and_content == {}
 
 
 def test_a_waiver_of_0_1_0_is_named_while_it_would_run_and_until_it_is_given_again(ledger: Ledger) -> None:
     gate = waiver().gate
-    old = {"gate": gate, "by": "Ann", "reason": "why not", "until": TODAY.isoformat()}
+    old = {"gate": gate, "by": "Ann", "reason": "why not", "until": today().isoformat()}
     ledger.append("waiver", "questions", {**old, "gate": "questions/prompts[base]:old", "until": "2020-01-01"})
     ledger.append("waiver", "questions", old)
-    assert waivers_of_no_content(ledger, "questions") == [Waiver(gate, "Ann", "why not", TODAY, content="")]
+    assert waivers_of_no_content(ledger, "questions") == [Waiver(gate, "Ann", "why not", today(), content="")]
     waive(ledger, "questions", waiver(), RULES)
     assert waivers_of_no_content(ledger, "questions") == []
 
 
 def test_the_newest_waiver_of_a_gate_counts(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    waive(ledger, "questions", waiver(TODAY + timedelta(days=9)), RULES)
-    waive(ledger, "questions", waiver(TODAY, by="Bob"), RULES)
+    waive(ledger, "questions", waiver(today() + timedelta(days=9)), RULES)
+    waive(ledger, "questions", waiver(today(), by="Bob"), RULES)
     found = valid_waivers(ledger, "questions", RULES).of(ASSET, NAME, CONTENT)
     assert found is not None and found.by == "Bob"
-    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _: TODAY + timedelta(days=1))
+    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _: today() + timedelta(days=1))
     assert not counts(ledger)
 
 
@@ -99,7 +105,7 @@ def test_a_waiver_lives_no_longer_than_the_recipe_lets_it(ledger: Ledger, monkey
     body = {"gate": GATE, "digest": CONTENT, "by": "Ann", "reason": "for ever", "until": "9999-12-31"}
     ledger.append("waiver", "questions", body)
     assert counts(ledger)
-    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _: TODAY + timedelta(days=31))
+    monkeypatch.setattr(stillhouse.records.governance, "_today", lambda _: today() + timedelta(days=31))
     assert not counts(ledger)
     assert counts(ledger, rules=WaiverRules(frozenset(), days_at_most=31))
 
@@ -108,7 +114,7 @@ def test_a_waiver_lives_no_longer_than_the_recipe_lets_it(ledger: Ledger, monkey
 def test_a_gate_that_nobody_can_waive_is_not_waived_by_an_entry(ledger: Ledger) -> None:
     """B11: recorded past the command, or while the recipe did not have the rule."""
     with pytest.raises(StillhouseError, match="no_personal_data_is_left cannot be waived"):
-        wrong = Waiver(f"{ASSET}:no_personal_data_is_left", "Ann", "the slice is filled next week", TODAY, CONTENT)
+        wrong = Waiver(f"{ASSET}:no_personal_data_is_left", "Ann", "the slice is filled next week", today(), CONTENT)
         waive(ledger, "questions", wrong, RULES)
     waive(ledger, "questions", waiver(), RULES)
     assert not counts(ledger, rules=WaiverRules(frozenset({NAME}), 30))
@@ -116,7 +122,7 @@ def test_a_gate_that_nobody_can_waive_is_not_waived_by_an_entry(ledger: Ledger) 
 
 def test_a_gate_goes_by_its_old_name_in_waivers_and_recipes_for_a_version(ledger: Ledger) -> None:
     asset, old, new = "questions/teacher", "it_is_worth_copying", "teacher_accuracy_reaches_the_minimum"
-    given = Waiver(f"{asset}:{old}", "Ann", "the next teacher is in training", TODAY, CONTENT)
+    given = Waiver(f"{asset}:{old}", "Ann", "the next teacher is in training", today(), CONTENT)
     waive(ledger, "questions", given, WaiverRules(frozenset(), 30))
     found = valid_waivers(ledger, "questions", WaiverRules(frozenset(), 30)).of(asset, new, CONTENT)
     assert found is not None and found.gate == f"{asset}:{new}"
@@ -145,7 +151,7 @@ def test_an_expired_waiver_stays_expired_when_the_clock_is_set_back(
         "digest": CONTENT,
         "by": "Ann",
         "reason": "",
-        "until": (TODAY - timedelta(days=3)).isoformat(),
+        "until": (today() - timedelta(days=3)).isoformat(),
     }
     ledger.append("waiver", "questions", body)
     monkeypatch.setattr(stillhouse.records.ledger, "datetime", Clock)
@@ -170,7 +176,7 @@ def test_times_that_run_backwards_are_a_problem(ledger: Ledger, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (waiver(TODAY - timedelta(days=1)), "has passed; expected a day from"),
+        (waiver(today() - timedelta(days=1)), "has passed; expected a day from"),
         (waiver(by=" "), "--by: ' ' says too little"),
         (waiver(reason="because"), "--reason: 'because' says too little"),
     ],
