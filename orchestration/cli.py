@@ -410,6 +410,7 @@ def waive(
     from orchestration.instance import initialise
     from orchestration.people import waive_newest
     from stillhouse.records.builds import Workshop
+    from stillhouse.records.gate_names import renamed
     from stillhouse.records.governance import Waiver
 
     home, recipe = Home.from_environment(), check.partition("/")[0]
@@ -417,8 +418,8 @@ def waive(
     wanted = Waiver(check, by, reason, until.date(), content="")
     with initialise(home) as instance:
         waiver = waive_newest(workshop, file, wanted, sync_batches(instance, workshop, file))
-    if not waiver.gate.endswith(check.rpartition(":")[2]):
-        out.print(Text(f"{check.rpartition(':')[2]} is called {waiver.gate.rpartition(':')[2]} now", "yellow"))
+    for line in renamed([check.rpartition(":")[2]]):
+        out.print(Text(line, "yellow"), soft_wrap=True)
     out.print(Text(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone"), soft_wrap=True)
 
 

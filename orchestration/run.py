@@ -34,6 +34,7 @@ from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import Workshop
+from stillhouse.records.gate_names import renamed
 from stillhouse.records.locks import recipes_locked
 from stillhouse.stages.names import BASE, SELECTION, stage_names
 from stillhouse.stages.source import drop_folder
@@ -89,7 +90,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         recipes_locked(home, [file.name], by=by, waiting=waiting),
     ):
         workshop = Workshop(home)
-        for line in waivers_to_give_again(workshop.ledger, file):
+        for line in [*waivers_to_give_again(workshop.ledger, file), *renamed(file.recipe.unwaivable)]:
             notice(line)
         stages = stage_names(file.recipe)
         built = definitions([file])

@@ -34,7 +34,7 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         batches = sync_batches(context.instance, workshop, file)
         return [
             dg.RunRequest(
-                run_key=f"{context.scheduled_execution_time.isoformat()}:{each.batch}",
+                run_key=f"{context.scheduled_execution_time.isoformat()}:{each.job}:{each.batch}",
                 partition_key=each.batch,
                 tags={BECAUSE_TAG: f"refresh policy {file.recipe.refresh.cron}"},
                 asset_selection=None if each.job == job.name else take_in_assets(file),

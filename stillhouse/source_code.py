@@ -77,13 +77,14 @@ def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Async
 
 @functools.cache
 def _imports_of(file: Path) -> list[str]:
-    """Dotted names of ours that a module may load; of `from a import b` both a and a.b, whichever is a module."""
+    """Dotted names of ours that a module may load; of `from a import b` a.b where that is a module, else a."""
     found: list[str] = []
     for node in _without_types(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            inside = (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [name if _file_of(name) else node.module for name in inside]
     return [name for name in found if name.split(".")[0] in OURS]
 
 

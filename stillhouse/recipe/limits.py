@@ -30,7 +30,7 @@ class GateLimits(Part):
         0.2, description="of a batch; more than a fifth rejected usually means a broken export"
     )
     thin_slice_rows: int = Field(
-        30, ge=1, description="golden rows below which a slice is thin; of 30 rows a 95 % interval is 30 points wide"
+        30, ge=1, description="golden rows below which a slice is thin; 24 of 30 right is 63 to 90 %"
     )
     training_rows_at_least: int = Field(
         20, ge=1, description="rows of the base batch; with fewer no split leaves anything to learn from"
@@ -45,7 +45,7 @@ class GateLimits(Part):
         16, ge=1, description="prompts that the teacher is asked again; another teacher changes all answers"
     )
     canary_difference_at_most: float = Field(
-        1e-3, gt=0, description="of a logit; another order of sums moves one by 1e-5, another weight by far more"
+        1e-3, gt=0, description="of a logit; adding up in another order moves one by far less than another weight"
     )
     training_loss_falls_to: Share01 = Field(
         0.8, description="of the first epoch's loss; one that hardly falls has wrong targets"

@@ -4,6 +4,8 @@ Belongs here: the old names, for one version.
 Does not: gates (checks/).
 """
 
+from collections.abc import Iterable
+
 RENAMED = {
     "it_answers": "the_bundle_loads_and_predicts",
     "it_is_worth_copying": "teacher_accuracy_reaches_the_minimum",
@@ -27,6 +29,11 @@ RENAMED = {
 def gate_name(name: str) -> str:
     """The name of a gate as it is now."""
     return RENAMED.get(name, name)
+
+
+def renamed(names: Iterable[str]) -> list[str]:
+    """A line for each old name, with the new one."""
+    return [f"the gate {name} is called {RENAMED[name]} now" for name in names if name in RENAMED]
 
 
 def gate_address(address: str) -> str:

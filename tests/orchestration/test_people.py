@@ -286,3 +286,12 @@ def contracts(place: Place) -> list:
     releases = [e.body for e in made if e.body["asset"] == "small/release" and not e.body["found_again"]]
     opened = [place.workshop.artifact(body["digest"], body["manifest"]) for body in releases]
     return [contract for release in opened for contract in place.workshop.inputs_of(release, "contract")]
+
+
+def test_a_gate_is_waived_by_its_old_name_and_the_new_one_is_said(place: Place) -> None:
+    options = ("--by", ANN, "--reason", WHY, "--until", UNTIL.isoformat())
+    ended = command("waive", "small/teacher:it_is_worth_copying", *options, recipes=place.folder / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    assert "the gate it_is_worth_copying is called teacher_accuracy_reaches_the_minimum now" in ended.stdout
+    entry = place.workshop.ledger.entries("small", "waiver")[-1]
+    assert entry.body["gate"] == "small/teacher:teacher_accuracy_reaches_the_minimum"

@@ -38,6 +38,7 @@ def test_what_a_stage_runs_counts_and_what_it_does_not_run_does_not(
 ) -> None:
     found = source_of(kind)
     assert counts <= found and not does_not & found
+    assert "__init__.py" not in found, "what a notebook finds by name is no reason to make anything again"
     assert all((CHECKOUT / "stillhouse" / name).exists() for name in does_not)
 
 
