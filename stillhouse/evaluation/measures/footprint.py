@@ -17,9 +17,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-import stillhouse
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT
 from stillhouse.wording import MEGABYTE
 
 MODULE = "stillhouse.evaluation.measures.footprint"
@@ -50,7 +50,7 @@ def serving_memory_mb(folder: Path, texts: Sequence[str]) -> float:
     Raises:
         StillhouseError: if the model cannot be served; with the last line of what it said.
     """
-    root = str(Path(stillhouse.__file__).parents[1])
+    root = str(CHECKOUT)
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     served = subprocess.run(
         [sys.executable, "-m", MODULE, str(folder)],
