@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.recipes import DEMO, demo_recipe, use_home
+from stillhouse.statistics.verdicts import Verdict
 
 RESAMPLES = 200
 MOST_CLOSED_SHARE = 0.02
@@ -76,7 +77,7 @@ def main(resamples: int) -> int:
         for number in range(resamples):
             for gate, is_blocking, finding in bench.findings(number):
                 looked_at.add(gate)
-                if finding.state != "passed":
+                if finding.verdict is not Verdict.PASS:
                     (blocking if is_blocking else advisory).add(gate, number, finding.sentence)
             if (number + 1) % 20 == 0:
                 seconds = time.perf_counter() - start

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from checks.gate import Finding, State, Subject, found, gate, gates_of_module
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
@@ -15,6 +15,7 @@ from stillhouse.records.governance import amendment_to
 from stillhouse.stages.contract import bar_of, bar_values
 from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CONTRACT
+from stillhouse.statistics.verdicts import Verdict
 
 NO_NEED = "do not distil"
 
@@ -36,7 +37,10 @@ def the_student_pays_for_itself(subject: Subject) -> Finding:
     return found(told.decision == "fund", told.sentence, forecast=told.model_dump(mode="json"))
 
 
-@gate("training on the outputs of a model that forbids it taints every student, and nobody notices until a lawyer does")
+@gate(
+    "training on the outputs of a model that forbids it taints every student, and nobody notices until a lawyer does",
+    waivable=False,
+)
 def terms_allow_training_on_outputs(subject: Subject) -> Finding:
     """Unknown counts as no."""
     teacher = subject.recipe.teacher
@@ -86,7 +90,10 @@ def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
     )
 
 
-@gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
+@gate(
+    "a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher",
+    waivable=False,
+)
 def the_teachers_weights_are_safe(subject: Subject) -> Finding:
     """What the teacher begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
     problem = subject.artifact.facts(ContractFacts).weights.problem
@@ -104,7 +111,7 @@ def training_fits_into_memory(subject: Subject) -> Finding:
     """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
     needed = subject.artifact.facts(ContractFacts).weights.training_gb
     if needed is None:
-        return Finding(State.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
+        return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
     limit = subject.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
     return found(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
 

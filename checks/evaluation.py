@@ -93,7 +93,10 @@ def few_mistakes_of_the_teacher_are_repeated(subject: Subject) -> Finding:
     return found(not warnings, "; ".join(warnings) if warnings else "less than one row in ten for each student")
 
 
-@gate("an exam that is sat again until it is passed is no exam")
+@gate(
+    "an exam that is sat again until it is passed is no exam",
+    waivable=False,
+)
 def golden_rounds_are_within_the_limit(subject: Subject) -> Finding:
     """Rounds judged by golden rows of this split key, where the recipe sets a limit; a round that crashed had begun."""
     limit, rounds = subject.recipe.split.golden_rounds_at_most, _rounds(subject)

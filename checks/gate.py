@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +18,7 @@ import polars as pl
 from assets.current import require_materialization
 from assets.keys import batches_name, batches_of, key_of
 from assets.stage import markdown_table, readable_failures
+from checks.gate_status import GateStatus
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
@@ -29,16 +29,9 @@ from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest
 from stillhouse.stages.names import BASE, BATCHED, kind_of
+from stillhouse.statistics.verdicts import Verdict
 
 OFFENDERS_KEPT = 20
-
-
-class State(StrEnum):
-    """What a gate found. Only `passed` is open."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -46,13 +39,13 @@ class Finding:
     """The answer of one gate.
 
     Args:
-        state: whether the gate is open.
+        verdict: only PASS opens the gate.
         sentence: what was found, with the numbers that decided.
         evidence: further values for the UI; at most 20 offending rows, never all of them.
         signed_by: who made the decision that the sentence tells of, whose name stays in it.
     """
 
-    state: State
+    verdict: Verdict
     sentence: str
     evidence: dict[str, Any] = field(default_factory=dict)
     signed_by: str = ""
@@ -65,7 +58,7 @@ class Finding:
 
 def found(holds: bool, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
     """Pass if it holds, otherwise fail; see `Finding`."""
-    return Finding(State.PASSED if holds else State.FAILED, sentence, evidence, signed_by)
+    return Finding(Verdict.PASS if holds else Verdict.FAIL, sentence, evidence, signed_by)
 
 
 @dataclass(frozen=True)
@@ -132,6 +125,7 @@ class Gate:
         because: what goes wrong without it.
         look: decides it; an exception leaves the gate closed.
         blocking: False for advice, which is shown and closes nothing.
+        waivable: False where no person can let it pass, whatever a recipe says.
         closes_as: what it is called when it fails, where that is a result and not a fault: there is no need to distil.
     """
 
@@ -139,16 +133,17 @@ class Gate:
     because: str
     look: Callable[[Subject], Finding]
     blocking: bool = True
+    waivable: bool = True
     closes_as: str | None = None
 
 
 def gate(
-    because: str, *, blocking: bool = True, closes_as: str | None = None
+    because: str, *, blocking: bool = True, waivable: bool = True, closes_as: str | None = None
 ) -> Callable[[Callable[[Subject], Finding]], Gate]:
     """Make a gate of a function whose name is the sentence; see `Gate`."""
 
     def wrap(look: Callable[[Subject], Finding]) -> Gate:
-        return Gate(look.__name__, because, look, blocking, closes_as)
+        return Gate(look.__name__, because, look, blocking, waivable, closes_as)
 
     return wrap
 
@@ -181,6 +176,10 @@ class StageGates:
     def because(self) -> dict[str, str]:
         """The reason for each gate, by name."""
         return {gate.name: gate.because for gate in self.gates} | (self.suite.because if self.suite else {})
+
+    def unwaivable(self) -> frozenset[str]:
+        """Names of the gates that no person can let pass."""
+        return frozenset(gate.name for gate in self.gates if not gate.waivable)
 
     def closes_as(self) -> dict[str, str]:
         """Of each gate whose failure is a result, what that is called."""
@@ -245,11 +244,11 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
             batches = context.instance.get_dynamic_partitions(batches_name(file.name))
             subject = Subject(file, artifact, workshop, tuple(batches))
             wanted = {check.name for check in context.selected_asset_check_keys}
-            waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
+            waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe, gates.unwaivable()))
             for name, finding in gates.look(subject, wanted):
-                passed = finding.state is State.PASSED
+                passed, status = finding.verdict is Verdict.PASS, GateStatus.of(finding.verdict)
                 waiver = None if passed else waivers.of(artifact.address, name, artifact.digest)
-                note = f"{waiver or finding.state}: {finding.sentence}"
+                note = f"{waiver or status}: {finding.sentence}"
                 progress.tell(progress.GateDecided(address(stage, batch), name, passed, note))
                 workshop.ledger.append(
                     "verdict", file.name, _verdict(subject, name, finding, waiver, context.run.run_id)
@@ -263,7 +262,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                     severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
                     description=finding.sentence if waiver is None else note,
                     metadata={
-                        "state": str(finding.state),
+                        "state": str(status),
                         "because": because[name],
                         "looked_at": newest.digest,
                         **_shown(finding.evidence),
@@ -292,9 +291,9 @@ def _passed_before(subject: Subject, suite: Suite) -> dict[str, Finding] | None:
         earlier = ledger.newest(name, "verdict", subject=artifact.address, gate=gate, content=artifact.digest)
         if earlier is None or earlier.body["circumstances"] != subject.circumstances:
             return None
-        if earlier.body["state"] != State.PASSED:
+        if earlier.body["state"] != GateStatus.PASSED:
             return None
-        findings[gate] = Finding(State.PASSED, earlier.body["sentence"], {"found_in_run": earlier.body["run_id"]})
+        findings[gate] = Finding(Verdict.PASS, earlier.body["sentence"], {"found_in_run": earlier.body["run_id"]})
     return findings
 
 
@@ -309,7 +308,7 @@ def _verdict(subject: Subject, name: str, finding: Finding, waiver: Waiver | Non
         "digest": subject.artifact.digest,
         "manifest": subject.artifact.identity,
         "gate": name,
-        "state": str(finding.state),
+        "state": str(GateStatus.of(finding.verdict)),
         "sentence": finding.sentence,
         "waived": str(waiver) if waiver else None,
         "code": gate_code(subject.artifact.asset.partition("/")[2]),

@@ -12,48 +12,24 @@ Does not: deciding gates (the stage modules), loading artifacts (orchestration/r
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import dagster as dg
 
 from assets.current import Materialization, newest_materialization
 from assets.keys import key_of
-from checks.gate import State, gate_code
-from checks.stages import gates_of
+from checks.gate import gate_code
+from checks.gate_status import GateStatus
+from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, Workshop
 from stillhouse.records.champions import went_back_to
-from stillhouse.records.governance import WaiverRules, Waivers, valid_waivers
+from stillhouse.records.governance import Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.manifest import Manifest, ReliedOn, address, asset_and_batch
 from stillhouse.stages.names import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.stages.versions import code_version
-
-
-class GateStatus(StrEnum):
-    """A gate as it is shown: what it found, or why that does not count."""
-
-    PASSED = "passed"
-    WAIVED = "waived"
-    """failed or inconclusive, and a named person lets it pass until a day"""
-    MISSING = "missing"
-    """never looked at"""
-    STALE = "stale"
-    """it looked at an older materialization, or its code was changed since"""
-    INCONCLUSIVE = "inconclusive"
-    FAILED = "failed"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it lets anything through."""
-        return self in (GateStatus.PASSED, GateStatus.WAIVED)
-
-    @property
-    def was_decided(self) -> bool:
-        """Whether it looked at what is there now and found it wanting, so that looking again finds the same."""
-        return self in (GateStatus.FAILED, GateStatus.INCONCLUSIVE)
 
 
 @dataclass(frozen=True)
@@ -196,7 +172,7 @@ def _state(asset: str, name: str, stage: str, newest: Materialization | None, ve
         return state(GateStatus.STALE, "it looked at an older materialization")
     if body.get("code") != gate_code(stage):  # a verdict of version 0.1.0 names none
         return state(GateStatus.STALE, "the code of the gate was changed since it looked")
-    return state(GateStatus(State(body["state"])), body["sentence"])
+    return state(GateStatus(body["state"]), body["sentence"])
 
 
 def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, manifest: Manifest) -> Iterator[str]:
@@ -279,7 +255,7 @@ def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | N
         key: the asset to begin with.
         batch: which batch of it.
     """
-    waivers = valid_waivers(workshop.ledger, key.path[0], WaiverRules.of(recipe))
+    waivers = valid_waivers(workshop.ledger, key.path[0], waiver_rules(recipe))
     found: dict[str, AssetState] = {}
     queue = [(key, batch)]
     while queue:

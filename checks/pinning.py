@@ -1,6 +1,7 @@
 """What the gates of the contract and of the teacher share: are these the weights that were pinned?"""
 
-from checks.gate import Finding, State, Subject, found
+from checks.gate import Finding, Subject, found
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.pinning import pin_of
 
 
@@ -13,7 +14,7 @@ def are_the_pinned_weights(subject: Subject, fingerprint: str | None) -> Finding
     """
     spec = subject.recipe.teacher
     if fingerprint is None:
-        return Finding(State.INCONCLUSIVE, "the weights were refused, so there is nothing to compare with the pin")
+        return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to compare with the pin")
     pin = pin_of(subject.workshop.store, subject.workshop.ledger, subject.file)
     if pin is None:
         return found(

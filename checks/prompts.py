@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import Finding, State, Subject, found, gate, gates_of_module, offenders
+from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
+from checks.gate_status import GateStatus
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.declared_labels import named_classes, unknown_classes
 from stillhouse.data.drift import MixShift, length_shift, mix_shift
@@ -20,9 +21,13 @@ from stillhouse.data.rejects import COPIES
 from stillhouse.evaluation.planning import plan
 from stillhouse.stages.facts import PromptFacts
 from stillhouse.stages.names import BASE, PROMPTS
+from stillhouse.statistics.verdicts import Verdict
 
 
-@gate("a filter that loses rows without saying so hides whatever it was that it removed")
+@gate(
+    "a filter that loses rows without saying so hides whatever it was that it removed",
+    waivable=False,
+)
 def kept_and_rejected_are_all_that_came_in(subject: Subject) -> Finding:
     """In = kept + rejected, counted again from the tables and from the source."""
     source = subject.made_from("source").frame("rows").height
@@ -75,7 +80,10 @@ def no_group_is_on_two_sides(subject: Subject) -> Finding:
     return found(both.is_empty(), f"{both.height:,} groups are on more than one side", groups=offenders(both))
 
 
-@gate("a teacher that has read an address has it, and so has whoever runs it")
+@gate(
+    "a teacher that has read an address has it, and so has whoever runs it",
+    waivable=False,
+)
 def no_personal_data_is_left(subject: Subject) -> Finding:
     """The same search that redacted texts finds no more in them, in rejects, labels and columns that travel along."""
     prompts, recipe = subject.frame("prompts"), subject.recipe
@@ -247,7 +255,7 @@ def the_golden_set_can_support_the_margin(subject: Subject) -> Finding:
     planned = plan(golden, subject.recipe.bar, subject.recipe.slices)
     asked = planned.unsupported or [claim for claim in planned.claims if claim.binding]
     return Finding(
-        State.INCONCLUSIVE if planned.unsupported else State.PASSED,
+        Verdict.INCONCLUSIVE if planned.unsupported else Verdict.PASS,
         "; ".join(f"{c.name}: {c.rows:,} rows, {c.rows_needed:,} needed for a margin of {c.margin:.1%}" for c in asked),
     )
 
@@ -277,7 +285,7 @@ def _base_before(subject: Subject) -> pl.DataFrame | None:
     accepted = {
         entry.body["digest"]
         for entry in ledger.entries(recipe, "verdict", subject=name, gate=no_golden_row_has_changed.name)
-        if entry.body["state"] == State.PASSED or entry.body["waived"]
+        if entry.body["state"] == GateStatus.PASSED or entry.body["waived"]
     }
     made = [entry.body for entry in ledger.entries(recipe, "materialization", subject=name)]
     before = [body for body in made if body["digest"] in accepted - {subject.artifact.digest}]

@@ -1,6 +1,6 @@
 """Gates on a release: is the bundle whole, and does it stand on its own?"""
 
-from checks.gate import Finding, State, Subject, found, gate, gates_of_module
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from stillhouse.data.quoting import quoted
 from stillhouse.names import same_person
 from stillhouse.records.champions import promoted, withdrawal_of
@@ -9,6 +9,7 @@ from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks import single_label
 
 
@@ -47,7 +48,10 @@ def the_bundle_loads_and_predicts(subject: Subject) -> Finding:
     )
 
 
-@gate("what a person took out of service must not come back because a schedule finds it again")
+@gate(
+    "what a person took out of service must not come back because a schedule finds it again",
+    waivable=False,
+)
 def the_release_was_not_withdrawn(subject: Subject) -> Finding:
     """Neither this release nor the model in it was withdrawn by a rollback, or a person has brought it back since."""
     ledger, name, artifact = subject.workshop.ledger, subject.file.name, subject.artifact
@@ -74,7 +78,7 @@ def another_person_has_approved_it(subject: Subject) -> Finding:
     approval = approval_of(subject.workshop.ledger, name, subject.artifact.digest)
     if approval is None:
         how = f"read the report, then `stillhouse approve {name} --by NAME --reason WHY` and look again"
-        return Finding(State.INCONCLUSIVE, f"nobody has approved {subject.artifact.digest[:12]} yet: {how}")
+        return Finding(Verdict.INCONCLUSIVE, f"nobody has approved {subject.artifact.digest[:12]} yet: {how}")
     own = same_person(str(recipe.author), approval["by"])
     told = f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}"
     return found(not own, told, signed_by=approval["by"])

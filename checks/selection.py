@@ -2,7 +2,7 @@
 
 import json
 
-from checks.gate import Finding, State, Subject, found, gate, gates_of_module
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.measures.seeds import ONE_SEED
 from stillhouse.evaluation.models import SubjectKind
@@ -19,9 +19,9 @@ def a_student_clears_the_bar(subject: Subject) -> Finding:
     asked = chosen or [e for e in evaluations if e.subject.kind is not SubjectKind.CONTROL]
     sentence = " ".join(e.summary for e in asked)
     if any(e.verdict is Verdict.PASS for e in chosen):
-        return Finding(State.PASSED, sentence)
+        return Finding(Verdict.PASS, sentence)
     undecided = any(e.verdict is Verdict.INCONCLUSIVE for e in asked)
-    return Finding(State.INCONCLUSIVE if undecided else State.FAILED, sentence)
+    return Finding(Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, sentence)
 
 
 @gate("a control under a student's name, or a model that the recipe does not name, is a release that nobody meant")
@@ -38,13 +38,8 @@ def the_chosen_student_is_no_control(subject: Subject) -> Finding:
 def the_challenger_is_not_worse_than_the_champion(subject: Subject) -> Finding:
     """Both asked the same golden rows, within the champion's margin on all of them and on every critical slice."""
     against = subject.artifact.facts(SelectionFacts).against_champion
-    states = {
-        Verdict.PASS: State.PASSED,
-        Verdict.FAIL: State.FAILED,
-        Verdict.INCONCLUSIVE: State.INCONCLUSIVE,
-    }
     claims = [{"verdict": str(claim.verdict), "claim": claim.sentence} for claim in against.claims]
-    return Finding(states[against.verdict], against.sentence, {"claims": claims} if claims else {})
+    return Finding(against.verdict, against.sentence, {"claims": claims} if claims else {})
 
 
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
@@ -57,9 +52,10 @@ def distillation_was_worth_it(subject: Subject) -> Finding:
         )
     comparison = report["comparison"]
     if comparison is None:
-        return Finding(State.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone")
-    states = {"helped": State.PASSED, "did_not": State.FAILED, "cannot_tell": State.INCONCLUSIVE}
-    return Finding(states[comparison["outcome"]], comparison["sentence"])
+        return Finding(
+            Verdict.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone"
+        )
+    return Finding(Verdict(comparison["verdict"]), comparison["sentence"])
 
 
 @gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
@@ -68,7 +64,7 @@ def all_seeds_are_within_the_margin(subject: Subject) -> Finding:
     report = json.loads((subject.artifact.folder / "report.json").read_text())
     name, spread = report["student"]["name"], report["seeds"]
     if spread is None:
-        return Finding(State.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
+        return Finding(Verdict.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
     return found(not spread["warning"], f"{name}, {spread['sentence']}")
 
 

@@ -7,6 +7,8 @@ Does not: the gates (one module per stage).
 from importlib import import_module
 
 from checks.gate import StageGates
+from stillhouse.recipe.contract import Recipe
+from stillhouse.records.governance import WaiverRules
 from stillhouse.stages.names import KINDS, kind_of
 
 
@@ -20,3 +22,11 @@ GATES: dict[str, StageGates] = {kind: import_module(f"checks.{kind}").GATES for 
 
 CLOSES_AS = {name: result for gates in GATES.values() for name, result in gates.closes_as().items()}
 """What the failure of a gate is called, of the gates whose failure is a result and not a fault."""
+
+UNWAIVABLE = frozenset[str]().union(*(gates.unwaivable() for gates in GATES.values()))
+"""The gates that no person can let pass; a recipe can name more of them, but not fewer."""
+
+
+def waiver_rules(recipe: Recipe) -> WaiverRules:
+    """Which waivers of a recipe's gates count, and for how long."""
+    return WaiverRules.of(recipe, UNWAIVABLE)

@@ -1,11 +1,12 @@
 """Gates on the teacher: is it the model we think it is, and is it worth copying?"""
 
-from checks.gate import Finding, State, Subject, found, gate, gates_of_module
+from checks.gate import Finding, Subject, found, gate, gates_of_module
 from checks.pinning import are_the_pinned_weights
 from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
@@ -35,7 +36,7 @@ def teacher_accuracy_reaches_the_minimum(subject: Subject) -> Finding:
     right, rows = facts.validation_right, facts.validation_rows
     minimum = subject.recipe.teacher.minimum_accuracy
     if rows == 0:
-        return Finding(State.INCONCLUSIVE, "there are no labelled validation rows to measure it on")
+        return Finding(Verdict.INCONCLUSIVE, "there are no labelled validation rows to measure it on")
     low, high = wilson_interval(right, rows)
     return found(
         right / rows >= minimum,

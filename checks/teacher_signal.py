@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from checks.expectations.teacher_signal import SUITE
-from checks.gate import Finding, State, Subject, found, gate, gates_of_module, offenders
+from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.stages.facts import SignalFacts
@@ -120,11 +120,10 @@ def a_person_accepts_a_sample(subject: Subject) -> Finding:
     try:
         reviewed = read_review(path, drawn)
     except StillhouseError as error:
-        return Finding(State.INCONCLUSIVE, str(error), {"file": path})
-    verdict = judge_review(reviewed, defect_limit=spec.defect_limit)
-    states = {Verdict.PASS: State.PASSED, Verdict.FAIL: State.FAILED, Verdict.INCONCLUSIVE: State.INCONCLUSIVE}
+        return Finding(Verdict.INCONCLUSIVE, str(error), {"file": path})
+    found_wrong = judge_review(reviewed, defect_limit=spec.defect_limit)
     wrong = reviewed.filter(~pl.col("correct")).select("prompt_id", "text", "answer", "reviewer", "note")
-    return Finding(states[verdict.verdict], verdict.sentence, {"file": path, "defects": offenders(wrong)})
+    return Finding(found_wrong.verdict, found_wrong.sentence, {"file": path, "defects": offenders(wrong)})
 
 
 GATES = gates_of_module(__name__, SUITE)

@@ -17,7 +17,10 @@ def kept_and_rejected_are_all_training_rows(subject: Subject) -> Finding:
     return found(train == kept + rejected, f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected")
 
 
-@gate("a student that has seen the golden rows is judged on its memory")
+@gate(
+    "a student that has seen the golden rows is judged on its memory",
+    waivable=False,
+)
 def no_golden_or_validation_row_is_inside(subject: Subject) -> Finding:
     """By id, against the prompt set."""
     prompts = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") != "train")

@@ -9,7 +9,7 @@ import os
 import dagster as dg
 
 from assets.keys import key_of
-from checks.stages import gates_of
+from checks.stages import UNWAIVABLE, gates_of
 from orchestration.status import batches_in, stages_now
 from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
@@ -33,6 +33,7 @@ def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) ->
     workshop = Workshop(home)
     outside = Outside(
         gates_of=lambda stage: gates_of(stage).names(blocking=True),
+        unwaivable=UNWAIVABLE,
         witness=Witness.from_environment(),
         trusted=Keys.from_environment().trusted(),
         written_down=written_down,

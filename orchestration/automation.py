@@ -11,7 +11,8 @@ import dagster as dg
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 
 from assets.keys import key_of
-from checks.gatekeeper import GateStatus, lineage
+from checks.gate_status import GateStatus
+from checks.gatekeeper import lineage
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop

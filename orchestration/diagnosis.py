@@ -14,8 +14,9 @@ from pydantic import Field
 
 from assets.current import Materialization
 from checks.baselines import no_baseline_clears_the_bar
-from checks.gatekeeper import GateState, GateStatus
-from checks.stages import gates_of
+from checks.gate_status import GateStatus
+from checks.gatekeeper import GateState
+from checks.stages import gates_of, waiver_rules
 from orchestration.batches import drop_folder_lines
 from orchestration.dispatcher import given_up
 from orchestration.people import how_to_waive, waivers_to_give_again
@@ -25,7 +26,6 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
-from stillhouse.records.governance import WaiverRules
 from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
@@ -203,7 +203,7 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
 
 
 def _waiver(file: RecipeFile, gate: GateState) -> str:
-    if gate.name in WaiverRules.of(file.recipe).unwaivable:
+    if gate.name in waiver_rules(file.recipe).unwaivable:
         return "; nobody can waive this one"
     return f"; or {how_to_waive(_named(gate))}"
 

@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 
 from assets.keys import key_of
-from checks.gate import State
+from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
@@ -102,7 +102,7 @@ def _outcome(
         return RoundOutcome(Ending.KEPT, f"champion kept: {name}")
     for verdict in _verdicts_of(workshop, run):
         gate = f"{verdict['asset']}:{verdict['gate']}"
-        if verdict["state"] != State.PASSED and not verdict["waived"] and _is_blocking(verdict):
+        if verdict["state"] != GateStatus.PASSED and not verdict["waived"] and _is_blocking(verdict):
             return RoundOutcome(Ending.CLOSED, f"{gate} is {verdict['state']}: {verdict['sentence']}", gate)
     failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     for event in failures:

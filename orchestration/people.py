@@ -12,12 +12,12 @@ import dagster as dg
 
 from assets.current import newest_artifact, require_materialization
 from assets.keys import key_of
-from checks.stages import gates_of
+from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.gate_names import gate_address, gate_name
-from stillhouse.records.governance import Waiver, WaiverRules, approve, waive, waivers_of_no_content
+from stillhouse.records.governance import Waiver, approve, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.names import BATCHED, RELEASE, stage_names
@@ -64,9 +64,9 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
             f"{stage} has no blocking gate {gate!r}", where=check, expected=f"one of {', '.join(names)}",
             do=f"Did you mean {near[0]}?",
         )  # fmt: skip
-    if gate in WaiverRules.of(file.recipe).unwaivable:
+    if gate in waiver_rules(file.recipe).unwaivable:
         raise StillhouseError(
-            f"{gate} cannot be waived", where=file.where("unwaivable"), expected="that its cause is fixed",
+            f"{gate} cannot be waived", where=check, expected="that its cause is fixed",
             do=f"`stillhouse diagnose {file.name}` shows the cause.",
         )  # fmt: skip
     return check
@@ -88,7 +88,7 @@ def waive_newest(workshop: Workshop, file: RecipeFile, wanted: Waiver, batches: 
     asset, batch = asset_and_batch(gate.partition(":")[0])
     newest = require_materialization(workshop.ledger, dg.AssetKey(asset.split("/")), batch)
     given = replace(wanted, gate=gate, content=newest.digest)
-    return waive(workshop.ledger, file.name, given, WaiverRules.of(file.recipe))
+    return waive(workshop.ledger, file.name, given, waiver_rules(file.recipe))
 
 
 def approve_newest_release(workshop: Workshop, file: RecipeFile, *, by: str, reason: str) -> str:
@@ -121,7 +121,7 @@ def waivers_to_give_again(ledger: Ledger, file: RecipeFile, gate: str | None = N
         if gate not in (None, waiver.gate):
             continue
         gate_is = gate_name(waiver.gate.partition(":")[2])
-        cannot = gate_is in WaiverRules.of(file.recipe).unwaivable
+        cannot = gate_is in waiver_rules(file.recipe).unwaivable
         do = "nobody can waive that gate now" if cannot else f"{how_to_waive(waiver.gate)} gives it again"
         lines.append(
             f"the waiver of {waiver.gate} by {waiver.by} until {waiver.until.isoformat()} was given under version "

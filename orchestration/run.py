@@ -17,7 +17,8 @@ from rich.text import Text
 
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
-from checks.gatekeeper import GateState, GateStatus
+from checks.gate_status import GateStatus
+from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS
 from orchestration.batches import rounds, take_in_what_is_new
 from orchestration.build import definitions

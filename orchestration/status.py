@@ -13,14 +13,16 @@ from pydantic import Field
 
 from assets.current import Materialization, other_event_in_dagster
 from assets.keys import batches_name, key_of
-from checks.gatekeeper import AssetState, GateState, GateStatus, asset_state
+from checks.gate_status import GateStatus
+from checks.gatekeeper import AssetState, GateState, asset_state
+from checks.stages import waiver_rules
 from orchestration.batches import drop_folder_lines
 from orchestration.people import waivers_to_give_again
 from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Workshop
 from stillhouse.records.champions import promoted
-from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.records.governance import valid_waivers
 from stillhouse.stages.names import BASE, BATCHED, stage_names
 
 _WORST_FIRST = (
@@ -143,7 +145,7 @@ class StageNow:
 
 def stages_now(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[StageNow]:
     """Every stage of a recipe in the order of the data, batched stages once for each batch, the base first."""
-    waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe))
+    waivers = valid_waivers(workshop.ledger, file.name, waiver_rules(file.recipe))
     ordered = sorted({BASE, *batches}, key=lambda batch: (batch != BASE, batch))
     return [
         StageNow(stage, batch, asset_state(workshop, file.recipe, waivers, key_of(file.name, stage), batch))

@@ -21,12 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
 from checks.gatekeeper import GateState, gate_states
+from checks.stages import UNWAIVABLE
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.home import Home
-from stillhouse.recipe.contract import UNWAIVABLE
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
 from stillhouse.records.builds import Artifact, Workshop
@@ -40,7 +40,7 @@ from tests.spared import lay_fresh_databases, quick_databases, remember_builds, 
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same")
 
-RULES = WaiverRules(frozenset(UNWAIVABLE), days_at_most=30)
+RULES = WaiverRules(UNWAIVABLE, days_at_most=30)
 """What the recipe `small` says about waivers."""
 
 Run = Callable[..., dg.ExecuteInProcessResult]

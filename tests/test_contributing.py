@@ -65,7 +65,7 @@ for size in (10, 1_000_000_000):
         weights.truncate(size)
     subject = types.SimpleNamespace(artifact=types.SimpleNamespace(folder=folder.parent))
     ((_, finding),) = gates_of("teacher").look(subject, ["{name}"])
-    print(finding.state)
+    print(finding.verdict)
 """.replace('sys.argv[0] or "."', "'.'")
     assert printed(checkout, look).split() == ["passed", "failed"]
 

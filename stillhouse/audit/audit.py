@@ -52,7 +52,7 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -
         if promotion is None:
             problems.append(f"{recipe} has no champion")
         else:
-            walk = Walk(fresh, history, recipe, promotion, outside.gates_of)
+            walk = Walk(fresh, history, recipe, promotion, outside.gates_of, outside.unwaivable)
             chain = walk.links()
             problems += walk.problems
             limits += walk.limits

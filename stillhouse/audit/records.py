@@ -22,6 +22,7 @@ class Outside:
 
     Args:
         gates_of: names of the blocking gates of a stage.
+        unwaivable: names of the gates that nobody can waive, whatever a contract says.
         witness: what remembers heads of the ledger.
         trusted: public keys.
         written_down: a head's digest, or the beginning of one, that somebody noted.
@@ -29,6 +30,7 @@ class Outside:
     """
 
     gates_of: GatesOf
+    unwaivable: frozenset[str]
     witness: Witness
     trusted: TrustedKeys
     written_down: str | None = None

@@ -18,7 +18,6 @@ from stillhouse.audit.records import GatesOf, Link
 from stillhouse.audit.words import one_line, rerun
 from stillhouse.errors import StillhouseError
 from stillhouse.names import same_person
-from stillhouse.recipe.contract import UNWAIVABLE
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
 from stillhouse.records.gate_names import gate_address, gate_name
@@ -34,13 +33,8 @@ class FrozenTerms(BaseModel):
 
     author: str | None = None
     stakes: Literal["low", "high"] = "low"
-    unwaivable: tuple[str, ...] = UNWAIVABLE
+    unwaivable: tuple[str, ...] = ()
     waiver_days_at_most: int = 30
-
-    @property
-    def waivers(self) -> WaiverRules:
-        """The part about waivers."""
-        return WaiverRules(frozenset(map(gate_name, self.unwaivable)), self.waiver_days_at_most)
 
 
 @dataclass
@@ -52,6 +46,7 @@ class Walk:
     recipe: str
     promotion: Entry
     gates_of: GatesOf
+    unwaivable: frozenset[str]
     problems: list[str] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
     terms: FrozenTerms | None = None
@@ -241,9 +236,10 @@ class Walk:
             return "and the contract that says who may waive it cannot be read"
         entries = self.history.of_kind(self.recipe, "waiver", until)
         day = _day(until.at if until else self.history.entries[-1].at)
-        if waivers_among(entries, self.terms.waivers, day).of(asset, gate, digest) is not None:
+        rules = WaiverRules.of(self.terms, self.unwaivable)
+        if waivers_among(entries, rules, day).of(asset, gate, digest) is not None:
             return None
-        if gate in self.terms.waivers.unwaivable:
+        if gate in rules.unwaivable:
             return "and nobody can waive it"
         given = [entry for entry in entries if gate_address(entry.body["gate"]) == f"{asset}:{gate}"]
         return "and its waiver was of another content or had expired" if given else "and nobody had waived it"

@@ -6,13 +6,13 @@ Does not: training those students (assets/reasons.py), drawing the curve (report
 
 import math
 from collections.abc import Sequence
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,12 +26,12 @@ power of about -0.07 to -0.35 (Hestness et al. 2017, arXiv:1712.00409), so by 5 
 tenth, four times the rows take away less than a fifth."""
 
 
-class MoreRows(StrEnum):
-    """Whether to get more rows."""
-
-    HELPS = "more data helps"
-    DOES_NOT = "more data does not help"
-    CANNOT_TELL = "cannot tell whether more data helps"
+SAID = {
+    Verdict.PASS: "more data helps",
+    Verdict.FAIL: "more data does not help",
+    Verdict.INCONCLUSIVE: "cannot tell whether more data helps",
+}
+"""The decision in words."""
 
 
 class RowsPoint(Record):
@@ -51,7 +51,7 @@ class RowsCurve(Record):
     improvement: float = Field(description="Mean fall of the divergence from the last point but one to the last, nats.")
     improvement_bounds: tuple[float, float] = Field(description="One-sided 95 % bounds of it, Student's t on the rows.")
     smallest_worthwhile: float = Field(description="A smaller fall is not worth more rows: a tenth of what was left.")
-    decision: MoreRows
+    verdict: Verdict = Field(description="PASS if more rows are shown to help, FAIL if not to.")
     sentence: str
 
 
@@ -86,11 +86,11 @@ def rows_curve(rows: Sequence[int], divergences: Sequence[FloatArray], accuracie
     left = float(before.mean())
     smallest = WORTHWHILE * left
     if upper <= smallest:
-        decision = MoreRows.DOES_NOT
+        verdict = Verdict.FAIL
     elif lower > 0 and improvement >= smallest:
-        decision = MoreRows.HELPS
+        verdict = Verdict.PASS
     else:
-        decision = MoreRows.CANNOT_TELL
+        verdict = Verdict.INCONCLUSIVE
     return RowsCurve(
         points=tuple(
             RowsPoint(rows=number, accuracy=accuracy, mean_kl=mean, standard_error=spread)
@@ -100,8 +100,8 @@ def rows_curve(rows: Sequence[int], divergences: Sequence[FloatArray], accuracie
         improvement=improvement,
         improvement_bounds=(lower, upper),
         smallest_worthwhile=smallest,
-        decision=decision,
-        sentence=f"{decision}: {_fall(rows, len(after), left, (improvement, lower, upper))}",
+        verdict=verdict,
+        sentence=f"{SAID[verdict]}: {_fall(rows, len(after), left, (improvement, lower, upper))}",
     )
 
 

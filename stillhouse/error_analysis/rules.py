@@ -17,7 +17,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.error_analysis.capacity import BatchTrial
-from stillhouse.error_analysis.data_scaling import MoreRows, RowsCurve
+from stillhouse.error_analysis.data_scaling import RowsCurve
 from stillhouse.error_analysis.generalisation import Branch, Generalisation
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
@@ -124,9 +124,9 @@ class Facts:
         """Whether it is too small for a handful of rows."""
         return self.capacity is not None and not self.capacity.by_heart
 
-    def decided(self, decision: MoreRows) -> bool:
+    def decided(self, verdict: Verdict) -> bool:
         """Whether this is what the learning curve by rows says."""
-        return self.more_rows is not None and self.more_rows.decision is decision
+        return self.more_rows is not None and self.more_rows.verdict is verdict
 
 
 def facts_of(
@@ -315,18 +315,18 @@ RULES: tuple[Rule, ...] = (
         lambda facts: f"train it for {min(2 * facts.made.epochs, EPOCHS_ENOUGH)} epochs instead of {facts.made.epochs}",
     ),
     Rule(Cause.CAPACITY, lambda facts: facts.branch is Branch.UNDERFIT, _fit, _larger),
-    Rule(Cause.DATA, lambda facts: facts.decided(MoreRows.HELPS), _curve, _double_rows),
+    Rule(Cause.DATA, lambda facts: facts.decided(Verdict.PASS), _curve, _double_rows),
     Rule(
         Cause.TRAINING,
         lambda facts: (
-            facts.branch is Branch.OVERFIT and facts.decided(MoreRows.DOES_NOT) and facts.made.dropout < DROPOUT_ENOUGH
+            facts.branch is Branch.OVERFIT and facts.decided(Verdict.FAIL) and facts.made.dropout < DROPOUT_ENOUGH
         ),
         lambda facts: f"{_gap(facts)}, and {_curve(facts)}",
         lambda facts: f"train it with dropout {DROPOUT_ENOUGH:g}",
     ),
     Rule(
         Cause.CAPACITY,
-        lambda facts: facts.decided(MoreRows.DOES_NOT),
+        lambda facts: facts.decided(Verdict.FAIL),
         lambda facts: f"it fits what it learned from, and {_curve(facts)}",
         _larger,
     ),

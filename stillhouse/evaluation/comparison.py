@@ -6,7 +6,6 @@ Does not: the bar (harness.py); a student may help and still miss it.
 
 import json
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,11 @@ from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain
 from stillhouse.evaluation.models import Subject, align, golden_labels
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.statistics.proportions import McNemar, paired_mcnemar
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks import single_label
 from stillhouse.wording import points
 
 COMPARISONS = "comparisons.json"
-
-
-class Helped(StrEnum):
-    """What the comparison with the control shows."""
-
-    HELPED = "helped"
-    DID_NOT = "did_not"
-    CANNOT_TELL = "cannot_tell"
 
 
 class Comparison(Record):
@@ -43,7 +35,7 @@ class Comparison(Record):
     over_seeds: SeedGain | None = Field(
         default=None, description="The gain on the mean of the seeds of each; null where one of them has one seed."
     )
-    outcome: Helped
+    verdict: Verdict = Field(description="PASS if distillation is shown to have helped, FAIL if not to have.")
     sentence: str
 
 
@@ -73,7 +65,7 @@ def compare_with_control(
         smallest_gain: a gain proven to be under this is called none, as a fraction.
 
     Returns:
-        The gain with its bounds, the exact test, and the outcome in words.
+        The gain with its bounds, the exact test, and the verdict in words.
 
     Raises:
         StillhouseError: if the outputs and the golden rows do not line up.
@@ -87,14 +79,14 @@ def compare_with_control(
         test.first_only, test.second_only, test.rows, margin=smallest_gain, alpha=alpha
     )
     over_seeds = _over_seeds(student, control, golden, classes, alpha)
-    outcome = decide(test, bounds.drop_upper_bound, over_seeds, alpha=alpha, smallest_gain=smallest_gain)
+    verdict = decide(test, bounds.drop_upper_bound, over_seeds, alpha=alpha, smallest_gain=smallest_gain)
     said = {
-        Helped.HELPED: "distillation helped",
-        Helped.DID_NOT: "distillation did not help",
-        Helped.CANNOT_TELL: "cannot tell whether distillation helped",
+        Verdict.PASS: "distillation helped",
+        Verdict.FAIL: "distillation did not help",
+        Verdict.INCONCLUSIVE: "cannot tell whether distillation helped",
     }
     sentence = (
-        f"{said[outcome]}: {student.name} is {points(abs(bounds.drop))} points "
+        f"{said[verdict]}: {student.name} is {points(abs(bounds.drop))} points "
         f"{'above' if bounds.drop >= 0 else 'below'} the control trained on labels only, "
         f"{points(bounds.drop_lower_bound)} to {points(bounds.drop_upper_bound)} "
         f"(exact McNemar, one-sided p = {test.p_first_better:.2g}"
@@ -107,14 +99,14 @@ def compare_with_control(
         gain_interval=(bounds.drop_lower_bound, bounds.drop_upper_bound),
         test=test,
         over_seeds=over_seeds,
-        outcome=outcome,
+        verdict=verdict,
         sentence=sentence,
     )
 
 
 def decide(
     test: McNemar, upper: float, over_seeds: SeedGain | None, *, alpha: float = 0.05, smallest_gain: float = 0.01
-) -> Helped:
+) -> Verdict:
     """Apply the rule of `compare_with_control` to what was measured.
 
     Args:
@@ -125,12 +117,12 @@ def decide(
         smallest_gain: a gain proven to be under this is called none, as a fraction.
     """
     if test.p_first_better < alpha and (over_seeds is None or over_seeds.lower > 0):
-        return Helped.HELPED
+        return Verdict.PASS
     if test.p_second_better < alpha and (over_seeds is None or over_seeds.upper < 0):
-        return Helped.DID_NOT
+        return Verdict.FAIL
     if upper < smallest_gain and (over_seeds is None or over_seeds.upper < smallest_gain):
-        return Helped.DID_NOT
-    return Helped.CANNOT_TELL
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE
 
 
 def _over_seeds(

@@ -10,11 +10,10 @@ it stands the account that ran the command, and neither is proof of who it was.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account, clean_name, clean_reason, same_person
-from stillhouse.recipe.contract import Recipe
 from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.ledger import Entry, Ledger
 
@@ -41,6 +40,20 @@ class Waiver:
         return f"waived by {self.by} until {self.until.isoformat()} because {self.reason}"
 
 
+class WaiverTerms(Protocol):
+    """What a recipe, or a contract that was frozen from one, says about waivers."""
+
+    @property
+    def unwaivable(self) -> tuple[str, ...]:
+        """Names of gates that nobody can waive."""
+        ...
+
+    @property
+    def waiver_days_at_most(self) -> int:
+        """How long a waiver counts after it was given."""
+        ...
+
+
 @dataclass(frozen=True)
 class WaiverRules:
     """What a recipe says about waivers.
@@ -54,9 +67,14 @@ class WaiverRules:
     days_at_most: int
 
     @classmethod
-    def of(cls, recipe: Recipe) -> "WaiverRules":
-        """Take them from a recipe."""
-        return cls(frozenset(map(gate_name, recipe.unwaivable)), recipe.waiver_days_at_most)
+    def of(cls, recipe: WaiverTerms, unwaivable: Iterable[str]) -> "WaiverRules":
+        """Put together what the gates and what a recipe says.
+
+        Args:
+            recipe: which can name further gates that nobody can waive, and says how long a waiver counts.
+            unwaivable: names of the gates that nobody can waive, whatever a recipe says.
+        """
+        return cls(frozenset([*unwaivable, *map(gate_name, recipe.unwaivable)]), recipe.waiver_days_at_most)
 
 
 @dataclass(frozen=True)

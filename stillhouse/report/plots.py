@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stillhouse.error_analysis.data_scaling import RowsCurve
+from stillhouse.error_analysis.data_scaling import SAID, RowsCurve
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.measures.confusions import ConfusedPair
 from stillhouse.evaluation.measures.metrics import ConfusionCell
@@ -250,7 +250,7 @@ def curve_by_rows(curve: RowsCurve, *, theme: Theme = "light") -> bytes:
     axes.minorticks_off()
     axes.set_xlim(rows[0] / 1.15, rows[-1] * 1.4)
     axes.set_ylim(0, 1.15 * max(value + each for value, each in zip(values, reach, strict=True)))
-    title = f"{curve.decision}: decided row by row, so intervals may overlap"
+    title = f"{SAID[curve.verdict]}: decided row by row, so intervals may overlap"
     axes.set_title(title, loc="left", fontsize=9, color=palette.muted)
     axes.grid(axis="y", color=palette.line, linewidth=0.7)
     axes.set_xlabel("rows learned from, each time twice as many", color=palette.muted)

@@ -103,7 +103,8 @@ def _waived(file: RecipeFile, artifacts: Sequence[Artifact], ledger: Ledger) -> 
     """The waivers that what goes into the bundle relied on."""
     recipe = file.name
     relied = {(gate.asset, gate.gate) for item in artifacts for gate in item.relied_on if gate.state == "waived"}
-    counting = valid_waivers(ledger, recipe, WaiverRules.of(file.recipe))
+    # Whether a gate may be waived at all was asked when the inputs were read; these gates were found waived.
+    counting = valid_waivers(ledger, recipe, WaiverRules.of(file.recipe, unwaivable=()))
     newest = {asset: ledger.newest(recipe, "materialization", subject=asset) for asset, _ in relied}
     waivers = [
         counting.of(asset, gate, made.body["digest"]) for asset, gate in sorted(relied) if (made := newest[asset])

@@ -9,9 +9,10 @@ import polars as pl
 import pytest
 
 import checks.teacher_signal
-from checks.gate import Finding, State
+from checks.gate import Finding
 from checks.teacher_signal import drawn, the_canary_answers_as_recorded
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.statistics.verdicts import Verdict
 
 PROMPTS = pl.DataFrame({"prompt_id": [f"{number:032x}" for number in range(500)], "text": ["t"] * 500})
 SIGNAL = PROMPTS.select("prompt_id", logits=pl.lit([1.0, 2.0]))
@@ -37,7 +38,7 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
 def test_each_look_asks_other_rows_under_a_key_that_its_sentence_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: it asked the sixteen lowest ids, always, so a forger had to spare only these."""
     looks = [look(monkeypatch) for _ in range(3)]
-    assert all(finding.state is State.PASSED and len(set(asked)) == LIMITS.canary_prompts for finding, asked in looks)
+    assert all(finding.verdict is Verdict.PASS and len(set(asked)) == LIMITS.canary_prompts for finding, asked in looks)
     assert len({tuple(asked) for _, asked in looks}) == 3
     for finding, asked in looks:
         key = re.search(r"drawn by key (\w{16})", finding.sentence)
@@ -49,5 +50,5 @@ def test_each_look_asks_other_rows_under_a_key_that_its_sentence_names(monkeypat
 
 def test_a_prompt_without_an_answer_is_left_to_the_gate_that_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     finding, asked = look(monkeypatch, SIGNAL.head(20))
-    assert finding.state is State.PASSED
+    assert finding.verdict is Verdict.PASS
     assert set(asked) <= set(SIGNAL.head(20)["prompt_id"])

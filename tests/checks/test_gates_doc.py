@@ -32,9 +32,11 @@ This page is made by `make docs`.
 def page() -> str:
     lines = [HEAD]
     for stage, gates in GATES.items():
-        because, advice = gates.because(), set(gates.names(blocking=False))
+        because = gates.because()
+        marks = dict.fromkeys(gates.names(blocking=False), "advice: ")
+        marks |= dict.fromkeys(gates.unwaivable(), "nobody can waive it: ")
         lines += [f"## {stage}", "", "| gate | because |", "|--|--|"]
-        lines += [f"| {'advice: ' if name in advice else ''}`{name}` | {because[name]} |" for name in because]
+        lines += [f"| {marks.get(name, '')}`{name}` | {because[name]} |" for name in because]
         lines.append("")
     return "\n".join(lines) + "\n"
 

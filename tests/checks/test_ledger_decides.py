@@ -10,7 +10,8 @@ import pytest
 
 from assets.keys import key_of
 from checks import gate, gatekeeper
-from checks.gatekeeper import GateStatus, hand_over
+from checks.gate_status import GateStatus
+from checks.gatekeeper import hand_over
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import batches_in, stages_now, status

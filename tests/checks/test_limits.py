@@ -7,11 +7,12 @@ import polars as pl
 import pytest
 
 from checks.exports import int8_gives_the_same_answers, onnx_computes_what_torch_computed
-from checks.gate import Gate, State
+from checks.gate import Gate
 from checks.prompts import few_rows_of_the_batch_were_rejected
 from checks.source import nearly_every_line_was_readable, nearly_every_row_has_provenance
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import ExportFacts, ParityFacts, PromptFacts, SourceFacts
+from stillhouse.statistics.verdicts import Verdict
 
 PARITY = ParityFacts(max_abs_logit_diff=2e-3, top1_agreement=0.95)
 EXPORT = ExportFacts(
@@ -35,19 +36,19 @@ PROMPTS = PromptFacts(
     ],
 )
 def test_a_recipe_may_set_another_limit(gate: Gate, facts: Any, limit: str, enough: float) -> None:
-    def look(limits: GateLimits) -> State:
+    def look(limits: GateLimits) -> Verdict:
         artifact = SimpleNamespace(facts=lambda record: facts, frame=frame, batch="base")
         subject: Any = SimpleNamespace(
             artifact=artifact, recipe=SimpleNamespace(limits=limits), frame=frame, made_from=lambda stage: artifact
         )
-        return gate.look(subject).state
+        return gate.look(subject).verdict
 
     def frame(name: str) -> pl.DataFrame:
         height = {"rejects": 30, "rows": 100, "prompts": 70}[name]
         return pl.DataFrame({"prompt_id": range(height), "reason": ["cleaning: blank"] * height})
 
-    assert look(GateLimits()) is State.FAILED
-    assert look(GateLimits.model_validate({limit: enough})) is State.PASSED
+    assert look(GateLimits()) is Verdict.FAIL
+    assert look(GateLimits.model_validate({limit: enough})) is Verdict.PASS
 
 
 def test_each_number_says_why() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from checks.gate import Finding, State, found
+from checks.gate import Finding, found
 from checks.prompts import no_personal_data_is_left
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.stages.names import BASE
+from stillhouse.statistics.verdicts import Verdict
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 
@@ -63,7 +64,7 @@ def test_labels_and_kept_columns_are_searched_and_named_by_column_and_count() ->
         artifact=SimpleNamespace(facts=lambda record: SimpleNamespace(redacted={"email": 1})),
     )
     finding = no_personal_data_is_left.look(subject)
-    assert finding.state is State.FAILED
+    assert finding.verdict is Verdict.FAIL
     assert finding.sentence == (
         "column 'service' holds email in 3 rows; column 'kind' holds email in 2 rows, card in 2 rows: "
         "take it out or hash it where the rows come from"
@@ -78,6 +79,6 @@ def test_the_name_of_who_signed_a_decision_stays_and_no_other() -> None:
 
 
 def test_a_finding_is_clean_whoever_made_it() -> None:
-    finding = Finding(State.FAILED, f"\x1b[31m {ADDRESS} is 5 % of the rows", {"rows": [{"kind": CARD, "rows": 3}]})
+    finding = Finding(Verdict.FAIL, f"\x1b[31m {ADDRESS} is 5 % of the rows", {"rows": [{"kind": CARD, "rows": 3}]})
     assert finding.sentence == "[31m [EMAIL] is 5 % of the rows"
     assert finding.evidence == {"rows": [{"kind": "[CARD]", "rows": 3}]}

@@ -14,6 +14,7 @@ import dagster as dg
 import pytest
 
 import stillhouse.records.governance
+from checks.stages import UNWAIVABLE, waiver_rules
 from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.people import approve_newest_release, waivable_gate, waive_newest
@@ -98,7 +99,7 @@ def test_a_waiver_of_0_1_0_opens_nothing_and_is_named_in_one_line_with_what_to_d
 @pytest.mark.parametrize(
     ("check", "message"),
     [
-        ("small/prompts[base]:no_personal_data_is_left", "unwaivable: no_personal_data_is_left cannot be waived"),
+        ("small/prompts[base]:no_personal_data_is_left", "no_personal_data_is_left cannot be waived"),
         (f"{GATE}s", f"has no blocking gate '{NAME}s'.*Did you mean {NAME}?"),
         ("small/prompts[base]:no_slice_is_thin", "prompts has no blocking gate 'no_slice_is_thin'"),
         (f"small/prompts[munday.csv]:{NAME}", "there is no batch 'munday.csv'; expected one of base, monday.csv"),
@@ -115,6 +116,16 @@ def test_a_waiver_of_0_1_0_opens_nothing_and_is_named_in_one_line_with_what_to_d
 def test_only_a_gate_that_there_is_and_that_may_be_waived_is_waived(file: RecipeFile, check: str, message: str) -> None:
     with pytest.raises(StillhouseError, match=message):
         waivable_gate(file, check, ["base", "monday.csv"])
+
+
+@pytest.mark.parametrize("named", [[], ["every_slice_has_golden_rows"]])
+def test_a_recipe_can_name_more_gates_that_nobody_can_waive_but_not_fewer(tmp_path: Path, named: list[str]) -> None:
+    """Regression: a list in the recipe took the place of the seven gates that nobody should be able to waive."""
+    file = small_recipe(tmp_path, rows=50, unwaivable=named)
+    assert waiver_rules(file.recipe).unwaivable == UNWAIVABLE | set(named) and len(UNWAIVABLE) == 7
+    for name in [*named, "no_personal_data_is_left"]:
+        with pytest.raises(StillhouseError, match=f"{name} cannot be waived"):
+            waivable_gate(file, f"small/prompts[base]:{name}", ["base"])
 
 
 def test_gates_that_nobody_can_waive_are_named_as_they_are(place: Place, tmp_path: Path) -> None:

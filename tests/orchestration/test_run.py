@@ -11,13 +11,16 @@ import pytest
 
 from assets.current import Materialization
 from assets.keys import key_of
-from checks.gatekeeper import AssetState, GateState, GateStatus
+from checks.gate_status import GateStatus
+from checks.gatekeeper import AssetState, GateState
 from orchestration.diagnosis import is_closed_gate, what_broke
-from orchestration.run import _outcome
+from orchestration.people import waivable_gate
+from orchestration.run import _outcome, distil
 from orchestration.screens import drawn_progress, result_screen
 from orchestration.status import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.builds import Workshop
 from tests.small import small_recipe
@@ -127,3 +130,13 @@ def test_a_later_batch_counts_for_the_outcome_of_a_run_where_a_gate_found_it_wan
     monkeypatch.setattr(type(run), "run_id", "run of base")
     outcome = _outcome(dg.DagsterInstance.ephemeral(), Workshop(home), small_recipe(tmp_path, rows=100), run)
     assert [gate.asset for gate in outcome.closed] == ["base", *(["later"] if counts else [])]
+
+
+def test_an_old_name_of_a_gate_in_a_recipe_counts_and_the_run_says_the_new_one(home: Home, tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=50, unwaivable=["it_is_worth_copying"], pain=[])
+    with pytest.raises(StillhouseError, match="teacher_accuracy_reaches_the_minimum cannot be waived"):
+        waivable_gate(file, "small/teacher:teacher_accuracy_reaches_the_minimum", ["base"])
+    console = terminal()
+    distil(file, home, console)
+    said = "the gate it_is_worth_copying is called teacher_accuracy_reaches_the_minimum now"
+    assert console.export_text().count(said) == 1

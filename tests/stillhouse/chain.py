@@ -123,4 +123,4 @@ class Chain:
     def audit(self, **outside: Any) -> Audit:
         """Audit the champion with the store that made it, so that what it hashed before is at hand to be believed."""
         held: dict[str, Any] = {"witness": self.witness, "trusted": Keys.from_environment().trusted(), **outside}
-        return audit(self.workshop.store, self.workshop.ledger, "r", Outside(gates_of, **held))
+        return audit(self.workshop.store, self.workshop.ledger, "r", Outside(gates_of, frozenset(), **held))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
-from stillhouse.error_analysis.data_scaling import MoreRows, RowsCurve, rows_curve
+from stillhouse.error_analysis.data_scaling import SAID, RowsCurve, rows_curve
+from stillhouse.statistics.verdicts import Verdict
 
 ROWS = (250, 500, 1000)
 
@@ -20,24 +21,24 @@ def curve(half: float, full: float, noise: float = 0.05, asked: int = 300) -> Ro
 
 
 @pytest.mark.parametrize(
-    ("half", "full", "noise", "decision"),
+    ("half", "full", "noise", "verdict"),
     [
-        (0.5, 0.38, 0.05, MoreRows.HELPS),
-        (0.5, 0.5, 0.05, MoreRows.DOES_NOT),
-        (0.5, 0.6, 0.05, MoreRows.DOES_NOT),
+        (0.5, 0.38, 0.05, Verdict.PASS),
+        (0.5, 0.5, 0.05, Verdict.FAIL),
+        (0.5, 0.6, 0.05, Verdict.FAIL),
         # Proven and not worth its price: 4 % of what was left.
-        (0.5, 0.48, 0.01, MoreRows.DOES_NOT),
-        (0.5, 0.38, 3.0, MoreRows.CANNOT_TELL),
-        (0.5, 0.5, 3.0, MoreRows.CANNOT_TELL),
+        (0.5, 0.48, 0.01, Verdict.FAIL),
+        (0.5, 0.38, 3.0, Verdict.INCONCLUSIVE),
+        (0.5, 0.5, 3.0, Verdict.INCONCLUSIVE),
     ],
     ids=["climbing", "flat", "falling", "hardly_climbing", "climbing_in_noise", "flat_in_noise"],
 )
-def test_the_curve_decides(half: float, full: float, noise: float, decision: MoreRows) -> None:
+def test_the_curve_decides(half: float, full: float, noise: float, verdict: Verdict) -> None:
     found = curve(half, full, noise)
-    assert found.decision is decision
+    assert found.verdict is verdict
     assert found.improvement == pytest.approx(half - full)
     assert found.smallest_worthwhile == pytest.approx(half / 10)
-    assert found.sentence.startswith(f"{decision}: from 500 to 1,000 rows")
+    assert found.sentence.startswith(f"{SAID[verdict]}: from 500 to 1,000 rows")
 
 
 def test_bounds_are_those_of_students_t() -> None:
@@ -52,7 +53,7 @@ def test_bounds_are_those_of_students_t() -> None:
 
 def test_a_student_that_is_its_teacher_needs_no_more_rows() -> None:
     found = rows_curve((10, 20), [np.zeros(9), np.zeros(9)], [1.0, 1.0])
-    assert found.decision is MoreRows.DOES_NOT and "no divergence from the teacher left" in found.sentence
+    assert found.verdict is Verdict.FAIL and "no divergence from the teacher left" in found.sentence
 
 
 @given(st.floats(0.01, 100), st.floats(0.2, 1.2), st.permutations(range(30)))
@@ -62,7 +63,7 @@ def test_neither_the_unit_nor_the_order_of_rows_decides(unit: float, share: floa
     full = share * half + random.normal(0, 0.1, 30)
     told = rows_curve((1, 2), [half, full], [0.5, 0.5])
     again = rows_curve((1, 2), [unit * half[order], unit * full[order]], [0.5, 0.5])
-    assert again.decision is told.decision
+    assert again.verdict is told.verdict
 
 
 @pytest.mark.parametrize(

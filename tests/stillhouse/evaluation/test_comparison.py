@@ -2,26 +2,27 @@
 
 import pytest
 
-from stillhouse.evaluation.comparison import Helped, compare_with_control
+from stillhouse.evaluation.comparison import compare_with_control
 from stillhouse.evaluation.models import SubjectKind
+from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("balance", "block", "travel")
 
 
 @pytest.mark.parametrize(
-    ("rows", "student_wrong", "control_wrong", "outcome", "words"),
+    ("rows", "student_wrong", "control_wrong", "verdict", "words"),
     [
-        (600, range(0, 10), range(0, 40), Helped.HELPED, "distillation helped: student is 5.0 points above"),
-        (600, range(0, 40), range(0, 10), Helped.DID_NOT, "distillation did not help: student is 5.0 points below"),
-        (1200, [1], [2], Helped.DID_NOT, "distillation did not help: student is 0.0 points above"),
-        (60, [], [1, 2], Helped.CANNOT_TELL, "cannot tell whether distillation helped: student is 3.3 points above"),
+        (600, range(0, 10), range(0, 40), Verdict.PASS, "distillation helped: student is 5.0 points above"),
+        (600, range(0, 40), range(0, 10), Verdict.FAIL, "distillation did not help: student is 5.0 points below"),
+        (1200, [1], [2], Verdict.FAIL, "distillation did not help: student is 0.0 points above"),
+        (60, [], [1, 2], Verdict.INCONCLUSIVE, "cannot tell whether distillation helped: student is 3.3 points above"),
     ],
 )
-def test_the_outcome_in_words(subject, golden, rows, student_wrong, control_wrong, outcome, words) -> None:
+def test_the_verdict_in_words(subject, golden, rows, student_wrong, control_wrong, verdict, words) -> None:
     student = subject(rows, student_wrong)
     control = subject(rows, control_wrong, name="labels only", kind=SubjectKind.CONTROL)
     result = compare_with_control(student, control, golden(rows), classes=CLASSES)
-    assert result.outcome is outcome
+    assert result.verdict is verdict
     assert result.sentence.startswith(words)
     assert result.gain_interval[0] <= result.gain <= result.gain_interval[1]
 

@@ -126,8 +126,8 @@ def test_a_gate_goes_by_its_old_name_in_waivers_and_recipes_for_a_version(ledger
     waive(ledger, "questions", given, WaiverRules(frozenset(), 30))
     found = valid_waivers(ledger, "questions", WaiverRules(frozenset(), 30)).of(asset, new, CONTENT)
     assert found is not None and found.gate == f"{asset}:{new}"
-    nobody = WaiverRules.of(cast(Recipe, SimpleNamespace(unwaivable=(old,), waiver_days_at_most=30)))
-    assert nobody.unwaivable == {new}
+    nobody = WaiverRules.of(cast(Recipe, SimpleNamespace(unwaivable=(old,), waiver_days_at_most=30)), {"another"})
+    assert nobody.unwaivable == {new, "another"}
     assert valid_waivers(ledger, "questions", nobody).of(asset, new, CONTENT) is None
     with pytest.raises(StillhouseError, match=f"{new} cannot be waived"):
         waive(ledger, "questions", given, nobody)

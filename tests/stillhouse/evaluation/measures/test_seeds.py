@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.comparison import Helped, compare_with_control, decide
+from stillhouse.evaluation.comparison import compare_with_control, decide
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.seeds import gain_over_seeds, seed_spread
 from stillhouse.evaluation.models import Subject, SubjectKind
@@ -15,6 +15,7 @@ from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.proportions import paired_mcnemar
+from stillhouse.statistics.verdicts import Verdict
 from tests.stillhouse.evaluation.conftest import BUDGET, make_golden, make_latency, make_outputs, make_subject
 
 CLASSES = ("balance", "block", "travel")
@@ -165,13 +166,13 @@ def test_a_win_of_one_pair_that_other_seeds_do_not_repeat_is_none() -> None:
     control = controls(600, range(30), range(12), range(20))
     golden = make_golden(600)
     alone = compare_with_control(replace(student, more_seeds={}), control, golden, classes=CLASSES)
-    assert alone.outcome is Helped.HELPED and alone.over_seeds is None
+    assert alone.verdict is Verdict.PASS and alone.over_seeds is None
     assert alone.sentence.endswith(", on one seed)")
     found = compare_with_control(student, control, golden, classes=CLASSES)
-    assert found.test == alone.test and found.outcome is Helped.CANNOT_TELL
+    assert found.test == alone.test and found.verdict is Verdict.INCONCLUSIVE
     assert found.sentence.endswith("on the mean of 3 and 3 seeds 0.2 points below, -3.0 to 2.7, within the spread")
     opposite = compare_with_control(control, student, golden, classes=CLASSES)
-    assert opposite.outcome is Helped.CANNOT_TELL, "nor has the other one won"
+    assert opposite.verdict is Verdict.INCONCLUSIVE, "nor has the other one won"
 
 
 def test_a_win_that_every_seed_repeats_is_one() -> None:
@@ -179,17 +180,17 @@ def test_a_win_that_every_seed_repeats_is_one() -> None:
     control = controls(600, range(60), range(50), range(55))
     golden = make_golden(600)
     found = compare_with_control(student, control, golden, classes=CLASSES)
-    assert found.outcome is Helped.HELPED and found.over_seeds is not None and found.over_seeds.lower > 0
+    assert found.verdict is Verdict.PASS and found.over_seeds is not None and found.over_seeds.lower > 0
     assert found.sentence.startswith("distillation helped: ")
-    assert compare_with_control(control, student, golden, classes=CLASSES).outcome is Helped.DID_NOT
+    assert compare_with_control(control, student, golden, classes=CLASSES).verdict is Verdict.FAIL
 
 
 def test_no_gain_is_shown_only_where_the_seeds_show_it_too() -> None:
     student, golden = make_subject(1200, [1]), make_golden(1200)
     alike = with_seeds(student, 1200, [2]), controls(1200, [3], [4])
-    assert compare_with_control(*alike, golden, classes=CLASSES).outcome is Helped.DID_NOT
+    assert compare_with_control(*alike, golden, classes=CLASSES).verdict is Verdict.FAIL
     apart = with_seeds(student, 1200, [2]), controls(1200, [3], range(60))
-    assert compare_with_control(*apart, golden, classes=CLASSES).outcome is Helped.CANNOT_TELL
+    assert compare_with_control(*apart, golden, classes=CLASSES).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (2, 5)], ids=str)
@@ -200,7 +201,7 @@ def test_two_equal_models_have_no_winner(seeds: tuple[int, int]) -> None:
     of the cases and more, and as often a winning control.
     """
     random, rows, pairs = np.random.default_rng(11), 1200, 1000
-    one, several = {Helped.HELPED: 0, Helped.DID_NOT: 0}, {Helped.HELPED: 0, Helped.DID_NOT: 0}
+    one, several = {Verdict.PASS: 0, Verdict.FAIL: 0}, {Verdict.PASS: 0, Verdict.FAIL: 0}
     for _ in range(pairs):
         difficulty = random.normal(0, 2, rows)
 
@@ -211,9 +212,9 @@ def test_two_equal_models_have_no_winner(seeds: tuple[int, int]) -> None:
         first, second = (correct(models) for models in seeds)
         test = paired_mcnemar(first[0], second[0])
         alone, found = decide(test, 1.0, None), decide(test, 1.0, gain_over_seeds(first, second))
-        for counted, outcome in ((one, alone), (several, found)):
-            if outcome is not Helped.CANNOT_TELL:
-                counted[outcome] += 1
-    for outcome in (Helped.HELPED, Helped.DID_NOT):
-        assert one[outcome] > 0.2 * pairs, "the control: rows alone take luck for a difference"
-        assert several[outcome] <= 0.05 * pairs
+        for counted, verdict in ((one, alone), (several, found)):
+            if verdict is not Verdict.INCONCLUSIVE:
+                counted[verdict] += 1
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        assert one[verdict] > 0.2 * pairs, "the control: rows alone take luck for a difference"
+        assert several[verdict] <= 0.05 * pairs
