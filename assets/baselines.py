@@ -6,7 +6,7 @@ Does not: judging the options (stillhouse/stages/baselines.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, evaluation_row, markdown_table, stage_asset
+from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, stage_asset
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -19,14 +19,14 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
     @stage_asset(file, BASELINES, inputs={"prompts": PROMPTS, "teacher": TEACHER}, kinds={"scikitlearn", "onnx"})
-    def judged_baselines(work: Work, prompts: Artifact, teacher: Artifact) -> Shown:
+    def judged_baselines(context: StageContext, prompts: Artifact, teacher: Artifact) -> StageOutput:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
-        bench = Bench(file.recipe, work.workshop, prompts, teacher)
-        with work.workshop.one_heavy_task():
+        bench = Bench(file.recipe, context.builds, prompts, teacher)
+        with context.builds.one_heavy_task():
             capture = bench.capture_golden()
-        artifact = work.make(stage.plan(file.recipe, bench, work.reader))
+        artifact = context.make(stage.plan(file.recipe, bench, context.reader))
         table = [evaluation_row(evaluation) for evaluation in read_evaluations(artifact.folder)]
-        return Shown(
+        return StageOutput(
             artifact,
             {"baselines": dg.MetadataValue.md(markdown_table(table)), "teacher_rows_computed": capture.computed},
         )

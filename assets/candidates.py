@@ -6,7 +6,7 @@ Does not: making them (stillhouse/stages/candidates.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, learning_curve, stage_asset
+from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
 from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -24,9 +24,11 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         inputs={"teacher": TEACHER, "prompts": PROMPTS, "transfer_set": TRANSFER_SET},
         kinds={"pytorch"},
     )
-    def trained_student(work: Work, teacher: Artifact, prompts: Artifact, transfer_set: Artifact) -> Shown:
+    def trained_student(
+        context: StageContext, teacher: Artifact, prompts: Artifact, transfer_set: Artifact
+    ) -> StageOutput:
         """Layers of the teacher with the vocabulary of the task, trained on the transfer set or taken as they are."""
-        artifact = work.make(stage.plan(file.name, student, teacher, prompts, transfer_set, work.workshop))
+        artifact = context.make(stage.plan(file.name, student, teacher, prompts, transfer_set, context.builds))
         facts = artifact.facts(CandidateFacts)
         training, vocabulary = facts.training, facts.vocabulary
         shown = {
@@ -35,14 +37,14 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
             "vocabulary_kept": vocabulary and vocabulary.kept,
         }
         if training is None:
-            return Shown(artifact, shown)
-        return Shown(
+            return StageOutput(artifact, shown)
+        return StageOutput(
             artifact,
             {
                 **shown,
                 "train_loss": training.epochs[-1].train_loss,
                 "examples_per_second": training.examples_per_second,
-                "learning_curve": learning_curve(work, artifact, training),
+                "learning_curve": learning_curve(context, artifact, training),
             },
         )
 

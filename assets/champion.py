@@ -9,7 +9,7 @@ Does not: which release may serve (stillhouse/stages/champion.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, stage_asset
+from assets.stage import StageContext, StageOutput, stage_asset
 from stillhouse import progress
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -24,23 +24,23 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
     @stage_asset(file, CHAMPION, inputs={"release": RELEASE}, kinds={"onnx"})
-    def promoted_release(work: Work, release: Artifact) -> Shown:
+    def promoted_release(context: StageContext, release: Artifact) -> StageOutput:
         """The release that serves; it changes only when every gate on the way to a new release is open."""
-        stage.refuse(file, release, work.workshop)
-        artifact = work.make(stage.plan(release))
+        stage.refuse(file, release, context.builds)
+        artifact = context.make(stage.plan(release))
         student = artifact.facts(ChampionFacts).student
         promotion = promote(
-            work.workshop.ledger,
+            context.builds.ledger,
             Witness.from_environment(),
             file.name,
             release=release.digest,
             manifest=release.identity,
             student=student,
-            run_id=work.run_id,
+            run_id=context.run_id,
             relied_on=release.relied_on,
         )
         progress.step("the witness", 1, 1, promotion.witness)
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 "student": student,

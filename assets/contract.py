@@ -6,7 +6,7 @@ Does not: freezing the recipe (stillhouse/stages/contract.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, markdown_table, stage_asset
+from assets.stage import StageContext, StageOutput, markdown_table, stage_asset
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import contract as stage
 from stillhouse.stages.names import CONTRACT
@@ -17,9 +17,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     recipe = file.recipe
 
     @stage_asset(file, CONTRACT, inputs={}, kinds={"yaml"})
-    def frozen_contract(work: Work) -> Shown:
+    def frozen_contract(context: StageContext) -> StageOutput:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
-        artifact = work.make(stage.plan(recipe, work.workshop.store))
+        artifact = context.make(stage.plan(recipe, context.builds.store))
         bar, budget = recipe.bar, recipe.budget
         terms = [
             {"term": "task", "value": recipe.task},
@@ -39,6 +39,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             {"term": "candidates", "value": ", ".join(student.name for student in recipe.students)},
             {"term": "refresh", "value": recipe.refresh.cron},
         ]
-        return Shown(artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest})
+        return StageOutput(
+            artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest}
+        )
 
     return frozen_contract

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from assets.stage import Shown, Work, evaluation_row, markdown_table, picture, stage_asset
+from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, picture, stage_asset
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -29,23 +29,28 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"numpy"},
     )
     def judged_students(
-        work: Work, prompts: Artifact, teacher: Artifact, signal: Artifact, baselines: Artifact, **exported: Artifact
-    ) -> Shown:
+        context: StageContext,
+        prompts: Artifact,
+        teacher: Artifact,
+        signal: Artifact,
+        baselines: Artifact,
+        **exported: Artifact,
+    ) -> StageOutput:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
-        bench = Bench(recipe, work.workshop, prompts, teacher, teacher_mb=stage.teacher_mb(baselines))
+        bench = Bench(recipe, context.builds, prompts, teacher, teacher_mb=stage.teacher_mb(baselines))
         by_student = {student.name: exported[f"export_{student.name}"] for student in recipe.students}
-        artifact = work.make(stage.plan(recipe, bench, by_student, work.reader))
+        artifact = context.make(stage.plan(recipe, bench, by_student, context.reader))
         evaluations = read_evaluations(artifact.folder)
         shown = {
             "students": dg.MetadataValue.md(markdown_table([evaluation_row(e) for e in evaluations])),
             "teacher_accuracy": evaluations[0].teacher.accuracy,
             "golden_rows": evaluations[0].golden_rows,
-            **{f"accuracy_{e.name}": e.subject.accuracy for e in evaluations},
+            **{f"accuracy_{e.name}": e.score.accuracy for e in evaluations},
         }
         for judged in evaluations:
             for name, draw in _pictures_of(judged).items():
-                shown[f"{name}_{judged.name}"] = picture(work, artifact, f"{name}_{judged.name}", draw)
-        return Shown(artifact, shown)
+                shown[f"{name}_{judged.name}"] = picture(context, artifact, f"{name}_{judged.name}", draw)
+        return StageOutput(artifact, shown)
 
     return judged_students
 

@@ -6,7 +6,7 @@ Does not: exporting them (stillhouse/stages/exports.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, stage_asset
+from assets.stage import StageContext, StageOutput, stage_asset
 from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -24,9 +24,9 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
         inputs={"candidate": candidate(student.name), "prompts": PROMPTS},
         kinds={"onnx"},
     )
-    def exported_student(work: Work, candidate: Artifact, prompts: Artifact) -> Shown:
+    def exported_student(context: StageContext, candidate: Artifact, prompts: Artifact) -> StageOutput:
         """The student in int8 ONNX, its parity and its temperature measured on validation rows."""
-        artifact = work.make(stage.plan(student, candidate, prompts, work.workshop))
-        return Shown(artifact, artifact.facts(ExportFacts).model_dump(exclude={"fp32", "int8", "seeds"}))
+        artifact = context.make(stage.plan(student, candidate, prompts, context.builds))
+        return StageOutput(artifact, artifact.facts(ExportFacts).model_dump(exclude={"fp32", "int8", "seeds"}))
 
     return exported_student

@@ -6,7 +6,7 @@ Does not: making it (stillhouse/stages/prompts.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, markdown_table, stage_asset, table_metadata
 from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -19,14 +19,14 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
     @stage_asset(file, PROMPTS, inputs={"source": SOURCE}, kinds={"polars", "parquet"})
-    def prompt_set(work: Work, source: Artifact) -> Shown:
+    def prompt_set(context: StageContext, source: Artifact) -> StageOutput:
         """Cleaned texts, each once, each on one side of the split for good, and every row not kept, with its reason."""
-        base = None if work.batch == BASE else work.read(PROMPTS, BASE)
-        artifact = work.make(stage.plan(file, source, base))
+        base = None if context.batch == BASE else context.read(PROMPTS, BASE)
+        artifact = context.make(stage.plan(file, source, base))
         kept, facts = artifact.frame("prompts"), artifact.facts(PromptFacts)
         mix = kept.group_by("split", "label").len("rows").pivot("split", index="label", values="rows").sort("label")
         counts = count_reasons(artifact.frame("rejects"))
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 **table_metadata(kept),

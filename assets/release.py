@@ -6,7 +6,7 @@ Does not: making it (stillhouse/stages/release.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, stage_asset
+from assets.stage import StageContext, StageOutput, stage_asset
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.release.bundle import ReleaseRecord
@@ -34,20 +34,20 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"onnx"},
     )
     def published_bundle(
-        work: Work,
+        context: StageContext,
         contract: Artifact,
         prompts: Artifact,
         teacher: Artifact,
         transfer_set: Artifact,
         selection: Artifact,
         **exported: Artifact,
-    ) -> Shown:
+    ) -> StageOutput:
         """The chosen student as it ships, with contract, evaluation and the digest of everything that made it."""
         by_student = {name: exported[f"export_{name}"] for name in students}
         evidence = Evidence(contract, prompts, teacher, transfer_set, selection, by_student)
-        artifact = work.make(stage.plan(file, evidence, work.workshop.ledger))
+        artifact = context.make(stage.plan(file, evidence, context.builds.ledger))
         record = artifact.facts(ReleaseRecord)
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 "student": record.student,

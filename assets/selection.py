@@ -6,13 +6,13 @@ Does not: choosing (stillhouse/stages/selection.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, evaluation_row, markdown_table, picture, stage_asset
+from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, picture, stage_asset
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import selection as stage
-from stillhouse.stages.names import BASELINES, EVALUATION, REASONS, SELECTION
+from stillhouse.stages.names import BASELINES, ERROR_ANALYSIS, EVALUATION, SELECTION
 from stillhouse.stages.selection import SelectionFacts, Surroundings
 
 
@@ -22,17 +22,19 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         SELECTION,
-        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "reasons": REASONS},
+        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "error_analysis": ERROR_ANALYSIS},
         kinds={"html"},
     )
-    def chosen_student(work: Work, evaluation: Artifact, baselines: Artifact, reasons: Artifact) -> Shown:
+    def chosen_student(
+        context: StageContext, evaluation: Artifact, baselines: Artifact, analyses: Artifact
+    ) -> StageOutput:
         """The smallest student that clears both quality and budget, the next one down shown failing, and the report."""
-        around = Surroundings(file, work.workshop, work.reader)
-        artifact = work.make(stage.plan(around, evaluation, baselines, reasons))
-        report = work.workshop.home.reports / f"{file.name}.html"
+        around = Surroundings(file, context.builds, context.reader)
+        artifact = context.make(stage.plan(around, evaluation, baselines, analyses))
+        report = context.builds.home.reports / f"{file.name}.html"
         write_atomically(report, (artifact.folder / "report.html").read_bytes())
         everything, facts = stage.judged_in_order(evaluation, baselines), artifact.facts(SelectionFacts)
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 "winner": facts.winner or "none",
@@ -41,7 +43,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "report": dg.MetadataValue.path(str(report)),
                 "leaderboard": dg.MetadataValue.md(markdown_table([evaluation_row(each) for each in everything])),
                 "size_against_quality": picture(
-                    work, artifact, "size_against_quality", lambda: _size_against_quality(everything)
+                    context, artifact, "size_against_quality", lambda: _size_against_quality(everything)
                 ),
             },
         )

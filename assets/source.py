@@ -6,7 +6,7 @@ Does not: reading them (stillhouse/stages/source.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, stage_asset, table_metadata
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import Artifact
@@ -19,12 +19,12 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
     @stage_asset(file, SOURCE, inputs={"contract": CONTRACT}, kinds={"polars", "parquet"})
-    def source_rows(work: Work, contract: Artifact) -> Shown:
+    def source_rows(context: StageContext, contract: Artifact) -> StageOutput:
         """The rows of one batch as they came; what could not be read or has no provenance is kept as a reject."""
-        assert work.batch is not None
-        artifact = work.make(stage.plan(file, work.batch, work.workshop))
+        assert context.batch is not None
+        artifact = context.make(stage.plan(file, context.batch, context.builds))
         rows, facts = artifact.frame("rows"), artifact.facts(SourceFacts)
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 **table_metadata(rows),

@@ -23,7 +23,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Order, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
 from stillhouse.source_code import closure_digest
 from stillhouse.stages.bench import Reader
 from stillhouse.stages.facts import TrainingFacts
@@ -36,19 +36,19 @@ RECIPE = "stillhouse/recipe"
 
 
 @dataclass(frozen=True)
-class Shown:
+class StageOutput:
     """An artifact and what a person should see of it."""
 
     artifact: Artifact
     metadata: Mapping[str, Any]
 
 
-HandOver = Callable[[dg.AssetKey, str | None], Artifact]
+LoadGated = Callable[[dg.AssetKey, str | None], Artifact]
 """Opens the current artifact of an asset, or of one batch of it, behind its gates."""
 
 
 @dataclass(frozen=True)
-class Work:
+class StageContext:
     """What the function of a stage works with."""
 
     file: RecipeFile
@@ -56,9 +56,9 @@ class Work:
     batch: str | None
     run_id: str
     code_version: str
-    workshop: Workshop
+    builds: BuildStore
     inputs: list[Artifact]
-    hand_over: HandOver
+    load_gated: LoadGated
 
     @property
     def reader(self) -> Reader:
@@ -67,13 +67,13 @@ class Work:
 
     def read(self, stage: str, batch: str) -> Artifact:
         """Read one batch of a stage behind its gates, and count it among the inputs of what is made."""
-        artifact = self.hand_over(key_of(self.file.name, stage), batch)
+        artifact = self.load_gated(key_of(self.file.name, stage), batch)
         self.inputs.append(artifact)
         return artifact
 
     def make(self, plan: Plan[Any]) -> Artifact:
-        """Make this stage's artifact; see `Workshop.make`."""
-        order = Order(
+        """Make this stage's artifact; see `BuildStore.make`."""
+        order = BuildRequest(
             recipe=self.file.name,
             stage=self.stage,
             batch=self.batch,
@@ -86,10 +86,10 @@ class Work:
             seeds=plan.seeds,
             usd_per_hour=self.file.recipe.machine_usd_per_hour,
         )
-        return self.workshop.make(order, plan.build)
+        return self.builds.make(order, plan.build)
 
 
-StageFunction = Callable[..., Shown]
+StageFunction = Callable[..., StageOutput]
 
 
 def stage_asset(
@@ -100,7 +100,7 @@ def stage_asset(
     kinds: set[str],
     every_batch: Collection[str] = (),
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
-    """Make a Dagster asset of `function(work, **inputs) -> Shown`.
+    """Make a Dagster asset of `function(context, **inputs) -> StageOutput`.
 
     Args:
         file: the recipe.
@@ -136,25 +136,25 @@ def stage_asset(
             description=inspect.getdoc(function),
             code_version=version[:12],
             io_manager_key="artifacts",
-            required_resource_keys={"workshop", "artifacts"},
+            required_resource_keys={"builds", "artifacts"},
         )
         def compute(
             context: dg.AssetExecutionContext, **artifacts: Artifact | list[Artifact]
         ) -> dg.MaterializeResult[Any]:
-            workshop: Workshop = context.resources.workshop
-            work = Work(
+            builds: BuildStore = context.resources.builds
+            asked = StageContext(
                 file=file,
                 stage=stage,
                 batch=context.partition_key if batched else None,
                 run_id=context.run_id,
                 code_version=version,
-                workshop=workshop,
+                builds=builds,
                 inputs=[item for read in artifacts.values() for item in (read if isinstance(read, list) else [read])],
-                hand_over=partial(context.resources.artifacts.hand_over, workshop, file.recipe),
+                load_gated=partial(context.resources.artifacts.load_gated, builds, file.recipe),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 progress.tell(progress.StageStep(stage, 0, 1))
-                shown = function(work, **artifacts)
+                shown = function(asked, **artifacts)
                 progress.tell(progress.StageStep(stage, 1, 1, _took(shown.artifact)))
             return dg.MaterializeResult(
                 value=shown.artifact,
@@ -223,12 +223,12 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     """One line of a comparison table."""
-    low, high = evaluation.subject.accuracy_interval
+    low, high = evaluation.score.accuracy_interval
     spread = evaluation.seeds
     by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
     return {
         "model": evaluation.name,
-        "accuracy": f"{evaluation.subject.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
+        "accuracy": f"{evaluation.score.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
         "agreement": f"{evaluation.agreement:.3f}",
         "smaller": f"{evaluation.size_ratio:.1f}x",
         "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
@@ -237,23 +237,25 @@ def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def picture(work: Work, artifact: Artifact, name: str, draw: Callable[[], bytes]) -> dg.MarkdownMetadataValue:
+def picture(
+    context: StageContext, artifact: Artifact, name: str, draw: Callable[[], bytes]
+) -> dg.MarkdownMetadataValue:
     """Show a PNG about an artifact in the UI, drawn once however often the artifact is found again.
 
     Args:
-        work: whose cache keeps it.
+        context: whose cache keeps it.
         artifact: what it shows.
         name: of this picture among those of the artifact.
         draw: gives the PNG.
     """
     drawn_by = closure_digest(draw.__module__)[:12]
-    path = work.workshop.home.cache / "pictures" / f"{artifact.digest}-{drawn_by}-{name}.png"
+    path = context.builds.home.cache / "pictures" / f"{artifact.digest}-{drawn_by}-{name}.png"
     if not path.exists():
         write_atomically(path, draw())
     return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
 
 
-def learning_curve(work: Work, artifact: Artifact, training: TrainingFacts) -> dg.MarkdownMetadataValue:
+def learning_curve(context: StageContext, artifact: Artifact, training: TrainingFacts) -> dg.MarkdownMetadataValue:
     """Show training and validation loss by epoch."""
 
     def draw() -> bytes:
@@ -261,7 +263,7 @@ def learning_curve(work: Work, artifact: Artifact, training: TrainingFacts) -> d
 
         return plots.learning_curve(*training.losses)
 
-    return picture(work, artifact, "learning_curve", draw)
+    return picture(context, artifact, "learning_curve", draw)
 
 
 def _cell(value: Any) -> str:

@@ -6,7 +6,7 @@ Does not: making it (stillhouse/stages/teacher.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, learning_curve, stage_asset
+from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher as stage
@@ -19,14 +19,14 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     spec = file.recipe.teacher
 
     @stage_asset(file, TEACHER, inputs={"contract": CONTRACT, "prompts": PROMPTS}, kinds={"pytorch", "huggingface"})
-    def fine_tuned_teacher(work: Work, contract: Artifact, prompts: Artifact) -> Shown:
+    def fine_tuned_teacher(context: StageContext, contract: Artifact, prompts: Artifact) -> StageOutput:
         """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
         from stillhouse.models.weights import base_model
 
-        with base_model(spec.source, spec.revision, work.workshop.store) as base:
-            artifact = work.make(stage.plan(file, prompts, base, work.workshop))
+        with base_model(spec.source, spec.revision, context.builds.store) as base:
+            artifact = context.make(stage.plan(file, prompts, base, context.builds))
         facts = artifact.facts(TeacherFacts)
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 "fingerprint": facts.fingerprint,
@@ -35,7 +35,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "validation_accuracy": facts.validation_accuracy,
                 "temperature": facts.temperature,
                 "labelled_rows": facts.training.examples,
-                "learning_curve": learning_curve(work, artifact, facts.training),
+                "learning_curve": learning_curve(context, artifact, facts.training),
             },
         )
 

@@ -7,7 +7,7 @@ Does not: asking the teacher (stillhouse/stages/teacher_signal.py).
 import dagster as dg
 import polars as pl
 
-from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, markdown_table, stage_asset, table_metadata
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher_signal as stage
@@ -27,20 +27,22 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         inputs={"prompts": PROMPTS, "teacher": TEACHER, "baselines": BASELINES},
         kinds={"pytorch", "parquet"},
     )
-    def captured_signal(work: Work, prompts: Artifact, teacher: Artifact, baselines: Artifact) -> Shown:
+    def captured_signal(
+        context: StageContext, prompts: Artifact, teacher: Artifact, baselines: Artifact
+    ) -> StageOutput:
         """The teacher's logits and pooled state for every prompt; only rows it was never asked before are computed."""
-        signal = signal_store(work.workshop)
-        capture = stage.capture(prompts, teacher, work.workshop)
-        artifact = work.make(stage.plan(file.recipe, prompts, teacher, signal))
+        signal = signal_store(context.builds)
+        capture = stage.capture(prompts, teacher, context.builds)
+        artifact = context.make(stage.plan(file.recipe, prompts, teacher, signal))
         if file.recipe.teacher.review is not None:
-            path = stage.review_path(work.workshop.home, file.name, artifact)
+            path = stage.review_path(context.builds.home, file.name, artifact)
             if not path.exists():
                 write_review(artifact.frame("review"), path)
         rows, facts = artifact.frame("signal"), artifact.facts(SignalFacts)
         asked = stage.asked(prompts)["prompt_id"].to_list()
         took = signal.latencies_ms(asked, facts.fingerprint)["latency_ms"]
         answers = with_answers(rows, facts.labels)["answer"].value_counts(sort=True)
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 **table_metadata(rows.with_columns(pl.col("embedding").list.len().alias("embedding")), sample=5),

@@ -6,7 +6,7 @@ Does not: verifying rows (stillhouse/stages/transfer_set.py).
 
 import dagster as dg
 
-from assets.stage import Shown, Work, markdown_table, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, markdown_table, stage_asset, table_metadata
 from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -25,12 +25,12 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"polars", "parquet"},
         every_batch=("prompts", "signal"),
     )
-    def verified_rows(work: Work, prompts: list[Artifact], signal: list[Artifact]) -> Shown:
+    def verified_rows(context: StageContext, prompts: list[Artifact], signal: list[Artifact]) -> StageOutput:
         """Training rows of all batches whose signal was verified, labelled or not; the others with their reason."""
-        artifact = work.make(stage.plan(prompts, signal))
+        artifact = context.make(stage.plan(prompts, signal))
         facts = artifact.facts(TransferSetFacts)
         counts = count_reasons(artifact.frame("rejects"))
-        return Shown(
+        return StageOutput(
             artifact,
             {
                 **table_metadata(artifact.frame("transfer_set").drop("embedding"), sample=6),

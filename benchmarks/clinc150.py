@@ -88,30 +88,30 @@ def _stillhouse(*arguments: str, stdout: int | None = None) -> subprocess.Comple
 
 def _models() -> str:
     """Every model that was judged, and every student on every domain, as two tables; drops in points."""
-    from assets.current import newest_artifact
     from assets.keys import key_of
+    from assets.materializations import newest_artifact
     from stillhouse.evaluation.harness import read_evaluations
-    from stillhouse.evaluation.models import SubjectKind
+    from stillhouse.evaluation.models import ModelKind
     from stillhouse.home import Home
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
     from stillhouse.stages.names import BASELINES, EVALUATION
     from stillhouse.wording import MEGABYTE
 
-    workshop = Workshop(Home.from_environment())
+    builds = BuildStore(Home.from_environment())
     students, baselines = (
-        read_evaluations(newest_artifact(workshop, key_of(NAME, stage))) for stage in (EVALUATION, BASELINES)
+        read_evaluations(newest_artifact(builds, key_of(NAME, stage))) for stage in (EVALUATION, BASELINES)
     )
     teacher = students[0].teacher
     lines = [f"{'':30}{'accuracy':>9}{'drop':>7}{'at most':>9}{'MB':>7}{'smaller':>9}{'faster':>9}  verdict"]
     lines.append(f"{'teacher':30}{teacher.accuracy:>9.1%}{'':16}{teacher.size_bytes / MEGABYTE:>7.1f}")
-    for each in sorted(students + baselines, key=lambda one: -one.subject.accuracy):
+    for each in sorted(students + baselines, key=lambda one: -one.score.accuracy):
         test, ratios = each.non_inferiority, (each.size_ratio, each.latency_ratio)
-        verdict = "control" if each.subject.kind is SubjectKind.CONTROL else each.verdict
+        verdict = "control" if each.score.kind is ModelKind.CONTROL else each.verdict
         lines.append(
-            f"{each.name:30}{each.subject.accuracy:>9.1%}{100 * test.drop:>7.1f}{100 * test.drop_upper_bound:>9.1f}"
-            f"{each.subject.size_bytes / MEGABYTE:>7.1f}" + "".join(f"{_times(r):>9}" for r in ratios) + f"  {verdict}"
+            f"{each.name:30}{each.score.accuracy:>9.1%}{100 * test.drop:>7.1f}{100 * test.drop_upper_bound:>9.1f}"
+            f"{each.score.size_bytes / MEGABYTE:>7.1f}" + "".join(f"{_times(r):>9}" for r in ratios) + f"  {verdict}"
         )
-    learners = [each for each in students if each.subject.kind is SubjectKind.STUDENT]
+    learners = [each for each in students if each.score.kind is ModelKind.STUDENT]
     lines += ["", f"{'drop, at most, verdict':36}" + "".join(f"{each.name:>26}" for each in learners)]
     for same in zip(*(each.slices for each in learners), strict=True):
         critical = ", critical" if same[0].critical else ""

@@ -97,11 +97,11 @@ class _Bench:
         import dagster as dg
 
         from stillhouse.home import Home
-        from stillhouse.records.builds import Workshop
+        from stillhouse.records.builds import BuildStore
 
         logging.disable(logging.INFO)  # a context of its own for each call logs its progress, and there are thousands
         self.folder = folder
-        self.workshop = Workshop(Home.from_environment())
+        self.builds = BuildStore(Home.from_environment())
         self.instance = dg.DagsterInstance.ephemeral()
         self.lines = _distinct_lines()
 
@@ -112,7 +112,7 @@ class _Bench:
 
         name = f"resample_{number:03}"
         source = self.folder / f"{name}.txt"
-        later = self.workshop.home.inbox(name) / LATER
+        later = self.builds.home.inbox(name) / LATER
         later.parent.mkdir(parents=True)
         order = np.random.default_rng(number).permutation(len(self.lines))
         drawn, left = np.split(order, [int(DRAWN_SHARE * len(order))])
@@ -120,8 +120,8 @@ class _Bench:
         self._write(later, np.sort(left[:LATER_ROWS]))
         changes = {"data": {"source": str(source)}, "split": {"key": name}}
         file = demo_recipe(self.folder / "recipes", name, changes)
-        taken = BatchFile(name=LATER, digest=self.workshop.store.keep(later), size=later.stat().st_size)
-        record(self.workshop.ledger, name, Batch(batch=LATER, files=(taken,), because="a resample"))
+        taken = BatchFile(name=LATER, digest=self.builds.store.keep(later), size=later.stat().st_size)
+        record(self.builds.ledger, name, Batch(batch=LATER, files=(taken,), because="a resample"))
         base = self._made(file, BASE, None)
         yield from self._looked_at(file, base)
         yield from self._looked_at(file, self._made(file, LATER, base["prompts"]))
@@ -143,20 +143,20 @@ class _Bench:
     def _call(self, asset: Any, batch: str | None, base: Any, **inputs: Any) -> Any:
         import dagster as dg
 
-        resources = {"workshop": self.workshop, "artifacts": _Ungated(base)}
+        resources = {"builds": self.builds, "artifacts": _Ungated(base)}
         with dg.build_asset_context(resources=resources, instance=self.instance, partition_key=batch) as context:
             return asset(context, **inputs).value
 
     def _looked_at(self, file: Any, made: dict[str, Any]) -> Iterator[tuple[str, bool, Any]]:
-        from checks.gate import Subject
+        from checks.gate import GateContext
         from checks.stages import gates_of
         from stillhouse.stages.names import BASE
 
         for stage, artifact in made.items():
             gates = gates_of(stage)
             blocking = gates.names(blocking=True)
-            subject = Subject(file, artifact, self.workshop, (BASE, LATER))
-            for name, finding in gates.look(subject, {*blocking, *gates.names(blocking=False)}):
+            context = GateContext(file, artifact, self.builds, (BASE, LATER))
+            for name, finding in gates.evaluate(context, {*blocking, *gates.names(blocking=False)}):
                 yield f"{stage}: {name}", name in blocking, finding
 
 
@@ -166,7 +166,7 @@ class _Ungated:
 
     base: Any
 
-    def hand_over(self, *_: Any) -> Any:
+    def load_gated(self, *_: Any) -> Any:
         return self.base
 
 

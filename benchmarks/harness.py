@@ -57,7 +57,7 @@ def _measure(kind: str, rows: int) -> None:
     import polars as pl
 
     from stillhouse.evaluation.harness import evaluate
-    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 
     generator = np.random.default_rng(0)
@@ -74,14 +74,14 @@ def _measure(kind: str, rows: int) -> None:
         }
     )
 
-    def answers(name: str, kind: SubjectKind, sure: float, size_bytes: int) -> Subject:
+    def answers(name: str, kind: ModelKind, sure: float, size_bytes: int) -> EvaluatedModel:
         logits = generator.normal(size=(rows, CLASSES)).astype(np.float32)
         logits[np.arange(rows), labels] += sure
         outputs = pl.DataFrame({"prompt_id": ids, "logits": pl.Series(logits).cast(pl.List(pl.Float32))})
-        return Subject(name, kind, outputs, size_bytes)
+        return EvaluatedModel(name, kind, outputs, size_bytes)
 
-    teacher = answers("teacher", SubjectKind.TEACHER, 4.0, 400_000_000)
-    student = answers("student", SubjectKind.STUDENT, 3.9, 10_000_000)
+    teacher = answers("teacher", ModelKind.TEACHER, 4.0, 400_000_000)
+    student = answers("student", ModelKind.STUDENT, 3.9, 10_000_000)
     slices = tuple(
         SliceSpec(name=f"part {index}", column="part", values=(f"part {index}",), critical=True)
         for index in range(SLICES)

@@ -88,7 +88,7 @@ def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
     """The teacher's folder, and the exported folder of each model."""
     from stillhouse.models.export import export_student
     from stillhouse.models.weights import resolve_model
-    from stillhouse.students.pruning import cut_layers, narrow_feed_forward, trim_vocabulary
+    from stillhouse.students.pruning import drop_layers, prune_feed_forward, trim_vocabulary
     from stillhouse.teachers.classifier import build_classifier
 
     teacher, known = folder / "teacher", (texts[:50], np.zeros(50, np.int64))
@@ -99,8 +99,8 @@ def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
         cut, narrow, trimmed, exported[name] = (
             folder / f"{len(layers)}_{step}" for step in ("cut", "narrow", "trim", "int8")
         )
-        cut_layers(teacher, layers, cut)
-        narrow_feed_forward(cut, UNITS, narrow)
+        drop_layers(teacher, layers, cut)
+        prune_feed_forward(cut, UNITS, narrow)
         trim_vocabulary(narrow, texts, trimmed)
         export_student(trimmed, exported[name], *known)
     return teacher, exported

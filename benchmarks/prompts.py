@@ -76,14 +76,14 @@ def _measure(folder: Path, rows: int) -> None:
     from orchestration.instance import initialise
     from stillhouse.home import Home
     from stillhouse.progress import listening
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
     from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 
     file = _recipe(folder)
     home = Home.from_environment()
     clock = _Clock()
     with initialise(home) as instance:
-        sync_batches(instance, Workshop(home), file)
+        sync_batches(instance, BuildStore(home), file)
         closed = _run(instance, file, CONTRACT)
         with listening(clock.note):
             start = clock.restart()
@@ -164,16 +164,16 @@ def _run(instance: Any, file: Any, *stages: str) -> list[str]:
 
 def _made(home: Any, file: Any) -> str:
     """Say what became of the rows, so that one sees that copies, near copies and personal data were there."""
-    from assets.current import newest_artifact
     from assets.keys import key_of
+    from assets.materializations import newest_artifact
     from stillhouse.data.rejects import count_reasons
     from stillhouse.errors import StillhouseError
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
     from stillhouse.stages.facts import PromptFacts
     from stillhouse.stages.names import BASE, PROMPTS
 
     try:
-        artifact = newest_artifact(Workshop(home), key_of(file.name, PROMPTS), BASE)
+        artifact = newest_artifact(BuildStore(home), key_of(file.name, PROMPTS), BASE)
     except StillhouseError as error:
         return str(error)
     reasons, facts = count_reasons(artifact.frame("rejects")).rows(), artifact.facts(PromptFacts)

@@ -1,6 +1,6 @@
 """Gates on the baselines: is a student needed at all?"""
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.stages.baselines import OPTIONS
 from stillhouse.stages.facts import BaselinesFacts
@@ -8,34 +8,34 @@ from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a do-nothing option that was not measured is the one that would have been enough")
-def every_option_was_measured(subject: Subject) -> Finding:
+def every_option_was_measured(context: GateContext) -> Finding:
     """Quality, size and latency of each."""
-    evaluations = read_evaluations(subject.artifact.folder)
+    evaluations = read_evaluations(context.artifact.folder)
     complete = [evaluation.name for evaluation in evaluations if evaluation.latency is not None]
     missing = [name for name in OPTIONS if name not in complete]
-    told = f"not measured: {', '.join(missing)}" if missing else f"measured: {', '.join(complete)}"
-    return found(not missing, told)
+    detail = f"not measured: {', '.join(missing)}" if missing else f"measured: {', '.join(complete)}"
+    return passed_if(not missing, detail)
 
 
 @gate(
     "if something that exists already clears the bar, a student is one more model to look after for nothing",
     closes_as="take the baseline",
 )
-def no_baseline_clears_the_bar(subject: Subject) -> Finding:
+def no_baseline_clears_the_bar(context: GateContext) -> Finding:
     """Closed means: take that baseline and stop, which is success; open where the recipe names one to be released."""
-    evaluations = read_evaluations(subject.artifact.folder)
+    evaluations = read_evaluations(context.artifact.folder)
     clearing = [evaluation.name for evaluation in evaluations if evaluation.verdict is Verdict.PASS]
     if not clearing:
-        best = max(evaluations, key=lambda evaluation: evaluation.subject.accuracy)
-        return found(True, f"the best misses: {best.summary}")
-    named = [student.name for student in subject.recipe.students if student.learns_from == "nothing"]
+        best = max(evaluations, key=lambda evaluation: evaluation.score.accuracy)
+        return passed_if(True, f"the best misses: {best.summary}")
+    named = [student.name for student in context.recipe.students if student.learns_from == "nothing"]
     if named:
-        return found(
+        return passed_if(
             True,
             f"{_listed(clearing)} the bar, and the recipe names {', '.join(named)}, which learns from nothing: "
             "the smallest candidate that clears the bar is released, and that may be a baseline",
         )
-    return found(False, f"take the baseline: {_listed(clearing)} the bar. {_how_to_release(subject, clearing)}")
+    return passed_if(False, f"take the baseline: {_listed(clearing)} the bar. {_how_to_release(context, clearing)}")
 
 
 def _listed(names: list[str]) -> str:
@@ -43,17 +43,17 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(before)} and {last} clear" if before else f"{last} clears"
 
 
-def _how_to_release(subject: Subject, clearing: list[str]) -> str:
+def _how_to_release(context: GateContext, clearing: list[str]) -> str:
     """What to put into the recipe, and what has no such form."""
-    as_students = subject.artifact.facts(BaselinesFacts).as_students
+    as_students = context.artifact.facts(BaselinesFacts).as_students
     forms = [as_students[name] for name in clearing if name in as_students]
     others = [name for name in clearing if name not in as_students]
-    told = []
+    detail = []
     if forms:
-        told.append(f"To release it through the same gates, put {' or '.join(forms)} among the recipe's students")
+        detail.append(f"To release it through the same gates, put {' or '.join(forms)} among the recipe's students")
     if others:
-        told.append(f"Stillhouse does not release {' or '.join(others)}: fit it where it is used")
-    return ". ".join(told)
+        detail.append(f"Stillhouse does not release {' or '.join(others)}: fit it where it is used")
+    return ". ".join(detail)
 
 
 GATES = gates_of_module(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
@@ -21,30 +21,30 @@ NO_NEED = "do not distil"
 
 
 @gate("a model that hurts nobody needs no substitute: a student is one more thing to look after", closes_as=NO_NEED)
-def a_pain_is_declared(subject: Subject) -> Finding:
+def a_pain_is_declared(context: GateContext) -> Finding:
     """Closed means: do not distil, which is a result."""
-    pain = subject.recipe.pain
-    return found(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
+    pain = context.recipe.pain
+    return passed_if(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
 
 
 @gate("a substitute that never pays for itself is a hobby", closes_as=NO_NEED)
-def the_student_pays_for_itself(subject: Subject) -> Finding:
+def the_student_pays_for_itself(context: GateContext) -> Finding:
     """Forecast from the recipe's prices and volume, where it names them; `stillhouse roi` has what was spent."""
-    recipe = subject.recipe
+    recipe = context.recipe
     if recipe.economics is None:
-        return found(True, "cost is no pain here, and the recipe names no prices")
-    told = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
-    return found(told.decision == "fund", told.sentence, forecast=told.model_dump(mode="json"))
+        return passed_if(True, "cost is no pain here, and the recipe names no prices")
+    expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
+    return passed_if(expected.decision == "fund", expected.sentence, forecast=expected.model_dump(mode="json"))
 
 
 @gate(
     "training on the outputs of a model that forbids it taints every student, and nobody notices until a lawyer does",
     waivable=False,
 )
-def terms_allow_training_on_outputs(subject: Subject) -> Finding:
+def terms_allow_training_on_outputs(context: GateContext) -> Finding:
     """Unknown counts as no."""
-    teacher = subject.recipe.teacher
-    return found(
+    teacher = context.recipe.teacher
+    return passed_if(
         teacher.training_on_outputs == "allowed",
         f"the recipe says that training on the outputs of {teacher.source} is {teacher.training_on_outputs}",
         licence=teacher.licence,
@@ -52,41 +52,43 @@ def terms_allow_training_on_outputs(subject: Subject) -> Finding:
 
 
 @gate("a licence that nobody wrote down cannot be kept")
-def licences_are_named(subject: Subject) -> Finding:
+def licences_are_named(context: GateContext) -> Finding:
     """Of the teacher's weights and of the rows."""
-    licences = {"teacher": subject.recipe.teacher.licence, "data": subject.recipe.data.licence}
+    licences = {"teacher": context.recipe.teacher.licence, "data": context.recipe.data.licence}
     unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
-    return found(not unnamed, f"unnamed: {', '.join(unnamed)}" if unnamed else "teacher and data have one", **licences)
+    return passed_if(
+        not unnamed, f"unnamed: {', '.join(unnamed)}" if unnamed else "teacher and data have one", **licences
+    )
 
 
 @gate("a bar that is not the recipe's own was frozen for another student")
-def the_bar_is_frozen(subject: Subject) -> Finding:
+def the_bar_is_frozen(context: GateContext) -> Finding:
     """The artifact holds the very bar, budget and slices that the recipe holds now."""
-    same = subject.artifact.facts(ContractFacts).bar == bar_of(subject.recipe)
-    return found(
+    same = context.artifact.facts(ContractFacts).bar == bar_of(context.recipe)
+    return passed_if(
         same,
         "the frozen bar is that of the recipe"
         if same
         else "the recipe's bar was changed since this contract was frozen; materialize contract again",
-        margin=subject.recipe.bar.margin,
+        margin=context.recipe.bar.margin,
     )
 
 
 @gate("a bar that is moved after a result is no bar, unless somebody stands up for it")
-def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
+def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
     """Once a candidate was trained under one bar, another one needs an amendment that names who and why."""
-    bar = subject.artifact.facts(ContractFacts).bar_digest
-    judged_by = _bar_of_the_newest_candidate(subject)
+    bar = context.artifact.facts(ContractFacts).bar_digest
+    judged_by = _bar_of_the_newest_candidate(context)
     if judged_by in (None, bar):
-        return found(True, "no candidate was trained under another bar")
-    amendment = amendment_to(subject.workshop.ledger, subject.file.name, bar)
+        return passed_if(True, "no candidate was trained under another bar")
+    amendment = amendment_to(context.builds.ledger, context.file.name, bar)
     if amendment is not None:
-        told = f"changed by {amendment['by']}: {amendment['reason']}"
-        return found(True, told, signed_by=amendment["by"])
-    return found(
+        detail = f"changed by {amendment['by']}: {amendment['reason']}"
+        return passed_if(True, detail, signed_by=amendment["by"])
+    return passed_if(
         False,
         f"a candidate was trained under bar {str(judged_by)[:12]} and the recipe now has {bar[:12]}; put the old one "
-        f"back, or `stillhouse amend {subject.file.name} --by NAME --reason WHY`",
+        f"back, or `stillhouse amend {context.file.name} --by NAME --reason WHY`",
     )
 
 
@@ -94,34 +96,34 @@ def a_moved_bar_has_a_name_and_a_reason(subject: Subject) -> Finding:
     "a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher",
     waivable=False,
 )
-def the_teachers_weights_are_safe(subject: Subject) -> Finding:
+def the_teachers_weights_are_safe(context: GateContext) -> Finding:
     """What the teacher begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
-    problem = subject.artifact.facts(ContractFacts).weights.problem
-    return found(problem is None, problem or "safetensors only, whole and finite")
+    problem = context.artifact.facts(ContractFacts).weights.problem
+    return passed_if(problem is None, problem or "safetensors only, whole and finite")
 
 
 @gate("weights exchanged under the same name and revision make another teacher, and nobody has decided that")
-def the_weights_are_the_pinned_ones(subject: Subject) -> Finding:
+def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
     """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
-    return are_the_pinned_weights(subject, subject.artifact.facts(ContractFacts).weights.fingerprint)
+    return are_the_pinned_weights(context, context.artifact.facts(ContractFacts).weights.fingerprint)
 
 
 @gate("a run that dies of memory after an hour has cost an hour")
-def training_fits_into_memory(subject: Subject) -> Finding:
+def training_fits_into_memory(context: GateContext) -> Finding:
     """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
-    needed = subject.artifact.facts(ContractFacts).weights.training_gb
+    needed = context.artifact.facts(ContractFacts).weights.training_gb
     if needed is None:
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
-    limit = subject.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
-    return found(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
+    limit = context.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
+    return passed_if(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
 
 
-def _bar_of_the_newest_candidate(subject: Subject) -> str | None:
+def _bar_of_the_newest_candidate(context: GateContext) -> str | None:
     """Digest of the bar that was in force when the newest candidate was made."""
-    recipe, in_force, newest = subject.file.name, None, None
-    for entry in subject.workshop.ledger.entries(recipe, "materialization"):
+    recipe, in_force, newest = context.file.name, None, None
+    for entry in context.builds.ledger.entries(recipe, "materialization"):
         if entry.body["asset"] == f"{recipe}/{CONTRACT}":
-            facts = subject.workshop.store.read_manifest(entry.body["digest"], entry.body["manifest"]).facts
+            facts = context.builds.store.read_manifest(entry.body["digest"], entry.body["manifest"]).facts
             in_force = _digest_of_bar(facts)
         elif entry.body["asset"].startswith(f"{recipe}/candidates/"):
             newest = in_force

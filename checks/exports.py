@@ -3,57 +3,57 @@
 import json
 import math
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from stillhouse.models.temperature_scaling import COLDEST, HOTTEST, is_at_an_end
 from stillhouse.stages.facts import ExportFacts
 from stillhouse.stages.names import MODEL
 
 
 @gate("an export that computes something else ships a model that nobody trained")
-def onnx_computes_what_torch_computed(subject: Subject) -> Finding:
+def onnx_computes_what_torch_computed(context: GateContext) -> Finding:
     """Largest difference of a logit between torch and ONNX, both in fp32, on validation texts; of each seed."""
-    ships = subject.artifact.facts(ExportFacts)
+    ships = context.artifact.facts(ExportFacts)
     difference = max(each.fp32.max_abs_logit_diff for each in (ships, *ships.seeds.values()))
-    limit = subject.recipe.limits.export_difference_at_most
-    return found(difference <= limit, f"largest difference of a logit {difference:.2g}, limit {limit:g}")
+    limit = context.recipe.limits.export_difference_at_most
+    return passed_if(difference <= limit, f"largest difference of a logit {difference:.2g}, limit {limit:g}")
 
 
 @gate("eight bits that change the answers are a different student")
-def int8_gives_the_same_answers(subject: Subject) -> Finding:
+def int8_gives_the_same_answers(context: GateContext) -> Finding:
     """Share of validation texts with the same answer; what it costs in accuracy is judged on the golden set.
 
     Of the model that ships. What eight bits do to a further seed is in its own accuracy, and more seeds must not mean
     more chances to be closed out.
     """
-    ships = subject.artifact.facts(ExportFacts)
+    ships = context.artifact.facts(ExportFacts)
     agreement, others = ships.int8.top1_agreement, [each.int8.top1_agreement for each in ships.seeds.values()]
-    limit = subject.recipe.limits.int8_agreement_at_least
-    told = f"; {min(others):.3f} or more for {len(others)} further seeds" if others else ""
-    return found(agreement >= limit, f"{agreement:.3f} of the answers are the same, limit {limit}{told}")
+    limit = context.recipe.limits.int8_agreement_at_least
+    detail = f"; {min(others):.3f} or more for {len(others)} further seeds" if others else ""
+    return passed_if(agreement >= limit, f"{agreement:.3f} of the answers are the same, limit {limit}{detail}")
 
 
 @gate("a release that has to be unpickled can run anything on the machine that loads it")
-def only_onnx_and_json_ship(subject: Subject) -> Finding:
+def only_onnx_and_json_ship(context: GateContext) -> Finding:
     """The folder has the three files that a server needs, and its labels."""
-    folder = subject.artifact.folder / MODEL
+    folder = context.artifact.folder / MODEL
     files = sorted(path.name for path in folder.iterdir())
     labels = json.loads((folder / "config.json").read_text())["id2label"]
     expected = ["config.json", "model.onnx", "tokenizer.json"]
-    return found(files == expected and len(labels) >= 2, f"{', '.join(files)}; {len(labels)} labels")
+    return passed_if(files == expected and len(labels) >= 2, f"{', '.join(files)}; {len(labels)} labels")
 
 
 @gate("a student whose confidence nobody has fitted to anything is taken at its word by whoever serves it")
-def confidence_was_calibrated(subject: Subject) -> Finding:
+def confidence_was_calibrated(context: GateContext) -> Finding:
     """The folder has the temperature, and the validation labels decided it."""
-    folder, rows = subject.artifact.folder / MODEL, subject.artifact.facts(ExportFacts).texts
+    folder, rows = context.artifact.folder / MODEL, context.artifact.facts(ExportFacts).texts
     temperature = json.loads((folder / "config.json").read_text()).get("temperature")
     is_one = isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0
     if not is_one:
-        return found(False, f"the temperature that ships is {temperature}, which is none")
+        return passed_if(False, f"the temperature that ships is {temperature}, which is none")
     fitted = f"temperature {temperature:.3f}, fitted on {rows:,} validation rows"
     if is_at_an_end(temperature):
-        return found(False, f"{fitted}: the search from {COLDEST:g} to {HOTTEST:g} ran into the end")
-    return found(True, fitted)
+        return passed_if(False, f"{fitted}: the search from {COLDEST:g} to {HOTTEST:g} ran into the end")
+    return passed_if(True, fitted)
 
 
 GATES = gates_of_module(__name__)

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
-from assets.current import require_materialization
 from assets.keys import batches_name, batches_of, key_of
+from assets.materializations import require_materialization
 from assets.stage import markdown_table, readable_failures
 from checks.gate_status import GateStatus
 from stillhouse import progress
@@ -24,7 +24,7 @@ from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest
@@ -56,25 +56,25 @@ class Finding:
         object.__setattr__(self, "evidence", quotable(self.evidence))
 
 
-def found(holds: bool, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
+def passed_if(holds: bool, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
     """Pass if it holds, otherwise fail; see `Finding`."""
     return Finding(Verdict.PASS if holds else Verdict.FAIL, sentence, evidence, signed_by)
 
 
 @dataclass(frozen=True)
-class Subject:
+class GateContext:
     """What a gate looks at: the artifact, the recipe, and what the artifact was made from.
 
     Args:
         file: the recipe.
         artifact: the newest of its asset, or of one batch of it.
-        workshop: where what it was made from is found.
+        builds: where what it was made from is found.
         batches: all batches that the recipe has now.
     """
 
     file: RecipeFile
     artifact: Artifact
-    workshop: Workshop
+    builds: BuildStore
     batches: tuple[str, ...] = ()
 
     @property
@@ -99,12 +99,12 @@ class Subject:
 
     def made_from(self, stage: str) -> Artifact:
         """The one artifact of another stage that this one was made from."""
-        (found,) = self.workshop.inputs_of(self.artifact, stage)
+        (found,) = self.builds.inputs_of(self.artifact, stage)
         return found
 
     def frames_made_from(self, stage: str, name: str) -> pl.DataFrame:
         """A table of all batches of a stage that this artifact was made from, one below the other."""
-        frames = [artifact.frame(name) for artifact in self.workshop.inputs_of(self.artifact, stage)]
+        frames = [artifact.frame(name) for artifact in self.builds.inputs_of(self.artifact, stage)]
         return pl.concat(frames, how="diagonal")
 
     @cached_property
@@ -123,7 +123,7 @@ class Gate:
     Args:
         name: the sentence, with underscores.
         because: what goes wrong without it.
-        look: decides it; an exception leaves the gate closed.
+        evaluate: decides it; an exception leaves the gate closed.
         blocking: False for advice, which is shown and closes nothing.
         waivable: False where no person can let it pass, whatever a recipe says.
         closes_as: what it is called when it fails, where that is a result and not a fault: there is no need to distil.
@@ -131,7 +131,7 @@ class Gate:
 
     name: str
     because: str
-    look: Callable[[Subject], Finding]
+    evaluate: Callable[[GateContext], Finding]
     blocking: bool = True
     waivable: bool = True
     closes_as: str | None = None
@@ -139,11 +139,11 @@ class Gate:
 
 def gate(
     because: str, *, blocking: bool = True, waivable: bool = True, closes_as: str | None = None
-) -> Callable[[Callable[[Subject], Finding]], Gate]:
+) -> Callable[[Callable[[GateContext], Finding]], Gate]:
     """Make a gate of a function whose name is the sentence; see `Gate`."""
 
-    def wrap(look: Callable[[Subject], Finding]) -> Gate:
-        return Gate(look.__name__, because, look, blocking, waivable, closes_as)
+    def wrap(evaluate: Callable[[GateContext], Finding]) -> Gate:
+        return Gate(evaluate.__name__, because, evaluate, blocking, waivable, closes_as)
 
     return wrap
 
@@ -156,7 +156,7 @@ class Suite(Protocol):
         """The reason for each gate."""
         ...
 
-    def look(self, subject: Subject) -> dict[str, Finding]:
+    def evaluate(self, context: GateContext) -> dict[str, Finding]:
         """Decide all of them in one pass."""
         ...
 
@@ -185,7 +185,7 @@ class StageGates:
         """Of each gate whose failure is a result, what that is called."""
         return {gate.name: gate.closes_as for gate in self.gates if gate.closes_as is not None}
 
-    def look(self, subject: Subject, wanted: Collection[str]) -> Iterator[tuple[str, Finding]]:
+    def evaluate(self, context: GateContext, wanted: Collection[str]) -> Iterator[tuple[str, Finding]]:
         """Decide the gates that are wanted; a suite is decided whole or not at all.
 
         A suite that has passed under the very same circumstances is not validated again: that alone would cost the
@@ -193,10 +193,10 @@ class StageGates:
         """
         for one in self.gates:
             if one.name in wanted:
-                yield one.name, one.look(subject)
+                yield one.name, one.evaluate(context)
         if self.suite is not None and not self.suite.because.keys().isdisjoint(wanted):
-            findings = _passed_before(subject, self.suite) or self.suite.look(subject)
-            page = {"data_docs": data_docs(subject)}
+            findings = _passed_before(context, self.suite) or self.suite.evaluate(context)
+            page = {"data_docs": data_docs(context)}
             for name, finding in findings.items():
                 if name in wanted:
                     yield name, replace(finding, evidence=finding.evidence | page)
@@ -234,25 +234,23 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
         ]
     op = "__".join([*key.path, "gates"])
 
-    @dg.multi_asset_check(name=op, specs=specs, can_subset=True, required_resource_keys={"workshop"})
+    @dg.multi_asset_check(name=op, specs=specs, can_subset=True, required_resource_keys={"builds"})
     def check(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
-        workshop: Workshop = context.resources.workshop
+        builds: BuildStore = context.resources.builds
         with readable_failures():
             batch = context.partition_key if batched else None
-            newest = require_materialization(workshop.ledger, key, batch)
-            artifact = workshop.artifact(newest.digest, newest.manifest)
+            newest = require_materialization(builds.ledger, key, batch)
+            artifact = builds.artifact(newest.digest, newest.manifest)
             batches = context.instance.get_dynamic_partitions(batches_name(file.name))
-            subject = Subject(file, artifact, workshop, tuple(batches))
+            asked = GateContext(file, artifact, builds, tuple(batches))
             wanted = {check.name for check in context.selected_asset_check_keys}
-            waivers = valid_waivers(workshop.ledger, file.name, WaiverRules.of(file.recipe, gates.unwaivable()))
-            for name, finding in gates.look(subject, wanted):
+            waivers = valid_waivers(builds.ledger, file.name, WaiverRules.of(file.recipe, gates.unwaivable()))
+            for name, finding in gates.evaluate(asked, wanted):
                 passed, status = finding.verdict is Verdict.PASS, GateStatus.of(finding.verdict)
                 waiver = None if passed else waivers.of(artifact.address, name, artifact.digest)
                 note = f"{waiver or status}: {finding.sentence}"
                 progress.tell(progress.GateDecided(address(stage, batch), name, passed, note))
-                workshop.ledger.append(
-                    "verdict", file.name, _verdict(subject, name, finding, waiver, context.run.run_id)
-                )
+                builds.ledger.append("verdict", file.name, _verdict(asked, name, finding, waiver, context.run.run_id))
                 # A waived gate stays red and warns: this run goes on, while automation, which has no person, waits.
                 stops = name in blocking and waiver is None
                 yield dg.AssetCheckResult(
@@ -277,19 +275,19 @@ def offenders(rows: pl.DataFrame) -> list[dict[str, Any]]:
     return rows.head(OFFENDERS_KEPT).to_dicts()
 
 
-def data_docs(subject: Subject) -> Path:
+def data_docs(context: GateContext) -> Path:
     """Where Great Expectations' page about an artifact is."""
-    name = f"{subject.artifact.address.replace('/', '-')}-{subject.artifact.digest[:12]}.html"
-    return subject.workshop.home.reports / "data_docs" / name
+    name = f"{context.artifact.address.replace('/', '-')}-{context.artifact.digest[:12]}.html"
+    return context.builds.home.reports / "data_docs" / name
 
 
-def _passed_before(subject: Subject, suite: Suite) -> dict[str, Finding] | None:
+def _passed_before(context: GateContext, suite: Suite) -> dict[str, Finding] | None:
     """Findings of a suite from the ledger, if each of its gates has passed under the present circumstances."""
-    ledger, name, artifact = subject.workshop.ledger, subject.file.name, subject.artifact
+    ledger, name, artifact = context.builds.ledger, context.file.name, context.artifact
     findings = {}
     for gate in suite.because:
         earlier = ledger.newest(name, "verdict", subject=artifact.address, gate=gate, content=artifact.digest)
-        if earlier is None or earlier.body["circumstances"] != subject.circumstances:
+        if earlier is None or earlier.body["circumstances"] != context.circumstances:
             return None
         if earlier.body["state"] != GateStatus.PASSED:
             return None
@@ -302,17 +300,17 @@ def gate_code(stage: str) -> str:
     return closure_digest(f"checks.{kind_of(stage)}")
 
 
-def _verdict(subject: Subject, name: str, finding: Finding, waiver: Waiver | None, run_id: str) -> dict[str, Any]:
+def _verdict(context: GateContext, name: str, finding: Finding, waiver: Waiver | None, run_id: str) -> dict[str, Any]:
     return {
-        "asset": subject.artifact.address,
-        "digest": subject.artifact.digest,
-        "manifest": subject.artifact.identity,
+        "asset": context.artifact.address,
+        "digest": context.artifact.digest,
+        "manifest": context.artifact.identity,
         "gate": name,
         "state": str(GateStatus.of(finding.verdict)),
         "sentence": finding.sentence,
         "waived": str(waiver) if waiver else None,
-        "code": gate_code(subject.artifact.asset.partition("/")[2]),
-        "circumstances": subject.circumstances,
+        "code": gate_code(context.artifact.asset.partition("/")[2]),
+        "circumstances": context.circumstances,
         "run_id": run_id,
     }
 

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from assets.current import Materialization, newest_materialization
 from assets.keys import key_of
+from assets.materializations import Materialization, newest_materialization
 from checks.gate import gate_code
 from checks.gate_status import GateStatus
 from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.champions import went_back_to
 from stillhouse.records.governance import Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
@@ -97,28 +97,28 @@ class AssetState:
 
 
 def asset_state(
-    workshop: Workshop, recipe: Recipe, waivers: Waivers, key: dg.AssetKey, batch: str | None = None
+    builds: BuildStore, recipe: Recipe, waivers: Waivers, key: dg.AssetKey, batch: str | None = None
 ) -> AssetState:
     """Say of one asset, or of one batch of it, what the ledger says; its ancestors are not asked.
 
     Args:
-        workshop: where ledger and manifests are.
+        builds: where ledger and manifests are.
         recipe: as it is now.
         waivers: those that are valid now.
         key: the asset.
         batch: which batch, for an asset that is made batch by batch.
     """
-    newest = newest_materialization(workshop.ledger, key, batch)
-    gates = tuple(gate_states(workshop.ledger, waivers, key, newest, batch))
+    newest = newest_materialization(builds.ledger, key, batch)
+    gates = tuple(gate_states(builds.ledger, waivers, key, newest, batch))
     if newest is None:
         return AssetState(key, batch, None, gates)
     try:
-        manifest = workshop.store.read_manifest(newest.digest, newest.manifest)
+        manifest = builds.store.read_manifest(newest.digest, newest.manifest)
     except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
         return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
-    stale = [*_what_has_changed(workshop.ledger, recipe.digest, newest, manifest)]
+    stale = [*_what_has_changed(builds.ledger, recipe.digest, newest, manifest)]
     if key.path[1:] == [TRANSFER_SET]:
-        stale += _other_batches(workshop, recipe, key.path[0], manifest)
+        stale += _other_batches(builds, recipe, key.path[0], manifest)
     return AssetState(key, batch, newest, gates, stale=tuple(stale))
 
 
@@ -193,23 +193,23 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
             yield f"it was made from an older {name} than the current one"
 
 
-def _other_batches(workshop: Workshop, recipe: Recipe, name: str, manifest: Manifest) -> Iterator[str]:
+def _other_batches(builds: BuildStore, recipe: Recipe, name: str, manifest: Manifest) -> Iterator[str]:
     """Whether what was made of all batches was made of those that count now, as `hand_over_batches` chooses them."""
-    wanted = [BASE, *batches_of(workshop.ledger, name)]
+    wanted = [BASE, *batches_of(builds.ledger, name)]
     if recipe.refresh.train_on_open_batches:
         signal = key_of(name, TEACHER_SIGNAL)
-        ways = {batch: lineage(workshop, recipe, signal, batch) for batch in wanted}
+        ways = {batch: lineage(builds, recipe, signal, batch) for batch in wanted}
         wanted = [batch for batch, way in ways.items() if batch == BASE or all(state.is_open for state in way)]
     made_of = manifest.facts["batches"]
     if sorted(made_of) != sorted(wanted):
         yield f"it was made of the batches {', '.join(made_of)}, not {', '.join(wanted)}"
 
 
-def hand_over(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> Artifact:
+def load_gated(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> Artifact:
     """Open the current artifact of an asset, or of one batch of it, if every gate on the way to it is open.
 
     Args:
-        workshop: where ledger and artifacts are kept.
+        builds: where ledger and artifacts are kept.
         recipe: as it is now.
         key: the asset to read.
         batch: which batch of it.
@@ -217,19 +217,19 @@ def hand_over(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str |
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    way = lineage(workshop, recipe, key, batch)
+    way = lineage(builds, recipe, key, batch)
     if closed := [state for state in way if not state.is_open]:
         raise _refusal(key, way[0].address, closed)
-    return _opened(workshop, way)
+    return _opened(builds, way)
 
 
 def hand_over_batches(
-    workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
+    builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
 ) -> list[Artifact]:
     """Open the current artifact of each batch; the base batch has to be open.
 
     Args:
-        workshop: where ledger and artifacts are kept.
+        builds: where ledger and artifacts are kept.
         recipe: as it is now.
         key: the asset to read.
         batches: all of them.
@@ -238,34 +238,34 @@ def hand_over_batches(
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    ways = {batch: lineage(workshop, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
+    ways = {batch: lineage(builds, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
     closed = {batch: [state for state in way if not state.is_open] for batch, way in ways.items()}
     wanted = [batch for batch in ways if not closed[batch] or batch == BASE or not partial]
     if every := {state.address: state for batch in wanted for state in closed[batch]}:
         raise _refusal(key, "/".join(key.path), list(every.values()))
-    return [_opened(workshop, ways[batch]) for batch in wanted]
+    return [_opened(builds, ways[batch]) for batch in wanted]
 
 
-def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
+def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
     """Walk an asset and all its ancestors, each once and the asset first, and say of each what the ledger says.
 
     Args:
-        workshop: where ledger and manifests are.
+        builds: where ledger and manifests are.
         recipe: as it is now.
         key: the asset to begin with.
         batch: which batch of it.
     """
-    waivers = valid_waivers(workshop.ledger, key.path[0], waiver_rules(recipe))
+    waivers = valid_waivers(builds.ledger, key.path[0], waiver_rules(recipe))
     found: dict[str, AssetState] = {}
     queue = [(key, batch)]
     while queue:
-        state = asset_state(workshop, recipe, waivers, *queue.pop(0))
+        state = asset_state(builds, recipe, waivers, *queue.pop(0))
         found[state.address] = state
         if state.newest is None or state.broken:
             continue
-        manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
+        manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
         for name, read in manifest.inputs.items():
-            if key.path[1:] == [CHAMPION] and went_back_to(workshop.ledger, key.path[0], read.digest):
+            if key.path[1:] == [CHAMPION] and went_back_to(builds.ledger, key.path[0], read.digest):
                 continue  # what is newest now is another release; its own gates were asked before it came back
             asset, of = asset_and_batch(name)
             if name not in found and (step := (dg.AssetKey(asset.split("/")), of)) not in queue:
@@ -273,7 +273,7 @@ def lineage(workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | N
     return list(found.values())
 
 
-def _opened(workshop: Workshop, way: Sequence[AssetState]) -> Artifact:
+def _opened(builds: BuildStore, way: Sequence[AssetState]) -> Artifact:
     newest = way[0].newest
     assert newest is not None  # what was never made is not open, and was refused
     relied_on = [
@@ -281,7 +281,7 @@ def _opened(workshop: Workshop, way: Sequence[AssetState]) -> Artifact:
         for state in way
         for gate in state.gates
     ]
-    return workshop.artifact(newest.digest, newest.manifest, relied_on)
+    return builds.artifact(newest.digest, newest.manifest, relied_on)
 
 
 def _line(gate: GateState) -> str:

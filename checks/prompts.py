@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
+from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
 from checks.gate_status import GateStatus
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.declared_labels import named_classes, unknown_classes
-from stillhouse.data.drift import MixShift, length_shift, mix_shift
+from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
-from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
+from stillhouse.data.near_duplicates import near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import Redacted, personal_columns, personal_values, redact
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
@@ -28,25 +28,25 @@ from stillhouse.statistics.verdicts import Verdict
     "a filter that loses rows without saying so hides whatever it was that it removed",
     waivable=False,
 )
-def kept_and_rejected_are_all_that_came_in(subject: Subject) -> Finding:
+def kept_and_rejected_are_all_that_came_in(context: GateContext) -> Finding:
     """In = kept + rejected, counted again from the tables and from the source."""
-    source = subject.made_from("source").frame("rows").height
-    kept, rejected = subject.frame("prompts").height, subject.frame("rejects").height
-    return found(source == kept + rejected, f"{source:,} rows = {kept:,} kept + {rejected:,} rejected")
+    source = context.made_from("source").frame("rows").height
+    kept, rejected = context.frame("prompts").height, context.frame("rejects").height
+    return passed_if(source == kept + rejected, f"{source:,} rows = {kept:,} kept + {rejected:,} rejected")
 
 
 @gate("a text that is trained on and judged by makes every student look good")
-def no_text_is_on_both_sides_of_a_split(subject: Subject) -> Finding:
+def no_text_is_on_both_sides_of_a_split(context: GateContext) -> Finding:
     """By the text's own id, after case and white space are set aside; a later batch is held against the base."""
-    sides = _beside_base(subject).group_by("prompt_id").agg(pl.len().alias("rows"), pl.col("text").first())
+    sides = _beside_base(context).group_by("prompt_id").agg(pl.len().alias("rows"), pl.col("text").first())
     both = sides.filter(pl.col("rows") > 1)
-    return found(both.is_empty(), f"{both.height} texts are there more than once", texts=offenders(both))
+    return passed_if(both.is_empty(), f"{both.height} texts are there more than once", texts=offenders(both))
 
 
 @gate("a golden question in other words is as well known to a student as the question itself")
-def no_near_duplicate_is_on_two_sides(subject: Subject) -> Finding:
+def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
     """Pairs of nearly equal texts, one trained on and one held out."""
-    prompts = _beside_base(subject)
+    prompts = _beside_base(context)
     held_out = prompts["split"] != "train"
     pairs = near_duplicate_pairs(prompts["text"])
     across = pairs.filter(held_out.gather(pairs["first"]) != held_out.gather(pairs["second"]))
@@ -54,143 +54,145 @@ def no_near_duplicate_is_on_two_sides(subject: Subject) -> Finding:
         {"one": prompts["text"][first], "other": prompts["text"][second], "similarity": similarity}
         for first, second, similarity in across.head(20).iter_rows()
     ]
-    return found(across.is_empty(), f"{across.height:,} pairs of nearly equal texts are on two sides", pairs=texts)
+    return passed_if(across.is_empty(), f"{across.height:,} pairs of nearly equal texts are on two sides", pairs=texts)
 
 
 @gate("an evaluation text inside a training text is an answer given in advance")
-def no_golden_text_is_inside_a_training_text(subject: Subject) -> Finding:
+def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
     """Thirteen words in a row, or all of a text of eight to twelve words."""
-    prompts = _beside_base(subject)
+    prompts = _beside_base(context)
     golden, train = (prompts.filter(pl.col("split") == side) for side in ("golden", "train"))
-    inside = contained_rows(golden["text"], train["text"])
+    inside = ngram_overlap(golden["text"], train["text"])
     texts = [
         {"golden": golden["text"][one], "training": train["text"][other]} for one, other in inside.head(20).iter_rows()
     ]
-    return found(inside.is_empty(), f"{inside.height:,} golden texts are inside training texts", texts=texts)
+    return passed_if(inside.is_empty(), f"{inside.height:,} golden texts are inside training texts", texts=texts)
 
 
 @gate("who is in two groups of rows is recognised in the second by what was learned in the first")
-def no_group_is_on_two_sides(subject: Subject) -> Finding:
+def no_group_is_on_two_sides(context: GateContext) -> Finding:
     """Where the recipe names a group column."""
-    group = subject.recipe.data.group
+    group = context.recipe.data.group
     if group is None:
-        return found(True, "the recipe names no group")
-    prompts = _beside_base(subject)
+        return passed_if(True, "the recipe names no group")
+    prompts = _beside_base(context)
     both = shared_groups(prompts[group], prompts["split"])
-    return found(both.is_empty(), f"{both.height:,} groups are on more than one side", groups=offenders(both))
+    return passed_if(both.is_empty(), f"{both.height:,} groups are on more than one side", groups=offenders(both))
 
 
 @gate(
     "a teacher that has read an address has it, and so has whoever runs it",
     waivable=False,
 )
-def no_personal_data_is_left(subject: Subject) -> Finding:
+def no_personal_data_is_left(context: GateContext) -> Finding:
     """The same search that redacted texts finds no more in them, in rejects, labels and columns that travel along."""
-    prompts, recipe = subject.frame("prompts"), subject.recipe
-    texts = pl.concat([prompts["text"], subject.frame("rejects")["text"]])
+    prompts, recipe = context.frame("prompts"), context.recipe
+    texts = pl.concat([prompts["text"], context.frame("rejects")["text"]])
     values = {recipe.data.text: _rows_by_kind(redact(texts))} | {
         name: personal_values(prompts.select(normalise(pl.col(column)))[column])
         for name, column in {recipe.data.label: "label", **{name: name for name in recipe.kept_columns}}.items()
         if column in prompts.columns
     }
-    told = [
+    detail = [
         f"column {name!r} holds {', '.join(f'{kind} in {count:,} rows' for kind, count in kinds.items())}"
         for name, kinds in values.items()
         if kinds
     ]
     gone = (
-        ", ".join(f"{count} {kind}" for kind, count in subject.artifact.facts(PromptFacts).redacted.items())
+        ", ".join(f"{count} {kind}" for kind, count in context.artifact.facts(PromptFacts).redacted.items())
         or "nothing"
     )
-    return found(
-        not told,
-        f"{'; '.join(told)}: take it out or hash it where the rows come from"
-        if told
+    return passed_if(
+        not detail,
+        f"{'; '.join(detail)}: take it out or hash it where the rows come from"
+        if detail
         else f"none in {len(values)} columns; {gone} was redacted",
         left=[{"column": name, "kind": kind, "rows": n} for name, kinds in values.items() for kind, n in kinds.items()],
     )
 
 
 @gate("a column that names people goes wherever the rows go")
-def no_column_names_people(subject: Subject) -> Finding:
+def no_column_names_people(context: GateContext) -> Finding:
     """By the names of the columns that travel with the rows."""
-    personal = personal_columns(subject.frame("prompts").columns)
-    return found(not personal, f"personal by name: {', '.join(personal)}" if personal else "no column is personal")
+    personal = personal_columns(context.frame("prompts").columns)
+    return passed_if(not personal, f"personal by name: {', '.join(personal)}" if personal else "no column is personal")
 
 
 @gate("a student that reads the answer off the page has learned nothing, and will not find it in production")
-def nothing_in_a_text_gives_its_label_away(subject: Subject) -> Finding:
+def nothing_in_a_text_gives_its_label_away(context: GateContext) -> Finding:
     """A word that stands for a label more surely than language does."""
-    labelled = subject.frame("prompts").filter(pl.col("label").is_not_null())
+    labelled = context.frame("prompts").filter(pl.col("label").is_not_null())
     if labelled["label"].n_unique() < 2:
-        return found(True, "fewer than two labels, so none can be given away")
+        return passed_if(True, "fewer than two labels, so none can be given away")
     proxies = target_proxies(labelled["label"], labelled["text"])
-    told = [
+    detail = [
         f"{quoted(proxy.marker)!r} means {quoted(proxy.label)} in {proxy.right:.1%} of {proxy.rows:,} rows"
         for proxy in proxies
     ]
-    return found(not proxies, "; ".join(told) or "no word stands for a label", markers=told)
+    return passed_if(not proxies, "; ".join(detail) or "no word stands for a label", markers=detail)
 
 
 @gate("a drop of mostly broken rows means that something is wrong upstream, not that a fifth of the world is")
-def few_rows_of_the_batch_were_rejected(subject: Subject) -> Finding:
+def few_rows_of_the_batch_were_rejected(context: GateContext) -> Finding:
     """Copies do not count: they are what cleaning is for."""
-    rejects = subject.frame("rejects").filter(~pl.col("reason").is_in(COPIES))
-    came = subject.made_from("source").frame("rows").height
+    rejects = context.frame("rejects").filter(~pl.col("reason").is_in(COPIES))
+    came = context.made_from("source").frame("rows").height
     share = rejects.height / max(came, 1)
-    limit = subject.recipe.limits.rejected_rows_at_most
-    return found(
+    limit = context.recipe.limits.rejected_rows_at_most
+    return passed_if(
         share <= limit,
-        f"batch {subject.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
+        f"batch {context.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
         f"limit {limit:.0%}",
         rejected=offenders(rejects),
     )
 
 
 @gate("a misspelt class is found when the first student is judged by it, and the teacher is paid for by then")
-def every_named_class_is_in_the_rows(subject: Subject) -> Finding:
+def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     """The class whose recall the bar compares, and any other that the recipe names by hand."""
-    if not subject.is_base:
-        return found(True, "asked of the base batch, whose classes are all there are")
-    classes = subject.artifact.facts(PromptFacts).labels
-    unknown = unknown_classes(subject.recipe, classes)
-    told = [f"{'.'.join(map(str, one.field))}: {one.what}. {one.hint}" for one in unknown]
-    return found(
+    if not context.is_base:
+        return passed_if(True, "asked of the base batch, whose classes are all there are")
+    classes = context.artifact.facts(PromptFacts).labels
+    unknown = unknown_classes(context.recipe, classes)
+    detail = [f"{'.'.join(map(str, one.field))}: {one.what}. {one.hint}" for one in unknown]
+    return passed_if(
         not unknown,
-        f"{' '.join(told)} There are {unknown[0].there_are}"
+        f"{' '.join(detail)} There are {unknown[0].there_are}"
         if unknown
-        else f"{len(named_classes(subject.recipe))} named, {len(classes)} in the rows",
+        else f"{len(named_classes(context.recipe))} named, {len(classes)} in the rows",
         classes=classes,
     )
 
 
 @gate("a slice without rows passes every average, and is where the harm is found later")
-def every_slice_has_golden_rows(subject: Subject) -> Finding:
+def every_slice_has_golden_rows(context: GateContext) -> Finding:
     """Slices that the recipe declares, critical or not."""
-    if not subject.is_base:
-        return found(True, "golden rows are those of the base batch")
-    counts = _slice_counts(subject)
+    if not context.is_base:
+        return passed_if(True, "golden rows are those of the base batch")
+    counts = _slice_counts(context)
     empty = [count["slice"] for count in counts if count["rows"] == 0]
-    return found(not empty, f"empty: {', '.join(empty)}" if empty else f"{len(counts)} slices have rows", slices=counts)
+    return passed_if(
+        not empty, f"empty: {', '.join(empty)}" if empty else f"{len(counts)} slices have rows", slices=counts
+    )
 
 
 @gate("a slice of a few rows can only say that it does not know", blocking=False)
-def no_slice_is_thin(subject: Subject) -> Finding:
+def no_slice_is_thin(context: GateContext) -> Finding:
     """Fewer rows than this cannot show a difference of ten points."""
-    limit = subject.recipe.limits.thin_slice_rows
-    thin = [f"{count['slice']} ({count['rows']})" for count in _slice_counts(subject) if count["rows"] < limit]
-    if not subject.is_base:
-        return found(True, "golden rows are those of the base batch")
-    return found(not thin, f"fewer than {limit} golden rows: {', '.join(thin)}" if thin else "none is thin")
+    limit = context.recipe.limits.thin_slice_rows
+    thin = [f"{count['slice']} ({count['rows']})" for count in _slice_counts(context) if count["rows"] < limit]
+    if not context.is_base:
+        return passed_if(True, "golden rows are those of the base batch")
+    return passed_if(not thin, f"fewer than {limit} golden rows: {', '.join(thin)}" if thin else "none is thin")
 
 
 @gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")
-def no_batch_brings_a_new_label(subject: Subject) -> Finding:
+def no_batch_brings_a_new_label(context: GateContext) -> Finding:
     """The classes are those of the recipe's own source."""
-    prompts = subject.frame("prompts")
-    known = _base_of(subject)["label"].drop_nulls().unique()
+    prompts = context.frame("prompts")
+    known = _base_of(context)["label"].drop_nulls().unique()
     new = prompts.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(known.implode()))
-    return found(
+    return passed_if(
         new.is_empty(),
         f"{new.height} rows have a label that the source does not have"
         if new.height
@@ -200,59 +202,61 @@ def no_batch_brings_a_new_label(subject: Subject) -> Finding:
 
 
 @gate("a student is as good as promised on what it was taught, and production asks something else")
-def the_mix_matches_recent_traffic(subject: Subject) -> Finding:
+def the_mix_matches_recent_traffic(context: GateContext) -> Finding:
     """Labels, slice columns and lengths of the base batch against the recipe's sample of traffic."""
-    data = subject.recipe.data
-    if data.traffic is None or not subject.is_base:
-        return found(True, "the recipe names no sample of traffic" if subject.is_base else "asked of the base batch")
-    source = subject.made_from("source")
-    return _alike(subject, source.frame("traffic"), source.frame("rows"), "traffic", "the source")
+    data = context.recipe.data
+    if data.traffic is None or not context.is_base:
+        return passed_if(
+            True, "the recipe names no sample of traffic" if context.is_base else "asked of the base batch"
+        )
+    source = context.made_from("source")
+    return _alike(context, source.frame("traffic"), source.frame("rows"), "traffic", "the source")
 
 
 @gate("a batch unlike all before it is another task, a broken export or news; whichever it is, somebody should know")
-def the_batch_is_like_the_base(subject: Subject) -> Finding:
+def the_batch_is_like_the_base(context: GateContext) -> Finding:
     """Labels, slice columns and lengths of a later batch against the base batch."""
-    if subject.is_base:
-        return found(True, "it is the base batch")
-    if subject.frame("prompts").is_empty():
-        return found(True, "no row of it is new")
-    return _alike(subject, _base_of(subject), subject.frame("prompts"), "the base batch", "this batch")
+    if context.is_base:
+        return passed_if(True, "it is the base batch")
+    if context.frame("prompts").is_empty():
+        return passed_if(True, "no row of it is new")
+    return _alike(context, _base_of(context), context.frame("prompts"), "the base batch", "this batch")
 
 
 @gate("a student of mostly invented rows learns what a generator finds likely")
-def the_synthetic_share_is_under_its_cap(subject: Subject) -> Finding:
+def the_synthetic_share_is_under_its_cap(context: GateContext) -> Finding:
     """Of the rows to train on."""
-    kinds = subject.frame("prompts").filter(pl.col("split") == "train")["row_kind"]
+    kinds = context.frame("prompts").filter(pl.col("split") == "train")["row_kind"]
     share = float((kinds == "synthetic").mean() or 0.0)  # type: ignore[arg-type]
-    cap = subject.recipe.data.provenance.synthetic_share_at_most
-    return found(share <= cap, f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}")
+    cap = context.recipe.data.provenance.synthetic_share_at_most
+    return passed_if(share <= cap, f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}")
 
 
 @gate("a golden set that changes under the same split is another exam, and its marks compare with none before")
-def no_golden_row_has_changed(subject: Subject) -> Finding:
+def no_golden_row_has_changed(context: GateContext) -> Finding:
     """Held against the base batch before this one: a golden row may be added, never relabelled, moved or dropped."""
-    before = _base_before(subject) if subject.is_base else None
+    before = _base_before(context) if context.is_base else None
     if before is None:
-        return found(True, "there is no golden set before this one under the same split")
+        return passed_if(True, "there is no golden set before this one under the same split")
     old = before.filter(pl.col("split") == "golden").select("prompt_id", "text", pl.col("label").alias("was"))
-    now = subject.frame("prompts").select("prompt_id", "label", "split")
+    now = context.frame("prompts").select("prompt_id", "label", "split")
     same = (pl.col("split") == "golden").fill_null(False) & (pl.col("label") == pl.col("was")).fill_null(False)
     changed = old.join(now, on="prompt_id", how="left").filter(~same)
-    return found(
+    return passed_if(
         changed.is_empty(),
         f"{changed.height:,} of {old.height:,} golden rows were relabelled, moved or dropped"
-        + ("; if the labels were mended on purpose, waive this once" if changed.height else ""),
+        + ("; if the labels were corrected on purpose, waive this once" if changed.height else ""),
         changed=offenders(changed),
     )
 
 
 @gate("a golden set that is too small can only ever say that it does not know", blocking=False)
-def the_golden_set_can_support_the_margin(subject: Subject) -> Finding:
+def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     """Rows for 80 % power at no true drop, overall and on each critical slice; `stillhouse plan` shows all of them."""
-    if not subject.is_base:
-        return found(True, "golden rows are those of the base batch")
-    golden = subject.frame("prompts").filter(pl.col("split") == "golden")
-    planned = plan(golden, subject.recipe.bar, subject.recipe.slices)
+    if not context.is_base:
+        return passed_if(True, "golden rows are those of the base batch")
+    golden = context.frame("prompts").filter(pl.col("split") == "golden")
+    planned = plan(golden, context.recipe.bar, context.recipe.slices)
     asked = planned.unsupported or [claim for claim in planned.claims if claim.binding]
     return Finding(
         Verdict.INCONCLUSIVE if planned.unsupported else Verdict.PASS,
@@ -264,54 +268,54 @@ def _rows_by_kind(redacted: Redacted) -> dict[str, int]:
     return dict(redacted.found.group_by("kind").len().sort("kind").iter_rows())
 
 
-def _base_of(subject: Subject) -> pl.DataFrame:
+def _base_of(context: GateContext) -> pl.DataFrame:
     """Prompts of the base batch: this one, or the one that a later batch was held against."""
-    return subject.frame("prompts") if subject.is_base else subject.made_from(PROMPTS).frame("prompts")
+    return context.frame("prompts") if context.is_base else context.made_from(PROMPTS).frame("prompts")
 
 
-def _beside_base(subject: Subject) -> pl.DataFrame:
+def _beside_base(context: GateContext) -> pl.DataFrame:
     """This batch and, for a later one, the base batch above it."""
-    prompts = subject.frame("prompts")
-    return prompts if subject.is_base else pl.concat([_base_of(subject), prompts], how="diagonal")
+    prompts = context.frame("prompts")
+    return prompts if context.is_base else pl.concat([_base_of(context), prompts], how="diagonal")
 
 
-def _base_before(subject: Subject) -> pl.DataFrame | None:
+def _base_before(context: GateContext) -> pl.DataFrame | None:
     """Prompts of the newest base batch before this one whose golden rows were accepted, if the split is the same.
 
     One that was closed does not count: a change that was refused must not be let in by the next, smaller change.
     """
-    recipe, name = subject.file.name, f"{subject.file.name}/{PROMPTS}[{BASE}]"
-    ledger = subject.workshop.ledger
+    recipe, name = context.file.name, f"{context.file.name}/{PROMPTS}[{BASE}]"
+    ledger = context.builds.ledger
     accepted = {
         entry.body["digest"]
         for entry in ledger.entries(recipe, "verdict", subject=name, gate=no_golden_row_has_changed.name)
         if entry.body["state"] == GateStatus.PASSED or entry.body["waived"]
     }
     made = [entry.body for entry in ledger.entries(recipe, "materialization", subject=name)]
-    before = [body for body in made if body["digest"] in accepted - {subject.artifact.digest}]
+    before = [body for body in made if body["digest"] in accepted - {context.artifact.digest}]
     if not before:
         return None
-    artifact = subject.workshop.artifact(before[-1]["digest"], before[-1]["manifest"])
-    same_rule = artifact.manifest.config["split"] == subject.artifact.manifest.config["split"]
+    artifact = context.builds.artifact(before[-1]["digest"], before[-1]["manifest"])
+    same_rule = artifact.manifest.config["split"] == context.artifact.manifest.config["split"]
     return artifact.frame("prompts") if same_rule else None
 
 
-def _slice_counts(subject: Subject) -> list[dict[str, Any]]:
-    golden = subject.frame("prompts").filter(pl.col("split") == "golden")
+def _slice_counts(context: GateContext) -> list[dict[str, Any]]:
+    golden = context.frame("prompts").filter(pl.col("split") == "golden")
     return [
         {"slice": item.name, "rows": golden.filter(pl.col(item.column).is_in(item.values)).height}
-        for item in subject.recipe.slices
+        for item in context.recipe.slices
     ]
 
 
-def _alike(subject: Subject, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:
+def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:
     """Compare the mix of two sets of rows, column by column; columns that either does not fill are left out."""
-    limit = subject.recipe.data.drift_limit
-    shifts: dict[str, MixShift] = {}
-    for column in dict.fromkeys(["label", *(item.column for item in subject.recipe.slices)]):
+    limit = context.recipe.data.drift_limit
+    shifts: dict[str, DistributionShift] = {}
+    for column in dict.fromkeys(["label", *(item.column for item in context.recipe.slices)]):
         filled = [frame[column].drop_nulls() for frame in (reference, rows) if column in frame.columns]
         if len(filled) == 2 and all(len(values) for values in filled):
-            shifts[column] = mix_shift(filled[0], filled[1])
+            shifts[column] = distribution_shift(filled[0], filled[1])
     shifts["length"] = length_shift(reference["text"].drop_nulls(), rows["text"].drop_nulls())
     table = [
         {"column": name, "divergence": shift.divergence, "by_chance": shift.chance, "moved_most": shift.worst}
@@ -325,7 +329,7 @@ def _alike(subject: Subject, reference: pl.DataFrame, rows: pl.DataFrame, one: s
     ]
     largest = max(shift.divergence for shift in shifts.values())
     sentence = "; ".join(moved) or f"{len(shifts)} columns alike, at most {largest:.3f} bits apart, limit {limit:g}"
-    return found(not moved, sentence, columns=table)
+    return passed_if(not moved, sentence, columns=table)
 
 
 GATES = gates_of_module(__name__, SUITE)

@@ -1,6 +1,6 @@
 """Gates on a release: is the bundle whole, and does it stand on its own?"""
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from stillhouse.data.quoting import quoted
 from stillhouse.names import same_person
 from stillhouse.records.champions import promoted, withdrawal_of
@@ -14,36 +14,36 @@ from stillhouse.tasks import single_label
 
 
 @gate("a bundle with a part missing cannot be defended when somebody asks")
-def the_bundle_is_whole(subject: Subject) -> Finding:
+def the_bundle_is_whole(context: GateContext) -> Finding:
     """Verified as anybody could, with nothing but the folder."""
-    problems = bundle_problems(subject.artifact.folder)
-    return found(not problems, "; ".join(problems) if problems else "every file is there and as listed")
+    problems = bundle_problems(context.artifact.folder)
+    return passed_if(not problems, "; ".join(problems) if problems else "every file is there and as listed")
 
 
 @gate("a release that names other parents than it has lies about where it comes from")
-def the_release_names_its_inputs(subject: Subject) -> Finding:
+def the_release_names_its_inputs(context: GateContext) -> Finding:
     """The digests in its record are those of its inputs."""
-    record = subject.artifact.facts(ReleaseRecord)
+    record = context.artifact.facts(ReleaseRecord)
     inputs = {
         asset_and_batch(name)[0].split("/", 1)[1]: item.digest
-        for name, item in subject.artifact.manifest.inputs.items()
+        for name, item in context.artifact.manifest.inputs.items()
     }
     named = {name: getattr(record, name) for name in ("contract", "prompts", "teacher", "transfer_set", "selection")}
     named[f"exports/{record.student}"] = record.export
     wrong = sorted(name for name, digest in named.items() if inputs.get(name) != digest)
-    return found(not wrong, f"not its inputs: {', '.join(wrong)}" if wrong else f"{len(named)} digests agree")
+    return passed_if(not wrong, f"not its inputs: {', '.join(wrong)}" if wrong else f"{len(named)} digests agree")
 
 
 @gate("a model that does not answer is found out here, not by its first caller")
-def the_bundle_loads_and_predicts(subject: Subject) -> Finding:
+def the_bundle_loads_and_predicts(context: GateContext) -> Finding:
     """Loaded from the bundle, as a server would, and asked one golden question."""
     from stillhouse.models.predictor import OnnxClassifier
 
-    text = subject.made_from("prompts").frame("prompts")["text"][0]
-    model = OnnxClassifier(subject.artifact.folder / MODEL)
+    text = context.made_from("prompts").frame("prompts")["text"][0]
+    model = OnnxClassifier(context.artifact.folder / MODEL)
     answer = model.labels[int(single_label.answers(model.logits([text]))[0])]
-    return found(
-        answer in subject.made_from("teacher").facts(TeacherFacts).labels,
+    return passed_if(
+        answer in context.made_from("teacher").facts(TeacherFacts).labels,
         f"{quoted(text)!r} is answered {quoted(answer)!r}",
     )
 
@@ -52,15 +52,15 @@ def the_bundle_loads_and_predicts(subject: Subject) -> Finding:
     "what a person took out of service must not come back because a schedule finds it again",
     waivable=False,
 )
-def the_release_was_not_withdrawn(subject: Subject) -> Finding:
+def the_release_was_not_withdrawn(context: GateContext) -> Finding:
     """Neither this release nor the model in it was withdrawn by a rollback, or a person has brought it back since."""
-    ledger, name, artifact = subject.workshop.ledger, subject.file.name, subject.artifact
+    ledger, name, artifact = context.builds.ledger, context.file.name, context.artifact
     withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts(ReleaseRecord).export)
     if withdrawn is None:
-        return found(True, "it was not withdrawn")
+        return passed_if(True, "it was not withdrawn")
     serves = promoted(ledger, name)[0]
     same = "" if withdrawn.release == artifact.digest else f", as {withdrawn.release[:12]}"
-    return found(
+    return passed_if(
         False,
         f"{artifact.digest[:12]} was withdrawn{same} on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}; "
         f"champion {serves.student} {serves.release[:12]} serves since then. "
@@ -70,27 +70,29 @@ def the_release_was_not_withdrawn(subject: Subject) -> Finding:
 
 
 @gate("who wrote the recipe believes in it; where the stakes are high somebody else has to")
-def another_person_has_approved_it(subject: Subject) -> Finding:
+def another_person_has_approved_it(context: GateContext) -> Finding:
     """Where the recipe's stakes are high: an approval of this very release by a person who is not the author."""
-    recipe, name = subject.recipe, subject.file.name
+    recipe, name = context.recipe, context.file.name
     if recipe.stakes == "low":
-        return found(True, "the stakes are low: no approval is asked for")
-    approval = approval_of(subject.workshop.ledger, name, subject.artifact.digest)
+        return passed_if(True, "the stakes are low: no approval is asked for")
+    approval = approval_of(context.builds.ledger, name, context.artifact.digest)
     if approval is None:
         how = f"read the report, then `stillhouse approve {name} --by NAME --reason WHY` and look again"
-        return Finding(Verdict.INCONCLUSIVE, f"nobody has approved {subject.artifact.digest[:12]} yet: {how}")
+        return Finding(Verdict.INCONCLUSIVE, f"nobody has approved {context.artifact.digest[:12]} yet: {how}")
     own = same_person(str(recipe.author), approval["by"])
-    told = f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}"
-    return found(not own, told, signed_by=approval["by"])
+    detail = f"approved by {approval['by']}{', its author' if own else ''}: {approval['reason']}"
+    return passed_if(not own, detail, signed_by=approval["by"])
 
 
 @gate("a bundle that hides what was waived on the way claims more than was shown")
-def the_release_lists_its_waivers(subject: Subject) -> Finding:
+def the_release_lists_its_waivers(context: GateContext) -> Finding:
     """Every waiver that any part of it relied on is in its record."""
-    record = subject.artifact.facts(ReleaseRecord)
-    relied = {f"{g.asset}:{g.gate}" for g in subject.artifact.manifest.relied_on if g.state == "waived"}
+    record = context.artifact.facts(ReleaseRecord)
+    relied = {f"{g.asset}:{g.gate}" for g in context.artifact.manifest.relied_on if g.state == "waived"}
     missing = sorted(relied - {waiver.gate for waiver in record.waived})
-    return found(not missing, f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed")
+    return passed_if(
+        not missing, f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed"
+    )
 
 
 GATES = gates_of_module(__name__)

@@ -2,21 +2,21 @@
 
 import json
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.measures.seeds import ONE_SEED
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.stages.selection import SelectionFacts
 from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a student that is not proven to hold the bar is one that may not, and not enough evidence is not a pass")
-def a_student_clears_the_bar(subject: Subject) -> Finding:
+def a_student_clears_the_bar(context: GateContext) -> Finding:
     """Quality at the margin, every critical slice, every floor, size and latency, all on the artifact that ships."""
-    evaluations = read_evaluations(subject.made_from("evaluation").folder)
-    winner = subject.artifact.facts(SelectionFacts).winner
+    evaluations = read_evaluations(context.made_from("evaluation").folder)
+    winner = context.artifact.facts(SelectionFacts).winner
     chosen = [e for e in evaluations if e.name == winner]
-    asked = chosen or [e for e in evaluations if e.subject.kind is not SubjectKind.CONTROL]
+    asked = chosen or [e for e in evaluations if e.score.kind is not ModelKind.CONTROL]
     sentence = " ".join(e.summary for e in asked)
     if any(e.verdict is Verdict.PASS for e in chosen):
         return Finding(Verdict.PASS, sentence)
@@ -25,29 +25,29 @@ def a_student_clears_the_bar(subject: Subject) -> Finding:
 
 
 @gate("a control under a student's name, or a model that the recipe does not name, is a release that nobody meant")
-def the_chosen_student_is_no_control(subject: Subject) -> Finding:
+def the_chosen_student_is_no_control(context: GateContext) -> Finding:
     """The recipe names it, and it learns from the teacher or, to be taken as it is, from nothing."""
-    winner = subject.artifact.facts(SelectionFacts).winner
-    candidates = [student.name for student in subject.recipe.students if student.learns_from != "labels"]
-    return found(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
+    winner = context.artifact.facts(SelectionFacts).winner
+    candidates = [student.name for student in context.recipe.students if student.learns_from != "labels"]
+    return passed_if(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
 
 
 @gate(
     "of a weaker teacher or an unlucky round comes a student that clears the bar and is worse than the one that serves"
 )
-def the_challenger_is_not_worse_than_the_champion(subject: Subject) -> Finding:
+def the_challenger_is_not_worse_than_the_champion(context: GateContext) -> Finding:
     """Both asked the same golden rows, within the champion's margin on all of them and on every critical slice."""
-    against = subject.artifact.facts(SelectionFacts).against_champion
+    against = context.artifact.facts(SelectionFacts).against_champion
     claims = [{"verdict": str(claim.verdict), "claim": claim.sentence} for claim in against.claims]
     return Finding(against.verdict, against.sentence, {"claims": claims} if claims else {})
 
 
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
-def distillation_was_worth_it(subject: Subject) -> Finding:
+def distillation_was_worth_it(context: GateContext) -> Finding:
     """The chosen student against the same one trained on the labels alone, by rows and, where there are, by seeds."""
-    report = json.loads((subject.artifact.folder / "report.json").read_text())
-    if report["student"]["kind"] == SubjectKind.BASELINE:
-        return found(
+    report = json.loads((context.artifact.folder / "report.json").read_text())
+    if report["student"]["kind"] == ModelKind.BASELINE:
+        return passed_if(
             True, f"{report['student']['name']} learned from nothing: nothing was distilled that had to be worth it"
         )
     comparison = report["comparison"]
@@ -59,13 +59,13 @@ def distillation_was_worth_it(subject: Subject) -> Finding:
 
 
 @gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
-def all_seeds_are_within_the_margin(subject: Subject) -> Finding:
+def all_seeds_are_within_the_margin(context: GateContext) -> Finding:
     """The student of the report, for each seed it was trained with: no measured drop is the margin or more."""
-    report = json.loads((subject.artifact.folder / "report.json").read_text())
+    report = json.loads((context.artifact.folder / "report.json").read_text())
     name, spread = report["student"]["name"], report["seeds"]
     if spread is None:
         return Finding(Verdict.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
-    return found(not spread["warning"], f"{name}, {spread['sentence']}")
+    return passed_if(not spread["warning"], f"{name}, {spread['sentence']}")
 
 
 GATES = gates_of_module(__name__)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
+from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
 from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
@@ -19,33 +19,33 @@ GARBLED = (
 
 
 @gate("a line that vanishes while a file is read is a line nobody will ever look for")
-def every_record_is_a_row_or_a_reject(subject: Subject) -> Finding:
+def every_record_is_a_row_or_a_reject(context: GateContext) -> Finding:
     """What was counted while reading is what is there."""
-    rows, rejects = subject.frame("rows").height, subject.frame("rejects").height
-    records = subject.artifact.facts(SourceFacts).records
-    return found(rows + rejects == records, f"{records:,} records = {rows:,} rows + {rejects:,} rejects")
+    rows, rejects = context.frame("rows").height, context.frame("rejects").height
+    records = context.artifact.facts(SourceFacts).records
+    return passed_if(rows + rejects == records, f"{records:,} records = {rows:,} rows + {rejects:,} rejects")
 
 
 @gate("a file in another format or encoding than the recipe says reads as noise")
-def nearly_every_line_was_readable(subject: Subject) -> Finding:
+def nearly_every_line_was_readable(context: GateContext) -> Finding:
     """At most one in a hundred lines of a batch may be unreadable."""
-    unreadable, records = subject.artifact.facts(SourceFacts).unreadable, subject.artifact.facts(SourceFacts).records
-    limit = subject.recipe.limits.unreadable_lines_at_most
-    return found(
+    unreadable, records = context.artifact.facts(SourceFacts).unreadable, context.artifact.facts(SourceFacts).records
+    limit = context.recipe.limits.unreadable_lines_at_most
+    return passed_if(
         unreadable / records <= limit,
         f"{unreadable:,} of {records:,} lines unreadable ({unreadable / records:.1%}), limit {limit:.0%}",
-        unreadable=offenders(subject.frame("rejects")),
+        unreadable=offenders(context.frame("rejects")),
     )
 
 
 @gate("garbled text trains a student on an encoding error, and its users do not type that")
-def few_texts_are_garbled(subject: Subject) -> Finding:
+def few_texts_are_garbled(context: GateContext) -> Finding:
     """Marks of a wrong encoding."""
-    rows = subject.frame("rows").filter(pl.col("text").is_not_null())
+    rows = context.frame("rows").filter(pl.col("text").is_not_null())
     garbled = rows.filter(pl.col("text").str.contains(GARBLED))
     share = garbled.height / max(rows.height, 1)
-    limit = subject.recipe.limits.garbled_texts_at_most
-    return found(
+    limit = context.recipe.limits.garbled_texts_at_most
+    return passed_if(
         share <= limit,
         f"{garbled.height:,} of {rows.height:,} texts look garbled ({share:.1%}), limit {limit:.0%}; "
         "see `encoding` in the recipe",
@@ -54,50 +54,50 @@ def few_texts_are_garbled(subject: Subject) -> Finding:
 
 
 @gate("with one class there is nothing to tell apart, and with no labels nothing to evaluate against")
-def two_classes_are_labelled(subject: Subject) -> Finding:
+def two_classes_are_labelled(context: GateContext) -> Finding:
     """Asked of the recipe's own source, which alone feeds the golden set."""
-    labels = subject.frame("rows")["label"].drop_nulls()
-    if not subject.is_base:
-        return found(True, f"{len(labels):,} labelled rows; a later batch needs none")
-    return found(labels.n_unique() >= 2, f"{len(labels):,} labelled rows of {labels.n_unique()} classes")
+    labels = context.frame("rows")["label"].drop_nulls()
+    if not context.is_base:
+        return passed_if(True, f"{len(labels):,} labelled rows; a later batch needs none")
+    return passed_if(labels.n_unique() >= 2, f"{len(labels):,} labelled rows of {labels.n_unique()} classes")
 
 
-@gate("rows of which nobody knows whence, when and by what right have to be taken out again when somebody asks")
-def nearly_every_row_has_provenance(subject: Subject) -> Finding:
+@gate("rows whose origin, date and licence nobody knows have to be taken out again when somebody asks")
+def nearly_every_row_has_provenance(context: GateContext) -> Finding:
     """What the recipe asks of each row; rows without it are quarantined, and many of them mean a wrong export."""
-    facts = subject.artifact.facts(SourceFacts)
+    facts = context.artifact.facts(SourceFacts)
     quarantined, readable = facts.quarantined, facts.records - facts.unreadable
     share = quarantined / max(readable, 1)
-    limit = subject.recipe.limits.rows_without_provenance_at_most
-    return found(
+    limit = context.recipe.limits.rows_without_provenance_at_most
+    return passed_if(
         share <= limit and facts.rows > 0,
         f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {limit:.0%}",
-        reasons=offenders(count_reasons(subject.frame("rejects"))),
+        reasons=offenders(count_reasons(context.frame("rejects"))),
     )
 
 
 @gate("a secret that a teacher has read cannot be taken back")
-def no_row_is_above_its_privacy_class(subject: Subject) -> Finding:
+def no_row_is_above_its_privacy_class(context: GateContext) -> Finding:
     """Counted again in the rows that go on."""
-    may_see = subject.recipe.data.provenance.teacher_may_see
-    above = subject.frame("rows").filter(~pl.col("privacy_class").is_in(may_see))
+    may_see = context.recipe.data.provenance.teacher_may_see
+    above = context.frame("rows").filter(~pl.col("privacy_class").is_in(may_see))
     classes = [quoted(name) for name in above["privacy_class"].unique().sort().head(5)]
-    return found(
+    return passed_if(
         above.is_empty(),
         f"{above.height:,} rows of class {', '.join(classes)}" if classes else f"all {', '.join(may_see)}",
     )
 
 
 @gate("a row from the future is a clock, a time zone or a test that went wrong, and its label may be known by then")
-def no_row_is_dated_in_the_future(subject: Subject) -> Finding:
+def no_row_is_dated_in_the_future(context: GateContext) -> Finding:
     """Where the recipe names a date column; a day is allowed for time zones."""
-    column = subject.recipe.data.provenance.date_column
+    column = context.recipe.data.provenance.date_column
     if column is None:
-        return found(True, "the recipe names no date column")
-    rows = subject.frame("rows")
+        return passed_if(True, "the recipe names no date column")
+    rows = context.frame("rows")
     dates = rows.select(dated(pl.col(column)).alias("date"))["date"]
     late = rows.filter(future_rows(dates, now=datetime.now(UTC)))
-    return found(
+    return passed_if(
         late.is_empty(), f"{late.height:,} rows are dated after today", late=offenders(late.select(column, "text"))
     )
 

@@ -1,6 +1,6 @@
 """Gates on the teacher: is it the model we think it is, and is it worth copying?"""
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.stages.facts import TeacherFacts
@@ -10,35 +10,35 @@ from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
-def weights_are_whole_and_safe(subject: Subject) -> Finding:
+def weights_are_whole_and_safe(context: GateContext) -> Finding:
     """Verified again as published: safetensors only, shapes as in the config, every weight finite."""
-    record = verify_weights(subject.artifact.folder / MODEL)
-    return found(True, f"{record.parameters:,} finite weights in {record.tensors} tensors, no pickle")
+    record = verify_weights(context.artifact.folder / MODEL)
+    return passed_if(True, f"{record.parameters:,} finite weights in {record.tensors} tensors, no pickle")
 
 
 @gate("what the teacher said can only be kept under the name of the teacher that said it")
-def the_fingerprint_is_its_own(subject: Subject) -> Finding:
+def the_fingerprint_is_its_own(context: GateContext) -> Finding:
     """The fingerprint on record is that of the published folder."""
-    now, recorded = fingerprint_of(subject.artifact.folder / MODEL), subject.artifact.facts(TeacherFacts).fingerprint
-    return found(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
+    now, recorded = fingerprint_of(context.artifact.folder / MODEL), context.artifact.facts(TeacherFacts).fingerprint
+    return passed_if(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
 
 
 @gate("weights that were exchanged after the contract was looked at would be trained on all the same")
-def the_teacher_began_with_pinned_weights(subject: Subject) -> Finding:
+def the_teacher_began_with_pinned_weights(context: GateContext) -> Finding:
     """The weights that were really trained on, held against the pin again."""
-    return are_the_pinned_weights(subject, subject.artifact.facts(TeacherFacts).base_fingerprint)
+    return are_the_pinned_weights(context, context.artifact.facts(TeacherFacts).base_fingerprint)
 
 
 @gate("a student's ceiling is its teacher; a weak one is found out before the bulk of its answers is paid for")
-def teacher_accuracy_reaches_the_minimum(subject: Subject) -> Finding:
+def teacher_accuracy_reaches_the_minimum(context: GateContext) -> Finding:
     """Accuracy on validation rows; the 95 % interval must reach the minimum, and the estimate must hold it."""
-    facts = subject.artifact.facts(TeacherFacts)
+    facts = context.artifact.facts(TeacherFacts)
     right, rows = facts.validation_right, facts.validation_rows
-    minimum = subject.recipe.teacher.minimum_accuracy
+    minimum = context.recipe.teacher.minimum_accuracy
     if rows == 0:
         return Finding(Verdict.INCONCLUSIVE, "there are no labelled validation rows to measure it on")
     low, high = wilson_interval(right, rows)
-    return found(
+    return passed_if(
         right / rows >= minimum,
         f"accuracy {right / rows:.3f} on {rows:,} validation rows ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
     )

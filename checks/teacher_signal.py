@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from checks.expectations.teacher_signal import SUITE
-from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
+from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.stages.facts import SignalFacts
@@ -25,11 +25,11 @@ from stillhouse.teachers.signal import largest_change
 
 
 @gate("a prompt that was skipped in silence is a hole in what the student knows")
-def every_prompt_was_answered(subject: Subject) -> Finding:
+def every_prompt_was_answered(context: GateContext) -> Finding:
     """Each prompt of the very prompt set that was asked."""
-    prompts = subject.made_from("prompts").frame("prompts")
-    missing = prompts.join(subject.frame("signal"), on="prompt_id", how="anti")
-    return found(
+    prompts = context.made_from("prompts").frame("prompts")
+    missing = prompts.join(context.frame("signal"), on="prompt_id", how="anti")
+    return passed_if(
         missing.is_empty(),
         f"{missing.height:,} of {prompts.height:,} prompts have no answer",
         missing=offenders(missing.select("prompt_id", "text")),
@@ -37,18 +37,18 @@ def every_prompt_was_answered(subject: Subject) -> Finding:
 
 
 @gate("a teacher that changed in silence gives answers that nobody evaluated")
-def the_canary_answers_as_recorded(subject: Subject) -> Finding:
+def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     """A few prompts are asked again, drawn by a new key each time, so that nobody knows which answers to spare."""
-    prompts = subject.made_from("prompts").frame("prompts").select("prompt_id", "text")
-    teacher = subject.made_from("teacher")
-    answered = prompts.join(subject.frame("signal").select("prompt_id", "logits"), on="prompt_id")
+    prompts = context.made_from("prompts").frame("prompts").select("prompt_id", "text")
+    teacher = context.made_from("teacher")
+    answered = prompts.join(context.frame("signal").select("prompt_id", "logits"), on="prompt_id")
     key = secrets.token_hex(8)
-    asked = drawn(answered, key, subject.recipe.limits.canary_prompts)
+    asked = drawn(answered, key, context.recipe.limits.canary_prompts)
     if asked.is_empty():
-        return found(True, "this batch has no answered prompts")
+        return passed_if(True, "this batch has no answered prompts")
     difference = largest_change(teacher.folder / MODEL, asked)
-    limit = subject.recipe.limits.canary_difference_at_most
-    return found(
+    limit = context.recipe.limits.canary_difference_at_most
+    return passed_if(
         difference <= limit,
         f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {limit:g} (drawn by key {key})",
         key=key,
@@ -63,17 +63,17 @@ def drawn(answered: pl.DataFrame, key: str, prompts: int) -> pl.DataFrame:
 
 
 @gate("what is wrong on labelled rows is wrong as often on the rows that nobody can check")
-def the_teacher_is_right_on_labelled_rows(subject: Subject) -> Finding:
+def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
     """Validation rows, which the teacher never trained on."""
-    prompts = subject.made_from("prompts").frame("prompts").filter(pl.col("split") == "validation")
-    rows = subject.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
+    prompts = context.made_from("prompts").frame("prompts").filter(pl.col("split") == "validation")
+    rows = context.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
     if rows.is_empty():
-        return found(not subject.is_base, "there are no labelled validation rows")
-    judged = with_answers(rows, subject.artifact.facts(SignalFacts).labels)
+        return passed_if(not context.is_base, "there are no labelled validation rows")
+    judged = with_answers(rows, context.artifact.facts(SignalFacts).labels)
     wrong = judged.filter(pl.col("answer") != pl.col("label")).select("prompt_id", "label", "answer")
-    right, minimum = rows.height - wrong.height, subject.recipe.teacher.minimum_accuracy
+    right, minimum = rows.height - wrong.height, context.recipe.teacher.minimum_accuracy
     low, high = wilson_interval(right, rows.height)
-    return found(
+    return passed_if(
         right / rows.height >= minimum,
         f"{right / rows.height:.3f} of {rows.height:,} rows right ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
         wrong=offenders(wrong),
@@ -83,40 +83,40 @@ def the_teacher_is_right_on_labelled_rows(subject: Subject) -> Finding:
 @gate(
     "a tenth of wrong labels costs a student more than most architectures give, and golden labels come from there too"
 )
-def few_labels_look_wrong(subject: Subject) -> Finding:
+def few_labels_look_wrong(context: GateContext) -> Finding:
     """Confident learning on known labels that the teacher was not trained on: validation rows and later batches."""
-    prompts = subject.made_from("prompts").frame("prompts")
-    unseen = ["validation"] if subject.is_base else ["train", "validation"]
-    labels = subject.artifact.facts(SignalFacts).labels
+    prompts = context.made_from("prompts").frame("prompts")
+    unseen = ["validation"] if context.is_base else ["train", "validation"]
+    labels = context.artifact.facts(SignalFacts).labels
     known = prompts.filter(pl.col("split").is_in(unseen) & pl.col("label").is_in(labels))
-    rows = subject.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
+    rows = context.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
     if rows.is_empty():
-        return found(True, "no label of this batch can be held against the teacher")
+        return passed_if(True, "no label of this batch can be held against the teacher")
     given = np.array([labels.index(label) for label in rows["label"]])
     probabilities = np.exp(log_softmax(logits_of(rows).astype(np.float64)))
     wrong = with_answers(rows, labels).filter(likely_label_errors(probabilities, given))
     low, high = wilson_interval(wrong.height, rows.height)
-    limit = subject.recipe.data.wrong_labels_at_most
-    return found(
+    limit = context.recipe.data.wrong_labels_at_most
+    return passed_if(
         low <= limit,
         f"{wrong.height:,} of {rows.height:,} known labels look wrong "
         f"({low:.1%} to {high:.1%}), limit {limit:.0%}; see `wrong_labels_at_most` in the recipe",
         labels=offenders(
-            wrong.sort("certainty", descending=True).select("prompt_id", "label", "answer", "certainty", "text")
+            wrong.sort("confidence", descending=True).select("prompt_id", "label", "answer", "confidence", "text")
         ),
     )
 
 
 @gate("answers that nobody can check by label are checked by a person, or taken on trust")
-def a_person_accepts_a_sample(subject: Subject) -> Finding:
+def a_person_accepts_a_sample(context: GateContext) -> Finding:
     """Where the recipe asks for a review: a sample drawn by risk, judged by a person, decided by an interval."""
-    spec = subject.recipe.teacher.review
+    spec = context.recipe.teacher.review
     if spec is None:
-        return found(True, "the recipe asks for no review")
-    drawn = subject.frame("review")
+        return passed_if(True, "the recipe asks for no review")
+    drawn = context.frame("review")
     if drawn.is_empty():
-        return found(True, "every answer of this batch can be checked by its label")
-    path = review_path(subject.workshop.home, subject.file.name, subject.artifact)
+        return passed_if(True, "every answer of this batch can be checked by its label")
+    path = review_path(context.builds.home, context.file.name, context.artifact)
     try:
         reviewed = read_review(path, drawn)
     except StillhouseError as error:

@@ -4,45 +4,47 @@ from typing import Any
 
 import polars as pl
 
-from checks.gate import Finding, Subject, found, gate, gates_of_module, offenders
+from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
 from stillhouse.data.quoting import quoted
 from stillhouse.stages.facts import TransferSetFacts
 
 
 @gate("a row that was dropped without a line in the ledger cannot be asked about")
-def kept_and_rejected_are_all_training_rows(subject: Subject) -> Finding:
+def kept_and_rejected_are_all_training_rows(context: GateContext) -> Finding:
     """In = kept + rejected, counted again from the prompt set."""
-    train = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train").height
-    kept, rejected = subject.frame("transfer_set").height, subject.frame("rejects").height
-    return found(train == kept + rejected, f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected")
+    train = context.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train").height
+    kept, rejected = context.frame("transfer_set").height, context.frame("rejects").height
+    return passed_if(train == kept + rejected, f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected")
 
 
 @gate(
     "a student that has seen the golden rows is judged on its memory",
     waivable=False,
 )
-def no_golden_or_validation_row_is_inside(subject: Subject) -> Finding:
+def no_golden_or_validation_row_is_inside(context: GateContext) -> Finding:
     """By id, against the prompt set."""
-    prompts = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") != "train")
-    leaked = subject.frame("transfer_set").join(prompts, on="prompt_id", how="semi")
-    return found(leaked.is_empty(), f"{leaked.height} rows leaked", rows=offenders(leaked.select("prompt_id", "text")))
+    prompts = context.frames_made_from("prompts", "prompts").filter(pl.col("split") != "train")
+    leaked = context.frame("transfer_set").join(prompts, on="prompt_id", how="semi")
+    return passed_if(
+        leaked.is_empty(), f"{leaked.height} rows leaked", rows=offenders(leaked.select("prompt_id", "text"))
+    )
 
 
 @gate("a filter that guts one class leaves a student that never answers it")
-def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
+def no_class_loses_more_than_its_share(context: GateContext) -> Finding:
     """Of the labelled training rows of each class only a part may be rejected."""
-    train = subject.frames_made_from("prompts", "prompts").filter(
+    train = context.frames_made_from("prompts", "prompts").filter(
         (pl.col("split") == "train") & pl.col("label").is_not_null()
     )
-    kept = subject.frame("transfer_set").select("prompt_id", pl.lit(True).alias("kept"))
+    kept = context.frame("transfer_set").select("prompt_id", pl.lit(True).alias("kept"))
     loss = (
         train.join(kept, on="prompt_id", how="left")
         .group_by("label")
         .agg((1 - pl.col("kept").fill_null(False).mean()).alias("lost"), pl.len().alias("rows"))
         .sort("lost", descending=True)
     )
-    worst, limit = loss.row(0, named=True), subject.recipe.limits.lost_share_at_most
-    return found(
+    worst, limit = loss.row(0, named=True), context.recipe.limits.lost_share_at_most
+    return passed_if(
         worst["lost"] <= limit,
         f"class {quoted(worst['label'])} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, limit {limit:.0%}",
         loss_by_class=loss.to_dicts(),
@@ -50,20 +52,20 @@ def no_class_loses_more_than_its_share(subject: Subject) -> Finding:
 
 
 @gate("a filter that guts one slice leaves a student that was never taught it")
-def no_slice_loses_more_than_its_share(subject: Subject) -> Finding:
+def no_slice_loses_more_than_its_share(context: GateContext) -> Finding:
     """Of the training rows of each declared slice that has enough of them to tell, only a part may be rejected."""
-    train = subject.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train")
-    kept, limits = subject.frame("transfer_set")["prompt_id"].implode(), subject.recipe.limits
+    train = context.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train")
+    kept, limits = context.frame("transfer_set")["prompt_id"].implode(), context.recipe.limits
     loss: list[dict[str, Any]] = []
-    for item in subject.recipe.slices:
+    for item in context.recipe.slices:
         rows = train.filter(pl.col(item.column).is_in(item.values)).unique("prompt_id")
         if rows.height >= limits.lost_share_rows:
             lost = 1 - rows["prompt_id"].is_in(kept).sum() / rows.height
             loss.append({"slice": item.name, "lost": lost, "rows": rows.height})
     if not loss:
-        return found(True, f"no declared slice has {limits.lost_share_rows} training rows")
+        return passed_if(True, f"no declared slice has {limits.lost_share_rows} training rows")
     worst = max(loss, key=lambda item: item["lost"])
-    return found(
+    return passed_if(
         worst["lost"] <= limits.lost_share_at_most,
         f"slice {worst['slice']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
         f"limit {limits.lost_share_at_most:.0%}",
@@ -72,11 +74,13 @@ def no_slice_loses_more_than_its_share(subject: Subject) -> Finding:
 
 
 @gate("a student trained on a part of what came in should say so", blocking=False)
-def every_batch_is_in(subject: Subject) -> Finding:
+def every_batch_is_in(context: GateContext) -> Finding:
     """All batches of the recipe, against those whose gates were open."""
-    batches = subject.artifact.facts(TransferSetFacts).batches
-    out = [batch for batch in subject.batches if batch not in batches]
-    return found(not out, f"left out, their gates are closed: {', '.join(out)}" if out else f"{len(batches)} batches")
+    batches = context.artifact.facts(TransferSetFacts).batches
+    out = [batch for batch in context.batches if batch not in batches]
+    return passed_if(
+        not out, f"left out, their gates are closed: {', '.join(out)}" if out else f"{len(batches)} batches"
+    )
 
 
 GATES = gates_of_module(__name__)

@@ -16,7 +16,7 @@ from stillhouse.audit.content import altered
 from stillhouse.audit.records import Audit, Outside
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.keys import Keys
 from stillhouse.records.witness import Witness
 from stillhouse.stages.names import CHAMPION
@@ -30,7 +30,7 @@ def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) ->
         recipe: name of the recipe.
         written_down: a head's digest that somebody noted.
     """
-    workshop = Workshop(home)
+    builds = BuildStore(home)
     outside = Outside(
         gates_of=lambda stage: gates_of(stage).names(blocking=True),
         unwaivable=UNWAIVABLE,
@@ -39,7 +39,7 @@ def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) ->
         written_down=written_down,
         shown=champion_that_dagster_shows(home, recipe),
     )
-    return audit(workshop.store, workshop.ledger, recipe, outside)
+    return audit(builds.store, builds.ledger, recipe, outside)
 
 
 def champion_that_dagster_shows(home: Home, recipe: str) -> str | None:
@@ -58,7 +58,7 @@ def champion_that_dagster_shows(home: Home, recipe: str) -> str | None:
     return str(digest.value) if digest is not None else None
 
 
-def altered_artifacts(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> tuple[int, list[str]]:
+def altered_artifacts(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> tuple[int, list[str]]:
     """Hash every current artifact of a recipe: how many there are, and one line for each that was altered."""
-    newest = [now.newest for now in stages_now(workshop, file, batches_in(instance, file)) if now.newest is not None]
-    return len(newest), altered(workshop.store, [(made.address, made.digest, made.manifest) for made in newest])
+    newest = [now.newest for now in stages_now(builds, file, batches_in(instance, file)) if now.newest is not None]
+    return len(newest), altered(builds.store, [(made.address, made.digest, made.manifest) for made in newest])

@@ -15,7 +15,7 @@ from checks.gate_status import GateStatus
 from checks.gatekeeper import lineage
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""
@@ -81,7 +81,7 @@ def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list
 
     def is_open(key: dg.AssetKey, batch: str | None) -> bool:
         """Whether all is open without a waiver: a waived gate lets runs pass that a person starts, and this is none."""
-        way = lineage(Workshop(Home.from_environment()), file.recipe, key, batch)
+        way = lineage(BuildStore(Home.from_environment()), file.recipe, key, batch)
         gates = (gate for state in way for gate in state.gates)
         return all(state.is_open for state in way) and all(gate.state is GateStatus.PASSED for gate in gates)
 

@@ -12,24 +12,24 @@ from enum import StrEnum
 
 import dagster as dg
 
-from assets.current import newest_materialization
 from assets.keys import batches_name, key_of
+from assets.materializations import newest_materialization
 from checks.gatekeeper import lineage
-from orchestration.runs import DISTIL, TAKE_IN
+from orchestration.runs import DISTIL, INGEST
 from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import batches as recorded
 from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import Manifest
 from stillhouse.stages.names import BASE, BATCHED, SOURCE, TEACHER_SIGNAL
 from stillhouse.stages.source import drop_folder, has_other_rows, is_as_it_was
 
 
 @dataclass(frozen=True)
-class Round:
+class PlannedRun:
     """One run: a job and the batch that it is of."""
 
     job: str
@@ -48,12 +48,12 @@ class BatchState(StrEnum):
     """A gate has found it wanting, and what it was made from or held against has changed since."""
 
 
-def sync_batches(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> list[str]:
+def sync_batches(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> list[str]:
     """Make the partitions of a recipe those of its batches, and return their names, the base first."""
     name = batches_name(file.name)
     known = instance.get_dynamic_partitions(name)
-    _take_over(workshop, file, [batch for batch in known if batch != BASE])
-    wanted = [BASE, *recorded.batches_of(workshop.ledger, file.name)]
+    _take_over(builds, file, [batch for batch in known if batch != BASE])
+    wanted = [BASE, *recorded.batches_of(builds.ledger, file.name)]
     missing = [batch for batch in wanted if batch not in known]
     if missing:
         instance.add_dynamic_partitions(name, missing)
@@ -63,23 +63,23 @@ def sync_batches(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeF
     return wanted
 
 
-def take_in_what_is_new(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, look: Look
+def ingest_what_is_new(
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, look: Look
 ) -> tuple[list[str], Batch | None]:
     """Record what a look found as a batch, if there is anything new; return all batches, and the new one or None.
 
     Call it under the lock of the recipe: two looks at once would each take in the same files.
     """
-    sync_batches(instance, workshop, file)
-    known = recorded.batches_of(workshop.ledger, file.name)
-    not_in = [name for name in known if not _was_ever_in(workshop, file, name)]
+    sync_batches(instance, builds, file)
+    known = recorded.batches_of(builds.ledger, file.name)
+    not_in = [name for name in known if not _was_ever_in(builds, file, name)]
     new = next_batch(known, not_in, look.folder, now=datetime.now(UTC))
     if new is not None:
-        record(workshop.ledger, file.name, new)
-    return sync_batches(instance, workshop, file), new
+        record(builds.ledger, file.name, new)
+    return sync_batches(instance, builds, file), new
 
 
-def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[Round]:
+def plan_runs(builds: BuildStore, file: RecipeFile, batches: Iterable[str]) -> list[PlannedRun]:
     """The runs that bring a recipe up to date: the last batch that is wanted goes the whole way, those before it first.
 
     So one new batch is one run, and a recipe where nothing is wanted is one run that finds everything again. Later
@@ -87,23 +87,24 @@ def rounds(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list
     could be read once it is made again. What was closed may close again, so it does not go the whole way itself where
     the recipe can do without it.
     """
-    states = {batch: batch_state(workshop, file, batch) for batch in dict.fromkeys([BASE, *batches])}
+    states = {batch: batch_state(builds, file, batch) for batch in dict.fromkeys([BASE, *batches])}
     wanted = [batch for batch, state in states.items() if state in (BatchState.WANTED, BatchState.AGAIN)] or [BASE]
-    if BASE in wanted and _base_has_other_rows(workshop, file):
+    if BASE in wanted and _base_has_other_rows(builds, file):
         wanted = list(states)
     refused = (BatchState.AGAIN, BatchState.CLOSED)
     wanted.sort(key=lambda batch: (batch != BASE, states[batch] not in refused))
     if states[wanted[-1]] in refused and wanted[-1] != BASE and file.recipe.refresh.train_on_open_batches:
         wanted.append(BASE)
     return [
-        *(Round(f"{TAKE_IN}_{file.name}", batch) for batch in wanted[:-1]), Round(f"{DISTIL}_{file.name}", wanted[-1])
-    ]  # fmt: skip
+        *(PlannedRun(f"{INGEST}_{file.name}", batch) for batch in wanted[:-1]),
+        PlannedRun(f"{DISTIL}_{file.name}", wanted[-1]),
+    ]
 
 
-def drop_folder_lines(workshop: Workshop, file: RecipeFile) -> list[str]:
+def drop_folder_lines(builds: BuildStore, file: RecipeFile) -> list[str]:
     """What a person should know of a recipe's drop folder as it was last looked at, one line each."""
-    look = last_look(workshop, file)
-    known = recorded.batches_of(workshop.ledger, file.name)
+    look = last_look(builds, file)
+    known = recorded.batches_of(builds.ledger, file.name)
     by_content = {item.digest for item in look.folder.ready.values()}
     gone = [
         f"{shown(item.name)} is no longer in the drop folder; its rows stay in batch {batch.batch}"
@@ -111,7 +112,7 @@ def drop_folder_lines(workshop: Workshop, file: RecipeFile) -> list[str]:
         for item in batch.files
         if item.name not in look.folder.there and item.digest not in by_content
     ]
-    entries = [Batch.model_validate(entry.body) for entry in workshop.ledger.entries(file.name, "batch")]
+    entries = [Batch.model_validate(entry.body) for entry in builds.ledger.entries(file.name, "batch")]
     replaced = [
         f"batch {', '.join(entry.replaces)} counts no longer: {entry.because}" for entry in entries if entry.replaces
     ]
@@ -119,17 +120,17 @@ def drop_folder_lines(workshop: Workshop, file: RecipeFile) -> list[str]:
     return [*look.refused, *waiting, *gone, *replaced[-1:]]
 
 
-def batch_state(workshop: Workshop, file: RecipeFile, batch: str) -> BatchState:
+def batch_state(builds: BuildStore, file: RecipeFile, batch: str) -> BatchState:
     """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now."""
     for stage in BATCHED:
-        way = lineage(workshop, file.recipe, key_of(file.name, stage), batch)
+        way = lineage(builds, file.recipe, key_of(file.name, stage), batch)
         state = way[0]
         if state.newest is None:
             return BatchState.WANTED
         is_current = all(each.newest is not None and not each.stale and not each.broken for each in way)
         if is_current and stage == SOURCE:
-            manifest = workshop.store.read_manifest(state.newest.digest, state.newest.manifest)
-            is_current = _is_as_it_was(workshop, file, manifest)
+            manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
+            is_current = _is_as_it_was(builds, file, manifest)
         if any(gate.state.was_decided for gate in state.gates):
             return BatchState.CLOSED if is_current else BatchState.AGAIN
         if not is_current or not all(each.is_open for each in way):
@@ -137,44 +138,44 @@ def batch_state(workshop: Workshop, file: RecipeFile, batch: str) -> BatchState:
     return BatchState.IN
 
 
-def _is_as_it_was(workshop: Workshop, file: RecipeFile, manifest: Manifest) -> bool:
+def _is_as_it_was(builds: BuildStore, file: RecipeFile, manifest: Manifest) -> bool:
     try:
-        return is_as_it_was(workshop.ledger, file, manifest)
+        return is_as_it_was(builds.ledger, file, manifest)
     except StillhouseError:  # the source is gone or cannot be read: the run that is asked for says so
         return False
 
 
-def _base_has_other_rows(workshop: Workshop, file: RecipeFile) -> bool:
-    newest = newest_materialization(workshop.ledger, key_of(file.name, SOURCE), BASE)
+def _base_has_other_rows(builds: BuildStore, file: RecipeFile) -> bool:
+    newest = newest_materialization(builds.ledger, key_of(file.name, SOURCE), BASE)
     if newest is None:
         return False
     try:
-        return has_other_rows(file, workshop.store.read_manifest(newest.digest, newest.manifest))
+        return has_other_rows(file, builds.store.read_manifest(newest.digest, newest.manifest))
     except (StillhouseError, ValueError):  # absent or cut, or the source cannot be read: the run of the base says so
         return False
 
 
-def _was_ever_in(workshop: Workshop, file: RecipeFile, batch: str) -> bool:
+def _was_ever_in(builds: BuildStore, file: RecipeFile, batch: str) -> bool:
     """Whether a batch got as far as the teacher and no gate of it is closed now; what is only stale was in."""
-    if newest_materialization(workshop.ledger, key_of(file.name, TEACHER_SIGNAL), batch) is None:
+    if newest_materialization(builds.ledger, key_of(file.name, TEACHER_SIGNAL), batch) is None:
         return False
-    return batch_state(workshop, file, batch) not in (BatchState.CLOSED, BatchState.AGAIN)
+    return batch_state(builds, file, batch) not in (BatchState.CLOSED, BatchState.AGAIN)
 
 
-def _take_over(workshop: Workshop, file: RecipeFile, partitions: Collection[str]) -> None:
+def _take_over(builds: BuildStore, file: RecipeFile, partitions: Collection[str]) -> None:
     """Enter the partitions of version 0.1.0, where a file of the drop folder was a batch of its name, as batches."""
-    entered = {entry.body["batch"] for entry in workshop.ledger.entries(file.name, "batch")}
+    entered = {entry.body["batch"] for entry in builds.ledger.entries(file.name, "batch")}
     old = [partition for partition in partitions if partition not in entered]
     if not old:
         return
-    there = {entry.name: entry for entry in drop_folder_entries(drop_folder(file, workshop.home))}
+    there = {entry.name: entry for entry in drop_folder_entries(drop_folder(file, builds.home))}
     for partition in old:
         if partition in there:
-            record(workshop.ledger, file.name, taken_over(partition, _kept(workshop, file, there[partition])))
+            record(builds.ledger, file.name, taken_over(partition, _kept(builds, file, there[partition])))
         else:
-            record(workshop.ledger, file.name, Batch(batch=partition, files=(), because="its file is gone"))
+            record(builds.ledger, file.name, Batch(batch=partition, files=(), because="its file is gone"))
 
 
-def _kept(workshop: Workshop, file: RecipeFile, entry: FolderEntry) -> BatchFile:
-    digest = entry.keep(workshop.store, file.recipe.data.limits)
+def _kept(builds: BuildStore, file: RecipeFile, entry: FolderEntry) -> BatchFile:
+    digest = entry.keep(builds.store, file.recipe.data.limits)
     return BatchFile(name=entry.name, digest=digest, size=entry.size)

@@ -13,7 +13,7 @@ from checks.gate import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
 from orchestration.dead_runs import dead_runs_sensor
-from orchestration.jobs import distil_job, take_in_job
+from orchestration.jobs import distil_job, ingest_job
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
@@ -26,13 +26,13 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
     """All that one recipe brings."""
     assets = assets_of(file)
     _refuse_unknown_gates(file, assets)
-    take_in, distil = take_in_job(file), distil_job(file)
+    ingest, distil = ingest_job(file), distil_job(file)
     return dg.Definitions(
         assets=automated(file, assets.values()),
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
-        jobs=[take_in, distil],
+        jobs=[ingest, distil],
         schedules=[refresh_schedule(file, distil)],
-        sensors=[rounds_sensor(file, [take_in, distil]), automation_sensor(file, assets)],
+        sensors=[rounds_sensor(file, [ingest, distil]), automation_sensor(file, assets)],
     )
 
 

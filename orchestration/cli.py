@@ -194,14 +194,14 @@ def status(
     from orchestration.status import Verified
     from orchestration.status import status as status_of
     from orchestration.tables import status_table, verified_lines
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
     home = Home.from_environment()
     files = [_recipe(name)] if name else recipes_in(recipes_folder())
     with initialise(home) as instance:
-        shown = status_of(instance, Workshop(home), files)
+        shown = status_of(instance, BuildStore(home), files)
         for file in files if verify else ():
-            hashed, altered = altered_artifacts(instance, Workshop(home), file)
+            hashed, altered = altered_artifacts(instance, BuildStore(home), file)
             verified = Verified(artifacts=hashed, problems=tuple(altered))
             shown.recipes[file.name] = shown.recipes[file.name].model_copy(update={"verified": verified})
     if as_json:
@@ -261,13 +261,13 @@ def keys_init() -> None:
 @app.command()
 def report(name: Name, as_json: AsJson = False) -> None:
     """Show the evaluation of the selected student, or of the best one when none was selected."""
-    from assets.current import newest_artifact
     from assets.keys import key_of
-    from stillhouse.records.builds import Workshop
+    from assets.materializations import newest_artifact
+    from stillhouse.records.builds import BuildStore
     from stillhouse.stages.names import SELECTION
 
     home = Home.from_environment()
-    selection = newest_artifact(Workshop(home), key_of(_recipe(name).name, SELECTION))
+    selection = newest_artifact(BuildStore(home), key_of(_recipe(name).name, SELECTION))
     content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text())
     if as_json:
         print(json.dumps(content, indent=1))
@@ -289,9 +289,9 @@ def show_leaderboard(
     """Rank the models of every round that the same golden rows judged; others compare with none of them."""
     from orchestration.leaderboard import board
     from orchestration.tables import leaderboard_notes, leaderboard_table
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
-    found = board(Workshop(Home.from_environment()), _recipe(name), golden)
+    found = board(BuildStore(Home.from_environment()), _recipe(name), golden)
     if as_json:
         print(found.model_dump_json(indent=1))
         return
@@ -341,11 +341,11 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
     """Name the earliest exit condition that does not hold, its evidence, and what to do next."""
     from orchestration.diagnosis import diagnose as diagnosis_of
     from orchestration.instance import initialise
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        found = diagnosis_of(instance, Workshop(home), file)
+        found = diagnosis_of(instance, BuildStore(home), file)
     if as_json:
         print(found.model_dump_json(indent=1))
     elif found.stage is None:
@@ -367,9 +367,9 @@ def roi(name: Name, as_json: AsJson = False) -> None:
     """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
     from orchestration.economics import roi as account
     from orchestration.tables import account_table
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
-    found = account(Workshop(Home.from_environment()), _recipe(name))
+    found = account(BuildStore(Home.from_environment()), _recipe(name))
     if as_json:
         print(found.model_dump_json(indent=1))
     else:
@@ -387,11 +387,11 @@ def checklist(name: Name) -> None:
     """Print every gate with its reason and state, as a list to go through; a copy is put beside the report."""
     from orchestration.diagnosis import write_checklist
     from orchestration.instance import initialise
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        out.print(write_checklist(instance, Workshop(home), file).read_text(), soft_wrap=True)
+        out.print(write_checklist(instance, BuildStore(home), file).read_text(), soft_wrap=True)
 
 
 By = Annotated[str, typer.Option(help="Your name, better with an e-mail address; your account is recorded beside it.")]
@@ -406,18 +406,18 @@ def waive(
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
 ) -> None:
     """Let a failed or inconclusive gate be for its newest artifact, until a day; recorded with name and reason."""
+    from orchestration.approvals import waive_newest
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
-    from orchestration.people import waive_newest
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
     from stillhouse.records.gate_names import renamed
     from stillhouse.records.governance import Waiver
 
     home, recipe = Home.from_environment(), check.partition("/")[0]
-    file, workshop = _recipe(recipe), Workshop(home)
+    file, builds = _recipe(recipe), BuildStore(home)
     wanted = Waiver(check, by, reason, until.date(), content="")
     with initialise(home) as instance:
-        waiver = waive_newest(workshop, file, wanted, sync_batches(instance, workshop, file))
+        waiver = waive_newest(builds, file, wanted, sync_batches(instance, builds, file))
     for line in renamed([check.rpartition(":")[2]]):
         out.print(Text(line, "yellow"), soft_wrap=True)
     out.print(Text(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone"), soft_wrap=True)
@@ -426,10 +426,10 @@ def waive(
 @app.command()
 def approve(name: Name, by: By, reason: Reason) -> None:
     """Approve the newest release of a recipe whose stakes are high; its author cannot."""
-    from orchestration.people import approve_newest_release
-    from stillhouse.records.builds import Workshop
+    from orchestration.approvals import approve_newest_release
+    from stillhouse.records.builds import BuildStore
 
-    digest = approve_newest_release(Workshop(Home.from_environment()), _recipe(name), by=by, reason=reason)
+    digest = approve_newest_release(BuildStore(Home.from_environment()), _recipe(name), by=by, reason=reason)
     out.print(f"{digest[:12]} is approved; `stillhouse run {name}` makes it the champion", soft_wrap=True)
 
 
@@ -446,11 +446,11 @@ def rollback(
     """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
     from orchestration.instance import initialise
     from orchestration.rollback import roll_back
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        done = roll_back(instance, Workshop(home), file, digest, by=by, reason=reason)
+        done = roll_back(instance, BuildStore(home), file, digest, by=by, reason=reason)
     serves = f"champion {done.serves.student} {done.serves.release[:12]} serves"
     out.print(
         f"{serves}; {done.withdrawn.release[:12]} is withdrawn and no round brings it back"
@@ -465,23 +465,23 @@ def rollback(
 def amend(name: Name, by: By, reason: Reason) -> None:
     """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
     from stillhouse.digests import digest_of
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
     from stillhouse.records.governance import amend as record
     from stillhouse.stages.contract import bar_of
 
     bar = digest_of(bar_of(_recipe(name).recipe))
-    record(Workshop(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
+    record(BuildStore(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
     out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
 
 
 def _make_ready(home: Home) -> None:
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
-    from stillhouse.records.builds import Workshop
+    from stillhouse.records.builds import BuildStore
 
     with initialise(home, notice=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
         for file in recipes_in(recipes_folder()):
-            sync_batches(instance, Workshop(home), file)
+            sync_batches(instance, BuildStore(home), file)
 
 
 def _recipe(name: str) -> RecipeFile:

@@ -12,20 +12,20 @@ from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 from pydantic import Field
 
-from assets.current import Materialization
+from assets.materializations import Materialization
 from checks.baselines import no_baseline_clears_the_bar
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import gates_of, waiver_rules
+from orchestration.approvals import how_to_waive, waivers_to_give_again
 from orchestration.batches import drop_folder_lines
 from orchestration.dispatcher import given_up
-from orchestration.people import how_to_waive, waivers_to_give_again
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
@@ -58,11 +58,11 @@ class Diagnosis(Found):
     given_up: str | None = Field(description="What was asked for until it was given up, and how that ended.")
 
 
-def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> Diagnosis:
+def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Diagnosis:
     """Find the earliest exit condition that does not hold."""
     batches = batches_in(instance, file)
-    stages = stages_now(workshop, file, batches)
-    problems = ((now, _problem(instance, workshop, file, now)) for now in stages)
+    stages = stages_now(builds, file, batches)
+    problems = ((now, _problem(instance, builds, file, now)) for now in stages)
     now, found = next(((now, problem) for now, problem in problems if problem is not None), (None, None))
     well = Found(
         gate=None, state=GateStatus.PASSED, because="", what=f"every exit condition of {file.name} holds",
@@ -74,15 +74,15 @@ def diagnose(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile)
         stage=now and now.stage,
         asset=now and now.state.address,
         dagster=tuple(other_events_in_dagster(instance, stages)),
-        drop_folder=tuple(drop_folder_lines(workshop, file)),
-        given_up=given_up(instance, workshop, file, batches),
+        drop_folder=tuple(drop_folder_lines(builds, file)),
+        given_up=given_up(instance, builds, file, batches),
     )
 
 
-def checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> str:
+def checklist(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> str:
     """Every gate of a recipe as a markdown list: ticked, waived or open, with its reason and what was found."""
     lines = [f"# Checklist of {file.name}", "", file.recipe.task, ""]
-    for now in stages_now(workshop, file, batches_in(instance, file)):
+    for now in stages_now(builds, file, batches_in(instance, file)):
         gates = gates_of(now.stage)
         because = gates.because()
         lines += [f"## {address(now.stage, now.batch)}", ""]
@@ -96,10 +96,10 @@ def checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile
     return "\n".join(lines)
 
 
-def write_checklist(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> Path:
+def write_checklist(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Path:
     """Put the checklist beside the report, and return where it is."""
-    path = workshop.home.reports / f"{file.name}.checklist.md"
-    write_atomically(path, checklist(instance, workshop, file).encode())
+    path = builds.home.reports / f"{file.name}.checklist.md"
+    write_atomically(path, checklist(instance, builds, file).encode())
     return path
 
 
@@ -118,7 +118,7 @@ def is_closed_gate(failure: StepFailureData) -> bool:
     return failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
 
 
-def _problem(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow) -> Found | None:
+def _problem(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, now: StageNow) -> Found | None:
     name, key, state = now.state.address, now.state.key, now.state
     broken = _why_it_failed(instance, "__".join(key.path), now.batch)
     if now.newest is None:
@@ -130,28 +130,28 @@ def _problem(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile,
         return _found(None, GateStatus.FAILED, because, broken, [], "fix that and run again")
     closed = next((gate for gate in now.gates if not gate.is_open), None)
     if closed is not None:
-        return _closed(instance, workshop, file, now, closed)
+        return _closed(instance, builds, file, now, closed)
     again = f"`stillhouse run {file.name}`"
     if state.stale:
         because = "what it was made from, or with, has changed since"
         return _found(None, GateStatus.STALE, because, f"{name} is stale: {'; '.join(state.stale)}", [], again)
-    problem = state.broken or _problem_of_content(workshop, now.newest)
+    problem = state.broken or _problem_of_content(builds, now.newest)
     if problem:
         because = "what is stored is not what was made and looked at"
         return _found(None, GateStatus.FAILED, because, problem, [], again)
     return None
 
 
-def _problem_of_content(workshop: Workshop, newest: Materialization) -> str | None:
+def _problem_of_content(builds: BuildStore, newest: Materialization) -> str | None:
     try:
-        workshop.artifact(newest.digest, newest.manifest)
+        builds.artifact(newest.digest, newest.manifest)
     except StillhouseError as error:
         return str(error)
     return None
 
 
 def _closed(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, now: StageNow, gate: GateState
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, now: StageNow, gate: GateState
 ) -> Found:
     """What is wrong with a stage whose gate is closed."""
     key, because = now.state.key, gates_of(now.stage).because()[gate.name]
@@ -163,7 +163,7 @@ def _closed(
         do = "take it and stop, which is success" + _waiver(file, gate)
     else:
         do = f"fix the cause and `stillhouse run {file.name}`" + _waiver(file, gate)
-    evidence = [*_evidence(instance, key, now.batch, gate), *waivers_to_give_again(workshop.ledger, file, _named(gate))]
+    evidence = [*_evidence(instance, key, now.batch, gate), *waivers_to_give_again(builds.ledger, file, _named(gate))]
     return _found(gate.name, gate.state, because, gate.sentence, evidence, do)
 
 

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
-from orchestration.batches import Round, rounds
+from orchestration.batches import PlannedRun, plan_runs
 from orchestration.runs import ATTEMPT_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_of, recipes_of
 from orchestration.status import StageNow, stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
 from stillhouse.stages.versions import code_version
 
@@ -58,7 +58,7 @@ class Ask:
         is_stale: something was made from what is no longer current, which Dagster's automation may follow by itself.
     """
 
-    rounds: Sequence[Round]
+    rounds: Sequence[PlannedRun]
     because: str
     state: str
     attempt: int
@@ -79,22 +79,22 @@ def under_way(instance: dg.DagsterInstance, recipe: str) -> str | None:
     return None
 
 
-def given_up(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Sequence[str]) -> str | None:
+def given_up(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str]) -> str | None:
     """What was asked for until it was given up, how that ended and what a person can do; None if nothing was."""
-    step = next_step(instance, workshop, file, batches)
+    step = next_step(instance, builds, file, batches)
     return step.sentence if isinstance(step, Wait) and step.given_up else None
 
 
-def next_step(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Sequence[str]) -> Wait | Ask:
+def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str]) -> Wait | Ask:
     """What a recipe needs next, given that no run of it is under way.
 
     Args:
         instance: where runs are kept.
-        workshop: where artifacts and ledger are kept.
+        builds: where artifacts and ledger are kept.
         file: the recipe.
         batches: all its batches, the base first.
     """
-    stages = stages_now(workshop, file, batches)
+    stages = stages_now(builds, file, batches)
     if len(batches) == 1 and all(now.newest is None for now in stages):
         return Wait(f"nothing of {file.name} was made yet: `stillhouse run {file.name}` begins, or a file of rows")
     found = _first_problem(file, stages)
@@ -105,7 +105,7 @@ def next_step(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile
         if not untried:
             return Wait(f"{found.what.removesuffix('.')}. A person has to decide: `stillhouse diagnose {file.name}`")
         found = _Problem(f"{len(untried)} new batches" if len(untried) > 1 else "a new batch", digest_of(untried))
-    return _counted(instance, workshop, file, batches, found)
+    return _counted(instance, builds, file, batches, found)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _is_untried(instance: dg.DagsterInstance, stages: Sequence[StageNow], batch:
 
 
 def _counted(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, batches: Sequence[str], found: _Problem
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str], found: _Problem
 ) -> Wait | Ask:
     """Ask for a round, unless the same was asked for too often or just now."""
     attempts = _attempts(instance, file, found.state)
@@ -174,7 +174,7 @@ def _counted(
         pause = PAUSES[min(len(failed), len(PAUSES)) - 1] - (time.time() - failed[-1].ended)
         if pause > 0:
             return Wait(f"{found.what}; attempt {len(attempts)} changed nothing, the next follows in {pause:.0f} s")
-    due = rounds(workshop, file, batches)
+    due = plan_runs(builds, file, batches)
     return Ask(due, found.what, found.state, len(attempts) + 1, found.is_stale)
 
 

@@ -9,12 +9,12 @@ from collections import defaultdict
 
 from pydantic import Field
 
-from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
+from assets.materializations import newest_artifact, newest_materialization
 from stillhouse.base import Record
 from stillhouse.economics import Economics, actual, forecast
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.names import KINDS, SELECTION, kind_of
@@ -54,22 +54,24 @@ class Account(Record):
     )
 
 
-def roi(workshop: Workshop, file: RecipeFile) -> Account:
+def roi(builds: BuildStore, file: RecipeFile) -> Account:
     """Account for a recipe."""
-    recipe, costs = file.recipe, spent(workshop.ledger, file.name)
+    recipe, costs = file.recipe, spent(builds.ledger, file.name)
     expected = measured = None
     if recipe.economics is not None:
         expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
-        milliseconds = _student_ms(workshop, file)
+        milliseconds = _student_ms(builds, file)
         if milliseconds is not None:
             measured = actual(
                 recipe.economics, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour
             )
-    told, total = measured or expected, sum(costs.values())
+    paid_back, total = measured or expected, sum(costs.values())
     return Account(
         recipe=file.name,
-        decision=told.decision if told else None,
-        what=told.sentence if told else "the recipe names no prices: fill in `economics`, see `stillhouse schema`",
+        decision=paid_back.decision if paid_back else None,
+        what=paid_back.sentence
+        if paid_back
+        else "the recipe names no prices: fill in `economics`, see `stillhouse schema`",
         forecast=expected,
         actual=measured,
         spent_usd=costs,
@@ -77,12 +79,12 @@ def roi(workshop: Workshop, file: RecipeFile) -> Account:
     )
 
 
-def _student_ms(workshop: Workshop, file: RecipeFile) -> float | None:
+def _student_ms(builds: BuildStore, file: RecipeFile) -> float | None:
     """CPU time of a call of the selected student, or of the best one; by 0.1.0 wall time; None when not evaluated."""
     key = key_of(file.name, SELECTION)
-    if newest_materialization(workshop.ledger, key) is None:
+    if newest_materialization(builds.ledger, key) is None:
         return None
-    report = json.loads((newest_artifact(workshop, key).folder / "report.json").read_text())
+    report = json.loads((newest_artifact(builds, key).folder / "report.json").read_text())
     latency = report["latency"]
     if latency is None:
         return None

@@ -10,7 +10,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.keys import key_of
-from orchestration.runs import DISTIL, RECIPE_TAG, TAKE_IN
+from orchestration.runs import DISTIL, INGEST, RECIPE_TAG
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import names
 
@@ -25,17 +25,17 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     )
 
 
-def take_in_assets(file: RecipeFile) -> list[dg.AssetKey]:
+def ingest_assets(file: RecipeFile) -> list[dg.AssetKey]:
     """The assets that a batch is taken in through."""
     stages = (names.CONTRACT, names.SOURCE, names.PROMPTS, names.TEACHER, names.BASELINES, names.TEACHER_SIGNAL)
     return [key_of(file.name, stage) for stage in stages]
 
 
-def take_in_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
+def ingest_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """What has to be made of a batch before anything can be trained on it: its rows, prompts and teacher signal."""
     return dg.define_asset_job(
-        f"{TAKE_IN}_{file.name}",
-        selection=dg.AssetSelection.assets(*take_in_assets(file)),
+        f"{INGEST}_{file.name}",
+        selection=dg.AssetSelection.assets(*ingest_assets(file)),
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
     )

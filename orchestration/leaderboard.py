@@ -11,7 +11,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.leaderboard import DIGITS_TOLD, Judged, Leaderboard, leaderboard
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Entry
 from stillhouse.stages.names import BASELINES, EVALUATION
 
@@ -35,11 +35,11 @@ class Board(Leaderboard):
     unreadable: tuple[str, ...] = Field(description="Rounds that another version wrote.")
 
 
-def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> Board:
+def board(builds: BuildStore, file: RecipeFile, golden: str | None = None) -> Board:
     """Rank the models of every round that were judged by one golden set.
 
     Args:
-        workshop: whose ledger and store are read.
+        builds: whose ledger and store are read.
         file: the recipe.
         golden: the beginning of a golden digest; that of the newest evaluation when left out.
 
@@ -47,7 +47,7 @@ def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> Bo
         StillhouseError: if nothing was evaluated yet, an artifact was altered, or no golden set, or more than one, is
             of that digest.
     """
-    judged, unreadable = _judged(workshop, file)
+    judged, unreadable = _judged(builds, file)
     if not judged:
         raise StillhouseError(
             f"all of its {len(unreadable)} evaluations are of another version" if unreadable else "it has none yet",
@@ -60,7 +60,7 @@ def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> Bo
         of_golden.setdefault(each.evaluation.golden_digest, []).append(each)
     newest = judged[-1].evaluation.golden_digest
     chosen = newest if golden is None else _one_of(list(of_golden), golden, file.name)
-    boards = {digest: leaderboard(each, champion=_champion(workshop, file.name)) for digest, each in of_golden.items()}
+    boards = {digest: leaderboard(each, champion=_champion(builds, file.name)) for digest, each in of_golden.items()}
     last = of_golden[chosen][-1].evaluation
     return Board(
         **dict(boards[chosen]),
@@ -81,12 +81,12 @@ def board(workshop: Workshop, file: RecipeFile, golden: str | None = None) -> Bo
     )
 
 
-def _judged(workshop: Workshop, file: RecipeFile) -> tuple[list[Judged], list[str]]:
+def _judged(builds: BuildStore, file: RecipeFile) -> tuple[list[Judged], list[str]]:
     """Every evaluation, the last to be current last, with the round that made it; and rounds that cannot be read."""
     first: dict[str, Entry] = {}
     newest: dict[str, Entry] = {}
     stages = {f"{file.name}/{stage}" for stage in (BASELINES, EVALUATION)}
-    for entry in workshop.ledger.entries(file.name, "materialization"):
+    for entry in builds.ledger.entries(file.name, "materialization"):
         if entry.body["asset"] in stages:
             digest = entry.body["digest"]
             first.setdefault(digest, entry)
@@ -96,7 +96,7 @@ def _judged(workshop: Workshop, file: RecipeFile) -> tuple[list[Judged], list[st
     for digest, entry in newest.items():
         made = first[digest]
         try:
-            evaluations = read_evaluations(workshop.artifact(digest, entry.body["manifest"]).folder)
+            evaluations = read_evaluations(builds.artifact(digest, entry.body["manifest"]).folder)
         except ValidationError:
             # Written by a version with other fields: told, and never guessed at.
             unreadable.append(f"{made.body['asset']} of {made.at[:10]}, run {made.body['run_id'][:8]}")
@@ -117,9 +117,9 @@ def _one_of(digests: list[str], beginning: str, recipe: str) -> str:
     return fitting[0]
 
 
-def _champion(workshop: Workshop, recipe: str) -> str | None:
+def _champion(builds: BuildStore, recipe: str) -> str | None:
     """Content digest of the export that serves."""
-    serving = workshop.ledger.champion(recipe)
+    serving = builds.ledger.champion(recipe)
     if serving is None:
         return None
-    return str(workshop.store.read_manifest(serving["digest"], serving["manifest"]).facts["export"])
+    return str(builds.store.read_manifest(serving["digest"], serving["manifest"]).facts["export"])

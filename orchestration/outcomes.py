@@ -17,7 +17,7 @@ from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.names import BASE, CHAMPION
 
@@ -48,15 +48,15 @@ class RoundOutcome:
 
 
 @contextmanager
-def outcome_recorded(instance: dg.DagsterInstance, workshop: Workshop, run: dg.DagsterRun) -> Iterator[None]:
+def outcome_recorded(instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun) -> Iterator[None]:
     """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round."""
     if not is_round(run):
         yield
         return
     recipe = run.tags[RECIPE_TAG]
-    before = workshop.ledger.champion(recipe)
+    before = builds.ledger.champion(recipe)
     yield
-    outcome = _outcome(instance, workshop, run, before)
+    outcome = _outcome(instance, builds, run, before)
     body = {
         "run_id": run.run_id,
         "job": run.job_name,
@@ -66,7 +66,7 @@ def outcome_recorded(instance: dg.DagsterInstance, workshop: Workshop, run: dg.D
         "sentence": outcome.sentence,
         "gate": outcome.gate,
     }
-    workshop.ledger.append("round", recipe, body)
+    builds.ledger.append("round", recipe, body)
     instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
     if outcome.ending is not Ending.TAKEN_IN:  # such a run was not to reach the champion
         _show_on_champion(instance, run, recipe, outcome)
@@ -89,18 +89,18 @@ def _show_on_champion(instance: dg.DagsterInstance, run: dg.DagsterRun, recipe: 
 
 
 def _outcome(
-    instance: dg.DagsterInstance, workshop: Workshop, run: dg.DagsterRun, before: dict[str, Any] | None
+    instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun, before: dict[str, Any] | None
 ) -> RoundOutcome:
     recipe = run.tags[RECIPE_TAG]
-    made = workshop.ledger.newest(recipe, "materialization", subject=f"{recipe}/{CHAMPION}")
+    made = builds.ledger.newest(recipe, "materialization", subject=f"{recipe}/{CHAMPION}")
     if made is not None and made.body["run_id"] == run.run_id:
-        champion = workshop.ledger.champion(recipe)
+        champion = builds.ledger.champion(recipe)
         assert champion is not None  # the stage that was made has promoted one, now or earlier
         name = f"{champion['student']} {champion['digest'][:12]}"
         if before is None or before["digest"] != champion["digest"]:
             return RoundOutcome(Ending.PROMOTED, f"promoted {name}")
         return RoundOutcome(Ending.KEPT, f"champion kept: {name}")
-    for verdict in _verdicts_of(workshop, run):
+    for verdict in _verdicts_of(builds, run):
         gate = f"{verdict['asset']}:{verdict['gate']}"
         if verdict["state"] != GateStatus.PASSED and not verdict["waived"] and _is_blocking(verdict):
             return RoundOutcome(Ending.CLOSED, f"{gate} is {verdict['state']}: {verdict['sentence']}", gate)
@@ -112,8 +112,8 @@ def _outcome(
     return RoundOutcome(Ending.TAKEN_IN, f"{run.tags.get('dagster/partition', BASE)} is taken in")
 
 
-def _verdicts_of(workshop: Workshop, run: dg.DagsterRun) -> list[dict[str, Any]]:
-    entries = workshop.ledger.entries(run.tags[RECIPE_TAG], "verdict")
+def _verdicts_of(builds: BuildStore, run: dg.DagsterRun) -> list[dict[str, Any]]:
+    entries = builds.ledger.entries(run.tags[RECIPE_TAG], "verdict")
     return [entry.body for entry in entries if entry.body["run_id"] == run.run_id]
 
 

@@ -1,6 +1,6 @@
 """The resources that every run gets.
 
-Belongs here: the workshop, with the locks of the run that gets it, and the gated IO manager.
+Belongs here: the builds, with the locks of the run that gets it, and the gated IO manager.
 Does not: the rule that the IO manager applies (checks/gatekeeper.py), the locks themselves
 (stillhouse/records/locks.py).
 """
@@ -11,13 +11,13 @@ from typing import Any
 import dagster as dg
 
 from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
-from checks.gatekeeper import hand_over, hand_over_batches
+from checks.gatekeeper import hand_over_batches, load_gated
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.locks import recipes_locked
 from stillhouse.stages.names import BASE
 
@@ -30,36 +30,36 @@ class GatedArtifacts(dg.IOManager):
     """
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Accept only what the workshop published."""
+        """Accept only what the builds published."""
         if not isinstance(obj, Artifact):
             raise TypeError(f"{context.asset_key.to_user_string()} returned {type(obj).__name__}, not an Artifact")
 
     def load_input(self, context: dg.InputContext) -> Artifact | Sequence[Artifact]:
         """Open the newest artifact of the upstream asset behind its gates, or those of all its batches."""
-        workshop, wanted = context.resources.workshop, context.definition_metadata
+        builds, wanted = context.resources.builds, context.definition_metadata
         recipe = Recipe.model_validate_json(wanted[RECIPE])
         if wanted[EVERY_BATCH]:
             # As the ledger has them now: Dagster's partitions were read when the run was planned, maybe long before.
-            batches = [BASE, *batches_of(workshop.ledger, context.asset_key.path[0])]
-            return hand_over_batches(workshop, recipe, context.asset_key, batches, partial=wanted[PARTIAL])
+            batches = [BASE, *batches_of(builds.ledger, context.asset_key.path[0])]
+            return hand_over_batches(builds, recipe, context.asset_key, batches, partial=wanted[PARTIAL])
         batch = context.asset_partition_key if context.has_asset_partitions else None
-        return self.hand_over(workshop, recipe, context.asset_key, batch)
+        return self.load_gated(builds, recipe, context.asset_key, batch)
 
-    def hand_over(self, workshop: Workshop, recipe: Recipe, key: dg.AssetKey, batch: str | None) -> Artifact:
+    def load_gated(self, builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | None) -> Artifact:
         """Open one artifact for a stage that asks for it in the middle of its work."""
-        return hand_over(workshop, recipe, key, batch)
+        return load_gated(builds, recipe, key, batch)
 
 
 @dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME, for one run at a time")
-def workshop_from_environment(context: dg.InitResourceContext) -> Iterator[Workshop]:
-    """Make the workshop of this installation, for a run once no other run of its recipes works.
+def workshop_from_environment(context: dg.InitResourceContext) -> Iterator[BuildStore]:
+    """Make the builds of this installation, for a run once no other run of its recipes works.
 
     Every asset and every check needs it: the locks are held before the first of them reads and until the last is done.
     """
     home = Home.from_environment()
     run, instance = context.dagster_run, context.instance
     if run is None or instance is None:
-        yield Workshop(home)
+        yield BuildStore(home)
         return
     instance.add_run_tags(run.run_id, process_tag(run.run_id))
 
@@ -71,9 +71,9 @@ def workshop_from_environment(context: dg.InitResourceContext) -> Iterator[Works
 
     with recipes_locked(home, recipes_of(instance, run), by=f"run {run.run_id[:8]}", waiting=waiting):
         _refuse_if_ended(instance, run)
-        workshop = Workshop(home)
-        with outcome_recorded(instance, workshop, run):
-            yield workshop
+        builds = BuildStore(home)
+        with outcome_recorded(instance, builds, run):
+            yield builds
 
 
 def _refuse_if_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
@@ -83,10 +83,10 @@ def _refuse_if_ended(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
         raise dg.Failure(f"run {run.run_id[:8]} was ended before it began to work", allow_retries=False)
 
 
-@dg.io_manager(required_resource_keys={"workshop"}, description="Artifacts behind their gates")
+@dg.io_manager(required_resource_keys={"builds"}, description="Artifacts behind their gates")
 def gated_artifacts() -> GatedArtifacts:
     """Make the IO manager."""
     return GatedArtifacts()
 
 
-RESOURCES: dict[str, Any] = {"workshop": workshop_from_environment, "artifacts": gated_artifacts}
+RESOURCES: dict[str, Any] = {"builds": workshop_from_environment, "artifacts": gated_artifacts}

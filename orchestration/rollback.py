@@ -14,14 +14,14 @@ from uuid import uuid4
 import dagster as dg
 from dagster._core.utils import make_new_run_id
 
-from assets.current import newest_materialization
 from assets.keys import key_of
-from assets.stage import Work
+from assets.materializations import newest_materialization
+from assets.stage import StageContext
 from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, process_tag
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.champions import Served, export_of, go_back, line_of_champions, promoted, rival_of
 from stillhouse.records.promotion import tell
 from stillhouse.records.witness import Witness
@@ -48,13 +48,13 @@ class Rollback:
 
 
 def roll_back(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, digest: str | None, *, by: str, reason: str
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, digest: str | None, *, by: str, reason: str
 ) -> Rollback:
     """Bring an earlier release back and withdraw the one that serves.
 
     Args:
         instance: where the UI reads what happened.
-        workshop: whose ledger decides.
+        builds: whose ledger decides.
         file: the recipe.
         digest: the beginning of the digest of a release that was promoted before; when left out, the release that the
             champion replaced.
@@ -64,30 +64,30 @@ def roll_back(
     Raises:
         StillhouseError: if there is no such release, it was altered, its gates had not passed, or nothing would change.
     """
-    line = line_of_champions(promoted(workshop.ledger, file.name))
+    line = line_of_champions(promoted(builds.ledger, file.name))
     if not line:
         raise StillhouseError(
             "it has no champion yet", where=file.name, expected="a release that was promoted before",
             do=f"`stillhouse run {file.name}` makes one.",
         )  # fmt: skip
     serving = line[0]
-    witness, newest = Witness.from_environment(), workshop.ledger.newest(file.name, "promotion")
-    if newest is not None and serving.brought_back_by is not None and not _asset_names(workshop, file, serving):
-        _make_the_asset_name(instance, workshop, file, serving)
-        return Rollback(serving, withdrawn=None, witness=tell(workshop.ledger, witness, newest)[1])
-    target = _target(workshop, file, line, digest)
-    _refuse_what_may_not_serve(workshop, file, target)
-    exports = export_of(workshop.store, serving), export_of(workshop.store, target)
-    promotion = go_back(workshop.ledger, file.name, serving, target, exports=exports, by=by, reason=reason)
-    _, said = tell(workshop.ledger, witness, promotion)
-    _make_the_asset_name(instance, workshop, file, target)
+    witness, newest = Witness.from_environment(), builds.ledger.newest(file.name, "promotion")
+    if newest is not None and serving.brought_back_by is not None and not _asset_names(builds, file, serving):
+        _make_the_asset_name(instance, builds, file, serving)
+        return Rollback(serving, withdrawn=None, witness=tell(builds.ledger, witness, newest)[1])
+    target = _target(builds, file, line, digest)
+    _refuse_what_may_not_serve(builds, file, target)
+    exports = export_of(builds.store, serving), export_of(builds.store, target)
+    promotion = go_back(builds.ledger, file.name, serving, target, exports=exports, by=by, reason=reason)
+    _, said = tell(builds.ledger, witness, promotion)
+    _make_the_asset_name(instance, builds, file, target)
     return Rollback(target, withdrawn=serving, witness=said)
 
 
-def _target(workshop: Workshop, file: RecipeFile, line: list[Served], digest: str | None) -> Served:
+def _target(builds: BuildStore, file: RecipeFile, line: list[Served], digest: str | None) -> Served:
     """The release that a person means."""
     if digest is None:
-        store = workshop.store
+        store = builds.store
         before = rival_of(line, export_of(store, line[0]), partial(export_of, store))
         if before is None:
             raise StillhouseError(
@@ -97,7 +97,7 @@ def _target(workshop: Workshop, file: RecipeFile, line: list[Served], digest: st
                 do=f"`stillhouse run {file.name}` makes another one.",
             )
         return before
-    known = {served.release: served for served in promoted(workshop.ledger, file.name)}
+    known = {served.release: served for served in promoted(builds.ledger, file.name)}
     fitting = [served for release, served in known.items() if release.startswith(digest)]
     if len(fitting) != 1:
         raise StillhouseError(
@@ -114,20 +114,20 @@ def _target(workshop: Workshop, file: RecipeFile, line: list[Served], digest: st
     return fitting[0]
 
 
-def _refuse_what_may_not_serve(workshop: Workshop, file: RecipeFile, target: Served) -> None:
+def _refuse_what_may_not_serve(builds: BuildStore, file: RecipeFile, target: Served) -> None:
     """A release comes back whole, and as one whose gates were open when it was first promoted."""
     name = target.release[:12]
-    bundle = workshop.artifact(target.release, target.manifest)
+    bundle = builds.artifact(target.release, target.manifest)
     if problems := bundle_problems(bundle.folder):
         raise StillhouseError(
             "; ".join(problems), where=f"release {name}", expected="a whole bundle",
             do=f"Restore it from a copy, or go back to another release; `stillhouse audit {file.name}` says more.",
         )  # fmt: skip
-    promotions = workshop.ledger.entries(file.name, "promotion")
+    promotions = builds.ledger.entries(file.name, "promotion")
     first = next(entry.sequence for entry in promotions if entry.body["digest"] == target.release)
     verdicts = {
         entry.body["gate"]: entry.body
-        for entry in workshop.ledger.entries(file.name, "verdict", subject=bundle.asset, content=target.release)
+        for entry in builds.ledger.entries(file.name, "verdict", subject=bundle.asset, content=target.release)
         if entry.sequence < first
     }
     closed = sorted(gate for gate, body in verdicts.items() if body["state"] != "passed" and body["waived"] is None)
@@ -140,28 +140,28 @@ def _refuse_what_may_not_serve(workshop: Workshop, file: RecipeFile, target: Ser
         )
 
 
-def _asset_names(workshop: Workshop, file: RecipeFile, serving: Served) -> bool:
-    newest = newest_materialization(workshop.ledger, key_of(file.name, CHAMPION))
+def _asset_names(builds: BuildStore, file: RecipeFile, serving: Served) -> bool:
+    newest = newest_materialization(builds.ledger, key_of(file.name, CHAMPION))
     if newest is None:
         return False
-    return workshop.artifact(newest.digest, newest.manifest).facts(ChampionFacts).release == serving.release
+    return builds.artifact(newest.digest, newest.manifest).facts(ChampionFacts).release == serving.release
 
 
-def _make_the_asset_name(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, serving: Served) -> None:
+def _make_the_asset_name(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, serving: Served) -> None:
     """Materialize the champion of a release that is not the newest, and look at the gates that depend on who serves."""
     key = key_of(file.name, CHAMPION)
-    release = workshop.artifact(serving.release, serving.manifest)
-    work = Work(
+    release = builds.artifact(serving.release, serving.manifest)
+    context = StageContext(
         file=file,
         stage=CHAMPION,
         batch=None,
         run_id=f"rollback-{uuid4().hex[:12]}",
         code_version=code_version(CHAMPION),
-        workshop=workshop,
+        builds=builds,
         inputs=[release],
-        hand_over=_nothing_else_is_read,
+        load_gated=_nothing_else_is_read,
     )
-    artifact = work.make(champion.plan(release))
+    artifact = context.make(champion.plan(release))
     shown = {"digest": artifact.digest, "manifest": artifact.identity, "release": serving.release}
     instance.report_runless_asset_event(
         dg.AssetMaterialization(

@@ -15,16 +15,16 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
+from assets.materializations import newest_artifact, newest_materialization
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS
-from orchestration.batches import rounds, take_in_what_is_new
+from orchestration.approvals import waivers_to_give_again
+from orchestration.batches import ingest_what_is_new, plan_runs
 from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
-from orchestration.people import waivers_to_give_again
 from orchestration.runs import BECAUSE_TAG, process_tag
 from orchestration.screens import drawn_progress, result_screen
 from orchestration.status import batches_in, stages_now
@@ -34,7 +34,7 @@ from stillhouse.data.drop_folder import look_at
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_names import renamed
 from stillhouse.records.locks import recipes_locked
 from stillhouse.stages.names import BASE, SELECTION, stage_names
@@ -90,13 +90,13 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         initialise(home, ended=ended, notice=notice) as instance,
         recipes_locked(home, [file.name], by=by, waiting=waiting),
     ):
-        workshop = Workshop(home)
-        for line in [*waivers_to_give_again(workshop.ledger, file), *renamed(file.recipe.unwaivable)]:
+        builds = BuildStore(home)
+        for line in [*waivers_to_give_again(builds.ledger, file), *renamed(file.recipe.unwaivable)]:
             notice(line)
         stages = stage_names(file.recipe)
         built = definitions([file])
-        batches = _take_in(instance, workshop, file, console)
-        planned = rounds(workshop, file, batches)
+        batches = _ingest(instance, builds, file, console)
+        planned = plan_runs(builds, file, batches)
         for each in planned:
             if len(planned) > 1:
                 console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
@@ -112,20 +112,20 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
                 )
             if each.batch == BASE and not result.success:
                 break  # every other batch is held against this one
-        outcome = _outcome(instance, workshop, file, result)
-        write_checklist(instance, workshop, file)
-        console.print(_ending(instance, workshop, file, outcome))
+        outcome = _outcome(instance, builds, file, result)
+        write_checklist(instance, builds, file)
+        console.print(_ending(instance, builds, file, outcome))
     return outcome
 
 
-def _take_in(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, console: Terminal) -> list[str]:
+def _ingest(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, console: Terminal) -> list[str]:
     """Look at the drop folder twice, a second apart, take in what did not change, and name what is left out."""
-    folder = drop_folder(file, workshop.home)
-    look = look_at(workshop, file, folder)
+    folder = drop_folder(file, builds.home)
+    look = look_at(builds, file, folder)
     if look.waiting:
         time.sleep(SECONDS_BETWEEN_LOOKS)
-        look = look_at(workshop, file, folder)
-    batches, new = take_in_what_is_new(instance, workshop, file, look)
+        look = look_at(builds, file, folder)
+    batches, new = ingest_what_is_new(instance, builds, file, look)
     if new is not None:
         console.print(Text(f"batch {new.batch}: {new.because}"))
     for line in [*look.refused, *(f"{shown(name)} still grows: left for later" for name in look.waiting)]:
@@ -134,11 +134,11 @@ def _take_in(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile,
 
 
 def _outcome(
-    instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, result: dg.ExecuteInProcessResult
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, result: dg.ExecuteInProcessResult
 ) -> Outcome:
     """Judge the last run of a round; a later batch that was found wanting counts, until somebody puts it right."""
     closed, stopped = [], None
-    for stage in stages_now(workshop, file, batches_in(instance, file)):
+    for stage in stages_now(builds, file, batches_in(instance, file)):
         if stage.newest is not None and stage.newest.run_id == result.run_id:
             closed += [state for state in stage.gates if not state.is_open]
         elif stage.newest is not None and stage.batch not in (None, BASE):  # what is only stale, the next run looks at
@@ -151,13 +151,13 @@ def _outcome(
     return Outcome(result.run_id, result.success, closed, stopped, errors)
 
 
-def _ending(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile, outcome: Outcome) -> RenderableType:
+def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, outcome: Outcome) -> RenderableType:
     parts: list[RenderableType] = []
-    selection = newest_materialization(workshop.ledger, key_of(file.name, SELECTION))
+    selection = newest_materialization(builds.ledger, key_of(file.name, SELECTION))
     if selection is not None and selection.run_id == outcome.run_id:
-        artifact = newest_artifact(workshop, key_of(file.name, SELECTION))
-        parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), workshop.home))
-    champion, tail = workshop.ledger.champion(file.name), ""
+        artifact = newest_artifact(builds, key_of(file.name, SELECTION))
+        parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), builds.home))
+    champion, tail = builds.ledger.champion(file.name), ""
     if outcome.succeeded and champion is not None:
         title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"
         parts += [Text(f"left out: {gate.asset}: {gate.name} is {gate.state}", "yellow") for gate in outcome.closed]

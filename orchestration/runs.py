@@ -10,7 +10,7 @@ import dagster as dg
 
 from stillhouse.processes import ProcessName
 
-DISTIL, TAKE_IN = "distil", "take_in"
+DISTIL, INGEST = "distil", "ingest"
 """What the two jobs of a recipe do; its name follows after an underscore."""
 RECIPE_TAG = "stillhouse/recipe"
 BECAUSE_TAG = "stillhouse/because"
@@ -41,7 +41,7 @@ def recipes_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
 
 def is_round(run: dg.DagsterRun) -> bool:
     """Whether it is a run of one of our jobs, and not of a few assets that somebody picked."""
-    return run.job_name in {f"{job}_{run.tags.get(RECIPE_TAG)}" for job in (DISTIL, TAKE_IN)}
+    return run.job_name in {f"{job}_{run.tags.get(RECIPE_TAG)}" for job in (DISTIL, INGEST)}
 
 
 def process_tag(run_id: str) -> dict[str, str]:

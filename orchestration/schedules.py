@@ -7,12 +7,12 @@ Does not: rounds that follow from the state of a recipe (sensors.py).
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.batches import rounds, sync_batches
-from orchestration.jobs import take_in_assets
+from orchestration.batches import plan_runs, sync_batches
+from orchestration.jobs import ingest_assets
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 
 
 def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
@@ -30,16 +30,16 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         description=f"Refresh policy of {file.name}: {file.recipe.refresh.cron} UTC",
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        workshop = Workshop(Home.from_environment())
-        batches = sync_batches(context.instance, workshop, file)
+        builds = BuildStore(Home.from_environment())
+        batches = sync_batches(context.instance, builds, file)
         return [
             dg.RunRequest(
                 run_key=f"{context.scheduled_execution_time.isoformat()}:{each.job}:{each.batch}",
                 partition_key=each.batch,
                 tags={BECAUSE_TAG: f"refresh policy {file.recipe.refresh.cron}"},
-                asset_selection=None if each.job == job.name else take_in_assets(file),
+                asset_selection=None if each.job == job.name else ingest_assets(file),
             )
-            for each in rounds(workshop, file, batches)
+            for each in plan_runs(builds, file, batches)
         ]
 
     return refresh

@@ -55,7 +55,7 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
     if report.get("against_champion"):  # a report of version 0.1.0 has none
         comparison.append(Text(report["against_champion"]["sentence"]))
-    own = report["reasons"].get(student["name"])
+    own = report["error_analysis"].get(student["name"])
     why = [Text.assemble(("why, and what next  ", "bold"), own["sentence"])] if own and own["sentence"] else []
     page = home.reports / f"{recipe}.html"
     foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui"

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.batches import take_in_what_is_new
+from orchestration.batches import ingest_what_is_new
 from orchestration.dispatcher import Ask, next_step, under_way
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.data.drop_folder import Look, look_at
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.stages.source import drop_folder
 
@@ -41,22 +41,22 @@ def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]
         description=f"New files of rows for {file.name}, and whatever of it is missing or stale",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        workshop = Workshop(Home.from_environment())
-        look = look_at(workshop, file, drop_folder(file, workshop.home), seconds=SECONDS_TO_READ)
-        with recipe_locked_if_free(workshop.home, file.name, by=f"a look at the drop folder of {file.name}") as holder:
+        builds = BuildStore(Home.from_environment())
+        look = look_at(builds, file, drop_folder(file, builds.home), seconds=SECONDS_TO_READ)
+        with recipe_locked_if_free(builds.home, file.name, by=f"a look at the drop folder of {file.name}") as holder:
             going = holder or under_way(context.instance, file.name)
             if going is not None:
                 return _skip(f"{going} is under way", look)
-            return _ask(context, workshop, file, look)
+            return _ask(context, builds, file, look)
 
     return sensor
 
 
 def _ask(
-    context: dg.SensorEvaluationContext, workshop: Workshop, file: RecipeFile, look: Look
+    context: dg.SensorEvaluationContext, builds: BuildStore, file: RecipeFile, look: Look
 ) -> dg.SensorResult | dg.SkipReason:
-    batches, new = take_in_what_is_new(context.instance, workshop, file, look)
-    step = next_step(context.instance, workshop, file, batches)
+    batches, new = ingest_what_is_new(context.instance, builds, file, look)
+    step = next_step(context.instance, builds, file, batches)
     if not isinstance(step, Ask):
         context.update_cursor("")
         return _skip(step.sentence, look)

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 import dagster as dg
 from pydantic import Field
 
-from assets.current import Materialization, other_event_in_dagster
 from assets.keys import batches_name, key_of
+from assets.materializations import Materialization, other_event_in_dagster
 from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState, asset_state
 from checks.stages import waiver_rules
+from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
-from orchestration.people import waivers_to_give_again
 from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.governance import valid_waivers
 from stillhouse.stages.names import BASE, BATCHED, stage_names
@@ -143,12 +143,12 @@ class StageNow:
         return self.state.gates
 
 
-def stages_now(workshop: Workshop, file: RecipeFile, batches: Iterable[str]) -> list[StageNow]:
+def stages_now(builds: BuildStore, file: RecipeFile, batches: Iterable[str]) -> list[StageNow]:
     """Every stage of a recipe in the order of the data, batched stages once for each batch, the base first."""
-    waivers = valid_waivers(workshop.ledger, file.name, waiver_rules(file.recipe))
+    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
     ordered = sorted({BASE, *batches}, key=lambda batch: (batch != BASE, batch))
     return [
-        StageNow(stage, batch, asset_state(workshop, file.recipe, waivers, key_of(file.name, stage), batch))
+        StageNow(stage, batch, asset_state(builds, file.recipe, waivers, key_of(file.name, stage), batch))
         for stage in stage_names(file.recipe)
         for batch in (ordered if stage in BATCHED else [None])
     ]
@@ -165,28 +165,28 @@ def other_events_in_dagster(instance: dg.DagsterInstance, stages: Iterable[Stage
     return [line for line in lines if line is not None]
 
 
-def status(instance: dg.DagsterInstance, workshop: Workshop, files: Iterable[RecipeFile]) -> Status:
+def status(instance: dg.DagsterInstance, builds: BuildStore, files: Iterable[RecipeFile]) -> Status:
     """Digest, age and gates of each stage, and the champion, for each recipe."""
-    return Status(recipes={file.name: _recipe_status(instance, workshop, file) for file in files})
+    return Status(recipes={file.name: _recipe_status(instance, builds, file) for file in files})
 
 
-def _recipe_status(instance: dg.DagsterInstance, workshop: Workshop, file: RecipeFile) -> RecipeStatus:
-    every = stages_now(workshop, file, batches_in(instance, file))
+def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> RecipeStatus:
+    every = stages_now(builds, file, batches_in(instance, file))
     stages: dict[str, list[StageNow]] = {}
     for now in every:
         stages.setdefault(now.stage, []).append(now)
     return RecipeStatus(
-        champion=_champion(workshop, file.name),
+        champion=_champion(builds, file.name),
         stages={stage: _stage_status(found) for stage, found in stages.items()},
         dagster=tuple(other_events_in_dagster(instance, every)),
-        drop_folder=tuple(drop_folder_lines(workshop, file)),
-        waivers=tuple(waivers_to_give_again(workshop.ledger, file)),
+        drop_folder=tuple(drop_folder_lines(builds, file)),
+        waivers=tuple(waivers_to_give_again(builds.ledger, file)),
     )
 
 
-def _champion(workshop: Workshop, recipe: str) -> ChampionStatus | None:
+def _champion(builds: BuildStore, recipe: str) -> ChampionStatus | None:
     """What serves, since when, and who went back to it, where a person did."""
-    newest = next(iter(promoted(workshop.ledger, recipe)), None)
+    newest = next(iter(promoted(builds.ledger, recipe)), None)
     if newest is None:
         return None
     back = None

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stillhouse.evaluation.harness import Evaluation, evaluate
-    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 
-__all__ = ["BarSpec", "BudgetSpec", "Evaluation", "SliceSpec", "Subject", "SubjectKind", "Terms", "evaluate"]
+__all__ = ["BarSpec", "BudgetSpec", "EvaluatedModel", "Evaluation", "ModelKind", "SliceSpec", "Terms", "evaluate"]
 
 _FOUND_IN = {
     "stillhouse.evaluation.harness": ("Evaluation", "evaluate"),
-    "stillhouse.evaluation.models": ("Subject", "SubjectKind"),
+    "stillhouse.evaluation.models": ("EvaluatedModel", "ModelKind"),
     "stillhouse.recipe.bar": ("BarSpec", "BudgetSpec", "SliceSpec", "Terms"),
 }
 

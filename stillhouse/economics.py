@@ -23,7 +23,7 @@ class Economics(Record):
     upfront_usd: float
     teacher_usd_per_1000_calls: float
     student_usd_per_1000_calls: float
-    cascade_usd_per_1000_calls: float = Field(description="The student, and the teacher for what it hands on.")
+    cascade_usd_per_1000_calls: float = Field(description="The student, and the teacher for what is passed to it.")
     saving_usd_per_1000_calls: float = Field(description="Negative when the student is dearer than its teacher.")
     break_even_calls: float | None = Field(description="Calls after which it has paid for itself; null if never.")
     payback_months: float | None = Field(description="The same in months; null if never.")

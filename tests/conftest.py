@@ -18,8 +18,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # As many workers run as there are cores; with a thread for each core in each of them they wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
+from assets.materializations import newest_artifact, newest_materialization
 from checks.gatekeeper import GateState, gate_states
 from checks.stages import UNWAIVABLE
 from orchestration.batches import sync_batches
@@ -29,7 +29,7 @@ from stillhouse.data.sources import drop_folder_entries
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.stages.names import BASE, BATCHED
 from stillhouse.stages.source import drop_folder
@@ -80,8 +80,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 @pytest.fixture
-def workshop(home: Home) -> Workshop:
-    return Workshop(home)
+def builds(home: Home) -> BuildStore:
+    return BuildStore(home)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def run_stages(
 ) -> dg.ExecuteInProcessResult:
     """Run some stages of a recipe, or the whole way when none is named."""
     built = definitions([file])
-    take_in(instance, file)
+    ingest(instance, file)
     selection = dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in stages))
     job = dg.define_asset_job("some", selection if gates else selection.without_checks())
     some = dg.Definitions.merge(built, dg.Definitions(jobs=[job])) if stages else built
@@ -117,22 +117,22 @@ def run_stages(
     )
 
 
-def take_in(instance: dg.DagsterInstance, file: RecipeFile) -> None:
+def ingest(instance: dg.DagsterInstance, file: RecipeFile) -> None:
     """Make each file of the drop folder a batch that bears its name, which is easier to read in a test than our names.
 
     A file that was changed is a new edition of its batch; a file that is gone takes its batch with it.
     """
-    workshop = Workshop(Home.from_environment())
-    known = batches_of(workshop.ledger, file.name)
-    there = {entry.name: entry for entry in drop_folder_entries(drop_folder(file, workshop.home))}
+    builds = BuildStore(Home.from_environment())
+    known = batches_of(builds.ledger, file.name)
+    there = {entry.name: entry for entry in drop_folder_entries(drop_folder(file, builds.home))}
     for name, entry in there.items():
-        digest = entry.keep(workshop.store, file.recipe.data.limits)
+        digest = entry.keep(builds.store, file.recipe.data.limits)
         kept = BatchFile(name=name, digest=digest, size=entry.size)
         if name not in known or known[name].files != (kept,):
-            record(workshop.ledger, file.name, Batch(batch=name, files=(kept,), because="a test"))
+            record(builds.ledger, file.name, Batch(batch=name, files=(kept,), because="a test"))
     for name in known.keys() - there.keys():
-        record(workshop.ledger, file.name, Batch(batch=f"-{name}", files=(), replaces=(name,), because="a test"))
-    sync_batches(instance, workshop, file)
+        record(builds.ledger, file.name, Batch(batch=f"-{name}", files=(), replaces=(name,), because="a test"))
+    sync_batches(instance, builds, file)
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ class Place:
     instance: dg.DagsterInstance
 
     @property
-    def workshop(self) -> Workshop:
-        return Workshop(self.home)
+    def builds(self) -> BuildStore:
+        return BuildStore(self.home)
 
     def run(self, file: RecipeFile, *stages: str, **how: Any) -> dg.ExecuteInProcessResult:
         """See `run_stages`."""
@@ -158,14 +158,14 @@ class Place:
 
     def newest(self, stage: str, batch: str | None = None) -> Artifact:
         """The newest artifact of a stage of the recipe `small`."""
-        return newest_artifact(self.workshop, key_of("small", stage), batch)
+        return newest_artifact(self.builds, key_of("small", stage), batch)
 
     def states(self, stage: str, batch: str | None = None) -> dict[str, GateState]:
         """Each blocking gate of a stage of the recipe `small`, as it is now."""
         key = key_of("small", stage)
-        waivers = valid_waivers(self.workshop.ledger, "small", RULES)
-        newest = newest_materialization(self.workshop.ledger, key, batch)
-        return {state.name: state for state in gate_states(self.workshop.ledger, waivers, key, newest, batch)}
+        waivers = valid_waivers(self.builds.ledger, "small", RULES)
+        newest = newest_materialization(self.builds.ledger, key, batch)
+        return {state.name: state for state in gate_states(self.builds.ledger, waivers, key, newest, batch)}
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
 from stillhouse.home import Home
-from stillhouse.records.builds import Order, Workshop
+from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.stages.names import CANDIDATES, EXPORTS, TEACHER, kind_of
 from tests.small import Measured
 
@@ -123,16 +123,16 @@ def remember_builds(patches: pytest.MonkeyPatch, shared: Path) -> None:
     Each installation publishes, records and gates it as its own; only the computing is not done twice. Not for a test
     that replaces a part of the computing: the order would be the same.
     """
-    patches.setattr(Workshop, "make", _remembering(Workshop.make, shared))
+    patches.setattr(BuildStore, "make", _remembering(BuildStore.make, shared))
     judge_all = import_module("stillhouse.stages.baselines")._judge_all
     patches.setattr("stillhouse.stages.baselines._judge_all", functools.partial(_judged, judge_all, shared))
 
 
 def _remembering(make: Callable[..., Any], shared: Path) -> Callable[..., Any]:
-    def remembered(workshop: Workshop, order: Order, build: Callable[[Path], BaseModel]) -> Any:
+    def remembered(builds: BuildStore, order: BuildRequest, build: Callable[[Path], BaseModel]) -> Any:
         if kind_of(order.stage) not in (TEACHER, CANDIDATES, EXPORTS):
-            return make(workshop, order, build)
-        return make(workshop, order, functools.partial(_built, build, shared / order.build_key))
+            return make(builds, order, build)
+        return make(builds, order, functools.partial(_built, build, shared / order.build_key))
 
     return remembered
 

@@ -63,8 +63,8 @@ for size in (10, 1_000_000_000):
     folder.mkdir(parents=True)
     with (folder / "model.safetensors").open("wb") as weights:
         weights.truncate(size)
-    subject = types.SimpleNamespace(artifact=types.SimpleNamespace(folder=folder.parent))
-    ((_, finding),) = gates_of("teacher").look(subject, ["{name}"])
+    context = types.SimpleNamespace(artifact=types.SimpleNamespace(folder=folder.parent))
+    ((_, finding),) = gates_of("teacher").evaluate(context, ["{name}"])
     print(finding.verdict)
 """.replace('sys.argv[0] or "."', "'.'")
     assert printed(checkout, look).split() == ["passed", "failed"]
@@ -78,12 +78,12 @@ def test_a_loss_is_a_name_and_a_function(checkout: Path) -> None:
     )
     ask = """
 import torch
-from stillhouse.models.losses import Targets, mixture, temperature_kl
+from stillhouse.models.losses import Targets, combined_loss, temperature_kl
 from stillhouse.recipe.training import TrainingConfig
 loss = TrainingConfig(loss="reverse_kl").loss
 one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
 targets = Targets(torch.tensor([0]), teacher_logits=other)
-print(float(mixture(one, torch.zeros(1, 1), targets, loss=loss)), float(temperature_kl(other, one, 1.0)))
+print(float(combined_loss(one, torch.zeros(1, 1), targets, loss=loss)), float(temperature_kl(other, one, 1.0)))
 """
     asked, expected = map(float, printed(checkout, ask).split())
     assert asked == pytest.approx(expected) and expected > 0

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.suite import Expectation, ExpectationSuite
-from checks.gate import Subject
+from checks.gate import GateContext
 
 _NAMES = [
     ("every_prompt_has_an_id", "a row without an id cannot be matched with what the teacher said about it"),
@@ -19,9 +19,9 @@ _NAMES = [
 ]
 
 
-def _expectations(subject: Subject) -> Sequence[Expectation]:
-    longest = subject.recipe.data.max_characters
-    sides, enough = ["train", "validation", "golden"], subject.recipe.limits.training_rows_at_least
+def _expectations(context: GateContext) -> Sequence[Expectation]:
+    longest = context.recipe.data.max_characters
+    sides, enough = ["train", "validation", "golden"], context.recipe.limits.training_rows_at_least
     what: list[tuple[str, dict[str, Any]]] = [
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
@@ -29,14 +29,14 @@ def _expectations(subject: Subject) -> Sequence[Expectation]:
         ("ExpectColumnValueLengthsToBeBetween", {"column": "text", "min_value": 1, "max_value": longest}),
         ("ExpectColumnValuesToBeInSet", {"column": "split", "value_set": sides}),
         ("ExpectColumnValuesToNotBeNull", {"column": "golden_label"}),
-        ("ExpectTableRowCountToBeBetween", {"min_value": enough if subject.is_base else 0}),
+        ("ExpectTableRowCountToBeBetween", {"min_value": enough if context.is_base else 0}),
     ]
     return [Expectation(*name, *rest) for name, rest in zip(_NAMES, what, strict=True)]
 
 
-def _table(subject: Subject) -> pl.DataFrame:
+def _table(context: GateContext) -> pl.DataFrame:
     golden = pl.when(pl.col("split") != "golden").then(pl.lit("not golden")).otherwise(pl.col("label"))
-    return subject.frame("prompts").with_columns(golden.alias("golden_label"))
+    return context.frame("prompts").with_columns(golden.alias("golden_label"))
 
 
 SUITE = ExpectationSuite(_table, _expectations, _NAMES)

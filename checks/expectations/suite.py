@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from checks.gate import OFFENDERS_KEPT, Finding, Subject, data_docs, found
+from checks.gate import OFFENDERS_KEPT, Finding, GateContext, data_docs, passed_if
 from stillhouse.files import write_atomically
 
 
@@ -43,12 +43,12 @@ class ExpectationSuite:
 
     Args:
         table: takes the stage's artifact to a frame with `prompt_id` and the columns that are named.
-        expectations: from the subject, because limits come from its recipe.
+        expectations: from the context, because limits come from its recipe.
         names: the reason of each gate, by name; `expectations` must give exactly these.
     """
 
-    table: Callable[[Subject], pl.DataFrame]
-    expectations: Callable[[Subject], Sequence[Expectation]]
+    table: Callable[[GateContext], pl.DataFrame]
+    expectations: Callable[[GateContext], Sequence[Expectation]]
     names: Sequence[tuple[str, str]]
 
     @cached_property
@@ -56,13 +56,13 @@ class ExpectationSuite:
         """The reason for each gate."""
         return dict(self.names)
 
-    def look(self, subject: Subject) -> dict[str, Finding]:
+    def evaluate(self, context: GateContext) -> dict[str, Finding]:
         """Validate the table and return one finding for each expectation."""
-        frame = self.table(subject)
-        expectations = self.expectations(subject)
+        frame = self.table(context)
+        expectations = self.expectations(context)
         assert [e.name for e in expectations] == list(self.because), "a suite must decide every gate it names"
         results, page = validate(frame, expectations)
-        write_atomically(data_docs(subject), page.encode())
+        write_atomically(data_docs(context), page.encode())
         return {e.name: _finding(result, frame) for e, result in zip(expectations, results, strict=True)}
 
 
@@ -110,7 +110,7 @@ def _finding(result: Any, frame: pl.DataFrame) -> Finding:
     evidence: dict[str, Any] = (
         {"prompt_ids": rows["prompt_id"].to_list()} if rows.height and "prompt_id" in rows.columns else {}
     )
-    return found(bool(result.success), sentence, **evidence)
+    return passed_if(bool(result.success), sentence, **evidence)
 
 
 def _sentence(details: Mapping[str, Any], rows: int) -> str:

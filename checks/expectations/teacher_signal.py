@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.suite import Expectation, ExpectationSuite
-from checks.gate import Subject
+from checks.gate import GateContext
 from stillhouse.stages.facts import SignalFacts
 
 _NAMES = [
@@ -25,8 +25,8 @@ _NAMES = [
 ]
 
 
-def _expectations(subject: Subject) -> Sequence[Expectation]:
-    facts = subject.artifact.facts(SignalFacts)
+def _expectations(context: GateContext) -> Sequence[Expectation]:
+    facts = context.artifact.facts(SignalFacts)
     what: list[tuple[str, dict[str, Any]]] = [
         ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
         ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
@@ -38,10 +38,10 @@ def _expectations(subject: Subject) -> Sequence[Expectation]:
     return [Expectation(*name, *rest) for name, rest in zip(_NAMES, what, strict=True)]
 
 
-def _table(subject: Subject) -> pl.DataFrame:
+def _table(context: GateContext) -> pl.DataFrame:
     logits = pl.col("logits").cast(pl.List(pl.Float64))
     powers = logits.list.eval((pl.element() - pl.element().max()).exp())
-    return subject.frame("signal").select(
+    return context.frame("signal").select(
         "prompt_id",
         "fingerprint",
         logits.list.eval(pl.element().is_finite()).list.all().alias("finite"),

@@ -1,6 +1,6 @@
 """The bytes of one artifact: whether its manifest and its files are what they are named for.
 
-Belongs here: hashing an artifact anew, and what is in it that is no plain file.
+Belongs here: hashing an artifact again, and what is in it that is no plain file.
 Does not: which artifacts are on the way (walk.py), whether the ledger knows them (walk.py).
 """
 
@@ -16,7 +16,7 @@ from stillhouse.records.manifest import Manifest
 
 
 def altered(store: ArtifactStore, artifacts: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Hash artifacts anew and say, one line each, which are not what they are named for.
+    """Hash artifacts again and say, one line each, which are not what they are named for.
 
     Args:
         store: where they are.
@@ -44,7 +44,7 @@ def manifest_of(store: ArtifactStore, asset: str, digest: str, identity: str, fo
 
 
 def content_problems(store: ArtifactStore, asset: str, digest: str) -> list[str]:
-    """What is wrong with the files of an artifact, which are hashed anew where the store has not hashed them."""
+    """What is wrong with the files of an artifact, which are hashed again where the store has not hashed them."""
     problems = []
     if store.is_local:
         problems = [f"{asset}: {problem}" for problem in _no_plain_files(Path(str(store.root)) / digest)]

@@ -24,7 +24,7 @@ _Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class MixShift:
+class DistributionShift:
     """How far the mix of an observed column is from that of a reference.
 
     Args:
@@ -58,12 +58,12 @@ class MixShift:
         return self.divergence > limit and self.divergence > self.chance
 
 
-def mix_shift(reference: pl.Series, observed: pl.Series) -> MixShift:
+def distribution_shift(reference: pl.Series, observed: pl.Series) -> DistributionShift:
     """Compare the shares of the values of two categorical columns.
 
     The divergence is that of Lin (1991, IEEE Transactions on Information Theory 37:145), symmetric and finite also
     for values that only one side has. What chance alone gives is the largest of 999 divergences after dealing the
-    rows of both sides anew, in the same numbers; when nothing changed, the observed one is as likely as any to be the
+    rows of both sides again, in the same numbers; when nothing changed, the observed one is as likely as any to be the
     largest, so it exceeds the others at most once in 1,000 whatever the sizes (Phipson and Smyth 2010, Statistical
     Applications in Genetics and Molecular Biology 9:39). The usual approximation, 8 ln 2 nm / (n + m) divergence ~
     chi-square with k - 1 degrees of freedom, is wrong where values are rare.
@@ -86,7 +86,7 @@ def mix_shift(reference: pl.Series, observed: pl.Series) -> MixShift:
     # Rounded, since two values that trade shares tie; the rarer of them is then the one to look at.
     moved = np.abs(after - before).round(9)
     worst = int(np.lexsort((before + after, -moved))[0])
-    return MixShift(
+    return DistributionShift(
         divergence=float(_divergence(counts[0], counts[1])),
         chance=_chance(counts),
         worst=counted["value"][worst],
@@ -97,7 +97,7 @@ def mix_shift(reference: pl.Series, observed: pl.Series) -> MixShift:
     )
 
 
-def length_shift(reference_texts: pl.Series, observed_texts: pl.Series) -> MixShift:
+def length_shift(reference_texts: pl.Series, observed_texts: pl.Series) -> DistributionShift:
     """Compare text lengths, in characters, in ten bins that each hold about as many reference texts.
 
     Two more bins, empty in the reference, take what is shorter or longer than any reference text: without them texts
@@ -122,7 +122,7 @@ def length_shift(reference_texts: pl.Series, observed_texts: pl.Series) -> MixSh
     edges = [int(edge) for edge in np.unique([int(known.min()) - 1, *inner])]
     names = [f"{low + 1} to {high} characters" for low, high in pairwise(edges)]
     names = [f"up to {edges[0]} characters", *names, f"more than {edges[-1]} characters"]
-    return mix_shift(before.cut(edges, labels=names), after.cut(edges, labels=names))
+    return distribution_shift(before.cut(edges, labels=names), after.cut(edges, labels=names))
 
 
 def _counted(reference: pl.Series, observed: pl.Series) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import BatchFile, Folder, shown
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 
 LONGEST_NAME = 200
 """Bytes of a file's name. A file system takes 255, but pages and logs that name it put words of their own around it."""
@@ -66,11 +66,11 @@ class Look:
     refused: list[str] = field(default_factory=list)
 
 
-def look_at(workshop: Workshop, file: RecipeFile, folder: str, *, seconds: float = inf) -> Look:
+def look_at(builds: BuildStore, file: RecipeFile, folder: str, *, seconds: float = inf) -> Look:
     """Look at a drop folder, read what has finished since the last look, and remember what was found.
 
     Args:
-        workshop: where bytes are kept and the last look is remembered.
+        builds: where bytes are kept and the last look is remembered.
         file: the recipe.
         folder: its drop folder.
         seconds: after so long no further file is read; the next look goes on.
@@ -78,7 +78,7 @@ def look_at(workshop: Workshop, file: RecipeFile, folder: str, *, seconds: float
     Raises:
         StillhouseError: if the folder itself cannot be listed.
     """
-    before = _remembered(workshop, file)
+    before = _remembered(builds, file)
     until = monotonic() + seconds
     seen: dict[str, SeenFile] = {}
     for entry in drop_folder_entries(folder):
@@ -87,16 +87,16 @@ def look_at(workshop: Workshop, file: RecipeFile, folder: str, *, seconds: float
             name_is_wrong = _wrong_name(entry.name)
             seen[entry.name] = SeenFile(mark=entry.mark, size=entry.size, refused=name_is_wrong)
         elif known.digest is None and known.refused is None and monotonic() < until:
-            seen[entry.name] = _read_once(workshop, file, entry)
+            seen[entry.name] = _read_once(builds, file, entry)
         else:
             seen[entry.name] = known
-    _remember(workshop, file, _Memory(recipe=before.recipe, files=seen))
+    _remember(builds, file, _Memory(recipe=before.recipe, files=seen))
     return _found(seen)
 
 
-def last_look(workshop: Workshop, file: RecipeFile) -> Look:
+def last_look(builds: BuildStore, file: RecipeFile) -> Look:
     """What the last look found; the folder is not looked at."""
-    return _found(_remembered(workshop, file).files)
+    return _found(_remembered(builds, file).files)
 
 
 def _found(seen: dict[str, SeenFile]) -> Look:
@@ -120,15 +120,15 @@ def _wrong_name(name: str) -> str | None:
     return None
 
 
-def _read_once(workshop: Workshop, file: RecipeFile, entry: FolderEntry) -> SeenFile:
+def _read_once(builds: BuildStore, file: RecipeFile, entry: FolderEntry) -> SeenFile:
     """Keep the bytes of a finished file, and read them to see whether it can be taken in."""
     nothing_yet = SeenFile(mark=entry.mark, size=entry.size)
     if entry.size == 0:
         return nothing_yet.model_copy(update={"refused": "it is empty. Put rows into it, or take it away."})
     try:
         require_known_ending(file.recipe, entry.name)
-        digest = entry.keep(workshop.store, file.recipe.data.limits)
-        kept = workshop.store.kept(digest)
+        digest = entry.keep(builds.store, file.recipe.data.limits)
+        kept = builds.store.kept(digest)
         if entry.is_local and kept.stat().st_size != entry.size:
             return nothing_yet  # it grew while it was copied
         read_dropped(file.recipe, entry.name, kept, batch="look")
@@ -144,10 +144,10 @@ def _what_decides(file: RecipeFile) -> str:
     return digest_of([file.recipe.data.model_dump(mode="json"), list(file.recipe.kept_columns)])
 
 
-def _remembered(workshop: Workshop, file: RecipeFile) -> _Memory:
+def _remembered(builds: BuildStore, file: RecipeFile) -> _Memory:
     """The last look, without what it found where the recipe now says something else about files."""
     nothing = _Memory(recipe=_what_decides(file))
-    path = workshop.home.looks / f"{file.name}.json"
+    path = builds.home.looks / f"{file.name}.json"
     if not path.exists():
         return nothing
     try:
@@ -162,5 +162,5 @@ def _remembered(workshop: Workshop, file: RecipeFile) -> _Memory:
     return _Memory(recipe=nothing.recipe, files=again)
 
 
-def _remember(workshop: Workshop, file: RecipeFile, memory: _Memory) -> None:
-    write_atomically(workshop.home.looks / f"{file.name}.json", memory.model_dump_json(indent=1).encode())
+def _remember(builds: BuildStore, file: RecipeFile, memory: _Memory) -> None:
+    write_atomically(builds.home.looks / f"{file.name}.json", memory.model_dump_json(indent=1).encode())

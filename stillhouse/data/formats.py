@@ -130,7 +130,7 @@ def read_lines(place: Place, columns: Sequence[str], pattern: str) -> Table:
             f"the pattern {pattern!r} is no regular expression ({error})",
             where=place.uri,
             expected="a Python regular expression with named groups",
-            do="Mend `pattern` in the recipe.",
+            do="Fix `pattern` in the recipe.",
         ) from error
     require_columns(list(compiled.groupindex), columns, f"{place.uri}, pattern {pattern!r}")
     table = Table(columns)
@@ -244,7 +244,7 @@ def _csv_records(lines: Iterator[str], place: Place, separator: str) -> Iterator
                 f"not readable as csv ({error})",
                 where=f"{place.uri}, record of lines {start} to {reader.line_num}",
                 expected='fields that hold a quote or a line break wrapped in "..." with inner quotes doubled',
-                do="Mend the quotes, or write the file as parquet.",
+                do="Fix the quotes, or write the file as parquet.",
             ) from error
         if record is None:
             return

@@ -60,7 +60,7 @@ def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.Data
     return pl.DataFrame(found).filter(pl.col("similarity") >= threshold)
 
 
-def contained_rows(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.DataFrame:
+def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.DataFrame:
     """Find golden texts of which a run of words stands in a pool text: the rule by which GPT-3 was checked.
 
     Case and punctuation do not count. A golden text with fewer words counts if the pool text has the whole of it, and

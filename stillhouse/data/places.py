@@ -163,7 +163,7 @@ def _require_encoding(place: Place) -> None:
             f"unknown encoding {place.encoding!r}",
             where=place.uri,
             expected="a name Python knows, such as utf-8, latin-1 or cp1252",
-            do="Mend `encoding` in the recipe.",
+            do="Fix `encoding` in the recipe.",
         ) from error
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stillhouse.data.cleaning import clean, label_problems, normalise
-from stillhouse.data.near_duplicates import contained_rows, keep_first, near_duplicate_pairs
+from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
@@ -124,7 +124,7 @@ def _without_near_duplicates(prompts: pl.DataFrame) -> _Alone:
 
 def _holding(prompts: pl.DataFrame, golden: pl.DataFrame) -> pl.Series:
     """Which prompts hold a long run of words of a golden text, or all of it."""
-    holding = contained_rows(golden["text"], prompts["text"])["pool"].unique()
+    holding = ngram_overlap(golden["text"], prompts["text"])["pool"].unique()
     return pl.Series("holding", range(prompts.height), dtype=pl.UInt32).is_in(holding.implode())
 
 

@@ -299,7 +299,7 @@ def _read(
             f"format {kind} {'has no pattern' if kind == 'lines' else 'takes no pattern'}",
             where=place.uri,
             expected="a `pattern` with format lines, and only with it",
-            do="Mend `format` or `pattern` in the recipe.",
+            do="Fix `format` or `pattern` in the recipe.",
         )
     if kind == "csv":
         return formats.read_csv(place, columns, optional, separator or ("\t" if suffix == ".tsv" else ","))
@@ -321,7 +321,7 @@ def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[st
             f"column {text!r} is both text and label",
             where=uri,
             expected="two columns",
-            do="Mend `data` in the recipe.",
+            do="Fix `data` in the recipe.",
         )
     for name in carried:
         if name in _RESERVED:
@@ -342,7 +342,7 @@ def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[s
             else "it holds no rows",
             where=uri,
             expected="at least one row",
-            do="Mend the file, or `format` and `pattern` in the recipe." if unread else "Put rows into it.",
+            do="Fix the file, or `format` and `pattern` in the recipe." if unread else "Put rows into it.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether a student is large enough at all: can it learn one batch of its teacher's answers by heart?
+"""Whether a student is large enough at all: can it memorise one batch of its teacher's answers?
 
 Belongs here: the trial, whose model is thrown away.
 Does not: the loop (models/training.py), what the outcome means (rules.py).
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 BATCH_ROWS = 32
-"""The usual batch: few enough to be learned by heart in seconds, too many for a model that cannot tell texts apart."""
+"""The usual batch: few enough to be memorised in seconds, too many for a model that cannot tell texts apart."""
 
 BATCH_STEPS = (60, 300)
-"""The demo's student of two layers has its batch by heart after 50 steps at each rate from 2e-4 to 1e-3; only one that
+"""The demo's student of two layers has memorised its batch after 50 steps at each rate from 2e-4 to 1e-3; only one that
 has not after the first number is given the second, so that a slow start is not taken for a small model."""
 
 BATCH_RATE = 1e-3
 """Not the recipe's: whether a student can is asked apart from whether its own training lets it."""
 
 DIVERGENCE_LEFT = 0.05
-"""Share of the targets' own spread that may be left when a batch counts as learned by heart; the demo's has 0.00001."""
+"""Share of the targets' own spread that may be left when a batch counts as memorised; the demo's has 0.00001."""
 
 
 class BatchTrial(Record):
-    """Whether a student, from its start, can learn one batch of its teacher's answers by heart."""
+    """Whether a student, from its start, can memorise one batch of its teacher's answers."""
 
     rows: int = Field(description="In the batch, the teacher's answers in turn.")
     steps: int = Field(description="Optimiser steps it was given.")
@@ -50,13 +50,13 @@ class BatchTrial(Record):
     )
 
     @property
-    def by_heart(self) -> bool:
+    def memorised(self) -> bool:
         """Whether it could."""
         return self.agreement == 1.0 and self.divergence_left <= DIVERGENCE_LEFT
 
 
 def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig") -> BatchTrial:
-    """Train a student on a single batch of teacher targets until it should have it by heart.
+    """Train a student on a single batch of teacher targets until it should have memorised it.
 
     A model that cannot is too small for the task, or broken; one that can has at least what it takes for so many rows
     (a usual first check of a network, such as Karpathy 2019, karpathy.github.io/2019/04/25/recipe).
@@ -71,7 +71,7 @@ def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig")
     batch = _answers_in_turn(rows).head(BATCH_ROWS)
     for steps in BATCH_STEPS:
         trial = _trial(start, batch, config, steps)
-        if trial.by_heart:
+        if trial.memorised:
             break
     return trial
 

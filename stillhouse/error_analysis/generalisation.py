@@ -1,7 +1,7 @@
 """Whether a student does on new rows what it does on the rows that it learned from, and if not, in which way.
 
-Belongs here: the counts of that comparison and the branch that they put a student into.
-Does not: asking the models (assets/reasons.py), what is to be done about it (rules.py).
+Belongs here: the counts of that comparison and the regime that they put a student into.
+Does not: asking the models (assets/error_analysis.py), what is to be done about it (rules.py).
 """
 
 from enum import StrEnum
@@ -26,7 +26,7 @@ SMALLEST_GAP = 0.02
 of a bar's usual margin."""
 
 
-class Branch(StrEnum):
+class FitRegime(StrEnum):
     """How a student generalises."""
 
     UNDERFIT = "underfit"
@@ -81,12 +81,12 @@ class Generalisation(Record):
         description="Agreement with the teacher on training rows minus that on comparable validation rows; null where "
         "there are none."
     )
-    branch: Branch
+    regime: FitRegime
     sentence: str
 
 
 def generalisation(counts: Counts) -> Generalisation:
-    """Name the branch of a student from what it answers, each by a test and none by eye.
+    """Name the regime of a student from what it answers, each by a test and none by eye.
 
     A leak goes first, because with one no other number means anything: validation rows, which only chance tells from
     golden ones, are answered right more often than those, or as the teacher does more often than the rows that were
@@ -104,17 +104,17 @@ def generalisation(counts: Counts) -> Generalisation:
     underfit = wilson_interval(*training.counts, 2 * ALPHA)[1] < FAITHFUL
     overfit = _above(training, comparable, SMALLEST_GAP)
     if _above(counts.validation_accuracy, counts.golden_accuracy) or _above(counts.validation_agreement, training):
-        branch = Branch.LEAK
+        regime = FitRegime.LEAK
     elif underfit and not (overfit and gap is not None and gap > unfit):
-        branch = Branch.UNDERFIT
+        regime = FitRegime.UNDERFIT
     else:
-        branch = Branch.OVERFIT if overfit else Branch.GOOD
+        regime = FitRegime.OVERFIT if overfit else FitRegime.GOOD
     sentence = (
-        f"{branch}: answers as the teacher does on {training} rows that it learned from and on {comparable} validation "
+        f"{regime}: answers as the teacher does on {training} rows that it learned from and on {comparable} validation "
         f"rows of the same kind; right on {counts.validation_accuracy} validation rows and on {counts.golden_accuracy} "
         "golden rows"
     )
-    return Generalisation(counts=counts, gap=gap, branch=branch, sentence=sentence)
+    return Generalisation(counts=counts, gap=gap, regime=regime, sentence=sentence)
 
 
 def _above(first: Share, second: Share, by: float = 0.0) -> bool:

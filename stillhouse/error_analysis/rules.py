@@ -18,13 +18,13 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import RowsCurve
-from stillhouse.error_analysis.generalisation import Branch, Generalisation
+from stillhouse.error_analysis.generalisation import FitRegime, Generalisation
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent, points
 
-REASONS = "reasons.json"
+ERROR_ANALYSIS = "error_analysis.json"
 
 EPOCHS_ENOUGH = 20
 """A student that has seen every row so often and does not fit them will not by seeing them again. Longer training is
@@ -75,7 +75,7 @@ class Conclusion(Record):
         return f"{self.cause}: {self.evidence}. Next: {self.change}."
 
 
-class Reasons(Record):
+class ErrorAnalysis(Record):
     """Why one student is as good as it is."""
 
     student: str
@@ -110,9 +110,9 @@ class Facts:
     more_rows: RowsCurve | None = None
 
     @property
-    def branch(self) -> Branch:
+    def regime(self) -> FitRegime:
         """How the student generalises."""
-        return self.generalisation.branch
+        return self.generalisation.regime
 
     @property
     def training_is_asked(self) -> bool:
@@ -122,7 +122,7 @@ class Facts:
     @property
     def cannot_learn_a_batch(self) -> bool:
         """Whether it is too small for a handful of rows."""
-        return self.capacity is not None and not self.capacity.by_heart
+        return self.capacity is not None and not self.capacity.memorised
 
     def decided(self, verdict: Verdict) -> bool:
         """Whether this is what the learning curve by rows says."""
@@ -219,9 +219,9 @@ def _batch(facts: Facts) -> str:
     trial = facts.capacity
     if trial is None:
         return "capacity was not measured"
-    able = "can learn" if trial.by_heart else "cannot learn"
+    able = "can memorise" if trial.memorised else "cannot memorise"
     return (
-        f"it {able} one batch of {trial.rows} answers by heart in {trial.steps} steps ("
+        f"it {able} one batch of {trial.rows} answers in {trial.steps} steps ("
         f"{percent(trial.agreement)} agree, {percent(trial.divergence_left)} of the divergence left)"
     )
 
@@ -252,7 +252,7 @@ def _double_rows(facts: Facts) -> str:
 RULES: tuple[Rule, ...] = (
     Rule(
         Cause.LEAK,
-        lambda facts: facts.branch is Branch.LEAK,
+        lambda facts: facts.regime is FitRegime.LEAK,
         _generalises,
         lambda facts: (
             "find what validation rows share with training rows and golden ones do not (copies in other words, "
@@ -310,16 +310,16 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.CAPACITY, lambda facts: facts.cannot_learn_a_batch, _batch, _larger),
     Rule(
         Cause.TRAINING,
-        lambda facts: facts.branch is Branch.UNDERFIT and facts.made.epochs < EPOCHS_ENOUGH,
+        lambda facts: facts.regime is FitRegime.UNDERFIT and facts.made.epochs < EPOCHS_ENOUGH,
         lambda facts: f"{_fit(facts)}, though {_batch(facts)}",
         lambda facts: f"train it for {min(2 * facts.made.epochs, EPOCHS_ENOUGH)} epochs instead of {facts.made.epochs}",
     ),
-    Rule(Cause.CAPACITY, lambda facts: facts.branch is Branch.UNDERFIT, _fit, _larger),
+    Rule(Cause.CAPACITY, lambda facts: facts.regime is FitRegime.UNDERFIT, _fit, _larger),
     Rule(Cause.DATA, lambda facts: facts.decided(Verdict.PASS), _curve, _double_rows),
     Rule(
         Cause.TRAINING,
         lambda facts: (
-            facts.branch is Branch.OVERFIT and facts.decided(Verdict.FAIL) and facts.made.dropout < DROPOUT_ENOUGH
+            facts.regime is FitRegime.OVERFIT and facts.decided(Verdict.FAIL) and facts.made.dropout < DROPOUT_ENOUGH
         ),
         lambda facts: f"{_gap(facts)}, and {_curve(facts)}",
         lambda facts: f"train it with dropout {DROPOUT_ENOUGH:g}",
@@ -332,7 +332,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Cause.DATA,
-        lambda facts: facts.branch is Branch.OVERFIT,
+        lambda facts: facts.regime is FitRegime.OVERFIT,
         lambda facts: f"{_gap(facts)}; {_curve(facts)}",
         _double_rows,
     ),
@@ -343,15 +343,15 @@ RULES: tuple[Rule, ...] = (
         lambda facts: "raise split.validation_share: more validation rows tell whether rows or size are in the way",
     ),
 )
-"""From what makes other numbers meaningless, over what no training can mend, to what the short trainings showed."""
+"""From what makes other numbers meaningless, over what no training can fix, to what the short trainings showed."""
 
 
-def write_reasons(folder: Path, reasons: Sequence[Reasons]) -> None:
-    """Write the reasons of all students into the folder of an artifact."""
-    (folder / REASONS).write_text(json.dumps([each.model_dump(mode="json") for each in reasons]))
+def write_analyses(folder: Path, analyses: Sequence[ErrorAnalysis]) -> None:
+    """Write the analyses of all students into the folder of an artifact."""
+    (folder / ERROR_ANALYSIS).write_text(json.dumps([each.model_dump(mode="json") for each in analyses]))
 
 
-def read_reasons(folder: Path) -> dict[str, Reasons]:
-    """Read from the folder of an artifact the reasons of each student, by its name."""
-    found = [Reasons.model_validate(each) for each in json.loads((folder / REASONS).read_text())]
+def read_analyses(folder: Path) -> dict[str, ErrorAnalysis]:
+    """Read from the folder of an artifact the analysis of each student, by its name."""
+    found = [ErrorAnalysis.model_validate(each) for each in json.loads((folder / ERROR_ANALYSIS).read_text())]
     return {each.student: each for each in found}

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
-from stillhouse.evaluation.models import Subject, align, golden_labels
+from stillhouse.evaluation.models import EvaluatedModel, align, golden_labels
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.statistics.proportions import McNemar, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
@@ -40,8 +40,8 @@ class Comparison(Record):
 
 
 def compare_with_control(
-    student: Subject,
-    control: Subject,
+    student: EvaluatedModel,
+    control: EvaluatedModel,
     golden: pl.DataFrame,
     *,
     classes: Sequence[str],
@@ -126,7 +126,7 @@ def decide(
 
 
 def _over_seeds(
-    student: Subject, control: Subject, golden: pl.DataFrame, classes: Sequence[str], alpha: float
+    student: EvaluatedModel, control: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str], alpha: float
 ) -> SeedGain | None:
     first, second = (answers_by_seed(model, golden, classes) for model in (student, control))
     if not first or not second:

@@ -39,10 +39,10 @@ from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.seeds import SeedSpread, answers_by_seed, seed_spread
 from stillhouse.evaluation.measures.stress import StressResult, stress_test
 from stillhouse.evaluation.models import (
+    EvaluatedModel,
     FloatArray,
     IntArray,
-    Subject,
-    SubjectKind,
+    ModelKind,
     align,
     golden_labels,
     group_codes,
@@ -70,7 +70,7 @@ class Score(Record):
     """How well one model does on the golden set, by itself."""
 
     name: str
-    kind: SubjectKind
+    kind: ModelKind
     digest: str | None = Field(description="Content digest of the artifact measured.")
     accuracy: float
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
@@ -80,7 +80,7 @@ class Score(Record):
     note: str
 
 
-class LostRow(Record):
+class Regression(Record):
     """A golden row the teacher got right and this model did not, with its text."""
 
     prompt_id: str
@@ -99,7 +99,7 @@ class Evaluation(Record):
     classes: tuple[str, ...]
     terms: Terms = Field(description="All that was asked of this model.")
     teacher: Score
-    subject: Score
+    score: Score
     non_inferiority: NonInferiority = Field(
         description="Of accuracy, each row by itself; binds only when metric_test is null."
     )
@@ -128,7 +128,7 @@ class Evaluation(Record):
     footprint: Footprint | None = Field(description="Null when it was not measured.")
     running_cost: RunningCost | None = Field(description="Null when CPU time was not measured, or no price was given.")
     size_ratio: float = Field(description="Bytes of the teacher divided by bytes of this model.")
-    lost_rows: tuple[LostRow, ...] = Field(description="The worst of the rows only the teacher got right.")
+    regressions: tuple[Regression, ...] = Field(description="The worst of the rows only the teacher got right.")
     seeds: SeedSpread | None = Field(
         default=None, description="The same model trained with further seeds; null for one, which shows no spread."
     )
@@ -138,7 +138,7 @@ class Evaluation(Record):
     @property
     def name(self) -> str:
         """The name of the model evaluated."""
-        return self.subject.name
+        return self.score.name
 
     @property
     def worst_pairs(self) -> tuple[ConfusedPair, ...]:
@@ -188,8 +188,8 @@ class Evaluation(Record):
 
 
 def evaluate(
-    subject: Subject,
-    teacher: Subject,
+    model: EvaluatedModel,
+    teacher: EvaluatedModel,
     golden: pl.DataFrame,
     terms: Terms,
     *,
@@ -205,14 +205,14 @@ def evaluate(
     The same call and the same report for a student, a control and a baseline, so that they compare.
 
     Args:
-        subject: the model to judge, with its outputs by prompt id.
+        model: the model to judge, with its outputs by prompt id.
         teacher: the teacher, likewise.
         golden: `prompt_id`, `text`, `label`, the slice columns and any others, by which undeclared slices are looked
             for; labels that do not come from the teacher.
-        terms: what the subject has to prove; for behaviour and stress, subject and teacher are asked new texts.
+        terms: what the model has to prove; for behaviour and stress, model and teacher are asked new texts.
         classes: names in logit order (sorted labels).
-        latency: teacher and subject timed together; without it the budget is inconclusive.
-        footprint: memory of serving teacher and subject.
+        latency: teacher and model timed together; without it the budget is inconclusive.
+        footprint: memory of serving teacher and model.
         machine_usd_per_hour: price of the machine that latency was measured on.
         groups: golden column whose equal values are rows that stand or fall together, such as those of one customer;
             a row without one stands alone. The bar's own claim, calibration, slices and floors then take whole groups
@@ -226,11 +226,11 @@ def evaluate(
         StillhouseError: if inputs do not line up: ids missing on either side, labels unknown, logits
             malformed; or if the bar, `groups` or a behavioural test names a class or column that does not exist.
     """
-    _check_roles(subject, teacher)
+    _check_roles(model, teacher)
     bar, slices = terms.bar, terms.slices
     _check_metric_class(bar, classes)
     labels = golden_labels(golden, classes)
-    teacher_logits, logits = align(teacher, golden, classes), align(subject, golden, classes)
+    teacher_logits, logits = align(teacher, golden, classes), align(model, golden, classes)
     teacher_answers, answers = single_label.answers(teacher_logits), single_label.answers(logits)
     teacher_correct, correct = teacher_answers == labels, answers == labels
     confusion = metrics.confusion_matrix(labels, answers, len(classes))
@@ -239,23 +239,23 @@ def evaluate(
     by_resampling = _by_resampling(bar, labels, teacher_logits, logits, classes, whole)
     masks = slice_masks(golden, slices)
     table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha, groups=whole)
-    score = _score(subject, logits, labels, classes)
+    score = _score(model, logits, labels, classes)
     alike = fidelity(
         teacher_logits,
         logits,
         labels,
         prompt_ids=golden["prompt_id"].to_list(),
         classes=classes,
-        temperatures=(teacher.temperature, subject.temperature),
+        temperatures=(teacher.temperature, model.temperature),
         worst=worst,
     )
     floor = _floor(bar, correct, whole)
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
-    behaved = judge_behaviour(terms.behaviour, subject, teacher, classes)
+    behaved = judge_behaviour(terms.behaviour, model, teacher, classes)
     stressed = (
-        () if terms.stress is None else stress_test(terms.stress, subject, teacher, golden, classes, alpha=bar.alpha)
+        () if terms.stress is None else stress_test(terms.stress, model, teacher, golden, classes, alpha=bar.alpha)
     )
-    served = probabilities_of(logits, subject.temperature)
+    served = probabilities_of(logits, model.temperature)
     calibrated = None
     if bar.calibration_error_at_most is not None:
         calibrated = calibration_test(
@@ -270,7 +270,7 @@ def evaluate(
         *behaviour_claims(behaved),
         *stress_claims(stressed),
         *fairness_claims(fair),
-        *budget_claims(terms.budget, latency, size_bytes=subject.size_bytes, teacher_bytes=teacher.size_bytes),
+        *budget_claims(terms.budget, latency, size_bytes=model.size_bytes, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
         golden_digest=golden_digest(
@@ -285,7 +285,7 @@ def evaluate(
         classes=tuple(classes),
         terms=terms,
         teacher=_score(teacher, teacher_logits, labels, classes),
-        subject=score,
+        score=score,
         non_inferiority=test,
         metric_test=by_resampling,
         fidelity=alike,
@@ -307,9 +307,9 @@ def evaluate(
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),
-        size_ratio=teacher.size_bytes / subject.size_bytes,
-        lost_rows=_lost_rows(alike, golden),
-        seeds=seed_spread(labels, teacher_answers, answers_by_seed(subject, golden, classes), bar=bar, classes=classes),
+        size_ratio=teacher.size_bytes / model.size_bytes,
+        regressions=_regressions(alike, golden),
+        seeds=seed_spread(labels, teacher_answers, answers_by_seed(model, golden, classes), bar=bar, classes=classes),
         claims=tuple(claims),
         verdict=overall(claims),
     )
@@ -349,20 +349,20 @@ def _floor(bar: BarSpec, correct: BoolArray, groups: IntArray | None) -> FloorTe
     return floor_test(right, len(correct), bar.floor, resolution=bar.margin, alpha=bar.alpha)
 
 
-def _score(subject: Subject, logits: FloatArray, labels: IntArray, classes: Sequence[str]) -> Score:
+def _score(model: EvaluatedModel, logits: FloatArray, labels: IntArray, classes: Sequence[str]) -> Score:
     predicted = single_label.answers(logits)
     right = int(np.count_nonzero(predicted == labels))
     confusion = metrics.confusion_matrix(labels, predicted, len(classes))
     return Score(
-        name=subject.name,
-        kind=subject.kind,
-        digest=subject.digest,
+        name=model.name,
+        kind=model.kind,
+        digest=model.digest,
         accuracy=right / len(labels),
         accuracy_interval=wilson_interval(right, len(labels)),
         macro_f1=metrics.macro_f1(metrics.per_class(confusion, classes)),
-        calibration=calibration(logits, labels, temperature=subject.temperature),
-        size_bytes=subject.size_bytes,
-        note=subject.note,
+        calibration=calibration(logits, labels, temperature=model.temperature),
+        size_bytes=model.size_bytes,
+        note=model.note,
     )
 
 
@@ -376,12 +376,12 @@ def _running_cost(latency: LatencyComparison | None, usd_per_hour: float | None)
     )
 
 
-def _lost_rows(alike: Fidelity, golden: pl.DataFrame) -> tuple[LostRow, ...]:
+def _regressions(alike: Fidelity, golden: pl.DataFrame) -> tuple[Regression, ...]:
     lost = [row for row in alike.worst if row.lost]
     wanted = golden.filter(pl.col("prompt_id").is_in([row.prompt_id for row in lost]))
     texts = dict(wanted.select("prompt_id", "text").iter_rows()) if "text" in golden.columns else {}
     return tuple(
-        LostRow(
+        Regression(
             prompt_id=row.prompt_id,
             text=texts.get(row.prompt_id, ""),
             label=row.label,
@@ -393,13 +393,13 @@ def _lost_rows(alike: Fidelity, golden: pl.DataFrame) -> tuple[LostRow, ...]:
     )
 
 
-def _check_roles(subject: Subject, teacher: Subject) -> None:
-    if teacher.kind is not SubjectKind.TEACHER or subject.kind is SubjectKind.TEACHER:
+def _check_roles(model: EvaluatedModel, teacher: EvaluatedModel) -> None:
+    if teacher.kind is not ModelKind.TEACHER or model.kind is ModelKind.TEACHER:
         raise StillhouseError(
-            f"'{subject.name}' is a {subject.kind} and '{teacher.name}' is a {teacher.kind}",
+            f"'{model.name}' is a {model.kind} and '{teacher.name}' is a {teacher.kind}",
             where="evaluate",
             expected="a student, control or baseline against a teacher",
-            do="Pass the teacher's Subject with kind=SubjectKind.TEACHER as the second argument.",
+            do="Pass the teacher's EvaluatedModel with kind=ModelKind.TEACHER as the second argument.",
         )
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.recipe.bar import name_of_metric
 from stillhouse.statistics.verdicts import Verdict
 
@@ -40,7 +40,7 @@ class Row(Record):
     best_rank: int = Field(description="One more than the models whose whole accuracy interval is above this one's.")
     worst_rank: int = Field(description="All models but those whose whole accuracy interval is below this one's.")
     model: str
-    kind: SubjectKind
+    kind: ModelKind
     digest: str | None = Field(description="Content digest of the artifact judged; null for baselines.")
     accuracy: float
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
@@ -91,11 +91,11 @@ def leaderboard(judged: Sequence[Judged], *, champion: str | None = None) -> Lea
             "nothing was evaluated yet", where="leaderboard", expected="an evaluation", do="Run the recipe first."
         )
     _refuse_mixed(judged)
-    newest = {(each.evaluation.subject.digest or each.evaluation.name): each for each in judged}
+    newest = {(each.evaluation.score.digest or each.evaluation.name): each for each in judged}
     board = sorted(newest.values(), key=_place)
     last = judged[-1].evaluation
     grouped = any(each.evaluation.metric_test and each.evaluation.metric_test.groups for each in board)
-    intervals = [(0.0, 1.0) if grouped else each.evaluation.subject.accuracy_interval for each in board]
+    intervals = [(0.0, 1.0) if grouped else each.evaluation.score.accuracy_interval for each in board]
     return Leaderboard(
         golden_digest=last.golden_digest,
         golden_rows=last.golden_rows,
@@ -119,8 +119,8 @@ def _refuse_mixed(judged: Sequence[Judged]) -> None:
 
 
 def _place(judged: Judged) -> tuple[float, int, str]:
-    subject = judged.evaluation.subject
-    return -subject.accuracy, subject.size_bytes, subject.name
+    score = judged.evaluation.score
+    return -score.accuracy, score.size_bytes, score.name
 
 
 def _ranks(interval: tuple[float, float], all_of_them: Sequence[tuple[float, float]]) -> tuple[int, int]:
@@ -132,19 +132,19 @@ def _ranks(interval: tuple[float, float], all_of_them: Sequence[tuple[float, flo
 
 def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str | None) -> Row:
     evaluation = judged.evaluation
-    subject, test = evaluation.subject, evaluation.metric_test or evaluation.non_inferiority
+    score, test = evaluation.score, evaluation.metric_test or evaluation.non_inferiority
     return Row(
         best_rank=ranks[0],
         worst_rank=ranks[1],
-        model=subject.name,
-        kind=subject.kind,
-        digest=subject.digest,
-        accuracy=subject.accuracy,
-        accuracy_interval=subject.accuracy_interval,
+        model=score.name,
+        kind=score.kind,
+        digest=score.digest,
+        accuracy=score.accuracy,
+        accuracy_interval=score.accuracy_interval,
         metric=name_of_metric(evaluation.bar.metric, evaluation.bar.metric_class),
         drop=test.drop,
         drop_upper_bound=test.drop_upper_bound,
-        size_bytes=subject.size_bytes,
+        size_bytes=score.size_bytes,
         latency_ratio=evaluation.latency_ratio,
         by_wall_time=evaluation.latency is not None and evaluation.latency.cpu is None,
         verdict=evaluation.verdict,
@@ -152,5 +152,5 @@ def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str
         another_teacher=evaluation.teacher.digest != last.teacher.digest,
         at=judged.at,
         run_id=judged.run_id,
-        champion=champion is not None and subject.digest == champion,
+        champion=champion is not None and score.digest == champion,
     )

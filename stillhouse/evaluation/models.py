@@ -1,6 +1,6 @@
 """What is evaluated: a model's answers, aligned with the golden set by prompt id.
 
-Belongs here: the subject, the alignment of its outputs with golden rows.
+Belongs here: the model, the alignment of its outputs with golden rows.
 Does not: running the model that gave the answers, the digest of the golden set (data/splits.py).
 """
 
@@ -17,11 +17,11 @@ from stillhouse.errors import StillhouseError
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-Ask = Callable[[Sequence[str]], npt.NDArray[Any]]
+PredictLogits = Callable[[Sequence[str]], npt.NDArray[Any]]
 """From n texts to logits of shape (n, classes)."""
 
 
-class SubjectKind(StrEnum):
+class ModelKind(StrEnum):
     """What role a model plays in an evaluation."""
 
     TEACHER = "teacher"
@@ -33,7 +33,7 @@ class SubjectKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluatedModel:
     """A model seen through its answers on the golden set.
 
     Args:
@@ -47,12 +47,12 @@ class Subject:
         note: one line for the report, such as how it was made.
         seed: what it was trained with; needed where there are more.
         more_seeds: outputs of the same model trained with other seeds, by seed.
-        ask: answers texts that are no golden rows, as it will when it serves; without it nothing that takes new texts
-            can be shown.
+        predict_logits: answers texts that are no golden rows, as it will when it serves; without it nothing that takes
+            new texts can be shown.
     """
 
     name: str
-    kind: SubjectKind
+    kind: ModelKind
     outputs: pl.DataFrame | Mapping[str, Sequence[float]]
     size_bytes: int
     temperature: float = 1.0
@@ -60,7 +60,7 @@ class Subject:
     note: str = ""
     seed: int | None = None
     more_seeds: Mapping[int, pl.DataFrame | Mapping[str, Sequence[float]]] = field(default_factory=dict)
-    ask: Ask | None = field(default=None, compare=False, repr=False)
+    predict_logits: PredictLogits | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a size that would make every ratio meaningless, and further seeds without the first."""
@@ -75,11 +75,11 @@ class Subject:
             )
 
 
-def align(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> FloatArray:
-    """Put a subject's logits in the order of the golden rows, by prompt id and never by position.
+def align(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str]) -> FloatArray:
+    """Put a model's logits in the order of the golden rows, by prompt id and never by position.
 
     Args:
-        subject: the model and its answers.
+        model: the model and its answers.
         golden: frame with `prompt_id`.
         classes: names in logit order.
 
@@ -90,8 +90,8 @@ def align(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> Flo
         StillhouseError: if an id is missing on either side or given twice, or logits are missing, ragged or
             not finite.
     """
-    where = f"outputs of {subject.kind} '{subject.name}'"
-    frame = _as_frame(subject.outputs, where)
+    where = f"outputs of {model.kind} '{model.name}'"
+    frame = _as_frame(model.outputs, where)
     _refuse_duplicates(frame, where)
     ids = golden.select("prompt_id")
     _refuse_missing(ids.join(frame, on="prompt_id", how="anti"), where, "golden rows have no output")
@@ -121,30 +121,30 @@ def align(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> Flo
     return logits
 
 
-def answers_to(subject: Subject, texts: Sequence[str], classes: Sequence[str]) -> FloatArray | None:
-    """Ask a subject texts that are no golden rows.
+def answers_to(model: EvaluatedModel, texts: Sequence[str], classes: Sequence[str]) -> FloatArray | None:
+    """Ask a model texts that are no golden rows.
 
     Args:
-        subject: the model.
+        model: the model.
         texts: what it is asked.
         classes: names in logit order.
 
     Returns:
-        Logits of shape (texts, classes), in the order of the texts; None if the subject cannot be asked.
+        Logits of shape (texts, classes), in the order of the texts; None if the model cannot be asked.
 
     Raises:
         StillhouseError: if the answers are of another shape or not finite.
     """
-    if subject.ask is None:
+    if model.predict_logits is None:
         return None
-    logits = np.asarray(subject.ask(texts), dtype=np.float64)
+    logits = np.asarray(model.predict_logits(texts), dtype=np.float64)
     if logits.shape != (len(texts), len(classes)) or not np.isfinite(logits).all():
         raise StillhouseError(
             f"{len(texts)} texts were answered by {'x'.join(map(str, logits.shape))} logits, all of them finite: "
             f"{bool(np.isfinite(logits).all())}",
-            where=f"answers of {subject.kind} '{subject.name}'",
+            where=f"answers of {model.kind} '{model.name}'",
             expected=f"a finite logit for each text and each of the {len(classes)} classes",
-            do="Look at the model's export, or at what Subject.ask calls.",
+            do="Look at the model's export, or at what EvaluatedModel.predict_logits calls.",
         )
     return logits
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE
 
@@ -20,7 +20,7 @@ class Selection(Record):
     """The choice and why."""
 
     winner: str | None = Field(description="Name of the smallest model that clears the bar; null when none does.")
-    winner_kind: SubjectKind | None = Field(description="A baseline here means: take it, distillation is not needed.")
+    winner_kind: ModelKind | None = Field(description="A baseline here means: take it, distillation is not needed.")
     next_smaller: str | None = Field(
         description="Name of the largest model smaller than the winner; it does not clear."
     )
@@ -43,8 +43,8 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
     """
     _check_comparable(evaluations)
     eligible = sorted(
-        (each for each in evaluations if each.subject.kind in (SubjectKind.STUDENT, SubjectKind.BASELINE)),
-        key=lambda each: (each.subject.size_bytes, each.name),
+        (each for each in evaluations if each.score.kind in (ModelKind.STUDENT, ModelKind.BASELINE)),
+        key=lambda each: (each.score.size_bytes, each.name),
     )
     if not eligible:
         return Selection(winner=None, winner_kind=None, next_smaller=None, reason="no candidate was evaluated")
@@ -61,21 +61,21 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
     smaller = eligible[position - 1] if position else None
     taken = (
         f"{winner.name} ({_size(winner)}) is the smallest that clears the bar"
-        if winner.subject.kind is SubjectKind.STUDENT
+        if winner.score.kind is ModelKind.STUDENT
         else f"take the baseline {winner.name} ({_size(winner)}): it clears the bar, so no student is needed"
     )
     below = f"The next smaller, at {_size(smaller)}: {smaller.summary}" if smaller else "Nothing smaller was tried."
     luck = f" But {winner.seeds.warning}." if winner.seeds and winner.seeds.warning else ""
     return Selection(
         winner=winner.name,
-        winner_kind=winner.subject.kind,
+        winner_kind=winner.score.kind,
         next_smaller=smaller.name if smaller else None,
         reason=f"{taken}. {below}{luck}",
     )
 
 
 def _size(evaluation: Evaluation) -> str:
-    return f"{evaluation.subject.size_bytes / MEGABYTE:.3g} MB"
+    return f"{evaluation.score.size_bytes / MEGABYTE:.3g} MB"
 
 
 def _check_comparable(evaluations: Sequence[Evaluation]) -> None:

@@ -1,10 +1,10 @@
 """What a student is punished for, per example.
 
-Belongs here: losses and their mixture, as functions of tensors.
+Belongs here: losses and their combined_loss, as functions of tensors.
 Does not: the loop that lowers them (training.py), which one a recipe wants (TrainingConfig).
 
-Every loss returns one number per example; `mixture` sums them and the caller divides by the number of examples, so that
-splitting a batch into micro-batches cannot change the gradient.
+Every loss returns one number per example; `combined_loss` sums them and the caller divides by the number of examples,
+so that splitting a batch into micro-batches cannot change the gradient.
 """
 
 from collections.abc import Callable
@@ -114,7 +114,7 @@ LOSSES: dict[LossName, Callable[["Tensor", Targets, float], "Tensor"]] = {
 }
 
 
-def mixture(
+def combined_loss(
     logits: "Tensor",
     embeddings: "Tensor",
     targets: Targets,

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
-from stillhouse.models.losses import UNKNOWN_LABEL, Targets, label_cross_entropy, mixture
+from stillhouse.models.losses import UNKNOWN_LABEL, Targets, combined_loss, label_cross_entropy
 from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad, tokenizer_text
 from stillhouse.recipe.training import TrainingConfig
 
@@ -220,7 +220,7 @@ def _batch_loss(
         teacher_logits=None if targets.teacher_logits is None else targets.teacher_logits[here],
         teacher_embeddings=None if targets.teacher_embeddings is None else targets.teacher_embeddings[here],
     )
-    return mixture(
+    return combined_loss(
         logits.float(),
         pooled.float(),
         batch,

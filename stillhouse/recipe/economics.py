@@ -25,6 +25,6 @@ class EconomicsSpec(Record):
         description="expected for capture, training and evaluation; the ledger has the rest",
     )
     fallback_share: float = Field(
-        0.0, ge=0, lt=1, description="share of calls that the student hands on to the teacher, which are paid for twice"
+        0.0, ge=0, lt=1, description="share of calls that the student passes to the teacher, which are paid for twice"
     )
     payback_months_at_most: float = Field(12.0, gt=0, description="later than this is not worth beginning")

@@ -81,7 +81,7 @@ def read_recipe(path: Path) -> RecipeFile:
             f"not readable as YAML ({getattr(error, 'problem', None) or error})",
             where=f"{path}:{mark.line + 1}" if mark else str(path),
             expected="UTF-8 YAML",
-            do="Mend the line and run again.",
+            do="Fix the line and run again.",
         ) from error
     is_recipe = isinstance(document, dict) and document.get("type") == COMPONENT_TYPE and "attributes" in document
     if tree is None or not is_recipe:

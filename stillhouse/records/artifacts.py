@@ -404,4 +404,4 @@ def _publish_by_rename(folder: Path, target: Path) -> None:
 
 
 _IS_DIGEST = re.compile("[0-9a-f]{64}")
-_REMAKE = "Materialize the asset again; a build whose artifact is gone or altered is made anew."
+_REMAKE = "Materialize the asset again; a build whose artifact is gone or altered is made again."

@@ -1,7 +1,7 @@
 """Making artifacts: find the build again or do the work, then publish, write the manifest and tell the ledger.
 
 Belongs here: the one way in which anything becomes an artifact, and the places and records of one installation.
-Does not: the work itself (each stage's package), which artifact is current (assets/current.py), gates
+Does not: the work itself (each stage's package), which artifact is current (assets/materializations.py), gates
 (checks/).
 """
 
@@ -110,7 +110,7 @@ class Plan(Generic[FactsOf]):
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildRequest:
     """What is to be made.
 
     Args:
@@ -145,7 +145,7 @@ class Order:
         return build_key(self.stage, self.code_version, recipe=self.recipe, batch=self.batch, **self.depends_on)
 
 
-class Workshop:
+class BuildStore:
     """One installation's store and ledger, and the way to make artifacts with them."""
 
     def __init__(self, home: Home) -> None:
@@ -168,7 +168,7 @@ class Workshop:
         found = [item for name, item in artifact.manifest.inputs.items() if asset_and_batch(name)[0] == asset]
         return [self.artifact(item.digest, item.manifest) for item in found]
 
-    def make(self, order: Order, build: Callable[[Path], BaseModel]) -> Artifact:
+    def make(self, order: BuildRequest, build: Callable[[Path], BaseModel]) -> Artifact:
         """Return the artifact of an order: an earlier build of the same key if there is one, else `build` is called.
 
         Args:
@@ -192,7 +192,7 @@ class Workshop:
         return any((entry.body["digest"], entry.body["manifest"]) == (digest, identity) for entry in entries)
 
     def _record(
-        self, order: Order, digest: str, made_by: str | None, facts: dict[str, Any], wall: float, cpu: float
+        self, order: BuildRequest, digest: str, made_by: str | None, facts: dict[str, Any], wall: float, cpu: float
     ) -> Artifact:
         manifest = Manifest(
             digest=digest,

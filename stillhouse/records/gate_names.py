@@ -17,7 +17,7 @@ RENAMED = {
     "it_names_what_it_was_made_from": "the_release_names_its_inputs",
     "it_lists_what_was_waived": "the_release_lists_its_waivers",
     "no_more_rounds_were_judged_than_the_recipe_allows": "golden_rounds_are_within_the_limit",
-    "the_reasons_are_those_of_the_judged_students": "reasons_are_of_the_judged_students",
+    "the_reasons_are_those_of_the_judged_students": "the_analysis_is_of_the_judged_students",
     "the_chosen_one_is_a_candidate_and_no_control": "the_chosen_student_is_no_control",
     "every_class_the_recipe_names_is_in_the_rows": "every_named_class_is_in_the_rows",
     "the_teacher_began_with_the_pinned_weights": "the_teacher_began_with_pinned_weights",

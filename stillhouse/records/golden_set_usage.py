@@ -35,11 +35,11 @@ def log_golden_read(ledger: Ledger, recipe: str, *, golden: str, split_key: str,
     ledger.append("golden_read", recipe, {"golden": golden, "split_key": split_key, "reader": reader, "run_id": run_id})
 
 
-def golden_reads(ledger: Ledger, recipe: str, *, golden: str, split_key: str, reader: str) -> list[GoldenRead]:
+def golden_set_usage(ledger: Ledger, recipe: str, *, golden: str, split_key: str, reader: str) -> list[GoldenRead]:
     """Each use of a golden set by one stage, in the order in which they happened.
 
-    Rows that are golden under one key stay so as data grow or labels are mended, whatever their digest is by then: all
-    uses under the same key are of one golden set. Entries of versions that did not write the key count by the digest.
+    Rows that are golden under one key stay so as data grow or labels are corrected, whatever their digest is by then:
+    all uses under the same key are of one golden set. Entries of versions that did not write the key count by digest.
 
     Args:
         ledger: of the installation.

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from stillhouse.economics import amount
-from stillhouse.error_analysis.rules import Reasons
+from stillhouse.error_analysis.rules import ErrorAnalysis
 from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.comparison import Comparison
@@ -18,7 +18,7 @@ from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.seeds import ONE_SEED, SeedSpread
 from stillhouse.evaluation.measures.stress import StressResult
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
@@ -53,9 +53,9 @@ CLAIM_NAMES = {
 }
 
 KIND_NAMES = {
-    SubjectKind.BASELINE: "baseline",
-    SubjectKind.CONTROL: "fine-tuned on gold labels",
-    SubjectKind.STUDENT: "distilled student",
+    ModelKind.BASELINE: "baseline",
+    ModelKind.CONTROL: "fine-tuned on gold labels",
+    ModelKind.STUDENT: "distilled student",
 }
 """What a row of the table of options is called; the rows are in this order, and otherwise in the order they come in."""
 
@@ -68,7 +68,7 @@ def report_json(
     others: Sequence[Evaluation] = (),
     selection: Selection | None = None,
     comparison: Comparison | None = None,
-    reasons: Mapping[str, Reasons] | None = None,
+    analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
 ) -> dict[str, Any]:
     """The report as plain values, ready for `json.dumps`.
@@ -78,7 +78,7 @@ def report_json(
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
-        reasons: why each student that learns from the teacher is as good as it is, by name.
+        analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
 
     Returns:
@@ -91,7 +91,7 @@ def report_json(
         "golden_digest": evaluation.golden_digest,
         "golden_rows": evaluation.golden_rows,
         "teacher": _score_json(evaluation.teacher),
-        "student": _score_json(evaluation.subject),
+        "student": _score_json(evaluation.score),
         "non_inferiority": evaluation.non_inferiority.model_dump(mode="json"),
         "metric_test": evaluation.metric_test.model_dump(mode="json") if evaluation.metric_test else None,
         "agreement": evaluation.agreement,
@@ -120,7 +120,7 @@ def report_json(
         "comparison": comparison.model_dump(mode="json") if comparison else None,
         "against_champion": against_champion.model_dump(mode="json") if against_champion else None,
         "seeds": _seeds_json(evaluation.seeds),
-        "reasons": {name: _reasons_json(each) for name, each in (reasons or {}).items()},
+        "error_analysis": {name: _analysis_json(each) for name, each in (analyses or {}).items()},
     }
 
 
@@ -130,7 +130,7 @@ def report_html(
     others: Sequence[Evaluation] = (),
     selection: Selection | None = None,
     comparison: Comparison | None = None,
-    reasons: Mapping[str, Reasons] | None = None,
+    analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
     title: str = "",
     task: str = "",
@@ -144,7 +144,7 @@ def report_html(
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
-        reasons: why each student that learns from the teacher is as good as it is, by name.
+        analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
         title: the recipe's name.
         task: the recipe's task sentence.
@@ -170,21 +170,21 @@ def report_html(
         selection=selection,
         comparison=comparison,
         against=against_champion,
-        reasons=(reasons or {}).get(evaluation.name),
-        conclusions=_conclusions_of_others(evaluation, reasons or {}),
+        analysis=(analyses or {}).get(evaluation.name),
+        conclusions=_conclusions_of_others(evaluation, analyses or {}),
         title=title or evaluation.name,
         task=task,
         facts=facts,
         fewest_rows_of_a_group=FEWEST_ROWS_OF_A_GROUP,
         fewest_rows_of_a_slice=FEWEST_ROWS_OF_A_SLICE,
-        figures=_figures(evaluation, candidates, curve, (reasons or {}).get(evaluation.name)),
+        figures=_figures(evaluation, candidates, curve, (analyses or {}).get(evaluation.name)),
     )
 
 
 def in_order_of_options(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """What one could do, from doing nothing to distilling: baselines as they come, controls, students."""
     order = list(KIND_NAMES)
-    return sorted(evaluations, key=lambda each: order.index(each.subject.kind))
+    return sorted(evaluations, key=lambda each: order.index(each.score.kind))
 
 
 def ruled_out(evaluation: Evaluation) -> str:
@@ -251,7 +251,7 @@ def _stress_json(result: StressResult) -> dict[str, Any]:
 
 def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
     return {
-        **_score_json(evaluation.subject),
+        **_score_json(evaluation.score),
         "verdict": evaluation.verdict.value,
         "ruled_out": ruled_out(evaluation),
         "misses_only_the_budget": evaluation.misses_only_the_budget,
@@ -269,31 +269,31 @@ def _seeds_json(spread: SeedSpread | None) -> dict[str, Any] | None:
     return {**spread.model_dump(mode="json"), "sentence": spread.sentence, "warning": spread.warning}
 
 
-def _reasons_json(reasons: Reasons) -> dict[str, Any]:
-    sentence = reasons.conclusion.sentence if reasons.conclusion else None
-    return {**reasons.model_dump(mode="json"), "sentence": sentence}
+def _analysis_json(analysis: ErrorAnalysis) -> dict[str, Any]:
+    sentence = analysis.conclusion.sentence if analysis.conclusion else None
+    return {**analysis.model_dump(mode="json"), "sentence": sentence}
 
 
-def _conclusions_of_others(evaluation: Evaluation, reasons: Mapping[str, Reasons]) -> dict[str, str]:
+def _conclusions_of_others(evaluation: Evaluation, analyses: Mapping[str, ErrorAnalysis]) -> dict[str, str]:
     """Of the model that the report is about, a section of its own says it."""
-    others = ((name, each.conclusion) for name, each in reasons.items() if name != evaluation.name)
+    others = ((name, each.conclusion) for name, each in analyses.items() if name != evaluation.name)
     return {name: conclusion.sentence for name, conclusion in others if conclusion is not None}
 
 
 def _figures(
-    evaluation: Evaluation, candidates: Sequence[Evaluation], curve: Curve | None, reasons: Reasons | None
+    evaluation: Evaluation, candidates: Sequence[Evaluation], curve: Curve | None, analysis: ErrorAnalysis | None
 ) -> dict[str, dict[str, str]]:
     """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
     drawn: dict[str, Callable[[Theme], bytes]] = {
         "size_quality": lambda theme: size_quality(candidates, theme=theme),
         "confusion": lambda theme: plots.confusion(evaluation, theme=theme),
-        "reliability": lambda theme: plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
+        "reliability": lambda theme: plots.reliability(evaluation.teacher, evaluation.score, theme=theme),
     }
     if evaluation.slices:
         drawn["slices"] = lambda theme: plots.slice_bars(evaluation.slices, theme=theme)
     if curve is not None:
         drawn["curve"] = lambda theme: plots.learning_curve(*curve, theme=theme)
-    if reasons is not None and (by_rows := reasons.more_rows) is not None:
+    if analysis is not None and (by_rows := analysis.more_rows) is not None:
         drawn["by_rows"] = lambda theme: plots.curve_by_rows(by_rows, theme=theme)
     return {name: {"light": _data_uri(draw("light")), "dark": _data_uri(draw("dark"))} for name, draw in drawn.items()}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stillhouse.evaluation.harness import Evaluation, Score
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.report.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
 from stillhouse.report.mark_names import Mark, label_without_overlap, short
 from stillhouse.statistics.verdicts import Verdict
@@ -46,7 +46,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     figure, axes = bare_figure(palette, height=4.4)
     teacher, margin = evaluations[0].teacher, evaluations[0].bar.margin
     lowest = teacher.accuracy - max(FAR_BELOW_MARGINS * margin, FAR_BELOW)
-    shown = [each for each in evaluations if each.subject.accuracy >= lowest]
+    shown = [each for each in evaluations if each.score.accuracy >= lowest]
     axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
     marks = [
         _bubble(
@@ -58,7 +58,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
         )
     ]
     for each in shown:
-        marks.append(_bubble(axes, each.subject, each.name, each.latency_ratio, palette.verdict(each.verdict)))
+        marks.append(_bubble(axes, each.score, each.name, each.latency_ratio, palette.verdict(each.verdict)))
     _size_quality_limits(axes, marks, teacher.accuracy - margin)
     steps = _frontier_line(axes, marks, palette)
     if evaluations[0].bar.metric == "accuracy":
@@ -66,7 +66,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     percent_axis(axes.yaxis)
     axes.grid(color=palette.line, linewidth=0.7)
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
-    left_out = [f"{each.name}, {percent(each.subject.accuracy)}" for each in evaluations if each not in shown]
+    left_out = [f"{each.name}, {percent(each.score.accuracy)}" for each in evaluations if each not in shown]
     note = f"\nfar below and not drawn: {'; '.join(left_out)}" if left_out else ""
     marked = "filled: student; ring: baseline or control; area: time of a call"
     axes.set_xlabel(f"size in MB, log scale ({marked}){note}", color=palette.muted)
@@ -141,7 +141,7 @@ def _verdict_handles(palette: Palette, verdicts: set[Verdict]) -> "list[Line2D]"
 
 def _bubble(axes: "Axes", score: Score, name: str, times_faster: float | None, colour: str) -> Mark:
     area = 90.0 if times_faster is None else min(900.0, 60.0 + 240.0 / float(np.sqrt(times_faster)))
-    filled = score.kind in (SubjectKind.STUDENT, SubjectKind.TEACHER)
+    filled = score.kind in (ModelKind.STUDENT, ModelKind.TEACHER)
     megabytes = score.size_bytes / MEGABYTE
     axes.scatter(
         megabytes,
@@ -153,7 +153,7 @@ def _bubble(axes: "Axes", score: Score, name: str, times_faster: float | None, c
         alpha=0.9,
         zorder=3,
     )
-    if times_faster is None or score.kind is SubjectKind.TEACHER:
+    if times_faster is None or score.kind is ModelKind.TEACHER:
         label = name
     else:
         label = f"{short(name, 32)}, {_times(times_faster)} faster"

@@ -41,7 +41,7 @@ def plan(recipe: Recipe, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
 
     def build(folder: Path) -> BaselinesFacts:
         bench.log_golden_read(reader)
-        with bench.workshop.one_heavy_task():
+        with bench.builds.one_heavy_task():
             evaluations = _judge_all(recipe, bench, known)
         write_evaluations(folder, evaluations)
         judged = tuple(evaluation.name for evaluation in evaluations)
@@ -73,7 +73,7 @@ def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evalua
     from stillhouse.models.network import read_config
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.weights import base_model
-    from stillhouse.students.pruning import narrow_feed_forward
+    from stillhouse.students.pruning import prune_feed_forward
     from stillhouse.teachers.classifier import build_classifier
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
@@ -82,7 +82,7 @@ def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evalua
     spec, teacher = recipe.teacher, bench.teacher.folder / MODEL
     with tempfile.TemporaryDirectory() as temporary:
         untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
-        with base_model(spec.source, spec.revision, bench.workshop.store) as base:
+        with base_model(spec.source, spec.revision, bench.builds.store) as base:
             _require_same_weights(bench.teacher, base)
             build_classifier(base.folder, bench.classes, untuned, seed=0)
         encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
@@ -109,12 +109,12 @@ def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evalua
             ),
         ]
         units = read_config(teacher)["intermediate_size"]
-        narrow_feed_forward(teacher, units // 2, pruned)
+        prune_feed_forward(teacher, units // 2, pruned)
         halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
         int8 = Path(temporary) / "int8"
         return bench.judge(
             [
-                *(JudgedModel(baseline.subject(ids), baseline.predict) for baseline in fitted),
+                *(JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in fitted),
                 _in_int8(INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
                 _in_int8(PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
             ]
@@ -134,20 +134,20 @@ def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
 
 
 def _in_int8(name: str, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame) -> JudgedModel:
-    from stillhouse.evaluation.models import Subject, SubjectKind
+    from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.models.export import export_student
     from stillhouse.models.predictor import OnnxClassifier
 
     export_student(model, exported, validation["text"].to_list(), label_ids(validation["label"], bench.classes))
     quantised = OnnxClassifier(exported)
     outputs = dict(zip(bench.golden["prompt_id"], quantised.logits(bench.texts).tolist(), strict=True))
-    subject = Subject(
+    evaluated = EvaluatedModel(
         name,
-        SubjectKind.BASELINE,
+        ModelKind.BASELINE,
         outputs,
         bytes_below(exported),
         temperature=quantised.temperature,
         note=note,
-        ask=quantised.logits,
+        predict_logits=quantised.logits,
     )
-    return JudgedModel(subject, lambda text: quantised.logits([text]), folder=exported)
+    return JudgedModel(evaluated, lambda text: quantised.logits([text]), folder=exported)

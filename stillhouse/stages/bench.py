@@ -19,10 +19,10 @@ from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
 from stillhouse.evaluation.measures.latency import Predict, latencies_beside_teacher
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
@@ -41,12 +41,12 @@ class JudgedModel:
     """A model that is to be judged.
 
     Args:
-        subject: the model with its answers to the golden rows.
+        evaluated: the model with its answers to the golden rows.
         predict: answers one text.
         folder: what it is served from; None for a model that is no folder by itself.
     """
 
-    subject: Subject
+    evaluated: EvaluatedModel
     predict: Predict
     folder: Path | None = None
 
@@ -72,14 +72,14 @@ class Bench:
 
     Args:
         recipe: the contract, with the terms.
-        workshop: where the teacher's answers are kept.
+        builds: where the teacher's answers are kept.
         prompts: the prompt set, whose golden rows are used.
         teacher: the fine-tuned teacher.
         teacher_mb: memory that serving this teacher takes, where it was measured before; starting it costs seconds.
     """
 
     recipe: Recipe
-    workshop: Workshop
+    builds: BuildStore
     prompts: Artifact
     teacher: Artifact
     teacher_mb: float | None = None
@@ -124,7 +124,7 @@ class Bench:
     def log_golden_read(self, reader: Reader) -> None:
         """Tell the ledger that somebody is judged on the golden rows, so that it is known how often they were used."""
         log_golden_read(
-            self.workshop.ledger,
+            self.builds.ledger,
             reader.recipe,
             golden=self.prompts.facts(PromptFacts).golden_digest,
             split_key=self.prompts.manifest.config["split"]["key"],
@@ -135,24 +135,24 @@ class Bench:
     @cached_property
     def signal(self) -> SignalStore:
         """What the teacher has said."""
-        return signal_store(self.workshop)
+        return signal_store(self.builds)
 
     def capture_golden(self) -> CaptureReport:
         """Ask the teacher whatever golden rows it was never asked."""
         return self.signal.capture(self.golden, self.teacher.folder / MODEL, self._teacher_facts.fingerprint)
 
     @cached_property
-    def teacher_subject(self) -> Subject:
+    def evaluated_teacher(self) -> EvaluatedModel:
         """The teacher's stored answers as the harness wants them."""
         outputs = self.signal.read(self.golden["prompt_id"].to_list(), self._teacher_facts.fingerprint)
-        return Subject(
+        return EvaluatedModel(
             "teacher",
-            SubjectKind.TEACHER,
+            ModelKind.TEACHER,
             outputs,
             bytes_below(self.teacher.folder / MODEL),
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
-            ask=self.ask_teacher,
+            predict_logits=self.ask_teacher,
         )
 
     @cached_property
@@ -198,18 +198,18 @@ class Bench:
         with one_thread():
             latencies = latencies_beside_teacher(
                 lambda text: teacher.logits([text]),
-                {model.subject.name: model.predict for model in models},
+                {model.evaluated.name: model.predict for model in models},
                 self.texts[:TIMED_TEXTS],
                 rounds=self.recipe.budget.latency_rounds,
             )
         return [
             evaluate(
-                model.subject,
-                self.teacher_subject,
+                model.evaluated,
+                self.evaluated_teacher,
                 self.golden,
                 self.recipe.terms,
                 classes=self.classes,
-                latency=latencies[model.subject.name],
+                latency=latencies[model.evaluated.name],
                 footprint=self.footprint(model.folder),
                 machine_usd_per_hour=self.recipe.machine_usd_per_hour,
                 groups=self.groups,

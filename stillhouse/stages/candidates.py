@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import StudentSpec
-from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.trained import training_facts
@@ -21,7 +21,7 @@ from stillhouse.tasks import single_label
 
 
 def plan(
-    recipe: str, student: StudentSpec, teacher: Artifact, prompts: Artifact, transfer_set: Artifact, workshop: Workshop
+    recipe: str, student: StudentSpec, teacher: Artifact, prompts: Artifact, transfer_set: Artifact, builds: BuildStore
 ) -> Plan[CandidateFacts]:
     """Train one student on the transfer set, or take it as it is cut.
 
@@ -31,7 +31,7 @@ def plan(
         teacher: which it is cut from.
         prompts: the prompt set of the base batch, whose validation rows are watched.
         transfer_set: what it learns from.
-        workshop: keeps checkpoints.
+        builds: keeps checkpoints.
     """
     rows, validation = transfer_set.frame("transfer_set"), validation_rows(prompts.frame("prompts"))
     labels = teacher.facts(TeacherFacts).labels
@@ -53,7 +53,7 @@ def plan(
         from stillhouse.models.predictor import TorchClassifier
 
         start.rename(folder / MODEL)
-        with workshop.one_heavy_task():
+        with builds.one_heavy_task():
             logits = TorchClassifier(folder / MODEL).logits(validation["text"].to_list())
         hits = single_label.right(logits, label_ids(validation["label"], labels))
         return cut.model_copy(update={"validation_right": int(hits.sum())})
@@ -63,9 +63,9 @@ def plan(
 
         assert student.training is not None
         examples = examples_of(student, rows, validation, labels)
-        checkpoints = workshop.home.checkpoints / recipe / student.name
+        checkpoints = builds.home.checkpoints / recipe / student.name
         again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
-        with workshop.one_heavy_task():
+        with builds.one_heavy_task():
             report = train(start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again))
             seeds = {}
             for seed, how in again.items():

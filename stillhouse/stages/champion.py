@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of, withdrawal_of
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.stages.facts import ChampionFacts
@@ -31,19 +31,19 @@ def plan(release: Artifact) -> Plan[ChampionFacts]:
     return Plan(build, {"release": release.digest})
 
 
-def refuse(file: RecipeFile, release: Artifact, workshop: Workshop) -> None:
+def refuse(file: RecipeFile, release: Artifact, builds: BuildStore) -> None:
     """Raise if a release may not replace the champion of this moment.
 
     Raises:
         StillhouseError: if it was withdrawn, or met another champion than the one that serves.
     """
-    _refuse_what_was_withdrawn(file, release, workshop)
-    _refuse_what_met_another_champion(file, release, workshop)
+    _refuse_what_was_withdrawn(file, release, builds)
+    _refuse_what_met_another_champion(file, release, builds)
 
 
-def _refuse_what_was_withdrawn(file: RecipeFile, release: Artifact, workshop: Workshop) -> None:
+def _refuse_what_was_withdrawn(file: RecipeFile, release: Artifact, builds: BuildStore) -> None:
     """The gate on the release says the same; it may have looked before the release was withdrawn."""
-    ledger, name = workshop.ledger, file.name
+    ledger, name = builds.ledger, file.name
     withdrawn = withdrawal_of(ledger, name, release=release.digest, export=release.facts(ReleaseRecord).export)
     if withdrawn is not None:
         raise StillhouseError(
@@ -54,12 +54,12 @@ def _refuse_what_was_withdrawn(file: RecipeFile, release: Artifact, workshop: Wo
         )
 
 
-def _refuse_what_met_another_champion(file: RecipeFile, release: Artifact, workshop: Workshop) -> None:
+def _refuse_what_met_another_champion(file: RecipeFile, release: Artifact, builds: BuildStore) -> None:
     """Between the selection and now somebody may have gone back to another release."""
-    ledger, name = workshop.ledger, file.name
+    ledger, name = builds.ledger, file.name
     line = line_of_champions(promoted(ledger, name))
-    rival = rival_of(line, release.facts(ReleaseRecord).export, partial(export_of, workshop.store))
-    (selection,) = workshop.inputs_of(release, SELECTION)
+    rival = rival_of(line, release.facts(ReleaseRecord).export, partial(export_of, builds.store))
+    (selection,) = builds.inputs_of(release, SELECTION)
     met = selection.facts(SelectionFacts).against_champion.release
     if rival is not None and rival.release != met:
         raise StillhouseError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from stillhouse.evaluation.comparison import compare_with_control, write_comparisons
 from stillhouse.evaluation.harness import read_evaluations, write_evaluations
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.records.manifest import device
@@ -32,7 +32,7 @@ def plan(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], reader:
 
     def build(folder: Path) -> EvaluationFacts:
         bench.log_golden_read(reader)
-        with bench.workshop.one_heavy_task():
+        with bench.builds.one_heavy_task():
             return _judge_students(recipe, bench, exported, folder)
 
     return Plan(build, {**bench.depends_on(), "exports": {name: item.digest for name, item in exported.items()}})
@@ -57,12 +57,12 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
     def one_by_one(model: OnnxClassifier) -> Callable[[str], Any]:
         return lambda text: model.logits([text])
 
-    kinds = {"teacher": SubjectKind.STUDENT, "labels": SubjectKind.CONTROL, "nothing": SubjectKind.BASELINE}
+    kinds = {"teacher": ModelKind.STUDENT, "labels": ModelKind.CONTROL, "nothing": ModelKind.BASELINE}
 
     def answers(model: OnnxClassifier) -> dict[str, list[float]]:
         return dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
 
-    subjects: dict[str, Subject] = {}
+    by_name: dict[str, EvaluatedModel] = {}
     models = []
     for student in recipe.students:
         artifact = exported[student.name]
@@ -71,7 +71,7 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         kind = kinds[student.learns_from]
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
         note = f"layers {', '.join(map(str, student.layers))} of the teacher, {learned}"
-        subject = Subject(
+        evaluated = EvaluatedModel(
             student.name,
             kind,
             answers(model),
@@ -81,13 +81,13 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
             note=note,
             seed=None if student.training is None else student.training.seed,
             more_seeds={seed: answers(OnnxClassifier(path)) for seed, path in more.items()},
-            ask=model.logits,
+            predict_logits=model.logits,
         )
-        subjects[student.name] = subject
-        models.append(JudgedModel(subject, one_by_one(model), folder=artifact.folder / MODEL))
+        by_name[student.name] = evaluated
+        models.append(JudgedModel(evaluated, one_by_one(model), folder=artifact.folder / MODEL))
     evaluations = bench.judge(models)
     comparisons = [
-        compare_with_control(subjects[student.name], subjects[control.name], bench.golden, classes=bench.classes)
+        compare_with_control(by_name[student.name], by_name[control.name], bench.golden, classes=bench.classes)
         for student in recipe.students
         if (control := control_of(recipe.students, student)) is not None
     ]
@@ -96,5 +96,5 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
     return EvaluationFacts(
         golden_digest=evaluations[0].golden_digest,
         golden_rows=evaluations[0].golden_rows,
-        judged={each.name: each.subject.digest for each in evaluations},
+        judged={each.name: each.score.digest for each in evaluations},
     )

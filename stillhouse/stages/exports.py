@@ -11,21 +11,21 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import StudentSpec
-from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, ExportedFacts, ExportFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.students.examples import label_ids, labelled_rows
 from stillhouse.students.seeds import models_by_seed, seed_folder
 
 
-def plan(student: StudentSpec, candidate: Artifact, prompts: Artifact, workshop: Workshop) -> Plan[ExportFacts]:
+def plan(student: StudentSpec, candidate: Artifact, prompts: Artifact, builds: BuildStore) -> Plan[ExportFacts]:
     """Export one student, with each of its further seeds.
 
     Args:
         student: as the recipe has it.
         candidate: what was trained.
         prompts: the prompt set of the base batch; parity and temperature are of its validation rows.
-        workshop: lets one heavy task go at a time.
+        builds: lets one heavy task go at a time.
     """
     rows = labelled_rows(prompts.frame("prompts")).filter(pl.col("split") == "validation")
 
@@ -38,7 +38,7 @@ def plan(student: StudentSpec, candidate: Artifact, prompts: Artifact, workshop:
         def exported(model: Path, place: str) -> ExportedFacts:
             return ExportedFacts.model_validate(asdict(export_student(model, folder / place, texts, known)))
 
-        with workshop.one_heavy_task():
+        with builds.one_heavy_task():
             ships = exported(candidate.folder / MODEL, MODEL)
             again = models_by_seed(candidate.folder, made.seeds, student)
             seeds = {seed: exported(model, seed_folder(seed)) for seed, model in again.items()}

@@ -203,7 +203,7 @@ class EvaluationFacts(Record):
     judged: dict[str, str | None] = Field(description="Digest of each exported student, by name.")
 
 
-class ReasonsFacts(Record):
+class ErrorAnalysisFacts(Record):
     """Why students miss the bar."""
 
     causes: dict[str, str | None] = Field(description="By student; null where it clears the bar.")

@@ -19,7 +19,7 @@ TRANSFER_SET = "transfer_set"
 CANDIDATES = "candidates"
 EXPORTS = "exports"
 EVALUATION = "evaluation"
-REASONS = "reasons"
+ERROR_ANALYSIS = "error_analysis"
 SELECTION = "selection"
 RELEASE = "release"
 CHAMPION = "champion"
@@ -37,7 +37,7 @@ KINDS: dict[str, SpentOn] = {
     CANDIDATES: "training",
     EXPORTS: "evaluation",
     EVALUATION: "evaluation",
-    REASONS: "evaluation",
+    ERROR_ANALYSIS: "evaluation",
     SELECTION: "evaluation",
     RELEASE: "evaluation",
     CHAMPION: "evaluation",
@@ -65,9 +65,14 @@ def export(student: str) -> str:
     return f"{EXPORTS}/{student}"
 
 
+_BY_0_1_0 = {"reasons": ERROR_ANALYSIS}
+"""What version 0.1.0 called stages, whose manifests and verdicts are still read. To be removed in the next version."""
+
+
 def kind_of(stage: str) -> str:
     """What a stage has in common with its like: `candidates` for the stage of any candidate, else its own name."""
-    return stage.split("/")[0]
+    kind = stage.split("/")[0]
+    return _BY_0_1_0.get(kind, kind)
 
 
 def student_of(stage: str) -> str | None:

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from stillhouse.base import Record
-from stillhouse.error_analysis.rules import read_reasons
+from stillhouse.error_analysis.rules import read_analyses
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.against_champion import (
     AgainstChampion,
@@ -27,10 +27,10 @@ from stillhouse.evaluation.against_champion import (
 )
 from stillhouse.evaluation.comparison import read_comparison
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
 from stillhouse.report.document import Curve, in_order_of_options, report_html, report_json
 from stillhouse.stages.bench import Bench, Reader
@@ -53,23 +53,23 @@ class Surroundings:
 
     Args:
         file: the recipe.
-        workshop: with the releases.
+        builds: with the releases.
         reader: who asks champion and challenger the golden rows.
     """
 
     file: RecipeFile
-    workshop: Workshop
+    builds: BuildStore
     reader: Reader
 
 
-def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, reasons: Artifact) -> Plan[SelectionFacts]:
+def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analyses: Artifact) -> Plan[SelectionFacts]:
     """Choose the smallest student that clears the bar, hold it against the champion, and report.
 
     Args:
         around: the installation.
         evaluation: the verdicts on students.
         baselines: the verdicts on what there is to take without training.
-        reasons: why students miss.
+        analyses: why students miss.
     """
     judged = read_evaluations(evaluation.folder)
     everything = judged_in_order(evaluation, baselines)
@@ -78,20 +78,20 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, reason
 
     def build(folder: Path) -> SelectionFacts:
         against = _against_champion(around, evaluation, chosen, rival)
-        subject = _subject_of_report(judged, chosen)
+        reported = _reported(judged, chosen)
         about: dict[str, Any] = {
-            "others": [other for other in everything if other.name != subject.name],
+            "others": [other for other in everything if other.name != reported.name],
             "selection": chosen,
-            "comparison": read_comparison(evaluation.folder, subject.name),
-            "reasons": read_reasons(reasons.folder),
+            "comparison": read_comparison(evaluation.folder, reported.name),
+            "analyses": read_analyses(analyses.folder),
             "against_champion": against,
         }
-        (folder / "report.json").write_text(json.dumps(report_json(subject, **about), indent=1))
-        curve = _curve_of(around.workshop, reasons, subject.name)
-        html = report_html(subject, **about, title=around.file.name, task=around.file.recipe.task, curve=curve)
+        (folder / "report.json").write_text(json.dumps(report_json(reported, **about), indent=1))
+        curve = _curve_of(around.builds, analyses, reported.name)
+        html = report_html(reported, **about, title=around.file.name, task=around.file.recipe.task, curve=curve)
         (folder / "report.html").write_text(html)
         return SelectionFacts(
-            winner=chosen.winner, reported=subject.name, reason=chosen.reason, against_champion=against
+            winner=chosen.winner, reported=reported.name, reason=chosen.reason, against_champion=against
         )
 
     return Plan(
@@ -99,7 +99,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, reason
         {
             "evaluation": evaluation.digest,
             "baselines": baselines.digest,
-            "reasons": reasons.digest,  # which names the trained students, whose curves are shown
+            "error_analysis": analyses.digest,  # which names the trained students, whose curves are shown
             "champion": None if rival is None else [rival.served.release, rival.cannot_be_asked],
         },
     )
@@ -129,13 +129,13 @@ def _rival_of(around: Surroundings, evaluation: Artifact, chosen: Selection) -> 
     """Open the champion that has to be compared with; a bundle that is lost must not stop every further round."""
     if chosen.winner is None:
         return None
-    store, ledger = around.workshop.store, around.workshop.ledger
+    store, ledger = around.builds.store, around.builds.ledger
     line = line_of_champions(promoted(ledger, around.file.name))
     served = rival_of(line, str(evaluation.facts(EvaluationFacts).judged[chosen.winner]), partial(export_of, store))
     if served is None:
         return None
     try:
-        return Rival(served, around.workshop.artifact(served.release, served.manifest))
+        return Rival(served, around.builds.artifact(served.release, served.manifest))
     except StillhouseError as error:
         return Rival(served, None, str(error))
 
@@ -152,12 +152,12 @@ def _against_champion(
         return no_champion("there is no champion yet that is another model")
     if rival.bundle is None:
         return cannot_be_asked(rival.served, rival.cannot_be_asked)
-    (prompts,) = around.workshop.inputs_of(evaluation, PROMPTS)
-    (teacher,) = around.workshop.inputs_of(evaluation, TEACHER)
-    (challenger,) = around.workshop.inputs_of(evaluation, export(chosen.winner))
-    bench = Bench(around.file.recipe, around.workshop, prompts, teacher)
+    (prompts,) = around.builds.inputs_of(evaluation, PROMPTS)
+    (teacher,) = around.builds.inputs_of(evaluation, TEACHER)
+    (challenger,) = around.builds.inputs_of(evaluation, export(chosen.winner))
+    bench = Bench(around.file.recipe, around.builds, prompts, teacher)
     bench.log_golden_read(around.reader)
-    with around.workshop.one_heavy_task():
+    with around.builds.one_heavy_task():
         models = [OnnxClassifier(folder / MODEL) for folder in (rival.bundle.folder, challenger.folder)]
         of_champion, of_challenger = (
             Answers(model.logits(bench.texts).astype(np.float64), model.labels) for model in models
@@ -170,31 +170,31 @@ def _against_champion(
         around.file.recipe.terms,
         classes=bench.classes,
         groups=bench.groups,
-        learned=_rows_learned_from(around.workshop, rival.bundle),
+        learned=_rows_learned_from(around.builds, rival.bundle),
     )
 
 
-def _rows_learned_from(workshop: Workshop, release: Artifact) -> set[str]:
+def _rows_learned_from(builds: BuildStore, release: Artifact) -> set[str]:
     """Prompt ids that a release was trained or tuned on; under another split key some are golden rows now."""
     learned: set[str] = set()
-    for prompts in workshop.inputs_of(release, PROMPTS):
+    for prompts in builds.inputs_of(release, PROMPTS):
         rows = prompts.frame("prompts").filter(pl.col("split") != "golden")
         learned.update(rows["prompt_id"])
-    for transfer_set in workshop.inputs_of(release, TRANSFER_SET):
+    for transfer_set in builds.inputs_of(release, TRANSFER_SET):
         learned.update(transfer_set.frame("transfer_set")["prompt_id"])
     return learned
 
 
-def _subject_of_report(judged: list[Evaluation], chosen: Selection) -> Evaluation:
+def _reported(judged: list[Evaluation], chosen: Selection) -> Evaluation:
     """The chosen candidate; when there is none, the most accurate one, so that the report says what was missing."""
-    candidates = [e for e in judged if e.subject.kind is not SubjectKind.CONTROL]
+    candidates = [e for e in judged if e.score.kind is not ModelKind.CONTROL]
     by_name = {e.name: e for e in candidates}
-    return by_name[chosen.winner] if chosen.winner else max(candidates, key=lambda e: e.subject.accuracy)
+    return by_name[chosen.winner] if chosen.winner else max(candidates, key=lambda e: e.score.accuracy)
 
 
-def _curve_of(workshop: Workshop, reasons: Artifact, student: str) -> Curve | None:
+def _curve_of(builds: BuildStore, analyses: Artifact, student: str) -> Curve | None:
     """Training and validation loss by epoch of the student that the report is about."""
-    for trained in workshop.inputs_of(reasons, candidate(student)):
+    for trained in builds.inputs_of(analyses, candidate(student)):
         training = trained.facts(CandidateFacts).training
         return None if training is None else training.losses
     return None

@@ -20,25 +20,25 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
-from stillhouse.records.builds import Plan, Workshop
+from stillhouse.records.builds import BuildStore, Plan
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import Manifest
 from stillhouse.stages.facts import SourceFacts
 from stillhouse.stages.names import BASE, SOURCE
 
 
-def plan(file: RecipeFile, batch: str, workshop: Workshop) -> Plan[SourceFacts]:
+def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:
     """Read the rows of a batch; what could not be read or has no provenance is kept as a reject.
 
     Args:
         file: the recipe.
         batch: the base batch, or a later one.
-        workshop: keeps the bytes from outside.
+        builds: keeps the bytes from outside.
     """
-    data, store = file.recipe.data, workshop.store
+    data, store = file.recipe.data, builds.store
     from_outside = partial(read_outside, store=store, root=CHECKOUT, limits=data.limits)
     is_base = batch == BASE
-    origin = from_outside(data.source) if is_base else taken_in(workshop.ledger, file, batch)
+    origin = from_outside(data.source) if is_base else taken_in(builds.ledger, file, batch)
     traffic = from_outside(data.traffic) if data.traffic and is_base else None
     marks = {**origin.marks, **(traffic.marks if traffic else {})}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, TEACHER
 from stillhouse.stages.trained import training_facts
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
 
 
-def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", workshop: Workshop) -> Plan[TeacherFacts]:
+def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", builds: BuildStore) -> Plan[TeacherFacts]:
     """Fine-tune the teacher on the labelled rows of the base batch, so that new files never change it unasked.
 
     Args:
         file: the recipe.
         prompts: the prompt set of the base batch.
         base: the weights to begin with, open as long as the plan is used.
-        workshop: keeps checkpoints.
+        builds: keeps checkpoints.
     """
     spec = file.recipe.teacher
     labels = prompts.facts(PromptFacts).labels
@@ -45,8 +45,8 @@ def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", workshop: Works
         untrained = folder / "untrained"
         build_classifier(base.folder, list(labels), untrained, spec.training.seed)
         examples = labelled_examples(rows, labels)
-        with workshop.one_heavy_task():
-            checkpoints = workshop.home.checkpoints / file.name / TEACHER
+        with builds.one_heavy_task():
+            checkpoints = builds.home.checkpoints / file.name / TEACHER
             report = train(untrained, folder / MODEL, examples, spec.training, checkpoints)
             logits = TorchClassifier(folder / MODEL).logits(examples.validation_texts)
         shutil.rmtree(untrained)

@@ -10,7 +10,7 @@ import polars as pl
 
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
-from stillhouse.records.builds import Artifact, Plan, Workshop
+from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.teachers.answers import with_answers
@@ -18,11 +18,11 @@ from stillhouse.teachers.review import draw_review
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 
-def capture(prompts: Artifact, teacher: Artifact, workshop: Workshop) -> CaptureReport:
+def capture(prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
     fingerprint = teacher.facts(TeacherFacts).fingerprint
-    with workshop.one_heavy_task():
-        return signal_store(workshop).capture(asked(prompts), teacher.folder / MODEL, fingerprint)
+    with builds.one_heavy_task():
+        return signal_store(builds).capture(asked(prompts), teacher.folder / MODEL, fingerprint)
 
 
 def asked(prompts: Artifact) -> pl.DataFrame:
@@ -48,7 +48,7 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
         if review is not None:
             unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
             sample = with_answers(unlabelled.join(answers, on="prompt_id"), facts.labels).sort("prompt_id")
-            sample = sample.select("prompt_id", "text", "answer", confidence="certainty")
+            sample = sample.select("prompt_id", "text", "answer", "confidence")
             draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
         return SignalFacts(fingerprint=facts.fingerprint, labels=facts.labels, rows=rows.height)
 

@@ -45,13 +45,13 @@ def cut_from(teacher: Path, student: StudentSpec, texts: Iterable[str], out: Pat
     Returns:
         What trimming the vocabulary kept; None where it is not trimmed.
     """
-    cut_layers(teacher, student.layers, out)
+    drop_layers(teacher, student.layers, out)
     if student.feed_forward is not None:
-        narrow_feed_forward(out, student.feed_forward, out)
+        prune_feed_forward(out, student.feed_forward, out)
     return trim_vocabulary(out, texts, out) if student.trim_vocabulary else None
 
 
-def cut_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
+def drop_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
     """Make a student from some of a fine-tuned teacher's layers, its embeddings and its classifier.
 
     A student that starts as a part of its teacher beats a fresh one of the same size (DistilBERT, arXiv:1910.01108).
@@ -92,7 +92,7 @@ def cut_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:
     network.save(weights, config, _tokenizer_text(teacher), out)
 
 
-def narrow_feed_forward(model: Path, width: int, out: Path) -> None:
+def prune_feed_forward(model: Path, width: int, out: Path) -> None:
     """Keep the `width` most important hidden units of every feed-forward block.
 
     Two thirds of a layer's weights are in its feed-forward block, and a student needs fewer of them than its teacher. A

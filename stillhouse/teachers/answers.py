@@ -21,7 +21,7 @@ def logits_of(rows: pl.DataFrame) -> npt.NDArray[np.float32]:
 
 
 def with_answers(rows: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
-    """Add `answer`, the label with the largest logit, and `certainty`, its probability in (0, 1].
+    """Add `answer`, the label with the largest logit, and `confidence`, its probability in (0, 1].
 
     Args:
         rows: with `logits`; may be empty.
@@ -41,5 +41,5 @@ def with_answers(rows: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     logits = logits_of(rows).astype(np.float64).reshape(rows.height, len(labels))
     return rows.with_columns(
         pl.Series("answer", [labels[place] for place in single_label.answers(logits)], dtype=pl.String),
-        pl.Series("certainty", np.exp(log_softmax(logits).max(axis=1)), dtype=pl.Float64),
+        pl.Series("confidence", np.exp(log_softmax(logits).max(axis=1)), dtype=pl.Float64),
     )

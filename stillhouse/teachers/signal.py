@@ -26,7 +26,7 @@ import polars as pl
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class CaptureReport:
     tokens: int
 
 
-def signal_store(workshop: Workshop) -> "SignalStore":
+def signal_store(builds: BuildStore) -> "SignalStore":
     """What the teachers of an installation have said."""
-    return SignalStore(workshop.home.signal, workshop.ledger)
+    return SignalStore(builds.home.signal, builds.ledger)
 
 
 class SignalStore:

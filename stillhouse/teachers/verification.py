@@ -56,7 +56,7 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: Sequence[
     judged = with_answers(rows, labels).with_columns(
         pl.when(pl.col("label").is_not_null() & (pl.col("label") != pl.col("answer")))
         .then(pl.lit(RejectReason.CONTRADICTS_LABEL.value))
-        .when(pl.col("label").is_null() & (pl.col("certainty") < PREFERENCE_NEEDED))
+        .when(pl.col("label").is_null() & (pl.col("confidence") < PREFERENCE_NEEDED))
         .then(pl.lit(RejectReason.NO_PREFERENCE.value))
         .alias("reason")
     )

@@ -75,10 +75,10 @@ def test_a_slice_on_a_column_that_does_not_exist(tmp_path: Path, run: Run) -> No
     assert "there is no column 'knd'" in told and "Did you mean 'kind'?" in told
 
 
-def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(tmp_path: Path, run: Run, workshop) -> None:
+def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(tmp_path: Path, run: Run, builds) -> None:
     """A label seen once, null text, and a text of a megabyte."""
-    from assets.current import newest_artifact
     from assets.keys import key_of
+    from assets.materializations import newest_artifact
 
     odd = pl.DataFrame({
         "question": ["What is seen once ?", None, "x " * 500_000],
@@ -87,7 +87,7 @@ def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(tmp_path: 
     }, schema_overrides={"kind": pl.String})  # fmt: skip
     file = recipe_on(tmp_path, csv(pl.concat([GOOD, odd])))
     assert run(file, "contract", "source", "prompts").success
-    prompts = newest_artifact(workshop, key_of("small", "prompts"), "base")
+    prompts = newest_artifact(builds, key_of("small", "prompts"), "base")
     reasons = prompts.frame("rejects")["reason"].to_list()
     assert prompts.manifest.facts["kept"] + len(reasons) == GOOD.height + 3
     assert "label seen once" in reasons and "blank text" in reasons

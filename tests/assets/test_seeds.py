@@ -24,7 +24,7 @@ from tests.small import small_recipe
 STUDENTS = ("one", "one_labels", "single")
 FIRST = ("contract", "source", "prompts", "teacher", "baselines", "teacher_signal", "transfer_set", "candidates/one")
 MADE = tuple(f"{part}/{name}" for part in ("candidates", "exports") for name in STUDENTS)
-REST = (*MADE, "evaluation", "reasons", "selection", "release")
+REST = (*MADE, "evaluation", "error_analysis", "selection", "release")
 MODELS = ["model", "seeds/1", "seeds/2"]
 TRAINED = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 EXPORTED = {"config.json", "model.onnx", "tokenizer.json"}
@@ -108,11 +108,11 @@ def test_each_seed_is_a_model_of_its_own_beside_the_one_that_ships(place: Place,
 def test_every_seed_is_judged_and_the_size_is_that_of_what_ships(place: Place, file: RecipeFile) -> None:
     export, judged = place.newest("exports/one"), read_evaluations(place.newest("evaluation").folder)
     assert [evaluation.name for evaluation in judged if evaluation.seeds is None] == ["single"]
-    for spread, score in ((each.seeds, each.subject) for each in judged[:2]):
+    for spread, score in ((each.seeds, each.score) for each in judged[:2]):
         assert spread is not None and [one.seed for one in spread.scores] == [0, 1, 2]
         assert spread.scores[0].accuracy == score.accuracy
     sizes = sum((export.folder / "model" / name).stat().st_size for name in EXPORTED)
-    assert judged[0].name == "one" and judged[0].subject.size_bytes == sizes
+    assert judged[0].name == "one" and judged[0].score.size_bytes == sizes
     report = json.loads((place.newest("selection").folder / "report.json").read_text())
     assert len(report["seeds"]["scores"]) == 3
     assert report["comparison"]["over_seeds"]["first_seeds"] == report["comparison"]["over_seeds"]["second_seeds"] == 3

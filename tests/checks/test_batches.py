@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from assets.keys import key_of
-from checks.gatekeeper import hand_over
-from orchestration.batches import rounds
+from checks.gatekeeper import load_gated
+from orchestration.batches import plan_runs
 from orchestration.status import batches_in, stages_now
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
@@ -72,7 +72,7 @@ def closed(place: Place, batch: str) -> set[str]:
 
 def stale(place: Place, file: RecipeFile, stage: str) -> tuple[str, ...]:
     """Why a stage no longer counts, as status, diagnose and the gatekeeper say it."""
-    stages = stages_now(place.workshop, file, batches_in(place.instance, file))
+    stages = stages_now(place.builds, file, batches_in(place.instance, file))
     (state,) = (now.state for now in stages if now.stage == stage)
     return state.stale
 
@@ -163,12 +163,12 @@ def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place) -> No
     assert result.success, (failures(result), verdicts(result))
     held_against = "small/prompts[monday.csv] is stale: it was made from an older small/prompts[base] than the current"
     with pytest.raises(dg.Failure, match=re.escape(held_against)):
-        hand_over(place.workshop, file.recipe, key_of("small", "prompts"), "monday.csv")
+        load_gated(place.builds, file.recipe, key_of("small", "prompts"), "monday.csv")
     (told,) = failures(place.run(file, "transfer_set"))
     assert "small/teacher_signal[base] is stale" in told
     batches = ["base", "blanks.csv", "monday.csv", "tuesday.csv"]
-    planned = rounds(place.workshop, file, batches)
+    planned = plan_runs(place.builds, file, batches)
     assert [each.batch for each in planned] == batches, "each is taken in, and with the last one goes the whole way"
-    assert [each.job for each in planned] == ["take_in_small"] * 3 + ["distil_small"]
+    assert [each.job for each in planned] == ["ingest_small"] * 3 + ["distil_small"]
     assert place.run(file, "prompts", batch="monday.csv").success
-    assert hand_over(place.workshop, file.recipe, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"
+    assert load_gated(place.builds, file.recipe, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"

@@ -30,8 +30,8 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
     inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": SimpleNamespace(folder=Path("/teacher"))}
     recipe = SimpleNamespace(limits=LIMITS)
-    subject: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe)
-    return the_canary_answers_as_recorded.look(subject), asked
+    context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe)
+    return the_canary_answers_as_recorded.evaluate(context), asked
 
 
 @pytest.mark.experiment("A40")

@@ -101,14 +101,14 @@ def test_what_was_never_made_is_asked_for(small: RecipeFile, run: Run) -> None:
     assert "small/source[base] was never materialized" in message
 
 
-def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFile, run: Run, workshop) -> None:
-    from assets.current import newest_artifact
+def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFile, run: Run, builds) -> None:
+    from assets.materializations import newest_artifact
 
     result = run(small, "contract", "source", "prompts")
     assert result.success
     advice = set(GATES["prompts"].names(blocking=False))
     assert {name for name, passed in verdicts(result).items() if not passed} <= advice
-    prompts = newest_artifact(workshop, key_of("small", "prompts"), "base")
+    prompts = newest_artifact(builds, key_of("small", "prompts"), "base")
     assert {(gate.asset, gate.state) for gate in prompts.manifest.relied_on} == {
         ("small/contract", "passed"),
         ("small/source[base]", "passed"),

@@ -16,12 +16,12 @@ def relabelled(rows: pl.DataFrame, golden: list[str]) -> pl.DataFrame:
     return rows.with_columns(service=pl.when(pl.col("question") == golden[0]).then(other).otherwise("service"))
 
 
-def test_a_relabelled_golden_row_stays_out_however_the_rows_grow(tmp_path: Path, run: Run, workshop) -> None:
+def test_a_relabelled_golden_row_stays_out_however_the_rows_grow(tmp_path: Path, run: Run, builds) -> None:
     file = small_recipe(tmp_path, rows=200, slices=[])
     data = tmp_path / "questions.csv"
     assert verdicts(run(file, "contract", "source", "prompts"))[GATE]
-    (made,) = workshop.ledger.entries("small", "materialization", subject="small/prompts[base]")
-    prompts = workshop.artifact(made.body["digest"], made.body["manifest"]).frame("prompts")
+    (made,) = builds.ledger.entries("small", "materialization", subject="small/prompts[base]")
+    prompts = builds.artifact(made.body["digest"], made.body["manifest"]).frame("prompts")
     golden = prompts.filter(pl.col("split") == "golden")["text"].to_list()
 
     questions(220).write_csv(data)

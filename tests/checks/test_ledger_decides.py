@@ -11,7 +11,7 @@ import pytest
 from assets.keys import key_of
 from checks import gate, gatekeeper
 from checks.gate_status import GateStatus
-from checks.gatekeeper import hand_over
+from checks.gatekeeper import load_gated
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import batches_in, stages_now, status
@@ -52,7 +52,7 @@ def file(begun: tuple[Path, RecipeFile]) -> RecipeFile:
 
 
 def read(place: Place, file: RecipeFile, key: dg.AssetKey = SOURCE, batch: str | None = "base") -> str:
-    return hand_over(place.workshop, file.recipe, key, batch).digest
+    return load_gated(place.builds, file.recipe, key, batch).digest
 
 
 def a_run_is_planned(place: Place, file: RecipeFile) -> dg.DagsterRun:
@@ -167,10 +167,10 @@ def test_nothing_that_happens_in_dagster_opens_a_failed_gate(place: Place, event
 def test_an_event_that_says_otherwise_is_named_in_one_line(
     place: Place, file: RecipeFile, event: Callable[[Place, RecipeFile], None], said: str
 ) -> None:
-    assert diagnose(place.instance, place.workshop, file).dagster == ()
+    assert diagnose(place.instance, place.builds, file).dagster == ()
     event(place, file)
-    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
-    lines = status(place.instance, place.workshop, [file]).recipes["small"].dagster
+    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    lines = status(place.instance, place.builds, [file]).recipes["small"].dagster
     assert told["dagster"] == [*lines]
     (line,) = (line for line in lines if line.startswith("small/source[base]: "))
     assert said in line and "\n" not in line
@@ -193,7 +193,7 @@ def test_a_gate_whose_code_was_changed_is_stale_and_looking_again_is_enough(
     job = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[look])).resolve_job_def("look")
     assert job.execute_in_process(instance=place.instance, tags={"dagster/partition": "base"}).success
     assert read(place, file) == made
-    assert len(place.workshop.ledger.entries("small", "materialization", subject="small/source[base]")) == 1
+    assert len(place.builds.ledger.entries("small", "materialization", subject="small/source[base]")) == 1
 
 
 @pytest.mark.experiment("B4")
@@ -203,7 +203,7 @@ def test_a_stage_whose_code_was_changed_is_stale_in_words(
     monkeypatch.setattr(gatekeeper, "code_version", lambda stage: f"another version of {stage}")
     with pytest.raises(dg.Failure, match=r"small/source\[base\] is stale: the code that makes it was changed since"):
         read(place, file)
-    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert (told["stage"], told["gate"], told["state"]) == ("contract", None, GateStatus.STALE)
 
 
@@ -212,7 +212,7 @@ def test_an_artifact_of_another_asset_is_not_read(place: Place, file: RecipeFile
     """Regression: a materialization that named the teacher's artifact for a candidate was handed over."""
     other = place.newest("contract")
     body = {"asset": "small/source[base]", "digest": other.digest, "manifest": other.identity, "run_id": "by hand"}
-    place.workshop.ledger.append("materialization", "small", {**body, "found_again": False, "cost_usd": 0.0})
+    place.builds.ledger.append("materialization", "small", {**body, "found_again": False, "cost_usd": 0.0})
     with pytest.raises(dg.Failure, match="its manifest is of small/contract"):
         read(place, file)
 
@@ -231,8 +231,8 @@ PLANTS: dict[str, Callable[[Place, RecipeFile], Any]] = {
 
 
 def later_verdict(place: Place, **changes: str) -> None:
-    (*_, newest) = place.workshop.ledger.entries("small", "verdict", subject="small/source[base]", gate=FAILED_GATE)
-    place.workshop.ledger.append("verdict", "small", {**newest.body, **changes})
+    (*_, newest) = place.builds.ledger.entries("small", "verdict", subject="small/source[base]", gate=FAILED_GATE)
+    place.builds.ledger.append("verdict", "small", {**newest.body, **changes})
 
 
 def manifest_of_source(place: Place) -> Path:
@@ -249,9 +249,9 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize("plant", PLANTS)
 def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: RecipeFile, plant: str) -> None:
     PLANTS[plant](place, file)
-    (source,) = (n for n in stages_now(place.workshop, file, batches_in(place.instance, file)) if n.stage == "source")
-    shown = status(place.instance, place.workshop, [file]).recipes["small"].stages["source"]
-    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    (source,) = (n for n in stages_now(place.builds, file, batches_in(place.instance, file)) if n.stage == "source")
+    shown = status(place.instance, place.builds, [file]).recipes["small"].stages["source"]
+    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     try:
         read(place, file)
         opened = True
@@ -261,4 +261,4 @@ def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: Recip
     assert source.state.is_open is opened
     assert (not shown.stale and all(gate.state.is_open for gate in shown.gates)) is opened
     assert (told["stage"] == "prompts") is opened
-    assert not status(place.instance, place.workshop, [file]).all_is_well, "there is no champion yet"
+    assert not status(place.instance, place.builds, [file]).all_is_well, "there is no champion yet"

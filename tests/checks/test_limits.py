@@ -38,10 +38,10 @@ PROMPTS = PromptFacts(
 def test_a_recipe_may_set_another_limit(gate: Gate, facts: Any, limit: str, enough: float) -> None:
     def look(limits: GateLimits) -> Verdict:
         artifact = SimpleNamespace(facts=lambda record: facts, frame=frame, batch="base")
-        subject: Any = SimpleNamespace(
+        context: Any = SimpleNamespace(
             artifact=artifact, recipe=SimpleNamespace(limits=limits), frame=frame, made_from=lambda stage: artifact
         )
-        return gate.look(subject).verdict
+        return gate.evaluate(context).verdict
 
     def frame(name: str) -> pl.DataFrame:
         height = {"rejects": 30, "rows": 100, "prompts": 70}[name]

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from checks.gate import Finding, found
+from checks.gate import Finding, passed_if
 from checks.prompts import no_personal_data_is_left
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import read_recipe
@@ -58,23 +58,23 @@ def test_labels_and_kept_columns_are_searched_and_named_by_column_and_count() ->
         "kind": [f"{ADDRESS} {CARD}"] * 2 + ["x"] * 38,
     }
     frames = {"prompts": pl.DataFrame(rows), "rejects": pl.DataFrame({"text": ["Where ?"]})}
-    subject: Any = SimpleNamespace(
+    context: Any = SimpleNamespace(
         recipe=recipe,
         frame=frames.__getitem__,
         artifact=SimpleNamespace(facts=lambda record: SimpleNamespace(redacted={"email": 1})),
     )
-    finding = no_personal_data_is_left.look(subject)
+    finding = no_personal_data_is_left.evaluate(context)
     assert finding.verdict is Verdict.FAIL
     assert finding.sentence == (
         "column 'service' holds email in 3 rows; column 'kind' holds email in 2 rows, card in 2 rows: "
         "take it out or hash it where the rows come from"
     )
     frames["prompts"] = frames["prompts"].with_columns(label=pl.lit("HUM"), kind=pl.lit("x"))
-    assert no_personal_data_is_left.look(subject).sentence == "none in 3 columns; 1 email was redacted"
+    assert no_personal_data_is_left.evaluate(context).sentence == "none in 3 columns; 1 email was redacted"
 
 
 def test_the_name_of_who_signed_a_decision_stays_and_no_other() -> None:
-    finding = found(True, f"approved by ada@example.com: I asked {ADDRESS}", signed_by="ada@example.com")
+    finding = passed_if(True, f"approved by ada@example.com: I asked {ADDRESS}", signed_by="ada@example.com")
     assert finding.sentence == "approved by ada@example.com: I asked [EMAIL]"
 
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 import checks.expectations.suite
-from checks.gate import Subject
-from stillhouse.records.builds import Workshop
+from checks.gate import GateContext
+from stillhouse.records.builds import BuildStore
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 
@@ -29,16 +29,16 @@ def validated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_same_rows_are_validated_once_and_the_gates_pass_each_time(
-    run: Run, workshop: Workshop, tmp_path: Path, validated: list[int]
+    run: Run, builds: BuildStore, tmp_path: Path, validated: list[int]
 ) -> None:
     file = small_recipe(tmp_path)
     first = verdicts(run(file, *UP_TO_PROMPTS))
     assert len(validated) == 1
     assert verdicts(run(file, *UP_TO_PROMPTS)) == first
     assert len(validated) == 1
-    pages = list((workshop.home.reports / "data_docs").glob("small-prompts*base*.html"))
+    pages = list((builds.home.reports / "data_docs").glob("small-prompts*base*.html"))
     assert len(pages) == 1 and "prompt_id" in pages[0].read_text()
-    sentences = [e.body["sentence"] for e in workshop.ledger.entries("small", "verdict") if "text" in e.body["gate"]]
+    sentences = [e.body["sentence"] for e in builds.ledger.entries("small", "verdict") if "text" in e.body["gate"]]
     assert sentences[: len(sentences) // 2] == sentences[len(sentences) // 2 :]
 
 
@@ -59,7 +59,9 @@ def test_a_change_of_anything_it_could_depend_on_validates_again(
 def test_what_failed_is_validated_again(
     run: Run, tmp_path: Path, validated: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Subject, "frame", lambda self, name: self.artifact.frame(name).with_columns(text=pl.lit("")))
+    monkeypatch.setattr(
+        GateContext, "frame", lambda self, name: self.artifact.frame(name).with_columns(text=pl.lit(""))
+    )
     first = run(small_recipe(tmp_path), *UP_TO_PROMPTS)
     (blank,) = [e for e in first.get_asset_check_evaluations() if e.check_name == "every_prompt_has_text"]
     assert not blank.passed and "rows are unexpected" in (blank.description or "")

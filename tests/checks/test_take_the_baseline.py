@@ -53,8 +53,8 @@ def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made
     assert [gate.name for gate in outcome.closed] == ["no_baseline_clears_the_bar"]
     assert "small: take the baseline" in printed and "int8 teacher" in printed and NAMED in printed
     assert "not released" not in printed
-    assert place.workshop.ledger.champion("small") is None
-    assert diagnose(place.instance, place.workshop, file).do.startswith("take it and stop")
+    assert place.builds.ledger.champion("small") is None
+    assert diagnose(place.instance, place.builds, file).do.startswith("take it and stop")
     (refusal,) = failures(place.run(file, TEACHER_SIGNAL))
     assert "Refused to read" in refusal and "take the baseline" in refusal
 
@@ -73,7 +73,7 @@ def test_what_the_gate_says_to_put_into_the_recipe_goes_the_whole_way_to_champio
         assert set(states) == set(gates_of(stage).names(blocking=True))
         assert {state.state for state in states.values()} == {"passed"}, stage
     assert "nothing to train" in place.states(candidate("int8_teacher"))["training_converged"].sentence
-    champion = place.workshop.ledger.champion("small")
+    champion = place.builds.ledger.champion("small")
     assert champion is not None and champion["student"] == "int8_teacher"
     assert audit_recipe(place.home, "small").ok
 

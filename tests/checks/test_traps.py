@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import checks.contract
-from assets.current import newest_materialization
 from assets.keys import key_of
+from assets.materializations import newest_materialization
 from checks.stages import gates_of
 from orchestration.build import definitions
 from orchestration.schedules import refresh_schedule
@@ -172,7 +172,7 @@ def test_a_check_made_in_the_run_of_a_batch_counts_for_what_it_looked_at(place: 
     result = place.run(file, "contract", "source")
     contract = [e for e in result.get_asset_check_evaluations() if e.asset_key == key_of("small", "contract")]
     assert contract and {e.target_materialization_data for e in contract} == {None}, "Dagster has mended it"
-    newest = newest_materialization(place.workshop.ledger, key_of("small", "contract"))
+    newest = newest_materialization(place.builds.ledger, key_of("small", "contract"))
     assert newest is not None and newest.run_id == result.run_id
     assert {str(e.metadata["looked_at"].value) for e in contract} == {newest.digest}
     assert {state.state for state in place.states("contract").values()} == {"passed"}

@@ -69,7 +69,7 @@ def flip(stage: str, name: str, *experiments: str) -> object:
         flip("contract", "recipe.json", "A9"),
         flip("baselines", "evaluations.json", "A10"),
         flip("evaluation", "evaluations.json", "A11"),
-        flip("reasons", "reasons.json", "A12"),
+        flip("error_analysis", "error_analysis.json", "A12"),
         flip("selection", "report.json", "A12"),
         flip("release", "release.json", "A13"),
         flip("champion", "champion.json", "A16"),
@@ -85,10 +85,10 @@ def test_an_altered_byte_is_found_by_audit_diagnose_and_verify(
     found = audit_recipe(place.home, "small")
     assert not found.ok
     assert any(artifact.address in problem and "altered" in problem for problem in found.problems), found.problems
-    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert (told["stage"], told["state"]) == (stage, "failed")
     assert artifact.digest[:12] in told["what"]
-    looked_at, altered = altered_artifacts(place.instance, place.workshop, file)
+    looked_at, altered = altered_artifacts(place.instance, place.builds, file)
     assert looked_at > 10 and len(altered) == 1 and artifact.address in altered[0]
 
 
@@ -96,6 +96,6 @@ def test_an_altered_byte_is_found_by_audit_diagnose_and_verify(
 def test_an_installation_that_was_copied_elsewhere_works(place: Place, file: RecipeFile) -> None:
     found = audit_recipe(place.home, "small")
     assert found.ok, found.problems
-    assert status(place.instance, place.workshop, [file]).all_is_well
-    assert diagnose(place.instance, place.workshop, file).stage is None
-    assert altered_artifacts(place.instance, place.workshop, file)[1] == []
+    assert status(place.instance, place.builds, [file]).all_is_well
+    assert diagnose(place.instance, place.builds, file).stage is None
+    assert altered_artifacts(place.instance, place.builds, file)[1] == []

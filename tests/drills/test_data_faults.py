@@ -93,11 +93,11 @@ def test_a_renamed_text_column_is_refused_with_the_near_name(
 ) -> None:
     place.drop(NAME, rows)
     inbox = str(place.home.inbox("small"))
-    look_at(place.workshop, file, inbox)
-    refused = look_at(place.workshop, file, inbox).refused
+    look_at(place.builds, file, inbox)
+    refused = look_at(place.builds, file, inbox).refused
     (line,) = refused
     assert NAME in line and says in line and rows.columns[0] in line
-    assert batches_of(place.workshop.ledger, "small") == {}, "nothing of it was taken in"
+    assert batches_of(place.builds.ledger, "small") == {}, "nothing of it was taken in"
 
 
 @pytest.mark.experiment("E4")
@@ -122,7 +122,7 @@ def test_golden_texts_with_other_labels_are_rejected(place: Place, file: RecipeF
 @pytest.mark.experiment("E6")
 @pytest.mark.parametrize("flipped", [True, False])
 def test_golden_texts_reworded_are_rejected_or_close_a_gate(place: Place, file: RecipeFile, flipped: bool) -> None:
-    """Also with their right labels: what a student learns by heart of the golden rows is no evidence."""
+    """Also with their right labels: what a student memorises of the golden rows is no evidence."""
     other = {"HUM": "LOC", "LOC": "HUM", "DESC": "ENTY", "ENTY": "DESC", "NUM": "ENTY", "ABBR": "DESC"}
     reworded = pl.lit("Please tell me now ") + pl.col("text").str.to_lowercase().str.strip_suffix("?") + " exactly"
     label = pl.col("label").replace(other) if flipped else pl.col("label")

@@ -75,7 +75,7 @@ AFTER_THE_TEACHER: list[tuple[Moment, float]] = [
     (("exports/one", 1, 1), 0.02),
     (("evaluation", 0, 1), 0.5),
     (("evaluation", 1, 1), 0.05),
-    (("reasons", 0, 1), 0.1),
+    (("error_analysis", 0, 1), 0.1),
     (("selection", 0, 1), 0.1),
     (("selection", 1, 1), 0.05),
     (("release", 0, 1), 0.05),
@@ -87,7 +87,7 @@ AFTER_THE_TEACHER: list[tuple[Moment, float]] = [
 
 WITHOUT_MEASURED_TIMES = (
     "contract", "source", "prompts", "teacher", "teacher_signal", "transfer_set", "candidates/one",
-    "candidates/one_labels", "exports/one", "exports/one_labels", "reasons",
+    "candidates/one_labels", "exports/one", "exports/one_labels", "error_analysis",
 )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ class Killed(Place):
             assert digest_of_folder(files) == files.parent.name
         for shard in self.home.signal.rglob("*.parquet"):
             pl.read_parquet(shard)
-        assert self.workshop.ledger.problems() == []
+        assert self.builds.ledger.problems() == []
 
     def digests(self) -> dict[str, str]:
         """Of each stage whose content holds no measured time."""
@@ -151,12 +151,12 @@ def assert_it_ends_as_if_nothing_had_been(place: Killed, uninterrupted: dict[str
     assert place.distil() == 0
     place.assert_nothing_is_half_there()
     assert place.digests() == uninterrupted
-    promotions = place.workshop.ledger.entries("small", "promotion")
-    champion = place.workshop.ledger.champion("small")
+    promotions = place.builds.ledger.entries("small", "promotion")
+    champion = place.builds.ledger.champion("small")
     assert champion is not None and champion["digest"] == promotions[-1].body["digest"]
     found = audit_recipe(place.home, "small")
     assert found.ok, found.problems
-    assert status(place.instance, place.workshop, [place.file]).all_is_well
+    assert status(place.instance, place.builds, [place.file]).all_is_well
 
 
 @pytest.mark.experiment("C1")
@@ -180,8 +180,8 @@ def test_kills_at_every_stage_after_the_teacher(place: Killed, uninterrupted: di
 def test_kills_in_the_middle_of_a_write_to_the_ledger(place: Killed, uninterrupted: dict[str, str]) -> None:
     """The row is written and not yet committed; with it goes what was to be committed with it, and nothing else."""
     for write in (1, 2, 20, 60):
-        before = len(place.workshop.ledger.entries("small"))
+        before = len(place.builds.ledger.entries("small"))
         assert place.distil(write=write) == -signal.SIGALRM
-        assert len(place.workshop.ledger.entries("small")) - before < write
+        assert len(place.builds.ledger.entries("small")) - before < write
         place.assert_nothing_is_half_there()
     assert_it_ends_as_if_nothing_had_been(place, uninterrupted)

@@ -19,7 +19,7 @@ from orchestration.build import definitions
 from orchestration.instance import initialise
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.stages.names import BASE
 from tests.small import questions, small_recipe
 
@@ -110,7 +110,7 @@ def recipe_with_a_closed_gate(folder: Path, home: Home) -> RecipeFile:
     blank = pl.DataFrame({"question": [" "] * 100, "service": ["LOC"] * 100, "kind": ["LOC:city"] * 100})
     pl.concat([questions(300), blank]).write_csv(folder / "questions.csv")
     with initialise(home) as instance:
-        sync_batches(instance, Workshop(home), file)
+        sync_batches(instance, BuildStore(home), file)
         job = definitions([file]).resolve_job_def(f"distil_{file.name}")
         stages = [key_of(file.name, stage) for stage in ("contract", "source", "prompts")]
         job.execute_in_process(

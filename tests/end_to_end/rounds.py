@@ -55,7 +55,7 @@ class Running(Place):
 
     def rounds(self) -> list[dg.DagsterRun]:
         """Runs of the two jobs, the newest first."""
-        return [run for run in self.instance.get_runs() if run.job_name in ("distil_small", "take_in_small")]
+        return [run for run in self.instance.get_runs() if run.job_name in ("distil_small", "ingest_small")]
 
     def told(self) -> list[str]:
         """Every run, and what the last ticks said."""
@@ -69,7 +69,7 @@ class Running(Place):
 
     def champion_decided_by(self) -> str:
         """The run that made or found the newest champion."""
-        entry = self.workshop.ledger.newest("small", "materialization", subject="small/champion")
+        entry = self.builds.ledger.newest("small", "materialization", subject="small/champion")
         return "" if entry is None else str(entry.body["run_id"])
 
     def at_work(self, earlier: Collection[str]) -> dict[str, ProcessName]:
@@ -80,7 +80,7 @@ class Running(Place):
 
     def files_taken_in(self) -> list[str]:
         """Names of all files of all batches that count."""
-        known = batches_of(self.workshop.ledger, "small").values()
+        known = batches_of(self.builds.ledger, "small").values()
         return sorted(file.name for batch in known for file in batch.files)
 
     def trained_on(self) -> set[str]:
@@ -89,12 +89,12 @@ class Running(Place):
 
     def every_file_is_in(self) -> bool:
         """Whether each dropped file is in a batch, and the newest transfer set was made of every batch there is."""
-        batches = {"base", *batches_of(self.workshop.ledger, "small")}
+        batches = {"base", *batches_of(self.builds.ledger, "small")}
         return self.files_taken_in() == sorted(self.dropped) and self.trained_on() == batches
 
     def assert_every_row_is_in_one_batch(self) -> None:
         """Each dropped file is in one batch, and each of its rows was learned from once or rejected with a reason."""
-        batches = batches_of(self.workshop.ledger, "small")
+        batches = batches_of(self.builds.ledger, "small")
         assert self.files_taken_in() == sorted(self.dropped)
         taken = self.newest("transfer_set")
         assert set(taken.manifest.facts["batches"]) == {"base", *batches}

@@ -53,7 +53,7 @@ def test_a_dropped_file_is_taken_in_while_somebody_presses_materialize_and_a_pla
             assert "new file monday.csv" in run.tags[BECAUSE_TAG]
         assert mine[0].tags[OUTCOME_TAG].startswith(("promoted", "champion kept"))
     place.assert_every_row_is_in_one_batch()
-    recorded = place.workshop.ledger.newest("small", "round")
+    recorded = place.builds.ledger.newest("small", "round")
     assert recorded is not None and recorded.body["run_id"] == mine[0].run_id
     assert recorded.body["ending"] in ("promoted", "kept")
 
@@ -163,7 +163,7 @@ def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place:
         mine = [run for run in place.rounds() if run.run_id not in earlier]
         assert len(mine) <= 3 and all(run.is_success for run in mine), place.told()
     assert place.files_taken_in() == sorted(names)
-    (line,) = [line for line in drop_folder_lines(place.workshop, place.file) if "bad.csv" in line]
+    (line,) = [line for line in drop_folder_lines(place.builds, place.file) if "bad.csv" in line]
     assert "no column 'question'" in line
     learned = place.newest("transfer_set").frame("transfer_set")
     assert learned["prompt_id"].is_unique().all()

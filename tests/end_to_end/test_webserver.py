@@ -8,8 +8,8 @@ import polars as pl
 from orchestration.batches import sync_batches
 from orchestration.instance import initialise
 from stillhouse.home import Home
-from stillhouse.records.builds import Workshop
-from tests.conftest import take_in
+from stillhouse.records.builds import BuildStore
+from tests.conftest import ingest
 from tests.end_to_end.server import AUTOMATION, dagster_dev
 from tests.small import small_recipe
 
@@ -21,7 +21,7 @@ def test_a_person_sees_gates_pass_then_fail_and_the_downstream_refused(tmp_path:
     file = small_recipe(tmp_path, rows=300, slices=[], refresh=refresh, **columns)
     home.inbox("small").mkdir(parents=True)
     with initialise(home) as instance:
-        sync_batches(instance, Workshop(home), file)
+        sync_batches(instance, BuildStore(home), file)
     with dagster_dev(tmp_path, file, home) as server:
         run = server.materialize("small", "contract", "source", "prompts", batch="base")
         assert server.finished(run) == "SUCCESS", server.failures(run)
@@ -31,7 +31,7 @@ def test_a_person_sees_gates_pass_then_fail_and_the_downstream_refused(tmp_path:
         garbled = [f"Qui a d\u00c3\u00a9couvert la {number}e plan\u00c3\u00a8te ?" for number in range(10)]
         pl.DataFrame({"question": garbled}).write_csv(home.inbox("small") / "garbled.csv")
         with initialise(home) as instance:
-            take_in(instance, file)
+            ingest(instance, file)
         run = server.materialize("small", "source", "prompts", batch="garbled.csv")
         assert server.finished(run) == "FAILURE"
         status, sentence = server.checks("small", "source")["few_texts_are_garbled"]

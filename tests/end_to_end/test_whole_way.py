@@ -14,8 +14,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.current import newest_artifact, newest_materialization
 from assets.keys import key_of
+from assets.materializations import newest_artifact, newest_materialization
 from checks.gatekeeper import GateStatus
 from orchestration.auditing import audit_recipe
 from orchestration.status import status
@@ -70,7 +70,7 @@ class WholeWay(Place):
 
     def batch_of(self, name: str) -> str:
         """The batch that a dropped file is in."""
-        known = batches_of(self.workshop.ledger, self.file.name).values()
+        known = batches_of(self.builds.ledger, self.file.name).values()
         (found,) = [batch.batch for batch in known if name in {item.name for item in batch.files}]
         return found
 
@@ -81,8 +81,8 @@ class WholeWay(Place):
             assert digest_of_folder(files) == files.parent.name
         for shard in self.home.signal.rglob("*.parquet"):
             pl.read_parquet(shard)
-        assert self.workshop.ledger.problems() == []
-        if self.workshop.ledger.champion(self.file.name) is not None:
+        assert self.builds.ledger.problems() == []
+        if self.builds.ledger.champion(self.file.name) is not None:
             assert audit_recipe(self.home, self.file.name).ok
 
 
@@ -101,7 +101,7 @@ def test_a_kill_leaves_nothing_half_done(place: WholeWay, kill: str, done: int) 
     ended = place.distil(kill=kill, done=done)
     assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
     place.assert_nothing_is_half_there()
-    assert place.workshop.ledger.champion("small") is None
+    assert place.builds.ledger.champion("small") is None
 
 
 def test_the_next_run_completes_with_a_release(place: WholeWay) -> None:
@@ -109,12 +109,12 @@ def test_the_next_run_completes_with_a_release(place: WholeWay) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "released one" in ended.stdout and "was killed; what it had finished is kept" in ended.stdout
     place.assert_nothing_is_half_there()
-    assert len(place.workshop.ledger.entries("small", "promotion")) == 1
+    assert len(place.builds.ledger.entries("small", "promotion")) == 1
     assert place.shown("teacher")["found_again"] is True, "a teacher that was finished is not trained again"
 
 
 def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
-    shown = status(place.instance, place.workshop, [place.file])
+    shown = status(place.instance, place.builds, [place.file])
     assert shown.all_is_well
     recipe = shown.recipes["small"]
     assert recipe.champion is not None and recipe.champion.student == "one" and recipe.champion.rolled_back is None
@@ -124,7 +124,7 @@ def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -
 
 
 def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
-    selection = newest_artifact(place.workshop, key_of("small", "selection"))
+    selection = newest_artifact(place.builds, key_of("small", "selection"))
     report = json.loads((selection.folder / "report.json").read_text())
     assert report["verdict"] == "pass" and report["student"]["name"] == "one"
     assert report["golden_rows"] == place.shown("prompts")["golden"]
@@ -135,15 +135,15 @@ def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
     assert slices.keys() == {"people", "abbreviations"}
     assert slices["abbreviations"]["verdict"] == "inconclusive", "a handful of rows can prove nothing"
     assert {"rows", "teacher_accuracy", "student_accuracy"} <= slices["people"].keys()
-    one = report["reasons"]["one"]
-    assert one["generalisation"]["branch"] in ("good", "overfit", "underfit") and one["sentence"] is None
+    one = report["error_analysis"]["one"]
+    assert one["generalisation"]["regime"] in ("good", "overfit", "underfit") and one["sentence"] is None
     assert one["capacity"] is None and one["more_rows"] is None, "nothing is trained to explain a student that passes"
     html = (place.home.reports / "small.html").read_text()
     assert "clears the bar" in html and "http://" not in html.replace("http://www.w3.org", "")
 
 
 def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: WholeWay) -> None:
-    workshop = place.workshop
+    builds = place.builds
     found = audit_recipe(place.home, "small")
     assert found.ok and found.problems == ()
     links = {link.asset: link for link in found.chain}
@@ -153,7 +153,7 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Wh
     assert links["small/teacher"].external_inputs.keys() == kept
     assert {"small/champion", "small/release", "small/prompts[base]", "small/contract"} <= links.keys()
 
-    weights = workshop.store.open(links["small/teacher"].digest) / "model" / "model.safetensors"
+    weights = builds.store.open(links["small/teacher"].digest) / "model" / "model.safetensors"
     content = weights.read_bytes()
     weights.chmod(0o644)
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -166,7 +166,7 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Wh
 
 
 def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: WholeWay) -> None:
-    champion = place.workshop.ledger.champion("small")
+    champion = place.builds.ledger.champion("small")
     ended = place.distil()
     assert ended.returncode == 0, ended.stdout + ended.stderr
     for stage in (
@@ -176,15 +176,15 @@ def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Whole
         "candidates/one",
         "exports/one",
         "evaluation",
-        "reasons",
+        "error_analysis",
         "release",
         "champion",
     ):
         assert place.shown(stage)["found_again"] is True, stage
     assert place.shown("teacher_signal")["teacher_rows_computed"] == 0
     assert place.shown("baselines")["teacher_rows_computed"] == 0
-    assert place.workshop.ledger.champion("small") == champion
-    assert len(place.workshop.ledger.entries("small", "promotion")) == 1
+    assert place.builds.ledger.champion("small") == champion
+    assert len(place.builds.ledger.entries("small", "promotion")) == 1
 
 
 def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: WholeWay) -> None:
@@ -208,19 +208,19 @@ def test_a_new_file_of_rows_costs_exactly_its_new_rows(place: WholeWay) -> None:
 
 
 def test_a_bad_file_leaves_the_champion_where_it_was(place: WholeWay) -> None:
-    champion = place.workshop.ledger.champion("small")
+    champion = place.builds.ledger.champion("small")
     blanks = pl.DataFrame(
         {"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10, "kind": [None] * 10}
     )
     blanks.write_csv(place.home.inbox("small") / "wednesday.csv")
-    made = newest_materialization(place.workshop.ledger, key_of("small", "champion"))
+    made = newest_materialization(place.builds.ledger, key_of("small", "champion"))
     ended = place.distil()
     assert ended.returncode == 1
     assert (
         f"prompts[{place.batch_of('wednesday.csv')}]: few_rows_of_the_batch_were_rejected is failed" in ended.stdout
         and "serves on" in ended.stdout
     )
-    assert place.workshop.ledger.champion("small") == champion
-    assert newest_materialization(place.workshop.ledger, key_of("small", "champion")) == made
-    shown = status(place.instance, place.workshop, [place.file])
+    assert place.builds.ledger.champion("small") == champion
+    assert newest_materialization(place.builds.ledger, key_of("small", "champion")) == made
+    shown = status(place.instance, place.builds, [place.file])
     assert not shown.all_is_well

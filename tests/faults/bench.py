@@ -78,7 +78,7 @@ class Bench:
         """The recipe with another bar, for which somebody stands up."""
         file = self.recipe(**changes)
         bar = digest_of(bar_of(file.recipe))
-        amend(self.place.workshop.ledger, NAME, bar=bar, by="Ada", reason="To see what this bar lets through.")
+        amend(self.place.builds.ledger, NAME, bar=bar, by="Ada", reason="To see what this bar lets through.")
         return file
 
     def run(self, file: RecipeFile, *stages: str, batch: str = BASE) -> dg.ExecuteInProcessResult:
@@ -123,16 +123,16 @@ class Bench:
             owner = getattr(owner, parent)
         self.monkeypatch.setattr(owner, last, make(getattr(owner, last)))
 
-    def build_anew(self) -> None:
+    def build_again(self) -> None:
         """Let the stage that runs next build, though an earlier build of the same order exists."""
         self.monkeypatch.setattr(ArtifactStore, "find_build", lambda store, key, *, is_recorded: None)
 
     @contextmanager
-    def building_anew(self) -> Iterator[None]:
+    def building_again(self) -> Iterator[None]:
         """Let stages build for a while; what is patched meanwhile is undone with it."""
         with self.monkeypatch.context() as patches:
             before, self.monkeypatch = self.monkeypatch, patches
-            self.build_anew()
+            self.build_again()
             yield
             self.monkeypatch = before
 
@@ -149,13 +149,13 @@ class Bench:
 
     def states(self, file: RecipeFile, stage: str, batch: str | None) -> tuple[GateState, ...]:
         """Each blocking gate of a stage, in the order in which they are looked at."""
-        now = stages_now(self.place.workshop, file, batches_in(self.place.instance, file))
+        now = stages_now(self.place.builds, file, batches_in(self.place.instance, file))
         (found,) = [item for item in now if (item.stage, item.batch) == (stage, batch)]
         return found.gates
 
     def diagnose(self, file: RecipeFile) -> dict[str, Any]:
         """What is wrong first."""
-        return diagnose(self.place.instance, self.place.workshop, file)
+        return diagnose(self.place.instance, self.place.builds, file)
 
 
 Plant = Callable[[Bench], RecipeFile]

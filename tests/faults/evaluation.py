@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.bench import JudgedModel
-from stillhouse.stages.names import BASELINES, EVALUATION, MODEL, PROMPTS, REASONS, RELEASE, SELECTION
+from stillhouse.stages.names import BASELINES, ERROR_ANALYSIS, EVALUATION, MODEL, PROMPTS, RELEASE, SELECTION
 from stillhouse.students.seeds import SEEDS
 from tests.faults.bench import Bench, Fault, Plant, stages_of
 from tests.faults.plants import (
@@ -59,7 +59,7 @@ def exchanged(real: Any) -> Any:
 
 
 def everybody_judged_by_another_split(bench: Bench) -> RecipeFile:
-    with bench.building_anew():
+    with bench.building_again():
         bench.patch("stillhouse.stages.bench:Bench.golden", exchanged)
         bench.must_run(bench.recipe(), BASELINES)
     stages = stages_of(bench.recipe())
@@ -86,7 +86,9 @@ def forgets_a_slice(real: Any) -> Any:
 def fails_where_nobody_looked(real: Any) -> Any:
     """The answers to questions with 'How' are those of other classes; no declared slice is of these."""
 
-    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+    def evaluated(
+        subject: EvaluatedModel, teacher: EvaluatedModel, golden: pl.DataFrame, *rest: Any, **how: Any
+    ) -> Evaluation:
         asked = set(golden.filter(pl.col("text").str.starts_with("How "))["prompt_id"])
         outputs = {
             prompt_id: [*logits[1:], logits[0]] if prompt_id in asked else logits
@@ -102,14 +104,16 @@ def one_shot_used_twice(bench: Bench) -> RecipeFile:
     one_shot = bench.amended(split__golden_rounds_at_most=1)
     stages = stages_of(one_shot)
     bench.must_run(one_shot, *stages[: stages.index(EVALUATION) + 1])
-    bench.build_anew()
+    bench.build_again()
     return one_shot
 
 
 def fails_by_post(real: Any) -> Any:
     """The answers are the teacher's, but to the few who write by post they are those of other classes."""
 
-    def evaluated(subject: Subject, teacher: Subject, golden: pl.DataFrame, *rest: Any, **how: Any) -> Evaluation:
+    def evaluated(
+        subject: EvaluatedModel, teacher: EvaluatedModel, golden: pl.DataFrame, *rest: Any, **how: Any
+    ) -> Evaluation:
         by_post = set(golden.filter(pl.col("channel") == "post")["prompt_id"])
         outputs = {
             prompt_id: [*logits[1:], logits[0]] if prompt_id in by_post else logits
@@ -121,9 +125,9 @@ def fails_by_post(real: Any) -> Any:
 
 
 def worse_by_post(bench: Bench) -> RecipeFile:
-    with bench.building_anew():
+    with bench.building_again():
         file = judged("stillhouse.stages.bench:evaluate", fails_by_post)(bench)
-        bench.must_run(file, EVALUATION, REASONS)
+        bench.must_run(file, EVALUATION, ERROR_ANALYSIS)
     return file
 
 
@@ -133,18 +137,18 @@ def of_another_artifact(real: Any) -> Any:
 
 def noise(bench: Bench) -> RecipeFile:
     """A student that answers at random."""
-    with bench.building_anew():
+    with bench.building_again():
         bench.patch(
             "stillhouse.models.predictor:OnnxClassifier.logits",
             lambda real: lambda model, texts, **how: shuffled(real(model, texts, **how)),
         )
-        bench.must_run(bench.recipe(), EVALUATION, REASONS)
+        bench.must_run(bench.recipe(), EVALUATION, ERROR_ANALYSIS)
     return bench.recipe()
 
 
 def judged_at_random(bench: Bench) -> RecipeFile:
     """The export that is judged answers at random, though what was trained does not."""
-    with bench.building_anew():
+    with bench.building_again():
         bench.patch("stillhouse.stages.bench:Bench.judge", answers_at_random)
         bench.must_run(bench.recipe(), EVALUATION)
     return bench.recipe()
@@ -167,7 +171,7 @@ def probed(shown: Callable[[list[str], set[str]], list[bool]], **bar: Any) -> Pl
 
         bench.up_to(EVALUATION, **bar)
         bench.patch("stillhouse.models.predictor:OnnxClassifier.logits", put)
-        bench.must_run(file, EVALUATION, REASONS)
+        bench.must_run(file, EVALUATION, ERROR_ANALYSIS)
         return file
 
     return plant
@@ -180,15 +184,15 @@ LOWER_CASE = {
 
 
 def serves_certainties(real: Any) -> Any:
-    def evaluated(subject: Subject, *rest: Any, **how: Any) -> Evaluation:
-        is_student = subject.kind is SubjectKind.STUDENT
+    def evaluated(subject: EvaluatedModel, *rest: Any, **how: Any) -> Evaluation:
+        is_student = subject.kind is ModelKind.STUDENT
         return real(replace(subject, temperature=0.1) if is_student else subject, *rest, **how)
 
     return evaluated
 
 
 def too_sure_of_itself(bench: Bench) -> RecipeFile:
-    """A student whose every answer is a certainty, which loses nothing else, under a limit on just that."""
+    """A student whose every answer is a confidence, which loses nothing else, under a limit on just that."""
     limited = {"margin": 0.07, "calibration_error_at_most": 0.1}
     bench.amended(bar=limited)
     bench.patch("stillhouse.stages.bench:evaluate", serves_certainties)
@@ -197,9 +201,9 @@ def too_sure_of_itself(bench: Bench) -> RecipeFile:
 
 def answers_at_random(real: Any) -> Any:
     def at_random(model: JudgedModel) -> JudgedModel:
-        logits = shuffled(np.array(list(dict(model.subject.outputs).values())))
-        outputs = dict(zip(dict(model.subject.outputs), logits.tolist(), strict=True))
-        return replace(model, subject=replace(model.subject, outputs=outputs))
+        logits = shuffled(np.array(list(dict(model.evaluated.outputs).values())))
+        outputs = dict(zip(dict(model.evaluated.outputs), logits.tolist(), strict=True))
+        return replace(model, evaluated=replace(model.evaluated, outputs=outputs))
 
     return lambda bench, models: real(bench, [at_random(model) for model in models])
 
@@ -209,8 +213,10 @@ def of_another_candidate(real: Any) -> Any:
 
 
 def not_one_reason(bench: Bench) -> RecipeFile:
-    bench.patch("stillhouse.stages.reasons:conclude", lambda real: lambda facts: None)
-    bench.patch("stillhouse.stages.reasons:Examination._rows_curve", lambda real: lambda examination, start: None)
+    bench.patch("stillhouse.stages.error_analysis:conclude", lambda real: lambda facts: None)
+    bench.patch(
+        "stillhouse.stages.error_analysis:Examination._rows_curve", lambda real: lambda examination, start: None
+    )
     return judged_at_random(bench)
 
 
@@ -223,10 +229,10 @@ def control_as_student(real: Any) -> Any:
     """The evaluations, in which each student that learned from labels says that it is a distilled one."""
 
     def read(folder: Path) -> list[Evaluation]:
-        control = {"kind": SubjectKind.STUDENT}
+        control = {"kind": ModelKind.STUDENT}
         return [
-            each.model_copy(update={"subject": each.subject.model_copy(update=control)})
-            if each.subject.kind is SubjectKind.CONTROL else each
+            each.model_copy(update={"score": each.score.model_copy(update=control)})
+            if each.score.kind is ModelKind.CONTROL else each
             for each in real(folder)
         ]  # fmt: skip
 
@@ -255,7 +261,7 @@ def a_further_seed_is_unlucky(bench: Bench) -> RecipeFile:
 
     file = bench.up_to(EVALUATION, **TWICE)
     bench.patch("stillhouse.models.predictor:OnnxClassifier.logits", put)
-    bench.must_run(file, EVALUATION, REASONS)
+    bench.must_run(file, EVALUATION, ERROR_ANALYSIS)
     return file
 
 
@@ -316,7 +322,7 @@ FAULTS = [
     ),
     Fault(
         "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
-        judged("stillhouse.stages.evaluation:Subject", of_another_artifact), "not judged as exported",
+        judged("stillhouse.stages.evaluation:EvaluatedModel", of_another_artifact), "not judged as exported",
         refuses=SELECTION,
     ),
     Fault(
@@ -336,16 +342,16 @@ FAULTS = [
         judged("stillhouse.stages.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
     ),
     Fault(
-        "a student misses and nobody says why", REASONS, "every_miss_has_a_reason", not_one_reason,
+        "a student misses and nobody says why", ERROR_ANALYSIS, "every_miss_has_a_reason", not_one_reason,
         "misses the bar, and nobody knows why: one", refuses=SELECTION,
     ),
     Fault(
-        "the reasons are of another student", REASONS, "reasons_are_of_the_judged_students",
-        anew("stillhouse.stages.reasons:Examination.reasons", of_another_candidate),
+        "the reasons are of another student", ERROR_ANALYSIS, "the_analysis_is_of_the_judged_students",
+        anew("stillhouse.stages.error_analysis:Examination.analysis", of_another_candidate),
         "not as judged: one",
     ),
     Fault(
-        "validation rows are known better than golden ones", REASONS, "no_leak_is_suspected", judged_at_random,
+        "validation rows are known better than golden ones", ERROR_ANALYSIS, "no_leak_is_suspected", judged_at_random,
         "one: leak", advice=True,
     ),
     Fault(

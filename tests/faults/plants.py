@@ -85,7 +85,7 @@ def anew(target: str, put: Callable[[Any], Any]) -> Plant:
 
     def plant(bench: Bench) -> RecipeFile:
         bench.patch(target, put)
-        bench.build_anew()
+        bench.build_again()
         return bench.recipe()
 
     return plant
@@ -171,7 +171,7 @@ def trained_and(stage: str, edit: Callable[[Path], None]) -> Plant:
 
     def plant(bench: Bench) -> RecipeFile:
         bench.patch("stillhouse.models.training:train", as_trained_before(stage, edit, bench))
-        bench.build_anew()
+        bench.build_again()
         return bench.recipe()
 
     return plant

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from stillhouse.data.cleaning import Cleaned
-from stillhouse.data.near_duplicates import contained_rows, near_duplicate_pairs
+from stillhouse.data.near_duplicates import near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import Redacted, redact
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
@@ -48,7 +48,7 @@ def finds_no_pairs(_: Any) -> Any:
 
 
 def finds_nothing_inside(_: Any) -> Any:
-    return lambda golden, pool, **words: contained_rows(golden.clear(), pool.clear())
+    return lambda golden, pool, **words: ngram_overlap(golden.clear(), pool.clear())
 
 
 def forgets_groups(real: Any) -> Any:
@@ -196,7 +196,7 @@ PROMPTS_FAULTS = [
     ),
     Fault(
         "golden questions stand inside training texts", PROMPTS, "no_golden_text_is_inside_a_training_text",
-        careless("contained_rows", finds_nothing_inside, with_golden_texts_inside), "are inside training texts",
+        careless("ngram_overlap", finds_nothing_inside, with_golden_texts_inside), "are inside training texts",
     ),
     Fault(
         "a writer is on two sides of the split", PROMPTS, "no_group_is_on_two_sides",

@@ -68,7 +68,7 @@ def approved_by_its_author(bench: Bench) -> RecipeFile:
     bench.run(file, RELEASE)
     release = bench.newest(RELEASE).digest
     body = {"release": release, "by": "grace@example.com", "reason": "I wrote it, so it is good."}
-    bench.place.workshop.ledger.append("approval", NAME, body)
+    bench.place.builds.ledger.append("approval", NAME, body)
     return file
 
 
@@ -78,11 +78,11 @@ def let_be(bench: Bench, stage: str, *gates: str) -> None:
         until = datetime.now(UTC).date() + timedelta(days=9)
         reason = "To see what it does in the shadow."
         waiver = Waiver(f"{NAME}/{stage}:{gate}", "Ada", reason, until, bench.newest(stage).digest)
-        waive(bench.place.workshop.ledger, NAME, waiver, RULES)
+        waive(bench.place.builds.ledger, NAME, waiver, RULES)
 
 
 def broken_and_waived(bench: Bench) -> RecipeFile:
-    with bench.building_anew():
+    with bench.building_again():
         file = bundle_with(leaves_a_pickle)(bench)
         bench.run(file, RELEASE)
     let_be(bench, RELEASE, "the_bundle_is_whole")
@@ -91,7 +91,7 @@ def broken_and_waived(bench: Bench) -> RecipeFile:
 
 def waived_and_not_listed(bench: Bench) -> RecipeFile:
     """The control is released on two waivers, and the bundle does not say so."""
-    with bench.building_anew():
+    with bench.building_again():
         file = control_chosen(bench)
         bench.run(file, SELECTION)
     let_be(
@@ -104,7 +104,7 @@ def waived_and_not_listed(bench: Bench) -> RecipeFile:
 
 def promoted_by_hand(bench: Bench) -> RecipeFile:
     body = {"digest": NOBODY, "manifest": NOBODY, "student": "one", "before": None}
-    bench.place.workshop.ledger.append("promotion", NAME, body)
+    bench.place.builds.ledger.append("promotion", NAME, body)
     return bench.recipe()
 
 
@@ -116,7 +116,7 @@ def withdrawn(bench: Bench) -> RecipeFile:
         "by": "Ada",
         "reason": "It is rude to callers.",
     }
-    bench.place.workshop.ledger.append("withdrawal", NAME, body)
+    bench.place.builds.ledger.append("withdrawal", NAME, body)
     return bench.recipe()
 
 

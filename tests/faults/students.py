@@ -39,7 +39,7 @@ def trained_with(**training: float) -> Plant:
 
 def shuffled_targets(bench: Bench) -> RecipeFile:
     bench.patch("stillhouse.students.examples:logits_of", lambda real: lambda frame: shuffled(real(frame)))
-    bench.build_anew()
+    bench.build_again()
     return bench.recipe()
 
 

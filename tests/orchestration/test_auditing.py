@@ -12,7 +12,7 @@ from orchestration.auditing import audit_recipe, champion_that_dagster_shows
 from orchestration.cli import app
 from orchestration.instance import initialise
 from stillhouse.home import Home
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.keys import Keys
 from tests.conftest import Run
 from tests.small import small_recipe
@@ -28,7 +28,7 @@ class OurGates:
 def chain(home: Home, monkeypatch: pytest.MonkeyPatch) -> Chain:
     """A promoted release of the recipe `r`, whose stages have two gates each."""
     monkeypatch.setattr(orchestration.auditing, "gates_of", lambda stage: OurGates())
-    chain = Chain(Workshop(home))
+    chain = Chain(BuildStore(home))
     chain.promote(chain.release())
     return chain
 
@@ -73,7 +73,7 @@ def test_status_says_that_it_hashed_nothing_and_verify_hashes(
     file = small_recipe(tmp_path, rows=50)
     monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
     assert run(file, "contract").success
-    made = Workshop(home).ledger.newest("small", "materialization", subject="small/contract")
+    made = BuildStore(home).ledger.newest("small", "materialization", subject="small/contract")
     assert made is not None
     recipe = Path(home.artifacts) / made.body["digest"] / "files" / "recipe.json"
 

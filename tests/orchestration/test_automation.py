@@ -243,7 +243,7 @@ def test_a_batch_that_is_known_and_not_made_is_waited_for(instance: dg.DagsterIn
 def test_an_update_on_the_tick_after_a_request_is_lost_to_automation(instance: dg.DagsterInstance) -> None:
     """Trap 8: this is Dagster's own doing; what was not followed is refused as stale when it is read, see test_traps.
 
-    When this fails, Dagster has mended it: say so in the design.
+    When this fails, Dagster has fixed it: say so in the design.
     """
     world = batches("dynamic", instance, fan_in=True)
     made(world, instance)
@@ -305,7 +305,7 @@ def test_the_sensor_waits_at_a_closed_gate_and_at_one_that_a_person_let_pass(pla
         content, until = place.newest("source", "base").digest, datetime.now(UTC).date() + timedelta(days=9)
         for name in (name for name, state in place.states("source", "base").items() if not state.is_open):
             given = Waiver(f"small/source[base]:{name}", "Ada", reason, until, content)
-            waive(place.workshop.ledger, "small", given, RULES)
+            waive(place.builds.ledger, "small", given, RULES)
         assert all(state.is_open for state in place.states("source", "base").values())
     asked, _ = what_follows(place, file, cursor)
     assert asked == set()

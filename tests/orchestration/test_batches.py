@@ -7,13 +7,13 @@ import dagster as dg
 import pytest
 
 import orchestration.batches as batches
-from orchestration.batches import BatchState, Round, rounds
+from orchestration.batches import BatchState, PlannedRun, plan_runs
 from orchestration.build import definitions
 from orchestration.jobs import distil_job
 from orchestration.schedules import refresh_schedule
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from tests.conftest import a_place
 from tests.small import small_recipe
 
@@ -30,13 +30,13 @@ def recipe(folder: Path, partial: bool) -> RecipeFile:
         (IN, IN, IN, False, False, ["distil base"]),
         (IN, WANTED, IN, False, False, ["distil first"]),
         (IN, CLOSED, WANTED, False, False, ["distil second"]),
-        (IN, AGAIN, WANTED, False, False, ["take_in first", "distil second"]),
-        (IN, WANTED, AGAIN, False, False, ["take_in second", "distil first"]),
+        (IN, AGAIN, WANTED, False, False, ["ingest first", "distil second"]),
+        (IN, WANTED, AGAIN, False, False, ["ingest second", "distil first"]),
         (IN, IN, AGAIN, False, False, ["distil second"]),
-        (IN, IN, AGAIN, False, True, ["take_in second", "distil base"]),
-        (WANTED, IN, CLOSED, True, False, ["take_in base", "take_in second", "distil first"]),
+        (IN, IN, AGAIN, False, True, ["ingest second", "distil base"]),
+        (WANTED, IN, CLOSED, True, False, ["ingest base", "ingest second", "distil first"]),
         (AGAIN, IN, IN, False, False, ["distil base"]),
-        (WANTED, CLOSED, CLOSED, True, True, ["take_in base", "take_in first", "take_in second", "distil base"]),
+        (WANTED, CLOSED, CLOSED, True, True, ["ingest base", "ingest first", "ingest second", "distil base"]),
     ],
 )
 def test_what_may_close_again_goes_first_and_never_the_whole_way_where_the_recipe_can_do_without_it(
@@ -44,18 +44,22 @@ def test_what_may_close_again_goes_first_and_never_the_whole_way_where_the_recip
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     states = {"base": base, "first": first, "second": second}
-    monkeypatch.setattr(batches, "batch_state", lambda workshop, file, batch: states[batch])
-    monkeypatch.setattr(batches, "_base_has_other_rows", lambda workshop, file: other_rows)
-    planned = rounds(Workshop(home), recipe(tmp_path, partial), states)
-    assert planned == [Round(f"{job}_small", batch) for job, batch in map(str.split, expected)]
+    monkeypatch.setattr(batches, "batch_state", lambda builds, file, batch: states[batch])
+    monkeypatch.setattr(batches, "_base_has_other_rows", lambda builds, file: other_rows)
+    planned = plan_runs(BuildStore(home), recipe(tmp_path, partial), states)
+    assert planned == [PlannedRun(f"{job}_small", batch) for job, batch in map(str.split, expected)]
 
 
 def test_a_refresh_that_takes_the_base_batch_in_and_goes_its_whole_way_is_two_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: both had one run key, so that Dagster started the first and left out the second."""
-    planned = [Round("take_in_small", "base"), Round("take_in_small", "first"), Round("distil_small", "base")]
-    monkeypatch.setattr("orchestration.schedules.rounds", lambda *about: planned)
+    planned = [
+        PlannedRun("ingest_small", "base"),
+        PlannedRun("ingest_small", "first"),
+        PlannedRun("distil_small", "base"),
+    ]
+    monkeypatch.setattr("orchestration.schedules.plan_runs", lambda *about: planned)
     monkeypatch.setattr("orchestration.schedules.sync_batches", lambda *about: ["base", "first"])
     with a_place(tmp_path) as place:
         place.instance.add_dynamic_partitions("batches_of_small", ["base", "first"])

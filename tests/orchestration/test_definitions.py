@@ -29,7 +29,7 @@ def test_the_demo_recipe_is_there_with_every_stage() -> None:
     students = {"five_layers", "two_layers", "five_layers_labels_only"}
     assert keys == {
         "contract", "source", "prompts", "baselines", "teacher", "teacher_signal", "transfer_set", "evaluation",
-        "reasons", "selection", "release", "champion",
+        "error_analysis", "selection", "release", "champion",
         *(f"candidates/{s}" for s in students), *(f"exports/{s}" for s in students),
     }  # fmt: skip
 

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 import checks.contract
-from assets.current import newest_artifact
 from assets.keys import key_of
+from assets.materializations import newest_artifact
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
 from orchestration.diagnosis import checklist, diagnose
@@ -47,7 +47,7 @@ def recipe(place: Place, name: str, rows: pl.DataFrame | None, **changes: Any) -
 
 
 def found(place: Place, file: RecipeFile) -> dict[str, Any]:
-    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert told.keys() == KEYS and told["recipe"] == file.name
     return told
 
@@ -120,7 +120,7 @@ def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> 
 def test_a_file_that_was_altered_since_its_gates_were_passed_is_told(place: Place) -> None:
     file = recipe(place, "rotten", questions(50))
     place.run(file, "contract", "source")
-    source = newest_artifact(place.workshop, key_of("rotten", "source"), "base")
+    source = newest_artifact(place.builds, key_of("rotten", "source"), "base")
     path = source.folder / "rows.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     told = found(place, file)
@@ -155,7 +155,7 @@ def test_what_was_made_from_older_rows_is_stale(place: Place) -> None:
 
 def test_the_checklist_has_every_gate_of_every_stage_once_with_its_reason(place: Place) -> None:
     file = recipe(place, "empty", None, slices=[])
-    lines = checklist(place.instance, place.workshop, file).splitlines()
+    lines = checklist(place.instance, place.builds, file).splitlines()
     headings = [line.removeprefix("## ").removesuffix("[base]") for line in lines if line.startswith("## ")]
     assert headings == list(assets_of(file))
     boxes, advice = ([line for line in lines if line.startswith(mark)] for mark in ("- [", "- advice: "))

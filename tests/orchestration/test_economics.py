@@ -28,8 +28,8 @@ def test_a_stage_of_another_version_counts_as_money_and_as_nothing_else(tmp_path
     with a_place(tmp_path) as place:
         file = small_recipe(tmp_path, rows=50)
         for stage, usd in (("prompts[base]", 1.0), ("teacher", 2.0), ("distant_stars/one", 5.0)):
-            place.workshop.ledger.append("materialization", "small", {"asset": f"small/{stage}", "cost_usd": usd})
-        told = roi(place.workshop, file).model_dump(mode="json")
+            place.builds.ledger.append("materialization", "small", {"asset": f"small/{stage}", "cost_usd": usd})
+        told = roi(place.builds, file).model_dump(mode="json")
     assert told["spent_usd"] == {"data": 1.0, "training": 2.0, "other": 5.0}
     assert told["data_share"] == pytest.approx(1 / 8)
 
@@ -37,10 +37,10 @@ def test_a_stage_of_another_version_counts_as_money_and_as_nothing_else(tmp_path
 def test_before_a_student_was_measured_the_forecast_decides(tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=100, pain=["cost"], economics=PRICES)
     with a_place(tmp_path) as place:
-        before = roi(place.workshop, file).model_dump(mode="json")
+        before = roi(place.builds, file).model_dump(mode="json")
         assert before["data_share"] is None and before["spent_usd"] == {}
         place.run(file, CONTRACT, SOURCE, PROMPTS)
-        told = roi(place.workshop, file).model_dump(mode="json")
+        told = roi(place.builds, file).model_dump(mode="json")
     # 1,000 USD; 1.05 times faster is 2.00 for 1,000 calls: 0.10 saved, 10,000,000 calls, 10 months
     assert told["decision"] == "fund" and told["actual"] is None
     assert told["forecast"]["payback_months"] == pytest.approx(10)
@@ -50,5 +50,5 @@ def test_before_a_student_was_measured_the_forecast_decides(tmp_path: Path) -> N
 def test_a_recipe_without_prices_is_not_judged_by_them(tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=100)
     with a_place(tmp_path) as place:
-        told = roi(place.workshop, file).model_dump(mode="json")
+        told = roi(place.builds, file).model_dump(mode="json")
     assert told["decision"] is None and "fill in `economics`" in told["what"]

@@ -11,7 +11,7 @@ from orchestration.cli import app
 from orchestration.leaderboard import board
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Order, Workshop
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.stages.baselines import OPTIONS
 from stillhouse.stages.names import BASELINES, CONTRACT, EVALUATION, PROMPTS, SOURCE, TEACHER
 from tests.conftest import Place, a_place, verdicts
@@ -70,45 +70,45 @@ def test_another_golden_set_is_shown_by_the_beginning_of_its_digest(rounds) -> N
 def test_a_beginning_of_two_digests_or_of_none_is_refused(rounds, beginning: str) -> None:
     place, file = rounds
     with pytest.raises(StillhouseError, match="golden sets begin with"):
-        board(place.workshop, file, beginning)
+        board(place.builds, file, beginning)
 
 
 def test_a_round_that_is_found_again_is_current_again_and_was_judged_when_it_was(rounds) -> None:
     place, file = rounds
-    before = board(place.workshop, file).model_dump(mode="json")
+    before = board(place.builds, file).model_dump(mode="json")
     old = before["left_out"][0]["golden_digest"]
-    (first,) = place.workshop.ledger.entries("small", "materialization", subject=f"small/{EVALUATION}")
+    (first,) = place.builds.ledger.entries("small", "materialization", subject=f"small/{EVALUATION}")
     assert place.run(small_recipe(place.folder)).success
-    after = board(place.workshop, file).model_dump(mode="json")
+    after = board(place.builds, file).model_dump(mode="json")
     assert (after["golden_digest"], after["left_out"][0]["golden_digest"]) == (old, before["golden_digest"])
     assert {row["run_id"] for row in after["rows"]} == {first.body["run_id"]}
 
 
-def published(workshop: Workshop, content: str) -> Artifact:
+def published(builds: BuildStore, content: str) -> Artifact:
     """An evaluation with any content."""
 
     def build(folder: Path) -> Measured:
         (folder / "evaluations.json").write_text(content)
         return Measured({})
 
-    order = Order("small", EVALUATION, run_id="0123456789ab", code_version="v", depends_on={"content": content})
-    return workshop.make(order, build)
+    order = BuildRequest("small", EVALUATION, run_id="0123456789ab", code_version="v", depends_on={"content": content})
+    return builds.make(order, build)
 
 
-def test_evaluations_of_another_version_are_told_and_never_guessed_at(tmp_path: Path, workshop: Workshop) -> None:
-    published(workshop, '[{"golden_digest": "of old"}]')
+def test_evaluations_of_another_version_are_told_and_never_guessed_at(tmp_path: Path, builds: BuildStore) -> None:
+    published(builds, '[{"golden_digest": "of old"}]')
     with pytest.raises(StillhouseError, match="all of its 1 evaluations are of another version"):
-        board(workshop, small_recipe(tmp_path, rows=20))
+        board(builds, small_recipe(tmp_path, rows=20))
 
 
-def test_an_altered_evaluation_is_refused(tmp_path: Path, workshop: Workshop) -> None:
-    path = published(workshop, "[]").folder / "evaluations.json"
+def test_an_altered_evaluation_is_refused(tmp_path: Path, builds: BuildStore) -> None:
+    path = published(builds, "[]").folder / "evaluations.json"
     path.unlink()
     path.write_text("[ ]")
     with pytest.raises(StillhouseError, match="the content was altered"):
-        board(workshop, small_recipe(tmp_path, rows=20))
+        board(builds, small_recipe(tmp_path, rows=20))
 
 
-def test_a_recipe_that_judged_nothing_says_so(tmp_path: Path, workshop: Workshop) -> None:
+def test_a_recipe_that_judged_nothing_says_so(tmp_path: Path, builds: BuildStore) -> None:
     with pytest.raises(StillhouseError, match=r"it has none yet.*`stillhouse run small` judges them"):
-        board(workshop, small_recipe(tmp_path, rows=20))
+        board(builds, small_recipe(tmp_path, rows=20))

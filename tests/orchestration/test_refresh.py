@@ -88,7 +88,7 @@ def refresh(place: Place, file: RecipeFile, week: int) -> list[dg.ExecuteInProce
 
 def computed(place: Place, file: RecipeFile) -> set[str]:
     """The stages, and batches of them, whose newest artifact was not found again."""
-    batches = ["base", *batches_of(place.workshop.ledger, file.name)]
+    batches = ["base", *batches_of(place.builds.ledger, file.name)]
     made = [(stage, batch) for stage in stage_names(file.recipe) for batch in (batches if stage in BATCHED else [None])]
     found = [place.newest(stage, batch) for stage, batch in made]
     return {artifact.address for artifact in found if artifact.manifest.made_by is None}
@@ -103,7 +103,7 @@ def observed(place: Place) -> dict[str, Any]:
 
 
 def champion(place: Place) -> str:
-    promoted = place.workshop.ledger.champion("small")
+    promoted = place.builds.ledger.champion("small")
     assert promoted is not None
     return f"{promoted['student']} {promoted['digest'][:12]}"
 
@@ -118,13 +118,13 @@ def test_a_refresh_where_the_base_has_changed_succeeds_and_costs_one_run_for_eac
     results = refresh(place, file, 1)
     assert [result.success for result in results] == [True, True], [told(result) for result in results]
     assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv"]
-    assert status(place.instance, place.workshop, [file]).all_is_well
+    assert status(place.instance, place.builds, [file]).all_is_well
     assert results[-1].asset_materializations_for_node("small__champion"), "the champion is decided again"
     assert "small__champion" not in {event.step_key for event in results[0].all_events}
 
 
 def test_how_the_round_ended_is_on_the_champion_as_it_is_on_the_run_and_in_the_ledger(place: Place) -> None:
-    said, recorded = observed(place), place.workshop.ledger.newest("small", "round")
+    said, recorded = observed(place), place.builds.ledger.newest("small", "round")
     assert recorded is not None and recorded.body["ending"] in ("promoted", "kept")
     assert said["round"] == recorded.body["sentence"] and champion(place) in said["round"]
     assert (said["ending"], said["run"]) == (recorded.body["ending"], recorded.body["run_id"])
@@ -151,7 +151,7 @@ def test_a_round_that_a_gate_stops_says_on_the_champion_at_which_and_why_and_dec
     assert (champion(place), place.newest(CHAMPION).digest) == (before, newest)
     file = recipe(place)
     assert [result.success for result in refresh(place, file, 4)][-1]
-    shown = status(place.instance, place.workshop, [file])
+    shown = status(place.instance, place.builds, [file])
     assert shown.recipes["small"].dagster == () and shown.all_is_well
 
 
@@ -165,7 +165,7 @@ def test_a_batch_that_a_gate_has_closed_is_looked_at_again_in_the_first_round_af
     results = refresh(place, file, 6)
     assert [result.success for result in results] == [True] * 3, [told(result) for result in results]
     assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv", "tuesday.csv"]
-    assert status(place.instance, place.workshop, [file]).all_is_well
+    assert status(place.instance, place.builds, [file]).all_is_well
 
 
 def test_another_sample_of_traffic_is_no_reason_to_take_later_batches_in_again(place: Place) -> None:
@@ -177,4 +177,4 @@ def test_another_sample_of_traffic_is_no_reason_to_take_later_batches_in_again(p
     asked(400, skip=2400).write_csv(traffic)
     assert not has_other_rows(file, place.newest("source", "base").manifest)
     assert [result.success for result in refresh(place, file, 8)] == [True]
-    assert status(place.instance, place.workshop, [file]).all_is_well
+    assert status(place.instance, place.builds, [file]).all_is_well

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import orchestration.rollback
-from checks.gatekeeper import hand_over
+from checks.gatekeeper import load_gated
 from orchestration.cli import app
 from orchestration.diagnosis import diagnose
 from orchestration.rollback import roll_back
@@ -53,7 +53,7 @@ def a_round(place: Place, epochs: int) -> Outcome:
 
 
 def champion(place: Place) -> str:
-    promoted = place.workshop.ledger.champion("small")
+    promoted = place.builds.ledger.champion("small")
     assert promoted is not None
     return str(promoted["digest"])
 
@@ -89,16 +89,16 @@ def test_it_is_in_the_report_on_the_page_of_the_release_and_in_the_ledger(place:
     events = place.instance.fetch_materializations(key_of("small", RELEASE), limit=1).records
     assert events[0].asset_materialization is not None
     assert events[0].asset_materialization.metadata["against_the_champion"].value == sentence
-    verdict = place.workshop.ledger.newest("small", "verdict", subject=f"small/{SELECTION}", gate=NOT_WORSE)
+    verdict = place.builds.ledger.newest("small", "verdict", subject=f"small/{SELECTION}", gate=NOT_WORSE)
     assert verdict is not None and (verdict.body["state"], verdict.body["sentence"]) == ("passed", sentence)
-    reads = place.workshop.ledger.entries("small", "golden_read")
+    reads = place.builds.ledger.entries("small", "golden_read")
     assert [entry.body["reader"] for entry in reads].count(SELECTION) == 1, "the first student met nobody"
 
 
 def test_an_unchanged_round_finds_the_comparison_again_and_promotes_nothing(place: Place) -> None:
-    before = place.workshop.ledger.entries("small", "promotion"), place.newest(SELECTION).digest
+    before = place.builds.ledger.entries("small", "promotion"), place.newest(SELECTION).digest
     assert a_round(place, epochs=6).succeeded
-    assert (place.workshop.ledger.entries("small", "promotion"), place.newest(SELECTION).digest) == before
+    assert (place.builds.ledger.entries("small", "promotion"), place.newest(SELECTION).digest) == before
     assert place.newest(SELECTION).manifest.made_by is not None
 
 
@@ -118,22 +118,22 @@ def test_a_weaker_challenger_that_clears_the_bar_loses_and_the_champion_stays(pl
     [("feed", "no releases that were promoted begin with 'feed'"), ("", "2 releases"), ("second", "serves already")],
 )
 def test_only_a_release_that_served_and_does_not_serve_is_gone_back_to(place: Place, digest: str, message: str) -> None:
-    entries = len(place.workshop.ledger.entries())
+    entries = len(place.builds.ledger.entries())
     with pytest.raises(StillhouseError, match=message):
         roll_back(
-            place.instance, place.workshop, recipe(place, 6), RELEASES.get(digest, digest), by=BY, reason=WHY
+            place.instance, place.builds, recipe(place, 6), RELEASES.get(digest, digest), by=BY, reason=WHY
         )  # fmt: skip
-    assert len(place.workshop.ledger.entries()) == entries
+    assert len(place.builds.ledger.entries()) == entries
 
 
 def test_a_release_that_is_not_whole_is_refused(place: Place) -> None:
     assert a_round(place, epochs=6).succeeded
-    first = place.workshop.store.open(RELEASES["first"]) / "report.json"
+    first = place.builds.store.open(RELEASES["first"]) / "report.json"
     content = first.read_bytes()
     first.unlink()
     first.write_bytes(content + b" ")
     with pytest.raises(StillhouseError, match="altered"):
-        roll_back(place.instance, place.workshop, recipe(place, 6), None, by=BY, reason=WHY)
+        roll_back(place.instance, place.builds, recipe(place, 6), None, by=BY, reason=WHY)
     first.unlink()
     first.write_bytes(content)
     assert champion(place) == RELEASES["second"]
@@ -148,7 +148,7 @@ def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finish
     with monkeypatch.context() as patches:
         patches.setattr(orchestration.rollback, "_make_the_asset_name", killed)
         with pytest.raises(KeyboardInterrupt):
-            roll_back(place.instance, place.workshop, recipe(place, 6), None, by=BY, reason=WHY)
+            roll_back(place.instance, place.builds, recipe(place, 6), None, by=BY, reason=WHY)
     assert champion(place) == RELEASES["first"]
     (refusal,) = failures(place.run(recipe(place, 6), CHAMPION))
     assert "was withdrawn on" in refusal and "by Ann Lee" in refusal
@@ -156,17 +156,17 @@ def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finish
     ended = command("rollback", "small", "--by", BY, "--reason", WHY)
     assert ended.exit_code == 0 and "that was broken off is finished" in ended.stdout
     assert champion(place) == RELEASES["first"]
-    assert len(place.workshop.ledger.entries("small", "withdrawal")) == 1
+    assert len(place.builds.ledger.entries("small", "withdrawal")) == 1
 
 
 def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
     file = recipe(place, 6)
     assert place.newest(CHAMPION).manifest.facts["release"] == RELEASES["first"]
-    serving = hand_over(place.workshop, file.recipe, key_of("small", CHAMPION))
+    serving = load_gated(place.builds, file.recipe, key_of("small", CHAMPION))
     assert serving.manifest.facts["release"] == RELEASES["first"]
     assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "failed"
-    promotion = place.workshop.ledger.champion("small")
+    promotion = place.builds.ledger.champion("small")
     assert promotion is not None
     assert (promotion["because"], promotion["before"]) == (ROLLBACK, RELEASES["second"])
     assert command("audit", "small").exit_code == 0
@@ -178,11 +178,11 @@ def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) 
     assert champion(place) == RELEASES["first"] == place.newest(CHAMPION).manifest.facts["release"]
     assert place.newest(SELECTION).manifest.made_by is not None, "the comparison was found again"
     file = recipe(place, 6)
-    shown = status(place.instance, place.workshop, [file]).recipes["small"].champion
+    shown = status(place.instance, place.builds, [file]).recipes["small"].champion
     assert shown is not None and shown.digest == RELEASES["first"]
     assert shown.rolled_back == RolledBack(by=BY, reason=WHY)
     assert f"serves since {BY} went back to it on" in " ".join(command("status", "small").stdout.split())
-    told = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert (told["stage"], told["gate"], told["state"]) == (RELEASE, NOT_WITHDRAWN, "failed")
     assert "withdrawn on" in told["what"] and f"by {BY}: {WHY}" in told["what"]
     assert f"champion one {RELEASES['first'][:12]} serves since then" in told["what"]
@@ -193,9 +193,9 @@ def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Plac
     assert ended.exit_code == 0, ended.output
     assert champion(place) == RELEASES["second"] == place.newest(CHAMPION).manifest.facts["release"]
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "passed"
-    promotions = len(place.workshop.ledger.entries("small", "promotion"))
+    promotions = len(place.builds.ledger.entries("small", "promotion"))
     assert a_round(place, epochs=6).succeeded
-    assert len(place.workshop.ledger.entries("small", "promotion")) == promotions
-    assert diagnose(place.instance, place.workshop, recipe(place, 6)).stage is None
+    assert len(place.builds.ledger.entries("small", "promotion")) == promotions
+    assert diagnose(place.instance, place.builds, recipe(place, 6)).stage is None
     assert command("audit", "small").exit_code == 0
-    assert place.workshop.ledger.problems() == []
+    assert place.builds.ledger.problems() == []

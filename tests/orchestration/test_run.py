@@ -9,12 +9,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.current import Materialization
 from assets.keys import key_of
+from assets.materializations import Materialization
 from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState
+from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_closed_gate, what_broke
-from orchestration.people import waivable_gate
 from orchestration.run import _outcome, distil
 from orchestration.screens import drawn_progress, result_screen
 from orchestration.status import StageNow
@@ -22,7 +22,7 @@ from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from tests.small import small_recipe
 
 
@@ -84,7 +84,8 @@ def report(**of_the_other: Any) -> dict[str, Any]:
     }  # fmt: skip
     shown = {
         "student": score, "teacher": score, "agreement": 0.9, "size_ratio": 2.0, "latency": None, "footprint": None,
-        "running_cost": None, "claims": [], "others": [other], "comparison": None, "selection": None, "reasons": {},
+        "running_cost": None, "claims": [], "others": [other], "comparison": None, "selection": None,
+        "error_analysis": {},
     }  # fmt: skip
     return dict(json.loads(json.dumps(shown)))
 
@@ -128,7 +129,7 @@ def test_a_later_batch_counts_for_the_outcome_of_a_run_where_a_gate_found_it_wan
     monkeypatch.setattr("orchestration.run.batches_in", lambda *_: [])
     run = dg.materialize([rows], run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}})
     monkeypatch.setattr(type(run), "run_id", "run of base")
-    outcome = _outcome(dg.DagsterInstance.ephemeral(), Workshop(home), small_recipe(tmp_path, rows=100), run)
+    outcome = _outcome(dg.DagsterInstance.ephemeral(), BuildStore(home), small_recipe(tmp_path, rows=100), run)
     assert [gate.asset for gate in outcome.closed] == ["base", *(["later"] if counts else [])]
 
 

@@ -10,14 +10,14 @@ import pytest
 from dagster._core.utils import make_new_run_id
 
 from orchestration import dispatcher, sensors
-from orchestration.jobs import distil_job, take_in_job
+from orchestration.jobs import distil_job, ingest_job
 from orchestration.runs import ATTEMPT_TAG, BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_tag
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from tests.conftest import Run
 from tests.small import questions, small_recipe
 
@@ -39,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tick(file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None = None) -> Answer:
-    sensor = rounds_sensor(file, [take_in_job(file), distil_job(file)])
+    sensor = rounds_sensor(file, [ingest_job(file), distil_job(file)])
     answer = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
     assert isinstance(answer, Answer)
     return answer
@@ -47,7 +47,7 @@ def tick(file: RecipeFile, instance: dg.DagsterInstance, cursor: str | None = No
 
 def ticks(file: RecipeFile, instance: dg.DagsterInstance, count: int = 2) -> Answer:
     """Several ticks with the cursor of the one before; what the last one says."""
-    sensor = rounds_sensor(file, [take_in_job(file), distil_job(file)])
+    sensor = rounds_sensor(file, [ingest_job(file), distil_job(file)])
     cursor: str | None = None
     for _ in range(count):
         context = dg.build_sensor_context(instance=instance, cursor=cursor)
@@ -104,9 +104,9 @@ def test_all_files_of_a_look_are_one_batch_and_a_fresh_recipe_takes_two_runs(
     drop(home, "tuesday.csv", "question\nWhere ?\n")
     assert isinstance(tick(file, instance), dg.SkipReason), "they may still grow"
     answer = tick(file, instance)
-    (batch,) = batches_of(Workshop(home).ledger, "small").values()
+    (batch,) = batches_of(BuildStore(home).ledger, "small").values()
     assert [item.name for item in batch.files] == ["monday.csv", "tuesday.csv"]
-    assert asked(answer) == [("take_in_small", "base"), ("distil_small", batch.batch)]
+    assert asked(answer) == [("ingest_small", "base"), ("distil_small", batch.batch)]
     assert instance.get_dynamic_partitions("batches_of_small") == ["base", batch.batch]
     assert {request.tags[BECAUSE_TAG] for request in requests(answer)} == {f"batch {batch.batch}: 2 new files"}
     again = tick(file, instance)
@@ -124,7 +124,7 @@ def test_a_bad_file_is_named_at_each_tick_and_stops_no_other(
     assert len(asked(ticks(file, instance))) == 2
     bad.write_text("question\nWhere ?\n")
     ticks(file, instance)
-    assert [len(batch.files) for batch in batches_of(Workshop(home).ledger, "small").values()] == [1, 1]
+    assert [len(batch.files) for batch in batches_of(BuildStore(home).ledger, "small").values()] == [1, 1]
 
 
 def test_an_upload_that_is_not_finished_is_no_file_of_rows(
@@ -179,8 +179,8 @@ def test_a_closed_gate_waits_for_a_person_but_a_new_batch_is_tried_once(
     assert "A person has to decide" in closed
     drop(home, "monday.csv", "question\nWho ?\n")
     answer = ticks(file, instance)
-    (batch,) = batches_of(Workshop(home).ledger, "small")
-    assert asked(answer) == [("take_in_small", "base"), ("distil_small", batch)]
+    (batch,) = batches_of(BuildStore(home).ledger, "small")
+    assert asked(answer) == [("ingest_small", "base"), ("distil_small", batch)]
     played(instance, answer, dg.DagsterRunStatus.FAILURE, **BROKE)
     assert "A person has to decide" in skipped(ticks(file, instance))
 
@@ -292,7 +292,9 @@ def test_partitions_of_version_0_1_0_go_on_as_batches(
     instance.add_dynamic_partitions("batches_of_small", ["base", "monday.csv", "gone.csv"])
     ticks(file, instance)
     assert instance.get_dynamic_partitions("batches_of_small") == ["base", "monday.csv"]
-    entries = {entry.body["batch"]: entry.body["because"] for entry in Workshop(home).ledger.entries("small", "batch")}
+    entries = {
+        entry.body["batch"]: entry.body["because"] for entry in BuildStore(home).ledger.entries("small", "batch")
+    }
     assert entries == {
         "monday.csv": "it was a batch of its own under version 0.1.0",
         "gone.csv": "its file is gone",

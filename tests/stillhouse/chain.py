@@ -10,7 +10,7 @@ from typing import Any
 
 from stillhouse.audit.audit import audit
 from stillhouse.audit.records import Audit, Outside
-from stillhouse.records.builds import Artifact, Order, Workshop
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.keys import Keys
 from stillhouse.records.manifest import ReliedOn
 from stillhouse.records.promotion import Promotion, promote
@@ -34,7 +34,7 @@ def gates_of(stage: str) -> Sequence[str]:
 class Chain:
     """Stages of the recipe `r`, made in order; each with a verdict of each gate."""
 
-    workshop: Workshop
+    builds: BuildStore
     witness: Witness = field(default_factory=Witness.from_environment)
     run_id: str = "run"
 
@@ -56,11 +56,11 @@ class Chain:
             return Measured({})
 
         name, _, batch = stage.removesuffix("]").partition("[")
-        order = Order(
+        order = BuildRequest(
             "r", name, self.run_id, "v", {"content": content}, batch=batch or None, inputs=inputs,
             external_inputs=external or {},
         )  # fmt: skip
-        return self.workshop.make(order, build)
+        return self.builds.make(order, build)
 
     def judge(self, artifact: Artifact, **states: str) -> None:
         """Enter a verdict of each gate, passed unless said otherwise."""
@@ -72,7 +72,7 @@ class Chain:
             "asset": artifact.address, "digest": artifact.digest, "manifest": artifact.identity, "gate": gate,
             "state": state, "sentence": "", "waived": None, "code": "c", "circumstances": "", "run_id": self.run_id,
         }  # fmt: skip
-        self.workshop.ledger.append("verdict", "r", {**body, **changes})
+        self.builds.ledger.append("verdict", "r", {**body, **changes})
 
     def release(
         self,
@@ -85,7 +85,7 @@ class Chain:
     ) -> Artifact:
         """Make every stage up to a release and judge each; `states` are of the teacher's gates."""
         for content_from_outside in (ROWS, WEIGHTS):
-            self.workshop.store.keep(BytesIO(content_from_outside))
+            self.builds.store.keep(BytesIO(content_from_outside))
         frozen = self.make(
             "contract",
             content=json.dumps(contract),
@@ -99,7 +99,7 @@ class Chain:
         before_release(self)
 
         def write(folder: Path) -> None:
-            head = self.workshop.ledger.head()
+            head = self.builds.ledger.head()
             head_in_record = {"sequence": head.sequence, "digest": head.digest}
             (folder / "release.json").write_text(json.dumps({"record": {}, "files": {}, "head": head_in_record}))
 
@@ -114,7 +114,7 @@ class Chain:
             write=lambda f: (f / "champion.json").write_text(json.dumps({"release": release.digest})) and None,
         )  # fmt: skip
         promotion = promote(
-            self.workshop.ledger, self.witness, "r", release=release.digest, manifest=release.identity, student="s",
+            self.builds.ledger, self.witness, "r", release=release.digest, manifest=release.identity, student="s",
             run_id=self.run_id, relied_on=[ReliedOn(asset="r/x", gate=g, state="passed", run_id="run") for g in GATES],
         )  # fmt: skip
         self.judge(champion)
@@ -123,4 +123,4 @@ class Chain:
     def audit(self, **outside: Any) -> Audit:
         """Audit the champion with the store that made it, so that what it hashed before is at hand to be believed."""
         held: dict[str, Any] = {"witness": self.witness, "trusted": Keys.from_environment().trusted(), **outside}
-        return audit(self.workshop.store, self.workshop.ledger, "r", Outside(gates_of, frozenset(), **held))
+        return audit(self.builds.store, self.builds.ledger, "r", Outside(gates_of, frozenset(), **held))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from stillhouse.audit.content import altered
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.champions import Served, go_back
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.records.keys import Keys
@@ -33,7 +33,7 @@ RULES = WaiverRules(frozenset({"another_holds"}), 30)
 
 @pytest.fixture
 def chain(home: Home) -> Chain:
-    return Chain(Workshop(home))
+    return Chain(BuildStore(home))
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ def champion(chain: Chain) -> Artifact:
 
 
 def database(chain: Chain) -> Path:
-    return chain.workshop.home.root / "ledger.db"
+    return chain.builds.home.root / "ledger.db"
 
 
 def in_the_store(chain: Chain, digest: str) -> Path:
-    return Path(chain.workshop.home.artifacts) / digest
+    return Path(chain.builds.home.artifacts) / digest
 
 
 def said(chain: Chain, **outside: Any) -> str:
@@ -77,7 +77,7 @@ def test_bytes_from_outside_that_are_gone_or_altered_are_found(
     chain: Chain, champion: Artifact, stage: str, digests: dict[str, str], content: bytes | None, says: str
 ) -> None:
     ((address, digest),) = digests.items()
-    kept = Path(chain.workshop.home.artifacts) / "kept" / digest
+    kept = Path(chain.builds.home.artifacts) / "kept" / digest
     kept.unlink()
     if content is not None:
         kept.write_bytes(content)
@@ -110,7 +110,7 @@ def test_a_flipped_byte_is_found_in_every_artifact(chain: Chain, champion: Artif
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert f"r/{stage}: " in said(chain) and "altered" in said(chain)
-    assert "altered" in "".join(altered(chain.workshop.store, [(link.asset, link.digest, link.manifest)]))
+    assert "altered" in "".join(altered(chain.builds.store, [(link.asset, link.digest, link.manifest)]))
 
 
 @pytest.mark.experiment("A21", "A22")
@@ -140,12 +140,12 @@ def test_an_artifact_that_is_a_link_as_a_whole_is_found(chain: Chain, champion: 
 def test_a_remote_artifact_is_hashed_where_it_is_and_not_in_the_local_copy(home: Home, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    chain = Chain(Workshop(replace(home, artifacts="memory://audited/artifacts")))
+    chain = Chain(BuildStore(replace(home, artifacts="memory://audited/artifacts")))
     release = chain.release()
     chain.promote(release)
     assert chain.audit().ok
-    (chain.workshop.store.root / release.digest / "files" / "content").write_bytes(b"other")
-    chain.workshop.store.open(release.digest)  # the copy that an earlier run downloaded is whole
+    (chain.builds.store.root / release.digest / "files" / "content").write_bytes(b"other")
+    chain.builds.store.open(release.digest)  # the copy that an earlier run downloaded is whole
     assert "r/release: " in said(chain)
 
 
@@ -156,7 +156,7 @@ def test_a_remote_artifact_is_hashed_where_it_is_and_not_in_the_local_copy(home:
 def test_who_computed_what_was_found_again_is_walked_too(chain: Chain) -> None:
     """A20: the manifest of the run that really computed names its seeds, code and packages."""
     first = chain.release()
-    again = Chain(chain.workshop, run_id="again")
+    again = Chain(chain.builds, run_id="again")
     release = again.release()
     again.promote(release)
     assert release.manifest.made_by == first.identity and chain.audit().ok
@@ -171,14 +171,12 @@ def test_who_computed_what_was_found_again_is_walked_too(chain: Chain) -> None:
 def test_a_maker_that_the_ledger_never_saw_or_of_another_build_is_found(chain: Chain) -> None:
     first = chain.release()
     forged = first.manifest.model_copy(update={"run_id": "forged", "build_key": "0" * 64})
-    maker = chain.workshop.store.write_manifest(forged)
+    maker = chain.builds.store.write_manifest(forged)
     claimed = first.manifest.model_copy(update={"run_id": "again", "made_by": maker})
-    identity = chain.workshop.store.write_manifest(claimed)
+    identity = chain.builds.store.write_manifest(claimed)
     body = {"asset": "r/release", "digest": first.digest, "manifest": identity, "run_id": "again"}
-    chain.workshop.ledger.append(
-        "materialization", "r", {**body, "found_again": True, "wall_seconds": 0, "cost_usd": 0}
-    )
-    released = chain.workshop.artifact(first.digest, identity)
+    chain.builds.ledger.append("materialization", "r", {**body, "found_again": True, "wall_seconds": 0, "cost_usd": 0})
+    released = chain.builds.artifact(first.digest, identity)
     chain.judge(released)
     chain.promote(released)
     assert f"r/release: the ledger has no entry for manifest {maker[:12]}" in said(chain)
@@ -203,8 +201,8 @@ def test_a_forged_release_is_found(chain: Chain, champion: Artifact) -> None:
     """A31: another model with a copied manifest, one materialization and one promotion, by our own Ledger."""
     forged = chain.make("release", [], content="forged")
     manifest = champion.manifest.model_copy(update={"digest": forged.digest, "run_id": "forger"})
-    identity = chain.workshop.store.write_manifest(manifest)
-    ledger = Ledger(chain.workshop.home.ledger_url)
+    identity = chain.builds.store.write_manifest(manifest)
+    ledger = Ledger(chain.builds.home.ledger_url)
     body = {"asset": "r/release", "digest": forged.digest, "manifest": identity, "run_id": "forger"}
     ledger.append("materialization", "r", {**body, "found_again": False, "wall_seconds": 0, "cost_usd": 0})
     ledger.append("promotion", "r", {"digest": forged.digest, "manifest": identity, "student": "s", "before": None})
@@ -218,9 +216,9 @@ def test_a_forged_release_is_found(chain: Chain, champion: Artifact) -> None:
 
 def test_a_forger_of_verdicts_too_is_found_by_the_witness(chain: Chain, champion: Artifact, tmp_path: Path) -> None:
     """Whoever appends with our own Ledger can forge all that a promotion needs, and not what the witness remembers."""
-    forger = Chain(Workshop(chain.workshop.home), run_id="forger", witness=Witness(str(tmp_path / "forgers.ndjson")))
+    forger = Chain(BuildStore(chain.builds.home), run_id="forger", witness=Witness(str(tmp_path / "forgers.ndjson")))
     forger.promote(forger.release("forged"))
-    promotion = chain.workshop.ledger.entries("r", "promotion")[-1].sequence
+    promotion = chain.builds.ledger.entries("r", "promotion")[-1].sequence
     (problem,) = chain.audit().problems
     assert f"the witness {chain.witness.name} does not know the promotion in ledger entry {promotion}" in problem
     chain.promote(chain.release("honest"))
@@ -232,7 +230,7 @@ def test_a_forger_of_verdicts_too_is_found_by_the_witness(chain: Chain, champion
 def test_a_promotion_of_what_is_no_release_is_found(chain: Chain, champion: Artifact) -> None:
     teacher = next(link for link in chain.audit().chain if link.asset == "r/teacher")
     body = {"digest": teacher.digest, "manifest": teacher.manifest, "student": "s"}
-    chain.workshop.ledger.append("promotion", "r", body)
+    chain.builds.ledger.append("promotion", "r", body)
     assert f"r/release: its manifest is of r/teacher {teacher.digest[:12]}" in said(chain)
 
 
@@ -260,7 +258,7 @@ def test_a_champion_pointed_back_to_an_older_release_is_found(chain: Chain, cham
     shown = chain.audit().chain[0].digest
     assert chain.audit(shown=shown).ok
     body = {"digest": champion.digest, "manifest": champion.identity, "student": "s", "before": newer.digest}
-    Ledger(chain.workshop.home.ledger_url).append("promotion", "r", body)
+    Ledger(chain.builds.home.ledger_url).append("promotion", "r", body)
     assert "r/champion: the artifact names release" in said(chain)
     assert "does not know the promotion" in said(chain)
 
@@ -280,7 +278,7 @@ def test_a_verdict_that_came_after_the_promotion_is_too_late(chain: Chain) -> No
     release = chain.release(one_holds="failed")
     chain.promote(release)
     teacher = next(link for link in chain.audit().chain if link.asset == "r/teacher")
-    chain.judge(chain.workshop.artifact(teacher.digest, teacher.manifest))
+    chain.judge(chain.builds.artifact(teacher.digest, teacher.manifest))
     assert "r/teacher: gate one_holds was failed before the promotion" in said(chain)
 
 
@@ -288,14 +286,12 @@ def test_a_verdict_that_came_after_the_promotion_is_too_late(chain: Chain) -> No
 def test_a_verdict_on_something_else_proves_nothing(chain: Chain, wrong: dict[str, str]) -> None:
     release = chain.release()
     other = chain.make("release", [], content="unjudged")
-    other = chain.workshop.artifact(
+    other = chain.builds.artifact(
         other.digest,
-        chain.workshop.store.write_manifest(release.manifest.model_copy(update={"digest": other.digest})),
+        chain.builds.store.write_manifest(release.manifest.model_copy(update={"digest": other.digest})),
     )
     body = {"asset": "r/release", "digest": other.digest, "manifest": other.identity, "run_id": "run"}
-    chain.workshop.ledger.append(
-        "materialization", "r", {**body, "found_again": False, "wall_seconds": 0, "cost_usd": 0}
-    )
+    chain.builds.ledger.append("materialization", "r", {**body, "found_again": False, "wall_seconds": 0, "cost_usd": 0})
     for gate in ("one_holds", "another_holds"):
         chain.verdict(other, gate, "passed", **wrong)
     chain.promote(other)
@@ -308,7 +304,7 @@ def test_every_verdict_removed_and_the_chain_built_again_is_found_without_any_wi
 ) -> None:
     """A29: then a champion had not one verdict, and the golden set was fresh again."""
     rebuild(database(chain), lambda row: None if row["kind"] == "verdict" else row)
-    assert chain.workshop.ledger.problems() == []
+    assert chain.builds.ledger.problems() == []
     problems = said(chain, witness=Witness(str(tmp_path / "nobody.ndjson"), is_default=True))
     assert "r/teacher: the ledger has no verdict on" in problems
     assert "it was cut or replaced by an older copy" in problems or "its history was rewritten" in problems
@@ -316,13 +312,13 @@ def test_every_verdict_removed_and_the_chain_built_again_is_found_without_any_wi
 
 def waived(chain: Chain, gate: str, days: int = 3, **other: Any) -> None:
     """Waive a gate of the teacher that was just made."""
-    made = chain.workshop.ledger.entries("r", "materialization")[-1].body
+    made = chain.builds.ledger.entries("r", "materialization")[-1].body
     until = datetime.now(UTC).date() + timedelta(days=days)
     body = {
         "gate": f"r/teacher:{gate}", "digest": made["digest"], "until": until.isoformat(), "by": "Ann", "account": "a",
         "reason": "to be judged by shadow traffic",
     }  # fmt: skip
-    chain.workshop.ledger.append("waiver", "r", {**body, **other})
+    chain.builds.ledger.append("waiver", "r", {**body, **other})
 
 
 def test_a_gate_that_was_validly_waived_is_no_problem(chain: Chain) -> None:
@@ -359,14 +355,12 @@ def test_where_the_stakes_are_high_an_approval_is_asked_for(chain: Chain) -> Non
     assert release.digest
     chain.promote(release)
     assert "the stakes are high and nobody approved" in said(chain)
-    approve(
-        chain.workshop.ledger, "r", release=release.digest, author=HIGH["author"], by="Ann", reason="read all slices"
-    )
+    approve(chain.builds.ledger, "r", release=release.digest, author=HIGH["author"], by="Ann", reason="read all slices")
     assert "nobody approved" in said(chain), "an approval that came after the promotion"
 
 
 def test_an_entry_that_no_version_writes_is_a_problem_and_no_crash(chain: Chain, champion: Artifact) -> None:
-    forger = Ledger(chain.workshop.home.ledger_url)
+    forger = Ledger(chain.builds.home.ledger_url)
     forger.append("promotion", "r", {"digest": 7})
     forger.append("waiver", "r", {"gate": "r/teacher:one_holds", "by": "a", "reason": "b", "until": "never"})
     problems = said(chain)
@@ -376,7 +370,7 @@ def test_an_entry_that_no_version_writes_is_a_problem_and_no_crash(chain: Chain,
 @pytest.mark.parametrize(("by", "ok"), [("Ann Lee", True), ("grace+work@example.org", False), ("Hopper, Grace", False)])
 def test_only_the_approval_of_somebody_else_counts(chain: Chain, by: str, ok: bool) -> None:
     release = chain.release(contract=HIGH)
-    chain.workshop.ledger.append("approval", "r", {"release": release.digest, "by": by, "reason": "", "account": ""})
+    chain.builds.ledger.append("approval", "r", {"release": release.digest, "by": by, "reason": "", "account": ""})
     chain.promote(release)
     assert chain.audit().ok is ok
 
@@ -403,9 +397,9 @@ def test_verdicts_of_0_1_0_are_said_in_one_line_with_what_to_run(chain: Chain) -
 @pytest.mark.experiment("A27", "A28")
 def test_a_ledger_cut_below_anything_that_exists_is_found(chain: Chain, champion: Artifact) -> None:
     """A27, A28, A32: offline, by what the manifests remember."""
-    before = len(chain.workshop.ledger.entries())
+    before = len(chain.builds.ledger.entries())
     chain.make("evaluation", [], content="a later round")
-    nobody = Witness(str(chain.workshop.home.root / "nobody"), is_default=True)
+    nobody = Witness(str(chain.builds.home.root / "nobody"), is_default=True)
     assert chain.audit(witness=nobody).ok
     alter(database(chain), f"DELETE FROM ledger WHERE sequence >= {before}")
     assert "it was cut or replaced by an older copy" in said(chain, witness=nobody)
@@ -432,7 +426,7 @@ def test_times_that_were_rewritten_are_found(chain: Chain, champion: Artifact, t
         return {**row, "at": at.replace(year=year).isoformat(timespec="milliseconds")}
 
     rebuild(database(chain), moved)
-    assert chain.workshop.ledger.problems() == [] or times == "backwards"
+    assert chain.builds.ledger.problems() == [] or times == "backwards"
     assert "its history was rewritten" in said(chain, witness=Witness(str(tmp_path / "nobody"), is_default=True))
     if times == "backwards":
         assert "before the entry that it follows" in said(chain)
@@ -442,7 +436,7 @@ def test_a_head_in_a_release_record_pins_the_ledger_too(chain: Chain, champion: 
     """A bundle that was kept elsewhere and put back is enough."""
     shutil.copytree(in_the_store(chain, champion.digest) / "files", tmp_path / "kept")
     rebuild(database(chain), lambda row: {**row, "at": "2026-01-01T00:00:00.000+00:00"})
-    for manifest in Path(chain.workshop.home.artifacts).glob("*/manifests/*.json"):
+    for manifest in Path(chain.builds.home.artifacts).glob("*/manifests/*.json"):
         manifest.unlink()
     nobody = Witness(str(tmp_path / "nobody"), is_default=True)
     assert f"when release {champion.digest[:12]} was written" in said(chain, witness=nobody)
@@ -455,7 +449,7 @@ def test_all_rebuilt_with_every_artifact_is_found_by_the_witness_alone(
     shutil.rmtree(home.root)
     database(chain).parent.mkdir(parents=True)
     _engine.cache_clear()  # another process would open the new file
-    forged = Chain(Workshop(home), run_id="forger", witness=Witness(str(home.root.parent / "other.ndjson")))
+    forged = Chain(BuildStore(home), run_id="forger", witness=Witness(str(home.root.parent / "other.ndjson")))
     forged.promote(forged.release("forged"))
     assert forged.audit().ok
     assert "remembers another ledger at this place" in said(forged, witness=chain.witness)
@@ -471,15 +465,15 @@ def test_a_head_that_was_written_down_is_compared(chain: Chain, champion: Artifa
 
 
 def test_an_unreachable_witness_stops_no_promotion_and_is_said(chain: Chain, tmp_path: Path) -> None:
-    gone = Chain(chain.workshop, witness=Witness("nosuch://witness"))
+    gone = Chain(chain.builds, witness=Witness("nosuch://witness"))
     release = gone.release()
     promotion = gone.promote(release)
     assert not promotion.witnessed and "the witness cannot be reached" in promotion.witness
     assert "the witness cannot be reached" in said(gone)
-    later = Chain(chain.workshop)
+    later = Chain(chain.builds)
     assert "does not know the promotion" in said(later, witness=Witness(str(tmp_path / "other.ndjson")))
     assert later.promote(release).witnessed and later.audit().ok
-    assert len(chain.workshop.ledger.entries("r", "promotion")) == 1, "it was told, not promoted again"
+    assert len(chain.builds.ledger.entries("r", "promotion")) == 1, "it was told, not promoted again"
 
 
 def test_what_cannot_be_proven_is_said(chain: Chain, champion: Artifact, tmp_path: Path) -> None:
@@ -562,11 +556,11 @@ EDITS = ["at", "kind", "recipe", "body", "previous", "digest"]
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10**6), column=st.sampled_from([*EDITS, "delete"]), flip=st.integers(0, 10**6))
 def test_any_single_edit_of_the_ledger_is_found(chain: Chain, place: int, column: str, flip: int) -> None:
-    if chain.workshop.ledger.champion("r") is None:
+    if chain.builds.ledger.champion("r") is None:
         chain.promote(chain.release())
         chain.make("evaluation", [], content="so that a head is above every entry of the promotion")
     kept = database(chain).read_bytes()
-    entries = chain.workshop.ledger.entries()
+    entries = chain.builds.ledger.entries()
     # The last entries, after which nothing was made, are in nobody's memory yet; the audit says so.
     entry = entries[place % (len(entries) - 1)]
     try:
@@ -588,9 +582,9 @@ def test_any_single_edit_of_the_ledger_is_found(chain: Chain, place: int, column
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 10**6), where=st.integers(0, 10**6), bit=st.integers(0, 6))
 def test_any_single_edit_of_a_manifest_is_found(chain: Chain, which: int, where: int, bit: int) -> None:
-    if chain.workshop.ledger.champion("r") is None:
+    if chain.builds.ledger.champion("r") is None:
         chain.promote(chain.release())
-    manifests = sorted(Path(chain.workshop.home.artifacts).glob("*/manifests/*.json"))
+    manifests = sorted(Path(chain.builds.home.artifacts).glob("*/manifests/*.json"))
     path = manifests[which % len(manifests)]
     kept = path.read_bytes()
     place = where % len(kept)
@@ -603,11 +597,11 @@ def test_any_single_edit_of_a_manifest_is_found(chain: Chain, which: int, where:
 
 def test_a_refresh_that_finds_the_same_release_promotes_nothing(chain: Chain, champion: Artifact) -> None:
     """The head in the release record is of its first moment, and nothing that its build depends on."""
-    again = Chain(chain.workshop, run_id="again")
+    again = Chain(chain.builds, run_id="again")
     release = again.release()
     assert release.digest == champion.digest and release.manifest.made_by is not None
     promotion = again.promote(release)
-    assert not promotion.changed and len(chain.workshop.ledger.entries("r", "promotion")) == 1
+    assert not promotion.changed and len(chain.builds.ledger.entries("r", "promotion")) == 1
     assert again.audit().ok
 
 
@@ -615,8 +609,8 @@ def test_a_promotion_on_other_gates_is_entered_again(chain: Chain, champion: Art
     """Else no audit could ever find the verdicts of a newer version's gates before it."""
     relied = [ReliedOn(asset="r/x", gate="a_new_gate", state="passed", run_id="run")]
     about = {"release": champion.digest, "manifest": champion.identity, "student": "s", "run_id": "again"}
-    promotion = promote(chain.workshop.ledger, chain.witness, "r", **about, relied_on=relied)
-    assert not promotion.changed and len(chain.workshop.ledger.entries("r", "promotion")) == 2
+    promotion = promote(chain.builds.ledger, chain.witness, "r", **about, relied_on=relied)
+    assert not promotion.changed and len(chain.builds.ledger.entries("r", "promotion")) == 2
 
 
 def test_going_back_to_an_earlier_release_is_audited_like_any_promotion(chain: Chain, champion: Artifact) -> None:
@@ -624,20 +618,20 @@ def test_going_back_to_an_earlier_release_is_audited_like_any_promotion(chain: C
     chain.promote(newer)
     served = [Served(r.digest, r.identity, "s", since="") for r in (newer, champion)]
     decided = {"by": "Ann Lee", "reason": "complaints about names of places"}
-    entry = go_back(chain.workshop.ledger, "r", *served, exports=("new", "old"), **decided)
+    entry = go_back(chain.builds.ledger, "r", *served, exports=("new", "old"), **decided)
     assert "does not know the promotion" in said(chain)
-    assert tell(chain.workshop.ledger, chain.witness, entry)[0]
+    assert tell(chain.builds.ledger, chain.witness, entry)[0]
     chain.promote(champion)
     assert chain.audit().problems == ()
-    assert len(chain.workshop.ledger.entries("r", "promotion")) == 3, "what a person promoted is not promoted again"
+    assert len(chain.builds.ledger.entries("r", "promotion")) == 3, "what a person promoted is not promoted again"
 
 
 def test_a_waiver_by_the_command_is_one_that_the_audit_takes(chain: Chain) -> None:
     def by_command(chain: Chain) -> None:
-        made = chain.workshop.ledger.entries("r", "materialization")[-1].body["digest"]
+        made = chain.builds.ledger.entries("r", "materialization")[-1].body["digest"]
         until = date.fromisoformat(datetime.now(UTC).date().isoformat())
         waiver = Waiver("r/teacher:one_holds", "Ann", "to be judged by shadow traffic", until, made)
-        waive(chain.workshop.ledger, "r", waiver, RULES)
+        waive(chain.builds.ledger, "r", waiver, RULES)
 
     chain.promote(chain.release(one_holds="inconclusive", before_release=by_command))
     assert chain.audit().problems == ()
@@ -664,7 +658,7 @@ def test_a_run_that_goes_on_during_an_audit_is_no_contradiction(
 def test_signatures_of_entries_that_are_gone_are_found(chain: Chain, home: Home, tmp_path: Path) -> None:
     Keys.from_environment().make(home.root)
     chain.promote(chain.release())
-    last = chain.workshop.ledger.head().sequence
+    last = chain.builds.ledger.head().sequence
     alter(database(chain), f"DELETE FROM ledger WHERE sequence = {last}")
     nobody = Witness(str(tmp_path / "nobody"), is_default=True)
     assert f"the signature of ledger entry {last} is not that of its content" in said(chain, witness=nobody)

@@ -2,7 +2,7 @@
 
 Belongs here: baselines fitted in seconds from labels: the majority class, bag of words, a linear probe on an
 encoder. Does not: pretrained models as they are or quantised teachers, which are run like any model and
-passed as a Subject.
+passed as a EvaluatedModel.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 
 FloatArray = npt.NDArray[np.float64]
 Embed = Callable[[list[str]], npt.NDArray[Any]]
@@ -34,21 +34,21 @@ class Baseline:
         name: what reports call it.
         logits: shape (golden texts, classes), log-probabilities.
         size_bytes: bytes of the fitted arrays (and vocabulary or encoder), as float32. Nothing is pickled.
-        ask: answers n texts with log-probabilities of shape (n, classes).
+        predict_logits: answers n texts with log-probabilities of shape (n, classes).
         note: one line for the report.
     """
 
     name: str
     logits: FloatArray
     size_bytes: int
-    ask: Callable[[Sequence[str]], FloatArray]
+    predict_logits: Callable[[Sequence[str]], FloatArray]
     note: str
 
     def predict(self, text: str) -> FloatArray:
         """Answer one text with log-probabilities of shape (classes,), for the latency measurement."""
-        return np.asarray(self.ask([text])[0])
+        return np.asarray(self.predict_logits([text])[0])
 
-    def subject(self, prompt_ids: Sequence[str]) -> Subject:
+    def evaluated(self, prompt_ids: Sequence[str]) -> EvaluatedModel:
         """The baseline as the harness wants it.
 
         Args:
@@ -58,7 +58,9 @@ class Baseline:
             {"prompt_id": list(prompt_ids), "logits": self.logits.tolist()},
             schema={"prompt_id": pl.String, "logits": pl.List(pl.Float64)},
         )
-        return Subject(self.name, SubjectKind.BASELINE, outputs, self.size_bytes, note=self.note, ask=self.ask)
+        return EvaluatedModel(
+            self.name, ModelKind.BASELINE, outputs, self.size_bytes, note=self.note, predict_logits=self.predict_logits
+        )
 
 
 def majority(train_labels: Sequence[str], texts: Sequence[str], *, classes: Sequence[str]) -> Baseline:
@@ -81,7 +83,7 @@ def majority(train_labels: Sequence[str], texts: Sequence[str], *, classes: Sequ
         name="majority class",
         logits=np.tile(row, (len(texts), 1)),
         size_bytes=4 * len(classes),
-        ask=lambda asked: np.tile(row, (len(asked), 1)),
+        predict_logits=lambda asked: np.tile(row, (len(asked), 1)),
         note=f"always '{classes[int(counts.argmax())]}'",
     )
 
@@ -124,7 +126,7 @@ def tfidf_logistic_regression(
         name="TF-IDF + logistic regression",
         logits=answer(texts),
         size_bytes=4 * (weights.size + bias.size + len(terms)) + vocabulary,
-        ask=answer,
+        predict_logits=answer,
         note=f"{len(terms):,} terms, fitted on {len(train_texts):,} labels",
     )
 
@@ -182,7 +184,7 @@ def linear_probe(
         name=name,
         logits=answer(texts),
         size_bytes=encoder_bytes + 4 * (weights.size + bias.size),
-        ask=answer,
+        predict_logits=answer,
         note=f"{features.shape[1]} dimensions, fitted on {len(train_texts):,} labels",
     )
 

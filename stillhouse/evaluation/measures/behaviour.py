@@ -14,7 +14,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import FloatArray, Subject, answers_to
+from stillhouse.evaluation.models import EvaluatedModel, FloatArray, answers_to
 from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.statistics.verdicts import Verdict
@@ -51,13 +51,13 @@ class BehaviourResult(Record):
 
 
 def judge_behaviour(
-    specs: Sequence[BehaviourSpec], subject: Subject, teacher: Subject, classes: Sequence[str]
+    specs: Sequence[BehaviourSpec], model: EvaluatedModel, teacher: EvaluatedModel, classes: Sequence[str]
 ) -> tuple[BehaviourResult, ...]:
     """Ask a model and its teacher every case.
 
     Args:
         specs: the declared tests.
-        subject: the model to judge.
+        model: the model to judge.
         teacher: the teacher, for comparison: what it fails itself a student cannot learn from it.
         classes: names in logit order.
 
@@ -70,7 +70,7 @@ def judge_behaviour(
     for place, spec in enumerate(specs):
         _refuse_unknown_labels(spec, classes, f"behaviour.{place}")
     texts = list(dict.fromkeys(t for spec in specs for case in spec.cases for t in (case.text, *case.variants)))
-    ours, theirs = (_Said.by(model, texts, classes) for model in (subject, teacher))
+    ours, theirs = (_Said.by(each, texts, classes) for each in (model, teacher))
     return tuple(_judge(spec, ours, theirs) for spec in specs)
 
 
@@ -94,7 +94,7 @@ class _Said:
         self._classes = list(classes)
 
     @classmethod
-    def by(cls, model: Subject, texts: Sequence[str], classes: Sequence[str]) -> "_Said | None":
+    def by(cls, model: EvaluatedModel, texts: Sequence[str], classes: Sequence[str]) -> "_Said | None":
         logits = answers_to(model, texts, classes) if texts else None
         if logits is None:
             return None

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.models import IntArray, Subject, align
+from stillhouse.evaluation.models import EvaluatedModel, IntArray, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
 from stillhouse.tasks import single_label
@@ -86,11 +86,11 @@ class SeedGain(Record):
     degrees_of_freedom: float = Field(description="Of the t distribution that the bounds are from.")
 
 
-def answers_by_seed(subject: Subject, golden: pl.DataFrame, classes: Sequence[str]) -> dict[int, IntArray]:
+def answers_by_seed(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str]) -> dict[int, IntArray]:
     """The answers of a model for each of its seeds, what ships first.
 
     Args:
-        subject: the model.
+        model: the model.
         golden: frame with `prompt_id`.
         classes: names in logit order.
 
@@ -100,12 +100,12 @@ def answers_by_seed(subject: Subject, golden: pl.DataFrame, classes: Sequence[st
     Raises:
         StillhouseError: if the outputs of a seed and the golden rows do not line up.
     """
-    if subject.seed is None or not subject.more_seeds:
+    if model.seed is None or not model.more_seeds:
         return {}
-    outputs = {subject.seed: subject.outputs, **subject.more_seeds}
+    outputs = {model.seed: model.outputs, **model.more_seeds}
     return {
         seed: single_label.answers(
-            align(replace(subject, name=f"{subject.name}, seed {seed}", outputs=said), golden, classes)
+            align(replace(model, name=f"{model.name}, seed {seed}", outputs=said), golden, classes)
         )
         for seed, said in outputs.items()
     }

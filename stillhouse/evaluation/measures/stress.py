@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import Subject, align, answers_to, golden_labels
+from stillhouse.evaluation.models import EvaluatedModel, align, answers_to, golden_labels
 from stillhouse.recipe.bar import TEXT, StressSpec
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
@@ -108,13 +108,19 @@ def perturb(name: str, text: str) -> str:
 
 
 def stress_test(
-    spec: StressSpec, subject: Subject, teacher: Subject, golden: pl.DataFrame, classes: Sequence[str], *, alpha: float
+    spec: StressSpec,
+    model: EvaluatedModel,
+    teacher: EvaluatedModel,
+    golden: pl.DataFrame,
+    classes: Sequence[str],
+    *,
+    alpha: float,
 ) -> tuple[StressResult, ...]:
     """Measure what each perturbation costs a model and its teacher.
 
     Args:
         spec: the declared stress.
-        subject: the model to judge; its stored outputs are its answers to the clean texts.
+        model: the model to judge; its stored outputs are its answers to the clean texts.
         teacher: the teacher, likewise.
         golden: `prompt_id`, `text` and `label`.
         classes: names in logit order.
@@ -138,12 +144,12 @@ def stress_test(
     taken = golden.with_row_index("place").sort("prompt_id").head(spec.rows_at_most)
     places, texts = taken["place"].to_numpy(), taken["text"].to_list()
     labels = golden_labels(golden, classes)[places]
-    models = subject, teacher
-    clean = [single_label.answers(align(model, golden, classes)[places]) for model in models]
+    models = model, teacher
+    clean = [single_label.answers(align(each, golden, classes)[places]) for each in models]
     results = []
     for name in spec.names:
         harder = [perturb(name, text) for text in texts]
-        logits = [answers_to(model, harder, classes) for model in models]
+        logits = [answers_to(each, harder, classes) for each in models]
         asked = [
             None
             if given is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from stillhouse.data.drift import length_shift, mix_shift
+from stillhouse.data.drift import distribution_shift, length_shift
 from stillhouse.recipe.data import DIVERGENCE_LIMIT
 
 NAMES = ["HUM", "LOC", "NUM", "DESC", "ENTY", "ABBR"]
@@ -29,7 +29,7 @@ def series(items: list[str | None]) -> pl.Series:
 
 
 def test_the_same_mix_has_no_divergence_whatever_the_sizes() -> None:
-    shift = mix_shift(column({"x": 30, "y": 10}), column({"x": 3, "y": 1}))
+    shift = distribution_shift(column({"x": 30, "y": 10}), column({"x": 3, "y": 1}))
     assert shift.divergence == 0
     assert not shift.exceeds(0)
     assert (shift.reference_rows, shift.observed_rows) == (40, 4)
@@ -37,7 +37,7 @@ def test_the_same_mix_has_no_divergence_whatever_the_sizes() -> None:
 
 def test_a_label_at_a_tenth_instead_of_two_fifths_is_found_and_named() -> None:
     others = [100, 75, 50, 50, 25]  # of 300, in the proportions of the reference
-    shift = mix_shift(
+    shift = distribution_shift(
         column(dict(zip(NAMES, (MIX * 2000).astype(int), strict=True))),
         column({"HUM": 30, **dict(zip(NAMES[1:], (np.array(others) * 0.9).astype(int), strict=True))}),
     )
@@ -50,19 +50,19 @@ def test_a_label_at_a_tenth_instead_of_two_fifths_is_found_and_named() -> None:
 
 
 def test_what_only_one_side_has_counts_nulls_too() -> None:
-    apart = mix_shift(column({"x": 200}), column({"y": 150, None: 50}))
+    apart = distribution_shift(column({"x": 200}), column({"y": 150, None: 50}))
     assert apart.divergence == 1
-    gone = mix_shift(column({"x": 190, "y": 10}), column({"x": 200}))
+    gone = distribution_shift(column({"x": 190, "y": 10}), column({"x": 200}))
     assert (gone.worst, gone.reference_share, gone.observed_share) == ("y", 0.05, 0)
-    missing = mix_shift(column({"x": 200}), column({"x": 100, None: 100}))
+    missing = distribution_shift(column({"x": 200}), column({"x": 100, None: 100}))
     assert (missing.worst, missing.exceeds()) == ("(missing)", True)
 
 
 def test_values_without_end_are_compared_in_bounded_memory() -> None:
     ids = pl.Series(range(20_000))
-    shift = mix_shift(ids, pl.Series(range(20_000, 40_000)))
+    shift = distribution_shift(ids, pl.Series(range(20_000, 40_000)))
     assert shift.reference_share == pytest.approx(1, abs=0.06)
-    many = mix_shift(pl.concat([pl.Series([-1] * 5_000), ids]), pl.concat([pl.Series([-2] * 5_000), ids]))
+    many = distribution_shift(pl.concat([pl.Series([-1] * 5_000), ids]), pl.concat([pl.Series([-2] * 5_000), ids]))
     assert many.exceeds()
     assert many.worst in {"-1", "-2"}
 
@@ -70,7 +70,7 @@ def test_values_without_end_are_compared_in_bounded_memory() -> None:
 @pytest.mark.parametrize(("before", "after"), [([], ["x"]), (["x"], [])])
 def test_no_rows_have_no_mix(before: list[str | None], after: list[str | None]) -> None:
     with pytest.raises(ValueError, match="no mix to compare"):
-        mix_shift(series(before), series(after))
+        distribution_shift(series(before), series(after))
     with pytest.raises(ValueError, match=r"no (mix|length) to compare"):
         length_shift(series(before), series(after))
 
@@ -79,7 +79,7 @@ def test_no_rows_have_no_mix(before: list[str | None], after: list[str | None]) 
 def test_the_divergence_is_that_of_scipy_and_the_sides_may_be_swapped(
     before: list[str | None], after: list[str | None]
 ) -> None:
-    shift, back = (mix_shift(series(a), series(b)) for a, b in ((before, after), (after, before)))
+    shift, back = (distribution_shift(series(a), series(b)) for a, b in ((before, after), (after, before)))
     names = ["a", "b", "c", None]
     oracle = jensenshannon([before.count(n) for n in names], [after.count(n) for n in names], base=2) ** 2
     assert shift.divergence == pytest.approx(oracle, abs=1e-9)
@@ -89,11 +89,11 @@ def test_the_divergence_is_that_of_scipy_and_the_sides_may_be_swapped(
 
 @given(values, values)
 def test_order_and_names_do_not_matter(before: list[str | None], after: list[str | None]) -> None:
-    shift = mix_shift(series(before), series(after))
-    mixed = mix_shift(series(sorted(before, key=str)), series(sorted(after, key=str, reverse=True)))
+    shift = distribution_shift(series(before), series(after))
+    mixed = distribution_shift(series(sorted(before, key=str)), series(sorted(after, key=str, reverse=True)))
     assert mixed == shift
     renamed = {"a": "z", "b": None, "c": "b", None: "c"}
-    other = mix_shift(series([renamed[v] for v in before]), series([renamed[v] for v in after]))
+    other = distribution_shift(series([renamed[v] for v in before]), series([renamed[v] for v in after]))
     assert (other.divergence, other.chance) == (pytest.approx(shift.divergence), shift.chance)
 
 
@@ -101,7 +101,9 @@ def test_order_and_names_do_not_matter(before: list[str | None], after: list[str
 def test_an_unchanged_mix_rarely_alarms_at_any_size(shares: npt.NDArray[np.float64]) -> None:
     rng = np.random.default_rng(0)
     reference = drawn(rng, shares, 5_000)
-    shifts = [mix_shift(reference, drawn(rng, shares, int(rows))) for rows in rng.integers(50, 2_000, size=500)]
+    shifts = [
+        distribution_shift(reference, drawn(rng, shares, int(rows))) for rows in rng.integers(50, 2_000, size=500)
+    ]
     assert sum(shift.exceeds() for shift in shifts) <= 5
     # Once in a thousand is what `chance` promises without a limit; five of 500 have a probability of 0.0002.
     assert sum(shift.exceeds(0) for shift in shifts) < 5

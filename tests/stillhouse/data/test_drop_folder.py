@@ -9,7 +9,7 @@ from _pytest.mark import ParameterSet
 from stillhouse.data.drop_folder import Look, last_look, look_at
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.stages.source import drop_folder
 from tests.small import small_recipe
 
@@ -22,13 +22,13 @@ def file(tmp_path: Path) -> RecipeFile:
     return small_recipe(tmp_path, rows=100)
 
 
-def look(workshop: Workshop, file: RecipeFile) -> Look:
-    return look_at(workshop, file, drop_folder(file, workshop.home))
+def look(builds: BuildStore, file: RecipeFile) -> Look:
+    return look_at(builds, file, drop_folder(file, builds.home))
 
 
-def settled(workshop: Workshop, file: RecipeFile) -> Look:
-    look(workshop, file)
-    return look(workshop, file)
+def settled(builds: BuildStore, file: RecipeFile) -> Look:
+    look(builds, file)
+    return look(builds, file)
 
 
 def drop(home: Home, name: str | bytes, content: str | bytes = GOOD) -> Path:
@@ -40,22 +40,22 @@ def drop(home: Home, name: str | bytes, content: str | bytes = GOOD) -> Path:
 
 
 @pytest.mark.experiment("D10")
-def test_a_file_is_taken_in_once_two_looks_are_alike(workshop: Workshop, file: RecipeFile, home: Home) -> None:
+def test_a_file_is_taken_in_once_two_looks_are_alike(builds: BuildStore, file: RecipeFile, home: Home) -> None:
     drop(home, "monday.csv", GOOD[:-9])
-    assert look(workshop, file).waiting == ["monday.csv"]
+    assert look(builds, file).waiting == ["monday.csv"]
     drop(home, "monday.csv", GOOD)
-    grown = look(workshop, file)
+    grown = look(builds, file)
     assert grown.waiting == ["monday.csv"] and not grown.folder.ready
-    found = look(workshop, file)
+    found = look(builds, file)
     assert list(found.folder.ready) == ["monday.csv"] and not found.waiting
-    assert last_look(workshop, file) == found
+    assert last_look(builds, file) == found
 
 
-def test_the_bytes_that_were_hashed_are_kept(workshop: Workshop, file: RecipeFile, home: Home) -> None:
+def test_the_bytes_that_were_hashed_are_kept(builds: BuildStore, file: RecipeFile, home: Home) -> None:
     path = drop(home, "monday.csv")
-    digest = settled(workshop, file).folder.ready["monday.csv"].digest
+    digest = settled(builds, file).folder.ready["monday.csv"].digest
     path.unlink()
-    assert workshop.store.kept(digest).read_text() == GOOD
+    assert builds.store.kept(digest).read_text() == GOOD
 
 
 def of(experiment: str, *what: str | bytes) -> ParameterSet:
@@ -82,11 +82,11 @@ def of(experiment: str, *what: str | bytes) -> ParameterSet:
     ],
 )
 def test_a_file_that_cannot_be_taken_in_is_named_and_stops_no_other(
-    workshop: Workshop, file: RecipeFile, home: Home, name: str | bytes, content: str | bytes, said: str
+    builds: BuildStore, file: RecipeFile, home: Home, name: str | bytes, content: str | bytes, said: str
 ) -> None:
     drop(home, name, content)
     drop(home, "good.csv")
-    found = settled(workshop, file)
+    found = settled(builds, file)
     assert list(found.folder.ready) == ["good.csv"] and not found.waiting
     (line,) = found.refused
     assert said in line and line.endswith(".") and line.isprintable()
@@ -96,23 +96,23 @@ def test_a_file_that_cannot_be_taken_in_is_named_and_stops_no_other(
 @pytest.mark.parametrize(
     "name", ["with blank.csv", "ünï 🦊.csv", "new\nline.csv", "br[a]ck*.csv", "com,ma;co:lon.csv", "esc\x1b[31m.csv"]
 )
-def test_a_name_with_odd_characters_is_taken_in(workshop: Workshop, file: RecipeFile, home: Home, name: str) -> None:
+def test_a_name_with_odd_characters_is_taken_in(builds: BuildStore, file: RecipeFile, home: Home, name: str) -> None:
     drop(home, name)
-    assert list(settled(workshop, file).folder.ready) == [name]
+    assert list(settled(builds, file).folder.ready) == [name]
 
 
-def test_a_column_may_be_missing_where_the_recipe_says_so(workshop: Workshop, tmp_path: Path, home: Home) -> None:
+def test_a_column_may_be_missing_where_the_recipe_says_so(builds: BuildStore, tmp_path: Path, home: Home) -> None:
     (tmp_path / "teacher").mkdir()
     strict, lenient = small_recipe(tmp_path), small_recipe(tmp_path, data__allow_missing_columns=["service"])
     drop(home, "no label.csv", "question,kind\nWho ?,HUM:ind\n")
-    assert settled(workshop, strict).refused
-    found = settled(workshop, lenient)
+    assert settled(builds, strict).refused
+    found = settled(builds, lenient)
     assert list(found.folder.ready) == ["no label.csv"], "a changed recipe looks at every file again"
 
 
-def test_a_look_that_was_cut_is_made_again(workshop: Workshop, file: RecipeFile, home: Home) -> None:
+def test_a_look_that_was_cut_is_made_again(builds: BuildStore, file: RecipeFile, home: Home) -> None:
     drop(home, "monday.csv")
-    before = settled(workshop, file)
+    before = settled(builds, file)
     memory = home.looks / "small.json"
     memory.write_bytes(memory.read_bytes()[:20])
-    assert settled(workshop, file) == before
+    assert settled(builds, file) == before

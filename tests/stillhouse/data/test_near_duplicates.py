@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.near_duplicates import contained_rows, keep_first, near_duplicate_pairs
+from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 ranked_pairs = st.integers(2, 12).flatmap(
@@ -148,7 +148,7 @@ SAID = "one two three four five six seven eight nine ten eleven twelve thirteen 
     ],
 )
 def test_which_golden_text_stands_in_a_pool_text(golden: str, pool: str, expected: bool) -> None:
-    assert contained_rows(pl.Series(["other", golden]), pl.Series([pool])).rows() == ([(1, 0)] if expected else [])
+    assert ngram_overlap(pl.Series(["other", golden]), pl.Series([pool])).rows() == ([(1, 0)] if expected else [])
 
 
 @given(
@@ -167,7 +167,7 @@ def test_every_row_with_a_shared_run_is_told(golden: list[list[str]], pool: list
     expected = [
         (row, other) for row in range(len(golden)) for other in range(len(pool)) if stands_in(golden[row], pool[other])
     ]
-    told = contained_rows(series(golden), series(pool), words=9)
+    told = ngram_overlap(series(golden), series(pool), words=9)
     assert told.schema == {"golden": pl.UInt32, "pool": pl.UInt32}
     assert set(told.rows()) <= set(expected)
     assert set(told["golden"]) == {row for row, _ in expected}
@@ -176,12 +176,12 @@ def test_every_row_with_a_shared_run_is_told(golden: list[list[str]], pool: list
 
 def test_boilerplate_is_not_told_for_all_with_all() -> None:
     both = pl.Series([f"{SAID} {row}" for row in range(500)])
-    assert contained_rows(both, both).height < 3 * 500
+    assert ngram_overlap(both, both).height < 3 * 500
 
 
 def test_runs_of_few_words_are_refused() -> None:
     with pytest.raises(ValueError, match="words 7 must be 8 or more"):
-        contained_rows(pl.Series(["a"]), pl.Series(["a"]), words=7)
+        ngram_overlap(pl.Series(["a"]), pl.Series(["a"]), words=7)
 
 
 def test_a_row_whose_only_pair_is_dropped_stays() -> None:

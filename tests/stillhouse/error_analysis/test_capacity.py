@@ -1,4 +1,4 @@
-"""A student that can tell texts apart learns a batch by heart; one that cannot does not, whatever the batch."""
+"""A student that can tell texts apart memorises a batch; one that cannot does not, whatever the batch."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def rows(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
 def test_a_student_that_tells_texts_apart_learns_a_batch_by_heart(classifier: Path, rows: pl.DataFrame) -> None:
     found = overfit_one_batch(classifier, rows, TrainingConfig(freeze_embeddings=False))
     assert (found.rows, found.agreement) == (32, 1.0)
-    assert found.by_heart
+    assert found.memorised
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=1)
     assert overfit_one_batch(classifier, shuffled, TrainingConfig(freeze_embeddings=False)) == found
 
@@ -31,9 +31,11 @@ def test_a_student_that_reads_one_word_does_not(classifier: Path, rows: pl.DataF
     same = rows.with_columns(text="who " + pl.col("text"))
     found = overfit_one_batch(classifier, same, TrainingConfig(freeze_embeddings=False, max_tokens=3))
     assert found.agreement < 0.5 and found.divergence_left > 0.5
-    assert not found.by_heart
+    assert not found.memorised
 
 
-@pytest.mark.parametrize(("agreement", "left", "by_heart"), [(1.0, 0.05, True), (1.0, 0.06, False), (0.97, 0.0, False)])
-def test_by_heart_is_every_answer_and_nearly_all_of_how_sure(agreement: float, left: float, by_heart: bool) -> None:
-    assert BatchTrial(rows=32, steps=60, agreement=agreement, divergence_left=left).by_heart is by_heart
+@pytest.mark.parametrize(
+    ("agreement", "left", "memorised"), [(1.0, 0.05, True), (1.0, 0.06, False), (0.97, 0.0, False)]
+)
+def test_by_heart_is_every_answer_and_nearly_all_of_how_sure(agreement: float, left: float, memorised: bool) -> None:
+    assert BatchTrial(rows=32, steps=60, agreement=agreement, divergence_left=left).memorised is memorised

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.error_analysis.generalisation import Branch, Counts, Share, generalisation
+from stillhouse.error_analysis.generalisation import Counts, FitRegime, Share, generalisation
 
 
 def counts(
@@ -22,45 +22,45 @@ def counts(
 
 
 @pytest.mark.parametrize(
-    ("branch", "given_counts"),
+    ("regime", "given_counts"),
     [
-        (Branch.GOOD, counts()),
+        (FitRegime.GOOD, counts()),
         # The demo's student of two layers: 99.2 % against 94.2 %, of which two points are shown.
-        (Branch.OVERFIT, counts(comparable=(294, 312), validation=(298, 329), golden=(1248, 1434))),
-        (Branch.UNDERFIT, counts((800, 1000), (250, 312))),
+        (FitRegime.OVERFIT, counts(comparable=(294, 312), validation=(298, 329), golden=(1248, 1434))),
+        (FitRegime.UNDERFIT, counts((800, 1000), (250, 312))),
         # Both, and the loss to new rows (30 points) is the larger one; then the lack of fit (20 points) is.
-        (Branch.OVERFIT, counts((900, 1000), (187, 312))),
-        (Branch.UNDERFIT, counts((800, 1000), (218, 312))),
+        (FitRegime.OVERFIT, counts((900, 1000), (187, 312))),
+        (FitRegime.UNDERFIT, counts((800, 1000), (218, 312))),
         # 98 % of validation rows right and 80 % of golden ones: no chance makes that.
-        (Branch.LEAK, counts(validation=(322, 329), golden=(1147, 1434))),
+        (FitRegime.LEAK, counts(validation=(322, 329), golden=(1147, 1434))),
         # More like its teacher on validation rows than on its own.
-        (Branch.LEAK, counts((900, 1000), validation_agreement=(326, 329))),
+        (FitRegime.LEAK, counts((900, 1000), validation_agreement=(326, 329))),
         # A leak is named before anything else.
-        (Branch.LEAK, counts((800, 1000), (250, 312), validation=(322, 329), golden=(1147, 1434))),
+        (FitRegime.LEAK, counts((800, 1000), (250, 312), validation=(322, 329), golden=(1147, 1434))),
     ],
     ids=["good", "overfit", "underfit", "mostly_overfit", "mostly_underfit", "above_golden", "above_training", "first"],
 )
-def test_counts_hit_the_right_branch(branch: Branch, given_counts: Counts) -> None:
+def test_counts_hit_the_right_branch(regime: FitRegime, given_counts: Counts) -> None:
     found = generalisation(given_counts)
-    assert found.branch is branch
-    assert found.sentence.startswith(f"{branch}: answers as the teacher does on")
+    assert found.regime is regime
+    assert found.sentence.startswith(f"{regime}: answers as the teacher does on")
 
 
 def test_a_handful_of_rows_accuses_nobody() -> None:
     """Nine points under its training rows, and fifteen above golden ones: of twenty rows that is chance."""
     few = counts(comparable=(18, 20), validation=(17, 20), golden=(14, 20))
-    assert generalisation(few).branch is Branch.GOOD
+    assert generalisation(few).regime is FitRegime.GOOD
 
 
 def test_no_comparable_row_is_no_gap_and_no_verdict() -> None:
     found = generalisation(counts(comparable=(0, 0)))
-    assert (found.gap, found.branch) == (None, Branch.GOOD)
+    assert (found.gap, found.regime) == (None, FitRegime.GOOD)
     assert "on none validation rows" in found.sentence
 
 
 @given(st.integers(0, 1000), st.integers(0, 312))
 def test_only_a_student_that_fits_its_rows_and_keeps_that_is_good(training: int, comparable: int) -> None:
     found = generalisation(counts((training, 1000), (comparable, 312), validation_agreement=(0, 329)))
-    if found.branch is Branch.GOOD:
+    if found.regime is FitRegime.GOOD:
         assert training > 930 and training / 1000 - comparable / 312 < 0.1
     assert found.gap == pytest.approx(training / 1000 - comparable / 312)

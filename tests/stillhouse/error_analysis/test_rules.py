@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
-from stillhouse.error_analysis.generalisation import Branch, Counts, Generalisation, Share
-from stillhouse.error_analysis.rules import EPOCHS_ENOUGH, RULES, Cause, Facts, Made, Reasons, conclude, facts_of
+from stillhouse.error_analysis.generalisation import Counts, FitRegime, Generalisation, Share
+from stillhouse.error_analysis.rules import EPOCHS_ENOUGH, RULES, Cause, ErrorAnalysis, Facts, Made, conclude, facts_of
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.bar import BarSpec, BudgetSpec
@@ -33,10 +33,10 @@ QUALITY = (claim("non_inferiority"),)
 FLOOR = (claim("slice_floor/people"), claim("floor"))
 
 
-def branched(branch: Branch) -> Generalisation:
+def branched(regime: FitRegime) -> Generalisation:
     share = Share(hits=9, rows=10)
     counts = Counts(**dict.fromkeys(Counts.model_fields, share))
-    return Generalisation(counts=counts, gap=0.1, branch=branch, sentence=f"{branch}: as measured")
+    return Generalisation(counts=counts, gap=0.1, regime=regime, sentence=f"{regime}: as measured")
 
 
 def curve(full: float, noise: float = 0.0) -> RowsCurve:
@@ -49,7 +49,7 @@ CLIMBING, FLAT, UNCLEAR = curve(0.7), curve(1.0), curve(0.9, noise=2.0)
 
 
 def facts(
-    branch: Branch = Branch.GOOD,
+    regime: FitRegime = FitRegime.GOOD,
     more_rows: RowsCurve | None = FLAT,
     capacity: BatchTrial | None = ABLE,
     *,
@@ -58,7 +58,7 @@ def facts(
     as_good: bool = False,
     made: Made = MADE,
 ) -> Facts:
-    return Facts(missed, over_budget, as_good, made, branched(branch), capacity, more_rows)
+    return Facts(missed, over_budget, as_good, made, branched(regime), capacity, more_rows)
 
 
 def made(**changes: object) -> Made:
@@ -66,8 +66,8 @@ def made(**changes: object) -> Made:
 
 
 TABLE = {
-    "leak": (facts(Branch.LEAK, CLIMBING), Cause.LEAK, "name it in data.group"),
-    "leak_and_too_large": (facts(Branch.LEAK, missed=(), over_budget=(claim("size_ratio"),)), Cause.LEAK, "copies"),
+    "leak": (facts(FitRegime.LEAK, CLIMBING), Cause.LEAK, "name it in data.group"),
+    "leak_and_too_large": (facts(FitRegime.LEAK, missed=(), over_budget=(claim("size_ratio"),)), Cause.LEAK, "copies"),
     "too_large": (facts(missed=(), over_budget=(claim("size_ratio"),)), Cause.BUDGET, "one layer less"),
     "one_layer_too_large": (
         facts(missed=(), over_budget=(claim("size_ratio"),), made=made(layers=1)), Cause.BUDGET, "fewer feed-forward",
@@ -80,21 +80,21 @@ TABLE = {
     "fails_a_probe": (facts(missed=(claim("behaviour/names"), *FLOOR)), Cause.DATA, "of the kind on which it fails"),
     "too_sure": (facts(missed=(claim("calibration"),)), Cause.DATA, "raise split.validation_share"),
     "floor_and_margin": (facts(missed=(*FLOOR, *QUALITY)), Cause.CAPACITY, "keep 3"),
-    "no_batch_by_heart": (facts(Branch.UNDERFIT, CLIMBING, UNABLE), Cause.CAPACITY, "keep 3 of the teacher's 6 layers"),
-    "underfit": (facts(Branch.UNDERFIT, CLIMBING), Cause.TRAINING, "for 12 epochs instead of 6"),
+    "no_batch_memorised": (facts(FitRegime.UNDERFIT, CLIMBING, UNABLE), Cause.CAPACITY, "keep 3 of the teacher's 6"),
+    "underfit": (facts(FitRegime.UNDERFIT, CLIMBING), Cause.TRAINING, "for 12 epochs instead of 6"),
     "underfit_after_long_training": (
-        facts(Branch.UNDERFIT, CLIMBING, made=made(epochs=EPOCHS_ENOUGH)), Cause.CAPACITY, "keep 3",
+        facts(FitRegime.UNDERFIT, CLIMBING, made=made(epochs=EPOCHS_ENOUGH)), Cause.CAPACITY, "keep 3",
     ),
     "climbing": (facts(more_rows=CLIMBING), Cause.DATA, "2,000 in all"),
-    "climbing_and_overfit": (facts(Branch.OVERFIT, CLIMBING), Cause.DATA, "2,000 in all"),
+    "climbing_and_overfit": (facts(FitRegime.OVERFIT, CLIMBING), Cause.DATA, "2,000 in all"),
     "plateau": (facts(), Cause.CAPACITY, "keep 3 of the teacher's 6 layers instead of 2"),
     "plateau_with_all_layers": (facts(made=made(layers=6)), Cause.CAPACITY, "more feed-forward units than 256"),
     "plateau_with_all_of_the_teacher": (
         facts(made=made(layers=6, feed_forward=None)), Cause.CAPACITY, "take a larger teacher",
     ),
-    "overfit_on_a_plateau": (facts(Branch.OVERFIT), Cause.TRAINING, "dropout 0.1"),
-    "overfit_with_dropout": (facts(Branch.OVERFIT, made=made(dropout=0.1)), Cause.CAPACITY, "keep 3"),
-    "overfit_and_unclear": (facts(Branch.OVERFIT, UNCLEAR), Cause.DATA, "need no labels"),
+    "overfit_on_a_plateau": (facts(FitRegime.OVERFIT), Cause.TRAINING, "dropout 0.1"),
+    "overfit_with_dropout": (facts(FitRegime.OVERFIT, made=made(dropout=0.1)), Cause.CAPACITY, "keep 3"),
+    "overfit_and_unclear": (facts(FitRegime.OVERFIT, UNCLEAR), Cause.DATA, "need no labels"),
     "unclear": (facts(more_rows=UNCLEAR), Cause.UNDECIDED, "split.validation_share"),
 }  # fmt: skip
 
@@ -143,7 +143,7 @@ some_made = st.builds(
 
 
 @given(
-    st.sampled_from(list(Branch)),
+    st.sampled_from(list(FitRegime)),
     st.sampled_from([CLIMBING, FLAT, UNCLEAR, None]),
     st.sampled_from([ABLE, UNABLE, None]),
     some_claims,
@@ -152,9 +152,9 @@ some_made = st.builds(
     some_made,
 )
 def test_whatever_was_measured_a_miss_is_never_the_last_word(
-    branch, more_rows, capacity, missed, over_budget, as_good, how
+    regime, more_rows, capacity, missed, over_budget, as_good, how
 ) -> None:
-    measured = facts(branch, more_rows, capacity, missed=missed, over_budget=over_budget, as_good=as_good, made=how)
+    measured = facts(regime, more_rows, capacity, missed=missed, over_budget=over_budget, as_good=as_good, made=how)
     found = conclude(measured)
     assert (found is None) == (not missed and not over_budget)
     if found is not None:
@@ -165,7 +165,7 @@ def test_whatever_was_measured_a_miss_is_never_the_last_word(
 def test_training_longer_ends(how: Made) -> None:
     """Each round trains as the last one said; a student that still does not fit its rows is too small in the end."""
     rounds = 0
-    while (found := conclude(facts(Branch.UNDERFIT, made=how))) is not None and found.cause is Cause.TRAINING:
+    while (found := conclude(facts(FitRegime.UNDERFIT, made=how))) is not None and found.cause is Cause.TRAINING:
         longer = int(found.change.split()[3])
         assert longer > how.epochs
         how = how.model_copy(update={"epochs": longer})
@@ -175,7 +175,7 @@ def test_training_longer_ends(how: Made) -> None:
 
 
 def of(evaluation: Evaluation) -> Facts:
-    return facts_of(evaluation, MADE, branched(Branch.GOOD))
+    return facts_of(evaluation, MADE, branched(FitRegime.GOOD))
 
 
 def test_of_an_evaluation_the_rules_see_what_binds_and_does_not_hold(run: Callable[..., Evaluation]) -> None:
@@ -207,9 +207,9 @@ def test_a_floor_above_the_teacher_is_the_teachers(run: Callable[..., Evaluation
     assert "accuracy is under the floor of 85.0%" in found.evidence
 
 
-def reasons_of(measured: Facts, name: str) -> Reasons:
+def analysis_of(measured: Facts, name: str) -> ErrorAnalysis:
     """The record that the facts come from."""
-    return Reasons(
+    return ErrorAnalysis(
         student=name, candidate="0" * 64, made=measured.made, generalisation=measured.generalisation,
         capacity=measured.capacity, more_rows=measured.more_rows, conclusion=conclude(measured),
     )  # fmt: skip
@@ -221,26 +221,26 @@ def words(html: str) -> str:
 
 def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Callable[..., Evaluation]) -> None:
     lost, other = run(name="tiny", wrong=range(0, 1200, 10)), run(name="small", wrong=range(0, 1200, 11))
-    reasons = {"tiny": reasons_of(facts(more_rows=CLIMBING), "tiny"), "small": reasons_of(facts(), "small")}
-    page = words(report_html(lost, others=[other], reasons=reasons))
+    analyses = {"tiny": analysis_of(facts(more_rows=CLIMBING), "tiny"), "small": analysis_of(facts(), "small")}
+    page = words(report_html(lost, others=[other], analyses=analyses))
     assert "<h2>Why, and what next</h2>" in page and "<b>Data.</b> More data helps: from 500 to 1,000 rows" in page
     assert "<b>Change one thing:</b> bring as many rows again, 2,000 in all" in page
-    assert "Learning curve by rows" in page and "learns one batch of 32 answers by heart, in 60 steps" in page
+    assert "Learning curve by rows" in page and "memorises one batch of 32 answers, in 60 steps" in page
     assert "<b>Why small misses it</b>: capacity: it fits what it learned from" in page
 
-    told = json.loads(json.dumps(report_json(lost, others=[other], reasons=reasons)))["reasons"]
+    told = json.loads(json.dumps(report_json(lost, others=[other], analyses=analyses)))["error_analysis"]
     assert told["tiny"]["conclusion"]["cause"] == "data" and told["small"]["conclusion"]["cause"] == "capacity"
-    assert told["tiny"]["sentence"] == reasons["tiny"].conclusion.sentence
+    assert told["tiny"]["sentence"] == analyses["tiny"].conclusion.sentence
     assert told["tiny"]["more_rows"]["points"][1]["rows"] == 1000
 
 
 def test_of_a_student_that_passes_the_report_says_only_how_it_generalises(run: Callable[..., Evaluation]) -> None:
-    reasons = {"tiny": reasons_of(facts(missed=(), capacity=None, more_rows=None), "tiny")}
-    page = words(report_html(run(name="tiny"), reasons=reasons))
+    analyses = {"tiny": analysis_of(facts(missed=(), capacity=None, more_rows=None), "tiny")}
+    page = words(report_html(run(name="tiny"), analyses=analyses))
     assert "<h2>Does it generalise?</h2>" in page and "of 10 golden rows: right" in page
-    assert "Change one thing" not in page and "by heart" not in page and "Learning curve by rows" not in page
-    assert report_json(run(name="tiny"), reasons=reasons)["reasons"]["tiny"]["sentence"] is None
+    assert "Change one thing" not in page and "memorises" not in page and "Learning curve by rows" not in page
+    assert report_json(run(name="tiny"), analyses=analyses)["error_analysis"]["tiny"]["sentence"] is None
 
 
 def test_a_report_without_reasons_has_no_room_for_them(run: Callable[..., Evaluation]) -> None:
-    assert "Does it generalise?" not in report_html(run()) and report_json(run())["reasons"] == {}
+    assert "Does it generalise?" not in report_html(run()) and report_json(run())["error_analysis"] == {}

@@ -12,7 +12,7 @@ import pytest
 
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.latency import CpuTime, DeviceStamp, LatencyComparison
-from stillhouse.evaluation.models import Ask, Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind, PredictLogits
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
 
 CLASSES = ("balance", "block", "travel")
@@ -52,11 +52,11 @@ def make_subject(
     wrong: Sequence[int] = (),
     *,
     name: str = "student",
-    kind: SubjectKind = SubjectKind.STUDENT,
+    kind: ModelKind = ModelKind.STUDENT,
     size_bytes: int = 10_000_000,
     sure: float = 3.0,
-) -> Subject:
-    return Subject(name, kind, make_outputs(rows, wrong, sure), size_bytes)
+) -> EvaluatedModel:
+    return EvaluatedModel(name, kind, make_outputs(rows, wrong, sure), size_bytes)
 
 
 def make_latency(
@@ -115,7 +115,7 @@ def run() -> Callable[..., Evaluation]:
         teacher_wrong: Sequence[int] = (),
         *,
         name: str = "student",
-        kind: SubjectKind = SubjectKind.STUDENT,
+        kind: ModelKind = ModelKind.STUDENT,
         size_bytes: int = 10_000_000,
         latency: LatencyComparison | None = make_latency(),  # noqa: B008
         slices: Sequence[SliceSpec] = SLICES,
@@ -123,7 +123,7 @@ def run() -> Callable[..., Evaluation]:
         budget: BudgetSpec = BUDGET,
         **measured: Any,
     ) -> Evaluation:
-        teacher = make_subject(rows, teacher_wrong, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+        teacher = make_subject(rows, teacher_wrong, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
         subject = make_subject(rows, wrong, name=name, kind=kind, size_bytes=size_bytes)
         terms = Terms(bar=bar, budget=budget, slices=tuple(slices))
         return evaluate(subject, teacher, make_golden(rows), terms, classes=CLASSES, latency=latency, **measured)
@@ -137,7 +137,7 @@ def golden() -> Callable[[int], pl.DataFrame]:
 
 
 @pytest.fixture
-def subject() -> Callable[..., Subject]:
+def subject() -> Callable[..., EvaluatedModel]:
     return make_subject
 
 
@@ -161,12 +161,13 @@ def answers_block(texts: Sequence[str]) -> np.ndarray:
 def probed() -> Callable[..., Evaluation]:
     """Evaluate a model without mistakes on 300 golden rows that is asked one behavioural case and under a template."""
 
-    def evaluate_model(ask: Ask | None, *, critical: bool = True, **stress: Any) -> Evaluation:
-        teacher = make_subject(300, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    def evaluate_model(ask: PredictLogits | None, *, critical: bool = True, **stress: Any) -> Evaluation:
+        teacher = make_subject(300, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
         case = {"text": "where is my money", "label": "balance"}
         test = {"name": "plain words", "kind": "minimum", "critical": critical, "cases": [case]}
         return evaluate(
-            replace(make_subject(300), ask=ask), replace(teacher, ask=answers_rightly), make_golden(300),
+            replace(make_subject(300), predict_logits=ask), replace(teacher, predict_logits=answers_rightly),
+            make_golden(300),
             Terms(
                 bar=BarSpec(margin=0.1), budget=BUDGET, behaviour=(BehaviourSpec.model_validate(test),),
                 stress=StressSpec(perturbations=(), templates=("so: {text}",), **stress),

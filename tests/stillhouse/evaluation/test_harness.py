@@ -10,7 +10,7 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent, points
@@ -35,15 +35,15 @@ def test_a_good_small_fast_student_passes(run) -> None:
 def test_outputs_in_another_order_give_the_same_report(run, subject, golden) -> None:
     """Regression guard: two other tools trained and judged on pairs shuffled against one another."""
     first = run(wrong=[1])
-    teacher = subject(1200, [], name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    teacher = subject(1200, [], name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     ordered = subject(1200, [1])
     again = evaluate(
-        Subject("student", SubjectKind.STUDENT, ordered.outputs.sort("prompt_id"), 10_000_000),
+        EvaluatedModel("student", ModelKind.STUDENT, ordered.outputs.sort("prompt_id"), 10_000_000),
         teacher, golden(1200).reverse(),
         first.terms,
         classes=first.classes, latency=first.latency,
     )  # fmt: skip
-    for part in ("golden_digest", "non_inferiority", "slices", "confusion", "claims", "lost_rows", "verdict"):
+    for part in ("golden_digest", "non_inferiority", "slices", "confusion", "claims", "regressions", "verdict"):
         assert getattr(again, part) == getattr(first, part), part
 
 
@@ -105,7 +105,7 @@ def test_a_bar_on_macro_f1_binds_by_macro_f1(run) -> None:
     said = claim(result, "non_inferiority")
     assert result.verdict is Verdict.PASS and result.metric_test is not None
     assert said.sentence.startswith("macro F1 within 3.0 points of the teacher: drop 0.2, 95% bound ")
-    assert result.metric_test.student == pytest.approx(result.subject.macro_f1)
+    assert result.metric_test.student == pytest.approx(result.score.macro_f1)
     assert result.metric_test.teacher == pytest.approx(result.teacher.macro_f1)
 
 
@@ -146,7 +146,7 @@ def test_a_class_that_does_not_exist_is_refused_with_those_that_do(run) -> None:
 @pytest.mark.parametrize(("group_rows", "verdict"), [(1, Verdict.PASS), (30, Verdict.INCONCLUSIVE)])
 def test_rows_that_are_lost_together_are_less_evidence(subject, golden, group_rows: int, verdict: Verdict) -> None:
     rows = golden(3000).with_columns(customer=pl.int_range(pl.len()) // group_rows)
-    teacher = subject(3000, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    teacher = subject(3000, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
     result = evaluate(
         subject(3000, wrong=range(60)), teacher, rows, Terms(bar=BarSpec(margin=0.04), budget=budget),
@@ -159,7 +159,7 @@ def test_rows_that_are_lost_together_are_less_evidence(subject, golden, group_ro
 
 def test_too_few_groups_say_so(subject, golden) -> None:
     rows = golden(1200).with_columns(customer=pl.int_range(pl.len()) % 12)
-    teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    teacher = subject(1200, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
     result = evaluate(
         subject(1200), teacher, rows, Terms(bar=BarSpec(margin=0.03), budget=budget),
@@ -173,7 +173,7 @@ def test_too_few_groups_say_so(subject, golden) -> None:
 
 def test_slices_and_floors_take_whole_groups_too_and_say_so(subject, golden) -> None:
     rows = golden(1200).with_columns(customer=pl.int_range(pl.len()) % 12)
-    teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    teacher = subject(1200, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     app = SliceSpec(name="app", column="channel", values=("app",), critical=True, floor=0.8)
     result = evaluate(
         subject(1200), teacher, rows,
@@ -191,7 +191,9 @@ def test_slices_and_floors_take_whole_groups_too_and_say_so(subject, golden) -> 
 
 def test_lost_rows_carry_their_text(run) -> None:
     result = run(wrong=[3, 4], teacher_wrong=[4])
-    assert [(row.text, row.label, row.predicted) for row in result.lost_rows] == [("text <b>3</b>", "balance", "block")]
+    assert [(row.text, row.label, row.predicted) for row in result.regressions] == [
+        ("text <b>3</b>", "balance", "block")
+    ]
 
 
 @pytest.mark.parametrize("bar", [BarSpec(margin=0.03), BarSpec(margin=0.03, metric="macro_f1")])
@@ -201,7 +203,7 @@ def test_the_record_survives_json(run, bar: BarSpec) -> None:
 
 
 def test_roles_are_not_mixed_up(subject, golden) -> None:
-    student, teacher = subject(30), subject(30, name="t", kind=SubjectKind.TEACHER)
+    student, teacher = subject(30), subject(30, name="t", kind=ModelKind.TEACHER)
     with pytest.raises(StillhouseError, match="against a teacher"):
         evaluate(
             teacher, student, golden(30),
@@ -235,8 +237,8 @@ def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
     student, teacher = outputs(1), outputs(2)
     started = time.process_time()
     result = evaluate(
-        Subject("s", SubjectKind.STUDENT, student, 1),
-        Subject("t", SubjectKind.TEACHER, teacher, 10),
+        EvaluatedModel("s", ModelKind.STUDENT, student, 1),
+        EvaluatedModel("t", ModelKind.TEACHER, teacher, 10),
         golden,
         Terms(
             bar=BarSpec(margin=0.03), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1),

@@ -5,12 +5,12 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.leaderboard import Judged, leaderboard
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec
 
 
 def judged(evaluation: Evaluation, digest: str | None = None, day: int = 1, teacher: str | None = None) -> Judged:
-    subject = evaluation.subject.model_copy(update={"digest": digest})
+    subject = evaluation.score.model_copy(update={"digest": digest})
     its_teacher = evaluation.teacher.model_copy(update={"digest": teacher})
     return Judged(
         evaluation.model_copy(update={"subject": subject, "teacher": its_teacher}), f"2026-01-0{day}", f"run {day}"
@@ -50,7 +50,7 @@ def test_models_whose_intervals_overlap_share_their_ranks(run) -> None:
 
 
 def test_the_newest_evaluation_of_an_artifact_counts_and_of_a_baseline_that_of_its_name(run) -> None:
-    baseline = {"name": "probe", "kind": SubjectKind.BASELINE}
+    baseline = {"name": "probe", "kind": ModelKind.BASELINE}
     board = leaderboard(
         [
             judged(run(name="one", wrong=range(5)), "a", 1),

@@ -5,15 +5,15 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import Subject, SubjectKind, align, golden_labels, group_codes
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_labels, group_codes
 
 CLASSES = ("a", "b")
 GOLDEN = pl.DataFrame({"prompt_id": ["p1", "p2", "p3"], "label": ["a", "b", "a"], "channel": ["x", "y", "x"]})
 LOGITS = {"p3": [3.0, 0.3], "p1": [1.0, 0.1], "p2": [2.0, 0.2]}
 
 
-def subject(outputs) -> Subject:
-    return Subject("s", SubjectKind.STUDENT, outputs, 1)
+def subject(outputs) -> EvaluatedModel:
+    return EvaluatedModel("s", ModelKind.STUDENT, outputs, 1)
 
 
 @pytest.mark.parametrize("form", ["mapping", "list", "array"])
@@ -74,7 +74,7 @@ def test_an_empty_golden_set_is_refused() -> None:
 
 def test_a_subject_without_size_is_refused() -> None:
     with pytest.raises(StillhouseError, match="0 bytes"):
-        Subject("s", SubjectKind.STUDENT, LOGITS, 0)
+        EvaluatedModel("s", ModelKind.STUDENT, LOGITS, 0)
 
 
 def test_rows_without_a_group_stand_alone_even_beside_a_group_of_their_name() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec
 
@@ -23,7 +23,7 @@ def test_the_smallest_that_clears_wins_and_the_next_smaller_is_named(run) -> Non
 
 
 def test_controls_are_never_eligible(run) -> None:
-    control = run(name="control", kind=SubjectKind.CONTROL, size_bytes=1_000)
+    control = run(name="control", kind=ModelKind.CONTROL, size_bytes=1_000)
     student = run(name="student", wrong=BAD)
     assert smallest_that_clears([control, student]).winner is None
 
@@ -35,9 +35,9 @@ def test_inconclusive_does_not_clear(run) -> None:
 
 
 def test_a_baseline_that_clears_is_taken(run) -> None:
-    baseline = run(name="probe", kind=SubjectKind.BASELINE, size_bytes=1_000)
+    baseline = run(name="probe", kind=ModelKind.BASELINE, size_bytes=1_000)
     result = smallest_that_clears([run(), baseline])
-    assert (result.winner, result.winner_kind) == ("probe", SubjectKind.BASELINE)
+    assert (result.winner, result.winner_kind) == ("probe", ModelKind.BASELINE)
     assert "no student is needed" in result.reason
     assert "Nothing smaller was tried." in result.reason
 

@@ -86,9 +86,9 @@ def test_fp32_onnx_agrees_with_torch_away_from_the_traced_shape(classifier: Path
 def test_parity_with_another_model_is_told_apart(
     classifier: Path, export: tuple[Path, ExportReport], tmp_path: Path
 ) -> None:
-    from stillhouse.students.pruning import cut_layers
+    from stillhouse.students.pruning import drop_layers
 
-    cut_layers(classifier, [0], tmp_path / "other")
+    drop_layers(classifier, [0], tmp_path / "other")
     texts = ["who is the king", "where is the city", "how many"]
     served = OnnxClassifier(export[0]).logits(texts)
     near, far = (parity(TorchClassifier(model).logits(texts), served) for model in (classifier, tmp_path / "other"))

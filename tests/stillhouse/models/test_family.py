@@ -18,7 +18,7 @@ from stillhouse.models.family import FAMILIES, family_of
 from stillhouse.models.network import load
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.models.weights import verify_weights
-from stillhouse.students.pruning import cut_layers, narrow_feed_forward, trim_vocabulary
+from stillhouse.students.pruning import drop_layers, prune_feed_forward, trim_vocabulary
 from stillhouse.teachers.classifier import build_classifier
 
 WORDS = ["who", "what", "where", "is", "the", "king", "river", "many", "city", "mountain"]
@@ -115,8 +115,8 @@ def test_it_reads_as_many_tokens_as_the_table_says_and_no_more(model_type: str, 
 
 def test_it_is_cut_narrowed_exported_and_answers_as_before(classifier: Path, tmp_path: Path) -> None:
     cut, narrow, shipped = tmp_path / "cut", tmp_path / "narrow", tmp_path / "shipped"
-    cut_layers(classifier, (0, 2), cut)
-    narrow_feed_forward(cut, 24, narrow)
+    drop_layers(classifier, (0, 2), cut)
+    prune_feed_forward(cut, 24, narrow)
     assert load(cut).config["num_hidden_layers"] == 2 and load(narrow).config["intermediate_size"] == 24
     parity = export_student(narrow, shipped, TEXTS, np.array([0, 1, 1, 0])).fp32
     assert parity.max_abs_logit_diff < 1e-5

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from stillhouse.models.losses import LOSSES, Targets, embedding_match, label_cross_entropy, mixture, temperature_kl
+from stillhouse.models.losses import (
+    LOSSES,
+    Targets,
+    combined_loss,
+    embedding_match,
+    label_cross_entropy,
+    temperature_kl,
+)
 
 N, CLASSES, WIDTH = 12, 5, 7
 
@@ -35,7 +42,7 @@ def oracle(
     embedding_weight: float,
     embedding_loss: str,
 ) -> float:
-    """The mixture, written from the formulas in float64, one example at a time."""
+    """The combined_loss, written from the formulas in float64, one example at a time."""
     total = 0.0
     for row in range(len(logits)):
         label = int(targets.label_ids[row])
@@ -69,10 +76,12 @@ SETTINGS = {
 def test_the_mixture_is_the_one_in_the_formulas(seed: int, how: dict) -> None:
     logits, pooled, targets = batch(seed)
     expected = oracle(logits.numpy(), pooled.numpy(), targets, **how)
-    assert mixture(logits, pooled, targets, **how).item() == pytest.approx(expected, rel=1e-9)
+    assert combined_loss(logits, pooled, targets, **how).item() == pytest.approx(expected, rel=1e-9)
     # what training computes in: float32
     low = Targets(targets.label_ids, targets.teacher_logits.float(), targets.teacher_embeddings.float())  # type: ignore[union-attr]
-    assert mixture(logits.float(), pooled.float(), low, **how).item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert combined_loss(logits.float(), pooled.float(), low, **how).item() == pytest.approx(
+        expected, rel=1e-4, abs=1e-4
+    )
 
 
 @settings(max_examples=30)
@@ -82,7 +91,7 @@ def test_micro_batches_add_up_to_the_batch(seed: int, cut: int, how: dict) -> No
 
     def part(rows: slice) -> torch.Tensor:
         cut_targets = Targets(targets.label_ids[rows], targets.teacher_logits[rows], targets.teacher_embeddings[rows])  # type: ignore[index]
-        return mixture(logits[rows], pooled[rows], cut_targets, **how)
+        return combined_loss(logits[rows], pooled[rows], cut_targets, **how)
 
     whole, parts = part(slice(None)), part(slice(0, cut)) + part(slice(cut, None))
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
@@ -91,7 +100,7 @@ def test_micro_batches_add_up_to_the_batch(seed: int, cut: int, how: dict) -> No
 @pytest.mark.parametrize("loss", ["kl", "logit_mse"])
 def test_a_student_that_answers_as_its_teacher_costs_nothing(loss: str) -> None:
     _, _, targets = batch(0)
-    cost = mixture(
+    cost = combined_loss(
         targets.teacher_logits,
         targets.teacher_embeddings,
         targets,  # type: ignore[arg-type]
@@ -125,7 +134,7 @@ def test_label_weight_does_not_thin_the_teacher_where_the_label_is_unknown() -> 
     logits, pooled, targets = batch(2)
     nothing_known = Targets(torch.full((N,), -1), targets.teacher_logits, targets.teacher_embeddings)
     with_weight, without = (
-        mixture(logits, pooled, nothing_known, loss="logit_mse", label_weight=weight) for weight in (0.9, 0.0)
+        combined_loss(logits, pooled, nothing_known, loss="logit_mse", label_weight=weight) for weight in (0.9, 0.0)
     )
     assert with_weight.item() == without.item()
 

@@ -42,10 +42,10 @@ def test_a_teacher_learns_its_labels(classifier: Path, examples: TrainingExample
 
 
 def test_a_student_comes_to_answer_as_its_teacher(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
-    from stillhouse.students.pruning import cut_layers
+    from stillhouse.students.pruning import drop_layers
 
     train(classifier, tmp_path / "teacher", examples, LABELS_ONLY)
-    cut_layers(tmp_path / "teacher", [0, 2], tmp_path / "cut")
+    drop_layers(tmp_path / "teacher", [0, 2], tmp_path / "cut")
     unlabelled = taught(replace(examples, label_ids=np.full(48, -1)), tmp_path / "teacher")
     config = TrainingConfig(epochs=25, batch_size=8, learning_rate=2e-3, embedding_weight=1.0, threads=1)
     train(tmp_path / "cut", tmp_path / "student", unlabelled, config)

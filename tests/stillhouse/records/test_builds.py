@@ -10,10 +10,10 @@ import pytest
 
 from stillhouse import progress
 from stillhouse.home import Home
-from stillhouse.records.builds import Artifact, Order, Workshop
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from tests.small import Measured
 
-ORDER = Order(recipe="r", stage="s", run_id="run", code_version="c", depends_on={"n": 1})
+ORDER = BuildRequest(recipe="r", stage="s", run_id="run", code_version="c", depends_on={"n": 1})
 
 
 def build(folder: Path) -> Measured:
@@ -26,7 +26,7 @@ def build_evil(folder: Path) -> Measured:
     return Measured({})
 
 
-def build_entry(home: Home, order: Order = ORDER) -> Path:
+def build_entry(home: Home, order: BuildRequest = ORDER) -> Path:
     return Path(home.artifacts) / "builds" / f"{order.build_key}.json"
 
 
@@ -72,34 +72,34 @@ def experiment(harm: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("harm", [pytest.param(h, marks=pytest.mark.experiment(*experiment(h))) for h in HARMS])
 def test_whatever_was_harmed_is_made_again_and_then_found_again(home: Home, harm: str) -> None:
-    HARMS[harm](home, Workshop(home).make(ORDER, build))
-    again = Workshop(home).make(ORDER, build)
+    HARMS[harm](home, BuildStore(home).make(ORDER, build))
+    again = BuildStore(home).make(ORDER, build)
     assert again.manifest.made_by is None, "it was made, not found"
     assert (again.folder / "x.json").read_text() == "{}"
-    found = Workshop(home).make(ORDER, build_evil)
+    found = BuildStore(home).make(ORDER, build_evil)
     assert found.manifest.made_by == again.identity
     assert found.manifest.facts == {"measured": 1}
 
 
 def test_an_untouched_build_is_found_again(home: Home) -> None:
-    made = Workshop(home).make(ORDER, build)
-    assert Workshop(home).make(ORDER, build_evil).manifest.made_by == made.identity
+    made = BuildStore(home).make(ORDER, build)
+    assert BuildStore(home).make(ORDER, build_evil).manifest.made_by == made.identity
 
 
 def test_a_build_entry_of_a_later_version_with_one_more_field_is_still_found(home: Home) -> None:
-    made = Workshop(home).make(ORDER, build)
+    made = BuildStore(home).make(ORDER, build)
     alter(build_entry(home), json.dumps({"digest": made.digest, "manifest": made.identity, "more": 1}))
-    assert Workshop(home).make(ORDER, build_evil).manifest.made_by == made.identity
+    assert BuildStore(home).make(ORDER, build_evil).manifest.made_by == made.identity
 
 
 @pytest.mark.experiment("A41")
 def test_a_build_entry_that_names_the_content_of_another_order_is_not_believed(home: Home) -> None:
     """Regression: a forged entry made an honest order return what another stage had built."""
-    workshop = Workshop(home)
-    workshop.make(ORDER, build)
-    evil = workshop.make(replace(ORDER, depends_on={"n": 666}), build_evil)
+    builds = BuildStore(home)
+    builds.make(ORDER, build)
+    evil = builds.make(replace(ORDER, depends_on={"n": 666}), build_evil)
     alter(build_entry(home), json.dumps({"digest": evil.digest, "manifest": evil.identity}))
-    got = Workshop(home).make(ORDER, build)
+    got = BuildStore(home).make(ORDER, build)
     assert (got.folder / "x.json").read_text() == "{}"
     assert got.manifest.build_key == ORDER.build_key
 
@@ -107,31 +107,31 @@ def test_a_build_entry_that_names_the_content_of_another_order_is_not_believed(h
 @pytest.mark.experiment("A41")
 def test_a_manifest_that_is_not_in_the_ledger_is_not_believed(home: Home) -> None:
     """A build entry, manifest and content that fit each other perfectly, and nobody ever made them here."""
-    workshop = Workshop(home)
-    honest = workshop.make(ORDER, build)
-    with workshop.store.building() as folder:
+    builds = BuildStore(home)
+    honest = builds.make(ORDER, build)
+    with builds.store.building() as folder:
         build_evil(folder)
-        digest = workshop.store.publish(folder)
+        digest = builds.store.publish(folder)
     forged = honest.manifest.model_copy(update={"digest": digest})
-    workshop.store.remember_build(ORDER.build_key, digest, workshop.store.write_manifest(forged))
-    got = Workshop(home).make(ORDER, build)
+    builds.store.remember_build(ORDER.build_key, digest, builds.store.write_manifest(forged))
+    got = BuildStore(home).make(ORDER, build)
     assert (got.digest, got.manifest.made_by) == (honest.digest, None)
 
 
 def test_the_build_of_another_recipe_does_not_count(home: Home) -> None:
-    workshop = Workshop(home)
-    made = workshop.make(ORDER, build)
+    builds = BuildStore(home)
+    made = builds.make(ORDER, build)
     other = replace(ORDER, recipe="other")
     build_entry(home, other).write_text(json.dumps({"digest": made.digest, "manifest": made.identity}))
-    assert workshop.make(other, build).manifest.made_by is None
+    assert builds.make(other, build).manifest.made_by is None
 
 
 def test_what_is_set_aside_is_moved_and_named_in_one_line(home: Home) -> None:
-    Workshop(home).make(ORDER, build)
+    BuildStore(home).make(ORDER, build)
     alter(build_entry(home), "{cut")
     heard: list[progress.News] = []
     with progress.listening(heard.append):
-        Workshop(home).make(ORDER, build)
+        BuildStore(home).make(ORDER, build)
     (remark,) = heard
     (moved,) = (Path(home.artifacts) / "set_aside").iterdir()
     assert remark == progress.Remark(f"{build_entry(home)} is no whole build entry: moved to {moved}, made again")
@@ -141,12 +141,12 @@ def test_what_is_set_aside_is_moved_and_named_in_one_line(home: Home) -> None:
 def test_a_kill_between_ledger_and_build_entry_costs_one_build_and_no_complaint(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workshop = Workshop(home)
+    builds = BuildStore(home)
     with monkeypatch.context() as patches:
-        patches.setattr(type(workshop.store), "remember_build", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patches.setattr(type(builds.store), "remember_build", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            workshop.make(ORDER, build)
+            builds.make(ORDER, build)
     heard: list[progress.News] = []
     with progress.listening(heard.append):
-        assert Workshop(home).make(ORDER, build).manifest.made_by is None
+        assert BuildStore(home).make(ORDER, build).manifest.made_by is None
     assert heard == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.records.golden_set_usage import golden_reads, log_golden_read
+from stillhouse.records.golden_set_usage import golden_set_usage, log_golden_read
 from stillhouse.records.ledger import Ledger
 
 
@@ -18,7 +18,7 @@ def read(ledger: Ledger, golden: str, key: str, *, recipe: str = "r", reader: st
 
 
 def uses(ledger: Ledger, golden: str, key: str) -> int:
-    return len(golden_reads(ledger, "r", golden=golden, split_key=key, reader="evaluation"))
+    return len(golden_set_usage(ledger, "r", golden=golden, split_key=key, reader="evaluation"))
 
 
 def test_a_golden_set_that_grew_by_a_row_was_used_before(ledger: Ledger) -> None:
@@ -37,5 +37,5 @@ def test_only_this_stage_of_this_recipe_counts(ledger: Ledger) -> None:
 def test_a_use_from_before_keys_were_written_counts_by_its_rows(ledger: Ledger) -> None:
     ledger.append("golden_read", "r", {"golden": "rows", "reader": "evaluation", "run_id": "0123456789ab"})
     assert (uses(ledger, "rows", "first"), uses(ledger, "other rows", "first")) == (1, 0)
-    (told,) = golden_reads(ledger, "r", golden="rows", split_key="first", reader="evaluation")
+    (told,) = golden_set_usage(ledger, "r", golden="rows", split_key="first", reader="evaluation")
     assert str(told).endswith(" by run 01234567")

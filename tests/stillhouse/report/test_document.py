@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from stillhouse.evaluation.measures.footprint import Footprint
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, SliceSpec
 from stillhouse.report.document import report_html, report_json, ruled_out
@@ -76,7 +76,7 @@ def test_what_was_not_measured_is_null_and_not_a_number(run) -> None:
 
 def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     student = run(name="tiny", wrong=[1, 2])
-    int8 = run(name="int8 teacher", kind=SubjectKind.BASELINE, size_bytes=110_000_000)
+    int8 = run(name="int8 teacher", kind=ModelKind.BASELINE, size_bytes=110_000_000)
     page = read(
         report_html(
             student,
@@ -189,7 +189,7 @@ def test_the_page_and_the_json_say_that_the_machine_was_busy_or_that_cpu_time_is
 
 
 def test_a_page_has_one_latency_of_the_teacher(run, latency) -> None:
-    others = [run(name="probe", kind=SubjectKind.BASELINE, latency=latency(student_ms=7.777))]
+    others = [run(name="probe", kind=ModelKind.BASELINE, latency=latency(student_ms=7.777))]
     text = read(report_html(run(latency=latency(student_ms=5.0)), others=others)).text
     assert "62.2" not in text and "7.78" not in text, "milliseconds of another measurement"
     assert "teacher 40" in text

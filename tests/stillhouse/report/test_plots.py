@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stillhouse.error_analysis.data_scaling import rows_curve
 from stillhouse.evaluation.measures.confusions import ConfusedPair
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.report import plots
 from stillhouse.report.drawing import percent_axis
@@ -29,14 +29,14 @@ def test_every_figure_is_a_png_of_report_width(run, theme) -> None:
     )
     floor = SliceSpec(name="app", column="channel", values=("app",), critical=True, floor=0.9)
     evaluation = run(slices=[empty, floor], wrong=range(0, 1200, 30))
-    far_below = run(name="majority", kind=SubjectKind.BASELINE, wrong=range(0, 1200, 2), latency=None, size_bytes=12)
+    far_below = run(name="majority", kind=ModelKind.BASELINE, wrong=range(0, 1200, 2), latency=None, size_bytes=12)
     by_rows = rows_curve((50, 100, 200), [np.full(9, 0.4), np.full(9, 0.3), np.linspace(0.1, 0.3, 9)], (0.7, 0.8, 0.9))
     for png in (
         plots.slice_bars(evaluation.slices, theme=theme),
         plots.confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
         plots.learning_curve([1.0, 0.5], [1.1, 0.7], theme=theme),
         plots.curve_by_rows(by_rows, theme=theme),
-        plots.reliability(evaluation.teacher, evaluation.subject, theme=theme),
+        plots.reliability(evaluation.teacher, evaluation.score, theme=theme),
         size_quality([evaluation, far_below], theme=theme),
     ):
         assert dimensions(png)[0] == 1280

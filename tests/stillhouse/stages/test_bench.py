@@ -49,7 +49,7 @@ def test_a_row_that_changes_its_group_or_groups_that_begin_to_count_are_judged_a
 def test_a_bar_that_asks_for_other_behaviour_or_stress_is_judged_again() -> None:
     plain = bench(None)
     for field in ({"behaviour": ()}, {"stress": None}):
-        other = Bench(plain.recipe.model_copy(update=field), plain.workshop, plain.prompts, plain.teacher)
+        other = Bench(plain.recipe.model_copy(update=field), plain.builds, plain.prompts, plain.teacher)
         assert other.depends_on() != plain.depends_on()
 
 
@@ -94,7 +94,7 @@ def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(m
     plain = bench(None)
     budget = plain.recipe.budget.model_copy(update={"latency_rounds": 7})
     plain = replace(plain, recipe=plain.recipe.model_copy(update={"budget": budget}))
-    plain.__dict__.update(teacher_model=None, teacher_subject=None)
+    plain.__dict__.update(teacher_model=None, evaluated_teacher=None)
     models: Any = [JudgedModel(SimpleNamespace(name=name), lambda text: None) for name in ("one", "two")]
     monkeypatch.setattr(Bench, "classes", [])
     assert plain.judge(models) == [("one", "timed"), ("two", "timed")]

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 import stillhouse.stages.source
-from assets.current import newest_artifact
 from assets.keys import key_of
+from assets.materializations import newest_artifact
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.stages.names import BASE, PROMPTS, SOURCE
 from stillhouse.stages.source import is_as_it_was
 from tests.small import small_recipe
@@ -21,14 +21,14 @@ from tests.small import small_recipe
 Run = Callable[..., dg.ExecuteInProcessResult]
 
 
-def made(run: Run, workshop: Workshop, file: RecipeFile) -> Artifact:
+def made(run: Run, builds: BuildStore, file: RecipeFile) -> Artifact:
     assert run(file, "contract", "source").success
-    return newest_artifact(workshop, key_of(file.name, SOURCE), BASE)
+    return newest_artifact(builds, key_of(file.name, SOURCE), BASE)
 
 
 @pytest.mark.experiment("E9")
 def test_a_source_replaced_between_its_digest_and_its_parsing_is_not_what_is_read(
-    run: Run, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, builds: BuildStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Regression: all gates were open on other rows, and the manifest named the honest file."""
     file = small_recipe(tmp_path, rows=150)
@@ -42,44 +42,44 @@ def test_a_source_replaced_between_its_digest_and_its_parsing_is_not_what_is_rea
         return found
 
     monkeypatch.setattr(stillhouse.stages.source, "read_outside", read_and_then_replaced)
-    artifact = made(run, workshop, file)
+    artifact = made(run, builds, file)
     digest = artifact.manifest.external_inputs[str(source)]
     assert digest == hashlib.sha256(honest).hexdigest()
-    assert workshop.store.kept(digest).read_bytes() == honest
+    assert builds.store.kept(digest).read_bytes() == honest
     assert artifact.frame("rows").height == 150 and "evil" not in artifact.frame("rows")["text"]
-    assert not is_as_it_was(workshop.ledger, file, artifact.manifest), "the next round takes the new rows in"
+    assert not is_as_it_was(builds.ledger, file, artifact.manifest), "the next round takes the new rows in"
 
 
 def test_the_sample_of_traffic_is_an_input_of_the_source_and_a_table_of_its_own(
-    run: Run, workshop: Workshop, tmp_path: Path
+    run: Run, builds: BuildStore, tmp_path: Path
 ) -> None:
     traffic = tmp_path / "traffic.csv"
     pl.DataFrame({"question": ["where is it ?"] * 3, "kind": ["LOC:city"] * 3}).write_csv(traffic)
     file = small_recipe(tmp_path, rows=150, data__traffic=str(traffic))
-    artifact = made(run, workshop, file)
+    artifact = made(run, builds, file)
     assert artifact.frame("traffic").select("text", "kind").unique().rows() == [("where is it ?", "LOC:city")]
-    kept = workshop.store.kept(artifact.manifest.external_inputs[str(traffic)])
+    kept = builds.store.kept(artifact.manifest.external_inputs[str(traffic)])
     assert kept.read_bytes() == traffic.read_bytes()
-    assert is_as_it_was(workshop.ledger, file, artifact.manifest)
+    assert is_as_it_was(builds.ledger, file, artifact.manifest)
     traffic.write_text("question,kind\nwho is it ?,HUM:ind\n")
-    assert not is_as_it_was(workshop.ledger, file, artifact.manifest), "other traffic is looked at again"
-    assert made(run, workshop, file).frame("traffic")["text"].to_list() == ["who is it ?"]
+    assert not is_as_it_was(builds.ledger, file, artifact.manifest), "other traffic is looked at again"
+    assert made(run, builds, file).frame("traffic")["text"].to_list() == ["who is it ?"]
 
 
 @pytest.mark.experiment("E10")
 def test_a_source_that_is_replaced_later_changes_nothing_that_was_read(
-    run: Run, workshop: Workshop, tmp_path: Path
+    run: Run, builds: BuildStore, tmp_path: Path
 ) -> None:
     file = small_recipe(tmp_path, rows=150)
-    before = made(run, workshop, file)
+    before = made(run, builds, file)
     Path(file.recipe.data.source).write_text("question,service,kind\nevil,HUM,HUM:ind\n")
     run(file, "prompts")
-    prompts = newest_artifact(workshop, key_of(file.name, PROMPTS), BASE)
+    prompts = newest_artifact(builds, key_of(file.name, PROMPTS), BASE)
     assert prompts.manifest.inputs[before.address].digest == before.digest
     assert prompts.frame("prompts").height > 100 and "evil" not in prompts.frame("prompts")["text"]
 
 
-def test_the_same_source_is_found_again(run: Run, workshop: Workshop, tmp_path: Path) -> None:
+def test_the_same_source_is_found_again(run: Run, builds: BuildStore, tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=150)
-    first = made(run, workshop, file)
-    assert made(run, workshop, file).manifest.made_by == first.identity
+    first = made(run, builds, file)
+    assert made(run, builds, file).manifest.made_by == first.identity

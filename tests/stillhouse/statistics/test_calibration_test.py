@@ -169,10 +169,10 @@ def test_what_is_asked_is_the_confidence_that_is_served(subject, run) -> None:
     from dataclasses import replace
 
     from stillhouse.evaluation.harness import evaluate
-    from stillhouse.evaluation.models import SubjectKind
+    from stillhouse.evaluation.models import ModelKind
     from tests.stillhouse.evaluation.conftest import BUDGET, CLASSES, make_golden
 
-    teacher = subject(1200, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+    teacher = subject(1200, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     too_sure = subject(1200, range(0, 1200, 11), sure=9.0)
 
     def judged(temperature: float) -> Evaluation:
@@ -181,6 +181,6 @@ def test_what_is_asked_is_the_confidence_that_is_served(subject, run) -> None:
 
     hot, cold = judged(3.0), judged(1.0)
     assert (claim(hot).verdict, claim(cold).verdict) == (Verdict.PASS, Verdict.FAIL)
-    assert hot.lost_rows[0].confidence == pytest.approx(SURE)
-    assert cold.lost_rows[0].confidence > 0.999
+    assert hot.regressions[0].confidence == pytest.approx(SURE)
+    assert cold.regressions[0].confidence > 0.999
     assert hot.fidelity.mean_kl == cold.fidelity.mean_kl

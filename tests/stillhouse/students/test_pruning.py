@@ -10,21 +10,21 @@ from stillhouse.models import network
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.tokenization import load_tokenizer
 from stillhouse.models.weights import verify_weights
-from stillhouse.students.pruning import cut_layers, narrow_feed_forward, trim_vocabulary
+from stillhouse.students.pruning import drop_layers, prune_feed_forward, trim_vocabulary
 
 TASK = ["who is the king ?", "where is the city"]
 HELD_OUT = ["how many rivers", "when is the kinging", "why 42 kings.", "citying whatever zzz", "naïve ☃ rivers"]
 
 
 def test_cutting_no_layer_changes_no_answer(classifier: Path, tmp_path: Path) -> None:
-    cut_layers(classifier, [0, 1, 2], tmp_path / "cut")
+    drop_layers(classifier, [0, 1, 2], tmp_path / "cut")
     np.testing.assert_array_equal(
         TorchClassifier(tmp_path / "cut").logits(TASK), TorchClassifier(classifier).logits(TASK)
     )
 
 
 def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: Path, tmp_path: Path) -> None:
-    cut_layers(classifier, [0, 2], tmp_path / "cut")
+    drop_layers(classifier, [0, 2], tmp_path / "cut")
     verify_weights(tmp_path / "cut")
     teacher = network.load(classifier)
     layers = teacher.bert.encoder.layer
@@ -38,7 +38,7 @@ def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: 
 @pytest.mark.parametrize("layers", [[], [2, 0], [0, 0], [0, 3], [-1, 0]])
 def test_layers_that_make_no_sense_are_refused(classifier: Path, tmp_path: Path, layers: list[int]) -> None:
     with pytest.raises(StillhouseError, match="layers"):
-        cut_layers(classifier, layers, tmp_path / "cut")
+        drop_layers(classifier, layers, tmp_path / "cut")
 
 
 def test_units_that_contribute_nothing_are_the_first_to_go(classifier: Path, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_units_that_contribute_nothing_are_the_first_to_go(classifier: Path, tmp
             tensor[:, silent] = 0.0
     config = network.read_config(classifier)
     network.save(full, config, (classifier / "tokenizer.json").read_text(), tmp_path / "half_silent")
-    narrow_feed_forward(tmp_path / "half_silent", width // 2, tmp_path / "narrow")
+    prune_feed_forward(tmp_path / "half_silent", width // 2, tmp_path / "narrow")
     assert verify_weights(tmp_path / "narrow").parameters < verify_weights(classifier).parameters
     np.testing.assert_allclose(
         TorchClassifier(tmp_path / "narrow").logits(TASK),
@@ -62,7 +62,7 @@ def test_units_that_contribute_nothing_are_the_first_to_go(classifier: Path, tmp
 @pytest.mark.parametrize("width", [0, -1, 10_000])
 def test_a_width_that_narrows_nothing_is_refused(classifier: Path, tmp_path: Path, width: int) -> None:
     with pytest.raises(StillhouseError, match="feed-forward width"):
-        narrow_feed_forward(classifier, width, tmp_path / "narrow")
+        prune_feed_forward(classifier, width, tmp_path / "narrow")
 
 
 def test_trimming_changes_no_answer_on_the_texts_it_was_trimmed_for(classifier: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_piece_whose_characters_are_missing_is_kept(classifier: Path, tmp_path
 
 
 def test_a_trimmed_model_may_take_the_place_of_the_full_one(classifier: Path, tmp_path: Path) -> None:
-    cut_layers(classifier, [0], tmp_path / "student")
+    drop_layers(classifier, [0], tmp_path / "student")
     trim_vocabulary(tmp_path / "student", TASK, tmp_path / "student")
     assert load_file(tmp_path / "student/model.safetensors")["classifier.bias"].shape == (3,)
     TorchClassifier(tmp_path / "student").logits(HELD_OUT)

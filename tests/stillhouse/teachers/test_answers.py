@@ -13,12 +13,12 @@ def test_the_answer_is_the_largest_logit_and_its_certainty_is_its_probability() 
     rows = pl.DataFrame({"logits": [[0.0, math.log(3)], [2.0, 2.0 - math.log(4)]]})
     told = with_answers(rows, ["no", "yes"])
     assert told["answer"].to_list() == ["yes", "no"]
-    assert told["certainty"].to_list() == pytest.approx([3 / 4, 4 / 5])
+    assert told["confidence"].to_list() == pytest.approx([3 / 4, 4 / 5])
 
 
 def test_no_rows_have_no_answers() -> None:
     told = with_answers(pl.DataFrame(schema={"logits": pl.List(pl.Float32)}), ["no", "yes"])
-    assert (told.height, told.columns) == (0, ["logits", "answer", "certainty"])
+    assert (told.height, told.columns) == (0, ["logits", "answer", "confidence"])
 
 
 @pytest.mark.parametrize("logits", [[[1.0, 2.0, 3.0]], [[1.0, 2.0], [1.0, 2.0, 3.0]]])

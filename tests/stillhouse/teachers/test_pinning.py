@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Order, Workshop
+from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.teachers.pinning import Pin, pin_of
 from tests.small import Measured, small_recipe
 
@@ -21,7 +21,7 @@ FILES = ("/config.json", "/model.safetensors")
 
 
 def made(
-    workshop: Workshop, address: str, fingerprint: str, stage: str = "teacher", files: tuple[str, ...] = FILES
+    builds: BuildStore, address: str, fingerprint: str, stage: str = "teacher", files: tuple[str, ...] = FILES
 ) -> str:
     """A teacher, or another stage, that was made of some weights; on which day."""
 
@@ -29,40 +29,40 @@ def made(
         (folder / "weights").write_text(fingerprint)
         return Measured({"base_fingerprint": fingerprint})
 
-    order = Order(
+    order = BuildRequest(
         "small", stage, run_id="r", code_version="v", depends_on={"base": fingerprint},
         external_inputs={f"{address}{name}": "0" * 64 for name in files},
     )  # fmt: skip
-    workshop.make(order, build)
-    return workshop.ledger.entries("small", "materialization")[-1].at[:10]
+    builds.make(order, build)
+    return builds.ledger.entries("small", "materialization")[-1].at[:10]
 
 
-def test_before_a_teacher_was_made_nothing_is_pinned(workshop: Workshop, file: RecipeFile) -> None:
-    made(workshop, file.recipe.teacher.address, FIRST, stage="contract")
-    assert pin_of(workshop.store, workshop.ledger, file) is None
+def test_before_a_teacher_was_made_nothing_is_pinned(builds: BuildStore, file: RecipeFile) -> None:
+    made(builds, file.recipe.teacher.address, FIRST, stage="contract")
+    assert pin_of(builds.store, builds.ledger, file) is None
 
 
-def test_the_first_weights_stay_the_pin_whatever_comes_later(workshop: Workshop, file: RecipeFile) -> None:
-    day = made(workshop, file.recipe.teacher.address, FIRST)
-    made(workshop, file.recipe.teacher.address, SECOND)
-    assert pin_of(workshop.store, workshop.ledger, file) == Pin(FIRST, trusted_since=day)
+def test_the_first_weights_stay_the_pin_whatever_comes_later(builds: BuildStore, file: RecipeFile) -> None:
+    day = made(builds, file.recipe.teacher.address, FIRST)
+    made(builds, file.recipe.teacher.address, SECOND)
+    assert pin_of(builds.store, builds.ledger, file) == Pin(FIRST, trusted_since=day)
 
 
 def test_a_teacher_of_an_earlier_version_which_named_the_folder_alone_counts(
-    workshop: Workshop, file: RecipeFile
+    builds: BuildStore, file: RecipeFile
 ) -> None:
-    day = made(workshop, file.recipe.teacher.address, FIRST, files=("",))
-    assert pin_of(workshop.store, workshop.ledger, file) == Pin(FIRST, trusted_since=day)
+    day = made(builds, file.recipe.teacher.address, FIRST, files=("",))
+    assert pin_of(builds.store, builds.ledger, file) == Pin(FIRST, trusted_since=day)
 
 
-def test_another_revision_is_used_for_the_first_time(workshop: Workshop, file: RecipeFile) -> None:
-    made(workshop, f"{file.recipe.teacher.source}@before", FIRST)
-    assert pin_of(workshop.store, workshop.ledger, file) is None
-    day = made(workshop, file.recipe.teacher.address, SECOND)
-    assert pin_of(workshop.store, workshop.ledger, file) == Pin(SECOND, trusted_since=day)
+def test_another_revision_is_used_for_the_first_time(builds: BuildStore, file: RecipeFile) -> None:
+    made(builds, f"{file.recipe.teacher.source}@before", FIRST)
+    assert pin_of(builds.store, builds.ledger, file) is None
+    day = made(builds, file.recipe.teacher.address, SECOND)
+    assert pin_of(builds.store, builds.ledger, file) == Pin(SECOND, trusted_since=day)
 
 
-def test_the_recipes_own_pin_comes_before_any_use(workshop: Workshop, tmp_path: Path) -> None:
+def test_the_recipes_own_pin_comes_before_any_use(builds: BuildStore, tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=20, teacher__fingerprint=SECOND)
-    made(workshop, file.recipe.teacher.address, FIRST)
-    assert pin_of(workshop.store, workshop.ledger, file) == Pin(SECOND)
+    made(builds, file.recipe.teacher.address, FIRST)
+    assert pin_of(builds.store, builds.ledger, file) == Pin(SECOND)

@@ -60,7 +60,7 @@ def test_majority_answers_the_most_frequent_class() -> None:
 def test_a_baseline_becomes_a_subject_of_the_harness() -> None:
     golden = pl.DataFrame({"prompt_id": ["p2", "p1", "p3"]})
     baseline = majority(LABELS, ASKED, classes=CLASSES)
-    subject = baseline.subject(["p1", "p2", "p3"])
+    subject = baseline.evaluated(["p1", "p2", "p3"])
     assert align(subject, golden, CLASSES) == pytest.approx(baseline.logits)
     assert (subject.kind.value, subject.size_bytes) == ("baseline", 16)
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures.behaviour import SHOWN, judge_behaviour
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import BehaviourSpec
 from stillhouse.statistics.verdicts import Verdict
 
@@ -14,19 +14,19 @@ CLASSES = ("a", "b")
 MINIMUM = {"text": "one", "label": "a"}
 
 
-def model(b_minus_a: dict[str, float] | None, kind: SubjectKind = SubjectKind.STUDENT, temperature=1.0) -> Subject:
+def model(b_minus_a: dict[str, float] | None, kind: ModelKind = ModelKind.STUDENT, temperature=1.0) -> EvaluatedModel:
     """A model by its log-odds of class 'b', 0.5 for every other text; None cannot be asked."""
 
     def ask(texts):
         assert b_minus_a is not None
         return np.array([[0.0, b_minus_a.get(text, 0.5)] for text in texts], dtype=np.float32)
 
-    return Subject("m", kind, {}, 1, temperature=temperature, ask=None if b_minus_a is None else ask)
+    return EvaluatedModel("m", kind, {}, 1, temperature=temperature, predict_logits=None if b_minus_a is None else ask)
 
 
-def judged(kind: str, cases: list, student: Subject, teacher: Subject | None = None, **spec):
+def judged(kind: str, cases: list, student: EvaluatedModel, teacher: EvaluatedModel | None = None, **spec):
     test = BehaviourSpec.model_validate({"name": "test", "kind": kind, "cases": cases, "critical": True, **spec})
-    (result,) = judge_behaviour([test], student, teacher or model({}, SubjectKind.TEACHER), CLASSES)
+    (result,) = judge_behaviour([test], student, teacher or model({}, ModelKind.TEACHER), CLASSES)
     return result
 
 
@@ -76,7 +76,7 @@ def test_a_share_may_be_allowed_to_fail() -> None:
 
 def test_the_first_failing_cases_are_kept_with_the_teacher_beside_them() -> None:
     cases = [{"text": str(number), "label": "a"} for number in range(8)]
-    result = judged("minimum", cases, model({}), model({"0": -1.0}, SubjectKind.TEACHER))
+    result = judged("minimum", cases, model({}), model({"0": -1.0}, ModelKind.TEACHER))
     assert (result.failures, result.teacher_failures) == (8, 7)
     assert [(case.text, case.teacher_fails) for case in result.examples] == [
         (str(number), number > 0) for number in range(SHOWN)
@@ -86,12 +86,12 @@ def test_the_first_failing_cases_are_kept_with_the_teacher_beside_them() -> None
 def test_a_model_that_cannot_be_asked_is_inconclusive_and_a_teacher_that_cannot_is_left_out() -> None:
     result = judged("minimum", [MINIMUM], model(None))
     assert (result.verdict, result.failures, result.teacher_failures) == (Verdict.INCONCLUSIVE, None, 1)
-    result = judged("minimum", [MINIMUM], model({}), model(None, SubjectKind.TEACHER))
+    result = judged("minimum", [MINIMUM], model({}), model(None, ModelKind.TEACHER))
     assert (result.verdict, result.teacher_failures, result.examples[0].teacher_fails) == (Verdict.FAIL, None, None)
 
 
 def test_answers_of_another_shape_are_refused() -> None:
-    crooked = Subject("m", SubjectKind.STUDENT, {}, 1, ask=lambda texts: np.zeros((len(texts), 3)))
+    crooked = EvaluatedModel("m", ModelKind.STUDENT, {}, 1, predict_logits=lambda texts: np.zeros((len(texts), 3)))
     with pytest.raises(StillhouseError, match="1 texts were answered by 1x3 logits"):
         judged("minimum", [MINIMUM], crooked)
     with pytest.raises(StillhouseError, match="all of them finite: False"):

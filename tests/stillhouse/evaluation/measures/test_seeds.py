@@ -10,7 +10,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.comparison import compare_with_control, decide
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.seeds import gain_over_seeds, seed_spread
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_html, report_json
@@ -22,14 +22,14 @@ CLASSES = ("balance", "block", "travel")
 BAR = BarSpec(margin=0.03)
 
 
-def with_seeds(subject: Subject, rows: int, *wrong: object) -> Subject:
+def with_seeds(subject: EvaluatedModel, rows: int, *wrong: object) -> EvaluatedModel:
     """The subject with seed 0, and one more seed for each choice of rows that it answers wrong."""
     more = {seed: make_outputs(rows, chosen) for seed, chosen in enumerate(wrong, start=1)}  # type: ignore[arg-type]
     return replace(subject, seed=0, more_seeds=more)
 
 
-def judged(student: Subject, rows: int, bar: BarSpec = BAR) -> Evaluation:
-    teacher = make_subject(rows, name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+def judged(student: EvaluatedModel, rows: int, bar: BarSpec = BAR) -> Evaluation:
+    teacher = make_subject(rows, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     return evaluate(
         student, teacher, make_golden(rows), Terms(bar=bar, budget=BUDGET), classes=CLASSES, latency=make_latency()
     )
@@ -154,9 +154,9 @@ def test_one_seed_or_other_rows_are_refused(first: tuple[int, ...], second: tupl
         gain_over_seeds(np.ones(first, bool), np.ones(second, bool))
 
 
-def controls(rows: int, *wrong: object) -> Subject:
+def controls(rows: int, *wrong: object) -> EvaluatedModel:
     first, *more = wrong
-    control = make_subject(rows, first, name="labels only", kind=SubjectKind.CONTROL)  # type: ignore[arg-type]
+    control = make_subject(rows, first, name="labels only", kind=ModelKind.CONTROL)  # type: ignore[arg-type]
     return with_seeds(control, rows, *more)
 
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures.stress import perturb, stress_test, truncated, with_typos
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import StressSpec
 from stillhouse.statistics.verdicts import Verdict
 
@@ -71,7 +71,9 @@ def world(rows: int = 40):
     return pl.DataFrame({"prompt_id": ids, "text": [f"text {row}" for row in range(rows)], "label": ["a"] * rows})
 
 
-def model(golden, wrong=(), wrong_in_upper_case=(), kind=SubjectKind.STUDENT, can_be_asked: bool = True) -> Subject:
+def model(
+    golden, wrong=(), wrong_in_upper_case=(), kind=ModelKind.STUDENT, can_be_asked: bool = True
+) -> EvaluatedModel:
     """Answers 'a', but 'b' to some texts, by their number, as they are or in upper case."""
 
     def logits(text: str) -> list[float]:
@@ -79,15 +81,19 @@ def model(golden, wrong=(), wrong_in_upper_case=(), kind=SubjectKind.STUDENT, ca
         return [0.0, 1.0] if int(text.split()[-1]) in missed else [1.0, 0.0]
 
     outputs = {row["prompt_id"]: logits(row["text"]) for row in golden.to_dicts()}
-    return Subject(
-        "m", kind, outputs, 1, ask=(lambda texts: np.array(list(map(logits, texts)))) if can_be_asked else None
+    return EvaluatedModel(
+        "m",
+        kind,
+        outputs,
+        1,
+        predict_logits=(lambda texts: np.array(list(map(logits, texts)))) if can_be_asked else None,
     )
 
 
 CASE = {"perturbations": ["case"]}
 
 
-def stressed(student: Subject, teacher: Subject, golden, **spec):
+def stressed(student: EvaluatedModel, teacher: EvaluatedModel, golden, **spec):
     results = stress_test(StressSpec.model_validate(spec), student, teacher, golden, CLASSES, alpha=0.05)
     return results if len(results) > 1 else results[0]
 
@@ -96,7 +102,7 @@ def test_what_it_costs_is_counted_against_the_model_itself_and_against_the_teach
     golden = world()
     # Under stress the student loses rows 0 to 9 and wins 12; row 13 is wrong either way.
     student = model(golden, [12, 13], [*range(10), 13])
-    teacher = model(golden, [], [0, 1, 2, 3, 20], SubjectKind.TEACHER)
+    teacher = model(golden, [], [0, 1, 2, 3, 20], ModelKind.TEACHER)
     result = stressed(student, teacher, golden, **CASE)
     assert result.student.clean_accuracy == pytest.approx(38 / 40)
     assert result.student.accuracy == pytest.approx(29 / 40)
@@ -118,7 +124,7 @@ def test_what_it_costs_is_counted_against_the_model_itself_and_against_the_teach
 )
 def test_a_limit_is_proven_and_not_just_measured(lost: int, limit: float, verdict: Verdict) -> None:
     golden = world()
-    teacher = model(golden, kind=SubjectKind.TEACHER)
+    teacher = model(golden, kind=ModelKind.TEACHER)
     result = stressed(model(golden, [], range(lost)), teacher, golden, **CASE, drop_at_most=limit)
     assert result.verdict is verdict
     assert result.test.drop == pytest.approx(lost / 40)
@@ -128,9 +134,14 @@ def test_the_first_rows_by_id_are_asked_whatever_their_order() -> None:
     golden = world()
     first = golden.sort("prompt_id").head(10)["text"].to_list()
     asked: list[str] = []
-    student = Subject("s", SubjectKind.STUDENT, {i: [1.0, 0.0] for i in golden["prompt_id"]}, 1,
-                      ask=lambda texts: asked.extend(texts) or np.tile([1.0, 0.0], (len(texts), 1)))  # fmt: skip
-    teacher = model(golden, kind=SubjectKind.TEACHER)
+    outputs = {i: [1.0, 0.0] for i in golden["prompt_id"]}
+
+    def predict(texts):
+        asked.extend(texts)
+        return np.tile([1.0, 0.0], (len(texts), 1))
+
+    student = EvaluatedModel("s", ModelKind.STUDENT, outputs, 1, predict_logits=predict)
+    teacher = model(golden, kind=ModelKind.TEACHER)
     result = stressed(student, teacher, golden.reverse(), templates=["so {text}"], perturbations=[], rows_at_most=10)
     assert asked == [f"so {text}" for text in first]
     assert (result.rows, result.golden_rows) == (10, 40)
@@ -139,7 +150,7 @@ def test_the_first_rows_by_id_are_asked_whatever_their_order() -> None:
 def test_who_cannot_be_asked_is_not_shown_to_hold_a_limit() -> None:
     golden = world()
     mute = {"can_be_asked": False}
-    student, teacher = model(golden), model(golden, kind=SubjectKind.TEACHER, **mute)
+    student, teacher = model(golden), model(golden, kind=ModelKind.TEACHER, **mute)
     result = stressed(model(golden, **mute), teacher, golden, **CASE, drop_at_most=0.1)
     assert (result.verdict, result.student, result.against_teacher) == (Verdict.INCONCLUSIVE, None, None)
     result = stressed(student, teacher, golden, **CASE, drop_at_most=0.1)
@@ -149,7 +160,7 @@ def test_who_cannot_be_asked_is_not_shown_to_hold_a_limit() -> None:
 def test_golden_rows_without_texts_cannot_be_perturbed() -> None:
     golden = world()
     with pytest.raises(StillhouseError, match="no column 'text'"):
-        stressed(model(golden), model(golden, kind=SubjectKind.TEACHER), golden.drop("text"))
+        stressed(model(golden), model(golden, kind=ModelKind.TEACHER), golden.drop("text"))
 
 
 @pytest.mark.parametrize(

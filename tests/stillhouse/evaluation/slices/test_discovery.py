@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.models import Subject, SubjectKind
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice, _hypergeometric, _Tables, discover_slices
 from stillhouse.evaluation.slices.row_features import MOST_VALUES, feature_columns, row_features
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
@@ -53,12 +53,12 @@ def found(
 FAX = pl.col("channel") == "fax"
 
 
-def subject(golden: pl.DataFrame, correct: np.ndarray, kind: SubjectKind) -> Subject:
+def subject(golden: pl.DataFrame, correct: np.ndarray, kind: ModelKind) -> EvaluatedModel:
     classes = sorted(LABELS)
     place = golden["label"].replace_strict({name: index for index, name in enumerate(classes)}).to_numpy()
     logits = np.eye(len(classes))[(place + ~correct) % len(classes)] * 3
-    size = 100_000_000 if kind is SubjectKind.TEACHER else 1_000_000
-    return Subject(str(kind), kind, dict(zip(golden["prompt_id"], logits.tolist(), strict=True)), size)
+    size = 100_000_000 if kind is ModelKind.TEACHER else 1_000_000
+    return EvaluatedModel(str(kind), kind, dict(zip(golden["prompt_id"], logits.tolist(), strict=True)), size)
 
 
 def planted(*specs: SliceSpec) -> Evaluation:
@@ -68,7 +68,7 @@ def planted(*specs: SliceSpec) -> Evaluation:
     teacher = right(golden, generator)
     student = teacher & ~((golden["channel"] == "fax").to_numpy() & (generator.random(4000) < 0.6))
     return evaluate(
-        subject(golden, student, SubjectKind.STUDENT), subject(golden, teacher, SubjectKind.TEACHER), golden,
+        subject(golden, student, ModelKind.STUDENT), subject(golden, teacher, ModelKind.TEACHER), golden,
         Terms(
             bar=BarSpec(margin=0.05), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=8), slices=specs,
         ),

@@ -8,7 +8,7 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, evaluate
-from stillhouse.evaluation.models import SubjectKind
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult, fairness
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.report.document import report_html, report_json, ruled_out
@@ -45,7 +45,7 @@ def evaluated(subject, golden, latency) -> Callable[..., Evaluation]:
         regions: Sequence[str | None], wrong: Sequence[int] = (), limit: float | None = 0.05
     ) -> Evaluation:
         rows = golden(len(regions)).with_columns(region=pl.Series(regions))
-        teacher = subject(len(regions), name="teacher", kind=SubjectKind.TEACHER, size_bytes=400_000_000)
+        teacher = subject(len(regions), name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
         return evaluate(
             subject(len(regions), wrong=wrong), teacher, rows,
             Terms(

@@ -33,7 +33,7 @@ def judged(counts: dict[str, tuple[int, int]], *, limit: float) -> GapTest:
 def test_equal_averages_with_unequal_slices_are_blocked_and_both_slices_are_named(run) -> None:
     even = run(rows=2400, wrong=range(0, 2400, 20), teacher_wrong=range(0, 2400, 20), slices=BOTH, bar=LIMITED)
     uneven = run(rows=2400, wrong=range(0, 1200, 10), teacher_wrong=range(0, 1200, 10), slices=BOTH, bar=LIMITED)
-    assert even.subject.accuracy == uneven.subject.accuracy == 0.95
+    assert even.score.accuracy == uneven.score.accuracy == 0.95
     assert even.verdict is Verdict.PASS
     assert claim(even).sentence.startswith("critical slices within 5.0 points of each other: ")
     assert [each.name for each in uneven.open_claims] == ["slice_gap"]

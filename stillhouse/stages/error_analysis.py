@@ -19,13 +19,13 @@ from stillhouse.digests import digest_of
 from stillhouse.error_analysis.capacity import overfit_one_batch
 from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
 from stillhouse.error_analysis.generalisation import Counts, Generalisation, Share, generalisation
-from stillhouse.error_analysis.rules import Made, Reasons, conclude, facts_of, write_reasons
+from stillhouse.error_analysis.rules import ErrorAnalysis, Made, conclude, facts_of, write_analyses
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.evaluation.measures.fidelity import row_divergence
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.training import TrainingConfig
-from stillhouse.records.builds import Artifact, Plan, Workshop
-from stillhouse.stages.facts import CandidateFacts, ReasonsFacts, TeacherFacts
+from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.stages.facts import CandidateFacts, ErrorAnalysisFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
 from stillhouse.students.examples import examples_of, label_ids, validation_rows
 from stillhouse.students.pruning import cut_from
@@ -49,8 +49,8 @@ def plan(
     teacher: Artifact,
     transfer_set: Artifact,
     made: Mapping[str, Artifact],
-    workshop: Workshop,
-) -> Plan[ReasonsFacts]:
+    builds: BuildStore,
+) -> Plan[ErrorAnalysisFacts]:
     """Ask how each student does on rows that it knows and rows that it does not; of one that misses, why.
 
     Args:
@@ -60,26 +60,26 @@ def plan(
         teacher: the fine-tuned teacher.
         transfer_set: what the students learned from.
         made: candidate and export of each student that learns from the teacher, by stage.
-        workshop: keeps the teacher's answers.
+        builds: keeps the teacher's answers.
     """
     validation, learners = validation_rows(prompts.frame("prompts")), learners_of(recipe)
     fingerprint = teacher.facts(TeacherFacts).fingerprint
     judged = {each.name: each for each in read_evaluations(evaluation.folder)}
 
-    def build(folder: Path) -> ReasonsFacts:
-        with workshop.one_heavy_task():
-            signal = signal_store(workshop)
+    def build(folder: Path) -> ErrorAnalysisFacts:
+        with builds.one_heavy_task():
+            signal = signal_store(builds)
             signal.capture(validation, teacher.folder / MODEL, fingerprint)
             answers = signal.read(validation["prompt_id"].to_list(), fingerprint)
             answered = validation.join(answers, on="prompt_id", maintain_order="left")
             found = []
             for number, student in enumerate(learners):
-                progress.step("reasons", number, len(learners), student.name)
+                progress.step("error_analysis", number, len(learners), student.name)
                 trained, shipped = made[candidate(student.name)], made[export(student.name)]
                 examined = Examination(student, teacher, transfer_set, trained, shipped, answered)
-                found.append(examined.reasons(judged[student.name]))
-        write_reasons(folder, found)
-        return ReasonsFacts(causes={each.student: each.conclusion and each.conclusion.cause for each in found})
+                found.append(examined.analysis(judged[student.name]))
+        write_analyses(folder, found)
+        return ErrorAnalysisFacts(causes={each.student: each.conclusion and each.conclusion.cause for each in found})
 
     return Plan(
         build,
@@ -131,7 +131,7 @@ class Examination:
         assert training is not None
         return training.examples
 
-    def reasons(self, evaluation: Evaluation) -> Reasons:
+    def analysis(self, evaluation: Evaluation) -> ErrorAnalysis:
         """Ask what is always asked; train a little only where how it was made may be why it misses."""
         from stillhouse.models.network import read_config
 
@@ -151,7 +151,7 @@ class Examination:
                 cut_from(self.teacher.folder / MODEL, self.student, self._rows["text"], start)
                 capacity = overfit_one_batch(start, self._rows, self.training)
                 curve = self._rows_curve(start)
-        return Reasons(
+        return ErrorAnalysis(
             student=self.student.name,
             candidate=self.trained.digest,
             made=made,
@@ -198,7 +198,7 @@ class Examination:
                 validation_agreement=_share(student == teacher),
                 comparable_agreement=_share((student == teacher)[teacher == self._truth]),
                 validation_accuracy=_share(single_label.right(shipped, self._truth)),
-                golden_accuracy=Share(hits=round(evaluation.subject.accuracy * golden), rows=golden),
+                golden_accuracy=Share(hits=round(evaluation.score.accuracy * golden), rows=golden),
             )
         )
 

@@ -10,12 +10,12 @@ from difflib import get_close_matches
 
 import dagster as dg
 
-from assets.current import newest_artifact, require_materialization
 from assets.keys import key_of
+from assets.materializations import newest_artifact, require_materialization
 from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Workshop
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.governance import Waiver, approve, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
@@ -72,11 +72,11 @@ def waivable_gate(file: RecipeFile, check: str, batches: Collection[str]) -> str
     return check
 
 
-def waive_newest(workshop: Workshop, file: RecipeFile, wanted: Waiver, batches: Collection[str]) -> Waiver:
+def waive_newest(builds: BuildStore, file: RecipeFile, wanted: Waiver, batches: Collection[str]) -> Waiver:
     """Record a person's waiver of a gate for the newest artifact of its asset.
 
     Args:
-        workshop: where the ledger is.
+        builds: where the ledger is.
         file: the recipe.
         wanted: as the person gave it; its content is found here.
         batches: all batches that the recipe has now.
@@ -86,20 +86,20 @@ def waive_newest(workshop: Workshop, file: RecipeFile, wanted: Waiver, batches: 
     """
     gate = waivable_gate(file, gate_address(wanted.gate), batches)
     asset, batch = asset_and_batch(gate.partition(":")[0])
-    newest = require_materialization(workshop.ledger, dg.AssetKey(asset.split("/")), batch)
+    newest = require_materialization(builds.ledger, dg.AssetKey(asset.split("/")), batch)
     given = replace(wanted, gate=gate, content=newest.digest)
-    return waive(workshop.ledger, file.name, given, waiver_rules(file.recipe))
+    return waive(builds.ledger, file.name, given, waiver_rules(file.recipe))
 
 
-def approve_newest_release(workshop: Workshop, file: RecipeFile, *, by: str, reason: str) -> str:
+def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> str:
     """Record a person's approval of the newest release and return its digest.
 
     Raises:
         StillhouseError: if there is no release, or the person is the author.
     """
-    release = newest_artifact(workshop, key_of(file.name, RELEASE))
+    release = newest_artifact(builds, key_of(file.name, RELEASE))
     author = file.recipe.author or file.recipe.owners[0]
-    approve(workshop.ledger, file.name, release=release.digest, author=author, by=by, reason=reason)
+    approve(builds.ledger, file.name, release=release.digest, author=author, by=by, reason=reason)
     return release.digest
 
 

@@ -1,7 +1,7 @@
 """The asset of why each student is as good as it is.
 
 Belongs here: its declaration, and what is shown of it.
-Does not: finding out (stillhouse/stages/reasons.py).
+Does not: finding out (stillhouse/stages/error_analysis.py).
 """
 
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from typing import Any
 
 import dagster as dg
 
-from assets.stage import Shown, Work, markdown_table, picture, stage_asset
+from assets.stage import StageContext, StageOutput, markdown_table, picture, stage_asset
 from stillhouse.error_analysis.data_scaling import RowsCurve
-from stillhouse.error_analysis.rules import read_reasons
+from stillhouse.error_analysis.rules import read_analyses
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
-from stillhouse.stages import reasons as stage
-from stillhouse.stages.names import EVALUATION, PROMPTS, REASONS, TEACHER, TRANSFER_SET, candidate, export
+from stillhouse.stages import error_analysis as stage
+from stillhouse.stages.names import ERROR_ANALYSIS, EVALUATION, PROMPTS, TEACHER, TRANSFER_SET, candidate, export
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
@@ -26,7 +26,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
 
     @stage_asset(
         file,
-        REASONS,
+        ERROR_ANALYSIS,
         inputs={
             "evaluation": EVALUATION,
             "prompts": PROMPTS,
@@ -37,23 +37,28 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         kinds={"pytorch"},
     )
     def examined_students(
-        work: Work, evaluation: Artifact, prompts: Artifact, teacher: Artifact, transfer_set: Artifact, **made: Artifact
-    ) -> Shown:
+        context: StageContext,
+        evaluation: Artifact,
+        prompts: Artifact,
+        teacher: Artifact,
+        transfer_set: Artifact,
+        **made: Artifact,
+    ) -> StageOutput:
         """How each student does on rows it knows and rows it does not; of one that misses, the reason and what next."""
         by_stage = {stages[name]: item for name, item in made.items()}
-        plan = stage.plan(file.recipe, evaluation, prompts, teacher, transfer_set, by_stage, work.workshop)
-        artifact = work.make(plan)
-        return Shown(artifact, _shown(work, artifact))
+        plan = stage.plan(file.recipe, evaluation, prompts, teacher, transfer_set, by_stage, context.builds)
+        artifact = context.make(plan)
+        return StageOutput(artifact, _shown(context, artifact))
 
     return examined_students
 
 
-def _shown(work: Work, artifact: Artifact) -> dict[str, Any]:
-    found = read_reasons(artifact.folder)
+def _shown(context: StageContext, artifact: Artifact) -> dict[str, Any]:
+    found = read_analyses(artifact.folder)
     table = [
         {
             "student": name,
-            "generalises": str(each.generalisation.branch),
+            "generalises": str(each.generalisation.regime),
             "on training rows": str(each.generalisation.counts.training_agreement),
             "on new rows": str(each.generalisation.counts.comparable_agreement),
             "reason": str(each.conclusion.cause) if each.conclusion else "clears the bar",
@@ -66,7 +71,7 @@ def _shown(work: Work, artifact: Artifact) -> dict[str, Any]:
         if each.conclusion is not None:
             shown[f"why_{name}"] = each.conclusion.sentence
         if each.more_rows is not None:
-            shown[f"by_rows_{name}"] = picture(work, artifact, f"by_rows_{name}", _drawing(each.more_rows))
+            shown[f"by_rows_{name}"] = picture(context, artifact, f"by_rows_{name}", _drawing(each.more_rows))
     return shown
 
 

@@ -15,9 +15,9 @@ import pytest
 
 import stillhouse.records.governance
 from checks.stages import UNWAIVABLE, waiver_rules
+from orchestration.approvals import approve_newest_release, waivable_gate, waive_newest
 from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
-from orchestration.people import approve_newest_release, waivable_gate, waive_newest
 from orchestration.run import distil
 from orchestration.status import status
 from orchestration.terminal import Terminal
@@ -59,7 +59,7 @@ def file(place: Place) -> RecipeFile:
 
 def looked_at(place: Place) -> int:
     """How often the gate was looked at."""
-    return len(place.workshop.ledger.entries("small", "verdict", gate=NAME))
+    return len(place.builds.ledger.entries("small", "verdict", gate=NAME))
 
 
 def test_before_a_candidate_exists_the_bar_may_be_changed_freely(place: Place) -> None:
@@ -72,7 +72,7 @@ def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file
     assert not place.run(file, "source", "prompts").success
     (told,) = failures(place.run(file, "teacher"))
     assert f"gate {GATE} is failed" in told
-    assert diagnose(place.instance, place.workshop, file).do.endswith(
+    assert diagnose(place.instance, place.builds, file).do.endswith(
         f"or `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD`"
     )
 
@@ -82,15 +82,15 @@ def test_a_waiver_of_0_1_0_opens_nothing_and_is_named_in_one_line_with_what_to_d
 ) -> None:
     for gate, by in ((GATE, "Ann"), ("small/source[base]:no_row_is_above_its_privacy_class", "Bob")):
         body = {"gate": gate, "by": by, "reason": WHY, "until": UNTIL.isoformat()}
-        place.workshop.ledger.append("waiver", "small", body)
+        place.builds.ledger.append("waiver", "small", body)
     assert not place.states("prompts", "base")[NAME].is_open
     told = (
         f"the waiver of {GATE} by Ann until {UNTIL.isoformat()} was given under version 0.1.0, for no content, and "
         f"counts no longer: `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD` gives it again"
     )
-    named = status(place.instance, place.workshop, [file]).recipes["small"].waivers
+    named = status(place.instance, place.builds, [file]).recipes["small"].waivers
     assert named[0] == told and len(named) == 2
-    assert told in diagnose(place.instance, place.workshop, file).evidence
+    assert told in diagnose(place.instance, place.builds, file).evidence
     console = Terminal(record=True, width=1000, file=io.StringIO())
     distil(file, place.home, console)
     assert console.export_text().count("and counts no longer: ") == 2
@@ -140,7 +140,7 @@ def test_a_waiver_of_an_unknown_recipe_is_refused(place: Place) -> None:
     options = ("--by", ANN, "--reason", WHY, "--until", UNTIL.isoformat())
     ended = command("waive", f"smal/prompts[base]:{NAME}", *options, recipes=place.folder / "recipes")
     assert ended.returncode == 2 and "smal: no recipe of this name; expected one of: small." in ended.stderr
-    assert place.workshop.ledger.entries("smal") == []
+    assert place.builds.ledger.entries("smal") == []
 
 
 def test_a_waived_gate_lets_through_without_being_looked_at_again(place: Place, file: RecipeFile) -> None:
@@ -153,14 +153,14 @@ def test_a_waived_gate_lets_through_without_being_looked_at_again(place: Place, 
     assert place.run(file, "teacher").success
     assert looked_at(place) == before
 
-    entry = place.workshop.ledger.entries("small", "waiver")[-1]
+    entry = place.builds.ledger.entries("small", "waiver")[-1]
     content = place.newest("prompts", "base").digest
     assert entry.body == {
         "gate": GATE, "digest": content, "by": ANN, "reason": WHY, "until": UNTIL.isoformat(), "account": account(),
     }  # fmt: skip
     relied = {(gate.asset, gate.gate): gate.state for gate in place.newest("teacher").manifest.relied_on}
     assert relied["small/prompts[base]", NAME] == "waived"
-    gates = status(place.instance, place.workshop, [file]).recipes["small"].stages["prompts"].gates
+    gates = status(place.instance, place.builds, [file]).recipes["small"].stages["prompts"].gates
     shown = next(gate for gate in gates if gate.name == NAME)
     assert shown.state == "waived" and shown.sentence.startswith(f"waived by {ANN} until {UNTIL} because {WHY}: ")
 
@@ -171,7 +171,7 @@ def test_a_waived_gate_warns_and_the_run_goes_on(place: Place, file: RecipeFile)
     assert not shown.passed and shown.severity is dg.AssetCheckSeverity.WARN
     assert (shown.description or "") == f"waived by {ANN} until {UNTIL} because {WHY}: empty: nobody"
     assert result.success and result.asset_materializations_for_node("small__teacher")
-    verdict = place.workshop.ledger.entries("small", "verdict", gate=NAME)[-1].body
+    verdict = place.builds.ledger.entries("small", "verdict", gate=NAME)[-1].body
     assert verdict["state"] == "failed" and verdict["waived"].startswith(f"waived by {ANN}")
 
 
@@ -189,8 +189,8 @@ def test_a_waiver_that_has_expired_closes_again(
 def test_a_waiver_cannot_stand_in_for_looking(place: Place, file: RecipeFile) -> None:
     unmade = "small/teacher_signal[base]:every_prompt_was_answered"
     with pytest.raises(StillhouseError, match="it was never materialized"):
-        waive_newest(place.workshop, file, Waiver(unmade, ANN, WHY, UNTIL, content=""), ["base"])
-    waive(place.workshop.ledger, "small", Waiver(unmade, ANN, WHY, UNTIL, content="0" * 64), RULES)
+        waive_newest(place.builds, file, Waiver(unmade, ANN, WHY, UNTIL, content=""), ["base"])
+    waive(place.builds.ledger, "small", Waiver(unmade, ANN, WHY, UNTIL, content="0" * 64), RULES)
     assert place.states("teacher_signal", "base")["every_prompt_was_answered"].state == "missing"
     place.run(file, "prompts", gates=False)
     assert place.states("prompts", "base")[NAME].state == "stale"
@@ -200,14 +200,14 @@ def test_a_waiver_cannot_stand_in_for_looking(place: Place, file: RecipeFile) ->
 
 def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: RecipeFile) -> None:
     with pytest.raises(StillhouseError, match="it was never materialized"):
-        approve_newest_release(place.workshop, file, by=BOB, reason="read the report and the slices")
+        approve_newest_release(place.builds, file, by=BOB, reason="read the report and the slices")
     result = place.run(file)
     assert {name for name, passed in verdicts(result).items() if not passed} >= {NAME, "another_person_has_approved_it"}
     assert place.states("release")["another_person_has_approved_it"].state == "inconclusive"
-    assert place.workshop.ledger.champion("small") is None
+    assert place.builds.ledger.champion("small") is None
     (told,) = failures(place.run(file, "champion"))
     assert "gate small/release:another_person_has_approved_it is inconclusive" in told
-    found = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    found = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert (found["stage"], found["gate"]) == ("release", "another_person_has_approved_it")
     assert "`stillhouse approve small --by NAME --reason WHY` and look again" in found["what"]
 
@@ -225,33 +225,33 @@ def test_nobody_approves_a_release_of_their_own_recipe(place: Place, file: Recip
     options = ("--by", "ann lee (ann@example.org)", "--reason", "looks good to me")
     ended = command("approve", "small", *options, recipes=place.folder / "recipes")
     assert ended.returncode == 2 and "wrote the recipe" in ended.stderr and "Traceback" not in ended.stderr
-    assert place.workshop.ledger.entries("small", "approval") == []
+    assert place.builds.ledger.entries("small", "approval") == []
     assert failures(place.run(file, "champion"))
 
 
 def test_an_approved_release_becomes_the_champion_when_it_is_looked_at_again(place: Place, file: RecipeFile) -> None:
-    approved = approve_newest_release(place.workshop, file, by=BOB, reason="read the report and the slices")
+    approved = approve_newest_release(place.builds, file, by=BOB, reason="read the report and the slices")
     assert failures(place.run(file, "champion")), "an approval is evidence, and a gate has to look at it"
     assert place.run(file, "release", "champion").success
-    champion = place.workshop.ledger.champion("small")
+    champion = place.builds.ledger.champion("small")
     assert champion is not None and champion["digest"] == approved == place.newest("release").digest
     assert place.states("release")["another_person_has_approved_it"].sentence.startswith(f"approved by {BOB}: read")
 
 
 def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert status(place.instance, place.workshop, [file]).all_is_well
-    found = diagnose(place.instance, place.workshop, file).model_dump(mode="json")
+    assert status(place.instance, place.builds, [file]).all_is_well
+    found = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert found["stage"] is None and found["what"] == "every exit condition of small holds"
     assert found.keys() == DIAGNOSIS
-    lines = checklist(place.instance, place.workshop, file).splitlines()
+    lines = checklist(place.instance, place.builds, file).splitlines()
     boxes = [line[:5] for line in lines if line.startswith("- [")]
     assert boxes.count("- [~]") == 1 and set(boxes) == {"- [x]", "- [~]"}
     for arguments in (("diagnose", "small"), ("status", "small")):
         ended = command(*arguments, recipes=place.folder / "recipes")
         assert ended.returncode == 0, ended.stdout + ended.stderr
     monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
-    assert not status(place.instance, place.workshop, [file]).all_is_well
-    assert diagnose(place.instance, place.workshop, file).gate == NAME
+    assert not status(place.instance, place.builds, [file]).all_is_well
+    assert diagnose(place.instance, place.builds, file).gate == NAME
 
 
 def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: Place) -> None:
@@ -286,17 +286,17 @@ def test_what_was_judged_by_the_old_bar_stays_judged_by_it(place: Place) -> None
     assert place.newest("release").digest != released.digest
     assert place.states("release")["another_person_has_approved_it"].state == "inconclusive"
     assert place.newest("champion").digest == champion.digest
-    serving = place.workshop.ledger.champion("small")
+    serving = place.builds.ledger.champion("small")
     assert serving is not None and serving["digest"] == released.digest
-    assert place.workshop.ledger.problems() == []
+    assert place.builds.ledger.problems() == []
 
 
 def contracts(place: Place) -> list:
     """The contracts of the releases that were made, in their order."""
-    made = place.workshop.ledger.entries("small", "materialization")
+    made = place.builds.ledger.entries("small", "materialization")
     releases = [e.body for e in made if e.body["asset"] == "small/release" and not e.body["found_again"]]
-    opened = [place.workshop.artifact(body["digest"], body["manifest"]) for body in releases]
-    return [contract for release in opened for contract in place.workshop.inputs_of(release, "contract")]
+    opened = [place.builds.artifact(body["digest"], body["manifest"]) for body in releases]
+    return [contract for release in opened for contract in place.builds.inputs_of(release, "contract")]
 
 
 def test_a_gate_is_waived_by_its_old_name_and_the_new_one_is_said(place: Place) -> None:
@@ -304,5 +304,5 @@ def test_a_gate_is_waived_by_its_old_name_and_the_new_one_is_said(place: Place) 
     ended = command("waive", "small/teacher:it_is_worth_copying", *options, recipes=place.folder / "recipes")
     assert ended.returncode == 0, ended.stderr
     assert "the gate it_is_worth_copying is called teacher_accuracy_reaches_the_minimum now" in ended.stdout
-    entry = place.workshop.ledger.entries("small", "waiver")[-1]
+    entry = place.builds.ledger.entries("small", "waiver")[-1]
     assert entry.body["gate"] == "small/teacher:teacher_accuracy_reaches_the_minimum"

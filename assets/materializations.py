@@ -12,7 +12,7 @@ from datetime import datetime
 import dagster as dg
 
 from stillhouse.errors import StillhouseError
-from stillhouse.records.builds import Artifact, Workshop
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import address
 
@@ -53,14 +53,14 @@ def newest_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None =
     return Materialization(key, batch, body["digest"], body["manifest"], body["run_id"], at)
 
 
-def newest_artifact(workshop: Workshop, key: dg.AssetKey, batch: str | None = None) -> Artifact:
+def newest_artifact(builds: BuildStore, key: dg.AssetKey, batch: str | None = None) -> Artifact:
     """Open the artifact of the newest materialization of an asset, or of one batch of it.
 
     Raises:
         StillhouseError: if the asset was never materialized.
     """
-    newest = require_materialization(workshop.ledger, key, batch)
-    return workshop.artifact(newest.digest, newest.manifest)
+    newest = require_materialization(builds.ledger, key, batch)
+    return builds.artifact(newest.digest, newest.manifest)
 
 
 def require_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization:

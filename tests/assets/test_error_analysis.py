@@ -10,10 +10,10 @@ import pytest
 
 from orchestration.screens import result_screen
 from orchestration.terminal import Terminal
-from stillhouse.error_analysis.rules import Cause, read_reasons
+from stillhouse.error_analysis.rules import Cause, read_analyses
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
-from stillhouse.stages.reasons import learners_of
+from stillhouse.stages.error_analysis import learners_of
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
@@ -23,7 +23,7 @@ STRICT = {"margin": 0.004}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("reasons"), seeded=shared) as place:
+    with a_place(tmp_path_factory.mktemp("error_analysis"), seeded=shared) as place:
         yield place
 
 
@@ -42,33 +42,33 @@ def selection_of(place: Place) -> Artifact:
 
 
 def test_it_has_one_reason_and_one_change(place: Place, file: RecipeFile) -> None:
-    found = read_reasons(place.newest("reasons").folder)
+    found = read_analyses(place.newest("error_analysis").folder)
     assert list(found) == ["one"] == [student.name for student in learners_of(file.recipe)], "a control has no reasons"
     one = found["one"]
     assert one.conclusion is not None
     assert one.conclusion.cause in (Cause.DATA, Cause.TRAINING, Cause.CAPACITY, Cause.UNDECIDED)
-    assert one.capacity is not None and one.capacity.by_heart
+    assert one.capacity is not None and one.capacity.memorised
     assert one.candidate == place.newest("candidates/one").digest
 
 
 def test_the_curve_is_of_nested_rows_and_of_validation_rows_alone(place: Place, file: RecipeFile) -> None:
-    curve = read_reasons(place.newest("reasons").folder)["one"].more_rows
+    curve = read_analyses(place.newest("error_analysis").folder)["one"].more_rows
     rows = place.newest("transfer_set").manifest.facts["kept"]
     assert curve is not None
     assert [point.rows for point in curve.points] == [rows // 4, rows // 2, rows]
     validation = place.newest("prompts", "base").frame("prompts").filter(pl.col("split") == "validation")
     assert curve.validation_rows == validation.height
-    counts = read_reasons(place.newest("reasons").folder)["one"].generalisation.counts
+    counts = read_analyses(place.newest("error_analysis").folder)["one"].generalisation.counts
     assert counts.validation_agreement.rows == validation.height and counts.training_agreement.rows == rows
     last = place.newest("candidates/one").manifest.facts["training"]["epochs"][-1]
     assert curve.points[-1].accuracy == pytest.approx(last["validation_accuracy"])
 
 
 def test_page_json_and_screen_end_with_what_to_change(place: Place, file: RecipeFile) -> None:
-    conclusion = read_reasons(place.newest("reasons").folder)["one"].conclusion
+    conclusion = read_analyses(place.newest("error_analysis").folder)["one"].conclusion
     assert conclusion is not None
     report = json.loads((selection_of(place).folder / "report.json").read_text())
-    assert report["reasons"]["one"]["sentence"] == conclusion.sentence
+    assert report["error_analysis"]["one"]["sentence"] == conclusion.sentence
     page = " ".join((selection_of(place).folder / "report.html").read_text().split())
     assert "<h2>Why, and what next</h2>" in page and "Learning curve by rows" in page
     assert conclusion.change in page.replace("&#39;", "'")
@@ -81,8 +81,8 @@ def test_page_json_and_screen_end_with_what_to_change(place: Place, file: Recipe
 def test_looked_for_again_they_are_found_and_nothing_is_trained(
     place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = place.newest("reasons")
+    before = place.newest("error_analysis")
     monkeypatch.setattr("stillhouse.models.training.train", None)
-    assert place.run(file, "reasons").success
-    after = place.newest("reasons")
+    assert place.run(file, "error_analysis").success
+    after = place.newest("error_analysis")
     assert after.digest == before.digest and after.manifest.made_by is not None

@@ -1,0 +1,50 @@
+"""Gates on the analyses: does each student that misses have one, and is it about the student that was judged?"""
+
+from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from stillhouse.error_analysis.generalisation import FitRegime
+from stillhouse.error_analysis.rules import read_analyses
+from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.stages.error_analysis import learners_of
+from stillhouse.stages.facts import EvaluationFacts
+from stillhouse.stages.names import candidate, export
+
+
+@gate("a miss without a reason is not the last word: the next round would change something and hope")
+def every_miss_has_a_reason(context: GateContext) -> Finding:
+    """Each student that learns from the teacher and does not clear the bar has a conclusion with one change to try."""
+    analyses = read_analyses(context.artifact.folder)
+    learners = {student.name for student in learners_of(context.recipe)}
+    judged = [
+        e for e in read_evaluations(context.made_from("evaluation").folder) if e.name in learners and e.open_claims
+    ]
+    without = [e.name for e in judged if e.name not in analyses or analyses[e.name].conclusion is None]
+    if without:
+        return passed_if(False, f"misses the bar, and nobody knows why: {', '.join(without)}")
+    detail = "; ".join(f"{e.name}: {c.cause}" for e in judged if (c := analyses[e.name].conclusion) is not None)
+    return passed_if(True, detail or "no student misses the bar")
+
+
+@gate("the reason of another model explains nothing")
+def the_analysis_is_of_the_judged_students(context: GateContext) -> Finding:
+    """Each student was asked as the very weights that the judged export was made from, and none was left out."""
+    analyses, name = read_analyses(context.artifact.folder), context.file.name
+    judged = context.made_from("evaluation").facts(EvaluationFacts).judged
+    wrong = []
+    for student in learners_of(context.recipe):
+        exported = context.made_from(export(student.name))
+        asked = analyses[student.name].candidate if student.name in analyses else None
+        trained = exported.manifest.inputs[f"{name}/{candidate(student.name)}"].digest
+        if (judged.get(student.name), asked) != (exported.digest, trained):
+            wrong.append(student.name)
+    return passed_if(not wrong, f"not as judged: {', '.join(wrong)}" if wrong else f"{len(analyses)} students asked")
+
+
+@gate("rows that are held out and known all the same make every number about a student too good", blocking=False)
+def no_leak_is_suspected(context: GateContext) -> Finding:
+    """No student does better on validation rows than on golden ones, or than on its own rows, beyond chance."""
+    analyses = read_analyses(context.artifact.folder).values()
+    leaks = [f"{r.student}: {r.generalisation.sentence}" for r in analyses if r.generalisation.regime is FitRegime.LEAK]
+    return passed_if(not leaks, "; ".join(leaks) if leaks else f"none in {len(analyses)} students")
+
+
+GATES = gates_of_module(__name__)
