@@ -77,8 +77,8 @@ def _shown(context: StageContext, artifact: Artifact) -> dict[str, Any]:
 
 def _drawing(curve: RowsCurve) -> Callable[[], bytes]:
     def draw() -> bytes:
-        from stillhouse.report import plots
+        from stillhouse.report.figures.rows_curve import curve_by_rows as drawn
 
-        return plots.curve_by_rows(curve)
+        return drawn(curve)
 
     return draw

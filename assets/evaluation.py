@@ -57,13 +57,13 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
 
 def _pictures_of(judged: Evaluation) -> dict[str, Callable[[], bytes]]:
     def slices() -> bytes:
-        from stillhouse.report import plots
+        from stillhouse.report.figures.slices import slice_bars as drawn
 
-        return plots.slice_bars(judged.slices)
+        return drawn(judged.slices)
 
     def confusion() -> bytes:
-        from stillhouse.report import plots
+        from stillhouse.report.figures.confusion import confusion as drawn
 
-        return plots.confusion(judged)
+        return drawn(judged)
 
     return {"slices": slices, "confusion": confusion} if judged.slices else {"confusion": confusion}

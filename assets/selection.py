@@ -52,6 +52,6 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def _size_against_quality(everything: list[Evaluation]) -> bytes:
-    from stillhouse.report.frontier import size_quality
+    from stillhouse.report.figures.frontier import size_quality
 
     return size_quality(everything)

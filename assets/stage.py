@@ -259,9 +259,9 @@ def learning_curve(context: StageContext, artifact: Artifact, training: Training
     """Show training and validation loss by epoch."""
 
     def draw() -> bytes:
-        from stillhouse.report import plots
+        from stillhouse.report.figures.learning_curve import learning_curve as drawn
 
-        return plots.learning_curve(*training.losses)
+        return drawn(*training.losses)
 
     return picture(context, artifact, "learning_curve", draw)
 

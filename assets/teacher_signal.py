@@ -41,7 +41,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         rows, facts = artifact.frame("signal"), artifact.facts(SignalFacts)
         asked = stage.asked(prompts)["prompt_id"].to_list()
         took = signal.latencies_ms(asked, facts.fingerprint)["latency_ms"]
-        answers = with_answers(rows, facts.labels)["answer"].value_counts(sort=True)
+        answers = with_answers(rows, facts.task)["answer"].value_counts(sort=True)
         return StageOutput(
             artifact,
             {

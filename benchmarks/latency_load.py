@@ -89,9 +89,10 @@ def _models(folder: Path, texts: list[str]) -> tuple[Path, dict[str, Path]]:
     from stillhouse.models.export import export_student
     from stillhouse.models.weights import resolve_model
     from stillhouse.students.pruning import drop_layers, prune_feed_forward, trim_vocabulary
+    from stillhouse.tasks.single_label import SingleLabel
     from stillhouse.teachers.classifier import build_classifier
 
-    teacher, known = folder / "teacher", (texts[:50], np.zeros(50, np.int64))
+    teacher, known = folder / "teacher", (texts[:50], np.zeros(50, np.int64), SingleLabel(tuple(LABELS)))
     build_classifier(resolve_model(TEACHER, VERSION), list(LABELS), teacher, seed=0)
     exported = {"int8 teacher": folder / "int8"}
     export_student(teacher, exported["int8 teacher"], *known)

@@ -13,7 +13,7 @@ from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
 
 
-@gate("one weight that is not a number makes every answer one")
+@gate("a single NaN weight makes every output NaN")
 def every_weight_and_loss_is_finite(context: GateContext) -> Finding:
     """Weights as published, losses as recorded; of each seed."""
     models = _trainings(context)
@@ -23,7 +23,7 @@ def every_weight_and_loss_is_finite(context: GateContext) -> Finding:
     return passed_if(finite, f"{parameters:,} weights and {len(losses)} epoch losses looked at")
 
 
-@gate("a loss that did not fall is a learning rate, a target or a row order that is wrong")
+@gate("a loss that does not fall points to a wrong learning rate, target or row order")
 def training_converged(context: GateContext) -> Finding:
     """The last epoch's loss is well under the first one's; for each seed."""
     models = {folder: _losses(training) for folder, training in _trainings(context).items()}
@@ -50,7 +50,7 @@ def the_student_beats_the_majority_class(context: GateContext) -> Finding:
     return passed_if(accuracy > guess, f"validation accuracy {accuracy:.3f}, most frequent class {guess:.3f}")
 
 
-@gate("a record of other weights is no record")
+@gate("the trained and the published weights must be the same")
 def the_weights_are_those_that_were_trained(context: GateContext) -> Finding:
     """The published files hash to what each training run reported, or to what is cut from the teacher once more.
 

@@ -5,7 +5,7 @@ from stillhouse.release.bundle import bundle_problems
 from stillhouse.stages.facts import ChampionFacts
 
 
-@gate("two records of who serves are one too many")
+@gate("the ledger and the champion asset must name the same release")
 def the_ledger_names_this_release(context: GateContext) -> Finding:
     """The newest promotion is of the release that the asset names."""
     promoted = context.builds.ledger.champion(context.file.name)

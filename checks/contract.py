@@ -20,14 +20,14 @@ from stillhouse.statistics.verdicts import Verdict
 NO_NEED = "do not distil"
 
 
-@gate("a model that hurts nobody needs no substitute: a student is one more thing to look after", closes_as=NO_NEED)
+@gate("without a problem in production a student is only one more model to maintain", closes_as=NO_NEED)
 def a_pain_is_declared(context: GateContext) -> Finding:
     """Closed means: do not distil, which is a result."""
     pain = context.recipe.pain
     return passed_if(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
 
 
-@gate("a substitute that never pays for itself is a hobby", closes_as=NO_NEED)
+@gate("a student that never earns back its cost should not be built", closes_as=NO_NEED)
 def the_student_pays_for_itself(context: GateContext) -> Finding:
     """Forecast from the recipe's prices and volume, where it names them; `stillhouse roi` has what was spent."""
     recipe = context.recipe
@@ -38,7 +38,7 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
 
 
 @gate(
-    "training on the outputs of a model that forbids it taints every student, and nobody notices until a lawyer does",
+    "a student trained on outputs that may not be used for training cannot be used either",
     waivable=False,
 )
 def terms_allow_training_on_outputs(context: GateContext) -> Finding:
@@ -51,7 +51,7 @@ def terms_allow_training_on_outputs(context: GateContext) -> Finding:
     )
 
 
-@gate("a licence that nobody wrote down cannot be kept")
+@gate("nobody can comply with a licence that is not written down")
 def licences_are_named(context: GateContext) -> Finding:
     """Of the teacher's weights and of the rows."""
     licences = {"teacher": context.recipe.teacher.licence, "data": context.recipe.data.licence}
@@ -74,7 +74,7 @@ def the_bar_is_frozen(context: GateContext) -> Finding:
     )
 
 
-@gate("a bar that is moved after a result is no bar, unless somebody stands up for it")
+@gate("a bar that is moved after a result proves nothing unless a named person takes responsibility")
 def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
     """Once a candidate was trained under one bar, another one needs an amendment that names who and why."""
     bar = context.artifact.facts(ContractFacts).bar_digest
@@ -102,13 +102,13 @@ def the_teachers_weights_are_safe(context: GateContext) -> Finding:
     return passed_if(problem is None, problem or "safetensors only, whole and finite")
 
 
-@gate("weights exchanged under the same name and revision make another teacher, and nobody has decided that")
+@gate("weights exchanged under the same name and revision are another teacher, which nobody approved")
 def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
     """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
     return are_the_pinned_weights(context, context.artifact.facts(ContractFacts).weights.fingerprint)
 
 
-@gate("a run that dies of memory after an hour has cost an hour")
+@gate("running out of memory is cheaper to find now than an hour into the training")
 def training_fits_into_memory(context: GateContext) -> Finding:
     """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
     needed = context.artifact.facts(ContractFacts).weights.training_gb

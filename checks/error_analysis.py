@@ -9,7 +9,7 @@ from stillhouse.stages.facts import EvaluationFacts
 from stillhouse.stages.names import candidate, export
 
 
-@gate("a miss without a reason is not the last word: the next round would change something and hope")
+@gate("without a reason for the miss the next round can only guess what to change")
 def every_miss_has_a_reason(context: GateContext) -> Finding:
     """Each student that learns from the teacher and does not clear the bar has a conclusion with one change to try."""
     analyses = read_analyses(context.artifact.folder)
@@ -24,7 +24,7 @@ def every_miss_has_a_reason(context: GateContext) -> Finding:
     return passed_if(True, detail or "no student misses the bar")
 
 
-@gate("the reason of another model explains nothing")
+@gate("an analysis of another model explains nothing")
 def the_analysis_is_of_the_judged_students(context: GateContext) -> Finding:
     """Each student was asked as the very weights that the judged export was made from, and none was left out."""
     analyses, name = read_analyses(context.artifact.folder), context.file.name
@@ -39,7 +39,7 @@ def the_analysis_is_of_the_judged_students(context: GateContext) -> Finding:
     return passed_if(not wrong, f"not as judged: {', '.join(wrong)}" if wrong else f"{len(analyses)} students asked")
 
 
-@gate("rows that are held out and known all the same make every number about a student too good", blocking=False)
+@gate("held-out rows that are known from training make every number about a student too good", blocking=False)
 def no_leak_is_suspected(context: GateContext) -> Finding:
     """No student does better on validation rows than on golden ones, or than on its own rows, beyond chance."""
     analyses = read_analyses(context.artifact.folder).values()

@@ -24,7 +24,7 @@ def every_student_was_judged_as_it_ships(context: GateContext) -> Finding:
     )
 
 
-@gate("numbers on other rows than the frozen ones compare with nothing")
+@gate("numbers on other rows than the frozen ones cannot be compared")
 def the_golden_set_is_the_frozen_one(context: GateContext) -> Finding:
     """The rows that each student and baseline was judged by have the digest that the prompt set locked."""
     prompts = context.made_from("prompts").facts(PromptFacts)
@@ -47,7 +47,7 @@ def every_declared_slice_has_a_verdict(context: GateContext) -> Finding:
     return passed_if(not holes, "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
 
 
-@gate("a student that serves some people worse is found out by them, unless somebody looks by group first")
+@gate("a student that serves some groups of people worse should be found here and not by them")
 def every_sensitive_column_has_a_report(context: GateContext) -> Finding:
     """Each column that the recipe names, for every student; how far groups may be apart is part of the bar."""
     declared = [item.column for item in context.recipe.sensitive]
@@ -75,7 +75,7 @@ def _gap(measured: ModelGaps) -> str:
     return "too few rows" if measured.accuracy is None else f"{points(measured.accuracy.gap)} points"
 
 
-@gate("a budget that was never measured is always kept")
+@gate("a budget that was never measured proves nothing")
 def latency_was_measured(context: GateContext) -> Finding:
     """For each student, against the teacher, in one run."""
     unmeasured = [e.name for e in read_evaluations(context.artifact.folder) if e.latency is None]
@@ -96,7 +96,7 @@ def few_mistakes_of_the_teacher_are_repeated(context: GateContext) -> Finding:
 
 
 @gate(
-    "an exam that is sat again until it is passed is no exam",
+    "golden rows that judge round after round until one passes prove nothing",
     waivable=False,
 )
 def golden_rounds_are_within_the_limit(context: GateContext) -> Finding:
@@ -111,7 +111,7 @@ def golden_rounds_are_within_the_limit(context: GateContext) -> Finding:
     return passed_if(False, f"{detail}: {when}; another split key is a fresh golden set, and nothing else is")
 
 
-@gate("every round that is judged by the same rows chooses a little of their luck", blocking=False)
+@gate("each further round that the same rows judge overfits them a little", blocking=False)
 def the_golden_set_was_not_used_before(context: GateContext) -> Finding:
     """Rounds of candidates that were judged by these golden rows, from the ledger's log of who read them."""
     rounds = _rounds(context)

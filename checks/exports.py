@@ -18,7 +18,7 @@ def onnx_computes_what_torch_computed(context: GateContext) -> Finding:
     return passed_if(difference <= limit, f"largest difference of a logit {difference:.2g}, limit {limit:g}")
 
 
-@gate("eight bits that change the answers are a different student")
+@gate("quantisation that changes the answers ships another model than was trained")
 def int8_gives_the_same_answers(context: GateContext) -> Finding:
     """Share of validation texts with the same answer; what it costs in accuracy is judged on the golden set.
 
@@ -42,14 +42,14 @@ def only_onnx_and_json_ship(context: GateContext) -> Finding:
     return passed_if(files == expected and len(labels) >= 2, f"{', '.join(files)}; {len(labels)} labels")
 
 
-@gate("a student whose confidence nobody has fitted to anything is taken at its word by whoever serves it")
+@gate("a confidence that was fitted to nothing means nothing, and callers decide by it")
 def confidence_was_calibrated(context: GateContext) -> Finding:
     """The folder has the temperature, and the validation labels decided it."""
     folder, rows = context.artifact.folder / MODEL, context.artifact.facts(ExportFacts).texts
     temperature = json.loads((folder / "config.json").read_text()).get("temperature")
     is_one = isinstance(temperature, float) and math.isfinite(temperature) and temperature > 0
     if not is_one:
-        return passed_if(False, f"the temperature that ships is {temperature}, which is none")
+        return passed_if(False, f"config.json has no valid temperature (found {temperature})")
     fitted = f"temperature {temperature:.3f}, fitted on {rows:,} validation rows"
     if is_at_an_end(temperature):
         return passed_if(False, f"{fitted}: the search from {COLDEST:g} to {HOTTEST:g} ran into the end")

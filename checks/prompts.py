@@ -57,7 +57,7 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
     return passed_if(across.is_empty(), f"{across.height:,} pairs of nearly equal texts are on two sides", pairs=texts)
 
 
-@gate("an evaluation text inside a training text is an answer given in advance")
+@gate("a training text that contains an evaluation text gives its answer away")
 def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
     """Thirteen words in a row, or all of a text of eight to twelve words."""
     prompts = _beside_base(context)
@@ -69,7 +69,7 @@ def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
     return passed_if(inside.is_empty(), f"{inside.height:,} golden texts are inside training texts", texts=texts)
 
 
-@gate("who is in two groups of rows is recognised in the second by what was learned in the first")
+@gate("a group on both sides of a split is recognised by what was learned of it in training")
 def no_group_is_on_two_sides(context: GateContext) -> Finding:
     """Where the recipe names a group column."""
     group = context.recipe.data.group
@@ -118,7 +118,7 @@ def no_column_names_people(context: GateContext) -> Finding:
     return passed_if(not personal, f"personal by name: {', '.join(personal)}" if personal else "no column is personal")
 
 
-@gate("a student that reads the answer off the page has learned nothing, and will not find it in production")
+@gate("a student that learns a word which gives the label away fails where the word is missing")
 def nothing_in_a_text_gives_its_label_away(context: GateContext) -> Finding:
     """A word that stands for a label more surely than language does."""
     labelled = context.frame("prompts").filter(pl.col("label").is_not_null())
@@ -132,7 +132,7 @@ def nothing_in_a_text_gives_its_label_away(context: GateContext) -> Finding:
     return passed_if(not proxies, "; ".join(detail) or "no word stands for a label", markers=detail)
 
 
-@gate("a drop of mostly broken rows means that something is wrong upstream, not that a fifth of the world is")
+@gate("many rejected rows in one batch usually mean a broken export")
 def few_rows_of_the_batch_were_rejected(context: GateContext) -> Finding:
     """Copies do not count: they are what cleaning is for."""
     rejects = context.frame("rejects").filter(~pl.col("reason").is_in(COPIES))
@@ -147,7 +147,7 @@ def few_rows_of_the_batch_were_rejected(context: GateContext) -> Finding:
     )
 
 
-@gate("a misspelt class is found when the first student is judged by it, and the teacher is paid for by then")
+@gate("a misspelt class would be found only after the teacher was paid for")
 def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     """The class whose recall the bar compares, and any other that the recipe names by hand."""
     if not context.is_base:
@@ -164,7 +164,7 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     )
 
 
-@gate("a slice without rows passes every average, and is where the harm is found later")
+@gate("a slice without rows cannot be judged, and no average shows it")
 def every_slice_has_golden_rows(context: GateContext) -> Finding:
     """Slices that the recipe declares, critical or not."""
     if not context.is_base:
@@ -176,7 +176,7 @@ def every_slice_has_golden_rows(context: GateContext) -> Finding:
     )
 
 
-@gate("a slice of a few rows can only say that it does not know", blocking=False)
+@gate("with few rows the verdict on a slice can only be inconclusive", blocking=False)
 def no_slice_is_thin(context: GateContext) -> Finding:
     """Fewer rows than this cannot show a difference of ten points."""
     limit = context.recipe.limits.thin_slice_rows
@@ -213,7 +213,7 @@ def the_mix_matches_recent_traffic(context: GateContext) -> Finding:
     return _alike(context, source.frame("traffic"), source.frame("rows"), "traffic", "the source")
 
 
-@gate("a batch unlike all before it is another task, a broken export or news; whichever it is, somebody should know")
+@gate("a batch unlike all before it is another task, a broken export or a real change; a person should know")
 def the_batch_is_like_the_base(context: GateContext) -> Finding:
     """Labels, slice columns and lengths of a later batch against the base batch."""
     if context.is_base:
@@ -232,7 +232,7 @@ def the_synthetic_share_is_under_its_cap(context: GateContext) -> Finding:
     return passed_if(share <= cap, f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}")
 
 
-@gate("a golden set that changes under the same split is another exam, and its marks compare with none before")
+@gate("results on a changed golden set cannot be compared with earlier ones")
 def no_golden_row_has_changed(context: GateContext) -> Finding:
     """Held against the base batch before this one: a golden row may be added, never relabelled, moved or dropped."""
     before = _base_before(context) if context.is_base else None
@@ -250,7 +250,7 @@ def no_golden_row_has_changed(context: GateContext) -> Finding:
     )
 
 
-@gate("a golden set that is too small can only ever say that it does not know", blocking=False)
+@gate("with few golden rows every verdict can only be inconclusive", blocking=False)
 def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     """Rows for 80 % power at no true drop, overall and on each critical slice; `stillhouse plan` shows all of them."""
     if not context.is_base:

@@ -10,17 +10,16 @@ from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks import single_label
 
 
-@gate("a bundle with a part missing cannot be defended when somebody asks")
+@gate("an auditor needs every part of the bundle")
 def the_bundle_is_whole(context: GateContext) -> Finding:
     """Verified as anybody could, with nothing but the folder."""
     problems = bundle_problems(context.artifact.folder)
     return passed_if(not problems, "; ".join(problems) if problems else "every file is there and as listed")
 
 
-@gate("a release that names other parents than it has lies about where it comes from")
+@gate("an audit can only follow a release that names what it was made from")
 def the_release_names_its_inputs(context: GateContext) -> Finding:
     """The digests in its record are those of its inputs."""
     record = context.artifact.facts(ReleaseRecord)
@@ -34,22 +33,24 @@ def the_release_names_its_inputs(context: GateContext) -> Finding:
     return passed_if(not wrong, f"not its inputs: {', '.join(wrong)}" if wrong else f"{len(named)} digests agree")
 
 
-@gate("a model that does not answer is found out here, not by its first caller")
+@gate("a bundle that cannot be loaded should fail here and not at its first caller")
 def the_bundle_loads_and_predicts(context: GateContext) -> Finding:
     """Loaded from the bundle, as a server would, and asked one golden question."""
     from stillhouse.models.predictor import OnnxClassifier
 
     text = context.made_from("prompts").frame("prompts")["text"][0]
     model = OnnxClassifier(context.artifact.folder / MODEL)
-    answer = model.labels[int(single_label.answers(model.logits([text]))[0])]
-    return passed_if(
-        answer in context.made_from("teacher").facts(TeacherFacts).labels,
-        f"{quoted(text)!r} is answered {quoted(answer)!r}",
-    )
+    task = context.made_from("teacher").facts(TeacherFacts).task
+    if tuple(model.labels) != task.names:
+        return passed_if(
+            False, f"it answers {quoted(', '.join(model.labels))}, and the teacher {quoted(', '.join(task.names))}"
+        )
+    (answer,) = task.written(task.answers(model.logits([text])))
+    return passed_if(True, f"{quoted(text)!r} is answered {quoted(answer)!r}")
 
 
 @gate(
-    "what a person took out of service must not come back because a schedule finds it again",
+    "a release that a person took out of service must not come back by schedule",
     waivable=False,
 )
 def the_release_was_not_withdrawn(context: GateContext) -> Finding:
@@ -69,7 +70,7 @@ def the_release_was_not_withdrawn(context: GateContext) -> Finding:
     )
 
 
-@gate("who wrote the recipe believes in it; where the stakes are high somebody else has to")
+@gate("where the stakes are high, the author of a recipe must not approve its release")
 def another_person_has_approved_it(context: GateContext) -> Finding:
     """Where the recipe's stakes are high: an approval of this very release by a person who is not the author."""
     recipe, name = context.recipe, context.file.name
@@ -84,7 +85,7 @@ def another_person_has_approved_it(context: GateContext) -> Finding:
     return passed_if(not own, detail, signed_by=approval["by"])
 
 
-@gate("a bundle that hides what was waived on the way claims more than was shown")
+@gate("whoever uses a release must see what was waived on the way")
 def the_release_lists_its_waivers(context: GateContext) -> Finding:
     """Every waiver that any part of it relied on is in its record."""
     record = context.artifact.facts(ReleaseRecord)

@@ -10,7 +10,7 @@ from stillhouse.stages.selection import SelectionFacts
 from stillhouse.statistics.verdicts import Verdict
 
 
-@gate("a student that is not proven to hold the bar is one that may not, and not enough evidence is not a pass")
+@gate("a student that is not shown to hold the bar may miss it: not enough evidence is not a pass")
 def a_student_clears_the_bar(context: GateContext) -> Finding:
     """Quality at the margin, every critical slice, every floor, size and latency, all on the artifact that ships."""
     evaluations = read_evaluations(context.made_from("evaluation").folder)
@@ -24,7 +24,7 @@ def a_student_clears_the_bar(context: GateContext) -> Finding:
     return Finding(Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, sentence)
 
 
-@gate("a control under a student's name, or a model that the recipe does not name, is a release that nobody meant")
+@gate("a control, or a model that the recipe does not name, must not be released by mistake")
 def the_chosen_student_is_no_control(context: GateContext) -> Finding:
     """The recipe names it, and it learns from the teacher or, to be taken as it is, from nothing."""
     winner = context.artifact.facts(SelectionFacts).winner

@@ -18,7 +18,7 @@ GARBLED = (
 )
 
 
-@gate("a line that vanishes while a file is read is a line nobody will ever look for")
+@gate("lines that are lost while a file is read are never missed later")
 def every_record_is_a_row_or_a_reject(context: GateContext) -> Finding:
     """What was counted while reading is what is there."""
     rows, rejects = context.frame("rows").height, context.frame("rejects").height
@@ -88,7 +88,7 @@ def no_row_is_above_its_privacy_class(context: GateContext) -> Finding:
     )
 
 
-@gate("a row from the future is a clock, a time zone or a test that went wrong, and its label may be known by then")
+@gate("a row from the future means a wrong clock, time zone or test row")
 def no_row_is_dated_in_the_future(context: GateContext) -> Finding:
     """Where the recipe names a date column; a day is allowed for time zones."""
     column = context.recipe.data.provenance.date_column

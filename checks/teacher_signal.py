@@ -18,13 +18,13 @@ from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.teachers.answers import logits_of, with_answers
+from stillhouse.teachers.answers import outputs_for, with_answers
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change
 
 
-@gate("a prompt that was skipped in silence is a hole in what the student knows")
+@gate("a student learns nothing about a prompt that was skipped")
 def every_prompt_was_answered(context: GateContext) -> Finding:
     """Each prompt of the very prompt set that was asked."""
     prompts = context.made_from("prompts").frame("prompts")
@@ -69,7 +69,7 @@ def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
     rows = context.frame("signal").join(prompts.select("prompt_id", "label"), on="prompt_id")
     if rows.is_empty():
         return passed_if(not context.is_base, "there are no labelled validation rows")
-    judged = with_answers(rows, context.artifact.facts(SignalFacts).labels)
+    judged = with_answers(rows, context.artifact.facts(SignalFacts).task)
     wrong = judged.filter(pl.col("answer") != pl.col("label")).select("prompt_id", "label", "answer")
     right, minimum = rows.height - wrong.height, context.recipe.teacher.minimum_accuracy
     low, high = wilson_interval(right, rows.height)
@@ -87,14 +87,15 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     """Confident learning on known labels that the teacher was not trained on: validation rows and later batches."""
     prompts = context.made_from("prompts").frame("prompts")
     unseen = ["validation"] if context.is_base else ["train", "validation"]
-    labels = context.artifact.facts(SignalFacts).labels
-    known = prompts.filter(pl.col("split").is_in(unseen) & pl.col("label").is_in(labels))
+    task = context.artifact.facts(SignalFacts).task
+    if task.classes is None:
+        return passed_if(True, "answers that are no classes are not held against each other")
+    known = prompts.filter(pl.col("split").is_in(unseen) & task.holds(prompts["label"]))
     rows = context.frame("signal").join(known.select("prompt_id", "text", "label"), on="prompt_id")
     if rows.is_empty():
         return passed_if(True, "no label of this batch can be held against the teacher")
-    given = np.array([labels.index(label) for label in rows["label"]])
-    probabilities = np.exp(log_softmax(logits_of(rows).astype(np.float64)))
-    wrong = with_answers(rows, labels).filter(likely_label_errors(probabilities, given))
+    probabilities = np.exp(log_softmax(outputs_for(rows, task)))
+    wrong = with_answers(rows, task).filter(likely_label_errors(probabilities, task.targets(rows["label"])))
     low, high = wilson_interval(wrong.height, rows.height)
     limit = context.recipe.data.wrong_labels_at_most
     return passed_if(

@@ -30,7 +30,7 @@ def no_golden_or_validation_row_is_inside(context: GateContext) -> Finding:
     )
 
 
-@gate("a filter that guts one class leaves a student that never answers it")
+@gate("a student never answers a class whose rows were mostly filtered out")
 def no_class_loses_more_than_its_share(context: GateContext) -> Finding:
     """Of the labelled training rows of each class only a part may be rejected."""
     train = context.frames_made_from("prompts", "prompts").filter(
@@ -51,7 +51,7 @@ def no_class_loses_more_than_its_share(context: GateContext) -> Finding:
     )
 
 
-@gate("a filter that guts one slice leaves a student that was never taught it")
+@gate("a student does not learn a slice whose rows were mostly filtered out")
 def no_slice_loses_more_than_its_share(context: GateContext) -> Finding:
     """Of the training rows of each declared slice that has enough of them to tell, only a part may be rejected."""
     train = context.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train")

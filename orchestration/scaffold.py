@@ -36,7 +36,7 @@ attributes:
     training_on_outputs: allowed    # read the licence before you change the teacher and leave this as it is
     reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
     minimum_accuracy: 0.5           # raise it to what a teacher must reach to be worth copying
-    training: {epochs: 4, learning_rate: 2.0e-4, loss: cross_entropy, dropout: 0.1}
+    training: {epochs: 4, learning_rate: 2.0e-4, loss: labels, dropout: 0.1}
 
   data:
     source: $data
@@ -65,7 +65,7 @@ attributes:
       layers: [0, 1, 3, 4, 5]
       feed_forward: 256
       learns_from: labels
-      training: {epochs: 6, loss: cross_entropy}
+      training: {epochs: 6, loss: labels}
 
   refresh:
     cron: "0 3 * * 1"

@@ -77,9 +77,15 @@ def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Async
 
 @functools.cache
 def _imports_of(file: Path) -> list[str]:
-    """Dotted names of ours that a module may load; of `from a import b` a.b where that is a module, else a."""
+    """Dotted names of ours that a module may load; of `from a import b` a.b where that is a module, else a.
+
+    A package that reads its own `__path__` finds its modules by looking, and so may load each of them.
+    """
     found: list[str] = []
     for node in _without_types(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Name) and node.id == "__path__":
+            package = ".".join(file.parent.relative_to(CHECKOUT).parts)
+            found += [f"{package}.{module.stem}" for module in sorted(file.parent.glob("*.py"))]
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

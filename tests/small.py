@@ -103,7 +103,7 @@ def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **chang
         "teacher": {
             "source": str(teacher), "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed",
             "reason": "Small, real and fast enough for a test.", "minimum_accuracy": 0.4,
-            "training": {"epochs": 3, "learning_rate": 1e-3, "loss": "cross_entropy", "max_tokens": 32},
+            "training": {"epochs": 3, "learning_rate": 1e-3, "loss": "labels", "max_tokens": 32},
         },
         "data": {
             "source": str(data), "text": "question", "label": "service", "licence": "research",
@@ -120,7 +120,7 @@ def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **chang
             {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}},
             {
                 "name": "one_labels", "layers": [0], "learns_from": "labels",
-                "training": {"epochs": 2, "learning_rate": 1e-3, "loss": "cross_entropy", "max_tokens": 32},
+                "training": {"epochs": 2, "learning_rate": 1e-3, "loss": "labels", "max_tokens": 32},
             },
         ],
         "refresh": {"cron": "0 3 * * 1"},

@@ -14,9 +14,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.evaluation.measures.fidelity import row_divergence
-from stillhouse.statistics.calibration import log_softmax
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ class BatchTrial(Record):
         return self.agreement == 1.0 and self.divergence_left <= DIVERGENCE_LEFT
 
 
-def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig") -> BatchTrial:
+def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig", task: Task) -> BatchTrial:
     """Train a student on a single batch of teacher targets until it should have memorised it.
 
     A model that cannot is too small for the task, or broken; one that can has at least what it takes for so many rows
@@ -66,17 +64,18 @@ def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig")
         rows: `prompt_id`, `text`, `logits` of the transfer set, by which the batch is chosen: the first row of each
             answer of the teacher, then the second, by prompt id.
         config: of the student; what of it is not about how fast and from what it learns counts here, too.
+        task: what an answer is.
     """
 
-    batch = _answers_in_turn(rows).head(BATCH_ROWS)
+    batch = _answers_in_turn(rows, task).head(BATCH_ROWS)
     for steps in BATCH_STEPS:
-        trial = _trial(start, batch, config, steps)
+        trial = _trial(start, batch, config, steps, task)
         if trial.memorised:
             break
     return trial
 
 
-def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: int) -> BatchTrial:
+def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: int, task: Task) -> BatchTrial:
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.training import TrainingExamples, train
 
@@ -85,23 +84,22 @@ def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: in
         "epochs": steps, "batch_size": BATCH_ROWS, "learning_rate": BATCH_RATE, "loss": "logit_mse",
         "weight_decay": 0.0, "dropout": 0.0, "label_weight": 0.0, "embedding_weight": 0.0,
     }  # fmt: skip
-    unknown = np.full(batch.height, -1, dtype=np.int64)
+    unknown = task.targets(pl.Series([None] * batch.height, dtype=pl.String))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "model"
-        train(start, out, TrainingExamples(texts, unknown, targets), config.model_copy(update=how))
+        train(start, out, TrainingExamples(texts, unknown, task, targets), config.model_copy(update=how))
         logits = TorchClassifier(out).logits(texts).astype(np.float64)
     teacher = targets.astype(np.float64)
-    mean = np.log(np.exp(log_softmax(teacher)).mean(axis=0))
-    spread = float(row_divergence(teacher, np.broadcast_to(mean, teacher.shape)).mean())
-    left = float(row_divergence(teacher, logits).mean())
+    spread = float(task.divergence(teacher, np.broadcast_to(task.average(teacher), teacher.shape)).mean())
+    left = float(task.divergence(teacher, logits).mean())
     return BatchTrial(
         rows=batch.height,
         steps=steps,
-        agreement=float((single_label.answers(logits) == single_label.answers(teacher)).mean()),
+        agreement=float(task.agree(logits, teacher).mean()),
         divergence_left=left / spread if spread > 0 else float(left > 0),
     )
 
 
-def _answers_in_turn(rows: pl.DataFrame) -> pl.DataFrame:
-    answered = rows.with_columns(answer=pl.Series(single_label.answers(logits_of(rows)))).sort("prompt_id")
+def _answers_in_turn(rows: pl.DataFrame, task: Task) -> pl.DataFrame:
+    answered = rows.with_columns(answer=pl.Series(task.answers(logits_of(rows)))).sort("prompt_id")
     return answered.with_columns(turn=pl.int_range(pl.len()).over("answer")).sort("turn", "answer")

@@ -1,7 +1,8 @@
 """Whether a student would be better for more rows: the learning curve by rows, and its decision.
 
 Belongs here: the curve from what students of fewer rows say to the same validation rows; numbers in, a decision out.
-Does not: training those students (assets/error_analysis.py), drawing the curve (report/plots.py).
+Does not: training those students (assets/error_analysis.py), drawing the curve
+(report/figures/rows_curve.py).
 """
 
 import math

@@ -245,7 +245,7 @@ def _larger(facts: Facts) -> str:
 
 def _double_rows(facts: Facts) -> str:
     return (
-        f"bring as many rows again, {2 * facts.made.rows:,} in all; they need no labels, since the teacher answers them"
+        f"double the training rows, to {2 * facts.made.rows:,}; unlabelled rows are enough, since the teacher answers"
     )
 
 

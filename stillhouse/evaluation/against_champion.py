@@ -15,7 +15,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.models import FloatArray, IntArray, golden_labels, group_codes
+from stillhouse.evaluation.models import FloatArray, IntArray, golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
 from stillhouse.recipe.bar import Terms
 from stillhouse.records.champions import Served
@@ -23,7 +23,7 @@ from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_infer
 from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.proportions import BoolArray
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Targets, Task
 
 
 class AgainstChampion(Record):
@@ -98,7 +98,7 @@ def compare_with_champion(
     golden: pl.DataFrame,
     terms: Terms,
     *,
-    classes: Sequence[str],
+    task: Task,
     groups: str | None = None,
     learned: Collection[str] = (),
 ) -> AgainstChampion:
@@ -114,7 +114,7 @@ def compare_with_champion(
         challenger: the challenger's, likewise.
         golden: `prompt_id`, `label` and the slice columns.
         terms: bar and slices; the margin is `bar.champion_margin`, else the bar's own, on a slice its own first.
-        classes: names in the order of the teacher's logits.
+        task: what an answer is, in the teacher's order.
         groups: golden column whose equal values are rows that stand or fall together.
         learned: prompt ids that the champion was trained or tuned on, under another split; left out for both.
 
@@ -126,15 +126,15 @@ def compare_with_champion(
     who = in_words(rival)
     if rows.is_empty():
         return cannot_be_asked(rival, f"it learned from all {golden.height:,} of them, when another split was in force")
-    labels = golden_labels(rows, classes)
-    of_champion, of_challenger = champion.over(classes)[kept], challenger.over(classes)[kept]
-    right, challenger_right = single_label.right(of_champion, labels), single_label.right(of_challenger, labels)
+    targets = golden_targets(rows, task)
+    of_champion, of_challenger = champion.over(task.names)[kept], challenger.over(task.names)[kept]
+    right, challenger_right = task.right(of_champion, targets), task.right(of_challenger, targets)
     whole = None if groups is None else group_codes(rows, groups)
     margin = terms.bar.champion_margin or terms.bar.margin
     test = (
         paired_non_inferiority(right, challenger_right, margin=margin, alpha=terms.bar.alpha)
         if terms.bar.metric == "accuracy" and whole is None
-        else _by_resampling(terms, labels, of_champion, of_challenger, classes, whole, margin)
+        else _by_resampling(terms, targets, of_champion, of_challenger, task, whole, margin)
     )
     critical = [spec.model_copy(update={"floor": None}) for spec in terms.slices if spec.critical]
     slices = slice_table(
@@ -163,17 +163,17 @@ def compare_with_champion(
 
 def _by_resampling(
     terms: Terms,
-    labels: IntArray,
+    targets: Targets,
     champion: FloatArray,
     challenger: FloatArray,
-    classes: Sequence[str],
+    task: Task,
     groups: IntArray | None,
     margin: float,
 ) -> MetricTest:
     ranked = terms.bar.metric == "ndcg"
-    first, second = (metrics.places(x, labels) if ranked else single_label.answers(x) for x in (champion, challenger))
+    first, second = (metrics.places(x, targets) if ranked else task.answers(x) for x in (champion, challenger))
     return metric_test(
-        labels, first, second, terms.bar.metric, classes=tuple(classes), metric_class=terms.bar.metric_class,
+        targets, first, second, terms.bar.metric, classes=task.names, metric_class=terms.bar.metric_class,
         groups=groups, margin=margin, alpha=terms.bar.alpha,
     )  # fmt: skip
 

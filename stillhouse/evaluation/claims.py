@@ -280,7 +280,7 @@ def _stress(result: StressResult, limit: float) -> Claim:
         result.test,
         binding=True,
         reference="that on clean text",
-        equal="that does not mind",
+        equal="unaffected by it",
     )
     if claim.verdict is not Verdict.INCONCLUSIVE or result.rows == result.golden_rows:
         return claim

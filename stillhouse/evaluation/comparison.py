@@ -13,12 +13,12 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.evaluation.measures.seeds import SeedGain, answers_by_seed, gain_over_seeds
-from stillhouse.evaluation.models import EvaluatedModel, align, golden_labels
+from stillhouse.evaluation.measures.seeds import SeedGain, gain_over_seeds, logits_by_seed
+from stillhouse.evaluation.models import EvaluatedModel, align, golden_targets
 from stillhouse.statistics.accuracy_test import non_inferiority_from_counts
 from stillhouse.statistics.proportions import McNemar, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Task
 from stillhouse.wording import points
 
 COMPARISONS = "comparisons.json"
@@ -44,7 +44,7 @@ def compare_with_control(
     control: EvaluatedModel,
     golden: pl.DataFrame,
     *,
-    classes: Sequence[str],
+    task: Task,
     alpha: float = 0.05,
     smallest_gain: float = 0.01,
 ) -> Comparison:
@@ -60,7 +60,7 @@ def compare_with_control(
         student: the distilled student.
         control: the same architecture, data and steps, trained on labels only.
         golden: `prompt_id`, `label`.
-        classes: names in logit order.
+        task: what an answer is.
         alpha: one-sided error rate of the exact McNemar test.
         smallest_gain: a gain proven to be under this is called none, as a fraction.
 
@@ -70,15 +70,14 @@ def compare_with_control(
     Raises:
         StillhouseError: if the outputs and the golden rows do not line up.
     """
-    labels = golden_labels(golden, classes)
-    correct = single_label.right(align(student, golden, classes), labels)
-    control_correct = single_label.right(align(control, golden, classes), labels)
+    targets = golden_targets(golden, task)
+    correct, control_correct = (task.right(align(each, golden, task), targets) for each in (student, control))
     test = paired_mcnemar(correct, control_correct)
     # A drop from student to control is a gain of the student; the bounds come from the same score test.
     bounds = non_inferiority_from_counts(
         test.first_only, test.second_only, test.rows, margin=smallest_gain, alpha=alpha
     )
-    over_seeds = _over_seeds(student, control, golden, classes, alpha)
+    over_seeds = _over_seeds(student, control, golden, task, alpha)
     verdict = decide(test, bounds.drop_upper_bound, over_seeds, alpha=alpha, smallest_gain=smallest_gain)
     said = {
         Verdict.PASS: "distillation helped",
@@ -126,13 +125,15 @@ def decide(
 
 
 def _over_seeds(
-    student: EvaluatedModel, control: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str], alpha: float
+    student: EvaluatedModel, control: EvaluatedModel, golden: pl.DataFrame, task: Task, alpha: float
 ) -> SeedGain | None:
-    first, second = (answers_by_seed(model, golden, classes) for model in (student, control))
+    first, second = (logits_by_seed(model, golden, task) for model in (student, control))
     if not first or not second:
         return None
-    labels = golden_labels(golden, classes)
-    correct, control_correct = (np.array(list(answers.values())) == labels for answers in (first, second))
+    targets = golden_targets(golden, task)
+    correct, control_correct = (
+        np.array([task.right(logits, targets) for logits in by_seed.values()]) for by_seed in (first, second)
+    )
     return gain_over_seeds(correct, control_correct, alpha=alpha)
 
 

@@ -9,6 +9,7 @@ Does not: the measurements themselves (their own modules), rendering (report/), 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -36,7 +37,7 @@ from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
 from stillhouse.evaluation.measures.fidelity import Fidelity, fidelity
 from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.latency import LatencyComparison
-from stillhouse.evaluation.measures.seeds import SeedSpread, answers_by_seed, seed_spread
+from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
 from stillhouse.evaluation.measures.stress import StressResult, stress_test
 from stillhouse.evaluation.models import (
     EvaluatedModel,
@@ -44,7 +45,7 @@ from stillhouse.evaluation.models import (
     IntArray,
     ModelKind,
     align,
-    golden_labels,
+    golden_targets,
     group_codes,
 )
 from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
@@ -61,7 +62,7 @@ from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.proportions import BoolArray, wilson_interval
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Targets, Task
 
 EVALUATIONS = "evaluations.json"
 
@@ -74,8 +75,8 @@ class Score(Record):
     digest: str | None = Field(description="Content digest of the artifact measured.")
     accuracy: float
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
-    macro_f1: float
-    calibration: Calibration
+    macro_f1: float | None = Field(description="Null where answers are no classes.")
+    calibration: Calibration | None = Field(description="Null where answers have no probability.")
     size_bytes: int
     note: str
 
@@ -87,7 +88,9 @@ class Regression(Record):
     text: str
     label: str
     predicted: str
-    confidence: float = Field(description="The model's probability for its wrong answer, as served.")
+    confidence: float | None = Field(
+        description="The model's probability for its wrong answer, as served; null where answers have none."
+    )
     divergence: float = Field(description="KL(teacher || model) of this row, in nats, at temperature 1.")
 
 
@@ -96,7 +99,7 @@ class Evaluation(Record):
 
     golden_digest: str
     golden_rows: int
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = Field(description="Name of each output of the models, in their order.")
     terms: Terms = Field(description="All that was asked of this model.")
     teacher: Score
     score: Score
@@ -117,8 +120,8 @@ class Evaluation(Record):
     fairness: tuple[FairnessResult, ...] = Field(description="One for each sensitive column that was asked for.")
     behaviour: tuple[BehaviourResult, ...] = Field(default=(), description="The behavioural tests of the recipe.")
     stress: tuple[StressResult, ...] = Field(default=(), description="Each perturbation; empty without a stress test.")
-    per_class: tuple[metrics.ClassMetrics, ...]
-    confusion: tuple[metrics.ConfusionCell, ...]
+    per_class: tuple[metrics.ClassMetrics, ...] = Field(description="Empty where answers are no classes.")
+    confusion: tuple[metrics.ConfusionCell, ...] = Field(description="Likewise.")
     teacher_confusion: tuple[metrics.ConfusionCell, ...] | None = Field(
         default=None, description="The teacher's; null in an evaluation from before it was kept."
     )
@@ -193,7 +196,7 @@ def evaluate(
     golden: pl.DataFrame,
     terms: Terms,
     *,
-    classes: Sequence[str],
+    task: Task,
     latency: LatencyComparison | None = None,
     footprint: Footprint | None = None,
     machine_usd_per_hour: float | None = None,
@@ -210,7 +213,7 @@ def evaluate(
         golden: `prompt_id`, `text`, `label`, the slice columns and any others, by which undeclared slices are looked
             for; labels that do not come from the teacher.
         terms: what the model has to prove; for behaviour and stress, model and teacher are asked new texts.
-        classes: names in logit order (sorted labels).
+        task: what an answer is, in the order of the teacher's outputs.
         latency: teacher and model timed together; without it the budget is inconclusive.
         footprint: memory of serving teacher and model.
         machine_usd_per_hour: price of the machine that latency was measured on.
@@ -224,44 +227,42 @@ def evaluate(
 
     Raises:
         StillhouseError: if inputs do not line up: ids missing on either side, labels unknown, logits
-            malformed; or if the bar, `groups` or a behavioural test names a class or column that does not exist.
+            malformed; or if the bar, `groups` or a behavioural test names a class or column that does not exist, or
+            asks for what such answers do not have.
     """
     _check_roles(model, teacher)
     bar, slices = terms.bar, terms.slices
-    _check_metric_class(bar, classes)
-    labels = golden_labels(golden, classes)
-    teacher_logits, logits = align(teacher, golden, classes), align(model, golden, classes)
-    teacher_answers, answers = single_label.answers(teacher_logits), single_label.answers(logits)
-    teacher_correct, correct = teacher_answers == labels, answers == labels
-    confusion = metrics.confusion_matrix(labels, answers, len(classes))
+    _check_terms(terms, task)
+    targets = golden_targets(golden, task)
+    teacher_logits, logits = align(teacher, golden, task), align(model, golden, task)
+    teacher_correct, correct = task.right(teacher_logits, targets), task.right(logits, targets)
     whole = None if groups is None else group_codes(golden, groups)
     test = paired_non_inferiority(teacher_correct, correct, margin=bar.margin, alpha=bar.alpha)
-    by_resampling = _by_resampling(bar, labels, teacher_logits, logits, classes, whole)
+    by_resampling = _by_resampling(bar, targets, teacher_logits, logits, task, whole)
     masks = slice_masks(golden, slices)
     table = slice_table(slices, masks, teacher_correct, correct, margin=bar.margin, alpha=bar.alpha, groups=whole)
-    score = _score(model, logits, labels, classes)
+    score = _score(model, logits, targets, task)
     alike = fidelity(
         teacher_logits,
         logits,
-        labels,
+        targets,
         prompt_ids=golden["prompt_id"].to_list(),
-        classes=classes,
+        task=task,
         temperatures=(teacher.temperature, model.temperature),
         worst=worst,
     )
     floor = _floor(bar, correct, whole)
     gap = None if bar.slice_gap_at_most is None else slice_gap(table, limit=bar.slice_gap_at_most, alpha=bar.alpha)
-    behaved = judge_behaviour(terms.behaviour, model, teacher, classes)
-    stressed = (
-        () if terms.stress is None else stress_test(terms.stress, model, teacher, golden, classes, alpha=bar.alpha)
-    )
-    served = probabilities_of(logits, model.temperature)
-    calibrated = None
-    if bar.calibration_error_at_most is not None:
+    behaved = judge_behaviour(terms.behaviour, model, teacher, task)
+    stressed = () if terms.stress is None else stress_test(terms.stress, model, teacher, golden, task, alpha=bar.alpha)
+    calibrated, confidence = None, task.confidence(logits, model.temperature)
+    if bar.calibration_error_at_most is not None and confidence is not None:
         calibrated = calibration_test(
-            served.max(axis=1), correct, limit=bar.calibration_error_at_most, groups=whole, alpha=bar.alpha
+            confidence, correct, limit=bar.calibration_error_at_most, groups=whole, alpha=bar.alpha
         )
-    fair = fairness(golden, terms.sensitive, labels, teacher_answers, answers, classes=classes, alpha=bar.alpha)
+    answers = task.answers(teacher_logits), task.answers(logits)
+    fair = fairness(golden, terms.sensitive, targets, *answers, classes=task.names, alpha=bar.alpha)
+    by_class = _by_class(task, teacher_logits, logits, targets)
     claims = [
         *quality_claims(by_resampling or test, floor, score.accuracy),
         *calibration_claims(calibrated),
@@ -282,9 +283,9 @@ def evaluate(
             ],
         ),
         golden_rows=golden.height,
-        classes=tuple(classes),
+        classes=task.names,
         terms=terms,
-        teacher=_score(teacher, teacher_logits, labels, classes),
+        teacher=_score(teacher, teacher_logits, targets, task),
         score=score,
         non_inferiority=test,
         metric_test=by_resampling,
@@ -292,24 +293,27 @@ def evaluate(
         slices=table,
         slice_gap=gap,
         calibration_test=calibrated,
-        slice_calibration=slice_calibration(
-            slices, masks, probabilities_of(teacher_logits, teacher.temperature), served, labels
+        slice_calibration=()
+        if task.classes is None
+        else slice_calibration(
+            slices,
+            masks,
+            probabilities_of(teacher_logits, teacher.temperature),
+            probabilities_of(logits, model.temperature),
+            targets,
+            task,
         ),
         fairness=fair,
         discovered=discover_slices(golden, masks, teacher_correct, correct, alpha=bar.alpha),
         behaviour=behaved,
         stress=stressed,
-        per_class=metrics.per_class(confusion, classes),
-        confusion=metrics.confusion_cells(confusion, classes),
-        teacher_confusion=metrics.confusion_cells(
-            metrics.confusion_matrix(labels, teacher_answers, len(classes)), classes
-        ),
+        **by_class,
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),
         size_ratio=teacher.size_bytes / model.size_bytes,
         regressions=_regressions(alike, golden),
-        seeds=seed_spread(labels, teacher_answers, answers_by_seed(model, golden, classes), bar=bar, classes=classes),
+        seeds=seed_spread(targets, teacher_logits, logits_by_seed(model, golden, task), bar=bar, task=task),
         claims=tuple(claims),
         verdict=overall(claims),
     )
@@ -317,10 +321,10 @@ def evaluate(
 
 def _by_resampling(
     bar: BarSpec,
-    labels: IntArray,
+    targets: Targets,
     teacher_logits: FloatArray,
     logits: FloatArray,
-    classes: Sequence[str],
+    task: Task,
     groups: IntArray | None,
 ) -> MetricTest | None:
     """The test that binds where the one of accuracy, row by row, answers another question."""
@@ -328,11 +332,11 @@ def _by_resampling(
         return None
     ranked = bar.metric == "ndcg"
     return metric_test(
-        labels,
-        metrics.places(teacher_logits, labels) if ranked else single_label.answers(teacher_logits),
-        metrics.places(logits, labels) if ranked else single_label.answers(logits),
+        targets,
+        metrics.places(teacher_logits, targets) if ranked else task.answers(teacher_logits),
+        metrics.places(logits, targets) if ranked else task.answers(logits),
         bar.metric,
-        classes=tuple(classes),
+        classes=task.names,
         metric_class=bar.metric_class,
         groups=groups,
         margin=bar.margin,
@@ -349,18 +353,31 @@ def _floor(bar: BarSpec, correct: BoolArray, groups: IntArray | None) -> FloorTe
     return floor_test(right, len(correct), bar.floor, resolution=bar.margin, alpha=bar.alpha)
 
 
-def _score(model: EvaluatedModel, logits: FloatArray, labels: IntArray, classes: Sequence[str]) -> Score:
-    predicted = single_label.answers(logits)
-    right = int(np.count_nonzero(predicted == labels))
-    confusion = metrics.confusion_matrix(labels, predicted, len(classes))
+def _by_class(task: Task, teacher_logits: FloatArray, logits: FloatArray, targets: Targets) -> dict[str, Any]:
+    """The measures by class, which are empty where answers are no classes."""
+    if task.classes is None:
+        return {"per_class": (), "confusion": (), "teacher_confusion": None}
+    confusion, teachers = (metrics.confusion_of(task, each, targets) for each in (logits, teacher_logits))
+    return {
+        "per_class": metrics.per_class(*confusion),
+        "confusion": metrics.confusion_cells(*confusion),
+        "teacher_confusion": metrics.confusion_cells(*teachers),
+    }
+
+
+def _score(model: EvaluatedModel, logits: FloatArray, targets: Targets, task: Task) -> Score:
+    correct = task.right(logits, targets)
+    right, by_class = int(np.count_nonzero(correct)), task.classes is not None
     return Score(
         name=model.name,
         kind=model.kind,
         digest=model.digest,
-        accuracy=right / len(labels),
-        accuracy_interval=wilson_interval(right, len(labels)),
-        macro_f1=metrics.macro_f1(metrics.per_class(confusion, classes)),
-        calibration=calibration(logits, labels, temperature=model.temperature),
+        accuracy=right / len(correct),
+        accuracy_interval=wilson_interval(right, len(correct)),
+        macro_f1=metrics.macro_f1(metrics.per_class(*metrics.confusion_of(task, logits, targets)))
+        if by_class
+        else None,
+        calibration=calibration(logits, targets, correct, temperature=model.temperature) if by_class else None,
         size_bytes=model.size_bytes,
         note=model.note,
     )
@@ -403,8 +420,24 @@ def _check_roles(model: EvaluatedModel, teacher: EvaluatedModel) -> None:
         )
 
 
-def _check_metric_class(bar: BarSpec, classes: Sequence[str]) -> None:
-    if bar.metric_class is not None and bar.metric_class not in classes:
+def _check_terms(terms: Terms, task: Task) -> None:
+    bar, classes = terms.bar, task.classes
+    if classes is None:
+        asked = {
+            f"bar.metric: {bar.metric}": bar.metric != "accuracy",
+            "bar.calibration_error_at_most": bar.calibration_error_at_most is not None,
+            "behaviour": bool(terms.behaviour),
+            "sensitive": bool(terms.sensitive),
+        }
+        for where, is_asked in asked.items():
+            if is_asked:
+                raise StillhouseError(
+                    "the answers are no classes",
+                    where=where,
+                    expected="nothing that counts by class or needs a probability",
+                    do="Take it out of the recipe.",
+                )
+    elif bar.metric_class is not None and bar.metric_class not in classes:
         raise StillhouseError(
             f"there is no class '{bar.metric_class}'",
             where="bar.metric_class",

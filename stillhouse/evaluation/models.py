@@ -14,11 +14,12 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
+from stillhouse.tasks.task import Targets, Task
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 PredictLogits = Callable[[Sequence[str]], npt.NDArray[Any]]
-"""From n texts to logits of shape (n, classes)."""
+"""From n texts to logits of shape (n, outputs)."""
 
 
 class ModelKind(StrEnum):
@@ -75,16 +76,16 @@ class EvaluatedModel:
             )
 
 
-def align(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str]) -> FloatArray:
+def align(model: EvaluatedModel, golden: pl.DataFrame, task: Task) -> FloatArray:
     """Put a model's logits in the order of the golden rows, by prompt id and never by position.
 
     Args:
         model: the model and its answers.
         golden: frame with `prompt_id`.
-        classes: names in logit order.
+        task: what an answer is.
 
     Returns:
-        Shape (golden rows, classes).
+        Shape (golden rows, outputs).
 
     Raises:
         StillhouseError: if an id is missing on either side or given twice, or logits are missing, ragged or
@@ -102,15 +103,15 @@ def align(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str]) -
     )
     column = ids.join(frame, on="prompt_id", how="left", maintain_order="left")["logits"]
     lengths = column.list.len()
-    if lengths.null_count() or not bool((lengths == len(classes)).all()):
+    if lengths.null_count() or not bool((lengths == len(task.names)).all()):
         found = sorted(set(lengths.to_list()), key=str)[:5]
         raise StillhouseError(
-            f"some rows do not have {len(classes)} logits (found {found})",
+            f"some rows do not have {len(task.names)} logits (found {found})",
             where=where,
-            expected=f"one logit for each of the {len(classes)} classes, in sorted order of their names",
+            expected=f"one logit for each of the {len(task.names)} outputs, in the order of the teacher's",
             do=("Check that the model's id2label has the same classes as the recipe, then capture its outputs again."),
         )
-    logits = column.explode(empty_as_null=True).to_numpy().astype(np.float64).reshape(golden.height, len(classes))
+    logits = column.explode(empty_as_null=True).to_numpy().astype(np.float64).reshape(golden.height, len(task.names))
     if not np.isfinite(logits).all():
         raise StillhouseError(
             f"{int((~np.isfinite(logits)).any(axis=1).sum())} rows have logits that are not finite",
@@ -121,16 +122,16 @@ def align(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str]) -
     return logits
 
 
-def answers_to(model: EvaluatedModel, texts: Sequence[str], classes: Sequence[str]) -> FloatArray | None:
+def answers_to(model: EvaluatedModel, texts: Sequence[str], task: Task) -> FloatArray | None:
     """Ask a model texts that are no golden rows.
 
     Args:
         model: the model.
         texts: what it is asked.
-        classes: names in logit order.
+        task: what an answer is.
 
     Returns:
-        Logits of shape (texts, classes), in the order of the texts; None if the model cannot be asked.
+        Logits of shape (texts, outputs), in the order of the texts; None if the model cannot be asked.
 
     Raises:
         StillhouseError: if the answers are of another shape or not finite.
@@ -138,30 +139,30 @@ def answers_to(model: EvaluatedModel, texts: Sequence[str], classes: Sequence[st
     if model.predict_logits is None:
         return None
     logits = np.asarray(model.predict_logits(texts), dtype=np.float64)
-    if logits.shape != (len(texts), len(classes)) or not np.isfinite(logits).all():
+    if logits.shape != (len(texts), len(task.names)) or not np.isfinite(logits).all():
         raise StillhouseError(
             f"{len(texts)} texts were answered by {'x'.join(map(str, logits.shape))} logits, all of them finite: "
             f"{bool(np.isfinite(logits).all())}",
             where=f"answers of {model.kind} '{model.name}'",
-            expected=f"a finite logit for each text and each of the {len(classes)} classes",
+            expected=f"a finite logit for each text and each of the {len(task.names)} outputs",
             do="Look at the model's export, or at what EvaluatedModel.predict_logits calls.",
         )
     return logits
 
 
-def golden_labels(golden: pl.DataFrame, classes: Sequence[str]) -> IntArray:
-    """Labels of the golden rows as class indices.
+def golden_targets(golden: pl.DataFrame, task: Task) -> Targets:
+    """Labels of the golden rows as numbers.
 
     Args:
         golden: frame with `prompt_id` and `label`.
-        classes: names in logit order.
+        task: what an answer is.
 
     Returns:
         Shape (golden rows,).
 
     Raises:
         StillhouseError: if there are no rows, an id is given twice, or a label is missing or not one of the
-            classes.
+            task's.
     """
     for column in ("prompt_id", "label"):
         if column not in golden.columns:
@@ -179,17 +180,16 @@ def golden_labels(golden: pl.DataFrame, classes: Sequence[str]) -> IntArray:
             do="Add golden rows to the source.",
         )
     _refuse_duplicates(golden, "golden set")
-    known = {name: index for index, name in enumerate(classes)}
-    unknown = golden.filter(~pl.col("label").is_in(list(classes)).fill_null(False))
+    unknown = golden.filter(~task.holds(golden["label"]))
     if not unknown.is_empty():
         shown = unknown["label"].unique(maintain_order=True).to_list()[:5]
         raise StillhouseError(
             f"{unknown.height} rows have a label the models do not know: {shown}",
             where="golden set",
-            expected=f"one of the {len(classes)} classes",
+            expected="a class of the teacher" if task.classes else "an answer of this kind",
             do="Label those rows, or add the class to the recipe and teach it.",
         )
-    return golden["label"].replace_strict(known, return_dtype=pl.Int64).to_numpy()
+    return task.targets(golden["label"])
 
 
 def group_codes(golden: pl.DataFrame, column: str) -> IntArray:

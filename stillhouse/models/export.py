@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import FloatArray, OnnxClassifier, TorchClassifier
-from stillhouse.models.temperature_scaling import calibrate_temperature
+from stillhouse.models.temperature_scaling import temperature_of
 from stillhouse.models.tokenization import encode, load_tokenizer, pad
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Targets, Task
 
 _OPSET = 17
 
@@ -136,12 +135,13 @@ def quantize(onnx: Path, out: Path) -> None:
         root.setLevel(level)
 
 
-def parity(model_logits: FloatArray, exported_logits: FloatArray) -> ExportParity:
+def parity(model_logits: FloatArray, exported_logits: FloatArray, task: Task) -> ExportParity:
     """Compare a model folder's answers with an exported folder's.
 
     Args:
         model_logits: shape (texts, classes); of validation rows, not golden ones.
         exported_logits: to the same texts, in the same shape.
+        task: when two of them are the same answer.
     """
     if not len(model_logits):
         raise StillhouseError(
@@ -152,11 +152,11 @@ def parity(model_logits: FloatArray, exported_logits: FloatArray) -> ExportParit
         )
     return ExportParity(
         max_abs_logit_diff=float(np.abs(model_logits - exported_logits).max()),
-        top1_agreement=float((single_label.answers(model_logits) == single_label.answers(exported_logits)).mean()),
+        top1_agreement=float(task.agree(model_logits, exported_logits).mean()),
     )
 
 
-def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.NDArray[np.int64]) -> ExportReport:
+def export_student(model: Path, out: Path, texts: Sequence[str], targets: Targets, task: Task) -> ExportReport:
     """Export a model folder to the int8 folder that ships; a teacher makes the quantised baseline the same way.
 
     The temperature is fitted on what the int8 model says, because that is what is served, and written into config.json
@@ -166,7 +166,8 @@ def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.
         model: a model folder.
         out: the folder to write: model.onnx (int8), tokenizer.json, config.json and nothing else.
         texts: what parity is measured and the temperature fitted on; validation rows, not golden ones.
-        label_ids: shape (texts,), their class numbers.
+        targets: shape (texts,), their known answers.
+        task: what an answer is.
     """
     from stillhouse.models.network import writing_folder
 
@@ -179,8 +180,8 @@ def export_student(model: Path, out: Path, texts: Sequence[str], label_ids: npt.
         _minify(folder / "tokenizer.json")
         quantize(fp32 / "model.onnx", folder / "model.onnx")
         before, served = TorchClassifier(model).logits(texts), OnnxClassifier(folder).logits(texts)
-        in_fp32, in_int8 = parity(before, OnnxClassifier(fp32).logits(texts)), parity(before, served)
-        temperature = calibrate_temperature(served, label_ids)
+        in_fp32, in_int8 = parity(before, OnnxClassifier(fp32).logits(texts), task), parity(before, served, task)
+        temperature = temperature_of(task, served, targets)
         _write_temperature(folder / "config.json", temperature)
         return ExportReport(
             fp32=in_fp32,

@@ -7,6 +7,8 @@ Does not: what it does to logits and how calibrated a model then is (evaluation/
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.tasks.task import Logits, Targets, Task
+
 COLDEST, HOTTEST = 0.05, 20.0
 """Where it is looked for. A classifier that was trained with labels or a teacher ends up between about 0.5 and 5."""
 
@@ -43,6 +45,11 @@ def calibrate_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float
     low, high = np.log([COLDEST, HOTTEST])
     best = minimize_scalar(negative_log_likelihood, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(best.x))
+
+
+def temperature_of(task: Task, logits: Logits, targets: Targets) -> float:
+    """The temperature of a model's answers; 1 where the kind of answer has no probability that one could change."""
+    return 1.0 if task.classes is None else calibrate_temperature(logits, targets)
 
 
 def is_at_an_end(temperature: float) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,10 @@ import numpy.typing as npt
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
-from stillhouse.models.losses import UNKNOWN_LABEL, Targets, combined_loss, label_cross_entropy
+from stillhouse.models.losses import TargetTensors, combined_loss
 from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad, tokenizer_text
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.tasks.task import Targets, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,19 +45,21 @@ class TrainingExamples:
 
     Attributes:
         texts: n of them.
-        label_ids: shape (n,), -1 where the label is unknown.
-        teacher_logits: shape (n, classes), or None.
+        targets: shape (n,), labels in the task's coding.
+        task: what an answer is.
+        teacher_logits: shape (n, outputs), or None.
         teacher_embeddings: shape (n, width), or None.
         validation_texts: m of them, may be none.
-        validation_label_ids: shape (m,), all known.
+        validation_targets: shape (m,), all known.
     """
 
     texts: Sequence[str]
-    label_ids: IntArray
+    targets: Targets
+    task: Task
     teacher_logits: FloatArray | None = None
     teacher_embeddings: FloatArray | None = None
     validation_texts: Sequence[str] = ()
-    validation_label_ids: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    validation_targets: Targets = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ def _train(
         optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
 
         network.train()
-        loss = _batch_loss(network, ids, rows, targets, config)
+        loss = _batch_loss(network, ids, rows, targets, examples.task, config)
         optimizer.zero_grad(set_to_none=True)
         (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained.values(), config.clip_norm)
@@ -206,7 +209,12 @@ def _reproducible(config: TrainingConfig) -> Iterator[None]:
 
 
 def _batch_loss(
-    network: "TextClassifier", ids: _TokenIds, rows: IntArray, targets: Targets, config: TrainingConfig
+    network: "TextClassifier",
+    ids: _TokenIds,
+    rows: IntArray,
+    targets: TargetTensors,
+    task: Task,
+    config: TrainingConfig,
 ) -> "Tensor":
     """The sum over the batch of what its examples cost."""
     import torch
@@ -214,16 +222,11 @@ def _batch_loss(
     padded, mask = pad(ids, rows, network.config["pad_token_id"])
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         logits, pooled = network(torch.from_numpy(padded), torch.from_numpy(mask))
-    here = torch.from_numpy(rows)
-    batch = Targets(
-        label_ids=targets.label_ids[here],
-        teacher_logits=None if targets.teacher_logits is None else targets.teacher_logits[here],
-        teacher_embeddings=None if targets.teacher_embeddings is None else targets.teacher_embeddings[here],
-    )
     return combined_loss(
         logits.float(),
         pooled.float(),
-        batch,
+        targets.of(torch.from_numpy(rows)),
+        task=task,
         loss=config.loss,
         temperature=config.temperature,
         label_weight=config.label_weight,
@@ -234,11 +237,20 @@ def _batch_loss(
 
 def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamples:
     """Check the arrays against the texts, and drop the rows that the loss has nothing to say about."""
-    wanted = {"label_ids": examples.label_ids}
-    if config.loss != "cross_entropy":
-        wanted["teacher_logits"] = examples.teacher_logits  # type: ignore[assignment]
+    task, targets = examples.task, np.asarray(examples.targets)
+    if config.loss not in ("labels", *task.teacher_losses):
+        raise StillhouseError(
+            f"there is no loss {config.loss!r} for this kind of answer",
+            where="training",
+            expected=", ".join(["labels", *task.teacher_losses]),
+            do="Choose another loss in the recipe.",
+        )
+    known = task.known(targets)
+    wanted: dict[str, npt.NDArray[Any] | None] = {"targets": np.where(known, targets, 0)}
+    if config.loss != "labels":
+        wanted["teacher_logits"] = examples.teacher_logits
     if config.embedding_weight > 0:
-        wanted["teacher_embeddings"] = examples.teacher_embeddings  # type: ignore[assignment]
+        wanted["teacher_embeddings"] = examples.teacher_embeddings
     for name, array in wanted.items():
         if array is None or len(array) != len(examples.texts) or not np.isfinite(array).all():
             found = "no" if array is None else f"{len(array)} rows of"
@@ -246,10 +258,9 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
                 f"{found} {name} for {len(examples.texts)} texts",
                 where="training examples",
                 expected="one finite row per text",
-                do="Materialize teacher_signal, or train with loss cross_entropy.",
+                do="Materialize teacher_signal, or train with loss labels.",
             )
-    known = np.asarray(examples.label_ids) != UNKNOWN_LABEL
-    keep = np.flatnonzero(known) if config.loss == "cross_entropy" else np.arange(len(known))
+    keep = np.flatnonzero(known) if config.loss == "labels" else np.arange(len(known))
     if len(keep) == 0:
         raise StillhouseError(
             "nothing to learn from",
@@ -263,26 +274,27 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
 
     return TrainingExamples(
         texts=[examples.texts[row] for row in keep.tolist()],
-        label_ids=np.asarray(examples.label_ids, np.int64)[keep],
+        targets=targets[keep],
+        task=task,
         teacher_logits=rows(examples.teacher_logits),
         teacher_embeddings=rows(examples.teacher_embeddings),
         validation_texts=examples.validation_texts,
-        validation_label_ids=np.asarray(examples.validation_label_ids, np.int64),
+        validation_targets=np.asarray(examples.validation_targets),
     )
 
 
 def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> None:
     """Check the arrays against the model, before any compute."""
-    classes, width = len(network.labels), network.config["hidden_size"]
+    names, width = examples.task.names, network.config["hidden_size"]
     problem = None
-    if examples.teacher_logits is not None and examples.teacher_logits.shape[1:] != (classes,):
-        problem = f"teacher logits of shape {examples.teacher_logits.shape}", f"{classes} classes: {network.labels}"
+    if tuple(network.labels) != names:
+        problem = f"answers of {', '.join(names)}", f"those of the network: {', '.join(network.labels)}"
+    elif examples.teacher_logits is not None and examples.teacher_logits.shape[1:] != (len(names),):
+        problem = f"teacher logits of shape {examples.teacher_logits.shape}", f"{len(names)} outputs: {network.labels}"
     elif examples.teacher_embeddings is not None and examples.teacher_embeddings.shape[1:] != (width,):
         problem = f"teacher embeddings of shape {examples.teacher_embeddings.shape}", f"the student's width {width}"
-    elif examples.label_ids.max() >= classes or examples.label_ids.min() < UNKNOWN_LABEL:
-        problem = "label ids outside the classes", f"-1 or 0 to {classes - 1}"
-    elif len(examples.validation_texts) != len(examples.validation_label_ids):
-        problem = f"{len(examples.validation_label_ids)} validation labels", f"{len(examples.validation_texts)}"
+    elif len(examples.validation_texts) != len(examples.validation_targets):
+        problem = f"{len(examples.validation_targets)} validation labels", f"{len(examples.validation_texts)}"
     if problem is not None:
         raise StillhouseError(
             problem[0],
@@ -292,14 +304,15 @@ def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> N
         )
 
 
-def _targets(examples: TrainingExamples) -> Targets:
+def _targets(examples: TrainingExamples) -> TargetTensors:
     import torch
 
     def tensor(array: FloatArray | None) -> "Tensor | None":
         return None if array is None else torch.from_numpy(array)
 
-    return Targets(
-        label_ids=torch.from_numpy(examples.label_ids),
+    return TargetTensors(
+        labels=torch.from_numpy(examples.targets),
+        known=torch.from_numpy(examples.task.known(examples.targets)),
         teacher_logits=tensor(examples.teacher_logits),
         teacher_embeddings=tensor(examples.teacher_embeddings),
     )
@@ -333,15 +346,15 @@ def _close_epoch(
 
     if not ids:
         return EpochReport(epoch, train_loss, None, None)
-    labels = torch.from_numpy(examples.validation_label_ids)
+    task, labels = examples.task, torch.from_numpy(examples.validation_targets)
     loss, correct = 0.0, 0
     network.eval()
     with torch.inference_mode():
         for rows in batches_by_length(ids, 64):
             padded, mask = pad(ids, rows, network.config["pad_token_id"])
             logits, _ = network(torch.from_numpy(padded), torch.from_numpy(mask))
-            loss += label_cross_entropy(logits, labels[rows]).sum().item()
-            correct += int((logits.argmax(-1) == labels[rows]).sum())
+            loss += task.label_loss(logits, labels[rows]).sum().item()
+            correct += int(task.right(logits.numpy(), examples.validation_targets[rows]).sum())
     return EpochReport(epoch, train_loss, loss / len(ids), correct / len(ids))
 
 
@@ -368,7 +381,7 @@ def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig)
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         digest.update((model / name).read_bytes())
     digest.update(json.dumps([list(examples.texts), list(examples.validation_texts)]).encode())
-    arrays = (examples.label_ids, examples.teacher_logits, examples.teacher_embeddings, examples.validation_label_ids)
+    arrays = (examples.targets, examples.teacher_logits, examples.teacher_embeddings, examples.validation_targets)
     for array in arrays:
         digest.update(b"none" if array is None else array.tobytes())
     return digest.hexdigest()

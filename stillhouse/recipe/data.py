@@ -11,6 +11,9 @@ from pydantic import Field, model_validator
 
 from stillhouse.recipe.fields import Part, Share
 
+TaskKind = Literal["single_label"]
+"""What an answer can be: see stillhouse/tasks/."""
+
 DIVERGENCE_LIMIT = 0.02
 """Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
 about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
@@ -80,6 +83,7 @@ class DataSpec(Part):
     )
     text: str = Field(description="column with the input text")
     label: str = Field(description="column with the label; null means unlabelled")
+    answer: TaskKind = Field("single_label", description="what a label is: one of a fixed set of classes")
     group: str | None = Field(
         None,
         description="column whose equal values must never be split apart; the bar, slices and floors then resample "

@@ -6,11 +6,11 @@ Does not: the loop (models/training.py), what the losses are (models/losses.py).
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stillhouse.base import Record
 
-LossName = Literal["kl", "logit_mse", "cross_entropy"]
+LossName = Literal["kl", "logit_mse", "labels"]
 EmbeddingLossName = Literal["mse", "cosine"]
 
 
@@ -24,7 +24,7 @@ class TrainingConfig(Record):
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on every trained weight.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of a step's gradient.")
     dropout: float = Field(0.0, ge=0, lt=1, description="On hidden states and attention while training.")
-    loss: LossName = Field("logit_mse", description="The teacher (kl, logit_mse) or labels alone.")
+    loss: LossName = Field("logit_mse", description="The teacher (kl, logit_mse), or the labels alone (labels).")
     temperature: float = Field(1.0, gt=0, description="Softens both sides of kl.")
     label_weight: float = Field(0.0, ge=0, le=1, description="Of the label where known, beside the teacher.")
     embedding_weight: float = Field(0.0, ge=0, description="Weight of matching the teacher's pooled hidden state.")
@@ -42,6 +42,11 @@ class TrainingConfig(Record):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "TrainingConfig":
-        if self.loss == "cross_entropy" and self.label_weight > 0:
-            raise ValueError("label_weight mixes labels into a teacher's loss; with loss cross_entropy leave it at 0")
+        if self.loss == "labels" and self.label_weight > 0:
+            raise ValueError("label_weight mixes labels into a teacher's loss; with loss labels leave it at 0")
         return self
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _as_0_1_0_called_it(cls, loss: object) -> object:
+        return "labels" if loss == "cross_entropy" else loss

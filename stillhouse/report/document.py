@@ -5,7 +5,7 @@ Does not: measuring or deciding anything; the figures themselves (plots.py).
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -23,9 +23,8 @@ from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
-from stillhouse.report import plots
-from stillhouse.report.drawing import Theme
-from stillhouse.report.frontier import size_quality
+from stillhouse.report.figures import figures_of
+from stillhouse.report.figures.material import Curve, Material
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, number, percent, points
 
@@ -58,8 +57,6 @@ KIND_NAMES = {
     ModelKind.STUDENT: "distilled student",
 }
 """What a row of the table of options is called; the rows are in this order, and otherwise in the order they come in."""
-
-Curve = tuple[Sequence[float], Sequence[float]]
 
 
 def report_json(
@@ -160,6 +157,7 @@ def report_html(
     environment.filters.update(points=points, percent=percent, size=_size, number=number, chance=_chance, amount=amount)
     template = files("stillhouse.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = in_order_of_options([evaluation, *others])
+    about = Material(evaluation, candidates, curve, (analyses or {}).get(evaluation.name))
     return environment.from_string(template).render(
         evaluation=evaluation,
         headline=HEADLINES[evaluation.verdict],
@@ -170,14 +168,17 @@ def report_html(
         selection=selection,
         comparison=comparison,
         against=against_champion,
-        analysis=(analyses or {}).get(evaluation.name),
+        analysis=about.analysis,
         conclusions=_conclusions_of_others(evaluation, analyses or {}),
         title=title or evaluation.name,
         task=task,
         facts=facts,
         fewest_rows_of_a_group=FEWEST_ROWS_OF_A_GROUP,
         fewest_rows_of_a_slice=FEWEST_ROWS_OF_A_SLICE,
-        figures=_figures(evaluation, candidates, curve, (analyses or {}).get(evaluation.name)),
+        figures={
+            str(section): [(alt, {theme: _data_uri(png) for theme, png in drawn.items()}) for alt, drawn in figures]
+            for section, figures in figures_of(about).items()
+        },
     )
 
 
@@ -215,7 +216,7 @@ def _claim_name(claim: Claim) -> str:
 
 def _score_json(score: Score) -> dict[str, Any]:
     values = score.model_dump(mode="json", exclude={"calibration"})
-    return {**values, **score.calibration.model_dump(mode="json")}
+    return values if score.calibration is None else {**values, **score.calibration.model_dump(mode="json")}
 
 
 def _latency_json(latency: LatencyComparison | None) -> dict[str, Any] | None:
@@ -278,24 +279,6 @@ def _conclusions_of_others(evaluation: Evaluation, analyses: Mapping[str, ErrorA
     """Of the model that the report is about, a section of its own says it."""
     others = ((name, each.conclusion) for name, each in analyses.items() if name != evaluation.name)
     return {name: conclusion.sentence for name, conclusion in others if conclusion is not None}
-
-
-def _figures(
-    evaluation: Evaluation, candidates: Sequence[Evaluation], curve: Curve | None, analysis: ErrorAnalysis | None
-) -> dict[str, dict[str, str]]:
-    """Each figure in both themes, as data URIs: a PNG cannot follow the reader's colour scheme by itself."""
-    drawn: dict[str, Callable[[Theme], bytes]] = {
-        "size_quality": lambda theme: size_quality(candidates, theme=theme),
-        "confusion": lambda theme: plots.confusion(evaluation, theme=theme),
-        "reliability": lambda theme: plots.reliability(evaluation.teacher, evaluation.score, theme=theme),
-    }
-    if evaluation.slices:
-        drawn["slices"] = lambda theme: plots.slice_bars(evaluation.slices, theme=theme)
-    if curve is not None:
-        drawn["curve"] = lambda theme: plots.learning_curve(*curve, theme=theme)
-    if analysis is not None and (by_rows := analysis.more_rows) is not None:
-        drawn["by_rows"] = lambda theme: plots.curve_by_rows(by_rows, theme=theme)
-    return {name: {"light": _data_uri(draw("light")), "dark": _data_uri(draw("dark"))} for name, draw in drawn.items()}
 
 
 def _data_uri(png: bytes) -> str:

@@ -18,7 +18,7 @@ from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import BaselinesFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
-from stillhouse.students.examples import label_ids, labelled_rows
+from stillhouse.students.examples import labelled_rows
 
 if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
@@ -68,7 +68,7 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
 
 def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
-    from stillhouse.evaluation.baselines.fitted import linear_probe, majority, tfidf_logistic_regression
+    from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
     from stillhouse.evaluation.baselines.static_embeddings import static_embeddings
     from stillhouse.models.network import read_config
     from stillhouse.models.predictor import TorchClassifier
@@ -84,17 +84,17 @@ def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evalua
         untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
         with base_model(spec.source, spec.revision, bench.builds.store) as base:
             _require_same_weights(bench.teacher, base)
-            build_classifier(base.folder, bench.classes, untuned, seed=0)
+            build_classifier(base.folder, bench.task.names, untuned, seed=0)
         encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
         fitted = [
-            majority(labels, bench.texts, classes=bench.classes),
-            tfidf_logistic_regression(texts, labels, bench.texts, classes=bench.classes),
+            constant(labels, bench.texts, task=bench.task),
+            tfidf_linear(texts, labels, bench.texts, task=bench.task),
             linear_probe(
                 lambda batch: encoder.embeddings_and_logits(batch)[0],
                 texts,
                 labels,
                 bench.texts,
-                classes=bench.classes,
+                task=bench.task,
                 encoder_bytes=bytes_below(untuned),
                 name=PROBE,
             ),
@@ -103,7 +103,7 @@ def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evalua
                 texts,
                 labels,
                 bench.texts,
-                classes=bench.classes,
+                task=bench.task,
                 encoder_bytes=static.size_bytes,
                 name=STATIC,
             ),
@@ -138,7 +138,7 @@ def _in_int8(name: str, model: Path, exported: Path, note: str, bench: Bench, va
     from stillhouse.models.export import export_student
     from stillhouse.models.predictor import OnnxClassifier
 
-    export_student(model, exported, validation["text"].to_list(), label_ids(validation["label"], bench.classes))
+    export_student(model, exported, validation["text"].to_list(), bench.task.targets(validation["label"]), bench.task)
     quantised = OnnxClassifier(exported)
     outputs = dict(zip(bench.golden["prompt_id"], quantised.logits(bench.texts).tolist(), strict=True))
     evaluated = EvaluatedModel(

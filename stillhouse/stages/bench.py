@@ -26,6 +26,7 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
+from stillhouse.tasks.task import Task
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ class Bench:
         return self.teacher.facts(TeacherFacts)
 
     @property
-    def classes(self) -> list[str]:
-        """Labels in the order of the logits."""
-        return list(self._teacher_facts.labels)
+    def task(self) -> Task:
+        """What an answer is, in the teacher's order."""
+        return self._teacher_facts.task
 
     def depends_on(self) -> dict[str, Any]:
         """What a judgement depends on beside the model that is judged."""
@@ -208,7 +209,7 @@ class Bench:
                 self.evaluated_teacher,
                 self.golden,
                 self.recipe.terms,
-                classes=self.classes,
+                task=self.task,
                 latency=latencies[model.evaluated.name],
                 footprint=self.footprint(model.folder),
                 machine_usd_per_hour=self.recipe.machine_usd_per_hour,

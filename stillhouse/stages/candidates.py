@@ -14,10 +14,9 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.trained import training_facts
-from stillhouse.students.examples import examples_of, label_ids, validation_rows
+from stillhouse.students.examples import examples_of, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
-from stillhouse.tasks import single_label
 
 
 def plan(
@@ -34,13 +33,14 @@ def plan(
         builds: keeps checkpoints.
     """
     rows, validation = transfer_set.frame("transfer_set"), validation_rows(prompts.frame("prompts"))
-    labels = teacher.facts(TeacherFacts).labels
+    taught = teacher.facts(TeacherFacts)
 
     def build(folder: Path) -> CandidateFacts:
         start = folder / "start"
         trim = cut_from(teacher.folder / MODEL, student, rows["text"], start)
         cut = CandidateFacts(
-            labels=labels,
+            answer=taught.answer,
+            labels=taught.labels,
             learns_from=student.learns_from,
             layers=tuple(student.layers),
             vocabulary=trim and VocabularyFacts(kept=trim.kept, dropped=trim.dropped),
@@ -55,14 +55,14 @@ def plan(
         start.rename(folder / MODEL)
         with builds.one_heavy_task():
             logits = TorchClassifier(folder / MODEL).logits(validation["text"].to_list())
-        hits = single_label.right(logits, label_ids(validation["label"], labels))
+        hits = taught.task.right(logits, taught.task.targets(validation["label"]))
         return cut.model_copy(update={"validation_right": int(hits.sum())})
 
     def trained(cut: CandidateFacts, start: Path, folder: Path) -> CandidateFacts:
         from stillhouse.models.training import train
 
         assert student.training is not None
-        examples = examples_of(student, rows, validation, labels)
+        examples = examples_of(student, rows, validation, taught.task)
         checkpoints = builds.home.checkpoints / recipe / student.name
         again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
         with builds.one_heavy_task():

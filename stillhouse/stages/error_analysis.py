@@ -21,15 +21,14 @@ from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
 from stillhouse.error_analysis.generalisation import Counts, Generalisation, Share, generalisation
 from stillhouse.error_analysis.rules import ErrorAnalysis, Made, conclude, facts_of, write_analyses
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
-from stillhouse.evaluation.measures.fidelity import row_divergence
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, ErrorAnalysisFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
-from stillhouse.students.examples import examples_of, label_ids, validation_rows
+from stillhouse.students.examples import examples_of, validation_rows
 from stillhouse.students.pruning import cut_from
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Targets, Task
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.signal import signal_store
 
@@ -149,7 +148,7 @@ class Examination:
             with tempfile.TemporaryDirectory() as scratch:
                 start = Path(scratch) / "start"
                 cut_from(self.teacher.folder / MODEL, self.student, self._rows["text"], start)
-                capacity = overfit_one_batch(start, self._rows, self.training)
+                capacity = overfit_one_batch(start, self._rows, self.training, self._task)
                 curve = self._rows_curve(start)
         return ErrorAnalysis(
             student=self.student.name,
@@ -167,12 +166,12 @@ class Examination:
         return self.transfer_set.frame("transfer_set").sort("prompt_id")
 
     @cached_property
-    def _labels(self) -> list[str]:
-        return list(self.teacher.facts(TeacherFacts).labels)
+    def _task(self) -> Task:
+        return self.teacher.facts(TeacherFacts).task
 
     @cached_property
-    def _truth(self) -> npt.NDArray[np.int64]:
-        return label_ids(self.validation["label"], self._labels)
+    def _truth(self) -> Targets:
+        return self._task.targets(self.validation["label"])
 
     @cached_property
     def _teacher_says(self) -> _Answers:
@@ -185,19 +184,18 @@ class Examination:
     def _generalisation(self, evaluation: Evaluation) -> Generalisation:
         from stillhouse.models.predictor import OnnxClassifier
 
-        rows = self._rows.head(ROWS_ASKED)
-        said = single_label.answers(_asked(self.trained.folder / MODEL, rows))
-        truth = label_ids(rows["label"], self._labels)
-        teacher, student = single_label.answers(self._teacher_says), single_label.answers(self._student_says)
+        rows, task = self._rows.head(ROWS_ASKED), self._task
+        said, truth = _asked(self.trained.folder / MODEL, rows), task.targets(rows["label"])
+        faithful = task.agree(self._student_says, self._teacher_says)
         shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list())
         golden = evaluation.golden_rows
         return generalisation(
             Counts(
-                training_agreement=_share(said == single_label.answers(logits_of(rows))),
-                training_accuracy=_share((said == truth)[truth >= 0]),
-                validation_agreement=_share(student == teacher),
-                comparable_agreement=_share((student == teacher)[teacher == self._truth]),
-                validation_accuracy=_share(single_label.right(shipped, self._truth)),
+                training_agreement=_share(task.agree(said, logits_of(rows))),
+                training_accuracy=_share(task.right(said, truth)[task.known(truth)]),
+                validation_agreement=_share(faithful),
+                comparable_agreement=_share(faithful[task.right(self._teacher_says, self._truth)]),
+                validation_accuracy=_share(task.right(shipped, self._truth)),
                 golden_accuracy=Share(hits=round(evaluation.score.accuracy * golden), rows=golden),
             )
         )
@@ -209,14 +207,14 @@ class Examination:
         numbers, answers = [], []
         for number in (self._rows.height // part for part in PARTS):
             out = start.with_name(f"of_{number}")
-            examples = examples_of(self.student, self._rows.head(number), self.validation, self._labels)
+            examples = examples_of(self.student, self._rows.head(number), self.validation, self._task)
             train(start, out, examples, self.training)
             numbers.append(number)
             answers.append(_asked(out, self.validation))
         return rows_curve(
             [*numbers, self._rows.height],
-            [row_divergence(self._teacher_says, said) for said in (*answers, self._student_says)],
-            [float(single_label.right(said, self._truth).mean()) for said in (*answers, self._student_says)],
+            [self._task.divergence(self._teacher_says, said) for said in (*answers, self._student_says)],
+            [float(self._task.right(said, self._truth).mean()) for said in (*answers, self._student_says)],
         )
 
 

@@ -87,7 +87,7 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         models.append(JudgedModel(evaluated, one_by_one(model), folder=artifact.folder / MODEL))
     evaluations = bench.judge(models)
     comparisons = [
-        compare_with_control(by_name[student.name], by_name[control.name], bench.golden, classes=bench.classes)
+        compare_with_control(by_name[student.name], by_name[control.name], bench.golden, task=bench.task)
         for student in recipe.students
         if (control := control_of(recipe.students, student)) is not None
     ]

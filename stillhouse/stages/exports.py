@@ -14,7 +14,7 @@ from stillhouse.recipe.contract import StudentSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, ExportedFacts, ExportFacts
 from stillhouse.stages.names import MODEL
-from stillhouse.students.examples import label_ids, labelled_rows
+from stillhouse.students.examples import labelled_rows
 from stillhouse.students.seeds import models_by_seed, seed_folder
 
 
@@ -33,10 +33,11 @@ def plan(student: StudentSpec, candidate: Artifact, prompts: Artifact, builds: B
         from stillhouse.models.export import export_student
 
         made = candidate.facts(CandidateFacts)
-        texts, known = rows["text"].to_list(), label_ids(rows["label"], made.labels)
+        texts, task = rows["text"].to_list(), made.task
+        targets = task.targets(rows["label"])
 
         def exported(model: Path, place: str) -> ExportedFacts:
-            return ExportedFacts.model_validate(asdict(export_student(model, folder / place, texts, known)))
+            return ExportedFacts.model_validate(asdict(export_student(model, folder / place, texts, targets, task)))
 
         with builds.one_heavy_task():
             ships = exported(candidate.folder / MODEL, MODEL)

@@ -14,6 +14,9 @@ from typing import Any
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.recipe.data import TaskKind
+from stillhouse.tasks import task_of
+from stillhouse.tasks.task import Task
 
 
 class WeightsFacts(Record):
@@ -86,13 +89,24 @@ class TrainingFacts(Record):
         return [epoch.train_loss for epoch in self.epochs], validation
 
 
-class TeacherFacts(Record):
+class Answering(Record):
+    """What gives answers, or holds them."""
+
+    answer: TaskKind = Field("single_label", description="What an answer is.")
+    labels: tuple[str, ...] = Field(description="Name of each output, in their order.")
+
+    @property
+    def task(self) -> Task:
+        """All else that there is to know of such an answer."""
+        return task_of(self.answer, self.labels)
+
+
+class TeacherFacts(Answering):
     """The fine-tuned teacher."""
 
     fingerprint: str = Field(description="Digest of its weights.")
     base_fingerprint: str = Field(description="Digest of the weights that it began with.")
     parameters: int
-    labels: tuple[str, ...] = Field(description="In the order of its logits.")
     temperature: float = Field(description="What its logits are divided by for its confidence.")
     validation_right: int
     validation_rows: int
@@ -114,15 +128,14 @@ class BaselinesFacts(Record):
     )
 
 
-class SignalFacts(Record):
+class SignalFacts(Answering):
     """What the teacher said about the prompts of a batch."""
 
     fingerprint: str = Field(description="Digest of the teacher's weights.")
-    labels: tuple[str, ...] = Field(description="In the order of the logits.")
     rows: int
 
 
-class TransferSetFacts(Record):
+class TransferSetFacts(Answering):
     """The rows that a student may learn from, counted."""
 
     rows_in: int
@@ -130,7 +143,6 @@ class TransferSetFacts(Record):
     rejected: int
     labelled: int
     row_kinds: dict[str, int]
-    labels: tuple[str, ...]
     fingerprint: str = Field(description="Digest of the teacher's weights.")
     batches: tuple[str, ...]
 
@@ -148,10 +160,9 @@ class SeedFacts(Record):
     training: TrainingFacts
 
 
-class CandidateFacts(Record):
+class CandidateFacts(Answering):
     """A student before it is exported."""
 
-    labels: tuple[str, ...]
     learns_from: str
     layers: tuple[int, ...] = Field(description="Those of the teacher that it was cut from.")
     vocabulary: VocabularyFacts | None = Field(None, description="Null where the whole vocabulary was kept.")

@@ -32,7 +32,8 @@ from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
-from stillhouse.report.document import Curve, in_order_of_options, report_html, report_json
+from stillhouse.report.document import in_order_of_options, report_html, report_json
+from stillhouse.report.figures.material import Curve
 from stillhouse.stages.bench import Bench, Reader
 from stillhouse.stages.facts import CandidateFacts, EvaluationFacts
 from stillhouse.stages.names import MODEL, PROMPTS, TEACHER, TRANSFER_SET, candidate, export
@@ -168,7 +169,7 @@ def _against_champion(
         of_challenger,
         bench.golden,
         around.file.recipe.terms,
-        classes=bench.classes,
+        task=bench.task,
         groups=bench.groups,
         learned=_rows_learned_from(around.builds, rival.bundle),
     )

@@ -16,7 +16,7 @@ from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, TEACHER
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
-from stillhouse.tasks import single_label
+from stillhouse.tasks import task_of
 
 if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
@@ -32,34 +32,35 @@ def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", builds: BuildSt
         builds: keeps checkpoints.
     """
     spec = file.recipe.teacher
-    labels = prompts.facts(PromptFacts).labels
+    task = task_of(file.recipe.data.answer, prompts.facts(PromptFacts).labels)
     rows = labelled_rows(prompts.frame("prompts"))
 
     def build(folder: Path) -> TeacherFacts:
         from stillhouse.models.predictor import TorchClassifier
-        from stillhouse.models.temperature_scaling import calibrate_temperature
+        from stillhouse.models.temperature_scaling import temperature_of
         from stillhouse.models.training import train
         from stillhouse.models.weights import verify_weights
         from stillhouse.teachers.classifier import build_classifier
 
         untrained = folder / "untrained"
-        build_classifier(base.folder, list(labels), untrained, spec.training.seed)
-        examples = labelled_examples(rows, labels)
+        build_classifier(base.folder, task.names, untrained, spec.training.seed)
+        examples = labelled_examples(rows, task)
         with builds.one_heavy_task():
             checkpoints = builds.home.checkpoints / file.name / TEACHER
             report = train(untrained, folder / MODEL, examples, spec.training, checkpoints)
             logits = TorchClassifier(folder / MODEL).logits(examples.validation_texts)
         shutil.rmtree(untrained)
-        temperature = calibrate_temperature(logits, examples.validation_label_ids)
+        temperature = temperature_of(task, logits, examples.validation_targets)
         calibration = {"temperature": temperature, "rows": len(examples.validation_texts)}
         (folder / "calibration.json").write_text(json.dumps(calibration))
         return TeacherFacts(
             fingerprint=verify_weights(folder / MODEL).fingerprint,
             base_fingerprint=base.record.fingerprint,
             parameters=base.record.parameters,
-            labels=labels,
+            answer=file.recipe.data.answer,
+            labels=task.names,
             temperature=temperature,
-            validation_right=int(single_label.right(logits, examples.validation_label_ids).sum()),
+            validation_right=int(task.right(logits, examples.validation_targets).sum()),
             validation_rows=len(examples.validation_texts),
             training=training_facts(report),
         )
@@ -68,7 +69,7 @@ def plan(file: RecipeFile, prompts: Artifact, base: "BaseModel", builds: BuildSt
         build,
         {
             "rows": digest_of(rows.select("prompt_id", "label", "split").rows()),
-            "labels": labels,
+            "labels": task.names,
             "base": base.record.fingerprint,
         },
         config={"training": spec.training.model_dump(mode="json")},

@@ -47,10 +47,10 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
         answers.write_parquet(folder / "signal.parquet")
         if review is not None:
             unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
-            sample = with_answers(unlabelled.join(answers, on="prompt_id"), facts.labels).sort("prompt_id")
+            sample = with_answers(unlabelled.join(answers, on="prompt_id"), facts.task).sort("prompt_id")
             sample = sample.select("prompt_id", "text", "answer", "confidence")
             draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
-        return SignalFacts(fingerprint=facts.fingerprint, labels=facts.labels, rows=rows.height)
+        return SignalFacts(fingerprint=facts.fingerprint, answer=facts.answer, labels=facts.labels, rows=rows.height)
 
     return Plan(
         build,

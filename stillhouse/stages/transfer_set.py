@@ -30,7 +30,7 @@ def plan(prompts: Sequence[Artifact], signal: Sequence[Artifact]) -> Plan[Transf
         verified = verify_signal(
             pl.concat([item.frame("prompts") for item in asked], how="diagonal"),
             pl.concat([item.frame("signal") for item in signal]).unique("prompt_id", keep="any"),
-            facts.labels,
+            facts.task,
         )
         verified.kept.write_parquet(folder / "transfer_set.parquet")
         verified.rejects.write_parquet(folder / "rejects.parquet")
@@ -40,6 +40,7 @@ def plan(prompts: Sequence[Artifact], signal: Sequence[Artifact]) -> Plan[Transf
             rejected=verified.rejects.height,
             labelled=verified.kept["label"].count(),
             row_kinds=dict(verified.kept["row_kind"].value_counts().iter_rows()),
+            answer=facts.answer,
             labels=facts.labels,
             fingerprint=facts.fingerprint,
             batches=tuple(str(item.batch) for item in asked),

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.tasks import single_label
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 BINS = 15
 """Equal-width confidence bins of the expected calibration error (Guo et al. 2017)."""
@@ -76,19 +76,17 @@ def bin_of(confidence: FloatArray, bins: int = BINS) -> IntArray:
     return index
 
 
-def reliability(probabilities: FloatArray, labels: IntArray, *, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
+def reliability(confidence: FloatArray, correct: BoolArray, *, bins: int = BINS) -> tuple[ReliabilityBin, ...]:
     """Confidence against accuracy over equal-width bins: the points of a reliability diagram.
 
     Args:
-        probabilities: shape (n, classes).
-        labels: shape (n,), class indices.
+        confidence: shape (n,), the probability of each answer.
+        correct: shape (n,), whether it is right.
         bins: number of bins, see `bin_of`.
 
     Returns:
         The bins that have rows, by rising confidence.
     """
-    confidence = probabilities.max(axis=1)
-    correct = single_label.right(probabilities, labels)
     index = bin_of(confidence, bins)
     rows, sure, right = (np.bincount(index, weights=each, minlength=bins) for each in (None, confidence, correct))
     return tuple(
@@ -121,19 +119,20 @@ def brier_score(probabilities: FloatArray, labels: IntArray) -> float:
     return float(np.mean((probabilities**2).sum(axis=1) - 2 * of_label + 1))
 
 
-def calibration(logits: FloatArray, labels: IntArray, *, temperature: float = 1.0) -> Calibration:
+def calibration(logits: FloatArray, labels: IntArray, correct: BoolArray, *, temperature: float = 1.0) -> Calibration:
     """Measure the calibration of logits after a temperature.
 
     Args:
         logits: shape (n, classes).
         labels: shape (n,), class indices.
+        correct: shape (n,), whether the answer is right.
         temperature: what the served model divides its logits by.
 
     Returns:
         Expected calibration error, Brier score, mean confidence and the points of the reliability diagram.
     """
     probabilities = probabilities_of(logits, temperature)
-    bins = reliability(probabilities, labels)
+    bins = reliability(probabilities.max(axis=1), correct)
     return Calibration(
         expected_calibration_error=expected_calibration_error(bins),
         brier=brier_score(probabilities, labels),

@@ -1,38 +1,216 @@
-"""One label of a fixed set of classes: the answer is the class with the highest logit.
+"""One label of a fixed set of classes: the answer is the class with the largest logit.
 
-Belongs here: how logits become an answer and an answer right or wrong, so that no other module decides it.
-Does not: probabilities (statistics/calibration.py), names of classes (each caller's).
+Belongs here: all that is particular to this kind of answer, so that no other module decides it.
+Does not: measures by class (stillhouse/evaluation/measures/), the temperature (models/temperature_scaling.py).
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
+
+from stillhouse.errors import StillhouseError
+from stillhouse.statistics.calibration import log_softmax, probabilities_of
+from stillhouse.tasks.task import BoolArray, Doubt, FloatArray, Logits, TeacherLoss
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+
+UNKNOWN = -1
+"""Stands for a label that nobody knows."""
+PREFERENCE_NEEDED = 0.5
+"""Probability below which an answer is a guess between classes."""
+SMALLEST_PROBABILITY = 1e-9
+"""Given to classes never seen in training: their logarithm must stay finite."""
 
 
-def answers(logits: npt.NDArray[np.floating[Any]]) -> IntArray:
+@dataclass(frozen=True)
+class SingleLabel:
+    """One of several classes.
+
+    Args:
+        classes: their names, in the order of the logits.
+    """
+
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> "SingleLabel":
+        """The classes that occur, sorted.
+
+        Raises:
+            StillhouseError: if there are not two.
+        """
+        classes = tuple(sorted(set(labels)))
+        if len(classes) < 2:
+            raise StillhouseError(
+                f"{len(classes)} distinct labels",
+                where="labels",
+                expected="at least two",
+                do="Check the recipe's labels.",
+            )
+        return cls(classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A logit for each class."""
+        return self.classes
+
+    def holds(self, labels: pl.Series) -> pl.Series:
+        """Which labels are one of the classes."""
+        return labels.is_in(list(self.classes)).fill_null(False)
+
+    def targets(self, labels: pl.Series) -> IntArray:
+        """Class numbers of label names, `UNKNOWN` where there is none.
+
+        Raises:
+            KeyError: if one is no class.
+        """
+        index = {name: number for number, name in enumerate(self.classes)}
+        return np.array([UNKNOWN if name is None else index[name] for name in labels], dtype=np.int64)
+
+    def known(self, targets: npt.NDArray[Any]) -> BoolArray:
+        """Which are the number of a class.
+
+        Raises:
+            StillhouseError: if one is neither that nor `UNKNOWN`.
+        """
+        if len(targets) and not UNKNOWN <= targets.min() <= targets.max() < len(self.classes):
+            raise StillhouseError(
+                f"label ids outside the classes: {targets.min()} to {targets.max()}",
+                where="training examples",
+                expected=f"{UNKNOWN} or 0 to {len(self.classes) - 1}",
+                do="Build teacher, signal and student from one recipe.",
+            )
+        return np.asarray(targets != UNKNOWN)
+
+    def answers(self, logits: Logits) -> IntArray:
+        """Class numbers, shape (n,); of equal logits the first class."""
+        return answers(logits)
+
+    def right(self, logits: Logits, targets: npt.NDArray[Any]) -> BoolArray:
+        """Which rows answer the label."""
+        return np.asarray(answers(logits) == targets)
+
+    def agree(self, first: Logits, second: Logits) -> BoolArray:
+        """Which rows two models give the same class."""
+        return np.asarray(answers(first) == answers(second))
+
+    def written(self, answers: npt.NDArray[Any]) -> list[str]:
+        """Names of classes by their numbers."""
+        return [self.classes[number] for number in answers]
+
+    def confidence(self, logits: Logits, temperature: float = 1.0) -> FloatArray:
+        """Probability of the class that is answered, in (0, 1]."""
+        return np.asarray(probabilities_of(np.asarray(logits, np.float64), temperature).max(axis=1))
+
+    def divergence(self, teacher: Logits, student: Logits) -> FloatArray:
+        """KL(teacher || student) of every row, in nats."""
+        first, second = log_softmax(np.asarray(teacher, np.float64)), log_softmax(np.asarray(student, np.float64))
+        divergence: FloatArray = np.maximum(0.0, (np.exp(first) * (first - second)).sum(axis=1))
+        return divergence
+
+    def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
+        """A known label verifies the teacher outright. Without one, a teacher that puts less than half of its
+        probability on its best answer is guessing, and a student would learn the guess as if it were knowledge."""
+        known, sure = self.known(targets), self.confidence(logits) >= PREFERENCE_NEEDED
+        trusted = np.where(known, self.right(logits, targets), sure)
+        return [
+            None if trusts else Doubt.CONTRADICTS_LABEL if has_label else Doubt.NO_PREFERENCE
+            for trusts, has_label in zip(trusted, known, strict=True)
+        ]
+
+    @property
+    def teacher_losses(self) -> Mapping[str, TeacherLoss]:
+        """Divergence of the distributions, or squared difference of the logits."""
+        return LOSSES
+
+    def label_loss(self, logits: "Tensor", targets: "Tensor") -> "Tensor":
+        """Cross entropy with the label."""
+        from torch.nn import functional
+
+        return functional.cross_entropy(logits, targets, ignore_index=UNKNOWN, reduction="none")
+
+    def average(self, logits: Logits) -> FloatArray:
+        """Logarithm of the mean probabilities."""
+        return np.asarray(np.log(np.exp(log_softmax(np.asarray(logits, np.float64))).mean(axis=0)))
+
+    def constant(self, targets: npt.NDArray[Any]) -> FloatArray:
+        """Logarithms of the classes' frequencies."""
+        counts = np.bincount(targets, minlength=len(self.classes))
+        return np.asarray(np.log(np.maximum(counts / counts.sum(), SMALLEST_PROBABILITY)))
+
+    def fit_linear(self, features: Any, targets: npt.NDArray[Any], *, seed: int) -> tuple[FloatArray, FloatArray]:
+        """Logistic regression; a class without training rows gets a very low bias."""
+        from sklearn.linear_model import LogisticRegression
+
+        seen = np.unique(targets)
+        if len(seen) < 2:
+            raise StillhouseError(
+                f"only the class '{self.classes[int(seen[0])]}' occurs",
+                where="training labels of a baseline",
+                expected="at least two classes",
+                do="Check the label column of the source.",
+            )
+        model = LogisticRegression(C=10.0, max_iter=500, random_state=seed).fit(features, targets)
+        # Two classes are fitted as one column, the log-odds of the second.
+        coefficients = model.coef_ if len(seen) > 2 else np.vstack([np.zeros_like(model.coef_[0]), model.coef_[0]])
+        intercepts = model.intercept_ if len(seen) > 2 else np.array([0.0, model.intercept_[0]])
+        weights = np.zeros((coefficients.shape[1], len(self.classes)))
+        bias = np.full(len(self.classes), np.log(SMALLEST_PROBABILITY) + float(np.min(intercepts)))
+        weights[:, seen], bias[seen] = coefficients.T, intercepts
+        return weights, bias
+
+    def outputs_of(self, scores: FloatArray) -> FloatArray:
+        """Log-probabilities."""
+        return log_softmax(scores)
+
+
+def temperature_kl(student_logits: "Tensor", teacher_logits: "Tensor", temperature: float) -> "Tensor":
+    """KL(teacher || student) of the softened distributions, times T^2 (Hinton et al. 2015, arXiv:1503.02531).
+
+    The factor keeps the size of the gradient while T changes.
+
+    Args:
+        student_logits: shape (n, classes).
+        teacher_logits: shape (n, classes).
+        temperature: T > 0, dividing both.
+
+    Returns:
+        Shape (n,).
+    """
+    from torch.nn import functional
+
+    student = functional.log_softmax(student_logits / temperature, dim=-1)
+    teacher = functional.log_softmax(teacher_logits / temperature, dim=-1)
+    return (teacher.exp() * (teacher - student)).sum(-1) * temperature**2
+
+
+def logit_mse(student_logits: "Tensor", teacher_logits: "Tensor", temperature: float = 1.0) -> "Tensor":
+    """Mean squared difference of the logits (Kim et al., IJCAI 2021, arXiv:2105.08919); no temperature softens it.
+
+    Returns:
+        Shape (n,).
+    """
+    return (student_logits - teacher_logits).square().mean(-1)
+
+
+LOSSES: dict[str, TeacherLoss] = {"kl": temperature_kl, "logit_mse": logit_mse}
+"""What learning from a teacher can cost, by the names of `stillhouse/recipe/training.py`."""
+
+
+def answers(logits: Logits) -> IntArray:
     """Class numbers that rows of logits answer; of equal logits the first class.
 
     Args:
-        logits: shape (n, classes), or probabilities, or any other scores.
+        logits: shape (n, classes), or probabilities, or any other scores; or one row of them.
 
     Returns:
         Shape (n,).
     """
     return np.asarray(logits.argmax(axis=-1), dtype=np.int64)
-
-
-def right(logits: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]) -> BoolArray:
-    """Which rows of logits answer the label.
-
-    Args:
-        logits: shape (n, classes).
-        labels: shape (n,), class numbers; a row whose label is unknown (negative) is never right.
-
-    Returns:
-        Shape (n,).
-    """
-    return np.asarray(answers(logits) == labels)

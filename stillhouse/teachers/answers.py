@@ -4,42 +4,55 @@ Belongs here: reading rows of the signal as numbers and as labels.
 Does not: storing them (signal.py), deciding what may be learned from (verification.py).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
-from stillhouse.statistics.calibration import log_softmax
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Task
 
 
 def logits_of(rows: pl.DataFrame) -> npt.NDArray[np.float32]:
-    """Stack the logits of signal rows, shape (rows, classes)."""
+    """Stack the outputs of signal rows, shape (rows, outputs)."""
     return np.array(rows["logits"].to_list(), dtype=np.float32)
 
 
-def with_answers(rows: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
-    """Add `answer`, the label with the largest logit, and `confidence`, its probability in (0, 1].
+def outputs_for(rows: pl.DataFrame, task: Task) -> npt.NDArray[np.float64]:
+    """The outputs of signal rows, which have to be those of a task.
 
     Args:
         rows: with `logits`; may be empty.
-        labels: class names in the order of the logits.
+        task: what the outputs answer.
+
+    Returns:
+        Shape (rows, outputs).
 
     Raises:
-        StillhouseError: if an answer has more or fewer logits than there are labels.
+        StillhouseError: if an answer has more or fewer outputs than the task has.
     """
     widths = rows["logits"].list.len().unique().sort().to_list()
-    if widths not in ([], [len(labels)]):
+    if widths not in ([], [len(task.names)]):
         raise StillhouseError(
-            f"answers of {' and '.join(map(str, widths))} classes",
+            f"answers of {' and '.join(map(str, widths))} outputs",
             where="the teacher's signal",
-            expected=f"one logit for each of the teacher's {len(labels)} labels",
+            expected=f"one for each of the teacher's {len(task.names)}",
             do="Ask the teacher again: what is stored is of another model.",
         )
-    logits = logits_of(rows).astype(np.float64).reshape(rows.height, len(labels))
+    return logits_of(rows).astype(np.float64).reshape(rows.height, len(task.names))
+
+
+def with_answers(rows: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """Add `answer`, as a label is written, and `confidence`, its probability in (0, 1]; null where there is none.
+
+    Args:
+        rows: with `logits`; may be empty.
+        task: what the outputs answer.
+
+    Raises:
+        StillhouseError: if an answer has more or fewer outputs than the task has.
+    """
+    logits = outputs_for(rows, task)
     return rows.with_columns(
-        pl.Series("answer", [labels[place] for place in single_label.answers(logits)], dtype=pl.String),
-        pl.Series("confidence", np.exp(log_softmax(logits).max(axis=1)), dtype=pl.Float64),
+        pl.Series("answer", task.written(task.answers(logits)), dtype=pl.String),
+        pl.Series("confidence", task.confidence(logits), dtype=pl.Float64),
     )

@@ -13,7 +13,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
 
 
-def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int) -> None:
+def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) -> None:
     """Put an untrained classifier on the mean of an encoder's token states.
 
     Mean pooling because sentence-transformers encoders were trained with it: on one split of TREC, MiniLM-L6 fine-tuned
@@ -21,26 +21,18 @@ def build_classifier(encoder: Path, labels: Sequence[str], out: Path, seed: int)
 
     Args:
         encoder: folder that passed `verify_weights`.
-        labels: at least two class names; logits come in the sorted order.
+        names: of the outputs, in their order.
         out: the model folder to write.
         seed: of the classifier's first weights.
 
     Raises:
-        StillhouseError: if there are not two distinct labels, or the encoder needs an activation other than GELU.
+        StillhouseError: if the encoder needs an activation other than GELU.
     """
     import torch
     from safetensors.torch import load_file
 
     from stillhouse.models import network
 
-    names = sorted(set(labels))
-    if len(names) < 2:
-        raise StillhouseError(
-            f"{len(names)} distinct labels",
-            where=str(out),
-            expected="at least two",
-            do="Check the recipe's labels.",
-        )
     config = json.loads((encoder / "config.json").read_text("utf-8"))
     family = family_of(config, str(encoder / "config.json"))
     if config.get("hidden_act", family.activations[0]) not in family.activations:

@@ -4,15 +4,19 @@ Belongs here: the rule, row by row, and its reject ledger.
 Does not: capture (signal.py), whether too much was rejected (checks/transfer_set.py).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
-from stillhouse.teachers.answers import with_answers
+from stillhouse.tasks.task import Doubt, Task
+from stillhouse.teachers.answers import outputs_for
 
-PREFERENCE_NEEDED = 0.5
+REASONS = {
+    Doubt.CONTRADICTS_LABEL: RejectReason.CONTRADICTS_LABEL,
+    Doubt.NO_PREFERENCE: RejectReason.NO_PREFERENCE,
+}
+"""What the reject ledger calls a doubt of the task."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,14 @@ class Verified:
     rejects: pl.DataFrame
 
 
-def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: Sequence[str]) -> Verified:
-    """Keep a training row if the teacher agrees with its label or, where none is known, gives one label most weight.
-
-    A known label verifies the teacher outright. Without one, a teacher that puts less than half of its probability on
-    its best answer is guessing between classes, and a student would learn the guess as if it were knowledge.
+def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Verified:
+    """Keep a training row if the task has no doubt that the teacher's answer is worth learning.
 
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
             first row is judged and the others are rejected.
         signal: `prompt_id`, `logits`, `embedding`.
-        labels: class names in the order of the logits.
+        task: what an answer is, and when one is doubtful.
 
     Raises:
         ValueError: if a training row has no signal.
@@ -53,12 +54,13 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, labels: Sequence[
     )
     if rows["logits"].null_count():
         raise ValueError(f"{rows['logits'].null_count()} training rows have no teacher signal")
-    judged = with_answers(rows, labels).with_columns(
-        pl.when(pl.col("label").is_not_null() & (pl.col("label") != pl.col("answer")))
-        .then(pl.lit(RejectReason.CONTRADICTS_LABEL.value))
-        .when(pl.col("label").is_null() & (pl.col("confidence") < PREFERENCE_NEEDED))
-        .then(pl.lit(RejectReason.NO_PREFERENCE.value))
-        .alias("reason")
+    held = task.holds(rows["label"])
+    doubts = task.doubts(outputs_for(rows, task), task.targets(rows["label"].zip_with(held, pl.Series([None]))))
+    reasons = [None if doubt is None else REASONS[doubt].value for doubt in doubts]
+    # No teacher can agree with a label that is not of its task.
+    foreign = pl.lit(rows["label"].is_not_null() & ~held)
+    judged = rows.with_columns(pl.Series("reason", reasons, dtype=pl.String)).with_columns(
+        reason=pl.when(foreign).then(pl.lit(RejectReason.CONTRADICTS_LABEL.value)).otherwise("reason")
     )
     keep = pl.col("reason").is_null()
     return Verified(

@@ -63,7 +63,7 @@ def trained(place: Place) -> Trained:
 
     def recorded(start: Path, out: Path, examples: Any, config: TrainingConfig, *rest: Any, **how: Any) -> Any:
         report = real(start, out, examples, config, *rest, **how)
-        if how.get("keep_checkpoint") and config.loss != "cross_entropy":
+        if how.get("keep_checkpoint") and config.loss != "labels":
             reports[out.relative_to(start.parent).as_posix()] = report
         return report
 

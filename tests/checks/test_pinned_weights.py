@@ -11,7 +11,7 @@ from tests.conftest import Run, failures, verdicts
 from tests.faults.plants import edit_weights, noisy
 from tests.small import small_recipe
 
-TRAINING = {"epochs": 1, "learning_rate": 1e-3, "loss": "cross_entropy", "max_tokens": 16}
+TRAINING = {"epochs": 1, "learning_rate": 1e-3, "loss": "labels", "max_tokens": 16}
 
 
 def recipe(folder: Path, **changes: object) -> RecipeFile:

@@ -188,7 +188,7 @@ EXPORT_FAULTS = [
     ),
     Fault(
         "validation rows have each other's labels", EXPORT, "confidence_was_calibrated",
-        anew("stillhouse.stages.exports:label_ids", lambda real: lambda *about: shuffled(real(*about))),
+        anew("stillhouse.tasks.single_label:SingleLabel.targets", lambda real: lambda *about: shuffled(real(*about))),
         "ran into the end",
         refuses=EVALUATION,
     ),

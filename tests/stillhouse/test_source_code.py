@@ -71,6 +71,16 @@ def test_what_code_does_is_a_change_of_it(checkout: Path, other: str) -> None:
     assert version_of(checkout, HELLO) != version_of(checkout, other)
 
 
+def test_a_package_that_finds_its_modules_by_looking_depends_on_each(checkout: Path) -> None:
+    pictures = checkout / "stillhouse" / "pictures"
+    pictures.mkdir()
+    (pictures / "bars.py").write_text("width = 1\n")
+    (pictures / "__init__.py").write_text("from pkgutil import iter_modules\nfound = [*iter_modules(__path__)]\n")
+    before = version_of(checkout, "import stillhouse.pictures\n")
+    (pictures / "bars.py").write_text("width = 2\n")
+    assert digest_now() != before
+
+
 @pytest.mark.parametrize(
     ("module", "counts"), [("inside", True), ("below", True), ("types_only", False), ("elsewhere", False)]
 )

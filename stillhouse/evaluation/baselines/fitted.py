@@ -1,6 +1,6 @@
 """The do-nothing options: what a task costs and scores without distilling anything.
 
-Belongs here: baselines fitted in seconds from labels: the majority class, bag of words, a linear probe on an
+Belongs here: baselines fitted in seconds from labels: one answer to all, bag of words, a linear probe on an
 encoder. Does not: pretrained models as they are or quantised teachers, which are run like any model and
 passed as a EvaluatedModel.
 """
@@ -15,15 +15,13 @@ import polars as pl
 
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
+from stillhouse.tasks.task import Targets, Task
 
 FloatArray = npt.NDArray[np.float64]
 Embed = Callable[[list[str]], npt.NDArray[Any]]
 
 VOCABULARY = 20_000
 """Most terms the bag of words keeps, so that the baseline stays a small model."""
-
-SMALLEST_PROBABILITY = 1e-9
-"""Given to classes never seen in training: their logarithm must stay finite."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +30,9 @@ class Baseline:
 
     Args:
         name: what reports call it.
-        logits: shape (golden texts, classes), log-probabilities.
+        logits: shape (golden texts, outputs).
         size_bytes: bytes of the fitted arrays (and vocabulary or encoder), as float32. Nothing is pickled.
-        predict_logits: answers n texts with log-probabilities of shape (n, classes).
+        predict_logits: answers n texts with outputs of shape (n, outputs).
         note: one line for the report.
     """
 
@@ -45,7 +43,7 @@ class Baseline:
     note: str
 
     def predict(self, text: str) -> FloatArray:
-        """Answer one text with log-probabilities of shape (classes,), for the latency measurement."""
+        """Answer one text with outputs of shape (outputs,), for the latency measurement."""
         return np.asarray(self.predict_logits([text])[0])
 
     def evaluated(self, prompt_ids: Sequence[str]) -> EvaluatedModel:
@@ -63,46 +61,51 @@ class Baseline:
         )
 
 
-def majority(train_labels: Sequence[str], texts: Sequence[str], *, classes: Sequence[str]) -> Baseline:
-    """Always answer with the class frequencies of the training labels.
+def constant(
+    train_labels: Sequence[str], texts: Sequence[str], *, task: Task, name: str = "majority class"
+) -> Baseline:
+    """Always give the best single answer, such as the class frequencies of the training labels.
 
     Args:
         train_labels: labels to count.
         texts: golden texts.
-        classes: names in logit order.
+        task: what an answer is.
+        name: what reports call it.
 
     Returns:
-        The baseline; its accuracy is the share of the most frequent class.
+        The baseline; among classes its accuracy is the share of the most frequent one.
 
     Raises:
         StillhouseError: if a label is unknown or there are none.
     """
-    counts = np.bincount(_indices(train_labels, classes), minlength=len(classes))
-    row = _log(counts / counts.sum())
+    row = task.constant(_targets(train_labels, task))
+    (answer,) = task.written(task.answers(row[None, :]))
     return Baseline(
-        name="majority class",
+        name=name,
         logits=np.tile(row, (len(texts), 1)),
-        size_bytes=4 * len(classes),
+        size_bytes=4 * len(row),
         predict_logits=lambda asked: np.tile(row, (len(asked), 1)),
-        note=f"always '{classes[int(counts.argmax())]}'",
+        note=f"always '{answer}'",
     )
 
 
-def tfidf_logistic_regression(
+def tfidf_linear(
     train_texts: Sequence[str],
     train_labels: Sequence[str],
     texts: Sequence[str],
     *,
-    classes: Sequence[str],
+    task: Task,
+    name: str = "TF-IDF + logistic regression",
     seed: int = 0,
 ) -> Baseline:
-    """Logistic regression on TF-IDF of words and word pairs.
+    """A linear model on TF-IDF of words and word pairs; among classes, logistic regression.
 
     Args:
         train_texts: labelled training texts.
         train_labels: their labels.
         texts: golden texts.
-        classes: names in logit order.
+        task: what an answer is.
+        name: what reports call it.
         seed: of the solver.
 
     Returns:
@@ -115,15 +118,15 @@ def tfidf_logistic_regression(
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=VOCABULARY, dtype=np.float32)
     features = vectorizer.fit_transform(train_texts)
-    weights, bias = _fit_linear(features, train_labels, classes, seed)
+    weights, bias = task.fit_linear(features, _targets(train_labels, task), seed=seed)
     terms = vectorizer.get_feature_names_out()
     vocabulary = sum(len(term.encode()) for term in terms)
 
     def answer(batch: Sequence[str]) -> FloatArray:
-        return _log_softmax(np.asarray(vectorizer.transform(batch) @ weights) + bias)
+        return task.outputs_of(np.asarray(vectorizer.transform(batch) @ weights) + bias)
 
     return Baseline(
-        name="TF-IDF + logistic regression",
+        name=name,
         logits=answer(texts),
         size_bytes=4 * (weights.size + bias.size + len(terms)) + vocabulary,
         predict_logits=answer,
@@ -137,20 +140,20 @@ def linear_probe(
     train_labels: Sequence[str],
     texts: Sequence[str],
     *,
-    classes: Sequence[str],
+    task: Task,
     encoder_bytes: int,
     name: str = "linear probe",
     batch_size: int = 64,
     seed: int = 0,
 ) -> Baseline:
-    """Logistic regression on the embeddings of a frozen encoder.
+    """A linear model on the embeddings of a frozen encoder; among classes, logistic regression.
 
     Args:
         embed: gives embeddings of shape (texts, dimensions).
         train_texts: labelled training texts.
         train_labels: their labels.
         texts: golden texts.
-        classes: names in logit order.
+        task: what an answer is.
         encoder_bytes: what the encoder itself weighs; it has to ship too.
         name: what reports call it.
         batch_size: texts embedded at once.
@@ -172,13 +175,13 @@ def linear_probe(
 
     features = embedded(train_texts)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-    scaled, bias = _fit_linear((features - mean) / scale, train_labels, classes, seed)
+    scaled, bias = task.fit_linear((features - mean) / scale, _targets(train_labels, task), seed=seed)
     # The scaling is folded into the head, so that the head is all there is to ship.
     weights = scaled / scale[:, None]
     bias = bias - mean @ weights
 
     def answer(batch: Sequence[str]) -> FloatArray:
-        return _log_softmax(embedded(batch) @ weights + bias)
+        return task.outputs_of(embedded(batch) @ weights + bias)
 
     return Baseline(
         name=name,
@@ -189,48 +192,14 @@ def linear_probe(
     )
 
 
-def _fit_linear(
-    features: Any, labels: Sequence[str], classes: Sequence[str], seed: int
-) -> tuple[FloatArray, FloatArray]:
-    """Weights (features, classes) and bias (classes,); a class without training rows gets a very low bias."""
-    from sklearn.linear_model import LogisticRegression
-
-    indices = _indices(labels, classes)
-    seen = np.unique(indices)
-    if len(seen) < 2:
-        raise StillhouseError(
-            f"only the class '{classes[int(seen[0])]}' occurs",
-            where="training labels of a baseline",
-            expected="at least two classes",
-            do="Check the label column of the source.",
-        )
-    model = LogisticRegression(C=10.0, max_iter=500, random_state=seed).fit(features, indices)
-    # Two classes are fitted as one column, the log-odds of the second.
-    coefficients = model.coef_ if len(seen) > 2 else np.vstack([np.zeros_like(model.coef_[0]), model.coef_[0]])
-    intercepts = model.intercept_ if len(seen) > 2 else np.array([0.0, model.intercept_[0]])
-    weights = np.zeros((coefficients.shape[1], len(classes)))
-    bias = np.full(len(classes), np.log(SMALLEST_PROBABILITY) + float(np.min(intercepts)))
-    weights[:, seen], bias[seen] = coefficients.T, intercepts
-    return weights, bias
-
-
-def _indices(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    known = {name: index for index, name in enumerate(classes)}
-    unknown = sorted(set(labels) - set(known))
+def _targets(labels: Sequence[str], task: Task) -> Targets:
+    given = pl.Series(labels, dtype=pl.String)
+    unknown = given.filter(~task.holds(given)).unique().sort().to_list()
     if unknown or not len(labels):
         raise StillhouseError(
             f"unknown labels {unknown[:5]}" if unknown else "there are none",
             where="training labels of a baseline",
-            expected=f"one of the {len(classes)} classes for every row",
+            expected="an answer of the task for every row",
             do="Check the label column of the source.",
         )
-    return np.array([known[label] for label in labels], dtype=np.int64)
-
-
-def _log(probabilities: FloatArray) -> FloatArray:
-    return np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
-
-
-def _log_softmax(scores: FloatArray) -> FloatArray:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)), dtype=np.float64)
+    return task.targets(given)

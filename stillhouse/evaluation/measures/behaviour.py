@@ -18,7 +18,7 @@ from stillhouse.evaluation.models import EvaluatedModel, FloatArray, answers_to
 from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Task, classes_of
 
 SHOWN = 5
 """Failing cases of a test that the record keeps, in the order of the recipe: enough to see what is wrong."""
@@ -51,7 +51,7 @@ class BehaviourResult(Record):
 
 
 def judge_behaviour(
-    specs: Sequence[BehaviourSpec], model: EvaluatedModel, teacher: EvaluatedModel, classes: Sequence[str]
+    specs: Sequence[BehaviourSpec], model: EvaluatedModel, teacher: EvaluatedModel, task: Task
 ) -> tuple[BehaviourResult, ...]:
     """Ask a model and its teacher every case.
 
@@ -59,7 +59,7 @@ def judge_behaviour(
         specs: the declared tests.
         model: the model to judge.
         teacher: the teacher, for comparison: what it fails itself a student cannot learn from it.
-        classes: names in logit order.
+        task: the classes.
 
     Returns:
         One result for each test, in the order declared; inconclusive where the model cannot be asked.
@@ -68,9 +68,9 @@ def judge_behaviour(
         StillhouseError: if a case names a class that does not exist, or answers are malformed.
     """
     for place, spec in enumerate(specs):
-        _refuse_unknown_labels(spec, classes, f"behaviour.{place}")
+        _refuse_unknown_labels(spec, classes_of(task), f"behaviour.{place}")
     texts = list(dict.fromkeys(t for spec in specs for case in spec.cases for t in (case.text, *case.variants)))
-    ours, theirs = (_Said.by(each, texts, classes) for each in (model, teacher))
+    ours, theirs = (_Said.by(each, texts, task) for each in (model, teacher))
     return tuple(_judge(spec, ours, theirs) for spec in specs)
 
 
@@ -88,23 +88,24 @@ def _refuse_unknown_labels(spec: BehaviourSpec, classes: Sequence[str], where: s
 class _Said:
     """What one model says to every text of the tests."""
 
-    def __init__(self, texts: Sequence[str], log_probabilities: FloatArray, classes: Sequence[str]) -> None:
+    def __init__(self, texts: Sequence[str], log_probabilities: FloatArray, task: Task) -> None:
         self._row = {text: row for row, text in enumerate(texts)}
         self._log_probabilities = log_probabilities
-        self._classes = list(classes)
+        self._task = task
 
     @classmethod
-    def by(cls, model: EvaluatedModel, texts: Sequence[str], classes: Sequence[str]) -> "_Said | None":
-        logits = answers_to(model, texts, classes) if texts else None
+    def by(cls, model: EvaluatedModel, texts: Sequence[str], task: Task) -> "_Said | None":
+        logits = answers_to(model, texts, task) if texts else None
         if logits is None:
             return None
-        return cls(texts, log_softmax(apply_temperature(logits, model.temperature)), classes)
+        return cls(texts, log_softmax(apply_temperature(logits, model.temperature)), task)
 
     def answer(self, text: str) -> str:
-        return self._classes[int(single_label.answers(self._log_probabilities[self._row[text]]))]
+        (answer,) = self._task.written(self._task.answers(self._log_probabilities[[self._row[text]]]))
+        return answer
 
     def log_probability(self, text: str, label: str) -> float:
-        return float(self._log_probabilities[self._row[text], self._classes.index(label)])
+        return float(self._log_probabilities[self._row[text], classes_of(self._task).index(label)])
 
 
 Miss = tuple[str | None, str, str]

@@ -1,7 +1,7 @@
 """Which label is taken for which, worst first: what a person can act on when there are many classes.
 
 Belongs here: the worst pairs of label and answer, with the teacher's count beside.
-Does not: the whole confusion table (metrics.py), drawing (report/plots.py).
+Does not: the whole confusion table (metrics.py), drawing (report/figures/confusion.py).
 """
 
 from collections.abc import Sequence

@@ -12,11 +12,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.statistics.calibration import log_softmax, probabilities_of
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Targets, Task
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MISTAKES_REPEATED = 0.1
 """Share of all golden rows from which on repeated mistakes are worth a warning: more than a bar's usual margin."""
@@ -38,8 +36,10 @@ class Disagreement(Record):
     label: str
     teacher_label: str
     student_label: str
-    teacher_confidence: float = Field(description="The teacher's probability for its own answer, as served.")
-    student_confidence: float = Field(description="The student's probability for its own answer, as served.")
+    teacher_confidence: float | None = Field(
+        description="The teacher's probability for its own answer, as served; null where answers have none."
+    )
+    student_confidence: float | None = Field(description="The student's, likewise.")
     divergence: float = Field(description="KL(teacher || student) of this row, in nats, at temperature 1.")
     lost: bool = Field(description="True where the teacher was right and the student is not.")
 
@@ -85,28 +85,13 @@ class Fidelity(Record):
         )
 
 
-def row_divergence(teacher_logits: FloatArray, student_logits: FloatArray) -> FloatArray:
-    """KL(teacher || student) of every row.
-
-    Args:
-        teacher_logits: shape (n, classes).
-        student_logits: shape (n, classes), same rows and classes.
-
-    Returns:
-        Shape (n,), nats, never negative.
-    """
-    teacher, student = log_softmax(teacher_logits), log_softmax(student_logits)
-    divergence: FloatArray = (np.exp(teacher) * (teacher - student)).sum(axis=1)
-    return np.maximum(0.0, divergence)
-
-
 def fidelity(
     teacher_logits: FloatArray,
     student_logits: FloatArray,
-    labels: IntArray,
+    targets: Targets,
     *,
     prompt_ids: Sequence[str],
-    classes: Sequence[str],
+    task: Task,
     temperatures: tuple[float, float] = (1.0, 1.0),
     worst: int = 20,
 ) -> Fidelity:
@@ -116,29 +101,35 @@ def fidelity(
     each model's own temperature, because that is what a caller sees.
 
     Args:
-        teacher_logits: shape (n, classes).
-        student_logits: shape (n, classes), the same rows in the same order.
-        labels: shape (n,), class indices of the truth.
+        teacher_logits: shape (n, outputs).
+        student_logits: shape (n, outputs), the same rows in the same order.
+        targets: shape (n,), the truth.
         prompt_ids: length n.
-        classes: names in logit order.
+        task: what an answer is.
         temperatures: what the served teacher and the served student divide their logits by.
         worst: how many disagreements to list.
 
     Returns:
         Agreement, divergence, the 2x2 table, inherited errors and the worst disagreements.
     """
-    teacher, student = single_label.answers(teacher_logits), single_label.answers(student_logits)
-    teacher_right, student_right = teacher == labels, student == labels
-    divergence = row_divergence(teacher_logits, student_logits)
-    inherited = int(np.count_nonzero(~teacher_right & (teacher == student)))
+    alike = task.agree(teacher_logits, student_logits)
+    teacher_right, student_right = task.right(teacher_logits, targets), task.right(student_logits, targets)
+    divergence = task.divergence(teacher_logits, student_logits)
+    inherited = int(np.count_nonzero(~teacher_right & ~student_right & alike))
     teacher_errors = int(np.count_nonzero(~teacher_right))
     lost = teacher_right & ~student_right
-    differing = np.flatnonzero(teacher != student)
+    differing = np.flatnonzero(~alike)
     order = differing[np.lexsort((-divergence[differing], ~lost[differing]))][:worst]
-    teacher_top = probabilities_of(teacher_logits[order], temperatures[0]).max(axis=1)
-    student_top = probabilities_of(student_logits[order], temperatures[1]).max(axis=1)
+    teacher_sure, student_sure = (
+        task.confidence(logits[order], temperature)
+        for logits, temperature in zip((teacher_logits, student_logits), temperatures, strict=True)
+    )
+    label, taught, said = (
+        task.written(answers)
+        for answers in (targets[order], task.answers(teacher_logits[order]), task.answers(student_logits[order]))
+    )
     return Fidelity(
-        agreement=float(np.mean(teacher == student)),
+        agreement=float(np.mean(alike)),
         mean_kl=float(divergence.mean()),
         kl=Divergence(
             **dict(zip(("p50", "p95", "p99"), np.percentile(divergence, [50, 95, 99]).tolist(), strict=True)),
@@ -155,11 +146,11 @@ def fidelity(
         worst=tuple(
             Disagreement(
                 prompt_id=prompt_ids[row],
-                label=classes[labels[row]],
-                teacher_label=classes[teacher[row]],
-                student_label=classes[student[row]],
-                teacher_confidence=float(teacher_top[rank]),
-                student_confidence=float(student_top[rank]),
+                label=label[rank],
+                teacher_label=taught[rank],
+                student_label=said[rank],
+                teacher_confidence=None if teacher_sure is None else float(teacher_sure[rank]),
+                student_confidence=None if student_sure is None else float(student_sure[rank]),
                 divergence=float(divergence[row]),
                 lost=bool(lost[row]),
             )

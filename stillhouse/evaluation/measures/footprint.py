@@ -62,7 +62,8 @@ def serving_memory_mb(folder: Path, texts: Sequence[str]) -> float:
     )
     if served.returncode:
         raise StillhouseError(
-            f"could not be served in a process of its own: {(served.stderr.strip().splitlines() or ['no word'])[-1]}",
+            f"the model process exited with code {served.returncode} and "
+            f"{(served.stderr.strip().splitlines() or ['no output'])[-1]}",
             where=str(folder),
             expected="a model folder or an exported one",
             do=f"Try `{Path(sys.executable).name} -m {MODULE} {folder}` with a JSON list of texts on standard input.",

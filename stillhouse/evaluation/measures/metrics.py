@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.tasks.task import Targets, Task, classes_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -83,6 +84,12 @@ def confusion_matrix(labels: IntArray, predicted: IntArray, classes: int) -> Int
     _same_shape(labels, predicted)
     counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64)
+
+
+def confusion_of(task: Task, logits: FloatArray, targets: Targets) -> tuple[IntArray, tuple[str, ...]]:
+    """The confusion matrix of a model's outputs, and the names of its classes; see `confusion_matrix`."""
+    classes = classes_of(task)
+    return confusion_matrix(targets, task.answers(logits), len(classes)), classes
 
 
 def per_class(confusion: IntArray, classes: Sequence[str]) -> tuple[ClassMetrics, ...]:

@@ -5,7 +5,7 @@ Does not: training with them (assets/candidates.py), the verdict, which is on th
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,10 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.models import EvaluatedModel, IntArray, align
+from stillhouse.evaluation.models import EvaluatedModel, FloatArray, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Targets, Task
 from stillhouse.wording import percent, points
 
 BoolArray = npt.NDArray[np.bool_]
@@ -86,16 +86,16 @@ class SeedGain(Record):
     degrees_of_freedom: float = Field(description="Of the t distribution that the bounds are from.")
 
 
-def answers_by_seed(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequence[str]) -> dict[int, IntArray]:
-    """The answers of a model for each of its seeds, what ships first.
+def logits_by_seed(model: EvaluatedModel, golden: pl.DataFrame, task: Task) -> dict[int, FloatArray]:
+    """The outputs of a model for each of its seeds, what ships first.
 
     Args:
         model: the model.
         golden: frame with `prompt_id`.
-        classes: names in logit order.
+        task: what an answer is.
 
     Returns:
-        Class indices of shape (golden rows,) by seed; empty when there is one seed only.
+        Shape (golden rows, outputs) by seed; empty when there is one seed only.
 
     Raises:
         StillhouseError: if the outputs of a seed and the golden rows do not line up.
@@ -104,38 +104,36 @@ def answers_by_seed(model: EvaluatedModel, golden: pl.DataFrame, classes: Sequen
         return {}
     outputs = {model.seed: model.outputs, **model.more_seeds}
     return {
-        seed: single_label.answers(
-            align(replace(model, name=f"{model.name}, seed {seed}", outputs=said), golden, classes)
-        )
+        seed: align(replace(model, name=f"{model.name}, seed {seed}", outputs=said), golden, task)
         for seed, said in outputs.items()
     }
 
 
 def seed_spread(
-    labels: IntArray, teacher: IntArray, answers: Mapping[int, IntArray], *, bar: BarSpec, classes: Sequence[str]
+    targets: Targets, teacher: FloatArray, by_seed: Mapping[int, FloatArray], *, bar: BarSpec, task: Task
 ) -> SeedSpread | None:
     """Measure a model for each of its seeds.
 
     Args:
-        labels: shape (n,), class indices.
-        teacher: shape (n,), the teacher's answers.
-        answers: shape (n,) each, the model's answers by seed, what ships first.
+        targets: shape (n,), the truth.
+        teacher: shape (n, outputs), the teacher's.
+        by_seed: shape (n, outputs) each, the model's by seed, what ships first.
         bar: names the metric of the drops, and the margin.
-        classes: names, in the order of the indices.
+        task: what an answer is.
 
     Returns:
         The spread, or None for fewer than two seeds: nothing is known of it then.
     """
-    if len(answers) < 2:
+    if len(by_seed) < 2:
         return None
-    reference = _metric(labels, teacher, bar, classes)
+    reference = _metric(targets, teacher, bar, task)
     scores = tuple(
         SeedScore(
             seed=seed,
-            accuracy=metrics.accuracy(labels, said),
-            drop=reference - _metric(labels, said, bar, classes),
+            accuracy=float(task.right(said, targets).mean()),
+            drop=reference - _metric(targets, said, bar, task),
         )
-        for seed, said in answers.items()
+        for seed, said in by_seed.items()
     )
     accuracies = [score.accuracy for score in scores]
     return SeedSpread(
@@ -193,10 +191,12 @@ def gain_over_seeds(first_correct: BoolArray, second_correct: BoolArray, *, alph
     )
 
 
-def _metric(labels: IntArray, answers: IntArray, bar: BarSpec, classes: Sequence[str]) -> float:
+def _metric(targets: Targets, logits: FloatArray, bar: BarSpec, task: Task) -> float:
     if bar.metric == "accuracy":
-        return metrics.accuracy(labels, answers)
-    by_class = metrics.per_class(metrics.confusion_matrix(labels, answers, len(classes)), classes)
+        return float(task.right(logits, targets).mean())
+    if bar.metric == "ndcg":
+        return float(np.mean(1 / np.log2(metrics.places(logits, targets) + 2)))
+    by_class = metrics.per_class(*metrics.confusion_of(task, logits, targets))
     if bar.metric == "macro_f1":
         return metrics.macro_f1(by_class)
     return next((each.recall for each in by_class if each.label == bar.metric_class), 0.0)

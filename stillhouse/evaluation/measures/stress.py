@@ -6,7 +6,7 @@ Does not: the declaration (recipe/bar.py), texts written by hand (behaviour.py),
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import Random
 
 import numpy as np
@@ -15,12 +15,12 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import EvaluatedModel, align, answers_to, golden_labels
+from stillhouse.evaluation.models import EvaluatedModel, align, answers_to, golden_targets
 from stillhouse.recipe.bar import TEXT, StressSpec
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.tasks import single_label
+from stillhouse.tasks.task import Task
 
 WORDS_PER_TYPO = 5
 """One word in five, at least one a text: what a person types in haste on a phone, and not noise."""
@@ -112,7 +112,7 @@ def stress_test(
     model: EvaluatedModel,
     teacher: EvaluatedModel,
     golden: pl.DataFrame,
-    classes: Sequence[str],
+    task: Task,
     *,
     alpha: float,
 ) -> tuple[StressResult, ...]:
@@ -123,7 +123,7 @@ def stress_test(
         model: the model to judge; its stored outputs are its answers to the clean texts.
         teacher: the teacher, likewise.
         golden: `prompt_id`, `text` and `label`.
-        classes: names in logit order.
+        task: what an answer is.
         alpha: one-sided error rate of the test against the limit. Every perturbation has to hold, so that testing
             several needs no correction (intersection-union).
 
@@ -143,17 +143,17 @@ def stress_test(
         )
     taken = golden.with_row_index("place").sort("prompt_id").head(spec.rows_at_most)
     places, texts = taken["place"].to_numpy(), taken["text"].to_list()
-    labels = golden_labels(golden, classes)[places]
+    targets = golden_targets(golden, task)[places]
     models = model, teacher
-    clean = [single_label.answers(align(each, golden, classes)[places]) for each in models]
+    clean = [align(each, golden, task)[places] for each in models]
     results = []
     for name in spec.names:
         harder = [perturb(name, text) for text in texts]
-        logits = [answers_to(each, harder, classes) for each in models]
+        logits = [answers_to(each, harder, task) for each in models]
         asked = [
             None
             if given is None
-            else (before == labels, single_label.right(given, labels), before != single_label.answers(given))
+            else (task.right(before, targets), task.right(given, targets), ~task.agree(before, given))
             for before, given in zip(clean, logits, strict=True)
         ]
         student, teachers = asked

@@ -13,6 +13,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.calibration import brier_score, expected_calibration_error, reliability
+from stillhouse.tasks.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class SliceCalibration(Record):
 
 
 def slice_calibration(
-    specs: Sequence[SliceSpec], masks: BoolArray, teacher: FloatArray, student: FloatArray, labels: IntArray
+    specs: Sequence[SliceSpec], masks: BoolArray, teacher: FloatArray, student: FloatArray, labels: IntArray, task: Task
 ) -> tuple[SliceCalibration, ...]:
     """Measure the calibration of both models on every slice.
 
@@ -50,6 +51,7 @@ def slice_calibration(
         teacher: shape (rows, classes), the teacher's probabilities, as served.
         student: shape (rows, classes), the student's.
         labels: shape (rows,), class indices.
+        task: which answers are right.
 
     Returns:
         One result for each slice, in the order declared.
@@ -58,17 +60,19 @@ def slice_calibration(
         SliceCalibration(
             name=spec.name,
             rows=int(np.count_nonzero(mask)),
-            teacher=_measure(teacher[mask], labels[mask]),
-            student=_measure(student[mask], labels[mask]),
+            teacher=_measure(teacher[mask], labels[mask], task),
+            student=_measure(student[mask], labels[mask], task),
         )
         for spec, mask in zip(specs, masks, strict=True)
     )
 
 
-def _measure(probabilities: FloatArray, labels: IntArray) -> ConfidenceMeasured | None:
+def _measure(probabilities: FloatArray, labels: IntArray, task: Task) -> ConfidenceMeasured | None:
     if len(labels) < FEWEST_ROWS:
         return None
     return ConfidenceMeasured(
-        expected_calibration_error=expected_calibration_error(reliability(probabilities, labels)),
+        expected_calibration_error=expected_calibration_error(
+            reliability(probabilities.max(axis=1), task.right(probabilities, labels))
+        ),
         brier=brier_score(probabilities, labels),
     )

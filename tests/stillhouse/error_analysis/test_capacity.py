@@ -8,6 +8,8 @@ import pytest
 
 from stillhouse.error_analysis.capacity import BatchTrial, overfit_one_batch
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.tasks.single_label import SingleLabel
+from tests.stillhouse.conftest import LABELS
 
 
 @pytest.fixture
@@ -19,17 +21,22 @@ def rows(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
 
 
 def test_a_student_that_tells_texts_apart_learns_a_batch_by_heart(classifier: Path, rows: pl.DataFrame) -> None:
-    found = overfit_one_batch(classifier, rows, TrainingConfig(freeze_embeddings=False))
+    found = overfit_one_batch(classifier, rows, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
     assert (found.rows, found.agreement) == (32, 1.0)
     assert found.memorised
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=1)
-    assert overfit_one_batch(classifier, shuffled, TrainingConfig(freeze_embeddings=False)) == found
+    assert (
+        overfit_one_batch(classifier, shuffled, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
+        == found
+    )
 
 
 def test_a_student_that_reads_one_word_does_not(classifier: Path, rows: pl.DataFrame) -> None:
     """Three tokens are the first word and its frame: 'how' is always one answer, and logits differ between rows."""
     same = rows.with_columns(text="who " + pl.col("text"))
-    found = overfit_one_batch(classifier, same, TrainingConfig(freeze_embeddings=False, max_tokens=3))
+    found = overfit_one_batch(
+        classifier, same, TrainingConfig(freeze_embeddings=False, max_tokens=3), SingleLabel(tuple(LABELS))
+    )
     assert found.agreement < 0.5 and found.divergence_left > 0.5
     assert not found.memorised
 

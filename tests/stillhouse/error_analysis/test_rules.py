@@ -85,8 +85,8 @@ TABLE = {
     "underfit_after_long_training": (
         facts(FitRegime.UNDERFIT, CLIMBING, made=made(epochs=EPOCHS_ENOUGH)), Cause.CAPACITY, "keep 3",
     ),
-    "climbing": (facts(more_rows=CLIMBING), Cause.DATA, "2,000 in all"),
-    "climbing_and_overfit": (facts(FitRegime.OVERFIT, CLIMBING), Cause.DATA, "2,000 in all"),
+    "climbing": (facts(more_rows=CLIMBING), Cause.DATA, "to 2,000"),
+    "climbing_and_overfit": (facts(FitRegime.OVERFIT, CLIMBING), Cause.DATA, "to 2,000"),
     "plateau": (facts(), Cause.CAPACITY, "keep 3 of the teacher's 6 layers instead of 2"),
     "plateau_with_all_layers": (facts(made=made(layers=6)), Cause.CAPACITY, "more feed-forward units than 256"),
     "plateau_with_all_of_the_teacher": (
@@ -94,7 +94,7 @@ TABLE = {
     ),
     "overfit_on_a_plateau": (facts(FitRegime.OVERFIT), Cause.TRAINING, "dropout 0.1"),
     "overfit_with_dropout": (facts(FitRegime.OVERFIT, made=made(dropout=0.1)), Cause.CAPACITY, "keep 3"),
-    "overfit_and_unclear": (facts(FitRegime.OVERFIT, UNCLEAR), Cause.DATA, "need no labels"),
+    "overfit_and_unclear": (facts(FitRegime.OVERFIT, UNCLEAR), Cause.DATA, "unlabelled rows are enough"),
     "unclear": (facts(more_rows=UNCLEAR), Cause.UNDECIDED, "split.validation_share"),
 }  # fmt: skip
 
@@ -224,7 +224,7 @@ def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Call
     analyses = {"tiny": analysis_of(facts(more_rows=CLIMBING), "tiny"), "small": analysis_of(facts(), "small")}
     page = words(report_html(lost, others=[other], analyses=analyses))
     assert "<h2>Why, and what next</h2>" in page and "<b>Data.</b> More data helps: from 500 to 1,000 rows" in page
-    assert "<b>Change one thing:</b> bring as many rows again, 2,000 in all" in page
+    assert "<b>Change one thing:</b> double the training rows, to 2,000" in page
     assert "Learning curve by rows" in page and "memorises one batch of 32 answers, in 60 steps" in page
     assert "<b>Why small misses it</b>: capacity: it fits what it learned from" in page
 

@@ -14,6 +14,7 @@ from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.latency import CpuTime, DeviceStamp, LatencyComparison
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind, PredictLogits
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SliceSpec, StressSpec, Terms
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("balance", "block", "travel")
 DEVICE = DeviceStamp(cpu="test processor", cores=2, threads=1, system="Linux x86_64", python="3.11", shared_host=False)
@@ -126,7 +127,9 @@ def run() -> Callable[..., Evaluation]:
         teacher = make_subject(rows, teacher_wrong, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
         subject = make_subject(rows, wrong, name=name, kind=kind, size_bytes=size_bytes)
         terms = Terms(bar=bar, budget=budget, slices=tuple(slices))
-        return evaluate(subject, teacher, make_golden(rows), terms, classes=CLASSES, latency=latency, **measured)
+        return evaluate(
+            subject, teacher, make_golden(rows), terms, task=SingleLabel(tuple(CLASSES)), latency=latency, **measured
+        )
 
     return evaluate_model
 
@@ -172,7 +175,7 @@ def probed() -> Callable[..., Evaluation]:
                 bar=BarSpec(margin=0.1), budget=BUDGET, behaviour=(BehaviourSpec.model_validate(test),),
                 stress=StressSpec(perturbations=(), templates=("so: {text}",), **stress),
             ),
-            classes=CLASSES, latency=make_latency(),
+            task=SingleLabel(tuple(CLASSES)), latency=make_latency(),
         )  # fmt: skip
 
     return evaluate_model

@@ -13,6 +13,7 @@ from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.records.champions import Served
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("balance", "block", "travel")
 RIVAL = Served("0123456789abcdef", "m", "five_layers", "2026-01-01")
@@ -37,7 +38,13 @@ def compared(
     terms = Terms(bar=BarSpec(**{"margin": 0.04, **(bar or {})}), budget=BUDGET, slices=tuple(slices))
     rows = golden.height
     return compare_with_champion(
-        RIVAL, answers(rows, champion_wrong), answers(rows, challenger_wrong), golden, terms, classes=CLASSES, **how
+        RIVAL,
+        answers(rows, champion_wrong),
+        answers(rows, challenger_wrong),
+        golden,
+        terms,
+        task=SingleLabel(tuple(CLASSES)),
+        **how,
     )
 
 
@@ -127,7 +134,7 @@ def test_answers_are_compared_by_name_though_the_champion_knew_other_classes(gol
         answers(rows, []),
         golden(rows),
         Terms(bar=BarSpec(margin=0.04), budget=BUDGET),
-        classes=CLASSES,
+        task=SingleLabel(tuple(CLASSES)),
     )
     assert (result.champion_accuracy, result.challenger_accuracy) == (pytest.approx(2 / 3), 1.0)
 

@@ -5,6 +5,7 @@ import pytest
 from stillhouse.evaluation.comparison import compare_with_control
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("balance", "block", "travel")
 
@@ -21,7 +22,7 @@ CLASSES = ("balance", "block", "travel")
 def test_the_verdict_in_words(subject, golden, rows, student_wrong, control_wrong, verdict, words) -> None:
     student = subject(rows, student_wrong)
     control = subject(rows, control_wrong, name="labels only", kind=ModelKind.CONTROL)
-    result = compare_with_control(student, control, golden(rows), classes=CLASSES)
+    result = compare_with_control(student, control, golden(rows), task=SingleLabel(tuple(CLASSES)))
     assert result.verdict is verdict
     assert result.sentence.startswith(words)
     assert result.gain_interval[0] <= result.gain <= result.gain_interval[1]

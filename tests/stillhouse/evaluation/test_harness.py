@@ -13,6 +13,7 @@ from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.wording import percent, points
 from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly
 
@@ -41,7 +42,7 @@ def test_outputs_in_another_order_give_the_same_report(run, subject, golden) -> 
         EvaluatedModel("student", ModelKind.STUDENT, ordered.outputs.sort("prompt_id"), 10_000_000),
         teacher, golden(1200).reverse(),
         first.terms,
-        classes=first.classes, latency=first.latency,
+        task=SingleLabel(first.classes), latency=first.latency,
     )  # fmt: skip
     for part in ("golden_digest", "non_inferiority", "slices", "confusion", "claims", "regressions", "verdict"):
         assert getattr(again, part) == getattr(first, part), part
@@ -150,7 +151,7 @@ def test_rows_that_are_lost_together_are_less_evidence(subject, golden, group_ro
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
     result = evaluate(
         subject(3000, wrong=range(60)), teacher, rows, Terms(bar=BarSpec(margin=0.04), budget=budget),
-        classes=("balance", "block", "travel"), groups="customer",
+        task=SingleLabel(("balance", "block", "travel")), groups="customer",
     )  # fmt: skip
     assert claim(result, "non_inferiority").verdict is verdict
     assert result.metric_test is not None and result.metric_test.groups == 3000 // group_rows
@@ -163,7 +164,7 @@ def test_too_few_groups_say_so(subject, golden) -> None:
     budget = BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8)
     result = evaluate(
         subject(1200), teacher, rows, Terms(bar=BarSpec(margin=0.03), budget=budget),
-        classes=("balance", "block", "travel"), groups="customer",
+        task=SingleLabel(("balance", "block", "travel")), groups="customer",
     )  # fmt: skip
     assert result.verdict is Verdict.INCONCLUSIVE
     assert claim(result, "non_inferiority").sentence.endswith(
@@ -181,7 +182,7 @@ def test_slices_and_floors_take_whole_groups_too_and_say_so(subject, golden) -> 
             bar=BarSpec(margin=0.03, floor=0.8), slices=(app,),
             budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8),
         ),
-        classes=("balance", "block", "travel"), groups="customer",
+        task=SingleLabel(("balance", "block", "travel")), groups="customer",
     )  # fmt: skip
     for name in ("floor", "slice/app", "slice_floor/app"):
         assert claim(result, name).verdict is Verdict.INCONCLUSIVE
@@ -208,7 +209,7 @@ def test_roles_are_not_mixed_up(subject, golden) -> None:
         evaluate(
             teacher, student, golden(30),
             Terms(bar=BarSpec(margin=0.03), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1)),
-            classes=("balance", "block", "travel"),
+            task=SingleLabel(("balance", "block", "travel")),
         )  # fmt: skip
 
 
@@ -244,7 +245,7 @@ def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
             bar=BarSpec(margin=0.03), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=1),
             slices=tuple(specs),
         ),
-        classes=classes,
+        task=SingleLabel(tuple(classes)),
     )  # fmt: skip
     assert time.process_time() - started < 20
     assert len(result.slices) == 50

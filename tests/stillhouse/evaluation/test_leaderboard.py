@@ -10,10 +10,10 @@ from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec
 
 
 def judged(evaluation: Evaluation, digest: str | None = None, day: int = 1, teacher: str | None = None) -> Judged:
-    subject = evaluation.score.model_copy(update={"digest": digest})
+    score = evaluation.score.model_copy(update={"digest": digest})
     its_teacher = evaluation.teacher.model_copy(update={"digest": teacher})
     return Judged(
-        evaluation.model_copy(update={"subject": subject, "teacher": its_teacher}), f"2026-01-0{day}", f"run {day}"
+        evaluation.model_copy(update={"score": score, "teacher": its_teacher}), f"2026-01-0{day}", f"run {day}"
     )
 
 

@@ -5,9 +5,11 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_labels, group_codes
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_targets, group_codes
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("a", "b")
+TASK = SingleLabel(tuple(CLASSES))
 GOLDEN = pl.DataFrame({"prompt_id": ["p1", "p2", "p3"], "label": ["a", "b", "a"], "channel": ["x", "y", "x"]})
 LOGITS = {"p3": [3.0, 0.3], "p1": [1.0, 0.1], "p2": [2.0, 0.2]}
 
@@ -24,23 +26,23 @@ def test_rows_follow_the_golden_order_whatever_order_they_came_in(form: str) -> 
         outputs = pl.DataFrame(
             {"prompt_id": list(LOGITS), "logits": list(LOGITS.values())}, schema_overrides={"logits": kind}
         )
-    assert align(subject(outputs), GOLDEN, CLASSES)[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert align(subject(outputs), GOLDEN, TASK)[:, 0].tolist() == [1.0, 2.0, 3.0]
 
 
 def test_a_golden_row_without_output_is_refused() -> None:
     with pytest.raises(StillhouseError, match="1 golden rows have no output, such as p2"):
-        align(subject({"p1": [0.0, 1.0], "p3": [0.0, 1.0]}), GOLDEN, CLASSES)
+        align(subject({"p1": [0.0, 1.0], "p3": [0.0, 1.0]}), GOLDEN, TASK)
 
 
 def test_an_output_that_is_not_in_the_golden_set_is_refused() -> None:
     with pytest.raises(StillhouseError, match="not in the golden set, such as p9"):
-        align(subject({**LOGITS, "p9": [0.0, 1.0]}), GOLDEN, CLASSES)
+        align(subject({**LOGITS, "p9": [0.0, 1.0]}), GOLDEN, TASK)
 
 
 def test_a_repeated_id_is_refused() -> None:
     frame = pl.DataFrame({"prompt_id": ["p1", "p1", "p2", "p3"], "logits": [[0.0, 1.0]] * 4})
     with pytest.raises(StillhouseError, match="more than once, such as p1"):
-        align(subject(frame), GOLDEN, CLASSES)
+        align(subject(frame), GOLDEN, TASK)
 
 
 @pytest.mark.parametrize(
@@ -54,22 +56,22 @@ def test_malformed_logits_are_refused(bad: list[float] | None, message: str) -> 
         schema={"prompt_id": pl.String, "logits": pl.List(pl.Float64)},
     )
     with pytest.raises(StillhouseError, match=message):
-        align(subject(frame), GOLDEN, CLASSES)
+        align(subject(frame), GOLDEN, TASK)
 
 
 def test_labels_become_class_indices() -> None:
-    assert np.array_equal(golden_labels(GOLDEN, CLASSES), [0, 1, 0])
+    assert np.array_equal(golden_targets(GOLDEN, TASK), [0, 1, 0])
 
 
 @pytest.mark.parametrize("label", [None, "c"])
 def test_a_missing_or_unknown_label_is_refused(label: str | None) -> None:
     with pytest.raises(StillhouseError, match="1 rows have a label the models do not know"):
-        golden_labels(GOLDEN.with_columns(label=pl.Series(["a", "b", label])), CLASSES)
+        golden_targets(GOLDEN.with_columns(label=pl.Series(["a", "b", label])), TASK)
 
 
 def test_an_empty_golden_set_is_refused() -> None:
     with pytest.raises(StillhouseError, match="no rows"):
-        golden_labels(GOLDEN.clear(), CLASSES)
+        golden_targets(GOLDEN.clear(), TASK)
 
 
 def test_a_subject_without_size_is_refused() -> None:

@@ -9,6 +9,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.export import ExportReport, export_onnx, export_student, parity
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.models.temperature_scaling import calibrate_temperature
+from stillhouse.tasks.single_label import SingleLabel
+from tests.stillhouse.conftest import LABELS
+
+TASK = SingleLabel(tuple(LABELS))
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +20,7 @@ def export(
     classifier: Path, questions: tuple[list[str], list[int]], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, ExportReport]:
     out = tmp_path_factory.mktemp("export") / "student"
-    return out, export_student(classifier, out, questions[0], np.array(questions[1]))
+    return out, export_student(classifier, out, questions[0], np.array(questions[1]), TASK)
 
 
 def test_the_shipped_folder_holds_three_files_and_no_torch_weights(export: tuple[Path, ExportReport]) -> None:
@@ -91,11 +95,13 @@ def test_parity_with_another_model_is_told_apart(
     drop_layers(classifier, [0], tmp_path / "other")
     texts = ["who is the king", "where is the city", "how many"]
     served = OnnxClassifier(export[0]).logits(texts)
-    near, far = (parity(TorchClassifier(model).logits(texts), served) for model in (classifier, tmp_path / "other"))
+    near, far = (
+        parity(TorchClassifier(model).logits(texts), served, TASK) for model in (classifier, tmp_path / "other")
+    )
     assert far.max_abs_logit_diff > 3 * near.max_abs_logit_diff
 
 
 def test_parity_on_nothing_is_no_evidence(classifier: Path, tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="no texts"):
-        export_student(classifier, tmp_path / "out", [], np.array([], dtype=np.int64))
+        export_student(classifier, tmp_path / "out", [], np.array([], dtype=np.int64), TASK)
     assert not (tmp_path / "out").exists()

@@ -19,6 +19,7 @@ from stillhouse.models.network import load
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.models.weights import verify_weights
 from stillhouse.students.pruning import drop_layers, prune_feed_forward, trim_vocabulary
+from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
 
 WORDS = ["who", "what", "where", "is", "the", "king", "river", "many", "city", "mountain"]
@@ -118,7 +119,7 @@ def test_it_is_cut_narrowed_exported_and_answers_as_before(classifier: Path, tmp
     drop_layers(classifier, (0, 2), cut)
     prune_feed_forward(cut, 24, narrow)
     assert load(cut).config["num_hidden_layers"] == 2 and load(narrow).config["intermediate_size"] == 24
-    parity = export_student(narrow, shipped, TEXTS, np.array([0, 1, 1, 0])).fp32
+    parity = export_student(narrow, shipped, TEXTS, np.array([0, 1, 1, 0]), SingleLabel(tuple(LABELS))).fp32
     assert parity.max_abs_logit_diff < 1e-5
     assert OnnxClassifier(shipped).logits(TEXTS).shape == (len(TEXTS), len(LABELS))
 

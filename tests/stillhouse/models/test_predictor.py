@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stillhouse.errors import StillhouseError
 from stillhouse.models.export import export_student
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
+from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
 TEXTS = ["who is the king ?", "", "where " * 200, "how many rivers", "why", "☃"]
@@ -19,7 +20,7 @@ TEXTS = ["who is the king ?", "", "where " * 200, "how many rivers", "why", "☃
 @pytest.fixture(scope="module")
 def exported(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "student"
-    export_student(classifier, out, TEXTS, np.arange(len(TEXTS)) % len(LABELS))
+    export_student(classifier, out, TEXTS, np.arange(len(TEXTS)) % len(LABELS), SingleLabel(tuple(LABELS)))
     return out
 
 

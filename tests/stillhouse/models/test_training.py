@@ -16,14 +16,17 @@ from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, train
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.tasks.single_label import SingleLabel
+from tests.stillhouse.conftest import LABELS
 
-LABELS_ONLY = TrainingConfig(epochs=8, batch_size=8, learning_rate=3e-3, loss="cross_entropy", dropout=0.1, threads=1)
+TASK = SingleLabel(tuple(LABELS))
+LABELS_ONLY = TrainingConfig(epochs=8, batch_size=8, learning_rate=3e-3, loss="labels", dropout=0.1, threads=1)
 
 
 @pytest.fixture
 def examples(questions: tuple[list[str], list[int]]) -> TrainingExamples:
     texts, labels = questions
-    return TrainingExamples(texts[:48], np.array(labels[:48]), None, None, texts[48:], np.array(labels[48:]))
+    return TrainingExamples(texts[:48], np.array(labels[:48]), TASK, None, None, texts[48:], np.array(labels[48:]))
 
 
 def taught(examples: TrainingExamples, teacher: Path) -> TrainingExamples:
@@ -37,7 +40,7 @@ def test_a_teacher_learns_its_labels(classifier: Path, examples: TrainingExample
     assert report.epochs[-1].train_loss < report.epochs[0].train_loss / 2
     assert report.epochs[-1].validation_accuracy == 1.0
     predicted = TorchClassifier(tmp_path / "out").logits(examples.validation_texts).argmax(1)
-    assert (predicted == examples.validation_label_ids).all()
+    assert (predicted == examples.validation_targets).all()
     assert (report.examples, report.steps, report.resumed_at) == (48, 48, 0)
 
 
@@ -46,7 +49,7 @@ def test_a_student_comes_to_answer_as_its_teacher(classifier: Path, examples: Tr
 
     train(classifier, tmp_path / "teacher", examples, LABELS_ONLY)
     drop_layers(tmp_path / "teacher", [0, 2], tmp_path / "cut")
-    unlabelled = taught(replace(examples, label_ids=np.full(48, -1)), tmp_path / "teacher")
+    unlabelled = taught(replace(examples, targets=np.full(48, -1)), tmp_path / "teacher")
     config = TrainingConfig(epochs=25, batch_size=8, learning_rate=2e-3, embedding_weight=1.0, threads=1)
     train(tmp_path / "cut", tmp_path / "student", unlabelled, config)
     error = {
@@ -71,11 +74,13 @@ KILLED_TRAINING = """
     from stillhouse import progress
     from stillhouse.models.training import TrainingExamples, train
     from stillhouse.recipe.training import TrainingConfig
+    from stillhouse.tasks.single_label import SingleLabel
 
     model, checkpoints, config, arrays = sys.argv[1:]
     data = np.load(arrays)
     examples = TrainingExamples(
-        data["texts"].tolist(), data["labels"], None, None, data["validation"].tolist(), data["validation_labels"]
+        data["texts"].tolist(), data["labels"], SingleLabel(tuple(data["classes"].tolist())), None, None,
+        data["validation"].tolist(), data["validation_labels"],
     )
 
     def die(news):
@@ -93,9 +98,10 @@ def kill_at_third_epoch(model: Path, checkpoints: Path, examples: TrainingExampl
     np.savez(
         arrays,
         texts=np.array(examples.texts),
-        labels=examples.label_ids,
+        labels=examples.targets,
+        classes=np.array(TASK.classes),
         validation=np.array(examples.validation_texts),
-        validation_labels=examples.validation_label_ids,
+        validation_labels=examples.validation_targets,
     )
     script = [sys.executable, "-c", textwrap.dedent(KILLED_TRAINING)]
     done = subprocess.run([*script, model, checkpoints, config.model_dump_json(), arrays], env=os.environ, check=False)
@@ -123,7 +129,7 @@ def test_a_killed_training_resumes_to_the_same_bits(
 
     # a checkpoint of other data or another configuration is not continued
     kill_at_third_epoch(classifier, checkpoints, examples, config)
-    swapped = replace(examples, label_ids=np.roll(examples.label_ids, 1))
+    swapped = replace(examples, targets=np.roll(examples.targets, 1))
     assert train(classifier, tmp_path / "a", swapped, config, checkpoints).resumed_at == 0
 
 
@@ -164,12 +170,12 @@ def test_frozen_embeddings_stay_and_others_move(classifier: Path, examples: Trai
 def test_labels_alone_skip_the_rows_without_a_label(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
-    some = examples.label_ids.copy()
+    some = examples.targets.copy()
     some[::2] = -1
     config = LABELS_ONLY.model_copy(update={"epochs": 1})
-    assert train(classifier, tmp_path / "out", replace(examples, label_ids=some), config).examples == 24
+    assert train(classifier, tmp_path / "out", replace(examples, targets=some), config).examples == 24
     with pytest.raises(StillhouseError, match="nothing to learn from"):
-        train(classifier, tmp_path / "out", replace(examples, label_ids=np.full(48, -1)), config)
+        train(classifier, tmp_path / "out", replace(examples, targets=np.full(48, -1)), config)
 
 
 def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
@@ -193,8 +199,8 @@ def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
         ({"teacher_logits": np.zeros((48, 4), np.float32)}, "teacher logits of shape"),
         ({"teacher_logits": np.full((48, 3), np.nan, np.float32)}, "expected one finite row"),
         ({"teacher_embeddings": np.zeros((48, 5), np.float32)}, "teacher embeddings of shape"),
-        ({"label_ids": np.full(48, 3)}, "label ids outside"),
-        ({"label_ids": np.full(48, -2)}, "label ids outside"),
+        ({"targets": np.full(48, 3)}, "label ids outside"),
+        ({"targets": np.full(48, -2)}, "label ids outside"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused_before_any_compute(
@@ -233,7 +239,27 @@ def test_the_trained_folder_truncates_where_training_did(
 
 def test_a_label_weight_beside_labels_alone_is_a_mistake() -> None:
     with pytest.raises(ValidationError, match="label_weight"):
-        TrainingConfig(loss="cross_entropy", label_weight=0.5)
+        TrainingConfig(loss="labels", label_weight=0.5)
+
+
+def test_a_recipe_of_0_1_0_calls_the_loss_of_labels_cross_entropy() -> None:
+    assert TrainingConfig.model_validate({"loss": "cross_entropy"}).loss == "labels"
+
+
+def test_a_loss_that_the_task_does_not_have_is_refused_with_those_it_has(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    unknown = TrainingConfig().model_copy(update={"loss": "reverse_kl"})
+    with pytest.raises(StillhouseError, match=r"no loss 'reverse_kl'.*expected labels, kl, logit_mse"):
+        train(classifier, tmp_path / "out", taught(examples, classifier), unknown)
+
+
+def test_answers_of_another_task_than_the_networks_are_refused(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    other = replace(examples, task=SingleLabel(("a", "b", "c")))
+    with pytest.raises(StillhouseError, match="answers of a, b, c; expected those of the network: number, person"):
+        train(classifier, tmp_path / "out", other, LABELS_ONLY)
 
 
 def test_importing_the_configuration_costs_no_torch() -> None:

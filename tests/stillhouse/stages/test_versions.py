@@ -21,14 +21,22 @@ def source_of(kind: str) -> set[str]:
 @pytest.mark.parametrize(
     ("kind", "counts", "does_not"),
     [
-        ("evaluation", {"models/predictor.py", "statistics/verdicts.py"}, {"report/plots.py", "data/cleaning.py"}),
-        ("baselines", {"models/predictor.py", "models/weights.py", "students/pruning.py"}, {"report/plots.py"}),
+        (
+            "evaluation",
+            {"models/predictor.py", "statistics/verdicts.py"},
+            {"report/document.py", "data/cleaning.py"},
+        ),
+        (
+            "baselines",
+            {"models/predictor.py", "models/weights.py", "students/pruning.py"},
+            {"report/document.py"},
+        ),
         ("teacher", {"models/training.py", "models/weights.py"}, {"data/cleaning.py", "evaluation/harness.py"}),
         ("candidates", {"students/pruning.py", "models/losses.py"}, {"evaluation/harness.py", "models/weights.py"}),
         ("prompts", {"data/near_duplicates.py"}, {"data/sources.py", "models/training.py"}),
         (
             "selection",
-            {"report/document.py", "report/report.html.j2", "evaluation/selection.py"},
+            {"report/document.py", "report/report.html.j2", "report/figures/slices.py", "evaluation/selection.py"},
             {"release/bundle.py"},
         ),
     ],

@@ -16,7 +16,9 @@ from stillhouse.statistics.calibration import (
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, **bins: int) -> float:
-    return expected_calibration_error(reliability(probabilities, labels, **bins))
+    return expected_calibration_error(
+        reliability(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, **bins)
+    )
 
 
 def test_calibration_error_of_a_hand_example() -> None:
@@ -65,7 +67,8 @@ def test_brier_matches_scikit_learn() -> None:
 def test_a_higher_temperature_makes_a_model_less_sure_and_no_less_right() -> None:
     logits = np.random.default_rng(0).normal(size=(200, 4)) * 3
     labels = logits.argmax(axis=1)
-    hot, cold = calibration(logits, labels, temperature=4.0), calibration(logits, labels)
+    right = logits.argmax(axis=1) == labels
+    hot, cold = calibration(logits, labels, right, temperature=4.0), calibration(logits, labels, right)
     assert hot.mean_confidence < cold.mean_confidence
     assert hot.expected_calibration_error > cold.expected_calibration_error
 

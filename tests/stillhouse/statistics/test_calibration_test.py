@@ -9,6 +9,7 @@ from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_json, ruled_out
 from stillhouse.statistics.calibration_test import calibration_test
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 SURE = np.exp(3) / (np.exp(3) + 2)
 """Confidence of every answer of the models in conftest.py: 90.9 %."""
@@ -177,7 +178,9 @@ def test_what_is_asked_is_the_confidence_that_is_served(subject, run) -> None:
 
     def judged(temperature: float) -> Evaluation:
         served = replace(too_sure, temperature=temperature)
-        return evaluate(served, teacher, make_golden(1200), Terms(bar=bar(0.05), budget=BUDGET), classes=CLASSES)
+        return evaluate(
+            served, teacher, make_golden(1200), Terms(bar=bar(0.05), budget=BUDGET), task=SingleLabel(tuple(CLASSES))
+        )
 
     hot, cold = judged(3.0), judged(1.0)
     assert (claim(hot).verdict, claim(cold).verdict) == (Verdict.PASS, Verdict.FAIL)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.rejects import RejectReason
+from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.verification import verify_signal
 
 LABELS = ["a", "b", "c"]
@@ -40,7 +41,7 @@ def tables(rows: list[dict]) -> tuple[pl.DataFrame, pl.DataFrame]:
 @given(st.lists(row, min_size=1, max_size=30))
 def test_every_training_row_is_kept_or_rejected_and_no_other_row_is_there(rows: list[dict]) -> None:
     prompts, signal = tables(rows)
-    verified = verify_signal(prompts, signal, LABELS)
+    verified = verify_signal(prompts, signal, SingleLabel(tuple(LABELS)))
     train = prompts.filter(pl.col("split") == "train")
     assert sorted([*verified.kept["text"], *verified.rejects["text"]]) == sorted(train["text"])
 
@@ -54,7 +55,7 @@ def test_each_rule_has_its_reason() -> None:
         {"label": None, "split": "train", "logits": torn},
         {"label": "a", "split": "train", "logits": torn},
     ]
-    verified = verify_signal(*tables(rows), LABELS)
+    verified = verify_signal(*tables(rows), SingleLabel(tuple(LABELS)))
     assert verified.kept["prompt_id"].to_list() == ["p0", "p2", "p4"], "a known label verifies even a torn answer"
     assert dict(verified.rejects.select("text", "reason").rows()) == {
         "p1": RejectReason.CONTRADICTS_LABEL,
@@ -65,4 +66,4 @@ def test_each_rule_has_its_reason() -> None:
 def test_a_training_row_without_signal_is_an_error() -> None:
     prompts, signal = tables([{"label": "a", "split": "train", "logits": [1.0, 0.0, 0.0]}] * 2)
     with pytest.raises(ValueError, match="1 training rows have no teacher signal"):
-        verify_signal(prompts, signal.head(1), LABELS)
+        verify_signal(prompts, signal.head(1), SingleLabel(tuple(LABELS)))

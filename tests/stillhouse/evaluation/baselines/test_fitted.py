@@ -5,10 +5,12 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.baselines.fitted import linear_probe, majority, tfidf_logistic_regression
+from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
 from stillhouse.evaluation.models import align
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("card", "travel", "unseen", "weather")
+TASK = SingleLabel(tuple(CLASSES))
 TEXTS = [f"{verb} my card {n}" for n in range(8) for verb in ("block", "order")]
 TEXTS += [f"fly to town {n}" for n in range(12)] + [f"is it raining {n}" for n in range(10)]
 LABELS = ["card"] * 16 + ["travel"] * 12 + ["weather"] * 10
@@ -21,8 +23,8 @@ def embed(texts: list[str]) -> np.ndarray:
 
 def fitted():
     return [
-        tfidf_logistic_regression(TEXTS, LABELS, ASKED, classes=CLASSES),
-        linear_probe(embed, TEXTS, LABELS, ASKED, classes=CLASSES, encoder_bytes=1_000_000, batch_size=2),
+        tfidf_linear(TEXTS, LABELS, ASKED, task=TASK),
+        linear_probe(embed, TEXTS, LABELS, ASKED, task=TASK, encoder_bytes=1_000_000, batch_size=2),
     ]
 
 
@@ -46,12 +48,12 @@ def test_a_probe_weighs_its_encoder_and_head() -> None:
 
 
 def test_two_classes_are_told_apart() -> None:
-    baseline = tfidf_logistic_regression(TEXTS[:28], LABELS[:28], ASKED[:2], classes=CLASSES)
+    baseline = tfidf_linear(TEXTS[:28], LABELS[:28], ASKED[:2], task=TASK)
     assert [CLASSES[k] for k in baseline.logits.argmax(axis=1)] == ["card", "travel"]
 
 
 def test_majority_answers_the_most_frequent_class() -> None:
-    baseline = majority(LABELS, ASKED, classes=CLASSES)
+    baseline = constant(LABELS, ASKED, task=TASK)
     assert baseline.logits.argmax(axis=1).tolist() == [0, 0, 0]
     assert np.exp(baseline.logits[0]) == pytest.approx([16 / 38, 12 / 38, 1e-9, 10 / 38])
     assert baseline.predict("anything") == pytest.approx(baseline.logits[0])
@@ -59,14 +61,14 @@ def test_majority_answers_the_most_frequent_class() -> None:
 
 def test_a_baseline_becomes_a_subject_of_the_harness() -> None:
     golden = pl.DataFrame({"prompt_id": ["p2", "p1", "p3"]})
-    baseline = majority(LABELS, ASKED, classes=CLASSES)
+    baseline = constant(LABELS, ASKED, task=TASK)
     subject = baseline.evaluated(["p1", "p2", "p3"])
-    assert align(subject, golden, CLASSES) == pytest.approx(baseline.logits)
+    assert align(subject, golden, TASK) == pytest.approx(baseline.logits)
     assert (subject.kind.value, subject.size_bytes) == ("baseline", 16)
 
 
 def test_labels_that_cannot_teach_are_refused() -> None:
     with pytest.raises(StillhouseError, match="unknown labels"):
-        majority(["bird"], ASKED, classes=CLASSES)
+        constant(["bird"], ASKED, task=TASK)
     with pytest.raises(StillhouseError, match="only the class 'card'"):
-        tfidf_logistic_regression(TEXTS[:16], LABELS[:16], ASKED, classes=CLASSES)
+        tfidf_linear(TEXTS[:16], LABELS[:16], ASKED, task=TASK)

@@ -9,6 +9,7 @@ from stillhouse.evaluation.measures.behaviour import SHOWN, judge_behaviour
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import BehaviourSpec
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("a", "b")
 MINIMUM = {"text": "one", "label": "a"}
@@ -26,7 +27,7 @@ def model(b_minus_a: dict[str, float] | None, kind: ModelKind = ModelKind.STUDEN
 
 def judged(kind: str, cases: list, student: EvaluatedModel, teacher: EvaluatedModel | None = None, **spec):
     test = BehaviourSpec.model_validate({"name": "test", "kind": kind, "cases": cases, "critical": True, **spec})
-    (result,) = judge_behaviour([test], student, teacher or model({}, ModelKind.TEACHER), CLASSES)
+    (result,) = judge_behaviour([test], student, teacher or model({}, ModelKind.TEACHER), SingleLabel(tuple(CLASSES)))
     return result
 
 

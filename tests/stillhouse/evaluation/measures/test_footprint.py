@@ -11,6 +11,7 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures.footprint import MODULE, serving_memory_mb
 from stillhouse.models.export import export_student
+from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
 TEXTS = ["who is the king ?", "where " * 200]
@@ -19,7 +20,7 @@ TEXTS = ["who is the king ?", "where " * 200]
 @pytest.fixture(scope="module")
 def exported(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "student"
-    export_student(classifier, out, TEXTS, np.arange(len(TEXTS)) % len(LABELS))
+    export_student(classifier, out, TEXTS, np.arange(len(TEXTS)) % len(LABELS), SingleLabel(tuple(LABELS)))
     return out
 
 
@@ -69,5 +70,5 @@ def test_an_exported_student_is_served_without_torch_and_a_teacher_with_it(expor
 
 def test_a_folder_that_cannot_be_served_is_told(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a model")
-    with pytest.raises(StillhouseError, match=r"could not be served.*missing config\.json"):
+    with pytest.raises(StillhouseError, match=r"exited with code 1 and .*missing config\.json"):
         serving_memory_mb(tmp_path, TEXTS)

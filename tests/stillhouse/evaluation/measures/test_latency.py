@@ -23,6 +23,7 @@ from stillhouse.evaluation.measures.latency import (
 )
 from stillhouse.home import CHECKOUT
 from stillhouse.models.export import export_student
+from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
 from tests.small import small_teacher
 
@@ -239,7 +240,9 @@ with one_thread():
 def test_all_work_of_a_timed_call_is_done_by_the_thread_that_is_timed(tmp_path: Path) -> None:
     small_teacher(tmp_path / "teacher")
     build_classifier(tmp_path / "teacher", ["x", "y"], tmp_path / "torch", seed=0)
-    export_student(tmp_path / "torch", tmp_path / "onnx", ["what", "who is it"], np.array([0, 1]))
+    export_student(
+        tmp_path / "torch", tmp_path / "onnx", ["what", "who is it"], np.array([0, 1]), SingleLabel(("x", "y"))
+    )
     ran = subprocess.run(
         [sys.executable, "-c", CPU_OF_OTHER_THREADS, str(tmp_path / "onnx"), str(tmp_path / "torch")],
         capture_output=True, text=True, check=True, cwd=CHECKOUT,

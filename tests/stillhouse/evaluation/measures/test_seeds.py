@@ -1,5 +1,6 @@
 """Lucky seeds are seen, and make no winner."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.proportions import paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.evaluation.conftest import BUDGET, make_golden, make_latency, make_outputs, make_subject
 
 CLASSES = ("balance", "block", "travel")
@@ -31,7 +33,12 @@ def with_seeds(subject: EvaluatedModel, rows: int, *wrong: object) -> EvaluatedM
 def judged(student: EvaluatedModel, rows: int, bar: BarSpec = BAR) -> Evaluation:
     teacher = make_subject(rows, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
     return evaluate(
-        student, teacher, make_golden(rows), Terms(bar=bar, budget=BUDGET), classes=CLASSES, latency=make_latency()
+        student,
+        teacher,
+        make_golden(rows),
+        Terms(bar=bar, budget=BUDGET),
+        task=SingleLabel(tuple(CLASSES)),
+        latency=make_latency(),
     )
 
 
@@ -66,12 +73,17 @@ def test_seeds_within_the_margin_give_no_warning() -> None:
         (BarSpec(margin=0.5, metric="recall", metric_class="balance"), 1 / 2, "1 of 2 seeds drops in recall of 'bal"),
         (BarSpec(margin=0.2, metric="recall", metric_class="block"), 0.0, ""),
         (BarSpec(margin=0.2, metric="recall", metric_class="travel"), 0.0, ""),
+        # One of four rows has its label in the second place, which counts 1 / log2(3) of a first one. Regression: the
+        # spread in nDCG was always none.
+        (BarSpec(margin=0.2, metric="ndcg"), (1 - 1 / math.log2(3)) / 4, ""),
     ],
-    ids=["macro F1", "recall", "recall that is kept", "recall of a class without rows"],
+    ids=["macro F1", "recall", "recall that is kept", "recall of a class without rows", "nDCG"],
 )
 def test_drops_are_in_the_metric_of_the_bar(bar: BarSpec, drop: float, words: str) -> None:
     labels = np.array([0, 0, 1, 1])
-    spread = seed_spread(labels, labels, {7: labels, 8: np.array([0, 1, 1, 1])}, bar=bar, classes=CLASSES)
+    one_hot = np.eye(3)
+    by_seed = {7: one_hot[labels], 8: one_hot[[0, 1, 1, 1]]}
+    spread = seed_spread(labels, one_hot[labels], by_seed, bar=bar, task=SingleLabel(tuple(CLASSES)))
     assert spread is not None
     assert [score.drop for score in spread.scores] == pytest.approx([0.0, drop])
     assert spread.warning.startswith(words) and bool(spread.warning) == bool(words)
@@ -165,13 +177,13 @@ def test_a_win_of_one_pair_that_other_seeds_do_not_repeat_is_none() -> None:
     student = with_seeds(make_subject(600, range(10)), 600, range(30), range(25))
     control = controls(600, range(30), range(12), range(20))
     golden = make_golden(600)
-    alone = compare_with_control(replace(student, more_seeds={}), control, golden, classes=CLASSES)
+    alone = compare_with_control(replace(student, more_seeds={}), control, golden, task=SingleLabel(tuple(CLASSES)))
     assert alone.verdict is Verdict.PASS and alone.over_seeds is None
     assert alone.sentence.endswith(", on one seed)")
-    found = compare_with_control(student, control, golden, classes=CLASSES)
+    found = compare_with_control(student, control, golden, task=SingleLabel(tuple(CLASSES)))
     assert found.test == alone.test and found.verdict is Verdict.INCONCLUSIVE
     assert found.sentence.endswith("on the mean of 3 and 3 seeds 0.2 points below, -3.0 to 2.7, within the spread")
-    opposite = compare_with_control(control, student, golden, classes=CLASSES)
+    opposite = compare_with_control(control, student, golden, task=SingleLabel(tuple(CLASSES)))
     assert opposite.verdict is Verdict.INCONCLUSIVE, "nor has the other one won"
 
 
@@ -179,18 +191,18 @@ def test_a_win_that_every_seed_repeats_is_one() -> None:
     student = with_seeds(make_subject(600, range(10)), 600, range(12), range(9))
     control = controls(600, range(60), range(50), range(55))
     golden = make_golden(600)
-    found = compare_with_control(student, control, golden, classes=CLASSES)
+    found = compare_with_control(student, control, golden, task=SingleLabel(tuple(CLASSES)))
     assert found.verdict is Verdict.PASS and found.over_seeds is not None and found.over_seeds.lower > 0
     assert found.sentence.startswith("distillation helped: ")
-    assert compare_with_control(control, student, golden, classes=CLASSES).verdict is Verdict.FAIL
+    assert compare_with_control(control, student, golden, task=SingleLabel(tuple(CLASSES))).verdict is Verdict.FAIL
 
 
 def test_no_gain_is_shown_only_where_the_seeds_show_it_too() -> None:
     student, golden = make_subject(1200, [1]), make_golden(1200)
     alike = with_seeds(student, 1200, [2]), controls(1200, [3], [4])
-    assert compare_with_control(*alike, golden, classes=CLASSES).verdict is Verdict.FAIL
+    assert compare_with_control(*alike, golden, task=SingleLabel(tuple(CLASSES))).verdict is Verdict.FAIL
     apart = with_seeds(student, 1200, [2]), controls(1200, [3], range(60))
-    assert compare_with_control(*apart, golden, classes=CLASSES).verdict is Verdict.INCONCLUSIVE
+    assert compare_with_control(*apart, golden, task=SingleLabel(tuple(CLASSES))).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (2, 5)], ids=str)

@@ -15,6 +15,7 @@ from stillhouse.evaluation.measures.stress import perturb, stress_test, truncate
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import StressSpec
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 CLASSES = ("a", "b")
 SENTENCE = "please tell me where the nearest open station with a working lift is"
@@ -94,7 +95,9 @@ CASE = {"perturbations": ["case"]}
 
 
 def stressed(student: EvaluatedModel, teacher: EvaluatedModel, golden, **spec):
-    results = stress_test(StressSpec.model_validate(spec), student, teacher, golden, CLASSES, alpha=0.05)
+    results = stress_test(
+        StressSpec.model_validate(spec), student, teacher, golden, SingleLabel(tuple(CLASSES)), alpha=0.05
+    )
     return results if len(results) > 1 else results[0]
 
 

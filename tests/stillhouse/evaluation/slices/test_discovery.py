@@ -13,6 +13,7 @@ from stillhouse.evaluation.slices.row_features import MOST_VALUES, feature_colum
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 WORDS = ["what", "who", "how", "when", "is", "the", "which", "name", "12", "list", "can", "do", "where", "why"]
 CHANNELS, LABELS = ("app", "fax", "phone", "web"), ("account", "block", "card", "travel")
@@ -72,7 +73,7 @@ def planted(*specs: SliceSpec) -> Evaluation:
         Terms(
             bar=BarSpec(margin=0.05), budget=BudgetSpec(latency_ratio_at_least=1, size_ratio_at_least=8), slices=specs,
         ),
-        classes=sorted(LABELS),
+        task=SingleLabel.of(LABELS),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult, f
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
 from stillhouse.report.document import report_html, report_json, ruled_out
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 
 YES, NO = 1, 0
 
@@ -52,7 +53,7 @@ def evaluated(subject, golden, latency) -> Callable[..., Evaluation]:
                 bar=BarSpec(margin=0.05), budget=BudgetSpec(latency_ratio_at_least=4, size_ratio_at_least=8),
                 sensitive=(SensitiveSpec(column="region", gap_at_most=limit),),
             ),
-            classes=("balance", "block", "travel"), latency=latency(),
+            task=SingleLabel(("balance", "block", "travel")), latency=latency(),
         )  # fmt: skip
 
     return evaluate_by_region

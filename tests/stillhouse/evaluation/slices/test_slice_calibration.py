@@ -15,9 +15,10 @@ WRONG = [*range(0, 600, 4), *range(600, 1200, 50)]
 def test_a_slice_is_measured_on_its_own_rows(run) -> None:
     result = run(wrong=WRONG)
     golden = make_golden(1200).join(make_outputs(1200, WRONG), on="prompt_id", maintain_order="left")
+    logits = np.array(golden["logits"].to_list())
     labels = golden["label"].replace_strict({"balance": 0, "block": 1, "travel": 2}).to_numpy()
     for each, rows in zip(result.slice_calibration, (slice(600), slice(600, 1200)), strict=True):
-        expected = calibration(np.array(golden["logits"].to_list())[rows], labels[rows])
+        expected = calibration(logits[rows], labels[rows], logits[rows].argmax(axis=1) == labels[rows])
         assert each.student is not None and each.teacher is not None and each.rows == 600
         assert each.student.expected_calibration_error == pytest.approx(expected.expected_calibration_error)
         assert each.student.brier == pytest.approx(expected.brier)

@@ -1,7 +1,7 @@
 """What every figure shares: the palette in light and dark, the bare axes, the way to PNG bytes.
 
 Belongs here: colours, axes without junk, legend and percent axis.
-Does not: any particular figure (plots.py).
+Does not: any particular figure.
 """
 
 import io

@@ -11,9 +11,14 @@ from stillhouse.error_analysis.data_scaling import rows_curve
 from stillhouse.evaluation.measures.confusions import ConfusedPair
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.recipe.bar import SliceSpec
-from stillhouse.report import plots
-from stillhouse.report.drawing import percent_axis
-from stillhouse.report.frontier import frontier, size_quality
+from stillhouse.report.figures import confusion
+from stillhouse.report.figures.confusion import confusion_matrix, pair_bars
+from stillhouse.report.figures.drawing import percent_axis
+from stillhouse.report.figures.frontier import frontier, size_quality
+from stillhouse.report.figures.learning_curve import learning_curve
+from stillhouse.report.figures.reliability import reliability
+from stillhouse.report.figures.rows_curve import curve_by_rows
+from stillhouse.report.figures.slices import slice_bars
 
 
 def dimensions(png: bytes) -> tuple[int, int]:
@@ -32,11 +37,11 @@ def test_every_figure_is_a_png_of_report_width(run, theme) -> None:
     far_below = run(name="majority", kind=ModelKind.BASELINE, wrong=range(0, 1200, 2), latency=None, size_bytes=12)
     by_rows = rows_curve((50, 100, 200), [np.full(9, 0.4), np.full(9, 0.3), np.linspace(0.1, 0.3, 9)], (0.7, 0.8, 0.9))
     for png in (
-        plots.slice_bars(evaluation.slices, theme=theme),
-        plots.confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
-        plots.learning_curve([1.0, 0.5], [1.1, 0.7], theme=theme),
-        plots.curve_by_rows(by_rows, theme=theme),
-        plots.reliability(evaluation.teacher, evaluation.score, theme=theme),
+        slice_bars(evaluation.slices, theme=theme),
+        confusion_matrix(evaluation.confusion, evaluation.classes, theme=theme),
+        learning_curve([1.0, 0.5], [1.1, 0.7], theme=theme),
+        curve_by_rows(by_rows, theme=theme),
+        reliability(evaluation.teacher, evaluation.score, theme=theme),
         size_quality([evaluation, far_below], theme=theme),
     ):
         assert dimensions(png)[0] == 1280
@@ -50,10 +55,10 @@ def test_the_same_evaluation_gives_the_same_bytes(run) -> None:
 def test_of_many_classes_the_worst_pairs_are_drawn_and_of_a_few_the_matrix(run, monkeypatch) -> None:
     evaluation = run(wrong=[1, 2])
     drawn = []
-    monkeypatch.setattr(plots, "confusion_matrix", lambda *about, **how: drawn.append("matrix"))
-    monkeypatch.setattr(plots, "pair_bars", lambda *about, **how: drawn.append("pairs"))
+    monkeypatch.setattr(confusion, "confusion_matrix", lambda *about, **how: drawn.append("matrix"))
+    monkeypatch.setattr(confusion, "pair_bars", lambda *about, **how: drawn.append("pairs"))
     for number in (3, 12, 13, 150):
-        plots.confusion(evaluation.model_copy(update={"classes": tuple(map(str, range(number)))}))
+        confusion.confusion(evaluation.model_copy(update={"classes": tuple(map(str, range(number)))}))
     assert drawn == ["matrix", "matrix", "pairs", "pairs"]
 
 
@@ -64,7 +69,7 @@ def test_pairs_are_drawn_with_and_without_the_teacher(theme, number: int) -> Non
         ConfusedPair(label=f"c{place}", answered="c0", rows=9, label_rows=20, teacher_rows=place or None)
         for place in range(number)
     ]
-    assert dimensions(plots.pair_bars(pairs, theme=theme))[0] == 1280
+    assert dimensions(pair_bars(pairs, theme=theme))[0] == 1280
 
 
 def test_the_frontier_is_of_those_that_no_other_beats() -> None:
@@ -83,9 +88,9 @@ def test_along_the_frontier_more_accuracy_costs_more_size(models: list[tuple[int
 
 
 def test_one_epoch_and_no_epochs() -> None:
-    assert dimensions(plots.learning_curve([1.0], [1.0], measure="accuracy"))
+    assert dimensions(learning_curve([1.0], [1.0], measure="accuracy"))
     with pytest.raises(ValueError, match="per epoch"):
-        plots.learning_curve([1.0], [])
+        learning_curve([1.0], [])
 
 
 def test_ticks_between_whole_points_say_so_and_nothing_is_above_all() -> None:

@@ -1,7 +1,7 @@
 """The picture of the options: size, quality and latency of every model, and which of them no other beats.
 
 Belongs here: that picture, as PNG bytes, and the frontier.
-Does not: pictures of one model (plots.py), which of the options to take (selection.py).
+Does not: pictures of one model (beside it), which of the options to take (selection.py).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ import numpy as np
 
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.models import ModelKind
-from stillhouse.report.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
-from stillhouse.report.mark_names import Mark, label_without_overlap, short
+from stillhouse.report.figures.drawing import PALETTES, Palette, Theme, bare_figure, legend, percent_axis, png
+from stillhouse.report.figures.label_placement import Mark, label_without_overlap, short
+from stillhouse.report.figures.material import Material, ReportFigure, Section
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE, percent, points
 
@@ -185,3 +186,14 @@ def _size_quality_limits(axes: "Axes", marks: Sequence[Mark], line: float) -> No
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(lambda value, _: "")
     axes.tick_params(axis="x", which="minor", length=0)
+
+
+def _draw(about: Material, theme: Theme) -> bytes | None:
+    return size_quality(about.candidates, theme=theme)
+
+
+FIGURE = ReportFigure(
+    Section.OPTIONS,
+    "Size against accuracy and speed of every model, with the teacher, the margin under it and the best of each size",
+    _draw,
+)

@@ -1,0 +1,122 @@
+"""What every kind of answer has to say of itself.
+
+Belongs here: the interface. Does not: a kind of answer (a module for each beside it), statistics of right and wrong,
+which are the same for all (stillhouse/statistics/).
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+Logits = npt.NDArray[np.floating[Any]]
+"""Shape (n, outputs): what the head of a model gives to n texts."""
+Targets = npt.NDArray[Any]
+"""Shape (n,): known answers as numbers, in the kind's own coding; what stands for an unknown one is its own affair."""
+TeacherLoss = Callable[["Tensor", "Tensor", float], "Tensor"]
+"""From a student's and a teacher's outputs, shape (n, outputs) each, and a temperature to a cost of shape (n,)."""
+
+
+class Doubt(StrEnum):
+    """Why a teacher's answer is not worth learning."""
+
+    CONTRADICTS_LABEL = "contradicts label"
+    NO_PREFERENCE = "no preference"
+
+
+def classes_of(task: "Task") -> tuple[str, ...]:
+    """The classes of a task that has them; asked where the harness has refused every other (harness.py)."""
+    assert task.classes is not None, "a measure by class of answers that are no classes"
+    return task.classes
+
+
+class Task(Protocol):
+    """One kind of answer, with the names that a recipe's rows give it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each output of the head is called, in order; as many as the head is wide."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes in the order of the outputs, where an answer is one of them; else None, and nothing that counts
+        by class or needs a probability is measured."""
+        ...
+
+    def holds(self, labels: pl.Series) -> pl.Series:
+        """Which labels are answers of this kind: Boolean, false where there is none."""
+        ...
+
+    def targets(self, labels: pl.Series) -> Targets:
+        """Labels as numbers; each is null or held."""
+        ...
+
+    def known(self, targets: Targets) -> BoolArray:
+        """Which of them are known."""
+        ...
+
+    def answers(self, logits: Logits) -> npt.NDArray[Any]:
+        """What rows of outputs answer, shape (n,), in the coding of `targets`."""
+        ...
+
+    def right(self, logits: Logits, targets: Targets) -> BoolArray:
+        """Which rows answer rightly; one whose answer is unknown never is."""
+        ...
+
+    def agree(self, first: Logits, second: Logits) -> BoolArray:
+        """Which rows two models answer alike."""
+        ...
+
+    def written(self, answers: Targets) -> list[str]:
+        """Answers as labels are written, in the coding of `targets`."""
+        ...
+
+    def confidence(self, logits: Logits, temperature: float = 1.0) -> FloatArray | None:
+        """Probability of each answer, shape (n,); None where the kind has none."""
+        ...
+
+    def divergence(self, teacher: Logits, student: Logits) -> FloatArray:
+        """How far each row of the student is from the teacher's, shape (n,), never negative, 0 where both are equal."""
+        ...
+
+    def doubts(self, logits: Logits, targets: Targets) -> list[Doubt | None]:
+        """Why a student should not learn a teacher's row, None where it may."""
+        ...
+
+    @property
+    def teacher_losses(self) -> Mapping[str, TeacherLoss]:
+        """What learning from a teacher can cost, by the name that a recipe gives it."""
+        ...
+
+    def label_loss(self, logits: "Tensor", targets: "Tensor") -> "Tensor":
+        """What learning from labels costs: shape (n,), exactly 0 where the label is unknown."""
+        ...
+
+    def average(self, logits: Logits) -> FloatArray:
+        """The one row of outputs, shape (outputs,), that is nearest to all of these on average."""
+        ...
+
+    def constant(self, targets: Targets) -> FloatArray:
+        """The best single answer to every text, as outputs of shape (outputs,)."""
+        ...
+
+    def fit_linear(self, features: Any, targets: Targets, *, seed: int) -> tuple[FloatArray, FloatArray]:
+        """The best linear head: weights (features, outputs) and bias (outputs,).
+
+        Raises:
+            StillhouseError: if the targets say too little to fit one.
+        """
+        ...
+
+    def outputs_of(self, scores: FloatArray) -> FloatArray:
+        """Scores of a linear head as outputs, such as log-probabilities; shape (n, outputs)."""
+        ...
