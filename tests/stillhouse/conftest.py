@@ -1,6 +1,7 @@
 """A BERT encoder of a few kilobytes, with random weights and a WordPiece vocabulary made by hand."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789?."
 WORDS = ["who", "what", "when", "where", "why", "how", "is", "the", "king", "river", "many", "##ing", "##er", "city"]
 LABELS = ["number", "person", "place"]
+
+
+@pytest.fixture(autouse=True)
+def pages_without_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve pictures take a page two seconds; a test that is about them is marked `figures`."""
+    if "stillhouse.report.document" in sys.modules and request.node.get_closest_marker("figures") is None:
+        monkeypatch.setattr("stillhouse.report.document.figures_of", lambda about: {})
 
 
 def write_encoder(folder: Path) -> Path:

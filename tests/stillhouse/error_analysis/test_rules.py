@@ -219,6 +219,7 @@ def words(html: str) -> str:
     return " ".join(html.split())
 
 
+@pytest.mark.figures
 def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Callable[..., Evaluation]) -> None:
     lost, other = run(name="tiny", wrong=range(0, 1200, 10)), run(name="small", wrong=range(0, 1200, 11))
     analyses = {"tiny": analysis_of(facts(more_rows=CLIMBING), "tiny"), "small": analysis_of(facts(), "small")}
@@ -234,6 +235,7 @@ def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Call
     assert told["tiny"]["more_rows"]["points"][1]["rows"] == 1000
 
 
+@pytest.mark.figures
 def test_of_a_student_that_passes_the_report_says_only_how_it_generalises(run: Callable[..., Evaluation]) -> None:
     analyses = {"tiny": analysis_of(facts(missed=(), capacity=None, more_rows=None), "tiny")}
     page = words(report_html(run(name="tiny"), analyses=analyses))

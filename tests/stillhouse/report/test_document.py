@@ -74,6 +74,7 @@ def test_what_was_not_measured_is_null_and_not_a_number(run) -> None:
     assert report["latency_ratio"] is None and report["verdict"] == "inconclusive"
 
 
+@pytest.mark.figures
 def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     student = run(name="tiny", wrong=[1, 2])
     int8 = run(name="int8 teacher", kind=ModelKind.BASELINE, size_bytes=110_000_000)
@@ -117,6 +118,7 @@ def test_text_of_rows_cannot_become_markup(run) -> None:
     assert "text <b>3" not in html
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("rows", [3, 60])
 def test_a_hardly_populated_report_still_renders(run, rows: int) -> None:
     page = read(report_html(run(rows=rows, slices=(), latency=None)))
