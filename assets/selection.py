@@ -22,7 +22,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         SELECTION,
-        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "error_analysis": ERROR_ANALYSIS},
+        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "analyses": ERROR_ANALYSIS},
         kinds={"html"},
     )
     def chosen_student(
