@@ -20,17 +20,20 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import polars as pl
 
+from stillhouse.data.advice import SettingError
+from stillhouse.data.counting import RowShape
 from stillhouse.data.limits import parquet_within, refuse_line
-from stillhouse.data.places import BATCH_ROWS, Place, binary, opened, told_plainly
+from stillhouse.data.places import BATCH_ROWS, Place, in_memory, opened, told_plainly
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
 from stillhouse.errors import StillhouseError
 
 Format = Literal["csv", "parquet", "ndjson", "lines"]
+Quoting = Literal["none", "double", "single"]
 Record = list[str | None]
 Item = TypeVar("Item")
 
@@ -58,35 +61,92 @@ class Table:
         return pl.concat(self.frames, rechunk=True)
 
 
-def read_csv(place: Place, columns: Sequence[str], optional: Collection[str], separator: str) -> Table:
+@dataclass(frozen=True)
+class Dialect:
+    """How the fields of delimited text are told apart.
+
+    Args:
+        separator: one character between two fields.
+        quoting: which quotes may be around a field; with `none` a quote is text, and each line is a record.
+    """
+
+    separator: str
+    quoting: Quoting
+
+    @property
+    def quote(self) -> str | None:
+        """The character around quoted fields."""
+        return {"none": None, "double": '"', "single": "'"}[self.quoting]
+
+
+@dataclass
+class CsvTable(Table):
+    """A table of delimited text, and what its rows look like."""
+
+    shape: RowShape = field(default_factory=lambda: RowShape(",", 0, None, frozenset()))
+
+
+def read_csv(
+    place: Place, columns: Sequence[str], optional: Collection[str], dialect: Dialect, label: str | None
+) -> CsvTable:
     """Read delimited text with a header; rows with more or fewer fields than the header are rejects.
 
     Args:
         place: where the file is.
         columns: columns of the header to keep, in this order.
         optional: those of them that the header may lack.
-        separator: one character.
+        dialect: separator and quotes.
+        label: which of the columns has the label, by which lines inside a quoted field are known to be rows.
 
     Raises:
-        StillhouseError: for a broken quote (nothing after it can be trusted), no header, or an unknown column.
+        StillhouseError: for a broken quote (nothing after it can be trusted), one that holds rows, no header, or an
+            unknown column.
     """
     with _any_field_size(), opened(place) as lines:
-        numbered = _csv_records(lines, place, separator)
-        _, header = next(numbered, (1, []))
-        table = Table([name for name in columns if name in header or name not in optional])
-        wanted = _positions(header, table.columns, place, separator)
+        numbered = _csv_records(lines, place, dialect)
+        header = next(numbered, CsvRecord(1, [], [])).fields
+        table = CsvTable([name for name in columns if name in header or name not in optional])
+        wanted = _positions(header, table.columns, place, dialect.separator)
+        label_at = header.index(label) if label in header else None
+        labels: set[str] = set()
+        long: list[CsvRecord] = []
         for batch in _batches(numbered):
-            table.add([[record[i] for i in wanted] for _, record in batch if len(record) == len(header)])
+            whole = [record for record in batch if len(record.fields) == len(header)]
+            table.add([[record.fields[i] for i in wanted] for record in whole])
             table.rejects += [
                 (
-                    separator.join(record),
+                    dialect.separator.join(record.fields),
                     RejectReason.OTHER_FIELDS,
-                    f"line {line}: {_fields(record)} where the header has {len(header)}",
+                    f"line {record.line}: {_fields(record.fields)} where the header has {len(header)}",
                 )
-                for line, record in batch
-                if len(record) != len(header)
+                for record in batch
+                if len(record.fields) != len(header)
             ]
+            if label_at is not None:
+                labels |= {record.fields[label_at].strip() for record in whole if len(record.lines) == 1}
+            long += [record for record in batch if _may_hold_rows(record.lines, dialect.separator, len(header))]
+    table.shape = RowShape(dialect.separator, len(header), label_at, frozenset(labels - {""}))
+    _refuse_rows_in_a_field(long, table.shape, place)
     return table
+
+
+def _may_hold_rows(lines: Sequence[str], separator: str, fields: int) -> bool:
+    return len(lines) > 1 and sum(line.count(separator) == fields - 1 for line in lines) > 1
+
+
+def _refuse_rows_in_a_field(records: Sequence["CsvRecord"], shape: RowShape, place: Place) -> None:
+    for record in records:
+        if shape.are_rows(record.lines):
+            last = record.line + len(record.lines) - 1
+            raise SettingError(
+                "a quoted field holds lines that are rows by themselves",
+                where=f"{place.uri}, record of lines {record.line} to {last}",
+                expected="a quote at the beginning of a field to be closed at its end",
+                field="quoting",
+                value="none",
+                otherwise="If other fields are quoted, close the quote in these lines; if the text really has these "
+                "lines, write the file as ndjson or parquet.",
+            )
 
 
 def read_ndjson(place: Place, columns: Sequence[str], optional: Collection[str]) -> Table:
@@ -151,7 +211,7 @@ def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]
         StillhouseError: for a file that is no parquet, an unknown column, or one that does not hold text or numbers.
     """
     with told_plainly(place.uri, "a parquet file"):
-        file: Path | BytesIO = place.path or _in_memory(place)
+        file: Path | BytesIO = place.path or in_memory(place)
         scan = pl.scan_parquet(file, glob=False)
         existing = scan.collect_schema().names()
         table = Table([name for name in columns if name in existing or name not in optional])
@@ -160,11 +220,6 @@ def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]
         frame = scan.select(table.columns).collect()
     table.frames.append(frame.select(_string_column(frame[name], place) for name in frame.columns))
     return table
-
-
-def _in_memory(place: Place) -> BytesIO:
-    with binary(place) as raw:
-        return BytesIO(raw.read())
 
 
 class UnknownColumnError(StillhouseError):
@@ -222,9 +277,17 @@ def _fields(record: list[str]) -> str:
     return "1 field" if len(record) == 1 else f"{len(record)} fields"
 
 
-def _csv_records(lines: Iterator[str], place: Place, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Give each record with the number of its first line."""
+class CsvRecord(NamedTuple):
+    """One record of delimited text: the number of its first line, its fields, and its lines as they are."""
+
+    line: int
+    fields: list[str]
+    lines: list[str]
+
+
+def _csv_records(lines: Iterator[str], place: Place, dialect: Dialect) -> Iterator[CsvRecord]:
     record_characters, most = 0, place.limits.line_characters_at_most + len("\r\n")
+    held: list[str] = []
 
     def counted() -> Iterator[str]:
         nonlocal record_characters
@@ -232,25 +295,34 @@ def _csv_records(lines: Iterator[str], place: Place, separator: str) -> Iterator
             record_characters += len(line)
             if record_characters > most:
                 refuse_line(place.limits, record_characters, f"{place.uri}, record from line {start}")
+            held.append(line)
             yield line
 
-    reader = csv.reader(counted(), delimiter=separator, strict=True)
+    reader = csv.reader(
+        counted(),
+        delimiter=dialect.separator,
+        quotechar=dialect.quote,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        strict=True,
+    )
     while True:
-        start, record_characters = reader.line_num + 1, 0
+        start, record_characters, held = reader.line_num + 1, 0, []
         try:
             record = next(reader, None)
         except csv.Error as error:
-            raise StillhouseError(
+            raise SettingError(
                 f"not readable as csv ({error})",
                 where=f"{place.uri}, record of lines {start} to {reader.line_num}",
-                expected='fields that hold a quote or a line break wrapped in "..." with inner quotes doubled',
-                do="Fix the quotes, or write the file as parquet.",
+                expected=f"fields that hold a quote or a line break in {dialect.quote}, with inner quotes doubled",
+                field="quoting",
+                value="none",
+                otherwise="If other fields are quoted, fix the quotes, or write the file as parquet.",
             ) from error
         if record is None:
             return
         # A blank line gives an empty record: it holds nothing, so nothing is lost by going on.
         if record:
-            yield start, record
+            yield CsvRecord(start, record, held)
 
 
 def _numbered_lines(lines: Iterator[str]) -> Iterator[tuple[int, str]]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from glob import glob, has_magic
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -127,6 +127,12 @@ def binary(place: Place) -> Iterator[IO[bytes]]:
         refuse_file(place.limits, place.path.stat().st_size, place.uri)
     with place.path.open("rb") if place.path else remote(place).open("rb") as raw:
         yield (unpacked if place.uri.endswith(".gz") else within_size)(raw, place.limits, place.uri)
+
+
+def in_memory(place: Place) -> BytesIO:
+    """All bytes of a file, up to the limits, for a reader that has to jump about in them."""
+    with binary(place) as raw:
+        return BytesIO(raw.read())
 
 
 def local_path(address: str, root: str | Path | None) -> Path:

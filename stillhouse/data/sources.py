@@ -16,8 +16,9 @@ from typing import Any, get_args
 
 import polars as pl
 
-from stillhouse.data import formats
-from stillhouse.data.formats import Format, Table, UnknownColumnError
+from stillhouse.data import counting, formats
+from stillhouse.data.advice import SettingError
+from stillhouse.data.formats import CsvTable, Dialect, Format, Quoting, Table, UnknownColumnError
 from stillhouse.data.limits import within_size
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
 from stillhouse.data.rejects import RejectReason, rejected
@@ -50,10 +51,12 @@ class SourceRead:
     Args:
         rows: `text`, `label` (null = unlabelled), `batch` and the kept columns, all strings.
         rejects: a reject ledger of the records that could not be read.
+        counted: how many records there are by another count than the parser's; None where only a look was taken.
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
+    counted: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def read_rows(
     batch: str = "base",
     root: str | Path | None = None,
     separator: str | None = None,
+    quoting: Quoting | None = None,
     limits: Limits | None = None,
 ) -> SourceRead:
     r"""Read a source into rows with the columns that the rest of Stillhouse expects.
@@ -125,7 +129,8 @@ def read_rows(
     Args:
         uri: a local path (may have wildcards), an address that polars or fsspec can open, or
             `package://<import name>/<path inside>` for a file inside an installed package, which is not imported.
-        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then.
+        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then,
+            and the records are counted a second time.
         format: by the ending of `uri` when None; `lines` matches each line with `pattern`.
         encoding: of csv, ndjson and lines; a byte it does not know is an error.
         pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
@@ -136,6 +141,7 @@ def read_rows(
         batch: name of this batch, `base` for a recipe's own source.
         root: folder that a relative path starts from; the working directory when None.
         separator: of csv; a comma, or a tab for .tsv, when None.
+        quoting: of csv; none where the separator is a tab, and double quotes elsewhere, when None.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
@@ -148,7 +154,9 @@ def read_rows(
         places = find_places(uri, root, encoding, limits)
     else:
         places = [Place(name, path, encoding, limits or Limits()) for name, path in kept.items()]
-    tables = [_read(place, format, pattern, columns, optional, separator) for place in places]
+    readers = [_reader(place, format, pattern, separator, quoting) for place in places]
+    tables = [reader.read(columns, optional, label) for reader in readers]
+    counted = None if kept is None else sum(reader.count(table) for reader, table in zip(readers, tables, strict=True))
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in columns if name not in found.columns)
     unread = [reject for table in tables for reject in table.rejects]
@@ -161,7 +169,7 @@ def read_rows(
     )
     unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
     unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))
-    return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")))
+    return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")), counted)
 
 
 @contextmanager
@@ -270,44 +278,60 @@ def _digest_of_all(digests: Sequence[str]) -> str:
 
 def known_ending(name: str) -> bool:
     """Whether the ending of a file's name tells its format."""
-    return _ending(name) in _SUFFIXES
+    return ending_of(name) in _SUFFIXES
 
 
-def _ending(name: str) -> str:
+def ending_of(name: str) -> str:
+    """The ending of a file's name that tells its format, in lower case, such as `.csv`."""
     return Path(name.removesuffix(".gz")).suffix.lower()
 
 
-def _read(
-    place: Place,
-    format: Format | None,
-    pattern: str | None,
-    columns: Sequence[str],
-    optional: Collection[str],
-    separator: str | None,
-) -> Table:
-    suffix = _ending(place.uri)
+@dataclass(frozen=True)
+class _Reader:
+    """One file and how it is read."""
+
+    place: Place
+    kind: Format
+    pattern: str | None
+    dialect: Dialect
+
+    def read(self, columns: Sequence[str], optional: Collection[str], label: str | None) -> Table:
+        if self.kind == "csv":
+            return formats.read_csv(self.place, columns, optional, self.dialect, label)
+        if self.kind == "ndjson":
+            return formats.read_ndjson(self.place, columns, optional)
+        if self.pattern is not None:
+            return formats.read_lines(self.place, columns, self.pattern)
+        return formats.read_parquet(self.place, columns, optional)
+
+    def count(self, table: Table) -> int:
+        """Count the records again, without the parser; of a table, only what its rows look like is taken."""
+        if isinstance(table, CsvTable):
+            return counting.count_csv(self.place, table.shape, self.dialect.quote, has_header=True)
+        return counting.count_parquet(self.place) if self.kind == "parquet" else counting.count_lines(self.place)
+
+
+def _reader(
+    place: Place, format: Format | None, pattern: str | None, separator: str | None, quoting: Quoting | None
+) -> _Reader:
+    suffix = ending_of(place.uri)
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
-    if kind not in get_args(Format):
-        raise StillhouseError(
+    if kind is None or kind not in get_args(Format):
+        raise SettingError(
             f"unknown format {kind!r}" if kind else f"the ending {suffix!r} tells no format",
             where=place.uri,
             expected=f"one of {', '.join(get_args(Format))}",
-            do="Set `format` in the recipe.",
+            field="format",
         )
     if (kind == "lines") != (pattern is not None):
-        raise StillhouseError(
+        raise SettingError(
             f"format {kind} {'has no pattern' if kind == 'lines' else 'takes no pattern'}",
             where=place.uri,
             expected="a `pattern` with format lines, and only with it",
-            do="Fix `format` or `pattern` in the recipe.",
+            field="pattern",
         )
-    if kind == "csv":
-        return formats.read_csv(place, columns, optional, separator or ("\t" if suffix == ".tsv" else ","))
-    if kind == "ndjson":
-        return formats.read_ndjson(place, columns, optional)
-    if pattern is not None:
-        return formats.read_lines(place, columns, pattern)
-    return formats.read_parquet(place, columns, optional)
+    separator = separator or ("\t" if suffix == ".tsv" else ",")
+    return _Reader(place, kind, pattern, Dialect(separator, quoting or ("none" if separator == "\t" else "double")))
 
 
 def _blank_is_null(value: pl.Expr) -> pl.Expr:
