@@ -47,6 +47,7 @@ def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> Source
             kept={name: kept},
             text=data.text,
             label=data.label,
+            classes=data.labels,
             keep=recipe.kept_columns,
             optional=data.allow_missing_columns,
             batch=batch,

@@ -18,6 +18,7 @@ import polars as pl
 
 from stillhouse.data import counting, formats
 from stillhouse.data.advice import SettingError
+from stillhouse.data.cleaning import normalise
 from stillhouse.data.formats import CsvTable, Dialect, Format, Quoting, Table, UnknownColumnError
 from stillhouse.data.limits import within_size
 from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
@@ -122,6 +123,7 @@ def read_rows(
     root: str | Path | None = None,
     separator: str | None = None,
     quoting: Quoting | None = None,
+    classes: Mapping[str, str] | None = None,
     limits: Limits | None = None,
 ) -> SourceRead:
     r"""Read a source into rows with the columns that the rest of Stillhouse expects.
@@ -135,13 +137,15 @@ def read_rows(
         encoding: of csv, ndjson and lines; a byte it does not know is an error.
         pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
         text: the user's name of the column with the text.
-        label: the user's name of the column with the label; None when there is none. Blank labels become null.
+        label: the user's name of the column with the label; None when there is none. Labels get their one spelling as
+            texts do, and blank ones become null.
         keep: further columns to carry along, such as those of slices and groups. Blank values become null.
         optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
         batch: name of this batch, `base` for a recipe's own source.
         root: folder that a relative path starts from; the working directory when None.
         separator: of csv; a comma, or a tab for .tsv, when None.
         quoting: of csv; none where the separator is a tab, and double quotes elsewhere, when None.
+        classes: from a spelling of a label to the class that it stands for.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
@@ -163,7 +167,7 @@ def read_rows(
     _refuse_nothing_read(uri, found, unread)
     rows = found.select(
         pl.col(text).alias("text"),
-        _blank_is_null(pl.col(label) if label else pl.lit(None, pl.String)).alias("label"),
+        _class_of(pl.col(label) if label else pl.lit(None, pl.String), classes or {}).alias("label"),
         pl.lit(batch).alias("batch"),
         *(_blank_is_null(pl.col(name)) for name in carried),
     )
@@ -332,6 +336,12 @@ def _reader(
         )
     separator = separator or ("\t" if suffix == ".tsv" else ",")
     return _Reader(place, kind, pattern, Dialect(separator, quoting or ("none" if separator == "\t" else "double")))
+
+
+def _class_of(label: pl.Expr, classes: Mapping[str, str]) -> pl.Expr:
+    spelled = pl.DataFrame({"spelled": list(classes)}, schema={"spelled": pl.String})
+    spellings = spelled.select(normalise(pl.col("spelled")))["spelled"]
+    return _blank_is_null(normalise(label)).replace(dict(zip(spellings, classes.values(), strict=True)))
 
 
 def _blank_is_null(value: pl.Expr) -> pl.Expr:

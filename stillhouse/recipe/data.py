@@ -7,7 +7,7 @@ Does not: reading rows (stillhouse/data/).
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from stillhouse.recipe.fields import Part, Share
 
@@ -96,6 +96,11 @@ class DataSpec(Part):
     )
     text: str = Field(description="column with the input text")
     label: str = Field(description="column with the label; null means unlabelled")
+    labels: dict[str, str] = Field(
+        {},
+        description="from a spelling of a label to its class, such as {'Billing': 'billing'}; two that look like one "
+        "class and are two are mapped to themselves",
+    )
     group: str | None = Field(
         None,
         description="column whose equal values must never be split apart; the bar, slices and floors then resample "
@@ -132,6 +137,14 @@ class DataSpec(Part):
     hidden_label_share: Share = Field(
         0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _a_class_is_mapped_to_itself(cls, labels: dict[str, str]) -> dict[str, str]:
+        for spelling, name in labels.items():
+            if labels.get(name, name) != name:
+                raise ValueError(f"{spelling!r} is mapped to {name!r}, which is mapped to {labels[name]!r}")
+        return labels
 
     @model_validator(mode="after")
     def _a_pattern_goes_with_lines(self) -> "DataSpec":

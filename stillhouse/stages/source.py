@@ -166,6 +166,7 @@ def _read(
         kept=kept,
         text=data.text,
         label=data.label,
+        classes=data.labels,
         keep=keep,
         optional=optional,
         batch=batch,
