@@ -24,5 +24,8 @@ class SettingError(StillhouseError):
     ) -> None:
         self.field, self.value, self.otherwise = field, value, otherwise
         setting = f"data.{field}: {value}" if value else f"data.{field}"
-        do = f"Set `{setting}` in the recipe. {otherwise}".rstrip()
+        # A limit is no mistake, most of the time it is met for a good reason.
+        is_limit = field.startswith("limits.")
+        do = f"If the file is as it should be, raise `{setting}`" if is_limit else f"Set `{setting}`"
+        do = f"{do} in the recipe. {otherwise}".rstrip()
         super().__init__(what, where=where, expected=expected, do=do)

@@ -9,8 +9,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
-from stillhouse.data.places import Place, in_memory, opened
+from stillhouse.data.places import Place, in_memory, is_packed, opened, opened_as_text
+
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?")
+"""Excel's own way to say which separator follows; such a first line is no record."""
+
+_PART = 1_048_576
+# A string, whose end may be in the next part, or anything else that is no blank.
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(")?|[\[\]{},]|[^\s"\[\]{},\ufeff]+', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,10 @@ def count_csv(place: Place, shape: RowShape, quote: str | None, *, has_header: b
         has_header: whether the first record is none.
     """
     with opened(place) as lines:
-        filled = (line for line in lines if line.rstrip("\r\n"))
+        filled: Iterator[str] = (line for line in lines if line.rstrip("\r\n"))
+        first = next(filled, "")
+        if first and not SEPARATOR_LINE.fullmatch(first):
+            filled = chain([first], filled)
         if quote is None:
             found = sum(1 for _ in filled)
         else:
@@ -78,11 +89,32 @@ def count_lines(place: Place) -> int:
         return sum(1 for line in lines if line.strip())
 
 
+def count_json(place: Place, *, is_array: bool) -> int:
+    """Count the objects of a JSON file: its lines, or by the commas between the elements of its array."""
+    if not is_array:
+        return count_lines(place)
+    depth, commas, is_filled, held = 0, 0, False, ""
+    with opened_as_text(place) as text:
+        while part := text.read(_PART):
+            held += part
+            end = len(held)
+            for token in _JSON_TOKEN.finditer(held):
+                mark = token[0]
+                if mark[0] == '"' and token[1] is None:
+                    end = token.start()
+                    break
+                is_filled |= depth > 0 and mark != "]"
+                commas += depth == 1 and mark == ","
+                depth += (mark in ("[", "{")) - (mark in ("]", "}"))
+            held = held[end:]
+    return commas + is_filled
+
+
 def count_parquet(place: Place) -> int:
     """Count the rows of a parquet file by its own account of its pages."""
     from pyarrow.parquet import ParquetFile
 
-    with ParquetFile(place.path or in_memory(place)) as file:
+    with ParquetFile(in_memory(place) if place.path is None or is_packed(place) else place.path) as file:
         return int(file.metadata.num_rows)
 
 

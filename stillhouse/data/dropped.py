@@ -65,6 +65,7 @@ def reading_of(recipe: Recipe) -> dict[str, Any]:
         "pattern": data.pattern,
         "separator": data.separator,
         "quoting": data.quoting,
+        "header": data.columns,
     }
 
 

@@ -5,7 +5,7 @@ Does not: reading rows (stillhouse/data/).
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
@@ -17,12 +17,18 @@ about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches i
 and below 770 of 50."""
 
 
-def _a_tab_by_name(separator: object) -> object:
-    """A tab cannot be seen, and is spelled in another way by YAML in single quotes and by a shell."""
+T = TypeVar("T")
+
+
+def a_tab_by_name(separator: T) -> T | str:
+    """Let `tab` and the two characters `\\t` be a tab.
+
+    A tab cannot be seen, and is spelled in another way by YAML in single quotes and by a shell.
+    """
     return "\t" if separator in ("tab", r"\t") else separator
 
 
-Separator = Annotated[str, BeforeValidator(_a_tab_by_name), StringConstraints(pattern=r"^[^\r\n\"']$")]
+Separator = Annotated[str, BeforeValidator(a_tab_by_name), StringConstraints(pattern=r"^[^\r\n\"']$")]
 
 
 class ProvenanceSpec(Part):
@@ -76,13 +82,15 @@ class DataSpec(Part):
     """The rows, and which of their columns mean what."""
 
     source: str = Field(
-        description="a local path, any address that fsspec opens (s3://, hf://; csv, parquet, ndjson, each also as .gz "
-        "but for parquet), or package://<import name>/<file>"
+        description="a local path, any address that fsspec opens (s3://, hf://), or package://<import name>/<file>; "
+        "csv, parquet, ndjson, JSON or xlsx, also packed by gzip, zstd or zip"
     )
-    format: Literal["csv", "parquet", "ndjson", "lines"] | None = Field(
+    format: Literal["csv", "parquet", "ndjson", "json", "xlsx", "lines"] | None = Field(
         None, description="format of the source; by its ending when left out; lines = one pattern for each line"
     )
-    encoding: str = Field("utf-8", description="text encoding of csv, ndjson and lines")
+    encoding: str = Field(
+        "utf-8", description="text encoding of csv, JSON and lines, where no mark at the beginning says another"
+    )
     separator: Separator | None = Field(
         None, description="character between the fields of csv; a comma, or a tab for .tsv, when left out"
     )
@@ -91,10 +99,13 @@ class DataSpec(Part):
         description="quotes around fields of csv; with none a quote is text and each line a row; when left out, none "
         "where the separator is a tab and double elsewhere",
     )
+    columns: tuple[str, ...] = Field(
+        (), description="names of the columns of a csv source without a header, in the order of the fields"
+    )
     pattern: str | None = Field(
         None, description="regular expression for format lines; its named groups are the columns"
     )
-    text: str = Field(description="column with the input text")
+    text: str = Field(description="column with the input text; in JSON and parquet also a path, such as ticket.body")
     label: str = Field(description="column with the label; null means unlabelled")
     labels: dict[str, str] = Field(
         {},
