@@ -115,9 +115,7 @@ def stage_asset(
     def wrap(function: StageFunction) -> dg.AssetsDefinition:
         version = code_version(stage)
         # A parameter that is called otherwise than its input is found here and not in a run.
-        inspect.signature(function).bind(
-            None, **inputs
-        )
+        inspect.signature(function).bind(None, **inputs)
 
         @dg.asset(
             key=key_of(file.name, stage),

@@ -3,6 +3,7 @@
 The expectations on single columns are in expectations/prompts.py.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
@@ -11,13 +12,14 @@ from checks.expectations.prompts import SUITE
 from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
 from checks.gate_status import GateStatus
 from stillhouse.data.cleaning import normalise
-from stillhouse.data.declared_labels import named_classes, unknown_classes
+from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown_classes
 from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
 from stillhouse.data.near_duplicates import near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import Redacted, personal_columns, personal_values, redact
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
+from stillhouse.data.spellings import alike
 from stillhouse.evaluation.planning import plan
 from stillhouse.stages.facts import PromptFacts
 from stillhouse.stages.names import BASE, PROMPTS
@@ -164,6 +166,35 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     )
 
 
+@gate("a class that is spelled in two ways is two classes to a student, and each is wrong where the other is meant")
+def labels_have_one_spelling_each(context: GateContext) -> Finding:
+    """Labels that differ only in case, width, blanks or how a number is written, unless `data.labels` names them."""
+    here = _label_counts(context.made_from("source").frame("rows")["label"])
+    base = {} if context.is_base else _label_counts(_base_of(context)["label"])
+    counts = {label: here.get(label, 0) + base.get(label, 0) for label in {**base, **here}}
+    found = [
+        spellings for spellings in alike(counts, context.recipe.data.labels) if not here.keys().isdisjoint(spellings)
+    ]
+    detail = [
+        " and ".join(f"{quoted(label)!r} ({rows:,} rows)" for label, rows in spellings.items()) for spellings in found
+    ]
+    more = len(found) - CLASSES_TOLD
+    return passed_if(
+        not found,
+        f"one class? {'; '.join(detail[:CLASSES_TOLD])}{f'; and {more} more' if more > 0 else ''}. "
+        f"If it is one, set `data.labels: {_as_map(found[0], one_class=True)}` in the recipe; "
+        f"if not, `data.labels: {_as_map(found[0], one_class=False)}`"
+        if found
+        else f"{len(counts)} labels, none like another"
+        + (
+            f", or told apart by `data.labels` ({len(context.recipe.data.labels)})"
+            if context.recipe.data.labels
+            else ""
+        ),
+        spellings=[{"label": label, "rows": rows} for spellings in found for label, rows in spellings.items()],
+    )
+
+
 @gate("a slice without rows cannot be judged, and no average shows it")
 def every_slice_has_golden_rows(context: GateContext) -> Finding:
     """Slices that the recipe declares, critical or not."""
@@ -298,6 +329,17 @@ def _base_before(context: GateContext) -> pl.DataFrame | None:
     artifact = context.builds.artifact(before[-1]["digest"], before[-1]["manifest"])
     same_rule = artifact.manifest.config["split"] == context.artifact.manifest.config["split"]
     return artifact.frame("prompts") if same_rule else None
+
+
+def _label_counts(labels: pl.Series) -> dict[str, int]:
+    return dict(labels.drop_nulls().value_counts().iter_rows())
+
+
+def _as_map(spellings: Collection[str], *, one_class: bool) -> str:
+    """What a recipe says of spellings, as YAML in one line: they are the first one, or each is its own class."""
+    first, *others = ("'" + quoted(label).replace("'", "''") + "'" for label in spellings)
+    pairs = {other: first for other in others} if one_class else {label: label for label in (first, *others)}
+    return "{" + ", ".join(f"{label}: {name}" for label, name in pairs.items()) + "}"
 
 
 def _slice_counts(context: GateContext) -> list[dict[str, Any]]:

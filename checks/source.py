@@ -10,6 +10,7 @@ from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 from stillhouse.stages.facts import SourceFacts
+from stillhouse.statistics.verdicts import Verdict
 
 # UTF-8 that was read as Latin-1 or Windows-1252, and what is left where a byte could not be decoded at all.
 GARBLED = (
@@ -24,6 +25,20 @@ def every_record_is_a_row_or_a_reject(context: GateContext) -> Finding:
     rows, rejects = context.frame("rows").height, context.frame("rejects").height
     records = context.artifact.facts(SourceFacts).records
     return passed_if(rows + rejects == records, f"{records:,} records = {rows:,} rows + {rejects:,} rejects")
+
+
+@gate("a parser that makes one text of forty rows rejects none of them, and every other gate sees what it made")
+def record_count_matches_the_parsed_rows(context: GateContext) -> Finding:
+    """Counted from lines and quotes, or from the file's own account, and not by the parser that gave the rows."""
+    facts = context.artifact.facts(SourceFacts)
+    counted, parsed = facts.counted, facts.records
+    if counted is None:
+        return Finding(Verdict.INCONCLUSIVE, f"the records were not counted; {parsed:,} were parsed")
+    return passed_if(
+        parsed == counted,
+        f"{parsed:,} records were parsed, and {counted:,} are in the file"
+        + ("" if parsed == counted else "; see `quoting`, `separator` and `format` in the recipe"),
+    )
 
 
 @gate("a file in another format or encoding than the recipe says reads as noise")

@@ -23,6 +23,7 @@ from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
 from stillhouse.files import plain_disk_errors
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe.data import a_tab_by_name
 from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in, require_recipe_name
 
 app = typer.Typer(
@@ -161,14 +162,33 @@ def ui(
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Name of the new recipe: letters, digits, underscores.")],
-    data: Annotated[str, typer.Option(help="File of rows: csv, parquet or ndjson, local or s3:// or hf://.")],
-    text: Annotated[str, typer.Option(help="Column with the text.")],
+    data: Annotated[
+        str, typer.Option(help="File of rows: csv, JSON, ndjson, parquet or xlsx, also packed; local, s3:// or hf://.")
+    ],
+    text: Annotated[str, typer.Option(help="Column with the text; in JSON and parquet also a path: ticket.body.")],
     label: Annotated[str, typer.Option(help="Column with the label; empty means unlabelled.")],
+    format: Annotated[
+        Literal["csv", "parquet", "ndjson", "json", "xlsx"] | None, typer.Option(help="By its ending when left out.")
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="Of text, such as cp1252; a mark at the beginning of the file goes before it.")
+    ] = "utf-8",
+    separator: Annotated[
+        str | None, typer.Option(help="Between the fields of csv, `tab` for a tab; looked for when left out.")
+    ] = None,
+    quoting: Annotated[
+        Literal["none", "double", "single"] | None, typer.Option(help="Quotes around the fields of csv.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of the columns of csv without a header, with commas between them.")
+    ] = None,
 ) -> None:
     """Write a recipe for your own file of rows."""
-    from orchestration.scaffold import write_recipe
+    from orchestration.scaffold import Reading, write_recipe
 
-    path = write_recipe(recipes_folder(), name, data=data, text=text, label=label)
+    named = tuple(name.strip() for name in columns.split(",")) if columns else ()
+    said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
+    path = write_recipe(recipes_folder(), name, data=data, text=text, label=label, said=said)
     out.print(f"wrote {path}", soft_wrap=True)
     out.print(Text.assemble("Read it once, then: ", (f"stillhouse run {name}", "bold")))
 

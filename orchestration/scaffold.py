@@ -4,12 +4,19 @@ Belongs here: looking at the rows and writing a recipe that fits them.
 Does not: the fields and their rules (stillhouse/recipe/), which read back what is written here.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from string import Template
 
 from stillhouse.addresses import holds_credentials
+from stillhouse.data.advice import SettingError
 from stillhouse.data.cleaning import clean, label_problems
-from stillhouse.data.sources import read_rows
+from stillhouse.data.formats import TAB, Format, Quoting, usual_quoting
+from stillhouse.data.places import find_places
+from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
+from stillhouse.data.sources import format_of, read_rows, usual_separator
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.home import CHECKOUT
@@ -40,7 +47,7 @@ attributes:
 
   data:
     source: $data
-    text: $text
+$reading    text: $text
     label: $label
     licence: your own rows          # say under which right they may be used
 
@@ -72,7 +79,26 @@ attributes:
 """)
 
 
-def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -> Path:
+@dataclass(frozen=True)
+class Reading:
+    """What somebody says of a file of rows; None and nothing where it has to be looked at.
+
+    Args:
+        format: of the file.
+        encoding: of its text.
+        separator: between the fields of csv.
+        quoting: around the fields of csv.
+        columns: names of the columns of csv without a header.
+    """
+
+    format: Format | None = None
+    encoding: str = "utf-8"
+    separator: str | None = None
+    quoting: Quoting | None = None
+    columns: tuple[str, ...] = ()
+
+
+def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str, said: Reading = Reading()) -> Path:
     """Write `<folder>/<name>/defs.yaml` for a file of rows, after reading all of it once.
 
     Args:
@@ -81,6 +107,7 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
         data: path or URI of the rows.
         text: their text column.
         label: their label column.
+        said: how the file is to be read.
 
     Raises:
         StillhouseError: if the name is taken or unfit, or nothing can be learned from the rows.
@@ -98,7 +125,10 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
             expected="an address without it",
             do="Give it by the environment or fsspec's configuration (docs/architecture.md, What goes out).",
         )
-    rows = read_rows(uri, text=text, label=label).rows
+    with _told_as_options():
+        reading = _looked_at(uri, said, [text, label])
+        how = asdict(reading)
+        rows = read_rows(uri, text=text, label=label, header=how.pop("columns"), **how).rows
     kept = label_problems(clean(rows).kept, where=uri).kept
     labelled = kept["label"].count()
     if labelled < FEWEST_ROWS:
@@ -118,6 +148,7 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
         labels=kept["label"].n_unique() - int(kept["label"].null_count() > 0),
         file_name=Path(uri).name,
         data=_quoted(str(Path(uri).relative_to(CHECKOUT)) if inside else uri),
+        reading="".join(f"    {line}\n" for line in _lines_of(reading)),
         text=_quoted(text),
         label=_quoted(label),
         golden=f"{min(0.4, max(0.2, GOLDEN_ROWS_WANTED / labelled)):.2f}",
@@ -125,6 +156,46 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str) -
     write_atomically(path, content.encode())
     read_recipe(path)  # what is written here must be readable there
     return path
+
+
+def _looked_at(uri: str, said: Reading, wanted: list[str]) -> Reading:
+    """Look at the first file for what was not said of it; what is usual by its name stays unsaid."""
+    place = find_places(uri, None, said.encoding)[0]
+    if format_of(place, said.format) != "csv":
+        return said
+    separator = said.separator or sniffed_separator(place, wanted, said.columns)
+    quoting = said.quoting or sniffed_quoting(place, separator)
+    usual = None if separator == usual_separator(place) else separator
+    return replace(said, separator=usual, quoting=None if quoting == usual_quoting(separator) else quoting)
+
+
+def _lines_of(reading: Reading) -> Iterator[str]:
+    """The lines of a recipe that say how its rows are read, where that is not the usual."""
+    if reading.format:
+        yield f"format: {reading.format}"
+    if reading.encoding != "utf-8":
+        yield f"encoding: {_quoted(reading.encoding)}"
+    if reading.separator:
+        yield f"separator: {_quoted(reading.separator) if reading.separator != TAB else 'tab'}"
+    if reading.quoting:
+        yield f"quoting: {reading.quoting}"
+    if reading.columns:
+        yield f"columns: [{', '.join(map(_quoted, reading.columns))}]"
+
+
+@contextmanager
+def _told_as_options() -> Iterator[None]:
+    """Say which option of `stillhouse new` reads a file, where there is no recipe yet that could be changed."""
+    try:
+        yield
+    except SettingError as error:
+        value = error.value.strip("[]").replace(", ", ",")
+        do = f"Add `--{error.field}{f' {value}' if value else ' ...'}`."
+        if error.field.startswith("limits."):
+            do = f"Begin with a part of the file; a recipe can raise its `data.{error.field}` then."
+        raise StillhouseError(
+            error.what, where=error.where, expected=error.expected, do=f"{do} {error.otherwise}".rstrip()
+        ) from error
 
 
 def _quoted(text: str) -> str:

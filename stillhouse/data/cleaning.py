@@ -107,7 +107,7 @@ def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -
             f"none of {rows.height} rows has a label",
             where=where,
             expected="labelled rows of two labels or more, for training the teacher and for the golden set",
-            do="Check `label` in the recipe.",
+            do="Check which column has the labels.",
         )
     if kept["label"].drop_nulls().n_unique() < 2:
         shown = ", ".join(repr(quoted(label)) for label in labels.head(5))
@@ -115,7 +115,7 @@ def _refuse_too_few_labels(rows: pl.DataFrame, kept: pl.DataFrame, where: str) -
             f"every label is {shown}" if len(labels) == 1 else f"fewer than two labels have two rows (labels: {shown})",
             where=where,
             expected="two labels or more, each with two rows or more",
-            do="Check `label` in the recipe, or add rows of the other labels.",
+            do="Check which column has the labels, or add rows of the other ones.",
         )
 
 

@@ -5,8 +5,9 @@ Does not: reading formats (formats.py), looking at the folder (stillhouse/data/d
 """
 
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from stillhouse.data.sources import SourceRead, every_column_in_a_drop, known_ending, read_rows
+from stillhouse.data.sources import SourceRead, ending_of, every_column_in_a_drop, known_ending, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 
@@ -15,7 +16,7 @@ def require_known_ending(recipe: Recipe, name: str) -> None:
     """Refuse a dropped file whose name says that it holds no rows, such as a README.
 
     Raises:
-        StillhouseError: if it is neither csv, parquet or ndjson by its ending, nor lines like the recipe's own source.
+        StillhouseError: if it is neither csv, parquet or ndjson by its ending, nor has that of the recipe's own source.
     """
     if not known_ending(name) and not _as_the_source(recipe, name):
         raise StillhouseError(
@@ -27,7 +28,7 @@ def require_known_ending(recipe: Recipe, name: str) -> None:
 
 
 def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> SourceRead:
-    """Read a dropped file: csv, parquet or ndjson by its ending, or lines like the recipe's own source.
+    """Read a dropped file: like the recipe's own source where it has the same ending, otherwise by its ending.
 
     Args:
         recipe: names the columns; each has to be there unless `data.allow_missing_columns` lists it.
@@ -38,23 +39,37 @@ def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> Source
     Raises:
         StillhouseError: if it cannot be read, has no rows, or lacks a column.
     """
-    data, as_the_source = recipe.data, _as_the_source(recipe, name)
+    data = recipe.data
+    how: dict[str, Any] = reading_of(recipe) if _as_the_source(recipe, name) else {}
     with every_column_in_a_drop(recipe):
         return read_rows(
             name,
             kept={name: kept},
-            format="lines" if as_the_source else None,
-            encoding=data.encoding if as_the_source else "utf-8",
-            pattern=data.pattern if as_the_source else None,
             text=data.text,
             label=data.label,
+            classes=data.labels,
             keep=recipe.kept_columns,
             optional=data.allow_missing_columns,
             batch=batch,
             limits=data.limits,
+            **how,
         )
 
 
+def reading_of(recipe: Recipe) -> dict[str, Any]:
+    """How the recipe says that its source is read: these options of `read_rows`."""
+    data = recipe.data
+    return {
+        "format": data.format,
+        "encoding": data.encoding,
+        "pattern": data.pattern,
+        "separator": data.separator,
+        "quoting": data.quoting,
+        "header": data.columns,
+    }
+
+
 def _as_the_source(recipe: Recipe, name: str) -> bool:
-    ending = PurePosixPath(recipe.data.source).suffix.lower()
-    return recipe.data.format == "lines" and PurePosixPath(name).suffix.lower() == ending
+    ending = ending_of(recipe.data.source)
+    # A name without an ending says nothing, but for lines there is no ending that would.
+    return ending_of(name) == ending and (ending != "" or recipe.data.format == "lines")

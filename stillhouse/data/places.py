@@ -8,18 +8,22 @@ import codecs
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from glob import glob, has_magic
-from io import TextIOWrapper
+from io import BytesIO, TextIOWrapper
 from itertools import chain
+from lzma import LZMAError
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
+from zipfile import BadZipFile
 
 import polars as pl
 
 from stillhouse.addresses import holds_credentials
-from stillhouse.data.limits import lines_within, refuse_file, unpacked, within_size
+from stillhouse.data.advice import SettingError
+from stillhouse.data.foreign import HEAD, refuse_what_is_no_text
+from stillhouse.data.limits import lines_within, only_file_of, packing_of, refuse_file, unpacked, zip_within
 from stillhouse.errors import StillhouseError
 from stillhouse.packages import SCHEME, in_package
 from stillhouse.recipe.data import Limits
@@ -27,6 +31,15 @@ from stillhouse.recipe.data import Limits
 # Rows that are Python strings at one time while a text file is read.
 BATCH_ROWS = 65_536
 _PART = 1_048_576
+_PACKED = (".gz", ".zst", ".zstd", ".zip")
+# The longer ones first: the mark of UTF-32 begins with that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,10 @@ def told_plainly(where: str, expected: str) -> Iterator[None]:
     """Translate what polars, fsspec and the operating system say into one line for the user."""
     try:
         yield
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error, ImportError) as error:
+    except (
+        *(pl.exceptions.PolarsError, OSError, EOFError, ImportError, NotImplementedError),
+        *(zlib.error, BadZipFile, LZMAError),
+    ) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
         # A log writes down the cause of an error, too, and this one may quote a signed address that a host led to.
         cause = None if holds_credentials(str(error)) else error
@@ -109,13 +125,32 @@ def remote(place: Place) -> Any:
 @contextmanager
 def opened(place: Place) -> Iterator[Iterator[str]]:
     """Give the lines of a text file with their line ends; a byte that the encoding does not know is named by place."""
+    with opened_as_text(place) as text:
+        yield lines_of(text, place)
+
+
+def lines_of(text: TextIO, place: Place) -> Iterator[str]:
+    """The lines of an opened text with their ends, up to the limits and without the mark of its encoding."""
+    return _without_mark(lines_within(text, place.limits, place.uri))
+
+
+@contextmanager
+def opened_as_text(place: Place) -> Iterator[TextIO]:
+    """Give a text file, decoded as its mark says or else as its place does.
+
+    Raises:
+        StillhouseError: if it is no text, or a byte is not of its encoding, which is named by place.
+    """
     _require_encoding(place)
     with told_plainly(place.uri, "a readable text file"):
         try:
             with binary(place) as raw:
+                head = raw.peek(HEAD)[:HEAD]  # type: ignore[attr-defined]
+                place = replace(place, encoding=_marked(head) or place.encoding)
+                if _marked(head) in (None, "utf-8"):
+                    refuse_what_is_no_text(head, place.uri, place.encoding)
                 # newline="" keeps line breaks inside quoted csv fields as they are, and still ends a line at each kind.
-                text = TextIOWrapper(raw, encoding=place.encoding, errors="strict", newline="")
-                yield _without_mark(lines_within(text, place.limits, place.uri))
+                yield TextIOWrapper(raw, encoding=place.encoding, errors="strict", newline="")
         except UnicodeError as error:
             raise _undecodable(place, error) from error
 
@@ -125,8 +160,50 @@ def binary(place: Place) -> Iterator[IO[bytes]]:
     """Give the bytes of a file, unpacked, up to the limits of what it may cost to read."""
     if place.path:
         refuse_file(place.limits, place.path.stat().st_size, place.uri)
+    with opened_as_bytes(place) as raw:
+        yield unpacked(raw, place.limits, place.uri)
+
+
+@contextmanager
+def opened_as_bytes(place: Place) -> Iterator[IO[bytes]]:
+    """Give the bytes of a file as they are, packed or not, with no limit but what the caller keeps."""
     with place.path.open("rb") if place.path else remote(place).open("rb") as raw:
-        yield (unpacked if place.uri.endswith(".gz") else within_size)(raw, place.limits, place.uri)
+        yield raw
+
+
+def name_inside(place: Place) -> str:
+    """The name of what a file holds: of the one file in a zip file, otherwise its own without the end of a packing."""
+    if not place.uri.lower().endswith(".zip"):
+        return unpacked_name(place.uri)
+    inside = unpacked_name(place.uri)
+    if Path(inside).suffix:
+        return inside
+    with (
+        told_plainly(place.uri, "a zip file"),
+        opened_as_bytes(place) as raw,
+        zip_within(raw, place.limits, place.uri) as archive,
+    ):
+        return unpacked_name(only_file_of(archive, place.uri).filename)
+
+
+def unpacked_name(name: str) -> str:
+    """A file's name without the end that says how it is packed."""
+    ending = next((ending for ending in _PACKED if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]
+
+
+def is_packed(place: Place) -> bool:
+    """Whether a file of this machine is packed, by its first bytes."""
+    if place.path is None:
+        return False
+    with place.path.open("rb") as file:
+        return packing_of(file.read(4)) is not None
+
+
+def in_memory(place: Place) -> BytesIO:
+    """All bytes of a file, up to the limits, for a reader that has to jump about in them."""
+    with binary(place) as raw:
+        return BytesIO(raw.read())
 
 
 def local_path(address: str, root: str | Path | None) -> Path:
@@ -159,12 +236,16 @@ def _require_encoding(place: Place) -> None:
     try:
         "".encode(place.encoding)
     except LookupError as error:
-        raise StillhouseError(
+        raise SettingError(
             f"unknown encoding {place.encoding!r}",
             where=place.uri,
             expected="a name Python knows, such as utf-8, latin-1 or cp1252",
-            do="Fix `encoding` in the recipe.",
+            field="encoding",
         ) from error
+
+
+def _marked(head: bytes) -> str | None:
+    return next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
 
 
 def _without_mark(lines: Iterator[str]) -> Iterator[str]:
@@ -174,9 +255,11 @@ def _without_mark(lines: Iterator[str]) -> Iterator[str]:
 
 def _undecodable(place: Place, error: UnicodeError) -> StillhouseError:
     """Read the file again, part by part, to say where the byte is: the error of a stream counts from its last chunk."""
-    do = "Set `encoding` in the recipe to what the file was written in (latin-1, cp1252 and utf-16 are common)."
+    common = "What a file was written in is often cp1252 (Windows), latin-1 or utf-16."
     if not isinstance(error, UnicodeDecodeError):
-        return StillhouseError(str(error), where=place.uri, expected=f"text in {place.encoding}", do=do)
+        return SettingError(
+            str(error), where=place.uri, expected=f"text in {place.encoding}", field="encoding", otherwise=common
+        )
     decoder = codecs.getincrementaldecoder(place.encoding)()
     before, line, more = 0, 1, True
     with binary(place) as raw:
@@ -187,12 +270,13 @@ def _undecodable(place: Place, error: UnicodeError) -> StillhouseError:
                 decoder.decode(part, final=not more)
             except UnicodeDecodeError as found:
                 line += (held + part).count(b"\n", 0, found.start)
-                return StillhouseError(
+                return SettingError(
                     f"byte 0x{(held + part)[found.start]:02x} at offset {before - len(held) + found.start} is not "
                     f"{place.encoding}",
                     where=f"{place.uri}, line {line}",
                     expected=f"text in {place.encoding}",
-                    do=do,
+                    field="encoding",
+                    otherwise=common,
                 )
             before, line = before + len(part), line + part.count(b"\n")
     return StillhouseError("it changed while it was read", where=place.uri, expected="a finished file", do="Run again.")

@@ -16,10 +16,20 @@ from typing import Any, get_args
 
 import polars as pl
 
-from stillhouse.data import formats
-from stillhouse.data.formats import Format, Table, UnknownColumnError
+from stillhouse.data import counting, formats, workbooks
+from stillhouse.data.advice import SettingError
+from stillhouse.data.cleaning import normalise
+from stillhouse.data.formats import CsvTable, Dialect, Format, Quoting, Table, UnknownColumnError
 from stillhouse.data.limits import within_size
-from stillhouse.data.places import Place, find_places, local_path, remote, told_plainly
+from stillhouse.data.places import (
+    Place,
+    find_places,
+    local_path,
+    name_inside,
+    remote,
+    told_plainly,
+    unpacked_name,
+)
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.digests import digest_of_file
 from stillhouse.errors import StillhouseError
@@ -32,8 +42,11 @@ _SUFFIXES: dict[str, Format] = {
     ".tsv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".tab": "csv",
+    ".json": "json",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
+    ".xlsx": "xlsx",
 }
 _UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", ".lock")
 # Names that cleaning and splitting give to columns of their own.
@@ -50,10 +63,12 @@ class SourceRead:
     Args:
         rows: `text`, `label` (null = unlabelled), `batch` and the kept columns, all strings.
         rejects: a reject ledger of the records that could not be read.
+        counted: how many records there are by another count than the parser's; None where only a look was taken.
     """
 
     rows: pl.DataFrame
     rejects: pl.DataFrame
+    counted: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,9 @@ def read_rows(
     batch: str = "base",
     root: str | Path | None = None,
     separator: str | None = None,
+    quoting: Quoting | None = None,
+    header: Sequence[str] = (),
+    classes: Mapping[str, str] | None = None,
     limits: Limits | None = None,
 ) -> SourceRead:
     r"""Read a source into rows with the columns that the rest of Stillhouse expects.
@@ -125,17 +143,22 @@ def read_rows(
     Args:
         uri: a local path (may have wildcards), an address that polars or fsspec can open, or
             `package://<import name>/<path inside>` for a file inside an installed package, which is not imported.
-        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then.
+        kept: where the bytes of each file are kept, by its address (see `Outside.kept`); `uri` is only a name then,
+            and the records are counted a second time.
         format: by the ending of `uri` when None; `lines` matches each line with `pattern`.
         encoding: of csv, ndjson and lines; a byte it does not know is an error.
         pattern: regular expression whose named groups are the columns, such as `(?P<topic>\w+): (?P<text>.+)`.
         text: the user's name of the column with the text.
-        label: the user's name of the column with the label; None when there is none. Blank labels become null.
+        label: the user's name of the column with the label; None when there is none. Labels get their one spelling as
+            texts do, and blank ones become null.
         keep: further columns to carry along, such as those of slices and groups. Blank values become null.
         optional: those of label and `keep` that the file may lack; they are null then. A pattern has all its groups.
         batch: name of this batch, `base` for a recipe's own source.
         root: folder that a relative path starts from; the working directory when None.
         separator: of csv; a comma, or a tab for .tsv, when None.
+        quoting: of csv; none where the separator is a tab, and double quotes elsewhere, when None.
+        header: names of the columns of a csv file that has no header.
+        classes: from a spelling of a label to the class that it stands for.
         limits: what each file may cost to read; the defaults of a recipe when None.
 
     Raises:
@@ -148,20 +171,22 @@ def read_rows(
         places = find_places(uri, root, encoding, limits)
     else:
         places = [Place(name, path, encoding, limits or Limits()) for name, path in kept.items()]
-    tables = [_read(place, format, pattern, columns, optional, separator) for place in places]
+    readers = [_reader(place, format, pattern, separator, quoting, tuple(header)) for place in places]
+    tables = [reader.read(columns, optional, label) for reader in readers]
+    counted = None if kept is None else sum(reader.count(table) for reader, table in zip(readers, tables, strict=True))
     found = pl.concat([table.rows for table in tables], how="diagonal")
     found = found.with_columns(pl.lit(None, pl.String).alias(name) for name in columns if name not in found.columns)
     unread = [reject for table in tables for reject in table.rejects]
     _refuse_nothing_read(uri, found, unread)
     rows = found.select(
         pl.col(text).alias("text"),
-        _blank_is_null(pl.col(label) if label else pl.lit(None, pl.String)).alias("label"),
+        _class_of(pl.col(label) if label else pl.lit(None, pl.String), classes or {}).alias("label"),
         pl.lit(batch).alias("batch"),
         *(_blank_is_null(pl.col(name)) for name in carried),
     )
     unreadable = pl.DataFrame(unread, schema=dict.fromkeys(("text", "reason", "detail"), pl.String), orient="row")
     unreadable = unreadable.with_columns(pl.lit(batch).alias("batch"))
-    return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")))
+    return SourceRead(rows, rejected(unreadable, pl.col("reason"), pl.col("detail")), counted)
 
 
 @contextmanager
@@ -269,45 +294,95 @@ def _digest_of_all(digests: Sequence[str]) -> str:
 
 
 def known_ending(name: str) -> bool:
-    """Whether the ending of a file's name tells its format."""
-    return _ending(name) in _SUFFIXES
+    """Whether the ending of a file's name tells its format, or that of the file in it does."""
+    return ending_of(name) in _SUFFIXES or name.lower().endswith(".zip")
 
 
-def _ending(name: str) -> str:
-    return Path(name.removesuffix(".gz")).suffix.lower()
+def ending_of(name: str) -> str:
+    """The ending of a file's name that tells its format, in lower case, such as `.csv`."""
+    return Path(unpacked_name(name)).suffix.lower()
 
 
-def _read(
-    place: Place,
-    format: Format | None,
-    pattern: str | None,
-    columns: Sequence[str],
-    optional: Collection[str],
-    separator: str | None,
-) -> Table:
-    suffix = _ending(place.uri)
+@dataclass(frozen=True)
+class _Reader:
+    """One file and how it is read."""
+
+    place: Place
+    kind: Format
+    pattern: str | None
+    dialect: Dialect
+
+    def read(self, columns: Sequence[str], optional: Collection[str], label: str | None) -> Table:
+        if self.kind == "csv":
+            return formats.read_csv(self.place, columns, optional, self.dialect, label)
+        if self.kind in ("json", "ndjson"):
+            return formats.read_json(self.place, columns, optional)
+        if self.kind == "xlsx":
+            return workbooks.read_xlsx(self.place, columns, optional)
+        if self.pattern is not None:
+            return formats.read_lines(self.place, columns, self.pattern)
+        return formats.read_parquet(self.place, columns, optional)
+
+    def count(self, table: Table) -> int:
+        """Count the records again, without the parser; of a table, only what its rows look like is taken."""
+        if isinstance(table, CsvTable):
+            has_header = not self.dialect.columns
+            return counting.count_csv(self.place, table.shape, self.dialect.quote, has_header=has_header)
+        if self.kind in ("json", "ndjson"):
+            return counting.count_json(self.place, is_array=formats.holds_an_array(self.place))
+        if self.kind == "xlsx":
+            return workbooks.count_xlsx(self.place)
+        return counting.count_parquet(self.place) if self.kind == "parquet" else counting.count_lines(self.place)
+
+
+def format_of(place: Place, format: Format | None = None, pattern: str | None = None) -> Format:
+    """The format of a file: what was said, or else what its ending says, or that of the file packed in it.
+
+    Raises:
+        StillhouseError: if there is no such format, or none is known.
+    """
+    suffix = ending_of(name_inside(place))
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
-    if kind not in get_args(Format):
-        raise StillhouseError(
+    if kind is None or kind not in get_args(Format):
+        raise SettingError(
             f"unknown format {kind!r}" if kind else f"the ending {suffix!r} tells no format",
             where=place.uri,
             expected=f"one of {', '.join(get_args(Format))}",
-            do="Set `format` in the recipe.",
+            field="format",
         )
+    return kind
+
+
+def usual_separator(place: Place) -> str:
+    """The separator of a csv file of which nothing is said but its name."""
+    return "\t" if ending_of(name_inside(place)) in (".tsv", ".tab") else ","
+
+
+def _reader(
+    place: Place,
+    format: Format | None,
+    pattern: str | None,
+    separator: str | None,
+    quoting: Quoting | None,
+    header: tuple[str, ...],
+) -> _Reader:
+    kind = format_of(place, format, pattern)
     if (kind == "lines") != (pattern is not None):
-        raise StillhouseError(
+        raise SettingError(
             f"format {kind} {'has no pattern' if kind == 'lines' else 'takes no pattern'}",
             where=place.uri,
             expected="a `pattern` with format lines, and only with it",
-            do="Fix `format` or `pattern` in the recipe.",
+            field="pattern",
         )
-    if kind == "csv":
-        return formats.read_csv(place, columns, optional, separator or ("\t" if suffix == ".tsv" else ","))
-    if kind == "ndjson":
-        return formats.read_ndjson(place, columns, optional)
-    if pattern is not None:
-        return formats.read_lines(place, columns, pattern)
-    return formats.read_parquet(place, columns, optional)
+    separator = separator or usual_separator(place)
+    dialect = Dialect(separator, quoting or formats.usual_quoting(separator), header)
+    return _Reader(place, kind, pattern, dialect)
+
+
+def _class_of(label: pl.Expr, classes: Mapping[str, str]) -> pl.Expr:
+    spelled = pl.DataFrame({"spelled": list(classes)}, schema={"spelled": pl.String})
+    spellings = spelled.select(normalise(pl.col("spelled")))["spelled"]
+    return _blank_is_null(normalise(label)).replace(dict(zip(spellings, classes.values(), strict=True)))
 
 
 def _blank_is_null(value: pl.Expr) -> pl.Expr:
@@ -321,7 +396,7 @@ def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[st
             f"column {text!r} is both text and label",
             where=uri,
             expected="two columns",
-            do="Fix `data` in the recipe.",
+            do="Name another column for one of them.",
         )
     for name in carried:
         if name in _RESERVED:
@@ -334,16 +409,17 @@ def _refuse_clashes(uri: str, text: str, label: str | None, carried: Sequence[st
 
 
 def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[str, RejectReason, str]]) -> None:
-    if found.is_empty():
-        _, reason, detail = unread[0] if unread else ("", "", "")
-        raise StillhouseError(
-            f"none of {len(unread)} records is readable; the first: {reason} ({detail})"
-            if unread
-            else "it holds no rows",
+    if found.is_empty() and unread:
+        _, reason, detail = unread[0]
+        raise SettingError(
+            f"none of {len(unread)} records is readable; the first: {reason} ({detail})",
             where=uri,
             expected="at least one row",
-            do="Fix the file, or `format` and `pattern` in the recipe." if unread else "Put rows into it.",
+            field="format",
+            otherwise="Or fix the file.",
         )
+    if found.is_empty():
+        raise StillhouseError("it holds no rows", where=uri, expected="at least one row", do="Put rows into it.")
 
 
 def _unfinished(name: str) -> bool:

@@ -5,9 +5,9 @@ Does not: reading rows (stillhouse/data/).
 """
 
 import re
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from stillhouse.recipe.fields import Part, Share
 
@@ -18,6 +18,20 @@ DIVERGENCE_LIMIT = 0.02
 """Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
 about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
 and below 770 of 50."""
+
+
+T = TypeVar("T")
+
+
+def a_tab_by_name(separator: T) -> T | str:
+    """Let `tab` and the two characters `\\t` be a tab.
+
+    A tab cannot be seen, and is spelled in another way by YAML in single quotes and by a shell.
+    """
+    return "\t" if separator in ("tab", r"\t") else separator
+
+
+Separator = Annotated[str, BeforeValidator(a_tab_by_name), StringConstraints(pattern=r"^[^\r\n\"']$")]
 
 
 class ProvenanceSpec(Part):
@@ -71,19 +85,37 @@ class DataSpec(Part):
     """The rows, and which of their columns mean what."""
 
     source: str = Field(
-        description="a local path, any address that fsspec opens (s3://, hf://; csv, parquet, ndjson, each also as .gz "
-        "but for parquet), or package://<import name>/<file>"
+        description="a local path, any address that fsspec opens (s3://, hf://), or package://<import name>/<file>; "
+        "csv, parquet, ndjson, JSON or xlsx, also packed by gzip, zstd or zip"
     )
-    format: Literal["csv", "parquet", "ndjson", "lines"] | None = Field(
+    format: Literal["csv", "parquet", "ndjson", "json", "xlsx", "lines"] | None = Field(
         None, description="format of the source; by its ending when left out; lines = one pattern for each line"
     )
-    encoding: str = Field("utf-8", description="text encoding of csv, ndjson and lines")
+    encoding: str = Field(
+        "utf-8", description="text encoding of csv, JSON and lines, where no mark at the beginning says another"
+    )
+    separator: Separator | None = Field(
+        None, description="character between the fields of csv; a comma, or a tab for .tsv, when left out"
+    )
+    quoting: Literal["none", "double", "single"] | None = Field(
+        None,
+        description="quotes around fields of csv; with none a quote is text and each line a row; when left out, none "
+        "where the separator is a tab and double elsewhere",
+    )
+    columns: tuple[str, ...] = Field(
+        (), description="names of the columns of a csv source without a header, in the order of the fields"
+    )
     pattern: str | None = Field(
         None, description="regular expression for format lines; its named groups are the columns"
     )
-    text: str = Field(description="column with the input text")
+    text: str = Field(description="column with the input text; in JSON and parquet also a path, such as ticket.body")
     label: str = Field(description="column with the label; null means unlabelled")
     answer: TaskKind = Field("single_label", description="what a label is: one of a fixed set of classes")
+    labels: dict[str, str] = Field(
+        {},
+        description="from a spelling of a label to its class, such as {'Billing': 'billing'}; two that look like one "
+        "class and are two are mapped to themselves",
+    )
     group: str | None = Field(
         None,
         description="column whose equal values must never be split apart; the bar, slices and floors then resample "
@@ -120,6 +152,14 @@ class DataSpec(Part):
     hidden_label_share: Share = Field(
         0.0, description="share of the training labels that is hidden, to show what the teacher's signal is worth"
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _a_class_is_mapped_to_itself(cls, labels: dict[str, str]) -> dict[str, str]:
+        for spelling, name in labels.items():
+            if labels.get(name, name) != name:
+                raise ValueError(f"{spelling!r} is mapped to {name!r}, which is mapped to {labels[name]!r}")
+        return labels
 
     @model_validator(mode="after")
     def _a_pattern_goes_with_lines(self) -> "DataSpec":

@@ -27,7 +27,10 @@ class Part(BaseModel):
     @classmethod
     def _no_credentials(cls, value: Any) -> Any:
         """A recipe is hashed, logged and shipped with every release, so a secret in it could never be taken back."""
-        for text in value if isinstance(value, tuple) else (value,):
+        texts = (
+            (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+        )
+        for text in texts:
             if isinstance(text, str) and holds_credentials(text):
                 raise ValueError(
                     f"a password, key or signature is in {without_credentials(text)!r}, and a recipe ships with every "

@@ -122,6 +122,7 @@ def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> Inval
 
 
 _MESSAGES = {
+    "string_type": "this has to be text; in YAML a number, yes, no, true, false or null is text only in quotes",
     "missing": "this field is missing and has no default",
     "extra_forbidden": "no field of this name exists; see `stillhouse schema` for those that do",
 }

@@ -42,6 +42,9 @@ class SourceFacts(Record):
     """Rows of a batch as they came, counted."""
 
     records: int = Field(description="Rows, and lines that are none.")
+    counted: int | None = Field(
+        None, description="Records by another count than the parser's; null where an earlier version read them."
+    )
     rows: int = Field(description="Rows that could be read and have their provenance.")
     unreadable: int
     quarantined: int = Field(description="Rows that could be read and have no provenance.")

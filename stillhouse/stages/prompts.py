@@ -57,6 +57,8 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None) -> Plan[Prom
         "split": recipe.split.model_dump(mode="json", exclude={"golden_rounds_at_most"}),
         "max_characters": recipe.data.max_characters,
         "group": recipe.data.group,
+        # Two that are mapped to themselves change no row, and open a gate.
+        "labels": recipe.data.labels,
         "hidden_label_share": recipe.data.hidden_label_share,
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "judged_columns": list(recipe.judged_columns),

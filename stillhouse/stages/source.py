@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from stillhouse.data.dropped import read_dropped
+from stillhouse.data.dropped import read_dropped, reading_of
 from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
@@ -53,6 +53,7 @@ def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:
         rejects.write_parquet(folder / "rejects.parquet")
         return SourceFacts(
             records=read.rows.height + read.rejects.height,
+            counted=read.counted,
             rows=traced.rows.height,
             unreadable=read.rejects.height,
             quarantined=traced.rejects.height,
@@ -163,16 +164,15 @@ def _read(
     return read_rows(
         uri,
         kept=kept,
-        format=data.format,
-        encoding=data.encoding,
-        pattern=data.pattern,
         text=data.text,
         label=data.label,
+        classes=data.labels,
         keep=keep,
         optional=optional,
         batch=batch,
         root=CHECKOUT,
         limits=data.limits,
+        **reading_of(file.recipe),
     )
 
 
@@ -180,5 +180,7 @@ def _read_batch(file: RecipeFile, batch: str, kept: Mapping[str, Path]) -> Sourc
     """Read all files of a later batch from the bytes that were kept, one below the other."""
     read = [read_dropped(file.recipe, name, path, batch=batch) for name, path in kept.items()]
     return SourceRead(
-        pl.concat([one.rows for one in read], how="diagonal"), pl.concat([one.rejects for one in read], how="diagonal")
+        pl.concat([one.rows for one in read], how="diagonal"),
+        pl.concat([one.rejects for one in read], how="diagonal"),
+        sum(one.counted or 0 for one in read),
     )

@@ -148,6 +148,19 @@ def lines_with_a_comma_too_many(frame: pl.DataFrame) -> bytes:
     return head + b"".join(b"one, two, three, four\n" + line if n % 30 == 0 else line for n, line in enumerate(lines))
 
 
+def stray_quotes(frame: pl.DataFrame) -> bytes:
+    """A quote before the question of the fifth row, and one after that of the fifteenth."""
+    plain = frame.filter(~QUESTION.str.contains('[",]'))
+    row = pl.int_range(pl.len())
+    spoilt = pl.when(row == 5).then(pl.lit('"') + QUESTION).when(row == 15).then(QUESTION + '"').otherwise("question")
+    return plain.with_columns(spoilt.alias("question")).write_csv(quote_style="never").encode()
+
+
+def swallowed_by_the_parser(bench: Bench) -> RecipeFile:
+    bench.patch("stillhouse.data.formats:_refuse_rows_in_a_field", lambda real: lambda *_: None)
+    return bench.recipe(stray_quotes(rows(FEW)))
+
+
 RIGHTS = {"rights_column": "rights", "rights_allowed": ["CC-BY-4.0"]}
 
 
@@ -187,6 +200,11 @@ SOURCE_FAULTS = [
         on(lambda frame: as_bytes(frame).replace(b"Who", "Wh\u00f6".encode("latin-1"), 1)), "is not utf-8",
     ),
     Fault("a csv is cut inside a quoted field", SOURCE, None, on(cut_in_a_quote), "not readable as csv"),
+    Fault("a stray quote makes one text of several rows", SOURCE, None, on(stray_quotes), "rows by themselves"),
+    Fault(
+        "a parser makes one text of several rows", SOURCE, "record_count_matches_the_parsed_rows",
+        swallowed_by_the_parser, "are in the file; see `quoting`", refuses=PROMPTS,
+    ),
     Fault("a gzip file is cut", SOURCE, None, gzip_cut, "cannot be read"),
     Fault("a parquet file is cut", SOURCE, None, parquet_cut, "cannot be read"),
     Fault("the file is missing", SOURCE, None, no_file, "no such file"),

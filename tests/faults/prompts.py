@@ -140,6 +140,12 @@ def with_foods(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(every(40)).then(pl.lit("FOOD")).otherwise("service").alias("service"))
 
 
+def in_two_spellings(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every fourth person is `Hum`."""
+    service = pl.when((pl.col("service") == "HUM") & every(4)).then(pl.lit("Hum")).otherwise("service")
+    return frame.with_columns(service.alias("service"))
+
+
 def long_ones_about_people(_: pl.DataFrame) -> pl.DataFrame:
     longer = with_text(QUESTION + " Please answer in one full sentence, thank you.")
     return longer(rows(2000, 400).filter(IS_PERSON))
@@ -222,6 +228,14 @@ PROMPTS_FAULTS = [
         "a behavioural test asks for a class that does not exist", PROMPTS,
         "every_named_class_is_in_the_rows", changed(behaviour=[ABOUT_PLACES]),
         "behaviour.0.cases.0.label: no labelled row is of class 'PLACE'", refuses="teacher",
+    ),
+    Fault(
+        "a class is spelled in two ways", PROMPTS, "labels_have_one_spelling_each",
+        on(in_two_spellings), "one class? 'HUM' (", refuses="teacher",
+    ),
+    Fault(
+        "a dropped file spells a class of the source in another way", PROMPTS, "labels_have_one_spelling_each",
+        dropped(in_two_spellings), "and 'Hum' (", batch=MARCH, also=("no_batch_brings_a_new_label",),
     ),
     Fault(
         "a slice is empty", PROMPTS, "every_slice_has_golden_rows",

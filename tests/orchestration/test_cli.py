@@ -4,6 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from orchestration.cli import app
@@ -147,6 +148,72 @@ def test_new_refuses_rows_that_nothing_can_be_learned_from(
     (line,) = ended.stderr.strip().splitlines()
     assert message in line and "rows.csv" in line
     assert not (tmp_path / "recipes" / "mine").exists()
+
+
+def as_exported(separator: str, quote: str = "") -> str:
+    plain = questions(300).filter(~pl.col("question").str.contains("[\"';|\t]")).head(120)
+    lines = [("service", "question"), *plain.select("service", "question").rows()]
+    return "".join(separator.join(f"{quote}{field}{quote}" for field in line) + "\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "written"),
+    [
+        ("rows.csv", as_exported(";").encode(), (), {"separator": ";"}),
+        ("rows.csv", as_exported(";", "'").encode(), (), {"separator": ";", "quoting": "single"}),
+        ("rows.csv", as_exported("\t").encode("utf-16"), (), {"separator": "\t"}),
+        ("rows.tsv", as_exported("\t", '"').encode(), (), {"quoting": "double"}),
+        ("rows.csv", b"sep=|\n" + as_exported("|").encode(), (), {"separator": "|"}),
+        (
+            "rows.csv",
+            as_exported(";", "'").partition("\n")[2].encode(),
+            ("--columns", "service, question"),
+            {"separator": ";", "quoting": "single", "columns": ("service", "question")},
+        ),
+        (
+            "rows.txt",
+            as_exported("\t").replace("?", "\u20ac").encode("cp1252"),
+            ("--format", "csv", "--encoding", "cp1252", "--separator", r"\t", "--quoting", "none"),
+            {"format": "csv", "encoding": "cp1252", "separator": "\t"},
+        ),
+        ("rows.JSON", json.dumps(questions(120).to_dicts()).encode(), (), {}),
+    ],
+)
+def test_new_looks_how_rows_are_written_and_says_so_in_the_recipe(
+    tmp_path: Path, home: Home, name: str, content: bytes, options: tuple[str, ...], written: dict[str, object]
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    columns = ("--text", "question", "--label", "service")
+    ended = stillhouse("new", "mine", "--data", str(tmp_path / name), *columns, *options, recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    data = read_recipe(tmp_path / "recipes" / "mine" / "defs.yaml").recipe.data
+    set_by_it = {"format", "encoding", "separator", "quoting", "columns"} & data.model_fields_set
+    assert {field: getattr(data, field) for field in set_by_it} == written
+
+
+@pytest.mark.parametrize(
+    ("content", "do"),
+    [
+        (
+            "question,service\ncaf\u00e9,x\n".encode("cp1252"),
+            "Add `--encoding ...`. What a file was written in is often",
+        ),
+        (b"Who is the president of the whole world,x\nWho is,y\n", "Add `--columns column_1,column_2`."),
+        (b'question,service\na,x\nb,y\n"c,x\nd",y\n', "Add `--quoting none`."),
+        (b"question,service\n" + b"a" * 10_000_001, "Begin with a part of the file; a recipe can raise its"),
+        (b"question,service\na,b,c\n", "Add `--format ...`."),
+        (b"PAR1", "Add `--format parquet`."),
+    ],
+)
+def test_new_advises_its_own_options_and_no_recipe_that_does_not_exist(
+    tmp_path: Path, home: Home, content: bytes, do: str
+) -> None:
+    (tmp_path / "rows.csv").write_bytes(content)
+    columns = ("--text", "question", "--label", "service")
+    ended = stillhouse("new", "mine", "--data", str(tmp_path / "rows.csv"), *columns, recipes=tmp_path / "recipes")
+    (line,) = ended.stderr.strip().splitlines()
+    assert ended.returncode == 2 and do in line and "in the recipe" not in line
+    assert "president" not in line
 
 
 def test_a_plan_needs_nothing_but_the_rows_and_says_which_claims_they_cannot_support(

