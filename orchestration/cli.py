@@ -7,11 +7,11 @@ Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit/
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import version as installed_version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,17 +19,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.system_errors import plain_system_errors
 from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
-from stillhouse.files import plain_disk_errors
-from stillhouse.home import CHECKOUT, Home
-from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in, require_recipe_name
+from stillhouse.home import Home, Project, recipes_folder, setting
+from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Distil a large model into a small one, with evidence gates all the way.",
 )
+_INTERRUPTED = 130
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -51,50 +52,67 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; a mistake of the user is one plain line and exit code 2, never a traceback."""
+    """Run a command; a mistake of the user, or what the system refuses, is one plain line and never a traceback.
+
+    Exit codes: 0 all is well, 1 it is not, 2 a mistake or a system that refuses, 130 ended by Ctrl-C.
+    """
     sys.excepthook = err.show_uncaught
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal of another encoding shows a code for what it cannot show
+            stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module="orchestration")  # of Dagster, about what it calls beta and we build on
     try:
-        with _plain_state_errors():
+        with plain_system_errors():
             app()
     except StillhouseError as error:
         err.print(str(error), style="red", soft_wrap=True)
         raise SystemExit(2) from None
-
-
-@contextmanager
-def _plain_state_errors() -> Iterator[None]:
-    """Say of a state folder that is read-only, full or locked just that, wherever Dagster ran into it."""
-    root = Home.from_environment().root
-    try:
-        with plain_disk_errors(root):
-            yield
-    except StillhouseError:
-        raise
-    except Exception as error:
-        from stillhouse.records.databases import plain_database_error
-
-        plain = plain_database_error(getattr(error, "orig", None), str(root))
-        if plain is None:
+    except SystemExit as ended:
+        if ended.code != _INTERRUPTED:
             raise
-        raise plain from error
-
-
-def recipes_folder() -> Path:
-    """Where recipes are: STILLHOUSE_RECIPES, or the defs folder of the checkout."""
-    return Path(os.environ.get("STILLHOUSE_RECIPES", CHECKOUT / "orchestration" / "defs"))
+        line = "ended by Ctrl-C; what was finished is kept, and the same command goes on from there"
+        err.print(line, style="yellow", soft_wrap=True)
+        raise SystemExit(_INTERRUPTED) from None
 
 
 @app.command("list")
 def list_recipes() -> None:
-    """List the recipes."""
-    for file in recipes_in(recipes_folder()):
-        out.print(Text.assemble((file.name, "bold"), "  ", file.recipe.task), soft_wrap=True)
+    """List the recipes; one that cannot be read is a line with its first mistake, and makes the exit code 2."""
+    recipes = recipes_in(recipes_folder())
+    lines = {
+        file.name: Text.assemble((file.name, "bold"), f"  {_one_line(file.recipe.task)}") for file in recipes.files
+    }
+    lines |= {each.name: Text.assemble((each.name, "bold red"), f"  {each.in_short}") for each in recipes.unreadable}
+    for name in sorted(lines):
+        out.print(lines[name], soft_wrap=True)
+    raise typer.Exit(2 if recipes.unreadable else 0)
+
+
+@app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the mistakes in recipes, one line each: fields, gates, columns, classes and the teacher's weights."""
+    from orchestration.recipe_check import check as mistakes_in
+
+    recipes = recipes_in(recipes_folder())
+    found = mistakes_in(recipes if name is None else _only(recipes, name))
+    if as_json:
+        print(found.model_dump_json(indent=1))
+    else:
+        for recipe, mistakes in found.mistakes.items():
+            out.print(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))), soft_wrap=True)
+            for line in mistakes:
+                out.print(Text(line, "red"), soft_wrap=True)
+    raise typer.Exit(0 if found.all_is_well else 2)
 
 
 class Answer(StrEnum):
     """What has a schema."""
 
     RECIPE = "recipe"
+    CHECK = "check"
     STATUS = "status"
     DIAGNOSE = "diagnose"
     ROI = "roi"
@@ -105,30 +123,51 @@ class Answer(StrEnum):
 
 @app.command()
 def schema(
+    part: Annotated[
+        str | None, typer.Argument(help="A part or field of a recipe, such as teacher or data.provenance.")
+    ] = None,
     of: Annotated[Answer, typer.Option(help="A recipe, or what a command prints with --json.")] = Answer.RECIPE,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the JSON schema of a recipe, or of a command's answer, every field with its description."""
+    """Explain the fields of a recipe; with --json, or of a command's answer, as JSON schema."""
     from pydantic import BaseModel
 
     from orchestration.diagnosis import Diagnosis
     from orchestration.economics import Account
     from orchestration.leaderboard import Board
+    from orchestration.recipe_check import Checked
+    from orchestration.schema_table import fields_table, part_of
     from orchestration.status import Status
     from stillhouse.audit.records import Audit
     from stillhouse.evaluation.planning import Plan
     from stillhouse.recipe.contract import Recipe
 
     records: dict[Answer, type[BaseModel]] = {
-        Answer.RECIPE: Recipe, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis, Answer.ROI: Account,
-        Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.AUDIT: Audit,
+        Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
+        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.AUDIT: Audit,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
-    print(json.dumps(records[of].model_json_schema(mode=mode), indent=2))
+    found = part_of(records[of].model_json_schema(mode=mode), part)
+    if as_json or of is not Answer.RECIPE:
+        print(json.dumps(found, indent=2))
+    else:
+        out.print(fields_table(found, part))
 
 
 @app.command()
 def init() -> None:
-    """Make the state folder ready, once, before several processes share it."""
+    """Make the working directory a project, unless it is in one, and make the state folder ready.
+
+    A project is a folder of recipes beside a `pyproject.toml` that says so. What is there is never overwritten. Run it
+    once before several processes share the state, too.
+    """
+    from orchestration.project import lay_down
+
+    if Project.around(Path.cwd()) is None and setting("STILLHOUSE_RECIPES") is None:
+        laid = lay_down(Path.cwd())
+        for line in laid.lines:
+            out.print(line, soft_wrap=True)
+        out.print(Text.assemble("project of ", (str(laid.project.root), "bold")), soft_wrap=True)
     home = Home.from_environment()
     _make_ready(home)
     out.print(f"ready: {home.root}", soft_wrap=True)
@@ -174,6 +213,19 @@ def new(
 
 
 @app.command()
+def inbox(name: Name) -> None:
+    """Say where new rows of a recipe are dropped, and show a file that may be."""
+    from orchestration.inbox import example, left_out
+    from stillhouse.stages.source import drop_folder
+
+    file = _recipe(name)
+    out.print(Text(drop_folder(file, Home.from_environment()), "bold"), soft_wrap=True)
+    out.print("csv, parquet or ndjson, UTF-8, with at least the columns of this example:")
+    out.print(example(file.recipe), end="", soft_wrap=True)
+    out.print(Text(left_out(file.recipe), "dim"), soft_wrap=True)
+
+
+@app.command()
 def run(name: Name) -> None:
     """Distil: every stage of a recipe with every gate, from rows to champion."""
     from orchestration.run import distil
@@ -197,7 +249,8 @@ def status(
     from stillhouse.records.builds import BuildStore
 
     home = Home.from_environment()
-    files = [_recipe(name)] if name else recipes_in(recipes_folder())
+    recipes = Recipes((_recipe(name),), ()) if name else recipes_in(recipes_folder())
+    files = recipes.files
     with initialise(home) as instance:
         shown = status_of(instance, BuildStore(home), files)
         for file in files if verify else ():
@@ -212,7 +265,8 @@ def status(
             for line in [*state.drop_folder, *state.waivers, *state.dagster]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
             out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
-    raise typer.Exit(0 if shown.all_is_well else 1)
+    _say_unreadable(recipes)
+    raise typer.Exit(2 if recipes.unreadable else 0 if shown.all_is_well else 1)
 
 
 @app.command()
@@ -330,7 +384,7 @@ def plan(
             verdict = "supported" if claim.supported else "too few rows"
             verdict += "" if claim.binding else ", reported only"
             table.add_row(
-                claim.name, f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
+                Text(claim.name), f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
             )
         out.print(table)
     raise typer.Exit(1 if found.unsupported else 0)
@@ -479,16 +533,46 @@ def _make_ready(home: Home) -> None:
     from orchestration.instance import initialise
     from stillhouse.records.builds import BuildStore
 
+    recipes = recipes_in(recipes_folder())
     with initialise(home, notice=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
-        for file in recipes_in(recipes_folder()):
+        for file in recipes.files:
             sync_batches(instance, BuildStore(home), file)
+    _say_unreadable(recipes)
+
+
+def _say_unreadable(recipes: Recipes) -> None:
+    """On standard error, so that JSON stays JSON."""
+    for each in recipes.unreadable:
+        err.print(Text(f"recipe {each.name} is left out: {each.in_short}", "yellow"), soft_wrap=True)
 
 
 def _recipe(name: str) -> RecipeFile:
     path = recipes_folder() / require_recipe_name(name, "recipe") / "defs.yaml"
     if not path.exists():
-        known = ", ".join(file.name for file in recipes_in(recipes_folder())) or "none yet"
-        raise StillhouseError(
-            "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
-        )
+        raise _no_recipe(recipes_in(recipes_folder()), name)
     return read_recipe(path)
+
+
+def _only(recipes: Recipes, name: str) -> Recipes:
+    """One recipe of a folder, readable or not."""
+    files = tuple(file for file in recipes.files if file.name == name)
+    unreadable = tuple(each for each in recipes.unreadable if each.name == name)
+    if not files and not unreadable:
+        raise _no_recipe(recipes, name)
+    return Recipes(files, unreadable)
+
+
+def _no_recipe(recipes: Recipes, name: str) -> StillhouseError:
+    names = [*(file.name for file in recipes.files), *(each.name for each in recipes.unreadable)]
+    known = ", ".join(sorted(names)) or "none yet"
+    return StillhouseError(
+        "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
+    )
+
+
+def _how_many(mistakes: int) -> str:
+    return "no mistake found" if not mistakes else "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
