@@ -19,8 +19,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.system_errors import plain_system_errors
-from orchestration.terminal import err, out
+from orchestration.system_errors import INTERRUPTED, plain_system_errors
+from orchestration.terminal import err, flush_output, out, print_json
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
@@ -30,7 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Distil a large model into a small one, with evidence gates all the way.",
 )
-_INTERRUPTED = 130
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
@@ -63,16 +62,19 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="orchestration")  # of Dagster, about what it calls beta and we build on
     try:
         with plain_system_errors():
-            app()
+            try:
+                app()
+            finally:
+                flush_output()
     except StillhouseError as error:
         err.print(str(error), style="red", soft_wrap=True)
         raise SystemExit(2) from None
     except SystemExit as ended:
-        if ended.code != _INTERRUPTED:
+        if ended.code != INTERRUPTED:
             raise
         line = "ended by Ctrl-C; what was finished is kept, and the same command goes on from there"
         err.print(line, style="yellow", soft_wrap=True)
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 @app.command("list")
@@ -99,7 +101,7 @@ def check(
     recipes = recipes_in(recipes_folder())
     found = mistakes_in(recipes if name is None else _only(recipes, name))
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         for recipe, mistakes in found.mistakes.items():
             out.print(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))), soft_wrap=True)
@@ -149,7 +151,7 @@ def schema(
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)
     if as_json or of is not Answer.RECIPE:
-        print(json.dumps(found, indent=2))
+        print_json(json.dumps(found, indent=2))
     else:
         out.print(fields_table(found, part))
 
@@ -258,7 +260,7 @@ def status(
             verified = Verified(artifacts=hashed, problems=tuple(altered))
             shown.recipes[file.name] = shown.recipes[file.name].model_copy(update={"verified": verified})
     if as_json:
-        print(shown.model_dump_json(indent=1))
+        print_json(shown.model_dump_json(indent=1))
     else:
         for recipe, state in shown.recipes.items():
             out.print(status_table(recipe, state))
@@ -282,7 +284,7 @@ def audit(
 
     found = audit_recipe(Home.from_environment(), _recipe(name).name, written_down=head)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         for link in found.chain:
             mark = ("ok", "green") if link.verified else ("no", "red")
@@ -322,9 +324,9 @@ def report(name: Name, as_json: AsJson = False) -> None:
 
     home = Home.from_environment()
     selection = newest_artifact(BuildStore(home), key_of(_recipe(name).name, SELECTION))
-    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text())
+    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text(encoding="utf-8"))
     if as_json:
-        print(json.dumps(content, indent=1))
+        print_json(json.dumps(content, indent=1))
     else:
         from orchestration.screens import result_screen
 
@@ -347,7 +349,7 @@ def show_leaderboard(
 
     found = board(BuildStore(Home.from_environment()), _recipe(name), golden)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
         return
     out.print(leaderboard_table(found))
     for line in leaderboard_notes(found):
@@ -372,7 +374,7 @@ def plan(
     bar, slices = file.recipe.bar, file.recipe.slices
     found = planned_claims(golden_rows_to_come(file), bar, slices, discordance=discordance or USUAL_DISCORDANCE)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         table = Table(
             title=f"{name}: what the golden set can support, at discordance {found.discordance:.1%}", box=None
@@ -401,7 +403,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
     with initialise(home) as instance:
         found = diagnosis_of(instance, BuildStore(home), file)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     elif found.stage is None:
         out.print(found.what)
     else:
@@ -425,7 +427,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
 
     found = account(BuildStore(Home.from_environment()), _recipe(name))
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         out.print(f"{name}: {found.what}")
         if found.forecast:
@@ -445,7 +447,7 @@ def checklist(name: Name) -> None:
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        out.print(write_checklist(instance, BuildStore(home), file).read_text(), soft_wrap=True)
+        out.print(write_checklist(instance, BuildStore(home), file).read_text(encoding="utf-8"), soft_wrap=True)
 
 
 By = Annotated[str, typer.Option(help="Your name, better with an e-mail address; your account is recorded beside it.")]

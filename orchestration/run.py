@@ -168,7 +168,11 @@ def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, 
     selection = newest_materialization(builds.ledger, key_of(file.name, SELECTION))
     if selection is not None and selection.run_id == outcome.run_id:
         artifact = newest_artifact(builds, key_of(file.name, SELECTION))
-        parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), builds.home))
+        parts.append(
+            result_screen(
+                file.name, json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")), builds.home
+            )
+        )
     champion, tail = builds.ledger.champion(file.name), ""
     if outcome.succeeded and champion is not None:
         title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"

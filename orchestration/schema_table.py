@@ -45,7 +45,8 @@ def part_of(schema: Schema, part: str | None) -> Schema:
         found = fields[name] if _object_in(fields[name], schema) else alone
         walked.append(name)
     described = {key: value for key, value in found.items() if key == "description"}
-    return {**(_object_in(found, schema) or {}), **described, "$defs": schema["$defs"]}
+    defined = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+    return {**(_object_in(found, schema) or {}), **described, **defined}
 
 
 def fields_table(schema: Schema, part: str | None) -> Table:

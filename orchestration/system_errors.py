@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
-from stillhouse.files import plain_disk_error
+from stillhouse.files import plain_disk_error, plain_full_disk
 from stillhouse.home import Home
+
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C has ended, as shells have it: 128 and the number of the signal."""
 
 
 @contextmanager
@@ -27,15 +30,16 @@ def plain_system_errors() -> Iterator[None]:
         raise
     except Exception as error:
         plain = next(filter(None, map(_plain, _causes(error))), None)
-        if plain is None:
+        if plain is not None:
+            raise plain from error
+        with plain_full_disk(_state()):  # for libraries that have no error of their own for it
             raise
-        raise plain from error
     except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except BaseException as error:
         if isinstance(error, SystemExit) or not _is_dagsters_interrupt(error):
             raise
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -58,9 +58,21 @@ class Project:
 
         A checkout that was copied with its environment still runs the code of the old one. It is asked first, so that
         nothing of the old one is written to.
+
+        Raises:
+            StillhouseError: if `[tool.stillhouse]` cannot be read, or the working directory is gone.
         """
-        program = Path(sys.argv[0]) if sys.argv else Path()
-        places = (Path.cwd(), program.absolute().parent, CHECKOUT)
+        try:
+            working = Path.cwd()
+        except FileNotFoundError as error:
+            raise StillhouseError(
+                "the working directory was removed",
+                where=".",
+                expected="a folder that is there",
+                do="Change to another.",
+            ) from error
+        program = working / sys.argv[0] if sys.argv else working
+        places = (working, program.parent, CHECKOUT)
         return next(filter(None, map(cls.around, places)), None)
 
     @classmethod
@@ -87,9 +99,10 @@ class Project:
 
 def recipes_folder() -> Path:
     """Where recipes are, for the command line and the UI alike: STILLHOUSE_RECIPES, or the project's folder of them."""
-    given, project = setting("STILLHOUSE_RECIPES"), Project.here()
+    given = setting("STILLHOUSE_RECIPES")
     if given is not None:
         return Path(given).expanduser().absolute()
+    project = Project.here()
     return project.recipes if project else _user_data() / "recipes"
 
 

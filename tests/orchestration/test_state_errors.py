@@ -4,15 +4,18 @@ import errno
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 import orchestration.cli
-from stillhouse.home import Home
+from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import BuildStore
 from tests.command import stillhouse
 from tests.small import small_recipe
@@ -106,6 +109,30 @@ def test_a_run_that_ctrl_c_ends_keeps_what_was_finished(
     assert ended.stderr.startswith("ended by Ctrl-C") and len(ended.stderr.splitlines()) == 1
     kept = BuildStore(home).ledger.entries("small", "materialization")
     assert [entry.body["asset"] for entry in kept] == ["small/contract", "small/source[base]"]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["check", "--json"]])
+def test_output_to_a_full_disk_is_one_plain_line(tmp_path: Path, home: Home, arguments: list[str]) -> None:
+    small_recipe(tmp_path, rows=50)
+    command = [str(Path(sys.executable).with_name("stillhouse")), *arguments]
+    environment = {**os.environ, "STILLHOUSE_RECIPES": str(tmp_path / "recipes")}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, cwd=CHECKOUT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.startswith("standard output: cannot be written (No space left on device)")
+
+
+def test_a_full_disk_that_a_library_has_no_error_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise ValueError("something of a library's own")
+
+    monkeypatch.setattr(orchestration.cli, "app", command)
+    monkeypatch.setattr("stillhouse.files.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(SystemExit) as ended:
+        orchestration.cli.main()
+    assert ended.value.code == 2 and "no space left on the disk" in capsys.readouterr().err
 
 
 def test_a_bug_beside_a_full_disk_keeps_its_traceback(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,5 +159,7 @@ def test_nothing_is_printed_past_the_terminal(module: Path) -> None:
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert [text for text in strings if "[/]" in text] == [], "markup is printed as it is: use Text or style="
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    bare = [ast.unparse(call) for call in calls if call.func.id == "print"]  # type: ignore[attr-defined]
-    assert [call for call in bare if "json.dumps(" not in call and "model_dump_json(" not in call] == []
+    named = [(call.func.id, ast.unparse(call)) for call in calls]  # type: ignore[attr-defined]
+    assert [call for name, call in named if name == "print"] == []
+    as_json = [call for name, call in named if name == "print_json"]
+    assert [call for call in as_json if "json.dumps(" not in call and "model_dump_json(" not in call] == []

@@ -114,6 +114,14 @@ def test_a_table_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, tabl
         Project.around(root)
 
 
+def test_a_working_directory_that_is_gone_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StillhouseError, match="the working directory was removed"):
+        Home.from_environment()
+
+
 def test_a_pyproject_of_something_else_makes_no_project(tmp_path: Path) -> None:
     root = a_project(tmp_path / "other", '[project]\nname = "other"\ndependencies = ["stillhouse"]\n')
     assert Project.around(root) is None
