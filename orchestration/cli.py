@@ -7,11 +7,11 @@ Does not: what a command does (run.py, status.py, scaffold.py, stillhouse/audit/
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from datetime import datetime
 from enum import StrEnum
 from importlib.metadata import version as installed_version
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,12 +19,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.terminal import err, out
+from orchestration.system_errors import INTERRUPTED, plain_system_errors
+from orchestration.terminal import err, flush_output, out, print_json
 from stillhouse.errors import StillhouseError
-from stillhouse.files import plain_disk_errors
-from stillhouse.home import CHECKOUT, Home
+from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.data import a_tab_by_name
-from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in, require_recipe_name
+from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,50 +52,70 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; a mistake of the user is one plain line and exit code 2, never a traceback."""
+    """Run a command; a mistake of the user, or what the system refuses, is one plain line and never a traceback.
+
+    Exit codes: 0 all is well, 1 it is not, 2 a mistake or a system that refuses, 130 ended by Ctrl-C.
+    """
     sys.excepthook = err.show_uncaught
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal of another encoding shows a code for what it cannot show
+            stream.reconfigure(errors="backslashreplace")
+    warnings.filterwarnings("ignore", module="orchestration")  # of Dagster, about what it calls beta and we build on
     try:
-        with _plain_state_errors():
-            app()
+        with plain_system_errors():
+            try:
+                app()
+            finally:
+                flush_output()
     except StillhouseError as error:
         err.print(str(error), style="red", soft_wrap=True)
         raise SystemExit(2) from None
-
-
-@contextmanager
-def _plain_state_errors() -> Iterator[None]:
-    """Say of a state folder that is read-only, full or locked just that, wherever Dagster ran into it."""
-    root = Home.from_environment().root
-    try:
-        with plain_disk_errors(root):
-            yield
-    except StillhouseError:
-        raise
-    except Exception as error:
-        from stillhouse.records.databases import plain_database_error
-
-        plain = plain_database_error(getattr(error, "orig", None), str(root))
-        if plain is None:
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:
             raise
-        raise plain from error
-
-
-def recipes_folder() -> Path:
-    """Where recipes are: STILLHOUSE_RECIPES, or the defs folder of the checkout."""
-    return Path(os.environ.get("STILLHOUSE_RECIPES", CHECKOUT / "orchestration" / "defs"))
+        line = "ended by Ctrl-C; what was finished is kept, and the same command goes on from there"
+        err.print(line, style="yellow", soft_wrap=True)
+        raise SystemExit(INTERRUPTED) from None
 
 
 @app.command("list")
 def list_recipes() -> None:
-    """List the recipes."""
-    for file in recipes_in(recipes_folder()):
-        out.print(Text.assemble((file.name, "bold"), "  ", file.recipe.task), soft_wrap=True)
+    """List the recipes; one that cannot be read is a line with its first mistake, and makes the exit code 2."""
+    recipes = recipes_in(recipes_folder())
+    lines = {
+        file.name: Text.assemble((file.name, "bold"), f"  {_one_line(file.recipe.task)}") for file in recipes.files
+    }
+    lines |= {each.name: Text.assemble((each.name, "bold red"), f"  {each.in_short}") for each in recipes.unreadable}
+    for name in sorted(lines):
+        out.print(lines[name], soft_wrap=True)
+    raise typer.Exit(2 if recipes.unreadable else 0)
+
+
+@app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the mistakes in recipes, one line each: fields, gates, columns, classes and the teacher's weights."""
+    from orchestration.recipe_check import check as mistakes_in
+
+    recipes = recipes_in(recipes_folder())
+    found = mistakes_in(recipes if name is None else _only(recipes, name))
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    else:
+        for recipe, mistakes in found.mistakes.items():
+            out.print(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))), soft_wrap=True)
+            for line in mistakes:
+                out.print(Text(line, "red"), soft_wrap=True)
+    raise typer.Exit(0 if found.all_is_well else 2)
 
 
 class Answer(StrEnum):
     """What has a schema."""
 
     RECIPE = "recipe"
+    CHECK = "check"
     STATUS = "status"
     DIAGNOSE = "diagnose"
     ROI = "roi"
@@ -106,30 +126,51 @@ class Answer(StrEnum):
 
 @app.command()
 def schema(
+    part: Annotated[
+        str | None, typer.Argument(help="A part or field of a recipe, such as teacher or data.provenance.")
+    ] = None,
     of: Annotated[Answer, typer.Option(help="A recipe, or what a command prints with --json.")] = Answer.RECIPE,
+    as_json: AsJson = False,
 ) -> None:
-    """Print the JSON schema of a recipe, or of a command's answer, every field with its description."""
+    """Explain the fields of a recipe; with --json, or of a command's answer, as JSON schema."""
     from pydantic import BaseModel
 
     from orchestration.diagnosis import Diagnosis
     from orchestration.economics import Account
     from orchestration.leaderboard import Board
+    from orchestration.recipe_check import Checked
+    from orchestration.schema_table import fields_table, part_of
     from orchestration.status import Status
     from stillhouse.audit.records import Audit
     from stillhouse.evaluation.planning import Plan
     from stillhouse.recipe.contract import Recipe
 
     records: dict[Answer, type[BaseModel]] = {
-        Answer.RECIPE: Recipe, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis, Answer.ROI: Account,
-        Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.AUDIT: Audit,
+        Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
+        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.AUDIT: Audit,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
-    print(json.dumps(records[of].model_json_schema(mode=mode), indent=2))
+    found = part_of(records[of].model_json_schema(mode=mode), part)
+    if as_json or of is not Answer.RECIPE:
+        print_json(json.dumps(found, indent=2))
+    else:
+        out.print(fields_table(found, part))
 
 
 @app.command()
 def init() -> None:
-    """Make the state folder ready, once, before several processes share it."""
+    """Make the working directory a project, unless it is in one, and make the state folder ready.
+
+    A project is a folder of recipes beside a `pyproject.toml` that says so. What is there is never overwritten. Run it
+    once before several processes share the state, too.
+    """
+    from orchestration.project import lay_down
+
+    if Project.around(Path.cwd()) is None and setting("STILLHOUSE_RECIPES") is None:
+        laid = lay_down(Path.cwd())
+        for line in laid.lines:
+            out.print(line, soft_wrap=True)
+        out.print(Text.assemble("project of ", (str(laid.project.root), "bold")), soft_wrap=True)
     home = Home.from_environment()
     _make_ready(home)
     out.print(f"ready: {home.root}", soft_wrap=True)
@@ -194,6 +235,19 @@ def new(
 
 
 @app.command()
+def inbox(name: Name) -> None:
+    """Say where new rows of a recipe are dropped, and show a file that may be."""
+    from orchestration.inbox import example, left_out
+    from stillhouse.stages.source import drop_folder
+
+    file = _recipe(name)
+    out.print(Text(drop_folder(file, Home.from_environment()), "bold"), soft_wrap=True)
+    out.print("csv, parquet or ndjson, UTF-8, with at least the columns of this example:")
+    out.print(example(file.recipe), end="", soft_wrap=True)
+    out.print(Text(left_out(file.recipe), "dim"), soft_wrap=True)
+
+
+@app.command()
 def run(name: Name) -> None:
     """Distil: every stage of a recipe with every gate, from rows to champion."""
     from orchestration.run import distil
@@ -217,7 +271,8 @@ def status(
     from stillhouse.records.builds import BuildStore
 
     home = Home.from_environment()
-    files = [_recipe(name)] if name else recipes_in(recipes_folder())
+    recipes = Recipes((_recipe(name),), ()) if name else recipes_in(recipes_folder())
+    files = recipes.files
     with initialise(home) as instance:
         shown = status_of(instance, BuildStore(home), files)
         for file in files if verify else ():
@@ -225,14 +280,15 @@ def status(
             verified = Verified(artifacts=hashed, problems=tuple(altered))
             shown.recipes[file.name] = shown.recipes[file.name].model_copy(update={"verified": verified})
     if as_json:
-        print(shown.model_dump_json(indent=1))
+        print_json(shown.model_dump_json(indent=1))
     else:
         for recipe, state in shown.recipes.items():
             out.print(status_table(recipe, state))
             for line in [*state.drop_folder, *state.waivers, *state.dagster]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
             out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
-    raise typer.Exit(0 if shown.all_is_well else 1)
+    _say_unreadable(recipes)
+    raise typer.Exit(2 if recipes.unreadable else 0 if shown.all_is_well else 1)
 
 
 @app.command()
@@ -248,7 +304,7 @@ def audit(
 
     found = audit_recipe(Home.from_environment(), _recipe(name).name, written_down=head)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         for link in found.chain:
             mark = ("ok", "green") if link.verified else ("no", "red")
@@ -288,9 +344,9 @@ def report(name: Name, as_json: AsJson = False) -> None:
 
     home = Home.from_environment()
     selection = newest_artifact(BuildStore(home), key_of(_recipe(name).name, SELECTION))
-    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text())
+    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text(encoding="utf-8"))
     if as_json:
-        print(json.dumps(content, indent=1))
+        print_json(json.dumps(content, indent=1))
     else:
         from orchestration.screens import result_screen
 
@@ -313,7 +369,7 @@ def show_leaderboard(
 
     found = board(BuildStore(Home.from_environment()), _recipe(name), golden)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
         return
     out.print(leaderboard_table(found))
     for line in leaderboard_notes(found):
@@ -338,7 +394,7 @@ def plan(
     bar, slices = file.recipe.bar, file.recipe.slices
     found = planned_claims(golden_rows_to_come(file), bar, slices, discordance=discordance or USUAL_DISCORDANCE)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         table = Table(
             title=f"{name}: what the golden set can support, at discordance {found.discordance:.1%}", box=None
@@ -350,7 +406,7 @@ def plan(
             verdict = "supported" if claim.supported else "too few rows"
             verdict += "" if claim.binding else ", reported only"
             table.add_row(
-                claim.name, f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
+                Text(claim.name), f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
             )
         out.print(table)
     raise typer.Exit(1 if found.unsupported else 0)
@@ -367,7 +423,7 @@ def diagnose(name: Name, as_json: AsJson = False) -> None:
     with initialise(home) as instance:
         found = diagnosis_of(instance, BuildStore(home), file)
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     elif found.stage is None:
         out.print(found.what)
     else:
@@ -391,7 +447,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
 
     found = account(BuildStore(Home.from_environment()), _recipe(name))
     if as_json:
-        print(found.model_dump_json(indent=1))
+        print_json(found.model_dump_json(indent=1))
     else:
         out.print(f"{name}: {found.what}")
         if found.forecast:
@@ -411,7 +467,7 @@ def checklist(name: Name) -> None:
 
     home, file = Home.from_environment(), _recipe(name)
     with initialise(home) as instance:
-        out.print(write_checklist(instance, BuildStore(home), file).read_text(), soft_wrap=True)
+        out.print(write_checklist(instance, BuildStore(home), file).read_text(encoding="utf-8"), soft_wrap=True)
 
 
 By = Annotated[str, typer.Option(help="Your name, better with an e-mail address; your account is recorded beside it.")]
@@ -499,16 +555,46 @@ def _make_ready(home: Home) -> None:
     from orchestration.instance import initialise
     from stillhouse.records.builds import BuildStore
 
+    recipes = recipes_in(recipes_folder())
     with initialise(home, notice=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
-        for file in recipes_in(recipes_folder()):
+        for file in recipes.files:
             sync_batches(instance, BuildStore(home), file)
+    _say_unreadable(recipes)
+
+
+def _say_unreadable(recipes: Recipes) -> None:
+    """On standard error, so that JSON stays JSON."""
+    for each in recipes.unreadable:
+        err.print(Text(f"recipe {each.name} is left out: {each.in_short}", "yellow"), soft_wrap=True)
 
 
 def _recipe(name: str) -> RecipeFile:
     path = recipes_folder() / require_recipe_name(name, "recipe") / "defs.yaml"
     if not path.exists():
-        known = ", ".join(file.name for file in recipes_in(recipes_folder())) or "none yet"
-        raise StillhouseError(
-            "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
-        )
+        raise _no_recipe(recipes_in(recipes_folder()), name)
     return read_recipe(path)
+
+
+def _only(recipes: Recipes, name: str) -> Recipes:
+    """One recipe of a folder, readable or not."""
+    files = tuple(file for file in recipes.files if file.name == name)
+    unreadable = tuple(each for each in recipes.unreadable if each.name == name)
+    if not files and not unreadable:
+        raise _no_recipe(recipes, name)
+    return Recipes(files, unreadable)
+
+
+def _no_recipe(recipes: Recipes, name: str) -> StillhouseError:
+    names = [*(file.name for file in recipes.files), *(each.name for each in recipes.unreadable)]
+    known = ", ".join(sorted(names)) or "none yet"
+    return StillhouseError(
+        "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
+    )
+
+
+def _how_many(mistakes: int) -> str:
+    return "no mistake found" if not mistakes else "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,18 +1,8 @@
-"""The code location that Dagster loads: every recipe in defs/, or in STILLHOUSE_RECIPES, and what they share."""
+"""The code location that Dagster loads: every recipe that the command line has, and what they share."""
 
-import os
-from pathlib import Path
-
-import dagster as dg
-
-from orchestration.build import definitions, shared_definitions
+from orchestration.build import loadable_definitions
 from orchestration.component import DistillationRecipe as DistillationRecipe
+from stillhouse.home import recipes_folder
 from stillhouse.recipe.reading import recipes_in
 
-_elsewhere = os.environ.get("STILLHOUSE_RECIPES")
-
-defs = (
-    definitions(recipes_in(Path(_elsewhere)))
-    if _elsewhere
-    else dg.Definitions.merge(dg.load_from_defs_folder(path_within_project=Path(__file__).parent), shared_definitions())
-)
+defs = loadable_definitions(recipes_in(recipes_folder()))

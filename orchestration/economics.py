@@ -84,7 +84,7 @@ def _student_ms(builds: BuildStore, file: RecipeFile) -> float | None:
     key = key_of(file.name, SELECTION)
     if newest_materialization(builds.ledger, key) is None:
         return None
-    report = json.loads((newest_artifact(builds, key).folder / "report.json").read_text())
+    report = json.loads((newest_artifact(builds, key).folder / "report.json").read_text(encoding="utf-8"))
     latency = report["latency"]
     if latency is None:
         return None

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 import dagster as dg
+from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.utils import make_new_run_id
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -74,6 +75,9 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         file: the recipe.
         home: where state is kept; the UI on the same home shows the run.
         console: where to draw.
+
+    Raises:
+        KeyboardInterrupt: if Ctrl-C ended it; what was finished is kept.
     """
 
     def waiting(recipe: str, holder: str) -> None:
@@ -110,12 +114,20 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
                     tags={BECAUSE_TAG: "asked for on the command line", **process_tag(run_id)},
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
+            if _was_interrupted(result):
+                raise KeyboardInterrupt
             if each.batch == BASE and not result.success:
                 break  # every other batch is held against this one
         outcome = _outcome(instance, builds, file, result)
         write_checklist(instance, builds, file)
         console.print(_ending(instance, builds, file, outcome))
     return outcome
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C ended a run, which Dagster tells as one more way for a step to fail."""
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return any(failure.error_source is ErrorSource.INTERRUPT for failure in failures)
 
 
 def _ingest(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, console: Terminal) -> list[str]:
@@ -156,7 +168,11 @@ def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, 
     selection = newest_materialization(builds.ledger, key_of(file.name, SELECTION))
     if selection is not None and selection.run_id == outcome.run_id:
         artifact = newest_artifact(builds, key_of(file.name, SELECTION))
-        parts.append(result_screen(file.name, json.loads((artifact.folder / "report.json").read_text()), builds.home))
+        parts.append(
+            result_screen(
+                file.name, json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")), builds.home
+            )
+        )
     champion, tail = builds.ledger.champion(file.name), ""
     if outcome.succeeded and champion is not None:
         title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"

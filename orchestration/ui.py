@@ -35,7 +35,7 @@ from orchestration.instance import initialise
 from orchestration.services import LOCATION
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
-from stillhouse.home import CHECKOUT, Home
+from stillhouse.home import CHECKOUT, Home, Project, setting
 
 TOKEN_VARIABLE = "STILLHOUSE_UI_TOKEN"
 PORTS = range(3000, 3100)
@@ -78,12 +78,13 @@ def serve(home: Home, listening: Listening, terminal: Terminal) -> bool:
     Raises:
         StillhouseError: if it cannot listen there, an address cannot be read or the token is too weak.
     """
-    given = os.environ.pop(TOKEN_VARIABLE, None)  # no process behind the webserver needs it
+    given = setting(TOKEN_VARIABLE)
+    os.environ.pop(TOKEN_VARIABLE, None)  # no process behind the webserver needs it
     rules = rules_for(listening, given)
     _route_signals_and_logs(terminal)
     with closing(_listen(listening)) as listener:
         try:
-            with _services(terminal) as services:
+            with _services(home, terminal) as services:
                 address = _address(listening, listener, rules, token=f"${TOKEN_VARIABLE}" if given else rules.token)
                 return _webserver(home, listener, rules, services, lambda: _announce(terminal, home, address, rules))
         except KeyboardInterrupt:
@@ -184,16 +185,23 @@ def _route_signals_and_logs(terminal: Terminal) -> None:
 
 
 @contextmanager
-def _services(terminal: Terminal) -> "Iterator[Services]":
+def _services(home: Home, terminal: Terminal) -> "Iterator[Services]":
     """Code server and daemon, in a group of their own that a keeper ends with this process, however it ends."""
+    project = Project.here()
+    variables_in = str(project.root if project else home.root)
     with TemporaryDirectory(prefix="stillhouse-ui-") as folder:
         workspace = Path(folder) / "workspace.yaml"
         command = [sys.executable, "-m", "orchestration.services", str(workspace)]
         keeper = subprocess.Popen(
             [sys.executable, "-m", "orchestration.keeper", *command],
             cwd=CHECKOUT,
-            # As `dg dev` does: variables in a file .env of the checkout reach the code server.
-            env={**os.environ, "DAGSTER_PROJECT_ENV_FILE_PATHS": json.dumps({LOCATION: str(CHECKOUT)})},
+            # As `dg dev` does: variables in a file .env of the project reach the code server. It works in the folder of
+            # the code, where a folder of the user's that is called `assets` hides none of ours.
+            env={
+                **os.environ,
+                **home.environment(),
+                "DAGSTER_PROJECT_ENV_FILE_PATHS": json.dumps({LOCATION: variables_in}),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

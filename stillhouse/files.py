@@ -18,8 +18,12 @@ from uuid import uuid4
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_NOT_USABLE = frozenset(
+    {errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE}
+)
+"""Something stands where a folder belongs, a name is too long, a disk or its server is broken, too much is open."""
 _FULL_BELOW_BYTES = 64 * 1024
 
 SET_ASIDE = "set_aside"
@@ -130,19 +134,38 @@ def plain_full_disk(where: Path) -> Iterator[None]:
 
 @contextmanager
 def plain_disk_errors(where: Path) -> Iterator[None]:
-    """Translate a full or read-only disk into one line, around writes of our own."""
+    """Translate a disk that is full, read-only or not usable into one line, around writes of our own."""
     try:
         with plain_full_disk(where):
             yield
     except OSError as error:
-        if error.errno not in _NOT_WRITABLE:
+        plain = plain_disk_error(error, where)
+        if plain is None:
             raise
-        raise StillhouseError(
-            f"cannot be written ({error.strerror})",
-            where=str(error.filename or where),
-            expected="a place that this account may write to",
-            do="Give this account the right to write there, or point STILLHOUSE_HOME at another folder.",
-        ) from error
+        raise plain from error
+
+
+def plain_disk_error(error: OSError, where: Path) -> StillhouseError | None:
+    """Say in one line what the system's error means; None for any error that is not about disk, rights or names.
+
+    Args:
+        error: what was raised.
+        where: what is named where the error names no file.
+    """
+    place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else where
+    if error.errno in _NO_SPACE:
+        return _no_space(place)
+    if error.errno not in _NOT_WRITABLE | _NOT_USABLE:
+        return None
+    refused = error.errno in _NOT_WRITABLE
+    what = "written" if error.errno == errno.EROFS else "read or written" if refused else "used"
+    return StillhouseError(
+        f"cannot be {what} ({error.strerror})",
+        where=str(place),
+        expected="a place that this account may write to" if refused else "a file or folder that can be used",
+        do=f"{'Give this account the right to write there' if refused else 'See what is there'}, or point "
+        "STILLHOUSE_HOME at another folder.",
+    )
 
 
 def _nearest_folder(path: Path) -> Path:

@@ -1,14 +1,121 @@
-"""Where the state of a Stillhouse installation lives: one folder, moved by one variable.
+"""Where the state and the recipes of a Stillhouse installation live, and which variables move them.
 
-Belongs here: the names of the places under STILLHOUSE_HOME.
-Does not: what is written there (records/, teachers/signal.py).
+Belongs here: the variables, the project that a folder belongs to, the names of the places under STILLHOUSE_HOME.
+Does not: what is written there (records/, teachers/signal.py), making a project (orchestration/project.py).
+
+A project is a folder whose `pyproject.toml` has a table `[tool.stillhouse]`; a checkout of Stillhouse is one, too. Its
+recipes, and its state in `.stillhouse/`, lie inside it. Without a project both are in the user's data folder, and never
+beside installed code.
 """
 
 import os
+import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
+from stillhouse.errors import StillhouseError
+
 CHECKOUT = Path(__file__).resolve().parents[1]
+"""The folder that holds this code: a checkout, or what `pip install` fills."""
+
+PROJECT_FILE = "pyproject.toml"
+
+
+def setting(name: str) -> str | None:
+    """The value of a variable of the environment; None where it is empty or blank, as where it is not there."""
+    value = os.environ.get(name, "")
+    return value if value.strip() else None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with recipes, and with the state of what they make.
+
+    Args:
+        root: where `pyproject.toml` lies; relative addresses in its recipes begin here.
+        recipes: the folder with a folder for each recipe.
+    """
+
+    root: Path
+    recipes: Path
+
+    @classmethod
+    def around(cls, folder: Path) -> "Project | None":
+        """The project that a folder belongs to, itself or one above it; None where there is none.
+
+        Raises:
+            StillhouseError: if `[tool.stillhouse]` cannot be read.
+        """
+        folder = folder.resolve()
+        return next(filter(None, map(cls._at, (folder, *folder.parents))), None)
+
+    @classmethod
+    def here(cls) -> "Project | None":
+        """The project of the working directory, else the one whose environment this program is of, else the checkout.
+
+        A checkout that was copied with its environment still runs the code of the old one. It is asked first, so that
+        nothing of the old one is written to.
+
+        Raises:
+            StillhouseError: if `[tool.stillhouse]` cannot be read, or the working directory is gone.
+        """
+        try:
+            working = Path.cwd()
+        except FileNotFoundError as error:
+            raise StillhouseError(
+                "the working directory was removed",
+                where=".",
+                expected="a folder that is there",
+                do="Change to another.",
+            ) from error
+        program = working / sys.argv[0] if sys.argv else working
+        places = (working, program.parent, CHECKOUT)
+        return next(filter(None, map(cls.around, places)), None)
+
+    @classmethod
+    def _at(cls, root: Path) -> "Project | None":
+        file = root / PROJECT_FILE
+        try:
+            content = file.read_bytes()
+        except OSError:  # none there, or none that we may read
+            return None
+        if b"stillhouse" not in content:
+            return None
+        try:
+            tables = tomllib.loads(content.decode()).get("tool", {})
+            recipes = tables["stillhouse"].get("recipes", "recipes") if "stillhouse" in tables else None
+            return None if recipes is None else cls(root, root / recipes)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StillhouseError(
+                f"[tool.stillhouse] cannot be read ({error})",
+                where=str(file),
+                expected="a table with `recipes`, the name of a folder",
+                do="Correct the file.",
+            ) from error
+
+
+def recipes_folder() -> Path:
+    """Where recipes are, for the command line and the UI alike: STILLHOUSE_RECIPES, or the project's folder of them."""
+    given = setting("STILLHOUSE_RECIPES")
+    if given is not None:
+        return Path(given).expanduser().absolute()
+    project = Project.here()
+    return project.recipes if project else _user_data() / "recipes"
+
+
+def _absolute(address: str) -> str:
+    """A folder, or SQLite's file, from the root of the file system; any other address as it is."""
+    sqlite = "sqlite:///"
+    if address.startswith(sqlite) and address not in (sqlite, f"{sqlite}:memory:"):
+        return f"{sqlite}{Path(address.removeprefix(sqlite)).absolute()}"
+    return address if "://" in address else str(Path(address).expanduser().absolute())
+
+
+def _user_data() -> Path:
+    return platformdirs.user_data_path("stillhouse", appauthor=False)
 
 
 @dataclass(frozen=True)
@@ -27,13 +134,33 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """Read STILLHOUSE_HOME, STILLHOUSE_ARTIFACTS and STILLHOUSE_LEDGER_URL, with defaults in the checkout."""
-        root = Path(os.environ.get("STILLHOUSE_HOME", CHECKOUT / ".stillhouse")).expanduser().absolute()
+        """Read STILLHOUSE_HOME, STILLHOUSE_ARTIFACTS and STILLHOUSE_LEDGER_URL, with defaults in the project.
+
+        Raises:
+            StillhouseError: if the project's file cannot be read.
+        """
+        given = setting("STILLHOUSE_HOME")
+        if given is not None:
+            root = Path(given).expanduser().absolute()
+        else:
+            project = Project.here()
+            root = project.root / ".stillhouse" if project else _user_data() / "state"
         return cls(
             root=root,
-            artifacts=os.environ.get("STILLHOUSE_ARTIFACTS", str(root / "artifacts")),
-            ledger_url=os.environ.get("STILLHOUSE_LEDGER_URL", f"sqlite:///{root / 'ledger.db'}"),
+            artifacts=_absolute(setting("STILLHOUSE_ARTIFACTS") or str(root / "artifacts")),
+            ledger_url=_absolute(setting("STILLHOUSE_LEDGER_URL") or f"sqlite:///{root / 'ledger.db'}"),
         )
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which a process in another working directory finds the same places as this one."""
+        places = {
+            "STILLHOUSE_HOME": str(self.root),
+            "STILLHOUSE_ARTIFACTS": self.artifacts,
+            "STILLHOUSE_LEDGER_URL": self.ledger_url,
+            "STILLHOUSE_RECIPES": str(recipes_folder()),
+        }
+        outside = {name: value for name in ("STILLHOUSE_KEYS", "STILLHOUSE_WITNESS") if (value := setting(name))}
+        return {**places, **{name: _absolute(value) for name, value in outside.items()}}
 
     @property
     def dagster(self) -> Path:

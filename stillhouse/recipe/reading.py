@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from stillhouse.addresses import without_credentials
 from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT, Project
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.fields import NAME_PATTERN
 
@@ -58,7 +59,7 @@ class RecipeFile:
 
     def where(self, *field: str | int) -> str:
         """Name the file, line and field of a part of the recipe, for an error message."""
-        return _where(self.path, yaml.compose(self.path.read_text()), ("attributes", *field))
+        return _where(self.path, yaml.compose(self.path.read_text(encoding="utf-8-sig")), ("attributes", *field))
 
 
 def read_recipe(path: Path) -> RecipeFile:
@@ -73,9 +74,31 @@ def read_recipe(path: Path) -> RecipeFile:
     if not path.is_file():
         raise StillhouseError("no such recipe", where=str(path), expected="a defs.yaml", do="See `stillhouse list`.")
     try:
-        tree = yaml.compose(path.read_text(encoding="utf-8"))
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StillhouseError(
+            f"cannot be read ({error.strerror})",
+            where=str(path),
+            expected="a file that this account may read",
+            do="Give this account the right to read it.",
+        ) from error
+    return parse_recipe(content, path)
+
+
+def parse_recipe(content: bytes, path: Path) -> RecipeFile:
+    """Read a recipe from the content of its file, which need not be there yet.
+
+    Args:
+        content: what the file holds or will hold.
+        path: the file; the name of its folder is the name of the recipe.
+
+    Raises:
+        StillhouseError: one line for each mistake, naming file, line and field.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        tree, document = yaml.compose(text), yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that no calendar has
         mark = getattr(error, "problem_mark", None)
         raise StillhouseError(
             f"not readable as YAML ({getattr(error, 'problem', None) or error})",
@@ -95,12 +118,98 @@ def read_recipe(path: Path) -> RecipeFile:
         recipe = Recipe.model_validate(document["attributes"])
     except ValidationError as error:
         raise invalid_recipe(path, tree, error) from error
-    return RecipeFile(path.parent.name, path, recipe)
+    return recipe_file(path, recipe)
 
 
-def recipes_in(folder: Path) -> list[RecipeFile]:
-    """Read every recipe that is a folder with a `defs.yaml` in `folder`, by name."""
-    return [read_recipe(path) for path in sorted(folder.glob("*/defs.yaml"))]
+def recipe_file(path: Path, recipe: Recipe) -> RecipeFile:
+    """Put a recipe beside its file, with its relative addresses begun where they begin.
+
+    Those that begin at the checkout stay as they are: its stages begin them there themselves.
+
+    Args:
+        path: its `defs.yaml`, which need not be there yet.
+        recipe: what it says.
+    """
+    root = addresses_begin_at(path)
+    return RecipeFile(path.parent.name, path, recipe if root == CHECKOUT else _with_addresses_from(root, recipe))
+
+
+def addresses_begin_at(path: Path) -> Path:
+    """The folder from which a recipe's relative addresses lead.
+
+    The project that its file is in; without one the checkout, or beside the folder of recipes where Stillhouse is
+    installed and no checkout is there.
+
+    Args:
+        path: its `defs.yaml`, which need not be there yet.
+    """
+    project = Project.around(path.parent) or Project.around(CHECKOUT)
+    return project.root if project else path.absolute().parents[2]
+
+
+def _with_addresses_from(root: Path, recipe: Recipe) -> Recipe:
+    def absolute(address: str | None) -> str | None:
+        return address if address is None or "://" in address else str(root / Path(address).expanduser())
+
+    data, teacher = recipe.data, recipe.teacher
+    places = {name: absolute(getattr(data, name)) for name in ("source", "traffic", "drop_folder")}
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update=places),
+            "teacher": teacher.model_copy(update={"source": absolute(teacher.source)}),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class UnreadableRecipe:
+    """A recipe that cannot be read.
+
+    Args:
+        name: of its folder, which may be a name that no recipe can have.
+        path: its file.
+        mistakes: what is wrong, one line each, at least one.
+    """
+
+    name: str
+    path: Path
+    mistakes: tuple[str, ...]
+
+    @property
+    def in_short(self) -> str:
+        """The first mistake, and how many more there are."""
+        more = len(self.mistakes) - 1
+        return self.mistakes[0] + (f" And {more} more: `stillhouse check`." if more else "")
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """All recipes of a folder: a mistake in one of them keeps nobody from the others.
+
+    Args:
+        files: those that can be read, by name.
+        unreadable: those that cannot, by name.
+    """
+
+    files: tuple[RecipeFile, ...]
+    unreadable: tuple[UnreadableRecipe, ...]
+
+
+def recipes_in(folder: Path) -> Recipes:
+    """Read every recipe that is a folder with a `defs.yaml` in `folder`."""
+    files, unreadable = [], []
+    for path in sorted(folder.glob("*/defs.yaml")):
+        try:
+            files.append(read_recipe(path))
+        except StillhouseError as error:
+            unreadable.append(UnreadableRecipe(path.parent.name, path, mistakes_of(error)))
+    return Recipes(tuple(files), tuple(unreadable))
+
+
+def mistakes_of(error: StillhouseError) -> tuple[str, ...]:
+    """What an error about a recipe says, one line for each mistake, whatever line ends the values have in them."""
+    lines = error.lines if isinstance(error, InvalidRecipeError) else [str(error)]
+    return tuple(" ".join(line.split()) for line in lines)
 
 
 class InvalidRecipeError(StillhouseError):

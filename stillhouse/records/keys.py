@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from stillhouse.errors import StillhouseError
+from stillhouse.home import setting
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -52,7 +53,7 @@ class Keys:
     def from_environment(cls) -> "Keys":
         """Those in STILLHOUSE_KEYS, or in the user's configuration folder."""
         default = platformdirs.user_config_path("stillhouse", appauthor=False) / "keys"
-        return cls(Path(os.environ.get("STILLHOUSE_KEYS", default)).expanduser().absolute())
+        return cls(Path(setting("STILLHOUSE_KEYS") or default).expanduser().absolute())
 
     def make(self, state: Path) -> str:
         """Make a key and return its fingerprint.

@@ -23,6 +23,7 @@ from upath import UPath
 from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.home import setting
 
 FILE = "witness.ndjson"
 
@@ -70,7 +71,7 @@ class Witness:
     @classmethod
     def from_environment(cls) -> "Witness":
         """The one at STILLHOUSE_WITNESS, or a file in the user's data folder."""
-        chosen = os.environ.get("STILLHOUSE_WITNESS")
+        chosen = setting("STILLHOUSE_WITNESS")
         if chosen:
             return cls(chosen)
         return cls(str(platformdirs.user_data_path("stillhouse", appauthor=False) / FILE), is_default=True)

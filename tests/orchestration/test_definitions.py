@@ -4,9 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestration.build import definitions
+import dagster as dg
+import pytest
+
+from orchestration.build import definitions, loadable_definitions, shared_definitions
 from orchestration.definitions import defs
+from stillhouse import progress
 from stillhouse.home import CHECKOUT
+from stillhouse.recipe.reading import recipes_in
 from tests.small import small_recipe
 
 HEAVY = ("torch", "transformers", "great_expectations", "onnxruntime", "sklearn", "scipy", "matplotlib", "pandas")
@@ -55,6 +60,44 @@ def test_a_second_recipe_is_a_second_folder(tmp_path: Path) -> None:
     groups = {node.group_name for node in both.resolve_asset_graph().asset_nodes}
     assert groups == {"one", "two"}
     assert {job.name for job in both.resolve_all_job_defs()} >= {"distil_one", "distil_two"}
+
+
+def test_one_broken_recipe_is_shown_and_stops_no_other(tmp_path: Path) -> None:
+    small_recipe(tmp_path, name="good", rows=60)
+    small_recipe(tmp_path, name="cron", rows=60, refresh={"cron": "every day"})
+    (tmp_path / "recipes" / "Evil Name[x]").mkdir()
+    broken = tmp_path / "recipes" / "Evil Name[x]" / "defs.yaml"
+    broken.write_text("a: b: c\n")
+    with progress.listening((said := []).append):
+        loaded = loadable_definitions(recipes_in(tmp_path / "recipes"))
+    graph = loaded.resolve_asset_graph()
+    assert {node.group_name for node in graph.asset_nodes} == {"good", "unreadable_recipes"}
+    shown = {node.key.path[-1]: node for node in graph.asset_nodes if node.group_name == "unreadable_recipes"}
+    assert shown.keys() == {"Evil Name[x]", "cron"} and not any(node.is_executable for node in shown.values())
+    assert f"{broken}:1: not readable as YAML" in (shown["Evil Name[x]"].description or "")
+    assert "refresh.cron: 'every day' is no cron line" in (shown["cron"].description or "")
+    assert [each.sentence.split(" is left out")[0] for each in said] == ["recipe 'Evil Name[x]'", "recipe 'cron'"]
+    assert {job.name for job in loaded.resolve_all_job_defs()} >= {"distil_good"}
+
+
+def test_the_ui_loads_the_recipes_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_recipe(tmp_path, name="mine", rows=60)
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    script = (
+        "import orchestration.definitions as d;"
+        "print({node.group_name for node in d.defs.resolve_asset_graph().asset_nodes})"
+    )
+    out = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "{'mine'}"
+
+
+def test_the_component_brings_the_same_as_the_command_line() -> None:
+    """For a Dagster project that has a recipe among other components."""
+    loaded = dg.Definitions.merge(
+        dg.load_from_defs_folder(path_within_project=CHECKOUT / "orchestration"), shared_definitions()
+    )
+    keys = {node.key for node in loaded.resolve_asset_graph().asset_nodes}
+    assert keys == {node.key for node in defs.resolve_asset_graph().asset_nodes}
 
 
 def test_dg_knows_the_component_and_checks_its_yaml() -> None:

@@ -2,13 +2,24 @@
 
 import errno
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 import orchestration.cli
-from stillhouse.home import Home
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.records.builds import BuildStore
+from tests.command import stillhouse
+from tests.small import small_recipe
+from tests.spared import lay_fresh_databases
 
 
 def sqlite_error(code: int) -> sa.exc.OperationalError:
@@ -41,6 +52,99 @@ def test_it_is_one_plain_line_and_exit_code_2(
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert says in said and len(said.splitlines()) == 1 and "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), "/a/file/home"), "/a/file/home: cannot be used"),
+        (OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), "n" * 300), "cannot be used (File name too long"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "cannot be used"),
+        (sqlite_error(sqlite3.SQLITE_BUSY).orig, "is locked by another process"),
+        (UnicodeEncodeError("utf-8", "bad\udcff.csv", 3, 4, "surrogates not allowed"), "bad\\udcff.csv"),
+    ],
+)
+def test_what_a_library_wraps_is_found_inside(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, says: str
+) -> None:
+    def command() -> None:
+        raise RuntimeError("as Dagster would say it") from error
+
+    monkeypatch.setattr(orchestration.cli, "app", command)
+    with pytest.raises(SystemExit) as ended:
+        orchestration.cli.main()
+    said = capsys.readouterr().err
+    assert (ended.value.code, says in said, len(said.splitlines())) == (2, True, 1)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, dg.DagsterExecutionInterruptedError])
+def test_ctrl_c_is_one_plain_line_and_exit_code_130(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interrupt: type[BaseException]
+) -> None:
+    def command() -> None:
+        raise interrupt
+
+    monkeypatch.setattr(orchestration.cli, "app", command)
+    with pytest.raises(SystemExit) as ended:
+        orchestration.cli.main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, len(said.err.splitlines())) == (130, "", 1)
+    assert said.err.startswith("ended by Ctrl-C")
+
+
+def test_a_run_that_ctrl_c_ends_keeps_what_was_finished(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: Dagster took it for a step that failed, and the command told of gates that nobody had looked at."""
+    small_recipe(tmp_path, rows=100)
+    lay_fresh_databases(home)
+
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    monkeypatch.setattr("stillhouse.stages.prompts.plan", interrupted)
+    ended = stillhouse("run", "small", recipes=tmp_path / "recipes")
+    assert ended.returncode == 130 and "not released" not in ended.stdout
+    assert ended.stderr.startswith("ended by Ctrl-C") and len(ended.stderr.splitlines()) == 1
+    kept = BuildStore(home).ledger.entries("small", "materialization")
+    assert [entry.body["asset"] for entry in kept] == ["small/contract", "small/source[base]"]
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["check", "--json"]])
+def test_output_to_a_full_disk_is_one_plain_line(tmp_path: Path, home: Home, arguments: list[str]) -> None:
+    small_recipe(tmp_path, rows=50)
+    command = [str(Path(sys.executable).with_name("stillhouse")), *arguments]
+    environment = {**os.environ, "STILLHOUSE_RECIPES": str(tmp_path / "recipes")}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, cwd=CHECKOUT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and line.startswith("standard output: cannot be written (No space left on device)")
+
+
+def test_a_full_disk_that_a_library_has_no_error_for(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise ValueError("something of a library's own")
+
+    monkeypatch.setattr(orchestration.cli, "app", command)
+    monkeypatch.setattr("stillhouse.files.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(SystemExit) as ended:
+        orchestration.cli.main()
+    assert ended.value.code == 2 and "no space left on the disk" in capsys.readouterr().err
+
+
+def test_a_bug_beside_a_full_disk_keeps_its_traceback(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def command() -> None:
+        try:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        except OSError:
+            raise ValueError("a bug")  # noqa: B904
+
+    monkeypatch.setattr(orchestration.cli, "app", command)
+    with pytest.raises(ValueError, match="a bug"):
+        orchestration.cli.main()
 
 
 def test_an_error_of_ours_keeps_its_traceback(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress import Progress, TextColumn
 from rich.table import Table
@@ -17,6 +17,7 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from orchestration import cli
+from orchestration.screens import result_screen
 from orchestration.terminal import Terminal, printable
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
@@ -77,6 +78,41 @@ def test_brackets_and_colons_are_shown_as_they_are(text: str) -> None:
     assert shown(everywhere(text)).count(text) == 8
 
 
+@pytest.mark.parametrize("name", ["[/b] people", "urgent [red] tickets", "who [vip]", "a[/]b"])
+def test_the_result_shows_names_as_they_are_on_any_console(name: str) -> None:
+    """Regression: a name such as [/b] ended the last screen of a run with an error, on a console that reads markup."""
+    score = {
+        "name": name, "kind": "baseline", "note": name, "accuracy": 0.9, "accuracy_interval": [0.88, 0.92],
+        "size_bytes": 1e6,
+    }  # fmt: skip
+    other = {**score, "latency_ratio": None, "size_ratio": 2.0, "verdict": "fail", "ruled_out": name}
+    report = {
+        "student": score, "teacher": score, "agreement": 0.9, "size_ratio": 2.0, "latency": None, "footprint": None,
+        "running_cost": None, "claims": [{"binding": True, "verdict": "pass", "sentence": f"recall of '{name}'"}],
+        "others": [{**other, "misses_only_the_budget": True}], "comparison": {"sentence": name},
+        "selection": {"reason": name}, "error_analysis": {name: {"sentence": name}},
+        "against_champion": {"sentence": name},
+    }  # fmt: skip
+    file = io.StringIO()
+    Console(file=file, width=200).print(result_screen(name, report, Home(Path("/home"), "", "")))
+    assert file.getvalue().count(name) == 13
+    old = {key: value for key, value in report.items() if key not in ("error_analysis", "against_champion")}
+    assert name in shown(result_screen(name, {**old, "reasons": {}}, Home(Path("/home"), "", "")))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_of_another_encoding_is_shown_a_code(
+    home: Home, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr(cli, "app", lambda: print("people 漢"))
+    cli.main()
+    stream.flush()
+    assert written.getvalue() == b"people \\u6f22\n"
+
+
 def test_a_progress_bar_shows_a_description_as_it_is() -> None:
     file = io.StringIO()
     terminal = Terminal(file=file, width=200, force_terminal=True, color_system=None)
@@ -123,5 +159,7 @@ def test_nothing_is_printed_past_the_terminal(module: Path) -> None:
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     assert [text for text in strings if "[/]" in text] == [], "markup is printed as it is: use Text or style="
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    bare = [ast.unparse(call) for call in calls if call.func.id == "print"]  # type: ignore[attr-defined]
-    assert [call for call in bare if "json.dumps(" not in call and "model_dump_json(" not in call] == []
+    named = [(call.func.id, ast.unparse(call)) for call in calls]  # type: ignore[attr-defined]
+    assert [call for name, call in named if name == "print"] == []
+    as_json = [call for name, call in named if name == "print_json"]
+    assert [call for call in as_json if "json.dumps(" not in call and "model_dump_json(" not in call] == []

@@ -73,7 +73,7 @@ def test_without_a_listener_a_remark_goes_to_the_log(caplog: pytest.LogCaptureFi
         (errno.ENOSPC, "no space left"),
         (errno.EDQUOT, "no space left"),
         (errno.EROFS, "cannot be written"),
-        (errno.EACCES, "cannot be written"),
+        (errno.EACCES, "cannot be read or written"),
     ],
 )
 def test_a_full_or_read_only_disk_is_told_in_one_line(tmp_path: Path, number: int, what: str) -> None:

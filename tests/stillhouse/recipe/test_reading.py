@@ -27,7 +27,7 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
     file = read_recipe(DEMO)
     assert file.name == "question_routing"
     assert file.recipe.kept_columns == ("kind",)
-    assert [each.name for each in recipes_in(DEMO.parents[1])] == ["question_routing"]
+    assert [each.name for each in recipes_in(DEMO.parents[1]).files] == ["question_routing"]
 
 
 def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""What may be dropped into the drop folder of a recipe, by example.
+
+Belongs here: an example of two lines that the recipe takes in.
+Does not: looking at the folder and reading it (stillhouse/data/drop_folder.py, dropped.py).
+"""
+
+import csv
+from datetime import UTC, datetime
+from io import StringIO
+
+from stillhouse.data.declared_labels import named_classes
+from stillhouse.recipe.contract import Recipe
+
+TEXT = "Put the text of one row here"
+
+
+def example(recipe: Recipe) -> str:
+    """A header and one row of a csv file, with every column that a dropped file has to have.
+
+    The values are such that the row goes through the gates on provenance; the label is one that the recipe names, and
+    empty, which means unlabelled, where it names none.
+    """
+    values = {recipe.data.text: TEXT, recipe.data.label: next(iter(named_classes(recipe).values()), "")}
+    values |= {column: _value(recipe, column) for column in recipe.kept_columns}
+    written = StringIO()
+    csv.writer(written, lineterminator="\n").writerows([values.keys(), values.values()])
+    return written.getvalue()
+
+
+def left_out(recipe: Recipe) -> str:
+    """Which columns may be empty or may be missing, in one sentence."""
+    lacking = recipe.data.allow_missing_columns
+    missing = f"; the file may lack {', '.join(lacking)}" if lacking else ""
+    return f"{recipe.data.label} may be empty: then the row is unlabelled{missing}"
+
+
+def _value(recipe: Recipe, column: str) -> str:
+    provenance = recipe.data.provenance
+    known: dict[str | None, str] = {
+        provenance.date_column: datetime.now(UTC).date().isoformat(),
+        provenance.rights_column: next(iter(provenance.rights_allowed), "right"),
+        provenance.privacy_column: next(iter(provenance.teacher_may_see), "public"),
+        provenance.kind_column: "real",
+        **{part.column: part.values[0] for part in reversed(recipe.slices)},
+    }
+    return known.get(column, "value")

@@ -1,0 +1,215 @@
+"""What is wrong with a recipe, found before anything is made of it.
+
+Belongs here: what needs the gates, Dagster's rules, the rows, or the folder of the teacher's weights.
+Does not: the fields and the rules between them (stillhouse/recipe/), whether the rows are good enough (checks/).
+
+Mistakes are collected and not raised: whoever corrects a recipe wants to see all of them at one time.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from checks.stages import gates_of
+from stillhouse.base import Record
+from stillhouse.data.declared_labels import unknown_classes
+from stillhouse.data.formats import UnknownColumnError
+from stillhouse.data.prompt_set import base_prompt_set
+from stillhouse.data.provenance import with_provenance
+from stillhouse.data.sources import drop_folder_entries
+from stillhouse.errors import StillhouseError
+from stillhouse.models.weights import fingerprint_of, resolve_model
+from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
+from stillhouse.records.gate_names import gate_name
+from stillhouse.stages.names import stage_names
+from stillhouse.stages.source import read_base
+
+_NO_COLUMN = "\0"
+"""A name that no column has, so that reading ends with the header."""
+
+
+class Checked(Record):
+    """What is wrong with recipes."""
+
+    mistakes: dict[str, tuple[str, ...]] = Field(description="Lines by recipe; none where nothing is wrong.")
+
+    @property
+    def all_is_well(self) -> bool:
+        """Whether there is no mistake in any recipe."""
+        return not any(self.mistakes.values())
+
+
+def check(recipes: Recipes) -> Checked:
+    """Look for mistakes in every recipe of a folder; nothing is trained or kept.
+
+    Args:
+        recipes: those that can be read, and those that cannot.
+    """
+    found = {
+        file.name: (*load_mistakes(file), *_row_mistakes(file), *_teacher_mistakes(file)) for file in recipes.files
+    }
+    unreadable = {recipe.name: recipe.mistakes for recipe in recipes.unreadable}
+    return Checked(mistakes=dict(sorted({**found, **unreadable}.items())))
+
+
+def load_mistakes(file: RecipeFile) -> tuple[str, ...]:
+    """What keeps Dagster from loading a recipe; the rows and the teacher are not looked at."""
+    recipe = file.recipe
+    known = {name for stage in stage_names(recipe) for name in gates_of(stage).names(blocking=True)}
+    found = [
+        _line(
+            file, "unwaivable", place,
+            what=f"there is no gate {name!r}",
+            expected="the name of a blocking gate",
+            do=f"`stillhouse checklist {file.name}` lists them.",
+        )
+        for place, name in enumerate(recipe.unwaivable)
+        if gate_name(name) not in known
+    ]  # fmt: skip
+    if _refused(partial(dg.ScheduleDefinition, name="any", job_name="any", cron_schedule=recipe.refresh.cron)):
+        found.append(
+            _line(
+                file, "refresh", "cron",
+                what=f"{recipe.refresh.cron!r} is no cron line",
+                expected="five fields: minute, hour, day of the month, month, day of the week",
+                do='"0 3 * * 1" is each Monday at three in the morning, UTC.',
+            )
+        )  # fmt: skip
+    found += [
+        _line(
+            file, "owners", place,
+            what=f"{owner!r} cannot own an asset",
+            expected="an e-mail address, or team:<name> with letters, digits and underscores",
+            do="Correct it.",
+        )
+        for place, owner in enumerate(recipe.owners)
+        if _refused(partial(dg.AssetSpec, "any", owners=[owner]))
+    ]  # fmt: skip
+    return tuple(found)
+
+
+def _refused(define: Callable[[], object]) -> bool:
+    """Whether Dagster refuses a definition; its own rule is asked, since another version may have another."""
+    try:
+        define()
+    except dg.DagsterInvalidDefinitionError:
+        return True
+    return False
+
+
+def _row_mistakes(file: RecipeFile) -> tuple[str, ...]:
+    """Columns and classes that the rows do not have, and a drop folder that is not there."""
+    found: list[str] = []
+    if file.recipe.data.drop_folder is not None:
+        with _collected(found, file.where("data", "drop_folder")):
+            drop_folder_entries(file.recipe.data.drop_folder)
+    try:
+        rows = read_base(file).rows
+    except StillhouseError as error:
+        if isinstance(error.__cause__, UnknownColumnError):
+            return (*found, *_unknown_columns(file))
+        return (*found, *_with_line(file.where("data", "source"), error))
+    with _collected(found, file.where("data")):
+        traced = with_provenance(rows, file.recipe.data.provenance).rows
+        prompts = base_prompt_set(traced, file.recipe, where=file.where("data", "label")).prompts
+        found += [
+            _line(file, *unknown.field, what=unknown.what, expected=f"one of {unknown.there_are}", do=unknown.hint)
+            for unknown in unknown_classes(file.recipe, prompts["label"].drop_nulls().unique())
+        ]
+    return tuple(found)
+
+
+def _unknown_columns(file: RecipeFile) -> Iterator[str]:
+    """A line for each column that is not there; each is asked for in place of the text, which is looked for first."""
+    recipe = file.recipe
+    for column in dict.fromkeys((recipe.data.text, recipe.data.label, *recipe.kept_columns)):
+        data = recipe.data.model_copy(update={"text": column, "label": _NO_COLUMN})
+        try:
+            read_base(replace(file, recipe=recipe.model_copy(update={"data": data})))
+        except StillhouseError as error:
+            missing = error.__cause__
+            if isinstance(missing, UnknownColumnError) and missing.column == column:
+                yield from _with_line(file.where(*recipe.field_naming(column)), missing)
+
+
+def _teacher_mistakes(file: RecipeFile) -> tuple[str, ...]:
+    """Weights that are not there or not the pinned ones, and layers that they do not have."""
+    teacher = file.recipe.teacher
+    found: list[str] = []
+    with _collected(found, file.where("teacher", "source")):
+        if teacher.source.startswith("hf://"):
+            _ask_the_hub(teacher.source, teacher.revision)
+            return tuple(found)
+        folder = resolve_model(teacher.source, teacher.revision)
+        fingerprint = fingerprint_of(folder)
+        if teacher.fingerprint not in (None, fingerprint):
+            found.append(
+                _line(
+                    file, "teacher", "fingerprint",
+                    what=f"the weights are {fingerprint[:12]} and not {str(teacher.fingerprint)[:12]}",
+                    expected="the weights that were pinned",
+                    do=f"Put them back, or accept these: fingerprint: {fingerprint}",
+                )
+            )  # fmt: skip
+        found += _unknown_layers(file, folder)
+    return tuple(found)
+
+
+def _ask_the_hub(source: str, revision: str) -> None:
+    """Ask whether a commit is there, without fetching it."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    name = source.removeprefix("hf://")
+    try:
+        if not isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
+            HfApi().model_info(name, revision=revision)
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
+        raise StillhouseError(
+            f"the hub does not know it, or could not be asked ({type(error).__name__})",
+            where=f"{source}@{revision}",
+            expected="an existing repository and commit that you may read, and a network",
+            do="Check the name, the revision and HF_TOKEN.",
+        ) from error
+
+
+def _unknown_layers(file: RecipeFile, folder: Path) -> list[str]:
+    layers = int(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("num_hidden_layers", 0))
+    return [
+        _line(
+            file, "students", place, "layers",
+            what=f"{student.name} cannot have the layers {list(student.layers)}",
+            expected=f"distinct, rising numbers from 0 to {layers - 1}",
+            do="Correct the layers.",
+        )
+        for place, student in enumerate(file.recipe.students)
+        if not _are_layers(student.layers, layers)
+    ]  # fmt: skip
+
+
+def _are_layers(chosen: Sequence[int], there_are: int) -> bool:
+    return list(chosen) == sorted(set(chosen)) and chosen[0] >= 0 and chosen[-1] < there_are
+
+
+@contextmanager
+def _collected(found: list[str], where: str) -> Iterator[None]:
+    """Add what is wrong in the block to the mistakes found."""
+    try:
+        yield
+    except StillhouseError as error:
+        found += _with_line(where, error)
+
+
+def _with_line(where: str, error: StillhouseError) -> list[str]:
+    """What an error says, behind the line of the recipe, which some errors name themselves."""
+    return [line if line.startswith(where) else f"{where}: {line}" for line in mistakes_of(error)]
+
+
+def _line(file: RecipeFile, *field: str | int, what: str, expected: str, do: str) -> str:
+    return mistakes_of(StillhouseError(what, where=file.where(*field), expected=expected, do=do))[0]

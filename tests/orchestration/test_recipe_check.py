@@ -1,0 +1,127 @@
+"""`stillhouse check`: every mistake of every recipe at one time, each on a line that names the recipe's own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestration.recipe_check import check
+from stillhouse.home import Home
+from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in
+from tests.command import stillhouse
+from tests.small import small_recipe
+
+
+def mistakes(file: RecipeFile) -> tuple[str, ...]:
+    return check(Recipes((file,), ())).mistakes[file.name]
+
+
+def edited(file: RecipeFile, old: str, new: str) -> RecipeFile:
+    content = file.path.read_text()
+    assert old in content
+    file.path.write_text(content.replace(old, new))
+    return read_recipe(file.path)
+
+
+def line_of(file: RecipeFile, text: str) -> str:
+    number = next(n for n, line in enumerate(file.path.read_text().splitlines(), start=1) if text in line)
+    return f"{file.path}:{number}: "
+
+
+def test_a_recipe_that_could_be_run_has_none_and_nothing_is_made(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    ended = stillhouse("check", recipes=tmp_path / "recipes")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "small  no mistake found\n", "")
+    assert not home.root.exists()
+
+
+def test_every_mistake_of_a_recipe_is_a_line_with_the_line_of_the_recipe(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=100, unwaivable=["no_such_gate"], owners=["bob"])
+    for old, new in (
+        ("text: question", "text: qestion"), ("column: kind", "column: kinds"), ("cron: ", "cron: every day # "),
+        ("fingerprint: ", "fingerprint: " + "0" * 64 + " # "),
+    ):  # fmt: skip
+        if old in file.path.read_text():
+            file = edited(file, old, new)
+    found = mistakes(file)
+    for text, says in (
+        ("no_such_gate", "there is no gate 'no_such_gate'"),
+        ("bob", "owners.0: 'bob' cannot own an asset"),
+        ("every day", "refresh.cron: 'every day' is no cron line"),
+        ("qestion", "data.text: "),
+        ("kinds", "slices.0.column: "),
+    ):
+        assert [line for line in found if line.startswith(line_of(file, text)) and says in line], (text, found)
+    assert all("Did you mean" in line for line in found if "there is no column" in line)
+    assert len(found) == 5 and not any("\n" in line for line in found)
+
+
+def test_a_class_that_no_row_has_and_layers_that_the_teacher_lacks(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=100, bar={"margin": 0.07, "metric": "recall", "metric_class": "HUMAN"})
+    name = file.recipe.students[0].name
+    wrong = file.recipe.students[0].model_copy(update={"layers": (0, 7)})
+    students = (wrong, *file.recipe.students[1:])
+    file = RecipeFile(file.name, file.path, file.recipe.model_copy(update={"students": students}))
+    found = mistakes(file)
+    assert any("bar.metric_class: no labelled row is of class 'HUMAN'" in line for line in found)
+    assert any(f"students.0.layers: {name} cannot have the layers [0, 7]" in line for line in found)
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("package://no_such_package/model", "no package 'no_such_package' is installed"),
+        ("/nowhere/model", "no such model folder"),
+        ("hf://no-such/model", "the hub does not know it, or could not be asked"),
+    ],
+)
+def test_a_teacher_that_is_not_there(tmp_path: Path, home: Home, source: str, says: str) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    teacher = file.recipe.teacher.model_copy(update={"source": source, "revision": "0" * 40})
+    found = mistakes(RecipeFile(file.name, file.path, file.recipe.model_copy(update={"teacher": teacher})))
+    (line,) = found
+    assert line.startswith(line_of(file, "source: ").rsplit(":", 2)[0]) and "teacher.source: " in line and says in line
+
+
+def test_other_weights_than_the_pinned_ones(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    teacher = file.recipe.teacher.model_copy(update={"fingerprint": "0" * 64})
+    (line,) = mistakes(RecipeFile(file.name, file.path, file.recipe.model_copy(update={"teacher": teacher})))
+    assert "the weights are" in line and "not 000000000000" in line
+
+
+def test_rows_that_are_not_there(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    Path(file.recipe.data.source).unlink()
+    (line,) = mistakes(file)
+    assert "data.source: " in line and "no such file" in line
+
+
+def test_one_broken_recipe_stops_no_other(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=60)
+    broken = tmp_path / "recipes" / "broken" / "defs.yaml"
+    broken.parent.mkdir()
+    broken.write_text("attributes: {task: a: b}\n")
+    (tmp_path / "recipes" / "Evil Name[x]").mkdir()
+    (tmp_path / "recipes" / "Evil Name[x]" / "defs.yaml").write_bytes(b"\xff\xfe")
+    recipes = tmp_path / "recipes"
+    listed = stillhouse("list", recipes=recipes)
+    assert listed.returncode == 2 and len(listed.stdout.splitlines()) == 3
+    assert f"broken  {broken}:1: not readable as YAML" in listed.stdout and "\nsmall  " in listed.stdout
+    checked = stillhouse("check", "--json", recipes=recipes)
+    found = json.loads(checked.stdout)["mistakes"]
+    assert checked.returncode == 2 and found["small"] == [] and len(found["broken"]) == len(found["Evil Name[x]"]) == 1
+    status = stillhouse("status", "--json", recipes=recipes)
+    assert status.returncode == 2 and list(json.loads(status.stdout)["recipes"]) == ["small"]
+    assert "recipe broken is left out" in status.stderr
+    assert stillhouse("check", "small", recipes=recipes).returncode == 0
+    unknown = stillhouse("check", "smal", recipes=recipes)
+    assert unknown.returncode == 2 and "one of: Evil Name[x], broken, small" in unknown.stderr
+
+
+def test_a_recipe_with_several_mistakes_is_one_line_of_a_list(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    file.path.write_text(file.path.read_text().replace("margin: 0.07", "margin: 7").replace("task:", "tasks:"))
+    (unreadable,) = recipes_in(tmp_path / "recipes").unreadable
+    assert len(unreadable.mistakes) == 3 and unreadable.in_short.endswith(" And 2 more: `stillhouse check`.")
