@@ -1,0 +1,170 @@
+"""`make mutants`: the share of small faults in gates, statistics and ledger that their tests notice.
+
+A mutant is a module with one change (operators.py). A process of its own imports it in place of the module and runs the
+tests that are responsible for it; it is killed when one fails, or when they take three times as long as on the code as
+it is. Exit code 1 under the bar; the last line is JSON.
+
+Two libraries do not fit: mutmut 3.8 leaves decorated functions alone, which every gate is; cosmic-ray 8.7 writes each
+mutant into the checkout, starts Python anew for each, knows one command for all modules, and deletes no statement.
+
+Belongs here: which modules are mutated, which tests answer for them, running those, the bar.
+Does not: what a mutant is (operators.py).
+"""
+
+import argparse
+import importlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from types import CodeType
+
+import pytest
+from hypothesis import Phase, settings
+
+from tests.mutants.operators import Mutant, mutants_of, sampled
+
+ROOT = Path(__file__).parents[2]
+OURS = ("stillhouse", "assets", "checks", "orchestration", "tests")
+MUTATED = ("stillhouse/statistics/*.py", "checks/**/*.py", "stillhouse/records/ledger.py")
+
+ANSWERS: dict[str, tuple[str, ...]] = {
+    "checks/expectations/prompts.py": ("tests/checks/test_expectations.py",),
+    "checks/expectations/suite.py": ("tests/checks/test_expectations.py",),
+    "checks/expectations/teacher_signal.py": ("tests/checks/test_expectations.py",),
+    "checks/contract.py": ("tests/checks/test_contract.py", "tests/checks/test_moved_bar.py"),
+    "checks/gate_status.py": ("tests/checks/test_gate.py",),
+    "checks/gatekeeper.py": ("tests/checks/test_gate_states.py",),
+    "checks/prompts.py": ("tests/checks/test_prompts.py", "tests/checks/test_personal_data.py"),
+    "checks/stages.py": ("tests/checks/test_gate.py",),
+}
+"""Tests that answer for a module where it is not the one file of the same path, `tests/<folder>/test_<module>.py`.
+
+The quick ones: most gates are also closed through Dagster (tests/faults), which takes too long to be asked of a mutant.
+"""
+
+WANTED, SEED = 360, 0
+FEWEST, SHARE = 300, 0.9
+"""The bar: so many mutants, and so large a part of them killed."""
+
+PATIENCE = 3.0
+"""A mutant may take so many times what its tests take on the code as it is, and five seconds."""
+
+
+class Mutated(SourceFileLoader):
+    """Imports one module as other code than its file holds."""
+
+    def __init__(self, module: str, code: CodeType) -> None:
+        super().__init__(module, code.co_filename)
+        self.code = code
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        """As a finder, in `sys.meta_path`."""
+        spec = PathFinder.find_spec(name, path) if name == self.name else None
+        if spec is not None:
+            spec.loader = self
+        return spec
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code that is run."""
+        return self.code
+
+
+def main(paths: Sequence[str], wanted: int, seed: int) -> int:
+    """Draw mutants, run the tests on each, and judge the share that is killed.
+
+    Args:
+        paths: only modules whose path begins with one of these; all when empty.
+        wanted: how many mutants.
+        seed: of the draw.
+    """
+    modules = [path for path in modules_to_mutate() if not paths or path.startswith(tuple(paths))]
+    every = [mutant for path in modules for mutant in mutants_of(ROOT, path)]
+    mutants = sampled(every, wanted, seed)
+    load_libraries()
+    with tempfile.TemporaryDirectory() as scratch:
+        limits = {path: limit_of(path, Path(scratch)) for path in dict.fromkeys(mutant.path for mutant in mutants)}
+        survived = []
+        for mutant in mutants:
+            if not fails(mutant.path, limits[mutant.path], Path(scratch), mutant):
+                survived.append(mutant)
+                print(f"survived  {mutant}", flush=True)
+    drawn, left = Counter(mutant.path for mutant in mutants), Counter(mutant.path for mutant in survived)
+    for path, number in drawn.items():
+        print(f"{path:<50}{number - left[path]:>4} of {number:>3} killed")
+    killed = len(mutants) - len(survived)
+    print(f"{killed / len(mutants):.1%} of {len(mutants)} mutants killed, drawn from {len(every):,} by seed {seed}")
+    print(json.dumps({"mutants": len(mutants), "killed": killed}))
+    return 0 if len(mutants) >= FEWEST and killed >= SHARE * len(mutants) else 1
+
+
+def modules_to_mutate() -> list[str]:
+    """Files of the mutated modules, from the checkout's root."""
+    return sorted(str(path.relative_to(ROOT)) for pattern in MUTATED for path in ROOT.glob(pattern))
+
+
+def tests_of(path: str) -> list[str]:
+    """The tests that are responsible for a module."""
+    own = Path("tests", path).with_name(f"test_{Path(path).name}")
+    return [*ANSWERS.get(path, [str(own)])]
+
+
+def load_libraries() -> None:
+    """Import what all tests import, once, and forget what is ours: every mutant imports that anew."""
+    for name in ("tests.conftest", "scipy.special", "scipy.stats", "scipy.sparse"):
+        importlib.import_module(name)
+    for name in [name for name in sys.modules if name.split(".")[0] in OURS and not name.startswith("tests.mutants")]:
+        del sys.modules[name]
+    # What a failing example shrinks to is of no interest here.
+    settings.register_profile(
+        "mutants", deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
+    )
+
+
+def limit_of(path: str, scratch: Path) -> float:
+    """Seconds that the tests of a module may take on a mutant; they have to pass on the code as it is."""
+    start = time.monotonic()
+    if fails(path, 600.0, scratch):
+        raise SystemExit(f"the tests of {path} fail on the code as it is: {' '.join(tests_of(path))}")
+    return PATIENCE * (time.monotonic() - start) + 5.0
+
+
+def fails(path: str, limit: float, scratch: Path, mutant: Mutant | None = None) -> bool:
+    """Whether the tests of a module fail in a process of their own, or take longer than the limit in seconds."""
+    process = multiprocessing.get_context("fork").Process(target=run_tests, args=(tests_of(path), scratch, mutant))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+    return process.exitcode != 0
+
+
+def run_tests(tests: Sequence[str], scratch: Path, mutant: Mutant | None) -> None:
+    """Run tests up to the first that fails, with the mutant in place of its module; the exit code says how it ended."""
+    os.setsid()
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    if mutant is not None:
+        name = mutant.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        sys.meta_path.insert(0, Mutated(name, mutant.compiled(ROOT)))
+    how = ["-x", "-n0", "-p", "no:cacheprovider", "--hypothesis-profile=mutants", f"--basetemp={scratch / 'tests'}"]
+    os._exit(int(pytest.main([*how, *tests])))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("paths", nargs="*", help="only modules whose path begins with one of these")
+    parser.add_argument("--mutants", type=int, default=WANTED, help="how many")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the draw")
+    given = parser.parse_args()
+    sys.exit(main(given.paths, given.mutants, given.seed))
