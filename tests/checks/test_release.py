@@ -86,6 +86,8 @@ def test_what_a_person_took_out_stays_out_until_a_person_brings_it_back(ledger: 
         return ask(the_release_was_not_withdrawn, released(digest=digest * 64, export=export), ledger=ledger)
 
     new, old = served("a"), served("b")
+    for each in (new, old, new):
+        ledger.append("promotion", "small", {"digest": each.release, "manifest": "m", "student": each.student})
     assert (look("a", "model a").verdict, look("a", "model a").sentence) == (PASS, "it was not withdrawn")
     go_back(ledger, "small", new, old, exports=("model a", "model b"), by="Ada", reason="wrong on bills")
     found = look("a", "model a")

@@ -149,34 +149,34 @@ def _open_to_change(node: ast.AST, within: str) -> Iterator[tuple[ast.AST, str]]
 
 
 def _is_left_alone(parent: ast.AST, node: ast.AST) -> bool:
-    """Whether no test should be asked about a part of the tree, and why."""
-    match parent, node:
-        # Types are for mypy.
-        case ast.arg(annotation=there) | ast.AnnAssign(annotation=there) | ast.FunctionDef(returns=there) if (
-            node is there
-        ):
+    """Whether no test should be asked about a part of the tree."""
+    return _is_for_mypy(parent, node) or _is_for_people(parent, node) or _is_out_of_sight(node)
+
+
+def _is_for_mypy(parent: ast.AST, node: ast.AST) -> bool:
+    """Types, assertions of what cannot be otherwise, and that a record is frozen."""
+    match parent:
+        case ast.arg(annotation=there) | ast.AnnAssign(annotation=there) | ast.FunctionDef(returns=there):
+            if node is there:
+                return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")), _:
+        case ast.ClassDef(decorator_list=decorators) if node in decorators:
             return True
-        # How a sentence is put together is for people; which one is said is a decision, and stays open to change.
-        case _, ast.JoinedStr():
-            return True
-        case ast.Raise(), _:
-            return True
-        # An assertion tells mypy what cannot be otherwise.
-        case _, ast.Assert():
-            return True
-        # That a record is frozen is for mypy, too.
-        case ast.ClassDef(), ast.Call(func=ast.Name(id="dataclass")):
-            return True
-        # What is logged, and which warnings are let through, decides nothing.
-        case _, ast.Expr(value=ast.Call(func=ast.Attribute(value=value))) if _root_name(value) in (
-            "logging",
-            "warnings",
-        ):
-            return True
-        # SQLite does not look at the length of a column.
-        case _, ast.Call(func=ast.Attribute(value=ast.Name(id="sa"), attr="String")):
+    return isinstance(node, ast.Assert)
+
+
+def _is_for_people(parent: ast.AST, node: ast.AST) -> bool:
+    """How a sentence is put together; which one is said is a decision, and open to change."""
+    return isinstance(node, ast.JoinedStr) or isinstance(parent, ast.Raise)
+
+
+def _is_out_of_sight(node: ast.AST) -> bool:
+    """What no test can see: logging and warnings, lengths that SQLite does not look at, `strict` as ruff wants it."""
+    match node:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=value))):
+            return _root_name(value) in ("logging", "warnings")
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="sa"), attr="String")) | ast.keyword(arg="strict"):
             return True
     return False
 
