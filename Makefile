@@ -12,7 +12,7 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast demo test drills ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
+.PHONY: help fix docs test-fast demo test drills mutants ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -33,6 +33,10 @@ test-fast: .venv/installed  ## the tests of the domain alone
 drills: export HF_HUB_OFFLINE = 1
 drills: .venv/installed  ## every experiment that once broke an installation, and which of them hold now
 	$(BIN)/python -m tests.drills
+
+mutants: export HF_HUB_OFFLINE = 1
+mutants: .venv/installed  ## how many small faults in gates, statistics and ledger their tests notice
+	$(BIN)/python -m tests.mutants
 
 ui: .venv/installed  ## the Dagster UI with everything loaded, for this machine only, on http://127.0.0.1:3000
 	$(BIN)/stillhouse ui

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 import stillhouse.records.ledger as ledger_module
-from stillhouse.records.ledger import GENESIS, Entry, Head, Ledger
+from stillhouse.errors import StillhouseError
+from stillhouse.records.keys import Signature
+from stillhouse.records.ledger import GENESIS, Asked, Entry, Head, Ledger
 from tests.postgres import PG_CTL, postgres
 
 
@@ -157,3 +160,203 @@ def test_a_look_walks_an_index_and_sorts_nothing(tmp_path: Path, asked: dict[str
         steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     (step,) = steps  # sorting would be a second one
     assert f"USING INDEX {index}" in step.detail
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Ledger:
+    """An empty ledger on SQLite, in a folder that does not exist yet."""
+    return Ledger(f"sqlite:///{tmp_path / 'new' / 'folder' / 'ledger.db'}")
+
+
+def test_entries_that_belong_together_are_all_there_or_none(on_disk: Ledger) -> None:
+    both = on_disk.append_all("r", [("promotion", {"digest": "a"}), ("withdrawal", {"release": "b"})])
+    assert [entry.sequence for entry in both] == [1, 2] and both[1].previous == both[0].digest
+    with pytest.raises(TypeError):
+        on_disk.append_all("r", [("promotion", {"digest": "c"}), ("withdrawal", {"release": object()})])
+    assert on_disk.entries() == both and on_disk.problems() == []
+
+
+def test_a_writer_that_lost_a_race_reads_the_new_head_and_tries_again(
+    on_disk: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_head, lost = ledger_module._head, []
+
+    def another_is_quicker(connection: sa.Connection) -> Head:
+        head = read_head(connection)
+        if not lost:
+            lost.append(head)
+            row = {**entry_after(head).__dict__, "body": "{}"}
+            with sa.create_engine(on_disk.url).begin() as other:
+                other.execute(ledger_module._entries.insert().values(**row))
+        return head
+
+    monkeypatch.setattr(ledger_module, "_head", another_is_quicker)
+    mine = on_disk.append("verdict", "r", {"mine": 1})
+    assert mine.sequence == 2 and [entry.recipe for entry in on_disk.entries()] == ["of another", "r"]
+
+
+def entry_after(head: Head) -> Entry:
+    return Entry(head.sequence + 1, "2026-01-01T00:00:00+00:00", "round", "of another", {}, head.digest, "d" * 64)
+
+
+def test_what_the_database_refuses_for_another_reason_is_told(on_disk: Ledger) -> None:
+    """Not tried again for ever: nobody has taken the place."""
+    with pytest.raises(sa.exc.IntegrityError):
+        on_disk.append("verdict", None, {})  # type: ignore[arg-type]
+
+
+def test_only_what_is_asked_for_may_be_empty(on_disk: Ledger) -> None:
+    on_disk.append("round", "r", {"run_id": "x"})
+    inspector = sa.inspect(sa.create_engine(on_disk.url))
+    columns = {
+        column["name"]: column for table in ("ledger", "ledger_signatures") for column in inspector.get_columns(table)
+    }
+    assert {name for name, column in columns.items() if column["nullable"]} == {"subject", "gate", "content"}
+    assert inspector.get_pk_constraint("ledger")["constrained_columns"] == ["sequence"]
+    assert inspector.get_pk_constraint("ledger_signatures")["constrained_columns"] == ["sequence"]
+    unique = {name for each in inspector.get_unique_constraints("ledger") for name in each["column_names"]}
+    assert unique == {"previous", "digest"}
+
+
+def test_each_entry_is_signed_where_there_is_a_key(tmp_path: Path) -> None:
+    signs = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}", lambda place, digest: Signature("key", f"{place} {digest}"))
+    one = signs.append("round", "r", {"run_id": "x"})
+    assert signs.signatures() == {1: Signature("key", f"1 {one.digest}")}
+    without = Ledger(signs.url, lambda place, digest: None)
+    without.append("round", "r", {"run_id": "y"})
+    Ledger(signs.url).append("round", "r", {"run_id": "z"})
+    assert list(signs.signatures()) == [1]
+
+
+def test_a_ledger_is_known_by_its_first_entry(on_disk: Ledger) -> None:
+    assert on_disk.beginning() == GENESIS
+    first, _ = on_disk.append("round", "r", {"run_id": "x"}), on_disk.append("round", "r", {"run_id": "y"})
+    assert on_disk.beginning() == first.digest
+
+
+def test_time_never_runs_backwards(on_disk: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        says = datetime(2026, 5, 1, tzinfo=UTC)
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return cls.says
+
+    monkeypatch.setattr(ledger_module, "datetime", Clock)
+    assert on_disk.now() == Clock.says
+    on_disk.append("round", "r", {"run_id": "x"})
+    Clock.says = datetime(2026, 6, 1, tzinfo=UTC)
+    on_disk.append("round", "r", {"run_id": "y"})
+    Clock.says = datetime(2020, 1, 1, tzinfo=UTC)
+    assert on_disk.now() == datetime(2026, 6, 1, tzinfo=UTC), "the newest entry is later than the clock"
+    assert on_disk.append("round", "r", {"run_id": "z"}).at == "2026-06-01T00:00:00.000+00:00"
+    assert on_disk.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("at", "told"),
+    [
+        (
+            "2020-01-01T00:00:00+00:00",
+            "ledger entry 2 is of 2020-01-01T00:00:00+00:00, before the entry that it follows",
+        ),
+        ("yesterday", "ledger entry 2 has no time: 'yesterday'"),
+        ("2100-01-01T00:00:00", "ledger entry 2 has no time: '2100-01-01T00:00:00'"),
+    ],
+)
+def test_an_entry_of_another_time_is_told(on_disk: Ledger, at: str, told: str) -> None:
+    for run in "xyz":
+        on_disk.append("round", "r", {"run_id": run})
+    alter(on_disk, f"UPDATE ledger SET at = '{at}' WHERE sequence = 2")
+    assert on_disk.problems() == ["ledger entry 2 (round of r) was altered", told]
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DELETE FROM ledger WHERE sequence = 2", "ledger entry 2 is missing: the next one is numbered 3"),
+        ("DELETE FROM ledger WHERE sequence = 1", "ledger entry 1 is missing: the next one is numbered 2"),
+        ("UPDATE ledger SET digest = 'x' WHERE sequence = 3", "ledger entry 3 (round of r) was altered"),
+    ],
+)
+def test_where_the_chain_breaks_is_told_once(on_disk: Ledger, statement: str, told: str) -> None:
+    for run in "xyz":
+        on_disk.append("round", "r", {"run_id": run})
+    alter(on_disk, statement)
+    assert on_disk.problems() == [told]
+
+
+def test_an_entry_whose_predecessor_was_exchanged_is_told(on_disk: Ledger) -> None:
+    for run in "xy":
+        on_disk.append("round", "r", {"run_id": run})
+    alter(on_disk, "UPDATE ledger SET previous = 'x' WHERE sequence = 2")
+    followed = "ledger entry 2 does not follow the entry before it"
+    assert on_disk.problems() == [followed, "ledger entry 2 (round of r) was altered"]
+
+
+def test_a_body_that_is_no_json_names_its_entry(on_disk: Ledger) -> None:
+    on_disk.append("round", "r", {"run_id": "x"})
+    alter(on_disk, "UPDATE ledger SET body = '{' WHERE sequence = 1")
+    with pytest.raises(StillhouseError, match=r"ledger entry 1 \(round of r\)"):
+        on_disk.entries()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "about"),
+    [
+        ("materialization", {"asset": "r/a", "digest": "d"}, Asked("r/a", content="d")),
+        ("verdict", {"asset": "r/a", "gate": "g", "digest": "d"}, Asked("r/a", "g", "d")),
+        ("promotion", {"digest": "d"}, Asked("r/champion", content="d")),
+        ("withdrawal", {"release": "d"}, Asked("r/champion", content="d")),
+        ("waiver", {"gate": "r/a[b]:g", "digest": "d"}, Asked("r/a[b]", "g", "d")),
+        ("waiver", {"gate": "r/a:g"}, Asked("r/a", "g")),
+        ("approval", {"release": "d"}, Asked(content="d")),
+        ("amendment", {"bar": "d"}, Asked(content="d")),
+        ("golden_read", {"golden": "d"}, Asked()),
+        ("signal_shard", {"fingerprint": "f", "digest": "d"}, Asked("f", content="d")),
+        ("batch", {"batch": "b"}, Asked("b")),
+        ("round", {"run_id": "x"}, Asked("x")),
+        ("round", {}, Asked()),
+        ("a kind of a later version", {"run_id": "x"}, Asked()),
+    ],
+)
+def test_what_an_entry_is_about_is_what_it_can_be_asked_by(
+    kind: Any, body: dict[str, Any], about: Asked, on_disk: Ledger
+) -> None:
+    entry = on_disk.append(kind, "r", body)
+    assert ledger_module._asked(kind, "r", body) == about
+    for name, value in about.__dict__.items():
+        if value is not None:
+            assert on_disk.entries(**{name: value}) == [entry] == [on_disk.newest("r", kind, **{name: value})]
+            assert on_disk.entries(**{name: "other"}) == []
+    assert on_disk.problems() == []
+
+
+def test_of_many_entries_the_newest_is_one(on_disk: Ledger) -> None:
+    entries = [on_disk.append("round", "r", {"run_id": str(number)}) for number in range(3)]
+    assert on_disk.newest("r", "round") == entries[-1]
+    assert on_disk.head() == Head(3, entries[-1].digest)
+
+
+def test_a_column_that_another_process_was_quicker_to_add_is_no_fault(
+    on_disk: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk.append("round", "r", {"run_id": "x"})
+    engine, subject = on_disk._engine, ledger_module._entries.c.subject
+    seen = sa.inspect(engine).get_columns("ledger")
+    looks = [[], seen]
+    monkeypatch.setattr(ledger_module.sa, "inspect", lambda engine: Looks(looks))
+    ledger_module._add_column(engine, subject)
+    looks += [[], []]
+    with pytest.raises(sa.exc.DBAPIError):
+        ledger_module._add_column(engine, subject)
+
+
+class Looks:
+    """Shows the columns of a table as they are at each look."""
+
+    def __init__(self, looks: list[Any]) -> None:
+        self.looks = looks
+
+    def get_columns(self, table: str) -> Any:
+        return self.looks.pop(0)

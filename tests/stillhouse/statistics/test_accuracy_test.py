@@ -231,17 +231,69 @@ def test_an_equal_student_passes_with_about_the_promised_power() -> None:
 
 
 @pytest.mark.parametrize(
-    ("teacher", "student", "margin", "alpha"),
+    ("teacher", "student", "margin", "alpha", "message"),
     [
-        ([], [], 0.03, 0.05),
-        ([True], [True, False], 0.03, 0.05),
-        ([True], [True], 0.0, 0.05),
-        ([True], [True], 1.0, 0.05),
-        ([True], [True], 0.03, 0.5),
-        ([1, 0], [1, 1], 0.03, 0.05),
+        ([], [], 0.03, 0.05, "no examples"),
+        ([True], [True, False], 0.03, 0.05, "two vectors"),
+        ([True], [True], 0.0, 0.05, "margin must be a fraction"),
+        ([True], [True], 1.0, 0.05, "margin must be a fraction"),
+        ([True], [True], 0.03, 0.5, "alpha"),
+        ([1, 0], [1, 1], 0.03, 0.05, "must be boolean"),
     ],
 )
-def test_bad_arguments_are_refused(teacher: list[bool], student: list[bool], margin: float, alpha: float) -> None:
+def test_bad_arguments_are_refused(
+    teacher: list[bool], student: list[bool], margin: float, alpha: float, message: str
+) -> None:
     dtype = bool if teacher != [1, 0] else int
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=message):
         paired_non_inferiority(np.array(teacher, dtype), np.array(student, dtype), margin=margin, alpha=alpha)
+
+
+@pytest.mark.parametrize(("lost", "won", "rows"), [(0, 0, 0), (-1, 0, 9), (0, -1, 9), (5, 5, 9)])
+def test_impossible_counts_are_refused(lost: int, won: int, rows: int) -> None:
+    with pytest.raises(ValueError, match="impossible counts"):
+        non_inferiority_from_counts(lost, won, rows, margin=0.1)
+
+
+@pytest.mark.parametrize(("lost", "won", "rows"), [(0, 0, 1), (1, 0, 1), (5, 4, 9)])
+def test_every_row_may_be_discordant_and_one_row_is_a_set(lost: int, won: int, rows: int) -> None:
+    assert non_inferiority_from_counts(lost, won, rows, margin=0.1).verdict is Verdict.INCONCLUSIVE
+
+
+def test_it_says_who_alone_was_right_and_how_it_was_found() -> None:
+    found = paired_non_inferiority(*outcomes(80, 7, 3, 10), margin=0.1, alpha=0.01)
+    assert (found.rows, found.margin, found.alpha, found.method) == (100, 0.1, 0.01, "exact")
+    assert (found.teacher_only, found.student_only) == (7, 3)
+    assert (found.drop, found.discordance) == (pytest.approx(0.04), pytest.approx(0.1))
+    assert non_inferiority_from_counts(7, 3, 100, margin=0.1).alpha == 0.05
+    assert non_inferiority_from_counts(70, 30, 1000, margin=0.1).method == "score"
+
+
+def test_of_no_rows_nothing_is_known_and_of_one_something() -> None:
+    assert non_inferiority_p_value(0, 0, 0, margin=0.03) == 1.0
+    assert non_inferiority_p_value(0, 0, 1, margin=0.9) == pytest.approx(0.1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"margin": 0.0}, "margin must be in"),
+        ({"margin": 1.0}, "margin must be in"),
+        ({"true_drop": 0.03}, "above the true drop"),
+        ({"discordance": 0.0}, "discordance and power"),
+        ({"discordance": 1.1}, "discordance and power"),
+        ({"power": 0.0}, "discordance and power"),
+        ({"power": 1.0}, "discordance and power"),
+        ({"alpha": 0.5}, "alpha"),
+    ],
+)
+def test_rows_for_what_makes_no_sense_are_refused(asked: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rows_needed_for(**{"margin": 0.03, "discordance": 0.1, **asked})
+
+
+def test_rows_may_be_asked_for_where_all_pairs_are_discordant() -> None:
+    """By hand, with discordance 1 and no margin to speak of, the textbook size of a sign test: (z / margin)^2."""
+    assert rows_needed_for(0.01, 1.0) == pytest.approx((1.6449 + 0.8416) ** 2 / 0.01**2, rel=1e-3)
+    assert rows_needed_for(0.03, 0.1) == rows_needed_for(0.03, 0.1, 0.05, 0.8, true_drop=0.0)
+    assert rows_needed_for(0.03, 0.02, true_drop=0.029) > 10_000, "who loses more rows than differ is still planned for"

@@ -131,7 +131,11 @@ def test_each_bound_is_missed_about_as_often_as_promised() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"labels": np.zeros(3, dtype=np.int64)}, "three vectors of one length"),
+        ({"teacher": np.zeros(3, dtype=np.int64)}, "three vectors of one length"),
         ({"student": np.zeros(3, dtype=np.int64)}, "three vectors of one length"),
+        (dict.fromkeys(("labels", "teacher", "student"), np.zeros((2, 2), dtype=np.int64)), "three vectors"),
+        (dict.fromkeys(("labels", "teacher", "student"), np.zeros(0, dtype=np.int64)), "three vectors"),
         ({"groups": np.zeros(3, dtype=np.int64)}, "a group for each of 4 rows"),
         ({"draws": 1}, "draws must be at least 2"),
     ],
@@ -141,3 +145,81 @@ def test_what_does_not_fit_together_is_refused(change: dict[str, object], messag
     given = {"labels": four, "teacher": four, "student": four, "metric": bootstrap.accuracy, "classes": 2, **change}
     with pytest.raises(ValueError, match=message):
         paired_bootstrap(**given)
+
+
+def test_one_row_and_two_draws_are_enough_to_ask() -> None:
+    one = np.zeros(1, dtype=np.int64)
+    found = paired_bootstrap(one, one, one + 1, bootstrap.accuracy, classes=2, draws=2)
+    assert (found.teacher, found.student, found.drop, found.groups) == (1.0, 0.0, 1.0, 1)
+    assert (found.lower, found.upper, found.standard_error) == (1.0, 1.0, 0.0)
+
+
+def test_nothing_that_was_counted_gives_nothing() -> None:
+    """By hand, of two tallies at once: one of three rows of two classes, and one without any row."""
+    labelled, answered, right = (np.array([row, [0.0, 0.0]]) for row in ([2.0, 1.0], [1.0, 2.0], [1.0, 1.0]))
+    counted = Tally(labelled, answered, right)
+    assert bootstrap.accuracy(counted) == pytest.approx([2 / 3, 0])
+    assert bootstrap.macro_f1(counted) == pytest.approx([(2 * 1 / 3 + 2 * 1 / 3) / 2, 0])
+    assert bootstrap.recall_of(0)(counted) == pytest.approx([1 / 2, 0])
+    assert bootstrap.recall_of(1)(counted) == pytest.approx([1.0, 0])
+
+
+def test_a_right_class_in_second_place_gains_less() -> None:
+    """nDCG by hand: 1 in the first place, 1 / log2(3) in the second, a half in the third."""
+    none = np.zeros(3)
+    places = Tally(none, np.array([[4.0, 0, 0], [0, 4.0, 0], [0, 0, 4.0], [1.0, 1.0, 2.0]]), none)
+    second = 1 / np.log2(3)
+    assert bootstrap.ndcg(places) == pytest.approx([1, second, 0.5, (1 + second + 1) / 4])
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(2, 300), (3, 12)])
+def test_how_many_are_drawn_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch, classes: int, rows: int) -> None:
+    """Of 300 rows in few cells by one multinomial draw, of 12 rows one by one."""
+    given = answers(rows, seed=12, classes=classes, teacher=0.8, student=0.5)
+    at_once = paired_bootstrap(*given, bootstrap.accuracy, classes=classes, draws=50)
+    monkeypatch.setattr(bootstrap, "CHUNK_ELEMENTS", 13)
+    in_chunks = paired_bootstrap(*given, bootstrap.accuracy, classes=classes, draws=50)
+    assert in_chunks == at_once
+    monkeypatch.setattr(bootstrap, "CHUNK_ELEMENTS", 1)
+    assert paired_bootstrap(*given, bootstrap.accuracy, classes=classes, draws=50) == at_once
+
+
+def test_units_are_drawn_some_at_once_and_all_of_them() -> None:
+    few = bootstrap._Units(np.arange(2), np.arange(2), np.array([50, 14]))
+    drawn = list(bootstrap._resamples(few, 5, np.random.default_rng(0)))
+    assert [each.shape for each in drawn] == [(5, 2)] and (drawn[0].sum(axis=1) == 64).all()
+    alone = bootstrap._Units(np.arange(4), np.arange(4), np.ones(4, dtype=np.int64))
+    (one_by_one,) = bootstrap._resamples(alone, 6, np.random.default_rng(0))
+    assert one_by_one.shape == (6, 4) and (one_by_one.sum(axis=1) == 4).all()
+
+
+def test_the_bounds_are_those_of_efron_by_hand() -> None:
+    """Equations 2.3 and 6.6 of Efron 1987, calculated from the same resamples with scipy."""
+    from scipy.stats import norm
+
+    generator = np.random.default_rng(3)
+    drawn, left_out = generator.gamma(2.0, size=999), generator.gamma(2.0, size=40)
+    times, estimate, alpha = np.arange(1, 41), 1.8, 0.1
+    bias = norm.ppf(np.mean(drawn < estimate))
+    influence = np.average(left_out, weights=times) - left_out
+    acceleration = (times * influence**3).sum() / (6 * (times * influence**2).sum() ** 1.5)
+    levels = [norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z))) for z in (norm.ppf(0.1), norm.ppf(0.9))]
+    assert bootstrap._bca(estimate, drawn, left_out, times, alpha) == pytest.approx(np.quantile(drawn, levels))
+
+
+def test_an_estimate_outside_all_resamples_has_bounds_among_them() -> None:
+    drawn, times = np.arange(100.0), np.ones(3, dtype=np.int64)
+    same = np.zeros(3)  # no row matters more than another: no acceleration
+    for estimate, low, high in ((-5.0, 0.0, 1.0), (200.0, 98.0, 99.0)):
+        lower, upper = bootstrap._bca(estimate, drawn, same, times, 0.05)
+        assert low <= lower <= upper <= high
+    skewed, most = np.array([900.0, 0.0]), np.array([1000, 1])
+    assert bootstrap._bca(200.0, drawn, skewed, most, 1e-9)[1] == 99.0, "beyond the pole it is the outermost"
+
+
+def test_half_of_the_ties_are_below() -> None:
+    """Where resamples tie with the estimate, the bias is that of half of them: none here, so plain quantiles."""
+    drawn, times = np.repeat([0.0, 1.0, 2.0], [100, 200, 100]), np.ones(2, dtype=np.int64)
+    found = bootstrap._bca(1.0, drawn, np.zeros(2), times, 0.05)
+    assert found == pytest.approx(np.quantile(drawn, [0.05, 0.95]))
+    assert bootstrap._bca(7.0, np.full(5, 3.0), np.zeros(2), times, 0.05) == (7.0, 7.0)

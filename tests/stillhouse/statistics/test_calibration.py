@@ -7,6 +7,7 @@ from sklearn.metrics import brier_score_loss
 
 from stillhouse.statistics.calibration import (
     apply_temperature,
+    bin_of,
     brier_score,
     calibration,
     expected_calibration_error,
@@ -81,3 +82,31 @@ def test_huge_logits_do_not_overflow() -> None:
 def test_a_temperature_that_is_no_temperature_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature"):
         apply_temperature(np.zeros((1, 2)), temperature)
+
+
+def test_which_bin_a_confidence_is_in() -> None:
+    """Fifteen bins, each without its lower edge; nothing is below the first or above the last."""
+    assert bin_of(np.array([0.0, 1e-9, 1 / 15, 1 / 15 + 1e-9, 0.5, 1.0])).tolist() == [0, 0, 0, 1, 7, 14]
+    assert bin_of(np.array([0.5, 0.51, 1.0, 1.5]), bins=2).tolist() == [0, 1, 1, 1]
+
+
+def test_a_diagram_has_a_point_for_each_bin_with_rows() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.92, 0.08], [0.55, 0.45], [0.38, 0.62]])
+    points = reliability(probabilities, np.array([0, 1, 0, 0]))
+    assert [(point.rows, point.confidence, point.accuracy) for point in points] == [
+        (1, pytest.approx(0.55), 1.0),
+        (1, pytest.approx(0.62), 0.0),
+        (2, pytest.approx(0.91), 0.5),
+    ]
+
+
+def test_what_is_measured_of_a_model_is_of_its_served_confidence() -> None:
+    """By hand: logits log 9 apart are 90 % sure; divided by 2, log 3 apart, 75 %."""
+    logits, labels = np.array([[np.log(9), 0.0], [0.0, np.log(9)]]), np.array([0, 0])
+    plain = calibration(logits, labels)
+    assert (plain.temperature, plain.mean_confidence) == (1.0, pytest.approx(0.9))
+    assert plain.expected_calibration_error == pytest.approx(0.4)
+    assert plain.brier == pytest.approx((2 * 0.1**2 + 2 * 0.9**2) / 2)
+    warm = calibration(logits, labels, temperature=2.0)
+    assert (warm.temperature, warm.mean_confidence) == (2.0, pytest.approx(0.75))
+    assert warm.expected_calibration_error == pytest.approx(0.25) and len(warm.reliability) == 1

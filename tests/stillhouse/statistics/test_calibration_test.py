@@ -7,7 +7,8 @@ from scipy.stats import beta
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.bar import BarSpec, Terms
 from stillhouse.report.document import report_json, ruled_out
-from stillhouse.statistics.calibration_test import calibration_test
+from stillhouse.statistics import calibration_test as module
+from stillhouse.statistics.calibration_test import _rows_needed, _units, _weights, calibration_test
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
 
@@ -125,15 +126,94 @@ def test_so_many_rows_as_it_asks_for_settle_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "correct", "how"),
+    ("confidence", "correct", "how", "message"),
     [
-        ([], [], {}), ([0.5], [True, False], {}), ([1.5], [True], {}), ([float("nan")], [True], {}),
-        ([0.5], [True], {"limit": 0.0}), ([0.5], [True], {"alpha": 0.9}), ([0.5], [True], {"groups": np.zeros(2)}),
+        ([], [], {}, "two vectors"),
+        ([0.5], [True, False], {}, "two vectors"),
+        ([[0.5]], [[True]], {}, "two vectors"),
+        ([1.5], [True], {}, "not a probability"),
+        ([-0.1], [True], {}, "not a probability"),
+        ([float("nan")], [True], {}, "not a probability"),
+        ([0.5], [True], {"limit": 0.0}, "limit must be a fraction"),
+        ([0.5], [True], {"limit": 1.0}, "limit must be a fraction"),
+        ([0.5], [True], {"alpha": 0.9}, "alpha"),
+        ([0.5], [True], {"groups": np.zeros(2)}, "a group for each of 1 rows"),
     ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_refused(confidence, correct, how) -> None:
-    with pytest.raises(ValueError):
+)
+def test_what_makes_no_sense_is_refused(confidence, correct, how, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         calibration_test(np.array(confidence), np.array(correct, dtype=bool), **{"limit": 0.1, **how})
+
+
+def test_a_confidence_of_nothing_or_of_everything_is_one() -> None:
+    found = calibration_test(np.array([0.0, 1.0]), np.array([False, True]), limit=0.5)
+    assert (found.error, found.verdict) == (0.0, Verdict.INCONCLUSIVE)
+
+
+def test_it_says_what_was_asked_and_of_how_many() -> None:
+    confidence, correct = np.full(100, 0.9), np.arange(100) >= 10
+    found = calibration_test(confidence, correct, limit=0.2)
+    assert (found.limit, found.alpha, found.rows, found.groups, found.draws) == (0.2, 0.05, 100, None, 2000)
+    assert found.has_too_few_groups is False
+    grouped = calibration_test(confidence, correct, limit=0.2, groups=np.arange(100) // 5, alpha=0.004, draws=10)
+    assert (grouped.alpha, grouped.groups, grouped.draws) == (0.004, 20, 2500), "10 / alpha at least"
+    assert grouped.has_too_few_groups is False, "twenty are enough"
+    assert calibration_test(confidence, correct, limit=0.2, draws=300).draws == 300
+
+
+def test_a_bound_at_the_limit_is_within_it() -> None:
+    confidence, correct = np.full(200, 0.9), np.arange(200) % 5 > 0  # an error of 10 points
+    found = calibration_test(confidence, correct, limit=0.12)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert calibration_test(confidence, correct, limit=found.upper_bound).verdict is Verdict.PASS
+    assert 0 < found.lower_bound < 0.1
+    assert calibration_test(confidence, correct, limit=found.lower_bound).verdict is Verdict.INCONCLUSIVE
+    assert calibration_test(confidence, correct, limit=found.lower_bound - 1e-9).verdict is Verdict.FAIL
+    assert calibration_test(confidence, correct, limit=found.lower_bound - 1e-9).rows_needed is None
+
+
+def test_rows_needed_shrink_the_distance_to_the_nearer_bound_with_their_root() -> None:
+    assert _rows_needed(0.05, lower=0.03, upper=0.09, limit=0.07, rows=100) == 400, "twice as near, four times as many"
+    assert _rows_needed(0.10, lower=0.04, upper=0.12, limit=0.08, rows=100) == 900, "of a lower bound likewise"
+    assert _rows_needed(0.05, lower=0.03, upper=0.06, limit=0.07, rows=100) == 101, "one more at least"
+    assert _rows_needed(0.07, lower=0.03, upper=0.09, limit=0.07, rows=100) is None
+
+
+def test_a_model_that_is_too_modest_is_as_wrong_as_one_that_is_too_sure() -> None:
+    """By hand: half of the rows are 10 points too sure, half 10 too modest, in bins of their own."""
+    confidence = np.repeat([0.9, 0.5], 100)
+    correct = np.concatenate([np.arange(100) < 80, np.arange(100) < 60])
+    found = calibration_test(confidence, correct, limit=0.05)
+    assert found.error == pytest.approx(0.1)
+    assert found.lower_bound < 0.1 < found.upper_bound
+
+
+def test_units_are_rows_or_whole_groups_with_their_gaps_by_bin() -> None:
+    confidence, correct = np.array([0.99, 0.5, 0.99, 0.99]), np.array([True, False, False, True])
+    rows, gaps = _units(confidence, correct, None)
+    assert rows.tolist() == [1, 1, 1, 1] and gaps.shape == (4, 15)
+    assert gaps[:, 7].tolist() == [0.5, 0, 0, 0] and gaps[1:, 14] == pytest.approx([-0.01, -0.01, 0.99])
+    rows, gaps = _units(confidence, correct, np.array([7, 3, 7, 7]))
+    assert rows.tolist() == [1, 3]
+    assert gaps[:, 7].tolist() == [0.5, 0] and gaps[:, 14] == pytest.approx([0, 0.97])
+
+
+def test_the_weights_of_a_draw_sum_to_one_however_many_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.array([1.0, 2.0, 6.0])
+
+    def drawn() -> tuple[np.ndarray, np.ndarray]:
+        seen, unseen = zip(*_weights(rows, 100), strict=True)
+        return np.concatenate(seen), np.concatenate(unseen)
+
+    seen, unseen = drawn()
+    assert seen.shape == (100, 3) and unseen.shape == (100,)
+    assert seen @ rows + unseen == pytest.approx(np.ones(100))
+    assert unseen.mean() == pytest.approx(0.25, abs=0.05), "the unit nobody saw is of mean size, one of four"
+    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 12)
+    assert [len(unseen) for _, unseen in _weights(rows, 7)] == [3, 3, 1]
+    assert drawn()[0] == pytest.approx(seen)
+    monkeypatch.setattr(module, "CHUNK_ELEMENTS", 1)
+    assert [len(unseen) for _, unseen in _weights(rows, 2)] == [1, 1]
 
 
 def test_a_limit_binds_and_each_verdict_says_why(run) -> None:

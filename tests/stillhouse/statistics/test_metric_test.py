@@ -7,7 +7,13 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from stillhouse.evaluation.measures.metrics import places
-from stillhouse.statistics.metric_test import FEWEST_GROUPS, MetricTest, metric_test
+from stillhouse.statistics.metric_test import (
+    FEWEST_GROUPS,
+    MetricTest,
+    _rows_lost_at_a_time,
+    _unseen,
+    metric_test,
+)
 from stillhouse.statistics.verdicts import Verdict
 
 CLASSES = ("bug", "fraud", "question")
@@ -186,3 +192,95 @@ def test_ndcg_without_a_loss_needs_the_rows_of_the_rule_of_three() -> None:
         found = judged(first, first, "ndcg", teacher=first)
         assert found.drop_upper_bound == pytest.approx(math.log(20) / 2 / rows)
         assert found.verdict is verdict
+
+
+def test_it_says_what_was_compared_and_of_how_many() -> None:
+    labels = labels_of(50, 40, 30)
+    found = judged(labels, losing(labels, 1, 4), "recall", metric_class="fraud")
+    assert (found.metric, found.metric_class, found.rows, found.rows_that_count) == ("recall", "fraud", 120, 40)
+    assert (found.margin, found.alpha, found.draws, found.groups) == (0.05, 0.05, 2000, None)
+    assert (found.teacher, found.student, found.drop) == (1.0, pytest.approx(0.9), pytest.approx(0.1))
+    assert found.metric_in_words == "recall of 'fraud'" and found.has_too_few_groups is False
+    assert found.standard_error == pytest.approx(math.sqrt(0.1 * 0.9 / 40), rel=0.1)
+    every = judged(labels, labels, "macro_f1", groups=np.arange(120) // 2)
+    assert (every.rows_that_count, every.groups, every.metric_class) == (120, 60, None)
+    assert judged(labels, labels, "accuracy", draws=300).draws == 300
+    assert judged(labels, labels, "accuracy", draws=10).draws == 200, "10 / alpha at least"
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0])
+def test_a_margin_is_a_fraction(margin: float) -> None:
+    labels = labels_of(5, 5, 5)
+    with pytest.raises(ValueError, match="margin must be a fraction"):
+        judged(labels, labels, "accuracy", margin=margin)
+    with pytest.raises(ValueError, match="alpha"):
+        judged(labels, labels, "accuracy", alpha=0.5)
+
+
+def test_a_student_that_loses_nothing_is_told_how_many_rows_the_rule_of_three_takes() -> None:
+    labels = labels_of(10, 10, 10)
+    found = judged(labels, labels, "accuracy")
+    assert (found.drop, found.drop_lower_bound, found.standard_error) == (0.0, 0.0, 0.0)
+    assert found.rows_needed == math.ceil(math.log(20) / 0.05)
+
+
+def test_rows_needed_are_those_of_the_spread_or_of_what_is_unseen() -> None:
+    """By hand: an equal student needs (2.486 se / margin)^2 n; a measured drop what is left of the margin."""
+    labels = labels_of(100, 100, 100)
+    few = judged(labels, losing(labels, 1, 12), "accuracy")
+    spread = (1.644854 + 0.841621) * few.standard_error
+    assert few.verdict is Verdict.INCONCLUSIVE and few.drop == pytest.approx(0.04)
+    assert few.rows_needed == math.ceil(300 * (spread / 0.01) ** 2)
+    fewer = judged(labels_of(20, 20, 20), losing(labels_of(20, 20, 20), 1, 2), "accuracy")
+    spread = (1.644854 + 0.841621) * fewer.standard_error
+    assert fewer.rows_needed == math.ceil(60 * max((spread / 0.05) ** 2, fewer.unseen / 0.05))
+
+
+def test_a_drop_of_the_margin_itself_is_settled_by_no_number_of_rows() -> None:
+    labels = labels_of(400, 0, 0)
+    found = judged(labels, losing(labels, 0, 100), "accuracy", margin=0.25)
+    assert (found.drop, found.verdict, found.rows_needed) == (0.25, Verdict.INCONCLUSIVE, None)
+
+
+def test_a_better_student_is_planned_for_as_an_equal_one() -> None:
+    labels = labels_of(100, 100, 100)
+    found = judged(labels, losing(labels, 1, 24), "accuracy", teacher=losing(labels, 2, 27), margin=0.03)
+    spread = (1.644854 + 0.841621) * found.standard_error
+    assert found.drop == pytest.approx(-0.01) and found.verdict is Verdict.INCONCLUSIVE
+    assert found.rows_needed == math.ceil(300 * (spread / 0.03) ** 2)
+
+
+def test_groups_lose_as_many_rows_at_a_time_as_they_were_seen_to_and_one_whole() -> None:
+    """By hand: 12 rows in 4 groups of 3; in two groups 3 and 1 rows differ, and one more of 3 is lost whole."""
+    groups, labels = np.arange(12) // 3, np.zeros(12, dtype=np.int64)
+    student = labels.copy()
+    student[:4] = 1
+    assert _rows_lost_at_a_time(labels, labels, student, groups) == pytest.approx((4 + 3) / 3)
+    assert _rows_lost_at_a_time(labels, student, student, groups) == 3.0, "both lose the same rows: none differs"
+    assert _rows_lost_at_a_time(labels, labels, student, None) == 1.0
+
+
+def test_what_is_unseen_is_taken_from_where_it_hurts_most() -> None:
+    """By hand: two more rows lost, of ten in three classes of which the student is wrong on one."""
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
+    student = np.array([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+    assert _unseen(labels, student, "accuracy", None, 2.0, 3) == pytest.approx(0.2)
+    assert _unseen(labels, student, "accuracy", None, 99.0, 3) == pytest.approx(0.9), "no more than are right"
+    assert _unseen(labels, student, "recall", 1, 2.0, 3) == pytest.approx(2 / 3)
+    assert _unseen(labels, student, "recall", 1, 99.0, 3) == pytest.approx(2 / 3), "two of its three are right"
+    assert _unseen(labels, student, "recall", 3, 2.0, 4) == 1.0, "of a class without rows nothing is known"
+    # F1 of the classes: 8/8, 4/5, 6/7. Two rows of class 1 answered 2: F1 of 1 falls to 0, of 2 to 6/9.
+    falls = {
+        (0, 1): (1 - 4 / 6) + (4 / 5 - 4 / 7),
+        (0, 2): (1 - 4 / 6) + (6 / 7 - 6 / 9),
+        (1, 0): 4 / 5 + (1 - 8 / 10),
+        (1, 2): 4 / 5 + (6 / 7 - 6 / 9),
+        (2, 0): (6 / 7 - 2 / 5) + (1 - 8 / 10),
+        (2, 1): (6 / 7 - 2 / 5) + (4 / 5 - 4 / 7),
+    }
+    assert _unseen(labels, student, "macro_f1", None, 2.0, 3) == pytest.approx(max(falls.values()) / 3)
+    assert _unseen(labels, student, "macro_f1", None, 2.0, 5) == pytest.approx(max(falls.values()) / 3), (
+        "classes that never occur do not count"
+    )
+    places = np.zeros(10, dtype=np.int64)
+    assert _unseen(places, places, "ndcg", None, 2.0, 3) == pytest.approx(0.2 * 0.5)

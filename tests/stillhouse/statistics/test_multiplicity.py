@@ -19,3 +19,24 @@ def test_holm_levels_reject_what_holm_rejects(p_values: list[float]) -> None:
     for p, q, level in zip(p_values, adjusted, levels, strict=True):
         if abs(q - 0.05) > 1e-9:
             assert (p < level) == (q < 0.05)
+
+
+def test_holm_levels_are_those_of_a_hand_calculation() -> None:
+    # Four tests: 0.05 / 4, / 3, then / 2, at which 0.03 is not rejected; the last keeps that level.
+    assert holm_levels([0.04, 0.01, 0.03, 0.012], 0.05) == pytest.approx([0.025, 0.05 / 4, 0.025, 0.05 / 3])
+    assert holm_levels([0.05], 0.05) == [0.05] and holm_levels([], 0.05) == []
+    at_its_level = holm_levels([0.025, 0.03], 0.05)
+    assert at_its_level == [0.025, 0.025], "a p-value at its level is not below it, so the procedure stops"
+
+
+def test_an_adjusted_p_value_is_no_more_than_one() -> None:
+    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([0.0, 1.0]) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
+def test_what_is_no_p_value_is_refused(bad: float) -> None:
+    for adjust in (holm, lambda p_values: holm_levels(p_values, 0.05)):
+        with pytest.raises(ValueError, match=r"p-values must be in \[0, 1\]"):
+            adjust([0.5, bad])
+    with pytest.raises(ValueError, match="alpha"):
+        holm_levels([0.5], 0.5)

@@ -1,17 +1,28 @@
 """The numerical machinery under the non-inferiority test."""
 
+import math
+
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
-from scipy.stats import multinomial
+from scipy.optimize import brentq, minimize_scalar
+from scipy.stats import beta, multinomial, norm
 
 from stillhouse.statistics.score_test import (
     NUISANCE_ERROR,
     Pairs,
+    _discordance_range,
     _exact_tail,
+    _likely_counts,
+    _most_lost_and_still_as_extreme,
     _observed,
+    lower_bound,
+    normal_quantile,
     p_value,
+    restricted_variance,
     statistic,
+    sum_of_quantiles,
+    upper_bound,
+    uses_exact,
 )
 
 
@@ -64,3 +75,99 @@ def test_a_student_that_never_wins_has_a_p_value_one_can_find_by_hand() -> None:
     assert _observed(pairs, 0.1) == pytest.approx(3.4 / np.sqrt(3.96))
     assert p_value(pairs, 0.1, exact=False) == pytest.approx(0.0438, abs=5e-5)
     assert p_value(pairs, 0.1, exact=True) == pytest.approx(0.9**44 + 4.4 * 0.9**43 + NUISANCE_ERROR, abs=1e-6)
+
+
+def test_counts_are_told_as_drop_and_discordance() -> None:
+    pairs = Pairs(7, 2, 50)
+    assert (pairs.drop, pairs.discordance) == (0.1, 0.18)
+    assert pairs.swapped() == Pairs(2, 7, 50) and pairs.swapped().drop == -0.1
+
+
+def test_quantiles_are_those_of_the_normal_distribution() -> None:
+    assert normal_quantile(0.95) == pytest.approx(norm.ppf(0.95))
+    assert sum_of_quantiles(0.05, 0.8) == pytest.approx(norm.ppf(0.95) + norm.ppf(0.8))
+
+
+def test_the_exact_distribution_is_used_below_thirty_lost_rows() -> None:
+    assert uses_exact(299, 0.1) and not uses_exact(300, 0.1)
+
+
+def test_the_statistic_turns_over_with_the_two_models() -> None:
+    forward = float(statistic(np.float64(9), np.float64(4), 80, 0.05))
+    assert float(statistic(np.float64(4), np.float64(9), 80, -0.05)) == pytest.approx(-forward)
+    assert forward == pytest.approx((80 * 0.05 - 5) / math.sqrt(80 * float(restricted_variance(9 / 80, 4 / 80, 0.05))))
+
+
+def test_the_restricted_rate_solves_its_quadratic() -> None:
+    """Tango 1998: 2 q^2 - (b + c - d (2 - b + c)) q - c d (1 - d) = 0 for the rate q of rows that only one wins."""
+    b, c, drop = 0.12, 0.05, 0.04
+    rate = brentq(lambda q: 2 * q**2 - (b + c - drop * (2 - b + c)) * q - c * drop * (1 - drop), 0, 1)
+    assert float(restricted_variance(np.asarray(b), np.asarray(c), drop)) == pytest.approx(2 * rate + drop - drop**2)
+
+
+@pytest.mark.parametrize("pairs", [Pairs(5, 3, 60), Pairs(0, 0, 40), Pairs(2, 9, 60)])
+def test_without_the_exact_distribution_a_bound_is_where_the_statistic_is_the_quantile(pairs: Pairs) -> None:
+    low = lower_bound(pairs, 0.05)
+    high = upper_bound(pairs, 0.05, margin=0.9, p_at_margin=0.0, exact=False)
+    assert low < pairs.drop < high
+    assert _observed(pairs, high) == pytest.approx(norm.ppf(0.95), abs=1e-6)
+    assert _observed(pairs, low) == pytest.approx(-norm.ppf(0.95), abs=1e-6)
+
+
+def test_the_test_at_the_margin_decides_on_which_side_a_bound_is() -> None:
+    """Whatever rounding says: below the margin if and only if the p-value there is below alpha."""
+    pairs = Pairs(5, 3, 60)
+    bound = upper_bound(pairs, 0.05, margin=0.9, p_at_margin=0.0, exact=False)
+    for margin in (bound - 1e-3, bound, bound + 1e-3):
+        assert upper_bound(pairs, 0.05, margin=margin, p_at_margin=0.049, exact=False) < margin
+        assert upper_bound(pairs, 0.05, margin=margin, p_at_margin=0.05, exact=False) >= margin
+    assert upper_bound(pairs, 0.05, margin=0.05, p_at_margin=0.05, exact=False) == pytest.approx(bound)
+
+
+@pytest.mark.parametrize("pairs", [Pairs(1, 0, 44), Pairs(3, 1, 30), Pairs(0, 0, 50), Pairs(0, 6, 40)])
+@pytest.mark.parametrize("margin", [0.02, 0.1, 0.3])
+def test_an_exact_bound_is_where_the_exact_p_value_falls_to_alpha(pairs: Pairs, margin: float) -> None:
+    at_margin = p_value(pairs, margin, exact=True)
+    bound = upper_bound(pairs, 0.05, margin=margin, p_at_margin=at_margin, exact=True)
+    assert (bound < margin) == (at_margin < 0.05)
+    assert pairs.drop < bound < 1.0
+    if abs(bound - margin) > 1e-6:
+        assert p_value(pairs, bound, exact=True) < 0.05 <= p_value(pairs, bound - 2e-4, exact=True)
+
+
+def test_a_bound_of_hardly_any_rows_reaches_up_to_everything() -> None:
+    at_margin = p_value(Pairs(1, 0, 1), 0.5, exact=True)
+    assert upper_bound(Pairs(1, 0, 1), 0.05, margin=0.5, p_at_margin=at_margin, exact=True) == 1.0
+
+
+def test_the_discordance_is_searched_where_clopper_and_pearson_leave_it() -> None:
+    half = NUISANCE_ERROR / 2
+    assert _discordance_range(7, 50) == pytest.approx((beta.ppf(half, 7, 44), beta.ppf(1 - half, 8, 43)))
+    assert _discordance_range(0, 50) == (0.0, pytest.approx(1 - half ** (1 / 50)))
+    assert _discordance_range(50, 50) == (pytest.approx(half ** (1 / 50)), 1.0)
+
+
+def test_every_count_of_discordant_pairs_that_is_likely_is_looked_at() -> None:
+    assert _likely_counts(30, np.array([0.1, 0.4])).tolist() == list(range(31))
+    far = _likely_counts(100_000, np.array([0.1, 0.2]))
+    spread = 10 * math.sqrt(100_000 * 0.1 * 0.9), 10 * math.sqrt(100_000 * 0.2 * 0.8)
+    assert far[0] == math.floor(10_000 - spread[0] - 10) and far[-1] == math.ceil(20_000 + spread[1] + 10)
+    assert (np.diff(far) == 1).all()
+
+
+def test_the_most_that_may_be_lost_is_found_as_by_trying_each_count() -> None:
+    n, drop, observed = 40, 0.1, _observed(Pairs(3, 2, 40), 0.1)
+    discordant = np.arange(41)
+    found = _most_lost_and_still_as_extreme(discordant, n, drop, observed)
+    for count, most in zip(discordant, found, strict=True):
+        tried = [
+            lost for lost in range(count + 1) if _observed(Pairs(lost, int(count) - lost, n), drop) >= observed - 1e-9
+        ]
+        assert most == max(tried, default=-1)
+    assert found[5] == 3, "the observed table counts itself"
+    assert (_most_lost_and_still_as_extreme(discordant, n, drop, 99.0) == -1).all()
+
+
+def test_an_exact_p_value_is_no_more_than_one() -> None:
+    assert p_value(Pairs(30, 0, 40), 0.01, exact=True) == 1.0
+    assert 0.9 < p_value(Pairs(9, 1, 40), 0.05, exact=True) <= 1.0

@@ -1,0 +1,105 @@
+"""A gate asked as a function: on an artifact, a recipe and inputs that are made by hand, in milliseconds.
+
+Belongs here: what stands in for an artifact and for the installation that it is in.
+Does not: what a gate should find.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+
+from checks.gate import Finding, Gate, GateContext
+from stillhouse.home import CHECKOUT
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import read_recipe
+from stillhouse.records.manifest import address
+from stillhouse.statistics.verdicts import Verdict
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+DEMO = read_recipe(CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml").recipe
+
+
+def recipe(**changes: Any) -> Recipe:
+    """The demo's recipe with other values: dotted fields, with two underscores for each dot."""
+    values = DEMO.model_dump()
+    for name, value in changes.items():
+        *parents, last = name.split("__")
+        part = values
+        for parent in parents:
+            part = part[parent]
+        part[last] = value
+    return Recipe.model_validate(values)
+
+
+def artifact(
+    facts: Any = None,
+    frames: Mapping[str, pl.DataFrame] | None = None,
+    *,
+    stage: str = "prompts",
+    batch: str | None = "base",
+    digest: str = "d" * 64,
+    folder: Path = Path("/nowhere"),
+    **manifest: Any,
+) -> Any:
+    """Stands in for an artifact of the recipe `small`; further arguments are fields of its manifest."""
+    asset = f"small/{stage}"
+    return SimpleNamespace(
+        facts=lambda record: facts,
+        frame=(frames or {}).__getitem__,
+        folder=folder,
+        asset=asset,
+        batch=batch,
+        address=address(asset, batch),
+        digest=digest,
+        manifest=SimpleNamespace(asset=asset, digest=digest, address=address(asset, batch), **manifest),
+    )
+
+
+@dataclass
+class Installation:
+    """Stands in for an installation.
+
+    Args:
+        made_from: by stage, what the artifact was made from: one, or one for each batch.
+        ledger: of the installation.
+        store: of the installation.
+        home: of the installation.
+        artifacts: by digest.
+    """
+
+    made_from: Mapping[str, Any] = field(default_factory=dict)
+    ledger: Any = None
+    store: Any = None
+    home: Any = None
+    artifacts: Mapping[str, Any] = field(default_factory=dict)
+
+    def inputs_of(self, artifact: Any, stage: str) -> list[Any]:
+        found = self.made_from[stage]
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
+    def artifact(self, digest: str, identity: str) -> Any:
+        return self.artifacts[digest]
+
+
+def context(
+    looked_at: Any = None, *, recipe: Recipe = DEMO, batches: Sequence[str] = (), **installation: Any
+) -> GateContext:
+    """What a gate is asked with; further arguments are of the installation."""
+    file: Any = SimpleNamespace(name="small", recipe=recipe)
+    builds: Any = Installation(**installation)
+    return GateContext(file, artifact() if looked_at is None else looked_at, builds, tuple(batches))
+
+
+def ask(gate: Gate, looked_at: Any = None, **asked: Any) -> Finding:
+    """What a gate finds; see `context`."""
+    return gate.evaluate(context(looked_at, **asked))
+
+
+def told(gate: Gate, looked_at: Any = None, **asked: Any) -> tuple[Verdict, str]:
+    """Verdict and sentence of a gate; see `context`."""
+    finding = ask(gate, looked_at, **asked)
+    return finding.verdict, finding.sentence

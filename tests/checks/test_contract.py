@@ -1,0 +1,144 @@
+"""Whether a distillation may be begun: need, money, terms, licences, the frozen bar, and memory."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import checks.contract
+from checks.contract import (
+    a_moved_bar_has_a_name_and_a_reason,
+    a_pain_is_declared,
+    licences_are_named,
+    terms_allow_training_on_outputs,
+    the_bar_is_frozen,
+    the_student_pays_for_itself,
+    the_teachers_weights_are_safe,
+    training_fits_into_memory,
+)
+from stillhouse.digests import digest_of
+from stillhouse.records.governance import amend
+from stillhouse.records.ledger import Ledger
+from stillhouse.stages.contract import bar_of
+from stillhouse.stages.facts import ContractFacts, WeightsFacts
+from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+
+ECONOMICS = {
+    "calls_per_month": 1e6, "teacher_usd_per_1000_calls": 1.0, "engineering_hours": 10.0,
+    "engineering_usd_per_hour": 100.0,
+}  # fmt: skip
+
+
+def frozen(bar: Any = None, **weights: Any) -> Any:
+    bar = bar_of(DEMO) if bar is None else bar
+    found = WeightsFacts(**{"fingerprint": "f" * 64, "training_gb": 1.0, "problem": None, **weights})
+    facts = ContractFacts(recipe=DEMO.digest, bar=bar, bar_digest=digest_of(bar), weights=found)
+    return artifact(facts, stage="contract", batch=None)
+
+
+def test_without_a_pain_there_is_nothing_to_distil_for() -> None:
+    assert told(a_pain_is_declared, recipe=recipe(pain=["latency", "stability"])) == (PASS, "latency, stability")
+    nothing = "no pain is declared: keep the teacher, do not distil"
+    assert told(a_pain_is_declared, recipe=recipe(pain=[])) == (FAIL, nothing)
+
+
+def test_a_student_has_to_pay_for_itself_where_prices_are_named() -> None:
+    gate = the_student_pays_for_itself
+    assert told(gate) == (PASS, "cost is no pain here, and the recipe names no prices")
+    verdict, sentence = told(gate, recipe=recipe(economics=ECONOMICS))
+    assert verdict is PASS and sentence.startswith("fund: 1,000 USD to make")
+    assert told(gate, recipe=recipe(economics={**ECONOMICS, "engineering_hours": 1e4}))[0] is FAIL
+
+
+@pytest.mark.parametrize(("said", "verdict"), [("allowed", PASS), ("forbidden", FAIL), ("unknown", FAIL)])
+def test_only_terms_that_allow_it_allow_it(said: str, verdict: object) -> None:
+    found = told(terms_allow_training_on_outputs, recipe=recipe(teacher__training_on_outputs=said))
+    assert found[0] is verdict and found[1].endswith(f"{DEMO.teacher.source} is {said}")
+
+
+@pytest.mark.parametrize("licence", ["", " Unknown ", "none", "TBD", "?"])
+def test_a_licence_that_is_none_is_not_named(licence: str) -> None:
+    assert told(licences_are_named) == (PASS, "teacher and data have one")
+    assert told(licences_are_named, recipe=recipe(teacher__licence=licence)) == (FAIL, "unnamed: teacher")
+    both = recipe(teacher__licence=licence, data__licence=licence)
+    assert told(licences_are_named, recipe=both) == (FAIL, "unnamed: teacher, data")
+
+
+def test_the_frozen_bar_is_that_of_the_recipe() -> None:
+    assert told(the_bar_is_frozen, frozen()) == (PASS, "the frozen bar is that of the recipe")
+    verdict, sentence = told(the_bar_is_frozen, frozen(), recipe=recipe(bar__margin=0.05))
+    assert verdict is FAIL and sentence.endswith("materialize contract again")
+
+
+def test_the_weights_have_to_be_safe() -> None:
+    assert told(the_teachers_weights_are_safe, frozen()) == (PASS, "safetensors only, whole and finite")
+    assert told(the_teachers_weights_are_safe, frozen(problem="a pickle")) == (FAIL, "a pickle")
+
+
+def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.contract, "machine_memory_gb", lambda: 2.0)
+    gate = training_fits_into_memory
+    assert told(gate, frozen(training_gb=2.0)) == (PASS, "about 2.0 GB needed, 2.0 GB allowed")
+    assert told(gate, frozen(training_gb=2.1)) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
+    allowed = recipe(budget__training_memory_gb_at_most=3.0)
+    assert told(gate, frozen(training_gb=2.1), recipe=allowed) == (PASS, "about 2.1 GB needed, 3.0 GB allowed")
+    refused = "the weights were refused, so there is nothing to estimate from"
+    assert told(gate, frozen(training_gb=None)) == (INCONCLUSIVE, refused)
+
+
+class Rounds:
+    """Contracts and candidates in the order in which they were made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.manifests: dict[str, Any] = {}
+        self.store = SimpleNamespace(read_manifest=lambda digest, manifest: self.manifests[digest])
+
+    def contract(self, bar: Any, recipe: str = "small") -> None:
+        self.made("contract", recipe, {"bar": bar, "bar_digest": digest_of(bar)})
+
+    def candidate(self) -> None:
+        self.made("candidates/five_layers", "small", {})
+
+    def made(self, stage: str, recipe: str, facts: Any) -> None:
+        digest = f"{len(self.manifests):064x}"
+        self.manifests[digest] = SimpleNamespace(facts=facts)
+        self.ledger.append("materialization", recipe, {"asset": f"{recipe}/{stage}", "digest": digest, "manifest": "m"})
+
+
+@pytest.fixture
+def rounds(tmp_path: Path) -> Rounds:
+    return Rounds(tmp_path)
+
+
+def look(rounds: Rounds, bar: Any = None) -> tuple[Any, str, str]:
+    finding = ask(a_moved_bar_has_a_name_and_a_reason, frozen(bar), ledger=rounds.ledger, store=rounds.store)
+    return finding.verdict, finding.sentence, finding.signed_by
+
+
+def test_a_bar_may_be_moved_before_a_candidate_was_trained_under_it(rounds: Rounds) -> None:
+    untouched = (PASS, "no candidate was trained under another bar", "")
+    assert look(rounds) == untouched, "nothing was made yet"
+    other = bar_of(recipe(bar__margin=0.2))
+    rounds.contract(other)
+    assert look(rounds) == untouched
+    rounds.contract(bar_of(DEMO))
+    rounds.candidate()
+    assert look(rounds) == untouched
+    rounds.contract(other)
+    assert look(rounds) == untouched, "the bar that is looked at is the one that the candidate was trained under"
+
+
+def test_a_bar_that_was_moved_after_a_candidate_needs_a_name_and_a_reason(rounds: Rounds) -> None:
+    other = bar_of(recipe(bar__margin=0.2))
+    rounds.contract(other)
+    rounds.candidate()
+    rounds.contract(bar_of(DEMO))
+    verdict, sentence, _ = look(rounds)
+    assert verdict is FAIL
+    digests = digest_of(other)[:12], digest_of(bar_of(DEMO))[:12]
+    assert "a candidate was trained under bar {} and the recipe now has {}".format(*digests) in sentence
+    assert "`stillhouse amend small --by NAME --reason WHY`" in sentence
+    amend(rounds.ledger, "small", bar=digest_of(bar_of(DEMO)), by="Ada", reason="the old one was a guess")
+    assert look(rounds) == (PASS, "changed by Ada: the old one was a guess", "Ada")

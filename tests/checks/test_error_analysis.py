@@ -1,0 +1,79 @@
+"""Whether each miss has a reason, and the reason is of the student that was judged."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import checks.error_analysis
+from checks.error_analysis import every_miss_has_a_reason, no_leak_is_suspected, the_analysis_is_of_the_judged_students
+from stillhouse.error_analysis.generalisation import FitRegime
+from tests.checks.hand_made import FAIL, PASS, artifact, told
+
+FINE = next(regime for regime in FitRegime if regime is not FitRegime.LEAK)
+
+
+def analysis(name: str, cause: str | None = None, *, candidate: str = "trained", regime: FitRegime = FINE) -> Any:
+    return SimpleNamespace(
+        student=name,
+        candidate=candidate,
+        conclusion=cause and SimpleNamespace(cause=cause),
+        generalisation=SimpleNamespace(regime=regime, sentence="better than on its own rows"),
+    )
+
+
+@pytest.fixture
+def analyses(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """By student."""
+    found: dict[str, Any] = {}
+    monkeypatch.setattr(checks.error_analysis, "read_analyses", lambda folder: found)
+    return found
+
+
+def test_each_learner_that_misses_has_a_conclusion(monkeypatch: pytest.MonkeyPatch, analyses: dict[str, Any]) -> None:
+    def look(**open_claims: int) -> Any:
+        judged = [SimpleNamespace(name=name, open_claims=("claim",) * count) for name, count in open_claims.items()]
+        monkeypatch.setattr(checks.error_analysis, "read_evaluations", lambda folder: judged)
+        return told(every_miss_has_a_reason, made_from={"evaluation": artifact(stage="evaluation")})
+
+    assert look(five_layers=0, two_layers=0) == (PASS, "no student misses the bar")
+    nobody_knows = "misses the bar, and nobody knows why: two_layers"
+    assert look(five_layers=0, two_layers=2) == (FAIL, nobody_knows), "there is no analysis of it"
+    analyses["two_layers"] = analysis("two_layers")
+    assert look(five_layers=0, two_layers=2) == (FAIL, nobody_knows), "its analysis has no conclusion"
+    analyses |= {"two_layers": analysis("two_layers", "capacity"), "five_layers": analysis("five_layers", "data")}
+    assert look(five_layers=1, two_layers=2) == (PASS, "five_layers: data; two_layers: capacity")
+    assert look(five_layers=0, two_layers=2, of_no_recipe=1) == (PASS, "two_layers: capacity")
+
+
+def test_the_analysed_students_are_the_judged_ones(analyses: dict[str, Any]) -> None:
+    def exported(name: str) -> Any:
+        trained = {f"small/candidates/{name}": SimpleNamespace(digest=f"{name} trained")}
+        return artifact(digest=f"{name} exported", inputs=trained)
+
+    names = ("five_layers", "two_layers")
+    judged = {name: f"{name} exported" for name in names}
+    evaluation = artifact(SimpleNamespace(judged=judged), stage="evaluation")
+    made_from = {"evaluation": evaluation, **{f"exports/{name}": exported(name) for name in names}}
+    analyses |= {name: analysis(name, candidate=f"{name} trained") for name in names}
+
+    def look() -> Any:
+        return told(the_analysis_is_of_the_judged_students, made_from=made_from)
+
+    assert look() == (PASS, "2 students asked")
+    judged["two_layers"] = "another"
+    assert look() == (FAIL, "not as judged: two_layers")
+    del judged["two_layers"]
+    assert look() == (FAIL, "not as judged: two_layers")
+    judged["two_layers"] = "two_layers exported"
+    analyses["five_layers"].candidate = "another"
+    assert look() == (FAIL, "not as judged: five_layers")
+    del analyses["five_layers"], judged["two_layers"]
+    assert look() == (FAIL, "not as judged: five_layers, two_layers")
+
+
+def test_a_leak_is_a_warning(analyses: dict[str, Any]) -> None:
+    analyses |= {"a": analysis("a"), "b": analysis("b")}
+    assert told(no_leak_is_suspected) == (PASS, "none in 2 students")
+    analyses["b"] = analysis("b", regime=FitRegime.LEAK)
+    assert told(no_leak_is_suspected) == (FAIL, "b: better than on its own rows")

@@ -1,0 +1,139 @@
+"""What the Great Expectations suites close on: each gate is planted with rows of its own."""
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from checks.expectations import prompts, teacher_signal
+from checks.expectations.suite import Expectation, ExpectationSuite, _finding, validate
+from checks.gate import Finding, data_docs
+from tests.checks.hand_made import FAIL, PASS, artifact, context, recipe
+
+SHORT = recipe(data__max_characters=10, limits__training_rows_at_least=5)
+GOOD_PROMPTS = pl.DataFrame({
+    "prompt_id": list("abcde"), "text": ["who ?", "x", "t" * 10, "what ?", " why"],
+    "split": ["train", "validation", "golden", "golden", "train"], "label": [None, None, "A", "B", "A"],
+})  # fmt: skip
+GOOD_SIGNAL = pl.DataFrame({
+    "prompt_id": list("abc"), "fingerprint": ["f"] * 3, "logits": [[1.0, -2.0], [0.0, 1e-6], [700.0, -700.0]],
+})  # fmt: skip
+
+
+def look(
+    suite: ExpectationSuite, folder: Path, name: str, frame: pl.DataFrame, batch: str = "base"
+) -> dict[str, Finding]:
+    facts = SimpleNamespace(fingerprint="f")
+    asked = context(artifact(facts, {name: frame}, batch=batch), recipe=SHORT, home=SimpleNamespace(reports=folder))
+    found = suite.evaluate(asked)
+    assert list(found) == list(suite.because)
+    assert "<html" in data_docs(asked).read_text().lower()
+    return found
+
+
+def closed(found: dict[str, Finding]) -> dict[str, str]:
+    return {name: finding.sentence for name, finding in found.items() if finding.verdict is FAIL}
+
+
+def changed(frame: pl.DataFrame, place: int, **values: Any) -> pl.DataFrame:
+    rows = frame.to_dicts()
+    rows[place] |= values
+    return pl.DataFrame(rows, schema=frame.schema)
+
+
+ONE_OF_FIVE, ONE_OF_THREE = "1 of 5 rows are unexpected", "1 of 3 rows are unexpected"
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (GOOD_PROMPTS, {}),
+        (changed(GOOD_PROMPTS, 0, prompt_id=None), {"every_prompt_has_an_id": ONE_OF_FIVE}),
+        (changed(GOOD_PROMPTS, 0, prompt_id="b"), {"every_id_is_there_once": "2 of 5 rows are unexpected"}),
+        (changed(GOOD_PROMPTS, 1, text="\t \n"), {"every_prompt_has_text": ONE_OF_FIVE}),
+        (changed(GOOD_PROMPTS, 1, text="t" * 11), {"no_text_is_too_long": ONE_OF_FIVE}),
+        (
+            changed(GOOD_PROMPTS, 1, text=""),
+            {"every_prompt_has_text": ONE_OF_FIVE, "no_text_is_too_long": ONE_OF_FIVE},
+        ),
+        (changed(GOOD_PROMPTS, 1, split="test"), {"every_split_is_known": ONE_OF_FIVE}),
+        (changed(GOOD_PROMPTS, 2, label=None), {"every_golden_row_has_a_label": ONE_OF_FIVE}),
+        (GOOD_PROMPTS[:4], {"there_are_enough_rows_to_train": "observed 4"}),
+    ],
+)
+def test_each_gate_on_prompts_closes_on_its_own_fault(
+    tmp_path: Path, frame: pl.DataFrame, expected: dict[str, str]
+) -> None:
+    assert closed(look(prompts.SUITE, tmp_path, "prompts", frame)) == expected
+
+
+def test_a_later_batch_may_be_empty(tmp_path: Path) -> None:
+    assert closed(look(prompts.SUITE, tmp_path, "prompts", GOOD_PROMPTS[:0], batch="later")) == {}
+
+
+@pytest.mark.parametrize(
+    ("frame", "expected"),
+    [
+        (GOOD_SIGNAL, {}),
+        (changed(GOOD_SIGNAL, 0, prompt_id=None), {"every_answer_has_its_prompt": ONE_OF_THREE}),
+        (changed(GOOD_SIGNAL, 0, prompt_id="b"), {"every_prompt_was_answered_once": "2 of 3 rows are unexpected"}),
+        (changed(GOOD_SIGNAL, 0, fingerprint="g"), {"every_answer_is_of_one_teacher": ONE_OF_THREE}),
+        (
+            changed(GOOD_SIGNAL, 0, logits=[1.0, math.nan]),
+            {"every_logit_is_finite": ONE_OF_THREE, "probabilities_sum_to_one": ONE_OF_THREE},
+        ),
+        (changed(GOOD_SIGNAL, 0, logits=[0.0, -0.0]), {"no_answer_is_all_zeros": ONE_OF_THREE}),
+    ],
+)
+def test_each_gate_on_answers_closes_on_its_own_fault(
+    tmp_path: Path, frame: pl.DataFrame, expected: dict[str, str]
+) -> None:
+    assert closed(look(teacher_signal.SUITE, tmp_path, "signal", frame)) == expected
+
+
+def test_probabilities_may_miss_one_by_rounding_alone() -> None:
+    asked = context(artifact(SimpleNamespace(fingerprint="f"), {"signal": GOOD_SIGNAL}))
+    (last,) = [one for one in teacher_signal._expectations(asked) if one.name == "probabilities_sum_to_one"]
+    sums = pl.DataFrame({"probability": [1.0, 1.0 - 9e-6, 1.0 + 9e-6, 1.0 - 11e-6, 1.0 + 11e-6]})
+    results, _ = validate(sums, [last])
+    assert results[0].result["partial_unexpected_index_list"] == [3, 4]
+    given = teacher_signal._table(asked).row(0, named=True)
+    probability = pytest.approx(1.0)
+    assert given == {"prompt_id": "a", "fingerprint": "f", "finite": True, "largest": 2.0, "probability": probability}
+
+
+def test_the_rows_that_closed_a_gate_are_named_and_twenty_of_them_at_most(tmp_path: Path) -> None:
+    many = pl.concat([GOOD_PROMPTS] * 6).with_columns(
+        prompt_id=pl.format("p{}", pl.int_range(30)), split=pl.lit("elsewhere"), text=pl.lit("t")
+    )
+    found = look(prompts.SUITE, tmp_path, "prompts", many)
+    assert closed(found)["every_split_is_known"] == "30 of 30 rows are unexpected"
+    assert found["every_split_is_known"].evidence == {"prompt_ids": [f"p{n}" for n in range(20)]}
+    assert found["every_id_is_there_once"].evidence == {}
+
+
+def test_what_kept_an_expectation_from_being_decided_is_its_sentence() -> None:
+    frame = pl.DataFrame({"prompt_id": ["a"]})
+    missing = Expectation("n", "b", "ExpectColumnValuesToNotBeNull", {"column": "nowhere"})
+    (result,), _ = validate(frame, [missing])
+    found = _finding(result, frame)
+    assert found.verdict is FAIL and "nowhere" in found.sentence
+
+    def told(exception: Any, success: bool = False) -> tuple[Any, str]:
+        finding = _finding(SimpleNamespace(result=None, exception_info=exception, success=success), frame)
+        return finding.verdict, finding.sentence
+
+    assert told({"exception_message": "it broke"}) == (FAIL, "it broke")
+    assert told({"by metric": {"exception_message": "it broke"}, "raised": True}) == (FAIL, "it broke")
+    assert told({"exception_message": None}, success=True) == (PASS, "observed None")
+    assert told(None) == (FAIL, "observed None")
+
+
+def test_a_suite_that_decides_other_gates_than_it_names_is_a_mistake(tmp_path: Path) -> None:
+    suite = ExpectationSuite(lambda asked: GOOD_PROMPTS, lambda asked: [], [("a", "b")])
+    assert suite.because == {"a": "b"}
+    with pytest.raises(AssertionError, match="every gate it names"):
+        suite.evaluate(context(home=SimpleNamespace(reports=tmp_path)))

@@ -1,0 +1,84 @@
+"""Whether what ships says what was trained: both sides of each limit, and the files that a server needs."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.exports import (
+    confidence_was_calibrated,
+    int8_gives_the_same_answers,
+    only_onnx_and_json_ship,
+    onnx_computes_what_torch_computed,
+)
+from stillhouse.models.temperature_scaling import COLDEST, HOTTEST
+from stillhouse.stages.facts import ExportedFacts, ExportFacts, ParityFacts
+from tests.checks.hand_made import FAIL, PASS, artifact, told
+
+
+def exported(difference: float = 1e-6, agreement: float = 0.99, **more: Any) -> dict[str, Any]:
+    return {
+        "fp32": ParityFacts(max_abs_logit_diff=difference, top1_agreement=1.0),
+        "int8": ParityFacts(max_abs_logit_diff=0.1, top1_agreement=agreement),
+        "model_bytes": 1, "fp32_bytes": 1, "int8_bytes": 1, "bytes": 1, "texts": 1234, "temperature": 1.0, **more,
+    }  # fmt: skip
+
+
+def ships(*seeds: dict[str, Any], folder: Path = Path("/nowhere"), **measured: float) -> Any:
+    further = {n: ExportedFacts(**each) for n, each in enumerate(seeds)}
+    return artifact(ExportFacts(**exported(**measured, seeds=further)), stage="exports/s", batch=None, folder=folder)
+
+
+def test_the_largest_difference_of_any_seed_has_to_be_within_the_limit() -> None:
+    gate = onnx_computes_what_torch_computed
+    assert told(gate, ships(difference=1e-3)) == (PASS, "largest difference of a logit 0.001, limit 0.001")
+    assert told(gate, ships(difference=1.1e-3))[0] is FAIL
+    assert told(gate, ships(exported(0.5), exported(1e-6)))[0] is FAIL
+
+
+def test_the_answers_in_eight_bits_of_the_model_that_ships_decide_alone() -> None:
+    gate = int8_gives_the_same_answers
+    assert told(gate, ships(agreement=0.97)) == (PASS, "0.970 of the answers are the same, limit 0.97")
+    assert told(gate, ships(agreement=0.969))[0] is FAIL
+    said = "0.990 of the answers are the same, limit 0.97; 0.500 or more for 2 further seeds"
+    assert told(gate, ships(exported(agreement=0.5), exported(agreement=0.6))) == (PASS, said)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The folder of a model that may ship."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("model.onnx", "tokenizer.json"):
+        (folder / name).touch()
+    return folder
+
+
+def configured(model: Path, labels: int = 2, **config: Any) -> Any:
+    (model / "config.json").write_text(json.dumps({"id2label": {n: f"l{n}" for n in range(labels)}, **config}))
+    return ships(folder=model.parent)
+
+
+def test_only_three_files_ship_and_they_name_two_labels(model: Path) -> None:
+    files = "config.json, model.onnx, tokenizer.json"
+    assert told(only_onnx_and_json_ship, configured(model)) == (PASS, f"{files}; 2 labels")
+    assert told(only_onnx_and_json_ship, configured(model, labels=1)) == (FAIL, f"{files}; 1 labels")
+    (model / "weights.pkl").touch()
+    assert told(only_onnx_and_json_ship, configured(model)) == (FAIL, f"{files}, weights.pkl; 2 labels")
+
+
+@pytest.mark.parametrize("temperature", [None, "hot", 0.0, -1.0, math.inf, math.nan])
+def test_a_temperature_that_is_none_is_told_as_it_is(model: Path, temperature: object) -> None:
+    finding = told(confidence_was_calibrated, configured(model, temperature=temperature))
+    assert finding == (FAIL, f"the temperature that ships is {temperature}, which is none")
+
+
+def test_a_temperature_at_the_end_of_the_search_was_not_found(model: Path) -> None:
+    found = told(confidence_was_calibrated, configured(model, temperature=1.5))
+    assert found == (PASS, "temperature 1.500, fitted on 1,234 validation rows")
+    for end in (COLDEST, HOTTEST):
+        verdict, sentence = told(confidence_was_calibrated, configured(model, temperature=float(end)))
+        assert verdict is FAIL
+        assert sentence.endswith(f": the search from {COLDEST:g} to {HOTTEST:g} ran into the end")

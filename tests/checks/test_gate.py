@@ -1,0 +1,260 @@
+"""What a gate is asked with, which gates a stage has, and when a suite is believed without looking again."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+import checks.gate
+from checks.gate import (
+    Finding,
+    Gate,
+    GateContext,
+    StageGates,
+    data_docs,
+    gate,
+    gate_code,
+    gates_of_module,
+    offenders,
+    passed_if,
+    stage_checks,
+)
+from checks.gate_status import GateStatus
+from checks.stages import CLOSES_AS, GATES, UNWAIVABLE, gates_of, waiver_rules
+from stillhouse.records.governance import Waiver, WaiverRules, waive
+from stillhouse.records.ledger import Ledger
+from stillhouse.source_code import closure_digest
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, context, recipe
+
+
+def look_and_pass(asked: GateContext) -> Finding:
+    return passed_if(True, "fine")
+
+
+BLOCKS = Gate("it_blocks", "of a reason", look_and_pass, waivable=False)
+ADVISES = Gate("it_advises", "of another", look_and_pass, blocking=False, closes_as="a result")
+
+
+class Suite:
+    """Two gates that are decided together; counts how often."""
+
+    because = {"first": "one", "second": "two"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.validated = 0
+
+    def evaluate(self, asked: GateContext) -> dict[str, Finding]:
+        self.validated += 1
+        return {"first": passed_if(True, "looked", more=1), "second": passed_if(False, "looked")}
+
+
+def test_an_evaluated_function_becomes_a_gate_of_its_name() -> None:
+    made = gate("it matters", blocking=False, waivable=False, closes_as="x")(look_and_pass)
+    assert made == Gate("look_and_pass", "it matters", look_and_pass, False, False, "x")
+    assert gate("it matters")(look_and_pass) == Gate("look_and_pass", "it matters", look_and_pass)
+    assert Gate("a", "b", look_and_pass) == Gate("a", "b", look_and_pass, blocking=True, waivable=True)
+    assert [each.name for each in gates_of_module(__name__).gates] == ["it_blocks", "it_advises"]
+
+
+def test_names_and_reasons_are_those_of_gates_and_suite() -> None:
+    alone, both = StageGates([BLOCKS, ADVISES]), StageGates([BLOCKS, ADVISES], Suite())
+    assert (alone.names(blocking=True), alone.names(blocking=False)) == (["it_blocks"], ["it_advises"])
+    assert (both.names(blocking=True), both.names(blocking=False)) == (["it_blocks", "first", "second"], ["it_advises"])
+    assert alone.because() == {"it_blocks": "of a reason", "it_advises": "of another"}
+    assert both.because() == {**alone.because(), "first": "one", "second": "two"}
+    assert (both.unwaivable(), both.closes_as()) == ({"it_blocks"}, {"it_advises": "a result"})
+
+
+def test_what_the_failure_of_a_gate_is_called_where_it_is_a_result() -> None:
+    assert {name: CLOSES_AS[name] for name in ("a_pain_is_declared", "no_baseline_clears_the_bar")} == {
+        "a_pain_is_declared": "do not distil",
+        "no_baseline_clears_the_bar": "take the baseline",
+    }
+    assert "training_converged" not in CLOSES_AS
+
+
+def test_every_candidate_has_the_gates_of_its_kind_and_a_recipe_can_forbid_more_waivers() -> None:
+    assert gates_of("candidates/small") is GATES["candidates"]
+    rules = waiver_rules(recipe(unwaivable=["a_pain_is_declared"], waiver_days_at_most=3))
+    assert rules == WaiverRules(UNWAIVABLE | {"a_pain_is_declared"}, 3)
+    assert "no_personal_data_is_left" in UNWAIVABLE and "a_pain_is_declared" not in UNWAIVABLE
+
+
+def test_the_status_of_a_finding_and_what_it_lets_through() -> None:
+    assert [GateStatus.of(verdict) for verdict in (PASS, FAIL, INCONCLUSIVE)] == ["passed", "failed", "inconclusive"]
+    assert {status for status in GateStatus if status.is_open} == {"passed", "waived"}
+    assert {status for status in GateStatus if status.was_decided} == {"failed", "inconclusive"}
+
+
+def test_a_finding_passes_or_fails_and_keeps_its_evidence() -> None:
+    assert passed_if(True, "s", a=1) == Finding(PASS, "s", {"a": 1})
+    assert passed_if(False, "s", signed_by="Ada") == Finding(FAIL, "s", {}, "Ada")
+    assert len(offenders(pl.DataFrame({"n": range(30)}))) == 20
+
+
+def test_what_a_finding_says_is_cleaned_whoever_says_it() -> None:
+    told = Finding(FAIL, "asked by ada@example.com and bob@example.com", {"who": "ada@example.com"}, "ada@example.com")
+    assert told.sentence == "asked by ada@example.com and [EMAIL]", "who signed stays"
+    assert told.evidence == {"who": "[EMAIL]"}
+
+
+def test_a_table_is_read_once_and_the_base_batch_is_known() -> None:
+    read: list[str] = []
+    looked_at = artifact(batch="base")
+    looked_at.frame = lambda name: read.append(name) or pl.DataFrame({"n": [1]})
+    asked = context(looked_at)
+    assert asked.frame("rows") is asked.frame("rows") and read == ["rows"]
+    assert asked.is_base and context(artifact(batch=None)).is_base
+    assert not context(artifact(batch="later")).is_base
+
+
+def test_tables_of_all_batches_stand_one_below_the_other() -> None:
+    one, two = pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [2], "b": [3]})
+    asked = context(made_from={"prompts": [artifact(frames={"rows": each}) for each in (one, two)]})
+    assert asked.frames_made_from("prompts", "rows").rows() == [(1, None), (2, 3)]
+    with pytest.raises(ValueError, match="too many values"):
+        asked.made_from("prompts")
+
+
+def test_everything_that_a_finding_rests_on_is_in_its_circumstances(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(manifest: str = "m", read: str = "i", code: str = "c", packages: str = "p", **recipe_of: Any) -> str:
+        monkeypatch.setattr(checks.gate, "gate_code", lambda stage: f"{stage} {code}")
+        monkeypatch.setattr(checks.gate, "lock_digest", lambda: packages)
+        looked_at = artifact(digest=manifest, inputs={"small/source[base]": SimpleNamespace(digest=read)})
+        return context(looked_at, recipe=recipe(**recipe_of)).circumstances
+
+    assert digest() == digest()
+    others = [digest("n"), digest(read="j"), digest(code="d"), digest(packages="q"), digest(bar__margin=0.05)]
+    assert len({digest(), *others}) == 6
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+def test_the_code_of_a_gate_is_all_that_its_module_imports() -> None:
+    assert gate_code("candidates/a") == gate_code("candidates/b") == closure_digest("checks.candidates")
+
+
+@pytest.fixture
+def asked(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GateContext:
+    monkeypatch.setattr(checks.gate, "gate_code", lambda stage: f"code of {stage}")
+    monkeypatch.setattr(checks.gate, "lock_digest", lambda: "packages")
+    home = SimpleNamespace(reports=tmp_path)
+    return context(artifact(inputs={}), ledger=ledger, home=home)
+
+
+def test_where_the_page_of_a_suite_is(asked: GateContext, tmp_path: Path) -> None:
+    assert data_docs(asked) == tmp_path / "data_docs" / f"small-prompts[base]-{'d' * 12}.html"
+
+
+def test_only_what_is_wanted_is_decided(asked: GateContext) -> None:
+    suite = Suite()
+    gates = StageGates([BLOCKS, ADVISES], suite)
+    assert [name for name, _ in gates.evaluate(asked, {"it_advises"})] == ["it_advises"] and suite.validated == 0
+    found = dict(gates.evaluate(asked, {"it_blocks", "first"}))
+    assert list(found) == ["it_blocks", "first"] and suite.validated == 1
+    assert found["first"].evidence == {"more": 1, "data_docs": data_docs(asked)}
+    assert list(dict(StageGates([BLOCKS]).evaluate(asked, {"it_blocks", "first"}))) == ["it_blocks"]
+
+
+def test_a_suite_is_believed_if_all_of_it_passed_under_the_same_circumstances(
+    asked: GateContext, ledger: Ledger
+) -> None:
+    suite = Suite()
+
+    def said(gate: str, state: str = "passed", **changes: Any) -> None:
+        body = {
+            "asset": "small/prompts[base]", "digest": "d" * 64, "gate": gate, "state": state, "sentence": "before",
+            "circumstances": asked.circumstances, "run_id": "r1",
+        }  # fmt: skip
+        ledger.append("verdict", "small", {**body, **changes})
+
+    def look() -> Finding:
+        return dict(StageGates([], suite).evaluate(asked, {"first", "second"}))["first"]
+
+    said("first")
+    assert look().sentence == "looked", "of the second nothing is known"
+    said("second")
+    believed = look()
+    assert (believed.verdict, believed.sentence) == (PASS, "before")
+    assert believed.evidence == {"found_in_run": "r1", "data_docs": data_docs(asked)}
+    for change in ({"state": "failed"}, {"circumstances": "others"}):
+        said("second", **change)
+        assert look().sentence == "looked"
+        said("second")
+        assert look().sentence == "before"
+
+
+def run_checks(monkeypatch: pytest.MonkeyPatch, asked: GateContext, *gates: Gate, batch: str | None) -> Any:
+    """Let Dagster run the check op of a stage on an artifact, and give its evaluations by name."""
+    looked_at, stage = asked.artifact, "prompts" if batch else "contract"
+    newest = SimpleNamespace(digest=looked_at.digest, manifest="identity")
+    monkeypatch.setattr(checks.gate, "require_materialization", lambda ledger, key, of: newest)
+    looked_at.identity, looked_at.batch, looked_at.address = (
+        "identity",
+        batch,
+        f"small/{stage}" + f"[{batch}]" * bool(batch),
+    )
+    builds = SimpleNamespace(ledger=asked.builds.ledger, artifact=lambda digest, manifest: looked_at)
+    definition = stage_checks(asked.file, stage, StageGates(gates))
+    job = dg.Definitions(
+        assets=[dg.AssetSpec(["small", stage])],
+        asset_checks=[definition],
+        jobs=[dg.define_asset_job("look", dg.AssetSelection.checks(definition))],
+        resources={"builds": dg.ResourceDefinition.hardcoded_resource(builds)},
+    ).resolve_job_def("look")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        if batch:
+            instance.add_dynamic_partitions("batches_of_small", [batch, "b2"])
+        ended = job.execute_in_process(
+            instance=instance,
+            run_config=quiet,
+            raise_on_error=False,
+            tags={"dagster/partition": batch} if batch else {},
+        )
+    return ended, {each.check_name: each for each in ended.get_asset_check_evaluations()}
+
+
+def test_a_check_shows_what_was_found_and_enters_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, asked: GateContext, ledger: Ledger
+) -> None:
+    table = Gate("it_shows", "r", lambda c: passed_if(False, "three", rows=[{"n": 1}], file=Path("/a"), n=3, none=[]))
+    told_batches = Gate("it_counts", "r", lambda c: passed_if(c.batches == ("base", "b2"), "batches"), blocking=False)
+    ended, shown = run_checks(monkeypatch, asked, table, told_batches, batch="base")
+    assert not ended.success
+    failed, passed = shown["it_shows"], shown["it_counts"]
+    assert (failed.passed, failed.severity, failed.description) == (False, dg.AssetCheckSeverity.ERROR, "three")
+    assert (passed.passed, passed.severity) == (True, dg.AssetCheckSeverity.WARN)
+    values = {name: value.value for name, value in failed.metadata.items()}
+    assert (values["state"], values["because"], values["looked_at"]) == ("failed", "r", "d" * 64)
+    assert (values["file"], values["n"], values["none"]) == ("/a", 3, [])
+    assert "| n |" in values["rows"] and isinstance(failed.metadata["rows"], dg.MarkdownMetadataValue)
+    (verdict,) = ledger.entries("small", "verdict", gate="it_shows")
+    assert {**verdict.body, "code": "", "circumstances": "", "run_id": ""} == {
+        "asset": "small/prompts[base]", "digest": "d" * 64, "manifest": "identity", "gate": "it_shows",
+        "state": "failed", "sentence": "three", "waived": None, "code": "", "circumstances": "", "run_id": "",
+    }  # fmt: skip
+    assert verdict.body["run_id"] == ended.run_id and verdict.body["circumstances"] == asked.circumstances
+    assert verdict.body["code"] == "code of prompts"
+
+
+def test_a_waived_gate_stays_red_and_warns(monkeypatch: pytest.MonkeyPatch, asked: GateContext, ledger: Ledger) -> None:
+    day = ledger.now().date()
+    wanted = Waiver("small/contract:it_fails", "Ada", "it is known and harmless", day, "d" * 64)
+    waive(ledger, "small", wanted, WaiverRules(frozenset(), 30))
+    fails = Gate("it_fails", "r", lambda c: passed_if(False, "no"))
+    ended, shown = run_checks(monkeypatch, asked, fails, batch=None)
+    found = shown["it_fails"]
+    assert ended.success and not found.passed and found.severity == dg.AssetCheckSeverity.WARN
+    said = f"waived by Ada until {day} because it is known and harmless"
+    assert found.description == f"{said}: no"
+    assert ledger.entries("small", "verdict")[0].body["waived"] == said
+    unwaivable = Gate("it_fails", "r", lambda c: passed_if(False, "no"), waivable=False)
+    ended, shown = run_checks(monkeypatch, asked, unwaivable, batch=None)
+    assert not ended.success and shown["it_fails"].description == "no"

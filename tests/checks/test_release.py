@@ -1,0 +1,131 @@
+"""Whether a bundle is whole, names its parents and its waivers, answers, and may serve."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import checks.release
+import stillhouse.models.predictor
+from checks.release import (
+    another_person_has_approved_it,
+    the_bundle_is_whole,
+    the_bundle_loads_and_predicts,
+    the_release_lists_its_waivers,
+    the_release_names_its_inputs,
+    the_release_was_not_withdrawn,
+)
+from stillhouse.records.champions import Served, go_back
+from stillhouse.records.governance import approve
+from stillhouse.records.ledger import Ledger
+from stillhouse.release.bundle import ReleaseRecord, WaivedGate
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+
+PARENTS = ("contract", "prompts[base]", "teacher", "transfer_set", "selection", "exports/s")
+
+
+def released(*waived: str, digest: str = "d" * 64, export: str = "exports/s", **manifest: Any) -> Any:
+    record = ReleaseRecord(
+        recipe="small", student="s", base_source="b", base_revision="r", base_fingerprint="f", licence="l",
+        precision="int8", export=export, teacher="teacher", teacher_fingerprint="f", contract="contract",
+        prompts="prompts[base]", golden="g", transfer_set="transfer_set", selection="selection", row_kinds={},
+        waived=tuple(WaivedGate(gate=gate, by="a", reason="b", until="c") for gate in waived),
+    )  # fmt: skip
+    return artifact(record, stage="release", batch=None, digest=digest, folder=Path("/bundle"), **manifest)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+def test_a_bundle_with_a_problem_is_not_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems: list[str] = []
+    monkeypatch.setattr(checks.release, "bundle_problems", lambda folder: problems)
+    assert told(the_bundle_is_whole, released()) == (PASS, "every file is there and as listed")
+    problems += ["a is missing", "b was altered"]
+    assert told(the_bundle_is_whole, released()) == (FAIL, "a is missing; b was altered")
+
+
+def test_the_digests_in_the_record_are_those_of_the_inputs() -> None:
+    gate = the_release_names_its_inputs
+    inputs = {f"small/{name}": SimpleNamespace(digest=name) for name in PARENTS}
+    assert told(gate, released(inputs=inputs)) == (PASS, "6 digests agree")
+    inputs["small/teacher"] = SimpleNamespace(digest="another")
+    del inputs["small/exports/s"]
+    assert told(gate, released(inputs=inputs)) == (FAIL, "not its inputs: exports/s, teacher")
+
+
+def test_the_bundle_gives_an_answer_that_the_teacher_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server:
+        labels = ("a", "b")
+
+        def __init__(self, folder: Path) -> None:
+            assert folder == Path("/bundle/model")
+
+        def logits(self, texts: list[str]) -> np.ndarray:
+            assert texts == ["who ?"]
+            return np.array([[0.0, 1.0]])
+
+    monkeypatch.setattr(stillhouse.models.predictor, "OnnxClassifier", Server)
+    prompts = artifact(frames={"prompts": pl.DataFrame({"text": ["who ?", "what ?"]})})
+    for labels, verdict in ((("a", "b"), PASS), (("a", "c"), FAIL)):
+        made_from = {"prompts": prompts, "teacher": artifact(SimpleNamespace(labels=labels))}
+        found = told(the_bundle_loads_and_predicts, released(), made_from=made_from)
+        assert found == (verdict, "'who ?' is answered 'b'")
+
+
+def test_what_a_person_took_out_stays_out_until_a_person_brings_it_back(ledger: Ledger) -> None:
+    def served(letter: str) -> Served:
+        return Served(release=letter * 64, manifest="m", student=f"student_{letter}", since="")
+
+    def look(digest: str, export: str) -> Any:
+        return ask(the_release_was_not_withdrawn, released(digest=digest * 64, export=export), ledger=ledger)
+
+    new, old = served("a"), served("b")
+    for each in (new, old, new):
+        ledger.append("promotion", "small", {"digest": each.release, "manifest": "m", "student": each.student})
+    assert (look("a", "model a").verdict, look("a", "model a").sentence) == (PASS, "it was not withdrawn")
+    go_back(ledger, "small", new, old, exports=("model a", "model b"), by="Ada", reason="wrong on bills")
+    found = look("a", "model a")
+    assert (found.verdict, found.signed_by) == (FAIL, "Ada")
+    day = ledger.entries("small", "withdrawal")[0].at[:10]
+    assert found.sentence == (
+        f"{'a' * 12} was withdrawn on {day} by Ada: wrong on bills; champion student_b {'b' * 12} serves since then. "
+        f"`stillhouse rollback small {'a' * 12} --by NAME --reason WHY` would bring it back"
+    )
+    same_model = look("c", "model a")
+    assert same_model.verdict is FAIL
+    assert same_model.sentence.startswith(f"{'c' * 12} was withdrawn, as {'a' * 12} on {day} by Ada")
+    assert look("c", "model c").verdict is PASS
+    go_back(ledger, "small", old, new, exports=("model b", "model a"), by="Bob", reason="it was the bills")
+    assert look("a", "model a").verdict is PASS
+
+
+def test_where_stakes_are_high_another_person_than_the_author_approves(ledger: Ledger) -> None:
+    gate = another_person_has_approved_it
+    assert told(gate, released(), ledger=ledger) == (PASS, "the stakes are low: no approval is asked for")
+    high = recipe(stakes="high", author="Ada")
+    verdict, sentence = told(gate, released(), recipe=high, ledger=ledger)
+    assert verdict is INCONCLUSIVE
+    assert sentence.startswith(f"nobody has approved {'d' * 12} yet: read the report")
+    approve(ledger, "small", release="d" * 64, author="Ada", by="Bob", reason="I have read the report")
+    found = ask(gate, released(), recipe=high, ledger=ledger)
+    assert (found.verdict, found.sentence, found.signed_by) == (PASS, "approved by Bob: I have read the report", "Bob")
+    own = told(gate, released(), recipe=recipe(stakes="high", author="Bob"), ledger=ledger)
+    assert own == (FAIL, "approved by Bob, its author: I have read the report")
+
+
+def test_each_waiver_that_was_relied_on_is_listed() -> None:
+    gate = the_release_lists_its_waivers
+    relied = [
+        SimpleNamespace(asset="small/prompts[base]", gate="one", state="waived"),
+        SimpleNamespace(asset="small/teacher", gate="two", state="waived"),
+        SimpleNamespace(asset="small/teacher", gate="three", state="passed"),
+    ]
+    both = ("small/prompts[base]:one", "small/teacher:two")
+    assert told(gate, released(*both, relied_on=relied)) == (PASS, "2 waivers, all listed")
+    assert told(gate, released(both[1], relied_on=relied)) == (FAIL, "not listed: small/prompts[base]:one")

@@ -1,0 +1,99 @@
+"""What the gates on the choice make of the judged students and of the report."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import checks.selection
+from checks.selection import (
+    a_student_clears_the_bar,
+    all_seeds_are_within_the_margin,
+    distillation_was_worth_it,
+    the_challenger_is_not_worse_than_the_champion,
+    the_chosen_student_is_no_control,
+)
+from stillhouse.evaluation.against_champion import AgainstChampion
+from stillhouse.evaluation.claims import Claim
+from stillhouse.evaluation.models import ModelKind
+from stillhouse.stages.selection import SelectionFacts
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, told
+
+NO_CHAMPION = AgainstChampion(verdict=PASS, sentence="there is no champion yet")
+
+
+def chosen(winner: str | None, against: AgainstChampion = NO_CHAMPION, folder: Path = Path("/nowhere")) -> Any:
+    facts = SelectionFacts(winner=winner, reported="s", reason="", against_champion=against)
+    return artifact(facts, stage="selection", batch=None, folder=folder)
+
+
+def student(name: str, verdict: object, kind: ModelKind = ModelKind.STUDENT) -> Any:
+    return SimpleNamespace(
+        name=name, verdict=verdict, score=SimpleNamespace(kind=kind), summary=f"{name} is {verdict}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("winner", "verdicts", "expected", "sentence"),
+    [
+        ("b", {"a": FAIL, "b": PASS}, PASS, "b is pass."),
+        (None, {"a": FAIL, "b": FAIL}, FAIL, "a is fail. b is fail."),
+        (None, {"a": FAIL, "b": INCONCLUSIVE}, INCONCLUSIVE, "a is fail. b is inconclusive."),
+        ("a", {"a": FAIL, "b": PASS}, FAIL, "a is fail."),
+        ("a", {"a": INCONCLUSIVE, "b": FAIL}, INCONCLUSIVE, "a is inconclusive."),
+        (None, {"a": PASS, "b": FAIL}, FAIL, "a is pass. b is fail."),
+    ],
+)
+def test_only_the_chosen_student_that_clears_the_bar_opens(
+    monkeypatch: pytest.MonkeyPatch, winner: str | None, verdicts: dict[str, Any], expected: object, sentence: str
+) -> None:
+    control = student("control", INCONCLUSIVE, ModelKind.CONTROL)
+    judged = [control, *(student(*each) for each in verdicts.items())]
+    monkeypatch.setattr(checks.selection, "read_evaluations", lambda folder: judged)
+    made_from = {"evaluation": artifact(stage="evaluation")}
+    assert told(a_student_clears_the_bar, chosen(winner), made_from=made_from) == (expected, sentence)
+
+
+def test_neither_a_control_nor_a_stranger_may_be_chosen() -> None:
+    gate = the_chosen_student_is_no_control
+    named = "candidates that are no control: five_layers, two_layers"
+    assert told(gate, chosen("two_layers")) == (PASS, f"chosen: two_layers; {named}")
+    for winner in ("five_layers_labels_only", "another", None):
+        assert told(gate, chosen(winner)) == (FAIL, f"chosen: {winner}; {named}")
+
+
+def test_what_the_comparison_with_the_champion_said_is_the_finding() -> None:
+    gate = the_challenger_is_not_worse_than_the_champion
+    assert ask(gate, chosen("a")).evidence == {}
+    claim = Claim(name="champion", group="quality", verdict=FAIL, sentence="it is worse", binding=True)
+    against = AgainstChampion(verdict=INCONCLUSIVE, sentence="cannot tell", claims=(claim,))
+    finding = ask(gate, chosen("a", against))
+    assert (finding.verdict, finding.sentence) == (INCONCLUSIVE, "cannot tell")
+    assert finding.evidence == {"claims": [{"verdict": "fail", "claim": "it is worse"}]}
+
+
+def reported(folder: Path, **report: Any) -> Any:
+    (folder / "report.json").write_text(json.dumps({"student": {"name": "s", "kind": "student"}, **report}))
+    return chosen("s", folder=folder)
+
+
+def test_whether_distillation_was_worth_it_is_what_the_report_compares(tmp_path: Path) -> None:
+    gate = distillation_was_worth_it
+    baseline = {"name": "s", "kind": "baseline"}
+    taken = told(gate, reported(tmp_path, student=baseline))
+    assert taken == (PASS, "s learned from nothing: nothing was distilled that had to be worth it")
+    verdict, sentence = told(gate, reported(tmp_path, comparison=None))
+    assert verdict is INCONCLUSIVE and sentence.startswith("the recipe has no control")
+    compared = {"verdict": "fail", "sentence": "labels do as well"}
+    assert told(gate, reported(tmp_path, comparison=compared)) == (FAIL, "labels do as well")
+
+
+def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
+    gate = all_seeds_are_within_the_margin
+    verdict, sentence = told(gate, reported(tmp_path, seeds=None))
+    assert verdict is INCONCLUSIVE and sentence.endswith("; name more_seeds in the recipe to see")
+    for warning, expected in ((None, PASS), ("one misses", FAIL)):
+        spread = {"warning": warning, "sentence": "three seeds"}
+        assert told(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")

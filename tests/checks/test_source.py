@@ -1,0 +1,109 @@
+"""Whether all of a batch arrived and something can be learned from it: both sides of each limit."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from checks.source import (
+    every_record_is_a_row_or_a_reject,
+    few_texts_are_garbled,
+    nearly_every_line_was_readable,
+    nearly_every_row_has_provenance,
+    no_row_is_above_its_privacy_class,
+    no_row_is_dated_in_the_future,
+    two_classes_are_labelled,
+)
+from stillhouse.stages.facts import SourceFacts
+from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
+
+
+def rejects(*reasons: str) -> pl.DataFrame:
+    texts = {"text": ["t"] * len(reasons), "reason": list(reasons)}
+    return pl.DataFrame(texts, schema={"text": pl.String, "reason": pl.String})
+
+
+def source(
+    rows: dict[str, Any],
+    *reasons: str,
+    batch: str = "base",
+    records: int = 100,
+    unreadable: int = 0,
+    quarantined: int = 0,
+) -> Any:
+    frame = pl.DataFrame(rows)
+    facts = SourceFacts(records=records, rows=frame.height, unreadable=unreadable, quarantined=quarantined, marks={})
+    return artifact(facts, {"rows": frame, "rejects": rejects(*reasons)}, stage="source", batch=batch)
+
+
+def test_every_record_is_a_row_or_a_reject() -> None:
+    gate, rows = every_record_is_a_row_or_a_reject, {"text": ["t"] * 3}
+    assert told(gate, source(rows, "a", "b", records=5)) == (PASS, "5 records = 3 rows + 2 rejects")
+    for records in (4, 6):
+        assert told(gate, source(rows, "a", "b", records=records))[0] is FAIL
+
+
+def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:
+    gate, rows = nearly_every_line_was_readable, {"text": ["t"]}
+    found = ask(gate, source(rows, "unreadable", unreadable=1))
+    assert (found.verdict, found.sentence) == (PASS, "1 of 100 lines unreadable (1.0%), limit 1%")
+    assert found.evidence["unreadable"] == [{"text": "t", "reason": "unreadable"}]
+    assert told(gate, source(rows, unreadable=2))[0] is FAIL
+
+
+def test_a_hundredth_of_the_texts_may_be_garbled() -> None:
+    gate = few_texts_are_garbled
+    bad = "na\u00c3\u00afve"
+    found = ask(gate, source({"text": [bad, *["t"] * 99, None]}))
+    said = "1 of 100 texts look garbled (1.0%), limit 1%; see `encoding` in the recipe"
+    assert (found.verdict, found.sentence) == (PASS, said)
+    assert found.evidence["garbled"] == [{"text": bad}]
+    assert told(gate, source({"text": [bad, *["t"] * 98]}))[0] is FAIL
+    none_at_all = source({"text": pl.Series([], dtype=pl.String)})
+    assert told(gate, none_at_all)[0] is PASS, "no text is garbled where there is none"
+
+
+@pytest.mark.parametrize(
+    ("labels", "batch", "verdict", "sentence"),
+    [
+        (["a", "b", None], "base", PASS, "2 labelled rows of 2 classes"),
+        (["a", "a", None], "base", FAIL, "2 labelled rows of 1 classes"),
+        (["a", None, None], "later", PASS, "1 labelled rows; a later batch needs none"),
+    ],
+)
+def test_the_base_batch_needs_two_classes(labels: list[Any], batch: str, verdict: object, sentence: str) -> None:
+    assert told(two_classes_are_labelled, source({"label": labels}, batch=batch)) == (verdict, sentence)
+
+
+def test_a_fifth_of_the_readable_rows_may_lack_provenance() -> None:
+    gate, rows = nearly_every_row_has_provenance, {"text": ["t"]}
+    found = ask(gate, source(rows, "no date", "no rights", "no date", unreadable=50, quarantined=10))
+    assert (found.verdict, found.sentence) == (PASS, "10 of 50 rows quarantined (20%), limit 20%")
+    assert found.evidence["reasons"] == [{"reason": "no date", "rows": 2}, {"reason": "no rights", "rows": 1}]
+    assert told(gate, source(rows, unreadable=50, quarantined=11))[0] is FAIL
+    nothing = source({"text": pl.Series([], dtype=pl.String)}, unreadable=100)
+    assert told(gate, nothing) == (FAIL, "0 of 0 rows quarantined (0%), limit 20%"), "no row is left at all"
+    one = source({"text": ["t"]}, unreadable=99, quarantined=0)
+    assert told(gate, one)[0] is PASS
+
+
+def test_no_row_of_a_class_that_the_teacher_may_not_see_goes_on() -> None:
+    gate = no_row_is_above_its_privacy_class
+    assert told(gate, source({"privacy_class": ["public", "internal"]})) == (PASS, "all public, internal")
+    found = told(gate, source({"privacy_class": ["public", "secret", "secret", *"fedcba"]}))
+    assert found == (FAIL, "8 rows of class a, b, c, d, e"), "five are named"
+
+
+def test_a_row_may_be_of_tomorrow_and_no_later() -> None:
+    now = datetime.now(UTC)
+    dated = source({
+        "text": ["a", "b", "c"],
+        "day": [(now + timedelta(days=days)).date().isoformat() for days in (-1, 1, 3)],
+    })  # fmt: skip
+    found = ask(no_row_is_dated_in_the_future, dated, recipe=recipe(data__provenance__date_column="day"))
+    assert (found.verdict, found.sentence) == (FAIL, "1 rows are dated after today")
+    assert [row["text"] for row in found.evidence["late"]] == ["c"]
+    assert told(no_row_is_dated_in_the_future, dated) == (PASS, "the recipe names no date column")
+    early = source({"text": ["a"], "day": ["2020-01-01"]})
+    assert told(no_row_is_dated_in_the_future, early, recipe=recipe(data__provenance__date_column="day"))[0] is PASS

@@ -1,0 +1,53 @@
+"""Whether the teacher is the model that it is taken for, and worth copying."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import checks.pinning
+import checks.teacher
+from checks.teacher import (
+    teacher_accuracy_reaches_the_minimum,
+    the_fingerprint_is_its_own,
+    the_teacher_began_with_pinned_weights,
+    weights_are_whole_and_safe,
+)
+from stillhouse.teachers.pinning import Pin
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, recipe, told
+
+
+def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = SimpleNamespace(parameters=1234, tensors=5)
+    monkeypatch.setattr(checks.teacher, "verify_weights", lambda folder: record)
+    assert told(weights_are_whole_and_safe) == (PASS, "1,234 finite weights in 5 tensors, no pickle")
+
+
+def test_the_fingerprint_on_record_is_that_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = artifact(SimpleNamespace(fingerprint="a" * 64))
+    for now, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
+        monkeypatch.setattr(checks.teacher, "fingerprint_of", lambda folder, now=now: now)
+        assert told(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
+
+
+def test_the_weights_that_were_trained_on_are_held_against_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("a" * 64))
+    for began, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
+        teacher = artifact(SimpleNamespace(base_fingerprint=began))
+        assert told(the_teacher_began_with_pinned_weights, teacher)[0] is verdict
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(90, PASS), (89, FAIL)])
+def test_the_accuracy_itself_has_to_hold_the_minimum(right: int, verdict: object) -> None:
+    teacher = artifact(SimpleNamespace(validation_right=right, validation_rows=100))
+    found = told(teacher_accuracy_reaches_the_minimum, teacher, recipe=recipe(teacher__minimum_accuracy=0.9))
+    assert found[0] is verdict
+    assert found[1].startswith(f"accuracy 0.{right}0 on 100 validation rows (0.8")
+    assert found[1].endswith(", minimum 0.900")
+
+
+def test_without_validation_rows_nothing_is_known() -> None:
+    teacher = artifact(SimpleNamespace(validation_right=0, validation_rows=0))
+    said = (INCONCLUSIVE, "there are no labelled validation rows to measure it on")
+    assert told(teacher_accuracy_reaches_the_minimum, teacher) == said
+    one = artifact(SimpleNamespace(validation_right=1, validation_rows=1))
+    assert told(teacher_accuracy_reaches_the_minimum, one)[0] is PASS

@@ -1,0 +1,150 @@
+"""Whether anything may be learned from what the teacher said: both sides of each limit."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+import checks.teacher_signal
+from checks.teacher_signal import (
+    a_person_accepts_a_sample,
+    every_prompt_was_answered,
+    few_labels_look_wrong,
+    the_canary_answers_as_recorded,
+    the_teacher_is_right_on_labelled_rows,
+)
+from stillhouse.errors import StillhouseError
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+
+SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
+LABELS = ("A", "B")
+
+
+def prompts(split: str, labels: list[str | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "prompt_id": [f"{split}{n}" for n in range(len(labels))],
+            "text": [f"text {n}" for n in range(len(labels))],
+            "split": split,
+            "label": labels,
+        },
+        schema_overrides={"label": pl.String},
+    )
+
+
+def signal(asked: pl.DataFrame, answers: list[str], batch: str = "base", **frames: pl.DataFrame) -> Any:
+    logits = pl.Series("logits", [SURE[answer] for answer in answers], dtype=pl.List(pl.Float64))
+    rows = asked.select("prompt_id").with_columns(logits)
+    return artifact(SimpleNamespace(labels=LABELS), {"signal": rows, **frames}, stage="teacher_signal", batch=batch)
+
+
+def made_from(*frames: pl.DataFrame) -> dict[str, Any]:
+    return {"prompts": artifact(frames={"prompts": pl.concat(frames)}), "teacher": artifact(folder=Path("/teacher"))}
+
+
+def test_each_prompt_has_an_answer() -> None:
+    rows = prompts("train", [None] * 3)
+    answered = signal(rows, ["A"] * 3)
+    assert told(every_prompt_was_answered, answered, made_from=made_from(rows)) == (
+        PASS,
+        "0 of 3 prompts have no answer",
+    )
+    found = ask(every_prompt_was_answered, signal(rows[1:], ["A"] * 2), made_from=made_from(rows))
+    assert (found.verdict, found.sentence) == (FAIL, "1 of 3 prompts have no answer")
+    assert found.evidence["missing"] == [{"prompt_id": "train0", "text": "text 0"}]
+
+
+@pytest.mark.parametrize(("change", "verdict"), [(1e-3, PASS), (1.1e-3, FAIL)])
+def test_an_answer_may_move_by_a_thousandth(monkeypatch: pytest.MonkeyPatch, change: float, verdict: object) -> None:
+    def largest_change(model: Path, asked: pl.DataFrame) -> float:
+        assert model == Path("/teacher/model") and asked.height == 16
+        return change
+
+    monkeypatch.setattr(checks.teacher_signal, "largest_change", largest_change)
+    rows = prompts("train", [None] * 20)
+    found = ask(the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=made_from(rows))
+    assert found.verdict is verdict
+    assert found.sentence.startswith(f"largest change of a logit over 16 prompts {change:.2g}, limit 0.001 (drawn by")
+    assert len(set(found.evidence["asked"])) == 16 and len(found.evidence["key"]) == 16
+
+
+def test_without_an_answer_there_is_no_canary() -> None:
+    rows = prompts("train", [None])
+    found = told(the_canary_answers_as_recorded, signal(rows[:0], []), made_from=made_from(rows))
+    assert found == (PASS, "this batch has no answered prompts")
+
+
+def test_the_teacher_is_asked_about_validation_rows_alone() -> None:
+    gate, nine = the_teacher_is_right_on_labelled_rows, recipe(teacher__minimum_accuracy=0.9)
+    rows, others = prompts("validation", ["A"] * 10), prompts("train", ["B"] * 90)
+    asked: dict[str, Any] = {"made_from": made_from(rows, others), "recipe": nine}
+    every = pl.concat([rows, others])
+    found = ask(gate, signal(every, ["B"] * 1 + ["A"] * 99), **asked)
+    assert found.verdict is PASS
+    assert found.sentence.startswith("0.900 of 10 rows right (0.") and found.sentence.endswith("minimum 0.900")
+    assert found.evidence["wrong"] == [{"prompt_id": "validation0", "label": "A", "answer": "B"}]
+    assert told(gate, signal(every, ["B"] * 2 + ["A"] * 98), **asked)[0] is FAIL
+    for batch, verdict in (("base", FAIL), ("later", PASS)):
+        none = told(gate, signal(others, ["A"] * 90, batch=batch), made_from=made_from(others))
+        assert none == (verdict, "there are no labelled validation rows")
+
+
+def test_labels_that_look_wrong_are_counted_where_the_teacher_did_not_train() -> None:
+    gate, limit = few_labels_look_wrong, recipe(data__wrong_labels_at_most=0.1)
+    known, trained = prompts("validation", ["A", "B"] * 50), prompts("train", ["A", "B"] * 50)
+    rows = pl.concat([known, trained])
+    right = [*["A", "B"] * 49, "A", "hardly B"]
+    wrong = ["B"] * 30 + right[30:]
+
+    def look(validation: list[str], train: list[str], batch: str = "base") -> Any:
+        return ask(
+            gate, signal(rows, validation + train, batch=batch), made_from=made_from(known, trained), recipe=limit
+        )
+
+    fine = look(right, wrong)
+    assert fine.verdict is PASS
+    assert fine.sentence.startswith("0 of 100 known labels look wrong (0.0% to 3.7%), limit 10%")
+    assert look(right, wrong, batch="later").sentence.startswith("15 of 200 known labels look wrong")
+    many = look(wrong, right)
+    assert (many.verdict, many.sentence[:60]) == (PASS, "15 of 100 known labels look wrong (9.3% to 23.3%), limit 10%")
+    more = look(["B"] * 40 + right[40:], right)
+    assert (more.verdict, more.sentence[:34]) == (FAIL, "20 of 100 known labels look wrong ")
+    first = many.evidence["labels"][0]
+    assert (first["label"], first["answer"]) == ("A", "B") and first["text"].startswith("text ")
+
+
+def test_where_no_label_is_known_none_looks_wrong() -> None:
+    rows = prompts("validation", [None, "a label that the teacher does not know"])
+    found = told(few_labels_look_wrong, signal(rows, ["A", "A"]), made_from=made_from(rows))
+    assert found == (PASS, "no label of this batch can be held against the teacher")
+
+
+def test_a_person_judges_a_sample_where_the_recipe_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, review = a_person_accepts_a_sample, recipe(teacher__review={"size": 20, "defect_limit": 0.2})
+    monkeypatch.setattr(checks.teacher_signal, "review_path", lambda *asked: Path("/review.csv"))
+    rows = prompts("train", [None] * 3)
+    sample = rows.select("prompt_id", "text").with_columns(answer=pl.lit("A"))
+    looked_at = signal(rows, ["A"] * 3, review=sample)
+    home = SimpleNamespace(home=None)
+    assert told(gate, looked_at) == (PASS, "the recipe asks for no review")
+    nothing = told(gate, signal(rows, ["A"] * 3, review=sample[:0]), recipe=review)
+    assert nothing == (PASS, "every answer of this batch can be checked by its label")
+
+    def unread(path: Path, drawn: pl.DataFrame) -> pl.DataFrame:
+        raise StillhouseError("not judged yet", where="f", expected="e", do="d")
+
+    monkeypatch.setattr(checks.teacher_signal, "read_review", unread)
+    assert ask(gate, looked_at, recipe=review, home=home).verdict is INCONCLUSIVE
+    judged = sample.with_columns(correct=pl.Series([True, False, True]), reviewer=pl.lit("r"), note=pl.lit("n"))
+    monkeypatch.setattr(checks.teacher_signal, "read_review", lambda path, drawn: judged)
+
+    def judge(reviewed: pl.DataFrame, *, defect_limit: float) -> Any:
+        assert defect_limit == 0.2
+        return SimpleNamespace(verdict=FAIL, sentence="too many")
+
+    monkeypatch.setattr(checks.teacher_signal, "judge_review", judge)
+    found = ask(gate, looked_at, recipe=review, home=home)
+    assert (found.verdict, found.sentence) == (FAIL, "too many")
+    assert [row["prompt_id"] for row in found.evidence["defects"]] == ["train1"]
