@@ -24,7 +24,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         bench = Bench(file.recipe, context.builds, prompts, teacher)
         with context.builds.one_heavy_task():
             capture = bench.capture_golden()
-        artifact = context.make(stage.plan(file.recipe, bench, context.reader))
+        artifact = context.make(stage.plan(file, bench, context.reader))
         table = [evaluation_row(evaluation) for evaluation in read_evaluations(artifact.folder)]
         return StageOutput(
             artifact,

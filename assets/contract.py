@@ -19,7 +19,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(file, CONTRACT, inputs={}, kinds={"yaml"})
     def frozen_contract(context: StageContext) -> StageOutput:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
-        artifact = context.make(stage.plan(recipe, context.builds.store))
+        artifact = context.make(stage.plan(file, context.builds.store))
         bar, budget = recipe.bar, recipe.budget
         terms = [
             {"term": "task", "value": recipe.task},

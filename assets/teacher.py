@@ -23,7 +23,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
         from stillhouse.models.weights import base_model
 
-        with base_model(spec.source, spec.revision, context.builds.store) as base:
+        with base_model(file.located(spec.source), spec.revision, context.builds.store) as base:
             artifact = context.make(stage.plan(file, prompts, base, context.builds))
         facts = artifact.facts(TeacherFacts)
         return StageOutput(

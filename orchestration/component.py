@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from orchestration.build import recipe_definitions
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.reading import RecipeFile, recipe_file
+from stillhouse.recipe.reading import RecipeFile
 
 
 class DistillationRecipe(dg.Component):
@@ -31,7 +31,7 @@ class DistillationRecipe(dg.Component):
         """Wrap a checked recipe; its name is the name of its folder."""
         assert isinstance(attributes, Recipe)  # Dagster validated against get_model_cls
         folder = Path(context.path)
-        return cls(recipe_file(folder / "defs.yaml", attributes))
+        return cls(RecipeFile(folder.name, folder / "defs.yaml", attributes))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Everything the recipe brings into the code location."""

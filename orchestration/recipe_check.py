@@ -108,7 +108,7 @@ def _row_mistakes(file: RecipeFile) -> tuple[str, ...]:
     found: list[str] = []
     if file.recipe.data.drop_folder is not None:
         with _collected(found, file.where("data", "drop_folder")):
-            drop_folder_entries(file.recipe.data.drop_folder)
+            drop_folder_entries(file.located(file.recipe.data.drop_folder))
     try:
         rows = read_base(file).rows
     except StillhouseError as error:
@@ -146,7 +146,7 @@ def _teacher_mistakes(file: RecipeFile) -> tuple[str, ...]:
         if teacher.source.startswith("hf://"):
             _ask_the_hub(teacher.source, teacher.revision)
             return tuple(found)
-        folder = resolve_model(teacher.source, teacher.revision)
+        folder = resolve_model(file.located(teacher.source), teacher.revision)
         fingerprint = fingerprint_of(folder)
         if teacher.fingerprint not in (None, fingerprint):
             found.append(

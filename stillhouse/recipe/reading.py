@@ -57,6 +57,16 @@ class RecipeFile:
     def __post_init__(self) -> None:
         require_recipe_name(self.name, str(self.path))
 
+    @property
+    def root(self) -> Path:
+        """The folder from which its relative addresses lead; they stay as they are written, so that a contract does not
+        name the machine."""
+        return addresses_begin_at(self.path)
+
+    def located(self, address: str) -> str:
+        """An address of the recipe as it leads from anywhere."""
+        return address if "://" in address else str(self.root / Path(address).expanduser())
+
     def where(self, *field: str | int) -> str:
         """Name the file, line and field of a part of the recipe, for an error message."""
         return _where(self.path, yaml.compose(self.path.read_text(encoding="utf-8-sig")), ("attributes", *field))
@@ -118,20 +128,7 @@ def parse_recipe(content: bytes, path: Path) -> RecipeFile:
         recipe = Recipe.model_validate(document["attributes"])
     except ValidationError as error:
         raise invalid_recipe(path, tree, error) from error
-    return recipe_file(path, recipe)
-
-
-def recipe_file(path: Path, recipe: Recipe) -> RecipeFile:
-    """Put a recipe beside its file, with its relative addresses begun where they begin.
-
-    Those that begin at the checkout stay as they are: its stages begin them there themselves.
-
-    Args:
-        path: its `defs.yaml`, which need not be there yet.
-        recipe: what it says.
-    """
-    root = addresses_begin_at(path)
-    return RecipeFile(path.parent.name, path, recipe if root == CHECKOUT else _with_addresses_from(root, recipe))
+    return RecipeFile(path.parent.name, path, recipe)
 
 
 def addresses_begin_at(path: Path) -> Path:
@@ -145,20 +142,6 @@ def addresses_begin_at(path: Path) -> Path:
     """
     project = Project.around(path.parent) or Project.around(CHECKOUT)
     return project.root if project else path.absolute().parents[2]
-
-
-def _with_addresses_from(root: Path, recipe: Recipe) -> Recipe:
-    def absolute(address: str | None) -> str | None:
-        return address if address is None or "://" in address else str(root / Path(address).expanduser())
-
-    data, teacher = recipe.data, recipe.teacher
-    places = {name: absolute(getattr(data, name)) for name in ("source", "traffic", "drop_folder")}
-    return recipe.model_copy(
-        update={
-            "data": data.model_copy(update=places),
-            "teacher": teacher.model_copy(update={"source": absolute(teacher.source)}),
-        }
-    )
 
 
 @dataclass(frozen=True)

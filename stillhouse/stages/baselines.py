@@ -13,7 +13,7 @@ import polars as pl
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, write_evaluations
-from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import BaselinesFacts, TeacherFacts
@@ -29,11 +29,11 @@ OPTIONS = ("majority class", "TF-IDF + logistic regression", PROBE, STATIC, INT8
 """What there is to take without training a student, in the order of the reports."""
 
 
-def plan(recipe: Recipe, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
+def plan(file: RecipeFile, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
     """Judge each option on the golden rows.
 
     Args:
-        recipe: with the teacher's weights, which some options begin with.
+        file: the recipe, with the teacher's weights, which some options begin with.
         bench: golden rows and teacher, whose answers to them were captured.
         reader: who judges.
     """
@@ -42,7 +42,7 @@ def plan(recipe: Recipe, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
     def build(folder: Path) -> BaselinesFacts:
         bench.log_golden_read(reader)
         with bench.builds.one_heavy_task():
-            evaluations = _judge_all(recipe, bench, known)
+            evaluations = _judge_all(file, bench, known)
         write_evaluations(folder, evaluations)
         judged = tuple(evaluation.name for evaluation in evaluations)
         return BaselinesFacts(judged=judged, as_students=as_students(bench.teacher))
@@ -67,7 +67,7 @@ def as_students(teacher: Artifact) -> dict[str, str]:
     }
 
 
-def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
+def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
     from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
     from stillhouse.evaluation.baselines.static_embeddings import static_embeddings
     from stillhouse.models.network import read_config
@@ -79,10 +79,10 @@ def _judge_all(recipe: Recipe, bench: Bench, known: pl.DataFrame) -> list[Evalua
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
     ids = bench.golden["prompt_id"].to_list()
-    spec, teacher = recipe.teacher, bench.teacher.folder / MODEL
+    spec, teacher = file.recipe.teacher, bench.teacher.folder / MODEL
     with tempfile.TemporaryDirectory() as temporary:
         untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
-        with base_model(spec.source, spec.revision, bench.builds.store) as base:
+        with base_model(file.located(spec.source), spec.revision, bench.builds.store) as base:
             _require_same_weights(bench.teacher, base)
             build_classifier(base.folder, bench.task.names, untuned, seed=0)
         encoder, static = TorchClassifier(untuned), static_embeddings(teacher)

@@ -10,20 +10,22 @@ from typing import Any
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.bar import Terms
-from stillhouse.recipe.contract import Recipe, TeacherSpec
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
 
 
-def plan(recipe: Recipe, store: ArtifactStore) -> Plan[ContractFacts]:
+def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     """Freeze a recipe.
 
     Args:
-        recipe: as it is now.
+        file: the recipe as it is now.
         store: keeps the weights that the teacher begins with.
     """
-    weights, kept = examine_weights(recipe.teacher, store)
+    recipe = file.recipe
+    weights, kept = examine_weights(file, store)
 
     def build(folder: Path) -> ContractFacts:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
@@ -33,7 +35,7 @@ def plan(recipe: Recipe, store: ArtifactStore) -> Plan[ContractFacts]:
     return Plan(build, {"contract": recipe.digest, "weights": weights.model_dump()}, external_inputs=kept)
 
 
-def examine_weights(spec: TeacherSpec, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
+def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
     """Take in the weights that the teacher begins with and look at them, before anything is spent on it.
 
     Returns:
@@ -42,8 +44,9 @@ def examine_weights(spec: TeacherSpec, store: ArtifactStore) -> tuple[WeightsFac
     from stillhouse.models.memory import training_memory_gb
     from stillhouse.models.weights import base_model
 
+    spec = file.recipe.teacher
     try:
-        with base_model(spec.source, spec.revision, store) as base:
+        with base_model(file.located(spec.source), spec.revision, store) as base:
             batch, tokens = spec.training.batch_size, spec.training.max_tokens
             needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
             found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)

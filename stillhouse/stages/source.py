@@ -17,7 +17,7 @@ from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
 from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
 from stillhouse.errors import StillhouseError
-from stillhouse.home import CHECKOUT, Home
+from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore, Plan
@@ -36,7 +36,7 @@ def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:
         builds: keeps the bytes from outside.
     """
     data, store = file.recipe.data, builds.store
-    from_outside = partial(read_outside, store=store, root=CHECKOUT, limits=data.limits)
+    from_outside = partial(read_outside, store=store, root=file.root, limits=data.limits)
     is_base = batch == BASE
     origin = from_outside(data.source) if is_base else taken_in(builds.ledger, file, batch)
     traffic = from_outside(data.traffic) if data.traffic and is_base else None
@@ -99,7 +99,7 @@ def is_as_it_was(ledger: Ledger, file: RecipeFile, manifest: Manifest) -> bool:
         known = taken_in(ledger, file, manifest.partition).digests.values()
         return sorted(known) == sorted(manifest.external_inputs.values())
     addresses = [file.recipe.data.source, *([file.recipe.data.traffic] if file.recipe.data.traffic else [])]
-    now = {name: digest for uri in addresses for name, digest in digests_now(uri, root=CHECKOUT).items()}
+    now = {name: digest for uri in addresses for name, digest in digests_now(uri, root=file.root).items()}
     return now == {**manifest.external_inputs, **manifest.facts.get("marks", {})}
 
 
@@ -110,15 +110,15 @@ def has_other_rows(file: RecipeFile, manifest: Manifest) -> bool:
     """
     data = file.recipe.data
     before = {**manifest.external_inputs, **manifest.facts.get("marks", {})}
-    now = digests_now(data.source, root=CHECKOUT)
-    traffic = digests_now(data.traffic, root=CHECKOUT) if data.traffic else {}
+    now = digests_now(data.source, root=file.root)
+    traffic = digests_now(data.traffic, root=file.root) if data.traffic else {}
     return {name: digest for name, digest in before.items() if name in now or name not in traffic} != now
 
 
 def drop_folder(file: RecipeFile, home: Home) -> str:
     """Where new files of rows for a recipe arrive; this installation's inbox is made when first looked at."""
     if file.recipe.data.drop_folder is not None:
-        return file.recipe.data.drop_folder
+        return file.located(file.recipe.data.drop_folder)
     inbox = home.inbox(file.name)
     inbox.mkdir(parents=True, exist_ok=True)
     return str(inbox)
@@ -170,7 +170,7 @@ def _read(
         keep=keep,
         optional=optional,
         batch=batch,
-        root=CHECKOUT,
+        root=file.root,
         limits=data.limits,
         **reading_of(file.recipe),
     )
