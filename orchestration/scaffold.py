@@ -195,12 +195,10 @@ def _told_as_options() -> Iterator[None]:
         yield
     except SettingError as error:
         value = error.value.strip("[]").replace(", ", ",")
-        do = f"Add `--{error.field}{f' {value}' if value else ' ...'}`."
+        do = error.advise(f"add `--{error.field} {value or '...'}`")
         if error.field.startswith("limits."):
             do = f"Begin with a part of the file; a recipe can raise its `data.{error.field}` then."
-        raise StillhouseError(
-            error.what, where=error.where, expected=error.expected, do=f"{do} {error.otherwise}".rstrip()
-        ) from error
+        raise StillhouseError(error.what, where=error.where, expected=error.expected, do=do) from error
 
 
 def _require_utf8(given: str) -> None:

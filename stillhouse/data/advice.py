@@ -16,16 +16,27 @@ class SettingError(StillhouseError):
         expected: see `StillhouseError`.
         field: the setting, a field below `data` such as `quoting` or `limits.file_mb_at_most`.
         value: what it should probably be, as it is written in a recipe; empty where only a person knows.
+        when: under which condition, as the beginning of a sentence; may be empty.
         otherwise: what helps where the setting is right and the file is wrong, as a sentence; may be empty.
     """
 
     def __init__(
-        self, what: str, *, where: str, expected: str, field: str, value: str = "", otherwise: str = ""
+        self,
+        what: str,
+        *,
+        where: str,
+        expected: str,
+        field: str,
+        value: str = "",
+        when: str = "",
+        otherwise: str = "",
     ) -> None:
-        self.field, self.value, self.otherwise = field, value, otherwise
-        setting = f"data.{field}: {value}" if value else f"data.{field}"
-        # A limit is no mistake, most of the time it is met for a good reason.
-        is_limit = field.startswith("limits.")
-        do = f"If the file is as it should be, raise `{setting}`" if is_limit else f"Set `{setting}`"
-        do = f"{do} in the recipe. {otherwise}".rstrip()
-        super().__init__(what, where=where, expected=expected, do=do)
+        self.field, self.value, self.when, self.otherwise = field, value, when, otherwise
+        setting = f"`data.{field}: {value}`" if value else f"`data.{field}`"
+        verb = "raise" if field.startswith("limits.") else "set"
+        super().__init__(what, where=where, expected=expected, do=self.advise(f"{verb} {setting} in the recipe"))
+
+    def advise(self, step: str) -> str:
+        """What to do, where the setting is changed by this step."""
+        begun = f"{self.when} {step}" if self.when else step[0].upper() + step[1:]
+        return f"{begun}. {self.otherwise}".rstrip()

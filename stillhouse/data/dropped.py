@@ -16,13 +16,13 @@ def require_known_ending(recipe: Recipe, name: str) -> None:
     """Refuse a dropped file whose name says that it holds no rows, such as a README.
 
     Raises:
-        StillhouseError: if it is neither csv, parquet or ndjson by its ending, nor has that of the recipe's own source.
+        StillhouseError: if its ending is that of no format of rows, nor of the recipe's own source.
     """
     if not known_ending(name) and not _as_the_source(recipe, name):
         raise StillhouseError(
             f"it is no file of rows: its ending is {PurePosixPath(name).suffix or 'missing'}",
             where=name,
-            expected="csv, parquet or ndjson by its ending",
+            expected="csv, parquet, JSON, ndjson or xlsx by its ending",
             do="Rename it, or take it out of the drop folder.",
         )
 

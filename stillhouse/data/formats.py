@@ -56,7 +56,8 @@ SEPARATORS = (TAB, ";", ",", "|")
 """What fields of delimited text are commonly separated by."""
 
 # A name of a column is no longer than this, and a text often is.
-_LONGEST_NAME, _WORDS_OF_A_NAME = 40, 4
+_LONGEST_NAME, _WORDS_OF_A_NAME = 40, 3
+_NAME = re.compile(r"[\w .()\[\]/#%+-]*")
 # Rows that are held against a header that lacks a column.
 _LOOKED_AT = 1_000
 _ELEMENT_PART = 1_048_576
@@ -178,8 +179,9 @@ def _refuse_rows_in_a_field(records: Sequence[CsvRecord], shape: RowShape, place
                 expected="a quote at the beginning of a field to be closed at its end",
                 field="quoting",
                 value="none",
-                otherwise="If other fields are quoted, close the quote in these lines; if the text really has these "
-                "lines, write the file as ndjson or parquet.",
+                when="If no field is quoted,",
+                otherwise="Otherwise close the quote in these lines; if a text really has these lines, write the file "
+                "as ndjson or parquet.",
             )
 
 
@@ -534,7 +536,8 @@ def _refuse_a_row_for_a_header(header: list[str], first: Sequence[list[str]], wh
 
 
 def _is_like_a_name(field: str) -> bool:
-    return len(field) <= _LONGEST_NAME and len(field.split()) <= _WORDS_OF_A_NAME and not field.strip().isdigit()
+    is_short = len(field) <= _LONGEST_NAME and len(field.split()) <= _WORDS_OF_A_NAME
+    return is_short and _NAME.fullmatch(field) is not None and not field.strip().isdigit()
 
 
 def _fields(record: list[str]) -> str:
@@ -577,7 +580,8 @@ def _csv_records(lines: Iterator[str], place: Place, dialect: Dialect) -> Iterat
                 expected=f"fields that hold a quote or a line break in {dialect.quote}, with inner quotes doubled",
                 field="quoting",
                 value="none",
-                otherwise="If other fields are quoted, fix the quotes, or write the file as parquet.",
+                when="If no field is quoted,",
+                otherwise="Otherwise fix the quotes, or write the file as parquet.",
             ) from error
         if record is None:
             return

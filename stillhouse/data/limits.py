@@ -251,4 +251,5 @@ def _buffered(stream: _Counted) -> IO[bytes]:
 
 
 def _over(what: str, where: str, expected: str, field: str) -> SettingError:
-    return SettingError(what, where=where, expected=expected, field=f"limits.{field}")
+    when = "If the file is as it should be,"
+    return SettingError(what, where=where, expected=expected, field=f"limits.{field}", when=when)

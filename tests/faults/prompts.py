@@ -141,8 +141,8 @@ def with_foods(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def in_two_spellings(frame: pl.DataFrame) -> pl.DataFrame:
-    """Every fourth person is `Hum`."""
-    service = pl.when((pl.col("service") == "HUM") & every(4)).then(pl.lit("Hum")).otherwise("service")
+    """Some people are `Hum`."""
+    service = pl.when((pl.col("service") == "HUM") & every(3)).then(pl.lit("Hum")).otherwise("service")
     return frame.with_columns(service.alias("service"))
 
 
