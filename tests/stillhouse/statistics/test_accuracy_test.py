@@ -278,6 +278,7 @@ def test_of_no_rows_nothing_is_known_and_of_one_something() -> None:
     ("asked", "message"),
     [
         ({"margin": 0.0}, "margin must be in"),
+        ({"margin": 0.0, "true_drop": -0.1}, "margin must be in"),
         ({"margin": 1.0}, "margin must be in"),
         ({"true_drop": 0.03}, "above the true drop"),
         ({"discordance": 0.0}, "discordance and power"),

@@ -193,6 +193,18 @@ def test_units_are_drawn_some_at_once_and_all_of_them() -> None:
     assert one_by_one.shape == (6, 4) and (one_by_one.sum(axis=1) == 4).all()
 
 
+def test_no_more_is_held_at_once_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy.sparse import csr_array
+
+    monkeypatch.setattr(bootstrap, "CHUNK_ELEMENTS", 15)
+    units = bootstrap._Units(np.arange(5), np.arange(5), np.ones(5, dtype=np.int64))
+    assert [len(each) for each in bootstrap._resamples(units, 8, np.random.default_rng(0))] == [3, 3, 2]
+    counts = csr_array(np.arange(35.0).reshape(7, 5))
+    parts = list(bootstrap._rows_of(counts))
+    assert [len(part) for part in parts] == [3, 3, 1]
+    assert np.concatenate(parts).tolist() == counts.toarray().tolist()
+
+
 def test_the_bounds_are_those_of_efron_by_hand() -> None:
     """Equations 2.3 and 6.6 of Efron 1987, calculated from the same resamples with scipy."""
     from scipy.stats import norm

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from stillhouse.statistics.gap import GapTest, Part, _rows_needed, gap_test, least_difference
+from stillhouse.statistics.gap import GapTest, Part, _decide, _rows_needed, gap_test, least_difference
 from stillhouse.statistics.verdicts import Verdict
 
 parts = st.tuples(st.integers(0, 60), st.integers(1, 60)).map(lambda pair: Part("", min(pair), pair[1]))
@@ -141,3 +141,19 @@ def test_one_part_without_a_hit_or_a_miss_has_a_limit_of_its_own() -> None:
     assert (all_right.upper(0.05), none_right.lower(0.05)) == (1.0, 0.0)
     assert all_right.lower(0.05) == pytest.approx(0.05 ** (1 / 10))
     assert none_right.upper(0.05) == pytest.approx(1 - 0.05 ** (1 / 10))
+
+
+@pytest.mark.parametrize(
+    ("gap", "upper", "lower", "fair_chance", "verdict"),
+    [
+        (0.02, 0.05, 0.0, True, Verdict.PASS),  # up to the limit is within it
+        (0.05, 0.06, 0.05, True, Verdict.INCONCLUSIVE),  # and no gap of the limit itself is beyond it
+        (0.051, 0.06, 0.0, True, Verdict.FAIL),
+        (0.051, 0.06, 0.0, False, Verdict.INCONCLUSIVE),
+        (0.07, 0.09, 0.051, False, Verdict.FAIL),
+    ],
+)
+def test_the_limit_itself_is_within_it(
+    gap: float, upper: float, lower: float, fair_chance: bool, verdict: Verdict
+) -> None:
+    assert _decide(gap, upper, lower, 0.05, fair_chance) is verdict

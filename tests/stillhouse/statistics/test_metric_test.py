@@ -103,6 +103,7 @@ def test_a_drop_just_over_the_margin_is_inconclusive_and_not_a_pass() -> None:
 
 @pytest.mark.parametrize("groups", [FEWEST_GROUPS - 1, FEWEST_GROUPS])
 def test_too_few_groups_prove_nothing_either_way(groups: int) -> None:
+    assert FEWEST_GROUPS == 20, "as the documentation says"
     labels = np.tile([0, 1, 2], 2000)
     for student, verdict in ((losing(labels, 1, 6), Verdict.PASS), ((labels + 1) % 3, Verdict.FAIL)):
         found = judged(labels, student, "accuracy", groups=np.arange(6000) % groups)

@@ -62,6 +62,9 @@ def test_the_exact_tail_matches_summing_over_every_table() -> None:
 
 def test_no_discordance_and_no_drop_is_right_on_the_hypothesis() -> None:
     assert float(statistic(np.float64(0), np.float64(0), 10, 0.0)) == 0.0
+    assert float(statistic(np.float64(0), np.float64(0), 10, 0.02)) == pytest.approx(
+        0.2 / math.sqrt(10 * 0.02 * 0.98)
+    ), "with a drop asked for, the variance is that of the drop, however small"
 
 
 def test_a_student_that_never_wins_has_a_p_value_one_can_find_by_hand() -> None:
@@ -132,7 +135,9 @@ def test_an_exact_bound_is_where_the_exact_p_value_falls_to_alpha(pairs: Pairs, 
     assert (bound < margin) == (at_margin < 0.05)
     assert pairs.drop < bound < 1.0
     if abs(bound - margin) > 1e-6:
-        assert p_value(pairs, bound, exact=True) < 0.05 <= p_value(pairs, bound - 2e-4, exact=True)
+        assert p_value(pairs, bound, exact=True) < 0.05 <= p_value(pairs, bound - 1.01e-4, exact=True), (
+            "to a hundredth of a point"
+        )
 
 
 def test_a_bound_of_hardly_any_rows_reaches_up_to_everything() -> None:
