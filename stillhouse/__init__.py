@@ -13,13 +13,25 @@ if TYPE_CHECKING:
     from stillhouse.evaluation.harness import Evaluation, evaluate
     from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
+    from stillhouse.tasks.single_label import SingleLabel
 
-__all__ = ["BarSpec", "BudgetSpec", "EvaluatedModel", "Evaluation", "ModelKind", "SliceSpec", "Terms", "evaluate"]
+__all__ = [
+    "BarSpec",
+    "BudgetSpec",
+    "EvaluatedModel",
+    "Evaluation",
+    "ModelKind",
+    "SingleLabel",
+    "SliceSpec",
+    "Terms",
+    "evaluate",
+]
 
 _FOUND_IN = {
     "stillhouse.evaluation.harness": ("Evaluation", "evaluate"),
     "stillhouse.evaluation.models": ("EvaluatedModel", "ModelKind"),
     "stillhouse.recipe.bar": ("BarSpec", "BudgetSpec", "SliceSpec", "Terms"),
+    "stillhouse.tasks.single_label": ("SingleLabel",),
 }
 
 

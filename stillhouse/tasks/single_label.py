@@ -4,7 +4,7 @@ Belongs here: all that is particular to this kind of answer, so that no other mo
 Does not: measures by class (stillhouse/evaluation/measures/), the temperature (models/temperature_scaling.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class SingleLabel:
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, labels: Sequence[str]) -> "SingleLabel":
+    def of(cls, labels: Iterable[str]) -> "SingleLabel":
         """The classes that occur, sorted.
 
         Raises:
