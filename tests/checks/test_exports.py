@@ -72,7 +72,7 @@ def test_only_three_files_ship_and_they_name_two_labels(model: Path) -> None:
 @pytest.mark.parametrize("temperature", [None, "hot", 0.0, -1.0, math.inf, math.nan])
 def test_a_temperature_that_is_none_is_told_as_it_is(model: Path, temperature: object) -> None:
     finding = told(confidence_was_calibrated, configured(model, temperature=temperature))
-    assert finding == (FAIL, f"the temperature that ships is {temperature}, which is none")
+    assert finding == (FAIL, f"config.json has no valid temperature (found {temperature})")
 
 
 def test_a_temperature_at_the_end_of_the_search_was_not_found(model: Path) -> None:
