@@ -22,6 +22,7 @@ from stillhouse.records.champions import Served, go_back
 from stillhouse.records.governance import approve
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate
+from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
 
 PARENTS = ("contract", "prompts[base]", "teacher", "transfer_set", "selection", "exports/s")
@@ -72,10 +73,14 @@ def test_the_bundle_gives_an_answer_that_the_teacher_knows(monkeypatch: pytest.M
 
     monkeypatch.setattr(stillhouse.models.predictor, "OnnxClassifier", Server)
     prompts = artifact(frames={"prompts": pl.DataFrame({"text": ["who ?", "what ?"]})})
-    for labels, verdict in ((("a", "b"), PASS), (("a", "c"), FAIL)):
-        made_from = {"prompts": prompts, "teacher": artifact(SimpleNamespace(labels=labels))}
+    answered = {
+        ("a", "b"): (PASS, "'who ?' is answered 'b'"),
+        ("a", "c"): (FAIL, "it answers a, b, and the teacher a, c"),
+    }
+    for labels, expected in answered.items():
+        made_from = {"prompts": prompts, "teacher": artifact(SimpleNamespace(labels=labels, task=SingleLabel(labels)))}
         found = told(the_bundle_loads_and_predicts, released(), made_from=made_from)
-        assert found == (verdict, "'who ?' is answered 'b'")
+        assert found == expected
 
 
 def test_what_a_person_took_out_stays_out_until_a_person_brings_it_back(ledger: Ledger) -> None:

@@ -16,6 +16,7 @@ from checks.teacher_signal import (
     the_teacher_is_right_on_labelled_rows,
 )
 from stillhouse.errors import StillhouseError
+from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
 
 SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
@@ -37,7 +38,12 @@ def prompts(split: str, labels: list[str | None]) -> pl.DataFrame:
 def signal(asked: pl.DataFrame, answers: list[str], batch: str = "base", **frames: pl.DataFrame) -> Any:
     logits = pl.Series("logits", [SURE[answer] for answer in answers], dtype=pl.List(pl.Float64))
     rows = asked.select("prompt_id").with_columns(logits)
-    return artifact(SimpleNamespace(labels=LABELS), {"signal": rows, **frames}, stage="teacher_signal", batch=batch)
+    return artifact(
+        SimpleNamespace(labels=LABELS, task=SingleLabel(LABELS)),
+        {"signal": rows, **frames},
+        stage="teacher_signal",
+        batch=batch,
+    )
 
 
 def made_from(*frames: pl.DataFrame) -> dict[str, Any]:
