@@ -15,7 +15,7 @@ def test_a_person_finds_the_closed_gate_and_is_refused_what_follows(tmp_path: Pa
     file = browser.recipe_with_a_closed_gate(tmp_path, home)
     with dagster_dev(tmp_path, file, home) as server, browser.chromium() as person:
         person.open(f"{server.url}/assets/small/prompts?view=checks&checkDetail={browser.CLOSED}")
-        person.see("Failed", "batch base: 100 of 400 rows rejected (25%), limit 20%", "a drop of mostly broken rows")
+        person.see("Failed", "batch base: 100 of 400 rows rejected (25%), limit 20%", "many rejected rows in one batch")
         person.press("[Show Markdown]")
         person.see("blank text")
 

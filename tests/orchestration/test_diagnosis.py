@@ -71,7 +71,7 @@ def test_a_failed_gate_is_named_with_its_evidence_and_how_to_waive_it(place: Pla
     told = found(place, file)
     assert (told["stage"], told["asset"], told["state"]) == ("prompts", "empty/prompts[base]", "failed")
     assert told["gate"] == "every_slice_has_golden_rows" and told["what"] == "empty: nobody"
-    assert told["because"].startswith("a slice without rows passes every average")
+    assert told["because"].startswith("a slice without rows cannot be judged")
     assert any("| nobody | 0 |" in line for line in told["evidence"])
     assert not any(line.startswith(("state:", "because:", "looked_at:")) for line in told["evidence"])
     assert told["do"] == (
