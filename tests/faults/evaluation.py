@@ -346,7 +346,7 @@ FAULTS = [
         "misses the bar, and nobody knows why: one", refuses=SELECTION,
     ),
     Fault(
-        "the reasons are of another student", ERROR_ANALYSIS, "the_analysis_is_of_the_judged_students",
+        "the analysis is of another student", ERROR_ANALYSIS, "the_analysis_is_of_the_judged_students",
         anew("stillhouse.stages.error_analysis:Examination.analysis", of_another_candidate),
         "not as judged: one",
     ),

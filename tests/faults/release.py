@@ -135,7 +135,7 @@ FAULTS = [
     ),
     Fault(
         "the model answers in labels of its own", RELEASE, "the_bundle_loads_and_predicts",
-        anew("stillhouse.stages.release:write_bundle", renames_the_labels), "is answered 'class",
+        anew("stillhouse.stages.release:write_bundle", renames_the_labels), "it answers class 0, class 1",
     ),
     Fault(
         "nobody has approved it, and the stakes are high", RELEASE, "another_person_has_approved_it",

@@ -246,7 +246,7 @@ SIGNAL_FAULTS = [
     ),
     Fault(
         "a class is missing from the answers", TEACHER_SIGNAL, None,
-        with_logits(lambda logits: logits[:, :-1]), "answers of 5 classes",
+        with_logits(lambda logits: logits[:, :-1]), "answers of 5 outputs",
     ),
     Fault(
         "the teacher changed in silence", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
