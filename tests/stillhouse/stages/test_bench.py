@@ -96,7 +96,7 @@ def test_all_models_of_a_report_are_timed_together_as_often_as_the_recipe_asks(m
     plain = replace(plain, recipe=plain.recipe.model_copy(update={"budget": budget}))
     plain.__dict__.update(teacher_model=None, evaluated_teacher=None)
     models: Any = [JudgedModel(SimpleNamespace(name=name), lambda text: None) for name in ("one", "two")]
-    monkeypatch.setattr(Bench, "classes", [])
+    monkeypatch.setattr(Bench, "task", None)
     assert plain.judge(models) == [("one", "timed"), ("two", "timed")]
     assert asked == [(["one", "two"], ["a", "b"], 7)]
 

@@ -92,7 +92,7 @@ def test_which_bin_a_confidence_is_in() -> None:
 
 def test_a_diagram_has_a_point_for_each_bin_with_rows() -> None:
     probabilities = np.array([[0.9, 0.1], [0.92, 0.08], [0.55, 0.45], [0.38, 0.62]])
-    points = reliability(probabilities, np.array([0, 1, 0, 0]))
+    points = reliability(probabilities.max(axis=1), np.array([True, False, True, False]))
     assert [(point.rows, point.confidence, point.accuracy) for point in points] == [
         (1, pytest.approx(0.55), 1.0),
         (1, pytest.approx(0.62), 0.0),
@@ -103,10 +103,11 @@ def test_a_diagram_has_a_point_for_each_bin_with_rows() -> None:
 def test_what_is_measured_of_a_model_is_of_its_served_confidence() -> None:
     """By hand: logits log 9 apart are 90 % sure; divided by 2, log 3 apart, 75 %."""
     logits, labels = np.array([[np.log(9), 0.0], [0.0, np.log(9)]]), np.array([0, 0])
-    plain = calibration(logits, labels)
+    right = np.array([True, False])
+    plain = calibration(logits, labels, right)
     assert (plain.temperature, plain.mean_confidence) == (1.0, pytest.approx(0.9))
     assert plain.expected_calibration_error == pytest.approx(0.4)
     assert plain.brier == pytest.approx((2 * 0.1**2 + 2 * 0.9**2) / 2)
-    warm = calibration(logits, labels, temperature=2.0)
+    warm = calibration(logits, labels, right, temperature=2.0)
     assert (warm.temperature, warm.mean_confidence) == (2.0, pytest.approx(0.75))
     assert warm.expected_calibration_error == pytest.approx(0.25) and len(warm.reliability) == 1
