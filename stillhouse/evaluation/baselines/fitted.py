@@ -61,16 +61,13 @@ class Baseline:
         )
 
 
-def constant(
-    train_labels: Sequence[str], texts: Sequence[str], *, task: Task, name: str = "majority class"
-) -> Baseline:
+def constant(train_labels: Sequence[str], texts: Sequence[str], *, task: Task) -> Baseline:
     """Always give the best single answer, such as the class frequencies of the training labels.
 
     Args:
         train_labels: labels to count.
         texts: golden texts.
         task: what an answer is.
-        name: what reports call it.
 
     Returns:
         The baseline; among classes its accuracy is the share of the most frequent one.
@@ -81,7 +78,7 @@ def constant(
     row = task.constant(_targets(train_labels, task))
     (answer,) = task.written(task.answers(row[None, :]))
     return Baseline(
-        name=name,
+        name="majority class",
         logits=np.tile(row, (len(texts), 1)),
         size_bytes=4 * len(row),
         predict_logits=lambda asked: np.tile(row, (len(asked), 1)),
@@ -95,7 +92,6 @@ def tfidf_linear(
     texts: Sequence[str],
     *,
     task: Task,
-    name: str = "TF-IDF + logistic regression",
     seed: int = 0,
 ) -> Baseline:
     """A linear model on TF-IDF of words and word pairs; among classes, logistic regression.
@@ -105,7 +101,6 @@ def tfidf_linear(
         train_labels: their labels.
         texts: golden texts.
         task: what an answer is.
-        name: what reports call it.
         seed: of the solver.
 
     Returns:
@@ -126,7 +121,7 @@ def tfidf_linear(
         return task.outputs_of(np.asarray(vectorizer.transform(batch) @ weights) + bias)
 
     return Baseline(
-        name=name,
+        name="TF-IDF + logistic regression",
         logits=answer(texts),
         size_bytes=4 * (weights.size + bias.size + len(terms)) + vocabulary,
         predict_logits=answer,

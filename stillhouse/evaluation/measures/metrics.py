@@ -1,6 +1,6 @@
 """Metrics of one model against labels.
 
-Belongs here: accuracy, per-class precision, recall and F1, places in a ranking, the confusion table; arrays in,
+Belongs here: per-class precision, recall and F1, places in a ranking, the confusion table; arrays in,
 numbers out. Does not: comparing two models (fidelity.py, statistics/), probabilities (calibration.py).
 """
 
@@ -35,23 +35,6 @@ class ConfusionCell(Record):
     label: str
     predicted: str
     rows: int
-
-
-def accuracy(labels: IntArray, predicted: IntArray) -> float:
-    """Share of examples given their label.
-
-    Args:
-        labels: shape (n,), class indices.
-        predicted: shape (n,), class indices.
-
-    Returns:
-        A fraction.
-
-    Raises:
-        ValueError: if there are no examples or the shapes differ.
-    """
-    _same_shape(labels, predicted)
-    return float(np.mean(labels == predicted))
 
 
 def places(logits: FloatArray, labels: IntArray) -> IntArray:
