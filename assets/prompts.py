@@ -40,6 +40,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "labels_by_split": dg.MetadataValue.md(markdown_table(mix.to_dicts())),
                 "rejects_by_reason": dg.MetadataValue.md(markdown_table(counts.to_dicts())),
             },
+            headline=f"{facts.train:,} rows train, {facts.validation:,} validate, {facts.golden:,} are golden, "
+            f"{facts.rejected:,} rejected",
         )
 
     return prompt_set

@@ -33,6 +33,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "quarantined": facts.quarantined,
                 "read_from": ", ".join(shown(name) for name in artifact.manifest.external_inputs),
             },
+            headline=f"{rows.height:,} rows read, {facts.unreadable:,} unreadable, {facts.quarantined:,} set aside",
         )
 
     return source_rows

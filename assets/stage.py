@@ -37,10 +37,17 @@ RECIPE = "stillhouse/recipe"
 
 @dataclass(frozen=True)
 class StageOutput:
-    """An artifact and what a person should see of it."""
+    """An artifact and what a person should see of it.
+
+    Args:
+        artifact: as it was made or found again.
+        metadata: for its page in the UI.
+        headline: the one line that goes with it on a terminal, such as how many rows were kept.
+    """
 
     artifact: Artifact
     metadata: Mapping[str, Any]
+    headline: str = ""
 
 
 LoadGated = Callable[[dg.AssetKey, str | None], Artifact]
@@ -157,7 +164,7 @@ def stage_asset(
             with progress.listening(log_lines(context.log.info)), readable_failures():
                 progress.tell(progress.StageStep(stage, 0, 1))
                 shown = function(asked, **artifacts)
-                progress.tell(progress.StageStep(stage, 1, 1, _took(shown.artifact)))
+                progress.tell(progress.StageStep(stage, 1, 1, _ended(shown)))
             return dg.MaterializeResult(
                 value=shown.artifact,
                 data_version=dg.DataVersion(shown.artifact.digest),
@@ -273,8 +280,10 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|")
 
 
-def _took(artifact: Artifact) -> str:
-    return "found again, nothing to do" if artifact.manifest.made_by else f"{artifact.manifest.wall_seconds:.1f} s"
+def _ended(shown: StageOutput) -> str:
+    manifest = shown.artifact.manifest
+    took = "found again, nothing to do" if manifest.made_by else f"{manifest.wall_seconds:.1f} s"
+    return f"{took}  {shown.headline}" if shown.headline else took
 
 
 def _common_metadata(artifact: Artifact) -> dict[str, Any]:

@@ -25,10 +25,16 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.data import a_tab_by_name
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
+from stillhouse.wording import MEGABYTE
 
+EXIT_CODES = (
+    "Exit code 0: all is well, as far as the command looks. 1: it is not. 2: a mistake or a system that refuses, in "
+    "one line on standard error. 130: ended by Ctrl-C."
+)
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    epilog=EXIT_CODES,
     help="Distil a large model into a small one, with evidence gates all the way.",
 )
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
@@ -52,10 +58,7 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; a mistake of the user, or what the system refuses, is one plain line and never a traceback.
-
-    Exit codes: 0 all is well, 1 it is not, 2 a mistake or a system that refuses, 130 ended by Ctrl-C.
-    """
+    """Run a command; a mistake of the user, or what the system refuses, is one plain line and never a traceback."""
     sys.excepthook = err.show_uncaught
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal of another encoding shows a code for what it cannot show
@@ -121,6 +124,7 @@ class Answer(StrEnum):
     ROI = "roi"
     LEADERBOARD = "leaderboard"
     PLAN = "plan"
+    PREDICT = "predict"
     AUDIT = "audit"
 
 
@@ -140,6 +144,7 @@ def schema(
     from orchestration.leaderboard import Board
     from orchestration.recipe_check import Checked
     from orchestration.schema_table import fields_table, part_of
+    from orchestration.serving import Predictions
     from orchestration.status import Status
     from stillhouse.audit.records import Audit
     from stillhouse.evaluation.planning import Plan
@@ -147,7 +152,8 @@ def schema(
 
     records: dict[Answer, type[BaseModel]] = {
         Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
-        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.AUDIT: Audit,
+        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.PREDICT: Predictions,
+        Answer.AUDIT: Audit,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)
@@ -354,6 +360,45 @@ def report(name: Name, as_json: AsJson = False) -> None:
     raise typer.Exit(0 if content["verdict"] == "pass" else 1)
 
 
+@app.command()
+def export(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Folder to write, empty or not there yet.")],
+) -> None:
+    """Write the champion as a folder that runs without Stillhouse: ONNX, tokenizer, labels, card, a loader."""
+    from orchestration.serving import champion_bundle
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.release.standalone import LOADER, write_standalone
+
+    served, bundle = champion_bundle(BuildStore(Home.from_environment()), _recipe(name))
+    size = write_standalone(bundle, served.release, folder)
+    out.print(f"wrote {folder}: {served.student} {served.release[:12]}, {size / MEGABYTE:.1f} MB", soft_wrap=True)
+    out.print(Text.assemble("Ask it: ", (f'python {folder / LOADER} "a text"', "bold")), soft_wrap=True)
+
+
+@app.command()
+def predict(
+    name: Name,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts to ask about; when left out, each line of standard input.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the champion: the label of each text, and the probability that it is right."""
+    from orchestration.serving import predict as predictions_of
+    from stillhouse.records.builds import BuildStore
+
+    file = _recipe(name)
+    asked = texts or [line.rstrip("\n") for line in sys.stdin]
+    found = predictions_of(BuildStore(Home.from_environment()), file, asked)
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+        return
+    for each in found.answers:
+        sure = "" if each.confidence is None else f"{each.confidence:.3f}  "
+        out.print(Text.assemble((each.label, "bold"), f"  {sure}{each.text}"), soft_wrap=True)
+
+
 @app.command("leaderboard")
 def show_leaderboard(
     name: Name,
@@ -548,6 +593,10 @@ def amend(name: Name, by: By, reason: Reason) -> None:
     bar = digest_of(bar_of(_recipe(name).recipe))
     record(BuildStore(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
     out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
+
+
+for _command in [*app.registered_commands, *keys.registered_commands]:
+    _command.epilog = EXIT_CODES
 
 
 def _make_ready(home: Home) -> None:

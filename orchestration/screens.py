@@ -4,19 +4,37 @@ Belongs here: what is drawn, and in which words.
 Does not: running a round (run.py), answers as tables (tables.py), the report as a page (stillhouse/report/).
 """
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.terminal import Terminal
+from orchestration.terminal import Terminal, held_screen
 from stillhouse import progress
 from stillhouse.economics import amount
 from stillhouse.home import Home
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_A_PACE = 2.0
+"""How long work has to go on before its pace says anything."""
+_WHOLE = TaskID(0)
 
 
 def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:
@@ -66,35 +84,93 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
 
 @contextmanager
 def drawn_progress(console: Terminal, stages: int) -> Iterator[progress.Listener]:
-    """Draw a bar for the stages and one for what goes on, with a line above for each finished stage and closed gate."""
+    """Show how a run goes: bars on a terminal; a line every ten seconds where the output is a file or a pipe."""
+    with held_screen(console) as screen, (_bars if screen.is_terminal else _lines)(screen, stages) as listener:
+        yield listener
+
+
+@contextmanager
+def _bars(screen: Terminal, stages: int) -> Iterator[progress.Listener]:
+    """A bar for the stages and one for what goes on, with a line above for each finished stage and closed gate."""
     bars = Progress(
         SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("{task.fields[note]}", markup=False), console=console,
+        TimeElapsedColumn(), _TimeLeft(), TextColumn("{task.fields[note]}", markup=False), console=screen,
+        redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
-    whole = bars.add_task("stages", total=stages, note="")
+    assert bars.add_task("stages", total=stages, note="") == _WHOLE
     going: dict[str, TaskID] = {}
 
     def listen(news: progress.News) -> None:
+        for line in _lasting(news):
+            screen.print(line, soft_wrap=True)
         match news:
-            case progress.Remark(sentence):
-                bars.console.print(Text(f"  {sentence}", "yellow"))
-            case progress.GateDecided(asset, gate, passed, note):
-                if not passed:
-                    bars.console.print(Text(f"  {asset}: {gate} {note}", "yellow"))
-            case progress.StageStep(stage, done, _, note):
+            case progress.StageStep(stage, done):
                 for name in [name for name in going if done]:
                     bars.remove_task(going.pop(name))
                 if done:
-                    bars.advance(whole)
-                    bars.console.print(Text.assemble(("made", "green"), f" {stage}  ", (note, "dim")))
-                bars.update(whole, note=stage)
+                    bars.advance(_WHOLE)
+                bars.update(_WHOLE, note="" if done else stage)
             case progress.Step(description, done, total, note):
                 if description not in going:
                     going[description] = bars.add_task(f"  {description}", total=total, note="")
-                bars.update(going[description], completed=done, note=note)
+                bars.update(going[description], completed=done, total=total, note=note)
 
     with bars:
         yield listen
+
+
+@contextmanager
+def _lines(screen: Terminal, stages: int) -> Iterator[progress.Listener]:
+    """A line for each finished stage and closed gate, and one every ten seconds with what goes on."""
+    begun, made, over = time.monotonic(), 0, threading.Event()
+    stage, work = "", ""
+
+    def listen(news: progress.News) -> None:
+        nonlocal made, stage, work
+        for line in _lasting(news):
+            screen.print(line, soft_wrap=True)
+        match news:
+            case progress.StageStep(name, done):
+                made, stage, work = made + done, "" if done else name, ""
+            case progress.Step(description, done, total, note):
+                work = f", {description}: {done:,} of {total:,}{f' ({note})' if note else ''}"
+
+    def say() -> None:
+        while not over.wait(SECONDS_BETWEEN_LINES):
+            took = timedelta(seconds=round(time.monotonic() - begun))
+            screen.print(
+                Text(f"  {took}  {made} of {stages} stages{f', {stage}' if stage else ''}{work}"), soft_wrap=True
+            )
+            screen.file.flush()
+
+    speaker = threading.Thread(target=say, daemon=True)
+    speaker.start()
+    try:
+        yield listen
+    finally:
+        over.set()
+        speaker.join()
+
+
+def _lasting(news: progress.News) -> Iterator[Text]:
+    """The line that stays of a piece of news; none of most."""
+    match news:
+        case progress.Remark(sentence):
+            yield Text(f"  {sentence}", "yellow")
+        case progress.GateDecided(asset, gate, passed, note) if not passed:
+            yield Text(f"  {asset}: {gate} {note}", "yellow")
+        case progress.StageStep(stage, 1, _, note):
+            yield Text.assemble(("made", "green"), f" {stage}  ", (note, "dim"))
+
+
+class _TimeLeft(ProgressColumn):
+    """What a piece of work still takes at the pace it has; of the stages nothing, since no two are alike."""
+
+    def render(self, task: Task) -> Text:
+        begun = task.elapsed is not None and task.elapsed >= SECONDS_OF_A_PACE
+        if task.id == _WHOLE or task.finished or task.time_remaining is None or not begun:
+            return Text("")
+        return Text(f"about {timedelta(seconds=round(task.time_remaining))} left", "cyan")
 
 
 def _add_measures(table: Table, report: dict[str, Any]) -> None:
@@ -116,8 +192,8 @@ def _add_measures(table: Table, report: dict[str, Any]) -> None:
     if memory and memory["student_mb"] is not None:
         table.add_row("memory", f"{memory['teacher_mb']:.0f} MB", f"{memory['student_mb']:.0f} MB")
     if cost:
-        usd = [f"{amount(cost[f'{model}_usd_per_1000_calls'])} USD" for model in ("teacher", "student")]
-        table.add_row("1,000 calls", *usd)
+        usd = [f"{amount(1000 * cost[f'{model}_usd_per_1000_calls'])} USD" for model in ("teacher", "student")]
+        table.add_row("a million calls", *usd)
 
 
 def _with_interval(score: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.governance import valid_waivers
+from stillhouse.records.locks import who_works_on
 from stillhouse.stages.names import BASE, BATCHED, stage_names
 
 _WORST_FIRST = (
@@ -76,6 +77,13 @@ class ChampionStatus(Record):
     rolled_back: RolledBack | None = Field(None, description="Null where no person went back to it.")
 
 
+class Running(Record):
+    """Who works on a recipe now."""
+
+    by: str = Field(description="A run, or a command with its process.")
+    since: str = Field(description="ISO 8601, UTC.")
+
+
 class Verified(Record):
     """What hashing every current artifact found."""
 
@@ -87,6 +95,7 @@ class RecipeStatus(Record):
     """What is true right now of one recipe."""
 
     champion: ChampionStatus | None
+    running: Running | None = Field(None, description="Null where nobody works on it now.")
     stages: dict[str, StageStatus]
     dagster: tuple[str, ...] = Field(
         description="What Dagster's events say otherwise than the ledger; changes nothing."
@@ -177,11 +186,17 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         stages.setdefault(now.stage, []).append(now)
     return RecipeStatus(
         champion=_champion(builds, file.name),
+        running=_running(builds, file.name),
         stages={stage: _stage_status(found) for stage, found in stages.items()},
         dagster=tuple(other_events_in_dagster(instance, every)),
         drop_folder=tuple(drop_folder_lines(builds, file)),
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),
     )
+
+
+def _running(builds: BuildStore, recipe: str) -> Running | None:
+    holder = who_works_on(builds.home, recipe)
+    return None if holder is None else Running(by=holder.by, since=holder.since.isoformat(timespec="seconds"))
 
 
 def _champion(builds: BuildStore, recipe: str) -> ChampionStatus | None:

@@ -20,6 +20,8 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
     if champion and champion.rolled_back:
         back = champion.rolled_back
         serving += f" serves since {back.by} went back to it on {champion.since[:10]}: {back.reason}"
+    if state.running:
+        serving += f"; {state.running.by} works on it since {state.running.since[:16].replace('T', ' ')} UTC"
     table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "digest", "age", "gates"):
         table.add_column(column)

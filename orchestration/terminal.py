@@ -12,7 +12,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from types import TracebackType
 from typing import Any
 
@@ -71,6 +73,36 @@ class Terminal(Console):
     def show_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Print an error that nobody caught, as `sys.excepthook`: its message may quote a row."""
         self.print("".join(traceback.format_exception(kind, error, trace)), end="", soft_wrap=True)
+
+
+@contextmanager
+def held_screen(console: Terminal) -> Iterator[Terminal]:
+    """A terminal on the screen of another one, which keeps it while a library sends standard output elsewhere.
+
+    Dagster captures a step's output by pointing file descriptor 1 at a file until the step ends, and copies the file to
+    where the descriptor pointed before. A display of progress would stand still for as long as a step takes, and be
+    painted over afterwards. So the display gets a descriptor of its own; descriptor 1 leads nowhere meanwhile, and what
+    a step prints is in Dagster's log of it.
+
+    Args:
+        console: whose file is standard output; one with another file, as in a notebook, is given back as it is.
+    """
+    if console.file is not sys.stdout or not isinstance(sys.stdout, TextIOWrapper):
+        yield console
+        return
+    flush_output()
+    is_terminal = console.is_terminal  # asked of the descriptor, while it still leads there
+    screen, printed = os.dup(sys.stdout.fileno()), sys.stdout.fileno()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with os.fdopen(os.dup(screen), "w", encoding=sys.stdout.encoding, errors="backslashreplace") as file:
+            os.dup2(nowhere, printed)
+            yield Terminal(file=file, force_terminal=is_terminal, color_system=console.color_system)
+    finally:
+        sys.stdout.flush()
+        os.dup2(screen, printed)
+        os.close(screen)
+        os.close(nowhere)
 
 
 def print_json(answer: str) -> None:

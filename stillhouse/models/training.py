@@ -166,7 +166,7 @@ def _train(
         if place + 1 == steps_per_epoch:
             state.epochs.append(_close_epoch(network, validation_ids, examples, state.epoch_loss / len(ids), epoch))
             state.epoch_loss = 0.0
-            progress.step("training", epoch + 1, config.epochs, _note(state.epochs[-1]))
+        progress.step("training", state.step, steps, _note(state.epochs, config.epochs))
         if checkpoints and state.step % config.checkpoint_every == 0 and state.step < steps:
             save_checkpoint(checkpoints, run, state, trained, optimizer)
     loop_seconds = time.perf_counter() - loop_start
@@ -358,10 +358,13 @@ def _close_epoch(
     return EpochReport(epoch, train_loss, loss / len(ids), correct / len(ids))
 
 
-def _note(epoch: EpochReport) -> str:
-    if epoch.validation_accuracy is None:
-        return f"loss {epoch.train_loss:.4f}"
-    return f"loss {epoch.train_loss:.4f}, validation accuracy {epoch.validation_accuracy:.3f}"
+def _note(epochs: Sequence[EpochReport], planned: int) -> str:
+    """How far it is in epochs, and how good the model was at the end of the last one."""
+    if not epochs:
+        return f"epoch 1 of {planned}"
+    last = epochs[-1]
+    known = "" if last.validation_accuracy is None else f", validation accuracy {last.validation_accuracy:.3f}"
+    return f"epoch {len(epochs)} of {planned}: loss {last.train_loss:.4f}{known}"
 
 
 def _require_finite(loss: float, step: int) -> float:

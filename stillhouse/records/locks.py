@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from functools import cache
 from hashlib import sha256
@@ -26,6 +28,28 @@ from stillhouse.home import Home
 
 SECONDS_BETWEEN_TRIES = 0.5
 SOMEBODY = "another run"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who works on a recipe.
+
+    Args:
+        by: in words.
+        since: when it began, in UTC.
+    """
+
+    by: str
+    since: datetime
+
+
+def who_works_on(home: Home, recipe: str) -> Holder | None:
+    """Who holds the lock of a recipe now; None where nobody does, or gave it back while one was looking."""
+    lock = _lock(home, recipe)
+    if lock.take("a look at who has it"):
+        lock.give_back()
+        return None
+    return lock.signed()
 
 
 @contextmanager
@@ -79,8 +103,8 @@ class _Place(Protocol):
         """Write down who has it."""
         ...
 
-    def signed_by(self) -> str:
-        """Who has it, as far as that is written down."""
+    def signed(self) -> Holder | None:
+        """Who has it and since when, as far as that is written down."""
         ...
 
 
@@ -112,9 +136,14 @@ class _Lock:
             self._place.unlock()
         self._between_threads.release()
 
+    def signed(self) -> Holder | None:
+        """Who has it and since when, as far as that is written down."""
+        return self._place.signed()
+
     def holder(self) -> str:
         """Who has it, in words."""
-        return self._place.signed_by() or SOMEBODY
+        signed = self.signed()
+        return signed.by if signed else SOMEBODY
 
 
 class _LockedFile:
@@ -146,8 +175,9 @@ class _LockedFile:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, by.encode(), 0)
 
-    def signed_by(self) -> str:
-        return self._path.read_text("utf-8") if self._path.exists() else ""
+    def signed(self) -> Holder | None:
+        by = self._path.read_text("utf-8") if self._path.exists() else ""
+        return Holder(by, datetime.fromtimestamp(self._path.stat().st_mtime, UTC)) if by else None
 
 
 class _AdvisoryLock:
@@ -180,14 +210,14 @@ class _AdvisoryLock:
         assert self._session is not None
         self._session.execute(sa.select(sa.func.set_config("application_name", f"{self._prefix}{by}", False)))
 
-    def signed_by(self) -> str:
+    def signed(self) -> Holder | None:
         wanted = sa.text(
-            "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND "
-            "granted AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
+            "SELECT application_name, state_change FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = "
+            "'advisory' AND granted AND ((classid::bigint << 32) | objid::bigint) = :key AND objsubid = 1"
         )
         with self._engine.connect() as connection:
-            name = str(connection.scalar(wanted, {"key": self._key}) or "")
-        return name.removeprefix(self._prefix)
+            found = connection.execute(wanted, {"key": self._key}).first()
+        return Holder(str(found[0]).removeprefix(self._prefix), found[1]) if found else None
 
 
 def _lock(home: Home, recipe: str) -> _Lock:

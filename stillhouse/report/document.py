@@ -132,7 +132,7 @@ def report_html(
     title: str = "",
     task: str = "",
     curve: Curve | None = None,
-    facts: Sequence[tuple[str, str]] = (),
+    judged_at: str = "",
 ) -> str:
     """The report as one HTML file that needs no network.
 
@@ -146,7 +146,7 @@ def report_html(
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
-        facts: further name and value pairs for the foot of the page, such as the run and when it was made.
+        judged_at: when the models were asked the golden rows, ISO 8601, UTC.
 
     Returns:
         HTML text, verdict first in words.
@@ -172,7 +172,7 @@ def report_html(
         conclusions=_conclusions_of_others(evaluation, analyses or {}),
         title=title or evaluation.name,
         task=task,
-        facts=facts,
+        judged_at=judged_at,
         fewest_rows_of_a_group=FEWEST_ROWS_OF_A_GROUP,
         fewest_rows_of_a_slice=FEWEST_ROWS_OF_A_SLICE,
         figures={

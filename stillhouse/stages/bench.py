@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stillhouse import progress
 from stillhouse.digests import digest_of, files_below
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
@@ -203,20 +204,23 @@ class Bench:
                 self.texts[:TIMED_TEXTS],
                 rounds=self.recipe.budget.latency_rounds,
             )
-        return [
-            evaluate(
-                model.evaluated,
-                self.evaluated_teacher,
-                self.golden,
-                self.recipe.terms,
-                task=self.task,
-                latency=latencies[model.evaluated.name],
-                footprint=self.footprint(model.folder),
-                machine_usd_per_hour=self.recipe.machine_usd_per_hour,
-                groups=self.groups,
+        evaluations = []
+        for place, model in enumerate(models, start=1):
+            evaluations.append(
+                evaluate(
+                    model.evaluated,
+                    self.evaluated_teacher,
+                    self.golden,
+                    self.recipe.terms,
+                    task=self.task,
+                    latency=latencies[model.evaluated.name],
+                    footprint=self.footprint(model.folder),
+                    machine_usd_per_hour=self.recipe.machine_usd_per_hour,
+                    groups=self.groups,
+                )
             )
-            for model in models
-        ]
+            progress.step("judging", place, len(models), model.evaluated.name)
+        return evaluations
 
 
 def bytes_below(folder: Path) -> int:

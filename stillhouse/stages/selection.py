@@ -89,7 +89,14 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
         }
         (folder / "report.json").write_text(json.dumps(report_json(reported, **about), indent=1))
         curve = _curve_of(around.builds, analyses, reported.name)
-        html = report_html(reported, **about, title=around.file.name, task=around.file.recipe.task, curve=curve)
+        html = report_html(
+            reported,
+            **about,
+            title=around.file.name,
+            task=around.file.recipe.task,
+            curve=curve,
+            judged_at=_computed_at(around.builds, evaluation),
+        )
         (folder / "report.html").write_text(html)
         return SelectionFacts(
             winner=chosen.winner, reported=reported.name, reason=chosen.reason, against_champion=against
@@ -104,6 +111,14 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             "champion": None if rival is None else [rival.served.release, rival.cannot_be_asked],
         },
     )
+
+
+def _computed_at(builds: BuildStore, artifact: Artifact) -> str:
+    """When an artifact was computed, whichever run has found it again since."""
+    manifest = artifact.manifest
+    if manifest.made_by is not None:
+        manifest = builds.store.read_manifest(artifact.digest, manifest.made_by)
+    return manifest.created_at
 
 
 def judged_in_order(evaluation: Artifact, baselines: Artifact) -> list[Evaluation]:

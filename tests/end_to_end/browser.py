@@ -30,6 +30,13 @@ _WITHOUT = """
 const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 while (walker.nextNode()) walker.currentNode.data = walker.currentNode.data.replaceAll(arguments[0], "");
 """
+_WIDER_THAN = """
+return [...document.querySelectorAll("body *")].filter(each => {
+  const box = each.getBoundingClientRect();
+  const cut = each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1;
+  return box.width > 0 && (cut || box.right > arguments[0] + 1);
+}).map(each => `${each.tagName} ${each.className}: ${each.textContent.slice(0, 60)}`);
+"""
 
 
 @contextmanager
@@ -61,6 +68,15 @@ class Browser:
     def open(self, url: str) -> None:
         """Go to a page."""
         self._driver.get(url)
+
+    def on_a_phone(self, width: int) -> None:
+        """Show pages as a phone of so many points does."""
+        metrics = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+        self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def wider_than(self, width: int) -> list[str]:
+        """What of the page reaches beyond its right edge, or is cut off in its own box."""
+        return list(self._driver.execute_script(_WIDER_THAN, width))
 
     @property
     def address(self) -> str:

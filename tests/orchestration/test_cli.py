@@ -1,13 +1,15 @@
 """The command line as people and scripts use it: exit codes, JSON shapes, and one plain line for a mistake."""
 
 import json
+import threading
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from orchestration.cli import app
+from orchestration.cli import EXIT_CODES, app
 from orchestration.diagnosis import Diagnosis
 from orchestration.economics import Account
 from orchestration.status import Status
@@ -16,10 +18,11 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.reading import read_recipe
+from stillhouse.records.locks import recipes_locked
 from tests.command import stillhouse, stillhouse_process
 from tests.small import questions, small_recipe
 
-NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit")
+NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit", "predict")
 
 DIAGNOSIS = {
     "recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster", "drop_folder",
@@ -34,6 +37,13 @@ def test_the_version_is_the_one_of_the_package() -> None:
     assert (ended.returncode, ended.stdout) == (0, f"stillhouse {declared}\n")
 
 
+@pytest.mark.parametrize("command", [(), ("status",), ("predict",), ("keys", "init")])
+def test_help_says_the_exit_codes(command: tuple[str, ...]) -> None:
+    ended = stillhouse(*command, "--help")
+    said = " ".join(ended.stdout.replace("│", " ").split())
+    assert ended.returncode == 0 and EXIT_CODES in said
+
+
 def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_path: Path, home: Home) -> None:
     small_recipe(tmp_path, rows=100)
     ended = stillhouse("status", "--json", recipes=tmp_path / "recipes")
@@ -41,6 +51,31 @@ def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_p
     assert ended.returncode == 1 and state["champion"] is None
     assert state["stages"]["prompts"]["digest"] is None
     assert {gate["state"] for stage in state["stages"].values() for gate in stage["gates"]} == {"missing"}
+
+
+def test_status_says_who_works_on_a_recipe_and_since_when(tmp_path: Path, home: Home) -> None:
+    small_recipe(tmp_path, rows=100)
+    by = "`stillhouse run small` (process 77)"
+    locked, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with recipes_locked(home, ["small"], by=by, waiting=lambda *about: None):
+            locked.set()
+            over.wait()
+
+    working = threading.Thread(target=work)
+    working.start()
+    locked.wait()
+    shown = stillhouse("status", "small", recipes=tmp_path / "recipes").stdout
+    state = json.loads(stillhouse("status", "--json", recipes=tmp_path / "recipes").stdout)["recipes"]["small"]
+    over.set()
+    working.join()
+    assert state["running"]["by"] == by
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(state["running"]["since"])).total_seconds()) < 60
+    since = state["running"]["since"][:16].replace("T", " ")
+    assert f"no champion yet; {by} works on it since {since} UTC" in " ".join(shown.split())
+    later = json.loads(stillhouse("status", "--json", recipes=tmp_path / "recipes").stdout)["recipes"]["small"]
+    assert later["running"] is None
 
 
 def test_diagnose_of_a_recipe_that_was_never_run_has_the_shape_that_scripts_rely_on(tmp_path: Path, home: Home) -> None:

@@ -5,10 +5,13 @@ tests/stillhouse/records/test_champions.py.
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scipy.special import softmax
 from typer.testing import CliRunner, Result
 
 import orchestration.rollback
@@ -17,11 +20,14 @@ from orchestration.cli import app
 from orchestration.diagnosis import diagnose
 from orchestration.rollback import roll_back
 from orchestration.run import Outcome, distil
+from orchestration.serving import Predictions
 from orchestration.status import RolledBack, status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
+from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.champions import ROLLBACK
+from stillhouse.release.bundle import MODEL
 from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 from tests.conftest import Place, a_place, failures, key_of
 from tests.small import small_recipe
@@ -170,6 +176,46 @@ def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
     assert promotion is not None
     assert (promotion["because"], promotion["before"]) == (ROLLBACK, RELEASES["second"])
     assert command("audit", "small").exit_code == 0
+
+
+def test_what_is_asked_and_handed_over_is_what_serves(place: Place) -> None:
+    """The release that a person went back to, and not the newest one."""
+    serving = place.builds.store.open(RELEASES["first"])
+    model, texts = OnnxClassifier(serving / MODEL), ["Who built the \u200blighthouse ?", "How many  keys ?"]
+    logits = model.logits(["Who built the lighthouse ?", "How many keys ?"])
+    sure = softmax(logits / model.temperature, axis=1)
+    asked = command("predict", "small", *texts, "--json")
+    assert asked.exit_code == 0, asked.output
+    found = Predictions.model_validate_json(asked.stdout)
+    assert (found.recipe, found.student, found.release) == ("small", "one", RELEASES["first"])
+    labels = [model.labels[place] for place in logits.argmax(axis=1)]
+    assert [(each.text, each.label) for each in found.answers] == list(zip(texts, labels, strict=True))
+    assert [each.confidence for each in found.answers] == pytest.approx(sure.max(axis=1).tolist(), abs=1e-6)
+    lines = CliRunner().invoke(app, ["predict", "small"], input="\n".join(texts)).stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines] == labels, "one text a line of standard input"
+    with pytest.raises(StillhouseError, match="text 2 is empty"):
+        app(["predict", "small", "who", " \u200b"], standalone_mode=False)
+    target = place.folder / "handed over"
+    ended = command("export", "small", str(target))
+    assert ended.exit_code == 0 and RELEASES["first"][:12] in ended.stdout, ended.output
+    assert json.loads((target / "release.json").read_text())["release"] == RELEASES["first"]
+    said = subprocess.run([sys.executable, target / "classify.py", *texts], capture_output=True, text=True, check=True)
+    assert [line.split("\t")[0] for line in said.stdout.splitlines()] == labels
+
+
+def test_a_champion_that_was_altered_is_neither_asked_nor_handed_over(place: Place) -> None:
+    config = place.builds.store.open(RELEASES["first"]) / MODEL / "config.json"
+    content = config.read_bytes()
+    config.unlink()
+    config.write_bytes(content.replace(b'"temperature": ', b'"temperature": 1'))
+    try:
+        for arguments in (["predict", "small", "who"], ["export", "small", str(place.folder / "never")]):
+            with pytest.raises(StillhouseError, match="the content was altered"):
+                app(arguments, standalone_mode=False)
+        assert not (place.folder / "never").exists()
+    finally:
+        config.unlink()
+        config.write_bytes(content)
 
 
 def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) -> None:

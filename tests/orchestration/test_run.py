@@ -2,6 +2,12 @@
 
 import io
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +27,7 @@ from orchestration.status import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home
+from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import BuildStore
 from tests.small import small_recipe
 
@@ -41,12 +47,66 @@ def test_a_gate_is_shown_by_its_state_whatever_its_note_begins_with(passed: bool
 
 def test_work_that_is_called_like_a_gate_or_a_stage_is_work() -> None:
     """Regression: a description with a colon in it was taken for a gate, one that is a stage's name for the stage."""
-    console = terminal()
+    console = Terminal(record=True, width=300, file=io.StringIO(), force_terminal=True)
     with drawn_progress(console, 1) as listen:
         for description in ("teacher: rows of 2026", "teacher"):
             listen(progress.Step(description, 1, 2, "failed: no"))
     printed = console.export_text()
     assert "made teacher" not in printed and "  teacher: rows of 2026" in printed
+
+
+FROZEN = """
+import time
+import dagster as dg
+from orchestration.screens import drawn_progress
+from orchestration.terminal import out
+from stillhouse import progress
+
+@dg.asset
+def slow() -> None:
+    print("of the step itself", flush=True)
+    for place in range(30):
+        progress.step("training", place, 30, f"epoch {place} of 30")
+        time.sleep(0.1)
+
+with dg.DagsterInstance.local_temp() as instance, drawn_progress(out, 3) as listen, progress.listening(listen):
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    dg.materialize([slow], instance=instance, run_config=quiet)
+    listen(progress.StageStep("source", 1, 1, "0.1 s"))
+out.print("after it")
+"""
+"""A step of three seconds in Dagster, of which standard output is captured."""
+
+
+def test_progress_moves_on_a_terminal_while_dagster_has_standard_output() -> None:
+    """Regression: the display stood still until the step ended."""
+    ours, theirs = pty.openpty()
+    going = subprocess.Popen(
+        [sys.executable, "-c", FROZEN], cwd=CHECKOUT, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "150"},
+    )  # fmt: skip
+    os.close(theirs)
+    seen: list[bytes] = []
+    with suppress(OSError):  # of a terminal whose other end was closed
+        while part := os.read(ours, 65536):
+            seen.append(part)
+    os.close(ours)
+    assert going.wait() == 0
+    epochs = {number for part in seen for number in re.findall(rb"epoch (\d+) of 30", part)}
+    screen = b"".join(seen)
+    assert len(epochs) > 10, "each epoch is shown as it comes"
+    assert b"left" in screen and b"made" in screen and b"after it" in screen
+    assert b"of the step itself" not in screen, "what a step prints is in the log of the step"
+
+
+def test_where_output_is_no_terminal_a_line_comes_every_few_seconds() -> None:
+    script = "import orchestration.screens as s; s.SECONDS_BETWEEN_LINES = 0.5\n" + FROZEN
+    ended = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    lines = ended.stdout.splitlines()
+    going = [line for line in lines if "training: " in line]
+    assert len(going) >= 4 and len({*going}) == len(going), ended.stdout
+    assert re.fullmatch(r"  0:00:0\d  0 of 3 stages, training: \d+ of 30 \(epoch \d+ of 30\)", going[0])
+    assert lines[-2:] == ["made source  0.1 s", "after it"]
 
 
 @dg.asset

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from stillhouse.home import CHECKOUT, Home
-from stillhouse.records.locks import recipe_locked_if_free, recipes_locked
+from stillhouse.records.locks import recipe_locked_if_free, recipes_locked, who_works_on
 from tests.postgres import PG_CTL, postgres
 
 HOLDER = """
@@ -58,6 +60,24 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_killed(place: Ho
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_look_says_who_works_and_since_when_and_holds_nobody_up(place: Home) -> None:
+    assert who_works_on(place, "small") is None
+    before = datetime.now(UTC)
+    process = holding(place)
+    try:
+        holder = who_works_on(place, "small")
+        assert holder is not None and holder.by == "run 1a2b3c4d"
+        assert before - timedelta(seconds=1) < holder.since < datetime.now(UTC) + timedelta(seconds=1)
+        assert who_works_on(place, "large") is None
+    finally:
+        process.kill()
+        process.wait()
+    while who_works_on(place, "small") is not None:  # a database may need a moment to see that its client is gone
+        time.sleep(0.05)
+    with recipe_locked_if_free(place, "small", by="run 2") as found:
+        assert found is None, "the look gave it back"
 
 
 def test_one_who_waits_is_told_for_whom_once_and_goes_on(place: Home) -> None:

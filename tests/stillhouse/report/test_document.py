@@ -1,6 +1,7 @@
 """The report for machines keeps its shape, and the one for people needs nothing but itself."""
 
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -58,7 +59,7 @@ def test_a_slice_is_shown_with_its_own_margin_and_not_with_the_bars(run) -> None
     evaluation = run(wrong=[1, 2], teacher_wrong=[1], slices=[app])
     assert report_json(evaluation)["slices"][0]["margin"] == 0.08
     text = read(report_html(evaluation, title="t")).text
-    slices = text[text.index("Drop, bound") : text.index("Slices nobody declared")]
+    slices = text[text.index("Drop, bound") : text.rindex("Slices nobody declared")]
     assert "8.0" in slices
     assert "3.0" not in slices
 
@@ -85,10 +86,10 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
             selection=smallest_that_clears([student, int8]),
             title="intents",
             curve=([1.0, 0.4], [1.0, 0.6]),
-            facts=[("run", "abc")],
         )
     )
-    assert page.fetched and all(each.startswith("data:image/png;base64,") for each in page.fetched)
+    linked = [each for each in page.fetched if not each.startswith("#")]
+    assert linked and all(each.startswith("data:image/png;base64,") for each in linked)
     assert page.text.index("tiny clears the bar") < page.text.index("What the bar asks")
     assert "Holds the quality, but the budget rules it out: only 3.64 times smaller" in page.text
 
@@ -109,6 +110,48 @@ def test_the_worst_pairs_are_listed_with_the_teachers_count_beside(run) -> None:
     older = evaluation.model_copy(update={"teacher_confusion": None})
     assert report_json(older)["worst_pairs"][0]["teacher_rows"] is None
     assert "balance block 3 400 not kept" in read(report_html(older)).text
+
+
+def test_the_contents_lead_to_every_part_in_order(run) -> None:
+    html = report_html(run(wrong=[1, 2], teacher_wrong=[1]))
+    linked = re.findall(r'<li><a href="#(part-\d+)">(.*?)</a></li>', html)
+    parts = re.findall(r'<h2 id="(part-\d+)">(.*?)</h2>', html)
+    assert linked == parts and len(parts) > 8 and html.count("<h2") == len(parts)
+    assert html.index("<nav") < html.index('id="part-1"')
+
+
+def test_claims_that_bind_come_before_those_that_are_only_reported(run) -> None:
+    told, binding = (SliceSpec(name=f"app {c}", column="channel", values=("app",), critical=c) for c in (False, True))
+    evaluation = run(wrong=[1, 2], slices=[told, binding])
+    binds = [claim.binding for claim in evaluation.claims]
+    assert binds != sorted(binds, reverse=True), "they come mixed"
+    table = report_html(evaluation).partition("What the bar asks</h2>")[2].partition("</table>")[0]
+    shown = re.findall(r'data-label="Binds">(yes|reported only)<', table)
+    assert shown == sorted(shown, reverse=True) and {*shown} == {"yes", "reported only"}
+
+
+def test_it_says_when_and_beside_what_load_models_were_judged(run, latency) -> None:
+    text = read(report_html(run(), judged_at="2026-11-27T05:31:09+00:00")).text
+    assert "Judged 2026-11-27 05:31 UTC." in text and "2026-11-27T05:31:09+00:00" in text
+    assert "load the models waited 0.0% of the time for a processor: nothing else kept them from it" in text
+    busy = run(latency=latency(waiting_share=0.4))
+    assert "waited 40.0% of the time for a processor: the machine was busy" in read(report_html(busy)).text
+
+
+@pytest.mark.figures
+def test_nothing_is_cut_on_a_phone(run, probed, tmp_path) -> None:
+    browser = pytest.importorskip("tests.end_to_end.browser", exc_type=ImportError)
+    if browser.DRIVER is None:
+        pytest.skip("needs Debian's chromium and chromium-driver")
+    long = "a_name_without_a_blank_that_goes_on_for_longer_than_a_phone_is_wide_and_then_some"
+    evaluation = probed(answers_block, drop_at_most=0.1)
+    (tmp_path / "report.html").write_text(
+        report_html(evaluation, others=[run(wrong=range(0, 1200, 10), name=long)], title=long, task="Route. " * 30)
+    )
+    with browser.chromium() as person:
+        person.on_a_phone(390)
+        person.open(f"file://{tmp_path / 'report.html'}")
+        assert person.wider_than(390) == [], person.wider_than(390)
 
 
 @pytest.mark.experiment("F2")
@@ -138,9 +181,8 @@ def test_memory_and_cost_are_told_for_each_model_that_has_them(run) -> None:
     assert report["others"][0]["memory_mb"] is None and report["others"][0]["usd_per_1000_calls"] is None
     page = read(report_html(student, others=[bare]))
     assert "68.4 MB; teacher 550 MB; resident at the peak" in page.text
-    assert (
-        "0.0005 USD for 1,000 calls in one stream, at 0.36 USD an hour for this machine; teacher 0.004 USD" in page.text
-    )
+    cost = "0.5 USD for a million calls in one stream, at 0.36 USD an hour for this machine; teacher 4 USD"
+    assert cost in page.text, "and not 0.0005 USD for a thousand"
 
 
 def test_what_ruled_a_model_out(run) -> None:

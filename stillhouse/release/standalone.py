@@ -1,0 +1,179 @@
+"""A released model as a folder that runs where Stillhouse is not installed.
+
+Belongs here: the folder's layout, the confidence inside the graph, the cleaning of texts inside the tokenizer.
+Does not: the bundle that is kept as evidence (bundle.py), which release serves (records/champions.py).
+
+What was certified is what is served: calls of the folder's model give the probability that was calibrated, and its
+tokenizer gives a text the one spelling that training and evaluation gave it.
+"""
+
+import json
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stillhouse.digests import digest_of_file, files_below
+from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder, move_into_place, plain_disk_errors
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.models.tokenization import load_tokenizer
+from stillhouse.release.bundle import MODEL, RECORD
+from stillhouse.tasks import task_of
+from stillhouse.wording import MEGABYTE, percent
+
+CONFIDENCE = "confidence"
+"""The output that is added to the graph: shape (batch, classes), probabilities that add up to 1."""
+LOADER = "classify.py"
+_INVISIBLE = r"[\p{Cc}&&[^\s]]|[\x{200B}\x{2060}\x{00AD}\x{FEFF}\x{202A}-\x{202E}\x{2066}-\x{2069}]"
+"""As in data/cleaning.py, in the spelling of tokenizers' engine (Oniguruma); a test holds the two alike."""
+_CLOSE = 1e-3
+"""A runtime may add in another order, and a value on the edge of an int8 step then falls on its other side."""
+
+
+def write_standalone(bundle: Path, release: str, target: Path) -> int:
+    """Write a release as a folder: model.onnx, tokenizer.json, labels.json, classify.py, README.md and release.json.
+
+    Args:
+        bundle: folder of the release, as the store opens it after hashing every byte.
+        release: its digest.
+        target: a folder that is empty or not there yet; it holds all of it in the end, or is as it was.
+
+    Returns:
+        Size of all files in bytes.
+
+    Raises:
+        StillhouseError: if there is something in `target`, or the model's answers have no probabilities.
+    """
+    with plain_disk_errors(target):
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise StillhouseError(
+                "there is something already",
+                where=str(target),
+                expected="an empty folder, or one that does not exist yet",
+                do="Name another folder, or remove this one.",
+            )
+        make_folder(target.parent)
+        partial = target.parent / f".{target.name}.{release[:12]}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            _fill(partial, bundle, release)
+            move_into_place(partial, target)  # over an empty folder, too
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return sum(path.stat().st_size for path in files_below(target))
+
+
+def _fill(folder: Path, bundle: Path, release: str) -> None:
+    recipe = json.loads((bundle / "recipe.json").read_text("utf-8"))
+    released = OnnxClassifier(bundle / MODEL)
+    answer = recipe["data"].get("answer", "single_label")  # 0.1.0 knew no other
+    if task_of(answer, released.labels).classes is None:
+        raise StillhouseError(
+            "its answers have no probabilities, which is what the exported graph gives",
+            where=f"release {release[:12]}",
+            expected="a task whose answers are classes",
+            do="Take model/model.onnx out of the release itself.",
+        )
+    _add_confidence(released, folder / "model.onnx")
+    tokenizer = _with_cleaning(json.loads(load_tokenizer(bundle / MODEL).to_str()))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
+    (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    _compare(released, folder)
+    (folder / LOADER).write_text(_template("classify.py"), "utf-8")
+    record = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
+    (folder / "README.md").write_text(_card(recipe, bundle, record, release, released.labels, tokenizer), "utf-8")
+    digests = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}
+    content = {"release": release, "record": record, "files": digests}
+    (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def _add_confidence(released: OnnxClassifier, target: Path) -> None:
+    """Divide the logits by the temperature and take the softmax, inside the graph; the weights stay as they are."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.load(released.folder / "model.onnx")
+    graph = model.graph
+    (logits,) = graph.output
+    certified = helper.make_tensor("certified_temperature", TensorProto.FLOAT, [], [released.temperature])
+    graph.initializer.append(certified)
+    graph.node.append(helper.make_node("Div", [logits.name, certified.name], ["certified_logits"]))
+    graph.node.append(helper.make_node("Softmax", ["certified_logits"], [CONFIDENCE], axis=-1))
+    shape = [place.dim_param or place.dim_value for place in logits.type.tensor_type.shape.dim]
+    graph.output.append(helper.make_tensor_value_info(CONFIDENCE, TensorProto.FLOAT, shape))
+    onnx.checker.check_model(model)
+    onnx.save(model, target)
+
+
+def _compare(released: OnnxClassifier, folder: Path) -> None:
+    """Ask the folder as a stranger would, and the released model, the same texts: short ones, and more than they read.
+
+    Raises:
+        StillhouseError: if a confidence is not the one at the certified temperature.
+    """
+    import onnxruntime
+    from scipy.special import softmax
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    for text in [*released.labels[:20], " ".join(released.labels * 20)]:
+        ids = np.array([tokenizer.encode(text).ids], dtype=np.int64)
+        said = session.run([CONFIDENCE], {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+        expected = softmax(released.logits([text]) / released.temperature, axis=-1)
+        if np.abs(said - expected).max() > _CLOSE:
+            raise StillhouseError(
+                f"its confidence is {np.abs(said - expected).max():.1e} away from that of the release",
+                where=str(folder),
+                expected=f"the same confidence, within {_CLOSE}",
+                do="Report this as a fault of Stillhouse, with the versions of onnx, onnxruntime and tokenizers.",
+            )
+
+
+def _with_cleaning(tokenizer: dict[str, Any]) -> dict[str, Any]:
+    """Have a tokenizer give a text its one spelling (data/cleaning.py) before anything else is done to it."""
+    steps: list[dict[str, Any]] = [
+        {"type": "Replace", "pattern": {"Regex": _INVISIBLE}, "content": ""},
+        {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+        {"type": "Strip", "strip_left": True, "strip_right": True},
+        {"type": "NFC"},
+    ]
+    own = tokenizer["normalizer"]
+    return {**tokenizer, "normalizer": {"type": "Sequence", "normalizers": [*steps, *([own] if own else [])]}}
+
+
+def _card(
+    recipe: dict[str, Any],
+    bundle: Path,
+    record: dict[str, Any],
+    release: str,
+    labels: list[str],
+    tokenizer: dict[str, Any],
+) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    environment.filters |= {"percent": percent, "cell": _cell}
+    return environment.from_string(_template("model_card.md.j2")).render(
+        record=record,
+        release=release,
+        labels=labels,
+        recipe=recipe,
+        report=json.loads((bundle / "report.json").read_text("utf-8")),
+        max_tokens=tokenizer["truncation"]["max_length"],
+        megabyte=MEGABYTE,
+    )
+
+
+def _cell(text: str) -> str:
+    """A text of somebody else's as one cell of a table: no line breaks, nothing that Markdown or HTML obeys."""
+    escaped = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{letter}" if letter in r"\`*_[]|#" else letter for letter in escaped)
+
+
+def _template(name: str) -> str:
+    return files("stillhouse.release").joinpath(name).read_text("utf-8")

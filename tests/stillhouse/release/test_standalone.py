@@ -1,0 +1,151 @@
+"""The folder that is handed over runs in an interpreter that cannot see Stillhouse, and answers as what was judged."""
+
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.special import softmax
+from tokenizers import Tokenizer
+
+from stillhouse.data.cleaning import normalise
+from stillhouse.digests import digest_of_file
+from stillhouse.errors import StillhouseError
+from stillhouse.models.export import export_student
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.models.tokenization import load_tokenizer
+from stillhouse.records.ledger import Head
+from stillhouse.release.bundle import MODEL, ReleaseRecord, write_bundle
+from stillhouse.release.standalone import LOADER, write_standalone
+from stillhouse.tasks.single_label import SingleLabel
+from tests.stillhouse.conftest import LABELS
+
+RELEASE = "a1b2" * 16
+SCORE = {"accuracy": 0.9, "accuracy_interval": [0.85, 0.93], "macro_f1": 0.88, "size_bytes": 1e6}
+
+
+@pytest.fixture(scope="module")
+def bundle(classifier: Path, questions: tuple[list[str], list[int]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release of a real export; of the evidence, what the card quotes."""
+    place = tmp_path_factory.mktemp("standalone")
+    export_student(classifier, place / "student", questions[0], np.array(questions[1]), SingleLabel(tuple(LABELS)))
+    recipe = {"task": "Route <b>questions</b> | fast", "data": {"source": "rows.csv", "licence": "CC0"}}
+    report: dict[str, Any] = {
+        "golden_rows": 1434,
+        "teacher": SCORE | {"accuracy": 0.92},
+        "student": SCORE,
+        "claims": [{"verdict": "pass", "sentence": "accuracy holds", "binding": True}],
+        "slices": [
+            {
+                "name": "a|b", "rows": 9, "teacher_accuracy": 0.9, "student_accuracy": 0.8, "verdict": "fail",
+                "critical": False,
+            }
+        ],
+        "per_class": [{"label": label, "rows": 5, "precision": 0.5, "recall": 1.0} for label in LABELS],
+    }  # fmt: skip
+    for name, content in (("recipe.json", recipe), ("report.json", report)):
+        (place / name).write_text(json.dumps(content))
+    waiver = {"gate": "prompts:few", "by": "Ann", "reason": "it is known", "until": "2030-01-01"}
+    typed = {"precision": "int8", "row_kinds": {"real": 1}, "waived": [waiver]}
+    record = ReleaseRecord.model_validate(dict.fromkeys(ReleaseRecord.model_fields, "x") | typed)
+    folder = place / "bundle"
+    folder.mkdir()
+    evidence = [place / "recipe.json", place / "report.json"]
+    write_bundle(folder, record, model=place / "student", evidence=evidence, head=Head(7, "h" * 64))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("out") / "for" / "them"
+    write_standalone(bundle, RELEASE, target)
+    return target
+
+
+def test_it_holds_all_that_is_needed_and_the_digest_of_each_file(folder: Path) -> None:
+    names = {"model.onnx", "tokenizer.json", "labels.json", LOADER, "README.md"}
+    assert {path.name for path in folder.iterdir()} == names | {"release.json"}
+    content = json.loads((folder / "release.json").read_text())
+    assert content["release"] == RELEASE
+    assert content["files"] == {name: digest_of_file(folder / name) for name in names}
+    assert json.loads((folder / "labels.json").read_text()) == LABELS
+
+
+def test_the_loader_answers_as_the_released_model_where_there_is_no_stillhouse(
+    bundle: Path, folder: Path, questions: tuple[list[str], list[int]]
+) -> None:
+    texts = [*questions[0][:12], "who\u200b  is\tthe   king\u00ad ?"]
+    # -I leaves out the working directory and PYTHONPATH; the editable install is taken off the path by hand.
+    hidden = (
+        "import runpy, sys; sys.modules['stillhouse'] = sys.modules['torch'] = None; "
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    said = subprocess.run(
+        [sys.executable, "-I", "-c", hidden, str(folder / LOADER), *texts],
+        cwd="/", env=dict(os.environ), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    released = OnnxClassifier(bundle / MODEL)
+    spelled = pl.Series("text", texts).to_frame().select(normalise(pl.col("text")))["text"].to_list()
+    shares = softmax(released.logits(spelled) / released.temperature, axis=1)
+    lines = [line.split("\t", 2) for line in said.stdout.splitlines()]
+    assert [line[0] for line in lines] == [LABELS[place] for place in shares.argmax(axis=1)]
+    assert [float(line[1]) for line in lines] == pytest.approx(shares.max(axis=1), abs=0.0006)
+
+
+def test_its_tokenizer_gives_every_character_the_spelling_that_training_gave_it(bundle: Path, folder: Path) -> None:
+    """All of Unicode that has a character or steers one, between two words."""
+    characters = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) not in ("Cn", "Co", "Cs")]
+    texts = [f" who{character}is  {character} " for character in characters]
+    spelled = pl.Series("text", texts).to_frame().select(normalise(pl.col("text")))["text"].to_list()
+    trained, handed = load_tokenizer(bundle / MODEL), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    own = [handed.normalizer.normalize_str(text) for text in texts]
+    expected = [trained.normalizer.normalize_str(text) for text in spelled]
+    differing = [f"U+{ord(c):04X}" for c, a, b in zip(characters, own, expected, strict=True) if a != b]
+    assert not differing, f"{len(differing)}: {differing[:20]}"
+
+
+def test_the_card_quotes_the_evidence_and_obeys_none_of_it(folder: Path) -> None:
+    card = (folder / "README.md").read_text()
+    assert "| accuracy | 92.0% (85.0% to 93.0%) | 90.0% (85.0% to 93.0%) |" in card
+    assert "# Route &lt;b>questions&lt;/b> \\| fast" in card
+    assert "| a\\|b | 9 | 90.0% | 80.0% | fail, reported only |" in card
+    assert "- `prompts:few`, by Ann until 2030-01-01: it is known" in card
+    assert RELEASE in card
+
+
+def test_the_five_lines_of_the_card_run(folder: Path, bundle: Path) -> None:
+    card = (folder / "README.md").read_text()
+    lines = card.partition("```python\n")[2].partition("```")[0]
+    said = subprocess.run([sys.executable, "-I", "-c", lines], cwd=folder, capture_output=True, text=True, check=True)
+    label, share = said.stdout.split()
+    released = OnnxClassifier(bundle / MODEL)
+    shares = softmax(released.logits(["a text"])[0] / released.temperature)
+    assert (label, float(share)) == (LABELS[shares.argmax()], pytest.approx(shares.max(), abs=1e-5))
+
+
+def test_what_is_there_already_is_not_overwritten(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(StillhouseError, match="there is something already"):
+        write_standalone(bundle, RELEASE, tmp_path / "mine")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
+    (tmp_path / "empty").mkdir()
+    write_standalone(bundle, RELEASE, tmp_path / "empty")
+    assert (tmp_path / "empty" / "model.onnx").is_file()
+
+
+def test_a_graph_that_answers_otherwise_is_never_handed_over(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxClassifier, "temperature", 9.0)
+    good = OnnxClassifier.logits
+    monkeypatch.setattr(OnnxClassifier, "logits", lambda self, texts: good(self, texts) * 2)
+    with pytest.raises(StillhouseError, match="away from that of the release"):
+        write_standalone(bundle, RELEASE, tmp_path / "out")
+    assert not list(tmp_path.iterdir()), "nothing half-written is left"
