@@ -21,6 +21,7 @@ from rich.text import Text
 
 from orchestration.system_errors import INTERRUPTED, plain_system_errors
 from orchestration.terminal import err, flush_output, out, print_json
+from stillhouse.economics import amount
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.data import a_tab_by_name
@@ -142,17 +143,17 @@ def schema(
     from orchestration.diagnosis import Diagnosis
     from orchestration.economics import Account
     from orchestration.leaderboard import Board
+    from orchestration.planned import Planned
     from orchestration.recipe_check import Checked
     from orchestration.schema_table import fields_table, part_of
     from orchestration.serving import Predictions
     from orchestration.status import Status
     from stillhouse.audit.records import Audit
-    from stillhouse.evaluation.planning import Plan
     from stillhouse.recipe.contract import Recipe
 
     records: dict[Answer, type[BaseModel]] = {
         Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
-        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Plan, Answer.PREDICT: Predictions,
+        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
         Answer.AUDIT: Audit,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
@@ -256,9 +257,27 @@ def inbox(name: Name) -> None:
 @app.command()
 def run(name: Name) -> None:
     """Distil: every stage of a recipe with every gate, from rows to champion."""
+    from orchestration.planned import forecast_of_a_first_run, took
     from orchestration.run import distil
+    from orchestration.tables import in_minutes
+    from stillhouse.records.builds import BuildStore
 
-    outcome = distil(_recipe(name), Home.from_environment(), out)
+    file, home = _recipe(name), Home.from_environment()
+    builds = BuildStore(home)
+    try:
+        expected = forecast_of_a_first_run(builds, file)
+    except StillhouseError as error:  # the gates of the stage that it belongs to say it, and leave a record
+        out.print(Text(f"no forecast: {error}", "yellow"), soft_wrap=True)
+        expected = None
+    if expected is not None:
+        cost = amount(expected.forecast.cost_usd)
+        out.print(f"forecast: about {in_minutes(expected.forecast.seconds)}, {cost} USD of this machine")
+    outcome = distil(file, home, out)
+    if expected is not None:
+        expected = expected.model_copy(update={"took": took(builds.ledger, file)})
+        forecast, seconds = expected.compared
+        stages = len(expected.took)
+        out.print(f"took {in_minutes(seconds)} for {stages} stages, of which the forecast was {in_minutes(forecast)}")
     raise typer.Exit(0 if outcome.ends_well else 1)
 
 
@@ -430,14 +449,13 @@ def plan(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which claims the golden set can support at all, before a teacher or a student is paid for."""
+    """Say which claims the golden set can support at all, and how long a run takes, before anything is paid for."""
+    from orchestration.planned import planned
+    from orchestration.tables import duration_table, in_minutes
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
-    from stillhouse.evaluation.planning import plan as planned_claims
-    from stillhouse.stages.preview import golden_rows_to_come
+    from stillhouse.records.builds import BuildStore
 
-    file = _recipe(name)
-    bar, slices = file.recipe.bar, file.recipe.slices
-    found = planned_claims(golden_rows_to_come(file), bar, slices, discordance=discordance or USUAL_DISCORDANCE)
+    found = planned(BuildStore(Home.from_environment()), _recipe(name), discordance or USUAL_DISCORDANCE)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
@@ -454,6 +472,10 @@ def plan(
                 Text(claim.name), f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
             )
         out.print(table)
+        out.print()
+        out.print(duration_table(found.duration))
+        forecast = found.duration.forecast
+        out.print(f"a whole run: about {in_minutes(forecast.seconds)}, {amount(forecast.cost_usd)} USD of this machine")
     raise typer.Exit(1 if found.unsupported else 0)
 
 

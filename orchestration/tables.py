@@ -9,8 +9,11 @@ from rich.text import Text
 
 from orchestration.economics import Account
 from orchestration.leaderboard import Board
+from orchestration.planned import Duration
 from orchestration.status import RecipeStatus, Verified
 from stillhouse.wording import MEGABYTE, percent, points
+
+SHORT_SECONDS = 5.0
 
 
 def status_table(recipe: str, state: RecipeStatus) -> Table:
@@ -116,6 +119,30 @@ def leaderboard_notes(found: Board) -> list[str]:
     if found.unreadable:
         notes.append(f"left out, since another version wrote them: {'; '.join(found.unreadable)}")
     return notes
+
+
+def duration_table(found: Duration) -> Table:
+    """What each stage will take, and what it took; stages of a few seconds are one line."""
+    table = Table(title="how long a run takes on this machine", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("stage", "forecast", "took"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    short = [each for each in found.forecast.stages if max(each.seconds, found.took.get(each.stage, 0)) < SHORT_SECONDS]
+    for each in found.forecast.stages:
+        if each not in short:
+            took = found.took.get(each.stage)
+            table.add_row(Text(each.stage), in_minutes(each.seconds), "" if took is None else in_minutes(took))
+    if short:
+        known = [found.took[each.stage] for each in short if each.stage in found.took]
+        forecast = in_minutes(sum((each.seconds for each in short), 0.0))
+        table.add_row(f"{len(short)} shorter ones", forecast, in_minutes(sum(known, 0.0)) if known else "")
+    return table
+
+
+def in_minutes(seconds: float) -> str:
+    """A duration as a person says it: seconds below two minutes, minutes below two hours, else hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def account_table(account: Account) -> Table:

@@ -1,0 +1,220 @@
+"""How long a recipe will take on this machine, before it is run: a short timed probe, and arithmetic.
+
+Belongs here: the probe of the recipe's own teacher on its own rows, and what each stage will take by it.
+Does not: what the rows can prove (evaluation/planning.py), what a run really took (the manifests), printing.
+
+Nearly all of a run is the teacher's network and parts of it: reading rows to learn, reading rows to answer, single
+calls that are timed. Each is measured once, and a student is taken to cost its share of the teacher's arithmetic. The
+rest is a constant a stage.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.data.prompt_set import base_prompt_set
+from stillhouse.data.provenance import with_provenance
+from stillhouse.models.weights import base_model
+from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.stages.baselines import OPTIONS
+from stillhouse.stages.bench import TIMED_TEXTS, one_thread
+from stillhouse.stages.error_analysis import PARTS, ROWS_ASKED, learners_of
+from stillhouse.stages.names import (
+    BASELINES,
+    ERROR_ANALYSIS,
+    EVALUATION,
+    TEACHER,
+    TEACHER_SIGNAL,
+    candidate,
+    export,
+    stage_names,
+)
+from stillhouse.stages.source import read_base
+from stillhouse.students.examples import labelled_examples, labelled_rows
+from stillhouse.tasks import task_of
+from stillhouse.teachers.classifier import build_classifier
+
+if TYPE_CHECKING:
+    from stillhouse.models.predictor import TorchClassifier
+
+PROBED_STEPS = 6
+PROBED_ROWS = 192
+PROBED_CALLS = 30
+INT8_SHARE = 0.3
+"""Of a call's time that is left in int8: the demo's teacher takes 24 %, its students 32 %, with all that is around."""
+EXPORT_SECONDS = 5.0
+"""To write, quantise and check one model, beside asking it."""
+STAGE_SECONDS = 1.0
+"""What Dagster, hashing and the gates of a stage take; 1 to 2 s on the machine of the demo."""
+
+
+class StageForecast(Record):
+    """What one stage will take."""
+
+    stage: str
+    seconds: float = Field(description="Wall time, with nothing else on the machine.")
+
+
+class Forecast(Record):
+    """What a whole run will take on this machine, computing everything."""
+
+    stages: tuple[StageForecast, ...] = Field(description="In the order of the data.")
+    seconds: float = Field(description="Of all of them.")
+    cost_usd: float = Field(description="At the recipe's price of the machine.")
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the teacher's network takes on this machine, in seconds.
+
+    Args:
+        learning: a row, once forwards and once backwards, in batches of the recipe.
+        answering: a row, in batches.
+        call: a text alone, on one thread.
+    """
+
+    learning: float
+    answering: float
+    call: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows of the base batch by what they are used for."""
+
+    train: int
+    labelled: int
+    validation: int
+    golden: int
+
+
+def forecast(file: RecipeFile, store: ArtifactStore) -> Forecast:
+    """Look at the rows, put the teacher to work for a few seconds, and reckon.
+
+    Args:
+        file: the recipe.
+        store: where the pretrained weights are kept once they are read.
+
+    Raises:
+        StillhouseError: if rows or weights cannot be read.
+    """
+    recipe = file.recipe
+    rows = with_provenance(read_base(file).rows, recipe.data.provenance).rows
+    prompts = base_prompt_set(rows, recipe, where=file.where("data", "label")).prompts
+    sides = dict(prompts["split"].value_counts().iter_rows())
+    known = labelled_rows(prompts)
+    counts = Counts(
+        train=sides.get("train", 0),
+        labelled=known.filter(pl.col("split") == "train").height,
+        validation=sides.get("validation", 0),
+        golden=sides.get("golden", 0),
+    )
+    spec = recipe.teacher
+    with base_model(file.located(spec.source), spec.revision, store) as base:
+        config, rates = _probe(base.folder, known, recipe)
+    return reckoned(recipe, config, counts, rates)
+
+
+def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rates) -> Forecast:
+    """What each stage will take.
+
+    Args:
+        recipe: with teacher, students, bar and budget.
+        config: the teacher's config.json, as this network has it.
+        counts: rows.
+        rates: of the teacher.
+    """
+    stress, asked_again = recipe.stress, 0
+    if stress is not None:
+        ways = len(stress.perturbations) + len(stress.templates)
+        asked_again = min(stress.rows_at_most, counts.golden) * ways
+    timed = min(TIMED_TEXTS, counts.golden) * (recipe.budget.latency_rounds + 1)
+    teacher = timed * rates.call + asked_again * rates.answering
+
+    def calls(share: float) -> float:
+        """A model in int8 that answers the golden rows, is timed, and is stressed, one call at a time."""
+        return (counts.golden + timed + asked_again) * rates.call * share * INT8_SHARE
+
+    def exported(share: float) -> float:
+        return EXPORT_SECONDS + counts.validation * rates.call * share * (1 + INT8_SHARE)
+
+    def learned(student: StudentSpec, rows: float) -> float:
+        if student.training is None:
+            return 0.0
+        return student.training.epochs * share_of(student, config) * rows * rates.learning
+
+    def rows_of(student: StudentSpec) -> int:
+        return counts.labelled if student.learns_from == "labels" else counts.train
+
+    took = dict.fromkeys(stage_names(recipe), STAGE_SECONDS)
+    took[TEACHER] += recipe.teacher.training.epochs * (
+        counts.labelled * rates.learning + counts.validation * rates.answering
+    )
+    took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering
+    fitted = counts.labelled * rates.answering + len(OPTIONS)
+    took[BASELINES] += fitted + teacher + 2 * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE
+    took[EVALUATION] += teacher
+    for student in recipe.students:
+        share, copies = share_of(student, config), 1 + len(student.more_seeds)
+        watched = counts.validation * rates.answering * share * (student.training.epochs if student.training else 1)
+        took[candidate(student.name)] += copies * (learned(student, rows_of(student)) + watched)
+        took[export(student.name)] += copies * exported(share)
+        took[EVALUATION] += calls(share) + (copies - 1) * counts.golden * rates.call * share * INT8_SHARE
+    learners = sorted(learners_of(recipe), key=lambda student: share_of(student, config))
+    for student in learners:
+        took[ERROR_ANALYSIS] += ROWS_ASKED * rates.answering * share_of(student, config)
+    for student in learners[:-1]:  # the largest is expected to hold; of each that misses, smaller ones are trained
+        took[ERROR_ANALYSIS] += sum(learned(student, counts.train / part) for part in PARTS)
+    seconds = sum(took.values())
+    return Forecast(
+        stages=tuple(StageForecast(stage=stage, seconds=each) for stage, each in took.items()),
+        seconds=seconds,
+        cost_usd=seconds / 3600 * recipe.machine_usd_per_hour,
+    )
+
+
+def share_of(student: StudentSpec, config: dict[str, Any]) -> float:
+    """Arithmetic of a student's layers for each token, as a share of the teacher's."""
+    width, units = int(config["hidden_size"]), int(config["intermediate_size"])
+
+    def of_layers(number: int, hidden_units: int) -> int:
+        return number * (4 * width * width + 2 * width * hidden_units)
+
+    own = of_layers(len(student.layers), student.feed_forward or units)
+    return own / of_layers(int(config["num_hidden_layers"]), units)
+
+
+def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Rates]:
+    """Teach a teacher a few steps in a folder that is thrown away, and ask it a few rows."""
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.models.training import train
+
+    training = recipe.teacher.training
+    some = known.sample(n=min(known.height, PROBED_STEPS * training.batch_size), seed=0)
+    texts = known["text"].sample(n=min(known.height, PROBED_ROWS), seed=1).to_list()
+    names = sorted(known["label"].unique())
+    with tempfile.TemporaryDirectory() as temporary:
+        start, taught = Path(temporary) / "start", Path(temporary) / "taught"
+        build_classifier(encoder, names, start, seed=0)
+        examples = labelled_examples(some.with_columns(split=pl.lit("train")), task_of(recipe.data.answer, names))
+        report = train(start, taught, examples, training.model_copy(update={"epochs": 1}))
+        model = TorchClassifier(taught)
+        answering = _seconds(model, texts) / len(texts)
+        with one_thread():
+            call = float(np.median([_seconds(model, [text]) for text in texts[:PROBED_CALLS]]))
+        return model.network.config, Rates(1 / report.examples_per_second, answering, call)
+
+
+def _seconds(model: "TorchClassifier", texts: list[str]) -> float:
+    begun = time.perf_counter()
+    model.logits(texts)
+    return time.perf_counter() - begun

@@ -1,0 +1,100 @@
+"""The forecast of a run: arithmetic by hand, and the probe on a real small teacher."""
+
+from pathlib import Path
+
+import pytest
+
+from stillhouse.home import Home
+from stillhouse.recipe.contract import Recipe
+from stillhouse.records.builds import BuildStore
+from stillhouse.stages.forecast import (
+    EXPORT_SECONDS,
+    INT8_SHARE,
+    STAGE_SECONDS,
+    Counts,
+    Rates,
+    forecast,
+    reckoned,
+    share_of,
+)
+from stillhouse.stages.names import stage_names
+from tests.small import small_recipe
+
+CONFIG = {"hidden_size": 10, "intermediate_size": 40, "num_hidden_layers": 4}
+"""A layer is 4 x 10 x 10 + 2 x 10 x 40 = 1,200 products for each token; with half of the units it is 800."""
+COUNTS = Counts(train=1000, labelled=500, validation=100, golden=200)
+RATES = Rates(learning=0.01, answering=0.001, call=0.02)
+
+
+def recipe(folder: Path, *students: dict[str, object], **changes: object) -> Recipe:
+    return small_recipe(folder, students=list(students), **changes).recipe
+
+
+def student(**changes: object) -> dict[str, object]:
+    training = {"epochs": 3, "max_tokens": 32}
+    return {"name": "one", "layers": [0, 1], "feed_forward": 20, "training": training} | changes
+
+
+def test_a_student_costs_its_share_of_the_teachers_arithmetic(tmp_path: Path) -> None:
+    one, whole = student(), student(name="whole", layers=[0, 1, 2, 3], feed_forward=None)
+    half, all_of_it = recipe(tmp_path, one, whole).students
+    assert share_of(half, CONFIG) == pytest.approx(2 * 800 / (4 * 1200))
+    assert share_of(all_of_it, CONFIG) == 1.0
+
+
+def test_each_stage_by_hand(tmp_path: Path) -> None:
+    bare = student(name="bare", layers=[0], feed_forward=None, learns_from="nothing", training=None)
+    labels = student(name="labels", learns_from="labels", training={"epochs": 3, "loss": "labels", "max_tokens": 32})
+    asked = recipe(tmp_path, student(), labels, bare)
+    epochs, rounds = asked.teacher.training.epochs, asked.budget.latency_rounds
+    assert asked.stress is None
+    found = {each.stage: each.seconds - STAGE_SECONDS for each in reckoned(asked, CONFIG, COUNTS, RATES).stages}
+    assert list(found) == stage_names(asked)
+    assert found["prompts"] == 0
+    assert found["teacher"] == pytest.approx(epochs * (500 * 0.01 + 100 * 0.001))
+    assert found["teacher_signal"] == pytest.approx(1200 * 0.001)
+    third = 1 / 3
+    assert found["candidates/one"] == pytest.approx(3 * third * (1000 * 0.01 + 100 * 0.001))
+    assert found["candidates/labels"] == pytest.approx(3 * third * (500 * 0.01 + 100 * 0.001)), "known labels alone"
+    assert found["candidates/bare"] == pytest.approx(0.25 * 100 * 0.001), "nothing is trained"
+    assert found["exports/one"] == pytest.approx(EXPORT_SECONDS + 100 * 0.02 * third * (1 + INT8_SHARE))
+    timed = 120 * (rounds + 1)
+    calls = (200 + timed) * 0.02 * INT8_SHARE
+    assert found["evaluation"] == pytest.approx(timed * 0.02 + calls * (2 * third + 0.25))
+    assert found["error_analysis"] == pytest.approx(1000 * 0.001 * third), "the one learner is expected to hold"
+
+
+def test_seeds_and_students_that_may_miss_are_trained_again(tmp_path: Path) -> None:
+    once = reckoned(recipe(tmp_path, student(training={"epochs": 3, "seed": 0})), CONFIG, COUNTS, RATES)
+    twice = student(training={"epochs": 3, "seed": 0}, more_seeds=[1])
+    larger = student(name="larger", layers=[0, 1, 2])
+    more = reckoned(recipe(tmp_path, twice, larger), CONFIG, COUNTS, RATES)
+    by_stage, by_more = ({each.stage: each.seconds for each in found.stages} for found in (once, more))
+    seconds = by_stage["candidates/one"] - STAGE_SECONDS
+    assert by_more["candidates/one"] - STAGE_SECONDS == pytest.approx(2 * seconds)
+    learning = 3 * 1000 * 0.01 / 3
+    again = 1000 * 0.001 * (1 / 3 + 1 / 2) + learning / 4 + learning / 2
+    assert by_more["error_analysis"] - STAGE_SECONDS == pytest.approx(again)
+
+
+def test_money_is_the_time_at_the_recipes_price(tmp_path: Path) -> None:
+    found = reckoned(recipe(tmp_path, student(), machine_usd_per_hour=3.6), CONFIG, COUNTS, RATES)
+    assert found.seconds == pytest.approx(sum(each.seconds for each in found.stages))
+    assert found.cost_usd == pytest.approx(found.seconds * 0.001)
+
+
+def test_more_rows_and_longer_trainings_take_longer(tmp_path: Path) -> None:
+    few = reckoned(recipe(tmp_path, student()), CONFIG, COUNTS, RATES).seconds
+    many = reckoned(recipe(tmp_path, student()), CONFIG, Counts(9000, 4500, 900, 2000), RATES).seconds
+    long = reckoned(recipe(tmp_path, student(training={"epochs": 30})), CONFIG, COUNTS, RATES).seconds
+    assert many > 3 * few
+    assert long - few == pytest.approx(27 * (1000 * 0.01 + 100 * 0.001) / 3), "27 more epochs"
+
+
+def test_the_probe_works_on_the_recipes_own_rows_and_teacher_and_keeps_nothing(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=300)
+    found = forecast(file, BuildStore(home).store)
+    assert [each.stage for each in found.stages] == stage_names(file.recipe)
+    assert all(each.seconds >= STAGE_SECONDS for each in found.stages)
+    assert found.seconds < 600, "a teacher of two small layers"
+    assert not home.ledger_url.startswith("sqlite") or not Path(home.ledger_url.removeprefix("sqlite:///")).exists()
