@@ -188,4 +188,10 @@ def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, 
         parts.append(
             f"champion {champion['student']} {champion['digest'][:12]} serves on" if champion else "no champion yet"
         )
-    return Panel(Group(*parts), title=Text.assemble(f"{file.name}: ", title, tail), title_align="left", padding=(1, 2))
+    return Panel(
+        Group(*parts),
+        title=Text.assemble(f"{file.name}: ", title, tail),
+        title_align="left",
+        padding=(1, 2),
+        expand=False,
+    )

@@ -18,7 +18,7 @@ from io import TextIOWrapper
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from stillhouse.errors import StillhouseError
@@ -30,6 +30,8 @@ _NOT_FOR_TERMINALS = re.compile(
     "\u2028\u2029"  # line and paragraph separators
     "\ud800-\udfff]"  # bytes of a file name that are no UTF-8: they cannot be encoded, and printing would fail
 )
+WIDE = 10_000
+"""Columns where nobody looks at a screen; no line of ours is as long."""
 
 
 def printable(text: str) -> str:
@@ -46,12 +48,22 @@ class Terminal(Console):
 
     Styles are given as `Text` or `style=`. The title of a `Panel` must be a `Text`: rich reads markup in a plain one.
 
+    Where the output is a file or a pipe, no line is wrapped or cut, and none ends in blanks: a program reads it, or a
+    person with a pager; COLUMNS sets a width all the same.
+
     Args:
         options: as of `rich.console.Console`, such as `stderr` or `width`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    @property  # type: ignore[misc]  # rich lets it be set, which nobody does here
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines that there are to draw on."""
+        size = super().size
+        wide = self._width is None and not self.is_terminal
+        return ConsoleDimensions(WIDE, size.height) if wide else size
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Clean every piece of text on its way out, however deep in a table or panel it was."""
@@ -66,7 +78,12 @@ class Terminal(Console):
             StillhouseError: if it cannot be written, such as into a file on a full disk.
         """
         try:
-            super().print(*objects, **options)
+            if self.is_terminal or self.record or self.quiet:
+                super().print(*objects, **options)
+                return
+            with self.capture() as captured:
+                super().print(*objects, **options)
+            self.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
         except OSError as error:
             raise _unwritable(error) from error
 

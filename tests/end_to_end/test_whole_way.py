@@ -95,7 +95,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeWay]:
 
 @pytest.mark.parametrize(
     ("kill", "done"),
-    [("training", 1), ("teacher signal", 934), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
+    [("training", 20), ("teacher signal", 934), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
 )
 def test_a_kill_leaves_nothing_half_done(place: WholeWay, kill: str, done: int) -> None:
     ended = place.distil(kill=kill, done=done)

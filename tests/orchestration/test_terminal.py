@@ -63,6 +63,22 @@ def test_no_control_character_of_a_text_is_sent(text: str) -> None:
     assert obeyed(RICH_STYLES.sub("", shown(everywhere(text), colours=True))) == []
 
 
+def test_where_nobody_looks_nothing_is_wrapped_cut_or_padded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = Table("name", "sentence", box=None)
+    table.add_row("a", "word " * 60)
+    table.add_row("b", "short")
+    piped = io.StringIO()
+    Terminal(file=piped).print(Group(table, "sentence " * 40))
+    lines = piped.getvalue().splitlines()
+    assert lines[:3] == [" name  sentence", f" a     {('word ' * 60).strip()}", " b     short"]
+    assert lines[3:] == [("sentence " * 40).strip()]
+    asked = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "60")
+    Terminal(file=asked).print(Group(table, "sentence " * 40))
+    assert max(len(line) for line in asked.getvalue().splitlines()) <= 60, "who asks for a width gets it"
+
+
 def test_styles_of_our_own_still_reach_a_terminal() -> None:
     assert shown(Text("passed", "green"), colours=True) == "\x1b[32mpassed\x1b[0m\n"
 
