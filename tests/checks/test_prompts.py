@@ -107,9 +107,45 @@ def test_a_golden_text_may_not_stand_inside_a_training_text() -> None:
     found = ask(gate, prompts(rows(texts, ["golden", "train"])))
     assert (found.verdict, found.sentence) == (FAIL, "1 golden texts are inside training texts")
     assert found.evidence["texts"] == [{"golden": texts[0], "training": texts[1]}]
-    for split in (["train", "golden"], ["validation", "train"], ["golden", "validation"]):
+    for split in (["train", "golden"], ["golden", "validation"]):
         expected = FAIL if split == ["train", "golden"] else PASS  # thirteen words in a row are shared either way
         assert told(gate, prompts(rows(texts, split)))[0] is expected
+
+
+CHINESE = "我昨天在你们网站上订购的打印机到现在还没有发货请尽快处理"
+
+
+def test_a_golden_text_without_blanks_is_looked_for_by_its_characters() -> None:
+    found = told(
+        no_golden_text_is_inside_a_training_text,
+        prompts(rows([CHINESE, f"转发 {CHINESE}。谢谢"], ["golden", "train"])),
+    )
+    assert found == (FAIL, "1 golden texts are inside training texts")
+
+
+def test_golden_texts_that_cannot_be_looked_for_prove_nothing() -> None:
+    """Regression: a text of one long word passed as one that stands in no other."""
+    gate = no_golden_text_is_inside_a_training_text
+    short = rows(["where is my order ?", "a train"], ["golden", "train"])
+    verdict, sentence = told(gate, prompts(short))
+    assert verdict is INCONCLUSIVE and "none of 1 golden texts has eight words" in sentence
+    assert told(gate, prompts(rows(["a train"], "train")))[0] is INCONCLUSIVE
+    some = pl.concat([short, rows([LONG], "golden")])
+    assert told(gate, prompts(some)) == (
+        PASS,
+        "0 golden texts are inside training texts; 1 of 2 are too short to be looked for",
+    )
+
+
+def test_texts_that_cannot_be_compared_prove_nothing() -> None:
+    gate = no_near_duplicate_is_on_two_sides
+    marks = rows(["?!", "!!", "..."], ["golden", "train", "train"])
+    verdict, sentence = told(gate, prompts(marks))
+    assert verdict is INCONCLUSIVE and "none of 3 texts has a letter, digit or symbol" in sentence
+    verdict, sentence = told(gate, prompts(pl.concat([marks, rows([CHINESE], "train")])))
+    assert verdict is PASS and sentence.endswith("3 texts have no letter, digit or symbol to compare")
+    almost = rows([CHINESE, CHINESE + "吧"], ["golden", "train"])
+    assert told(gate, prompts(almost)) == (FAIL, "1 pairs of nearly equal texts are on two sides")
 
 
 def test_a_group_stays_on_one_side() -> None:
