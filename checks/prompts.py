@@ -226,6 +226,30 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
     )
 
 
+@gate("what is cut off no model reads, and nobody is told that the answer stood there", blocking=False)
+def few_texts_are_cut(context: GateContext) -> Finding:
+    """Texts longer than `max_tokens` of the teacher or of a student."""
+    coverage = context.artifact.facts(PromptFacts).coverage
+    if coverage is None:
+        return Finding(Verdict.INCONCLUSIVE, "the teacher's weights were refused, so its tokens could not be counted")
+    limit = context.recipe.limits.cut_texts_at_most
+    holds = coverage.cut_share <= limit
+    advice = "" if holds else f". {coverage.length_remedy}"
+    return passed_if(holds, f"{coverage.length_sentence}, limit {limit:.0%}{advice}")
+
+
+@gate("a teacher that does not know the signs of a language reads its texts as blanks", blocking=False)
+def few_word_pieces_are_unknown(context: GateContext) -> Finding:
+    """Word pieces of the kept texts that the teacher's tokenizer has no entry for."""
+    coverage = context.artifact.facts(PromptFacts).coverage
+    if coverage is None:
+        return Finding(Verdict.INCONCLUSIVE, "the teacher's weights were refused, so its tokens could not be counted")
+    limit = context.recipe.limits.unknown_pieces_at_most
+    holds = coverage.unknown_share <= limit
+    advice = "" if holds else f". {coverage.unknown_remedy}"
+    return passed_if(holds, f"{coverage.unknown_sentence}, limit {limit:.0%}{advice}")
+
+
 @gate("a slice without rows cannot be judged, and no average shows it")
 def every_slice_has_golden_rows(context: GateContext) -> Finding:
     """Slices that the recipe declares, critical or not."""

@@ -245,6 +245,12 @@ class Recipe(Part):
         named = {item.column for item in self.slices} | {item.column for item in self.sensitive}
         return tuple(sorted(named | ({self.data.group} if self.data.group else set())))
 
+    @property
+    def shortest_reading(self) -> int:
+        """Tokens of a text that every model reads; a student that is not trained reads what its teacher does."""
+        trained = [student.training for student in self.students if student.training is not None]
+        return min(training.max_tokens for training in (self.teacher.training, *trained))
+
     def student(self, name: str) -> StudentSpec:
         """Look a candidate up by name."""
         return next(student for student in self.students if student.name == name)

@@ -29,6 +29,14 @@ class GateLimits(Part):
     rejected_rows_at_most: Share01 = Field(
         0.2, description="of a batch; more than a fifth rejected usually means a broken export"
     )
+    cut_texts_at_most: Share01 = Field(
+        0.1,
+        description="of all texts; one long mail in ten may lose its end, more and the ends decide too many answers",
+    )
+    unknown_pieces_at_most: Share01 = Field(
+        0.05,
+        description="of all word pieces; a text of twenty then has one that says nothing, more is another language",
+    )
     thin_slice_rows: int = Field(
         30, ge=1, description="golden rows below which a slice is thin; 24 of 30 right is 63 to 90 %"
     )

@@ -310,6 +310,15 @@ PROMPTS_FAULTS = [
         on(lambda frame: frame.filter(pl.col("service").is_in(["HUM", "LOC"]))[:15]), "observed 1",
     ),
     Fault(
+        "most texts are longer than a student reads", PROMPTS, "few_texts_are_cut",
+        changed(teacher__training__max_tokens=6), "are cut after 6 tokens, limit 10%. Set `max_tokens: ", advice=True,
+    ),
+    Fault(
+        "the teacher does not know the signs of the texts", PROMPTS, "few_word_pieces_are_unknown",
+        on(with_text(QUESTION + " \U0001f5a8 \U0001f9fe \U0001f4e6")), "are unknown to the teacher, limit 5%. Name",
+        advice=True,
+    ),
+    Fault(
         "a slice has a handful of rows", PROMPTS, "no_slice_is_thin", changed(slices=SLICES), "fewer than 30",
         advice=True,
     ),
