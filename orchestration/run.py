@@ -155,12 +155,18 @@ def _outcome(
             closed += [state for state in stage.gates if not state.is_open]
         elif stage.newest is not None and stage.batch not in (None, BASE):  # what is only stale, the next run looks at
             closed += [state for state in stage.gates if state.state.was_decided]
-    for state in closed:
-        if state.name in CLOSES_AS and state.state is GateStatus.FAILED:
-            stopped = stopped or state.sentence
+    results = [state for state in closed if state.name in CLOSES_AS and state.state is GateStatus.FAILED]
+    # What a recipe leaves open is no reason to stop for: whoever did not say what hurts may not have been asked.
+    if results and not _closed_beside(results[0], closed):
+        stopped = results[0].sentence
     failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     errors = [what_broke(failure) for failure in failed if not is_closed_gate(failure)]  # the gates say it better
     return Outcome(result.run_id, result.success, closed, stopped, errors)
+
+
+def _closed_beside(result: GateState, closed: list[GateState]) -> list[GateState]:
+    """Gates of the same asset that are closed for another reason."""
+    return [state for state in closed if state.asset == result.asset and state.name not in CLOSES_AS]
 
 
 def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, outcome: Outcome) -> RenderableType:

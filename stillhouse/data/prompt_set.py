@@ -14,6 +14,7 @@ from stillhouse.data.privacy import redact
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import DataSpec, SplitSpec
 
 # Families of more than eight alike texts need more than one look; each look leaves fewer.
 _LOOKS = 8
@@ -45,20 +46,35 @@ def base_prompt_set(rows: pl.DataFrame, recipe: Recipe, *, where: str) -> Prompt
     Raises:
         StillhouseError: if there are no two labels to tell apart.
     """
+    return split_rows(rows, recipe.data, recipe.split, where=where)
+
+
+def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: str) -> PromptSet:
+    """Make the prompt set of a source, with or without a recipe around what is said of it.
+
+    Args:
+        rows: `text`, `label`, `batch` and any further columns, as they came.
+        data: what is said of the rows.
+        split: the rule of the split.
+        where: file and field that name the labels, for errors.
+
+    Raises:
+        StillhouseError: if there are no two labels to tell apart.
+    """
     redaction = _redacted(rows)
-    cleaned = clean(redaction.rows, max_characters=recipe.data.max_characters)
+    cleaned = clean(redaction.rows, max_characters=data.max_characters)
     labelled = label_problems(cleaned.kept, where=where)
     alone = _without_near_duplicates(labelled.kept)
     sided = assign_splits(
         alone.prompts,
-        golden_share=recipe.split.golden_share,
-        validation_share=recipe.split.validation_share,
-        key=recipe.split.key,
-        group=recipe.data.group,
+        golden_share=split.golden_share,
+        validation_share=split.validation_share,
+        key=split.key,
+        group=data.group,
     )
     train = pl.col("split") == "train"
     leaks = _holding(sided.prompts, sided.prompts.filter(pl.col("split") == "golden")) & train
-    kept = hide_labels(sided.prompts.filter(~leaks), share=recipe.data.hidden_label_share, key=recipe.split.key)
+    kept = hide_labels(sided.prompts.filter(~leaks), share=data.hidden_label_share, key=split.key)
     held = rejected(sided.prompts.filter(leaks), RejectReason.HOLDS_A_GOLDEN_TEXT)
     rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects, held])
     return PromptSet(kept, rejects, redaction.counts)

@@ -212,8 +212,10 @@ class Recipe(Part):
 
     @property
     def kept_columns(self) -> tuple[str, ...]:
-        """Columns beside text and label that have to travel with every row."""
-        wanted = [item.column for item in self.slices] + ([self.data.group] if self.data.group else [])
+        """Columns beside text and label that have to travel with every row; a slice by `label` is one of classes."""
+        wanted = [item.column for item in self.slices if item.column != "label"] + (
+            [self.data.group] if self.data.group else []
+        )
         wanted += self.data.provenance.columns
         wanted += [item.column for item in self.sensitive]
         return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
