@@ -18,6 +18,7 @@ from rich.text import Text
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
+from checks.baselines import no_baseline_clears_the_bar
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS
@@ -27,18 +28,20 @@ from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
 from orchestration.runs import BECAUSE_TAG, process_tag
-from orchestration.screens import drawn_progress, result_screen
+from orchestration.screens import drawn_progress, options_screen, result_screen
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.data.drop_folder import look_at
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_names import renamed
 from stillhouse.records.locks import recipes_locked
-from stillhouse.stages.names import BASE, SELECTION, stage_names
+from stillhouse.report.options_page import path_of_page
+from stillhouse.stages.names import BASE, BASELINES, SELECTION, stage_names
 from stillhouse.stages.source import drop_folder
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -179,6 +182,9 @@ def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, 
                 file.name, json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")), builds.home
             )
         )
+    if any(gate.name == no_baseline_clears_the_bar.name for gate in outcome.closed):
+        evaluations = read_evaluations(newest_artifact(builds, key_of(file.name, BASELINES)).folder)
+        parts += [options_screen(evaluations), f"report   {path_of_page(builds.home, file.name)}", ""]
     champion, tail = builds.ledger.champion(file.name), ""
     if outcome.succeeded and champion is not None:
         title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"
