@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
 from checks.gate_status import GateStatus
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown_classes
@@ -172,8 +172,10 @@ def few_rows_of_the_batch_were_rejected(context: GateContext) -> Finding:
     came = context.made_from("source").frame("rows").height
     share = rejects.height / max(came, 1)
     limit = context.recipe.limits.rejected_rows_at_most
-    return passed_if(
-        share <= limit,
+    return share_at_most(
+        rejects.height,
+        came,
+        limit,
         f"batch {context.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
         f"limit {limit:.0%}",
         rejected=offenders(rejects),

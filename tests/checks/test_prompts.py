@@ -185,7 +185,10 @@ def test_a_fifth_of_a_batch_may_be_rejected_and_copies_do_not_count() -> None:
     found = ask(gate, prompts(many(1), *copies, *two, batch="b1"), made_from=source(10))
     assert (found.verdict, found.sentence) == (PASS, "batch b1: 2 of 10 rows rejected (20%), limit 20%")
     assert {row["reason"] for row in found.evidence["rejected"]} == {"blank text"}
-    assert told(gate, prompts(many(1), *two, "blank text"), made_from=source(10))[0] is FAIL
+    assert told(gate, prompts(many(1), *["blank text"] * 6), made_from=source(10))[0] is FAIL
+    three = told(gate, prompts(many(1), *two, "blank text", batch="b1"), made_from=source(13))
+    said = "batch b1: 3 of 13 rows rejected (23%), limit 20%; of so few rows that proves nothing"
+    assert three == (INCONCLUSIVE, said)
     nothing = told(gate, prompts(many(0)), made_from=source(0))
     assert nothing == (PASS, "batch base: 0 of 0 rows rejected (0%), limit 20%")
     assert told(gate, prompts(many(0), "blank text"), made_from=source(1)) == (
