@@ -4,13 +4,15 @@ The expectations on single columns are in expectations/prompts.py.
 """
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
+from checks.gate import OFFENDERS_KEPT, Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
 from checks.gate_status import GateStatus
+from stillhouse.data.class_rows import class_rows, with_too_few
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown_classes
 from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
@@ -24,6 +26,7 @@ from stillhouse.data.near_duplicates import (
 from stillhouse.data.privacy import Redacted, personal_columns, personal_values, redact
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
+from stillhouse.data.several_labels import several_in_a_cell
 from stillhouse.data.spellings import alike
 from stillhouse.evaluation.planning import plan
 from stillhouse.stages.facts import PromptFacts
@@ -250,6 +253,37 @@ def few_word_pieces_are_unknown(context: GateContext) -> Finding:
     holds = coverage.unknown_share <= limit
     advice = "" if holds else f". {coverage.unknown_remedy}"
     return passed_if(holds, f"{coverage.unknown_sentence}, limit {limit:.0%}{advice}")
+
+
+@gate("a class of a few rows is never learned, and no average shows that it is never answered")
+def classes_have_enough_rows(context: GateContext) -> Finding:
+    """Classes without enough training, validation or golden rows are named; too many of them close the gate."""
+    if not context.is_base:
+        return passed_if(True, "asked of the base batch, which alone is split")
+    classes, limits = class_rows(context.frame("prompts")), context.recipe.limits
+    few = with_too_few(classes, limits)
+    unwatched = [quoted(each.label) for each in classes if not each.validation and each not in few]
+    beside = f"; without a validation row: {', '.join(unwatched[:CLASSES_TOLD])}" if unwatched else ""
+    if not few:
+        return passed_if(True, f"each of {len(classes):,} classes has rows to learn from and to be judged by{beside}")
+    more = len(few) - CLASSES_TOLD
+    return passed_if(
+        len(few) <= limits.thin_classes_at_most * len(classes),
+        f"{len(few):,} of {len(classes):,} classes have too few rows, limit {limits.thin_classes_at_most:.0%}: "
+        f"{', '.join(map(str, few[:CLASSES_TOLD]))}{f', and {more:,} more' if more > 0 else ''}. At least "
+        f"{limits.class_training_rows_at_least} training and {limits.class_golden_rows_at_least} golden rows are "
+        f"wanted: add rows, or let several classes be one by `data.labels`{beside}",
+        classes=[asdict(each) for each in few[:OFFENDERS_KEPT]],
+    )
+
+
+@gate("a model that gives one class of several cannot learn rows that have several", blocking=False)
+def labels_name_one_class_each(context: GateContext) -> Finding:
+    """Labels that are lists of other labels."""
+    found = several_in_a_cell(_label_counts(context.frame("prompts")["label"]))
+    if found is None:
+        return passed_if(True, "no label is a list of labels")
+    return passed_if(False, found.sentence, names=list(found.names[:CLASSES_TOLD]))
 
 
 @gate("a slice without rows cannot be judged, and no average shows it")

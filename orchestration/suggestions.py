@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from stillhouse.data.class_rows import ClassRows, class_rows, with_too_few
 from stillhouse.data.near_duplicates import has_few_blanks
 from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.splits import assign_splits
@@ -17,6 +18,7 @@ from stillhouse.evaluation.baselines.confusable import confusable_classes
 from stillhouse.evaluation.planning import plan
 from stillhouse.recipe.bar import BarSpec, MetricName, SliceSpec
 from stillhouse.recipe.data import SplitSpec
+from stillhouse.recipe.limits import GateLimits
 
 GOLDEN_ROWS = (1_500, 3_000)
 """Enough to prove the usual margin of four points, and so many that more prove little beyond: 1,353 show that a student
@@ -53,6 +55,8 @@ class Suggestion:
         majority_share: share of the largest class.
         minimum_accuracy: of the teacher.
         slices: rare classes and pairs that are easily taken for each other, to be reported on their own.
+        classes: how many there are.
+        thin_classes: those with too few rows to be learned or judged.
     """
 
     golden_share: float
@@ -64,6 +68,8 @@ class Suggestion:
     majority_share: float
     minimum_accuracy: float
     slices: tuple[SliceSpec, ...]
+    classes: int
+    thin_classes: tuple[ClassRows, ...]
 
 
 def first_split(key: str) -> SplitSpec:
@@ -96,6 +102,8 @@ def suggest(made: PromptSet, *, key: str) -> Suggestion:
         majority_share=majority,
         minimum_accuracy=max(0.5, math.floor(100 * (majority + (1 - majority) / 3)) / 100),
         slices=_slices(sided, golden, dict(sizes.iter_rows())),
+        classes=sizes.height,
+        thin_classes=tuple(with_too_few(class_rows(sided), GateLimits())),
     )
 
 

@@ -9,12 +9,14 @@ import pytest
 
 from checks.gate import Gate
 from checks.prompts import (
+    classes_have_enough_rows,
     every_named_class_is_in_the_rows,
     every_slice_has_golden_rows,
     few_rows_of_the_batch_were_rejected,
     few_texts_are_cut,
     few_word_pieces_are_unknown,
     kept_and_rejected_are_all_that_came_in,
+    labels_name_one_class_each,
     no_batch_brings_a_new_label,
     no_column_names_people,
     no_golden_row_has_changed,
@@ -408,3 +410,49 @@ def test_a_text_that_is_longer_than_the_encoder_is_told_to_be_shortened() -> Non
     long = COVERAGE.model_copy(update={"cut": 180, "enough": 544, "max_tokens": 512})
     _, sentence = told(few_texts_are_cut, prompts(many(1), coverage=long))
     assert "The teacher reads at most 512 tokens: keep the part of each text that decides" in sentence
+
+
+def of_class(label: str, train: int, validation: int, golden: int) -> pl.DataFrame:
+    sides = {"train": train, "validation": validation, "golden": golden}
+    return pl.concat([many(rows, side, f"{label} {side}", label=label) for side, rows in sides.items()])
+
+
+def test_classes_without_enough_rows_are_named_and_too_many_close() -> None:
+    gate, enough = classes_have_enough_rows, [of_class(name, 5, 1, 3) for name in "abcd"]
+    assert told(gate, prompts(pl.concat(enough))) == (
+        PASS,
+        "each of 4 classes has rows to learn from and to be judged by",
+    )
+    for few in ((4, 1, 3), (5, 1, 2)):
+        verdict, sentence = told(gate, prompts(pl.concat([*enough, of_class("e", *few)])))
+        counts = "{} training, {} validation, {} golden".format(*few)
+        assert verdict is PASS, "one of five"
+        assert sentence.startswith(
+            f"1 of 5 classes have too few rows, limit 20%: 'e' ({counts}). At least 5 training and"
+        )
+        two = [*enough, of_class("e", *few), of_class("f", *few)]
+        assert told(gate, prompts(pl.concat(two)))[0] is FAIL
+        assert told(gate, prompts(pl.concat(two)), recipe=recipe(limits={"thin_classes_at_most": 0.4}))[0] is PASS
+
+
+def test_a_class_without_validation_rows_is_named_and_closes_nothing() -> None:
+    """It is learned and judged; only the watch on training does not see it."""
+    verdict, sentence = told(classes_have_enough_rows, prompts(of_class("a", 5, 0, 3)))
+    assert verdict is PASS and sentence.endswith("; without a validation row: a")
+
+
+def test_of_many_classes_with_few_rows_some_are_named() -> None:
+    thousand = pl.concat([of_class(f"c{number}", 1, 0, 1) for number in range(30)])
+    found = ask(classes_have_enough_rows, prompts(thousand))
+    assert found.verdict is FAIL and "and 10 more" in found.sentence and len(found.evidence["classes"]) == 20
+    later = prompts(thousand, batch="later")
+    assert told(classes_have_enough_rows, later)[0] is PASS
+
+
+def test_labels_that_are_lists_of_labels_are_told() -> None:
+    gate, single = labels_name_one_class_each, [many(9, label="a", letter="a"), many(9, label="b", letter="b")]
+    assert not gate.blocking
+    assert told(gate, prompts(pl.concat(single))) == (PASS, "no label is a list of labels")
+    found = ask(gate, prompts(pl.concat([*single, many(9, label="a, b", letter="c")])))
+    assert found.verdict is FAIL and found.evidence["names"] == ["a", "b"]
+    assert found.sentence.startswith("labels of 9 rows hold several classes, such as 'a, b'.")

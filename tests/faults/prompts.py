@@ -174,6 +174,17 @@ ABOUT_PLACES = {
     "cases": [{"text": "Where is the old harbour ?", "label": "PLACE"}],
 }  # fmt: skip
 
+
+def in_many_classes(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every third row is of one of fifteen classes of three or four rows."""
+    rare = pl.format("rare {}", pl.int_range(pl.len()) // 10)
+    return frame.with_columns(pl.when(every(3)).then(rare).otherwise("service").alias("service"))
+
+
+def with_lists_of_labels(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.when(every(5)).then(pl.lit("HUM, LOC")).otherwise("service").alias("service"))
+
+
 PROMPTS_FAULTS = [
     Fault(
         "an e-mail address is not redacted", PROMPTS, "no_personal_data_is_left",
@@ -236,6 +247,14 @@ PROMPTS_FAULTS = [
     Fault(
         "a dropped file spells a class of the source in another way", PROMPTS, "labels_have_one_spelling_each",
         dropped(in_two_spellings), "and 'Hum' (", batch=MARCH, also=("no_batch_brings_a_new_label",),
+    ),
+    Fault(
+        "half of the classes have a handful of rows", PROMPTS, "classes_have_enough_rows",
+        on(in_many_classes), "classes have too few rows, limit 20%: ", refuses="teacher",
+    ),
+    Fault(
+        "rows have several labels in one cell", PROMPTS, "labels_name_one_class_each",
+        on(with_lists_of_labels), "hold several classes, such as 'HUM, LOC'", advice=True,
     ),
     Fault(
         "a slice is empty", PROMPTS, "every_slice_has_golden_rows",

@@ -29,7 +29,7 @@ VALUES = {
 }  # fmt: skip
 SUGGESTED = Suggestion(
     golden_share=0.3, validation_share=0.1, golden_rows=30, metric="accuracy", margin=0.04, provable=0.02,
-    majority_share=0.25, minimum_accuracy=0.5, slices=(),
+    majority_share=0.25, minimum_accuracy=0.5, slices=(), classes=2, thin_classes=(),
 )  # fmt: skip
 
 
@@ -139,3 +139,36 @@ def test_rows_that_are_left_out_are_counted_by_reason(tmp_path: Path, home: Home
     assert first.startswith(("6 of 96 rows are left out: 5 duplicate text, 1 blank text", "7 of 96", "8 of 96"))
     assert first in " ".join((tmp_path / "recipes" / "mine" / "defs.yaml").read_text().split())
     assert "stillhouse run mine" in ended.stdout and "open  pain: what hurts" in ended.stdout
+
+
+def seen_by_new(folder: Path, rows: pl.DataFrame, label: str) -> str:
+    rows.write_csv(folder / "rows.csv")
+    options = ("--data", str(folder / "rows.csv"), "--text", "question", "--label", label)
+    ended = stillhouse("new", "mine", *options, recipes=folder / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    written = (folder / "recipes" / "mine" / "defs.yaml").read_text()
+    lines = [line for line in ended.stdout.splitlines() if not line.startswith(("wrote", "open", "Answer"))]
+    assert all(f"# {line}." in written for line in lines)
+    return "\n".join(lines)
+
+
+def test_labels_of_a_handful_of_rows_are_told(tmp_path: Path, home: Home) -> None:
+    """As in a file of a thousand classes with three rows each."""
+    rows = questions(240).with_columns(service=pl.format("c{}", pl.int_range(pl.len()) // 3))
+    assert "80 of 80 labels have too few rows to be learned or judged, such as 'c" in seen_by_new(
+        tmp_path, rows, "service"
+    )
+
+
+def test_several_labels_in_a_cell_are_told(tmp_path: Path, home: Home) -> None:
+    third = pl.int_range(pl.len()) % 3
+    lists = pl.when(third == 0).then(pl.lit("['billing', 'urgent']")).when(third == 1).then(pl.lit("['repair']"))
+    rows = questions(120).with_columns(service=lists.otherwise(pl.lit("['urgent', 'repair', 'billing']")))
+    assert "hold several classes, such as " in seen_by_new(tmp_path, rows, "service")
+
+
+def test_several_columns_of_labels_are_told(tmp_path: Path, home: Home) -> None:
+    place = pl.int_range(pl.len())
+    rows = questions(120).with_columns(billing=place % 2, urgent=place % 3 % 2, repair=place % 5 % 2)
+    said = "urgent, repair say yes or no of each row as billing does: several labels a row? This recipe learns billing"
+    assert said in seen_by_new(tmp_path, rows, "billing")
