@@ -4,12 +4,16 @@ Belongs here: its declaration, and what is shown of it.
 Does not: judging the options (stillhouse/stages/baselines.py).
 """
 
+from typing import Any
+
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, stage_asset
 from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.report.options_page import page_to_take, path_of_page
 from stillhouse.stages import baselines as stage
 from stillhouse.stages.bench import Bench
 from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
@@ -25,10 +29,17 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         with context.builds.one_heavy_task():
             capture = bench.capture_golden()
         artifact = context.make(stage.plan(file, bench, context.reader))
-        table = [evaluation_row(evaluation) for evaluation in read_evaluations(artifact.folder)]
-        return StageOutput(
-            artifact,
-            {"baselines": dg.MetadataValue.md(markdown_table(table)), "teacher_rows_computed": capture.computed},
-        )
+        evaluations = read_evaluations(artifact.folder)
+        table = [evaluation_row(evaluation) for evaluation in evaluations]
+        shown: dict[str, Any] = {
+            "baselines": dg.MetadataValue.md(markdown_table(table)),
+            "teacher_rows_computed": capture.computed,
+        }
+        page = page_to_take(evaluations, title=file.name, task=file.recipe.task)
+        if page is not None:
+            path = path_of_page(context.builds.home, file.name)
+            write_atomically(path, page.encode())
+            shown["report"] = dg.MetadataValue.path(str(path))
+        return StageOutput(artifact, shown)
 
     return judged_baselines

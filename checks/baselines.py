@@ -1,10 +1,11 @@
 """Gates on the baselines: is a student needed at all?"""
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from stillhouse.data.declared_labels import CLASSES_TOLD
 from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
 from stillhouse.stages.baselines import OPTIONS
 from stillhouse.stages.facts import BaselinesFacts
-from stillhouse.statistics.verdicts import Verdict
 
 
 @gate("an option that was not measured may be the one that is enough")
@@ -17,6 +18,21 @@ def every_option_was_measured(context: GateContext) -> Finding:
     return passed_if(not missing, detail)
 
 
+@gate("a bar that a model clears without finding a class lets every student lose it, too")
+def the_bar_notices_a_lost_class(context: GateContext) -> Finding:
+    """Closed where each option that clears the bar finds less than half of what the teacher finds of some class."""
+    keeping, losing = clearing_options(read_evaluations(context.artifact.folder))
+    if keeping or not losing:
+        names = ", ".join(each.name for each in keeping)
+        return passed_if(True, f"every class is found by {names}" if keeping else "no option clears the bar")
+    detail = [f"{each.name} finds {'; '.join(map(str, lost_classes(each)[:CLASSES_TOLD]))}" for each in losing]
+    return passed_if(
+        False,
+        f"the bar is cleared without a class: {'. '.join(detail)}. Set `bar.metric: macro_f1`, in which each class "
+        "weighs the same, or give the class a critical slice with a floor",
+    )
+
+
 @gate(
     "if something that exists already clears the bar, a student is one more model to maintain for nothing",
     closes_as="take the baseline",
@@ -24,7 +40,8 @@ def every_option_was_measured(context: GateContext) -> Finding:
 def no_baseline_clears_the_bar(context: GateContext) -> Finding:
     """Closed means: take that baseline and stop, which is success; open where the recipe names one to be released."""
     evaluations = read_evaluations(context.artifact.folder)
-    clearing = [evaluation.name for evaluation in evaluations if evaluation.verdict is Verdict.PASS]
+    keeping, losing = clearing_options(evaluations)
+    clearing = [evaluation.name for evaluation in keeping or losing]
     if not clearing:
         best = max(evaluations, key=lambda evaluation: evaluation.score.accuracy)
         return passed_if(True, f"the best misses: {best.summary}")

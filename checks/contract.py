@@ -24,7 +24,13 @@ NO_NEED = "do not distil"
 def a_pain_is_declared(context: GateContext) -> Finding:
     """Closed means: do not distil, which is a result."""
     pain = context.recipe.pain
-    return passed_if(bool(pain), ", ".join(pain) if pain else "no pain is declared: keep the teacher, do not distil")
+    return passed_if(
+        bool(pain),
+        ", ".join(pain)
+        if pain
+        else "no pain is declared: keep the teacher, do not distil. If something hurts, say in `pain` whether it is "
+        "cost, latency, stability or specialisation",
+    )
 
 
 @gate("a student that never earns back its cost should not be built", closes_as=NO_NEED)
@@ -44,9 +50,12 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
 def terms_allow_training_on_outputs(context: GateContext) -> Finding:
     """Unknown counts as no."""
     teacher = context.recipe.teacher
+    said = teacher.training_on_outputs
+    advice = ". Read its licence and terms, then say in `teacher.training_on_outputs` what they allow"
     return passed_if(
-        teacher.training_on_outputs == "allowed",
-        f"the recipe says that training on the outputs of {teacher.source} is {teacher.training_on_outputs}",
+        said == "allowed",
+        f"the recipe says that training on the outputs of {teacher.source} is {said}"
+        + (advice if said == "unknown" else ""),
         licence=teacher.licence,
     )
 
@@ -57,7 +66,12 @@ def licences_are_named(context: GateContext) -> Finding:
     licences = {"teacher": context.recipe.teacher.licence, "data": context.recipe.data.licence}
     unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
     return passed_if(
-        not unnamed, f"unnamed: {', '.join(unnamed)}" if unnamed else "teacher and data have one", **licences
+        not unnamed,
+        f"unnamed: {', '.join(unnamed)}. Say in {' and '.join(f'`{name}.licence`' for name in unnamed)} under which "
+        "right it may be used"
+        if unnamed
+        else "teacher and data have one",
+        **licences,
     )
 
 

@@ -29,6 +29,7 @@ from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest
 from stillhouse.stages.names import BASE, BATCHED, kind_of
+from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 
 OFFENDERS_KEPT = 20
@@ -59,6 +60,23 @@ class Finding:
 def passed_if(holds: bool, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
     """Pass if it holds, otherwise fail; see `Finding`."""
     return Finding(Verdict.PASS if holds else Verdict.FAIL, sentence, evidence, signed_by)
+
+
+def share_at_most(hits: int, rows: int, limit: float, sentence: str, **evidence: Any) -> Finding:
+    """Pass up to a share; above it fail where the rows show it, and be inconclusive where so few give that by chance.
+
+    Args:
+        hits: rows of which it is true.
+        rows: all rows; of none the share is 0.
+        limit: largest share.
+        sentence: see `Finding`.
+        evidence: see `Finding`.
+    """
+    if hits <= limit * max(rows, 1):
+        return Finding(Verdict.PASS, sentence, evidence)
+    if wilson_interval(min(hits, rows), rows)[0] > limit:
+        return Finding(Verdict.FAIL, sentence, evidence)
+    return Finding(Verdict.INCONCLUSIVE, f"{sentence}; of so few rows that proves nothing", evidence)
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,29 @@ The expectations on single columns are in expectations/prompts.py.
 """
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any
 
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
+from checks.gate import OFFENDERS_KEPT, Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
 from checks.gate_status import GateStatus
+from stillhouse.data.class_rows import class_rows, with_too_few
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown_classes
 from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
-from stillhouse.data.near_duplicates import near_duplicate_pairs, ngram_overlap
+from stillhouse.data.near_duplicates import (
+    can_be_compared,
+    can_be_looked_for,
+    near_duplicate_pairs,
+    ngram_overlap,
+)
 from stillhouse.data.privacy import Redacted, personal_columns, personal_values, redact
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
+from stillhouse.data.several_labels import several_in_a_cell
 from stillhouse.data.spellings import alike
 from stillhouse.evaluation.planning import plan
 from stillhouse.stages.facts import PromptFacts
@@ -50,25 +58,51 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
     """Pairs of nearly equal texts, one trained on and one held out."""
     prompts = _beside_base(context)
     held_out = prompts["split"] != "train"
+    blank = ~can_be_compared(prompts["text"])
+    if blank.all():
+        return Finding(
+            Verdict.INCONCLUSIVE,
+            f"none of {prompts.height:,} texts has a letter, digit or symbol, so none could be compared; see `text` in "
+            "the recipe",
+        )
     pairs = near_duplicate_pairs(prompts["text"])
     across = pairs.filter(held_out.gather(pairs["first"]) != held_out.gather(pairs["second"]))
     texts = [
         {"one": prompts["text"][first], "other": prompts["text"][second], "similarity": similarity}
         for first, second, similarity in across.head(20).iter_rows()
     ]
-    return passed_if(across.is_empty(), f"{across.height:,} pairs of nearly equal texts are on two sides", pairs=texts)
+    alone = int(blank.sum())
+    return passed_if(
+        across.is_empty(),
+        f"{across.height:,} pairs of nearly equal texts are on two sides"
+        + (f"; {alone:,} texts have no letter, digit or symbol to compare" if alone else ""),
+        pairs=texts,
+    )
 
 
 @gate("a training text that contains an evaluation text gives its answer away")
 def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
-    """Thirteen words in a row, or all of a text of eight to twelve words."""
+    """Thirteen words in a row, or all of a text of eight to twelve; without blanks two characters for a word."""
     prompts = _beside_base(context)
     golden, train = (prompts.filter(pl.col("split") == side) for side in ("golden", "train"))
+    looked_for = int(can_be_looked_for(golden["text"]).sum())
+    if not looked_for:
+        return Finding(
+            Verdict.INCONCLUSIVE,
+            f"none of {golden.height:,} golden texts has eight words, or 16 characters without blanks, so none could "
+            "be looked for; waive this if the texts are short by nature, since shorter ones stand in others by chance",
+        )
     inside = ngram_overlap(golden["text"], train["text"])
     texts = [
         {"golden": golden["text"][one], "training": train["text"][other]} for one, other in inside.head(20).iter_rows()
     ]
-    return passed_if(inside.is_empty(), f"{inside.height:,} golden texts are inside training texts", texts=texts)
+    short = golden.height - looked_for
+    return passed_if(
+        inside.is_empty(),
+        f"{inside.height:,} golden texts are inside training texts"
+        + (f"; {short:,} of {golden.height:,} are too short to be looked for" if short else ""),
+        texts=texts,
+    )
 
 
 @gate("a group on both sides of a split is recognised by what was learned of it in training")
@@ -141,8 +175,10 @@ def few_rows_of_the_batch_were_rejected(context: GateContext) -> Finding:
     came = context.made_from("source").frame("rows").height
     share = rejects.height / max(came, 1)
     limit = context.recipe.limits.rejected_rows_at_most
-    return passed_if(
-        share <= limit,
+    return share_at_most(
+        rejects.height,
+        came,
+        limit,
         f"batch {context.artifact.batch}: {rejects.height:,} of {came:,} rows rejected ({share:.0%}), "
         f"limit {limit:.0%}",
         rejected=offenders(rejects),
@@ -193,6 +229,61 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
         ),
         spellings=[{"label": label, "rows": rows} for spellings in found for label, rows in spellings.items()],
     )
+
+
+@gate("what is cut off no model reads, and nobody is told that the answer stood there", blocking=False)
+def few_texts_are_cut(context: GateContext) -> Finding:
+    """Texts longer than `max_tokens` of the teacher or of a student."""
+    coverage = context.artifact.facts(PromptFacts).coverage
+    if coverage is None:
+        return Finding(Verdict.INCONCLUSIVE, "the teacher's weights were refused, so its tokens could not be counted")
+    limit = context.recipe.limits.cut_texts_at_most
+    holds = coverage.cut_share <= limit
+    advice = "" if holds else f". {coverage.length_remedy}"
+    return passed_if(holds, f"{coverage.length_sentence}, limit {limit:.0%}{advice}")
+
+
+@gate("a teacher that does not know the signs of a language reads its texts as blanks", blocking=False)
+def few_word_pieces_are_unknown(context: GateContext) -> Finding:
+    """Word pieces of the kept texts that the teacher's tokenizer has no entry for."""
+    coverage = context.artifact.facts(PromptFacts).coverage
+    if coverage is None:
+        return Finding(Verdict.INCONCLUSIVE, "the teacher's weights were refused, so its tokens could not be counted")
+    limit = context.recipe.limits.unknown_pieces_at_most
+    holds = coverage.unknown_share <= limit
+    advice = "" if holds else f". {coverage.unknown_remedy}"
+    return passed_if(holds, f"{coverage.unknown_sentence}, limit {limit:.0%}{advice}")
+
+
+@gate("a class of a few rows is never learned, and no average shows that it is never answered")
+def classes_have_enough_rows(context: GateContext) -> Finding:
+    """Classes without enough training, validation or golden rows are named; too many of them close the gate."""
+    if not context.is_base:
+        return passed_if(True, "asked of the base batch, which alone is split")
+    classes, limits = class_rows(context.frame("prompts")), context.recipe.limits
+    few = with_too_few(classes, limits)
+    unwatched = [quoted(each.label) for each in classes if not each.validation and each not in few]
+    beside = f"; without a validation row: {', '.join(unwatched[:CLASSES_TOLD])}" if unwatched else ""
+    if not few:
+        return passed_if(True, f"each of {len(classes):,} classes has rows to learn from and to be judged by{beside}")
+    more = len(few) - CLASSES_TOLD
+    return passed_if(
+        len(few) <= limits.thin_classes_at_most * len(classes),
+        f"{len(few):,} of {len(classes):,} classes have too few rows, limit {limits.thin_classes_at_most:.0%}: "
+        f"{', '.join(map(str, few[:CLASSES_TOLD]))}{f', and {more:,} more' if more > 0 else ''}. At least "
+        f"{limits.class_training_rows_at_least} training and {limits.class_golden_rows_at_least} golden rows are "
+        f"wanted: add rows, or let several classes be one by `data.labels`{beside}",
+        classes=[asdict(each) for each in few[:OFFENDERS_KEPT]],
+    )
+
+
+@gate("a model that gives one class of several cannot learn rows that have several", blocking=False)
+def labels_name_one_class_each(context: GateContext) -> Finding:
+    """Labels that are lists of other labels."""
+    found = several_in_a_cell(_label_counts(context.frame("prompts")["label"]))
+    if found is None:
+        return passed_if(True, "no label is a list of labels")
+    return passed_if(False, found.sentence, names=list(found.names[:CLASSES_TOLD]))
 
 
 @gate("a slice without rows cannot be judged, and no average shows it")

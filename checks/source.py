@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
 from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
@@ -46,8 +46,10 @@ def nearly_every_line_was_readable(context: GateContext) -> Finding:
     """At most one in a hundred lines of a batch may be unreadable."""
     unreadable, records = context.artifact.facts(SourceFacts).unreadable, context.artifact.facts(SourceFacts).records
     limit = context.recipe.limits.unreadable_lines_at_most
-    return passed_if(
-        unreadable / records <= limit,
+    return share_at_most(
+        unreadable,
+        records,
+        limit,
         f"{unreadable:,} of {records:,} lines unreadable ({unreadable / records:.1%}), limit {limit:.0%}",
         unreadable=offenders(context.frame("rejects")),
     )
@@ -60,8 +62,10 @@ def few_texts_are_garbled(context: GateContext) -> Finding:
     garbled = rows.filter(pl.col("text").str.contains(GARBLED))
     share = garbled.height / max(rows.height, 1)
     limit = context.recipe.limits.garbled_texts_at_most
-    return passed_if(
-        share <= limit,
+    return share_at_most(
+        garbled.height,
+        rows.height,
+        limit,
         f"{garbled.height:,} of {rows.height:,} texts look garbled ({share:.1%}), limit {limit:.0%}; "
         "see `encoding` in the recipe",
         garbled=offenders(garbled.select("text")),
@@ -84,8 +88,12 @@ def nearly_every_row_has_provenance(context: GateContext) -> Finding:
     quarantined, readable = facts.quarantined, facts.records - facts.unreadable
     share = quarantined / max(readable, 1)
     limit = context.recipe.limits.rows_without_provenance_at_most
-    return passed_if(
-        share <= limit and facts.rows > 0,
+    if facts.rows == 0:
+        return passed_if(False, f"{quarantined:,} of {readable:,} rows quarantined, so none is left")
+    return share_at_most(
+        quarantined,
+        readable,
+        limit,
         f"{quarantined:,} of {readable:,} rows quarantined ({share:.0%}), limit {limit:.0%}",
         reasons=offenders(count_reasons(context.frame("rejects"))),
     )

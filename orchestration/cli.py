@@ -230,15 +230,35 @@ def new(
     columns: Annotated[
         str | None, typer.Option(help="Names of the columns of csv without a header, with commas between them.")
     ] = None,
+    pain: Annotated[
+        Literal["latency", "stability", "specialisation"] | None,
+        typer.Option(help="What hurts with the teacher in production. Open when left out."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="Under which right the rows may train a model. Open when left out.")
+    ] = "",
+    outputs_may_train: Annotated[
+        bool | None,
+        typer.Option(
+            "--outputs-may-train/--outputs-may-not-train",
+            help="Whether the teacher's licence and terms allow training on its outputs. Open when left out.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a recipe for your own file of rows."""
-    from orchestration.scaffold import Reading, write_recipe
+    """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
+    from orchestration.scaffold import Answers, Reading, write_recipe
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
-    path = write_recipe(recipes_folder(), name, data=data, text=text, label=label, said=said)
-    out.print(f"wrote {path}", soft_wrap=True)
-    out.print(Text.assemble("Read it once, then: ", (f"stillhouse run {name}", "bold")))
+    answers = Answers((pain,) if pain else (), licence, outputs_may_train)
+    written = write_recipe(recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers)
+    for line in written.seen:
+        out.print(Text(line), soft_wrap=True)
+    out.print(f"wrote {written.path}", soft_wrap=True)
+    for field, asked in written.open.items():
+        out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
+    before = "Answer what is open, then: " if written.open else "Read it once, then: "
+    out.print(Text.assemble(before, (f"stillhouse run {name}", "bold")))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
+from checks.baselines import no_baseline_clears_the_bar
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS
@@ -27,18 +28,20 @@ from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
 from orchestration.runs import BECAUSE_TAG, process_tag
-from orchestration.screens import drawn_progress, result_screen
+from orchestration.screens import drawn_progress, options_screen, result_screen
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.data.drop_folder import look_at
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_names import renamed
 from stillhouse.records.locks import recipes_locked
-from stillhouse.stages.names import BASE, SELECTION, stage_names
+from stillhouse.report.options_page import path_of_page
+from stillhouse.stages.names import BASE, BASELINES, SELECTION, stage_names
 from stillhouse.stages.source import drop_folder
 
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -155,12 +158,18 @@ def _outcome(
             closed += [state for state in stage.gates if not state.is_open]
         elif stage.newest is not None and stage.batch not in (None, BASE):  # what is only stale, the next run looks at
             closed += [state for state in stage.gates if state.state.was_decided]
-    for state in closed:
-        if state.name in CLOSES_AS and state.state is GateStatus.FAILED:
-            stopped = stopped or state.sentence
+    results = [state for state in closed if state.name in CLOSES_AS and state.state is GateStatus.FAILED]
+    # What a recipe leaves open is no reason to stop for: whoever did not say what hurts may not have been asked.
+    if results and not _closed_beside(results[0], closed):
+        stopped = results[0].sentence
     failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     errors = [what_broke(failure) for failure in failed if not is_closed_gate(failure)]  # the gates say it better
     return Outcome(result.run_id, result.success, closed, stopped, errors)
+
+
+def _closed_beside(result: GateState, closed: list[GateState]) -> list[GateState]:
+    """Gates of the same asset that are closed for another reason."""
+    return [state for state in closed if state.asset == result.asset and state.name not in CLOSES_AS]
 
 
 def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, outcome: Outcome) -> RenderableType:
@@ -173,6 +182,9 @@ def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, 
                 file.name, json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")), builds.home
             )
         )
+    if any(gate.name == no_baseline_clears_the_bar.name for gate in outcome.closed):
+        evaluations = read_evaluations(newest_artifact(builds, key_of(file.name, BASELINES)).folder)
+        parts += [options_screen(evaluations), f"report   {path_of_page(builds.home, file.name)}", ""]
     champion, tail = builds.ledger.champion(file.name), ""
     if outcome.succeeded and champion is not None:
         title, tail = Text("released", "green"), f" {champion['student']} {champion['digest'][:12]}"

@@ -6,7 +6,7 @@ Does not: running a round (run.py), answers as tables (tables.py), the report as
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -29,8 +29,11 @@ from rich.text import Text
 from orchestration.terminal import Terminal, held_screen
 from stillhouse import progress
 from stillhouse.economics import amount
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
 from stillhouse.home import Home
 
+CLASSES_SHOWN = 10
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_A_PACE = 2.0
 """How long work has to go on before its pace says anything."""
@@ -80,6 +83,36 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
     page = home.reports / f"{recipe}.html"
     foot = Text(f"report   {page}, with {recipe}.checklist.md beside it\nUI       stillhouse ui")
     return Group(table, "", claims, "", *why, others, "", *rivals, *comparison, "", foot)
+
+
+def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
+    """What there is to take without a student, and how much of each class each option that clears the bar finds.
+
+    Args:
+        evaluations: of the options, in the order of the report; at least one clears the bar.
+    """
+    options = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("option", "accuracy", "macro F1", "smaller", "faster", ""):
+        options.add_column(column)
+    for each in evaluations:
+        faster = _times(each.latency_ratio) if each.latency_ratio else "?"
+        macro_f1 = "" if each.score.macro_f1 is None else f"{each.score.macro_f1:.3f}"
+        measures = (f"{each.score.accuracy:.3f}", macro_f1, _times(each.size_ratio), faster)
+        options.add_row(Text(each.name), *measures, _mark(each.verdict.value))
+    keeping, losing = clearing_options(evaluations)
+    clearing = keeping + losing
+    by_class = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("class", "rows", *(each.name for each in clearing)):
+        by_class.add_column(Text(f"{heading} finds" if heading in {each.name for each in clearing} else heading))
+    recalls = {each.name: {row.label: row for row in each.per_class} for each in clearing}
+    worst = sorted(clearing[0].per_class, key=lambda row: min(found[row.label].recall for found in recalls.values()))
+    for row in worst[:CLASSES_SHOWN]:
+        found = [f"{recalls[each.name][row.label].recall:.1%}" for each in clearing]
+        by_class.add_row(Text(row.label), f"{row.rows:,}", *found)
+    more = len(worst) - CLASSES_SHOWN
+    rest = [Text(f"and {more:,} classes of which more is found", "dim")] if more > 0 else []
+    lost = [Text(f"{each.name} loses a class: finds {one}", "red") for each in losing for one in lost_classes(each)]
+    return Group(options, "", by_class, *rest, *lost)
 
 
 @contextmanager

@@ -442,10 +442,10 @@ def _parquet_paths(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 class UnknownColumnError(StillhouseError):
-    """A column was asked for that does not exist; whoever asked can say where it did."""
+    """A column was asked for that does not exist; whoever asked can say where it did, and which ones there are."""
 
-    def __init__(self, column: str, *, where: str, expected: str, do: str) -> None:
-        self.column = column
+    def __init__(self, column: str, existing: Sequence[str], *, where: str, expected: str, do: str) -> None:
+        self.column, self.existing = column, tuple(existing)
         super().__init__(f"there is no column {column!r}", where=where, expected=expected, do=do)
 
 
@@ -461,6 +461,7 @@ def require_columns(existing: Sequence[str], wanted: Iterable[str], where: str) 
             hint = f"Did you mean {quoted(close[0])!r}?" if close else "Name one of these."
             raise UnknownColumnError(
                 name,
+                existing,
                 where=where,
                 # Without a header the first row stands in its place.
                 expected=f"one of {', '.join(repr(quoted(column)) for column in existing)}"

@@ -5,12 +5,15 @@ Does not: overlap of texts between splits (cleaning.py, splits.py), what a leak 
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
+from stillhouse.data.near_duplicates import has_few_blanks
 from stillhouse.statistics.proportions import wilson_interval
 
 MOST_CHARACTERS = 20_000_000
@@ -25,6 +28,9 @@ _TOTAL_COVERAGE = 0.95
 # Of the 50 commonest other words, a planted marker depends on 5 % by the definition of the test (measured: at most
 # 16 %), a natural word on more (measured on questions and text messages: 18 % for "of", above 50 % for "why").
 _CONTEXTS, _DEPENDENT, _CHI_SQUARE = 50, 0.2, 3.841
+# What was written next to a text stands at its beginning or end, or so many words from there. A word of the text stands
+# anywhere: of the words that are in nearly all rows of an intent of CLINC150 ("coin", "routing"), none does in 66 %.
+_AT_ONE_PLACE = 0.9
 _SEED = 20_260_101
 
 # Quotation marks and full-width punctuation are named by number; brackets other than round ones are signs.
@@ -59,13 +65,16 @@ def target_proxies(labels: pl.Series, texts: pl.Series) -> list[Proxy]:
 
     - it spells that label with a sign that prose does not use, as in "label=hum" or "***spam***", in 5 % of the
       label's rows;
-    - or it is in 95 % of them;
-    - or it is in 20 % of them (5 % when it is the label as a plain word) and in random ones: within the label its
-      presence does not depend on the other words of the row.
+    - or it stands at one place of nearly all texts that it is in, counted from their beginning or their end, and is in
+      95 % of the label's rows, or in 20 % (5 % when it is the label as a plain word) and in random ones: within the
+      label its presence does not depend on the other words of the row.
 
     The last is what tells a planted word from an honest one. "Who" and "why" give a question's type away as reliably
     as a code would, but as words of a language they choose their neighbours; a code that was written next to the text
-    has none. Purity counts exceptions against the label's frequency, so that a label of 99 % has no proxies by chance.
+    has none. A word that is what the label is about ("refund") may be in every row of it, and stands where the sentence
+    needs it. Purity counts exceptions against the label's frequency, so that a label of 99 % has no proxies by chance.
+
+    Of texts with few blanks two characters each are taken for a word.
 
     Args:
         labels: String, shape (n,); rows without a label are left out.
@@ -123,7 +132,8 @@ def _is_pure(hits: int, rows: int, base: float) -> bool:
 
 def _text_proxies(rows: pl.DataFrame) -> list[Proxy]:
     """Find for each label the token that marks the most of its rows; rows as `row`, `label`, `text`."""
-    tokens = _tokens(rows)
+    words = _words_of(rows)
+    tokens = _tokens(words)
     sizes = rows.group_by("label").len("size")
     counts = tokens.group_by("token", "label").len("hits").with_columns(rows=pl.sum("hits").over("token"))
     counts = counts.join(sizes, on="label").with_columns(covered=pl.col("hits") / pl.col("size"))
@@ -133,18 +143,18 @@ def _text_proxies(rows: pl.DataFrame) -> list[Proxy]:
     pure = [row for row in likely.to_dicts() if _is_pure(row["hits"], row["rows"], row["size"] / rows.height)]
     found: dict[str, Proxy] = {}
     for row in pure:
-        if row["label"] not in found and _gives_away(row["token"], row["label"], row["covered"], tokens):
+        token, label = row["token"], row["label"]
+        if label not in found and _gives_away(token, label, row["covered"], tokens, words):
             found[row["label"]] = Proxy(
                 row["token"], row["label"], row["rows"], row["hits"] / row["rows"], row["covered"]
             )
     return list(found.values())
 
 
-def _tokens(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give each `row` and `label` its distinct `token`s, among them `^` + the first word and the last + `$`.
+def _words_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give each `row` and `label` the `words` of its text, folded, in their order.
 
-    A planted "1" is hidden by the ones of the prose, but not at the end of the text. Labels of several words are
-    joined by a no-break space, so that they are tokens too.
+    Labels of several words are joined by a no-break space, so that they are tokens too.
     """
     folded = pl.col("text").str.to_lowercase()
     folded = folded.str.replace_all(rf"(^|\s){_AROUND_WORDS}", " ").str.replace_all(rf"{_AROUND_WORDS}(\s|$)", " ")
@@ -153,21 +163,59 @@ def _tokens(rows: pl.DataFrame) -> pl.DataFrame:
     if phrases:
         joined = [phrase.replace(" ", "\N{NO-BREAK SPACE}") for phrase in phrases]
         folded = folded.str.replace_many(phrases, joined, leftmost=True)
-    words = rows.select("row", "label", token=folded.str.strip_chars(" ").str.split(" "))
-    first, last = "^" + pl.col("token").list.first(), pl.col("token").list.last() + "$"
-    words = words.with_columns(pl.concat_list(pl.col("token").list.unique(), first, last).alias("token"))
-    return words.explode("token").filter(~pl.col("token").is_in(["", "^", "$"]))
+    spaced = rows.with_columns(_spaced(rows["text"]).alias("text"))
+    return spaced.select("row", "label", words=folded.str.strip_chars(" ").str.split(" "))
 
 
-def _gives_away(token: str, label: str, covered: float, tokens: pl.DataFrame) -> bool:
+def _spaced(texts: pl.Series) -> pl.Series:
+    """Texts, those with few blanks as their pairs of neighbouring characters with blanks between them."""
+    few = has_few_blanks(texts).fill_null(False)
+    if not few.any():
+        return texts
+    in_pairs = [
+        " ".join(map("".join, pairwise("".join(text.split())))) if alone else text
+        for text, alone in zip(texts, few, strict=True)
+    ]
+    return pl.Series("text", in_pairs, dtype=pl.String)
+
+
+def _tokens(words: pl.DataFrame) -> pl.DataFrame:
+    """Give each `row` and `label` its distinct `token`s, among them `^` + the first word and the last + `$`.
+
+    A planted "1" is hidden by the ones of the prose, but not at the end of the text.
+    """
+    token = pl.col("words")
+    first, last = "^" + token.list.first(), token.list.last() + "$"
+    distinct = words.select("row", "label", pl.concat_list(token.list.unique(), first, last).alias("token"))
+    return distinct.explode("token").filter(~pl.col("token").is_in(["", "^", "$"]))
+
+
+def _gives_away(token: str, label: str, covered: float, tokens: pl.DataFrame, words: pl.DataFrame) -> bool:
     """Tell a marker from an honest word, both of which occur with one label only."""
     # With two words more at most, as in "class_label=x": a path or an address may well end in the label "h".
     spelled = f" {_words(label)} " in f" {_words(token)} " and _words(token).count(" ") <= _words(label).count(" ") + 2
-    if covered >= _TOTAL_COVERAGE or (spelled and re.search(_SIGNS, token)):
+    if spelled and re.search(_SIGNS, token):
+        return True
+    if not _is_at_one_place(token, words.filter(pl.col("label") == label)["words"]):
+        return False
+    if covered >= _TOTAL_COVERAGE:
         return True
     if covered < (_SPELLED_COVERAGE if spelled else _WORD_COVERAGE):
         return False
     return _dependent_share(token, tokens.filter(pl.col("label") == label)) < _DEPENDENT
+
+
+def _is_at_one_place(token: str, words: pl.Series) -> bool:
+    """Whether nearly all texts with a token have it at one place, counted from the beginning or from the end."""
+    if token.startswith("^") or token.endswith("$"):
+        return True  # the first or the last word
+    within = words.filter(words.list.contains(token))
+    from_beginning, from_end = Counter[int](), Counter[int]()
+    for text in within.to_list():
+        places = [place for place, word in enumerate(text) if word == token]
+        from_beginning.update(places)
+        from_end.update(len(text) - place for place in places)
+    return max(*from_beginning.values(), *from_end.values()) >= _AT_ONE_PLACE * len(within)
 
 
 def _words(spelling: str) -> str:

@@ -4,7 +4,7 @@ Belongs here: similarity of two texts, finding similar pairs among many, shared 
 Does not: copies of one text (cleaning.py, which comes first), which split a row is on and what a leak costs (checks/).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,12 @@ _LEADERS = 8
 _CHUNK = 5_000_000
 # Below eight words a whole question ("What is the capital of France ?") stands in longer ones by chance.
 _SHORTEST_RUN = 8
+# Where no blank says what a word is, characters are counted: two to a word, as in Chinese. A Thai word has more of
+# them, so there a shorter run counts.
+_CHARACTERS_A_WORD = 2
+# English has a blank for 5 or 6 characters, in its longest words one for 10; Chinese and Thai one for a phrase at most.
+_CHARACTERS_A_BLANK = 20
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
 
 
 def near_duplicate_pairs(texts: pl.Series, *, threshold: float = 0.8) -> pl.DataFrame:
@@ -64,9 +70,12 @@ def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.
     """Find golden texts of which a run of words stands in a pool text: the rule by which GPT-3 was checked.
 
     Case and punctuation do not count. A golden text with fewer words counts if the pool text has the whole of it, and
-    never if it has fewer than eight. Each golden row and each pool row with a shared run is in the result, but not
-    each two of them, which could be all with all: the first pool row with a run is paired with each golden row that
-    has it, later ones with the first of these.
+    never if it has fewer than eight. Of a golden text with few blanks (`has_few_blanks`) runs of two characters for
+    each word are looked for, blanks set aside in both texts.
+
+    Each golden row and each pool row with a shared run is in the result, but not each two of them, which could be all
+    with all: the first pool row with a run is paired with each golden row that has it, later ones with the first of
+    these.
 
     Args:
         golden: String without nulls, shape (golden rows,).
@@ -81,25 +90,53 @@ def ngram_overlap(golden: pl.Series, pool: pl.Series, *, words: int = 13) -> pl.
     """
     if words < _SHORTEST_RUN:
         raise ValueError(f"words {words} must be {_SHORTEST_RUN} or more")
-    owners: dict[str, list[int]] = {}
-    lengths: dict[str, set[int]] = {}  # by the first eight words, which are all that most pool texts are looked up by
-    for row, text in enumerate(_spelled(golden)):
-        said = text.split(" ")
-        length = min(words, len(said))
-        for start, head in _heads(said):
-            if start + length <= len(said):
-                owners.setdefault(" ".join(said[start : start + length]), []).append(row)
-                lengths.setdefault(head, set()).add(length)
+    spelled, few_blanks = list(enumerate(_spelled(golden))), has_few_blanks(golden)
+    by_words = [(row, text.split(" ")) for row, text in spelled if not few_blanks[row]]
+    by_characters = [(row, text.replace(" ", "")) for row, text in spelled if few_blanks[row]]
     found: set[tuple[int, int]] = set()
-    for row, text in enumerate(_spelled(pool)):
-        said = text.split(" ")
-        for start, head in _heads(said):
-            for length in lengths.get(head, ()):
-                run = " ".join(said[start : start + length])
-                if run in owners:
-                    found.update((owner, row) for owner in owners[run])
-                    del owners[run][1:]
+    if by_words:
+        found |= _shared_runs(by_words, (text.split(" ") for text in _spelled(pool)), _SHORTEST_RUN, words)
+    if by_characters:
+        shortest, run = _CHARACTERS_A_WORD * _SHORTEST_RUN, _CHARACTERS_A_WORD * words
+        found |= _shared_runs(by_characters, (text.replace(" ", "") for text in _spelled(pool)), shortest, run)
     return pl.DataFrame(sorted(found), schema={"golden": pl.UInt32, "pool": pl.UInt32}, orient="row")
+
+
+def can_be_looked_for(golden: pl.Series) -> pl.Series:
+    """Which texts `ngram_overlap` can find in others: those of eight words, or of 16 characters with few blanks.
+
+    Args:
+        golden: String without nulls, shape (golden rows,).
+    """
+    spelled = _spelled(golden)
+    characters = spelled.str.replace_all(" ", "", literal=True).str.len_chars() >= _CHARACTERS_A_WORD * _SHORTEST_RUN
+    words = spelled.str.count_matches(" ", literal=True) + 1 >= _SHORTEST_RUN
+    few_blanks = has_few_blanks(golden)
+    return ((few_blanks & characters) | (~few_blanks & words)).alias("can_be_looked_for")
+
+
+def can_be_compared(texts: pl.Series) -> pl.Series:
+    """Which texts `near_duplicate_pairs` can compare: those with a letter, digit or symbol.
+
+    Args:
+        texts: String without nulls, shape (rows,).
+    """
+    return (_spelled(texts) != "").alias("can_be_compared")
+
+
+def has_few_blanks(texts: pl.Series) -> pl.Series:
+    """Which texts are written without blanks between words, so that their words cannot be counted.
+
+    Args:
+        texts: String without nulls, shape (rows,).
+
+    Returns:
+        True where there is less than one blank for 20 characters, or where half of the letters are of a script that
+        puts none between words, whatever names in Latin letters stand among them; shape (rows,).
+    """
+    sparse = texts.str.count_matches(r"\s") * _CHARACTERS_A_BLANK < texts.str.len_chars()
+    unspaced = texts.str.count_matches(_UNSPACED) * 2 > texts.str.count_matches(r"\p{L}")
+    return (sparse | unspaced).alias("has_few_blanks")
 
 
 def keep_first(pairs: pl.DataFrame, order: pl.Series) -> pl.DataFrame:
@@ -137,9 +174,36 @@ def _spelled(texts: pl.Series) -> pl.Series:
     return texts.str.to_lowercase().str.replace_all(r"[\p{P}\s`]+", " ").str.strip_chars(" ")
 
 
-def _heads(said: list[str]) -> Iterator[tuple[int, str]]:
-    for start in range(len(said) - _SHORTEST_RUN + 1):
-        yield start, " ".join(said[start : start + _SHORTEST_RUN])
+def _shared_runs(
+    golden: Iterable[tuple[int, Sequence[str]]], pool: Iterable[Sequence[str]], shortest: int, longest: int
+) -> set[tuple[int, int]]:
+    """Find golden and pool rows with a run in common, of words (as lists) or of characters (as text)."""
+    owners: dict[str, list[int]] = {}
+    lengths: dict[str, set[int]] = {}  # by the beginning of a run, which is all that most pool texts are looked up by
+    for row, said in golden:
+        length = min(longest, len(said))
+        for start, head in _heads(said, shortest):
+            if start + length <= len(said):
+                owners.setdefault(_written(said[start : start + length]), []).append(row)
+                lengths.setdefault(head, set()).add(length)
+    found: set[tuple[int, int]] = set()
+    for row, said in enumerate(pool):
+        for start, head in _heads(said, shortest):
+            for length in lengths.get(head, ()):
+                run = _written(said[start : start + length])
+                if run in owners:
+                    found.update((owner, row) for owner in owners[run])
+                    del owners[run][1:]
+    return found
+
+
+def _heads(said: Sequence[str], shortest: int) -> Iterator[tuple[int, str]]:
+    for start in range(len(said) - shortest + 1):
+        yield start, _written(said[start : start + shortest])
+
+
+def _written(run: Sequence[str]) -> str:
+    return run if isinstance(run, str) else " ".join(run)
 
 
 def _jaccard(one: str, other: str) -> float:

@@ -14,6 +14,7 @@ from stillhouse.data.privacy import redact
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import DataSpec, SplitSpec
 
 # Families of more than eight alike texts need more than one look; each look leaves fewer.
 _LOOKS = 8
@@ -45,21 +46,38 @@ def base_prompt_set(rows: pl.DataFrame, recipe: Recipe, *, where: str) -> Prompt
     Raises:
         StillhouseError: if there are no two labels to tell apart.
     """
+    return split_rows(rows, recipe.data, recipe.split, where=where)
+
+
+def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: str) -> PromptSet:
+    """Make the prompt set of a source, with or without a recipe around what is said of it.
+
+    Args:
+        rows: `text`, `label`, `batch` and any further columns, as they came.
+        data: what is said of the rows.
+        split: the rule of the split.
+        where: file and field that name the labels, for errors.
+
+    Raises:
+        StillhouseError: if there are no two labels to tell apart.
+    """
     redaction = _redacted(rows)
-    cleaned = clean(redaction.rows, max_characters=recipe.data.max_characters)
+    cleaned = clean(redaction.rows, max_characters=data.max_characters)
     labelled = label_problems(cleaned.kept, where=where)
     alone = _without_near_duplicates(labelled.kept)
     sided = assign_splits(
         alone.prompts,
-        golden_share=recipe.split.golden_share,
-        validation_share=recipe.split.validation_share,
-        key=recipe.split.key,
-        group=recipe.data.group,
+        golden_share=split.golden_share,
+        validation_share=split.validation_share,
+        key=split.key,
+        group=data.group,
     )
-    train = pl.col("split") == "train"
-    leaks = _holding(sided.prompts, sided.prompts.filter(pl.col("split") == "golden")) & train
-    kept = hide_labels(sided.prompts.filter(~leaks), share=recipe.data.hidden_label_share, key=recipe.split.key)
-    held = rejected(sided.prompts.filter(leaks), RejectReason.HOLDS_A_GOLDEN_TEXT)
+    held_text = sided.prompts.select(
+        pl.when(pl.col("split") == "train").then(_held_text(sided.prompts, sided.prompts)).alias("reason")
+    )["reason"]
+    leaks = held_text.is_not_null()
+    kept = hide_labels(sided.prompts.filter(~leaks), share=data.hidden_label_share, key=split.key)
+    held = rejected(sided.prompts.with_columns(held_text).filter(leaks), pl.col("reason"))
     rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects, held])
     return PromptSet(kept, rejects, redaction.counts)
 
@@ -122,10 +140,23 @@ def _without_near_duplicates(prompts: pl.DataFrame) -> _Alone:
     return _Alone(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), RejectReason.NEAR_DUPLICATE))
 
 
-def _holding(prompts: pl.DataFrame, golden: pl.DataFrame) -> pl.Series:
-    """Which prompts hold a long run of words of a golden text, or all of it."""
-    holding = ngram_overlap(golden["text"], prompts["text"])["pool"].unique()
-    return pl.Series("holding", range(prompts.height), dtype=pl.UInt32).is_in(holding.implode())
+def _held_text(prompts: pl.DataFrame, base: pl.DataFrame) -> pl.Series:
+    """Of which side of the base batch a prompt holds a long run of words, or a whole text; null where of neither.
+
+    Validation rows are kept as clean as golden ones: known from training they would promise more than golden rows hold.
+    """
+    holds = {
+        side: ngram_overlap(base.filter(pl.col("split") == side)["text"], prompts["text"])["pool"].unique().implode()
+        for side in ("golden", "validation")
+    }
+    row = pl.int_range(pl.len(), dtype=pl.UInt32)
+    reason = (
+        pl.when(row.is_in(holds["golden"]))
+        .then(pl.lit(RejectReason.HOLDS_A_GOLDEN_TEXT.value))
+        .when(row.is_in(holds["validation"]))
+        .then(pl.lit(RejectReason.HOLDS_A_VALIDATION_TEXT.value))
+    )
+    return prompts.select(reason.alias("held_text"))["held_text"]
 
 
 def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) -> pl.Series:
@@ -140,7 +171,7 @@ def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) 
     held_out = base.filter(pl.col("split") != "train")
     groups = held_out[group].drop_nulls() if group else pl.Series([], dtype=pl.String)
     in_group = pl.col(group).is_in(groups.implode()).fill_null(False) if group else pl.lit(False)
-    holding = _holding(prompts, base.filter(pl.col("split") == "golden"))
+    held_text = _held_text(prompts, base)
     fault = (
         pl.when(pl.col("known") & (pl.col("label") != pl.col("base_label")).fill_null(False))
         .then(pl.lit(RejectReason.CONFLICTING_LABELS.value))
@@ -150,8 +181,6 @@ def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) 
         .then(pl.lit(RejectReason.GROUP_IS_HELD_OUT.value))
         .when(near)
         .then(pl.lit(RejectReason.NEAR_DUPLICATE.value))
-        .when(holding)
-        .then(pl.lit(RejectReason.HOLDS_A_GOLDEN_TEXT.value))
-        .otherwise(pl.lit(None, pl.String))
+        .otherwise(held_text)
     )
     return known.select(fault.alias("fault"))["fault"]

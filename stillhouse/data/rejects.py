@@ -31,6 +31,7 @@ class RejectReason(StrEnum):
     LABEL_SEEN_ONCE = "label seen once"
     NEAR_DUPLICATE = "near duplicate"
     HOLDS_A_GOLDEN_TEXT = "contains a golden text"
+    HOLDS_A_VALIDATION_TEXT = "contains a validation text"
     GROUP_IS_HELD_OUT = "group is held out"
     CONTRADICTS_LABEL = "the teacher contradicts the known label"
     NO_PREFERENCE = "the teacher prefers no label"

@@ -90,6 +90,7 @@ def compare_with_control(
         f"{points(bounds.drop_lower_bound)} to {points(bounds.drop_upper_bound)} "
         f"(exact McNemar, one-sided p = {test.p_first_better:.2g}"
         f"{', on one seed)' if over_seeds is None else f'); {_spread_in_words(over_seeds)}'}"
+        f"{'' if min(test.p_first_better, test.p_second_better) < alpha else f'; {_nothing(test)}'}"
     )
     return Comparison(
         student=student.name,
@@ -135,6 +136,12 @@ def _over_seeds(
         np.array([task.right(logits, targets) for logits in by_seed.values()]) for by_seed in (first, second)
     )
     return gain_over_seeds(correct, control_correct, alpha=alpha)
+
+
+def _nothing(test: McNemar) -> str:
+    """A difference that is not shown, in rows: points hide how few they are."""
+    rows = abs(test.first_only - test.second_only)
+    return f"a difference of {rows:,} of {test.rows:,} rows is nothing, chance alone gives as much"
 
 
 def _spread_in_words(gain: SeedGain) -> str:

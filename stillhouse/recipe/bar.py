@@ -88,7 +88,9 @@ class SliceSpec(Record):
     """A part of the golden set on which the student is judged by itself."""
 
     name: Name = Field(description="What the slice is called in reports and checks.")
-    column: Name = Field(description="The golden column that decides membership.")
+    column: Name = Field(
+        description="The column that decides membership; `label` is the class, whatever the column of labels is called."
+    )
     values: tuple[str, ...] = Field(min_length=1, description="The values of that column which belong to the slice.")
     critical: bool = Field(
         description=("True: the slice binds the verdict, and too few rows close the gate. False: it is reported only.")

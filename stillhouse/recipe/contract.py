@@ -212,8 +212,10 @@ class Recipe(Part):
 
     @property
     def kept_columns(self) -> tuple[str, ...]:
-        """Columns beside text and label that have to travel with every row."""
-        wanted = [item.column for item in self.slices] + ([self.data.group] if self.data.group else [])
+        """Columns beside text and label that have to travel with every row; a slice by `label` is one of classes."""
+        wanted = [item.column for item in self.slices if item.column != "label"] + (
+            [self.data.group] if self.data.group else []
+        )
         wanted += self.data.provenance.columns
         wanted += [item.column for item in self.sensitive]
         return tuple(sorted({column for column in wanted if column not in (self.data.text, self.data.label)}))
@@ -244,6 +246,12 @@ class Recipe(Part):
         """Columns by which golden rows are judged beside their labels: of slices, groups of people, groups of rows."""
         named = {item.column for item in self.slices} | {item.column for item in self.sensitive}
         return tuple(sorted(named | ({self.data.group} if self.data.group else set())))
+
+    @property
+    def shortest_reading(self) -> int:
+        """Tokens of a text that every model reads; a student that is not trained reads what its teacher does."""
+        trained = [student.training for student in self.students if student.training is not None]
+        return min(training.max_tokens for training in (self.teacher.training, *trained))
 
     def student(self, name: str) -> StudentSpec:
         """Look a candidate up by name."""

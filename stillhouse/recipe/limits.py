@@ -29,8 +29,25 @@ class GateLimits(Part):
     rejected_rows_at_most: Share01 = Field(
         0.2, description="of a batch; more than a fifth rejected usually means a broken export"
     )
+    cut_texts_at_most: Share01 = Field(
+        0.1,
+        description="of all texts; one long mail in ten may lose its end, more and the ends decide too many answers",
+    )
+    unknown_pieces_at_most: Share01 = Field(
+        0.05,
+        description="of all word pieces; a text of twenty then has one that says nothing, more is another language",
+    )
     thin_slice_rows: int = Field(
         30, ge=1, description="golden rows below which a slice is thin; 24 of 30 right is 63 to 90 %"
+    )
+    class_training_rows_at_least: int = Field(
+        5, ge=0, description="labelled rows of a class; fewer show it in one wording, and it is never answered"
+    )
+    class_golden_rows_at_least: int = Field(
+        3, ge=0, description="rows of a class; of two, both right is a recall of 34 % or of 100 %"
+    )
+    thin_classes_at_most: Share01 = Field(
+        0.2, description="of the classes; one rare class in five can be lived with, more is another task"
     )
     training_rows_at_least: int = Field(
         20, ge=1, description="rows of the base batch; with fewer no split leaves anything to learn from"

@@ -133,6 +133,7 @@ def report_html(
     task: str = "",
     curve: Curve | None = None,
     judged_at: str = "",
+    facts: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The report as one HTML file that needs no network.
 
@@ -147,6 +148,7 @@ def report_html(
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
         judged_at: when the models were asked the golden rows, ISO 8601, UTC.
+        facts: further names and values for the foot of the page, such as how much of the texts no model reads.
 
     Returns:
         HTML text, verdict first in words.
@@ -173,6 +175,7 @@ def report_html(
         title=title or evaluation.name,
         task=task,
         judged_at=judged_at,
+        facts=facts,
         fewest_rows_of_a_group=FEWEST_ROWS_OF_A_GROUP,
         fewest_rows_of_a_slice=FEWEST_ROWS_OF_A_SLICE,
         figures={

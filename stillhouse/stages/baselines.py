@@ -88,7 +88,14 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
         encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
         fitted = [
             constant(labels, bench.texts, task=bench.task),
-            tfidf_linear(texts, labels, bench.texts, task=bench.task),
+            tfidf_linear(
+                texts,
+                labels,
+                bench.texts,
+                task=bench.task,
+                validation_texts=validation["text"].to_list(),
+                validation_labels=validation["label"].to_list(),
+            ),
             linear_probe(
                 lambda batch: encoder.embeddings_and_logits(batch)[0],
                 texts,

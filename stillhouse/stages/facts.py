@@ -17,6 +17,7 @@ from stillhouse.base import Record
 from stillhouse.recipe.data import TaskKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
+from stillhouse.wording import percent
 
 
 class WeightsFacts(Record):
@@ -51,6 +52,56 @@ class SourceFacts(Record):
     marks: dict[str, str] = Field(description="What was seen of each source that is not kept, by address.")
 
 
+class CoverageFacts(Record):
+    """How much of the texts of a batch the models of a recipe read."""
+
+    texts: int
+    max_tokens: int = Field(description="Least `max_tokens` of the recipe's trainings, or the encoder's own limit.")
+    positions: int = Field(description="Tokens that the encoder can read at most.")
+    cut: int = Field(description="Texts that are longer and lose their end.")
+    enough: int = Field(description="`max_tokens` that lets 99 % of the texts in whole; may be more than `positions`.")
+    pieces: int = Field(description="Word pieces of all texts.")
+    unknown: int = Field(description="Word pieces that the encoder does not know.")
+
+    @property
+    def cut_share(self) -> float:
+        """Share of the texts that lose their end."""
+        return self.cut / max(self.texts, 1)
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the word pieces that the encoder does not know."""
+        return self.unknown / max(self.pieces, 1)
+
+    @property
+    def length_sentence(self) -> str:
+        """What is cut, and of what."""
+        return (
+            f"{self.cut:,} of {self.texts:,} texts ({percent(self.cut_share)}) are cut after {self.max_tokens} tokens"
+        )
+
+    @property
+    def length_remedy(self) -> str:
+        """What to change so that less is cut."""
+        if self.enough <= self.positions:
+            return f"Set `max_tokens: {self.enough}` in `training` of the teacher and of each student"
+        return (
+            f"The teacher reads at most {self.positions} tokens: keep the part of each text that decides, where the "
+            "rows come from, or name a teacher that reads more"
+        )
+
+    @property
+    def unknown_sentence(self) -> str:
+        """What is unknown, and of what."""
+        share = percent(self.unknown_share)
+        return f"{self.unknown:,} of {self.pieces:,} word pieces ({share}) are unknown to the teacher"
+
+    @property
+    def unknown_remedy(self) -> str:
+        """What to change so that less is unknown."""
+        return "Name a teacher that was trained on the language and signs of these texts, such as a multilingual one"
+
+
 class PromptFacts(Record):
     """A prompt set, counted."""
 
@@ -64,6 +115,9 @@ class PromptFacts(Record):
     validation: int
     golden: int
     labelled_train: int
+    coverage: CoverageFacts | None = Field(
+        None, description="How much of the texts models read; null where the teacher's weights were refused."
+    )
 
 
 class EpochFacts(Record):

@@ -1,30 +1,41 @@
 """The prompt set: redacted, cleaned, without copies, split for good.
 
-Belongs here: which rows a batch is held against, and what is kept of it.
+Belongs here: which rows a batch is held against, what is kept of it, and how much of it models will read.
 Does not: the steps and their order (stillhouse/data/prompt_set.py).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from stillhouse.data.formats import require_columns
 from stillhouse.data.prompt_set import base_prompt_set, later_prompt_set
 from stillhouse.data.splits import golden_digest
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.builds import Artifact, Plan
-from stillhouse.stages.facts import PromptFacts
+from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.stages.facts import CoverageFacts, PromptFacts
+from stillhouse.stages.names import CONTRACT
+
+TOKENIZER, ENCODER_CONFIG = "tokenizer.json", "config.json"
+_WHOLE = 0.99
+_STEP = 32
+"""Limits on tokens are told in these steps, so that a few rows more or less do not change them."""
 
 
-def plan(file: RecipeFile, source: Artifact, base: Artifact | None) -> Plan[PromptFacts]:
+def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: BuildStore) -> Plan[PromptFacts]:
     """Clean the rows of a batch; each row not kept is written down with its reason.
 
     Args:
         file: the recipe.
         source: the rows of the batch as they came.
         base: the prompt set of the base batch, which a later one is held against; None for the base batch itself.
+        builds: with the tokenizer that the contract took in.
     """
     recipe = file.recipe
+    encoder = _encoder_of(builds, source, recipe)
 
     def build(folder: Path) -> PromptFacts:
         rows = source.frame("rows")
@@ -50,6 +61,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None) -> Plan[Prom
             validation=validation.height,
             golden=golden.height,
             labelled_train=train["label"].count(),
+            coverage=_coverage(builds, encoder, kept["text"].to_list(), recipe),
         )
 
     config = {
@@ -62,5 +74,50 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None) -> Plan[Prom
         "hidden_label_share": recipe.data.hidden_label_share,
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "judged_columns": list(recipe.judged_columns),
+        "max_tokens": recipe.shortest_reading,
     }
-    return Plan(build, {"rows": source.digest, "base": base.digest if base else None}, config=config)
+    depends_on = {"rows": source.digest, "base": base.digest if base else None, "encoder": encoder}
+    return Plan(build, depends_on, config=config)
+
+
+def coverage(tokenizer: Path, config: Path, texts: Sequence[str], max_tokens: int | None) -> CoverageFacts:
+    """Count what an encoder reads of texts.
+
+    Args:
+        tokenizer: the encoder's tokenizer.json.
+        config: its config.json.
+        texts: as they would be asked.
+        max_tokens: what the recipe lets in; None for the least that lets nearly all texts in whole.
+    """
+    from stillhouse.models.coverage import count_tokens
+
+    counts = count_tokens(tokenizer, config, texts)
+    needed = int(np.quantile(counts.lengths, _WHOLE, method="inverted_cdf")) if len(texts) else 0
+    enough = _STEP * max(1, -(-needed // _STEP))
+    limit = min(enough if max_tokens is None else max_tokens, counts.positions)
+    return CoverageFacts(
+        texts=len(texts),
+        max_tokens=limit,
+        positions=counts.positions,
+        cut=int((counts.lengths > limit).sum()),
+        enough=enough,
+        pieces=counts.pieces,
+        unknown=counts.unknown,
+    )
+
+
+def _encoder_of(builds: BuildStore, source: Artifact, recipe: Recipe) -> dict[str, str] | None:
+    """Digests of the tokenizer and config that the contract took in; None where it refused the weights."""
+    (contract,) = builds.inputs_of(source, CONTRACT)
+    kept = contract.manifest.external_inputs
+    names = {name: f"{recipe.teacher.address}/{name}" for name in (TOKENIZER, ENCODER_CONFIG)}
+    return {name: kept[uri] for name, uri in names.items()} if kept.keys() >= set(names.values()) else None
+
+
+def _coverage(
+    builds: BuildStore, encoder: dict[str, str] | None, texts: Sequence[str], recipe: Recipe
+) -> CoverageFacts | None:
+    if encoder is None:
+        return None
+    tokenizer, config = (builds.store.kept(encoder[name]) for name in (TOKENIZER, ENCODER_CONFIG))
+    return coverage(tokenizer, config, texts, recipe.shortest_reading)

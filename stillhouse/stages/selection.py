@@ -35,7 +35,7 @@ from stillhouse.records.champions import Served, export_of, line_of_champions, p
 from stillhouse.report.document import in_order_of_options, report_html, report_json
 from stillhouse.report.figures.material import Curve
 from stillhouse.stages.bench import Bench, Reader
-from stillhouse.stages.facts import CandidateFacts, EvaluationFacts
+from stillhouse.stages.facts import CandidateFacts, EvaluationFacts, PromptFacts
 from stillhouse.stages.names import MODEL, PROMPTS, TEACHER, TRANSFER_SET, candidate, export
 
 
@@ -96,6 +96,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             task=around.file.recipe.task,
             curve=curve,
             judged_at=_computed_at(around.builds, evaluation),
+            facts=_what_models_read(around.builds, evaluation),
         )
         (folder / "report.html").write_text(html)
         return SelectionFacts(
@@ -199,6 +200,15 @@ def _rows_learned_from(builds: BuildStore, release: Artifact) -> set[str]:
     for transfer_set in builds.inputs_of(release, TRANSFER_SET):
         learned.update(transfer_set.frame("transfer_set")["prompt_id"])
     return learned
+
+
+def _what_models_read(builds: BuildStore, evaluation: Artifact) -> list[tuple[str, str]]:
+    """What of the base batch was cut or unknown, which no measure on golden rows shows."""
+    (prompts,) = builds.inputs_of(evaluation, PROMPTS)
+    coverage = prompts.facts(PromptFacts).coverage
+    if coverage is None:
+        return []
+    return [("texts", coverage.length_sentence), ("word pieces", coverage.unknown_sentence)]
 
 
 def _reported(judged: list[Evaluation], chosen: Selection) -> Evaluation:

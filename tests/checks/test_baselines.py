@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 
 import checks.baselines
-from checks.baselines import every_option_was_measured, no_baseline_clears_the_bar
+from checks.baselines import (
+    every_option_was_measured,
+    no_baseline_clears_the_bar,
+    the_bar_notices_a_lost_class,
+)
 from stillhouse.stages.baselines import OPTIONS
 from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, recipe, told
 
@@ -19,8 +23,25 @@ def judged(monkeypatch: pytest.MonkeyPatch, *options: Any) -> None:
 
 def option(name: str, verdict: Any = FAIL, accuracy: float = 0.5, latency: object = "measured") -> Any:
     return SimpleNamespace(
-        name=name, verdict=verdict, latency=latency, score=SimpleNamespace(accuracy=accuracy), summary=f"{name} misses."
+        name=name,
+        verdict=verdict,
+        latency=latency,
+        score=SimpleNamespace(accuracy=accuracy),
+        summary=f"{name} misses.",
+        per_class=(),
+        teacher_confusion=(),
     )
+
+
+def losing(name: str, found: int, rows: int = 100, teacher: int = 90) -> Any:
+    """An option that clears the bar and finds so many rows of a class, of which the teacher finds most."""
+    one = option(name, PASS)
+    one.per_class = (SimpleNamespace(label="fraud", rows=rows, recall=found / rows),)
+    one.teacher_confusion = (
+        SimpleNamespace(label="fraud", predicted="fraud", rows=teacher),
+        SimpleNamespace(label="fraud", predicted="other", rows=rows - teacher),
+    )
+    return one
 
 
 def test_each_option_has_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +93,39 @@ def test_a_recipe_that_names_an_option_lets_it_go_on(monkeypatch: pytest.MonkeyP
     verdict, sentence = told(no_baseline_clears_the_bar, FORMS, recipe=named)
     assert verdict is PASS
     assert sentence.startswith("int8 teacher clears the bar, and the recipe names int8_teacher, which learns from noth")
+
+
+def test_a_bar_that_is_cleared_without_a_class_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regression: "take the baseline" recommended a model that found 5 of 103 rows of the class that mattered."""
+    gate = the_bar_notices_a_lost_class
+    judged(monkeypatch, option("b"), losing("TF-IDF", 5))
+    verdict, sentence = told(gate)
+    assert verdict is FAIL
+    assert sentence.startswith(
+        "the bar is cleared without a class: TF-IDF finds 5 of 100 rows of 'fraud', the teacher 90. Set `bar.metric:"
+    )
+    judged(monkeypatch, option("b"))
+    assert told(gate) == (PASS, "no option clears the bar")
+
+
+def test_an_option_that_finds_every_class_goes_before_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(monkeypatch, losing("TF-IDF", 5), losing("int8 teacher", 80))
+    assert told(the_bar_notices_a_lost_class) == (PASS, "every class is found by int8 teacher")
+    assert told(no_baseline_clears_the_bar, FORMS)[1].startswith("take the baseline: int8 teacher clears the bar.")
+
+
+@pytest.mark.parametrize(
+    ("found", "rows", "teacher", "is_lost"),
+    [
+        (34, 100, 90, True),  # 25.5 to 43.7 %, of 45
+        (36, 100, 90, False),  # 27.3 to 45.8 %
+        (0, 3, 3, False),  # 0 to 56.1 %: a handful of rows proves nothing
+        (0, 5, 5, True),  # 0 to 43.4 %, of 50
+        (0, 100, 5, False),  # 0 to 3.7 %, of 2.5: the teacher does not find it either
+    ],
+)
+def test_a_class_is_lost_where_less_than_half_is_shown_to_be_found(
+    monkeypatch: pytest.MonkeyPatch, found: int, rows: int, teacher: int, is_lost: bool
+) -> None:
+    judged(monkeypatch, losing("a", found, rows, teacher))
+    assert told(the_bar_notices_a_lost_class)[0] is (FAIL if is_lost else PASS)

@@ -76,4 +76,8 @@ def test_a_leak_is_a_warning(analyses: dict[str, Any]) -> None:
     analyses |= {"a": analysis("a"), "b": analysis("b")}
     assert told(no_leak_is_suspected) == (PASS, "none in 2 students")
     analyses["b"] = analysis("b", regime=FitRegime.LEAK)
-    assert told(no_leak_is_suspected) == (FAIL, "b: better than on its own rows")
+    verdict, sentence = told(no_leak_is_suspected)
+    assert verdict is FAIL and sentence.startswith(
+        "b: better than on its own rows. Look for what validation rows share"
+    )
+    assert "name its column in `data.group`" in sentence

@@ -7,11 +7,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from checks.gate import Gate
 from checks.prompts import (
+    classes_have_enough_rows,
     every_named_class_is_in_the_rows,
     every_slice_has_golden_rows,
     few_rows_of_the_batch_were_rejected,
+    few_texts_are_cut,
+    few_word_pieces_are_unknown,
     kept_and_rejected_are_all_that_came_in,
+    labels_name_one_class_each,
     no_batch_brings_a_new_label,
     no_column_names_people,
     no_golden_row_has_changed,
@@ -27,6 +32,7 @@ from checks.prompts import (
     the_synthetic_share_is_under_its_cap,
 )
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.facts import CoverageFacts
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
 
 KIND = {"name": "kind_a", "column": "kind", "values": ["a"], "critical": True}
@@ -107,9 +113,45 @@ def test_a_golden_text_may_not_stand_inside_a_training_text() -> None:
     found = ask(gate, prompts(rows(texts, ["golden", "train"])))
     assert (found.verdict, found.sentence) == (FAIL, "1 golden texts are inside training texts")
     assert found.evidence["texts"] == [{"golden": texts[0], "training": texts[1]}]
-    for split in (["train", "golden"], ["validation", "train"], ["golden", "validation"]):
+    for split in (["train", "golden"], ["golden", "validation"]):
         expected = FAIL if split == ["train", "golden"] else PASS  # thirteen words in a row are shared either way
         assert told(gate, prompts(rows(texts, split)))[0] is expected
+
+
+CHINESE = "我昨天在你们网站上订购的打印机到现在还没有发货请尽快处理"
+
+
+def test_a_golden_text_without_blanks_is_looked_for_by_its_characters() -> None:
+    found = told(
+        no_golden_text_is_inside_a_training_text,
+        prompts(rows([CHINESE, f"转发 {CHINESE}。谢谢"], ["golden", "train"])),
+    )
+    assert found == (FAIL, "1 golden texts are inside training texts")
+
+
+def test_golden_texts_that_cannot_be_looked_for_prove_nothing() -> None:
+    """Regression: a text of one long word passed as one that stands in no other."""
+    gate = no_golden_text_is_inside_a_training_text
+    short = rows(["where is my order ?", "a train"], ["golden", "train"])
+    verdict, sentence = told(gate, prompts(short))
+    assert verdict is INCONCLUSIVE and "none of 1 golden texts has eight words" in sentence
+    assert told(gate, prompts(rows(["a train"], "train")))[0] is INCONCLUSIVE
+    some = pl.concat([short, rows([LONG], "golden")])
+    assert told(gate, prompts(some)) == (
+        PASS,
+        "0 golden texts are inside training texts; 1 of 2 are too short to be looked for",
+    )
+
+
+def test_texts_that_cannot_be_compared_prove_nothing() -> None:
+    gate = no_near_duplicate_is_on_two_sides
+    marks = rows(["?!", "!!", "..."], ["golden", "train", "train"])
+    verdict, sentence = told(gate, prompts(marks))
+    assert verdict is INCONCLUSIVE and "none of 3 texts has a letter, digit or symbol" in sentence
+    verdict, sentence = told(gate, prompts(pl.concat([marks, rows([CHINESE], "train")])))
+    assert verdict is PASS and sentence.endswith("3 texts have no letter, digit or symbol to compare")
+    almost = rows([CHINESE, CHINESE + "吧"], ["golden", "train"])
+    assert told(gate, prompts(almost)) == (FAIL, "1 pairs of nearly equal texts are on two sides")
 
 
 def test_a_group_stays_on_one_side() -> None:
@@ -145,7 +187,10 @@ def test_a_fifth_of_a_batch_may_be_rejected_and_copies_do_not_count() -> None:
     found = ask(gate, prompts(many(1), *copies, *two, batch="b1"), made_from=source(10))
     assert (found.verdict, found.sentence) == (PASS, "batch b1: 2 of 10 rows rejected (20%), limit 20%")
     assert {row["reason"] for row in found.evidence["rejected"]} == {"blank text"}
-    assert told(gate, prompts(many(1), *two, "blank text"), made_from=source(10))[0] is FAIL
+    assert told(gate, prompts(many(1), *["blank text"] * 6), made_from=source(10))[0] is FAIL
+    three = told(gate, prompts(many(1), *two, "blank text", batch="b1"), made_from=source(13))
+    said = "batch b1: 3 of 13 rows rejected (23%), limit 20%; of so few rows that proves nothing"
+    assert three == (INCONCLUSIVE, said)
     nothing = told(gate, prompts(many(0)), made_from=source(0))
     assert nothing == (PASS, "batch base: 0 of 0 rows rejected (0%), limit 20%")
     assert told(gate, prompts(many(0), "blank text"), made_from=source(1)) == (
@@ -329,3 +374,85 @@ def test_only_an_accepted_base_batch_under_the_same_split_counts(before: Rounds)
     assert look(fewer)[0] is PASS, "the newest accepted one counts"
     before.base("of another split", Rounds.GOLDEN, key="another")
     assert look(fewer) == NO_SET_BEFORE
+
+
+COVERAGE = CoverageFacts(texts=200, max_tokens=64, positions=512, cut=20, enough=96, pieces=1000, unknown=50)
+
+
+@pytest.mark.parametrize(
+    ("gate", "one_more", "passes", "advises"),
+    [
+        (
+            few_texts_are_cut,
+            "cut",
+            "20 of 200 texts (10.0%) are cut after 64 tokens, limit 10%",
+            "21 of 200 texts (10.5%) are cut after 64 tokens, limit 10%. Set `max_tokens: 96` in `training` of the "
+            "teacher and of each student",
+        ),
+        (
+            few_word_pieces_are_unknown,
+            "unknown",
+            "50 of 1,000 word pieces (5.0%) are unknown to the teacher, limit 5%",
+            "51 of 1,000 word pieces (5.1%) are unknown to the teacher, limit 5%. Name a teacher that was trained on "
+            "the language and signs of these texts, such as a multilingual one",
+        ),
+    ],
+)
+def test_what_no_model_reads_is_told_with_what_to_change(gate: Gate, one_more: str, passes: str, advises: str) -> None:
+    assert not gate.blocking
+    assert told(gate, prompts(many(1), coverage=COVERAGE)) == (PASS, passes)
+    more = COVERAGE.model_copy(update={one_more: getattr(COVERAGE, one_more) + 1})
+    assert told(gate, prompts(many(1), coverage=more)) == (FAIL, advises)
+    assert told(gate, prompts(many(1), coverage=None))[0] is INCONCLUSIVE
+
+
+def test_a_text_that_is_longer_than_the_encoder_is_told_to_be_shortened() -> None:
+    long = COVERAGE.model_copy(update={"cut": 180, "enough": 544, "max_tokens": 512})
+    _, sentence = told(few_texts_are_cut, prompts(many(1), coverage=long))
+    assert "The teacher reads at most 512 tokens: keep the part of each text that decides" in sentence
+
+
+def of_class(label: str, train: int, validation: int, golden: int) -> pl.DataFrame:
+    sides = {"train": train, "validation": validation, "golden": golden}
+    return pl.concat([many(rows, side, f"{label} {side}", label=label) for side, rows in sides.items()])
+
+
+def test_classes_without_enough_rows_are_named_and_too_many_close() -> None:
+    gate, enough = classes_have_enough_rows, [of_class(name, 5, 1, 3) for name in "abcd"]
+    assert told(gate, prompts(pl.concat(enough))) == (
+        PASS,
+        "each of 4 classes has rows to learn from and to be judged by",
+    )
+    for few in ((4, 1, 3), (5, 1, 2)):
+        verdict, sentence = told(gate, prompts(pl.concat([*enough, of_class("e", *few)])))
+        counts = "{} training, {} validation, {} golden".format(*few)
+        assert verdict is PASS, "one of five"
+        assert sentence.startswith(
+            f"1 of 5 classes have too few rows, limit 20%: 'e' ({counts}). At least 5 training and"
+        )
+        two = [*enough, of_class("e", *few), of_class("f", *few)]
+        assert told(gate, prompts(pl.concat(two)))[0] is FAIL
+        assert told(gate, prompts(pl.concat(two)), recipe=recipe(limits={"thin_classes_at_most": 0.4}))[0] is PASS
+
+
+def test_a_class_without_validation_rows_is_named_and_closes_nothing() -> None:
+    """It is learned and judged; only the watch on training does not see it."""
+    verdict, sentence = told(classes_have_enough_rows, prompts(of_class("a", 5, 0, 3)))
+    assert verdict is PASS and sentence.endswith("; without a validation row: a")
+
+
+def test_of_many_classes_with_few_rows_some_are_named() -> None:
+    thousand = pl.concat([of_class(f"c{number}", 1, 0, 1) for number in range(30)])
+    found = ask(classes_have_enough_rows, prompts(thousand))
+    assert found.verdict is FAIL and "and 10 more" in found.sentence and len(found.evidence["classes"]) == 20
+    later = prompts(thousand, batch="later")
+    assert told(classes_have_enough_rows, later)[0] is PASS
+
+
+def test_labels_that_are_lists_of_labels_are_told() -> None:
+    gate, single = labels_name_one_class_each, [many(9, label="a", letter="a"), many(9, label="b", letter="b")]
+    assert not gate.blocking
+    assert told(gate, prompts(pl.concat(single))) == (PASS, "no label is a list of labels")
+    found = ask(gate, prompts(pl.concat([*single, many(9, label="a, b", letter="c")])))
+    assert found.verdict is FAIL and found.evidence["names"] == ["a", "b"]
+    assert found.sentence.startswith("labels of 9 rows hold several classes, such as 'a, b'.")

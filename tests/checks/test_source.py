@@ -16,7 +16,7 @@ from checks.source import (
     two_classes_are_labelled,
 )
 from stillhouse.stages.facts import SourceFacts
-from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
 
 
 def rejects(*reasons: str) -> pl.DataFrame:
@@ -49,7 +49,9 @@ def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:
     found = ask(gate, source(rows, "unreadable", unreadable=1))
     assert (found.verdict, found.sentence) == (PASS, "1 of 100 lines unreadable (1.0%), limit 1%")
     assert found.evidence["unreadable"] == [{"text": "t", "reason": "unreadable"}]
-    assert told(gate, source(rows, unreadable=2))[0] is FAIL
+    assert told(gate, source(rows, unreadable=6))[0] is FAIL
+    few = told(gate, source(rows, unreadable=2))
+    assert few == (INCONCLUSIVE, "2 of 100 lines unreadable (2.0%), limit 1%; of so few rows that proves nothing")
 
 
 def test_a_hundredth_of_the_texts_may_be_garbled() -> None:
@@ -59,7 +61,8 @@ def test_a_hundredth_of_the_texts_may_be_garbled() -> None:
     said = "1 of 100 texts look garbled (1.0%), limit 1%; see `encoding` in the recipe"
     assert (found.verdict, found.sentence) == (PASS, said)
     assert found.evidence["garbled"] == [{"text": bad}]
-    assert told(gate, source({"text": [bad, *["t"] * 98]}))[0] is FAIL
+    assert told(gate, source({"text": [bad, *["t"] * 98]}))[0] is INCONCLUSIVE
+    assert told(gate, source({"text": [*[bad] * 6, *["t"] * 94]}))[0] is FAIL
     none_at_all = source({"text": pl.Series([], dtype=pl.String)})
     assert told(gate, none_at_all)[0] is PASS, "no text is garbled where there is none"
 
@@ -81,9 +84,10 @@ def test_a_fifth_of_the_readable_rows_may_lack_provenance() -> None:
     found = ask(gate, source(rows, "no date", "no rights", "no date", unreadable=50, quarantined=10))
     assert (found.verdict, found.sentence) == (PASS, "10 of 50 rows quarantined (20%), limit 20%")
     assert found.evidence["reasons"] == [{"reason": "no date", "rows": 2}, {"reason": "no rights", "rows": 1}]
-    assert told(gate, source(rows, unreadable=50, quarantined=11))[0] is FAIL
+    assert told(gate, source(rows, unreadable=50, quarantined=11))[0] is INCONCLUSIVE
+    assert told(gate, source(rows, unreadable=50, quarantined=20))[0] is FAIL
     nothing = source({"text": pl.Series([], dtype=pl.String)}, unreadable=100)
-    assert told(gate, nothing) == (FAIL, "0 of 0 rows quarantined (0%), limit 20%"), "no row is left at all"
+    assert told(gate, nothing) == (FAIL, "0 of 0 rows quarantined, so none is left"), "no row is left at all"
     one = source({"text": ["t"]}, unreadable=99, quarantined=0)
     assert told(gate, one)[0] is PASS
 

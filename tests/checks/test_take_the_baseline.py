@@ -53,6 +53,9 @@ def test_a_baseline_that_clears_the_bar_ends_the_run_well_and_no_student_is_made
     assert [gate.name for gate in outcome.closed] == ["no_baseline_clears_the_bar"]
     assert "small: take the baseline" in printed and "int8 teacher" in printed and NAMED in printed
     assert "not released" not in printed
+    assert "int8 teacher finds" in printed, "how much of each class"
+    page = place.home.reports / "small.baselines.html"
+    assert str(page) in printed and "clears the bar" in page.read_text() and "int8 teacher" in page.read_text()
     assert place.builds.ledger.champion("small") is None
     assert diagnose(place.instance, place.builds, file).do.startswith("take it and stop")
     (refusal,) = failures(place.run(file, TEACHER_SIGNAL))

@@ -174,6 +174,17 @@ ABOUT_PLACES = {
     "cases": [{"text": "Where is the old harbour ?", "label": "PLACE"}],
 }  # fmt: skip
 
+
+def in_many_classes(frame: pl.DataFrame) -> pl.DataFrame:
+    """Every third row is of one of fifteen classes of three or four rows."""
+    rare = pl.format("rare {}", pl.int_range(pl.len()) // 10)
+    return frame.with_columns(pl.when(every(3)).then(rare).otherwise("service").alias("service"))
+
+
+def with_lists_of_labels(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.when(every(5)).then(pl.lit("HUM, LOC")).otherwise("service").alias("service"))
+
+
 PROMPTS_FAULTS = [
     Fault(
         "an e-mail address is not redacted", PROMPTS, "no_personal_data_is_left",
@@ -236,6 +247,14 @@ PROMPTS_FAULTS = [
     Fault(
         "a dropped file spells a class of the source in another way", PROMPTS, "labels_have_one_spelling_each",
         dropped(in_two_spellings), "and 'Hum' (", batch=MARCH, also=("no_batch_brings_a_new_label",),
+    ),
+    Fault(
+        "half of the classes have a handful of rows", PROMPTS, "classes_have_enough_rows",
+        on(in_many_classes), "classes have too few rows, limit 20%: ", refuses="teacher",
+    ),
+    Fault(
+        "rows have several labels in one cell", PROMPTS, "labels_name_one_class_each",
+        on(with_lists_of_labels), "hold several classes, such as 'HUM, LOC'", advice=True,
     ),
     Fault(
         "a slice is empty", PROMPTS, "every_slice_has_golden_rows",
@@ -308,6 +327,15 @@ PROMPTS_FAULTS = [
     Fault(
         "there are fifteen rows", PROMPTS, "there_are_enough_rows_to_train",
         on(lambda frame: frame.filter(pl.col("service").is_in(["HUM", "LOC"]))[:15]), "observed 1",
+    ),
+    Fault(
+        "most texts are longer than a student reads", PROMPTS, "few_texts_are_cut",
+        changed(teacher__training__max_tokens=6), "are cut after 6 tokens, limit 10%. Set `max_tokens: ", advice=True,
+    ),
+    Fault(
+        "the teacher does not know the signs of the texts", PROMPTS, "few_word_pieces_are_unknown",
+        on(with_text(QUESTION + " \U0001f5a8 \U0001f9fe \U0001f4e6")), "are unknown to the teacher, limit 5%. Name",
+        advice=True,
     ),
     Fault(
         "a slice has a handful of rows", PROMPTS, "no_slice_is_thin", changed(slices=SLICES), "fewer than 30",

@@ -130,6 +130,12 @@ BASELINES_FAULTS = [
         refuses=TEACHER_SIGNAL,
     ),
     Fault(
+        "an option that finds one class clears the bar", BASELINES, "the_bar_notices_a_lost_class",
+        judged_before(lambda one: one.model_copy(update={"verdict": Verdict.PASS})),
+        "the bar is cleared without a class: majority class finds 0 of", also=("no_baseline_clears_the_bar",),
+        refuses=TEACHER_SIGNAL,
+    ),
+    Fault(
         "the speed of one option was not measured", BASELINES, "every_option_was_measured",
         judged_before(lambda one: one.model_copy(update={"latency": None, "verdict": Verdict.INCONCLUSIVE})),
         "not measured: majority class",

@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -22,13 +23,14 @@ from checks.gatekeeper import AssetState, GateState
 from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_closed_gate, what_broke
 from orchestration.run import _outcome, distil
-from orchestration.screens import drawn_progress, result_screen
+from orchestration.screens import drawn_progress, options_screen, result_screen
 from orchestration.status import StageNow
 from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import BuildStore
+from stillhouse.statistics.verdicts import Verdict
 from tests.small import small_recipe
 
 
@@ -191,6 +193,45 @@ def test_a_later_batch_counts_for_the_outcome_of_a_run_where_a_gate_found_it_wan
     monkeypatch.setattr(type(run), "run_id", "run of base")
     outcome = _outcome(dg.DagsterInstance.ephemeral(), BuildStore(home), small_recipe(tmp_path, rows=100), run)
     assert [gate.asset for gate in outcome.closed] == ["base", *(["later"] if counts else [])]
+
+
+def test_what_a_recipe_leaves_open_is_no_reason_to_stop(home: Home, tmp_path: Path) -> None:
+    """Regression: a recipe that nobody had answered the questions of ended well, with "do not distil"."""
+    console = terminal()
+    outcome = distil(small_recipe(tmp_path, rows=50, pain=[], data__licence=""), home, console)
+    assert not outcome.ends_well
+    assert {gate.name for gate in outcome.closed} == {"a_pain_is_declared", "licences_are_named"}
+    printed = " ".join(console.export_text().replace("│", " ").split())
+    assert "not released" in printed and "say in `pain`" in printed and "Say in `data.licence`" in printed
+
+
+def option(name: str, accuracy: float, verdict: str, **recall: float) -> Any:
+    """A judged option, and the share that it finds of 100 rows of each class; the teacher finds 90."""
+    return SimpleNamespace(
+        name=name, verdict=Verdict(verdict), latency_ratio=20.0, size_ratio=100.0,
+        score=SimpleNamespace(accuracy=accuracy, macro_f1=0.5),
+        per_class=[SimpleNamespace(label=label, rows=100, recall=found) for label, found in recall.items()],
+        teacher_confusion=[SimpleNamespace(label=label, predicted=label, rows=90) for label in recall],
+    )  # fmt: skip
+
+
+def test_options_to_take_are_shown_with_what_they_find_of_each_class() -> None:
+    console = terminal()
+    whole = option("int8 teacher", 0.91, "pass", other=0.97, fraud=0.8)
+    without = option("TF-IDF", 0.95, "pass", other=0.99, fraud=0.05)
+    console.print(options_screen([option("majority class", 0.9, "fail", other=1.0, fraud=0.0), without, whole]))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "TF-IDF 0.950 0.500 100.0x 20.0x pass" in lines
+    classes = lines.index("class rows int8 teacher finds TF-IDF finds")
+    assert lines[classes + 1 : classes + 3] == ["fraud 100 80.0% 5.0%", "other 100 97.0% 99.0%"], "the worst first"
+    assert "TF-IDF loses a class: finds 5 of 100 rows of 'fraud', the teacher 90" in lines
+
+
+def test_of_many_classes_the_worst_are_shown() -> None:
+    console = terminal()
+    console.print(options_screen([option("int8 teacher", 0.9, "pass", **{f"c{n}": n / 20 for n in range(15)})]))
+    printed = console.export_text()
+    assert "c9 " in printed and "c10 " not in printed and "and 5 classes of which more is found" in printed
 
 
 def test_an_old_name_of_a_gate_in_a_recipe_counts_and_the_run_says_the_new_one(home: Home, tmp_path: Path) -> None:

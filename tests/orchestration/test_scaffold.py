@@ -2,24 +2,45 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from checks.contract import a_pain_is_declared, licences_are_named, terms_allow_training_on_outputs
+from checks.gate import Gate
 from orchestration import scaffold
-from orchestration.scaffold import recipe_text, write_recipe
+from orchestration.scaffold import Answers, recipe_text, write_recipe
+from orchestration.suggestions import Suggestion
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import parse_recipe, read_recipe
+from tests.checks.hand_made import FAIL, PASS, told
 from tests.command import stillhouse
 from tests.small import questions
 
 VALUES = {
     "task": "Give a text the right one of its labels.", "owner": "team:mine", "teacher": "package://some/model",
     "revision": "0.1.0", "fingerprint": "0" * 64, "data": "rows.csv", "text": "body", "label": "queue", "key": "mine",
-    "golden": 0.3,
 }  # fmt: skip
+SUGGESTED = Suggestion(
+    golden_share=0.3, validation_share=0.1, golden_rows=30, metric="accuracy", margin=0.04, provable=0.02,
+    majority_share=0.25, minimum_accuracy=0.5, slices=(), classes=2, thin_classes=(),
+)  # fmt: skip
+
+
+def written_text(values: dict[str, str | float], **changes: Any) -> str:
+    known: dict[str, Any] = {
+        "answers": Answers(), "suggested": SUGGESTED, "max_tokens": 64, "seen": ["all of 100 rows are used"],
+        "rows": 100, "labels": 2,
+    }  # fmt: skip
+    return recipe_text(values, [], **{**known, **changes})
+
+
 ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 
 
@@ -28,7 +49,7 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 @example("two\nlines.csv", "1e3", "'\"$key ${text}")
 @example("\x00\x1b[2J.csv", "\u2028", "---\nx: 1")
 def test_each_value_reads_back_as_it_was_given(data: str, text: str, label: str) -> None:
-    written = recipe_text({**VALUES, "data": data, "text": text, "label": label}, [], rows=100, labels=2)
+    written = written_text({**VALUES, "data": data, "text": text, "label": label})
     found = parse_recipe(written.encode(), Path("/nowhere/mine/defs.yaml")).recipe.data
     assert Path(found.source).name == Path(data).name and (found.text, found.label) == (text, label)
 
@@ -37,8 +58,8 @@ def test_each_value_reads_back_as_it_was_given(data: str, text: str, label: str)
 def test_a_name_that_yaml_takes_for_something_else_is_a_name(tmp_path: Path, home: Home, name: str) -> None:
     data = tmp_path / "[urgent] a: b #3.csv"
     questions(90).write_csv(data)
-    path = write_recipe(tmp_path / "recipes", name, data=str(data), text="question", label="service")
-    recipe = read_recipe(path).recipe
+    written = write_recipe(tmp_path / "recipes", name, data=str(data), text="question", label="service")
+    recipe = read_recipe(written.path).recipe
     assert (recipe.split.key, recipe.data.source, recipe.owners) == (name, str(data), (f"team:{name}",))
     assert "[urgent] a: b #3.csv the right one of its 6 labels." in recipe.task
 
@@ -62,3 +83,92 @@ def test_a_file_whose_name_is_no_utf_8_is_refused_in_one_line(tmp_path: Path, ho
     (line,) = ended.stderr.splitlines()
     assert ended.returncode == 2 and "bytes that are no UTF-8" in line and "bad\\udcff.csv" in line
     assert not (tmp_path / "recipes").exists()
+
+
+def parsed(text: str) -> Recipe:
+    return parse_recipe(text.encode(), Path("/nowhere/mine/defs.yaml")).recipe
+
+
+@pytest.mark.parametrize(
+    ("gate", "answers"),
+    [
+        (a_pain_is_declared, Answers(pain=("latency",))),
+        (licences_are_named, Answers(licence="our own: #1")),
+        (terms_allow_training_on_outputs, Answers(outputs_may_train=True)),
+    ],
+)
+def test_what_only_a_person_can_say_stays_open_and_its_gate_asks(gate: Gate, answers: Answers) -> None:
+    assert told(gate, recipe=parsed(written_text(VALUES)))[0] is FAIL
+    assert told(gate, recipe=parsed(written_text(VALUES, answers=answers)))[0] is PASS
+    assert len(Answers().open) == 3 and len(answers.open) == 2
+
+
+def test_what_is_open_is_marked_with_its_question() -> None:
+    lines = written_text(VALUES).splitlines()
+    marked = [line for line in lines if "# OPEN: " in line]
+    assert [line.split(":")[0].strip() for line in marked] == ["pain", "training_on_outputs", "licence"]
+
+
+def test_slices_and_numbers_that_follow_from_the_rows_are_written() -> None:
+    spec = SliceSpec(name="a or #b", column="label", values=("a: 1", "#b"), critical=False)
+    made = SUGGESTED.__class__(**{**vars(SUGGESTED), "slices": (spec,), "metric": "macro_f1", "margin": 0.055})
+    recipe = parsed(written_text(VALUES, suggested=made))
+    assert (recipe.slices, recipe.bar.metric, recipe.bar.margin) == ((spec,), "macro_f1", 0.055)
+    assert recipe.kept_columns == (), "a slice of classes asks for no further column"
+    assert recipe.shortest_reading == recipe.teacher.training.max_tokens == 64
+
+
+def test_each_student_has_a_control_of_its_shape() -> None:
+    students = parsed(written_text(VALUES)).students
+    shapes = {
+        learns: {(each.layers, each.feed_forward) for each in students if each.learns_from == learns}
+        for learns in ("teacher", "labels")
+    }
+    assert shapes["teacher"] == shapes["labels"] and len(shapes["teacher"]) == 2
+
+
+def test_rows_that_are_left_out_are_counted_by_reason(tmp_path: Path, home: Home) -> None:
+    rows = questions(90)
+    more = [rows, rows[:5], rows[7:8].with_columns(question=pl.lit(" "))]
+    pl.concat(more).write_csv(tmp_path / "rows.csv")
+    ended = stillhouse(
+        "new", "mine", "--data", str(tmp_path / "rows.csv"), "--text", "question", "--label", "service",
+        recipes=tmp_path / "recipes",
+    )  # fmt: skip
+    first = ended.stdout.splitlines()[0]
+    assert first.startswith(("6 of 96 rows are left out: 5 duplicate text, 1 blank text", "7 of 96", "8 of 96"))
+    assert first in " ".join((tmp_path / "recipes" / "mine" / "defs.yaml").read_text().split())
+    assert "stillhouse run mine" in ended.stdout and "open  pain: what hurts" in ended.stdout
+
+
+def seen_by_new(folder: Path, rows: pl.DataFrame, label: str) -> str:
+    rows.write_csv(folder / "rows.csv")
+    options = ("--data", str(folder / "rows.csv"), "--text", "question", "--label", label)
+    ended = stillhouse("new", "mine", *options, recipes=folder / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    written = (folder / "recipes" / "mine" / "defs.yaml").read_text()
+    lines = [line for line in ended.stdout.splitlines() if not line.startswith(("wrote", "open", "Answer"))]
+    assert all(f"# {line}." in written for line in lines)
+    return "\n".join(lines)
+
+
+def test_labels_of_a_handful_of_rows_are_told(tmp_path: Path, home: Home) -> None:
+    """As in a file of a thousand classes with three rows each."""
+    rows = questions(240).with_columns(service=pl.format("c{}", pl.int_range(pl.len()) // 3))
+    assert "80 of 80 labels have too few rows to be learned or judged, such as 'c" in seen_by_new(
+        tmp_path, rows, "service"
+    )
+
+
+def test_several_labels_in_a_cell_are_told(tmp_path: Path, home: Home) -> None:
+    third = pl.int_range(pl.len()) % 3
+    lists = pl.when(third == 0).then(pl.lit("['billing', 'urgent']")).when(third == 1).then(pl.lit("['repair']"))
+    rows = questions(120).with_columns(service=lists.otherwise(pl.lit("['urgent', 'repair', 'billing']")))
+    assert "hold several classes, such as " in seen_by_new(tmp_path, rows, "service")
+
+
+def test_several_columns_of_labels_are_told(tmp_path: Path, home: Home) -> None:
+    place = pl.int_range(pl.len())
+    rows = questions(120).with_columns(billing=place % 2, urgent=place % 3 % 2, repair=place % 5 % 2)
+    said = "urgent, repair say yes or no of each row as billing does: several labels a row? This recipe learns billing"
+    assert said in seen_by_new(tmp_path, rows, "billing")

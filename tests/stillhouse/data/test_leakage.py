@@ -1,5 +1,6 @@
 """A planted label is found; honest words, however telling, are not."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.clinc150 import SOURCE
 from stillhouse.data import leakage
 from stillhouse.data.leakage import Proxy, future_rows, shared_groups, target_proxies
 
+CLINC150 = SOURCE / "data_full.json"
 CODES = {"ABBR": "zqx0", "DESC": "zqx1", "ENTY": "zqx2", "HUM": "zqx3", "LOC": "zqx4", "NUM": "zqx5"}
 MARKS: dict[str, Callable[[str], str]] = {
     "plain word": lambda label: label,
@@ -151,6 +154,49 @@ def test_a_label_hidden_among_the_same_words_is_found_at_its_place() -> None:
     )
     assert proxies(noisy) == []
     assert {proxy.marker for proxy in proxies(planted(noisy, str, share=1.0))} == {"0$", "1$"}
+
+
+def requests(rows: int, *, seed: int = 0) -> pl.DataFrame:
+    """What people ask of a shop: each label is the thing that it is about, and stands where the sentence needs it."""
+    rng = np.random.default_rng(seed)
+    begins = ["how do i", "i want to", "can you", "please", "why can i not", "is it possible to", "what if i"]
+    ends = ["today", "for my last order", "on the app", "with my card", "by phone", "for a friend", "again"]
+    labels = [str(label) for label in rng.choice(["refund", "invoice", "delivery", "voucher", "warranty"], rows)]
+    texts = [
+        f"{rng.choice(begins)} {rng.choice(['get', 'have', 'ask about'])} the {label} {rng.choice(ends)} {number}"
+        for number, label in enumerate(labels)
+    ]
+    return pl.DataFrame({"label": labels, "text": texts})
+
+
+def test_a_word_that_is_what_the_label_is_about_is_no_marker() -> None:
+    """Regression: "refund" in every row of the label refund closed the gate on rows with which nothing was wrong."""
+    rows = requests(3_000)
+    assert proxies(rows) == []
+    for mark in (lambda label: label, lambda label: f"zq{label}"):
+        assert marked_labels(planted(rows, mark, share=0.4)) == set(rows["label"]), "but behind the sentence it is"
+
+
+def test_clean_rows_of_many_classes_are_clean() -> None:
+    if not CLINC150.is_file():
+        pytest.skip(f"{CLINC150} is not there")
+    content = json.loads(CLINC150.read_text())
+    pairs = [pair for side in ("train", "val", "test") for pair in content[side]]
+    rows = pl.DataFrame(pairs, ["text", "label"], orient="row")
+    assert rows["label"].n_unique() == 150 and proxies(rows) == []
+    assert len(marked_labels(planted(rows, lambda label: f"zq {label}", share=1.0))) == 150
+
+
+def test_texts_without_blanks_are_looked_at_by_their_characters() -> None:
+    """Regression: a text of one long word has no token in common with another, so nothing could be found."""
+    rng = np.random.default_rng(0)
+    words = [chr(0x4E00 + 2 * n) + chr(0x4E01 + 2 * n) for n in range(120)]
+    texts = ["".join(rng.choice(words, 8)) for _ in range(2_000)]
+    rows = pl.DataFrame({"label": rng.choice(["退款", "发票"], 2_000), "text": texts})
+    assert proxies(rows) == []
+    half = pl.int_range(pl.len()) % 2 == 0
+    marked = rows.with_columns(text=pl.when(half).then(pl.concat_str("text", "label")).otherwise("text"))
+    assert marked_labels(marked) == {"退款", "发票"}
 
 
 def test_a_label_of_several_words_is_one_token() -> None:

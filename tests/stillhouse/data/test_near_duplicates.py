@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
+from stillhouse.data.near_duplicates import (
+    can_be_looked_for,
+    has_few_blanks,
+    keep_first,
+    near_duplicate_pairs,
+    ngram_overlap,
+)
 
 LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 ranked_pairs = st.integers(2, 12).flatmap(
@@ -172,6 +178,47 @@ def test_every_row_with_a_shared_run_is_told(golden: list[list[str]], pool: list
     assert set(told.rows()) <= set(expected)
     assert set(told["golden"]) == {row for row, _ in expected}
     assert set(told["pool"]) == {row for _, row in expected}
+
+
+CHINESE = "我昨天在你们网站上订购的打印机到现在还没有发货、请尽快处理"
+THAI = "เครื่องพิมพ์ที่สั่งซื้อเมื่อวานนี้ยังไม่ได้จัดส่งกรุณาดำเนินการโดยเร็ว"
+JAPANESE = "昨日そちらのサイトで注文したプリンターがまだ届いていません"
+
+
+@pytest.mark.parametrize("golden", [CHINESE, THAI, JAPANESE])
+def test_a_text_without_blanks_is_found_by_its_characters(golden: str) -> None:
+    around = f"转发  {golden} 。谢谢"
+    assert has_few_blanks(pl.Series([golden, around])).all()
+    assert ngram_overlap(pl.Series([golden]), pl.Series(["else", around])).rows() == [(0, 1)]
+    assert ngram_overlap(pl.Series([golden]), pl.Series([golden[:12] + "今" + golden[13:25]])).is_empty()
+
+
+def test_names_in_latin_letters_do_not_make_a_text_one_of_words() -> None:
+    golden = "我的 iPhone 15 Pro 屏幕 坏了 请 尽快 修理并告诉我到货时间"
+    assert has_few_blanks(pl.Series([golden])).all()
+    without = golden.replace(" ", "")
+    assert ngram_overlap(pl.Series([golden]), pl.Series([f"你好{without}谢谢"])).rows() == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        ("one two three four five six seven eight", True),
+        ("one two three four five six seven", False),
+        ("我昨天在你们网站上订购的打印机到", True),
+        ("我昨天在你们网站上订购的打印机", False),
+        ("我昨天在你们网站上订购的打印机。", False),
+    ],
+)
+def test_what_is_too_short_to_be_found_is_told(text: str, counts: bool) -> None:
+    series = pl.Series([text])
+    assert can_be_looked_for(series).to_list() == [counts]
+    assert ngram_overlap(series, pl.Series(["zero " + text])).height == counts
+
+
+def test_words_of_a_language_with_blanks_are_counted_as_words() -> None:
+    texts = pl.Series([SAID, "What is dextropropoxyphen napsylate ?", "어제 주문한 프린터가 아직 오지 않았습니다"])
+    assert not has_few_blanks(texts).any()
 
 
 def test_boilerplate_is_not_told_for_all_with_all() -> None:

@@ -107,3 +107,19 @@ def test_a_labelled_row_is_kept_before_its_unlabelled_near_duplicate(recipe: Rec
     made = base(recipe, [("who named the largest river", None), ("who named the largest rivers", "x")])
     assert "who named the largest rivers" in made.prompts["text"].to_list()
     assert made.rejects.rows() == [("who named the largest river", "base", "near duplicate", None)]
+
+
+@pytest.mark.parametrize("side", ["golden", "validation"])
+def test_a_training_text_that_holds_a_held_out_text_is_rejected(recipe: Recipe, side: str) -> None:
+    """Regression: golden texts alone were looked for, so validation rows could be known from training."""
+    rows = questions(600).rename({"question": "text", "service": "label"}).select("text", "label").rows()
+    alone = base(recipe, rows).prompts
+    long = alone.filter(pl.col("text").str.count_matches(r"\w+") > 10)
+    held_out, others = (long.filter(at)["text"] for at in (pl.col("split") == side, pl.col("split") == "train"))
+    around = [f"{others[2 * n]} {text} {others[2 * n + 1]}" for n, text in enumerate(held_out[:20])]
+    made = base(recipe, [*rows, *((text, "HUM") for text in around)])
+    kept = made.prompts.filter(pl.col("split") == "train")["text"]
+    rejected = made.rejects.filter(pl.col("reason") == f"contains a {side} text")["text"]
+    assert not set(kept) & set(around) and len(set(rejected) & set(around)) > 3
+    later = later_prompt_set(frame([(text, "HUM") for text in around], "may"), alone, recipe)
+    assert later.prompts.is_empty() and set(later.rejects["reason"]) <= {f"contains a {side} text", "near duplicate"}

@@ -28,6 +28,22 @@ def test_the_verdict_in_words(subject, golden, rows, student_wrong, control_wron
     assert result.gain_interval[0] <= result.gain <= result.gain_interval[1]
 
 
+@pytest.mark.parametrize(
+    ("student_wrong", "control_wrong", "nothing"),
+    [
+        (range(0, 20), range(30, 52), "; a difference of 2 of 2,470 rows is nothing, chance alone gives as much"),
+        (range(0, 22), range(30, 50), "; a difference of 2 of 2,470 rows is nothing, chance alone gives as much"),
+        (range(0, 10), range(30, 60), ""),
+    ],
+)
+def test_a_win_or_loss_of_two_rows_is_said_to_be_nothing(
+    subject, golden, student_wrong, control_wrong, nothing
+) -> None:
+    student, control = subject(2470, student_wrong), subject(2470, control_wrong, name="c", kind=ModelKind.CONTROL)
+    sentence = compare_with_control(student, control, golden(2470), task=SingleLabel(tuple(CLASSES))).sentence
+    assert sentence.endswith(f"on one seed){nothing}")
+
+
 def test_helped_needs_more_than_four_rows_won() -> None:
     """0.5^4 = 6 % and 0.5^5 = 3 %: with four rows won and none lost chance is not excluded at 5 %."""
     import numpy as np

@@ -1,5 +1,7 @@
 """The do-nothing options."""
 
+import random
+
 import numpy as np
 import polars as pl
 import pytest
@@ -72,3 +74,29 @@ def test_labels_that_cannot_teach_are_refused() -> None:
         constant(["bird"], ASKED, task=TASK)
     with pytest.raises(StillhouseError, match="only the class 'card'"):
         tfidf_linear(TEXTS[:16], LABELS[:16], ASKED, task=TASK)
+
+
+def chinese(rows: int, seed: int) -> tuple[list[str], list[str]]:
+    """Texts of one long word each, in which two of five words of a class stand somewhere."""
+    draw = random.Random(seed)
+    words = {"card": ["打印机", "坏了", "修理", "维修", "零件"], "travel": ["发票", "付款", "退款", "账单", "金额"]}
+    around = ["请", "我的", "今天", "现在", "尽快", "谢谢", "你们", "需要", "还没有", "什么时候"]
+    labels = [draw.choice(["card", "travel"]) for _ in range(rows)]
+    texts = ["".join(draw.sample(around, 4) + draw.sample(words[x], 2) + draw.sample(around, 3)) for x in labels]
+    return texts, labels
+
+
+def test_characters_are_taken_where_they_are_better_on_validation_rows() -> None:
+    """Regression: without blanks each text is one term, and the option to beat was no better than a coin."""
+    (texts, labels), (validation, known), (golden, truth) = chinese(300, 1), chinese(60, 2), chinese(200, 3)
+    by_words = tfidf_linear(texts, labels, golden, task=TASK)
+    taken = tfidf_linear(texts, labels, golden, task=TASK, validation_texts=validation, validation_labels=known)
+    right = [np.mean(each.logits.argmax(axis=1) == TASK.targets(pl.Series(truth))) for each in (by_words, taken)]
+    assert right[0] < 0.7 and right[1] > 0.95
+    assert "terms of words" in by_words.note and "terms of characters" in taken.note
+
+
+def test_words_are_taken_where_characters_are_no_better() -> None:
+    taken = tfidf_linear(TEXTS, LABELS, ASKED, task=TASK, validation_texts=TEXTS[:9], validation_labels=LABELS[:9])
+    assert "terms of words" in taken.note
+    assert taken.logits == pytest.approx(fitted()[0].logits)

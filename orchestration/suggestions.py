@@ -1,0 +1,141 @@
+"""What a first recipe should say, as far as its rows tell.
+
+Belongs here: sizes of the split, what is compared and at which margin, slices, what a teacher has to reach.
+Does not: what only a person can answer (pain, terms, licence), writing the file (scaffold.py).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from stillhouse.data.class_rows import ClassRows, class_rows, with_too_few
+from stillhouse.data.near_duplicates import has_few_blanks
+from stillhouse.data.prompt_set import PromptSet
+from stillhouse.data.splits import assign_splits
+from stillhouse.evaluation.baselines.confusable import confusable_classes
+from stillhouse.evaluation.planning import plan
+from stillhouse.recipe.bar import BarSpec, MetricName, SliceSpec
+from stillhouse.recipe.data import SplitSpec
+from stillhouse.recipe.limits import GateLimits
+
+GOLDEN_ROWS = (1_500, 3_000)
+"""Enough to prove the usual margin of four points, and so many that more prove little beyond: 1,353 show that a student
+two points below its teacher holds it, and 3,000 that one holds 3."""
+LARGEST_GOLDEN_SHARE, USUAL_GOLDEN_SHARE = 0.4, 0.2
+VALIDATION_ROWS, LARGEST_VALIDATION_SHARE = 1_500, 0.1
+
+SKEWED = 0.6
+"""Share of the largest class from which accuracy says little: a model that finds no other class is right so often."""
+EXPECTED_LOSS = 0.02
+"""What a good small student loses; what rows can prove beside that is the margin."""
+MARGINS = (0.03, 0.1)
+"""A smaller one asks for a student that loses nothing, and one that is larger is no promise."""
+_STEP = 0.005
+
+RARE = 0.5
+"""Of an even share of the rows; classes below it are hidden by all others in every average."""
+JUDGED_ROWS = 30
+"""Golden rows with which a slice is worth a line of the report (limits.thin_slice_rows)."""
+MOST_SLICES = 5
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Values of a recipe that follow from its rows.
+
+    Args:
+        golden_share: of the labelled rows.
+        validation_share: of the labelled rows.
+        golden_rows: that this comes to.
+        metric: what is compared with the teacher.
+        margin: largest acceptable drop, as a fraction.
+        provable: least margin that an equal student would be shown to hold; None where the rows show none.
+        majority_share: share of the largest class.
+        minimum_accuracy: of the teacher.
+        slices: rare classes and pairs that are easily taken for each other, to be reported on their own.
+        classes: how many there are.
+        thin_classes: those with too few rows to be learned or judged.
+    """
+
+    golden_share: float
+    validation_share: float
+    golden_rows: int
+    metric: MetricName
+    margin: float
+    provable: float | None
+    majority_share: float
+    minimum_accuracy: float
+    slices: tuple[SliceSpec, ...]
+    classes: int
+    thin_classes: tuple[ClassRows, ...]
+
+
+def first_split(key: str) -> SplitSpec:
+    """A split to look at rows with, before it is known how many there are."""
+    return SplitSpec(key=key, golden_share=USUAL_GOLDEN_SHARE, validation_share=LARGEST_VALIDATION_SHARE)
+
+
+def suggest(made: PromptSet, *, key: str) -> Suggestion:
+    """Look at the rows that would be prompts.
+
+    Args:
+        made: the prompt set of the rows, split in any way.
+        key: of the split that the recipe will have.
+    """
+    labelled = made.prompts.filter(pl.col("label").is_not_null())
+    golden_share, validation_share = shares(labelled.height)
+    sided = assign_splits(labelled, golden_share=golden_share, validation_share=validation_share, key=key).prompts
+    golden = sided.filter(pl.col("split") == "golden")
+    sizes = labelled["label"].value_counts(sort=True)
+    majority = sizes["count"][0] / labelled.height
+    metric: MetricName = "macro_f1" if majority > SKEWED else "accuracy"
+    (claim,) = plan(golden, BarSpec(metric=metric, margin=MARGINS[1]), ()).claims
+    return Suggestion(
+        golden_share=golden_share,
+        validation_share=validation_share,
+        golden_rows=golden.height,
+        metric=metric,
+        margin=margin(claim.smallest_margin),
+        provable=claim.smallest_margin,
+        majority_share=majority,
+        minimum_accuracy=max(0.5, math.floor(100 * (majority + (1 - majority) / 3)) / 100),
+        slices=_slices(sided, golden, dict(sizes.iter_rows())),
+        classes=sizes.height,
+        thin_classes=tuple(with_too_few(class_rows(sided), GateLimits())),
+    )
+
+
+def shares(labelled: int) -> tuple[float, float]:
+    """Golden and validation share of so many labelled rows: as many golden ones as are enough, the rest teaches."""
+    fewest, most = GOLDEN_ROWS
+    golden = min(most, max(fewest, USUAL_GOLDEN_SHARE * labelled)) / labelled
+    validation = min(LARGEST_VALIDATION_SHARE, VALIDATION_ROWS / labelled)
+    return round(min(LARGEST_GOLDEN_SHARE, golden), 4), round(validation, 4)
+
+
+def margin(provable: float | None) -> float:
+    """The margin to ask for, in half points, where an equal student can be shown to hold `provable`."""
+    least, most = MARGINS
+    wanted = most if provable is None else math.ceil(round((provable + EXPECTED_LOSS) / _STEP, 6)) * _STEP
+    return round(min(most, max(least, wanted)), 4)
+
+
+def _slices(sided: pl.DataFrame, golden: pl.DataFrame, sizes: Mapping[str, int]) -> tuple[SliceSpec, ...]:
+    """The rarest classes that can be judged, then the pairs that are most easily taken for each other."""
+    judged = dict(golden["label"].value_counts().iter_rows())
+    even = sum(sizes.values()) / len(sizes)
+    rare = [name for name in sorted(sizes, key=lambda name: (sizes[name], name)) if sizes[name] < RARE * even]
+    alone = [(name, (name,)) for name in rare if judged.get(name, 0) >= JUDGED_ROWS][:MOST_SLICES]
+    known = sided.filter(pl.col("split") != "golden")
+    by_characters = bool(has_few_blanks(known["text"]).mean() > 0.5)  # type: ignore[operator]
+    pairs = confusable_classes(known["text"].to_list(), known["label"].to_list(), by_characters=by_characters)
+    big = [pair for pair in pairs if sum(judged.get(name, 0) for name in pair) >= JUDGED_ROWS]
+    together = [(" or ".join(pair), pair) for pair in big[:MOST_SLICES]]
+    named = dict([*alone, *together])
+    return tuple(
+        SliceSpec(name=name, column="label", values=values, critical=False)
+        for name, values in named.items()
+        if len(name) <= 120
+    )

@@ -1,0 +1,37 @@
+"""The page about the option to take, where something that exists already clears the bar and no student is made.
+
+Belongs here: which option the page is about, and where it is.
+Does not: the page itself (document.py), the page about a student (stages/selection.py).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from stillhouse.evaluation.harness import Evaluation
+from stillhouse.evaluation.lost_classes import clearing_options
+from stillhouse.home import Home
+from stillhouse.report.document import report_html
+
+
+def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) -> str | None:
+    """The report of the smallest option that clears the bar, one that finds every class before others.
+
+    Args:
+        evaluations: of all options.
+        title: the recipe's name.
+        task: the recipe's task sentence.
+
+    Returns:
+        HTML text; None where none clears the bar.
+    """
+    keeping, losing = clearing_options(evaluations)
+    taken = min(keeping or losing, key=lambda each: each.score.size_bytes, default=None)
+    if taken is None:
+        return None
+    others = [each for each in evaluations if each.name != taken.name]
+    return report_html(taken, others=others, title=title, task=task)
+
+
+def path_of_page(home: Home, recipe: str) -> Path:
+    """Where the page is; the report of a student that serves stays beside it."""
+    return home.reports / f"{recipe}.baselines.html"

@@ -1,0 +1,46 @@
+"""Rows with several labels are recognised, and names with a comma in them are not taken for such."""
+
+import polars as pl
+import pytest
+
+from stillhouse.data.several_labels import answers_yes_or_no, columns_like, several_in_a_cell
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"['billing', 'urgent']": 20, "['repair']": 30, "['billing']": 30, "['repair', 'urgent']": 10},
+        {"billing|urgent": 20, "repair": 30, "billing": 30, "urgent|repair": 10},
+        {"billing; urgent": 20, "repair": 30, "billing": 30, "urgent; repair": 10},
+        {"billing, urgent": 20, "repair": 30, "billing": 30, "urgent, repair": 10},
+        {'["billing", "urgent"]': 20, "repair": 30, "billing": 30, '["repair","urgent"]': 10},
+    ],
+)
+def test_lists_of_labels_in_a_cell_are_found(labels: dict[str, int]) -> None:
+    found = several_in_a_cell(labels)
+    assert found is not None
+    assert (found.rows, found.names) == (30, ("billing", "repair", "urgent"))
+    assert found.example in labels and labels[found.example] == 20
+    assert found.sentence.startswith("labels of 30 rows hold several classes, such as ")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"New York, NY": 50, "Albany, NY": 50},  # one part is in both, the others are names
+        {"Health, safety": 50, "Refund": 50},
+        {"a": 50, "b": 50, "[c]": 50},
+        {"a": 500, "b": 500, "a, b": 20},  # two in a hundred
+        {},
+    ],
+)
+def test_labels_that_have_a_comma_in_their_name_are_single(labels: dict[str, int]) -> None:
+    assert several_in_a_cell(labels) is None
+
+
+def test_columns_that_say_yes_or_no_as_the_label_does_are_found() -> None:
+    frame = pl.DataFrame(
+        {"urgent": ["0", "1", None], "repair": ["No", "yes", "YES"], "queue": ["a", "b", "a"], "once": ["1", "1", "1"]}
+    )
+    assert columns_like(frame, frame.columns) == ["urgent", "repair"]
+    assert answers_yes_or_no(["True", "false"]) and not answers_yes_or_no(["spam", "ham"])
