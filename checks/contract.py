@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
@@ -34,7 +34,13 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
     if recipe.economics is None:
         return passed_if(True, "cost is no pain here, and the recipe names no prices")
     expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
-    return passed_if(expected.decision == "fund", expected.sentence, forecast=expected.model_dump(mode="json"))
+    return passed_if(
+        expected.decision == "fund",
+        expected.sentence,
+        observed=expected.payback_months,
+        limit=recipe.economics.payback_months_at_most,
+        forecast=expected.model_dump(mode="json"),
+    )
 
 
 @gate(
@@ -56,8 +62,8 @@ def licences_are_named(context: GateContext) -> Finding:
     """Of the teacher's weights and of the rows."""
     licences = {"teacher": context.recipe.teacher.licence, "data": context.recipe.data.licence}
     unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
-    return passed_if(
-        not unnamed, f"unnamed: {', '.join(unnamed)}" if unnamed else "teacher and data have one", **licences
+    return none_of(
+        len(unnamed), f"unnamed: {', '.join(unnamed)}" if unnamed else "teacher and data have one", **licences
     )
 
 
@@ -115,7 +121,9 @@ def training_fits_into_memory(context: GateContext) -> Finding:
     if needed is None:
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
     limit = context.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
-    return passed_if(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
+    return passed_if(
+        needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed", observed=needed, limit=limit
+    )
 
 
 def _bar_of_the_newest_candidate(context: GateContext) -> str | None:

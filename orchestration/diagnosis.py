@@ -7,13 +7,13 @@ Does not: deciding gates (checks/), printing (cli.py).
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 from pydantic import Field
 
 from assets.materializations import Materialization
 from checks.baselines import no_baseline_clears_the_bar
+from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import gates_of, waiver_rules
@@ -30,6 +30,8 @@ from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
 _MARKS = {GateStatus.PASSED: "x", GateStatus.WAIVED: "~"}
+TOLD_ELSEWHERE = frozenset({"state", "because", "looked_at", "found", "do", "observed", "limit"})
+"""What the metadata of a check says that is no evidence: what was found, and what it was found of."""
 CHECKS_LOOKED_THROUGH = 50
 """How many of a gate's checks are searched for that of the run which decided; later ones may be plans or reports."""
 
@@ -114,8 +116,8 @@ def what_broke(failure: StepFailureData) -> str:
 
 
 def is_closed_gate(failure: StepFailureData) -> bool:
-    """Whether a step failed because Dagster ends the checks of a stage where a blocking one is not passed."""
-    return failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
+    """Whether a step of gates failed because one that blocks is closed, and nothing broke."""
+    return failure.error is not None and failure.error.cls_name == GatesClosed.__name__
 
 
 def _problem(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, now: StageNow) -> Found | None:
@@ -196,7 +198,7 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
             return [
                 f"{name}: {line}"
                 for name, value in record.evaluation.metadata.items()
-                if name not in ("state", "because", "looked_at")
+                if name not in TOLD_ELSEWHERE
                 for line in str(value.value).splitlines()
             ]
     return []

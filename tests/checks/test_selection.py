@@ -30,8 +30,14 @@ def chosen(winner: str | None, against: AgainstChampion = NO_CHAMPION, folder: P
 
 
 def student(name: str, verdict: object, kind: ModelKind = ModelKind.STUDENT) -> Any:
+    test = SimpleNamespace(drop_upper_bound={"a": 0.08, "b": 0.05}.get(name, 0.01), margin=0.04)
     return SimpleNamespace(
-        name=name, verdict=verdict, score=SimpleNamespace(kind=kind), summary=f"{name} is {verdict}."
+        name=name,
+        verdict=verdict,
+        score=SimpleNamespace(kind=kind),
+        summary=f"{name} is {verdict}.",
+        metric_test=None,
+        non_inferiority=test,
     )
 
 
@@ -53,7 +59,10 @@ def test_only_the_chosen_student_that_clears_the_bar_opens(
     judged = [control, *(student(*each) for each in verdicts.items())]
     monkeypatch.setattr(checks.selection, "read_evaluations", lambda folder: judged)
     made_from = {"evaluation": artifact(stage="evaluation")}
-    assert told(a_student_clears_the_bar, chosen(winner), made_from=made_from) == (expected, sentence)
+    found = ask(a_student_clears_the_bar, chosen(winner), made_from=made_from)
+    assert (found.verdict, found.sentence) == (expected, sentence)
+    nearest = 0.08 if winner == "a" else 0.05  # the bound of the chosen one, or of the one that comes nearest
+    assert (found.observed, found.limit) == (nearest, 0.04)
 
 
 def test_neither_a_control_nor_a_stranger_may_be_chosen() -> None:

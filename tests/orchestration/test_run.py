@@ -11,6 +11,7 @@ import pytest
 
 from assets.keys import key_of
 from assets.materializations import Materialization
+from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState
 from orchestration.approvals import waivable_gate
@@ -57,11 +58,12 @@ def rows() -> int:
 @dg.multi_asset_check(name="rows__gates", specs=[dg.AssetCheckSpec("rows_are_kept", asset="rows", blocking=True)])
 def gates() -> Any:
     yield dg.AssetCheckResult(asset_key="rows", check_name="rows_are_kept", passed=False)
+    raise GatesClosed("gate rows:rows_are_kept is failed: 3 are gone", allow_retries=False)
 
 
 @dg.asset
 def broken() -> None:
-    raise ValueError("a log said: DagsterAssetCheckFailedError: 1 blocking asset check failed")
+    raise ValueError("a log said: GatesClosed: gate rows:rows_are_kept is failed")
 
 
 def test_a_closed_gate_is_told_from_what_broke_by_the_kind_of_the_error() -> None:
