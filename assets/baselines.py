@@ -18,7 +18,9 @@ from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
 def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
-    @stage_asset(file, BASELINES, inputs={"prompts": PROMPTS, "teacher": TEACHER}, kinds={"scikitlearn", "onnx"})
+    @stage_asset(
+        file, BASELINES, inputs={"teacher": TEACHER}, beside={"prompts": PROMPTS}, kinds={"scikitlearn", "onnx"}
+    )
     def judged_baselines(context: StageContext, prompts: Artifact, teacher: Artifact) -> StageOutput:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
         bench = Bench(file.recipe, context.builds, prompts, teacher)

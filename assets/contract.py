@@ -6,9 +6,12 @@ Does not: freezing the recipe (stillhouse/stages/contract.py).
 
 import dagster as dg
 
+from assets.external import weights_seen
+from assets.keys import PRETRAINED_WEIGHTS
 from assets.stage import StageContext, StageOutput, markdown_table, stage_asset
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import contract as stage
+from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CONTRACT
 
 
@@ -16,7 +19,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     recipe = file.recipe
 
-    @stage_asset(file, CONTRACT, inputs={}, kinds={"yaml"})
+    @stage_asset(file, CONTRACT, inputs={}, outside=[PRETRAINED_WEIGHTS], kinds={"yaml"})
     def frozen_contract(context: StageContext) -> StageOutput:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
         artifact = context.make(stage.plan(file, context.builds.store))
@@ -40,7 +43,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             {"term": "refresh", "value": recipe.refresh.cron},
         ]
         return StageOutput(
-            artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest}
+            artifact,
+            {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest},
+            seen=[weights_seen(file, artifact.facts(ContractFacts).weights)],
         )
 
     return frozen_contract

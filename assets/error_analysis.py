@@ -27,13 +27,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         ERROR_ANALYSIS,
-        inputs={
-            "evaluation": EVALUATION,
-            "prompts": PROMPTS,
-            "teacher": TEACHER,
-            "transfer_set": TRANSFER_SET,
-            **stages,
-        },
+        inputs={"evaluation": EVALUATION},
+        beside={"prompts": PROMPTS, "teacher": TEACHER, "transfer_set": TRANSFER_SET, **stages},
         kinds={"pytorch"},
     )
     def examined_students(

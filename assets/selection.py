@@ -22,7 +22,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         SELECTION,
-        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "analyses": ERROR_ANALYSIS},
+        inputs={"analyses": ERROR_ANALYSIS},
+        beside={"evaluation": EVALUATION, "baselines": BASELINES},
         kinds={"html"},
     )
     def chosen_student(

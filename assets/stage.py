@@ -11,12 +11,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from assets.keys import batches_of, key_of
+from assets.keys import batches_of, group_of, key_of
+from assets.keys import outside as outside_key
 from stillhouse import progress
 from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
@@ -41,6 +43,8 @@ class StageOutput:
 
     artifact: Artifact
     metadata: Mapping[str, Any]
+    seen: Sequence[dg.AssetObservation] = ()
+    """What was found of things from outside that it was made from."""
 
 
 LoadGated = Callable[[dg.AssetKey, str | None], Artifact]
@@ -65,8 +69,8 @@ class StageContext:
         """Who is judged on the golden rows, if this stage judges."""
         return Reader(self.file.name, self.stage, self.run_id)
 
-    def read(self, stage: str, batch: str) -> Artifact:
-        """Read one batch of a stage behind its gates, and count it among the inputs of what is made."""
+    def read(self, stage: str, batch: str | None) -> Artifact:
+        """Read a stage, or one batch of it, behind its gates, and count it among the inputs of what is made."""
         artifact = self.load_gated(key_of(self.file.name, stage), batch)
         self.inputs.append(artifact)
         return artifact
@@ -98,6 +102,8 @@ def stage_asset(
     *,
     inputs: Mapping[str, str],
     kinds: set[str],
+    beside: Mapping[str, str] = MappingProxyType({}),
+    outside: Collection[str] = (),
     every_batch: Collection[str] = (),
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
     """Make a Dagster asset of `function(context, **inputs) -> StageOutput`.
@@ -107,6 +113,9 @@ def stage_asset(
         stage: the stage; its key is `<recipe>/<stage>`.
         inputs: name of each parameter, and the stage whose gated artifact it receives.
         kinds: tags shown on the node in the UI.
+        beside: further parameters likewise, of stages that some input was made from. They are read behind the same
+            gates and are in the manifest; an edge for each would hide the way in the graph.
+        outside: what it is made from that nobody makes here, by the last part of its key.
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
     """
@@ -115,7 +124,7 @@ def stage_asset(
     def wrap(function: StageFunction) -> dg.AssetsDefinition:
         version = code_version(stage)
         # A parameter that is called otherwise than its input is found here and not in a run.
-        inspect.signature(function).bind(None, **inputs)
+        inspect.signature(function).bind(None, **inputs, **beside)
 
         @dg.asset(
             key=key_of(file.name, stage),
@@ -132,7 +141,9 @@ def stage_asset(
                 )
                 for name, upstream in inputs.items()
             },
-            group_name=file.name,
+            deps=[outside_key(file.name, what) for what in outside],
+            group_name=group_of(file.name, stage),
+            metadata={"read_beside": ", ".join(beside.values())} if beside else {},
             owners=list(file.recipe.owners),
             kinds=kinds,
             description=inspect.getdoc(function),
@@ -155,9 +166,12 @@ def stage_asset(
                 load_gated=partial(context.resources.artifacts.load_gated, builds, file.recipe),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
+                artifacts |= {name: asked.read(upstream, _batch_read(upstream)) for name, upstream in beside.items()}
                 progress.tell(progress.StageStep(stage, 0, 1))
                 shown = function(asked, **artifacts)
                 progress.tell(progress.StageStep(stage, 1, 1, _took(shown.artifact)))
+            for observation in shown.seen:
+                context.log_event(observation)
             return dg.MaterializeResult(
                 value=shown.artifact,
                 data_version=dg.DataVersion(shown.artifact.digest),
@@ -167,6 +181,11 @@ def stage_asset(
         return compute
 
     return wrap
+
+
+def _batch_read(upstream: str) -> str | None:
+    """Which batch is read of a stage that is read beside."""
+    return BASE if upstream in BATCHED else None
 
 
 def _batches_read(stage: str, upstream: str, *, every: bool) -> dg.PartitionMapping | None:

@@ -24,7 +24,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         TEACHER_SIGNAL,
-        inputs={"prompts": PROMPTS, "teacher": TEACHER, "baselines": BASELINES},
+        inputs={"prompts": PROMPTS, "baselines": BASELINES},
+        beside={"teacher": TEACHER},
         kinds={"pytorch", "parquet"},
     )
     def captured_signal(

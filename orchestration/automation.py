@@ -54,6 +54,10 @@ class MayBeRead(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, subset)
 
 
+MADE_HERE = dg.AssetSelection.all()
+"""Without what comes from outside: that has no gates and no materialization, and is looked at by whoever reads it."""
+
+
 def on_changed_data(is_open: IsOpen) -> _Condition:
     """Request an asset when what it is made from has changed in content, in one run with all that follows from it.
 
@@ -68,11 +72,11 @@ def on_changed_data(is_open: IsOpen) -> _Condition:
     open_or_requested: _Condition = MayBeRead(is_open) | requested
     changed: _Condition = dg.AutomationCondition.data_version_changed() | requested
     return (
-        dg.AutomationCondition.any_deps_match(changed).since_last_handled()
-        & ~dg.AutomationCondition.any_deps_missing()
-        & ~dg.AutomationCondition.any_deps_in_progress()
+        dg.AutomationCondition.any_deps_match(changed).allow(MADE_HERE).since_last_handled()
+        & ~dg.AutomationCondition.any_deps_missing().allow(MADE_HERE)
+        & ~dg.AutomationCondition.any_deps_in_progress().allow(MADE_HERE)
         & ~dg.AutomationCondition.in_progress()
-        & ~dg.AutomationCondition.any_deps_match(~open_or_requested)
+        & ~dg.AutomationCondition.any_deps_match(~open_or_requested).allow(MADE_HERE)
     ).with_label("an input's content changed and every gate of every input is open")
 
 
@@ -85,13 +89,14 @@ def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list
         gates = (gate for state in way for gate in state.gates)
         return all(state.is_open for state in way) and all(gate.state is GateStatus.PASSED for gate in gates)
 
+    keys = {asset.key for asset in assets}
     condition = on_changed_data(is_open)
-    return [
-        asset.map_asset_specs(
-            lambda spec: spec.replace_attributes(automation_condition=condition) if spec.deps else spec
-        )
-        for asset in assets
-    ]
+
+    def follows(spec: dg.AssetSpec) -> dg.AssetSpec:
+        is_made_from_ours = any(dep.asset_key in keys for dep in spec.deps)
+        return spec.replace_attributes(automation_condition=condition) if is_made_from_ours else spec
+
+    return [asset.map_asset_specs(follows) for asset in assets]
 
 
 def automation_sensor(file: RecipeFile, stages: Collection[str]) -> dg.AutomationConditionSensorDefinition:

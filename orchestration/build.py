@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
+from assets.external import external_assets
 from assets.recipe_assets import assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
@@ -35,7 +36,7 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
     assets = assets_of(file)
     ingest, distil = ingest_job(file), distil_job(file)
     return dg.Definitions(
-        assets=automated(file, assets.values()),
+        assets=[*automated(file, assets.values()), *external_assets(file)],
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
         jobs=[ingest, distil],
         schedules=[refresh_schedule(file, distil)],

@@ -19,7 +19,8 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """Every stage of a recipe with every gate. Stages whose inputs did not change find their artifact again."""
     return dg.define_asset_job(
         f"{DISTIL}_{file.name}",
-        selection=dg.AssetSelection.groups(file.name),  # with the checks of every asset in it, never without_checks()
+        # With the checks of every asset in it, never without_checks().
+        selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in names.stage_names(file.recipe))),
         description=f"From rows to champion: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
     )
