@@ -6,6 +6,7 @@ Does not: choosing (stillhouse/stages/selection.py).
 
 import dagster as dg
 
+from assets.links import links
 from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, picture, stage_asset
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
@@ -41,7 +42,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "winner": facts.winner or "none",
                 "reason": facts.reason,
                 "against_the_champion": facts.against_champion.sentence,
-                "report": dg.MetadataValue.path(str(report)),
+                **links("report", report, context.builds.home.reports),
                 "leaderboard": dg.MetadataValue.md(markdown_table([evaluation_row(each) for each in everything])),
                 "size_against_quality": picture(
                     context, artifact, "size_against_quality", lambda: _size_against_quality(everything)

@@ -17,6 +17,7 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import batches_name, batches_of, key_of
+from assets.links import links
 from assets.materializations import Materialization, require_materialization
 from assets.stage import markdown_table, readable_failures
 from checks.gate_status import GateStatus
@@ -293,7 +294,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                         "looked_at": in_words(newest),
                         **({} if passed else {"found": finding.sentence, "do": do}),
                         **_measured(finding),
-                        **_shown(finding.evidence),
+                        **_shown(finding.evidence, builds),
                     },
                 )
         if closed:
@@ -388,15 +389,13 @@ def _measured(finding: Finding) -> dict[str, dg.MetadataValue[Any]]:
     return {name: dg.MetadataValue.float(value) for name, value in numbers.items() if value is not None}
 
 
-def _shown(evidence: dict[str, Any]) -> dict[str, Any]:
-    is_table = {
-        name: isinstance(value, list) and value and isinstance(value[0], dict) for name, value in evidence.items()
-    }
-    return {
-        name: dg.MetadataValue.md(markdown_table(value))
-        if is_table[name]
-        else dg.MetadataValue.path(str(value))
-        if isinstance(value, Path)
-        else value
-        for name, value in evidence.items()
-    }
+def _shown(evidence: dict[str, Any], builds: BuildStore) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, value in evidence.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            shown[name] = dg.MetadataValue.md(markdown_table(value))
+        elif isinstance(value, Path):
+            shown |= links(name, value, builds.home.reports)
+        else:
+            shown[name] = value
+    return shown

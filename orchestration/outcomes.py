@@ -11,8 +11,12 @@ from enum import StrEnum
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.events import StepMaterializationData
 
+from assets.champion_page import champion_page
 from assets.keys import key_of
+from assets.materializations import newest_materialization
 from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
@@ -69,14 +73,18 @@ def outcome_recorded(instance: dg.DagsterInstance, builds: BuildStore, run: dg.D
     builds.ledger.append("round", recipe, body)
     instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
     if outcome.ending is not Ending.TAKEN_IN:  # such a run was not to reach the champion
-        _show_on_champion(instance, run, recipe, outcome)
+        _show_on_champion(instance, builds, run, outcome)
 
 
-def _show_on_champion(instance: dg.DagsterInstance, run: dg.DagsterRun, recipe: str, outcome: RoundOutcome) -> None:
+def _show_on_champion(
+    instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun, outcome: RoundOutcome
+) -> None:
     """Write an observation of the champion, which its page shows beside the materializations; nobody reads it back.
 
-    A round that stops at a gate materializes no champion, so metadata of the asset would not say that there was one.
+    A round that stops at a gate materializes no champion, and Dagster would paint the one that serves red for it: the
+    run was planned to make it and failed. So such a run says last that the champion is as it was.
     """
+    recipe = run.tags[RECIPE_TAG]
     metadata: dict[str, Any] = {
         "round": outcome.sentence,
         "ending": str(outcome.ending),
@@ -86,6 +94,22 @@ def _show_on_champion(instance: dg.DagsterInstance, run: dg.DagsterRun, recipe: 
     }
     observation = dg.AssetObservation(key_of(recipe, CHAMPION), description=outcome.sentence, metadata=metadata)
     instance.report_runless_asset_event(observation)
+    newest = newest_materialization(builds.ledger, key_of(recipe, CHAMPION))
+    if newest is None or outcome.ending in (Ending.PROMOTED, Ending.KEPT):
+        return
+    same = dg.AssetMaterialization(
+        key_of(recipe, CHAMPION),
+        description=f"Serves on. The round: {outcome.sentence}",
+        metadata={"digest": newest.digest, "manifest": newest.manifest, **champion_page(builds, recipe), **metadata},
+        tags={DATA_VERSION_TAG: newest.digest},
+    )
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+        event_specific_data=StepMaterializationData(same),
+        job_name=run.job_name,
+        message=f"{recipe}/{CHAMPION} serves on",
+    )
+    instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def _outcome(

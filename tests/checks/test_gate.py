@@ -206,7 +206,9 @@ def run_checks(monkeypatch: pytest.MonkeyPatch, asked: GateContext, *gates: Gate
         batch,
         f"small/{stage}" + f"[{batch}]" * bool(batch),
     )
-    builds = SimpleNamespace(ledger=asked.builds.ledger, artifact=lambda digest, manifest: looked_at)
+    builds = SimpleNamespace(
+        ledger=asked.builds.ledger, home=asked.builds.home, artifact=lambda digest, manifest: looked_at
+    )
     definition = stage_checks(asked.file, stage, StageGates(gates))
     job = dg.Definitions(
         assets=[dg.AssetSpec(["small", stage])],
