@@ -6,7 +6,8 @@ Does not: judging the options (stillhouse/stages/baselines.py).
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, stage_asset
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import evaluation_table
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -27,10 +28,12 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         with context.builds.one_heavy_task():
             capture = bench.capture_golden()
         artifact = context.make(stage.plan(file, bench, context.reader))
-        table = [evaluation_row(evaluation) for evaluation in read_evaluations(artifact.folder)]
         return StageOutput(
             artifact,
-            {"baselines": dg.MetadataValue.md(markdown_table(table)), "teacher_rows_computed": capture.computed},
+            {
+                "baselines": evaluation_table(read_evaluations(artifact.folder)),
+                "teacher_rows_computed": capture.computed,
+            },
         )
 
     return judged_baselines

@@ -7,7 +7,8 @@ Does not: choosing (stillhouse/stages/selection.py).
 import dagster as dg
 
 from assets.links import links
-from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, picture, stage_asset
+from assets.stage import StageContext, StageOutput, picture, stage_asset
+from assets.tables import evaluation_table
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
@@ -43,7 +44,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "reason": facts.reason,
                 "against_the_champion": facts.against_champion.sentence,
                 **links("report", report, context.builds.home.reports),
-                "leaderboard": dg.MetadataValue.md(markdown_table([evaluation_row(each) for each in everything])),
+                "leaderboard": evaluation_table(everything, chosen=facts.winner),
                 "size_against_quality": picture(
                     context, artifact, "size_against_quality", lambda: _size_against_quality(everything)
                 ),

@@ -8,7 +8,8 @@ import dagster as dg
 
 from assets.external import source_file_seen
 from assets.keys import SOURCE_FILE
-from assets.stage import StageContext, StageOutput, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import table_metadata
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import Artifact

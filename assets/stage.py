@@ -15,14 +15,11 @@ from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from assets.keys import batches_of, group_of, key_of
 from assets.keys import outside as outside_key
 from stillhouse import progress
-from stillhouse.data.quoting import quoted
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
@@ -105,6 +102,7 @@ def stage_asset(
     beside: Mapping[str, str] = MappingProxyType({}),
     outside: Collection[str] = (),
     every_batch: Collection[str] = (),
+    of_version: str = "",
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
     """Make a Dagster asset of `function(context, **inputs) -> StageOutput`.
 
@@ -118,6 +116,7 @@ def stage_asset(
         outside: what it is made from that nobody makes here, by the last part of its key.
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
+        of_version: what the UI counts as code beside our own: where it was changed, the asset shows as changed.
     """
     batched = stage in BATCHED
 
@@ -147,7 +146,7 @@ def stage_asset(
             owners=list(file.recipe.owners),
             kinds=kinds,
             description=inspect.getdoc(function),
-            code_version=version[:12],
+            code_version=f"{version[:12]}{of_version and '-'}{of_version}",
             io_manager_key="artifacts",
             required_resource_keys={"builds", "artifacts"},
         )
@@ -223,41 +222,6 @@ def log_lines(log: Callable[[str], None]) -> progress.Listener:
     return listen
 
 
-def table_metadata(frame: pl.DataFrame, *, sample: int = 8) -> dict[str, Any]:
-    """Describe a table: row count as a series, column schema, and its first rows."""
-    columns = [dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
-    return {
-        "dagster/row_count": frame.height,
-        "dagster/column_schema": dg.TableSchema(columns=columns),
-        "sample": dg.MetadataValue.md(markdown_table(frame.head(sample).to_dicts())),
-    }
-
-
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write rows as a markdown table."""
-    if not rows:
-        return "*no rows*"
-    head = list(rows[0])
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(_cell(row[name]) for name in head) + " |" for row in rows])
-
-
-def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
-    """One line of a comparison table."""
-    low, high = evaluation.score.accuracy_interval
-    spread = evaluation.seeds
-    by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
-    return {
-        "model": evaluation.name,
-        "accuracy": f"{evaluation.score.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
-        "agreement": f"{evaluation.agreement:.3f}",
-        "smaller": f"{evaluation.size_ratio:.1f}x",
-        "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
-        "verdict": str(evaluation.verdict),
-        "why": evaluation.summary,
-    }
-
-
 def picture(
     context: StageContext, artifact: Artifact, name: str, draw: Callable[[], bytes]
 ) -> dg.MarkdownMetadataValue:
@@ -285,11 +249,6 @@ def learning_curve(context: StageContext, artifact: Artifact, training: Training
         return drawn(*training.losses)
 
     return picture(context, artifact, "learning_curve", draw)
-
-
-def _cell(value: Any) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else quoted(value)
-    return text.replace("|", "\\|")
 
 
 def _took(artifact: Artifact) -> str:

@@ -7,7 +7,8 @@ Does not: asking the teacher (stillhouse/stages/teacher_signal.py).
 import dagster as dg
 import polars as pl
 
-from assets.stage import StageContext, StageOutput, markdown_table, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import markdown_table, table_metadata
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher_signal as stage

@@ -19,7 +19,8 @@ import polars as pl
 from assets.keys import batches_name, batches_of, key_of
 from assets.links import links
 from assets.materializations import Materialization, require_materialization
-from assets.stage import markdown_table, readable_failures
+from assets.stage import readable_failures
+from assets.tables import markdown_table
 from checks.gate_status import GateStatus
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
@@ -394,6 +395,8 @@ def _shown(evidence: dict[str, Any], builds: BuildStore) -> dict[str, Any]:
     for name, value in evidence.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             shown[name] = dg.MetadataValue.md(markdown_table(value))
+        elif isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+            shown[name] = dg.MetadataValue.md("\n".join(f"- {each}" for each in value))
         elif isinstance(value, Path):
             shown |= links(name, value, builds.home.reports)
         else:

@@ -45,7 +45,7 @@ def the_chosen_student_is_no_control(context: GateContext) -> Finding:
 def the_challenger_is_not_worse_than_the_champion(context: GateContext) -> Finding:
     """Both asked the same golden rows, within the champion's margin on all of them and on every critical slice."""
     against = context.artifact.facts(SelectionFacts).against_champion
-    claims = [{"verdict": str(claim.verdict), "claim": claim.sentence} for claim in against.claims]
+    claims = [f"{claim.verdict}: {claim.sentence}" for claim in against.claims]
     test = against.test
     return Finding(
         against.verdict,

@@ -80,7 +80,7 @@ def test_what_the_comparison_with_the_champion_said_is_the_finding() -> None:
     against = AgainstChampion(verdict=INCONCLUSIVE, sentence="cannot tell", claims=(claim,))
     finding = ask(gate, chosen("a", against))
     assert (finding.verdict, finding.sentence) == (INCONCLUSIVE, "cannot tell")
-    assert finding.evidence == {"claims": [{"verdict": "fail", "claim": "it is worse"}]}
+    assert finding.evidence == {"claims": ["fail: it is worse"]}, "a cell of a table would cut it"
 
 
 def reported(folder: Path, **report: Any) -> Any:
