@@ -25,6 +25,7 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
             metadata={"address": data.source, "licence": data.licence},
             group_name=group_of(file.name, CONTRACT),
             owners=list(file.recipe.owners),
+            tags={"stillhouse/recipe": file.name},
             kinds={"file"},
         ),
         dg.AssetSpec(
@@ -39,6 +40,7 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
             },
             group_name=group_of(file.name, CONTRACT),
             owners=list(file.recipe.owners),
+            tags={"stillhouse/recipe": file.name},
             kinds={"huggingface"},
         ),
     ]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,7 @@ import dagster as dg
 
 from assets.keys import batches_of, group_of, key_of
 from assets.keys import outside as outside_key
-from stillhouse import progress
+from stillhouse import progress, stages
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
@@ -26,7 +27,7 @@ from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
 from stillhouse.source_code import closure_digest
 from stillhouse.stages.bench import Reader
 from stillhouse.stages.facts import TrainingFacts
-from stillhouse.stages.names import BASE, BATCHED
+from stillhouse.stages.names import BASE, BATCHED, kind_of
 from stillhouse.stages.versions import code_version
 
 SECONDS_BETWEEN_LOG_LINES = 10.0
@@ -124,6 +125,7 @@ def stage_asset(
         version = code_version(stage)
         # A parameter that is called otherwise than its input is found here and not in a run.
         inspect.signature(function).bind(None, **inputs, **beside)
+        read_beside = {"read_beside": ", ".join(beside.values())} if beside else {}
 
         @dg.asset(
             key=key_of(file.name, stage),
@@ -142,7 +144,8 @@ def stage_asset(
             },
             deps=[outside_key(file.name, what) for what in outside],
             group_name=group_of(file.name, stage),
-            metadata={"read_beside": ", ".join(beside.values())} if beside else {},
+            metadata={**code_references(function, file), **read_beside},
+            tags={"stillhouse/recipe": file.name, "stillhouse/stage": kind_of(stage)},
             owners=list(file.recipe.owners),
             kinds=kinds,
             description=inspect.getdoc(function),
@@ -180,6 +183,23 @@ def stage_asset(
         return compute
 
     return wrap
+
+
+def code_references(function: StageFunction, file: RecipeFile) -> dict[str, Any]:
+    """Where a person finds what an asset does and what decides it: its function, its stage, and the recipe."""
+    stage = Path(inspect.getfile(function))
+    work = Path(stages.__file__).parent / stage.name
+    return {
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(
+                    file_path=str(stage), line_number=function.__code__.co_firstlineno, label="the asset"
+                ),
+                dg.LocalFileCodeReference(file_path=str(work), label="how it is made"),
+                dg.LocalFileCodeReference(file_path=str(file.path), label="the recipe"),
+            ]
+        )
+    }
 
 
 def _batch_read(upstream: str) -> str | None:

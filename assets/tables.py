@@ -14,10 +14,30 @@ from stillhouse.data.quoting import LONGEST, LONGEST_SENTENCE, quoted
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import ModelKind
 
+COLUMNS = {
+    "prompt_id": "digest of the text, by which a row is known everywhere",
+    "text": "what the model is asked",
+    "label": "what it should answer; null where nobody has said",
+    "split": "train, validation or golden: the side of the row, which never changes",
+    "batch": "the drop of rows that it came with",
+    "row_kind": "real or synthetic",
+    "privacy_class": "who may see it",
+    "logits": "what the teacher says for each class, before softmax",
+    "embedding": "length of the teacher's pooled state, which is stored beside",
+    "fingerprint": "digest of the teacher that said so",
+    "answer": "the class that the teacher finds likeliest",
+    "confidence": "how sure it is of that",
+    "reason": "why the row was not kept",
+}
+"""What the columns of our tables are; every other one travels along with the rows."""
+
 
 def table_metadata(frame: pl.DataFrame, *, sample: int = 8) -> dict[str, Any]:
     """Describe a table: row count as a series, column schema, and its first rows."""
-    columns = [dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
+    columns = [
+        dg.TableColumn(name, str(kind), COLUMNS.get(name, "a column of the rows, which travels along"))
+        for name, kind in frame.schema.items()
+    ]
     return {
         "dagster/row_count": frame.height,
         "dagster/column_schema": dg.TableSchema(columns=columns),

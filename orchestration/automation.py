@@ -80,17 +80,37 @@ def on_changed_data(is_open: IsOpen) -> _Condition:
     ).with_label("an input's content changed and every gate of every input is open")
 
 
+def open_without_waiver(file: RecipeFile) -> IsOpen:
+    """Whether all on the way is open without a waiver: that lets runs pass that a person starts, and this is none.
+
+    A tick asks for each edge of the graph, and walking the whole lineage each time took it seconds. So an answer counts
+    until the ledger has a new entry, without which nothing that is asked for here changes. Who reads an artifact asks
+    anew.
+    """
+    known: dict[tuple[dg.AssetKey, str | None], bool] = {}
+    asked_at: list[object] = []
+
+    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
+        builds = BuildStore(Home.from_environment())
+        now = [builds.ledger.url, builds.ledger.head()]
+        if asked_at != now:
+            known.clear()
+            asked_at[:] = now
+        if (key, batch) not in known:
+            way = lineage(builds, file.recipe, key, batch)
+            gates = (gate for state in way for gate in state.gates)
+            passed = all(gate.state is GateStatus.PASSED for gate in gates)
+            known[key, batch] = passed and all(state.is_open for state in way)
+        return known[key, batch]
+
+    return is_open
+
+
 def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     """Give the condition to every asset of a recipe that is made from another."""
 
-    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
-        """Whether all is open without a waiver: a waived gate lets runs pass that a person starts, and this is none."""
-        way = lineage(BuildStore(Home.from_environment()), file.recipe, key, batch)
-        gates = (gate for state in way for gate in state.gates)
-        return all(state.is_open for state in way) and all(gate.state is GateStatus.PASSED for gate in gates)
-
     keys = {asset.key for asset in assets}
-    condition = on_changed_data(is_open)
+    condition = on_changed_data(open_without_waiver(file))
 
     def follows(spec: dg.AssetSpec) -> dg.AssetSpec:
         is_made_from_ours = any(dep.asset_key in keys for dep in spec.deps)

@@ -23,6 +23,7 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in names.stage_names(file.recipe))),
         description=f"From rows to champion: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
+        owners=list(file.recipe.owners),
     )
 
 
@@ -39,4 +40,5 @@ def ingest_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(*ingest_assets(file)),
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
+        owners=list(file.recipe.owners),
     )

@@ -33,7 +33,7 @@ from dagster_webserver.version import __version__
 from orchestration.guard import Authority, Guard, Rules, is_loopback, is_wildcard, names_of
 from orchestration.instance import initialise
 from orchestration.reports import WithReports
-from orchestration.services import LOCATION
+from orchestration.runs import LOCATION
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home, Project, setting

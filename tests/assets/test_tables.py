@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from assets.tables import evaluation_table, markdown_table
+import polars as pl
+
+from assets.tables import evaluation_table, markdown_table, table_metadata
 from stillhouse.evaluation.models import ModelKind
 
 
@@ -32,3 +34,10 @@ def test_the_best_stands_first_the_chosen_one_is_marked_and_a_control_has_no_ver
 def test_what_quotes_rows_is_cut_and_numbers_are_rounded() -> None:
     cut, whole = (markdown_table([{"text": "t" * 200, "share": 0.123456}], quotes_rows=each) for each in (True, False))
     assert rows(cut) == [["t" * 77 + "...", "0.1235"]] and rows(whole)[0][0] == "t" * 200
+
+
+def test_each_column_says_what_it_is() -> None:
+    schema = table_metadata(pl.DataFrame({"split": ["train"], "kind": ["HUM"]}))["dagster/column_schema"]
+    described = {column.name: column.description for column in schema.columns}
+    assert described["split"] == "train, validation or golden: the side of the row, which never changes"
+    assert described["kind"] == "a column of the rows, which travels along"

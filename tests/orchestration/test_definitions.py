@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -58,8 +59,50 @@ def test_every_asset_carries_what_a_person_looks_for(tmp_path: Path) -> None:
     graph = definitions([small_recipe(tmp_path, rows=100)]).resolve_asset_graph()
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
-        assert node.description and node.owners and node.kinds, key
+        assert node.description and node.owners and node.kinds and node.tags["stillhouse/recipe"] == "small", key
         assert node.code_version or node.is_external, key
+
+
+def test_every_asset_leads_to_its_code_and_its_recipe(tmp_path: Path) -> None:
+    file = small_recipe(tmp_path, rows=100)
+    graph = definitions([file]).resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        references = graph.get(key).metadata["dagster/code_references"].code_references
+        asset, work, recipe = (Path(each.file_path) for each in references)
+        assert (asset.parent.name, work.parent.name, asset.name) == ("assets", "stages", work.name), key
+        lines = asset.read_text().splitlines()
+        assert "@stage_asset" in lines[references[0].line_number - 1], key
+        assert work.is_file() and recipe == file.path, key
+
+
+def test_jobs_schedules_and_sensors_have_owners(tmp_path: Path) -> None:
+    built = definitions([small_recipe(tmp_path, rows=100)])
+    repository = built.get_repository_def()
+    owned = [
+        *(job for job in built.resolve_all_job_defs() if not job.name.startswith("__")),
+        *repository.schedule_defs,
+        repository.get_sensor_def("rounds_small"),
+    ]
+    assert {each.name: each.owners for each in owned} == {
+        name: ["team:tests"] for name in ("ingest_small", "distil_small", "refresh_small", "rounds_small")
+    }
+
+
+@pytest.mark.parametrize(
+    ("cron", "overdue_after"),
+    [
+        ("0 3 * * 1", timedelta(days=7 * 1.25)),
+        ("0 3 * * 1-5", timedelta(days=3 * 1.25)),
+        ("*/30 * * * *", timedelta(minutes=30 + 60)),
+    ],
+)
+def test_what_a_refresh_decides_is_overdue_when_a_round_was_left_out(
+    tmp_path: Path, cron: str, overdue_after: timedelta
+) -> None:
+    graph = definitions([small_recipe(tmp_path, rows=100, refresh={"cron": cron})]).resolve_asset_graph()
+    policies = {stage_of(node.key): node.freshness_policy for node in graph.asset_nodes if node.freshness_policy}
+    assert policies.keys() == {"selection", "champion"}
+    assert {policy.fail_window.to_timedelta() for policy in policies.values()} == {overdue_after}
 
 
 def test_groups_are_rooms_and_no_arrow_goes_back(tmp_path: Path) -> None:

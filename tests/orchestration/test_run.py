@@ -143,3 +143,9 @@ def test_an_old_name_of_a_gate_in_a_recipe_counts_and_the_run_says_the_new_one(h
     distil(file, home, console)
     said = "the gate it_is_worth_copying is called teacher_accuracy_reaches_the_minimum now"
     assert console.export_text().count(said) == 1
+    # Regression: the overview and the page of the job left runs of the command line out.
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        shown = instance.get_runs(
+            dg.RunsFilter(job_name="distil_small", tags={".dagster/repository": "__repository__@stillhouse"})
+        )
+    assert len(shown) == 1 and shown[0].tags["stillhouse/recipe"] == "small"
