@@ -1,10 +1,10 @@
-"""How a round ended, said where somebody looks for it: in the ledger, on the run, and on the champion in the UI.
+"""How a round ended, said where somebody looks for it: in the ledger, on the run, on the champion, and to the owners.
 
 Belongs here: finding that out from the ledger when the run ends, and recording it.
-Does not: why a run was started (dispatcher.py), whether a gate is open (checks/).
+Does not: why a run was started (dispatcher.py), whether a gate is open (checks/), sending notices (notices.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +20,7 @@ from assets.materializations import newest_materialization
 from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
+from orchestration.notices import Notice, Tone, tell_owners
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import asset_and_batch
@@ -34,6 +35,15 @@ class Ending(StrEnum):
     TAKEN_IN = "taken in"
     CLOSED = "closed"
     BROKE = "broke"
+
+
+_TONES = {
+    Ending.PROMOTED: Tone.GOOD,
+    Ending.KEPT: Tone.PLAIN,
+    Ending.TAKEN_IN: Tone.PLAIN,
+    Ending.CLOSED: Tone.LOOK,
+    Ending.BROKE: Tone.BROKEN,
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +62,17 @@ class RoundOutcome:
 
 
 @contextmanager
-def outcome_recorded(instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun) -> Iterator[None]:
-    """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round."""
+def outcome_recorded(
+    instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round.
+
+    Args:
+        instance: where the run is kept.
+        builds: with the ledger.
+        run: that works.
+        say: takes a line for the log of the run.
+    """
     if not is_round(run):
         yield
         return
@@ -74,6 +93,17 @@ def outcome_recorded(instance: dg.DagsterInstance, builds: BuildStore, run: dg.D
     instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
     if outcome.ending is not Ending.TAKEN_IN:  # such a run was not to reach the champion
         _show_on_champion(instance, builds, run, outcome)
+        for line in tell_owners(recipe, _notice(recipe, run, outcome)):
+            say(line)
+
+
+def _notice(recipe: str, run: dg.DagsterRun, outcome: RoundOutcome) -> Notice:
+    lines = [
+        outcome.sentence,
+        f"Started because: {run.tags.get(BECAUSE_TAG, 'asked for in the UI')}",
+        f"Run {run.run_id[:8]}; `stillhouse diagnose {recipe}` says more.",
+    ]
+    return Notice(f"{recipe}: {outcome.ending}", "\n".join(lines), _TONES[outcome.ending])
 
 
 def _show_on_champion(

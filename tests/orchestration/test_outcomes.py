@@ -12,6 +12,7 @@ from stillhouse.digests import digest_of
 from stillhouse.records.builds import BuildStore
 
 CHAMPION = key_of("small", "champion")
+LOG: list[str] = []
 GATE = "small/contract:terms_allow_training_on_outputs"
 
 
@@ -19,7 +20,7 @@ def a_round(instance: dg.DagsterInstance, builds: BuildStore, *verdicts: dict[st
     """A round that found these verdicts and then ended."""
     tags = {RECIPE_TAG: "small", BECAUSE_TAG: "a new batch"}
     run = instance.add_run(dg.DagsterRun(job_name="distil_small", tags=tags))
-    with outcome_recorded(instance, builds, run):
+    with outcome_recorded(instance, builds, run, LOG.append):
         for verdict in verdicts:
             builds.ledger.append("verdict", "small", {"run_id": run.run_id, "waived": None, **verdict})
     return run
