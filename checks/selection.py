@@ -69,7 +69,7 @@ def distillation_was_worth_it(context: GateContext) -> Finding:
         return Finding(
             Verdict.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone"
         )
-    return Finding(Verdict(comparison["verdict"]), comparison["sentence"])
+    return Finding(Verdict(comparison["verdict"]), comparison["sentence"], observed=comparison["gain"])
 
 
 @gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
@@ -79,7 +79,9 @@ def all_seeds_are_within_the_margin(context: GateContext) -> Finding:
     name, spread = report["student"]["name"], report["seeds"]
     if spread is None:
         return Finding(Verdict.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
-    return passed_if(not spread["warning"], f"{name}, {spread['sentence']}")
+    worst = max(score["drop"] for score in spread["scores"])
+    said = f"{name}, {spread['sentence']}"
+    return passed_if(not spread["warning"], said, observed=worst, limit=spread["margin"])
 
 
 GATES = gates_of_module(__name__)

@@ -19,7 +19,7 @@ from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.stages.selection import SelectionFacts
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, measured, told
 
 NO_CHAMPION = AgainstChampion(verdict=PASS, sentence="there is no champion yet")
 
@@ -95,8 +95,9 @@ def test_whether_distillation_was_worth_it_is_what_the_report_compares(tmp_path:
     assert taken == (PASS, "s learned from nothing: nothing was distilled that had to be worth it")
     verdict, sentence = told(gate, reported(tmp_path, comparison=None))
     assert verdict is INCONCLUSIVE and sentence.startswith("the recipe has no control")
-    compared = {"verdict": "fail", "sentence": "labels do as well"}
+    compared = {"verdict": "fail", "sentence": "labels do as well", "gain": -0.01}
     assert told(gate, reported(tmp_path, comparison=compared)) == (FAIL, "labels do as well")
+    assert measured(gate, reported(tmp_path, comparison=compared)) == (-0.01, None)
 
 
 def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
@@ -104,5 +105,7 @@ def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
     verdict, sentence = told(gate, reported(tmp_path, seeds=None))
     assert verdict is INCONCLUSIVE and sentence.endswith("; name more_seeds in the recipe to see")
     for warning, expected in ((None, PASS), ("one misses", FAIL)):
-        spread = {"warning": warning, "sentence": "three seeds"}
+        scores = [{"drop": 0.01}, {"drop": 0.03}]
+        spread = {"warning": warning, "sentence": "three seeds", "scores": scores, "margin": 0.04}
         assert told(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")
+        assert measured(gate, reported(tmp_path, seeds=spread)) == (0.03, 0.04)
