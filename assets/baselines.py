@@ -8,7 +8,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, stage_asset
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import evaluation_table
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
@@ -22,7 +23,9 @@ from stillhouse.stages.names import BASELINES, PROMPTS, TEACHER
 def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
 
-    @stage_asset(file, BASELINES, inputs={"prompts": PROMPTS, "teacher": TEACHER}, kinds={"scikitlearn", "onnx"})
+    @stage_asset(
+        file, BASELINES, inputs={"teacher": TEACHER}, beside={"prompts": PROMPTS}, kinds={"scikitlearn", "onnx"}
+    )
     def judged_baselines(context: StageContext, prompts: Artifact, teacher: Artifact) -> StageOutput:
         """Majority class, TF-IDF, a probe on the untuned encoder, the teacher as static embeddings, in int8, pruned."""
         bench = Bench(file.recipe, context.builds, prompts, teacher)
@@ -30,9 +33,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             capture = bench.capture_golden()
         artifact = context.make(stage.plan(file, bench, context.reader))
         evaluations = read_evaluations(artifact.folder)
-        table = [evaluation_row(evaluation) for evaluation in evaluations]
         shown: dict[str, Any] = {
-            "baselines": dg.MetadataValue.md(markdown_table(table)),
+            "baselines": evaluation_table(evaluations),
             "teacher_rows_computed": capture.computed,
         }
         page = page_to_take(evaluations, title=file.name, task=file.recipe.task)

@@ -21,7 +21,8 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         candidate(student.name),
-        inputs={"teacher": TEACHER, "prompts": PROMPTS, "transfer_set": TRANSFER_SET},
+        inputs={"transfer_set": TRANSFER_SET},
+        beside={"teacher": TEACHER, "prompts": PROMPTS},
         kinds={"pytorch"},
     )
     def trained_student(

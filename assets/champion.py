@@ -9,6 +9,7 @@ Does not: which release may serve (stillhouse/stages/champion.py).
 
 import dagster as dg
 
+from assets.champion_page import champion_page
 from assets.stage import StageContext, StageOutput, stage_asset
 from stillhouse import progress
 from stillhouse.recipe.reading import RecipeFile
@@ -43,8 +44,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         return StageOutput(
             artifact,
             {
-                "student": student,
-                "release": release.digest,
+                **champion_page(context.builds, file.name),
                 "changed": promotion.changed,
                 "witness": promotion.witness,
             },

@@ -1,14 +1,25 @@
 """The asset of the contract.
 
 Belongs here: its declaration, and what is shown of it.
-Does not: freezing the recipe (stillhouse/stages/contract.py).
+Does not: freezing the recipe (stillhouse/stages/contract.py), finding differences (stillhouse/recipe/differences.py).
 """
+
+import json
+from typing import Any
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, markdown_table, stage_asset
+from assets.external import weights_seen
+from assets.keys import PRETRAINED_WEIGHTS
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import markdown_table
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.differences import differences, fields_of
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.stages import contract as stage
+from stillhouse.stages.facts import ContractFacts
 from stillhouse.stages.names import CONTRACT
 
 
@@ -16,31 +27,73 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     recipe = file.recipe
 
-    @stage_asset(file, CONTRACT, inputs={}, kinds={"yaml"})
+    @stage_asset(file, CONTRACT, inputs={}, outside=[PRETRAINED_WEIGHTS], kinds={"yaml"}, of_version=recipe.digest[:12])
     def frozen_contract(context: StageContext) -> StageOutput:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
         artifact = context.make(stage.plan(file, context.builds.store))
-        bar, budget = recipe.bar, recipe.budget
-        terms = [
-            {"term": "task", "value": recipe.task},
-            {"term": "pain", "value": ", ".join(recipe.pain)},
-            {"term": "teacher", "value": recipe.teacher.address},
-            {"term": "why this teacher", "value": recipe.teacher.reason},
-            {
-                "term": "bar",
-                "value": f"{bar.metric_in_words} at most {bar.margin:.1%} below the teacher, "
-                f"error rate {bar.alpha:.0%}",
-            },
-            {
-                "term": "budget",
-                "value": f"{budget.latency_ratio_at_least:g}x faster, {budget.size_ratio_at_least:g}x smaller",
-            },
-            {"term": "sensitive", "value": ", ".join(item.column for item in recipe.sensitive) or "none"},
-            {"term": "candidates", "value": ", ".join(student.name for student in recipe.students)},
-            {"term": "refresh", "value": recipe.refresh.cron},
-        ]
         return StageOutput(
-            artifact, {"contract": dg.MetadataValue.md(markdown_table(terms)), "recipe_digest": recipe.digest}
+            artifact,
+            {
+                "contract": _table(_in_short(recipe)),
+                "changed": _what_changed(context.builds, artifact),
+                "all_that_is_frozen": _table(everything_frozen(recipe)),
+                "recipe_digest": recipe.digest,
+            },
+            seen=[weights_seen(file, artifact.facts(ContractFacts).weights)],
         )
 
     return frozen_contract
+
+
+def everything_frozen(recipe: Recipe) -> list[dict[str, str]]:
+    """Each field of a recipe and its value, the defaults too."""
+    values = recipe.model_dump(mode="json")
+    return [{"field": field, "value": value} for field, value in fields_of(values)]
+
+
+def _in_short(recipe: Recipe) -> list[dict[str, str]]:
+    bar, budget = recipe.bar, recipe.budget
+    fast = f"{budget.latency_ratio_at_least:g}x faster, {budget.size_ratio_at_least:g}x smaller"
+    quality = f"{bar.metric_in_words} at most {bar.margin:.1%} below the teacher, error rate {bar.alpha:.0%}"
+    terms = {
+        "task": recipe.task,
+        "pain": ", ".join(recipe.pain) or "none",
+        "teacher": recipe.teacher.address,
+        "why this teacher": recipe.teacher.reason,
+        "licences": f"teacher {recipe.teacher.licence}, rows {recipe.data.licence}",
+        "bar": quality,
+        "floor": "none" if bar.floor is None else f"{bar.floor:.1%}",
+        "critical slices": ", ".join(item.name for item in recipe.slices if item.critical) or "none",
+        "budget": fast,
+        "sensitive": ", ".join(item.column for item in recipe.sensitive) or "none",
+        "candidates": ", ".join(student.name for student in recipe.students),
+        "stakes": recipe.stakes,
+        "refresh": recipe.refresh.cron,
+    }
+    return [{"term": term, "value": value} for term, value in terms.items()]
+
+
+def _what_changed(builds: BuildStore, artifact: Artifact) -> dg.MarkdownMetadataValue:
+    """What differs from the contract before this one, field by field; of the first one, that it is that."""
+    recipe = artifact.asset.partition("/")[0]
+    made = [entry.body for entry in builds.ledger.entries(recipe, "materialization", subject=artifact.asset)]
+    others = [body for body in made if body["digest"] != artifact.digest]
+    if not others:
+        return dg.MetadataValue.md("the first contract of this recipe")
+    try:
+        before = _recipe_of(builds.artifact(others[-1]["digest"], others[-1]["manifest"]))
+    except StillhouseError as error:
+        return dg.MetadataValue.md(f"the contract before this one cannot be read: {' '.join(str(error).split())}")
+    changed = [
+        {"field": each.field, "was": each.was, "is": each.is_} for each in differences(before, _recipe_of(artifact))
+    ]
+    return _table(changed) if changed else dg.MetadataValue.md("no field: the teacher's weights are others")
+
+
+def _recipe_of(contract: Artifact) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((contract.folder / "recipe.json").read_text(encoding="utf-8"))
+    return values
+
+
+def _table(rows: list[dict[str, str]]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(markdown_table(rows, quotes_rows=False))

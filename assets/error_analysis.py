@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, markdown_table, picture, stage_asset
+from assets.stage import StageContext, StageOutput, picture, stage_asset
+from assets.tables import markdown_table
 from stillhouse.error_analysis.data_scaling import RowsCurve
 from stillhouse.error_analysis.rules import read_analyses
 from stillhouse.recipe.reading import RecipeFile
@@ -27,13 +28,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         ERROR_ANALYSIS,
-        inputs={
-            "evaluation": EVALUATION,
-            "prompts": PROMPTS,
-            "teacher": TEACHER,
-            "transfer_set": TRANSFER_SET,
-            **stages,
-        },
+        inputs={"evaluation": EVALUATION},
+        beside={"prompts": PROMPTS, "teacher": TEACHER, "transfer_set": TRANSFER_SET, **stages},
         kinds={"pytorch"},
     )
     def examined_students(
@@ -66,7 +62,7 @@ def _shown(context: StageContext, artifact: Artifact) -> dict[str, Any]:
         }
         for name, each in found.items()
     ]
-    shown: dict[str, Any] = {"students": dg.MetadataValue.md(markdown_table(table))}
+    shown: dict[str, Any] = {"students": dg.MetadataValue.md(markdown_table(table, quotes_rows=False))}
     for name, each in found.items():
         if each.conclusion is not None:
             shown[f"why_{name}"] = each.conclusion.sentence

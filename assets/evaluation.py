@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, picture, stage_asset
+from assets.stage import StageContext, StageOutput, picture, stage_asset
+from assets.tables import evaluation_table
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
@@ -25,7 +26,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         EVALUATION,
-        inputs={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES, **exports},
+        inputs=exports,
+        beside={"prompts": PROMPTS, "teacher": TEACHER, "signal": TEACHER_SIGNAL, "baselines": BASELINES},
         kinds={"numpy"},
     )
     def judged_students(
@@ -42,7 +44,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         artifact = context.make(stage.plan(recipe, bench, by_student, context.reader))
         evaluations = read_evaluations(artifact.folder)
         shown = {
-            "students": dg.MetadataValue.md(markdown_table([evaluation_row(e) for e in evaluations])),
+            "students": evaluation_table(evaluations),
             "teacher_accuracy": evaluations[0].teacher.accuracy,
             "golden_rows": evaluations[0].golden_rows,
             **{f"accuracy_{e.name}": e.score.accuracy for e in evaluations},

@@ -21,7 +21,8 @@ def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         export(student.name),
-        inputs={"candidate": candidate(student.name), "prompts": PROMPTS},
+        inputs={"candidate": candidate(student.name)},
+        beside={"prompts": PROMPTS},
         kinds={"onnx"},
     )
     def exported_student(context: StageContext, candidate: Artifact, prompts: Artifact) -> StageOutput:

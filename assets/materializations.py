@@ -11,10 +11,10 @@ from datetime import datetime
 
 import dagster as dg
 
+from assets.keys import address_of, keys_of_events
 from stillhouse.errors import StillhouseError
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.ledger import Ledger
-from stillhouse.records.manifest import address
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Materialization:
     @property
     def address(self) -> str:
         """Asset and batch in one word."""
-        return address("/".join(self.key.path), self.batch)
+        return address_of(self.key, self.batch)
 
 
 def newest_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization | None:
     """Return the newest materialization of an asset, or of one batch of it, or None if there is none."""
-    entry = ledger.newest(key.path[0], "materialization", subject=address("/".join(key.path), batch))
+    entry = ledger.newest(key.path[0], "materialization", subject=address_of(key, batch))
     if entry is None:
         return None
     body = entry.body
@@ -73,7 +73,7 @@ def require_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None 
     if newest is None:
         raise StillhouseError(
             "it was never materialized",
-            where=(name := address(key.to_user_string(), batch)),
+            where=(name := address_of(key, batch)),
             expected="a materialization",
             do=f"Materialize {name} first.",
         )
@@ -91,10 +91,12 @@ def other_event_in_dagster(
         batch: which batch of it.
         newest: what the ledger says; None if it was never materialized.
     """
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=None if batch is None else [batch])
-    records = instance.fetch_materializations(wanted, limit=1).records
+    batches = None if batch is None else [batch]
+    filters = (dg.AssetRecordsFilter(asset_key=each, asset_partitions=batches) for each in keys_of_events(key))
+    found = (instance.fetch_materializations(each, limit=1).records for each in filters)
+    records = next((each for each in found if each), ())
     event = records[0].asset_materialization if records else None
-    name = address("/".join(key.path), batch)
+    name = address_of(key, batch)
     if event is None:
         if newest is None:
             return None

@@ -23,12 +23,12 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         RELEASE,
-        inputs={
+        inputs={"selection": SELECTION},
+        beside={
             "contract": CONTRACT,
             "prompts": PROMPTS,
             "teacher": TEACHER,
             "transfer_set": TRANSFER_SET,
-            "selection": SELECTION,
             **{f"export_{name}": export(name) for name in students},
         },
         kinds={"onnx"},

@@ -6,7 +6,9 @@ Does not: choosing (stillhouse/stages/selection.py).
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, evaluation_row, markdown_table, picture, stage_asset
+from assets.links import links
+from assets.stage import StageContext, StageOutput, picture, stage_asset
+from assets.tables import evaluation_table
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
@@ -22,7 +24,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         SELECTION,
-        inputs={"evaluation": EVALUATION, "baselines": BASELINES, "analyses": ERROR_ANALYSIS},
+        inputs={"analyses": ERROR_ANALYSIS},
+        beside={"evaluation": EVALUATION, "baselines": BASELINES},
         kinds={"html"},
     )
     def chosen_student(
@@ -40,8 +43,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "winner": facts.winner or "none",
                 "reason": facts.reason,
                 "against_the_champion": facts.against_champion.sentence,
-                "report": dg.MetadataValue.path(str(report)),
-                "leaderboard": dg.MetadataValue.md(markdown_table([evaluation_row(each) for each in everything])),
+                **links("report", report, context.builds.home.reports),
+                "leaderboard": evaluation_table(everything, chosen=facts.winner),
                 "size_against_quality": picture(
                     context, artifact, "size_against_quality", lambda: _size_against_quality(everything)
                 ),

@@ -11,23 +11,23 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
-from assets.keys import batches_of, key_of
-from stillhouse import progress
-from stillhouse.data.quoting import quoted
+from assets.keys import batches_of, group_of, key_of
+from assets.keys import outside as outside_key
+from stillhouse import progress, stages
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.harness import Evaluation
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
 from stillhouse.source_code import closure_digest
 from stillhouse.stages.bench import Reader
 from stillhouse.stages.facts import TrainingFacts
-from stillhouse.stages.names import BASE, BATCHED
+from stillhouse.stages.names import BASE, BATCHED, kind_of
 from stillhouse.stages.versions import code_version
 
 SECONDS_BETWEEN_LOG_LINES = 10.0
@@ -43,11 +43,13 @@ class StageOutput:
         artifact: as it was made or found again.
         metadata: for its page in the UI.
         headline: the one line that goes with it on a terminal, such as how many rows were kept.
+        seen: what was found of things from outside that it was made from.
     """
 
     artifact: Artifact
     metadata: Mapping[str, Any]
     headline: str = ""
+    seen: Sequence[dg.AssetObservation] = ()
 
 
 LoadGated = Callable[[dg.AssetKey, str | None], Artifact]
@@ -72,8 +74,8 @@ class StageContext:
         """Who is judged on the golden rows, if this stage judges."""
         return Reader(self.file.name, self.stage, self.run_id)
 
-    def read(self, stage: str, batch: str) -> Artifact:
-        """Read one batch of a stage behind its gates, and count it among the inputs of what is made."""
+    def read(self, stage: str, batch: str | None) -> Artifact:
+        """Read a stage, or one batch of it, behind its gates, and count it among the inputs of what is made."""
         artifact = self.load_gated(key_of(self.file.name, stage), batch)
         self.inputs.append(artifact)
         return artifact
@@ -105,7 +107,10 @@ def stage_asset(
     *,
     inputs: Mapping[str, str],
     kinds: set[str],
+    beside: Mapping[str, str] = MappingProxyType({}),
+    outside: Collection[str] = (),
     every_batch: Collection[str] = (),
+    of_version: str = "",
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
     """Make a Dagster asset of `function(context, **inputs) -> StageOutput`.
 
@@ -114,15 +119,20 @@ def stage_asset(
         stage: the stage; its key is `<recipe>/<stage>`.
         inputs: name of each parameter, and the stage whose gated artifact it receives.
         kinds: tags shown on the node in the UI.
+        beside: further parameters likewise, of stages that some input was made from. They are read behind the same
+            gates and are in the manifest; an edge for each would hide the way in the graph.
+        outside: what it is made from that nobody makes here, by the last part of its key.
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
+        of_version: what the UI counts as code beside our own: where it was changed, the asset shows as changed.
     """
     batched = stage in BATCHED
 
     def wrap(function: StageFunction) -> dg.AssetsDefinition:
         version = code_version(stage)
         # A parameter that is called otherwise than its input is found here and not in a run.
-        inspect.signature(function).bind(None, **inputs)
+        inspect.signature(function).bind(None, **inputs, **beside)
+        read_beside = {"read_beside": ", ".join(beside.values())} if beside else {}
 
         @dg.asset(
             key=key_of(file.name, stage),
@@ -139,11 +149,14 @@ def stage_asset(
                 )
                 for name, upstream in inputs.items()
             },
-            group_name=file.name,
+            deps=[outside_key(file.name, what) for what in outside],
+            group_name=group_of(file.name, stage),
+            metadata={**code_references(function, file), **read_beside},
+            tags={"stillhouse/recipe": file.name, "stillhouse/stage": kind_of(stage)},
             owners=list(file.recipe.owners),
             kinds=kinds,
             description=inspect.getdoc(function),
-            code_version=version[:12],
+            code_version=f"{version[:12]}{of_version and '-'}{of_version}",
             io_manager_key="artifacts",
             required_resource_keys={"builds", "artifacts"},
         )
@@ -162,9 +175,12 @@ def stage_asset(
                 load_gated=partial(context.resources.artifacts.load_gated, builds, file.recipe),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
+                artifacts |= {name: asked.read(upstream, _batch_read(upstream)) for name, upstream in beside.items()}
                 progress.tell(progress.StageStep(stage, 0, 1))
                 shown = function(asked, **artifacts)
                 progress.tell(progress.StageStep(stage, 1, 1, _ended(shown)))
+            for observation in shown.seen:
+                context.log_event(observation)
             return dg.MaterializeResult(
                 value=shown.artifact,
                 data_version=dg.DataVersion(shown.artifact.digest),
@@ -174,6 +190,28 @@ def stage_asset(
         return compute
 
     return wrap
+
+
+def code_references(function: StageFunction, file: RecipeFile) -> dict[str, Any]:
+    """Where a person finds what an asset does and what decides it: its function, its stage, and the recipe."""
+    stage = Path(inspect.getfile(function))
+    work = Path(stages.__file__).parent / stage.name
+    return {
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(
+                    file_path=str(stage), line_number=function.__code__.co_firstlineno, label="the asset"
+                ),
+                dg.LocalFileCodeReference(file_path=str(work), label="how it is made"),
+                dg.LocalFileCodeReference(file_path=str(file.path), label="the recipe"),
+            ]
+        )
+    }
+
+
+def _batch_read(upstream: str) -> str | None:
+    """Which batch is read of a stage that is read beside."""
+    return BASE if upstream in BATCHED else None
 
 
 def _batches_read(stage: str, upstream: str, *, every: bool) -> dg.PartitionMapping | None:
@@ -211,41 +249,6 @@ def log_lines(log: Callable[[str], None]) -> progress.Listener:
     return listen
 
 
-def table_metadata(frame: pl.DataFrame, *, sample: int = 8) -> dict[str, Any]:
-    """Describe a table: row count as a series, column schema, and its first rows."""
-    columns = [dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
-    return {
-        "dagster/row_count": frame.height,
-        "dagster/column_schema": dg.TableSchema(columns=columns),
-        "sample": dg.MetadataValue.md(markdown_table(frame.head(sample).to_dicts())),
-    }
-
-
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write rows as a markdown table."""
-    if not rows:
-        return "*no rows*"
-    head = list(rows[0])
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(_cell(row[name]) for name in head) + " |" for row in rows])
-
-
-def evaluation_row(evaluation: Evaluation) -> dict[str, Any]:
-    """One line of a comparison table."""
-    low, high = evaluation.score.accuracy_interval
-    spread = evaluation.seeds
-    by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
-    return {
-        "model": evaluation.name,
-        "accuracy": f"{evaluation.score.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
-        "agreement": f"{evaluation.agreement:.3f}",
-        "smaller": f"{evaluation.size_ratio:.1f}x",
-        "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
-        "verdict": str(evaluation.verdict),
-        "why": evaluation.summary,
-    }
-
-
 def picture(
     context: StageContext, artifact: Artifact, name: str, draw: Callable[[], bytes]
 ) -> dg.MarkdownMetadataValue:
@@ -273,11 +276,6 @@ def learning_curve(context: StageContext, artifact: Artifact, training: Training
         return drawn(*training.losses)
 
     return picture(context, artifact, "learning_curve", draw)
-
-
-def _cell(value: Any) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else quoted(value)
-    return text.replace("|", "\\|")
 
 
 def _ended(shown: StageOutput) -> str:

@@ -7,7 +7,8 @@ Does not: asking the teacher (stillhouse/stages/teacher_signal.py).
 import dagster as dg
 import polars as pl
 
-from assets.stage import StageContext, StageOutput, markdown_table, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import markdown_table, table_metadata
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher_signal as stage
@@ -24,7 +25,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(
         file,
         TEACHER_SIGNAL,
-        inputs={"prompts": PROMPTS, "teacher": TEACHER, "baselines": BASELINES},
+        inputs={"prompts": PROMPTS, "baselines": BASELINES},
+        beside={"teacher": TEACHER},
         kinds={"pytorch", "parquet"},
     )
     def captured_signal(

@@ -6,7 +6,8 @@ Does not: verifying rows (stillhouse/stages/transfer_set.py).
 
 import dagster as dg
 
-from assets.stage import StageContext, StageOutput, markdown_table, stage_asset, table_metadata
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import markdown_table, table_metadata
 from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact

@@ -4,7 +4,7 @@ import math
 import tempfile
 from pathlib import Path
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from stillhouse.digests import digest_of_file
 from stillhouse.models.weights import verify_weights
 from stillhouse.stages.facts import CandidateFacts, TrainingFacts
@@ -19,8 +19,8 @@ def every_weight_and_loss_is_finite(context: GateContext) -> Finding:
     models = _trainings(context)
     parameters = sum(verify_weights(context.artifact.folder / folder).parameters for folder in models)
     losses = [loss for training in models.values() for loss in _losses(training)]
-    finite = all(math.isfinite(loss) for loss in losses)
-    return passed_if(finite, f"{parameters:,} weights and {len(losses)} epoch losses looked at")
+    infinite = sum(not math.isfinite(loss) for loss in losses)
+    return none_of(infinite, f"{parameters:,} weights and {len(losses)} epoch losses looked at")
 
 
 @gate("a loss that does not fall points to a wrong learning rate, target or row order")
@@ -35,7 +35,8 @@ def training_converged(context: GateContext) -> Finding:
         f"training loss {losses[0]:.4f} to {losses[-1]:.4f}{'' if folder == MODEL else f' ({folder})'}"
         for folder, losses in models.items()
     )
-    return passed_if(converged, ", ".join(detail))
+    least = max((losses[-1] / losses[0] for losses in models.values() if len(losses) > 1 and losses[0]), default=None)
+    return passed_if(converged, ", ".join(detail), observed=least, limit=share)
 
 
 @gate("a student worse than guessing was trained on shuffled or empty targets")
@@ -47,7 +48,8 @@ def the_student_beats_the_majority_class(context: GateContext) -> Finding:
     accuracy = context.artifact.facts(CandidateFacts).validation_accuracy
     if accuracy is None:
         return passed_if(False, "there is no validation row that it was asked")
-    return passed_if(accuracy > guess, f"validation accuracy {accuracy:.3f}, most frequent class {guess:.3f}")
+    said = f"validation accuracy {accuracy:.3f}, most frequent class {guess:.3f}"
+    return passed_if(accuracy > guess, said, observed=accuracy, limit=guess)
 
 
 @gate("the trained and the published weights must be the same")

@@ -1,6 +1,6 @@
 """Gates on the champion: does the ledger point where it should?"""
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from stillhouse.release.bundle import bundle_problems
 from stillhouse.stages.facts import ChampionFacts
 
@@ -20,7 +20,7 @@ def the_ledger_names_this_release(context: GateContext) -> Finding:
 def the_serving_bundle_is_whole(context: GateContext) -> Finding:
     """Opened by digest from the store and verified."""
     problems = bundle_problems(context.made_from("release").folder)
-    return passed_if(not problems, "; ".join(problems) if problems else "every file is there and as listed")
+    return none_of(len(problems), "; ".join(problems) if problems else "every file is there and as listed")
 
 
 GATES = gates_of_module(__name__)

@@ -1,16 +1,18 @@
 """Gates on the contract: may this distillation be begun at all?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import forecast
 from stillhouse.models.memory import machine_memory_gb
 from stillhouse.recipe.bar import Terms
+from stillhouse.recipe.differences import Difference, differences
 from stillhouse.records.governance import amendment_to
 from stillhouse.stages.contract import bar_of, bar_values
 from stillhouse.stages.facts import ContractFacts
@@ -18,6 +20,7 @@ from stillhouse.stages.names import CONTRACT
 from stillhouse.statistics.verdicts import Verdict
 
 NO_NEED = "do not distil"
+FIELDS_TOLD = 5
 
 
 @gate("without a problem in production a student is only one more model to maintain", closes_as=NO_NEED)
@@ -40,7 +43,13 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
     if recipe.economics is None:
         return passed_if(True, "cost is no pain here, and the recipe names no prices")
     expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
-    return passed_if(expected.decision == "fund", expected.sentence, forecast=expected.model_dump(mode="json"))
+    return passed_if(
+        expected.decision == "fund",
+        expected.sentence,
+        observed=expected.payback_months,
+        limit=recipe.economics.payback_months_at_most,
+        forecast=expected.model_dump(mode="json"),
+    )
 
 
 @gate(
@@ -65,8 +74,8 @@ def licences_are_named(context: GateContext) -> Finding:
     """Of the teacher's weights and of the rows."""
     licences = {"teacher": context.recipe.teacher.licence, "data": context.recipe.data.licence}
     unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
-    return passed_if(
-        not unnamed,
+    return none_of(
+        len(unnamed),
         f"unnamed: {', '.join(unnamed)}. Say in {' and '.join(f'`{name}.licence`' for name in unnamed)} under which "
         "right it may be used"
         if unnamed
@@ -78,31 +87,34 @@ def licences_are_named(context: GateContext) -> Finding:
 @gate("a bar that is not the recipe's own was frozen for another student")
 def the_bar_is_frozen(context: GateContext) -> Finding:
     """The artifact holds the very bar, budget and slices that the recipe holds now."""
-    same = context.artifact.facts(ContractFacts).bar == bar_of(context.recipe)
+    frozen, now = context.artifact.facts(ContractFacts).bar, bar_of(context.recipe)
+    if frozen == now:
+        return passed_if(True, "the frozen bar is that of the recipe", margin=context.recipe.bar.margin)
+    moved = differences(frozen, now)
     return passed_if(
-        same,
-        "the frozen bar is that of the recipe"
-        if same
-        else "the recipe's bar was changed since this contract was frozen; materialize contract again",
-        margin=context.recipe.bar.margin,
+        False,
+        f"the recipe's bar was changed since this contract was frozen: {_listed(moved)}; materialize contract again",
+        moved=_sentences(moved),
     )
 
 
 @gate("a bar that is moved after a result proves nothing unless a named person takes responsibility")
 def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
     """Once a candidate was trained under one bar, another one needs an amendment that names who and why."""
-    bar = context.artifact.facts(ContractFacts).bar_digest
-    judged_by = _bar_of_the_newest_candidate(context)
-    if judged_by in (None, bar):
+    facts = context.artifact.facts(ContractFacts)
+    bar, judged_by = facts.bar_digest, _bar_of_the_newest_candidate(context)
+    if judged_by is None or judged_by.digest == bar:
         return passed_if(True, "no candidate was trained under another bar")
+    moved = differences(judged_by.terms, facts.bar)
     amendment = amendment_to(context.builds.ledger, context.file.name, bar)
     if amendment is not None:
         detail = f"changed by {amendment['by']}: {amendment['reason']}"
-        return passed_if(True, detail, signed_by=amendment["by"])
+        return passed_if(True, detail, signed_by=amendment["by"], moved=_sentences(moved))
     return passed_if(
         False,
-        f"a candidate was trained under bar {str(judged_by)[:12]} and the recipe now has {bar[:12]}; put the old one "
-        f"back, or `stillhouse amend {context.file.name} --by NAME --reason WHY`",
+        f"a candidate was trained under bar {judged_by.digest[:12]} and the recipe now has {bar[:12]}: "
+        f"{_listed(moved)}; put the old one back, or `stillhouse amend {context.file.name} --by NAME --reason WHY`",
+        moved=_sentences(moved),
     )
 
 
@@ -129,31 +141,52 @@ def training_fits_into_memory(context: GateContext) -> Finding:
     if needed is None:
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
     limit = context.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
-    return passed_if(needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed")
+    return passed_if(
+        needed <= limit, f"about {needed:.1f} GB needed, {limit:.1f} GB allowed", observed=needed, limit=limit
+    )
 
 
-def _bar_of_the_newest_candidate(context: GateContext) -> str | None:
-    """Digest of the bar that was in force when the newest candidate was made."""
+@dataclass(frozen=True)
+class FrozenBar:
+    """A bar that a contract froze, as this version would: what it did not know yet has its default."""
+
+    digest: str
+    terms: Mapping[str, Any]
+
+
+def _bar_of_the_newest_candidate(context: GateContext) -> FrozenBar | None:
+    """The bar that was in force when the newest candidate was made."""
     recipe, in_force, newest = context.file.name, None, None
     for entry in context.builds.ledger.entries(recipe, "materialization"):
         if entry.body["asset"] == f"{recipe}/{CONTRACT}":
             facts = context.builds.store.read_manifest(entry.body["digest"], entry.body["manifest"]).facts
-            in_force = _digest_of_bar(facts)
+            in_force = _frozen_bar(facts)
         elif entry.body["asset"].startswith(f"{recipe}/candidates/"):
             newest = in_force
     return newest
 
 
-def _digest_of_bar(facts: Mapping[str, Any]) -> str | None:
-    """Digest of the bar that a contract froze, as this version would: what it did not know yet has its default."""
+def _frozen_bar(facts: Mapping[str, Any]) -> FrozenBar | None:
     if "bar" not in facts:
         return None
     terms = {name: value for name, value in facts["bar"].items() if name in Terms.model_fields}
     try:
         known = Terms.model_validate(terms)
     except ValidationError:  # a bar of a version with other fields is another bar
-        return str(facts["bar_digest"])
-    return digest_of(bar_values(known, facts["bar"].get("golden_rounds_at_most")))
+        return FrozenBar(str(facts["bar_digest"]), facts["bar"])
+    values = bar_values(known, facts["bar"].get("golden_rounds_at_most"))
+    return FrozenBar(digest_of(values), values)
+
+
+def _sentences(moved: Sequence[Difference]) -> list[str]:
+    return [each.sentence for each in moved]
+
+
+def _listed(moved: Sequence[Difference]) -> str:
+    if not moved:
+        return "the order of its parts"
+    more = len(moved) - FIELDS_TOLD
+    return ", ".join(_sentences(moved[:FIELDS_TOLD])) + (f", and {more} more fields" if more > 0 else "")
 
 
 GATES = gates_of_module(__name__)

@@ -1,6 +1,6 @@
 """Gates on the analyses: does each student that misses have one, and is it about the student that was judged?"""
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of
 from stillhouse.error_analysis.generalisation import FitRegime
 from stillhouse.error_analysis.rules import read_analyses
 from stillhouse.evaluation.harness import read_evaluations
@@ -19,9 +19,9 @@ def every_miss_has_a_reason(context: GateContext) -> Finding:
     ]
     without = [e.name for e in judged if e.name not in analyses or analyses[e.name].conclusion is None]
     if without:
-        return passed_if(False, f"misses the bar, and nobody knows why: {', '.join(without)}")
+        return none_of(len(without), f"misses the bar, and nobody knows why: {', '.join(without)}")
     detail = "; ".join(f"{e.name}: {c.cause}" for e in judged if (c := analyses[e.name].conclusion) is not None)
-    return passed_if(True, detail or "no student misses the bar")
+    return none_of(0, detail or "no student misses the bar")
 
 
 @gate("an analysis of another model explains nothing")
@@ -36,7 +36,7 @@ def the_analysis_is_of_the_judged_students(context: GateContext) -> Finding:
         trained = exported.manifest.inputs[f"{name}/{candidate(student.name)}"].digest
         if (judged.get(student.name), asked) != (exported.digest, trained):
             wrong.append(student.name)
-    return passed_if(not wrong, f"not as judged: {', '.join(wrong)}" if wrong else f"{len(analyses)} students asked")
+    return none_of(len(wrong), f"not as judged: {', '.join(wrong)}" if wrong else f"{len(analyses)} students asked")
 
 
 @gate("held-out rows that are known from training make every number about a student too good", blocking=False)
@@ -44,8 +44,8 @@ def no_leak_is_suspected(context: GateContext) -> Finding:
     """No student does better on validation rows than on golden ones, or than on its own rows, beyond chance."""
     analyses = read_analyses(context.artifact.folder).values()
     leaks = [f"{r.student}: {r.generalisation.sentence}" for r in analyses if r.generalisation.regime is FitRegime.LEAK]
-    return passed_if(
-        not leaks,
+    return none_of(
+        len(leaks),
         f"{'; '.join(leaks)}. Look for what validation rows share with training rows, such as a customer, a thread or "
         "a template, and name its column in `data.group`; until then trust the golden figure alone"
         if leaks

@@ -3,8 +3,9 @@
 Whether a student is good enough is asked of the selection.
 """
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.evaluation.measures.fidelity import MISTAKES_REPEATED
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.fairness import ModelGaps
 from stillhouse.records.golden_set_usage import GoldenRead, golden_set_usage
@@ -19,8 +20,8 @@ def every_student_was_judged_as_it_ships(context: GateContext) -> Finding:
     inputs, judged = context.artifact.manifest.inputs, context.artifact.facts(EvaluationFacts).judged
     exported = {s.name: inputs[f"{context.file.name}/exports/{s.name}"].digest for s in context.recipe.students}
     wrong = sorted(name for name in exported if judged.get(name) != exported[name])
-    return passed_if(
-        not wrong, f"not judged as exported: {', '.join(wrong)}" if wrong else f"{len(judged)} exports judged"
+    return none_of(
+        len(wrong), f"not judged as exported: {', '.join(wrong)}" if wrong else f"{len(judged)} exports judged"
     )
 
 
@@ -33,9 +34,9 @@ def the_golden_set_is_the_frozen_one(context: GateContext) -> Finding:
     others = {e.name: e for e in evaluations if e.golden_digest != locked}
     held = f"{prompts.golden:,} rows locked as {locked[:12]}"
     if not others:
-        return passed_if(True, f"{held}; all {len(evaluations)} models were judged by them")
+        return none_of(0, f"{held}; all {len(evaluations)} models were judged by them")
     judged = ", ".join(f"{name} by {e.golden_rows:,} rows, {e.golden_digest[:12]}" for name, e in others.items())
-    return passed_if(False, f"{held}; judged by other rows: {judged}")
+    return none_of(len(others), f"{held}; judged by other rows: {judged}")
 
 
 @gate("a declared slice without a verdict is a slice that nobody looked at")
@@ -44,7 +45,7 @@ def every_declared_slice_has_a_verdict(context: GateContext) -> Finding:
     declared = {item.name for item in context.recipe.slices}
     missing = {e.name: sorted(declared - {s.name for s in e.slices}) for e in read_evaluations(context.artifact.folder)}
     holes = [f"{name}: {', '.join(slices)}" for name, slices in missing.items() if slices]
-    return passed_if(not holes, "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
+    return none_of(len(holes), "; ".join(holes) if holes else f"{len(declared)} slices judged for each student")
 
 
 @gate("a student that serves some groups of people worse should be found here and not by them")
@@ -68,7 +69,7 @@ def every_sensitive_column_has_a_report(context: GateContext) -> Finding:
         for r in e.fairness
     ]
     detail = f"not reported: {'; '.join(holes)}" if holes else f"reported by {', '.join(declared)} for each student"
-    return passed_if(not holes, detail, gaps_in_accuracy=gaps)
+    return none_of(len(holes), detail, gaps_in_accuracy=gaps)
 
 
 def _gap(measured: ModelGaps) -> str:
@@ -79,8 +80,8 @@ def _gap(measured: ModelGaps) -> str:
 def latency_was_measured(context: GateContext) -> Finding:
     """For each student, against the teacher, in one run."""
     unmeasured = [e.name for e in read_evaluations(context.artifact.folder) if e.latency is None]
-    return passed_if(
-        not unmeasured, f"not measured: {', '.join(unmeasured)}" if unmeasured else "measured for every student"
+    return none_of(
+        len(unmeasured), f"not measured: {', '.join(unmeasured)}" if unmeasured else "measured for every student"
     )
 
 
@@ -92,7 +93,9 @@ def few_mistakes_of_the_teacher_are_repeated(context: GateContext) -> Finding:
     """Golden rows on which a student gives the teacher's own wrong answer, as a share of all golden rows."""
     students = [e for e in read_evaluations(context.artifact.folder) if e.score.kind is ModelKind.STUDENT]
     warnings = [f"{e.name} {e.fidelity.warning}" for e in students if e.fidelity.warning]
-    return passed_if(not warnings, "; ".join(warnings) if warnings else "less than one row in ten for each student")
+    said = "; ".join(warnings) if warnings else "less than one row in ten for each student"
+    most = max((e.fidelity.inherited_errors / e.fidelity.rows for e in students), default=None)
+    return passed_if(not warnings, said, observed=most, limit=MISTAKES_REPEATED)
 
 
 @gate(
@@ -105,20 +108,21 @@ def golden_rounds_are_within_the_limit(context: GateContext) -> Finding:
     if limit is None:
         return passed_if(True, "the recipe sets no limit")
     detail = f"{len(rounds)} of at most {limit} rounds judged by golden rows of key {_split_key(context)!r}"
-    if len(rounds) <= limit:
-        return passed_if(True, detail)
-    when = ", ".join(map(str, rounds))
-    return passed_if(False, f"{detail}: {when}; another split key is a fresh golden set, and nothing else is")
+    if len(rounds) > limit:
+        when = ", ".join(map(str, rounds))
+        detail += f": {when}; another split key is a fresh golden set, and nothing else is"
+    return passed_if(len(rounds) <= limit, detail, observed=len(rounds), limit=limit)
 
 
 @gate("each further round that the same rows judge overfits them a little", blocking=False)
 def the_golden_set_was_not_used_before(context: GateContext) -> Finding:
     """Rounds of candidates that were judged by these golden rows, from the ledger's log of who read them."""
     rounds = _rounds(context)
-    if len(rounds) <= 1:
-        return passed_if(True, "first use")
-    used = f"not clean: {len(rounds)} rounds were judged by these rows since {rounds[0].date}"
-    return passed_if(False, f"{used}; another split key is a fresh set")
+    said = "first use"
+    if len(rounds) > 1:
+        used = f"not clean: {len(rounds)} rounds were judged by these rows since {rounds[0].date}"
+        said = f"{used}; another split key is a fresh set"
+    return passed_if(len(rounds) <= 1, said, observed=len(rounds), limit=1)
 
 
 def _rounds(context: GateContext) -> list[GoldenRead]:
@@ -145,7 +149,7 @@ def no_hidden_slice_was_found(context: GateContext) -> Finding:
         for slice_ in e.discovered
     ]
     detail = f"{'; '.join(found_in)}: declare it as a slice, or find out why" if found_in else "none was found"
-    return passed_if(not found_in, detail)
+    return none_of(len(found_in), detail)
 
 
 GATES = gates_of_module(__name__)

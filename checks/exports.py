@@ -15,7 +15,8 @@ def onnx_computes_what_torch_computed(context: GateContext) -> Finding:
     ships = context.artifact.facts(ExportFacts)
     difference = max(each.fp32.max_abs_logit_diff for each in (ships, *ships.seeds.values()))
     limit = context.recipe.limits.export_difference_at_most
-    return passed_if(difference <= limit, f"largest difference of a logit {difference:.2g}, limit {limit:g}")
+    said = f"largest difference of a logit {difference:.2g}, limit {limit:g}"
+    return passed_if(difference <= limit, said, observed=difference, limit=limit)
 
 
 @gate("quantisation that changes the answers ships another model than was trained")
@@ -29,7 +30,8 @@ def int8_gives_the_same_answers(context: GateContext) -> Finding:
     agreement, others = ships.int8.top1_agreement, [each.int8.top1_agreement for each in ships.seeds.values()]
     limit = context.recipe.limits.int8_agreement_at_least
     detail = f"; {min(others):.3f} or more for {len(others)} further seeds" if others else ""
-    return passed_if(agreement >= limit, f"{agreement:.3f} of the answers are the same, limit {limit}{detail}")
+    said = f"{agreement:.3f} of the answers are the same, limit {limit}{detail}"
+    return passed_if(agreement >= limit, said, observed=agreement, limit=limit)
 
 
 @gate("a release that has to be unpickled can run anything on the machine that loads it")

@@ -4,6 +4,7 @@ Belongs here: the types that every module of gates uses, and their translation f
 Does not: any particular gate; looking at gates from another run (gatekeeper.py).
 """
 
+import math
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -16,8 +17,10 @@ import dagster as dg
 import polars as pl
 
 from assets.keys import batches_name, batches_of, key_of
-from assets.materializations import require_materialization
-from assets.stage import markdown_table, readable_failures
+from assets.links import links
+from assets.materializations import Materialization, require_materialization
+from assets.stage import readable_failures
+from assets.tables import markdown_table
 from checks.gate_status import GateStatus
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
@@ -44,22 +47,43 @@ class Finding:
         sentence: what was found, with the numbers that decided.
         evidence: further values for the UI; at most 20 offending rows, never all of them.
         signed_by: who made the decision that the sentence tells of, whose name stays in it.
+        observed: the one number that decided, of which the UI draws the trend; None where there is none.
+        limit: what it was held against.
     """
 
     verdict: Verdict
     sentence: str
     evidence: dict[str, Any] = field(default_factory=dict)
     signed_by: str = ""
+    observed: float | None = None
+    limit: float | None = None
 
     def __post_init__(self) -> None:
         """Clean what is said, whoever says it: a finding goes into the ledger, which cannot forget."""
         object.__setattr__(self, "sentence", quoted(self.sentence, LONGEST_SENTENCE, signed_by=self.signed_by))
         object.__setattr__(self, "evidence", quotable(self.evidence))
+        for name in ("observed", "limit"):
+            value = getattr(self, name)
+            known = value is not None and math.isfinite(value)
+            object.__setattr__(self, name, float(value) if known else None)
 
 
-def passed_if(holds: bool, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
+def passed_if(
+    holds: bool,
+    sentence: str,
+    *,
+    signed_by: str = "",
+    observed: float | None = None,
+    limit: float | None = None,
+    **evidence: Any,
+) -> Finding:
     """Pass if it holds, otherwise fail; see `Finding`."""
-    return Finding(Verdict.PASS if holds else Verdict.FAIL, sentence, evidence, signed_by)
+    return Finding(Verdict.PASS if holds else Verdict.FAIL, sentence, evidence, signed_by, observed, limit)
+
+
+def none_of(found: int, sentence: str, *, signed_by: str = "", **evidence: Any) -> Finding:
+    """Pass if nothing was found of what must not be there; see `Finding`."""
+    return passed_if(not found, sentence, signed_by=signed_by, observed=found, limit=0, **evidence)
 
 
 def share_at_most(hits: int, rows: int, limit: float, sentence: str, **evidence: Any) -> Finding:
@@ -72,11 +96,13 @@ def share_at_most(hits: int, rows: int, limit: float, sentence: str, **evidence:
         sentence: see `Finding`.
         evidence: see `Finding`.
     """
+    share = hits / max(rows, 1)
     if hits <= limit * max(rows, 1):
-        return Finding(Verdict.PASS, sentence, evidence)
+        return Finding(Verdict.PASS, sentence, evidence, observed=share, limit=limit)
     if wilson_interval(min(hits, rows), rows)[0] > limit:
-        return Finding(Verdict.FAIL, sentence, evidence)
-    return Finding(Verdict.INCONCLUSIVE, f"{sentence}; of so few rows that proves nothing", evidence)
+        return Finding(Verdict.FAIL, sentence, evidence, observed=share, limit=limit)
+    unclear = f"{sentence}; of so few rows that proves nothing"
+    return Finding(Verdict.INCONCLUSIVE, unclear, evidence, observed=share, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -234,7 +260,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
     """Make the one check op of a stage, with a named check for every gate."""
     key = key_of(file.name, stage)
     blocking = set(gates.names(blocking=True))
-    because = gates.because()
+    because, closes_as = gates.because(), gates.closes_as()
     batched = stage in BATCHED
     # Partitions of checks are a preview feature of Dagster, used in this one place. Without them one good batch would
     # open the gates of a bad one.
@@ -255,6 +281,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
     @dg.multi_asset_check(name=op, specs=specs, can_subset=True, required_resource_keys={"builds"})
     def check(context: dg.AssetCheckExecutionContext) -> Iterable[dg.AssetCheckResult]:
         builds: BuildStore = context.resources.builds
+        closed: list[str] = []
         with readable_failures():
             batch = context.partition_key if batched else None
             newest = require_materialization(builds.ledger, key, batch)
@@ -267,25 +294,65 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                 passed, status = finding.verdict is Verdict.PASS, GateStatus.of(finding.verdict)
                 waiver = None if passed else waivers.of(artifact.address, name, artifact.digest)
                 note = f"{waiver or status}: {finding.sentence}"
+                do = what_to_do(file.name, artifact.address, closes_as.get(name))
                 progress.tell(progress.GateDecided(address(stage, batch), name, passed, note))
                 builds.ledger.append("verdict", file.name, _verdict(asked, name, finding, waiver, context.run.run_id))
                 # A waived gate stays red and warns: this run goes on, while automation, which has no person, waits.
                 stops = name in blocking and waiver is None
+                if stops and not passed:
+                    closed.append(f"gate {artifact.address}:{name} is {note}. To go on, {do}.")
+                    context.log.error(closed[-1])
                 yield dg.AssetCheckResult(
                     asset_key=key,
                     check_name=name,
                     passed=passed,
                     severity=dg.AssetCheckSeverity.ERROR if stops else dg.AssetCheckSeverity.WARN,
-                    description=finding.sentence if waiver is None else note,
+                    # Dagster shows two colours; a person has to read of the third, and of a waiver, first.
+                    description=note if waiver or finding.verdict is Verdict.INCONCLUSIVE else finding.sentence,
                     metadata={
                         "state": str(status),
                         "because": because[name],
-                        "looked_at": newest.digest,
-                        **_shown(finding.evidence),
+                        "looked_at": in_words(newest),
+                        **({} if passed else {"found": finding.sentence, "do": do}),
+                        **_measured(finding),
+                        **_shown(finding.evidence, builds),
                     },
                 )
+        if closed:
+            raise GatesClosed("\n".join(closed), allow_retries=False)
 
     return check
+
+
+class GatesClosed(dg.Failure):
+    """A step of gates of which one that blocks is closed: what each found and what to do, above the stack trace.
+
+    Dagster's own error names the checks and not what they found.
+    """
+
+
+def what_to_do(recipe: str, asset: str, closes_as: str | None) -> str:
+    """What a person can do about a closed gate.
+
+    Args:
+        recipe: whose gate.
+        asset: address of what it looked at.
+        closes_as: what its failure is called, where that is a result.
+    """
+    if closes_as is not None:
+        return f"{closes_as}, which is a good end; `stillhouse diagnose {recipe}` says more"
+    return (
+        f"fix the cause and materialize {asset} with its checks again; `stillhouse diagnose {recipe}` says more, "
+        "and how to waive it where that is allowed"
+    )
+
+
+def in_words(newest: Materialization) -> str:
+    """Which materialization a verdict is about, in words."""
+    return (
+        f"the materialization of {newest.at:%-d %B %Y, %H:%M} UTC by run {newest.run_id[:8]}, "
+        f"content {newest.digest[:12]}"
+    )
 
 
 def offenders(rows: pl.DataFrame) -> list[dict[str, Any]]:
@@ -309,7 +376,9 @@ def _passed_before(context: GateContext, suite: Suite) -> dict[str, Finding] | N
             return None
         if earlier.body["state"] != GateStatus.PASSED:
             return None
-        findings[gate] = Finding(Verdict.PASS, earlier.body["sentence"], {"found_in_run": earlier.body["run_id"]})
+        observed, limit = (earlier.body.get(name) for name in ("observed", "limit"))  # version 0.1.0 entered none
+        evidence = {"found_in_run": earlier.body["run_id"]}
+        findings[gate] = Finding(Verdict.PASS, earlier.body["sentence"], evidence, observed=observed, limit=limit)
     return findings
 
 
@@ -326,6 +395,8 @@ def _verdict(context: GateContext, name: str, finding: Finding, waiver: Waiver |
         "gate": name,
         "state": str(GateStatus.of(finding.verdict)),
         "sentence": finding.sentence,
+        "observed": finding.observed,
+        "limit": finding.limit,
         "waived": str(waiver) if waiver else None,
         "code": gate_code(context.artifact.asset.partition("/")[2]),
         "circumstances": context.circumstances,
@@ -333,15 +404,21 @@ def _verdict(context: GateContext, name: str, finding: Finding, waiver: Waiver |
     }
 
 
-def _shown(evidence: dict[str, Any]) -> dict[str, Any]:
-    is_table = {
-        name: isinstance(value, list) and value and isinstance(value[0], dict) for name, value in evidence.items()
-    }
-    return {
-        name: dg.MetadataValue.md(markdown_table(value))
-        if is_table[name]
-        else dg.MetadataValue.path(str(value))
-        if isinstance(value, Path)
-        else value
-        for name, value in evidence.items()
-    }
+def _measured(finding: Finding) -> dict[str, dg.MetadataValue[Any]]:
+    """The number that decided and its limit, always as numbers of one kind, so that the UI can draw them over time."""
+    numbers = {"observed": finding.observed, "limit": finding.limit}
+    return {name: dg.MetadataValue.float(value) for name, value in numbers.items() if value is not None}
+
+
+def _shown(evidence: dict[str, Any], builds: BuildStore) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, value in evidence.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            shown[name] = dg.MetadataValue.md(markdown_table(value))
+        elif isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+            shown[name] = dg.MetadataValue.md("\n".join(f"- {each}" for each in value))
+        elif isinstance(value, Path):
+            shown |= links(name, value, builds.home.reports)
+        else:
+            shown[name] = value
+    return shown

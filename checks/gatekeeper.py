@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from assets.keys import key_of
+from assets.keys import address_of, key_at, key_of, stage_of
 from assets.materializations import Materialization, newest_materialization
 from checks.gate import gate_code
 from checks.gate_status import GateStatus
@@ -27,7 +27,7 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.champions import went_back_to
 from stillhouse.records.governance import Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
-from stillhouse.records.manifest import Manifest, ReliedOn, address, asset_and_batch
+from stillhouse.records.manifest import Manifest, ReliedOn, asset_and_batch
 from stillhouse.stages.names import BASE, CHAMPION, CONTRACT, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.stages.versions import code_version
 
@@ -79,7 +79,7 @@ class AssetState:
     @property
     def address(self) -> str:
         """Asset and batch in one word."""
-        return address("/".join(self.key.path), self.batch)
+        return address_of(self.key, self.batch)
 
     @property
     def is_open(self) -> bool:
@@ -117,7 +117,7 @@ def asset_state(
     except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
         return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
     stale = [*_what_has_changed(builds.ledger, recipe.digest, newest, manifest)]
-    if key.path[1:] == [TRANSFER_SET]:
+    if stage_of(key) == TRANSFER_SET:
         stale += _other_batches(builds, recipe, key.path[0], manifest)
     return AssetState(key, batch, newest, gates, stale=tuple(stale))
 
@@ -141,7 +141,7 @@ def gate_states(
         newest: its newest materialization, or None.
         batch: which batch, for an asset that is made batch by batch.
     """
-    asset, stage = address("/".join(key.path), batch), "/".join(key.path[1:])
+    asset, stage = address_of(key, batch), stage_of(key)
     found = []
     for name in gates_of(stage).names(blocking=True):
         verdict = ledger.newest(key.path[0], "verdict", subject=asset, gate=name)
@@ -177,7 +177,7 @@ def _state(asset: str, name: str, stage: str, newest: Materialization | None, ve
 
 def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, manifest: Manifest) -> Iterator[str]:
     """Why an artifact no longer counts, though nothing is wrong with it."""
-    stage = "/".join(newest.key.path[1:])
+    stage = stage_of(newest.key)
     if (manifest.address, manifest.digest) != (newest.address, newest.digest):
         yield f"its manifest is of {manifest.address} {manifest.digest[:12]}"
     if stage == CONTRACT and manifest.facts.get("recipe") != recipe:
@@ -188,7 +188,7 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
         if stage == CHAMPION and went_back_to(ledger, newest.key.path[0], read.digest):
             continue  # a person decided that, though there is a newer release
         asset, batch = asset_and_batch(name)
-        current = newest_materialization(ledger, dg.AssetKey(asset.split("/")), batch)
+        current = newest_materialization(ledger, key_at(asset), batch)
         if current is None or current.digest != read.digest:
             yield f"it was made from an older {name} than the current one"
 
@@ -242,7 +242,7 @@ def load_gated_batches(
     closed = {batch: [state for state in way if not state.is_open] for batch, way in ways.items()}
     wanted = [batch for batch in ways if not closed[batch] or batch == BASE or not partial]
     if every := {state.address: state for batch in wanted for state in closed[batch]}:
-        raise _refusal(key, "/".join(key.path), list(every.values()))
+        raise _refusal(key, address_of(key), list(every.values()))
     return [_opened(builds, ways[batch]) for batch in wanted]
 
 
@@ -265,10 +265,10 @@ def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | N
             continue
         manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
         for name, read in manifest.inputs.items():
-            if key.path[1:] == [CHAMPION] and went_back_to(builds.ledger, key.path[0], read.digest):
+            if stage_of(key) == CHAMPION and went_back_to(builds.ledger, key.path[0], read.digest):
                 continue  # what is newest now is another release; its own gates were asked before it came back
             asset, of = asset_and_batch(name)
-            if name not in found and (step := (dg.AssetKey(asset.split("/")), of)) not in queue:
+            if name not in found and (step := (key_at(asset), of)) not in queue:
                 queue.append(step)
     return list(found.values())
 

@@ -10,7 +10,17 @@ from typing import Any
 import polars as pl
 
 from checks.expectations.prompts import SUITE
-from checks.gate import OFFENDERS_KEPT, Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
+from checks.gate import (
+    OFFENDERS_KEPT,
+    Finding,
+    GateContext,
+    gate,
+    gates_of_module,
+    none_of,
+    offenders,
+    passed_if,
+    share_at_most,
+)
 from checks.gate_status import GateStatus
 from stillhouse.data.class_rows import class_rows, with_too_few
 from stillhouse.data.cleaning import normalise
@@ -42,7 +52,12 @@ def kept_and_rejected_are_all_that_came_in(context: GateContext) -> Finding:
     """In = kept + rejected, counted again from the tables and from the source."""
     source = context.made_from("source").frame("rows").height
     kept, rejected = context.frame("prompts").height, context.frame("rejects").height
-    return passed_if(source == kept + rejected, f"{source:,} rows = {kept:,} kept + {rejected:,} rejected")
+    return passed_if(
+        source == kept + rejected,
+        f"{source:,} rows = {kept:,} kept + {rejected:,} rejected",
+        observed=kept + rejected,
+        limit=source,
+    )
 
 
 @gate("a text that is trained on and judged by makes every student look good")
@@ -50,7 +65,7 @@ def no_text_is_on_both_sides_of_a_split(context: GateContext) -> Finding:
     """By the text's own id, after case and white space are set aside; a later batch is held against the base."""
     sides = _beside_base(context).group_by("prompt_id").agg(pl.len().alias("rows"), pl.col("text").first())
     both = sides.filter(pl.col("rows") > 1)
-    return passed_if(both.is_empty(), f"{both.height} texts are there more than once", texts=offenders(both))
+    return none_of(both.height, f"{both.height} texts are there more than once", texts=offenders(both))
 
 
 @gate("a golden question in other words is as well known to a student as the question itself")
@@ -72,8 +87,8 @@ def no_near_duplicate_is_on_two_sides(context: GateContext) -> Finding:
         for first, second, similarity in across.head(20).iter_rows()
     ]
     alone = int(blank.sum())
-    return passed_if(
-        across.is_empty(),
+    return none_of(
+        across.height,
         f"{across.height:,} pairs of nearly equal texts are on two sides"
         + (f"; {alone:,} texts have no letter, digit or symbol to compare" if alone else ""),
         pairs=texts,
@@ -97,8 +112,8 @@ def no_golden_text_is_inside_a_training_text(context: GateContext) -> Finding:
         {"golden": golden["text"][one], "training": train["text"][other]} for one, other in inside.head(20).iter_rows()
     ]
     short = golden.height - looked_for
-    return passed_if(
-        inside.is_empty(),
+    return none_of(
+        inside.height,
         f"{inside.height:,} golden texts are inside training texts"
         + (f"; {short:,} of {golden.height:,} are too short to be looked for" if short else ""),
         texts=texts,
@@ -113,7 +128,7 @@ def no_group_is_on_two_sides(context: GateContext) -> Finding:
         return passed_if(True, "the recipe names no group")
     prompts = _beside_base(context)
     both = shared_groups(prompts[group], prompts["split"])
-    return passed_if(both.is_empty(), f"{both.height:,} groups are on more than one side", groups=offenders(both))
+    return none_of(both.height, f"{both.height:,} groups are on more than one side", groups=offenders(both))
 
 
 @gate(
@@ -138,8 +153,8 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
         ", ".join(f"{count} {kind}" for kind, count in context.artifact.facts(PromptFacts).redacted.items())
         or "nothing"
     )
-    return passed_if(
-        not detail,
+    return none_of(
+        sum(sum(kinds.values()) for kinds in values.values()),
         f"{'; '.join(detail)}: take it out or hash it where the rows come from"
         if detail
         else f"none in {len(values)} columns; {gone} was redacted",
@@ -151,7 +166,8 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
 def no_column_names_people(context: GateContext) -> Finding:
     """By the names of the columns that travel with the rows."""
     personal = personal_columns(context.frame("prompts").columns)
-    return passed_if(not personal, f"personal by name: {', '.join(personal)}" if personal else "no column is personal")
+    said = f"personal by name: {', '.join(personal)}" if personal else "no column is personal"
+    return none_of(len(personal), said)
 
 
 @gate("a student that learns a word which gives the label away fails where the word is missing")
@@ -165,7 +181,7 @@ def nothing_in_a_text_gives_its_label_away(context: GateContext) -> Finding:
         f"{quoted(proxy.marker)!r} means {quoted(proxy.label)} in {proxy.right:.1%} of {proxy.rows:,} rows"
         for proxy in proxies
     ]
-    return passed_if(not proxies, "; ".join(detail) or "no word stands for a label", markers=detail)
+    return none_of(len(proxies), "; ".join(detail) or "no word stands for a label", markers=detail)
 
 
 @gate("many rejected rows in one batch usually mean a broken export")
@@ -193,8 +209,8 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     classes = context.artifact.facts(PromptFacts).labels
     unknown = unknown_classes(context.recipe, classes)
     detail = [f"{'.'.join(map(str, one.field))}: {one.what}. {one.hint}" for one in unknown]
-    return passed_if(
-        not unknown,
+    return none_of(
+        len(unknown),
         f"{' '.join(detail)} There are {unknown[0].there_are}"
         if unknown
         else f"{len(named_classes(context.recipe))} named, {len(classes)} in the rows",
@@ -215,8 +231,8 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
         " and ".join(f"{quoted(label)!r} ({rows:,} rows)" for label, rows in spellings.items()) for spellings in found
     ]
     more = len(found) - CLASSES_TOLD
-    return passed_if(
-        not found,
+    return none_of(
+        len(found),
         f"one class? {'; '.join(detail[:CLASSES_TOLD])}{f'; and {more} more' if more > 0 else ''}. "
         f"If it is one, set `data.labels: {_as_map(found[0], one_class=True)}` in the recipe; "
         f"if not, `data.labels: {_as_map(found[0], one_class=False)}`"
@@ -293,8 +309,8 @@ def every_slice_has_golden_rows(context: GateContext) -> Finding:
         return passed_if(True, "golden rows are those of the base batch")
     counts = _slice_counts(context)
     empty = [count["slice"] for count in counts if count["rows"] == 0]
-    return passed_if(
-        not empty, f"empty: {', '.join(empty)}" if empty else f"{len(counts)} slices have rows", slices=counts
+    return none_of(
+        len(empty), f"empty: {', '.join(empty)}" if empty else f"{len(counts)} slices have rows", slices=counts
     )
 
 
@@ -305,7 +321,9 @@ def no_slice_is_thin(context: GateContext) -> Finding:
     thin = [f"{count['slice']} ({count['rows']})" for count in _slice_counts(context) if count["rows"] < limit]
     if not context.is_base:
         return passed_if(True, "golden rows are those of the base batch")
-    return passed_if(not thin, f"fewer than {limit} golden rows: {', '.join(thin)}" if thin else "none is thin")
+    fewest = min((count["rows"] for count in _slice_counts(context)), default=None)
+    said = f"fewer than {limit} golden rows: {', '.join(thin)}" if thin else "none is thin"
+    return passed_if(not thin, said, observed=fewest, limit=limit)
 
 
 @gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")
@@ -314,8 +332,8 @@ def no_batch_brings_a_new_label(context: GateContext) -> Finding:
     prompts = context.frame("prompts")
     known = _base_of(context)["label"].drop_nulls().unique()
     new = prompts.filter(pl.col("label").is_not_null() & ~pl.col("label").is_in(known.implode()))
-    return passed_if(
-        new.is_empty(),
+    return none_of(
+        new.height,
         f"{new.height} rows have a label that the source does not have"
         if new.height
         else f"{len(known)} labels, all known",
@@ -351,7 +369,8 @@ def the_synthetic_share_is_under_its_cap(context: GateContext) -> Finding:
     kinds = context.frame("prompts").filter(pl.col("split") == "train")["row_kind"]
     share = float((kinds == "synthetic").mean() or 0.0)  # type: ignore[arg-type]
     cap = context.recipe.data.provenance.synthetic_share_at_most
-    return passed_if(share <= cap, f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}")
+    said = f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}"
+    return passed_if(share <= cap, said, observed=share, limit=cap)
 
 
 @gate("results on a changed golden set cannot be compared with earlier ones")
@@ -364,8 +383,8 @@ def no_golden_row_has_changed(context: GateContext) -> Finding:
     now = context.frame("prompts").select("prompt_id", "label", "split")
     same = (pl.col("split") == "golden").fill_null(False) & (pl.col("label") == pl.col("was")).fill_null(False)
     changed = old.join(now, on="prompt_id", how="left").filter(~same)
-    return passed_if(
-        changed.is_empty(),
+    return none_of(
+        changed.height,
         f"{changed.height:,} of {old.height:,} golden rows were relabelled, moved or dropped"
         + ("; if the labels were corrected on purpose, waive this once" if changed.height else ""),
         changed=offenders(changed),
@@ -380,9 +399,12 @@ def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     golden = context.frame("prompts").filter(pl.col("split") == "golden")
     planned = plan(golden, context.recipe.bar, context.recipe.slices)
     asked = planned.unsupported or [claim for claim in planned.claims if claim.binding]
+    hardest = min(asked, key=lambda claim: claim.rows / claim.rows_needed)
     return Finding(
         Verdict.INCONCLUSIVE if planned.unsupported else Verdict.PASS,
         "; ".join(f"{c.name}: {c.rows:,} rows, {c.rows_needed:,} needed for a margin of {c.margin:.1%}" for c in asked),
+        observed=hardest.rows,
+        limit=hardest.rows_needed,
     )
 
 
@@ -462,7 +484,7 @@ def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, on
     ]
     largest = max(shift.divergence for shift in shifts.values())
     sentence = "; ".join(moved) or f"{len(shifts)} columns alike, at most {largest:.3f} bits apart, limit {limit:g}"
-    return passed_if(not moved, sentence, columns=table)
+    return passed_if(not moved, sentence, observed=largest, limit=limit, columns=table)
 
 
 GATES = gates_of_module(__name__, SUITE)

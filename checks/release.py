@@ -1,6 +1,6 @@
 """Gates on a release: is the bundle whole, and does it stand on its own?"""
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from stillhouse.data.quoting import quoted
 from stillhouse.names import same_person
 from stillhouse.records.champions import promoted, withdrawal_of
@@ -16,7 +16,7 @@ from stillhouse.statistics.verdicts import Verdict
 def the_bundle_is_whole(context: GateContext) -> Finding:
     """Verified as anybody could, with nothing but the folder."""
     problems = bundle_problems(context.artifact.folder)
-    return passed_if(not problems, "; ".join(problems) if problems else "every file is there and as listed")
+    return none_of(len(problems), "; ".join(problems) if problems else "every file is there and as listed")
 
 
 @gate("an audit can only follow a release that names what it was made from")
@@ -30,7 +30,7 @@ def the_release_names_its_inputs(context: GateContext) -> Finding:
     named = {name: getattr(record, name) for name in ("contract", "prompts", "teacher", "transfer_set", "selection")}
     named[f"exports/{record.student}"] = record.export
     wrong = sorted(name for name, digest in named.items() if inputs.get(name) != digest)
-    return passed_if(not wrong, f"not its inputs: {', '.join(wrong)}" if wrong else f"{len(named)} digests agree")
+    return none_of(len(wrong), f"not its inputs: {', '.join(wrong)}" if wrong else f"{len(named)} digests agree")
 
 
 @gate("a bundle that cannot be loaded should fail here and not at its first caller")
@@ -91,8 +91,8 @@ def the_release_lists_its_waivers(context: GateContext) -> Finding:
     record = context.artifact.facts(ReleaseRecord)
     relied = {f"{g.asset}:{g.gate}" for g in context.artifact.manifest.relied_on if g.state == "waived"}
     missing = sorted(relied - {waiver.gate for waiver in record.waived})
-    return passed_if(
-        not missing, f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed"
+    return none_of(
+        len(missing), f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed"
     )
 
 

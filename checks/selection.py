@@ -18,10 +18,17 @@ def a_student_clears_the_bar(context: GateContext) -> Finding:
     chosen = [e for e in evaluations if e.name == winner]
     asked = chosen or [e for e in evaluations if e.score.kind is not ModelKind.CONTROL]
     sentence = " ".join(e.summary for e in asked)
-    if any(e.verdict is Verdict.PASS for e in chosen):
-        return Finding(Verdict.PASS, sentence)
+    clears = any(e.verdict is Verdict.PASS for e in chosen)
     undecided = any(e.verdict is Verdict.INCONCLUSIVE for e in asked)
-    return Finding(Verdict.INCONCLUSIVE if undecided else Verdict.FAIL, sentence)
+    verdict = Verdict.PASS if clears else Verdict.INCONCLUSIVE if undecided else Verdict.FAIL
+    tests = [e.metric_test or e.non_inferiority for e in asked]  # of several that miss, the one that comes nearest
+    nearest = min(tests, key=lambda test: test.drop_upper_bound, default=None)
+    return Finding(
+        verdict,
+        sentence,
+        observed=None if nearest is None else nearest.drop_upper_bound,
+        limit=None if nearest is None else nearest.margin,
+    )
 
 
 @gate("a control, or a model that the recipe does not name, must not be released by mistake")
@@ -38,8 +45,15 @@ def the_chosen_student_is_no_control(context: GateContext) -> Finding:
 def the_challenger_is_not_worse_than_the_champion(context: GateContext) -> Finding:
     """Both asked the same golden rows, within the champion's margin on all of them and on every critical slice."""
     against = context.artifact.facts(SelectionFacts).against_champion
-    claims = [{"verdict": str(claim.verdict), "claim": claim.sentence} for claim in against.claims]
-    return Finding(against.verdict, against.sentence, {"claims": claims} if claims else {})
+    claims = [f"{claim.verdict}: {claim.sentence}" for claim in against.claims]
+    test = against.test
+    return Finding(
+        against.verdict,
+        against.sentence,
+        {"claims": claims} if claims else {},
+        observed=None if test is None else test.drop_upper_bound,
+        limit=None if test is None else test.margin,
+    )
 
 
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
@@ -55,7 +69,7 @@ def distillation_was_worth_it(context: GateContext) -> Finding:
         return Finding(
             Verdict.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone"
         )
-    return Finding(Verdict(comparison["verdict"]), comparison["sentence"])
+    return Finding(Verdict(comparison["verdict"]), comparison["sentence"], observed=comparison["gain"])
 
 
 @gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
@@ -65,7 +79,9 @@ def all_seeds_are_within_the_margin(context: GateContext) -> Finding:
     name, spread = report["student"]["name"], report["seeds"]
     if spread is None:
         return Finding(Verdict.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
-    return passed_if(not spread["warning"], f"{name}, {spread['sentence']}")
+    worst = max(score["drop"] for score in spread["scores"])
+    said = f"{name}, {spread['sentence']}"
+    return passed_if(not spread["warning"], said, observed=worst, limit=spread["margin"])
 
 
 GATES = gates_of_module(__name__)

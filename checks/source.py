@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if, share_at_most
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if, share_at_most
 from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
@@ -24,7 +24,12 @@ def every_record_is_a_row_or_a_reject(context: GateContext) -> Finding:
     """What was counted while reading is what is there."""
     rows, rejects = context.frame("rows").height, context.frame("rejects").height
     records = context.artifact.facts(SourceFacts).records
-    return passed_if(rows + rejects == records, f"{records:,} records = {rows:,} rows + {rejects:,} rejects")
+    return passed_if(
+        rows + rejects == records,
+        f"{records:,} records = {rows:,} rows + {rejects:,} rejects",
+        observed=rows + rejects,
+        limit=records,
+    )
 
 
 @gate("a parser that makes one text of forty rows rejects none of them, and every other gate sees what it made")
@@ -38,6 +43,8 @@ def record_count_matches_the_parsed_rows(context: GateContext) -> Finding:
         parsed == counted,
         f"{parsed:,} records were parsed, and {counted:,} are in the file"
         + ("" if parsed == counted else "; see `quoting`, `separator` and `format` in the recipe"),
+        observed=parsed,
+        limit=counted,
     )
 
 
@@ -78,7 +85,8 @@ def two_classes_are_labelled(context: GateContext) -> Finding:
     labels = context.frame("rows")["label"].drop_nulls()
     if not context.is_base:
         return passed_if(True, f"{len(labels):,} labelled rows; a later batch needs none")
-    return passed_if(labels.n_unique() >= 2, f"{len(labels):,} labelled rows of {labels.n_unique()} classes")
+    classes = labels.n_unique()
+    return passed_if(classes >= 2, f"{len(labels):,} labelled rows of {classes} classes", observed=classes, limit=2)
 
 
 @gate("rows whose origin, date and licence nobody knows have to be taken out again when somebody asks")
@@ -105,8 +113,8 @@ def no_row_is_above_its_privacy_class(context: GateContext) -> Finding:
     may_see = context.recipe.data.provenance.teacher_may_see
     above = context.frame("rows").filter(~pl.col("privacy_class").is_in(may_see))
     classes = [quoted(name) for name in above["privacy_class"].unique().sort().head(5)]
-    return passed_if(
-        above.is_empty(),
+    return none_of(
+        above.height,
         f"{above.height:,} rows of class {', '.join(classes)}" if classes else f"all {', '.join(may_see)}",
     )
 
@@ -120,8 +128,8 @@ def no_row_is_dated_in_the_future(context: GateContext) -> Finding:
     rows = context.frame("rows")
     dates = rows.select(dated(pl.col(column)).alias("date"))["date"]
     late = rows.filter(future_rows(dates, now=datetime.now(UTC)))
-    return passed_if(
-        late.is_empty(), f"{late.height:,} rows are dated after today", late=offenders(late.select(column, "text"))
+    return none_of(
+        late.height, f"{late.height:,} rows are dated after today", late=offenders(late.select(column, "text"))
     )
 
 

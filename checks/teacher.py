@@ -41,6 +41,8 @@ def teacher_accuracy_reaches_the_minimum(context: GateContext) -> Finding:
     return passed_if(
         right / rows >= minimum,
         f"accuracy {right / rows:.3f} on {rows:,} validation rows ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
+        observed=right / rows,
+        limit=minimum,
     )
 
 

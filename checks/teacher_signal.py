@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from checks.expectations.teacher_signal import SUITE
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.stages.facts import SignalFacts
@@ -29,8 +29,8 @@ def every_prompt_was_answered(context: GateContext) -> Finding:
     """Each prompt of the very prompt set that was asked."""
     prompts = context.made_from("prompts").frame("prompts")
     missing = prompts.join(context.frame("signal"), on="prompt_id", how="anti")
-    return passed_if(
-        missing.is_empty(),
+    return none_of(
+        missing.height,
         f"{missing.height:,} of {prompts.height:,} prompts have no answer",
         missing=offenders(missing.select("prompt_id", "text")),
     )
@@ -51,6 +51,8 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     return passed_if(
         difference <= limit,
         f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {limit:g} (drawn by key {key})",
+        observed=difference,
+        limit=limit,
         key=key,
         asked=asked["prompt_id"].to_list(),
     )
@@ -76,6 +78,8 @@ def the_teacher_is_right_on_labelled_rows(context: GateContext) -> Finding:
     return passed_if(
         right / rows.height >= minimum,
         f"{right / rows.height:.3f} of {rows.height:,} rows right ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",
+        observed=right / rows.height,
+        limit=minimum,
         wrong=offenders(wrong),
     )
 
@@ -102,6 +106,8 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
         low <= limit,
         f"{wrong.height:,} of {rows.height:,} known labels look wrong "
         f"({low:.1%} to {high:.1%}), limit {limit:.0%}; see `wrong_labels_at_most` in the recipe",
+        observed=low,  # the least share that the rows allow is what is held against the limit
+        limit=limit,
         labels=offenders(
             wrong.sort("confidence", descending=True).select("prompt_id", "label", "answer", "confidence", "text")
         ),
@@ -124,7 +130,13 @@ def a_person_accepts_a_sample(context: GateContext) -> Finding:
         return Finding(Verdict.INCONCLUSIVE, str(error), {"file": path})
     found_wrong = judge_review(reviewed, defect_limit=spec.defect_limit)
     wrong = reviewed.filter(~pl.col("correct")).select("prompt_id", "text", "answer", "reviewer", "note")
-    return Finding(found_wrong.verdict, found_wrong.sentence, {"file": path, "defects": offenders(wrong)})
+    return Finding(
+        found_wrong.verdict,
+        found_wrong.sentence,
+        {"file": path, "defects": offenders(wrong)},
+        observed=found_wrong.interval[1],  # the highest share that the sample allows has to be within the limit
+        limit=spec.defect_limit,
+    )
 
 
 GATES = gates_of_module(__name__, SUITE)

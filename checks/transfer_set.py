@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from checks.gate import Finding, GateContext, gate, gates_of_module, offenders, passed_if
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
 from stillhouse.data.declared_labels import CLASSES_TOLD
 from stillhouse.data.quoting import quoted
 from stillhouse.stages.facts import TransferSetFacts
@@ -17,7 +17,8 @@ def kept_and_rejected_are_all_training_rows(context: GateContext) -> Finding:
     """In = kept + rejected, counted again from the prompt set."""
     train = context.frames_made_from("prompts", "prompts").filter(pl.col("split") == "train").height
     kept, rejected = context.frame("transfer_set").height, context.frame("rejects").height
-    return passed_if(train == kept + rejected, f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected")
+    said = f"{train:,} training rows = {kept:,} kept + {rejected:,} rejected"
+    return passed_if(train == kept + rejected, said, observed=kept + rejected, limit=train)
 
 
 @gate(
@@ -28,9 +29,7 @@ def no_golden_or_validation_row_is_inside(context: GateContext) -> Finding:
     """By id, against the prompt set."""
     prompts = context.frames_made_from("prompts", "prompts").filter(pl.col("split") != "train")
     leaked = context.frame("transfer_set").join(prompts, on="prompt_id", how="semi")
-    return passed_if(
-        leaked.is_empty(), f"{leaked.height} rows leaked", rows=offenders(leaked.select("prompt_id", "text"))
-    )
+    return none_of(leaked.height, f"{leaked.height} rows leaked", rows=offenders(leaked.select("prompt_id", "text")))
 
 
 @gate("a student never answers a class whose rows were mostly filtered out")
@@ -59,6 +58,8 @@ def no_class_loses_more_than_its_share(context: GateContext) -> Finding:
         f"class {quoted(worst['label'])} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, limit {limit:.0%}"
         + (f"; of too few rows to tell: {', '.join(unclear[:CLASSES_TOLD])}" if unclear else ""),
         {"loss_by_class": rows},
+        observed=worst["lost"],
+        limit=limit,
     )
 
 
@@ -85,6 +86,8 @@ def no_slice_loses_more_than_its_share(context: GateContext) -> Finding:
         worst["lost"] <= limits.lost_share_at_most,
         f"slice {worst['slice']} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, "
         f"limit {limits.lost_share_at_most:.0%}",
+        observed=worst["lost"],
+        limit=limits.lost_share_at_most,
         loss_by_slice=loss,
     )
 
@@ -94,8 +97,8 @@ def every_batch_is_in(context: GateContext) -> Finding:
     """All batches of the recipe, against those whose gates were open."""
     batches = context.artifact.facts(TransferSetFacts).batches
     out = [batch for batch in context.batches if batch not in batches]
-    return passed_if(
-        not out, f"left out, their gates are closed: {', '.join(out)}" if out else f"{len(batches)} batches"
+    return none_of(
+        len(out), f"left out, their gates are closed: {', '.join(out)}" if out else f"{len(batches)} batches"
     )
 
 

@@ -8,9 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from difflib import get_close_matches
 
-import dagster as dg
-
-from assets.keys import key_of
+from assets.keys import key_at, key_of
 from assets.materializations import newest_artifact, require_materialization
 from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
@@ -86,7 +84,7 @@ def waive_newest(builds: BuildStore, file: RecipeFile, wanted: Waiver, batches: 
     """
     gate = waivable_gate(file, gate_address(wanted.gate), batches)
     asset, batch = asset_and_batch(gate.partition(":")[0])
-    newest = require_materialization(builds.ledger, dg.AssetKey(asset.split("/")), batch)
+    newest = require_materialization(builds.ledger, key_at(asset), batch)
     given = replace(wanted, gate=gate, content=newest.digest)
     return waive(builds.ledger, file.name, given, waiver_rules(file.recipe))
 

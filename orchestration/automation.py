@@ -54,6 +54,10 @@ class MayBeRead(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, subset)
 
 
+MADE_HERE = dg.AssetSelection.all()
+"""Without what comes from outside: that has no gates and no materialization, and is looked at by whoever reads it."""
+
+
 def on_changed_data(is_open: IsOpen) -> _Condition:
     """Request an asset when what it is made from has changed in content, in one run with all that follows from it.
 
@@ -68,30 +72,51 @@ def on_changed_data(is_open: IsOpen) -> _Condition:
     open_or_requested: _Condition = MayBeRead(is_open) | requested
     changed: _Condition = dg.AutomationCondition.data_version_changed() | requested
     return (
-        dg.AutomationCondition.any_deps_match(changed).since_last_handled()
-        & ~dg.AutomationCondition.any_deps_missing()
-        & ~dg.AutomationCondition.any_deps_in_progress()
+        dg.AutomationCondition.any_deps_match(changed).allow(MADE_HERE).since_last_handled()
+        & ~dg.AutomationCondition.any_deps_missing().allow(MADE_HERE)
+        & ~dg.AutomationCondition.any_deps_in_progress().allow(MADE_HERE)
         & ~dg.AutomationCondition.in_progress()
-        & ~dg.AutomationCondition.any_deps_match(~open_or_requested)
+        & ~dg.AutomationCondition.any_deps_match(~open_or_requested).allow(MADE_HERE)
     ).with_label("an input's content changed and every gate of every input is open")
+
+
+def open_without_waiver(file: RecipeFile) -> IsOpen:
+    """Whether all on the way is open without a waiver: that lets runs pass that a person starts, and this is none.
+
+    A tick asks for each edge of the graph, and walking the whole lineage each time took it seconds. So an answer counts
+    until the ledger has a new entry, without which nothing that is asked for here changes. Who reads an artifact asks
+    anew.
+    """
+    known: dict[tuple[dg.AssetKey, str | None], bool] = {}
+    asked_at: list[object] = []
+
+    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
+        builds = BuildStore(Home.from_environment())
+        now = [builds.ledger.url, builds.ledger.head()]
+        if asked_at != now:
+            known.clear()
+            asked_at[:] = now
+        if (key, batch) not in known:
+            way = lineage(builds, file.recipe, key, batch)
+            gates = (gate for state in way for gate in state.gates)
+            passed = all(gate.state is GateStatus.PASSED for gate in gates)
+            known[key, batch] = passed and all(state.is_open for state in way)
+        return known[key, batch]
+
+    return is_open
 
 
 def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     """Give the condition to every asset of a recipe that is made from another."""
 
-    def is_open(key: dg.AssetKey, batch: str | None) -> bool:
-        """Whether all is open without a waiver: a waived gate lets runs pass that a person starts, and this is none."""
-        way = lineage(BuildStore(Home.from_environment()), file.recipe, key, batch)
-        gates = (gate for state in way for gate in state.gates)
-        return all(state.is_open for state in way) and all(gate.state is GateStatus.PASSED for gate in gates)
+    keys = {asset.key for asset in assets}
+    condition = on_changed_data(open_without_waiver(file))
 
-    condition = on_changed_data(is_open)
-    return [
-        asset.map_asset_specs(
-            lambda spec: spec.replace_attributes(automation_condition=condition) if spec.deps else spec
-        )
-        for asset in assets
-    ]
+    def follows(spec: dg.AssetSpec) -> dg.AssetSpec:
+        is_made_from_ours = any(dep.asset_key in keys for dep in spec.deps)
+        return spec.replace_attributes(automation_condition=condition) if is_made_from_ours else spec
+
+    return [asset.map_asset_specs(follows) for asset in assets]
 
 
 def automation_sensor(file: RecipeFile, stages: Collection[str]) -> dg.AutomationConditionSensorDefinition:

@@ -4,10 +4,12 @@ Belongs here: which assets, gates, jobs, schedules and sensors one recipe brings
 Does not: how any of them works.
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
+from assets.external import external_assets
 from assets.recipe_assets import assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
@@ -16,7 +18,7 @@ from orchestration.dead_runs import dead_runs_sensor
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
-from orchestration.schedules import refresh_schedule
+from orchestration.schedules import refresh_schedule, refreshed
 from orchestration.sensors import rounds_sensor
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
@@ -32,10 +34,16 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
     mistakes = load_mistakes(file)
     if mistakes:
         raise InvalidRecipeError(list(mistakes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # owners, conditions in the code server
+        return _definitions_of(file)
+
+
+def _definitions_of(file: RecipeFile) -> dg.Definitions:
     assets = assets_of(file)
     ingest, distil = ingest_job(file), distil_job(file)
     return dg.Definitions(
-        assets=automated(file, assets.values()),
+        assets=[*refreshed(file, automated(file, assets.values())), *external_assets(file)],
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
         jobs=[ingest, distil],
         schedules=[refresh_schedule(file, distil)],

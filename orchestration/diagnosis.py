@@ -7,13 +7,14 @@ Does not: deciding gates (checks/), printing (cli.py).
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
 from pydantic import Field
 
+from assets.keys import keys_of_events
 from assets.materializations import Materialization
 from checks.baselines import no_baseline_clears_the_bar
+from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import gates_of, waiver_rules
@@ -30,6 +31,8 @@ from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}
 _MARKS = {GateStatus.PASSED: "x", GateStatus.WAIVED: "~"}
+TOLD_ELSEWHERE = frozenset({"state", "because", "looked_at", "found", "do", "observed", "limit"})
+"""What the metadata of a check says that is no evidence: what was found, and what it was found of."""
 CHECKS_LOOKED_THROUGH = 50
 """How many of a gate's checks are searched for that of the run which decided; later ones may be plans or reports."""
 
@@ -114,13 +117,13 @@ def what_broke(failure: StepFailureData) -> str:
 
 
 def is_closed_gate(failure: StepFailureData) -> bool:
-    """Whether a step failed because Dagster ends the checks of a stage where a blocking one is not passed."""
-    return failure.error is not None and failure.error.cls_name == DagsterAssetCheckFailedError.__name__
+    """Whether a step of gates failed because one that blocks is closed, and nothing broke."""
+    return failure.error is not None and failure.error.cls_name == GatesClosed.__name__
 
 
 def _problem(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, now: StageNow) -> Found | None:
     name, key, state = now.state.address, now.state.key, now.state
-    broken = _why_it_failed(instance, "__".join(key.path), now.batch)
+    broken = _why_it_failed(instance, key, now.batch)
     if now.newest is None:
         do = "fix that and run again" if broken else f"materialize it: `stillhouse run {file.name}`"
         what = broken or f"{name} was never materialized"
@@ -157,7 +160,7 @@ def _closed(
     key, because = now.state.key, gates_of(now.stage).because()[gate.name]
     if not gate.state.was_decided:
         do = f"look at it: materialize {now.state.address} with its checks, or `stillhouse run {file.name}`"
-        broken = _why_it_failed(instance, "__".join([*key.path, "gates"]), now.batch)
+        broken = _why_it_failed(instance, key, now.batch, of="gates")
         return _found(gate.name, gate.state, because, broken or gate.sentence, [], do)
     if gate.name == no_baseline_clears_the_bar.name:
         do = "take it and stop, which is success" + _waiver(file, gate)
@@ -167,12 +170,15 @@ def _closed(
     return _found(gate.name, gate.state, because, gate.sentence, evidence, do)
 
 
-def _why_it_failed(instance: dg.DagsterInstance, step: str, batch: str | None) -> str | None:
-    """What the newest attempt of a step died of, if it did not succeed since."""
+def _why_it_failed(
+    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, *, of: str | None = None
+) -> str | None:
+    """What the newest attempt of an asset, or of its gates, died of, if it did not succeed since."""
+    steps = {"__".join([*each.path, *([of] if of else [])]) for each in keys_of_events(key)}
     filters = dg.RunsFilter(tags={"dagster/partition": batch} if batch else {})
     for record in instance.get_run_records(filters, limit=20):
         events = instance.all_logs(record.dagster_run.run_id, of_type=_ENDINGS)
-        mine = [e.dagster_event for e in events if e.dagster_event and e.dagster_event.step_key == step]
+        mine = [e.dagster_event for e in events if e.dagster_event and e.dagster_event.step_key in steps]
         if mine:
             last = mine[-1]
             if not last.is_step_failure:
@@ -186,17 +192,20 @@ def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None,
 
     Evidence may quote rows, so it is kept where it can be deleted: in Dagster's event log and not in the ledger.
     """
-    check = dg.AssetCheckKey(key, gate.name)
     partition = PartitionKeyFilter(key=batch) if batch is not None else None
-    records = instance.event_log_storage.get_asset_check_execution_history(
-        check, limit=CHECKS_LOOKED_THROUGH, partition_filter=partition
+    records = (
+        record
+        for each in keys_of_events(key)
+        for record in instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(each, gate.name), limit=CHECKS_LOOKED_THROUGH, partition_filter=partition
+        )
     )
     for record in records:
         if record.run_id == gate.run_id and isinstance(record.evaluation, dg.AssetCheckEvaluation):
             return [
                 f"{name}: {line}"
                 for name, value in record.evaluation.metadata.items()
-                if name not in ("state", "because", "looked_at")
+                if name not in TOLD_ELSEWHERE
                 for line in str(value.value).splitlines()
             ]
     return []

@@ -19,9 +19,11 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """Every stage of a recipe with every gate. Stages whose inputs did not change find their artifact again."""
     return dg.define_asset_job(
         f"{DISTIL}_{file.name}",
-        selection=dg.AssetSelection.groups(file.name),  # with the checks of every asset in it, never without_checks()
+        # With the checks of every asset in it, never without_checks().
+        selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in names.stage_names(file.recipe))),
         description=f"From rows to champion: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
+        owners=list(file.recipe.owners),
     )
 
 
@@ -38,4 +40,5 @@ def ingest_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         selection=dg.AssetSelection.assets(*ingest_assets(file)),
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
         tags={RECIPE_TAG: file.name},
+        owners=list(file.recipe.owners),
     )

@@ -1,21 +1,26 @@
-"""How a round ended, said where somebody looks for it: in the ledger, on the run, and on the champion in the UI.
+"""How a round ended, said where somebody looks for it: in the ledger, on the run, on the champion, and to the owners.
 
 Belongs here: finding that out from the ledger when the run ends, and recording it.
-Does not: why a run was started (dispatcher.py), whether a gate is open (checks/).
+Does not: why a run was started (dispatcher.py), whether a gate is open (checks/), sending notices (notices.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from dagster._core.events import StepMaterializationData
 
+from assets.champion_page import champion_page
 from assets.keys import key_of
+from assets.materializations import newest_materialization
 from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
+from orchestration.notices import Notice, Tone, tell_owners
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import asset_and_batch
@@ -30,6 +35,15 @@ class Ending(StrEnum):
     TAKEN_IN = "taken in"
     CLOSED = "closed"
     BROKE = "broke"
+
+
+_TONES = {
+    Ending.PROMOTED: Tone.GOOD,
+    Ending.KEPT: Tone.PLAIN,
+    Ending.TAKEN_IN: Tone.PLAIN,
+    Ending.CLOSED: Tone.LOOK,
+    Ending.BROKE: Tone.BROKEN,
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +62,17 @@ class RoundOutcome:
 
 
 @contextmanager
-def outcome_recorded(instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun) -> Iterator[None]:
-    """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round."""
+def outcome_recorded(
+    instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round.
+
+    Args:
+        instance: where the run is kept.
+        builds: with the ledger.
+        run: that works.
+        say: takes a line for the log of the run.
+    """
     if not is_round(run):
         yield
         return
@@ -69,14 +92,29 @@ def outcome_recorded(instance: dg.DagsterInstance, builds: BuildStore, run: dg.D
     builds.ledger.append("round", recipe, body)
     instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
     if outcome.ending is not Ending.TAKEN_IN:  # such a run was not to reach the champion
-        _show_on_champion(instance, run, recipe, outcome)
+        _show_on_champion(instance, builds, run, outcome)
+        for line in tell_owners(recipe, _notice(recipe, run, outcome)):
+            say(line)
 
 
-def _show_on_champion(instance: dg.DagsterInstance, run: dg.DagsterRun, recipe: str, outcome: RoundOutcome) -> None:
+def _notice(recipe: str, run: dg.DagsterRun, outcome: RoundOutcome) -> Notice:
+    lines = [
+        outcome.sentence,
+        f"Started because: {run.tags.get(BECAUSE_TAG, 'asked for in the UI')}",
+        f"Run {run.run_id[:8]}; `stillhouse diagnose {recipe}` says more.",
+    ]
+    return Notice(f"{recipe}: {outcome.ending}", "\n".join(lines), _TONES[outcome.ending])
+
+
+def _show_on_champion(
+    instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun, outcome: RoundOutcome
+) -> None:
     """Write an observation of the champion, which its page shows beside the materializations; nobody reads it back.
 
-    A round that stops at a gate materializes no champion, so metadata of the asset would not say that there was one.
+    A round that stops at a gate materializes no champion, and Dagster would paint the one that serves red for it: the
+    run was planned to make it and failed. So such a run says last that the champion is as it was.
     """
+    recipe = run.tags[RECIPE_TAG]
     metadata: dict[str, Any] = {
         "round": outcome.sentence,
         "ending": str(outcome.ending),
@@ -86,6 +124,22 @@ def _show_on_champion(instance: dg.DagsterInstance, run: dg.DagsterRun, recipe: 
     }
     observation = dg.AssetObservation(key_of(recipe, CHAMPION), description=outcome.sentence, metadata=metadata)
     instance.report_runless_asset_event(observation)
+    newest = newest_materialization(builds.ledger, key_of(recipe, CHAMPION))
+    if newest is None or outcome.ending in (Ending.PROMOTED, Ending.KEPT):
+        return
+    same = dg.AssetMaterialization(
+        key_of(recipe, CHAMPION),
+        description=f"Serves on. The round: {outcome.sentence}",
+        metadata={"digest": newest.digest, "manifest": newest.manifest, **champion_page(builds, recipe), **metadata},
+        tags={DATA_VERSION_TAG: newest.digest},
+    )
+    event = dg.DagsterEvent(
+        event_type_value=dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+        event_specific_data=StepMaterializationData(same),
+        job_name=run.job_name,
+        message=f"{recipe}/{CHAMPION} serves on",
+    )
+    instance.report_dagster_event(event, run_id=run.run_id)
 
 
 def _outcome(

@@ -72,7 +72,7 @@ def builds_from_environment(context: dg.InitResourceContext) -> Iterator[BuildSt
     with recipes_locked(home, recipes_of(instance, run), by=f"run {run.run_id[:8]}", waiting=waiting):
         _refuse_if_ended(instance, run)
         builds = BuildStore(home)
-        with outcome_recorded(instance, builds, run):
+        with outcome_recorded(instance, builds, run, log.warning):
             yield builds
 
 

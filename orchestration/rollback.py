@@ -14,6 +14,7 @@ from uuid import uuid4
 import dagster as dg
 from dagster._core.utils import make_new_run_id
 
+from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
@@ -162,12 +163,12 @@ def _make_the_asset_name(instance: dg.DagsterInstance, builds: BuildStore, file:
         load_gated=_nothing_else_is_read,
     )
     artifact = context.make(champion.plan(release))
-    shown = {"digest": artifact.digest, "manifest": artifact.identity, "release": serving.release}
+    shown = {"digest": artifact.digest, "manifest": artifact.identity, **champion_page(builds, file.name)}
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             key,
             description=f"{serving.brought_back_by} went back to it: {serving.reason}",
-            metadata={**shown, "student": serving.student},
+            metadata=shown,
             tags={"dagster/data_version": artifact.digest},
         )
     )

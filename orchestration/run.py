@@ -27,7 +27,7 @@ from orchestration.batches import ingest_what_is_new, plan_runs
 from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
-from orchestration.runs import BECAUSE_TAG, process_tag
+from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, process_tag
 from orchestration.screens import drawn_progress, options_screen, result_screen
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
@@ -114,7 +114,11 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
                     partition_key=each.batch,
                     raise_on_error=False,
                     run_id=run_id,
-                    tags={BECAUSE_TAG: "asked for on the command line", **process_tag(run_id)},
+                    tags={
+                        BECAUSE_TAG: "asked for on the command line",
+                        **process_tag(run_id),
+                        **SHOWN_WITH_THE_CODE_LOCATION,
+                    },
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 )
             if _was_interrupted(result):

@@ -7,9 +7,15 @@ Does not: ending runs (dead_runs.py), asking for runs (dispatcher.py).
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
 from stillhouse.processes import ProcessName
 
+LOCATION = "stillhouse"
+"""Name of the code location, as `dg dev` names it: sensors and schedules stay on or off from one to the other."""
+SHOWN_WITH_THE_CODE_LOCATION = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
+"""What a run of the command line has to carry, so that the overview and the pages of jobs show it among the others."""
 DISTIL, INGEST = "distil", "ingest"
 """What the two jobs of a recipe do; its name follows after an underscore."""
 RECIPE_TAG = "stillhouse/recipe"

@@ -1,18 +1,47 @@
 """Schedules: the refresh policy of a recipe.
 
-Belongs here: when the clock starts a round.
+Belongs here: when the clock starts a round, and how old a decision may become before the UI calls it overdue.
 Does not: rounds that follow from the state of a recipe (sensors.py).
 """
 
+from collections.abc import Collection
+from datetime import timedelta
+from itertools import islice, pairwise
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._utils.schedules import cron_string_iterator
 
+from assets.keys import key_of
 from orchestration.batches import plan_runs, sync_batches
 from orchestration.jobs import ingest_assets
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.stages.names import CHAMPION, SELECTION
+
+TICKS_LOOKED_AT = 50
+DECISIONS = (SELECTION, CHAMPION)
+"""What a refresh decides anew, whether or not anything has changed."""
+
+
+def freshness_of(cron: str) -> dg.FreshnessPolicy:
+    """How old what a refresh decides may become: the longest pause of its clock, and a quarter more for the round."""
+    ticks = [tick.timestamp() for tick in islice(cron_string_iterator(0.0, cron, "UTC"), TICKS_LOOKED_AT)]
+    pause = timedelta(seconds=max(later - earlier for earlier, later in pairwise(ticks)))
+    return dg.FreshnessPolicy.time_window(fail_window=pause + max(pause / 4, timedelta(hours=1)))
+
+
+def refreshed(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """Give what a refresh decides the freshness policy that follows from its clock."""
+    policy, keys = freshness_of(file.recipe.refresh.cron), {key_of(file.name, stage) for stage in DECISIONS}
+    return [
+        asset.map_asset_specs(
+            lambda spec: spec.replace_attributes(freshness_policy=policy) if spec.key in keys else spec
+        )
+        for asset in assets
+    ]
 
 
 def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
@@ -28,6 +57,7 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Refresh policy of {file.name}: {file.recipe.refresh.cron} UTC",
+        owners=list(file.recipe.owners),
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         builds = BuildStore(Home.from_environment())

@@ -39,6 +39,7 @@ def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]
         minimum_interval_seconds=file.recipe.refresh.watch_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"New files of rows for {file.name}, and whatever of it is missing or stale",
+        owners=list(file.recipe.owners),
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         builds = BuildStore(Home.from_environment())

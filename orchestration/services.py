@@ -15,10 +15,8 @@ from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
 from dagster._daemon.controller import daemon_controller_from_instance
 
+from orchestration.runs import LOCATION
 from stillhouse.home import CHECKOUT
-
-LOCATION = "stillhouse"
-"""Name of the code location, as `dg dev` names it: sensors and schedules stay on or off from one to the other."""
 
 
 def main(workspace: Path) -> None:

@@ -32,7 +32,8 @@ from dagster_webserver.version import __version__
 
 from orchestration.guard import Authority, Guard, Rules, is_loopback, is_wildcard, names_of
 from orchestration.instance import initialise
-from orchestration.services import LOCATION
+from orchestration.reports import WithReports
+from orchestration.runs import LOCATION
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home, Project, setting
@@ -257,7 +258,8 @@ def _webserver(
         ) as context,
     ):
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
-        app = Guard(create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL_MILLISECONDS), rules)
+        webserver = create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL_MILLISECONDS)
+        app = Guard(WithReports(webserver, home.reports), rules)
         server = _Server(
             uvicorn.Config(
                 app,

@@ -24,6 +24,7 @@ from checks.gatekeeper import GateState, gate_states
 from checks.stages import UNWAIVABLE
 from orchestration.batches import sync_batches
 from orchestration.build import definitions
+from orchestration.diagnosis import is_closed_gate
 from orchestration.instance import initialise
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.home import Home
@@ -198,9 +199,9 @@ def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """What the failed steps of a run say to a person."""
+    """What the failed steps of a run say to a person, but for closed gates, which `verdicts` names."""
     data = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    return [d.user_failure_data.description or "" for d in data if d.user_failure_data is not None]
+    return [d.user_failure_data.description or "" for d in data if d.user_failure_data and not is_closed_gate(d)]
 
 
 def verdicts(result: dg.ExecuteInProcessResult) -> dict[str, bool]:

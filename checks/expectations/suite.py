@@ -63,7 +63,7 @@ class ExpectationSuite:
         assert [e.name for e in expectations] == list(self.because), "a suite must decide every gate it names"
         results, page = validate(frame, expectations)
         write_atomically(data_docs(context), page.encode())
-        return {e.name: _finding(result, frame) for e, result in zip(expectations, results, strict=True)}
+        return {e.name: _finding(e, result, frame) for e, result in zip(expectations, results, strict=True)}
 
 
 def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[list[Any], str]:
@@ -101,7 +101,7 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[
     return [by_name[expectation.name] for expectation in expectations], page
 
 
-def _finding(result: Any, frame: pl.DataFrame) -> Finding:
+def _finding(expectation: Expectation, result: Any, frame: pl.DataFrame) -> Finding:
     details = result.result or {}
     problem = _problem(result.exception_info or {})
     unexpected = details.get("partial_unexpected_index_list") or []
@@ -110,7 +110,10 @@ def _finding(result: Any, frame: pl.DataFrame) -> Finding:
     evidence: dict[str, Any] = (
         {"prompt_ids": rows["prompt_id"].to_list()} if rows.height and "prompt_id" in rows.columns else {}
     )
-    return passed_if(bool(result.success), sentence, **evidence)
+    counts_rows = "unexpected_count" in details  # else it looked at the whole table
+    observed = details["unexpected_count"] if counts_rows else details.get("observed_value")
+    limit = 0 if counts_rows else expectation.arguments.get("min_value")
+    return passed_if(bool(result.success), sentence, observed=observed, limit=limit, **evidence)
 
 
 def _sentence(details: Mapping[str, Any], rows: int) -> str:

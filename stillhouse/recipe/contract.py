@@ -19,6 +19,9 @@ from stillhouse.recipe.fields import Name, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.training import TrainingConfig
 
+NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
+"""An address, or a variable that holds one."""
+
 
 class ReviewSpec(Part):
     """How large a sample of the teacher's answers a person judges, and how many of them may be wrong."""
@@ -130,6 +133,12 @@ class Recipe(Part):
         description="what hurts with the teacher in production; with none the run ends well: do not distil"
     )
     owners: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="e-mail addresses or team:<name>")
+    notify: tuple[Annotated[str, Field(pattern=NOTIFY_PATTERN)], ...] = Field(
+        (),
+        exclude=True,  # it decides nothing: another address is no other contract, and none ships with a release
+        description="where owners are told how each round ended: addresses as apprise has them, such as "
+        "json://host/hook or mailto://host; one with a secret stays in a variable and is written as ${NAME}",
+    )
     author: str | None = Field(None, description="who wrote this recipe and so cannot approve its releases")
     stakes: Literal["low", "high"] = Field(
         "low", description="high: a release needs the approval of a named person who is not the author"

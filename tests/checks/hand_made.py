@@ -103,3 +103,9 @@ def told(gate: Gate, looked_at: Any = None, **asked: Any) -> tuple[Verdict, str]
     """Verdict and sentence of a gate; see `context`."""
     finding = ask(gate, looked_at, **asked)
     return finding.verdict, finding.sentence
+
+
+def measured(gate: Gate, looked_at: Any = None, **asked: Any) -> tuple[float | None, float | None]:
+    """The number that decided, and its limit, which the UI draws over time; see `context`."""
+    finding = ask(gate, looked_at, **asked)
+    return finding.observed, finding.limit

@@ -16,7 +16,7 @@ from checks.candidates import (
     training_converged,
 )
 from stillhouse.stages.facts import CandidateFacts, EpochFacts, SeedFacts, TrainingFacts
-from tests.checks.hand_made import FAIL, PASS, artifact, told
+from tests.checks.hand_made import FAIL, PASS, artifact, measured, told
 
 
 def trained(*losses: float, digest: str = "aa", accuracy: float | None = 0.7) -> TrainingFacts:
@@ -48,6 +48,7 @@ def test_every_loss_of_every_seed_has_to_be_finite(monkeypatch: pytest.MonkeyPat
 def test_the_loss_has_to_fall_below_the_limit_for_each_seed() -> None:
     assert told(training_converged, student(trained(1.0, 3.0, 0.79))) == (PASS, "training loss 1.0000 to 0.7900")
     assert told(training_converged, student(trained(2.0, 0.5, 1.5)))[0] is PASS, "the limit is of the first loss"
+    assert measured(training_converged, student(trained(2.0, 0.5, 1.5))) == (0.75, 0.8)
     assert told(training_converged, student(trained(1.0, 0.5, 0.8))) == (FAIL, "training loss 1.0000 to 0.8000")
     assert told(training_converged, student(trained(1.0)))[0] is PASS, "one epoch cannot show it"
     verdict, sentence = told(training_converged, student(trained(1.0, 0.5), trained(2.0, 1.9)))

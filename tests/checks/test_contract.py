@@ -75,7 +75,7 @@ def test_a_licence_that_is_none_is_not_named(licence: str) -> None:
 def test_the_frozen_bar_is_that_of_the_recipe() -> None:
     assert told(the_bar_is_frozen, frozen()) == (PASS, "the frozen bar is that of the recipe")
     verdict, sentence = told(the_bar_is_frozen, frozen(), recipe=recipe(bar__margin=0.05))
-    assert verdict is FAIL and sentence.endswith("materialize contract again")
+    assert verdict is FAIL and sentence.endswith("bar.margin was 0.04 and is 0.05; materialize contract again")
 
 
 def test_the_weights_have_to_be_safe() -> None:
@@ -145,7 +145,8 @@ def test_a_bar_that_was_moved_after_a_candidate_needs_a_name_and_a_reason(rounds
     verdict, sentence, _ = look(rounds)
     assert verdict is FAIL
     digests = digest_of(other)[:12], digest_of(bar_of(DEMO))[:12]
-    assert "a candidate was trained under bar {} and the recipe now has {}".format(*digests) in sentence
+    said = "a candidate was trained under bar {} and the recipe now has {}: bar.margin was 0.2 and is 0.04; put"
+    assert said.format(*digests) in sentence
     assert "`stillhouse amend small --by NAME --reason WHY`" in sentence
     amend(rounds.ledger, "small", bar=digest_of(bar_of(DEMO)), by="Ada", reason="the old one was a guess")
     assert look(rounds) == (PASS, "changed by Ada: the old one was a guess", "Ada")

@@ -21,7 +21,7 @@ from checks.evaluation import (
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.records.ledger import Ledger
-from tests.checks.hand_made import DEMO, FAIL, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import DEMO, FAIL, PASS, artifact, ask, measured, recipe, told
 
 LOCKED, OTHER = "a" * 64, "b" * 64
 STUDENTS = [student.name for student in DEMO.students]
@@ -104,12 +104,14 @@ def test_latency_is_measured_for_each_student(judged: dict[Path, list[Any]]) -> 
 
 
 def test_repeated_mistakes_are_a_warning_for_students_alone(judged: dict[Path, list[Any]]) -> None:
-    warns, quiet = SimpleNamespace(warning="repeats"), SimpleNamespace(warning=None)
+    warns = SimpleNamespace(warning="repeats", inherited_errors=30, rows=200)
+    quiet = SimpleNamespace(warning=None, inherited_errors=10, rows=200)
     judged[HERE] = [of("a", fidelity=quiet), of("c", ModelKind.CONTROL, fidelity=warns)]
     fine = (PASS, "less than one row in ten for each student")
     assert told(few_mistakes_of_the_teacher_are_repeated, evaluation()) == fine
     judged[HERE].append(of("b", fidelity=warns))
     assert told(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (FAIL, "b repeats")
+    assert measured(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (0.15, 0.1)
 
 
 def test_a_hidden_slice_is_told_of_each_model_that_is_no_control(judged: dict[Path, list[Any]]) -> None:

@@ -67,7 +67,12 @@ ONE_OF_FIVE, ONE_OF_THREE = "1 of 5 rows are unexpected", "1 of 3 rows are unexp
 def test_each_gate_on_prompts_closes_on_its_own_fault(
     tmp_path: Path, frame: pl.DataFrame, expected: dict[str, str]
 ) -> None:
-    assert closed(look(prompts.SUITE, tmp_path, "prompts", frame)) == expected
+    found = look(prompts.SUITE, tmp_path, "prompts", frame)
+    assert closed(found) == expected
+    enough = found["there_are_enough_rows_to_train"]
+    assert (enough.observed, enough.limit) == (frame.height, 5)
+    unexpected = 2 if "2 of" in expected.get("every_id_is_there_once", "") else 0
+    assert (found["every_id_is_there_once"].observed, found["every_id_is_there_once"].limit) == (unexpected, 0)
 
 
 def test_a_later_batch_may_be_empty(tmp_path: Path) -> None:
@@ -119,11 +124,11 @@ def test_what_kept_an_expectation_from_being_decided_is_its_sentence() -> None:
     frame = pl.DataFrame({"prompt_id": ["a"]})
     missing = Expectation("n", "b", "ExpectColumnValuesToNotBeNull", {"column": "nowhere"})
     (result,), _ = validate(frame, [missing])
-    found = _finding(result, frame)
+    found = _finding(missing, result, frame)
     assert found.verdict is FAIL and "nowhere" in found.sentence
 
     def told(exception: Any, success: bool = False) -> tuple[Any, str]:
-        finding = _finding(SimpleNamespace(result=None, exception_info=exception, success=success), frame)
+        finding = _finding(missing, SimpleNamespace(result=None, exception_info=exception, success=success), frame)
         return finding.verdict, finding.sentence
 
     assert told({"exception_message": "it broke"}) == (FAIL, "it broke")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from checks.contract import _digest_of_bar
+from checks.contract import _frozen_bar
 from stillhouse.digests import digest_of
 from stillhouse.stages.contract import bar_of
 from tests.small import small_recipe
@@ -13,6 +13,11 @@ from tests.small import small_recipe
 @pytest.fixture
 def bar(tmp_path) -> dict[str, Any]:
     return bar_of(small_recipe(tmp_path, rows=20).recipe)
+
+
+def _digest_of_bar(facts: dict[str, Any]) -> str | None:
+    frozen = _frozen_bar(facts)
+    return None if frozen is None else frozen.digest
 
 
 def as_frozen(bar: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.stages.selection import SelectionFacts
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, measured, told
 
 NO_CHAMPION = AgainstChampion(verdict=PASS, sentence="there is no champion yet")
 
@@ -30,8 +30,14 @@ def chosen(winner: str | None, against: AgainstChampion = NO_CHAMPION, folder: P
 
 
 def student(name: str, verdict: object, kind: ModelKind = ModelKind.STUDENT) -> Any:
+    test = SimpleNamespace(drop_upper_bound={"a": 0.08, "b": 0.05}.get(name, 0.01), margin=0.04)
     return SimpleNamespace(
-        name=name, verdict=verdict, score=SimpleNamespace(kind=kind), summary=f"{name} is {verdict}."
+        name=name,
+        verdict=verdict,
+        score=SimpleNamespace(kind=kind),
+        summary=f"{name} is {verdict}.",
+        metric_test=None,
+        non_inferiority=test,
     )
 
 
@@ -53,7 +59,10 @@ def test_only_the_chosen_student_that_clears_the_bar_opens(
     judged = [control, *(student(*each) for each in verdicts.items())]
     monkeypatch.setattr(checks.selection, "read_evaluations", lambda folder: judged)
     made_from = {"evaluation": artifact(stage="evaluation")}
-    assert told(a_student_clears_the_bar, chosen(winner), made_from=made_from) == (expected, sentence)
+    found = ask(a_student_clears_the_bar, chosen(winner), made_from=made_from)
+    assert (found.verdict, found.sentence) == (expected, sentence)
+    nearest = 0.08 if winner == "a" else 0.05  # the bound of the chosen one, or of the one that comes nearest
+    assert (found.observed, found.limit) == (nearest, 0.04)
 
 
 def test_neither_a_control_nor_a_stranger_may_be_chosen() -> None:
@@ -71,7 +80,7 @@ def test_what_the_comparison_with_the_champion_said_is_the_finding() -> None:
     against = AgainstChampion(verdict=INCONCLUSIVE, sentence="cannot tell", claims=(claim,))
     finding = ask(gate, chosen("a", against))
     assert (finding.verdict, finding.sentence) == (INCONCLUSIVE, "cannot tell")
-    assert finding.evidence == {"claims": [{"verdict": "fail", "claim": "it is worse"}]}
+    assert finding.evidence == {"claims": ["fail: it is worse"]}, "a cell of a table would cut it"
 
 
 def reported(folder: Path, **report: Any) -> Any:
@@ -86,8 +95,9 @@ def test_whether_distillation_was_worth_it_is_what_the_report_compares(tmp_path:
     assert taken == (PASS, "s learned from nothing: nothing was distilled that had to be worth it")
     verdict, sentence = told(gate, reported(tmp_path, comparison=None))
     assert verdict is INCONCLUSIVE and sentence.startswith("the recipe has no control")
-    compared = {"verdict": "fail", "sentence": "labels do as well"}
+    compared = {"verdict": "fail", "sentence": "labels do as well", "gain": -0.01}
     assert told(gate, reported(tmp_path, comparison=compared)) == (FAIL, "labels do as well")
+    assert measured(gate, reported(tmp_path, comparison=compared)) == (-0.01, None)
 
 
 def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
@@ -95,5 +105,7 @@ def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
     verdict, sentence = told(gate, reported(tmp_path, seeds=None))
     assert verdict is INCONCLUSIVE and sentence.endswith("; name more_seeds in the recipe to see")
     for warning, expected in ((None, PASS), ("one misses", FAIL)):
-        spread = {"warning": warning, "sentence": "three seeds"}
+        scores = [{"drop": 0.01}, {"drop": 0.03}]
+        spread = {"warning": warning, "sentence": "three seeds", "scores": scores, "margin": 0.04}
         assert told(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")
+        assert measured(gate, reported(tmp_path, seeds=spread)) == (0.03, 0.04)

@@ -16,7 +16,7 @@ from checks.source import (
     two_classes_are_labelled,
 )
 from stillhouse.stages.facts import SourceFacts
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, measured, recipe, told
 
 
 def rejects(*reasons: str) -> pl.DataFrame:
@@ -49,6 +49,8 @@ def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:
     found = ask(gate, source(rows, "unreadable", unreadable=1))
     assert (found.verdict, found.sentence) == (PASS, "1 of 100 lines unreadable (1.0%), limit 1%")
     assert found.evidence["unreadable"] == [{"text": "t", "reason": "unreadable"}]
+    assert (found.observed, found.limit) == (0.01, 0.01)
+    assert measured(every_record_is_a_row_or_a_reject, source(rows, "a", records=5)) == (2, 5)
     assert told(gate, source(rows, unreadable=6))[0] is FAIL
     few = told(gate, source(rows, unreadable=2))
     assert few == (INCONCLUSIVE, "2 of 100 lines unreadable (2.0%), limit 1%; of so few rows that proves nothing")

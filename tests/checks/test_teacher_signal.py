@@ -155,9 +155,10 @@ def test_a_person_judges_a_sample_where_the_recipe_asks_for_it(monkeypatch: pyte
 
     def judge(reviewed: pl.DataFrame, *, defect_limit: float) -> Any:
         assert defect_limit == 0.2
-        return SimpleNamespace(verdict=FAIL, sentence="too many")
+        return SimpleNamespace(verdict=FAIL, sentence="too many", interval=(0.21, 0.4))
 
     monkeypatch.setattr(checks.teacher_signal, "judge_review", judge)
     found = ask(gate, looked_at, recipe=review, home=home)
     assert (found.verdict, found.sentence) == (FAIL, "too many")
+    assert (found.observed, found.limit) == (0.4, 0.2), "the highest share that the sample allows"
     assert [row["prompt_id"] for row in found.evidence["defects"]] == ["train1"]

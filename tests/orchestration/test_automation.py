@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
-from orchestration.automation import automation_sensor, on_changed_data
+import orchestration.automation
+from checks.gate_status import GateStatus
+from orchestration.automation import automation_sensor, on_changed_data, open_without_waiver
 from orchestration.build import definitions
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.governance import Waiver, waive
 from tests.conftest import RULES, Place, a_place
 from tests.small import questions, small_recipe
@@ -315,3 +319,26 @@ def test_the_sensor_of_each_recipe_is_on(tmp_path: Path) -> None:
     """Regression: Dagster's own automation sensor starts STOPPED."""
     sensor = automation_sensor(small_recipe(tmp_path, rows=50), ["contract", "source"])
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_a_tick_walks_a_lineage_once_and_again_when_the_ledger_has_a_new_entry(
+    tmp_path: Path, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: each edge of the graph walked it, and a tick that found nothing to do took seven seconds."""
+    asked: list[tuple[str, str | None]] = []
+    state = SimpleNamespace(is_open=True, gates=[SimpleNamespace(state=GateStatus.PASSED)])
+
+    def walked(_: object, __: object, key: dg.AssetKey, batch: str | None) -> list[object]:
+        asked.append((key.path[-1], batch))
+        return [state]
+
+    monkeypatch.setattr(orchestration.automation, "lineage", walked)
+    is_open, prompts = open_without_waiver(small_recipe(tmp_path, rows=60)), dg.AssetKey(["small", "prompts"])
+    assert all(is_open(prompts, "base") for _ in range(20)) and is_open(prompts, "monday")
+    assert asked == [("prompts", "base"), ("prompts", "monday")]
+    builds.ledger.append("round", "small", {})
+    state.is_open = False
+    assert not is_open(prompts, "base"), "what has happened since counts at once"
+    state.is_open, state.gates = True, [SimpleNamespace(state=GateStatus.WAIVED)]
+    builds.ledger.append("round", "small", {})
+    assert not is_open(prompts, "base"), "a waiver is for runs that a person starts"

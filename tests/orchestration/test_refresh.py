@@ -149,6 +149,17 @@ def test_a_round_that_a_gate_stops_says_on_the_champion_at_which_and_why_and_dec
     assert (said["ending"], said["gate"]) == ("closed", "small/contract:terms_allow_training_on_outputs")
     assert "small/contract:terms_allow_training_on_outputs is failed: " in said["round"]
     assert (champion(place), place.newest(CHAMPION).digest) == (before, newest)
+    # Regression: Dagster painted the serving champion red, because the run was planned to make it and failed.
+    (record,) = place.instance.fetch_materializations(key_of("small", CHAMPION), limit=1).records
+    planned = place.instance.get_latest_planned_materialization_info(key_of("small", CHAMPION))
+    assert planned is not None and record.run_id == planned.run_id, "what the UI takes for materialized in that run"
+    event = record.asset_materialization
+    assert event is not None and (event.description or "").startswith(
+        "Serves on. The round: small/contract:terms_allow"
+    )
+    page = {name: value.value for name, value in event.metadata.items()}
+    assert (page["digest"], page["round"]) == (newest, said["round"]) and 0 < page["accuracy"] <= 1
+    assert page["batches"] == "base, monday.csv" and page["report"] == "/stillhouse/reports/small.champion.html"
     file = recipe(place)
     assert [result.success for result in refresh(place, file, 4)][-1]
     shown = status(place.instance, place.builds, [file])

@@ -18,6 +18,7 @@ import pytest
 
 from assets.keys import key_of
 from assets.materializations import Materialization
+from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState
 from orchestration.approvals import waivable_gate
@@ -119,11 +120,12 @@ def rows() -> int:
 @dg.multi_asset_check(name="rows__gates", specs=[dg.AssetCheckSpec("rows_are_kept", asset="rows", blocking=True)])
 def gates() -> Any:
     yield dg.AssetCheckResult(asset_key="rows", check_name="rows_are_kept", passed=False)
+    raise GatesClosed("gate rows:rows_are_kept is failed: 3 are gone", allow_retries=False)
 
 
 @dg.asset
 def broken() -> None:
-    raise ValueError("a log said: DagsterAssetCheckFailedError: 1 blocking asset check failed")
+    raise ValueError("a log said: GatesClosed: gate rows:rows_are_kept is failed")
 
 
 def test_a_closed_gate_is_told_from_what_broke_by_the_kind_of_the_error() -> None:
@@ -242,3 +244,9 @@ def test_an_old_name_of_a_gate_in_a_recipe_counts_and_the_run_says_the_new_one(h
     distil(file, home, console)
     said = "the gate it_is_worth_copying is called teacher_accuracy_reaches_the_minimum now"
     assert console.export_text().count(said) == 1
+    # Regression: the overview and the page of the job left runs of the command line out.
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        shown = instance.get_runs(
+            dg.RunsFilter(job_name="distil_small", tags={".dagster/repository": "__repository__@stillhouse"})
+        )
+    assert len(shown) == 1 and shown[0].tags["stillhouse/recipe"] == "small"

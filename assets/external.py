@@ -1,0 +1,74 @@
+"""What comes from outside: the file of rows, and the weights that the teacher begins with.
+
+Belongs here: their nodes in the graph, with licence, revision and digest, and what a run finds of them.
+Does not: reading them (stillhouse/data/, stillhouse/models/weights.py), whether they may be used (checks/).
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from assets.keys import PRETRAINED_WEIGHTS, SOURCE_FILE, group_of, outside
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.batches import shown
+from stillhouse.stages.facts import WeightsFacts
+from stillhouse.stages.names import CONTRACT
+
+
+def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
+    """What a recipe is fed with, which nobody can materialize here."""
+    teacher, data = file.recipe.teacher, file.recipe.data
+    return [
+        dg.AssetSpec(
+            outside(file.name, SOURCE_FILE),
+            description="The rows of the recipe's own source, as they lie outside. A run copies them before it reads.",
+            metadata={"address": data.source, "licence": data.licence},
+            group_name=group_of(file.name, CONTRACT),
+            owners=list(file.recipe.owners),
+            tags={"stillhouse/recipe": file.name},
+            kinds={"file"},
+        ),
+        dg.AssetSpec(
+            outside(file.name, PRETRAINED_WEIGHTS),
+            description="The weights that the teacher begins with. A run holds them against the pin before it trains.",
+            metadata={
+                "address": teacher.source,
+                "revision": teacher.revision,
+                "licence": teacher.licence,
+                "training_on_outputs": teacher.training_on_outputs,
+                "pinned_fingerprint": teacher.fingerprint or "none: those of the first round are trusted",
+            },
+            group_name=group_of(file.name, CONTRACT),
+            owners=list(file.recipe.owners),
+            tags={"stillhouse/recipe": file.name},
+            kinds={"huggingface"},
+        ),
+    ]
+
+
+def source_file_seen(file: RecipeFile, files: Mapping[str, str], records: int) -> dg.AssetObservation:
+    """What a run found of the file of rows.
+
+    Args:
+        file: the recipe.
+        files: digest of each file that was read, by address.
+        records: that are in them.
+    """
+    digests = {"digest" if len(files) == 1 else f"digest of {shown(name)}": digest for name, digest in files.items()}
+    return dg.AssetObservation(
+        outside(file.name, SOURCE_FILE), metadata={"licence": file.recipe.data.licence, "records": records, **digests}
+    )
+
+
+def weights_seen(file: RecipeFile, found: WeightsFacts) -> dg.AssetObservation:
+    """What a run found of the weights."""
+    teacher = file.recipe.teacher
+    return dg.AssetObservation(
+        outside(file.name, PRETRAINED_WEIGHTS),
+        metadata={
+            "licence": teacher.licence,
+            "revision": teacher.revision,
+            "digest": found.fingerprint or "refused",
+            **({"problem": found.problem} if found.problem else {}),
+        },
+    )

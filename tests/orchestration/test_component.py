@@ -1,0 +1,52 @@
+"""`dg scaffold defs` writes what `stillhouse new` writes, and the component's page shows a recipe that is one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster.components.component_scaffolding import scaffold_object
+from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
+
+from orchestration.component import DistillationRecipe, RecipeWithExample
+from orchestration.scaffold import write_recipe
+from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import COMPONENT_TYPE, read_recipe
+from tests.small import questions
+
+
+def scaffolded(folder: Path, name: str, format: str = "yaml", **params: object) -> None:
+    scaffold_object(folder / name, COMPONENT_TYPE, json.dumps(params), format, None)
+
+
+def test_dg_scaffold_writes_what_stillhouse_new_writes(tmp_path: Path, home: Home) -> None:
+    data = tmp_path / "rows.csv"
+    questions(90).write_csv(data)
+    scaffolded(tmp_path / "defs", "mine", data=str(data), text="question", label="service")
+    path = tmp_path / "defs" / "mine" / "defs.yaml"
+    other = write_recipe(tmp_path / "others", "mine", data=str(data), text="question", label="service")
+    assert path.read_text() == other.read_text() and read_recipe(path).recipe.data.text == "question"
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, home: Home) -> None:
+    data = tmp_path / "rows.csv"
+    questions(90).write_csv(data)
+    with pytest.raises(StillhouseError, match="nowhere"):
+        scaffolded(tmp_path / "defs", "mine", data=str(data), text="nowhere", label="service")
+    with pytest.raises(StillhouseError, match="a recipe is YAML"):
+        scaffolded(tmp_path / "defs", "other", "python", data=str(data), text="question", label="service")
+    assert not (tmp_path / "defs" / "mine").exists()
+
+
+def test_the_example_on_the_page_of_the_component_is_a_recipe() -> None:
+    """Regression: it had `...` for every text and 0 for every number, which no recipe takes."""
+    shown = yaml.safe_load(generate_sample_yaml(COMPONENT_TYPE, DistillationRecipe.get_model_cls().model_json_schema()))
+    assert shown["type"] == COMPONENT_TYPE
+    demo = read_recipe(CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml").recipe
+    assert Recipe.model_validate(shown["attributes"]) == demo
+    assert (
+        "examples" not in Recipe.model_json_schema()
+        and RecipeWithExample.model_fields.keys() == Recipe.model_fields.keys()
+    )

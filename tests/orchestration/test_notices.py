@@ -1,0 +1,123 @@
+"""Owners are told how a round ended, by a real HTTP endpoint here; what cannot be told is said and stops nothing."""
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from orchestration.notices import Notice, Tone, tell_owners
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.recipe.contract import Recipe
+from stillhouse.records.builds import BuildStore
+from tests.orchestration.test_outcomes import GATE, LOG, a_round, closed
+from tests.small import small_recipe
+
+pytest.importorskip("apprise")
+NOTICE = Notice("small: closed", "the licence does not say", Tone.LOOK)
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Address of an endpoint of this machine, and what it was sent; it refuses what comes to /refuses."""
+    sent: list[dict[str, Any]] = []
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            refuses = self.path.startswith("/refuses")
+            if not refuses:
+                sent.append(content)
+            self.send_response(500 if refuses else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"json://127.0.0.1:{server.server_port}", sent
+        server.shutdown()
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    return tmp_path
+
+
+def test_owners_are_told_how_the_round_ended(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    address, sent = hook
+    small_recipe(recipes, rows=60, notify=[f"{address}/hook"])
+    LOG.clear()
+    run = a_round(instance, builds, closed())
+    (told,) = sent
+    assert (told["title"], told["type"]) == ("small: closed", "warning")
+    assert told["message"].splitlines() == [
+        f"{GATE} is failed: the licence does not say",
+        "Started because: a new batch",
+        f"Run {run.run_id[:8]}; `stillhouse diagnose small` says more.",
+    ]
+    assert LOG == []
+
+
+def test_an_address_with_a_secret_stays_in_a_variable(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, sent = hook
+    small_recipe(recipes, rows=60, notify=["${OWNERS_HOOK}"])
+    assert tell_owners("small", NOTICE) == ["notify.0 of the recipe was not told: the variable OWNERS_HOOK is not set"]
+    monkeypatch.setenv("OWNERS_HOOK", f"{address}/a-secret-in-the-path")
+    assert tell_owners("small", NOTICE) == [] and [each["message"] for each in sent] == [NOTICE.text]
+
+
+def test_what_cannot_be_told_is_said_without_the_address_and_the_others_are_told(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    address, sent = hook
+    small_recipe(recipes, rows=60, notify=[f"{address}/refuses", "nonsense://host", f"{address}/hook"])
+    LOG.clear()
+    a_round(instance, builds, closed())
+    assert [line.split(": ", 1)[1] for line in LOG] == [
+        "the service did not take it", "it is no address that apprise knows",
+    ]  # fmt: skip
+    assert not any("127.0.0.1" in line for line in LOG) and len(sent) == 1
+    assert builds.ledger.newest("small", "round") is not None
+
+
+def test_an_installation_without_apprise_says_so_and_goes_on(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update of the code alone must not break the rounds of who names an address."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    small_recipe(recipes, rows=60, notify=["json://host"])
+    (line,) = tell_owners("small", NOTICE)
+    assert line.endswith("`pip install apprise` brings what sends it")
+
+
+def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_told(recipes: Path) -> None:
+    small_recipe(recipes, rows=60)
+    assert tell_owners("small", NOTICE) == tell_owners("another", NOTICE) == []
+    (recipes / "recipes" / "small" / "defs.yaml").write_text("a: b: c")
+    (line,) = tell_owners("small", NOTICE)
+    assert "cannot be read" in line
+
+
+def test_another_address_is_no_other_contract_and_none_ships(tmp_path: Path) -> None:
+    silent, told = (
+        small_recipe(tmp_path, rows=60).recipe,
+        small_recipe(tmp_path, rows=60, notify=["json://host"]).recipe,
+    )
+    assert told.notify == ("json://host",) and told.digest == silent.digest
+    assert "json://host" not in told.model_dump_json() and isinstance(told, Recipe)
+
+
+@pytest.mark.parametrize("address", ["json://me:word@host/", "ops@example.com", "$HOOK", ""])
+def test_an_address_with_a_password_or_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
+    with pytest.raises(StillhouseError, match="notify"):
+        small_recipe(tmp_path, rows=60, notify=[address])
