@@ -21,12 +21,11 @@ from rich.text import Text
 
 from orchestration.system_errors import INTERRUPTED, plain_system_errors
 from orchestration.terminal import err, flush_output, out, print_json
-from stillhouse.economics import amount
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.data import a_tab_by_name
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
-from stillhouse.wording import MEGABYTE
+from stillhouse.wording import MEGABYTE, in_minutes
 
 EXIT_CODES = (
     "Exit code 0: all is well, as far as the command looks. 1: it is not. 2: a mistake or a system that refuses, in "
@@ -246,7 +245,9 @@ def new(
     ] = None,
 ) -> None:
     """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
+    from orchestration.planned import duration
     from orchestration.scaffold import Answers, Reading, write_recipe
+    from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
@@ -257,6 +258,9 @@ def new(
     out.print(f"wrote {written.path}", soft_wrap=True)
     for field, asked in written.open.items():
         out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
+    expected = duration(BuildStore(Home.from_environment()), read_recipe(written.path))
+    if expected is not None:
+        out.print(f"a run takes {expected.forecast.sentence}")
     before = "Answer what is open, then: " if written.open else "Read it once, then: "
     out.print(Text.assemble(before, (f"stillhouse run {name}", "bold")))
 
@@ -279,7 +283,6 @@ def run(name: Name) -> None:
     """Distil: every stage of a recipe with every gate, from rows to champion."""
     from orchestration.planned import forecast_of_a_first_run, took
     from orchestration.run import distil
-    from orchestration.tables import in_minutes
     from stillhouse.records.builds import BuildStore
 
     file, home = _recipe(name), Home.from_environment()
@@ -290,8 +293,7 @@ def run(name: Name) -> None:
         out.print(Text(f"no forecast: {error}", "yellow"), soft_wrap=True)
         expected = None
     if expected is not None:
-        cost = amount(expected.forecast.cost_usd)
-        out.print(f"forecast: about {in_minutes(expected.forecast.seconds)}, {cost} USD of this machine")
+        out.print(f"forecast: {expected.forecast.sentence}")
     outcome = distil(file, home, out)
     if expected is not None:
         expected = expected.model_copy(update={"took": took(builds.ledger, file)})
@@ -471,7 +473,7 @@ def plan(
 ) -> None:
     """Say which claims the golden set can support at all, and how long a run takes, before anything is paid for."""
     from orchestration.planned import planned
-    from orchestration.tables import duration_table, in_minutes
+    from orchestration.tables import duration_table
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
     from stillhouse.records.builds import BuildStore
 
@@ -492,10 +494,12 @@ def plan(
                 Text(claim.name), f"{claim.rows:,}", f"{claim.rows_needed:,}", f"{claim.margin:.1%}", smallest, verdict
             )
         out.print(table)
-        out.print()
-        out.print(duration_table(found.duration))
-        forecast = found.duration.forecast
-        out.print(f"a whole run: about {in_minutes(forecast.seconds)}, {amount(forecast.cost_usd)} USD of this machine")
+        if found.duration is None:
+            out.print("no forecast: a teacher whose terms do not allow to learn from it is not loaded")
+        else:
+            out.print()
+            out.print(duration_table(found.duration))
+            out.print(f"a whole run: {found.duration.forecast.sentence}")
     raise typer.Exit(1 if found.unsupported else 0)
 
 

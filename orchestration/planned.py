@@ -36,7 +36,9 @@ class Duration(Record):
 class Planned(Plan):
     """What the golden set can prove, and how long and how much it will take to find out."""
 
-    duration: Duration
+    duration: Duration | None = Field(
+        description="Null where the teacher's terms do not allow to learn from it: then it is not loaded at all."
+    )
 
 
 def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned:
@@ -49,12 +51,17 @@ def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned
     return Planned(**dict(claims), duration=duration(builds, file))
 
 
-def duration(builds: BuildStore, file: RecipeFile) -> Duration:
+def duration(builds: BuildStore, file: RecipeFile) -> Duration | None:
     """Forecast a run, beside what one took.
+
+    Returns:
+        None where the teacher's terms do not allow to learn from it: then it is not loaded at all.
 
     Raises:
         StillhouseError: if the rows or the teacher cannot be read; the recipe's line is named.
     """
+    if file.recipe.teacher.training_on_outputs != "allowed":
+        return None
     try:
         found = forecast(file, builds.store)
     except StillhouseError as error:
@@ -78,15 +85,9 @@ def took(ledger: Ledger, file: RecipeFile) -> dict[str, float]:
 
 
 def forecast_of_a_first_run(builds: BuildStore, file: RecipeFile) -> Duration | None:
-    """What a first run will take.
-
-    Returns:
-        None once a teacher was taught, since later rounds find most of it again; and where its terms do not allow to
-        learn from it, since then it is not loaded at all.
+    """What a first run will take; None once a teacher was taught, since later rounds find most of it again.
 
     Raises:
-        StillhouseError: if the rows or the teacher cannot be read; the recipe's line is named.
+        StillhouseError: see `duration`.
     """
-    if TEACHER in took(builds.ledger, file) or file.recipe.teacher.training_on_outputs != "allowed":
-        return None
-    return duration(builds, file)
+    return None if TEACHER in took(builds.ledger, file) else duration(builds, file)

@@ -11,7 +11,7 @@ from orchestration.economics import Account
 from orchestration.leaderboard import Board
 from orchestration.planned import Duration
 from orchestration.status import RecipeStatus, Verified
-from stillhouse.wording import MEGABYTE, percent, points
+from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
 SHORT_SECONDS = 5.0
 
@@ -136,13 +136,6 @@ def duration_table(found: Duration) -> Table:
         forecast = in_minutes(sum((each.seconds for each in short), 0.0))
         table.add_row(f"{len(short)} shorter ones", forecast, in_minutes(sum(known, 0.0)) if known else "")
     return table
-
-
-def in_minutes(seconds: float) -> str:
-    """A duration as a person says it: seconds below two minutes, minutes below two hours, else hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def account_table(account: Account) -> Table:

@@ -1,6 +1,6 @@
 """How a number is written in a sentence.
 
-Belongs here: shares, points and sizes in words, with as many digits as tell a value from its limit.
+Belongs here: shares, points, sizes and durations in words, with as many digits as tell a value from its limit.
 Does not: the sentences (each where its number is made), tables on the terminal (orchestration/).
 """
 
@@ -29,3 +29,10 @@ def _decimals(value: float, against: float | None) -> str:
 def number(value: float) -> str:
     """A ratio or a measured value, with three figures that count."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def in_minutes(seconds: float) -> str:
+    """A duration as a person says it: seconds below two minutes, minutes below two hours, else hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -21,6 +21,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.data.prompt_set import base_prompt_set
 from stillhouse.data.provenance import with_provenance
+from stillhouse.economics import amount
 from stillhouse.models.weights import base_model
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
@@ -42,6 +43,7 @@ from stillhouse.stages.source import read_base
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.teachers.classifier import build_classifier
+from stillhouse.wording import in_minutes
 
 if TYPE_CHECKING:
     from stillhouse.models.predictor import TorchClassifier
@@ -70,6 +72,11 @@ class Forecast(Record):
     stages: tuple[StageForecast, ...] = Field(description="In the order of the data.")
     seconds: float = Field(description="Of all of them.")
     cost_usd: float = Field(description="At the recipe's price of the machine.")
+
+    @property
+    def sentence(self) -> str:
+        """Time and money, as they end a sentence."""
+        return f"about {in_minutes(self.seconds)} on this machine, {amount(self.cost_usd)} USD"
 
 
 @dataclass(frozen=True)
