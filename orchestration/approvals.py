@@ -1,7 +1,7 @@
 """What people decide, checked against what there is to decide on.
 
 Belongs here: resolving a gate or a release that a person names, and naming decisions that count no longer.
-Does not: recording the decision (stillhouse/records/governance.py), the commands (cli.py).
+Does not: recording the decision (stillhouse/records/governance.py), the commands (commands/decisions.py).
 """
 
 from collections.abc import Collection

@@ -1,7 +1,7 @@
 """What the audit of a recipe is held against: its gates, what Dagster shows, the witness and the keys.
 
 Belongs here: bringing these together from the installation.
-Does not: the audit itself (stillhouse/audit/), printing it (cli.py).
+Does not: the audit itself (stillhouse/audit/), printing it (commands/).
 """
 
 import os

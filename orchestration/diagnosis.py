@@ -1,7 +1,7 @@
 """What is wrong first, and the whole list of what must hold.
 
 Belongs here: walking the stages in order to the earliest exit condition that does not hold, and the checklist.
-Does not: deciding gates (checks/), printing (cli.py).
+Does not: deciding gates (checks/), printing (commands/).
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """What a recipe has cost, and whether its student pays for itself.
 
 Belongs here: spending by kind from the ledger, and the account of the newest evaluated student beside its forecast.
-Does not: the arithmetic (stillhouse/economics.py), printing (cli.py).
+Does not: the arithmetic (stillhouse/economics.py), printing (commands/).
 """
 
 import json

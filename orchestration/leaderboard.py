@@ -1,7 +1,7 @@
 """Every model that a recipe ever judged, on the board of its golden set.
 
 Belongs here: reading all evaluations that the ledger names, and saying which golden sets there are.
-Does not: what may stand on one board (stillhouse/evaluation/leaderboard.py), printing (cli.py).
+Does not: what may stand on one board (stillhouse/evaluation/leaderboard.py), printing (commands/).
 """
 
 from pydantic import Field, ValidationError

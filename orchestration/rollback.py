@@ -1,7 +1,7 @@
 """Going back to an earlier release: `stillhouse rollback`.
 
 Belongs here: which release a person means, whether it may serve again, and making the champion asset name it.
-Does not: what is recorded of the decision (stillhouse/records/champions.py), the command (cli.py).
+Does not: what is recorded of the decision (stillhouse/records/champions.py), the command (commands/decisions.py).
 
 The ledger is written first, in one transaction: whatever is killed after that, the earlier release serves and the
 withdrawn one stays away. What is left, the champion asset and its gates, is finished when the command is given again.

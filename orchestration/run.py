@@ -1,7 +1,7 @@
 """Running a recipe from the command line: its rounds in this process, and how they ended.
 
 Belongs here: one call that brings a recipe up to date.
-Does not: what the job contains (jobs.py), what is drawn (screens.py), commands and exit codes (cli.py).
+Does not: what the job contains (jobs.py), what is drawn (screens.py), commands (commands/), exit codes (cli.py).
 """
 
 import json

@@ -1,7 +1,7 @@
 """What is true right now of every recipe: stages, gates, champion.
 
 Belongs here: the shape that people script against, and whether all is well.
-Does not: printing it (cli.py), deciding gates (checks/).
+Does not: printing it (commands/), deciding gates (checks/).
 """
 
 from collections.abc import Iterable

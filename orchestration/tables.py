@@ -1,7 +1,7 @@
 """Typed answers as tables and lines for a terminal.
 
 Belongs here: what of an answer is shown, and in which words.
-Does not: finding the answers (status.py, leaderboard.py, economics.py), commands (cli.py).
+Does not: finding the answers (status.py, leaderboard.py, economics.py), commands (commands/).
 """
 
 from rich.table import Table

@@ -1,7 +1,7 @@
 """The one printer for the terminal.
 
 Belongs here: what may reach a person's terminal, whoever wrote the text.
-Does not: what is printed (cli.py, run.py).
+Does not: what is printed (commands/, run.py).
 
 Texts of rows, names of files and sentences that quote them are other people's data. A terminal obeys control
 characters: an escape in a row's text clears the screen or paints "every gate is open". Rich obeys square brackets.

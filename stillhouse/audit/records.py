@@ -1,7 +1,7 @@
 """What an audit is held against, and what it finds.
 
 Belongs here: the shapes that callers make and that people script against.
-Does not: finding anything (the modules beside it), printing it (orchestration/cli.py).
+Does not: finding anything (the modules beside it), printing it (orchestration/commands/).
 """
 
 from collections.abc import Callable, Collection

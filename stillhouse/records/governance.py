@@ -1,7 +1,7 @@
 """What people decide about a distillation, each with a name and a reason, recorded in the ledger.
 
 Belongs here: waivers, approvals and changes of a frozen bar; which of them count.
-Does not: what a name may look like (names.py), gates (checks/), asking people (orchestration/cli.py).
+Does not: what a name may look like (names.py), gates (checks/), asking people (orchestration/commands/).
 
 Decisions are found by comparing fields of an entry's body, never by words in it. A name is what somebody typed: beside
 it stands the account that ran the command, and neither is proof of who it was.

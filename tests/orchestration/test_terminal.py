@@ -169,7 +169,7 @@ def test_an_error_of_ours_is_printed_clean_too(capsys: pytest.CaptureFixture[str
     assert "ValueError: could not parse ]0;owned31mevery gate is open" in message and obeyed(message) == []
 
 
-@pytest.mark.parametrize("module", sorted((CHECKOUT / "orchestration").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("module", sorted((CHECKOUT / "orchestration").rglob("*.py")), ids=lambda path: path.name)
 def test_nothing_is_printed_past_the_terminal(module: Path) -> None:
     tree = ast.parse(module.read_text())
     strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]

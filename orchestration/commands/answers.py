@@ -1,0 +1,186 @@
+"""Commands that say how things are and change nothing.
+
+Belongs here: status, report, leaderboard, audit, diagnosis, account, checklist.
+Does not: finding the answers (orchestration/status.py and the like), deciding anything (decisions.py).
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from orchestration.commands.common import (
+    AsJson,
+    Name,
+    find_recipe,
+    say_unreadable,
+)
+from orchestration.terminal import out, print_json
+from stillhouse.home import Home, recipes_folder
+from stillhouse.recipe.reading import Recipes, recipes_in
+
+commands = typer.Typer()
+
+
+@commands.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every current artifact, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show digest, age and gates of every stage, and the champion; bytes are hashed with --verify alone."""
+    from orchestration.auditing import altered_artifacts
+    from orchestration.instance import initialise
+    from orchestration.status import Verified
+    from orchestration.status import status as status_of
+    from orchestration.tables import status_table, verified_lines
+    from stillhouse.records.builds import BuildStore
+
+    home = Home.from_environment()
+    recipes = Recipes((find_recipe(name),), ()) if name else recipes_in(recipes_folder())
+    files = recipes.files
+    with initialise(home) as instance:
+        shown = status_of(instance, BuildStore(home), files)
+        for file in files if verify else ():
+            hashed, altered = altered_artifacts(instance, BuildStore(home), file)
+            verified = Verified(artifacts=hashed, problems=tuple(altered))
+            shown.recipes[file.name] = shown.recipes[file.name].model_copy(update={"verified": verified})
+    if as_json:
+        print_json(shown.model_dump_json(indent=1))
+    else:
+        for recipe, state in shown.recipes.items():
+            out.print(status_table(recipe, state))
+            for line in [*state.drop_folder, *state.waivers, *state.dagster]:
+                out.print(Text(line, "yellow"), soft_wrap=True)
+            out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
+    say_unreadable(recipes)
+    raise typer.Exit(2 if recipes.unreadable else 0 if shown.all_is_well else 1)
+
+
+@commands.command()
+def report(name: Name, as_json: AsJson = False) -> None:
+    """Show the evaluation of the selected student, or of the best one when none was selected."""
+    from assets.keys import key_of
+    from assets.materializations import newest_artifact
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.stages.names import SELECTION
+
+    home = Home.from_environment()
+    selection = newest_artifact(BuildStore(home), key_of(find_recipe(name).name, SELECTION))
+    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text(encoding="utf-8"))
+    if as_json:
+        print_json(json.dumps(content, indent=1))
+    else:
+        from orchestration.screens import result_screen
+
+        out.print(result_screen(name, content, home))
+    raise typer.Exit(0 if content["verdict"] == "pass" else 1)
+
+
+@commands.command("leaderboard")
+def show_leaderboard(
+    name: Name,
+    golden: Annotated[
+        str | None, typer.Option(help="Beginning of another golden digest, whose models are shown instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank the models of every round that the same golden rows judged; others compare with none of them."""
+    from orchestration.leaderboard import board
+    from orchestration.tables import leaderboard_notes, leaderboard_table
+    from stillhouse.records.builds import BuildStore
+
+    found = board(BuildStore(Home.from_environment()), find_recipe(name), golden)
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+        return
+    out.print(leaderboard_table(found))
+    for line in leaderboard_notes(found):
+        out.print(Text(line, "dim"), soft_wrap=True)
+
+
+@commands.command()
+def audit(
+    name: Name,
+    head: Annotated[
+        str | None, typer.Option(help="Digest of a ledger entry that somebody wrote down, or its beginning.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove the champion: every byte back to its source, every verdict and decision, and the ledger's own history."""
+    from orchestration.auditing import audit_recipe
+
+    found = audit_recipe(Home.from_environment(), find_recipe(name).name, written_down=head)
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    else:
+        for link in found.chain:
+            mark = ("ok", "green") if link.verified else ("no", "red")
+            out.print(Text.assemble(mark, f"  {link.digest[:12]}  {link.asset}"), soft_wrap=True)
+            for uri, digest in link.external_inputs.items():
+                out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
+        out.print(f"head  {found.head}  after {found.entries:,} entries", soft_wrap=True)
+        for limit in found.limits:
+            out.print(Text(f"not proven: {limit}", "yellow"), soft_wrap=True)
+        for problem in found.problems:
+            out.print(Text(problem, "red"), soft_wrap=True)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@commands.command()
+def diagnose(name: Name, as_json: AsJson = False) -> None:
+    """Name the earliest exit condition that does not hold, its evidence, and what to do next."""
+    from orchestration.diagnosis import diagnose as diagnosis_of
+    from orchestration.instance import initialise
+    from stillhouse.records.builds import BuildStore
+
+    home, file = Home.from_environment(), find_recipe(name)
+    with initialise(home) as instance:
+        found = diagnosis_of(instance, BuildStore(home), file)
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    elif found.stage is None:
+        out.print(found.what)
+    else:
+        for key in ("asset", "gate", "state", "because", "what", "do"):
+            out.print(f"{key:<8}", Text(getattr(found, key) or ""), soft_wrap=True)
+        for offender in found.evidence[:5]:
+            out.print("        ", Text(offender), soft_wrap=True)
+    if not as_json:
+        given_up = [found.given_up] if found.given_up else []
+        for line in [*given_up, *found.drop_folder, *found.dagster]:
+            out.print(Text(line, "yellow"), soft_wrap=True)
+    raise typer.Exit(0 if found.stage is None else 1)
+
+
+@commands.command()
+def roi(name: Name, as_json: AsJson = False) -> None:
+    """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
+    from orchestration.economics import roi as account
+    from orchestration.tables import account_table
+    from stillhouse.records.builds import BuildStore
+
+    found = account(BuildStore(Home.from_environment()), find_recipe(name))
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    else:
+        out.print(f"{name}: {found.what}")
+        if found.forecast:
+            out.print(account_table(found))
+        spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found.spent_usd.items())) or "nothing"
+        share = "" if found.data_share is None else f"; {found.data_share:.0%} of it on data and evaluation"
+        out.print(f"compute so far, USD: {spent}{share}")
+    raise typer.Exit(1 if found.decision == "do not fund" else 0)
+
+
+@commands.command()
+def checklist(name: Name) -> None:
+    """Print every gate with its reason and state, as a list to go through; a copy is put beside the report."""
+    from orchestration.diagnosis import write_checklist
+    from orchestration.instance import initialise
+    from stillhouse.records.builds import BuildStore
+
+    home, file = Home.from_environment(), find_recipe(name)
+    with initialise(home) as instance:
+        out.print(write_checklist(instance, BuildStore(home), file).read_text(encoding="utf-8"), soft_wrap=True)

@@ -1,0 +1,69 @@
+"""What all commands share.
+
+Belongs here: arguments that several have, finding a recipe by its name, making the state folder ready.
+Does not: a command, exit codes (orchestration/cli.py).
+"""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from orchestration.terminal import err, out
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home, recipes_folder
+from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
+
+Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+By = Annotated[str, typer.Option(help="Your name, better with an e-mail address; your account is recorded beside it.")]
+Reason = Annotated[str, typer.Option(help="Why, for whoever reads the ledger in a year.")]
+
+
+def make_ready(home: Home) -> None:
+    """Make the state folder, its databases, and the batches that Dagster has to know, ready for several processes."""
+    from orchestration.batches import sync_batches
+    from orchestration.instance import initialise
+    from stillhouse.records.builds import BuildStore
+
+    recipes = recipes_in(recipes_folder())
+    with initialise(home, notice=lambda line: out.print(Text(line, "yellow"), soft_wrap=True)) as instance:
+        for file in recipes.files:
+            sync_batches(instance, BuildStore(home), file)
+    say_unreadable(recipes)
+
+
+def say_unreadable(recipes: Recipes) -> None:
+    """On standard error, so that JSON stays JSON."""
+    for each in recipes.unreadable:
+        err.print(Text(f"recipe {each.name} is left out: {each.in_short}", "yellow"), soft_wrap=True)
+
+
+def find_recipe(name: str) -> RecipeFile:
+    """Read a recipe by its name.
+
+    Raises:
+        StillhouseError: if there is none, or it cannot be read.
+    """
+    path = recipes_folder() / require_recipe_name(name, "recipe") / "defs.yaml"
+    if not path.exists():
+        raise no_recipe(recipes_in(recipes_folder()), name)
+    return read_recipe(path)
+
+
+def only(recipes: Recipes, name: str) -> Recipes:
+    """One recipe of a folder, readable or not."""
+    files = tuple(file for file in recipes.files if file.name == name)
+    unreadable = tuple(each for each in recipes.unreadable if each.name == name)
+    if not files and not unreadable:
+        raise no_recipe(recipes, name)
+    return Recipes(files, unreadable)
+
+
+def no_recipe(recipes: Recipes, name: str) -> StillhouseError:
+    """What is said of a name that no recipe has."""
+    names = [*(file.name for file in recipes.files), *(each.name for each in recipes.unreadable)]
+    known = ", ".join(sorted(names)) or "none yet"
+    return StillhouseError(
+        "no recipe of this name", where=name, expected=f"one of: {known}", do="`stillhouse new` writes a new one."
+    )

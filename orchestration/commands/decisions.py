@@ -1,0 +1,108 @@
+"""Commands by which a named person decides something, and the key that signs what was decided.
+
+Belongs here: waiving, approving, going back, amending, keys.
+Does not: what a decision is and when it counts (stillhouse/records/governance.py).
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from orchestration.commands.common import By, Name, Reason, find_recipe
+from orchestration.terminal import out
+from stillhouse.home import Home
+
+commands = typer.Typer()
+
+
+@commands.command()
+def waive(
+    check: Annotated[str, typer.Argument(help="RECIPE/STAGE:GATE or RECIPE/STAGE[BATCH]:GATE, as status shows.")],
+    by: By,
+    reason: Reason,
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
+) -> None:
+    """Let a failed or inconclusive gate be for its newest artifact, until a day; recorded with name and reason."""
+    from orchestration.approvals import waive_newest
+    from orchestration.batches import sync_batches
+    from orchestration.instance import initialise
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.records.gate_names import renamed
+    from stillhouse.records.governance import Waiver
+
+    home, recipe = Home.from_environment(), check.partition("/")[0]
+    file, builds = find_recipe(recipe), BuildStore(home)
+    wanted = Waiver(check, by, reason, until.date(), content="")
+    with initialise(home) as instance:
+        waiver = waive_newest(builds, file, wanted, sync_batches(instance, builds, file))
+    for line in renamed([check.rpartition(":")[2]]):
+        out.print(Text(line, "yellow"), soft_wrap=True)
+    out.print(Text(f"{waiver.gate} is {waiver}, for {waiver.content[:12]} alone"), soft_wrap=True)
+
+
+@commands.command()
+def approve(name: Name, by: By, reason: Reason) -> None:
+    """Approve the newest release of a recipe whose stakes are high; its author cannot."""
+    from orchestration.approvals import approve_newest_release
+    from stillhouse.records.builds import BuildStore
+
+    digest = approve_newest_release(BuildStore(Home.from_environment()), find_recipe(name), by=by, reason=reason)
+    out.print(f"{digest[:12]} is approved; `stillhouse run {name}` makes it the champion", soft_wrap=True)
+
+
+@commands.command()
+def rollback(
+    name: Name,
+    by: By,
+    reason: Reason,
+    digest: Annotated[
+        str | None,
+        typer.Argument(help="Beginning of the digest of an earlier release; when left out, the one before."),
+    ] = None,
+) -> None:
+    """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
+    from orchestration.instance import initialise
+    from orchestration.rollback import roll_back
+    from stillhouse.records.builds import BuildStore
+
+    home, file = Home.from_environment(), find_recipe(name)
+    with initialise(home) as instance:
+        done = roll_back(instance, BuildStore(home), file, digest, by=by, reason=reason)
+    serves = f"champion {done.serves.student} {done.serves.release[:12]} serves"
+    out.print(
+        f"{serves}; {done.withdrawn.release[:12]} is withdrawn and no round brings it back"
+        if done.withdrawn
+        else f"{serves}: the rollback that was broken off is finished",
+        soft_wrap=True,
+    )
+    out.print(Text(done.witness, "dim"), soft_wrap=True)
+
+
+@commands.command()
+def amend(name: Name, by: By, reason: Reason) -> None:
+    """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
+    from stillhouse.digests import digest_of
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.records.governance import amend as record
+    from stillhouse.stages.contract import bar_of
+
+    bar = digest_of(bar_of(find_recipe(name).recipe))
+    record(BuildStore(Home.from_environment()).ledger, name, bar=bar, by=by, reason=reason)
+    out.print(f"bar {bar[:12]} of {name} is recorded; what was judged before stays judged by the old one")
+
+
+keys = typer.Typer(no_args_is_help=True, help="The key that signs the ledger's heads.")
+commands.add_typer(keys, name="keys")
+
+
+@keys.command("init")
+def keys_init() -> None:
+    """Make a key outside the state; from then on every entry of the ledger is signed."""
+    from stillhouse.records.keys import Keys
+
+    store = Keys.from_environment()
+    fingerprint = store.make(Home.from_environment().root)
+    out.print(f"made key {fingerprint} in {store.folder}", soft_wrap=True)
+    out.print(f"give {fingerprint}.pub to whoever audits; keep a copy of both where this machine cannot reach it")

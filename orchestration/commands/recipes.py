@@ -1,0 +1,208 @@
+"""Commands about recipes before anything is made of them.
+
+Belongs here: writing, listing, checking and explaining them, projects, the drop folder.
+Does not: making anything of one (rounds.py).
+"""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from orchestration.commands.common import (
+    AsJson,
+    Name,
+    find_recipe,
+    make_ready,
+    only,
+)
+from orchestration.terminal import out, print_json
+from stillhouse.home import Home, Project, recipes_folder, setting
+from stillhouse.recipe.data import a_tab_by_name
+from stillhouse.recipe.reading import read_recipe, recipes_in
+
+commands = typer.Typer()
+
+
+@commands.command("list")
+def list_recipes() -> None:
+    """List the recipes; one that cannot be read is a line with its first mistake, and makes the exit code 2."""
+    recipes = recipes_in(recipes_folder())
+    lines = {
+        file.name: Text.assemble((file.name, "bold"), f"  {_one_line(file.recipe.task)}") for file in recipes.files
+    }
+    lines |= {each.name: Text.assemble((each.name, "bold red"), f"  {each.in_short}") for each in recipes.unreadable}
+    for name in sorted(lines):
+        out.print(lines[name], soft_wrap=True)
+    raise typer.Exit(2 if recipes.unreadable else 0)
+
+
+@commands.command()
+def check(
+    name: Annotated[str | None, typer.Argument(help="One recipe; all when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the mistakes in recipes, one line each: fields, gates, columns, classes and the teacher's weights."""
+    from orchestration.recipe_check import check as mistakes_in
+
+    recipes = recipes_in(recipes_folder())
+    found = mistakes_in(recipes if name is None else only(recipes, name))
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    else:
+        for recipe, mistakes in found.mistakes.items():
+            out.print(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))), soft_wrap=True)
+            for line in mistakes:
+                out.print(Text(line, "red"), soft_wrap=True)
+    raise typer.Exit(0 if found.all_is_well else 2)
+
+
+class Answer(StrEnum):
+    """What has a schema."""
+
+    RECIPE = "recipe"
+    CHECK = "check"
+    STATUS = "status"
+    DIAGNOSE = "diagnose"
+    ROI = "roi"
+    LEADERBOARD = "leaderboard"
+    PLAN = "plan"
+    PREDICT = "predict"
+    AUDIT = "audit"
+
+
+@commands.command()
+def schema(
+    part: Annotated[
+        str | None, typer.Argument(help="A part or field of a recipe, such as teacher or data.provenance.")
+    ] = None,
+    of: Annotated[Answer, typer.Option(help="A recipe, or what a command prints with --json.")] = Answer.RECIPE,
+    as_json: AsJson = False,
+) -> None:
+    """Explain the fields of a recipe; with --json, or of a command's answer, as JSON schema."""
+    from pydantic import BaseModel
+
+    from orchestration.diagnosis import Diagnosis
+    from orchestration.economics import Account
+    from orchestration.leaderboard import Board
+    from orchestration.planned import Planned
+    from orchestration.recipe_check import Checked
+    from orchestration.schema_table import fields_table, part_of
+    from orchestration.serving import Predictions
+    from orchestration.status import Status
+    from stillhouse.audit.records import Audit
+    from stillhouse.recipe.contract import Recipe
+
+    records: dict[Answer, type[BaseModel]] = {
+        Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
+        Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
+        Answer.AUDIT: Audit,
+    }  # fmt: skip
+    mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
+    found = part_of(records[of].model_json_schema(mode=mode), part)
+    if as_json or of is not Answer.RECIPE:
+        print_json(json.dumps(found, indent=2))
+    else:
+        out.print(fields_table(found, part))
+
+
+@commands.command()
+def init() -> None:
+    """Make the working directory a project, unless it is in one, and make the state folder ready.
+
+    A project is a folder of recipes beside a `pyproject.toml` that says so. What is there is never overwritten. Run it
+    once before several processes share the state, too.
+    """
+    from orchestration.project import lay_down
+
+    if Project.around(Path.cwd()) is None and setting("STILLHOUSE_RECIPES") is None:
+        laid = lay_down(Path.cwd())
+        for line in laid.lines:
+            out.print(line, soft_wrap=True)
+        out.print(Text.assemble("project of ", (str(laid.project.root), "bold")), soft_wrap=True)
+    home = Home.from_environment()
+    make_ready(home)
+    out.print(f"ready: {home.root}", soft_wrap=True)
+
+
+@commands.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new recipe: letters, digits, underscores.")],
+    data: Annotated[
+        str, typer.Option(help="File of rows: csv, JSON, ndjson, parquet or xlsx, also packed; local, s3:// or hf://.")
+    ],
+    text: Annotated[str, typer.Option(help="Column with the text; in JSON and parquet also a path: ticket.body.")],
+    label: Annotated[str, typer.Option(help="Column with the label; empty means unlabelled.")],
+    format: Annotated[
+        Literal["csv", "parquet", "ndjson", "json", "xlsx"] | None, typer.Option(help="By its ending when left out.")
+    ] = None,
+    encoding: Annotated[
+        str, typer.Option(help="Of text, such as cp1252; a mark at the beginning of the file goes before it.")
+    ] = "utf-8",
+    separator: Annotated[
+        str | None, typer.Option(help="Between the fields of csv, `tab` for a tab; looked for when left out.")
+    ] = None,
+    quoting: Annotated[
+        Literal["none", "double", "single"] | None, typer.Option(help="Quotes around the fields of csv.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of the columns of csv without a header, with commas between them.")
+    ] = None,
+    pain: Annotated[
+        Literal["latency", "stability", "specialisation"] | None,
+        typer.Option(help="What hurts with the teacher in production. Open when left out."),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="Under which right the rows may train a model. Open when left out.")
+    ] = "",
+    outputs_may_train: Annotated[
+        bool | None,
+        typer.Option(
+            "--outputs-may-train/--outputs-may-not-train",
+            help="Whether the teacher's licence and terms allow training on its outputs. Open when left out.",
+        ),
+    ] = None,
+) -> None:
+    """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
+    from orchestration.planned import duration
+    from orchestration.scaffold import Answers, Reading, write_recipe
+    from stillhouse.records.builds import BuildStore
+
+    named = tuple(name.strip() for name in columns.split(",")) if columns else ()
+    said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
+    answers = Answers((pain,) if pain else (), licence, outputs_may_train)
+    written = write_recipe(recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers)
+    for line in written.seen:
+        out.print(Text(line), soft_wrap=True)
+    out.print(f"wrote {written.path}", soft_wrap=True)
+    for field, asked in written.open.items():
+        out.print(Text.assemble(("open", "yellow"), f"  {field}: {asked}"), soft_wrap=True)
+    expected = duration(BuildStore(Home.from_environment()), read_recipe(written.path))
+    if expected is not None:
+        out.print(f"a run takes {expected.forecast.sentence}")
+    before = "Answer what is open, then: " if written.open else "Read it once, then: "
+    out.print(Text.assemble(before, (f"stillhouse run {name}", "bold")))
+
+
+@commands.command()
+def inbox(name: Name) -> None:
+    """Say where new rows of a recipe are dropped, and show a file that may be."""
+    from orchestration.inbox import example, left_out
+    from stillhouse.stages.source import drop_folder
+
+    file = find_recipe(name)
+    out.print(Text(drop_folder(file, Home.from_environment()), "bold"), soft_wrap=True)
+    out.print("csv, parquet or ndjson, UTF-8, with at least the columns of this example:")
+    out.print(example(file.recipe), end="", soft_wrap=True)
+    out.print(Text(left_out(file.recipe), "dim"), soft_wrap=True)
+
+
+def _how_many(mistakes: int) -> str:
+    return "no mistake found" if not mistakes else "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
