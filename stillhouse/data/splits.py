@@ -37,10 +37,10 @@ def assign_splits(
 ) -> Splits:
     """Send each prompt of the base batch to one side by a keyed hash of its id, or of its group.
 
-    The side of a row depends on the row, the key and the shares alone, so it stays as data grows. For the same reason no
-    class gets its exact share: then a row could move because of another one (class_rows.py names those with too few).
-    Only labelled rows can leave `train`. With `group`, a row that has to train but belongs to a group that is validated
-    or evaluated is rejected; a row without a group is a group of its own. Rows of later batches all train
+    The side of a row depends on the row, the key and the shares alone, so it stays as data grows. For the same reason
+    no class gets its exact share: then a row could move because of another one (class_rows.py names those with too
+    few). Only labelled rows can leave `train`. With `group`, a row that has to train but belongs to a group that is
+    validated or evaluated is rejected; a row without a group is a group of its own. Rows of later batches all train
     (prompt_set.py).
 
     Args:
