@@ -18,9 +18,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     spec = file.recipe.teacher
 
-    @stage_asset(
-        file, TEACHER, inputs={"prompts": PROMPTS}, beside={"contract": CONTRACT}, kinds={"pytorch", "huggingface"}
-    )
+    # The contract first: where both are closed, its gates are what a person has to hear of.
+    @stage_asset(file, TEACHER, inputs={"contract": CONTRACT, "prompts": PROMPTS}, kinds={"pytorch", "huggingface"})
     def fine_tuned_teacher(context: StageContext, contract: Artifact, prompts: Artifact) -> StageOutput:
         """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
         from stillhouse.models.weights import base_model

@@ -131,7 +131,7 @@ def test_an_edge_is_left_out_only_where_another_way_leads_from_there(tmp_path: P
     edges = {(parent.path[-1], node.key.path[-1]) for node in graph.asset_nodes for parent in node.parent_keys}
     assert edges == {
         ("pretrained_weights", "contract"), ("source_file", "source"), ("contract", "source"), ("source", "prompts"),
-        ("prompts", "teacher"), ("teacher", "baselines"), ("baselines", "teacher_signal"),
+        ("contract", "teacher"), ("prompts", "teacher"), ("teacher", "baselines"), ("baselines", "teacher_signal"),
         ("prompts", "teacher_signal"), ("prompts", "transfer_set"), ("teacher_signal", "transfer_set"),
         ("transfer_set", "candidate_one"), ("transfer_set", "candidate_one_labels"), ("candidate_one", "export_one"),
         ("candidate_one_labels", "export_one_labels"), ("export_one", "evaluation"),
