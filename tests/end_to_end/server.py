@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from assets.keys import key_of
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
 
@@ -106,7 +107,7 @@ class Server:
 
     def materialize(self, recipe: str, *stages: str, batch: str | None = None) -> str:
         """Launch what the button "Materialize selected" launches, for one batch or none, and return the run's id."""
-        keys = [{"path": [recipe, *stage.split("/")]} for stage in stages]
+        keys = [{"path": key_of(recipe, stage).path} for stage in stages]
         selector = {**self.repository, "pipelineName": "__ASSET_JOB", "assetSelection": keys}
         selector["assetCheckSelection"] = None  # as the UI sends it: all checks of the selected assets
         tags = [{"key": "dagster/partition", "value": batch}] if batch else []
@@ -143,7 +144,7 @@ class Server:
 
     def checks(self, recipe: str, stage: str) -> dict[str, tuple[str, str]]:
         """Status and sentence of each check on the newest materialization of an asset."""
-        node = self.ask(CHECKS, key={"path": [recipe, *stage.split("/")]})["assetNodeOrError"]
+        node = self.ask(CHECKS, key={"path": key_of(recipe, stage).path})["assetNodeOrError"]
         found = {}
         for check in node["assetChecksOrError"]["checks"]:
             execution = check["executionForLatestMaterialization"]
