@@ -41,7 +41,7 @@ class GateLimits(Part):
         30, ge=1, description="golden rows below which a slice is thin; 24 of 30 right is 63 to 90 %"
     )
     class_training_rows_at_least: int = Field(
-        5, ge=0, description="labelled rows of a class; fewer show it in one wording, and it is never answered"
+        3, ge=0, description="labelled rows of a class; of one or two nothing is learned, and it is never answered"
     )
     class_golden_rows_at_least: int = Field(
         3, ge=0, description="rows of a class; of two, both right is a recall of 34 % or of 100 %"

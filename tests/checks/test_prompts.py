@@ -418,17 +418,17 @@ def of_class(label: str, train: int, validation: int, golden: int) -> pl.DataFra
 
 
 def test_classes_without_enough_rows_are_named_and_too_many_close() -> None:
-    gate, enough = classes_have_enough_rows, [of_class(name, 5, 1, 3) for name in "abcd"]
+    gate, enough = classes_have_enough_rows, [of_class(name, 3, 1, 3) for name in "abcd"]
     assert told(gate, prompts(pl.concat(enough))) == (
         PASS,
         "each of 4 classes has rows to learn from and to be judged by",
     )
-    for few in ((4, 1, 3), (5, 1, 2)):
+    for few in ((2, 1, 3), (3, 1, 2)):
         verdict, sentence = told(gate, prompts(pl.concat([*enough, of_class("e", *few)])))
         counts = "{} training, {} validation, {} golden".format(*few)
         assert verdict is PASS, "one of five"
         assert sentence.startswith(
-            f"1 of 5 classes have too few rows, limit 20%: 'e' ({counts}). At least 5 training and"
+            f"1 of 5 classes have too few rows, limit 20%: 'e' ({counts}). At least 3 training and"
         )
         two = [*enough, of_class("e", *few), of_class("f", *few)]
         assert told(gate, prompts(pl.concat(two)))[0] is FAIL
@@ -437,7 +437,7 @@ def test_classes_without_enough_rows_are_named_and_too_many_close() -> None:
 
 def test_a_class_without_validation_rows_is_named_and_closes_nothing() -> None:
     """It is learned and judged; only the watch on training does not see it."""
-    verdict, sentence = told(classes_have_enough_rows, prompts(of_class("a", 5, 0, 3)))
+    verdict, sentence = told(classes_have_enough_rows, prompts(of_class("a", 3, 0, 3)))
     assert verdict is PASS and sentence.endswith("; without a validation row: a")
 
 

@@ -254,7 +254,7 @@ PROMPTS_FAULTS = [
     ),
     Fault(
         "rows have several labels in one cell", PROMPTS, "labels_name_one_class_each",
-        on(with_lists_of_labels), "hold several classes, such as 'HUM, LOC'", advice=True,
+        on(with_lists_of_labels, 300), "hold several classes, such as 'HUM, LOC'", advice=True,
     ),
     Fault(
         "a slice is empty", PROMPTS, "every_slice_has_golden_rows",
