@@ -70,9 +70,9 @@ def test_page_json_and_screen_end_with_what_to_change(place: Place, file: Recipe
     report = json.loads((selection_of(place).folder / "report.json").read_text())
     assert report["error_analysis"]["one"]["sentence"] == conclusion.sentence
     page = " ".join((selection_of(place).folder / "report.html").read_text().split())
-    assert "<h2>Why, and what next</h2>" in page and "Learning curve by rows" in page
+    assert ">Why, and what next</h2>" in page and "Learning curve by rows" in page
     assert conclusion.change in page.replace("&#39;", "'")
-    assert "<h2>Training</h2>" in page and "Training and validation loss by epoch" in page
+    assert ">Training</h2>" in page and "Training and validation loss by epoch" in page
     console = Terminal(record=True, width=1000, file=io.StringIO())
     console.print(result_screen("small", report, place.home))
     assert f"why, and what next  {conclusion.sentence}" in console.export_text()

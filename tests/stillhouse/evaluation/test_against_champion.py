@@ -175,5 +175,5 @@ def test_the_report_shows_it_to_people_and_machines(run, golden) -> None:
     shown = report_json(evaluation, against_champion=against)["against_champion"]
     assert shown["verdict"] == "fail" and shown["release"] == RIVAL.release and len(shown["claims"]) == 2
     page = report_html(evaluation, against_champion=against)
-    assert "<h2>Against the champion</h2>" in page and "Accuracy not within 4.0 points of the champion" in page
+    assert ">Against the champion</h2>" in page and "Accuracy not within 4.0 points of the champion" in page
     assert "Against the champion" not in report_html(evaluation)
