@@ -62,11 +62,8 @@ def _not_reached(addresses: Sequence[str], notice: Notice) -> Iterator[str]:
         if not address:
             yield f"{where}: the variable {name} is not set"
             continue
-        try:
-            import apprise
-        except ImportError:
-            yield f"{where}: `pip install apprise` brings what sends it"
-            continue
+        import apprise
+
         sender = apprise.Apprise()
         if not sender.add(address):
             yield f"{where}: it is no address that apprise knows"

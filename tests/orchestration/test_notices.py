@@ -1,7 +1,6 @@
 """Owners are told how a round ended, by a real HTTP endpoint here; what cannot be told is said and stops nothing."""
 
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,7 +18,6 @@ from stillhouse.records.builds import BuildStore
 from tests.orchestration.test_outcomes import GATE, LOG, a_round, closed
 from tests.small import small_recipe
 
-pytest.importorskip("apprise")
 NOTICE = Notice("small: closed", "the licence does not say", Tone.LOOK)
 
 
@@ -90,14 +88,6 @@ def test_what_cannot_be_told_is_said_without_the_address_and_the_others_are_told
     ]  # fmt: skip
     assert not any("127.0.0.1" in line for line in LOG) and len(sent) == 1
     assert builds.ledger.newest("small", "round") is not None
-
-
-def test_an_installation_without_apprise_says_so_and_goes_on(recipes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An update of the code alone must not break the rounds of who names an address."""
-    monkeypatch.setitem(sys.modules, "apprise", None)
-    small_recipe(recipes, rows=60, notify=["json://host"])
-    (line,) = tell_owners("small", NOTICE)
-    assert line.endswith("`pip install apprise` brings what sends it")
 
 
 def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_told(recipes: Path) -> None:
