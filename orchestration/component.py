@@ -44,6 +44,11 @@ class RecipeParameters(BaseModel):
     separator: str | None = Field(None, description="between the fields of csv; looked at when left out")
     quoting: Quoting | None = Field(None, description="around the fields of csv; looked at when left out")
     columns: list[str] = Field([], description="names of the columns of csv without a header")
+    pain: list[str] = Field([], description="what hurts with the teacher in production; open when left out")
+    licence: str = Field("", description="under which right the rows may train a model; open when left out")
+    outputs_may_train: bool | None = Field(
+        None, description="whether the teacher's terms allow training on its outputs; open when left out"
+    )
 
 
 class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
@@ -60,7 +65,7 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
         Raises:
             StillhouseError: as `write_recipe`, or if it shall be Python.
         """
-        from orchestration.scaffold import Reading, write_recipe
+        from orchestration.scaffold import Answers, Reading, write_recipe
 
         if request.scaffold_format != "yaml":
             raise StillhouseError(
@@ -68,8 +73,10 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
             )
         asked, target = request.params, request.target_path
         said = Reading(asked.file_format, asked.encoding, asked.separator, asked.quoting, tuple(asked.columns))
+        answers = Answers(tuple(asked.pain), asked.licence, asked.outputs_may_train)
+        columns = {"data": asked.data, "text": asked.text, "label": asked.label}
         try:
-            write_recipe(target.parent, target.name, data=asked.data, text=asked.text, label=asked.label, said=said)
+            write_recipe(target.parent, target.name, **columns, said=said, answers=answers)
         except StillhouseError:
             with suppress(OSError):
                 target.rmdir()  # made by Dagster for what is not written now; stays if there is anything in it

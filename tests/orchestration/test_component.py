@@ -26,8 +26,21 @@ def test_dg_scaffold_writes_what_stillhouse_new_writes(tmp_path: Path, home: Hom
     questions(90).write_csv(data)
     scaffolded(tmp_path / "defs", "mine", data=str(data), text="question", label="service")
     path = tmp_path / "defs" / "mine" / "defs.yaml"
-    other = write_recipe(tmp_path / "others", "mine", data=str(data), text="question", label="service")
+    other = write_recipe(tmp_path / "others", "mine", data=str(data), text="question", label="service").path
     assert path.read_text() == other.read_text() and read_recipe(path).recipe.data.text == "question"
+
+
+def test_dg_scaffold_takes_the_answers_that_only_a_person_can_give(tmp_path: Path, home: Home) -> None:
+    data = tmp_path / "rows.csv"
+    questions(90).write_csv(data)
+    answers = {"pain": ["latency"], "licence": "our own", "outputs_may_train": True}
+    scaffolded(tmp_path / "defs", "mine", data=str(data), text="question", label="service", **answers)
+    recipe = read_recipe(tmp_path / "defs" / "mine" / "defs.yaml").recipe
+    assert (recipe.pain, recipe.data.licence, recipe.teacher.training_on_outputs) == (
+        ("latency",),
+        "our own",
+        "allowed",
+    )
 
 
 def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, home: Home) -> None:
