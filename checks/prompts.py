@@ -256,7 +256,8 @@ def few_texts_are_cut(context: GateContext) -> Finding:
     limit = context.recipe.limits.cut_texts_at_most
     holds = coverage.cut_share <= limit
     advice = "" if holds else f". {coverage.length_remedy}"
-    return passed_if(holds, f"{coverage.length_sentence}, limit {limit:.0%}{advice}")
+    sentence = f"{coverage.length_sentence}, limit {limit:.0%}{advice}"
+    return passed_if(holds, sentence, observed=coverage.cut_share, limit=limit)
 
 
 @gate("a teacher that does not know the signs of a language reads its texts as blanks", blocking=False)
@@ -268,7 +269,8 @@ def few_word_pieces_are_unknown(context: GateContext) -> Finding:
     limit = context.recipe.limits.unknown_pieces_at_most
     holds = coverage.unknown_share <= limit
     advice = "" if holds else f". {coverage.unknown_remedy}"
-    return passed_if(holds, f"{coverage.unknown_sentence}, limit {limit:.0%}{advice}")
+    sentence = f"{coverage.unknown_sentence}, limit {limit:.0%}{advice}"
+    return passed_if(holds, sentence, observed=coverage.unknown_share, limit=limit)
 
 
 @gate("a class of a few rows is never learned, and no average shows that it is never answered")
@@ -289,6 +291,8 @@ def classes_have_enough_rows(context: GateContext) -> Finding:
         f"{', '.join(map(str, few[:CLASSES_TOLD]))}{f', and {more:,} more' if more > 0 else ''}. At least "
         f"{limits.class_training_rows_at_least} training and {limits.class_golden_rows_at_least} golden rows are "
         f"wanted: add rows, or let several classes be one by `data.labels`{beside}",
+        observed=len(few) / len(classes),
+        limit=limits.thin_classes_at_most,
         classes=[asdict(each) for each in few[:OFFENDERS_KEPT]],
     )
 

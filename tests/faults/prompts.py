@@ -242,7 +242,7 @@ PROMPTS_FAULTS = [
     ),
     Fault(
         "a class is spelled in two ways", PROMPTS, "labels_have_one_spelling_each",
-        on(in_two_spellings), "one class? 'HUM' (", refuses="teacher",
+        on(in_two_spellings), "one class? 'HUM' (", refuses="teacher", also=("classes_have_enough_rows",),
     ),
     Fault(
         "a dropped file spells a class of the source in another way", PROMPTS, "labels_have_one_spelling_each",
@@ -327,6 +327,7 @@ PROMPTS_FAULTS = [
     Fault(
         "there are fifteen rows", PROMPTS, "there_are_enough_rows_to_train",
         on(lambda frame: frame.filter(pl.col("service").is_in(["HUM", "LOC"]))[:15]), "observed 1",
+        also=("classes_have_enough_rows",),
     ),
     Fault(
         "most texts are longer than a student reads", PROMPTS, "few_texts_are_cut",
