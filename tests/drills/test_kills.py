@@ -30,7 +30,7 @@ WHOLE_WAY_SECONDS = 60.0
 """About what the whole way takes; the random moments are spread over it."""
 
 DISTIL = """
-    import os, signal, sys
+    import os, re, signal, sys
     from pathlib import Path
     import sqlalchemy as sa
     from orchestration.run import distil
@@ -44,7 +44,11 @@ DISTIL = """
     arrived = []
 
     def listen(news):
-        step = isinstance(news, progress.Step) and (news.description, news.done, news.total)
+        if not isinstance(news, progress.Step):
+            return
+        epochs = re.match(r"epoch (\\d+) of (\\d+): ", news.note)  # of a training, which tells of every step
+        done, total = map(int, epochs.groups()) if epochs else (news.done, news.total)
+        step = (news.description, done, total)
         if step == {moment!r} and not arrived:
             arrived.append(True)
             signal.setitimer(signal.ITIMER_REAL, {seconds!r})
@@ -65,7 +69,7 @@ DISTIL = """
 """
 
 Moment = tuple[str, int, int]
-"""A step of progress: its description, how much of it is done, and of how much."""
+"""A step of progress: its description, how much of it is done, and of how much; of a training, epochs."""
 
 AFTER_THE_TEACHER: list[tuple[Moment, float]] = [
     (("training", 2, 5), 0.01),

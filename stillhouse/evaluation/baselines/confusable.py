@@ -40,8 +40,8 @@ def confusable_classes(texts: Sequence[str], labels: Sequence[str], *, by_charac
     halves = np.arange(len(texts)) % 2 == 0
     for known in (halves, ~halves):
         seen, unseen = ([texts[row] for row in np.flatnonzero(half).tolist()] for half in (known, ~known))
-        answers = _nearest_means(seen, ids[known], unseen, len(classes), by_characters)
-        taken.update((min(a, b), max(a, b)) for a, b in zip(ids[~known].tolist(), answers, strict=True) if a != b)
+        nearest = _nearest_means(seen, ids[known], unseen, len(classes), by_characters)
+        taken.update((min(a, b), max(a, b)) for a, b in zip(ids[~known].tolist(), nearest, strict=True) if a != b)
     sizes = np.bincount(ids, minlength=len(classes))
     share = {pair: rows / (sizes[pair[0]] + sizes[pair[1]]) for pair, rows in taken.items() if rows >= FEWEST_ROWS}
     confused = sorted((pair for pair in share if share[pair] >= SHARE), key=lambda pair: (-share[pair], pair))
@@ -62,7 +62,7 @@ def _nearest_means(
     members = csr_matrix((np.ones(len(ids), np.float32), (ids, np.arange(len(ids)))), shape=(classes, len(ids)))
     means = normalize(members @ features)
     asked = vectorizer.transform(unseen)
-    answers: list[int] = []
+    nearest: list[int] = []
     for start in range(0, asked.shape[0], _CHUNK):
-        answers += np.asarray((asked[start : start + _CHUNK] @ means.T).todense()).argmax(axis=1).tolist()
-    return answers
+        nearest += np.asarray((asked[start : start + _CHUNK] @ means.T).todense()).argmax(axis=1).tolist()
+    return nearest

@@ -84,7 +84,7 @@ KILLED_TRAINING = """
     )
 
     def die(news):
-        if news.done == 3:
+        if news.done == 18:  # 6 steps are an epoch
             os.kill(os.getpid(), signal.SIGKILL)
 
     with progress.listening(die):
@@ -220,13 +220,17 @@ def test_a_loss_that_is_not_finite_stops_the_training(
         train(classifier, tmp_path / "out", huge, TrainingConfig(epochs=1))
 
 
-def test_whoever_watches_hears_of_every_epoch(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
+def test_whoever_watches_hears_of_every_step_and_how_the_epochs_went(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
     heard: list[progress.News] = []
     with progress.listening(heard.append):
-        train(classifier, tmp_path / "out", examples, LABELS_ONLY)
-    assert [(news.done, news.total) for news in heard if isinstance(news, progress.Step)] == [
-        (done, 8) for done in range(1, 9)
-    ]
+        report = train(classifier, tmp_path / "out", examples, LABELS_ONLY)
+    steps = [news for news in heard if isinstance(news, progress.Step)]
+    assert [(news.done, news.total) for news in steps] == [(done, 48) for done in range(1, 49)]
+    assert steps[0].note == "epoch 1 of 8"
+    last = report.epochs[-1]
+    assert steps[-1].note.startswith(f"epoch 8 of 8: loss {last.train_loss:.4f}, validation accuracy ")
 
 
 def test_the_trained_folder_truncates_where_training_did(
