@@ -65,7 +65,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal of another encoding shows a code for what it cannot show
             stream.reconfigure(errors="backslashreplace")
-    warnings.filterwarnings("ignore", module="orchestration")  # of Dagster, about what it calls beta and we build on
+    # Of Dagster, about what it calls beta and we build on; which module it blames depends on where it calls from.
+    warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
     try:
         with plain_system_errors():
             try:
