@@ -13,7 +13,6 @@ import dagster as dg
 from dagster._core.execution.plan.objects import ErrorSource
 from dagster._core.utils import make_new_run_id
 from rich.console import Group, RenderableType
-from rich.panel import Panel
 from rich.text import Text
 
 from assets.keys import key_of
@@ -28,7 +27,7 @@ from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
 from orchestration.instance import initialise
 from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, process_tag
-from orchestration.screens import drawn_progress, options_screen, result_screen
+from orchestration.screens import drawn_progress, framed, options_screen, result_screen
 from orchestration.status import batches_in, stages_now
 from orchestration.terminal import Terminal
 from stillhouse import progress
@@ -127,7 +126,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
                 break  # every other batch is held against this one
         outcome = _outcome(instance, builds, file, result)
         write_checklist(instance, builds, file)
-        console.print(_ending(instance, builds, file, outcome))
+        console.print(framed(console, *_ending(instance, builds, file, outcome)))
     return outcome
 
 
@@ -176,7 +175,10 @@ def _closed_beside(result: GateState, closed: list[GateState]) -> list[GateState
     return [state for state in closed if state.asset == result.asset and state.name not in CLOSES_AS]
 
 
-def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, outcome: Outcome) -> RenderableType:
+def _ending(
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, outcome: Outcome
+) -> tuple[Text, RenderableType]:
+    """What a round came to, as a title and what belongs below it."""
     parts: list[RenderableType] = []
     selection = newest_materialization(builds.ledger, key_of(file.name, SELECTION))
     if selection is not None and selection.run_id == outcome.run_id:
@@ -204,10 +206,4 @@ def _ending(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, 
         parts.append(
             f"champion {champion['student']} {champion['digest'][:12]} serves on" if champion else "no champion yet"
         )
-    return Panel(
-        Group(*parts),
-        title=Text.assemble(f"{file.name}: ", title, tail),
-        title_align="left",
-        padding=(1, 2),
-        expand=False,
-    )
+    return Text.assemble(f"{file.name}: ", title, tail), Group(*parts)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.panel import Panel
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -38,6 +39,13 @@ SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_A_PACE = 2.0
 """How long work has to go on before its pace says anything."""
 _WHOLE = TaskID(0)
+
+
+def framed(console: Terminal, title: Text, what: RenderableType) -> RenderableType:
+    """Something below its title, in a frame where the console is a terminal that has a width."""
+    if console.is_terminal:
+        return Panel(what, title=title, title_align="left", padding=(1, 2))
+    return Group(title, "", what)
 
 
 def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:

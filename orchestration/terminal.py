@@ -84,6 +84,9 @@ class Terminal(Console):
             with self.capture() as captured:
                 super().print(*objects, **options)
             self.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+            self.file.flush()  # each piece as it comes, as on a terminal
+        except BrokenPipeError:
+            self.on_broken_pipe()  # whoever read it has stopped, such as `head`
         except OSError as error:
             raise _unwritable(error) from error
 

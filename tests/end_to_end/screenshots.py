@@ -1,6 +1,6 @@
 """`make screenshots`: the pictures of the README, taken from the running UI in headless Chromium.
 
-The first shows the state that `make demo` left; the others a home of its own, a quarter of whose rows are blank.
+The first three show the state that `make demo` left; the others a home of its own, a quarter of whose rows are blank.
 """
 
 import os
@@ -17,7 +17,7 @@ IMAGES = CHECKOUT / "docs" / "images"
 
 
 def finished_demo(file: RecipeFile) -> None:
-    """The graph of a recipe whose every gate is open."""
+    """The graph of a recipe whose every gate is open, its champion's page, and its report on a phone."""
     with (
         tempfile.TemporaryDirectory() as folder,
         dagster_dev(Path(folder), file, Home.from_environment()) as server,
@@ -27,6 +27,13 @@ def finished_demo(file: RecipeFile) -> None:
         browser.see("champion")
         time.sleep(5)  # the graph is laid out and its checks are counted after its first text is there
         browser.shoot(IMAGES / "asset_graph.png")
+        browser.open(f"{server.url}/assets/{file.name}/champion")
+        browser.see("accuracy", "serves")
+        time.sleep(3)
+        browser.shoot(IMAGES / "champion.png")
+        browser.on_a_phone(390)
+        browser.open((Home.from_environment().reports / f"{file.name}.html").absolute().as_uri())
+        browser.shoot(IMAGES / "report_on_a_phone.png")
 
 
 def closed_gate() -> None:
@@ -37,6 +44,11 @@ def closed_gate() -> None:
         home = Home.from_environment()
         file = recipe_with_a_closed_gate(folder, home)
         with dagster_dev(folder, file, home) as server, chromium() as browser:
+            (closed,) = server.runs()
+            browser.open(f"{server.url}/runs/{closed}")
+            browser.see(f"gate small/prompts[base]:{CLOSED} is failed")
+            time.sleep(2)
+            browser.shoot(IMAGES / "closed_gate_in_its_run.png")
             browser.open(f"{server.url}/assets/small/prompts?view=checks&checkDetail={CLOSED}")
             browser.see("limit 20%")
             browser.shoot(IMAGES / "failed_gate.png")

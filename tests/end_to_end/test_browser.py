@@ -20,6 +20,10 @@ def test_a_person_finds_the_closed_gate_and_is_refused_what_follows(tmp_path: Pa
         person.see("blank text")
 
         before = server.runs()
+        (closed,) = before
+        person.open(f"{server.url}/runs/{closed}")
+        person.see(f"gate small/prompts[base]:{browser.CLOSED} is failed: batch base: 100 of 400 rows rejected (25%)")
+
         person.open(f"{server.url}/assets/small/teacher")
         person.press("Materialize")
         (launched,) = set(server.runs(at_least=len(before) + 1)) - set(before)

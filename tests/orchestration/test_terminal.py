@@ -3,6 +3,8 @@
 import ast
 import io
 import re
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -77,6 +79,18 @@ def test_where_nobody_looks_nothing_is_wrapped_cut_or_padded(monkeypatch: pytest
     monkeypatch.setenv("COLUMNS", "60")
     Terminal(file=asked).print(Group(table, "sentence " * 40))
     assert max(len(line) for line in asked.getvalue().splitlines()) <= 60, "who asks for a width gets it"
+
+
+def test_who_stops_reading_is_no_error() -> None:
+    """Such as `head`: there is more to say than a pipe holds, and nobody takes it."""
+    script = "from orchestration.terminal import out; [out.print('a line of a table ' * 20) for _ in range(2000)]"
+    saying = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert saying.stdout is not None and saying.stderr is not None
+    assert saying.stdout.readline().startswith("a line of a table")
+    saying.stdout.close()
+    assert (saying.stderr.read(), saying.wait()) == ("", 1)
 
 
 def test_styles_of_our_own_still_reach_a_terminal() -> None:
