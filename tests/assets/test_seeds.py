@@ -18,7 +18,7 @@ from stillhouse.recipe.training import TrainingConfig
 from stillhouse.stages.evaluation import teacher_mb
 from stillhouse.stages.facts import CandidateFacts
 from stillhouse.students.seeds import models_by_seed
-from tests.conftest import Place, a_place, verdicts
+from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
 STUDENTS = ("one", "one_labels", "single")
@@ -142,8 +142,9 @@ def test_one_model_ships(place: Place, file: RecipeFile) -> None:
 
 
 def test_running_again_computes_nothing(place: Place, file: RecipeFile) -> None:
-    stages = ("candidates/one", "exports/one", "evaluation", "selection")
-    assert place.run(file, *stages).success
+    stages = ("candidates/one", "exports/one", "evaluation", "error_analysis", "selection")
+    ended = place.run(file, *stages)
+    assert ended.success, failures(ended)
     assert all(place.newest(stage).manifest.made_by is not None for stage in stages)
 
 

@@ -17,18 +17,18 @@ IMAGES = CHECKOUT / "docs" / "images"
 
 
 def finished_demo(file: RecipeFile) -> None:
-    """The graph of a recipe whose every gate is open, its champion's page, and its report on a phone."""
+    """The rooms of a recipe whose every gate is open, its champion's page, and its report on a phone."""
     with (
         tempfile.TemporaryDirectory() as folder,
         dagster_dev(Path(folder), file, Home.from_environment()) as server,
         chromium() as browser,
     ):
         browser.open(f"{server.url}/asset-groups/~/code_location.py:__repository__@code_location.py")
-        browser.see("champion")
+        browser.see(f"{file.name}_release")
         time.sleep(5)  # the graph is laid out and its checks are counted after its first text is there
         browser.shoot(IMAGES / "asset_graph.png")
         browser.open(f"{server.url}/assets/{file.name}/champion")
-        browser.see("accuracy", "serves")
+        browser.see("serves_since", "accuracy")
         time.sleep(3)
         browser.shoot(IMAGES / "champion.png")
         browser.on_a_phone(390)
