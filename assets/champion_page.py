@@ -79,10 +79,18 @@ def _measured(report: dict[str, Any]) -> dict[str, Any]:
         "size_mb": report["student"]["size_bytes"] / MEGABYTE,
         "times_smaller": report["size_ratio"],
         "times_faster": report["latency_ratio"],
-        "ms_per_text": report["latency"] and report["latency"]["student_ms_p50"],
+        "ms_per_text": _milliseconds(report["latency"]),
     }
     return {
         **{name: dg.MetadataValue.float(round(value, DIGITS)) for name, value in numbers.items() if value is not None},
         "verdict": report["verdict"],
         "in_short": report["summary"],
     }
+
+
+def _milliseconds(latency: dict[str, Any] | None) -> float | None:
+    """CPU time of a call, by which `times_faster` is counted, too; version 0.1.0 measured wall time alone."""
+    if latency is None:
+        return None
+    cpu = latency.get("cpu")
+    return float(cpu["student_ms"] if cpu else latency["student_ms_p50"])

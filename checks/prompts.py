@@ -3,7 +3,7 @@
 The expectations on single columns are in expectations/prompts.py.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -39,7 +39,7 @@ from stillhouse.data.rejects import COPIES
 from stillhouse.data.several_labels import several_in_a_cell
 from stillhouse.data.spellings import alike
 from stillhouse.evaluation.planning import plan
-from stillhouse.stages.facts import PromptFacts
+from stillhouse.stages.facts import CoverageFacts, PromptFacts
 from stillhouse.stages.names import BASE, PROMPTS
 from stillhouse.statistics.verdicts import Verdict
 
@@ -247,30 +247,28 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
     )
 
 
-@gate("what is cut off no model reads, and nobody is told that the answer stood there", blocking=False)
+@gate("no model reads what is cut off, even where the answer stands there", blocking=False)
 def few_texts_are_cut(context: GateContext) -> Finding:
     """Texts longer than `max_tokens` of the teacher or of a student."""
-    coverage = context.artifact.facts(PromptFacts).coverage
-    if coverage is None:
-        return Finding(Verdict.INCONCLUSIVE, "the teacher's weights were refused, so its tokens could not be counted")
     limit = context.recipe.limits.cut_texts_at_most
-    holds = coverage.cut_share <= limit
-    advice = "" if holds else f". {coverage.length_remedy}"
-    sentence = f"{coverage.length_sentence}, limit {limit:.0%}{advice}"
-    return passed_if(holds, sentence, observed=coverage.cut_share, limit=limit)
+    return _coverage(context, limit, lambda read: (read.cut_share, read.length_sentence, read.length_remedy))
 
 
 @gate("a teacher that does not know the signs of a language reads its texts as blanks", blocking=False)
 def few_word_pieces_are_unknown(context: GateContext) -> Finding:
     """Word pieces of the kept texts that the teacher's tokenizer has no entry for."""
+    limit = context.recipe.limits.unknown_pieces_at_most
+    return _coverage(context, limit, lambda read: (read.unknown_share, read.unknown_sentence, read.unknown_remedy))
+
+
+def _coverage(context: GateContext, limit: float, of: Callable[[CoverageFacts], tuple[float, str, str]]) -> Finding:
+    """Hold a share of what models do not read against its limit; `of` gives it with its sentence and a remedy."""
     coverage = context.artifact.facts(PromptFacts).coverage
     if coverage is None:
         return Finding(Verdict.INCONCLUSIVE, "the teacher's weights were refused, so its tokens could not be counted")
-    limit = context.recipe.limits.unknown_pieces_at_most
-    holds = coverage.unknown_share <= limit
-    advice = "" if holds else f". {coverage.unknown_remedy}"
-    sentence = f"{coverage.unknown_sentence}, limit {limit:.0%}{advice}"
-    return passed_if(holds, sentence, observed=coverage.unknown_share, limit=limit)
+    share, sentence, remedy = of(coverage)
+    advice = "" if share <= limit else f". {remedy}"
+    return passed_if(share <= limit, f"{sentence}, limit {limit:.0%}{advice}", observed=share, limit=limit)
 
 
 @gate("a class of a few rows is never learned, and no average shows that it is never answered")

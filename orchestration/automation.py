@@ -85,7 +85,7 @@ def open_without_waiver(file: RecipeFile) -> IsOpen:
 
     A tick asks for each edge of the graph, and walking the whole lineage each time took it seconds. So an answer counts
     until the ledger has a new entry, without which nothing that is asked for here changes. Who reads an artifact asks
-    anew.
+    again.
     """
     known: dict[tuple[dg.AssetKey, str | None], bool] = {}
     asked_at: list[object] = []

@@ -3,7 +3,7 @@
 Belongs here: resolving their addresses, and sending by apprise, which knows the services.
 Does not: how a round ended (outcomes.py), the field of the recipe (stillhouse/recipe/contract.py).
 
-What cannot be told stops no round: it is said in the log of the run, without the address, which may hold a secret.
+A notice that cannot be sent stops no round. The log of the run says so, without the address, which may hold a secret.
 """
 
 import os
@@ -27,7 +27,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told.
+    """What owners are sent.
 
     Args:
         title: one line.
@@ -40,7 +40,7 @@ class Notice:
     tone: Tone
 
 
-def tell_owners(recipe: str, notice: Notice) -> list[str]:
+def notify_owners(recipe: str, notice: Notice) -> list[str]:
     """Send a notice to every address that a recipe names now; read again each time, so that a new address counts.
 
     Returns:
@@ -50,13 +50,13 @@ def tell_owners(recipe: str, notice: Notice) -> list[str]:
     try:
         addresses = read_recipe(path).recipe.notify if path.exists() else ()
     except StillhouseError as error:
-        return [f"nobody was told, because the recipe cannot be read: {' '.join(str(error).split())}"]
+        return [f"nobody was notified, because the recipe cannot be read: {' '.join(str(error).split())}"]
     return list(_not_reached(addresses, notice))
 
 
 def _not_reached(addresses: Sequence[str], notice: Notice) -> Iterator[str]:
     for place, written in enumerate(addresses):
-        where = f"notify.{place} of the recipe was not told"
+        where = f"notify.{place} of the recipe was not notified"
         name = written.removeprefix("${").removesuffix("}")
         address = os.environ.get(name, "") if name != written else written
         if not address:

@@ -4,6 +4,7 @@ Belongs here: the answer of `stillhouse plan`, and the forecast beside what the 
 Does not: the power of the tests (stillhouse/evaluation/planning.py), the reckoning (stillhouse/stages/forecast.py).
 """
 
+import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
@@ -15,7 +16,7 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.forecast import Forecast, forecast
 from stillhouse.stages.names import BASE, TEACHER, stage_names
-from stillhouse.stages.preview import golden_rows_to_come
+from stillhouse.stages.preview import prompts_to_come
 
 
 class Duration(Record):
@@ -47,8 +48,10 @@ def planned(builds: BuildStore, file: RecipeFile, discordance: float) -> Planned
     Raises:
         StillhouseError: if the rows or the teacher cannot be read, or a class is named that no row has.
     """
-    claims = plan(golden_rows_to_come(file), file.recipe.bar, file.recipe.slices, discordance=discordance)
-    return Planned(**dict(claims), duration=duration(builds, file))
+    prompts = prompts_to_come(file)
+    golden = prompts.filter(pl.col("split") == "golden")
+    claims = plan(golden, file.recipe.bar, file.recipe.slices, discordance=discordance)
+    return Planned(**dict(claims), duration=_duration(builds, file, prompts))
 
 
 def duration(builds: BuildStore, file: RecipeFile) -> Duration | None:
@@ -60,10 +63,18 @@ def duration(builds: BuildStore, file: RecipeFile) -> Duration | None:
     Raises:
         StillhouseError: if the rows or the teacher cannot be read; the recipe's line is named.
     """
-    if file.recipe.teacher.training_on_outputs != "allowed":
+    return _duration(builds, file, prompts_to_come(file)) if _may_be_loaded(file) else None
+
+
+def _may_be_loaded(file: RecipeFile) -> bool:
+    return file.recipe.teacher.training_on_outputs == "allowed"
+
+
+def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Duration | None:
+    if not _may_be_loaded(file):
         return None
     try:
-        found = forecast(file, builds.store)
+        found = forecast(file, prompts, builds.store)
     except StillhouseError as error:
         where = file.where("teacher", "source")
         if error.where.startswith(str(file.path)):

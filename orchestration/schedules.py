@@ -23,7 +23,7 @@ from stillhouse.stages.names import CHAMPION, SELECTION
 
 TICKS_LOOKED_AT = 50
 DECISIONS = (SELECTION, CHAMPION)
-"""What a refresh decides anew, whether or not anything has changed."""
+"""What a refresh decides again, whether or not anything has changed."""
 
 
 def freshness_of(cron: str) -> dg.FreshnessPolicy:

@@ -129,7 +129,8 @@ def _slices(sided: pl.DataFrame, golden: pl.DataFrame, sizes: Mapping[str, int])
     rare = [name for name in sorted(sizes, key=lambda name: (sizes[name], name)) if sizes[name] < RARE * even]
     alone = [(name, (name,)) for name in rare if judged.get(name, 0) >= JUDGED_ROWS][:MOST_SLICES]
     known = sided.filter(pl.col("split") != "golden")
-    by_characters = bool(has_few_blanks(known["text"]).mean() > 0.5)  # type: ignore[operator]
+    unspaced = has_few_blanks(known["text"])
+    by_characters = 2 * int(unspaced.sum()) > len(unspaced)
     pairs = confusable_classes(known["text"].to_list(), known["label"].to_list(), by_characters=by_characters)
     big = [pair for pair in pairs if sum(judged.get(name, 0) for name in pair) >= JUDGED_ROWS]
     together = [(" or ".join(pair), pair) for pair in big[:MOST_SLICES]]

@@ -34,7 +34,7 @@ def lost_classes(evaluation: Evaluation) -> tuple[LostClass, ...]:
     """Classes of which the upper limit of the recall (95 %) is under half of the teacher's; of a few rows none is.
 
     Args:
-        evaluation: of any model; without the teacher's answers by class, or without classes, none is told.
+        evaluation: of any model; without the teacher's answers by class, or without classes, there is none.
     """
     teachers = {cell.label: cell.rows for cell in evaluation.teacher_confusion or () if cell.label == cell.predicted}
     counted = [

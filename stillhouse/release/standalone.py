@@ -7,8 +7,9 @@ What was certified is what is served: calls of the folder's model give the proba
 tokenizer gives a text the one spelling that training and evaluation gave it.
 """
 
+import errno
 import json
-import shutil
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -49,22 +50,29 @@ def write_standalone(bundle: Path, release: str, target: Path) -> int:
     """
     with plain_disk_errors(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise StillhouseError(
-                "there is something already",
-                where=str(target),
-                expected="an empty folder, or one that does not exist yet",
-                do="Name another folder, or remove this one.",
-            )
+            raise _is_taken(target)
         make_folder(target.parent)
-        partial = target.parent / f".{target.name}.{release[:12]}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
+        # In a folder of its own, so that two at once do not write into each other's.
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            partial = Path(scratch) / "partial"
+            partial.mkdir()
             _fill(partial, bundle, release)
-            move_into_place(partial, target)  # over an empty folder, too
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                move_into_place(partial, target)  # over an empty folder, too
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                raise _is_taken(target) from error
     return sum(path.stat().st_size for path in files_below(target))
+
+
+def _is_taken(target: Path) -> StillhouseError:
+    return StillhouseError(
+        "there is something already",
+        where=str(target),
+        expected="an empty folder, or one that does not exist yet",
+        do="Name another folder, or remove this one.",
+    )
 
 
 def _fill(folder: Path, bundle: Path, release: str) -> None:
@@ -83,7 +91,7 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
     (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
     _compare(released, folder)
-    (folder / LOADER).write_text(_template("classify.py"), "utf-8")
+    (folder / LOADER).write_text(_template("classify.py.j2"), "utf-8")
     record = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
     (folder / "README.md").write_text(_card(recipe, bundle, record, release, released.labels, tokenizer), "utf-8")
     digests = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}

@@ -19,8 +19,6 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.data.prompt_set import base_prompt_set
-from stillhouse.data.provenance import with_provenance
 from stillhouse.economics import amount
 from stillhouse.models.weights import base_model
 from stillhouse.recipe.contract import Recipe, StudentSpec
@@ -39,7 +37,6 @@ from stillhouse.stages.names import (
     export,
     stage_names,
 )
-from stillhouse.stages.source import read_base
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.teachers.classifier import build_classifier
@@ -104,19 +101,18 @@ class Counts:
     golden: int
 
 
-def forecast(file: RecipeFile, store: ArtifactStore) -> Forecast:
-    """Look at the rows, put the teacher to work for a few seconds, and reckon.
+def forecast(file: RecipeFile, prompts: pl.DataFrame, store: ArtifactStore) -> Forecast:
+    """Put the teacher to work for a few seconds, and reckon.
 
     Args:
         file: the recipe.
+        prompts: those of the base batch, see `preview.prompts_to_come`.
         store: where the pretrained weights are kept once they are read.
 
     Raises:
-        StillhouseError: if rows or weights cannot be read.
+        StillhouseError: if the weights cannot be read.
     """
     recipe = file.recipe
-    rows = with_provenance(read_base(file).rows, recipe.data.provenance).rows
-    prompts = base_prompt_set(rows, recipe, where=file.where("data", "label")).prompts
     sides = dict(prompts["split"].value_counts().iter_rows())
     known = labelled_rows(prompts)
     counts = Counts(

@@ -13,13 +13,13 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.source import read_base
 
 
-def golden_rows_to_come(file: RecipeFile) -> pl.DataFrame:
-    """The golden rows that the recipe's source would give now.
+def prompts_to_come(file: RecipeFile) -> pl.DataFrame:
+    """The prompts of the base batch that the recipe's source would give now, on all sides of the split.
 
     Raises:
         StillhouseError: if the recipe names a class that no row has, so that no number of rows would do.
     """
     rows = with_provenance(read_base(file).rows, file.recipe.data.provenance).rows
-    made = base_prompt_set(rows, file.recipe, where=file.where("data", "label"))
-    require_named_classes(file, made.prompts["label"].drop_nulls().unique())
-    return made.prompts.filter(pl.col("split") == "golden")
+    prompts = base_prompt_set(rows, file.recipe, where=file.where("data", "label")).prompts
+    require_named_classes(file, prompts["label"].drop_nulls().unique())
+    return prompts

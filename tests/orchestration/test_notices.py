@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.notices import Notice, Tone, tell_owners
+from orchestration.notices import Notice, Tone, notify_owners
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
@@ -71,9 +71,11 @@ def test_an_address_with_a_secret_stays_in_a_variable(
 ) -> None:
     address, sent = hook
     small_recipe(recipes, rows=60, notify=["${OWNERS_HOOK}"])
-    assert tell_owners("small", NOTICE) == ["notify.0 of the recipe was not told: the variable OWNERS_HOOK is not set"]
+    assert notify_owners("small", NOTICE) == [
+        "notify.0 of the recipe was not notified: the variable OWNERS_HOOK is not set"
+    ]
     monkeypatch.setenv("OWNERS_HOOK", f"{address}/a-secret-in-the-path")
-    assert tell_owners("small", NOTICE) == [] and [each["message"] for each in sent] == [NOTICE.text]
+    assert notify_owners("small", NOTICE) == [] and [each["message"] for each in sent] == [NOTICE.text]
 
 
 def test_what_cannot_be_told_is_said_without_the_address_and_the_others_are_told(
@@ -92,9 +94,9 @@ def test_what_cannot_be_told_is_said_without_the_address_and_the_others_are_told
 
 def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_told(recipes: Path) -> None:
     small_recipe(recipes, rows=60)
-    assert tell_owners("small", NOTICE) == tell_owners("another", NOTICE) == []
+    assert notify_owners("small", NOTICE) == notify_owners("another", NOTICE) == []
     (recipes / "recipes" / "small" / "defs.yaml").write_text("a: b: c")
-    (line,) = tell_owners("small", NOTICE)
+    (line,) = notify_owners("small", NOTICE)
     assert "cannot be read" in line
 
 

@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from stillhouse.models.export import export_student
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import load_tokenizer
 from stillhouse.records.ledger import Head
+from stillhouse.release import standalone
 from stillhouse.release.bundle import MODEL, ReleaseRecord, write_bundle
 from stillhouse.release.standalone import LOADER, write_standalone
 from stillhouse.tasks.single_label import SingleLabel
@@ -138,6 +141,26 @@ def test_what_is_there_already_is_not_overwritten(bundle: Path, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     write_standalone(bundle, RELEASE, tmp_path / "empty")
     assert (tmp_path / "empty" / "model.onnx").is_file()
+
+
+def test_of_two_at_once_one_is_written_whole_and_the_other_is_refused(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+    move = standalone.move_into_place
+
+    def together(source: Path, target: Path) -> None:
+        both.wait()
+        move(source, target)
+
+    monkeypatch.setattr(standalone, "move_into_place", together)
+    with ThreadPoolExecutor(2) as pool:
+        tries = [pool.submit(write_standalone, bundle, RELEASE, tmp_path / "out") for _ in range(2)]
+        (refused,) = [each.exception() for each in tries if each.exception() is not None]
+    assert isinstance(refused, StillhouseError) and "there is something already" in str(refused)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    content = json.loads((tmp_path / "out" / "release.json").read_text())
+    assert all(digest_of_file(tmp_path / "out" / name) == digest for name, digest in content["files"].items())
 
 
 def test_a_graph_that_answers_otherwise_is_never_handed_over(

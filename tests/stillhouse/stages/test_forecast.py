@@ -18,6 +18,7 @@ from stillhouse.stages.forecast import (
     share_of,
 )
 from stillhouse.stages.names import stage_names
+from stillhouse.stages.preview import prompts_to_come
 from tests.small import small_recipe
 
 CONFIG = {"hidden_size": 10, "intermediate_size": 40, "num_hidden_layers": 4}
@@ -93,7 +94,7 @@ def test_more_rows_and_longer_trainings_take_longer(tmp_path: Path) -> None:
 
 def test_the_probe_works_on_the_recipes_own_rows_and_teacher_and_keeps_nothing(tmp_path: Path, home: Home) -> None:
     file = small_recipe(tmp_path, rows=300)
-    found = forecast(file, BuildStore(home).store)
+    found = forecast(file, prompts_to_come(file), BuildStore(home).store)
     assert [each.stage for each in found.stages] == stage_names(file.recipe)
     assert all(each.seconds >= STAGE_SECONDS for each in found.stages)
     assert found.seconds < 600, "a teacher of two small layers"
