@@ -62,6 +62,6 @@ def in_the_page(fault: Fault, message: str, bench: Bench, record: Record) -> Non
     record[fault.name] = row
     if not gates_page.WRITING:
         written = gates_page.fault_rows().get(fault.name)
-        assert written is not None, "not in docs/gates.md: write it anew, as the page itself says"
+        assert written is not None, "not in docs/gates.md: write the page again with `make docs`"
         assert (written.stage, written.gate) == (row.stage, row.gate)
         assert fault.says in written.message

@@ -181,9 +181,6 @@ def in_many_classes(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(every(3)).then(rare).otherwise("service").alias("service"))
 
 
-THIN_CLASSES_ARE_FINE = {"thin_classes_at_most": 1.0}
-
-
 def with_lists_of_labels(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(every(5)).then(pl.lit("HUM, LOC")).otherwise("service").alias("service"))
 
@@ -329,7 +326,10 @@ PROMPTS_FAULTS = [
     ),
     Fault(
         "there are fifteen rows", PROMPTS, "there_are_enough_rows_to_train",
-        on(lambda frame: frame.filter(pl.col("service").is_in(["HUM", "LOC"]))[:15], limits=THIN_CLASSES_ARE_FINE),
+        on(
+            lambda frame: frame.filter(pl.col("service").is_in(["HUM", "LOC"]))[:15],
+            limits={"thin_classes_at_most": 1.0},
+        ),
         "observed 1",
     ),
     Fault(

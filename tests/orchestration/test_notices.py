@@ -78,7 +78,7 @@ def test_an_address_with_a_secret_stays_in_a_variable(
     assert notify_owners("small", NOTICE) == [] and [each["message"] for each in sent] == [NOTICE.text]
 
 
-def test_what_cannot_be_told_is_said_without_the_address_and_the_others_are_told(
+def test_what_cannot_be_sent_is_said_without_the_address_and_the_others_are_sent(
     recipes: Path, hook: tuple[str, list[dict[str, Any]]], instance: dg.DagsterInstance, builds: BuildStore
 ) -> None:
     address, sent = hook
@@ -92,7 +92,7 @@ def test_what_cannot_be_told_is_said_without_the_address_and_the_others_are_told
     assert builds.ledger.newest("small", "round") is not None
 
 
-def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_told(recipes: Path) -> None:
+def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_notified(recipes: Path) -> None:
     small_recipe(recipes, rows=60)
     assert notify_owners("small", NOTICE) == notify_owners("another", NOTICE) == []
     (recipes / "recipes" / "small" / "defs.yaml").write_text("a: b: c")
