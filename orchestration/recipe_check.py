@@ -6,12 +6,11 @@ Does not: the fields and the rules between them (stillhouse/recipe/), whether th
 Mistakes are collected and not raised: whoever corrects a recipe wants to see all of them at one time.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -24,8 +23,10 @@ from stillhouse.data.prompt_set import base_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.errors import StillhouseError
-from stillhouse.models.weights import fingerprint_of, resolve_model
+from stillhouse.models.family import family_of
+from stillhouse.models.weights import fingerprint_of, read_encoder_config, resolve_model
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
+from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_base
@@ -157,7 +158,7 @@ def _teacher_mistakes(file: RecipeFile) -> tuple[str, ...]:
                     do=f"Put them back, or accept these: fingerprint: {fingerprint}",
                 )
             )  # fmt: skip
-        found += _unknown_layers(file, folder)
+        found += _unfit_sizes(file, read_encoder_config(folder))
     return tuple(found)
 
 
@@ -179,22 +180,46 @@ def _ask_the_hub(source: str, revision: str) -> None:
         ) from error
 
 
-def _unknown_layers(file: RecipeFile, folder: Path) -> list[str]:
-    layers = int(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("num_hidden_layers", 0))
-    return [
+def _unfit_sizes(file: RecipeFile, config: dict[str, Any]) -> list[str]:
+    """What the recipe asks for and an encoder of these sizes cannot be cut to, or cannot read."""
+    family = family_of(config, "config.json")
+    units, positions = family.sizes(config).units, family.longest_text(config)
+    found = []
+    for place, student in enumerate(file.recipe.students):
+        expected = family.layers_expected(student.layers, config)
+        if expected is not None:
+            found.append(
+                _line(
+                    file, "students", place, "layers",
+                    what=f"{student.name} cannot have the layers {list(student.layers)}",
+                    expected=expected,
+                    do="Correct the layers.",
+                )
+            )  # fmt: skip
+        if student.feed_forward is not None and student.feed_forward >= units:
+            found.append(
+                _line(
+                    file, "students", place, "feed_forward",
+                    what=f"{student.name} cannot keep {student.feed_forward} units of each block",
+                    expected=f"fewer than the teacher's {units}",
+                    do="Correct feed_forward, or leave it out.",
+                )
+            )  # fmt: skip
+    trainings: list[tuple[tuple[str | int, ...], TrainingConfig | None]] = [
+        (("teacher",), file.recipe.teacher.training)
+    ]
+    trainings += [(("students", place), student.training) for place, student in enumerate(file.recipe.students)]
+    found += [
         _line(
-            file, "students", place, "layers",
-            what=f"{student.name} cannot have the layers {list(student.layers)}",
-            expected=f"distinct, rising numbers from 0 to {layers - 1}",
-            do="Correct the layers.",
+            file, *fields, "training", "max_tokens",
+            what=f"texts of {training.max_tokens} tokens",
+            expected=f"at most the teacher's {positions}",
+            do=f"Set max_tokens: {positions}, or choose a teacher that reads more.",
         )
-        for place, student in enumerate(file.recipe.students)
-        if not _are_layers(student.layers, layers)
+        for fields, training in trainings
+        if training is not None and "max_tokens" in training.model_fields_set and training.max_tokens > positions
     ]  # fmt: skip
-
-
-def _are_layers(chosen: Sequence[int], there_are: int) -> bool:
-    return list(chosen) == sorted(set(chosen)) and chosen[0] >= 0 and chosen[-1] < there_are
+    return found
 
 
 @contextmanager

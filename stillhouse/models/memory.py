@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+from stillhouse.models.family import sizes_of
+
 # Weights, gradients and the two moments of Adam, four bytes each.
 _BYTES_PER_PARAMETER = 16
 _BYTES_PER_ACTIVATION = 4
@@ -28,9 +30,10 @@ def training_memory_gb(model: Path, parameters: int, *, batch_size: int, tokens:
     Returns:
         GB of 1e9 bytes.
     """
-    config = json.loads((model / "config.json").read_text())
-    hidden, heads, layers = config["hidden_size"], config["num_attention_heads"], config["num_hidden_layers"]
-    activations = tokens * batch_size * hidden * (34 + 5 * heads * tokens / hidden) * layers
+    path = model / "config.json"
+    sizes = sizes_of(json.loads(path.read_text("utf-8")), str(path))
+    for_each_layer = tokens * batch_size * sizes.width * (34 + 5 * sizes.heads * tokens / sizes.width)
+    activations = for_each_layer * sizes.layers
     return float(parameters * _BYTES_PER_PARAMETER + activations * _BYTES_PER_ACTIVATION / 2) / 1e9
 
 

@@ -23,9 +23,11 @@ from transformers.initialization import no_init_weights
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import require_room
-from stillhouse.models.family import family_of
+from stillhouse.models.family import Sizes, family_of, sizes_of
+from stillhouse.models.tokenization import special_tokens
 
-ARCHITECTURE = "MeanPooledBertClassifier"
+ARCHITECTURE = "MeanPooledClassifier"
+_FORMERLY = "MeanPooledBertClassifier"
 _OURS = ("architectures", "tokenizer_sha256")
 
 
@@ -43,14 +45,15 @@ class TextClassifier(nn.Module):
         settings = {name: value for name, value in config.items() if name not in _OURS}
         family = family_of(config, "config.json")
         rates = dict.fromkeys(family.dropout, dropout)
+        without = {"add_pooling_layer": False} if family.has_pooler else {}
         # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
         encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
-            AutoConfig.for_model(**{**settings, **rates}), attn_implementation="eager", add_pooling_layer=False
+            AutoConfig.for_model(**{**settings, **rates}), attn_implementation="eager", **without
         )
         self.add_module(family.prefix, encoder)
         self.family = family
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(config["hidden_size"], len(config["id2label"]))
+        self.classifier = nn.Linear(self.width, len(config["id2label"]))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Classify a padded batch.
@@ -71,6 +74,11 @@ class TextClassifier(nn.Module):
     def encoder(self) -> nn.Module:
         """The encoder, which goes by the name that the hub gives it in models with a head."""
         return self.get_submodule(self.family.prefix)
+
+    @property
+    def width(self) -> int:
+        """Numbers in the hidden state of a token, and in the pooled one."""
+        return self.family.sizes(self.config).width
 
     @property
     def longest_text(self) -> int:
@@ -97,7 +105,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    if ARCHITECTURE not in config.get("architectures", []):
+    if not {ARCHITECTURE, _FORMERLY} & set(config.get("architectures", [])):
         raise StillhouseError(
             "not a classifier folder of Stillhouse",
             where=str(folder),
@@ -105,6 +113,11 @@ def read_config(folder: Path) -> dict[str, Any]:
             do="Make one with build_classifier().",
         )
     return dict(config)
+
+
+def read_sizes(folder: Path) -> Sizes:
+    """How large the encoder of a model folder is."""
+    return sizes_of(read_config(folder), str(folder / "config.json"))
 
 
 def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
@@ -150,7 +163,8 @@ def save(weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str
         (folder / "tokenizer.json").write_text(tokenizer_json, "utf-8", newline="")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         # what transformers' AutoTokenizer wants beside tokenizer.json
-        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **family_of(config, str(out)).special_tokens}
+        named = special_tokens(json.loads(tokenizer_json), int(config["pad_token_id"]))
+        settings = {"tokenizer_class": "PreTrainedTokenizerFast", **named}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
 
 

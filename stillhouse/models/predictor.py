@@ -65,17 +65,17 @@ class TorchClassifier:
         import torch
 
         ids = encode(self._tokenizer, texts)
-        config = self.network.config
+        pad_id = int(self.network.config["pad_token_id"])
         answers = Answers(
             logits=np.empty((len(ids), len(self.labels)), np.float32),
-            embeddings=np.empty((len(ids), config["hidden_size"]), np.float32),
+            embeddings=np.empty((len(ids), self.network.width), np.float32),
             tokens=np.array([len(row) for row in ids], dtype=np.int32),
             latency_ms=np.empty(len(ids), np.float32),
         )
         with torch.inference_mode():
             for rows in batches_by_length(ids, batch_size):
                 start = time.perf_counter()
-                padded, mask = pad(ids, rows, config["pad_token_id"])
+                padded, mask = pad(ids, rows, pad_id)
                 logits, pooled = self.network(torch.from_numpy(padded), torch.from_numpy(mask))
                 answers.logits[rows], answers.embeddings[rows] = logits.numpy(), pooled.numpy()
                 answers.latency_ms[rows] = (time.perf_counter() - start) * 1000 / len(rows)

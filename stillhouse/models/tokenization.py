@@ -6,9 +6,9 @@ Does not: torch (everything here runs where only `tokenizers` and `numpy` are in
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 
 DEFAULT_MAX_TOKENS = 128
+_SPECIAL = {
+    "bos_token": ("<s>", "<|begin_of_text|>"),
+    "cls_token": ("[CLS]", "<s>", "<|begin_of_text|>"),
+    "eos_token": ("</s>", "<|end_of_text|>"),
+    "mask_token": ("[MASK]", "<mask>", "<|mask|>"),
+    "sep_token": ("[SEP]", "</s>", "<|end_of_text|>"),
+    "unk_token": ("[UNK]", "<unk>"),
+}
 # A token spans at most 100 characters (WordPiece calls a longer word unknown), and nobody asks a classifier in more
 # than a few pages: reading further than this would let one long request hold a server for seconds.
 MAX_CHARACTERS = 20_000
@@ -65,6 +73,19 @@ def tokenizer_text(folder: Path, max_tokens: int) -> str:
     }
     description["padding"] = None
     return json.dumps(description, ensure_ascii=False, indent=2)
+
+
+def special_tokens(description: Mapping[str, Any], pad_id: int) -> dict[str, str]:
+    """What transformers' AutoTokenizer wants to know beside tokenizer.json: which token has which part.
+
+    Args:
+        description: what is in tokenizer.json.
+        pad_id: of the token that fills texts up, from config.json.
+    """
+    ids = {token["content"]: int(token["id"]) for token in description["added_tokens"]}
+    named = {part: next((name for name in names if name in ids), None) for part, names in _SPECIAL.items()}
+    named["pad_token"] = next((name for name, token_id in ids.items() if token_id == pad_id), None)
+    return {part: name for part, name in sorted(named.items()) if name is not None}
 
 
 def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:

@@ -131,7 +131,7 @@ def _train(
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network)
     if config.freeze_embeddings:
-        network.encoder.get_submodule("embeddings").requires_grad_(False)
+        network.encoder.get_submodule(network.family.embeddings).requires_grad_(False)
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 
@@ -285,7 +285,7 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
 
 def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> None:
     """Check the arrays against the model, before any compute."""
-    names, width = examples.task.names, network.config["hidden_size"]
+    names, width = examples.task.names, network.width
     problem = None
     if tuple(network.labels) != names:
         problem = f"answers of {', '.join(names)}", f"those of the network: {', '.join(network.labels)}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ from stillhouse.models.family import family_of
 from stillhouse.packages import SCHEME, in_package
 from stillhouse.records.artifacts import ArtifactStore
 
-REQUIRED_FILES = ("config.json", "tokenizer.json", "model.safetensors")
+_WEIGHTS, _SHARDS = "model.safetensors", "model.safetensors.index.json"
+_BESIDE_WEIGHTS = ("config.json", "tokenizer.json")
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.txt"]
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -35,9 +36,9 @@ class WeightsRecord:
     Attributes:
         fingerprint: sha256 over the weights, the config and the tokenizer, the same wherever the folder lies.
         parameters: number of weights.
-        bytes: size on disk of the three files that make the model.
+        bytes: size on disk of the files that make the model.
         architecture: class name from the config, else its model type.
-        tensors: number of tensors in model.safetensors.
+        tensors: number of tensors among the weights.
     """
 
     fingerprint: str
@@ -76,7 +77,7 @@ class BaseModel:
     """Pretrained weights that were read once from outside, and are kept.
 
     Attributes:
-        folder: the three files that make the model, as they were kept; there while the block of `base_model` runs.
+        folder: the files that make the model, as they were kept; there while the block of `base_model` runs.
         record: what was found in them.
         digests: SHA-256 of each file, by its name. The fingerprint is made of these.
     """
@@ -103,9 +104,9 @@ def base_model(source: str, revision: str | None, store: ArtifactStore) -> Itera
         StillhouseError: if the source leads nowhere, or the model is unsafe, broken or at odds with itself.
     """
     outside = resolve_model(source, revision)
-    _require_files(outside)
+    names = _files_of(outside)
     _refuse_pickles(outside)
-    digests = {name: store.keep(outside / name) for name in REQUIRED_FILES}
+    digests = {name: store.keep(outside / name) for name in names}
     make_folder(store.workbench)
     with tempfile.TemporaryDirectory(dir=store.workbench) as temporary:
         folder = Path(temporary)
@@ -125,9 +126,8 @@ def fingerprint_of(folder: Path) -> str:
     Returns:
         sha256 in hex. The folder's own path and the order of its files do not enter.
     """
-    _require_files(folder)
     digest = hashlib.sha256()
-    for name in sorted(REQUIRED_FILES):
+    for name in _files_of(folder):
         with (folder / name).open("rb") as file:
             digest.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()
@@ -141,10 +141,10 @@ def verify_weights(folder: Path) -> WeightsRecord:
             safetensors file, a weight that is not finite, a tensor whose shape or number contradicts config.json,
             or a tokenizer that emits ids the embedding table does not have.
     """
-    _require_files(folder)
+    names = _files_of(folder)
     _refuse_pickles(folder)
-    config = _read_config(folder)
-    shapes, parameters = _scan_tensors(folder / "model.safetensors")
+    config = read_encoder_config(folder)
+    shapes, parameters = _scan_tensors([folder / name for name in names if name.endswith(".safetensors")])
     _match_shapes(shapes, config, folder)
     _match_layers(shapes, config, folder)
     _match_tokenizer(folder, int(config["vocab_size"]))
@@ -152,10 +152,50 @@ def verify_weights(folder: Path) -> WeightsRecord:
     return WeightsRecord(
         fingerprint=fingerprint_of(folder),
         parameters=parameters,
-        bytes=sum((folder / name).stat().st_size for name in REQUIRED_FILES),
+        bytes=sum((folder / name).stat().st_size for name in names),
         architecture=str(architectures[0]),
         tensors=len(shapes),
     )
+
+
+def read_encoder_config(folder: Path) -> dict[str, Any]:
+    """Read config.json of other people's weights.
+
+    Raises:
+        StillhouseError: if it is corrupt, of a type that is not known, of quantised weights, or asks for code to run.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise _corrupt(path, error) from error
+    if not isinstance(config, dict):
+        raise _corrupt(path, ValueError("no object"))
+    family = family_of(config, str(path))
+    if "auto_map" in config:
+        raise StillhouseError(
+            "the config asks for the repository's own code to run",
+            where=str(path),
+            expected="no auto_map",
+            do="Choose a model that needs no remote code.",
+        )
+    if "quantization_config" in config:
+        raise StillhouseError(
+            "the weights are quantised",
+            where=str(path),
+            expected="weights in floating point",
+            do="Choose the model that these weights were made from.",
+        )
+    needed = {name for names in family.shapes.values() for name in names} | set(family.sizes_in)
+    absent = sorted(name for name in needed if not isinstance(config.get(name), int))
+    if absent:
+        raise StillhouseError(
+            f"missing {', '.join(absent)}",
+            where=str(path),
+            expected=f"the sizes of an encoder of type {family.model_type}",
+            do="Restore the config that was published with the weights.",
+        )
+    return config
 
 
 def _from_hub(source: str, revision: str | None) -> Path:
@@ -188,15 +228,37 @@ def _from_hub(source: str, revision: str | None) -> Path:
     return Path(folder)
 
 
-def _require_files(folder: Path) -> None:
-    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+def _files_of(folder: Path) -> tuple[str, ...]:
+    """The files that make a model, sorted: config, tokenizer, and the weights in a file or in shards with an index."""
+    shards: tuple[str, ...] = (_WEIGHTS,)
+    if (folder / _SHARDS).is_file() and not (folder / _WEIGHTS).is_file():
+        shards = (_SHARDS, *_shards_of(folder / _SHARDS))
+    names = (*_BESIDE_WEIGHTS, *shards)
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise StillhouseError(
             f"missing {', '.join(missing)}",
             where=str(folder),
-            expected=", ".join(REQUIRED_FILES),
-            do="Save the model with save_pretrained(safe_serialization=True) and its fast tokenizer.",
+            expected=f"{', '.join(_BESIDE_WEIGHTS)}, and {_WEIGHTS} or its shards with {_SHARDS}",
+            do="Save the model with save_pretrained() and its fast tokenizer.",
         )
+    return tuple(sorted(names))
+
+
+def _shards_of(index: Path) -> set[str]:
+    try:
+        named = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _corrupt(index, error) from error
+    odd = sorted(str(name) for name in named if not re.fullmatch(r"[\w.-]+\.safetensors", str(name)))
+    if odd or not named:
+        raise StillhouseError(
+            f"a shard called {odd[0]!r}" if odd else "no shard is named",
+            where=str(index),
+            expected="names of safetensors files in the same folder",
+            do="Fetch the model again from a source you trust.",
+        )
+    return named
 
 
 def _refuse_pickles(folder: Path) -> None:
@@ -224,36 +286,18 @@ def _opens_like_safetensors(head: bytes, size: int) -> bool:
     return len(head) == 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise _corrupt(path, error) from error
-    if not isinstance(config, dict):
-        raise _corrupt(path, ValueError("no object"))
-    family = family_of(config, str(path))
-    if "auto_map" in config:
-        raise StillhouseError(
-            "the config asks for the repository's own code to run",
-            where=str(path),
-            expected="no auto_map",
-            do="Choose a model that needs no remote code.",
-        )
-    needed = {name for names in family.shapes.values() for name in names} | {"num_hidden_layers"}
-    absent = sorted(name for name in needed if not isinstance(config.get(name), int))
-    if absent:
-        raise StillhouseError(
-            f"missing {', '.join(absent)}",
-            where=str(path),
-            expected=f"the sizes of an encoder of type {family.model_type}",
-            do="Restore the config that was published with the weights.",
-        )
-    return config
-
-
-def _scan_tensors(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
+def _scan_tensors(paths: Sequence[Path]) -> tuple[dict[str, tuple[int, ...]], int]:
     """Read every tensor once, one at a time, so that a large model does not have to fit twice."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    parameters = 0
+    for path in paths:
+        found, numbers = _scan_file(path)
+        shapes |= found
+        parameters += numbers
+    return shapes, parameters
+
+
+def _scan_file(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -304,13 +348,14 @@ def _match_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], fo
 
 
 def _match_layers(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
-    layers = re.compile(rf"(?:^|\.){re.escape(family_of(config, str(folder)).layers)}\.(\d+)\.")
+    family = family_of(config, str(folder))
+    layers = re.compile(rf"(?:^|\.){re.escape(family.layers)}\.(\d+)\.")
     found = {int(match[1]) for name in shapes if (match := layers.search(name))}
-    if found != set(range(int(config["num_hidden_layers"]))):
+    if found != set(range(family.sizes(config).layers)):
         raise StillhouseError(
             f"{len(found)} encoder layers in the weights",
             where=str(folder / "model.safetensors"),
-            expected=f"{config['num_hidden_layers']} from config.json (num_hidden_layers)",
+            expected=f"{family.sizes(config).layers} from config.json ({family.sizes_in[0]})",
             do="Fetch weights and config of the same revision.",
         )
 

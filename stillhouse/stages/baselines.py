@@ -56,21 +56,21 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
     The vocabulary stays whole, so that what is released is what was judged.
     """
-    from stillhouse.models.network import read_config
+    from stillhouse.models.network import read_sizes
 
-    config = read_config(teacher.folder / MODEL)
-    layers = f"layers: {list(range(config['num_hidden_layers']))}"
+    sizes = read_sizes(teacher.folder / MODEL)
+    layers = f"layers: {list(range(sizes.layers))}"
     rest = "learns_from: nothing, trim_vocabulary: false"
     return {
         INT8: f"{{name: int8_teacher, {layers}, {rest}}}",
-        PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {config['intermediate_size'] // 2}, {rest}}}",
+        PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {sizes.units // 2}, {rest}}}",
     }
 
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
     from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
     from stillhouse.evaluation.baselines.static_embeddings import static_embeddings
-    from stillhouse.models.network import read_config
+    from stillhouse.models.network import read_sizes
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.weights import base_model
     from stillhouse.students.pruning import prune_feed_forward
@@ -115,7 +115,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 name=STATIC,
             ),
         ]
-        units = read_config(teacher)["intermediate_size"]
+        units = read_sizes(teacher).units
         prune_feed_forward(teacher, units // 2, pruned)
         halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
         int8 = Path(temporary) / "int8"

@@ -132,11 +132,11 @@ class Examination:
 
     def analysis(self, evaluation: Evaluation) -> ErrorAnalysis:
         """Ask what is always asked; train a little only where how it was made may be why it misses."""
-        from stillhouse.models.network import read_config
+        from stillhouse.models.network import read_sizes
 
         made = Made(
             layers=len(self.student.layers),
-            teacher_layers=read_config(self.teacher.folder / MODEL)["num_hidden_layers"],
+            teacher_layers=read_sizes(self.teacher.folder / MODEL).layers,
             feed_forward=self.student.feed_forward,
             epochs=self.training.epochs,
             dropout=self.training.dropout,

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.economics import amount
+from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
@@ -187,13 +188,13 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
 
 def share_of(student: StudentSpec, config: dict[str, Any]) -> float:
     """Arithmetic of a student's layers for each token, as a share of the teacher's."""
-    width, units = int(config["hidden_size"]), int(config["intermediate_size"])
+    sizes = sizes_of(config, "config.json")
 
-    def of_layers(number: int, hidden_units: int) -> int:
-        return number * (4 * width * width + 2 * width * hidden_units)
+    def of_layers(number: int, units: int) -> int:
+        return number * (4 * sizes.width * sizes.width + 2 * sizes.width * units)
 
-    own = of_layers(len(student.layers), student.feed_forward or units)
-    return own / of_layers(int(config["num_hidden_layers"]), units)
+    own = of_layers(len(student.layers), student.feed_forward or sizes.units)
+    return own / of_layers(sizes.layers, sizes.units)
 
 
 def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Rates]:

@@ -136,9 +136,9 @@ def finished(folder: Path) -> Iterator[Running]:
     """Make the installation, of which the drop folder is watched every five seconds."""
     with a_place(folder) as place:
         # The student keeps the words of the rows: with many more of them it is less than six times smaller. With less
-        # asked the quantised teacher would clear the bar. Of forty rows in a file the small teacher may doubt six, and of
-        # one class in five it may lose a fifth: what closes a gate by chance of the rows is not what is tried here, and
-        # would stop every round after it.
+        # asked the quantised teacher would clear the bar. Of forty rows in a file the small teacher may doubt six, and
+        # one class may lose a fifth: what closes a gate by chance of the rows is not what is tried here, and would stop
+        # every round after it.
         file = small_recipe(
             place.folder,
             rows=ROWS,

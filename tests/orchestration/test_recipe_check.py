@@ -68,6 +68,40 @@ def test_a_class_that_no_row_has_and_layers_that_the_teacher_lacks(tmp_path: Pat
     assert len(found) == 2
 
 
+def test_a_student_wider_than_its_teacher_and_texts_longer_than_it_reads(tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    positions = json.loads((tmp_path / "teacher" / "config.json").read_text())["max_position_embeddings"]
+    training = file.recipe.teacher.training.model_copy(update={"max_tokens": positions + 1})
+    teacher = file.recipe.teacher.model_copy(update={"training": training})
+    wide = file.recipe.students[0].model_copy(update={"feed_forward": 10_000})
+    changes = {"teacher": teacher, "students": (wide, *file.recipe.students[1:])}
+    found = mistakes(RecipeFile(file.name, file.path, file.recipe.model_copy(update=changes)))
+    assert any("students.0.feed_forward: " in line and "cannot keep 10000 units" in line for line in found)
+    assert any(
+        "teacher.training.max_tokens: " in line and f"at most the teacher's {positions}" in line for line in found
+    )
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"model_type": "albert"}, "its layers share one set of weights"),
+        ({"auto_map": {"AutoModel": "x.Y"}}, "the config asks for the repository's own code to run"),
+        ({"quantization_config": {"bits": 4}}, "the weights are quantised"),
+    ],
+)
+def test_a_teacher_that_cannot_be_one_is_refused_in_its_line(
+    tmp_path: Path, home: Home, fields: dict[str, object], says: str
+) -> None:
+    file = small_recipe(tmp_path, rows=60)
+    config = tmp_path / "teacher" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **fields}))
+    teacher = file.recipe.teacher.model_copy(update={"fingerprint": None})
+    (line,) = mistakes(RecipeFile(file.name, file.path, file.recipe.model_copy(update={"teacher": teacher})))
+    assert "teacher.source: " in line and says in line
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [

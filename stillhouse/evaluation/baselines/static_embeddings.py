@@ -31,7 +31,7 @@ SIF = 1e-4
 after Arora et al. 2017, A Simple but Tough-to-Beat Baseline for Sentence Embeddings)."""
 
 BATCH = 256
-_NO_PIECE = re.compile(r"\[(unused\d+|[A-Z]+)\]")
+_UNUSED = re.compile(r"\[unused\d+\]")
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,10 @@ def static_embeddings(teacher: Path, dimensions: int = DIMENSIONS) -> StaticEmbe
 
     tokenizer = load_tokenizer(teacher)
     vocabulary = tokenizer.get_vocab()
-    pieces = np.array(sorted(place for piece, place in vocabulary.items() if not _NO_PIECE.fullmatch(piece)))
-    answers = _asked_one_by_one(network.load(teacher), pieces, tokenizer.encode("").ids)
+    special = {place for place, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    of_texts = {place for piece, place in vocabulary.items() if not _UNUSED.fullmatch(piece)} - special
+    pieces = np.array(sorted(of_texts))
+    answers = _asked_one_by_one(network.load(teacher), pieces, _frame(tokenizer))
     weighted = principal_components(answers, dimensions) * zipf_weights(len(pieces))[:, None]
     table = np.zeros((max(vocabulary.values()) + 1, weighted.shape[1]), dtype=np.int8)
     table[pieces] = np.round(weighted * (127 / np.abs(weighted).max()))
@@ -99,15 +101,26 @@ def zipf_weights(number: int) -> npt.NDArray[np.float64]:
     return np.asarray(SIF / (SIF + frequencies / frequencies.sum()))
 
 
-def _asked_one_by_one(network: "TextClassifier", pieces: npt.NDArray[np.int64], frame: Sequence[int]) -> FloatArray:
-    """Pooled states of shape (pieces, width), each piece between the special tokens of an empty text."""
+def _frame(tokenizer: "Tokenizer") -> tuple[list[int], list[int]]:
+    """The special tokens before a text, and those after it."""
+    encoding = tokenizer.encode("a")
+    of_text = [place for place, is_special in enumerate(encoding.special_tokens_mask) if not is_special]
+    return encoding.ids[: of_text[0]], encoding.ids[of_text[-1] + 1 :]
+
+
+def _asked_one_by_one(
+    network: "TextClassifier", pieces: npt.NDArray[np.int64], frame: tuple[list[int], list[int]]
+) -> FloatArray:
+    """Pooled states of shape (pieces, width), each piece between the special tokens of a text."""
     import torch
 
-    first, last = frame
+    before, after = frame
     answers = []
     with torch.inference_mode():
         for start in range(0, len(pieces), BATCH):
             batch = pieces[start : start + BATCH]
-            ids = torch.from_numpy(np.stack([np.full_like(batch, first), batch, np.full_like(batch, last)], axis=1))
+            around = [*(np.full_like(batch, token) for token in before), batch]
+            around += [np.full_like(batch, token) for token in after]
+            ids = torch.from_numpy(np.stack(around, axis=1))
             answers.append(network(ids, torch.ones_like(ids))[1].numpy())
     return np.concatenate(answers)

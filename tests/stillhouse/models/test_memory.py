@@ -10,7 +10,8 @@ from tests.small import package_folder
 
 
 def test_the_estimate_is_weights_and_activations_by_hand(tmp_path: Path) -> None:
-    config = {"hidden_size": 4, "num_attention_heads": 2, "num_hidden_layers": 3}
+    sizes = {"hidden_size": 4, "num_attention_heads": 2, "num_hidden_layers": 3, "intermediate_size": 16}
+    config = {"model_type": "bert", **sizes}
     (tmp_path / "config.json").write_text(json.dumps(config))
     # 100 parameters of 16 bytes; three layers of 8 tokens, 2 texts, 4 hidden: 64 * (34 + 5 * 2 * 8 / 4) * 3, doubled.
     expected = 100 * 16 + 8 * 2 * 4 * (34 + 20) * 3 * 2

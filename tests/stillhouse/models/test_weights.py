@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from stillhouse.errors import StillhouseError
-from stillhouse.models.weights import REQUIRED_FILES, base_model, fingerprint_of, resolve_model, verify_weights
+from stillhouse.models.weights import base_model, fingerprint_of, resolve_model, verify_weights
 from stillhouse.records.artifacts import ArtifactStore
 
 
@@ -200,7 +200,7 @@ def test_every_file_of_the_weights_is_kept_under_the_digest_that_a_manifest_name
     store = store_in(tmp_path)
     with base_model(str(encoder), "test", store) as base:
         named = base.external_inputs("somewhere@test")
-    assert named.keys() == {f"somewhere@test/{name}" for name in REQUIRED_FILES}
+    assert named.keys() == {f"somewhere@test/{name}" for name in ("config.json", "tokenizer.json", "model.safetensors")}
     for address, digest in named.items():
         assert store.kept(digest).read_bytes() == (encoder / address.rpartition("/")[2]).read_bytes()
     assert not list((tmp_path / "bench").iterdir()), "nothing is left on the workbench"
@@ -218,3 +218,62 @@ def test_broken_weights_are_named_where_they_are_and_not_where_they_are_kept(enc
     with pytest.raises(StillhouseError, match="truncated") as caught, base_model(str(encoder), "t", store_in(tmp_path)):
         pass
     assert caught.value.where == str(weights)
+
+
+def in_shards(folder: Path) -> Path:
+    """The same weights in two files and their index, as large models are published."""
+    weights = load_file(folder / "model.safetensors")
+    names = sorted(weights)
+    halves = {f"model-0000{n + 1}-of-00002.safetensors": names[n::2] for n in range(2)}
+    for name, part in halves.items():
+        save_file({each: weights[each] for each in part}, folder / name, {"format": "pt"})
+    index = {"metadata": {}, "weight_map": {each: name for name, part in halves.items() for each in part}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def test_weights_in_shards_are_those_of_one_file(encoder: Path, tmp_path: Path) -> None:
+    from stillhouse.teachers.classifier import build_classifier
+
+    whole = shutil.copytree(encoder, tmp_path / "whole")
+    expected, found = verify_weights(whole), verify_weights(in_shards(encoder))
+    assert (found.parameters, found.tensors) == (expected.parameters, expected.tensors)
+    assert found.bytes == sum(path.stat().st_size for path in encoder.iterdir())
+    with base_model(str(encoder), None, store_in(tmp_path)) as base:
+        assert len(base.digests) == 5 and base.record.fingerprint == found.fingerprint
+        build_classifier(base.folder, ["a", "b"], tmp_path / "of_shards", seed=0)
+    build_classifier(whole, ["a", "b"], tmp_path / "of_one", seed=0)
+    of_shards, of_one = (load_file(tmp_path / name / "model.safetensors") for name in ("of_shards", "of_one"))
+    assert of_shards.keys() == of_one.keys() and all(torch.equal(of_shards[name], of_one[name]) for name in of_one)
+
+
+@pytest.mark.parametrize("file", ["model-00002-of-00002.safetensors", "model.safetensors.index.json"])
+def test_the_fingerprint_changes_with_each_shard(encoder: Path, file: str) -> None:
+    before = fingerprint_of(in_shards(encoder))
+    with (encoder / file).open("ab") as opened:
+        opened.write(b" ")
+    assert fingerprint_of(encoder) != before
+
+
+def test_a_shard_that_is_missing_is_named(encoder: Path) -> None:
+    (in_shards(encoder) / "model-00002-of-00002.safetensors").unlink()
+    assert "missing model-00002-of-00002.safetensors" in refusal(encoder)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere.safetensors", "/etc/passwd", "weights.bin", 7])
+def test_an_index_leads_out_of_the_folder_nowhere(encoder: Path, name: object) -> None:
+    path = in_shards(encoder) / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"a": name}}))
+    assert f"a shard called {str(name)!r}" in refusal(encoder)
+
+
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": 3}', '{"weight_map": {}}'])
+def test_an_index_that_cannot_be_read_is_refused(encoder: Path, index: str) -> None:
+    (in_shards(encoder) / "model.safetensors.index.json").write_text(index)
+    assert "model.safetensors.index.json" in refusal(encoder)
+
+
+def test_quantised_weights_are_refused(encoder: Path) -> None:
+    change_config(encoder, quantization_config={"bits": 4})
+    assert "the weights are quantised" in refusal(encoder)

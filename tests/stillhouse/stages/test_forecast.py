@@ -21,7 +21,13 @@ from stillhouse.stages.names import stage_names
 from stillhouse.stages.preview import prompts_to_come
 from tests.small import small_recipe
 
-CONFIG = {"hidden_size": 10, "intermediate_size": 40, "num_hidden_layers": 4}
+CONFIG = {
+    "model_type": "bert",
+    "hidden_size": 10,
+    "intermediate_size": 40,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+}
 """A layer is 4 x 10 x 10 + 2 x 10 x 40 = 1,200 products for each token; with half of the units it is 800."""
 COUNTS = Counts(train=1000, labelled=500, validation=100, golden=200)
 RATES = Rates(learning=0.01, answering=0.001, call=0.02)

@@ -8,11 +8,13 @@ import pytest
 from stillhouse.evaluation.baselines.static_embeddings import (
     SIF,
     StaticEmbeddings,
+    _frame,
     principal_components,
     static_embeddings,
     zipf_weights,
 )
 from stillhouse.models.predictor import TorchClassifier
+from tests.stillhouse.models.encoders import OF_A_KIND, a_classifier
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,27 @@ def test_components_are_those_of_scikit_learn_up_to_their_sign() -> None:
 
     rows = np.random.default_rng(0).normal(size=(40, 6)) * [5, 4, 3, 2, 1, 0.5]
     assert np.abs(principal_components(rows, 3)) == pytest.approx(np.abs(PCA(3).fit_transform(rows)))
+
+
+@pytest.mark.parametrize("model_type", sorted(OF_A_KIND.values()))
+def test_of_every_kind_of_tokenizer_special_tokens_weigh_nothing(model_type: str, tmp_path: Path) -> None:
+    teacher = a_classifier(model_type, tmp_path / "teacher")
+    static = static_embeddings(teacher, dimensions=8)
+    special = sorted(static.tokenizer.get_added_tokens_decoder())
+    assert len(special) >= 5 and not static.table[special].any()
+    assert np.delete(static.table, special, axis=0).any(axis=1).mean() > 0.9, "the most frequent may round to nothing"
+
+
+def test_a_piece_is_asked_between_whatever_the_tokenizer_puts_around_a_text(tmp_path: Path) -> None:
+    """Tokenizers as of Llama begin a text and do not end it."""
+    from tokenizers import Tokenizer, processors
+
+    teacher = a_classifier("eurobert", tmp_path / "teacher")
+    tokenizer = Tokenizer.from_file(str(teacher / "tokenizer.json"))
+    begin = tokenizer.token_to_id("<|begin_of_text|>")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "<|begin_of_text|> $A", None, [("<|begin_of_text|>", begin)]
+    )
+    assert _frame(tokenizer) == ([begin], [])
+    tokenizer.post_processor = None
+    assert _frame(tokenizer) == ([], [])
