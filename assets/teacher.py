@@ -4,13 +4,15 @@ Belongs here: its declaration, and what is shown of it.
 Does not: making it (stillhouse/stages/teacher.py).
 """
 
+from typing import Any
+
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher as stage
-from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.facts import TeacherFacts, TrainingFacts
 from stillhouse.stages.names import CONTRACT, PROMPTS, TEACHER
 
 
@@ -20,8 +22,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
 
     # The contract first: where both are closed, its gates are what a person has to hear of.
     @stage_asset(file, TEACHER, inputs={"contract": CONTRACT, "prompts": PROMPTS}, kinds={"pytorch", "huggingface"})
-    def fine_tuned_teacher(context: StageContext, contract: Artifact, prompts: Artifact) -> StageOutput:
-        """The teacher, fine-tuned on the labelled rows of the base batch, so that new files never change it unasked."""
+    def calibrated_teacher(context: StageContext, contract: Artifact, prompts: Artifact) -> StageOutput:
+        """The teacher, fine-tuned on the base batch so that new files never change it, or a classifier as it is."""
         from stillhouse.models.weights import base_model
 
         with base_model(file.located(spec.source), spec.revision, context.builds.store) as base:
@@ -35,9 +37,12 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "parameters": facts.parameters,
                 "validation_accuracy": facts.validation_accuracy,
                 "temperature": facts.temperature,
-                "labelled_rows": facts.training.examples,
-                "learning_curve": learning_curve(context, artifact, facts.training),
+                **({} if facts.training is None else _learning(context, artifact, facts.training)),
             },
         )
 
-    return fine_tuned_teacher
+    return calibrated_teacher
+
+
+def _learning(context: StageContext, artifact: Artifact, training: TrainingFacts) -> dict[str, Any]:
+    return {"labelled_rows": training.examples, "learning_curve": learning_curve(context, artifact, training)}

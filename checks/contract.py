@@ -136,7 +136,7 @@ def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
 
 @gate("running out of memory is cheaper to find now than an hour into the training")
 def training_fits_into_memory(context: GateContext) -> Finding:
-    """An estimate of the teacher's fine-tuning, the largest training of the recipe."""
+    """An estimate for a model as large as the teacher, with the most texts and tokens of any training of the recipe."""
     needed = context.artifact.facts(ContractFacts).weights.training_gb
     if needed is None:
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")

@@ -6,7 +6,7 @@ Does not: the fields and the rules between them (stillhouse/recipe/), whether th
 Mistakes are collected and not raised: whoever corrects a recipe wants to see all of them at one time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,11 +25,13 @@ from stillhouse.data.sources import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
 from stillhouse.models.weights import fingerprint_of, read_encoder_config, resolve_model
+from stillhouse.recipe.contract import Recipe, TeacherKind
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_base
+from stillhouse.teachers.classifier import outputs_in_order
 
 _NO_COLUMN = "\0"
 """A name that no column has, so that reading ends with the header."""
@@ -52,11 +54,14 @@ def check(recipes: Recipes) -> Checked:
     Args:
         recipes: those that can be read, and those that cannot.
     """
-    found = {
-        file.name: (*load_mistakes(file), *_row_mistakes(file), *_teacher_mistakes(file)) for file in recipes.files
-    }
+    found = {file.name: _mistakes(file) for file in recipes.files}
     unreadable = {recipe.name: recipe.mistakes for recipe in recipes.unreadable}
     return Checked(mistakes=dict(sorted({**found, **unreadable}.items())))
+
+
+def _mistakes(file: RecipeFile) -> tuple[str, ...]:
+    of_rows, classes = _row_mistakes(file)
+    return (*load_mistakes(file), *of_rows, *_teacher_mistakes(file, classes))
 
 
 def load_mistakes(file: RecipeFile) -> tuple[str, ...]:
@@ -104,9 +109,10 @@ def _refused(define: Callable[[], object]) -> bool:
     return False
 
 
-def _row_mistakes(file: RecipeFile) -> tuple[str, ...]:
-    """Columns and classes that the rows do not have, and a drop folder that is not there."""
+def _row_mistakes(file: RecipeFile) -> tuple[tuple[str, ...], list[str]]:
+    """Columns and classes that the rows do not have, and a drop folder that is not there; and the classes they have."""
     found: list[str] = []
+    classes: list[str] = []
     if file.recipe.data.drop_folder is not None:
         with _collected(found, file.where("data", "drop_folder")):
             drop_folder_entries(file.located(file.recipe.data.drop_folder))
@@ -114,8 +120,8 @@ def _row_mistakes(file: RecipeFile) -> tuple[str, ...]:
         rows = read_base(file).rows
     except StillhouseError as error:
         if isinstance(error.__cause__, UnknownColumnError):
-            return (*found, *_unknown_columns(file))
-        return (*found, *_with_line(file.where("data", "source"), error))
+            return (*found, *_unknown_columns(file)), []
+        return (*found, *_with_line(file.where("data", "source"), error)), []
     with _collected(found, file.where("data")):
         traced = with_provenance(rows, file.recipe.data.provenance).rows
         prompts = base_prompt_set(traced, file.recipe, where=file.where("data", "label")).prompts
@@ -123,7 +129,8 @@ def _row_mistakes(file: RecipeFile) -> tuple[str, ...]:
             _line(file, *unknown.field, what=unknown.what, expected=f"one of {unknown.there_are}", do=unknown.hint)
             for unknown in unknown_classes(file.recipe, prompts["label"].drop_nulls().unique())
         ]
-    return tuple(found)
+        classes = sorted(prompts["label"].drop_nulls().unique())
+    return tuple(found), classes
 
 
 def _unknown_columns(file: RecipeFile) -> Iterator[str]:
@@ -139,8 +146,8 @@ def _unknown_columns(file: RecipeFile) -> Iterator[str]:
                 yield from _with_line(file.where(*recipe.field_naming(column)), missing)
 
 
-def _teacher_mistakes(file: RecipeFile) -> tuple[str, ...]:
-    """Weights that are not there or not the pinned ones, and layers that they do not have."""
+def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ...]:
+    """Weights that are not there or not the pinned ones, layers that they do not have, outputs that no row has."""
     teacher = file.recipe.teacher
     found: list[str] = []
     with _collected(found, file.where("teacher", "source")):
@@ -159,6 +166,9 @@ def _teacher_mistakes(file: RecipeFile) -> tuple[str, ...]:
                 )
             )  # fmt: skip
         found += _unfit_sizes(file, read_encoder_config(folder))
+        if teacher.kind is TeacherKind.CLASSIFIER and classes:
+            with _collected(found, file.where("teacher", "rename")):
+                outputs_in_order(folder, classes, teacher.rename)
     return tuple(found)
 
 
@@ -205,21 +215,28 @@ def _unfit_sizes(file: RecipeFile, config: dict[str, Any]) -> list[str]:
                     do="Correct feed_forward, or leave it out.",
                 )
             )  # fmt: skip
-    trainings: list[tuple[tuple[str | int, ...], TrainingConfig | None]] = [
-        (("teacher",), file.recipe.teacher.training)
-    ]
-    trainings += [(("students", place), student.training) for place, student in enumerate(file.recipe.students)]
     found += [
         _line(
-            file, *fields, "training", "max_tokens",
-            what=f"texts of {training.max_tokens} tokens",
+            file, *field, "max_tokens",
+            what=f"texts of {tokens} tokens",
             expected=f"at most the teacher's {positions}",
             do=f"Set max_tokens: {positions}, or choose a teacher that reads more.",
         )
-        for fields, training in trainings
-        if training is not None and "max_tokens" in training.model_fields_set and training.max_tokens > positions
+        for field, tokens in _asked_lengths(file.recipe)
+        if tokens > positions
     ]  # fmt: skip
     return found
+
+
+def _asked_lengths(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """Every `max_tokens` that the recipe itself says, with the part that says it."""
+    if recipe.teacher.max_tokens is not None:
+        yield ("teacher",), recipe.teacher.max_tokens
+    trainings: dict[tuple[str | int, ...], TrainingConfig | None] = {("teacher", "training"): recipe.teacher.training}
+    trainings |= {("students", place, "training"): each.training for place, each in enumerate(recipe.students)}
+    for field, training in trainings.items():
+        if training is not None and "max_tokens" in training.model_fields_set:
+            yield field, training.max_tokens
 
 
 @contextmanager

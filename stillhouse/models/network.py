@@ -1,6 +1,6 @@
-"""The one network that teachers and students are: an encoder, mean pooling, a linear classifier.
+"""The networks that teachers and students are: an encoder with our own head, or with the one it was published with.
 
-Belongs here: the module, loading and saving a model folder, the checks that a folder agrees with itself.
+Belongs here: the modules, loading and saving a model folder, the checks that a folder agrees with itself.
 Does not: making a teacher or a student out of another model (teachers/classifier.py, students/pruning.py), training.
 
 The encoder is transformers' own, so weights come and go under the names that the hub uses.
@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.initialization import no_init_weights
 
 from stillhouse.errors import StillhouseError
@@ -26,34 +26,18 @@ from stillhouse.files import require_room
 from stillhouse.models.family import Sizes, family_of, sizes_of
 from stillhouse.models.tokenization import special_tokens
 
-ARCHITECTURE = "MeanPooledClassifier"
-_FORMERLY = "MeanPooledBertClassifier"
-_OURS = ("architectures", "tokenizer_sha256")
-
 
 class TextClassifier(nn.Module):
-    """Token ids in, logits and pooled hidden state out.
+    """Token ids in, logits and pooled hidden state out: an encoder with a head on it.
 
     Args:
         config: config.json of a model folder.
-        dropout: probability used on hidden states and attention while training.
     """
 
-    def __init__(self, config: dict[str, Any], *, dropout: float = 0.0) -> None:
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         self.config = config
-        settings = {name: value for name, value in config.items() if name not in _OURS}
-        family = family_of(config, "config.json")
-        rates = dict.fromkeys(family.dropout, dropout)
-        without = {"add_pooling_layer": False} if family.has_pooler else {}
-        # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
-        encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
-            AutoConfig.for_model(**{**settings, **rates}), attn_implementation="eager", **without
-        )
-        self.add_module(family.prefix, encoder)
-        self.family = family
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(self.width, len(config["id2label"]))
+        self.family = family_of(config, "config.json")
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Classify a padded batch.
@@ -65,10 +49,7 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (n, classes) and the mean of the tokens' last hidden states (n, hidden size).
         """
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
-        pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
-        return self.classifier(self.dropout(pooled)), pooled
+        raise NotImplementedError
 
     @property
     def encoder(self) -> nn.Module:
@@ -91,6 +72,77 @@ class TextClassifier(nn.Module):
         return labels_of(self.config)
 
 
+class MeanPooledClassifier(TextClassifier):
+    """The mean of the tokens' states, and a linear classifier on it: what Stillhouse puts on an encoder itself.
+
+    Args:
+        config: config.json of a model folder.
+        dropout: probability used on hidden states and attention while training.
+    """
+
+    def __init__(self, config: dict[str, Any], *, dropout: float) -> None:
+        super().__init__(config)
+        without = {"add_pooling_layer": False} if self.family.has_pooler else {}
+        # Eager attention: at a dozen tokens the fused kernel gains nothing, and this exports to fewer nodes.
+        encoder = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            _theirs(config, dropout), attn_implementation="eager", **without
+        )
+        self.add_module(self.family.prefix, encoder)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.width, len(config["id2label"]))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """See `TextClassifier`."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        pooled = _mean_of_tokens(hidden, attention_mask)
+        return self.classifier(self.dropout(pooled)), pooled
+
+
+class PublishedClassifier(TextClassifier):
+    """An encoder with the head that it was published with, as transformers has it for sequences of this family.
+
+    Args:
+        config: config.json of a model folder.
+        dropout: probability used on hidden states and attention while training.
+    """
+
+    def __init__(self, config: dict[str, Any], *, dropout: float) -> None:
+        super().__init__(config)
+        model = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
+            _theirs(config, dropout), attn_implementation="eager"
+        )
+        for name, part in model.named_children():  # under their own names, without one of ours before them
+            self.add_module(name, part)
+        self._whole = (model,)  # in a tuple, so that its parts are not registered a second time
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """See `TextClassifier`."""
+        said = self._whole[0](input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        return said.logits, _mean_of_tokens(said.hidden_states[-1], attention_mask)
+
+
+def _theirs(config: dict[str, Any], dropout: float) -> PreTrainedConfig:
+    settings = {name: value for name, value in config.items() if name not in _OURS}
+    rates = dict.fromkeys(family_of(config, "config.json").dropout, dropout)
+    settings["id2label"] = {int(place): name for place, name in config["id2label"].items()}
+    return AutoConfig.for_model(**{**settings, **rates})
+
+
+def _mean_of_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    weight = attention_mask.to(hidden.dtype).unsqueeze(-1)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
+
+
+NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier]] = {
+    "MeanPooledClassifier": MeanPooledClassifier,
+    "MeanPooledBertClassifier": MeanPooledClassifier,  # of 0.1.0, whatever the encoder was
+    "PublishedClassifier": PublishedClassifier,
+}
+"""What `architectures` of a config.json names."""
+
+_OURS = ("architectures", "tokenizer_sha256", "temperature")
+
+
 def labels_of(config: dict[str, Any]) -> list[str]:
     """Class names of a config.json, in the order of the logits."""
     names: dict[str, str] = config["id2label"]
@@ -105,12 +157,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    if not {ARCHITECTURE, _FORMERLY} & set(config.get("architectures", [])):
+    if config.get("architectures", [None])[0] not in NETWORKS:
         raise StillhouseError(
             "not a classifier folder of Stillhouse",
             where=str(folder),
-            expected=f'a config.json with "architectures": ["{ARCHITECTURE}"]',
-            do="Make one with build_classifier().",
+            expected=f"a config.json with architectures of one of {', '.join(NETWORKS)}",
+            do="Make one with build_classifier() or take_classifier().",
         )
     return dict(config)
 
@@ -138,7 +190,7 @@ def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
             do="Restore or rebuild the folder.",
         ) from error
     with no_init_weights():  # every weight is overwritten below, so none is drawn
-        network = TextClassifier(config, dropout=dropout)
+        network = NETWORKS[config["architectures"][0]](config, dropout=dropout)
     wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
     found = {name: tensor.shape for name, tensor in weights.items()}
     wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
@@ -156,7 +208,7 @@ def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:
 def save(weights: dict[str, Tensor], config: dict[str, Any], tokenizer_json: str, out: Path) -> None:
     """Write a model folder whole or not at all; the config remembers which tokenizer it was written with."""
     digest = hashlib.sha256(tokenizer_json.encode()).hexdigest()
-    config = {**config, "architectures": [ARCHITECTURE], "tokenizer_sha256": digest}
+    config = {**config, "tokenizer_sha256": digest}
     with writing_folder(out) as folder:
         require_room(folder, sum(tensor.nbytes for tensor in weights.values()))
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")

@@ -7,6 +7,7 @@ Does not: reading one (reading.py), turning it into assets (orchestration/compon
 
 import re
 from collections import Counter
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -30,9 +31,21 @@ class ReviewSpec(Part):
     defect_limit: float = Field(0.1, gt=0, lt=1, description="share of wrong answers that is shown not to be exceeded")
 
 
+class TeacherKind(StrEnum):
+    """How a model becomes a teacher."""
+
+    ENCODER = "encoder"
+    CLASSIFIER = "classifier"
+
+
 class TeacherSpec(Part):
     """The model that is copied, and why it deserves it."""
 
+    kind: TeacherKind = Field(
+        TeacherKind.ENCODER,
+        description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
+        "classifier = it classifies already, and is taken as it is",
+    )
     source: str = Field(
         description="where its weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder"
     )
@@ -51,7 +64,18 @@ class TeacherSpec(Part):
     minimum_accuracy: float = Field(
         gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
     )
-    training: TrainingConfig = Field(description="how it is fine-tuned on the labelled rows")
+    training: TrainingConfig | None = Field(
+        None, description="how an encoder is fine-tuned on the labelled rows; a classifier is not trained"
+    )
+    rename: dict[str, str] = Field(
+        {}, description="what outputs of a classifier are called in the rows, where they have another name there"
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=3,
+        description="where a text for a classifier is cut, special tokens included; as far as it has positions, and at "
+        "512, when left out. For an encoder training.max_tokens says it",
+    )
     review: ReviewSpec | None = Field(
         None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
     )
@@ -65,6 +89,21 @@ class TeacherSpec(Part):
                 "copy the commit from the repository's history"
             )
         return revision
+
+    @model_validator(mode="after")
+    def _an_encoder_is_trained_and_a_classifier_is_not(self) -> "TeacherSpec":
+        if self.kind is TeacherKind.CLASSIFIER and self.training is not None:
+            raise ValueError("training: must be left out where kind is classifier: it is taken as it is")
+        if self.kind is TeacherKind.ENCODER and self.training is None:
+            raise ValueError("training: must be given where kind is encoder")
+        if self.kind is TeacherKind.ENCODER and (self.rename or self.max_tokens is not None):
+            raise ValueError("rename, max_tokens: must be left out where kind is encoder")
+        return self
+
+    @property
+    def longest_text(self) -> int:
+        """Tokens of a text that it is asked, as far as it has positions for them."""
+        return (self.max_tokens or 512) if self.training is None else self.training.max_tokens
 
     @property
     def address(self) -> str:
@@ -259,8 +298,13 @@ class Recipe(Part):
     @property
     def shortest_reading(self) -> int:
         """Tokens of a text that every model reads; a student that is not trained reads what its teacher does."""
-        trained = [student.training for student in self.students if student.training is not None]
-        return min(training.max_tokens for training in (self.teacher.training, *trained))
+        return min([self.teacher.longest_text, *(training.max_tokens for training in self.trainings)])
+
+    @property
+    def trainings(self) -> tuple[TrainingConfig, ...]:
+        """How models are trained: the teacher, then students, as far as they are."""
+        all_of_them = (self.teacher.training, *(student.training for student in self.students))
+        return tuple(training for training in all_of_them if training is not None)
 
     def student(self, name: str) -> StudentSpec:
         """Look a candidate up by name."""

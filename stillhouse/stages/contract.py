@@ -47,7 +47,8 @@ def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFact
     spec = file.recipe.teacher
     try:
         with base_model(file.located(spec.source), spec.revision, store) as base:
-            batch, tokens = spec.training.batch_size, spec.training.max_tokens
+            batch = max((training.batch_size for training in file.recipe.trainings), default=1)
+            tokens = max([spec.longest_text, *(training.max_tokens for training in file.recipe.trainings)])
             needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
             found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)
             return found, base.external_inputs(spec.address)

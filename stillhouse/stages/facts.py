@@ -159,7 +159,7 @@ class Answering(Record):
 
 
 class TeacherFacts(Answering):
-    """The fine-tuned teacher."""
+    """The teacher: an encoder that was fine-tuned, or a classifier as it is."""
 
     fingerprint: str = Field(description="Digest of its weights.")
     base_fingerprint: str = Field(description="Digest of the weights that it began with.")
@@ -167,7 +167,7 @@ class TeacherFacts(Answering):
     temperature: float = Field(description="What its logits are divided by for its confidence.")
     validation_right: int
     validation_rows: int
-    training: TrainingFacts
+    training: TrainingFacts | None = Field(None, description="How it was fine-tuned; none of a classifier as it is.")
 
     @property
     def validation_accuracy(self) -> float:

@@ -22,8 +22,9 @@ from stillhouse.base import Record
 from stillhouse.economics import amount
 from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model
-from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.recipe.contract import Recipe, StudentSpec, TeacherKind
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.stages.baselines import OPTIONS
 from stillhouse.stages.bench import TIMED_TEXTS, one_thread
@@ -40,7 +41,7 @@ from stillhouse.stages.names import (
 )
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
-from stillhouse.teachers.classifier import build_classifier
+from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.wording import in_minutes
 
 if TYPE_CHECKING:
@@ -160,9 +161,8 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         return counts.labelled if student.learns_from == "labels" else counts.train
 
     took = dict.fromkeys(stage_names(recipe), STAGE_SECONDS)
-    took[TEACHER] += recipe.teacher.training.epochs * (
-        counts.labelled * rates.learning + counts.validation * rates.answering
-    )
+    epochs = 0 if recipe.teacher.training is None else recipe.teacher.training.epochs
+    took[TEACHER] += epochs * counts.labelled * rates.learning + max(epochs, 1) * counts.validation * rates.answering
     took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering
     fitted = counts.labelled * rates.answering + len(OPTIONS)
     took[BASELINES] += fitted + teacher + 2 * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE
@@ -202,13 +202,17 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe) -> tuple[dict[str
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.training import train
 
-    training = recipe.teacher.training
+    training = recipe.trainings[0] if recipe.trainings else TrainingConfig()
     some = known.sample(n=min(known.height, PROBED_STEPS * training.batch_size), seed=0)
     texts = known["text"].sample(n=min(known.height, PROBED_ROWS), seed=1).to_list()
     names = sorted(known["label"].unique())
     with tempfile.TemporaryDirectory() as temporary:
         start, taught = Path(temporary) / "start", Path(temporary) / "taught"
-        build_classifier(encoder, names, start, seed=0)
+        if recipe.teacher.kind is TeacherKind.CLASSIFIER:
+            spec = recipe.teacher
+            take_classifier(encoder, names, start, rename=spec.rename, max_tokens=spec.longest_text)
+        else:
+            build_classifier(encoder, names, start, seed=0)
         examples = labelled_examples(some.with_columns(split=pl.lit("train")), task_of(recipe.data.answer, names))
         report = train(start, taught, examples, training.model_copy(update={"epochs": 1}))
         model = TorchClassifier(taught)

@@ -1,18 +1,19 @@
-"""From an encoder to a teacher: a classifier on top.
+"""From published weights to a teacher's folder: an encoder gets a classifier on top, a classifier is taken as it is.
 
-Belongs here: building the untrained classifier.
+Belongs here: building the untrained classifier, and taking a trained one.
 Does not: the fine-tuning (students/training.py does it, with labels), the temperature that makes its confidence honest
 (models/temperature_scaling.py), capture of what the teacher says (signal.py).
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import ACTIVATIONS, family_of
+from stillhouse.models.tokenization import tokenizer_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,27 +35,105 @@ def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) 
         StillhouseError: if weights are missing, or the encoder needs an activation that no test covers.
     """
     import torch
+    from transformers import AutoModel
 
     from stillhouse.models import network
 
-    weights, config = _encoder(encoder)
-    config["id2label"] = {str(place): name for place, name in enumerate(names)}
-    config["label2id"] = {name: place for place, name in enumerate(names)}
-    width = family_of(config, str(encoder)).sizes(config).width
+    family = family_of(json.loads((encoder / "config.json").read_text("utf-8")), str(encoder / "config.json"))
+    without = {"add_pooling_layer": False} if family.has_pooler else {}
+    found, config = _read(encoder, AutoModel, **without)
+    weights = {family.weight(name): tensor for name, tensor in found.items()}
+    config |= _named("MeanPooledClassifier", names)
     generator = torch.Generator().manual_seed(seed)
-    weights["classifier.weight"] = torch.randn(len(names), width, generator=generator) * 0.02
+    weights["classifier.weight"] = torch.randn(len(names), family.sizes(config).width, generator=generator) * 0.02
     weights["classifier.bias"] = torch.zeros(len(names))
     network.save(weights, config, (encoder / "tokenizer.json").read_text("utf-8"), out)
     network.load(out)  # whatever does not fit together is found here, not after a training
 
 
-def _encoder(folder: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
-    """The weights of an encoder under the names of its family, in fp32, and all that its config says of it.
+def take_classifier(
+    published: Path, names: Sequence[str], out: Path, *, rename: Mapping[str, str], max_tokens: int
+) -> None:
+    """Take somebody's classifier as it is, with the head that it was published with.
 
-    transformers reads them: it knows the names that weights bore in earlier years, and puts shards together.
+    Args:
+        published: folder that passed `verify_weights`, of a model for sequence classification.
+        names: of the outputs, in the order that they are to have.
+        out: the model folder to write.
+        rename: names of its outputs that are called something else in `names`.
+        max_tokens: longest text that it is asked; its positions are the limit in any case.
+
+    Raises:
+        StillhouseError: if its outputs are not those of `names`, or there is no such head among the weights.
     """
     import torch
-    from transformers import AutoConfig, AutoModel, PreTrainedConfig
+    from transformers import AutoModelForSequenceClassification
+
+    from stillhouse.models import network
+
+    order = outputs_in_order(published, names, rename)
+    weights, config = _read(published, AutoModelForSequenceClassification)
+    config |= _named("PublishedClassifier", names)
+    last = [
+        name for name, part in network.PublishedClassifier(config, dropout=0.0).named_modules()
+        if isinstance(part, torch.nn.Linear) and part.out_features == len(names)
+    ][-1]  # fmt: skip
+    for part in ("weight", "bias"):
+        if f"{last}.{part}" in weights:
+            weights[f"{last}.{part}"] = weights[f"{last}.{part}"][order]
+    network.save(weights, config, tokenizer_text(published, max_tokens), out)
+    network.load(out)
+
+
+def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str, str]) -> list[int]:
+    """Which output of a published classifier is which of some names.
+
+    Raises:
+        StillhouseError: if they are not the same.
+    """
+    path = published / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    there_are = [
+        label for _, label in sorted((int(place), label) for place, label in config.get("id2label", {}).items())
+    ]
+    unknown = sorted(set(rename) - set(there_are))
+    called = [rename.get(label, label) for label in there_are]
+    if unknown or sorted(called) != sorted(names):
+        wrong = f"there is no output {unknown[0]!r} to rename" if unknown else f"its outputs are {_listed(called)}"
+        raise StillhouseError(
+            wrong,
+            where=str(path),
+            expected=f"those of the rows: {_listed(names)}" if not unknown else f"one of {_listed(there_are)}",
+            do="Say in `teacher.rename` what each of its outputs is called in the rows.",
+        )
+    return [called.index(name) for name in names]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+
+
+def _named(architecture: str, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "architectures": [architecture],
+        "id2label": {str(place): name for place, name in enumerate(names)},
+        "label2id": {name: place for place, name in enumerate(names)},
+    }
+
+
+def _read(folder: Path, kind: Any, **without: bool) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+    """The weights of a published model in fp32, and all that its config says of it.
+
+    transformers reads them: it knows the names that weights bore in earlier years, and puts shards together.
+
+    Args:
+        folder: the model.
+        kind: the class of transformers that loads models of this kind.
+        without: parts that are not wanted.
+    """
+    import torch
+    from transformers import AutoConfig, PreTrainedConfig
 
     path = folder / "config.json"
     published = json.loads(path.read_text("utf-8"))
@@ -67,29 +146,32 @@ def _encoder(folder: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
             expected=" or ".join(ACTIVATIONS),
             do="Choose an encoder with such an activation.",
         )
-    without = {"add_pooling_layer": False} if family.has_pooler else {}
     with _in_silence():
-        model, found = AutoModel.from_pretrained(
+        model, found = kind.from_pretrained(
             folder,
             dtype=torch.float32,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are said below, and not in a table on the terminal
             use_safetensors=True,
             **without,
         )
-    unread = {name for name in found["unexpected_keys"] if f"{family.layers}." in name}
-    for names, what in ((found["missing_keys"], "missing among the weights"), (unread, "of no use to its type")):
+    wrong = {
+        "missing among the weights": found["missing_keys"],
+        "of another shape than in config.json": {name for name, *_ in found["mismatched_keys"]},
+        "of no use to its type": {name for name in found["unexpected_keys"] if f"{family.layers}." in name},
+    }
+    for what, names in wrong.items():
         if names:
             raise StillhouseError(
                 f"{sorted(names)[0]} is {what}",
                 where=str(folder),
-                expected=f"the weights of an encoder of type {family.model_type}, as config.json describes it",
+                expected=f"the weights of {kind.__name__} of type {family.model_type}, as config.json describes it",
                 do="Fetch weights and config of the same revision.",
             )
-    weights = {family.weight(name): tensor for name, tensor in model.state_dict().items()}
     of_every_model = PreTrainedConfig().to_dict()
     config = {name: value for name, value in described.to_dict().items() if name not in of_every_model}
-    return weights, {**config, "model_type": family.model_type}
+    return model.state_dict(), {**config, "model_type": family.model_type}
 
 
 @contextmanager

@@ -177,17 +177,20 @@ def a_tokenizer(kind: str) -> Tokenizer:
     return TOKENIZERS[kind](QUESTIONS, PIECES[kind])
 
 
-def published(model_type: str, folder: Path, tokenizer: Tokenizer | None = None, **changes: Any) -> Path:
+def published(
+    model_type: str, folder: Path, tokenizer: Tokenizer | None = None, outputs: Sequence[str] = (), **changes: Any
+) -> Path:
     """An encoder of random weights, as transformers itself writes one.
 
     Args:
         model_type: its family.
         folder: where to write it.
         tokenizer: its own; a small one of its kind when None.
+        outputs: of the head that it has; none when there are none.
         changes: fields of its config.
     """
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     tokenizer, family = tokenizer or a_tokenizer(KINDS[model_type]), FAMILIES[model_type]
     pad = next(token for name in ("[PAD]", "<pad>", "<|pad|>") if (token := tokenizer.token_to_id(name)) is not None)
@@ -198,10 +201,12 @@ def published(model_type: str, folder: Path, tokenizer: Tokenizer | None = None,
         "initializer_range": 0.15,  # so that answers differ
         **dict(zip(family.sizes_in, (3, 16, 2, 32), strict=True)),
         **_AS_PUBLISHED.get(model_type, {}),
+        **({"id2label": dict(enumerate(outputs))} if outputs else {}),
         **changes,
     }
     torch.manual_seed(1)
-    AutoModel.from_config(AutoConfig.for_model(model_type, **config)).save_pretrained(folder)
+    kind = AutoModelForSequenceClassification if outputs else AutoModel
+    kind.from_config(AutoConfig.for_model(model_type, **config)).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
 

@@ -229,6 +229,35 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         read_recipe(edited(tmp_path, old, new))
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"kind": "classifier"}, "training: must be left out where kind is classifier"),
+        ({"training": None}, "training: must be given where kind is encoder"),
+        ({"rename": {"LABEL_0": "HUM"}}, "rename, max_tokens: must be left out where kind is encoder"),
+        ({"max_tokens": 64}, "rename, max_tokens: must be left out where kind is encoder"),
+        ({"kind": "classifier", "training": None, "rename": {"LABEL_0": "HUM"}}, None),
+        ({"kind": "oracle"}, "'encoder' or 'classifier'"),
+    ],
+)
+def test_what_a_teacher_is_asked_for_goes_with_its_kind(
+    tmp_path: Path, changes: dict[str, object], says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    teacher = {**document["attributes"]["teacher"], **changes}
+    document["attributes"]["teacher"] = {name: value for name, value in teacher.items() if value is not None}
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(document))
+    if says is not None:
+        with pytest.raises(StillhouseError, match=says):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    assert recipe.teacher.longest_text == 512 and recipe.shortest_reading == 64
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe, "a bundle keeps it as JSON"
+
+
 def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:
     document = yaml.safe_load(DEMO.read_text())
     control = document["attributes"]["students"][-1]

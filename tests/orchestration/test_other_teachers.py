@@ -1,0 +1,149 @@
+"""The whole way with another teacher than the demo's: DistilBERT, and somebody's classifier as it is.
+
+The weights are the demo's own: under the names of another family, and with the head of transformers' own classifier.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from orchestration.recipe_check import check
+from orchestration.run import distil
+from orchestration.terminal import Terminal
+from stillhouse.home import Home
+from stillhouse.models import network
+from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
+from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.weights import fingerprint_of
+from stillhouse.recipe.contract import TeacherKind
+from stillhouse.recipe.reading import RecipeFile, Recipes
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.classifier import build_classifier, take_classifier
+from tests.conftest import a_place
+from tests.small import questions, small_recipe, small_teacher
+
+NAMES = {
+    "attention.self.query": "attention.q_lin",
+    "attention.self.key": "attention.k_lin",
+    "attention.self.value": "attention.v_lin",
+    "attention.output.dense": "attention.out_lin",
+    "attention.output.LayerNorm": "sa_layer_norm",
+    "intermediate.dense": "ffn.lin1",
+    "output.dense": "ffn.lin2",
+    "output.LayerNorm": "output_layer_norm",
+}
+
+
+def as_distilbert(bert: Path, folder: Path) -> Path:
+    """The same encoder for texts of one part: DistilBERT has no types of tokens, so that of the first is added."""
+    config = json.loads((bert / "config.json").read_text())
+    weights = load_file(bert / "model.safetensors")
+    weights["embeddings.position_embeddings.weight"] += weights.pop("embeddings.token_type_embeddings.weight")[0]
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        for theirs, ours in NAMES.items():  # in this order: an output of attention ends like one of the block
+            name = name.replace(f".{theirs}.", f".{ours}.")
+        if not name.startswith("pooler.") and not name.endswith("position_ids"):
+            renamed[name.replace("encoder.layer.", "transformer.layer.")] = tensor
+    sizes = {"dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads",
+             "hidden_dim": "intermediate_size"}  # fmt: skip
+    same = ("vocab_size", "max_position_embeddings", "pad_token_id")
+    described = {
+        "model_type": "distilbert",
+        "activation": "gelu",
+        **{ours: config[theirs] for ours, theirs in sizes.items()},
+        **{name: config[name] for name in same},
+    }
+    folder.mkdir()
+    save_file(renamed, folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(described))
+    (folder / "tokenizer.json").write_bytes((bert / "tokenizer.json").read_bytes())
+    return folder
+
+
+def test_the_same_weights_say_the_same_under_both_names(tmp_path: Path) -> None:
+    """An oracle for the names: a matrix in another's place would answer something else."""
+    bert = small_teacher(tmp_path / "bert")
+    build_classifier(bert, ["a", "b"], tmp_path / "of_bert", seed=0)
+    build_classifier(as_distilbert(bert, tmp_path / "distilbert"), ["a", "b"], tmp_path / "of_distilbert", seed=0)
+    texts = ["Who was the first king ?", "What does NASA stand for ?"]
+    expected, found = (TorchClassifier(tmp_path / name).logits(texts) for name in ("of_bert", "of_distilbert"))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_from_rows_to_a_release_that_answers(tmp_path: Path, shared: Path) -> None:
+    with a_place(tmp_path, seeded=shared) as place:
+        as_distilbert(small_teacher(place.folder / "bert"), place.folder / "teacher")
+        assert distil(small_recipe(place.folder), place.home, Terminal(quiet=True)).succeeded
+        student = network.read_config(place.newest("candidates/one").folder / MODEL)
+        assert (student["model_type"], student["n_layers"]) == ("distilbert", 1)
+        released = OnnxClassifier(place.newest("release").folder / MODEL)
+        texts = ["Who was the first king of Denmark ?", "How many rivers are there ?"]
+        assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
+
+
+SERVICES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+OUTPUTS = {f"LABEL_{number}": service for number, service in enumerate(SERVICES)}
+"""As classifiers are often published, and what the rows call them."""
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BERT with transformers' head, taught with rows that the recipe does not have, and saved as transformers does."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("published") / "teacher"
+    bert = small_teacher(folder.parent / "bert")
+    config = AutoConfig.from_pretrained(bert, id2label=dict(enumerate(OUTPUTS)))
+    torch.manual_seed(0)
+    headed = AutoModelForSequenceClassification.from_config(config)
+    headed.bert.load_state_dict(load_file(bert / "model.safetensors"), strict=False)
+    headed.save_pretrained(folder)
+    (folder / "tokenizer.json").write_bytes((bert / "tokenizer.json").read_bytes())
+
+    rows = questions(2000, skip=1200)
+    task = SingleLabel(SERVICES)
+    take_classifier(folder, task.names, folder.parent / "untaught", rename=OUTPUTS, max_tokens=32)
+    examples = TrainingExamples(rows["question"].to_list(), task.targets(rows["service"]), task)
+    how = TrainingConfig(epochs=4, learning_rate=1e-3, loss="labels", max_tokens=32)
+    train(folder.parent / "untaught", folder.parent / "taught", examples, how)
+    save_file(load_file(folder.parent / "taught" / "model.safetensors"), folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_a_published_classifier_is_copied_as_it_is(published: Path, tmp_path: Path, shared: Path) -> None:
+    with a_place(tmp_path, seeded=shared) as place:
+        as_it_is = {
+            "kind": "classifier", "rename": OUTPUTS, "max_tokens": 32, "source": str(published), "revision": "test",
+            "licence": "Apache-2.0", "training_on_outputs": "allowed", "reason": "It answers today.",
+            "minimum_accuracy": 0.4,
+        }  # fmt: skip
+        file = small_recipe(place.folder, teacher=as_it_is, bar={"margin": 0.11})  # it was taught thrice the rows
+        assert check(Recipes((file,), ())).all_is_well
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
+
+        facts = place.newest("teacher").facts(TeacherFacts)
+        assert facts.training is None and facts.base_fingerprint == fingerprint_of(published)
+        before, after = load_file(published / "model.safetensors"), place.newest("teacher").folder / MODEL
+        assert all(torch.equal(before[name], tensor) for name, tensor in load_file(after / "model.safetensors").items())
+        student = network.read_config(place.newest("candidates/one").folder / MODEL)
+        assert student["architectures"] == ["PublishedClassifier"] and student["num_hidden_layers"] == 1
+        released = OnnxClassifier(place.newest("release").folder / MODEL)
+        texts = ["Who was the first king of Denmark ?", "How many rivers are there ?"]
+        assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
+
+
+def test_outputs_that_no_row_has_are_found_by_the_check(published: Path, tmp_path: Path, home: Home) -> None:
+    file = small_recipe(tmp_path, rows=300)
+    changes = {"kind": TeacherKind.CLASSIFIER, "source": str(published), "training": None, "rename": {"LABEL_9": "x"}}
+    teacher = file.recipe.teacher.model_copy(update=changes)
+    file = RecipeFile(file.name, file.path, file.recipe.model_copy(update={"teacher": teacher}))
+    (line,) = check(Recipes((file,), ())).mistakes[file.name]
+    assert "teacher.rename: " in line and "there is no output 'LABEL_9' to rename" in line
