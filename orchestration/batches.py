@@ -121,7 +121,11 @@ def drop_folder_lines(builds: BuildStore, file: RecipeFile) -> list[str]:
 
 
 def batch_state(builds: BuildStore, file: RecipeFile, batch: str) -> BatchState:
-    """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now."""
+    """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now.
+
+    Gates of what the batch shares with others, such as the teacher's, are not asked: whichever run comes next looks at
+    them, and with many batches it would be a run for each of them that changes nothing.
+    """
     for stage in BATCHED:
         way = lineage(builds, file.recipe, key_of(file.name, stage), batch)
         state = way[0]
@@ -133,7 +137,7 @@ def batch_state(builds: BuildStore, file: RecipeFile, batch: str) -> BatchState:
             is_current = _is_as_it_was(builds, file, manifest)
         if any(gate.state.was_decided for gate in state.gates):
             return BatchState.CLOSED if is_current else BatchState.AGAIN
-        if not is_current or not all(each.is_open for each in way):
+        if not is_current or not all(each.is_open for each in way if each.batch == batch):
             return BatchState.WANTED
     return BatchState.IN
 

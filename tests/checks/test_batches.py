@@ -13,7 +13,7 @@ import pytest
 
 from assets.keys import key_of
 from checks.gatekeeper import load_gated
-from orchestration.batches import plan_runs
+from orchestration.batches import PlannedRun, plan_runs
 from orchestration.status import batches_in, stages_now
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
@@ -144,6 +144,21 @@ def test_a_batch_that_is_put_right_is_let_in(place: Place, waits: RecipeFile) ->
     assert result.success and all(verdicts(result).values())
     assert shown(result)["batches"] == "base, blanks.csv, monday.csv, tuesday.csv"
     assert len(place.newest("transfer_set").manifest.inputs) == 8
+
+
+def test_a_teacher_whose_gates_nobody_has_looked_at_is_one_run_and_not_one_for_each_batch(
+    place: Place, waits: RecipeFile
+) -> None:
+    """As a kill between the teacher and its gates leaves it; what was said by it still counts once they are open."""
+    batches = batches_in(place.instance, waits)
+    assert len(batches) == 4
+    whole_way = [PlannedRun("distil_small", "base")]
+    assert plan_runs(place.builds, waits, batches) == whole_way
+    assert place.run(waits, "teacher", gates=False).success
+    assert not all(state.is_open for state in place.states("teacher").values())
+    assert plan_runs(place.builds, waits, batches) == whole_way
+    assert place.run(waits, "teacher").success
+    assert place.run(waits, "transfer_set").success
 
 
 @pytest.mark.parametrize("partial", [False, True])
