@@ -6,7 +6,7 @@ from pathlib import Path
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from stillhouse.digests import digest_of_file
-from stillhouse.models.weights import verify_weights
+from stillhouse.models.weights import finite_weights
 from stillhouse.stages.facts import CandidateFacts, TrainingFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.students.pruning import cut_from
@@ -17,7 +17,7 @@ from stillhouse.students.seeds import seed_folder
 def every_weight_and_loss_is_finite(context: GateContext) -> Finding:
     """Weights as published, losses as recorded; of each seed."""
     models = _trainings(context)
-    parameters = sum(verify_weights(context.artifact.folder / folder).parameters for folder in models)
+    parameters = sum(finite_weights(context.artifact.folder / folder) for folder in models)
     losses = [loss for training in models.values() for loss in _losses(training)]
     infinite = sum(not math.isfinite(loss) for loss in losses)
     return none_of(infinite, f"{parameters:,} weights and {len(losses)} epoch losses looked at")

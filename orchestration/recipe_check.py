@@ -197,7 +197,7 @@ def _unfit_sizes(file: RecipeFile, config: dict[str, Any]) -> list[str]:
     found = []
     for place, student in enumerate(file.recipe.students):
         expected = family.layers_expected(student.layers, config)
-        if expected is not None:
+        if student.layers and expected is not None:
             found.append(
                 _line(
                     file, "students", place, "layers",

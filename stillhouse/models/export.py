@@ -102,7 +102,7 @@ def export_onnx(model: Path, out: Path) -> None:
         )
 
 
-def quantize(onnx: Path, out: Path) -> None:
+def quantize(onnx: Path, out: Path, operations: Sequence[str] = ("MatMul", "Gemm", "Gather")) -> None:
     """Quantise weights to int8 per channel, and embedding tables too; activations are quantised as they come.
 
     Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, which overflow
@@ -112,6 +112,7 @@ def quantize(onnx: Path, out: Path) -> None:
     Args:
         onnx: a float32 .onnx file.
         out: the int8 .onnx file to write.
+        operations: whose weights are quantised.
     """
     import logging
 
@@ -130,7 +131,7 @@ def quantize(onnx: Path, out: Path) -> None:
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+            op_types_to_quantize=list(operations),
         )
         root.setLevel(level)
 
@@ -169,7 +170,7 @@ def export_student(model: Path, out: Path, texts: Sequence[str], targets: Target
         targets: shape (texts,), their known answers.
         task: what an answer is.
     """
-    from stillhouse.models.network import writing_folder
+    from stillhouse.models.network import quantised_operations, writing_folder
 
     with tempfile.TemporaryDirectory() as scratch, writing_folder(out) as folder:
         fp32 = Path(scratch) / "fp32"
@@ -178,7 +179,7 @@ def export_student(model: Path, out: Path, texts: Sequence[str], targets: Target
             shutil.copyfile(model / name, fp32 / name)
             shutil.copyfile(model / name, folder / name)
         _minify(folder / "tokenizer.json")
-        quantize(fp32 / "model.onnx", folder / "model.onnx")
+        quantize(fp32 / "model.onnx", folder / "model.onnx", quantised_operations(model))
         before, served = TorchClassifier(model).logits(texts), OnnxClassifier(folder).logits(texts)
         in_fp32, in_int8 = parity(before, OnnxClassifier(fp32).logits(texts), task), parity(before, served, task)
         temperature = temperature_of(task, served, targets)

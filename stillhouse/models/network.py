@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError
@@ -33,6 +33,9 @@ class TextClassifier(nn.Module):
     Args:
         config: config.json of a model folder.
     """
+
+    quantised: ClassVar[tuple[str, ...]] = ("MatMul", "Gemm", "Gather")
+    """Operations of ONNX whose weights ship in int8."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
@@ -55,6 +58,11 @@ class TextClassifier(nn.Module):
     def encoder(self) -> nn.Module:
         """The encoder, which goes by the name that the hub gives it in models with a head."""
         return self.get_submodule(self.family.prefix)
+
+    @property
+    def embeddings(self) -> nn.Module:
+        """The part in which texts become vectors."""
+        return self.encoder.get_submodule(self.family.embeddings)
 
     @property
     def width(self) -> int:
@@ -121,6 +129,43 @@ class PublishedClassifier(TextClassifier):
         return said.logits, _mean_of_tokens(said.hidden_states[-1], attention_mask)
 
 
+class StaticClassifier(TextClassifier):
+    """A vector for each word piece, their mean at length one, and a linear classifier on it: no layer at all.
+
+    Args:
+        config: config.json of a model folder.
+        dropout: probability used on the mean while training.
+    """
+
+    # The table is all there is to save. Its one product is a mean that decides by itself: in int8 it costs answers.
+    quantised: ClassVar[tuple[str, ...]] = ("Gather",)
+
+    def __init__(self, config: dict[str, Any], *, dropout: float) -> None:
+        super().__init__(config)
+        self.vectors = nn.Embedding(config["vocab_size"], self.width)
+        # Its first directions are many times wider than its last, and one step of int8 has to do for the whole table.
+        self.register_buffer("widths", torch.ones(self.width))
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.width, len(config["id2label"]))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """See `TextClassifier`."""
+        mean = _mean_of_tokens(self.vectors(input_ids), attention_mask) * self.get_buffer("widths")
+        # At length one a long text counts as a short one does; times the root of the width a coordinate is about one.
+        pooled = nn.functional.normalize(mean, dim=1) * self.width**0.5
+        return self.classifier(self.dropout(pooled)), pooled
+
+    @property
+    def embeddings(self) -> nn.Module:
+        """The table of vectors."""
+        return self.vectors
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return int(self.config["dimensions"])
+
+
 def _theirs(config: dict[str, Any], dropout: float) -> PreTrainedConfig:
     settings = {name: value for name, value in config.items() if name not in _OURS}
     rates = dict.fromkeys(family_of(config, "config.json").dropout, dropout)
@@ -133,10 +178,11 @@ def _mean_of_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1.0)
 
 
-NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier]] = {
+NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier | StaticClassifier]] = {
     "MeanPooledClassifier": MeanPooledClassifier,
     "MeanPooledBertClassifier": MeanPooledClassifier,  # of 0.1.0, whatever the encoder was
     "PublishedClassifier": PublishedClassifier,
+    "StaticClassifier": StaticClassifier,
 }
 """What `architectures` of a config.json names."""
 
@@ -170,6 +216,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_sizes(folder: Path) -> Sizes:
     """How large the encoder of a model folder is."""
     return sizes_of(read_config(folder), str(folder / "config.json"))
+
+
+def quantised_operations(folder: Path) -> tuple[str, ...]:
+    """Operations of ONNX whose weights ship in int8, of the network of a model folder."""
+    return NETWORKS[read_config(folder)["architectures"][0]].quantised
 
 
 def load(folder: Path, *, dropout: float = 0.0) -> TextClassifier:

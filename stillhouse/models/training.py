@@ -131,7 +131,7 @@ def _train(
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network)
     if config.freeze_embeddings:
-        network.encoder.get_submodule(network.family.embeddings).requires_grad_(False)
+        network.embeddings.requires_grad_(False)
     trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 

@@ -198,6 +198,15 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def finite_weights(folder: Path) -> int:
+    """Count the weights of a folder that Stillhouse wrote, of whatever network.
+
+    Raises:
+        StillhouseError: if one of them is not finite, or the file is cut short.
+    """
+    return _scan_file(folder / _WEIGHTS)[1]
+
+
 def _from_hub(source: str, revision: str | None) -> Path:
     if not revision:
         raise StillhouseError(

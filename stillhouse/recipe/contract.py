@@ -115,9 +115,11 @@ class StudentSpec(Part):
     """One candidate: which layers of the teacher it keeps and how it learns."""
 
     name: Name = Field(description="short name, also the last part of its asset key")
-    layers: Annotated[tuple[int, ...], Field(min_length=1)] = Field(
-        description="indices of the teacher's encoder layers to start from, in order"
+    layers: tuple[int, ...] = Field(
+        description="indices of the teacher's encoder layers to start from, in order; with none of them a text is the "
+        "mean of one vector for each word piece, as the teacher has it for the piece alone (static embeddings)"
     )
+    dimensions: int = Field(256, ge=2, description="numbers in the vector of a word piece, where there is no layer")
     feed_forward: int | None = Field(
         None, gt=0, description="hidden units to keep in each feed-forward block; all of the teacher's when left out"
     )
@@ -136,6 +138,21 @@ class StudentSpec(Part):
         description="further seeds with which it is trained again, to see how much of its score is luck; "
         "what ships is the one of training.seed",
     )
+
+    @model_validator(mode="after")
+    def _without_a_layer_there_is_little_to_say(self) -> "StudentSpec":
+        if self.layers:
+            return self
+        if self.feed_forward is not None or self.learns_from == "nothing":
+            raise ValueError("layers: without one there is no feed_forward, and it has to learn from something")
+        if self.training is not None and self.training.embedding_weight > 0:
+            raise ValueError("training.embedding_weight: without a layer there is no state to match the teacher's with")
+        return self
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What two students have in common that are as large and as quick as each other."""
+        return (self.layers, self.feed_forward, None if self.layers else self.dimensions)
 
     @model_validator(mode="after")
     def _training_goes_with_learning(self) -> "StudentSpec":

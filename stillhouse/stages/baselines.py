@@ -69,11 +69,11 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
 def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Evaluation]:
     from stillhouse.evaluation.baselines.fitted import constant, linear_probe, tfidf_linear
-    from stillhouse.evaluation.baselines.static_embeddings import static_embeddings
     from stillhouse.models.network import read_sizes
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.weights import base_model
     from stillhouse.students.pruning import prune_feed_forward
+    from stillhouse.students.static_embeddings import static_embeddings
     from stillhouse.teachers.classifier import build_classifier
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")

@@ -46,8 +46,7 @@ def teacher_mb(baselines: Artifact) -> float | None:
 
 def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:
     """The student of the same shape that learns from the labels alone, if the recipe has one."""
-    shape = (student.layers, student.feed_forward)
-    controls = (s for s in recipe_students if s.learns_from == "labels" and (s.layers, s.feed_forward) == shape)
+    controls = (each for each in recipe_students if each.learns_from == "labels" and each.shape == student.shape)
     return next(controls, None) if student.learns_from == "teacher" else None
 
 
@@ -70,7 +69,8 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         more = models_by_seed(artifact.folder, artifact.facts(ExportFacts).seeds, student)
         kind = kinds[student.learns_from]
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
-        note = f"layers {', '.join(map(str, student.layers))} of the teacher, {learned}"
+        parts = f"layers {', '.join(map(str, student.layers))}" if student.layers else "static embeddings"
+        note = f"{parts} of the teacher, {learned}"
         evaluated = EvaluatedModel(
             student.name,
             kind,

@@ -46,12 +46,13 @@ def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFra
     from stillhouse.models.training import TrainingExamples
 
     from_teacher = student.learns_from == "teacher"
+    matched = from_teacher and student.training is not None and student.training.embedding_weight > 0
     return TrainingExamples(
         texts=rows["text"].to_list(),
         targets=task.targets(rows["label"]),
         task=task,
         teacher_logits=logits_of(rows) if from_teacher else None,
-        teacher_embeddings=np.array(rows["embedding"].to_list(), dtype=np.float32) if from_teacher else None,
+        teacher_embeddings=np.array(rows["embedding"].to_list(), dtype=np.float32) if matched else None,
         validation_texts=validation["text"].to_list(),
         validation_targets=task.targets(validation["label"]),
     )

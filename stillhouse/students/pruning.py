@@ -5,12 +5,15 @@ Does not: trimming the vocabulary (vocabulary.py), the network itself (models/ne
 (models/training.py).
 """
 
+import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
 from stillhouse.recipe.contract import StudentSpec
+from stillhouse.students.static_embeddings import static_student
 from stillhouse.students.vocabulary import VocabularyTrim, trim_vocabulary
 
 
@@ -26,10 +29,25 @@ def cut_from(teacher: Path, student: StudentSpec, texts: Iterable[str], out: Pat
     Returns:
         What trimming the vocabulary kept; None where it is not trimmed.
     """
+    if not student.layers:
+        return _without_layers(teacher, student, texts, out)
     drop_layers(teacher, student.layers, out)
     if student.feed_forward is not None:
         prune_feed_forward(out, student.feed_forward, out)
     return trim_vocabulary(out, texts, out) if student.trim_vocabulary else None
+
+
+def _without_layers(teacher: Path, student: StudentSpec, texts: Iterable[str], out: Path) -> VocabularyTrim | None:
+    """The words first, as the teacher is asked about each of those that are left."""
+    if not student.trim_vocabulary:
+        static_student(teacher, student.dimensions, out)
+        return None
+    trimmed = out.with_name(f"{out.name} trimmed")
+    trim = trim_vocabulary(teacher, texts, trimmed)
+    parameters = static_student(trimmed, student.dimensions, out)
+    shutil.rmtree(trimmed)
+    before = parameters + trim.dropped * student.dimensions
+    return replace(trim, parameters_before=before, parameters_after=parameters)
 
 
 def drop_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
+from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.models import network
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
@@ -78,13 +79,19 @@ def test_the_same_weights_say_the_same_under_both_names(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_from_rows_to_a_release_that_answers(tmp_path: Path, shared: Path) -> None:
+def test_from_rows_to_a_release_that_answers_beside_a_student_without_a_layer(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared) as place:
         as_distilbert(small_teacher(place.folder / "bert"), place.folder / "teacher")
-        assert distil(small_recipe(place.folder), place.home, Terminal(quiet=True)).succeeded
+        file = small_recipe(place.folder)
+        static = {"name": "static", "layers": [], "training": {"epochs": 20, "learning_rate": 0.01, "max_tokens": 32}}
+        students = [student.model_dump(mode="json") for student in file.recipe.students]
+        file = small_recipe(place.folder, students=[*students, static])
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
         student = network.read_config(place.newest("candidates/one").folder / MODEL)
         assert (student["model_type"], student["n_layers"]) == ("distilbert", 1)
         released = OnnxClassifier(place.newest("release").folder / MODEL)
+        judged = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
+        assert judged["static"].score.accuracy > 0.5 and judged["static"].size_ratio > judged["one"].size_ratio
         texts = ["Who was the first king of Denmark ?", "How many rivers are there ?"]
         assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
 

@@ -222,6 +222,16 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
             "feed_forward: 256}",
             "training: must be given where learns_from is teacher",
         ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256,",
+            "layers: [], feed_forward: 256,",
+            "layers: without one there is no feed_forward",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [], training: {embedding_weight: 1.0, epochs: 6,",
+            "training.embedding_weight: without a layer there is no state to match",
+        ),
     ],
 )
 def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str, new: str, message: str) -> None:

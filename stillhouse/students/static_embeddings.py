@@ -3,8 +3,9 @@
 The method of model2vec (https://github.com/MinishLab/model2vec, `distill_from_model` of 0.10.0), on our own network,
 because its package wants transformers < 5.4.
 
-Belongs here: making the table from a teacher, embedding texts with it.
-Does not: the classifier on top, which is a linear probe like any other (baselines.py).
+Belongs here: making the table from a teacher, embedding texts with it, and the student that starts with it.
+Does not: the baseline's classifier on top, which is a linear probe like any other (evaluation/baselines/fitted.py), the
+network of the student (models/network.py).
 """
 
 import re
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from stillhouse.models.family import family_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -72,6 +75,48 @@ def static_embeddings(teacher: Path, dimensions: int = DIMENSIONS) -> StaticEmbe
         The table in int8, and what embeds texts with it. A piece weighs what smooth inverse frequency gives it, its
         frequency being Zipf's for its place in the vocabulary, which is ordered by frequency.
     """
+    tokenizer, rows = _vectors(teacher, dimensions)
+    table = np.round(rows * (127 / np.abs(rows).max())).astype(np.int8)
+    size = table.nbytes + (teacher / "tokenizer.json").stat().st_size
+    return StaticEmbeddings(table, tokenizer, size)
+
+
+def static_student(teacher: Path, dimensions: int, out: Path) -> int:
+    """Write a student that has no layer: a text is the mean of its pieces' vectors, and a linear classifier is on top.
+
+    Args:
+        teacher: a model folder; what its vocabulary holds is kept.
+        dimensions: of a vector.
+        out: the model folder to write.
+
+    Returns:
+        Its number of weights.
+    """
+    import torch
+
+    from stillhouse.models import network
+
+    config = network.read_config(teacher)
+    network.require_own_tokenizer(teacher, config)
+    _, rows = _vectors(teacher, dimensions)
+    table = np.zeros((config["vocab_size"], rows.shape[1]), np.float32)
+    widths = np.maximum(rows.std(axis=0), np.finfo(np.float32).tiny)
+    table[: len(rows)] = rows / widths
+    outputs = len(config["id2label"])
+    weights = {
+        "vectors.weight": torch.from_numpy(table),
+        "widths": torch.from_numpy(widths.astype(np.float32)),
+        "classifier.weight": torch.zeros(outputs, table.shape[1]),  # so that nothing is drawn, and nothing is preferred
+        "classifier.bias": torch.zeros(outputs),
+    }
+    config = family_of(config, str(teacher)).with_layers(config, ())
+    described = {**config, "architectures": ["StaticClassifier"], "dimensions": table.shape[1]}
+    network.save(weights, described, (teacher / "tokenizer.json").read_text("utf-8"), out)
+    return sum(tensor.numel() for tensor in weights.values())
+
+
+def _vectors(teacher: Path, dimensions: int) -> tuple["Tokenizer", npt.NDArray[np.float64]]:
+    """The weighted vector of each id, shape (ids, dimensions); zero for what stands for no text."""
     from stillhouse.models import network
     from stillhouse.models.tokenization import load_tokenizer
 
@@ -82,10 +127,9 @@ def static_embeddings(teacher: Path, dimensions: int = DIMENSIONS) -> StaticEmbe
     pieces = np.array(sorted(of_texts))
     answers = _asked_one_by_one(network.load(teacher), pieces, _frame(tokenizer))
     weighted = principal_components(answers, dimensions) * zipf_weights(len(pieces))[:, None]
-    table = np.zeros((max(vocabulary.values()) + 1, weighted.shape[1]), dtype=np.int8)
-    table[pieces] = np.round(weighted * (127 / np.abs(weighted).max()))
-    size = table.nbytes + (teacher / "tokenizer.json").stat().st_size
-    return StaticEmbeddings(table, tokenizer, size)
+    rows = np.zeros((max(vocabulary.values()) + 1, weighted.shape[1]))
+    rows[pieces] = weighted
+    return tokenizer, rows
 
 
 def principal_components(rows: npt.NDArray[np.floating], dimensions: int) -> npt.NDArray[np.float64]:

@@ -5,16 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stillhouse.evaluation.baselines.static_embeddings import (
+from stillhouse.models import network
+from stillhouse.models.export import export_student
+from stillhouse.models.predictor import TorchClassifier
+from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.weights import finite_weights
+from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.students.pruning import cut_from
+from stillhouse.students.static_embeddings import (
     SIF,
     StaticEmbeddings,
     _frame,
     principal_components,
     static_embeddings,
+    static_student,
     zipf_weights,
 )
-from stillhouse.models.predictor import TorchClassifier
-from tests.stillhouse.models.encoders import OF_A_KIND, a_classifier
+from stillhouse.tasks.single_label import SingleLabel
+from tests.stillhouse.models.encoders import LABELS as HEADS
+from tests.stillhouse.models.encoders import OF_A_KIND, QUESTIONS, a_classifier
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +93,38 @@ def test_a_piece_is_asked_between_whatever_the_tokenizer_puts_around_a_text(tmp_
     assert _frame(tokenizer) == ([begin], [])
     tokenizer.post_processor = None
     assert _frame(tokenizer) == ([], [])
+
+
+@pytest.mark.parametrize("model_type", sorted(OF_A_KIND.values()))
+def test_a_student_without_a_layer_learns_and_ships(model_type: str, tmp_path: Path) -> None:
+    teacher = a_classifier(model_type, tmp_path / "teacher")
+    static_student(teacher, 8, tmp_path / "start")
+    task = SingleLabel(tuple(HEADS))
+    targets = np.array([int(" is " in text) for text in QUESTIONS])
+    examples = TrainingExamples(QUESTIONS, targets, task, validation_texts=QUESTIONS, validation_targets=targets)
+    config = TrainingConfig(epochs=80, batch_size=12, learning_rate=0.02, loss="labels", threads=1)
+    report = train(tmp_path / "start", tmp_path / "trained", examples, config)
+    assert report.epochs[-1].train_loss < 0.6 * report.epochs[0].train_loss
+    export = export_student(tmp_path / "trained", tmp_path / "shipped", QUESTIONS, targets, task)
+    assert export.fp32.max_abs_logit_diff < 1e-5 and export.int8.top1_agreement >= 0.9
+    assert network.load(tmp_path / "trained").width == 8
+
+
+def test_it_starts_where_the_baseline_puts_a_text_and_prefers_no_class(classifier: Path, tmp_path: Path) -> None:
+    static, parameters = static_embeddings(classifier, 32), static_student(classifier, 32, tmp_path / "start")
+    texts = ["who is the king ?", "where is the city", "how many rivers"]
+    pooled, logits = TorchClassifier(tmp_path / "start").embeddings_and_logits(texts)
+    assert (static.embed(texts) * pooled / np.sqrt(32)).sum(axis=1) == pytest.approx(np.ones(3), abs=1e-2)
+    assert not logits.any()
+    assert parameters == 95 * 32 + 32 + 3 * 32 + 3
+
+
+def test_the_vocabulary_is_trimmed_before_the_teacher_is_asked(classifier: Path, tmp_path: Path) -> None:
+    student = StudentSpec(name="static", layers=(), dimensions=16, training=TrainingConfig())
+    trim = cut_from(classifier, student, ["who is the king"], tmp_path / "start")
+    assert trim is not None and trim.dropped > 0
+    assert trim.parameters_after == finite_weights(tmp_path / "start")
+    assert trim.parameters_before - trim.parameters_after == trim.dropped * 16
+    assert [path.name for path in tmp_path.iterdir()] == ["start"]
+    whole = cut_from(classifier, student.model_copy(update={"trim_vocabulary": False}), [], tmp_path / "whole")
+    assert whole is None and network.load(tmp_path / "whole").embeddings.weight.shape == (95, 16)
