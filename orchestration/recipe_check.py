@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,7 +25,7 @@ from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
-from stillhouse.models.weights import fingerprint_of, read_encoder_config, resolve_model
+from stillhouse.models.weights import config_on_the_hub, fingerprint_of, read_encoder_config, resolve_model
 from stillhouse.recipe.contract import Recipe, TeacherKind
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.training import TrainingConfig
@@ -152,19 +153,10 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     found: list[str] = []
     with _collected(found, file.where("teacher", "source")):
         if teacher.source.startswith("hf://"):
-            _ask_the_hub(teacher.source, teacher.revision)
-            return tuple(found)
-        folder = resolve_model(file.located(teacher.source), teacher.revision)
-        fingerprint = fingerprint_of(folder)
-        if teacher.fingerprint not in (None, fingerprint):
-            found.append(
-                _line(
-                    file, "teacher", "fingerprint",
-                    what=f"the weights are {fingerprint[:12]} and not {str(teacher.fingerprint)[:12]}",
-                    expected="the weights that were pinned",
-                    do=f"Put them back, or accept these: fingerprint: {fingerprint}",
-                )
-            )  # fmt: skip
+            folder = config_on_the_hub(teacher.source, teacher.revision)
+        else:
+            folder = resolve_model(file.located(teacher.source), teacher.revision)
+            found += _other_weights(file, folder)
         found += _unfit_sizes(file, read_encoder_config(folder))
         if teacher.kind is TeacherKind.CLASSIFIER and classes:
             with _collected(found, file.where("teacher", "rename")):
@@ -172,22 +164,18 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     return tuple(found)
 
 
-def _ask_the_hub(source: str, revision: str) -> None:
-    """Ask whether a commit is there, without fetching it."""
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    name = source.removeprefix("hf://")
-    try:
-        if not isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
-            HfApi().model_info(name, revision=revision)
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, OSError) as error:
-        raise StillhouseError(
-            f"the hub does not know it, or could not be asked ({type(error).__name__})",
-            where=f"{source}@{revision}",
-            expected="an existing repository and commit that you may read, and a network",
-            do="Check the name, the revision and HF_TOKEN.",
-        ) from error
+def _other_weights(file: RecipeFile, folder: Path) -> list[str]:
+    pinned, fingerprint = file.recipe.teacher.fingerprint, fingerprint_of(folder)
+    if pinned in (None, fingerprint):
+        return []
+    return [
+        _line(
+            file, "teacher", "fingerprint",
+            what=f"the weights are {fingerprint[:12]} and not {str(pinned)[:12]}",
+            expected="the weights that were pinned",
+            do=f"Put them back, or accept these: fingerprint: {fingerprint}",
+        )
+    ]  # fmt: skip
 
 
 def _unfit_sizes(file: RecipeFile, config: dict[str, Any]) -> list[str]:

@@ -198,6 +198,27 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def config_on_the_hub(source: str, revision: str) -> Path:
+    """The folder with config.json of a model on the hub, of which nothing else is fetched.
+
+    Raises:
+        StillhouseError: if the hub does not know it, or cannot be asked.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name = source.removeprefix("hf://")
+    try:
+        return Path(hf_hub_download(name, "config.json", revision=revision)).parent
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        raise StillhouseError(
+            f"the hub does not know it, or could not be asked ({type(error).__name__})",
+            where=f"{source}@{revision}",
+            expected="an existing repository and commit that you may read, and a network",
+            do="Check the name, the revision and HF_TOKEN.",
+        ) from error
+
+
 def finite_weights(folder: Path) -> int:
     """Count the weights of a folder that Stillhouse wrote, of whatever network.
 
