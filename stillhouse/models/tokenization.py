@@ -82,7 +82,7 @@ def special_tokens(description: Mapping[str, Any], pad_id: int) -> dict[str, str
         description: what is in tokenizer.json.
         pad_id: of the token that fills texts up, from config.json.
     """
-    ids = {token["content"]: int(token["id"]) for token in description["added_tokens"]}
+    ids = {token["content"]: int(token["id"]) for token in description.get("added_tokens") or ()}
     named = {part: next((name for name in names if name in ids), None) for part, names in _SPECIAL.items()}
     named["pad_token"] = next((name for name, token_id in ids.items() if token_id == pad_id), None)
     return {part: name for part, name in sorted(named.items()) if name is not None}

@@ -113,11 +113,10 @@ def base_model(source: str, revision: str | None, store: ArtifactStore) -> Itera
         for name, digest in digests.items():
             (folder / name).symlink_to(store.kept(digest).absolute())
         try:
-            record = verify_weights(folder)
-        except StillhouseError as error:
+            yield BaseModel(folder, verify_weights(folder), digests)
+        except StillhouseError as error:  # of whoever reads them, too: the folder is gone when a person sees its name
             where = error.where.replace(str(folder), str(outside))
             raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
-        yield BaseModel(folder, record, digests)
 
 
 def fingerprint_of(folder: Path) -> str:

@@ -116,7 +116,7 @@ def trimmed(description: dict[str, Any], used: Set[int], where: str) -> tuple[di
     if kind is None:
         known = ", ".join(sorted(_KINDS))
         raise _untrimmed(f"a {description['model']['type']} tokenizer", where, f"one of the kinds {known}")
-    special = {int(token["id"]) for token in description["added_tokens"]}
+    special = {int(token["id"]) for token in description.get("added_tokens") or ()}
     kept = sorted(kind.kept(description["model"], used) | used | special)
     new_id = {old: new for new, old in enumerate(kept)}
     model = kind.renumbered(description["model"], new_id)
@@ -226,7 +226,7 @@ _KINDS = {
 
 def _renumbered(description: dict[str, Any], new_id: Mapping[int, int]) -> dict[str, Any]:
     """Replace the ids that tokenizer.json repeats outside the vocabulary."""
-    for token in description["added_tokens"]:
+    for token in description.get("added_tokens") or ():
         token["id"] = new_id[token["id"]]
     _renumber_processor(description.get("post_processor") or {}, new_id)
     if description.get("padding"):

@@ -133,12 +133,28 @@ def _read(folder: Path, kind: Any, **without: bool) -> tuple[dict[str, "Tensor"]
         without: parts that are not wanted.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, PreTrainedConfig
 
     path = folder / "config.json"
     published = json.loads(path.read_text("utf-8"))
     family = family_of(published, str(path))
-    described = AutoConfig.for_model(**published)
+    try:
+        described = AutoConfig.for_model(**published)
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise StillhouseError(
+            f"transformers refuses the config ({' '.join(str(error).split())[:200]})",
+            where=str(path),
+            expected=f"the config of an encoder of type {family.model_type}",
+            do="Restore the config that was published with the weights.",
+        ) from error
+    if described.pad_token_id is None:
+        raise StillhouseError(
+            "there is no pad_token_id",
+            where=str(path),
+            expected="the id of the token that fills texts up",
+            do="Add it, as the tokenizer has it.",
+        )
     if getattr(described, family.activation) not in ACTIVATIONS:
         raise StillhouseError(
             f"activation {getattr(described, family.activation)!r}",

@@ -170,6 +170,24 @@ def test_another_activation_is_refused(tmp_path: Path) -> None:
         a_classifier("bert", tmp_path / "classifier", hidden_act="tanh")
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"pad_token_id": None}, "there is no pad_token_id"),
+        ({"layer_norm_eps": "small"}, "transformers refuses the config"),
+        ({"vocab_size": 3}, "embeddings.word_embeddings.weight is of another shape than in config.json"),
+    ],
+)
+def test_a_config_that_describes_no_such_encoder_is_refused(
+    tmp_path: Path, fields: dict[str, object], says: str
+) -> None:
+    folder = published("bert", tmp_path / "published")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **fields}))
+    with pytest.raises(StillhouseError, match=says):
+        build_classifier(folder, LABELS, tmp_path / "classifier", seed=0)
+
+
 def test_a_first_layer_that_is_built_differently_has_to_stay(tmp_path: Path) -> None:
     folder = a_classifier("modernbert", tmp_path / "classifier")
     with pytest.raises(StillhouseError, match=r"layers \[1, 2\].*0 among them"):

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import pickle
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -277,3 +278,14 @@ def test_an_index_that_cannot_be_read_is_refused(encoder: Path, index: str) -> N
 def test_quantised_weights_are_refused(encoder: Path) -> None:
     change_config(encoder, quantization_config={"bits": 4})
     assert "the weights are quantised" in refusal(encoder)
+
+
+def test_whoever_cannot_use_the_kept_weights_names_where_they_came_from(encoder: Path, tmp_path: Path) -> None:
+    from stillhouse.teachers.classifier import build_classifier
+
+    change_config(encoder, hidden_act="tanh")
+    with (
+        pytest.raises(StillhouseError, match=re.escape(f"{encoder}/config.json: activation 'tanh'")),
+        base_model(str(encoder), None, store_in(tmp_path)) as base,
+    ):
+        build_classifier(base.folder, ["a", "b"], tmp_path / "classifier", seed=0)
