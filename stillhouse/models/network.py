@@ -123,6 +123,11 @@ class PublishedClassifier(TextClassifier):
             self.add_module(name, part)
         self._whole = (model,)  # in a tuple, so that its parts are not registered a second time
 
+    def train(self, mode: bool = True) -> "PublishedClassifier":
+        """Switch between training and answering; what is in no part of the model, too."""
+        self._whole[0].train(mode)
+        return super().train(mode)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """See `TextClassifier`."""
         said = self._whole[0](input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
