@@ -34,7 +34,14 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.stages.names import BASE, BATCHED
 from stillhouse.stages.source import drop_folder
-from tests.spared import lay_fresh_databases, quick_databases, remember_builds, shared_folder, spare_measuring
+from tests.spared import (
+    lay_fresh_databases,
+    quick_databases,
+    remember_builds,
+    shared_folder,
+    spare_drawing,
+    spare_measuring,
+)
 
 # Timings live in benchmarks/. The same examples each time, so that a change fails by what it changed; new ones are
 # looked for with `pytest --hypothesis-profile=default`.
@@ -176,7 +183,8 @@ def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False)
     Args:
         folder: where it lies.
         seeded: the folder `shared`, to be given what other tests built for the same orders; see `remember_builds`.
-        measured: whether speed and memory are measured, a little; else every model is as fast as every other.
+        measured: whether speed and memory are measured, a little, and pictures drawn; else every model is as fast as
+            every other.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STILLHOUSE_HOME", str(folder / "home"))
@@ -190,6 +198,7 @@ def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False)
             )  # what is fast enough is asked where processes start
         else:
             spare_measuring(environment)
+            spare_drawing(environment)
         if seeded is not None:
             remember_builds(environment, seeded)
         home = Home.from_environment()

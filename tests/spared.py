@@ -1,4 +1,4 @@
-"""What tests spare: waiting for the disk, measuring the machine, and making what another test has made already.
+"""What tests spare: waiting for the disk, measuring the machine, drawing, and making what another test has made.
 
 Belongs here: stand-ins that change how long a test takes and nothing of what it asks.
 Does not: the installations that stand on them (conftest.py).
@@ -17,6 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 from filelock import FileLock
@@ -115,6 +116,17 @@ def _latencies(teacher: Any, models: Mapping[str, Any], texts: Sequence[str], *,
 
 def _memory(folder: Path, texts: Sequence[str]) -> float:
     return EXPORT_MB if (folder / "model.onnx").is_file() else TEACHER_MB
+
+
+def spare_drawing(patches: pytest.MonkeyPatch) -> None:
+    """Show every picture by its name alone. What is on them is asked of the report; servers and processes draw them."""
+    for module in ("stage", "evaluation", "error_analysis", "selection"):
+        patches.setattr(f"assets.{module}.picture", _named)
+    patches.setattr("stillhouse.report.document.figures_of", lambda about: {})
+
+
+def _named(context: Any, artifact: Any, name: str, draw: Callable[[], bytes]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md(f"![{name}](not drawn)")
 
 
 def remember_builds(patches: pytest.MonkeyPatch, shared: Path) -> None:
