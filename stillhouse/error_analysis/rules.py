@@ -243,6 +243,14 @@ def _larger(facts: Facts) -> str:
     return "nothing of the teacher is left to keep: take a larger teacher, or serve this one"
 
 
+def _smaller(made: Made) -> str:
+    if made.layers > 1:
+        return "keep one layer less of the teacher"
+    if made.layers == 1:
+        return "keep fewer feed-forward units of the teacher"
+    return "give its vectors fewer dimensions"
+
+
 def _double_rows(facts: Facts) -> str:
     return (
         f"double the training rows, to {2 * facts.made.rows:,}; unlabelled rows are enough, since the teacher answers"
@@ -271,11 +279,7 @@ RULES: tuple[Rule, ...] = (
         Cause.BUDGET,
         lambda facts: not facts.missed,
         lambda facts: f"it holds the quality, but not the budget: {_gravest(facts)}",
-        lambda facts: (
-            "keep one layer less of the teacher"
-            if facts.made.layers > 1
-            else "keep fewer feed-forward units of the teacher"
-        ),
+        lambda facts: _smaller(facts.made),
         known_before_trials=True,
     ),
     Rule(

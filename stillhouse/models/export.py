@@ -102,7 +102,7 @@ def export_onnx(model: Path, out: Path) -> None:
         )
 
 
-def quantize(onnx: Path, out: Path, operations: Sequence[str] = ("MatMul", "Gemm", "Gather")) -> None:
+def quantize(onnx: Path, out: Path, operations: Sequence[str]) -> None:
     """Quantise weights to int8 per channel, and embedding tables too; activations are quantised as they come.
 
     Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, which overflow

@@ -9,6 +9,7 @@ The encoder is transformers' own, so weights come and go under the names that th
 import hashlib
 import json
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ from stillhouse.models.family import Sizes, family_of, sizes_of
 from stillhouse.models.tokenization import special_tokens
 
 
-class TextClassifier(nn.Module):
+class TextClassifier(nn.Module, ABC):
     """Token ids in, logits and pooled hidden state out: an encoder with a head on it.
 
     Args:
@@ -42,6 +43,7 @@ class TextClassifier(nn.Module):
         self.config = config
         self.family = family_of(config, "config.json")
 
+    @abstractmethod
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Classify a padded batch.
 
@@ -52,7 +54,6 @@ class TextClassifier(nn.Module):
         Returns:
             Logits (n, classes) and the mean of the tokens' last hidden states (n, hidden size).
         """
-        raise NotImplementedError
 
     @property
     def encoder(self) -> nn.Module:
@@ -191,7 +192,7 @@ NETWORKS: dict[str, type[MeanPooledClassifier | PublishedClassifier | StaticClas
 }
 """What `architectures` of a config.json names."""
 
-_OURS = ("architectures", "tokenizer_sha256", "temperature")
+_OURS = ("architectures", "tokenizer_sha256")
 
 
 def labels_of(config: dict[str, Any]) -> list[str]:
@@ -208,7 +209,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-    if config.get("architectures", [None])[0] not in NETWORKS:
+    if (config.get("architectures") or [None])[0] not in NETWORKS:
         raise StillhouseError(
             "not a classifier folder of Stillhouse",
             where=str(folder),

@@ -119,7 +119,9 @@ class StudentSpec(Part):
         description="indices of the teacher's encoder layers to start from, in order; with none of them a text is the "
         "mean of one vector for each word piece, as the teacher has it for the piece alone (static embeddings)"
     )
-    dimensions: int = Field(256, ge=2, description="numbers in the vector of a word piece, where there is no layer")
+    dimensions: int = Field(
+        256, ge=2, description="numbers in the vector of a word piece, where there is no layer; at most the teacher's"
+    )
     feed_forward: int | None = Field(
         None, gt=0, description="hidden units to keep in each feed-forward block; all of the teacher's when left out"
     )

@@ -44,7 +44,7 @@ def plan(
             learns_from=student.learns_from,
             layers=tuple(student.layers),
             vocabulary=trim and VocabularyFacts(kept=trim.kept, dropped=trim.dropped),
-            parameters=trim and trim.parameters_after,
+            parameters=trim and trim.parameters,
             validation_rows=validation.height,
         )
         return as_it_is(cut, start, folder) if student.training is None else trained(cut, start, folder)

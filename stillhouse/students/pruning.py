@@ -46,8 +46,7 @@ def _without_layers(teacher: Path, student: StudentSpec, texts: Iterable[str], o
     trim = trim_vocabulary(teacher, texts, trimmed)
     parameters = static_student(trimmed, student.dimensions, out)
     shutil.rmtree(trimmed)
-    before = parameters + trim.dropped * student.dimensions
-    return replace(trim, parameters_before=before, parameters_after=parameters)
+    return replace(trim, parameters=parameters)
 
 
 def drop_layers(teacher: Path, layers: Sequence[int], out: Path) -> None:

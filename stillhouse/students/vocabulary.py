@@ -24,14 +24,12 @@ class VocabularyTrim:
     Attributes:
         kept: vocabulary entries left.
         dropped: entries gone.
-        parameters_before: weights of the model before.
-        parameters_after: weights of the model after.
+        parameters: weights of the model with those entries.
     """
 
     kept: int
     dropped: int
-    parameters_before: int
-    parameters_after: int
+    parameters: int
 
 
 Described = dict[str, Any]
@@ -86,7 +84,6 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
         )
 
     weights = load_file(model / "model.safetensors")
-    before = sum(tensor.numel() for tensor in weights.values())
     entries = load_tokenizer(model).get_vocab_size()
     table = family.weight(family.word_embeddings)
     weights[table] = weights[table][kept]
@@ -94,8 +91,8 @@ def trim_vocabulary(model: Path, texts: Iterable[str], out: Path) -> VocabularyT
     network.save(weights, {**config, "vocab_size": len(kept), "pad_token_id": pad_id}, smaller, out)
     if _read(out, texts) != [[new_id[token_id] for token_id in ids] for ids in read]:
         raise _untrimmed("a tokenizer that reads the texts otherwise once it is trimmed", str(path), "the same pieces")
-    after = sum(tensor.numel() for tensor in weights.values())
-    return VocabularyTrim(kept=len(kept), dropped=entries - len(kept), parameters_before=before, parameters_after=after)
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    return VocabularyTrim(kept=len(kept), dropped=entries - len(kept), parameters=parameters)
 
 
 def trimmed(description: dict[str, Any], used: Set[int], where: str) -> tuple[dict[str, Any], list[int]]:

@@ -1,7 +1,7 @@
 """From published weights to a teacher's folder: an encoder gets a classifier on top, a classifier is taken as it is.
 
 Belongs here: building the untrained classifier, and taking a trained one.
-Does not: the fine-tuning (students/training.py does it, with labels), the temperature that makes its confidence honest
+Does not: the fine-tuning (models/training.py does it, with labels), the temperature that makes its confidence honest
 (models/temperature_scaling.py), capture of what the teacher says (signal.py).
 """
 
@@ -93,6 +93,13 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
     """
     path = published / "config.json"
     config = json.loads(path.read_text("utf-8"))
+    if config.get("problem_type") not in (None, "single_label_classification"):
+        raise StillhouseError(
+            f"a classifier for {config['problem_type']}",
+            where=str(path),
+            expected="one answer of several: single_label_classification",
+            do="Choose another teacher; what this one answers is no task of Stillhouse yet.",
+        )
     there_are = [
         label for _, label in sorted((int(place), label) for place, label in config.get("id2label", {}).items())
     ]

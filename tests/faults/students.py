@@ -5,7 +5,7 @@ Does not: what is asked of it (test_faults.py).
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +141,10 @@ def shifts_all_logits(path: Path) -> None:
 
 
 def quantises_something_else(real: Any) -> Any:
-    def quantize(onnx: Path, out: Path) -> None:
+    def quantize(onnx: Path, out: Path, operations: Sequence[str]) -> None:
         other = onnx.with_name("other.onnx")
         shifted(onnx, other, lambda bias: bias + np.linspace(0, 20, len(bias), dtype=np.float32))
-        real(other, out)
+        real(other, out, operations)
 
     return quantize
 

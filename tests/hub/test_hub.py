@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import TorchClassifier
@@ -23,6 +24,8 @@ def hub() -> None:
     try:
         config_on_the_hub(source, "main")
     except StillhouseError as error:
+        if not isinstance(error.__cause__, LocalEntryNotFoundError):  # a hub that answers has to know it
+            raise
         pytest.skip(f"{source} was not tried: {error.what}")
 
 
@@ -48,7 +51,10 @@ def test_a_published_encoder_is_let_in_by_its_commit_and_says_what_transformers_
     store = ArtifactStore(str(tmp_path / "store"), cache=tmp_path / "cache", workbench=tmp_path / "bench")
     with base_model(f"hf://{name}", commit, store) as base:
         build_classifier(base.folder, ["a", "b"], tmp_path / "classifier", seed=0)
-    theirs, tokenizer = AutoModel.from_pretrained(name, revision=commit).eval(), AutoTokenizer.from_pretrained(name)
+    theirs, tokenizer = (
+        AutoModel.from_pretrained(name, revision=commit).eval(),
+        AutoTokenizer.from_pretrained(name, revision=commit),
+    )
     ours = TorchClassifier(tmp_path / "classifier").embeddings_and_logits(TEXTS)[0]
     for text, found in zip(TEXTS, ours, strict=True):
         with torch.no_grad():

@@ -55,7 +55,7 @@ def test_what_the_table_names_is_what_transformers_calls_it(model_type: str, cla
         assert any(name.endswith(ending) for name in weights), ending
 
 
-def test_it_hides_what_transformers_itself_makes_of_the_texts(model_type: str, classifier: Path) -> None:
+def test_its_states_are_those_of_transformers_own_class(model_type: str, classifier: Path) -> None:
     """The same weights and the same config, so the same hidden states; a field that was lost on the way would show."""
     from transformers import AutoModel
 

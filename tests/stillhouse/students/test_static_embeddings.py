@@ -123,8 +123,7 @@ def test_the_vocabulary_is_trimmed_before_the_teacher_is_asked(classifier: Path,
     student = StudentSpec(name="static", layers=(), dimensions=16, training=TrainingConfig())
     trim = cut_from(classifier, student, ["who is the king"], tmp_path / "start")
     assert trim is not None and trim.dropped > 0
-    assert trim.parameters_after == finite_weights(tmp_path / "start")
-    assert trim.parameters_before - trim.parameters_after == trim.dropped * 16
+    assert trim.parameters == finite_weights(tmp_path / "start") < finite_weights(classifier)
     assert [path.name for path in tmp_path.iterdir()] == ["start"]
     whole = cut_from(classifier, student.model_copy(update={"trim_vocabulary": False}), [], tmp_path / "whole")
     assert whole is None and network.load(tmp_path / "whole").embeddings.weight.shape == (95, 16)

@@ -20,7 +20,7 @@ from stillhouse.recipe.training import TrainingConfig
 from stillhouse.students.pruning import drop_layers, prune_feed_forward
 from stillhouse.students.vocabulary import trim_vocabulary
 from stillhouse.tasks.single_label import SingleLabel
-from stillhouse.teachers.classifier import outputs_in_order, take_classifier
+from stillhouse.teachers.classifier import build_classifier, outputs_in_order, take_classifier
 from tests.stillhouse.models.encoders import POSITIONS, QUESTIONS, published
 
 OUTPUTS = ("LABEL_0", "place", "thing")
@@ -103,6 +103,23 @@ def test_outputs_that_are_not_those_of_the_rows(
     with pytest.raises(StillhouseError) as refused:
         outputs_in_order(tmp_path, names, rename)
     assert says in str(refused.value) and "teacher.rename" in str(refused.value)
+
+
+@pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
+def test_a_classifier_that_answers_something_else_is_refused(tmp_path: Path, problem: str) -> None:
+    config = {"id2label": dict(enumerate(NAMES)), "problem_type": problem}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(StillhouseError, match=f"a classifier for {problem}"):
+        outputs_in_order(tmp_path, NAMES, {})
+
+
+def test_its_encoder_alone_is_what_the_linear_probe_looks_at(folder: Path, tmp_path: Path) -> None:
+    build_classifier(folder, NAMES, tmp_path / "untuned", seed=0)
+    taken(folder)
+    whole, alone = (
+        TorchClassifier(tmp_path / name).embeddings_and_logits(QUESTIONS[:3])[0] for name in ("taken", "untuned")
+    )
+    np.testing.assert_allclose(whole, alone, atol=1e-5)
 
 
 def test_more_than_ten_outputs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
