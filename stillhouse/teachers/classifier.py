@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
+"""The outputs of a classifier whose config names none: transformers leaves these out when it saves one."""
+
+
 def build_classifier(encoder: Path, names: Sequence[str], out: Path, seed: int) -> None:
     """Put an untrained classifier on the mean of an encoder's token states.
 
@@ -100,9 +104,15 @@ def outputs_in_order(published: Path, names: Sequence[str], rename: Mapping[str,
             expected="one answer of several: single_label_classification",
             do="Choose another teacher; what this one answers is no task of Stillhouse yet.",
         )
-    there_are = [
-        label for _, label in sorted((int(place), label) for place, label in config.get("id2label", {}).items())
-    ]
+    if not any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+        raise StillhouseError(
+            "no classifier",
+            where=str(path),
+            expected="architectures that end in ForSequenceClassification",
+            do="Set `teacher.kind: encoder`, or choose a classifier.",
+        )
+    named = config.get("id2label") or _UNNAMED
+    there_are = [label for _, label in sorted((int(place), label) for place, label in named.items())]
     unknown = sorted(set(rename) - set(there_are))
     called = [rename.get(label, label) for label in there_are]
     if unknown or sorted(called) != sorted(names):

@@ -1,6 +1,7 @@
 """Somebody's classifier as it is, of every family: it says what transformers says, and students are cut out of it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,12 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     published(str(request.param), tmp_path / "published", outputs=OUTPUTS)
     verify_weights(tmp_path / "published")
     return tmp_path / "published"
+
+
+def named(outputs: Sequence[str]) -> dict[str, object]:
+    """What a config says of a classifier's outputs."""
+    id2label = {str(number): name for number, name in enumerate(outputs)}
+    return {"architectures": ["BertForSequenceClassification"], "id2label": id2label}
 
 
 def taken(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
@@ -99,7 +106,7 @@ def test_it_reads_as_far_as_it_has_positions(tmp_path: Path) -> None:
 def test_outputs_that_are_not_those_of_the_rows(
     tmp_path: Path, names: tuple[str, ...], rename: dict[str, str], says: str
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"id2label": dict(enumerate(OUTPUTS))}))
+    (tmp_path / "config.json").write_text(json.dumps(named(OUTPUTS)))
     with pytest.raises(StillhouseError) as refused:
         outputs_in_order(tmp_path, names, rename)
     assert says in str(refused.value) and "teacher.rename" in str(refused.value)
@@ -107,8 +114,7 @@ def test_outputs_that_are_not_those_of_the_rows(
 
 @pytest.mark.parametrize("problem", ["multi_label_classification", "regression"])
 def test_a_classifier_that_answers_something_else_is_refused(tmp_path: Path, problem: str) -> None:
-    config = {"id2label": dict(enumerate(NAMES)), "problem_type": problem}
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps({**named(NAMES), "problem_type": problem}))
     with pytest.raises(StillhouseError, match=f"a classifier for {problem}"):
         outputs_in_order(tmp_path, NAMES, {})
 
@@ -125,14 +131,33 @@ def test_its_encoder_alone_is_what_the_linear_probe_looks_at(folder: Path, tmp_p
 def test_more_than_ten_outputs_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     """As text, 10 comes before 2."""
     labels = [f"class {number:02}" for number in range(12)]
-    (tmp_path / "config.json").write_text(json.dumps({"id2label": {str(n): name for n, name in enumerate(labels)}}))
+    (tmp_path / "config.json").write_text(json.dumps(named(labels)))
     assert outputs_in_order(tmp_path, labels, {}) == list(range(12))
 
 
 def test_an_encoder_without_a_head_is_no_classifier(tmp_path: Path) -> None:
     published("bert", tmp_path / "published", id2label=dict(enumerate(OUTPUTS)))
-    with pytest.raises(StillhouseError, match=r"classifier\.bias is missing among the weights"):
+    with pytest.raises(StillhouseError, match=r"no classifier.*Set `teacher\.kind: encoder`"):
         taken(tmp_path / "published")
+
+
+def test_a_head_that_the_config_promises_and_the_weights_lack_is_named(tmp_path: Path) -> None:
+    folder = published("bert", tmp_path / "published", outputs=OUTPUTS)
+    weights = load_file(folder / "model.safetensors")
+    del weights["classifier.bias"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(StillhouseError, match=r"classifier\.bias is missing among the weights"):
+        taken(folder)
+
+
+def test_two_outputs_that_bear_no_names_are_called_as_transformers_calls_them(tmp_path: Path) -> None:
+    folder = published("bert", tmp_path / "published", outputs=("LABEL_0", "LABEL_1"))
+    config = json.loads((folder / "config.json").read_text())
+    assert "id2label" not in config, "it leaves out what it would take anyway"
+    take_classifier(folder, ("no", "yes"), tmp_path / "out", rename={"LABEL_0": "yes", "LABEL_1": "no"}, max_tokens=32)
+    take_classifier(folder, ("LABEL_0", "LABEL_1"), tmp_path / "as_it_is", rename={}, max_tokens=32)
+    renamed, as_it_is = (TorchClassifier(tmp_path / name).logits(QUESTIONS[:3]) for name in ("out", "as_it_is"))
+    np.testing.assert_allclose(renamed, as_it_is[:, ::-1], atol=1e-6)
 
 
 def test_a_head_as_wide_as_the_encoder_is_put_in_order_at_its_last_layer(tmp_path: Path) -> None:
