@@ -177,14 +177,16 @@ class Place:
 
 
 @contextmanager
-def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False) -> Iterator[Place]:
+def a_place(
+    folder: Path, *, seeded: Path | None = None, measured: bool = False, drawn: bool = False
+) -> Iterator[Place]:
     """Open an installation of its own, for a fixture of wider scope than one test.
 
     Args:
         folder: where it lies.
         seeded: the folder `shared`, to be given what other tests built for the same orders; see `remember_builds`.
-        measured: whether speed and memory are measured, a little, and pictures drawn; else every model is as fast as
-            every other.
+        measured: whether speed and memory are measured, a little; else every model is as fast as every other.
+        drawn: whether pictures are drawn; they are where speed is measured.
     """
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("STILLHOUSE_HOME", str(folder / "home"))
@@ -198,6 +200,7 @@ def a_place(folder: Path, *, seeded: Path | None = None, measured: bool = False)
             )  # what is fast enough is asked where processes start
         else:
             spare_measuring(environment)
+        if not (measured or drawn):
             spare_drawing(environment)
         if seeded is not None:
             remember_builds(environment, seeded)

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
@@ -203,8 +203,11 @@ class _AdvisoryLock:
 
     def unlock(self) -> None:
         assert self._session is not None
-        self._session.close()
-        self._session = None
+        session, self._session = self._session, None
+        # Closing alone would leave it held until the server has noticed, and whoever asks at once would be refused. A
+        # session that is lost has given it back.
+        with suppress(sa.exc.OperationalError), session:
+            session.execute(sa.select(sa.func.pg_advisory_unlock(self._key)))
 
     def sign(self, by: str) -> None:
         assert self._session is not None

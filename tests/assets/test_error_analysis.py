@@ -23,7 +23,7 @@ STRICT = {"margin": 0.004}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("error_analysis"), seeded=shared) as place:
+    with a_place(tmp_path_factory.mktemp("error_analysis"), seeded=shared, drawn=True) as place:
         yield place
 
 

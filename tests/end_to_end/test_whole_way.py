@@ -21,7 +21,6 @@ from orchestration.auditing import audit_recipe
 from orchestration.status import status
 from stillhouse.digests import digest_of_folder
 from stillhouse.home import CHECKOUT
-from stillhouse.models.weights import REQUIRED_FILES
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.stages.names import BATCHED
@@ -149,7 +148,9 @@ def test_the_audit_reaches_the_source_file_and_notices_an_altered_byte(place: Wh
     links = {link.asset: link for link in found.chain}
     assert links["small/source[base]"].external_inputs.keys() == {str(place.file.recipe.data.source)}
     teacher = place.file.recipe.teacher
-    kept = {f"{teacher.source}@{teacher.revision}/{name}" for name in REQUIRED_FILES}
+    kept = {
+        f"{teacher.source}@{teacher.revision}/{name}" for name in ("config.json", "model.safetensors", "tokenizer.json")
+    }
     assert links["small/teacher"].external_inputs.keys() == kept
     assert {"small/champion", "small/release", "small/prompts[base]", "small/contract"} <= links.keys()
 
