@@ -38,7 +38,11 @@ def bundle(classifier: Path, questions: tuple[list[str], list[int]], tmp_path_fa
     """A release of a real export; of the evidence, what the card quotes."""
     place = tmp_path_factory.mktemp("standalone")
     export_student(classifier, place / "student", questions[0], np.array(questions[1]), SingleLabel(tuple(LABELS)))
-    recipe = {"task": "Route <b>questions</b> | fast", "data": {"source": "rows.csv", "licence": "CC0"}, "teacher": {}}
+    recipe = {
+        "task": "Route <b>questions</b> | fast",
+        "data": {"source": "rows.csv", "licence": "CC0"},
+        "teacher": {"training": None},
+    }
     report: dict[str, Any] = {
         "golden_rows": 1434,
         "teacher": SCORE | {"accuracy": 0.92},
