@@ -5,21 +5,23 @@ Does not: freezing the recipe (stillhouse/stages/contract.py), finding differenc
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from assets.external import weights_seen
-from assets.keys import PRETRAINED_WEIGHTS
+from assets.keys import PRETRAINED_WEIGHTS, STORED_ANSWERS
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import markdown_table
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.bar import BudgetSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.differences import differences, fields_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.stages import contract as stage
-from stillhouse.stages.facts import ContractFacts
+from stillhouse.stages.facts import AnswersFacts, ContractFacts
 from stillhouse.stages.names import CONTRACT
 
 
@@ -27,7 +29,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     recipe = file.recipe
 
-    @stage_asset(file, CONTRACT, inputs={}, outside=[PRETRAINED_WEIGHTS], kinds={"yaml"}, of_version=recipe.digest[:12])
+    fed_with = [PRETRAINED_WEIGHTS] if recipe.teacher.runs_here else [PRETRAINED_WEIGHTS, STORED_ANSWERS]
+
+    @stage_asset(file, CONTRACT, inputs={}, outside=fed_with, kinds={"yaml"}, of_version=recipe.digest[:12])
     def frozen_contract(context: StageContext) -> StageOutput:
         """The one-page contract of this distillation, frozen by digest before any model exists."""
         artifact = context.make(stage.plan(file, context.builds.store))
@@ -38,6 +42,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "changed": _what_changed(context.builds, artifact),
                 "all_that_is_frozen": _table(everything_frozen(recipe)),
                 "recipe_digest": recipe.digest,
+                **_answers(artifact.facts(ContractFacts).answers),
             },
             seen=[weights_seen(file, artifact.facts(ContractFacts).weights)],
         )
@@ -53,7 +58,6 @@ def everything_frozen(recipe: Recipe) -> list[dict[str, str]]:
 
 def _in_short(recipe: Recipe) -> list[dict[str, str]]:
     bar, budget = recipe.bar, recipe.budget
-    fast = f"{budget.latency_ratio_at_least:g}x faster, {budget.size_ratio_at_least:g}x smaller"
     quality = f"{bar.metric_in_words} at most {bar.margin:.1%} below the teacher, error rate {bar.alpha:.0%}"
     terms = {
         "task": recipe.task,
@@ -64,13 +68,28 @@ def _in_short(recipe: Recipe) -> list[dict[str, str]]:
         "bar": quality,
         "floor": "none" if bar.floor is None else f"{bar.floor:.1%}",
         "critical slices": ", ".join(item.name for item in recipe.slices if item.critical) or "none",
-        "budget": fast,
+        "budget": ", ".join(_asked_of_the_budget(budget)),
         "sensitive": ", ".join(item.column for item in recipe.sensitive) or "none",
         "candidates": ", ".join(student.name for student in recipe.students),
         "stakes": recipe.stakes,
         "refresh": recipe.refresh.cron,
     }
     return [{"term": term, "value": value} for term, value in terms.items()]
+
+
+def _answers(taken: AnswersFacts | None) -> dict[str, int]:
+    return {} if taken is None else {"answers": taken.records, "unreadable_answers": taken.unreadable}
+
+
+def _asked_of_the_budget(budget: BudgetSpec) -> Iterator[str]:
+    if budget.latency_ratio_at_least is not None:
+        yield f"{budget.latency_ratio_at_least:g}x faster"
+    if budget.size_ratio_at_least is not None:
+        yield f"{budget.size_ratio_at_least:g}x smaller"
+    if budget.latency_ms_at_most is not None:
+        yield f"at most {budget.latency_ms_at_most:g} ms"
+    if budget.size_mb_at_most is not None:
+        yield f"at most {budget.size_mb_at_most:g} MB"
 
 
 def _what_changed(builds: BuildStore, artifact: Artifact) -> dg.MarkdownMetadataValue:
@@ -87,7 +106,7 @@ def _what_changed(builds: BuildStore, artifact: Artifact) -> dg.MarkdownMetadata
     changed = [
         {"field": each.field, "was": each.was, "is": each.is_} for each in differences(before, _recipe_of(artifact))
     ]
-    return _table(changed) if changed else dg.MetadataValue.md("no field: the teacher's weights are others")
+    return _table(changed) if changed else dg.MetadataValue.md("no field: the teacher's weights or answers are others")
 
 
 def _recipe_of(contract: Artifact) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What comes from outside: the file of rows, and the weights that the teacher begins with.
+"""What comes from outside: the file of rows, pretrained weights, and answers that a teacher gave elsewhere.
 
 Belongs here: their nodes in the graph, with licence, revision and digest, and what a run finds of them.
 Does not: reading them (stillhouse/data/, stillhouse/models/weights.py), whether they may be used (checks/).
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.keys import PRETRAINED_WEIGHTS, SOURCE_FILE, group_of, outside
+from assets.keys import PRETRAINED_WEIGHTS, SOURCE_FILE, STORED_ANSWERS, group_of, outside
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.stages.facts import WeightsFacts
@@ -17,7 +17,7 @@ from stillhouse.stages.names import CONTRACT
 
 def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
     """What a recipe is fed with, which nobody can materialize here."""
-    teacher, data = file.recipe.teacher, file.recipe.data
+    teacher, weights, data = file.recipe.teacher, file.recipe.weights, file.recipe.data
     return [
         dg.AssetSpec(
             outside(file.name, SOURCE_FILE),
@@ -30,20 +30,39 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
         ),
         dg.AssetSpec(
             outside(file.name, PRETRAINED_WEIGHTS),
-            description="The weights that the teacher begins with. A run holds them against the pin before it trains.",
+            description="The weights that everything begins with. A run holds them against the pin before it trains.",
             metadata={
-                "address": teacher.source,
-                "revision": teacher.revision,
-                "licence": teacher.licence,
-                "training_on_outputs": teacher.training_on_outputs,
-                "pinned_fingerprint": teacher.fingerprint or "none: those of the first round are trusted",
+                "address": weights.source,
+                "revision": weights.revision,
+                "licence": weights.licence,
+                **({"training_on_outputs": teacher.training_on_outputs} if teacher.runs_here else {}),
+                "pinned_fingerprint": weights.fingerprint or "none: those of the first round are trusted",
             },
             group_name=group_of(file.name, CONTRACT),
             owners=list(file.recipe.owners),
             tags={"stillhouse/recipe": file.name},
             kinds={"huggingface"},
         ),
+        *([] if teacher.runs_here else [_stored_answers(file)]),
     ]
+
+
+def _stored_answers(file: RecipeFile) -> dg.AssetSpec:
+    teacher = file.recipe.teacher
+    return dg.AssetSpec(
+        outside(file.name, STORED_ANSWERS),
+        description="What the teacher was asked elsewhere, and answered. A run copies the file before it reads.",
+        metadata={
+            "address": teacher.source,
+            "revision": teacher.revision,
+            "licence": teacher.licence,
+            "training_on_outputs": teacher.training_on_outputs,
+        },
+        group_name=group_of(file.name, CONTRACT),
+        owners=list(file.recipe.owners),
+        tags={"stillhouse/recipe": file.name},
+        kinds={"file"},
+    )
 
 
 def source_file_seen(file: RecipeFile, files: Mapping[str, str], records: int) -> dg.AssetObservation:
@@ -62,12 +81,12 @@ def source_file_seen(file: RecipeFile, files: Mapping[str, str], records: int) -
 
 def weights_seen(file: RecipeFile, found: WeightsFacts) -> dg.AssetObservation:
     """What a run found of the weights."""
-    teacher = file.recipe.teacher
+    weights = file.recipe.weights
     return dg.AssetObservation(
         outside(file.name, PRETRAINED_WEIGHTS),
         metadata={
-            "licence": teacher.licence,
-            "revision": teacher.revision,
+            "licence": weights.licence,
+            "revision": weights.revision,
             "digest": found.fingerprint or "refused",
             **({"problem": found.problem} if found.problem else {}),
         },

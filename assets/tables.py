@@ -79,7 +79,7 @@ def _row(evaluation: Evaluation, chosen: str | None) -> dict[str, Any]:
         "model": f"**{evaluation.name}** (chosen)" if is_chosen else evaluation.name,
         "accuracy": f"{evaluation.score.accuracy:.3f} ({low:.3f} to {high:.3f}){by_seed}",
         "agreement": f"{evaluation.agreement:.3f}",
-        "smaller": f"{evaluation.size_ratio:.1f}x",
+        "smaller": "not measured" if evaluation.size_ratio is None else f"{evaluation.size_ratio:.1f}x",
         "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
         # A control is there to be compared with and is never released: it neither passes nor fails.
         "verdict": "control" if is_control else str(evaluation.verdict),

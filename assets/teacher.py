@@ -9,32 +9,34 @@ from typing import Any
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
+from assets.tables import markdown_table
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher as stage
-from stillhouse.stages.facts import TeacherFacts, TrainingFacts
+from stillhouse.stages.facts import StoredFacts, TeacherFacts, TrainingFacts
 from stillhouse.stages.names import CONTRACT, PROMPTS, TEACHER
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
-    spec = file.recipe.teacher
+    spec, weights = file.recipe.teacher, file.recipe.weights
 
     # The contract first: where both are closed, its gates are what a person has to hear of.
     @stage_asset(file, TEACHER, inputs={"contract": CONTRACT, "prompts": PROMPTS}, kinds={"pytorch", "huggingface"})
     def calibrated_teacher(context: StageContext, contract: Artifact, prompts: Artifact) -> StageOutput:
-        """The teacher, fine-tuned on the base batch so that new files never change it, or a classifier as it is."""
+        """The teacher: fine-tuned on the base batch so that new files never change it, or taken as it is."""
         from stillhouse.models.weights import base_model
 
-        with base_model(file.located(spec.source), spec.revision, context.builds.store) as base:
-            artifact = context.make(stage.plan(file, prompts, base, context.builds))
+        with base_model(file.located(weights.source), weights.revision, context.builds.store) as base:
+            artifact = context.make(stage.plan(file, contract, prompts, base, context.builds))
         facts = artifact.facts(TeacherFacts)
         return StageOutput(
             artifact,
             {
                 "fingerprint": facts.fingerprint,
                 "licence": spec.licence,
-                "parameters": facts.parameters,
+                **({} if facts.parameters is None else {"parameters": facts.parameters}),
+                **({} if facts.stored is None else _answers(facts.stored)),
                 "validation_accuracy": facts.validation_accuracy,
                 "temperature": facts.temperature,
                 **({} if facts.training is None else _learning(context, artifact, facts.training)),
@@ -42,6 +44,14 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         )
 
     return calibrated_teacher
+
+
+def _answers(stored: StoredFacts) -> dict[str, Any]:
+    failures = [{"reason": reason, "texts": texts} for reason, texts in stored.failures.items()]
+    return {
+        "texts": stored.texts,
+        "without_an_answer": dg.MetadataValue.md(markdown_table(failures)) if failures else "none",
+    }
 
 
 def _learning(context: StageContext, artifact: Artifact, training: TrainingFacts) -> dict[str, Any]:

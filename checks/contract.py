@@ -42,7 +42,7 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
     recipe = context.recipe
     if recipe.economics is None:
         return passed_if(True, "cost is no pain here, and the recipe names no prices")
-    expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
+    expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
     return passed_if(
         expected.decision == "fund",
         expected.sentence,
@@ -72,7 +72,10 @@ def terms_allow_training_on_outputs(context: GateContext) -> Finding:
 @gate("nobody can comply with a licence that is not written down")
 def licences_are_named(context: GateContext) -> Finding:
     """Of the teacher's weights and of the rows."""
-    licences = {"teacher": context.recipe.teacher.licence, "data": context.recipe.data.licence}
+    recipe = context.recipe
+    licences = {"teacher": recipe.teacher.licence, "data": recipe.data.licence}
+    if recipe.base is not None:
+        licences["base"] = recipe.base.licence
     unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
     return none_of(
         len(unnamed),

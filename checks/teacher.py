@@ -3,6 +3,7 @@
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.models.weights import fingerprint_of, verify_weights
+from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.statistics.proportions import wilson_interval
@@ -18,8 +19,14 @@ def weights_are_whole_and_safe(context: GateContext) -> Finding:
 
 @gate("what the teacher said can only be kept under the name of the teacher that said it")
 def the_fingerprint_is_its_own(context: GateContext) -> Finding:
-    """The fingerprint on record is that of the published folder."""
-    now, recorded = fingerprint_of(context.artifact.folder / MODEL), context.artifact.facts(TeacherFacts).fingerprint
+    """The fingerprint on record is that of the published weights or answers."""
+    facts = context.artifact.facts(TeacherFacts)
+    now = (
+        fingerprint_of(context.artifact.folder / MODEL)
+        if facts.stored is None
+        else teacher_of(context.artifact).fingerprint
+    )
+    recorded = facts.fingerprint
     return passed_if(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
 
 

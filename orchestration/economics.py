@@ -59,7 +59,7 @@ def roi(builds: BuildStore, file: RecipeFile) -> Account:
     recipe, costs = file.recipe, spent(builds.ledger, file.name)
     expected = measured = None
     if recipe.economics is not None:
-        expected = forecast(recipe.economics, times_faster=recipe.budget.latency_ratio_at_least)
+        expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
         milliseconds = _student_ms(builds, file)
         if milliseconds is not None:
             measured = actual(

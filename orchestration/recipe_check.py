@@ -33,6 +33,7 @@ from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_base
 from stillhouse.teachers.classifier import outputs_in_order
+from stillhouse.teachers.stored_answers import read_answers
 
 _NO_COLUMN = "\0"
 """A name that no column has, so that reading ends with the header."""
@@ -149,28 +150,35 @@ def _unknown_columns(file: RecipeFile) -> Iterator[str]:
 
 def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ...]:
     """Weights that are not there or not the pinned ones, layers that they do not have, outputs that no row has."""
-    teacher = file.recipe.teacher
+    teacher, weights, part = file.recipe.teacher, file.recipe.weights, _part_of_weights(file.recipe)
     found: list[str] = []
-    with _collected(found, file.where("teacher", "source")):
-        if teacher.source.startswith("hf://"):
-            folder = config_on_the_hub(teacher.source, teacher.revision)
+    with _collected(found, file.where(part, "source")):
+        if weights.source.startswith("hf://"):
+            folder = config_on_the_hub(weights.source, weights.revision)
         else:
-            folder = resolve_model(file.located(teacher.source), teacher.revision)
+            folder = resolve_model(file.located(weights.source), weights.revision)
             found += _other_weights(file, folder)
         found += _unfit_sizes(file, read_encoder_config(folder))
         if teacher.kind is TeacherKind.CLASSIFIER and classes:
             with _collected(found, file.where("teacher", "rename")):
                 outputs_in_order(folder, classes, teacher.rename)
+    if not teacher.runs_here:
+        with _collected(found, file.where("teacher", "source")):
+            read_answers(file)
     return tuple(found)
 
 
+def _part_of_weights(recipe: Recipe) -> str:
+    return "teacher" if recipe.base is None else "base"
+
+
 def _other_weights(file: RecipeFile, folder: Path) -> list[str]:
-    pinned, fingerprint = file.recipe.teacher.fingerprint, fingerprint_of(folder)
+    pinned, fingerprint = file.recipe.weights.fingerprint, fingerprint_of(folder)
     if pinned in (None, fingerprint):
         return []
     return [
         _line(
-            file, "teacher", "fingerprint",
+            file, _part_of_weights(file.recipe), "fingerprint",
             what=f"the weights are {fingerprint[:12]} and not {str(pinned)[:12]}",
             expected="the weights that were pinned",
             do=f"Put them back, or accept these: fingerprint: {fingerprint}",

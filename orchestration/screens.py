@@ -33,6 +33,7 @@ from stillhouse.economics import amount
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
 from stillhouse.home import Home
+from stillhouse.wording import MEGABYTE
 
 CLASSES_SHOWN = 10
 SECONDS_BETWEEN_LINES = 10.0
@@ -76,7 +77,7 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         others.add_column(column)
     rivals = []
     for other in report["others"]:
-        faster = _times(other["latency_ratio"]) if other["latency_ratio"] else "?"
+        faster = _times(other["latency_ratio"])
         verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
         others.add_row(Text(other["name"]), f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
         if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
@@ -103,7 +104,7 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
     for column in ("option", "accuracy", "macro F1", "smaller", "faster", ""):
         options.add_column(column)
     for each in evaluations:
-        faster = _times(each.latency_ratio) if each.latency_ratio else "?"
+        faster = _times(each.latency_ratio)
         macro_f1 = "" if each.score.macro_f1 is None else f"{each.score.macro_f1:.3f}"
         measures = (f"{each.score.accuracy:.3f}", macro_f1, _times(each.size_ratio), faster)
         options.add_row(Text(each.name), *measures, _mark(each.verdict.value))
@@ -219,22 +220,22 @@ def _add_measures(table: Table, report: dict[str, Any]) -> None:
     student, teacher, latency = report["student"], report["teacher"], report["latency"]
     table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
     table.add_row("agreement", "", f"{report['agreement']:.3f}")
-    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}   {report['size_ratio']:.1f}x smaller")
+    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}{_by_how_much(report['size_ratio'], 'smaller')}")
     if latency:
         cpu = latency.get("cpu")  # not in a report by 0.1.0
         if cpu:
-            faster = f"{cpu['student_ms']:.2f} ms   {cpu['ratio']:.1f}x faster"
-            table.add_row("CPU time, 1 thread", f"{cpu['teacher_ms']:.2f} ms", faster)
-        faster = f"{latency['student_ms_p50']:.2f} ms   {latency['ratio']:.1f}x faster"
-        table.add_row("wall time, 1 thread", f"{latency['teacher_ms_p50']:.2f} ms", faster)
+            faster = f"{_measure(cpu['student_ms'], 'ms')}{_by_how_much(cpu['ratio'], 'faster')}"
+            table.add_row("CPU time, 1 thread", _measure(cpu["teacher_ms"], "ms"), faster)
+        faster = f"{_measure(latency['student_ms_p50'], 'ms')}{_by_how_much(latency['ratio'], 'faster')}"
+        table.add_row("wall time, 1 thread", _measure(latency["teacher_ms_p50"], "ms"), faster)
         if latency.get("caveat"):
             table.add_row("", "", Text(latency["caveat"], "yellow"))
     memory, cost = report["footprint"], report["running_cost"]
     if memory and memory["student_mb"] is not None:
-        table.add_row("memory", f"{memory['teacher_mb']:.0f} MB", f"{memory['student_mb']:.0f} MB")
+        table.add_row("memory", *(_measure(memory[f"{model}_mb"], "MB", 0) for model in ("teacher", "student")))
     if cost:
-        usd = [f"{amount(1000 * cost[f'{model}_usd_per_1000_calls'])} USD" for model in ("teacher", "student")]
-        table.add_row("a million calls", *usd)
+        calls = [cost[f"{model}_usd_per_1000_calls"] for model in ("teacher", "student")]
+        table.add_row("a million calls", *("" if usd is None else f"{amount(1000 * usd)} USD" for usd in calls))
 
 
 def _with_interval(score: dict[str, Any]) -> str:
@@ -243,10 +244,22 @@ def _with_interval(score: dict[str, Any]) -> str:
 
 
 def _megabytes(score: dict[str, Any]) -> str:
-    return f"{score['size_bytes'] / 1e6:.1f} MB"
+    size = score["size_bytes"]
+    return _measure(size and size / MEGABYTE, "MB", 1)
 
 
-def _times(ratio: float) -> str:
+def _measure(value: float | None, unit: str, digits: int = 2) -> str:
+    """A value with its unit; nothing of a teacher that does not run here."""
+    return "" if value is None else f"{value:.{digits}f} {unit}"
+
+
+def _by_how_much(ratio: float | None, comparative: str) -> str:
+    return "" if ratio is None else f"   {ratio:.1f}x {comparative}"
+
+
+def _times(ratio: float | None) -> str:
+    if ratio is None:
+        return "?"
     return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
 
 

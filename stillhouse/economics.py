@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.recipe.bar import BudgetSpec
 from stillhouse.recipe.economics import EconomicsSpec
 
 HOUR_MS = 3_600_000
@@ -44,7 +45,9 @@ class RunningCost(Record):
     """What calls cost on the machine they were timed on: one stream, paid for the CPU time that it takes."""
 
     machine_usd_per_hour: float = Field(description="Price of the machine, from the recipe.")
-    teacher_usd_per_1000_calls: float = Field(description="At its mean CPU time; by 0.1.0 at its median latency.")
+    teacher_usd_per_1000_calls: float | None = Field(
+        description="At its mean CPU time; by 0.1.0 at its median latency; null where it does not run here."
+    )
     student_usd_per_1000_calls: float = Field(description="At its mean CPU time; by 0.1.0 at its median latency.")
 
 
@@ -90,16 +93,22 @@ def account(spec: EconomicsSpec, upfront: Mapping[str, float], *, student_usd_pe
     )
 
 
-def forecast(spec: EconomicsSpec, *, times_faster: float) -> Economics:
-    """Weigh it before anything exists: a student that is as many times cheaper to run as it has to be faster.
+def forecast(spec: EconomicsSpec, budget: BudgetSpec, *, machine_usd_per_hour: float) -> Economics:
+    """Weigh it before anything exists: a student that is as slow as the budget allows.
 
     Args:
         spec: prices, volume and patience.
-        times_faster: than the teacher, as the budget asks.
+        budget: how many times faster than the teacher it has to be, or else how long a call may take.
+        machine_usd_per_hour: price of the machine that serves.
     """
+    if budget.latency_ratio_at_least is not None:
+        per_1000 = spec.teacher_usd_per_1000_calls / budget.latency_ratio_at_least
+    else:
+        assert budget.latency_ms_at_most is not None, "the recipe asks for one of the two"
+        per_1000 = usd_per_1000_calls(budget.latency_ms_at_most, machine_usd_per_hour)
     people = spec.engineering_hours * spec.engineering_usd_per_hour
     upfront = {"engineering": people, "labelling": spec.labelling_usd, "compute": spec.compute_usd}
-    return account(spec, upfront, student_usd_per_1000_calls=spec.teacher_usd_per_1000_calls / times_faster)
+    return account(spec, upfront, student_usd_per_1000_calls=per_1000)
 
 
 def actual(

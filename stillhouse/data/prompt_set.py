@@ -61,7 +61,7 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
     Raises:
         StillhouseError: if there are no two labels to tell apart.
     """
-    redaction = _redacted(rows)
+    redaction = redacted(rows)
     cleaned = clean(redaction.rows, max_characters=data.max_characters)
     labelled = label_problems(cleaned.kept, where=where)
     alone = _without_near_duplicates(labelled.kept)
@@ -90,7 +90,7 @@ def later_prompt_set(rows: pl.DataFrame, base: pl.DataFrame, recipe: Recipe) -> 
         base: the prompts of the base batch.
         recipe: the contract.
     """
-    redaction = _redacted(rows)
+    redaction = redacted(rows)
     cleaned = clean(redaction.rows, max_characters=recipe.data.max_characters)
     alone = _without_near_duplicates(cleaned.kept)
     fault = _fault_beside(alone.prompts, base, recipe.data.group)
@@ -102,19 +102,25 @@ def later_prompt_set(rows: pl.DataFrame, base: pl.DataFrame, recipe: Recipe) -> 
 
 
 @dataclass(frozen=True)
-class _Redaction:
+class Redaction:
+    """Rows whose texts hold no personal data, and how many items of each kind were taken out."""
+
     rows: pl.DataFrame
     counts: dict[str, int]
 
 
-def _redacted(rows: pl.DataFrame) -> _Redaction:
-    """Take personal data out of the texts, normalised first: an invisible character must not hide an address."""
+def redacted(rows: pl.DataFrame) -> Redaction:
+    """Take personal data out of the texts, normalised first: an invisible character must not hide an address.
+
+    Args:
+        rows: with `text`, without nulls.
+    """
     redacted = redact(rows.select(normalise(pl.col("text")))["text"])
     changed = redacted.found["row"].unique().implode()
     touched = pl.int_range(pl.len()).is_in(changed)
     texts = rows.select(pl.when(touched).then(redacted.texts.alias("redacted")).otherwise(pl.col("text")).alias("text"))
     counts = redacted.found.group_by("kind").agg(pl.col("count").sum()).sort("kind")
-    return _Redaction(rows.with_columns(texts["text"]), dict(counts.iter_rows()))
+    return Redaction(rows.with_columns(texts["text"]), dict(counts.iter_rows()))
 
 
 @dataclass(frozen=True)

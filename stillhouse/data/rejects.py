@@ -35,6 +35,7 @@ class RejectReason(StrEnum):
     GROUP_IS_HELD_OUT = "group is held out"
     CONTRADICTS_LABEL = "the teacher contradicts the known label"
     NO_PREFERENCE = "the teacher prefers no label"
+    NO_ANSWER = "the teacher gave no answer"
     IN_AN_EARLIER_BATCH = "in an earlier batch"
 
 

@@ -155,18 +155,18 @@ def fairness_claims(results: Sequence[FairnessResult]) -> list[Claim]:
 
 
 def budget_claims(
-    budget: BudgetSpec, latency: LatencyComparison | None, *, size_bytes: int, teacher_bytes: int
+    budget: BudgetSpec, latency: LatencyComparison | None, *, size_bytes: int, teacher_bytes: int | None
 ) -> list[Claim]:
     """What the budget asks; all of it binds but the ratio of wall times, which is reported."""
-    claims = [_latency_ratio(budget.latency_ratio_at_least, budget.latency_rounds, latency)]
-    if latency is not None:
-        claims.append(_latency_ratio_wall(budget.latency_ratio_at_least, latency))
+    claims = []
+    if budget.latency_ratio_at_least is not None:
+        claims.append(_latency_ratio(budget.latency_ratio_at_least, budget.latency_rounds, latency))
+        if latency is not None:
+            claims.append(_latency_ratio_wall(budget.latency_ratio_at_least, latency))
     if budget.latency_ms_at_most is not None:
         claims.append(_latency_ms(budget.latency_ms_at_most, latency))
-    ratio, asked = teacher_bytes / size_bytes, budget.size_ratio_at_least
-    only = "" if ratio >= asked else "only "
-    sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {number(asked)} asked"
-    claims.append(_budget("size_ratio", ratio >= asked, sentence))
+    if budget.size_ratio_at_least is not None:
+        claims.append(_size_ratio(budget.size_ratio_at_least, teacher_bytes, size_bytes))
     if budget.size_mb_at_most is not None:
         size, most = size_bytes / MEGABYTE, budget.size_mb_at_most
         claims.append(_budget("size_mb", size <= most, f"{_times(size, most)} MB, at most {number(most)} asked"))
@@ -349,6 +349,7 @@ def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None)
     if latency is None or latency.cpu is None or latency.ratio_bounds is None:
         return _not_measured("latency_ratio", latency)
     cpu, (low, high) = latency.cpu, latency.ratio_bounds
+    assert cpu.ratio is not None and cpu.ratio_low is not None and cpu.ratio_high is not None
     only = "only " if high < asked else ""
     allowed = f", {number(low)} to {number(high)} {_allowing_for(latency)}" if _allowing_for(latency) else ""
     sentence = (
@@ -378,7 +379,7 @@ def _allowing_for(latency: LatencyComparison) -> str:
 def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:
     """Reported only: the ratio a caller sees, which nothing is known of when the machine was busy."""
     sentence, verdict = _by_wall(latency), Verdict.INCONCLUSIVE
-    if latency.caveat is not None:
+    if latency.caveat is not None or latency.ratio_low is None or latency.ratio_high is None:
         sentence = f"cannot tell how much faster it is by wall time: {sentence}"
     elif latency.ratio_low >= asked:
         verdict = Verdict.PASS
@@ -388,6 +389,8 @@ def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:
 
 
 def _by_wall(latency: LatencyComparison) -> str:
+    if latency.ratio is None or latency.ratio_low is None or latency.ratio_high is None:
+        return "the teacher was not timed"
     interval = f"{number(latency.ratio_low)} to {number(latency.ratio_high)}"
     return f"by wall time {number(latency.ratio)} times ({interval}){_waited(latency)}"
 
@@ -414,6 +417,16 @@ def _latency_ms(asked: float, latency: LatencyComparison | None) -> Claim:
             binding=True,
         )
     return _budget("latency_ms", measured <= asked, sentence)
+
+
+def _size_ratio(asked: float, teacher_bytes: int | None, size_bytes: int) -> Claim:
+    if teacher_bytes is None:
+        sentence = "the size of the teacher is not known, so the budget is not shown to hold"
+        return Claim(name="size_ratio", group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
+    ratio = teacher_bytes / size_bytes
+    only = "" if ratio >= asked else "only "
+    sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {number(asked)} asked"
+    return _budget("size_ratio", ratio >= asked, sentence)
 
 
 def _budget(name: str, passed: bool, sentence: str) -> Claim:

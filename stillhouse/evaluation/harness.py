@@ -77,7 +77,7 @@ class Score(Record):
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
     macro_f1: float | None = Field(description="Null where answers are no classes.")
     calibration: Calibration | None = Field(description="Null where answers have no probability.")
-    size_bytes: int
+    size_bytes: int | None = Field(description="Null of a teacher that does not run here.")
     note: str
 
 
@@ -130,7 +130,9 @@ class Evaluation(Record):
     )
     footprint: Footprint | None = Field(description="Null when it was not measured.")
     running_cost: RunningCost | None = Field(description="Null when CPU time was not measured, or no price was given.")
-    size_ratio: float = Field(description="Bytes of the teacher divided by bytes of this model.")
+    size_ratio: float | None = Field(
+        description="Bytes of the teacher divided by bytes of this model; null where the teacher does not run here."
+    )
     regressions: tuple[Regression, ...] = Field(description="The worst of the rows only the teacher got right.")
     seeds: SeedSpread | None = Field(
         default=None, description="The same model trained with further seeds; null for one, which shows no spread."
@@ -142,6 +144,12 @@ class Evaluation(Record):
     def name(self) -> str:
         """The name of the model evaluated."""
         return self.score.name
+
+    @property
+    def size_bytes(self) -> int:
+        """What the model evaluated weighs."""
+        assert self.score.size_bytes is not None, "only a teacher may be without a size"
+        return self.score.size_bytes
 
     @property
     def worst_pairs(self) -> tuple[ConfusedPair, ...]:
@@ -271,7 +279,7 @@ def evaluate(
         *behaviour_claims(behaved),
         *stress_claims(stressed),
         *fairness_claims(fair),
-        *budget_claims(terms.budget, latency, size_bytes=model.size_bytes, teacher_bytes=teacher.size_bytes),
+        *budget_claims(terms.budget, latency, size_bytes=model.bytes_served, teacher_bytes=teacher.size_bytes),
     ]
     return Evaluation(
         golden_digest=golden_digest(
@@ -311,7 +319,7 @@ def evaluate(
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),
-        size_ratio=teacher.size_bytes / model.size_bytes,
+        size_ratio=_times_smaller(teacher, model),
         regressions=_regressions(alike, golden),
         seeds=seed_spread(targets, teacher_logits, logits_by_seed(model, golden, task), bar=bar, task=task),
         claims=tuple(claims),
@@ -383,12 +391,18 @@ def _score(model: EvaluatedModel, logits: FloatArray, targets: Targets, task: Ta
     )
 
 
+def _times_smaller(teacher: EvaluatedModel, model: EvaluatedModel) -> float | None:
+    return None if teacher.size_bytes is None else teacher.size_bytes / model.bytes_served
+
+
 def _running_cost(latency: LatencyComparison | None, usd_per_hour: float | None) -> RunningCost | None:
     if latency is None or latency.cpu is None or usd_per_hour is None:
         return None
     return RunningCost(
         machine_usd_per_hour=usd_per_hour,
-        teacher_usd_per_1000_calls=usd_per_1000_calls(latency.cpu.teacher_ms, usd_per_hour),
+        teacher_usd_per_1000_calls=None
+        if latency.cpu.teacher_ms is None
+        else usd_per_1000_calls(latency.cpu.teacher_ms, usd_per_hour),
         student_usd_per_1000_calls=usd_per_1000_calls(latency.cpu.student_ms, usd_per_hour),
     )
 

@@ -119,8 +119,8 @@ def _refuse_mixed(judged: Sequence[Judged]) -> None:
 
 
 def _place(judged: Judged) -> tuple[float, int, str]:
-    score = judged.evaluation.score
-    return -score.accuracy, score.size_bytes, score.name
+    evaluation = judged.evaluation
+    return -evaluation.score.accuracy, evaluation.size_bytes, evaluation.name
 
 
 def _ranks(interval: tuple[float, float], all_of_them: Sequence[tuple[float, float]]) -> tuple[int, int]:
@@ -144,7 +144,7 @@ def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str
         metric=name_of_metric(evaluation.bar.metric, evaluation.bar.metric_class),
         drop=test.drop,
         drop_upper_bound=test.drop_upper_bound,
-        size_bytes=score.size_bytes,
+        size_bytes=evaluation.size_bytes,
         latency_ratio=evaluation.latency_ratio,
         by_wall_time=evaluation.latency is not None and evaluation.latency.cpu is None,
         verdict=evaluation.verdict,

@@ -42,7 +42,7 @@ class EvaluatedModel:
         kind: its role.
         outputs: its logits by prompt id: a frame with `prompt_id` and `logits` (list or array of floats, one
             per class), or a mapping from prompt id to logits. Log-probabilities are logits too.
-        size_bytes: what the artifact that would ship weighs.
+        size_bytes: what the artifact that would ship weighs; None of a teacher that does not run here.
         temperature: what serving divides the logits by; affects probabilities, never which class is answered.
         digest: content digest of the artifact, for the record.
         note: one line for the report, such as how it was made.
@@ -55,7 +55,7 @@ class EvaluatedModel:
     name: str
     kind: ModelKind
     outputs: pl.DataFrame | Mapping[str, Sequence[float]]
-    size_bytes: int
+    size_bytes: int | None
     temperature: float = 1.0
     digest: str | None = None
     note: str = ""
@@ -67,13 +67,20 @@ class EvaluatedModel:
         """Refuse a size that would make every ratio meaningless, and further seeds without the first."""
         if self.more_seeds and (self.seed is None or self.seed in self.more_seeds):
             raise ValueError(f"{self.name}: further seeds {sorted(self.more_seeds)} beside seed {self.seed}")
-        if self.size_bytes < 1:
+        known = self.size_bytes is not None and self.size_bytes > 0
+        if not known and not (self.size_bytes is None and self.kind is ModelKind.TEACHER):
             raise StillhouseError(
                 f"its size is {self.size_bytes} bytes",
                 where=f"{self.kind} '{self.name}'",
                 expected="the bytes of the artifact that would ship",
                 do="Measure the exported folder and pass its size.",
             )
+
+    @property
+    def bytes_served(self) -> int:
+        """What the artifact that would ship weighs."""
+        assert self.size_bytes is not None, "only a teacher may be without a size"
+        return self.size_bytes
 
 
 def align(model: EvaluatedModel, golden: pl.DataFrame, task: Task) -> FloatArray:

@@ -44,7 +44,7 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
     _check_comparable(evaluations)
     eligible = sorted(
         (each for each in evaluations if each.score.kind in (ModelKind.STUDENT, ModelKind.BASELINE)),
-        key=lambda each: (each.score.size_bytes, each.name),
+        key=lambda each: (each.size_bytes, each.name),
     )
     if not eligible:
         return Selection(winner=None, winner_kind=None, next_smaller=None, reason="no candidate was evaluated")
@@ -75,7 +75,7 @@ def smallest_that_clears(evaluations: Sequence[Evaluation]) -> Selection:
 
 
 def _size(evaluation: Evaluation) -> str:
-    return f"{evaluation.score.size_bytes / MEGABYTE:.3g} MB"
+    return f"{evaluation.size_bytes / MEGABYTE:.3g} MB"
 
 
 def _check_comparable(evaluations: Sequence[Evaluation]) -> None:

@@ -123,14 +123,18 @@ class SensitiveSpec(Record):
 class BudgetSpec(Record):
     """What the student may cost to run. Quality without the budget does not clear the bar."""
 
-    latency_ratio_at_least: Positive = Field(
+    latency_ratio_at_least: Positive | None = Field(
+        default=None,
         description=(
             "How many times faster than the teacher: ratio of the CPU time of a call, single stream, same machine. CPU "
-            "time, because what else the machine does would change a ratio of wall times."
-        )
+            "time, because what else the machine does would change a ratio of wall times. To be given where the "
+            "teacher runs here."
+        ),
     )
-    size_ratio_at_least: Positive = Field(
-        description=("How many times smaller than the teacher: bytes of the teacher divided by bytes of the student.")
+    size_ratio_at_least: Positive | None = Field(
+        default=None,
+        description="How many times smaller than the teacher: bytes of the teacher divided by bytes of the student. "
+        "Likewise.",
     )
     latency_ms_at_most: Positive | None = Field(
         default=None,

@@ -36,48 +36,28 @@ class TeacherKind(StrEnum):
 
     ENCODER = "encoder"
     CLASSIFIER = "classifier"
+    STORED = "stored"
 
 
-class TeacherSpec(Part):
-    """The model that is copied, and why it deserves it."""
+class WeightsSpec(Part):
+    """Pretrained weights, pinned."""
 
-    kind: TeacherKind = Field(
-        TeacherKind.ENCODER,
-        description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
-        "classifier = it classifies already, and is taken as it is",
-    )
     source: str = Field(
-        description="where its weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder"
+        description="where the weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder; of "
+        "a stored teacher the file with its answers, as data.source names one"
     )
-    revision: str = Field(description="version of the source; for hf:// the commit, since a branch or a tag can move")
+    revision: str = Field(
+        description="version of the source; for hf:// the commit, since a branch or a tag can move; of stored answers "
+        "which model gave them, and when"
+    )
     fingerprint: str | None = Field(
         None,
         pattern="^[0-9a-f]{64}$",
-        description="SHA-256 of its weights, config and tokenizer before training, as `stillhouse new` writes it; when "
+        description="SHA-256 of weights, config and tokenizer before training, as `stillhouse new` writes it; when "
         "left out, those of the first round are trusted and later rounds are held to them",
     )
-    licence: str = Field(description="SPDX identifier of the weights' licence")
-    training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
-        description="do licence and terms allow training another model on its outputs? unknown counts as no"
-    )
-    reason: Sentence = Field(description="why this teacher deserves to be copied")
-    minimum_accuracy: float = Field(
-        gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
-    )
-    training: TrainingConfig | None = Field(
-        None, description="how an encoder is fine-tuned on the labelled rows; a classifier is not trained"
-    )
-    rename: dict[str, str] = Field(
-        {}, description="what outputs of a classifier are called in the rows, where they have another name there"
-    )
-    max_tokens: int | None = Field(
-        None,
-        ge=3,
-        description="where a text for a classifier is cut, special tokens included; as far as it has positions, and at "
-        "512, when left out. For an encoder training.max_tokens says it",
-    )
-    review: ReviewSpec | None = Field(
-        None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
+    licence: str = Field(
+        description="SPDX identifier of the licence; of stored answers the terms they were given under"
     )
 
     @field_validator("revision")
@@ -90,14 +70,63 @@ class TeacherSpec(Part):
             )
         return revision
 
+    @property
+    def address(self) -> str:
+        """Source and revision in one word, as records of what came from outside have it."""
+        return f"{self.source}@{self.revision}"
+
+
+class AnswersSpec(Part):
+    """Which columns of a file of stored answers mean what; in JSON and parquet also paths, such as reply.label."""
+
+    text: str = Field("text", description="column with the text that was asked")
+    answer: str = Field("answer", description="column with the label that was answered")
+
+
+class TeacherSpec(WeightsSpec):
+    """The model that is copied, and why it deserves it."""
+
+    kind: TeacherKind = Field(
+        TeacherKind.ENCODER,
+        description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
+        "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
+        "answers are in a file",
+    )
+    training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
+        description="do licence and terms allow training another model on its outputs? unknown counts as no"
+    )
+    reason: Sentence = Field(description="why this teacher deserves to be copied")
+    minimum_accuracy: float = Field(
+        gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
+    )
+    training: TrainingConfig | None = Field(
+        None, description="how an encoder is fine-tuned on the labelled rows; no other teacher is trained"
+    )
+    rename: dict[str, str] = Field(
+        {}, description="what outputs of a classifier are called in the rows, where they have another name there"
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=3,
+        description="where a text for a classifier is cut, special tokens included; as far as it has positions, and at "
+        "512, when left out. For an encoder training.max_tokens says it",
+    )
+    columns: AnswersSpec = Field(AnswersSpec(), description="which columns of stored answers mean what")
+    review: ReviewSpec | None = Field(
+        None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
+    )
+
     @model_validator(mode="after")
-    def _an_encoder_is_trained_and_a_classifier_is_not(self) -> "TeacherSpec":
-        if self.kind is TeacherKind.CLASSIFIER and self.training is not None:
-            raise ValueError("training: must be left out where kind is classifier: it is taken as it is")
+    def _each_kind_has_its_own_fields(self) -> "TeacherSpec":
         if self.kind is TeacherKind.ENCODER and self.training is None:
             raise ValueError("training: must be given where kind is encoder")
-        if self.kind is TeacherKind.ENCODER and (self.rename or self.max_tokens is not None):
-            raise ValueError("rename, max_tokens: must be left out where kind is encoder")
+        foreign = [
+            name
+            for name, kinds in _FIELDS_OF_KINDS.items()
+            if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if foreign:
+            raise ValueError(f"{', '.join(foreign)}: must be left out where kind is {self.kind}")
         return self
 
     @property
@@ -106,9 +135,19 @@ class TeacherSpec(Part):
         return (self.max_tokens or 512) if self.training is None else self.training.max_tokens
 
     @property
-    def address(self) -> str:
-        """Source and revision in one word, as records of what came from outside have it."""
-        return f"{self.source}@{self.revision}"
+    def runs_here(self) -> bool:
+        """Whether it can be asked anything at any time, weighed and timed; else there is only what it has said."""
+        return self.kind is not TeacherKind.STORED
+
+
+_FIELDS_OF_KINDS = {
+    "training": [TeacherKind.ENCODER],
+    "rename": [TeacherKind.CLASSIFIER],
+    "max_tokens": [TeacherKind.CLASSIFIER],
+    "columns": [TeacherKind.STORED],
+    "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER],
+}
+"""What a recipe may say of a teacher of some kinds only."""
 
 
 class StudentSpec(Part):
@@ -208,6 +247,9 @@ class Recipe(Part):
         30, ge=1, le=366, description="how many days a waiver counts after it was given, whatever its last day says"
     )
     teacher: TeacherSpec
+    base: WeightsSpec | None = Field(
+        None, description="an encoder that students are cut from, where the teacher is no model that runs here"
+    )
     data: DataSpec
     split: SplitSpec
     slices: tuple[SliceSpec, ...] = Field((), description="parts of the golden set that are judged on their own")
@@ -259,6 +301,45 @@ class Recipe(Part):
         if all(student.learns_from == "labels" for student in self.students):
             raise ValueError("students: all learn from labels alone and are controls, so none could be released")
         return self
+
+    @model_validator(mode="after")
+    def _a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(self) -> "Recipe":
+        kind, budget = self.teacher.kind, self.budget
+        ratios = {
+            "latency_ratio_at_least": budget.latency_ratio_at_least, "size_ratio_at_least": budget.size_ratio_at_least
+        }  # fmt: skip
+        if self.teacher.runs_here:
+            if self.base is not None:
+                raise ValueError(f"base: must be left out where teacher.kind is {kind}: students are cut from it")
+            missing = [name for name, asked in ratios.items() if asked is None]
+            if missing:
+                raise ValueError(f"budget.{', budget.'.join(missing)}: must be given where teacher.kind is {kind}")
+            return self
+        if self.base is None:
+            raise ValueError(f"base: must be given where teacher.kind is {kind}: it has no layers to cut students from")
+        asked = [name for name, value in ratios.items() if value is not None]
+        if asked:
+            raise ValueError(
+                f"budget.{', budget.'.join(asked)}: must be left out where teacher.kind is {kind}, whose size and "
+                "speed nobody can measure here: latency_ms_at_most and size_mb_at_most say what a student may cost"
+            )
+        if budget.latency_ms_at_most is None:
+            raise ValueError(f"budget.latency_ms_at_most: must be given where teacher.kind is {kind}")
+        for student in self.students:
+            training = student.training
+            if student.learns_from == "nothing":
+                raise ValueError(f"students: {student.name} has to learn: the base alone knows none of the labels")
+            if training is not None and (training.loss == "logit_mse" or training.embedding_weight > 0):
+                raise ValueError(
+                    f"students: {student.name}: training.loss logit_mse and training.embedding_weight need a teacher "
+                    f"that gives logits and states; where teacher.kind is {kind} there are its answers alone: use kl"
+                )
+        return self
+
+    @property
+    def weights(self) -> WeightsSpec:
+        """The pretrained weights that are taken in: the teacher's own, or those that students are cut from."""
+        return self.base or self.teacher
 
     @property
     def digest(self) -> str:

@@ -58,6 +58,9 @@ class GateLimits(Part):
     lost_share_rows: int = Field(
         20, ge=1, description="training rows from which a slice is looked at for lost ones; of 20 a row is 5 points"
     )
+    unanswered_prompts_at_most: Share01 = Field(
+        0.05, description="of a batch; a stored teacher may lack one in twenty, more is a file of other texts"
+    )
     canary_prompts: int = Field(
         16, ge=1, description="prompts that the teacher is asked again; another teacher changes all answers"
     )

@@ -25,7 +25,7 @@ def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) ->
         HTML text; None where none clears the bar.
     """
     keeping, losing = clearing_options(evaluations)
-    taken = min(keeping or losing, key=lambda each: each.score.size_bytes, default=None)
+    taken = min(keeping or losing, key=lambda each: each.size_bytes, default=None)
     if taken is None:
         return None
     others = [each for each in evaluations if each.name != taken.name]

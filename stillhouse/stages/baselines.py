@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
 
 PROBE, STATIC = "linear probe on the untuned encoder", "static embeddings of the teacher"
+STATIC_OF_BASE = "static embeddings of the base"
 INT8, PRUNED = "int8 teacher", "pruned teacher"
 OPTIONS = ("majority class", "TF-IDF + logistic regression", PROBE, STATIC, INT8, PRUNED)
 """What there is to take without training a student, in the order of the reports."""
+OPTIONS_ELSEWHERE = (*OPTIONS[:3], STATIC_OF_BASE)
+"""The same where the teacher does not run here, and has no network that could be made smaller."""
 
 
 def plan(file: RecipeFile, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:
@@ -54,8 +57,10 @@ def plan(file: RecipeFile, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]
 def as_students(teacher: Artifact) -> dict[str, str]:
     """What a recipe has to say among its students to release an option, for those that are of the teacher's own layers.
 
-    The vocabulary stays whole, so that what is released is what was judged.
+    The vocabulary stays whole, so that what is released is what was judged. A teacher that does not run here has none.
     """
+    if teacher.facts(TeacherFacts).stored is not None:
+        return {}
     from stillhouse.models.network import read_sizes
 
     sizes = read_sizes(teacher.folder / MODEL)
@@ -79,7 +84,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
     ids = bench.golden["prompt_id"].to_list()
-    spec, teacher = file.recipe.teacher, bench.teacher.folder / MODEL
+    spec, teacher = file.recipe.weights, bench.teacher.folder / MODEL
     with tempfile.TemporaryDirectory() as temporary:
         untuned, pruned = Path(temporary) / "untuned", Path(temporary) / "pruned"
         with base_model(file.located(spec.source), spec.revision, bench.builds.store) as base:
@@ -112,16 +117,19 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 bench.texts,
                 task=bench.task,
                 encoder_bytes=static.size_bytes,
-                name=STATIC,
+                name=STATIC if bench.runs_here else STATIC_OF_BASE,
             ),
         ]
+        judged = [JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in fitted]
+        if not bench.runs_here:
+            return bench.judge(judged)
         units = read_sizes(teacher).units
         prune_feed_forward(teacher, units // 2, pruned)
         halved = f"{units // 2} of {units} units of each feed-forward block, not trained again, in int8 ONNX"
         int8 = Path(temporary) / "int8"
         return bench.judge(
             [
-                *(JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in fitted),
+                *judged,
                 _in_int8(INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
                 _in_int8(PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
             ]

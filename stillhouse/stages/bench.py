@@ -17,6 +17,7 @@ import polars as pl
 
 from stillhouse import progress
 from stillhouse.digests import digest_of, files_below
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
 from stillhouse.evaluation.measures.latency import Predict, latencies_beside_teacher
@@ -25,6 +26,7 @@ from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.golden_set_usage import log_golden_read
+from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.tasks.task import Task
@@ -76,7 +78,7 @@ class Bench:
         recipe: the contract, with the terms.
         builds: where the teacher's answers are kept.
         prompts: the prompt set, whose golden rows are used.
-        teacher: the fine-tuned teacher.
+        teacher: the teacher.
         teacher_mb: memory that serving this teacher takes, where it was measured before; starting it costs seconds.
     """
 
@@ -141,20 +143,38 @@ class Bench:
 
     def capture_golden(self) -> CaptureReport:
         """Ask the teacher whatever golden rows it was never asked."""
-        return self.signal.capture(self.golden, self.teacher.folder / MODEL, self._teacher_facts.fingerprint)
+        return self.signal.capture(self.golden, teacher_of(self.teacher))
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the teacher is a model that can be asked, weighed and timed."""
+        return self.recipe.teacher.runs_here
 
     @cached_property
     def evaluated_teacher(self) -> EvaluatedModel:
-        """The teacher's stored answers as the harness wants them."""
+        """The teacher's stored answers as the harness wants them.
+
+        Raises:
+            StillhouseError: if it did not answer every golden row.
+        """
         outputs = self.signal.read(self.golden["prompt_id"].to_list(), self._teacher_facts.fingerprint)
+        silent = outputs.filter(pl.col("failure").is_not_null())
+        if not silent.is_empty():
+            raise StillhouseError(
+                f"{silent.height:,} of {outputs.height:,} golden rows have no answer of the teacher: "
+                f"{silent['failure'][0]}, such as prompt {silent['prompt_id'][0]}",
+                where=str(self.teacher.address),
+                expected="an answer to each, since students are compared with it row by row",
+                do="Ask the teacher these texts and add its answers to the file of the recipe's `teacher.source`.",
+            )
         return EvaluatedModel(
             "teacher",
             ModelKind.TEACHER,
             outputs,
-            bytes_below(self.teacher.folder / MODEL),
+            bytes_below(self.teacher.folder / MODEL) if self.runs_here else None,
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
-            predict_logits=self.ask_teacher,
+            predict_logits=self.ask_teacher if self.runs_here else None,
         )
 
     @cached_property
@@ -181,8 +201,10 @@ class Bench:
         return sorted(self.texts[:TIMED_TEXTS], key=len)[-TEXTS_OF_FOOTPRINT:]
 
     @cached_property
-    def teacher_memory_mb(self) -> float:
-        """Memory that serving the teacher takes."""
+    def teacher_memory_mb(self) -> float | None:
+        """Memory that serving the teacher takes; None where it does not run here."""
+        if not self.runs_here:
+            return None
         return self.teacher_mb or serving_memory_mb(self.teacher.folder / MODEL, self.longest_texts)
 
     def footprint(self, folder: Path | None) -> Footprint:
@@ -196,10 +218,9 @@ class Bench:
 
         All are timed together, so that they and the teacher had the same machine, as busy as it was.
         """
-        teacher = self.teacher_model
         with one_thread():
             latencies = latencies_beside_teacher(
-                lambda text: teacher.logits([text]),
+                (lambda text: self.teacher_model.logits([text])) if self.runs_here else None,
                 {model.evaluated.name: model.predict for model in models},
                 self.texts[:TIMED_TEXTS],
                 rounds=self.recipe.budget.latency_rounds,

@@ -1,12 +1,14 @@
-"""The contract: the recipe, frozen by digest, and what the teacher's weights are found to be.
+"""The contract: the recipe, frozen by digest, and what is found of the weights or answers that it names.
 
 Belongs here: the frozen copy that every later stage can be traced to, and the bar as it is frozen.
 Does not: the fields (stillhouse/recipe/), reading all rows (source.py), training on the weights (teacher.py).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.sources import read_outside
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.bar import Terms
@@ -14,7 +16,9 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
-from stillhouse.stages.facts import ContractFacts, WeightsFacts
+from stillhouse.stages.facts import AnswersFacts, ContractFacts, WeightsFacts
+from stillhouse.stages.names import ANSWERS
+from stillhouse.teachers.stored_answers import answers_by_prompt, read_answers
 
 
 def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
@@ -22,17 +26,36 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
 
     Args:
         file: the recipe as it is now.
-        store: keeps the weights that the teacher begins with.
+        store: keeps the weights that everything begins with.
     """
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
+    outside = None
+    if not recipe.teacher.runs_here:
+        outside = read_outside(recipe.teacher.source, store, root=file.root, limits=recipe.data.limits)
 
     def build(folder: Path) -> ContractFacts:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         bar = bar_of(recipe)
-        return ContractFacts(recipe=recipe.digest, bar=bar, bar_digest=digest_of(bar), weights=weights)
+        taken = None if outside is None else _take_answers(file, outside.kept(store), folder)
+        return ContractFacts(recipe=recipe.digest, bar=bar, bar_digest=digest_of(bar), weights=weights, answers=taken)
 
-    return Plan(build, {"contract": recipe.digest, "weights": weights.model_dump()}, external_inputs=kept)
+    return Plan(
+        build,
+        {
+            "contract": recipe.digest,
+            "weights": weights.model_dump(),
+            **({} if outside is None else {"answers": outside.content, "marks": outside.marks}),
+        },
+        external_inputs={**kept, **({} if outside is None else outside.digests)},
+    )
+
+
+def _take_answers(file: RecipeFile, kept: Mapping[str, Path], folder: Path) -> AnswersFacts:
+    """Read what a teacher answered elsewhere from the bytes that were kept."""
+    read = read_answers(file, kept)
+    answers_by_prompt(read.rows).write_parquet(folder / f"{ANSWERS}.parquet")
+    return AnswersFacts(records=read.rows.height, unreadable=read.rejects.height)
 
 
 def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
@@ -44,11 +67,12 @@ def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFact
     from stillhouse.models.memory import training_memory_gb
     from stillhouse.models.weights import base_model
 
-    spec = file.recipe.teacher
+    recipe, spec = file.recipe, file.recipe.weights
     try:
         with base_model(file.located(spec.source), spec.revision, store) as base:
-            batch = max((training.batch_size for training in file.recipe.trainings), default=1)
-            tokens = max([spec.longest_text, *(training.max_tokens for training in file.recipe.trainings)])
+            batch = max((training.batch_size for training in recipe.trainings), default=1)
+            asked = [recipe.teacher.longest_text] if recipe.teacher.runs_here else []
+            tokens = max([*asked, *(training.max_tokens for training in recipe.trainings)])
             needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
             found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)
             return found, base.external_inputs(spec.address)

@@ -24,6 +24,7 @@ from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import CandidateFacts, ErrorAnalysisFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
 from stillhouse.students.examples import examples_of, validation_rows
@@ -68,9 +69,9 @@ def plan(
     def build(folder: Path) -> ErrorAnalysisFacts:
         with builds.one_heavy_task():
             signal = signal_store(builds)
-            signal.capture(validation, teacher.folder / MODEL, fingerprint)
-            answers = signal.read(validation["prompt_id"].to_list(), fingerprint)
-            answered = validation.join(answers, on="prompt_id", maintain_order="left")
+            signal.capture(validation, teacher_of(teacher))
+            answers = signal.read(validation["prompt_id"].to_list(), fingerprint).filter(pl.col("failure").is_null())
+            answered = validation.join(answers.drop("failure"), on="prompt_id", maintain_order="left")
             found = []
             for number, student in enumerate(learners):
                 progress.step("error_analysis", number, len(learners), student.name)

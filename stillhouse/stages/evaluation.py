@@ -70,7 +70,7 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         kind = kinds[student.learns_from]
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
         parts = f"layers {', '.join(map(str, student.layers))}" if student.layers else "static embeddings"
-        note = f"{parts} of the teacher, {learned}"
+        note = f"{parts} of the {'teacher' if bench.runs_here else 'base'}, {learned}"
         evaluated = EvaluatedModel(
             student.name,
             kind,

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.recipe.contract import TeacherKind
 from stillhouse.recipe.data import TaskKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
@@ -30,6 +31,13 @@ class WeightsFacts(Record):
     problem: str | None = Field(description="Why they were refused; null where they were not.")
 
 
+class AnswersFacts(Record):
+    """A file of answers that a teacher gave elsewhere, as it was read."""
+
+    records: int = Field(description="Records that could be read.")
+    unreadable: int
+
+
 class ContractFacts(Record):
     """The frozen recipe."""
 
@@ -37,6 +45,7 @@ class ContractFacts(Record):
     bar: dict[str, Any] = Field(description="All that a student has to prove, as JSON values.")
     bar_digest: str
     weights: WeightsFacts
+    answers: AnswersFacts | None = Field(None, description="Of a teacher that answered elsewhere.")
 
 
 class SourceFacts(Record):
@@ -158,16 +167,30 @@ class Answering(Record):
         return task_of(self.answer, self.labels)
 
 
-class TeacherFacts(Answering):
-    """The teacher: an encoder that was fine-tuned, or a classifier as it is."""
+class StoredFacts(Record):
+    """Answers that were given elsewhere, counted."""
 
-    fingerprint: str = Field(description="Digest of its weights.")
-    base_fingerprint: str = Field(description="Digest of the weights that it began with.")
-    parameters: int
+    texts: int = Field(description="Different texts that were asked.")
+    failures: dict[str, int] = Field(description="Texts without an answer that counts, by reason.")
+    accuracy: float = Field(
+        description="Share of answers that are right, by validation rows, as it is taught: (right + 1) / (answered + 2)"
+    )
+
+
+class TeacherFacts(Answering):
+    """The teacher: an encoder that was fine-tuned, a classifier as it is, or answers that were given elsewhere."""
+
+    kind: TeacherKind = TeacherKind.ENCODER
+    fingerprint: str = Field(description="Digest of its weights, or of its answers.")
+    base_fingerprint: str = Field(
+        description="Digest of the weights that it began with, or that students are cut from."
+    )
+    parameters: int | None = Field(description="Null where it is no model that runs here.")
     temperature: float = Field(description="What its logits are divided by for its confidence.")
     validation_right: int
     validation_rows: int
-    training: TrainingFacts | None = Field(None, description="How it was fine-tuned; none of a classifier as it is.")
+    training: TrainingFacts | None = Field(None, description="How it was fine-tuned; null where it was not.")
+    stored: StoredFacts | None = Field(None, description="Of answers that were given elsewhere.")
 
     @property
     def validation_accuracy(self) -> float:

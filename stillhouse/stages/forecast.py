@@ -26,7 +26,7 @@ from stillhouse.recipe.contract import Recipe, StudentSpec, TeacherKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.artifacts import ArtifactStore
-from stillhouse.stages.baselines import OPTIONS
+from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
 from stillhouse.stages.bench import TIMED_TEXTS, one_thread
 from stillhouse.stages.error_analysis import PARTS, ROWS_ASKED, learners_of
 from stillhouse.stages.names import (
@@ -123,7 +123,7 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, store: ArtifactStore) -> F
         validation=sides.get("validation", 0),
         golden=sides.get("golden", 0),
     )
-    spec = recipe.teacher
+    spec = recipe.weights
     with base_model(file.located(spec.source), spec.revision, store) as base:
         config, rates = _probe(base.folder, known, recipe)
     return reckoned(recipe, config, counts, rates)
@@ -143,7 +143,8 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         ways = len(stress.perturbations) + len(stress.templates)
         asked_again = min(stress.rows_at_most, counts.golden) * ways
     timed = min(TIMED_TEXTS, counts.golden) * (recipe.budget.latency_rounds + 1)
-    teacher = timed * rates.call + asked_again * rates.answering
+    here = recipe.teacher.runs_here
+    teacher = timed * rates.call + asked_again * rates.answering if here else 0.0
 
     def calls(share: float) -> float:
         """A model in int8 that answers the golden rows, is timed, and is stressed, one call at a time."""
@@ -163,9 +164,12 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
     took = dict.fromkeys(stage_names(recipe), STAGE_SECONDS)
     epochs = 0 if recipe.teacher.training is None else recipe.teacher.training.epochs
     took[TEACHER] += epochs * counts.labelled * rates.learning + max(epochs, 1) * counts.validation * rates.answering
-    took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering
-    fitted = counts.labelled * rates.answering + len(OPTIONS)
-    took[BASELINES] += fitted + teacher + 2 * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE
+    took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering if here else 0.0
+    fitted, own_networks = (
+        counts.labelled * rates.answering + len(OPTIONS if here else OPTIONS_ELSEWHERE),
+        2 if here else 0,
+    )
+    took[BASELINES] += fitted + teacher + own_networks * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE
     took[EVALUATION] += teacher
     for student in recipe.students:
         share, copies = share_of(student, config), 1 + len(student.more_seeds)

@@ -47,6 +47,8 @@ name in stillhouse/stages/, assets/ and checks/; of candidates and exports there
 
 MODEL = "model"
 """Folder of the model in an artifact that has one."""
+ANSWERS = "answers"
+"""Table of what a teacher answered elsewhere, in an artifact that has it."""
 
 BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
 """Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""

@@ -110,7 +110,7 @@ def _encoder_of(builds: BuildStore, source: Artifact, recipe: Recipe) -> dict[st
     """Digests of the tokenizer and config that the contract took in; None where it refused the weights."""
     (contract,) = builds.inputs_of(source, CONTRACT)
     kept = contract.manifest.external_inputs
-    names = {name: f"{recipe.teacher.address}/{name}" for name in (TOKENIZER, ENCODER_CONFIG)}
+    names = {name: f"{recipe.weights.address}/{name}" for name in (TOKENIZER, ENCODER_CONFIG)}
     return {name: kept[uri] for name, uri in names.items()} if kept.keys() >= set(names.values()) else None
 
 

@@ -57,7 +57,7 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
     Raises:
         StillhouseError: if no student was chosen.
     """
-    winner, spec = evidence.selection.facts(SelectionFacts).winner, file.recipe.teacher
+    winner, spec = evidence.selection.facts(SelectionFacts).winner, file.recipe.weights
     if winner is None:
         raise StillhouseError(
             "no student was selected",

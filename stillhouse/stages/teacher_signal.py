@@ -11,8 +11,8 @@ import polars as pl
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
-from stillhouse.stages.names import MODEL
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.review import draw_review
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
@@ -20,9 +20,8 @@ from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 def capture(prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
-    fingerprint = teacher.facts(TeacherFacts).fingerprint
     with builds.one_heavy_task():
-        return signal_store(builds).capture(asked(prompts), teacher.folder / MODEL, fingerprint)
+        return signal_store(builds).capture(asked(prompts), teacher_of(teacher))
 
 
 def asked(prompts: Artifact) -> pl.DataFrame:
@@ -36,7 +35,7 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
     Args:
         recipe: says how large a sample a person reviews.
         prompts: the prompt set of the batch.
-        teacher: the fine-tuned teacher.
+        teacher: which was asked.
         signal: where its answers are, after they were captured.
     """
     review, facts = recipe.teacher.review, teacher.facts(TeacherFacts)
@@ -47,7 +46,8 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
         answers.write_parquet(folder / "signal.parquet")
         if review is not None:
             unlabelled = prompts.frame("prompts").filter(pl.col("label").is_null()).select("prompt_id", "text")
-            sample = with_answers(unlabelled.join(answers, on="prompt_id"), facts.task).sort("prompt_id")
+            answered = answers.filter(pl.col("failure").is_null())
+            sample = with_answers(unlabelled.join(answered, on="prompt_id"), facts.task).sort("prompt_id")
             sample = sample.select("prompt_id", "text", "answer", "confidence")
             draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
         return SignalFacts(fingerprint=facts.fingerprint, answer=facts.answer, labels=facts.labels, rows=rows.height)

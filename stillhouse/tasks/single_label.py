@@ -25,6 +25,8 @@ UNKNOWN = -1
 """Stands for a label that nobody knows."""
 PREFERENCE_NEEDED = 0.5
 """Probability below which an answer is a guess between classes."""
+STATED_ABOVE_CHANCE = 0.01
+"""By how much a class that was answered is more probable than by chance at the least."""
 SMALLEST_PROBABILITY = 1e-9
 """Given to classes never seen in training: their logarithm must stay finite."""
 
@@ -114,6 +116,16 @@ class SingleLabel:
         first, second = log_softmax(np.asarray(teacher, np.float64)), log_softmax(np.asarray(student, np.float64))
         divergence: FloatArray = np.maximum(0.0, (np.exp(first) * (first - second)).sum(axis=1))
         return divergence
+
+    def stated(self, targets: npt.NDArray[Any], accuracy: float) -> FloatArray:
+        """Log-probabilities: `accuracy` for the class that was answered, the rest alike for every other one.
+
+        What was answered stays the most probable class, however seldom it is right.
+        """
+        share = max(accuracy, 1 / len(self.classes) + STATED_ABOVE_CHANCE)
+        outputs = np.full((len(targets), len(self.classes)), np.log((1 - share) / (len(self.classes) - 1)))
+        outputs[np.arange(len(targets)), targets] = np.log(share)
+        return outputs
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
         """A known label verifies the teacher outright. Without one, a teacher that puts less than half of its

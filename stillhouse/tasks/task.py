@@ -88,6 +88,10 @@ class Task(Protocol):
         """How far each row of the student is from the teacher's, shape (n,), never negative, 0 where both are equal."""
         ...
 
+    def stated(self, targets: Targets, accuracy: float) -> FloatArray:
+        """Outputs, shape (n, outputs), of a teacher that gives answers alone and is right in this share of them."""
+        ...
+
     def doubts(self, logits: Logits, targets: Targets) -> list[Doubt | None]:
         """Why a student should not learn a teacher's row, None where it may."""
         ...

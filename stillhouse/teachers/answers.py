@@ -45,14 +45,17 @@ def with_answers(rows: pl.DataFrame, task: Task) -> pl.DataFrame:
     """Add `answer`, as a label is written, and `confidence`, its probability in (0, 1]; null where there is none.
 
     Args:
-        rows: with `logits`; may be empty.
+        rows: with `logits`, null where a prompt was not answered; may be empty.
         task: what the outputs answer.
 
     Raises:
         StillhouseError: if an answer has more or fewer outputs than the task has.
     """
-    logits = outputs_for(rows, task)
-    return rows.with_columns(
+    answered = rows.with_row_index("row").filter(pl.col("logits").is_not_null())
+    logits = outputs_for(answered, task)
+    said = answered.select(
+        "row",
         pl.Series("answer", task.written(task.answers(logits)), dtype=pl.String),
         pl.Series("confidence", task.confidence(logits), dtype=pl.Float64),
     )
+    return rows.with_row_index("row").join(said, on="row", how="left", maintain_order="left").drop("row")

@@ -38,7 +38,7 @@ def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile) -> Pin | None
     Returns:
         The pin; None where the recipe has none and no teacher was made of this source and revision yet.
     """
-    spec = file.recipe.teacher
+    spec = file.recipe.weights
     if spec.fingerprint is not None:
         return Pin(spec.fingerprint)
     for entry in ledger.entries(file.name, "materialization", subject=f"{file.name}/teacher"):

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -28,18 +27,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
+from stillhouse.teachers.teacher import ANSWER_SCHEMA, SIGNAL_SCHEMA, Teacher
 
-if TYPE_CHECKING:
-    from stillhouse.models.predictor import TorchClassifier
-
-SIGNAL_SCHEMA: dict[str, pl.DataType] = {
-    "prompt_id": pl.String(),
-    "fingerprint": pl.String(),
-    "logits": pl.List(pl.Float32()),
-    "embedding": pl.List(pl.Float32()),
-    "tokens": pl.Int32(),
-}
-_SHARD_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
 _SHARD_ROWS = 512
 SHARED = "*"
 """The recipe that the ledger names for a shard: all, as recipes with one teacher share its answers."""
@@ -89,9 +78,7 @@ class SignalStore:
         stored = {prompt_id for rows in shards for prompt_id in rows["prompt_id"]}
         return [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in stored]
 
-    def capture(
-        self, prompts: pl.DataFrame, model_folder: Path, fingerprint: str, *, batch_size: int = 64
-    ) -> CaptureReport:
+    def capture(self, prompts: pl.DataFrame, teacher: Teacher) -> CaptureReport:
         """Ask the teacher whatever it has not been asked, and store the answers shard by shard.
 
         Killed at any moment it loses at most the shard under way; the next capture asks only what is still missing.
@@ -99,40 +86,28 @@ class SignalStore:
 
         Args:
             prompts: columns prompt_id and text.
-            model_folder: the teacher.
-            fingerprint: what the folder must hash to.
-            batch_size: prompts per forward pass.
+            teacher: who is asked.
 
         Raises:
-            StillhouseError: if the folder is another model, two prompts share an id, or an answer is not finite.
+            StillhouseError: if the teacher is another one than its fingerprint says, two prompts share an id, or an
+                answer is not finite.
         """
-        from stillhouse.models.predictor import TorchClassifier
-        from stillhouse.models.weights import fingerprint_of
-
         start = time.perf_counter()
         _require_unique(prompts)
-        found = fingerprint_of(model_folder)
-        if found != fingerprint:
-            raise StillhouseError(
-                f"the teacher hashes to {found[:12]}",
-                where=str(model_folder),
-                expected=f"{fingerprint[:12]}",
-                do="Capture with the fingerprint of the folder that answers.",
-            )
+        teacher.verify()
+        fingerprint = teacher.fingerprint
         with self._writing(fingerprint):
             self._set_bad_shards_aside(fingerprint)
             todo = prompts.filter(pl.col("prompt_id").is_in(self.missing(prompts["prompt_id"].to_list(), fingerprint)))
             stored = prompts.height - todo.height
             tokens = 0
-            if todo.height:
-                teacher = TorchClassifier(model_folder)
-                # by content, so that the same prompts fall into the same shards whatever order they came in
-                for shard in todo.sort("prompt_id").iter_slices(self.shard_rows):
-                    rows = _ask(teacher, shard, fingerprint, batch_size)
-                    self._write(rows, fingerprint)
-                    tokens += int(rows["tokens"].sum())
-                    stored += rows.height
-                    progress.step("teacher signal", stored, prompts.height)
+            # by content, so that the same prompts fall into the same shards whatever order they came in
+            for shard in todo.sort("prompt_id").iter_slices(self.shard_rows) if todo.height else ():
+                rows = teacher.ask(shard)
+                self._write(rows, fingerprint)
+                tokens += int(rows["tokens"].sum())
+                stored += rows.height
+                progress.step("teacher signal", stored, prompts.height)
         return CaptureReport(
             requested=prompts.height,
             already_stored=prompts.height - todo.height,
@@ -156,7 +131,8 @@ class SignalStore:
     def _read(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
         wanted = set(prompt_ids)
         frames = [rows.filter(pl.col("prompt_id").is_in(wanted)) for rows in self._good_shards(fingerprint)]
-        rows = pl.concat(frames) if frames else pl.DataFrame(schema=_SHARD_SCHEMA)
+        # Version 0.1.0 wrote no column of failures.
+        rows = pl.concat([pl.DataFrame(schema=ANSWER_SCHEMA), *frames], how="diagonal")
         rows = rows.unique("prompt_id", keep="first", maintain_order=True).sort("prompt_id")
         if rows.height < len(wanted):
             absent = sorted(wanted - set(rows["prompt_id"]))
@@ -250,29 +226,6 @@ def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
             do="Capture the signal of this model first.",
         )
     return float(np.abs(now - before).max(initial=0.0))
-
-
-def _ask(teacher: "TorchClassifier", shard: pl.DataFrame, fingerprint: str, batch_size: int) -> pl.DataFrame:
-    answers = teacher.answer(shard["text"].to_list(), batch_size)
-    finite = np.isfinite(answers.logits).all(1) & np.isfinite(answers.embeddings).all(1)
-    if not finite.all():
-        raise StillhouseError(
-            "the teacher's answer is not finite",
-            where=f"prompt {shard['prompt_id'][int(np.argmin(finite))]}",
-            expected="finite logits",
-            do="Train the teacher again; its weights have diverged.",
-        )
-    return pl.DataFrame(
-        {
-            "prompt_id": shard["prompt_id"],
-            "fingerprint": [fingerprint] * shard.height,
-            "logits": answers.logits.tolist(),
-            "embedding": answers.embeddings.tolist(),
-            "tokens": answers.tokens,
-            "latency_ms": answers.latency_ms,
-        },
-        schema=_SHARD_SCHEMA,
-    )
 
 
 def _require_unique(prompts: pl.DataFrame) -> None:

@@ -39,7 +39,7 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Ve
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
             first row is judged and the others are rejected.
-        signal: `prompt_id`, `logits`, `embedding`.
+        signal: `prompt_id`, `logits`, `embedding`, `failure`.
         task: what an answer is, and when one is doubtful.
 
     Raises:
@@ -49,11 +49,11 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Ve
         (~pl.col("prompt_id").is_first_distinct()).alias("again")
     )
     train = everything.filter(~pl.col("again")).sort("prompt_id")
-    rows = train.join(
-        signal.select("prompt_id", "logits", "embedding"), on="prompt_id", how="left", maintain_order="left"
-    )
-    if rows["logits"].null_count():
-        raise ValueError(f"{rows['logits'].null_count()} training rows have no teacher signal")
+    asked = signal.select("prompt_id", "logits", "embedding", "failure", pl.lit(True).alias("asked"))
+    everyone = train.join(asked, on="prompt_id", how="left", maintain_order="left")
+    if everyone["asked"].null_count():
+        raise ValueError(f"{everyone['asked'].null_count()} training rows have no teacher signal")
+    rows, silent = everyone.filter(pl.col("failure").is_null()), everyone.filter(pl.col("failure").is_not_null())
     held = task.holds(rows["label"])
     doubts = task.doubts(outputs_for(rows, task), task.targets(rows["label"].zip_with(held, pl.Series([None]))))
     reasons = [None if doubt is None else REASONS[doubt].value for doubt in doubts]
@@ -67,6 +67,7 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Ve
         judged.filter(keep).select("prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding"),
         all_rejects(
             [
+                rejected(silent, RejectReason.NO_ANSWER, pl.col("failure")),
                 rejected(judged.filter(~keep), pl.col("reason")),
                 rejected(everything.filter("again"), RejectReason.IN_AN_EARLIER_BATCH),
             ]

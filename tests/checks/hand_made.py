@@ -35,6 +35,18 @@ def recipe(**changes: Any) -> Recipe:
     return Recipe.model_validate(values)
 
 
+def stored_recipe(**changes: Any) -> Recipe:
+    """The demo's recipe with a teacher that answered elsewhere, and other values besides."""
+    teacher = {
+        "kind": "stored", "source": "replies.jsonl", "revision": "October", "licence": "its terms",
+        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
+    }  # fmt: skip
+    base = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
+    students = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
+    asked = {"teacher": teacher, "base": base, "students": students, "budget": {"latency_ms_at_most": 20}}
+    return recipe(**asked, economics=None, **changes)
+
+
 def artifact(
     facts: Any = None,
     frames: Mapping[str, pl.DataFrame] | None = None,

@@ -11,8 +11,8 @@ from checks.baselines import (
     no_baseline_clears_the_bar,
     the_bar_notices_a_lost_class,
 )
-from stillhouse.stages.baselines import OPTIONS
-from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, recipe, told
+from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
+from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, recipe, stored_recipe, told
 
 FORMS = artifact(SimpleNamespace(as_students={"int8 teacher": "{name: int8_teacher}"}))
 
@@ -51,6 +51,14 @@ def test_each_option_has_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None
     assert told(every_option_was_measured) == (FAIL, "not measured: majority class")
     judged(monkeypatch, *map(option, OPTIONS[:-1]), option("pruned teacher", latency=None))
     assert told(every_option_was_measured) == (FAIL, "not measured: pruned teacher")
+
+
+def test_of_a_teacher_that_runs_elsewhere_no_smaller_form_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE))
+    assert told(every_option_was_measured, recipe=stored_recipe())[0] is PASS
+    judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE[:-1]))
+    found = told(every_option_was_measured, recipe=stored_recipe())
+    assert found == (FAIL, "not measured: static embeddings of the base")
 
 
 def test_where_no_option_clears_the_bar_the_most_accurate_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
     inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": SimpleNamespace(folder=Path("/teacher"))}
-    recipe = SimpleNamespace(limits=LIMITS)
+    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(runs_here=True))
     context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe)
     return the_canary_answers_as_recorded.evaluate(context), asked
 

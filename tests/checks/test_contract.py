@@ -22,7 +22,7 @@ from stillhouse.records.governance import amend
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
-from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, stored_recipe, told
 
 ECONOMICS = {
     "calls_per_month": 1e6, "teacher_usd_per_1000_calls": 1.0, "engineering_hours": 10.0,
@@ -62,6 +62,8 @@ def test_only_terms_that_allow_it_allow_it(said: str, verdict: object) -> None:
 @pytest.mark.parametrize("licence", ["", " Unknown ", "none", "TBD", "?"])
 def test_a_licence_that_is_none_is_not_named(licence: str) -> None:
     assert told(licences_are_named) == (PASS, "teacher and data have one")
+    unnamed = told(licences_are_named, recipe=stored_recipe(base__licence=licence))
+    assert unnamed == (FAIL, "unnamed: base. Say in `base.licence` under which right it may be used")
     assert told(licences_are_named, recipe=recipe(teacher__licence=licence)) == (
         FAIL,
         "unnamed: teacher. Say in `teacher.licence` under which right it may be used",

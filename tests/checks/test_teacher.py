@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 
 import checks.pinning
@@ -12,7 +13,10 @@ from checks.teacher import (
     the_teacher_began_with_pinned_weights,
     weights_are_whole_and_safe,
 )
+from stillhouse.recipe.contract import TeacherKind
+from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.pinning import Pin
+from stillhouse.teachers.stored import StoredTeacher
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, recipe, told
 
 
@@ -23,10 +27,21 @@ def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_fingerprint_on_record_is_that_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = artifact(SimpleNamespace(fingerprint="a" * 64))
+    teacher = artifact(SimpleNamespace(fingerprint="a" * 64, stored=None))
     for now, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
         monkeypatch.setattr(checks.teacher, "fingerprint_of", lambda folder, now=now: now)
         assert told(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
+
+
+def test_the_fingerprint_of_stored_answers_is_counted_again_from_them() -> None:
+    task, answers = SingleLabel(("A", "B")), pl.DataFrame({"prompt_id": ["p"], "answer": ["A"], "failure": [None]})
+    recorded = StoredTeacher(answers, 0.9, task).fingerprint
+    facts = SimpleNamespace(
+        kind=TeacherKind.STORED, fingerprint=recorded, stored=SimpleNamespace(accuracy=0.9), task=task
+    )
+    assert told(the_fingerprint_is_its_own, artifact(facts, {"answers": answers}))[0] is PASS
+    altered = answers.with_columns(answer=pl.lit("B"))
+    assert told(the_fingerprint_is_its_own, artifact(facts, {"answers": altered}))[0] is FAIL
 
 
 def test_the_weights_that_were_trained_on_are_held_against_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:

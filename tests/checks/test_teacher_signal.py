@@ -17,7 +17,7 @@ from checks.teacher_signal import (
 )
 from stillhouse.errors import StillhouseError
 from stillhouse.tasks.single_label import SingleLabel
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, stored_recipe, told
 
 SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
 LABELS = ("A", "B")
@@ -36,8 +36,9 @@ def prompts(split: str, labels: list[str | None]) -> pl.DataFrame:
 
 
 def signal(asked: pl.DataFrame, answers: list[str], batch: str = "base", **frames: pl.DataFrame) -> Any:
-    logits = pl.Series("logits", [SURE[answer] for answer in answers], dtype=pl.List(pl.Float64))
-    rows = asked.select("prompt_id").with_columns(logits)
+    logits = pl.Series("logits", [SURE.get(answer) for answer in answers], dtype=pl.List(pl.Float64))
+    failures = [None if answer in SURE else answer for answer in answers]
+    rows = asked.select("prompt_id").with_columns(logits, pl.Series("failure", failures, dtype=pl.String))
     return artifact(
         SimpleNamespace(labels=LABELS, task=SingleLabel(LABELS)),
         {"signal": rows, **frames},
@@ -60,6 +61,42 @@ def test_each_prompt_has_an_answer() -> None:
     found = ask(every_prompt_was_answered, signal(rows[1:], ["A"] * 2), made_from=made_from(rows))
     assert (found.verdict, found.sentence) == (FAIL, "1 of 3 prompts have no answer")
     assert found.evidence["missing"] == [{"prompt_id": "train0", "text": "text 0"}]
+
+
+@pytest.mark.parametrize(("silent", "verdict"), [(5, PASS), (6, FAIL)])
+def test_a_few_prompts_may_be_without_a_stored_answer(silent: int, verdict: object) -> None:
+    rows = prompts("train", [None] * 100)
+    answers = ["not in the file of answers"] * (silent - 1) + ["answered in two ways"] + ["A"] * (100 - silent)
+    found = ask(every_prompt_was_answered, signal(rows, answers), made_from=made_from(rows), recipe=stored_recipe())
+    assert (found.verdict, found.sentence) == (
+        verdict,
+        f"{silent} of 100 prompts have no answer ({silent - 1} not in the file of answers, 1 answered in two ways): "
+        f"{silent}.0%, limit 5%",
+    )
+    assert {row["failure"] for row in found.evidence["missing"]} == set(answers) - {"A"}
+    lost = ask(every_prompt_was_answered, signal(rows[1:], answers[1:]), made_from=made_from(rows))
+    assert lost.verdict is FAIL, "a prompt without a row at all is a hole, whatever the share"
+
+
+def test_a_prompt_without_an_answer_counts_as_a_wrong_one() -> None:
+    rows = prompts("validation", ["A"] * 10)
+    found = ask(
+        the_teacher_is_right_on_labelled_rows, signal(rows, ["answered in two ways"] * 3 + ["A"] * 7),
+        made_from=made_from(rows), recipe=stored_recipe(),
+    )  # fmt: skip
+    assert found.verdict is FAIL and found.sentence.startswith("0.700 of 10 rows right")
+    assert found.evidence["wrong"][0] == {"prompt_id": "validation0", "label": "A", "answer": None}
+
+
+def test_what_a_stored_teacher_cannot_show_is_said() -> None:
+    rows = prompts("validation", ["A", "B"])
+    asked: dict[str, Any] = {"made_from": made_from(rows), "recipe": stored_recipe()}
+    asked["made_from"]["teacher"] = artifact(SimpleNamespace(fingerprint="f" * 64))
+    answered = signal(rows, ["B", "A"])
+    canary = told(the_canary_answers_as_recorded, answered, **asked)
+    assert canary == (PASS, f"this teacher cannot be asked again: what it said is kept, as {'f' * 12}")
+    verdict, sentence = told(few_labels_look_wrong, answered, **asked)
+    assert verdict is PASS and sentence.startswith("a teacher that gives answers and no probabilities")
 
 
 @pytest.mark.parametrize(("change", "verdict"), [(1e-3, PASS), (1.1e-3, FAIL)])

@@ -1,16 +1,18 @@
-"""The whole way with another teacher than the demo's: DistilBERT, and somebody's classifier as it is.
+"""The whole way with another teacher than the demo's: DistilBERT, a classifier as it is, answers given elsewhere.
 
 The weights are the demo's own: under the names of another family, and with the head of transformers' own classifier.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from orchestration.auditing import audit_recipe
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
@@ -27,7 +29,7 @@ from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
-from tests.conftest import a_place
+from tests.conftest import a_place, failures
 from tests.small import questions, small_recipe, small_teacher
 
 NAMES = {
@@ -154,3 +156,68 @@ def test_outputs_that_no_row_has_are_found_by_the_check(published: Path, tmp_pat
     file = RecipeFile(file.name, file.path, file.recipe.model_copy(update={"teacher": teacher}))
     (line,) = check(Recipes((file,), ())).mistakes[file.name]
     assert "teacher.rename: " in line and "there is no output 'LABEL_9' to rename" in line
+
+
+def stored_answers(folder: Path, rows: int, silent: int = 0) -> dict[str, Any]:
+    """A teacher that was asked elsewhere and is wrong in each twelfth of its answers."""
+    asked = questions(rows)
+    wrong = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
+    replies = [
+        {"prompt": text, "reply": {"queue": wrong[label] if number % 12 == 0 else label}}
+        for number, (text, label) in enumerate(asked.select("question", "service").iter_rows())
+    ]
+    path = folder / "replies.jsonl"
+    path.write_text("".join(json.dumps(reply) + "\n" for reply in replies[silent:]))
+    return {
+        "kind": "stored", "source": str(path), "revision": "a large model, in October", "licence": "its terms",
+        "columns": {"text": "prompt", "answer": "reply.queue"}, "training_on_outputs": "allowed",
+        "reason": "It answers today.", "minimum_accuracy": 0.8,
+    }  # fmt: skip
+
+
+def small_stored_recipe(folder: Path, teacher: dict[str, Any], **changes: Any) -> RecipeFile:
+    base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
+    learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
+    students = [
+        {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl"}},
+        {"name": "one_labels", "layers": [0, 1], "learns_from": "labels", "training": {**learning, "loss": "labels"}},
+    ]
+    asked = {"bar": {"margin": 0.16}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 20}}
+    return small_recipe(folder, **{"teacher": teacher, "base": base, "students": students, **asked, **changes})
+
+
+def test_answers_that_were_given_elsewhere_are_copied_into_a_student_of_another_model(
+    tmp_path: Path, shared: Path
+) -> None:
+    with a_place(tmp_path, seeded=shared) as place:
+        file = small_stored_recipe(place.folder, stored_answers(place.folder, 1200))
+        assert check(Recipes((file,), ())).all_is_well
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
+
+        facts = place.newest("teacher").facts(TeacherFacts)
+        assert facts.stored is not None and facts.stored.failures == {} and 0.85 < facts.validation_accuracy < 0.98
+        evaluations = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
+        judged = evaluations["one"]
+        assert judged.teacher.accuracy == pytest.approx(11 / 12, abs=0.03)
+        assert judged.teacher.size_bytes is None and judged.size_ratio is None and judged.latency_ratio is None
+        assert {claim.name for claim in judged.claims if claim.group == "budget"} == {"latency_ms", "size_mb"}
+        options = [each.name for each in read_evaluations(place.newest("baselines").folder)]
+        assert "int8 teacher" not in options and "linear probe on the untuned encoder" in options
+        audit = audit_recipe(place.home, "small")
+        assert audit.ok, audit.problems
+        links = {link.asset: link for link in audit.chain}
+        assert any(name.endswith("replies.jsonl") for name in links["small/contract"].external_inputs)
+        released = OnnxClassifier(place.newest("release").folder / MODEL)
+        texts = ["Who was the first king of Denmark ?", "How many rivers are there ?"]
+        assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
+        report = (place.newest("selection").folder / "report.html").read_text()
+        assert "not here" in report and "None" not in report.replace("None was found", "")
+
+
+def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -> None:
+    with a_place(tmp_path, seeded=shared) as place:
+        teacher = stored_answers(place.folder, 1200, silent=150) | {"minimum_accuracy": 0.5}
+        result = place.run(small_stored_recipe(place.folder, teacher))
+        (said,) = failures(result)
+        assert "golden rows have no answer of the teacher: not in the file of answers" in said
+        assert "Ask the teacher these texts" in said

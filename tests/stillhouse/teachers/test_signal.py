@@ -19,7 +19,8 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.records.ledger import Ledger
-from stillhouse.teachers.signal import SIGNAL_SCHEMA, SignalStore, largest_change
+from stillhouse.teachers.signal import SignalStore, largest_change
+from stillhouse.teachers.teacher import SIGNAL_SCHEMA, NetworkTeacher
 
 
 def prompts_of(texts: list[str]) -> pl.DataFrame:
@@ -40,7 +41,7 @@ def prompts(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
 
 def test_what_is_read_is_what_the_teacher_says(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
-    store.capture(prompts, classifier, fingerprint, batch_size=7)
+    store.capture(prompts, NetworkTeacher(classifier, fingerprint, batch_size=7))
     rows = store.read(prompts["prompt_id"].to_list(), fingerprint)
     assert rows.schema == pl.Schema(SIGNAL_SCHEMA)
     assert rows["prompt_id"].is_sorted() and rows["fingerprint"].unique().to_list() == [fingerprint]
@@ -54,12 +55,12 @@ def test_what_is_read_is_what_the_teacher_says(classifier: Path, prompts: pl.Dat
 
 def test_only_what_is_missing_is_computed(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
-    first = store.capture(prompts.head(20), classifier, fingerprint)
+    first = store.capture(prompts.head(20), NetworkTeacher(classifier, fingerprint))
     assert (first.requested, first.already_stored, first.computed) == (20, 0, 20)
     assert set(store.missing(prompts["prompt_id"].to_list(), fingerprint)) == set(prompts["prompt_id"][20:])
-    second = store.capture(prompts, classifier, fingerprint)
+    second = store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     assert (second.requested, second.already_stored, second.computed) == (60, 20, 40)
-    third = store.capture(prompts, classifier, fingerprint)
+    third = store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     assert (third.already_stored, third.computed, third.tokens) == (60, 0, 0)
 
 
@@ -72,14 +73,14 @@ def test_answers_do_not_depend_on_the_order_of_the_prompts(
     read = []
     for frame in (prompts, prompts.sample(fraction=1, shuffle=True, seed=seed)):
         store = store_in(tmp_path_factory.mktemp("store"), shard_rows=16)
-        store.capture(frame, classifier, fingerprint)
+        store.capture(frame, NetworkTeacher(classifier, fingerprint))
         read.append(store.read(frame["prompt_id"].to_list(), fingerprint))
     assert read[0].equals(read[1])
 
 
 def test_a_shard_is_named_by_its_content(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     fingerprint = fingerprint_of(classifier)
-    store_in(tmp_path, shard_rows=16).capture(prompts, classifier, fingerprint)
+    store_in(tmp_path, shard_rows=16).capture(prompts, NetworkTeacher(classifier, fingerprint))
     shards = list((tmp_path / fingerprint).glob("*.parquet"))
     assert len(shards) == 4  # 60 rows in shards of 16
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in shards)
@@ -103,7 +104,7 @@ def test_a_harmed_shard_counts_as_absent_and_only_its_rows_are_asked_again(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path, harm: Callable[[bytes], bytes]
 ) -> None:
     store, fingerprint = store_in(tmp_path / "store", shard_rows=16), fingerprint_of(classifier)
-    store.capture(prompts, classifier, fingerprint)
+    store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     ids = prompts["prompt_id"].to_list()
     before = store.read(ids, fingerprint)
     shard = sorted((store.root / fingerprint).glob("*.parquet"))[0]
@@ -113,12 +114,12 @@ def test_a_harmed_shard_counts_as_absent_and_only_its_rows_are_asked_again(
 
     heard: list[progress.News] = []
     with progress.listening(heard.append):
-        assert store.capture(prompts, classifier, fingerprint).computed == rows
+        assert store.capture(prompts, NetworkTeacher(classifier, fingerprint)).computed == rows
     (moved,) = (store.root / fingerprint / "set_aside").iterdir()
     remarks = [news.sentence for news in heard if isinstance(news, progress.Remark)]
     assert remarks == [f"{shard} does not hold the bytes that its name says: moved to {moved}, made again"]
     assert_frame_equal(store.read(ids, fingerprint), before, abs_tol=1e-5)
-    assert store.capture(prompts, classifier, fingerprint).computed == 0
+    assert store.capture(prompts, NetworkTeacher(classifier, fingerprint)).computed == 0
 
 
 def forged(rows: pl.DataFrame, folder: Path) -> Path:
@@ -136,13 +137,13 @@ def test_a_forged_shard_is_not_believed_though_its_name_is_its_digest(
     """Regression: answers put beside the store for rows that were not asked yet were taken for the teacher's."""
     fingerprint, ids = fingerprint_of(classifier), prompts["prompt_id"].to_list()
     honest = store_in(tmp_path / "elsewhere" / "store")
-    honest.capture(prompts, classifier, fingerprint)
+    honest.capture(prompts, NetworkTeacher(classifier, fingerprint))
     said = honest.read(ids, fingerprint)
 
     store = store_in(tmp_path / "store")
-    store.capture(prompts.head(10), classifier, fingerprint)
+    store.capture(prompts.head(10), NetworkTeacher(classifier, fingerprint))
     forged(said.tail(30), store.root / fingerprint)
-    assert store.capture(prompts, classifier, fingerprint).computed == 50
+    assert store.capture(prompts, NetworkTeacher(classifier, fingerprint)).computed == 50
     assert_frame_equal(store.read(ids, fingerprint), said, abs_tol=1e-5)
 
 
@@ -151,17 +152,17 @@ def test_shards_of_the_first_version_are_asked_again_once(
 ) -> None:
     """Version 0.1.0 entered no shard in any ledger."""
     store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
-    store.capture(prompts, classifier, fingerprint)
+    store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     (tmp_path / "ledger.db").rename(tmp_path / "gone.db")
     upgraded = SignalStore(store.root, Ledger(f"sqlite:///{tmp_path / 'other.db'}"))
-    assert [upgraded.capture(prompts, classifier, fingerprint).computed for _ in range(2)] == [60, 0]
+    assert [upgraded.capture(prompts, NetworkTeacher(classifier, fingerprint)).computed for _ in range(2)] == [60, 0]
 
 
 def test_a_shard_of_another_teacher_does_not_count_in_this_ones_folder(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path
 ) -> None:
     store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
-    store.capture(prompts, classifier, fingerprint)
+    store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     (shard,) = (store.root / fingerprint).glob("*.parquet")
     other = store.root / ("0" * 64)
     other.mkdir()
@@ -171,7 +172,7 @@ def test_a_shard_of_another_teacher_does_not_count_in_this_ones_folder(
 
 def test_every_shard_is_in_the_ledger(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     store, fingerprint = store_in(tmp_path / "store", shard_rows=16), fingerprint_of(classifier)
-    store.capture(prompts, classifier, fingerprint)
+    store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     entries = store.ledger.entries(kind="signal_shard", subject=fingerprint)
     shards = {path.stem for path in (store.root / fingerprint).glob("*.parquet")}
     assert {entry.body["digest"] for entry in entries} == shards and len(shards) == 4
@@ -180,7 +181,7 @@ def test_every_shard_is_in_the_ledger(classifier: Path, prompts: pl.DataFrame, t
 
 def test_a_prompt_without_an_answer_is_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
-    store.capture(prompts.head(59), classifier, fingerprint)
+    store.capture(prompts.head(59), NetworkTeacher(classifier, fingerprint))
     with pytest.raises(StillhouseError, match=f"1 prompts have no answer, {prompts['prompt_id'][59]}"):
         store.read(prompts["prompt_id"].to_list(), fingerprint)
 
@@ -188,7 +189,7 @@ def test_a_prompt_without_an_answer_is_refused(classifier: Path, prompts: pl.Dat
 def test_a_row_in_two_shards_is_read_once(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     fingerprint = fingerprint_of(classifier)
     for place in ("one", "other"):  # as two machines would write that do not see each other's lock
-        store_in(tmp_path / place).capture(prompts.head(30), classifier, fingerprint)
+        store_in(tmp_path / place).capture(prompts.head(30), NetworkTeacher(classifier, fingerprint))
     (shard,) = (tmp_path / "other" / fingerprint).glob("*.parquet")
     shard.rename(tmp_path / "one" / fingerprint / shard.name)
     ids = prompts.head(30)["prompt_id"].to_list()
@@ -199,7 +200,7 @@ def test_another_models_answers_are_not_stored_under_this_fingerprint(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path
 ) -> None:
     with pytest.raises(StillhouseError, match="the teacher hashes to"):
-        store_in(tmp_path).capture(prompts, classifier, "0" * 64)
+        store_in(tmp_path).capture(prompts, NetworkTeacher(classifier, "0" * 64))
 
 
 @pytest.mark.parametrize("fingerprint", ["../../etc", "", "ABCDEF0123"])
@@ -210,14 +211,14 @@ def test_a_fingerprint_cannot_lead_out_of_the_store(tmp_path: Path, fingerprint:
 
 def test_two_prompts_with_one_id_are_refused(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="comes twice"):
-        store_in(tmp_path).capture(pl.concat([prompts, prompts.head(1)]), classifier, fingerprint_of(classifier))
+        store_in(tmp_path).capture(pl.concat([prompts, prompts.head(1)]), NetworkTeacher(classifier, "0" * 64))
 
 
 def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
-    store.capture(prompts, classifier, fingerprint)
+    store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     answers = store.read(prompts["prompt_id"].to_list(), fingerprint)
     asked = prompts.head(8).join(answers, on="prompt_id").select("text", "logits")
     assert largest_change(classifier, asked) < 1e-5
@@ -238,6 +239,7 @@ KILLED_CAPTURE = """
     import polars as pl
     from stillhouse.records.ledger import Ledger
     from stillhouse.teachers.signal import SignalStore
+    from stillhouse.teachers.teacher import NetworkTeacher
 
     store, model, fingerprint, prompts, shards = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:6]
     written, fsync = 0, os.fsync
@@ -253,7 +255,7 @@ KILLED_CAPTURE = """
     ledger.head()
     (store / fingerprint).mkdir(parents=True)
     os.fsync = die_with_the_shard_half_written
-    SignalStore(store, ledger, shard_rows=16).capture(pl.read_parquet(prompts), model, fingerprint)
+    SignalStore(store, ledger, shard_rows=16).capture(pl.read_parquet(prompts), NetworkTeacher(model, fingerprint))
 """
 
 
@@ -268,7 +270,7 @@ def test_a_killed_capture_loses_only_the_shard_under_way(
     assert len(list((root / fingerprint).glob(".*.parquet.*"))) == 1
 
     store = store_in(root, shard_rows=16)
-    report = store.capture(prompts, classifier, fingerprint)
+    report = store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     assert (report.already_stored, report.computed) == (32, 28)
     assert store.read(prompts["prompt_id"].to_list(), fingerprint).height == 60
     assert not list((root / fingerprint).glob(".*.parquet.*"))

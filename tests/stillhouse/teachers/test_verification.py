@@ -14,7 +14,7 @@ LABELS = ["a", "b", "c"]
 row = st.fixed_dictionaries({
     "label": st.sampled_from([*LABELS, None]),
     "split": st.sampled_from(["train", "validation", "golden"]),
-    "logits": st.lists(st.floats(-20, 20), min_size=3, max_size=3),
+    "logits": st.none() | st.lists(st.floats(-20, 20), min_size=3, max_size=3),
 })  # fmt: skip
 
 
@@ -31,9 +31,20 @@ def tables(rows: list[dict]) -> tuple[pl.DataFrame, pl.DataFrame]:
         },
         schema_overrides={"label": pl.String},
     )
+    answered = [r["logits"] for r in rows]
     signal = pl.DataFrame(
-        {"prompt_id": ids, "logits": [r["logits"] for r in rows], "embedding": [[0.0]] * len(rows)},
-        schema={"prompt_id": pl.String, "logits": pl.List(pl.Float32), "embedding": pl.List(pl.Float32)},
+        {
+            "prompt_id": ids,
+            "logits": answered,
+            "embedding": [[0.0]] * len(rows),
+            "failure": ["not in the file of answers" if each is None else None for each in answered],
+        },
+        schema={
+            "prompt_id": pl.String,
+            "logits": pl.List(pl.Float32),
+            "embedding": pl.List(pl.Float32),
+            "failure": pl.String,
+        },
     )
     return prompts, signal.reverse()
 
@@ -54,12 +65,14 @@ def test_each_rule_has_its_reason() -> None:
         {"label": None, "split": "train", "logits": sure},
         {"label": None, "split": "train", "logits": torn},
         {"label": "a", "split": "train", "logits": torn},
+        {"label": "a", "split": "train", "logits": None},
     ]
     verified = verify_signal(*tables(rows), SingleLabel(tuple(LABELS)))
     assert verified.kept["prompt_id"].to_list() == ["p0", "p2", "p4"], "a known label verifies even a torn answer"
     assert dict(verified.rejects.select("text", "reason").rows()) == {
         "p1": RejectReason.CONTRADICTS_LABEL,
         "p3": RejectReason.NO_PREFERENCE,
+        "p5": RejectReason.NO_ANSWER,
     }
 
 

@@ -1,0 +1,126 @@
+"""Who is asked: whatever gives answers under one fingerprint.
+
+Belongs here: what the signal store wants of a teacher, and a network that runs in this process.
+Does not: answers that were given elsewhere (stored.py), keeping what was said (signal.py).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import polars as pl
+
+from stillhouse.errors import StillhouseError
+
+if TYPE_CHECKING:
+    from stillhouse.models.predictor import TorchClassifier
+
+SIGNAL_SCHEMA: dict[str, pl.DataType] = {
+    "prompt_id": pl.String(),
+    "fingerprint": pl.String(),
+    "logits": pl.List(pl.Float32()),
+    "embedding": pl.List(pl.Float32()),
+    "failure": pl.String(),
+    "tokens": pl.Int32(),
+}
+"""What a teacher said of a prompt: outputs, or why there are none; a state and read tokens where it has such."""
+ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
+
+
+class Teacher(Protocol):
+    """Something that can be asked, and always answers the same."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that decides its answers, as lower-case hex."""
+        ...
+
+    def verify(self) -> None:
+        """Make sure that the answers to come are those of the fingerprint.
+
+        Raises:
+            StillhouseError: if they would be another teacher's.
+        """
+        ...
+
+    def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        """Answer prompts.
+
+        Args:
+            prompts: columns prompt_id and text.
+
+        Returns:
+            A row of `ANSWER_SCHEMA` for each, in the same order.
+
+        Raises:
+            StillhouseError: if an answer is not finite.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NetworkTeacher:
+    """A classifier in a folder, asked in this process.
+
+    Args:
+        folder: the model.
+        fingerprint: what the folder has to hash to.
+        batch_size: prompts per forward pass.
+    """
+
+    folder: Path
+    fingerprint: str
+    batch_size: int = 64
+
+    @cached_property
+    def _network(self) -> "TorchClassifier":
+        from stillhouse.models.predictor import TorchClassifier
+
+        return TorchClassifier(self.folder)
+
+    def verify(self) -> None:
+        """Hash the folder.
+
+        Raises:
+            StillhouseError: if it is another model.
+        """
+        from stillhouse.models.weights import fingerprint_of
+
+        found = fingerprint_of(self.folder)
+        if found != self.fingerprint:
+            raise StillhouseError(
+                f"the teacher hashes to {found[:12]}",
+                where=str(self.folder),
+                expected=f"{self.fingerprint[:12]}",
+                do="Capture with the fingerprint of the folder that answers.",
+            )
+
+    def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        """Logits, pooled state, tokens and time of each prompt.
+
+        Raises:
+            StillhouseError: if one is not finite.
+        """
+        answers = self._network.answer(prompts["text"].to_list(), self.batch_size)
+        finite = np.isfinite(answers.logits).all(1) & np.isfinite(answers.embeddings).all(1)
+        if not finite.all():
+            raise StillhouseError(
+                "the teacher's answer is not finite",
+                where=f"prompt {prompts['prompt_id'][int(np.argmin(finite))]}",
+                expected="finite logits",
+                do="Train the teacher again; its weights have diverged.",
+            )
+        return pl.DataFrame(
+            {
+                "prompt_id": prompts["prompt_id"],
+                "fingerprint": [self.fingerprint] * prompts.height,
+                "logits": answers.logits.tolist(),
+                "embedding": answers.embeddings.tolist(),
+                "failure": [None] * prompts.height,
+                "tokens": answers.tokens,
+                "latency_ms": answers.latency_ms,
+            },
+            schema=ANSWER_SCHEMA,
+        )
