@@ -78,7 +78,13 @@ def _in_short(recipe: Recipe) -> list[dict[str, str]]:
 
 
 def _answers(taken: AnswersFacts | None) -> dict[str, int]:
-    return {} if taken is None else {"answers": taken.records, "unreadable_answers": taken.unreadable}
+    if taken is None:
+        return {}
+    return {
+        "answers": taken.records,
+        "unreadable_answers": taken.unreadable,
+        "answers_without_text": taken.without_text,
+    }
 
 
 def _asked_of_the_budget(budget: BudgetSpec) -> Iterator[str]:

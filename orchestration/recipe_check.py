@@ -26,8 +26,9 @@ from stillhouse.data.sources import drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
 from stillhouse.models.weights import config_on_the_hub, fingerprint_of, read_encoder_config, resolve_model
-from stillhouse.recipe.contract import Recipe, TeacherKind
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names

@@ -200,6 +200,26 @@ def inbox(name: Name) -> None:
     out.print(Text(left_out(file.recipe), "dim"), soft_wrap=True)
 
 
+@commands.command()
+def ask(
+    name: Name,
+    write: Annotated[Path, typer.Option("--write", help="The file of requests to write.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Write what a batch API has to be sent, so that a stored teacher answers every prompt without an answer yet."""
+    from orchestration.asking import write_requests
+    from stillhouse.records.builds import BuildStore
+
+    file = find_recipe(name)
+    asked = write_requests(BuildStore(Home.from_environment()), file, write)
+    if as_json:
+        print_json(asked.model_dump_json(indent=1))
+        return
+    said = f"{asked.requests:,} requests for {asked.prompts:,} prompts, {asked.characters:,} characters of text"
+    out.print(Text(f"{write}: {said}"), soft_wrap=True)
+    out.print(Text(f"When they are answered, put the replies into {file.recipe.teacher.source}", "dim"), soft_wrap=True)
+
+
 def _how_many(mistakes: int) -> str:
     return "no mistake found" if not mistakes else "1 mistake" if mistakes == 1 else f"{mistakes} mistakes"
 

@@ -188,8 +188,8 @@ def _refuse_rows_in_a_field(records: Sequence[CsvRecord], shape: RowShape, place
 def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -> Table:
     """Read one JSON object a line, or one array of objects, whichever the file begins with.
 
-    A column is a key, or a path such as `ticket.body` or `choices.0.label` where no key has that name. What is no
-    object, or holds a list or object where text belongs, is a reject.
+    A column is a key, or a path such as `ticket.body`, `choices.0.label` or `messages.-1.content` (the last one)
+    where no key has that name. What is no object, or holds a list or object where text belongs, is a reject.
 
     Raises:
         StillhouseError: if a column that is not optional is in no record at all, holds a list or object in all of them,
@@ -328,6 +328,8 @@ def _elements(text: TextIO, place: Place) -> Iterator[_Item]:
 
 
 _NOT_THERE = object()
+_PLACE = re.compile(r"-?\d+", re.ASCII)
+"""In a list, from its end where it is negative."""
 
 
 def _at(found: dict[str, Any], name: str) -> Any:
@@ -338,7 +340,7 @@ def _at(found: dict[str, Any], name: str) -> Any:
     for part in name.split("."):
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+        elif isinstance(value, list) and _PLACE.fullmatch(part) and -len(value) <= int(part) < len(value):
             value = value[int(part)]
         else:
             return _NOT_THERE

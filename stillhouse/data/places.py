@@ -83,6 +83,14 @@ def find_places(
     return [Place(str(item), _finished_file(item, str(item)), encoding, limits) for item in found]
 
 
+def may_be_there(uri: str, root: str | Path | None) -> bool:
+    """Whether there is a file of this machine behind an address; of one elsewhere nobody knows before it is read."""
+    if "://" in uri and not uri.startswith("file://"):
+        return True
+    path = local_path(uri, root)
+    return path.exists() or bool(glob(str(path), recursive=True))
+
+
 @contextmanager
 def told_plainly(where: str, expected: str) -> Iterator[None]:
     """Translate what polars, fsspec and the operating system say into one line for the user."""

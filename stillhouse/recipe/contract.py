@@ -5,12 +5,10 @@ Does not: reading one (reading.py), turning it into assets (orchestration/compon
 (assets/contract.py).
 """
 
-import re
 from collections import Counter
-from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from stillhouse.digests import digest_of
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
@@ -18,136 +16,11 @@ from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import Name, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.recipe.teacher import TeacherSpec, WeightsSpec
 from stillhouse.recipe.training import TrainingConfig
 
 NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
 """An address, or a variable that holds one."""
-
-
-class ReviewSpec(Part):
-    """How large a sample of the teacher's answers a person judges, and how many of them may be wrong."""
-
-    size: int = Field(200, ge=20, description="answers in a sample, half of them at random and half the least certain")
-    defect_limit: float = Field(0.1, gt=0, lt=1, description="share of wrong answers that is shown not to be exceeded")
-
-
-class TeacherKind(StrEnum):
-    """How a model becomes a teacher."""
-
-    ENCODER = "encoder"
-    CLASSIFIER = "classifier"
-    STORED = "stored"
-
-
-class WeightsSpec(Part):
-    """Pretrained weights, pinned."""
-
-    source: str = Field(
-        description="where the weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder; of "
-        "a stored teacher the file with its answers, as data.source names one"
-    )
-    revision: str = Field(
-        description="version of the source; for hf:// the commit, since a branch or a tag can move; of stored answers "
-        "which model gave them, and when"
-    )
-    fingerprint: str | None = Field(
-        None,
-        pattern="^[0-9a-f]{64}$",
-        description="SHA-256 of weights, config and tokenizer before training, as `stillhouse new` writes it; when "
-        "left out, those of the first round are trusted and later rounds are held to them",
-    )
-    licence: str = Field(
-        description="SPDX identifier of the licence; of stored answers the terms they were given under"
-    )
-
-    @field_validator("revision")
-    @classmethod
-    def _a_branch_is_no_pin(cls, revision: str, info: ValidationInfo) -> str:
-        if str(info.data.get("source")).startswith("hf://") and not re.fullmatch("[0-9a-f]{40}", revision):
-            raise ValueError(
-                f"{revision!r} is no commit of 40 hexadecimal digits: a branch or a tag can move to other weights; "
-                "copy the commit from the repository's history"
-            )
-        return revision
-
-    @property
-    def address(self) -> str:
-        """Source and revision in one word, as records of what came from outside have it."""
-        return f"{self.source}@{self.revision}"
-
-
-class AnswersSpec(Part):
-    """Which columns of a file of stored answers mean what; in JSON and parquet also paths, such as reply.label."""
-
-    text: str = Field("text", description="column with the text that was asked")
-    answer: str = Field("answer", description="column with the label that was answered")
-
-
-class TeacherSpec(WeightsSpec):
-    """The model that is copied, and why it deserves it."""
-
-    kind: TeacherKind = Field(
-        TeacherKind.ENCODER,
-        description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
-        "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
-        "answers are in a file",
-    )
-    training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
-        description="do licence and terms allow training another model on its outputs? unknown counts as no"
-    )
-    reason: Sentence = Field(description="why this teacher deserves to be copied")
-    minimum_accuracy: float = Field(
-        gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
-    )
-    training: TrainingConfig | None = Field(
-        None, description="how an encoder is fine-tuned on the labelled rows; no other teacher is trained"
-    )
-    rename: dict[str, str] = Field(
-        {}, description="what outputs of a classifier are called in the rows, where they have another name there"
-    )
-    max_tokens: int | None = Field(
-        None,
-        ge=3,
-        description="where a text for a classifier is cut, special tokens included; as far as it has positions, and at "
-        "512, when left out. For an encoder training.max_tokens says it",
-    )
-    columns: AnswersSpec = Field(AnswersSpec(), description="which columns of stored answers mean what")
-    review: ReviewSpec | None = Field(
-        None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
-    )
-
-    @model_validator(mode="after")
-    def _each_kind_has_its_own_fields(self) -> "TeacherSpec":
-        if self.kind is TeacherKind.ENCODER and self.training is None:
-            raise ValueError("training: must be given where kind is encoder")
-        foreign = [
-            name
-            for name, kinds in _FIELDS_OF_KINDS.items()
-            if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default
-        ]
-        if foreign:
-            raise ValueError(f"{', '.join(foreign)}: must be left out where kind is {self.kind}")
-        return self
-
-    @property
-    def longest_text(self) -> int:
-        """Tokens of a text that it is asked, as far as it has positions for them."""
-        return (self.max_tokens or 512) if self.training is None else self.training.max_tokens
-
-    @property
-    def runs_here(self) -> bool:
-        """Whether it can be asked anything at any time, weighed and timed; else there is only what it has said."""
-        return self.kind is not TeacherKind.STORED
-
-
-_FIELDS_OF_KINDS = {
-    "training": [TeacherKind.ENCODER],
-    "rename": [TeacherKind.CLASSIFIER],
-    "max_tokens": [TeacherKind.CLASSIFIER],
-    "columns": [TeacherKind.STORED],
-    "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER],
-}
-"""What a recipe may say of a teacher of some kinds only."""
 
 
 class StudentSpec(Part):

@@ -5,7 +5,7 @@ Belongs here: which kind of teacher an artifact holds. Does not: the kinds (stil
 
 from collections.abc import Callable
 
-from stillhouse.recipe.contract import TeacherKind
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.builds import Artifact
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import ANSWERS, MODEL

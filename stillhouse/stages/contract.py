@@ -18,7 +18,7 @@ from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
 from stillhouse.stages.facts import AnswersFacts, ContractFacts, WeightsFacts
 from stillhouse.stages.names import ANSWERS
-from stillhouse.teachers.stored_answers import answers_by_prompt, read_answers
+from stillhouse.teachers.stored_answers import outside_files, read_answers
 
 
 def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
@@ -30,14 +30,15 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     """
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
-    outside = None
-    if not recipe.teacher.runs_here:
-        outside = read_outside(recipe.teacher.source, store, root=file.root, limits=recipe.data.limits)
+    named = [] if recipe.teacher.runs_here else outside_files(recipe.teacher)
+    outside = {uri: read_outside(uri, store, root=file.root, limits=recipe.data.limits) for uri in named}
 
     def build(folder: Path) -> ContractFacts:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         bar = bar_of(recipe)
-        taken = None if outside is None else _take_answers(file, outside.kept(store), folder)
+        taken = (
+            _take_answers(file, {uri: each.kept(store) for uri, each in outside.items()}, folder) if outside else None
+        )
         return ContractFacts(recipe=recipe.digest, bar=bar, bar_digest=digest_of(bar), weights=weights, answers=taken)
 
     return Plan(
@@ -45,17 +46,17 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
         {
             "contract": recipe.digest,
             "weights": weights.model_dump(),
-            **({} if outside is None else {"answers": outside.content, "marks": outside.marks}),
+            **{uri: [each.content, each.marks] for uri, each in outside.items()},
         },
-        external_inputs={**kept, **({} if outside is None else outside.digests)},
+        external_inputs=kept | {name: digest for each in outside.values() for name, digest in each.digests.items()},
     )
 
 
-def _take_answers(file: RecipeFile, kept: Mapping[str, Path], folder: Path) -> AnswersFacts:
+def _take_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]], folder: Path) -> AnswersFacts:
     """Read what a teacher answered elsewhere from the bytes that were kept."""
     read = read_answers(file, kept)
-    answers_by_prompt(read.rows).write_parquet(folder / f"{ANSWERS}.parquet")
-    return AnswersFacts(records=read.rows.height, unreadable=read.rejects.height)
+    read.answers.write_parquet(folder / f"{ANSWERS}.parquet")
+    return AnswersFacts(records=read.records, unreadable=read.unreadable, without_text=read.without_text)
 
 
 def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:

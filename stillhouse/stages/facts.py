@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.recipe.contract import TeacherKind
 from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
 from stillhouse.wording import percent
@@ -36,6 +36,7 @@ class AnswersFacts(Record):
 
     records: int = Field(description="Records that could be read.")
     unreadable: int
+    without_text: int = Field(description="Records of which it is not known what was asked.")
 
 
 class ContractFacts(Record):

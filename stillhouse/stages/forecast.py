@@ -22,8 +22,9 @@ from stillhouse.base import Record
 from stillhouse.economics import amount
 from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model
-from stillhouse.recipe.contract import Recipe, StudentSpec, TeacherKind
+from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from stillhouse.digests import digest_of
-from stillhouse.recipe.contract import TeacherKind
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import PromptFacts, StoredFacts, TeacherFacts

@@ -9,6 +9,7 @@ divergence from it is the cross entropy with the answer, smoothed by the teacher
 rather than by a constant, a student is as sure as its teacher is right.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,9 @@ import polars as pl
 from stillhouse.digests import digest_of
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.teacher import ANSWER_SCHEMA
+
+_AROUND = " \t\n.,:;!\"'`*()[]"
+"""What language models put around a label."""
 
 
 class Failure(StrEnum):
@@ -30,7 +34,7 @@ class Failure(StrEnum):
 
 
 def held_to(answers: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
-    """Let no answer count that is no label of the rows.
+    """Let no answer count that is no label of the rows; case, and quotes or a full stop around it, do not matter.
 
     Args:
         answers: `prompt_id`, `answer`, and `failure` where there is none, see `answers_by_prompt`.
@@ -39,9 +43,19 @@ def held_to(answers: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     Returns:
         The same columns.
     """
-    foreign = pl.col("answer").is_not_null() & ~pl.col("answer").is_in(list(labels))
+    plain = Counter(_plain(label) for label in labels)
+    alike = {_plain(label): label for label in labels if plain[_plain(label)] == 1}
+    found = [
+        None if said is None else said if said in labels else alike.get(_plain(said)) for said in answers["answer"]
+    ]
+    answer = pl.Series("found", found, dtype=pl.String)
+    foreign = pl.col("answer").is_not_null() & answer.is_null()
     failure = pl.when(foreign).then(pl.lit(Failure.NO_LABEL.value)).otherwise("failure").alias("failure")
-    return answers.with_columns(failure, pl.when(~foreign).then("answer").alias("answer"))
+    return answers.with_columns(failure, answer.alias("answer"))
+
+
+def _plain(label: str) -> str:
+    return label.strip(_AROUND).casefold()
 
 
 def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:

@@ -4,67 +4,141 @@ Belongs here: reading it, and finding the answer to each prompt by what the text
 Does not: file formats (stillhouse/data/), what is learned from the answers (stored.py).
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from stillhouse.data.cleaning import prompt_ids
+from stillhouse.data.cleaning import normalise, prompt_ids
 from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.prompt_set import redacted
-from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.sources import SourceRead, class_of, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import AnswersFormat, TeacherSpec
 from stillhouse.teachers.stored import Failure
 
 
-def read_answers(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> SourceRead:
-    """Read the file of a stored teacher: each text as `text`, what was answered as `label`.
+@dataclass(frozen=True)
+class AnswersRead:
+    """A file of answers.
+
+    Args:
+        answers: `prompt_id` (unique, sorted), `answer` (a class as the recipe spells it, or whatever was said), and
+            `failure` where there is none.
+        records: that could be read.
+        unreadable: that could not.
+        without_text: records of which no text, or no request, could be found.
+    """
+
+    answers: pl.DataFrame
+    records: int
+    unreadable: int
+    without_text: int
+
+
+def outside_files(spec: TeacherSpec) -> list[str]:
+    """The addresses that answers are read from: the file, and the requests that it answers."""
+    return [spec.source, *([spec.answers.requests] if spec.answers.requests else [])]
+
+
+def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None = None) -> AnswersRead:
+    """Find what a stored teacher answered to each prompt.
 
     Args:
         file: the recipe.
-        kept: where the bytes of the file are kept, by address; None reads the file itself, for a look at it.
+        kept: by each of `outside_files`, where the bytes of its files are kept; None reads the files themselves, for a
+            look at them.
 
     Raises:
-        StillhouseError: if it cannot be read or lacks a column; the recipe's line is named.
+        StillhouseError: if a file cannot be read or lacks a column; the recipe's line is named.
     """
-    spec, data = file.recipe.teacher, file.recipe.data
-    columns = {spec.columns.text: "text", spec.columns.answer: "answer"}
+    spec = file.recipe.teacher.answers
+    is_batch = spec.format is AnswersFormat.BATCH
+    replies = _read(
+        file, file.recipe.teacher.source, kept, text=_ID if is_batch else spec.text_path, also=spec.answer_path
+    )
+    rows = replies.rows.select(pl.col("text").alias("asked"), _taken("label", spec.answer_pattern, "answer"))
+    if spec.requests is not None:
+        sent = _read(file, spec.requests, kept, text=spec.text_path, also=_ID).rows
+        texts = sent.select(pl.col("label").alias("asked"), "text").unique("asked", keep="first")
+        rows = rows.with_columns(normalise(pl.col("asked"))).join(texts, on="asked", how="left", maintain_order="left")
+    else:
+        rows = rows.with_columns(pl.col("asked").alias("text"))
+    rows = rows.select(
+        _taken("text", spec.text_pattern, "text"),
+        class_of(pl.col("label"), file.recipe.data.labels).alias("label"),
+    )
+    found = rows.filter(pl.col("text").is_not_null())
+    named_by_us = is_batch and spec.requests is None
+    ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
+    return AnswersRead(
+        answers_by_prompt(ids, found["label"]),
+        records=rows.height,
+        unreadable=replies.rejects.height,
+        without_text=rows.height - found.height,
+    )
+
+
+_ID = "custom_id"
+
+
+def _read(
+    file: RecipeFile, uri: str, kept: Mapping[str, Mapping[str, Path]] | None, *, text: str, also: str
+) -> SourceRead:
+    """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
+    spec = file.recipe.teacher.answers
+    fields = {spec.text_path: "text", spec.answer_path: "answer"}
     try:
         return read_rows(
-            spec.source,
-            kept=kept,
-            text=spec.columns.text,
-            label=spec.columns.answer,
-            classes=data.labels,
+            uri,
+            kept=None if kept is None else kept[uri],
+            text=text,
+            label=also,
             root=file.root,
-            limits=data.limits,
+            limits=file.recipe.data.limits,
         )
     except UnknownColumnError as error:
-        where = f"{file.where('teacher', 'columns', columns[error.column])}: {error.where}"
+        field = ("answers", fields[error.column]) if error.column in fields else ("source",)
+        where = f"{file.where('teacher', *field)}: {error.where}"
         raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
 
 
-def answers_by_prompt(rows: pl.DataFrame) -> pl.DataFrame:
-    """Find the answer to each text under the id that a prompt set gives it, personal data taken out alike.
+def _taken(column: str, pattern: str | None, group: str) -> pl.Expr:
+    """The column, or what a pattern takes out of it; null where it does not match."""
+    if pattern is None:
+        return pl.col(column)
+    compiled = re.compile(pattern, re.DOTALL)  # texts have lines
+
+    def taken(said: str) -> str | None:
+        match = compiled.search(said)
+        return match and match[group]
+
+    return pl.col(column).map_elements(taken, return_dtype=pl.String)
+
+
+def answers_by_prompt(ids: pl.Series, answers: pl.Series) -> pl.DataFrame:
+    """One answer to each prompt, where it was always the same.
 
     Args:
-        rows: `text` and `label`, the answer, as they were read; a text may occur several times.
+        ids: of the prompts, one for each answer; some may occur several times.
+        answers: null where there was none.
 
     Returns:
         `prompt_id` (unique, sorted), `answer`, and `failure` where there is none.
     """
-    asked = redacted(rows.filter(pl.col("text").is_not_null())).rows
     failure = (
-        pl.when(pl.col("label").n_unique() > 1)
+        pl.when(pl.col("answer").n_unique() > 1)
         .then(pl.lit(Failure.TWO_ANSWERS.value))
-        .when(pl.col("label").first().is_null())
+        .when(pl.col("answer").first().is_null())
         .then(pl.lit(Failure.EMPTY.value))
     )
     found = (
-        asked.select(prompt_ids(asked["text"]), "label")
+        pl.DataFrame([ids.alias("prompt_id"), answers.alias("answer")])
         .group_by("prompt_id", maintain_order=True)
-        .agg(pl.col("label").first().alias("answer"), failure.alias("failure"))
+        .agg(pl.col("answer").first(), failure.alias("failure"))
         .sort("prompt_id")
     )
     return found.with_columns(pl.when(pl.col("failure").is_null()).then("answer").alias("answer"))

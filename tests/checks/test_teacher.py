@@ -13,7 +13,7 @@ from checks.teacher import (
     the_teacher_began_with_pinned_weights,
     weights_are_whole_and_safe,
 )
-from stillhouse.recipe.contract import TeacherKind
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.pinning import Pin
 from stillhouse.teachers.stored import StoredTeacher

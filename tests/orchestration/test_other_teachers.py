@@ -12,18 +12,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from orchestration.asking import write_requests
 from orchestration.auditing import audit_recipe
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
+from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.models import network
 from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.models.training import TrainingExamples, train
 from stillhouse.models.weights import fingerprint_of
-from stillhouse.recipe.contract import TeacherKind
 from stillhouse.recipe.reading import RecipeFile, Recipes
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
@@ -158,40 +160,55 @@ def test_outputs_that_no_row_has_are_found_by_the_check(published: Path, tmp_pat
     assert "teacher.rename: " in line and "there is no output 'LABEL_9' to rename" in line
 
 
-def stored_answers(folder: Path, rows: int, silent: int = 0) -> dict[str, Any]:
-    """A teacher that was asked elsewhere and is wrong in each twelfth of its answers."""
-    asked = questions(rows)
+STORED = {
+    "kind": "stored", "source": "replies.jsonl", "revision": "a large model, in October", "licence": "its terms",
+    "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
+    "answers": {"format": "batch"}, "ask": {"model": "large", "prompt": "prompt.md"},
+}  # fmt: skip
+
+
+def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) -> None:
+    """Answer each request as `vllm run-batch` does; each twelfth of the answers is wrong."""
+    services = dict(questions(10_000).select("question", "service").iter_rows())
     wrong = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
-    replies = [
-        {"prompt": text, "reply": {"queue": wrong[label] if number % 12 == 0 else label}}
-        for number, (text, label) in enumerate(asked.select("question", "service").iter_rows())
-    ]
-    path = folder / "replies.jsonl"
-    path.write_text("".join(json.dumps(reply) + "\n" for reply in replies[silent:]))
-    return {
-        "kind": "stored", "source": str(path), "revision": "a large model, in October", "licence": "its terms",
-        "columns": {"text": "prompt", "answer": "reply.queue"}, "training_on_outputs": "allowed",
-        "reason": "It answers today.", "minimum_accuracy": 0.8,
-    }  # fmt: skip
+    lines = []
+    for number, request in enumerate(map(json.loads, requests.read_text("utf-8").splitlines())):
+        (message,) = request["body"]["messages"]
+        assert request["body"]["model"] == "large" and "\nNUM\n" in message["content"]
+        service = services[message["content"].partition("Question: ")[2].rstrip("\n")]
+        content = f"{wrong[service] if number % 12 == 0 else service}."
+        choices = [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]
+        response = {"status_code": 200, "request_id": "r", "body": {"model": "large", "choices": choices}}
+        lines.append({"id": "b", "custom_id": request["custom_id"], "response": response, "error": None})
+    replies.write_text("".join(json.dumps(line) + "\n" for line in lines[all_but:]))
 
 
-def small_stored_recipe(folder: Path, teacher: dict[str, Any], **changes: Any) -> RecipeFile:
+def small_stored_recipe(folder: Path, **teacher: Any) -> RecipeFile:
+    (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
     base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
     learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
     students = [
         {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl"}},
         {"name": "one_labels", "layers": [0, 1], "learns_from": "labels", "training": {**learning, "loss": "labels"}},
     ]
-    asked = {"bar": {"margin": 0.16}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 20}}
-    return small_recipe(folder, **{"teacher": teacher, "base": base, "students": students, **asked, **changes})
+    changes = {"bar": {"margin": 0.16}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 20}}
+    paths = {"source": str(folder / "replies.jsonl"), "ask": {"model": "large", "prompt": str(folder / "prompt.md")}}
+    stored = {**STORED, **paths, **teacher}
+    return small_recipe(folder, teacher=stored, base=base, students=students, **changes)
 
 
-def test_answers_that_were_given_elsewhere_are_copied_into_a_student_of_another_model(
-    tmp_path: Path, shared: Path
-) -> None:
+def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared) as place:
-        file = small_stored_recipe(place.folder, stored_answers(place.folder, 1200))
+        file = small_stored_recipe(place.folder)
+        (line,) = check(Recipes((file,), ())).mistakes[file.name]
+        assert "teacher.source: " in line and "replies.jsonl" in line, "nobody has asked yet"
+        written = write_requests(place.builds, file, place.folder / "requests.jsonl")
+        assert written.requests == written.prompts > 1190
+        answered_by_a_batch_api(place.folder / "requests.jsonl", place.folder / "replies.jsonl")
         assert check(Recipes((file,), ())).all_is_well
+        assert write_requests(place.builds, file, place.folder / "rest.jsonl").requests == 0
+        with pytest.raises(StillhouseError, match="there is such a file"):
+            write_requests(place.builds, file, place.folder / "rest.jsonl")
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
 
         facts = place.newest("teacher").facts(TeacherFacts)
@@ -216,8 +233,12 @@ def test_answers_that_were_given_elsewhere_are_copied_into_a_student_of_another_
 
 def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared) as place:
-        teacher = stored_answers(place.folder, 1200, silent=150) | {"minimum_accuracy": 0.5}
-        result = place.run(small_stored_recipe(place.folder, teacher))
+        file = small_stored_recipe(place.folder, minimum_accuracy=0.5)
+        write_requests(place.builds, file, place.folder / "requests.jsonl")
+        answered_by_a_batch_api(place.folder / "requests.jsonl", place.folder / "replies.jsonl", all_but=150)
+        result = place.run(file)
         (said,) = failures(result)
         assert "golden rows have no answer of the teacher: not in the file of answers" in said
         assert "Ask the teacher these texts" in said
+        rest = write_requests(place.builds, file, place.folder / "rest.jsonl")
+        assert rest.requests == 150

@@ -246,7 +246,8 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         ({"training": None}, "training: must be given where kind is encoder"),
         ({"rename": {"LABEL_0": "HUM"}}, "rename: must be left out where kind is encoder"),
         ({"max_tokens": 64}, "max_tokens: must be left out where kind is encoder"),
-        ({"columns": {"text": "prompt"}}, "columns: must be left out where kind is encoder"),
+        ({"answers": {"text": "prompt"}}, "answers: must be left out where kind is encoder"),
+        ({"ask": {"model": "large"}}, "ask: must be left out where kind is encoder"),
         ({"kind": "stored"}, "training, fingerprint: must be left out where kind is stored"),
         ({"kind": "stored", "training": None, "fingerprint": None}, "base: must be given where teacher.kind is stored"),
         ({"kind": "classifier", "training": None, "rename": {"LABEL_0": "HUM"}}, None),
@@ -276,6 +277,25 @@ ELSEWHERE = {
     "kind": "stored", "source": "replies.jsonl", "revision": "October", "licence": "its terms",
     "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"format": "chat", "requests": "sent.jsonl"}, "requests: must be left out where format is not batch"),
+        ({"format": "batch", "text": "question"}, "text, text_pattern: are of `requests`, which is not named"),
+        ({"answer_pattern": "(queue"}, "answers.answer_pattern: no regular expression"),
+        ({"text_pattern": "Ticket: (.*)"}, r"answers.text_pattern: it has no group \(\?P<text>"),
+    ],
+)
+def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, str], says: str) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"]["teacher"] = {**ELSEWHERE, "answers": answers}
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(StillhouseError, match=says):
+        read_recipe(path)
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,63 @@
 """Answers that were given elsewhere: each prompt finds its own, or the reason why it has none; nothing is guessed."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.prompt_set import redacted
+from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT
+from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 from stillhouse.statistics.calibration import probabilities_of
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
-from stillhouse.teachers.stored_answers import answers_by_prompt
+from stillhouse.teachers.stored_answers import AnswersRead, read_answers
 from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 TASK = SingleLabel(("billing", "access", "other"))
+DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
+Line = dict[str, Any]
 
 
-def stored(*rows: tuple[str | None, str | None]) -> pl.DataFrame:
-    read = pl.DataFrame(rows, schema={"text": pl.String, "label": pl.String}, orient="row")
-    return held_to(answers_by_prompt(read), TASK.names)
+def recipe(
+    folder: Path, source: str = "replies.jsonl", labels: dict[str, str] | None = None, **answers: Any
+) -> RecipeFile:
+    """A recipe with a teacher that answered elsewhere; nothing that it names has to be there."""
+    own = yaml.safe_load(DEMO.read_text())["attributes"]
+    own["teacher"] = {
+        "kind": "stored", "source": str(folder / source), "revision": "October", "licence": "its terms",
+        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8, "answers": answers,
+    }  # fmt: skip
+    own["base"] = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
+    own["budget"] = {"latency_ms_at_most": 20}
+    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
+    own["data"]["labels"] = labels or {}
+    path = folder / "recipes" / "tickets" / "defs.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": own}))
+    return read_recipe(path)
+
+
+def written(path: Path, lines: list[Line]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read(folder: Path, lines: list[Line], **how: Any) -> AnswersRead:
+    written(folder / "replies.jsonl", lines)
+    return read_answers(recipe(folder, **how))
+
+
+def table(*rows: tuple[str, str | None]) -> list[Line]:
+    return [{"text": text, "answer": answer} for text, answer in rows]
 
 
 def asked(*texts: str) -> pl.DataFrame:
@@ -28,40 +65,122 @@ def asked(*texts: str) -> pl.DataFrame:
     return pl.DataFrame([prompt_ids(column), column])
 
 
-def said(answers: pl.DataFrame, *texts: str, accuracy: float = 0.9) -> pl.DataFrame:
-    rows = StoredTeacher(answers, accuracy, TASK).ask(asked(*texts))
+def said(found: AnswersRead, *texts: str, accuracy: float = 0.9) -> pl.DataFrame:
+    rows = StoredTeacher(held_to(found.answers, TASK.names), accuracy, TASK).ask(asked(*texts))
     assert rows.schema == pl.Schema(ANSWER_SCHEMA)
     return with_answers(rows, TASK)
 
 
-def test_a_prompt_finds_its_answer_whatever_the_case_and_the_blanks() -> None:
-    rows = said(stored(("My  invoice is WRONG", "billing"), ("I am locked out", "access")), "my invoice is wrong")
+def test_a_prompt_finds_its_answer_whatever_the_case_and_the_blanks(tmp_path: Path) -> None:
+    found = read(tmp_path, table(("My  invoice is WRONG", "billing"), ("I am locked out", "access")))
+    rows = said(found, "my invoice is wrong")
     assert rows["answer"].to_list() == ["billing"] and rows["failure"].to_list() == [None]
 
 
-def test_personal_data_is_taken_out_as_it_is_of_the_prompts() -> None:
-    answers = stored(("Write to ann@example.org about the invoice", "billing"))
+def test_personal_data_is_taken_out_as_it_is_of_the_prompts(tmp_path: Path) -> None:
     as_it_came = "Write to ann@example.org about the invoice"
     (as_a_prompt,) = redacted(pl.DataFrame({"text": [as_it_came]})).rows["text"]
-    found = said(answers, as_a_prompt, as_it_came)
+    found = said(read(tmp_path, table((as_it_came, "billing"))), as_a_prompt, as_it_came)
     assert found["answer"].to_list() == ["billing", None], "a prompt set never holds the address itself"
 
 
-def test_each_prompt_without_an_answer_says_why() -> None:
-    answers = stored(
-        ("empty", None), ("odd", "Refunds"), ("torn", "billing"), ("torn", "access"), ("twice", "other"),
-        ("twice", "other"), (None, "billing"),
+def test_each_prompt_without_an_answer_says_why(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        table(
+            ("empty", None), ("blank", " "), ("odd", "Refunds"), ("torn", "billing"), ("torn", "access"),
+            ("twice", "other"), ("twice", "other"),
+        ),
     )  # fmt: skip
-    rows = said(answers, "empty", "odd", "torn", "twice", "never asked")
+    rows = said(found, "empty", "blank", "odd", "torn", "twice", "never asked")
     assert rows["failure"].to_list() == [
-        Failure.EMPTY, Failure.NO_LABEL, Failure.TWO_ANSWERS, None, Failure.NOT_ASKED
+        Failure.EMPTY, Failure.EMPTY, Failure.NO_LABEL, Failure.TWO_ANSWERS, None, Failure.NOT_ASKED
     ]  # fmt: skip
-    assert rows["answer"].to_list() == [None, None, None, "other", None]
+    assert rows["answer"].to_list() == [None, None, None, None, "other", None]
 
 
-def test_an_answer_is_as_sure_as_the_teacher_is_right() -> None:
-    rows = said(stored(("a", "access")), "a", accuracy=0.8)
-    np.testing.assert_allclose(probabilities_of(np.array(rows["logits"].to_list()), 1.0), [[0.1, 0.8, 0.1]], atol=1e-6)
+@pytest.mark.parametrize("spelled", ["billing", "Billing.", ' "billing" ', "**BILLING**"])
+def test_case_and_what_is_around_a_label_do_not_matter(tmp_path: Path, spelled: str) -> None:
+    assert said(read(tmp_path, table(("a", spelled))), "a")["answer"].to_list() == ["billing"]
+
+
+@pytest.mark.parametrize("spelled", ["billing or access", "bill", "It is billing"])
+def test_no_label_is_guessed_from_a_longer_answer(tmp_path: Path, spelled: str) -> None:
+    assert said(read(tmp_path, table(("a", spelled))), "a")["failure"].to_list() == [Failure.NO_LABEL]
+
+
+def test_two_labels_that_differ_in_case_alone_are_told_apart() -> None:
+    answers = pl.DataFrame({"prompt_id": ["p", "q", "r"], "answer": ["us", "US", "Us"], "failure": [None] * 3})
+    assert held_to(answers, ["US", "us"])["answer"].to_list() == ["us", "US", None]
+
+
+def test_the_recipes_map_of_spellings_counts_for_answers_too(tmp_path: Path) -> None:
+    found = read(tmp_path, table(("a", "invoices")), labels={"Invoices": "billing", "invoices": "billing"})
+    assert said(found, "a")["answer"].to_list() == ["billing"]
+
+
+def chat(*contents: str) -> Line:
+    roles = ["user", "assistant"] if len(contents) % 2 == 0 else ["system", "user", "assistant"]
+    return {"messages": [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]}
+
+
+def test_a_conversation_ends_with_what_was_asked_and_answered(tmp_path: Path) -> None:
+    around = {"text_pattern": r"Ticket:\s(?P<text>.*?)\sQueue:", "answer_pattern": r"(?P<answer>\w+)\W*$"}
+    lines = [
+        chat("Ticket:\nI am\nlocked out\nQueue:", "It is\naccess."),
+        chat("You route tickets.", "Ticket: wrong sum Queue:", "billing"),
+        chat("Hello!", "Hello, how can I help?"),
+    ]
+    found = read(tmp_path, lines, format="chat", **around)
+    assert said(found, "I am locked out", "wrong sum")["answer"].to_list() == ["access", "billing"]
+    assert (found.records, found.without_text) == (3, 1)
+
+
+def reply(custom_id: str, content: str | None, status: int = 200) -> Line:
+    choices = [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]
+    body = {"id": "c", "model": "large", "choices": choices} if status == 200 else {"error": {"message": "too many"}}
+    return {"id": "b", "custom_id": custom_id, "response": {"status_code": status, "body": body}, "error": None}
+
+
+def test_replies_of_a_batch_find_their_requests(tmp_path: Path) -> None:
+    sent = [
+        {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": chat("Route it.", text, "")}
+        for name, text in (("r1", "wrong sum"), ("r2", "locked out"), ("r3", "hello"))
+    ]
+    for request in sent:
+        request["body"]["messages"].pop()
+    written(tmp_path / "sent.jsonl", sent)
+    replies = [reply("r2", "access"), reply("r1", "Billing"), reply("r3", None, status=429), reply("r9", "other")]
+    found = read(tmp_path, replies, format="batch", requests=str(tmp_path / "sent.jsonl"))
+    rows = said(found, "wrong sum", "locked out", "hello")
+    assert rows["answer"].to_list() == ["billing", "access", None] and rows["failure"][2] == Failure.EMPTY
+    assert (found.records, found.without_text) == (4, 1), "nobody knows what r9 was asked"
+
+
+def test_of_requests_that_stillhouse_wrote_the_ids_are_those_of_the_prompts(tmp_path: Path) -> None:
+    (prompt,) = prompt_ids(pl.Series(["wrong sum"]))
+    found = read(tmp_path, [reply(prompt, "billing")], format="batch")
+    assert said(found, "wrong sum")["answer"].to_list() == ["billing"]
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ({"text": "question"}, "teacher.answers.text"),
+        ({"answer": "label"}, "teacher.answers.answer"),
+        ({"format": "chat"}, "teacher.answers.text"),
+        ({"format": "batch"}, "teacher.source"),
+    ],
+)
+def test_a_field_that_is_not_there_is_named_with_the_recipes_line(tmp_path: Path, how: Line, line: str) -> None:
+    with pytest.raises(StillhouseError, match=rf"defs\.yaml:\d+: {line}: "):
+        read(tmp_path, table(("a", "billing")), **how)
+
+
+def test_an_answer_is_as_sure_as_the_teacher_is_right(tmp_path: Path) -> None:
+    rows = said(read(tmp_path, table(("a", "access"))), "a", accuracy=0.8)
+    probabilities = probabilities_of(np.array(rows["logits"].to_list()), 1.0)
+    np.testing.assert_allclose(probabilities, [[0.1, 0.8, 0.1]], atol=1e-6)
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.lists(st.integers(0, 2), min_size=1, max_size=5))
@@ -75,11 +194,16 @@ def test_what_was_answered_stays_the_answer_however_seldom_it_is_right(accuracy:
 
 @pytest.mark.parametrize("change", ["answer", "failure", "accuracy"])
 def test_the_fingerprint_is_of_all_that_decides_what_is_said(change: str) -> None:
-    before = StoredTeacher(stored(("a", "access"), ("b", None)), 0.9, TASK)
+    def teacher(*answers: tuple[str, str | None, str | None], accuracy: float = 0.9) -> StoredTeacher:
+        frame = pl.DataFrame(
+            answers, schema={"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}, orient="row"
+        )
+        return StoredTeacher(frame, accuracy, TASK)
+
+    one, two = ("a", "access", None), ("b", None, Failure.EMPTY.value)
     changed = {
-        "answer": StoredTeacher(stored(("a", "other"), ("b", None)), 0.9, TASK),
-        "failure": StoredTeacher(stored(("a", "access"), ("b", "Refunds")), 0.9, TASK),
-        "accuracy": StoredTeacher(before.answers, 0.8, TASK),
+        "answer": teacher(("a", "other", None), two),
+        "failure": teacher(one, ("b", None, Failure.NO_LABEL.value)),
+        "accuracy": teacher(one, two, accuracy=0.8),
     }[change]
-    again = StoredTeacher(stored(("b", None), ("A", "access")), 0.9, TASK)
-    assert before.fingerprint == again.fingerprint != changed.fingerprint
+    assert teacher(one, two).fingerprint == teacher(one, two).fingerprint != changed.fingerprint

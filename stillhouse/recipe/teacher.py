@@ -1,0 +1,230 @@
+"""What a recipe says of its teacher, and of pretrained weights.
+
+Belongs here: their fields and the rules between them.
+Does not: rules between these and the rest of a recipe (contract.py), reading what they name (stillhouse/teachers/).
+"""
+
+import re
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from stillhouse.recipe.fields import Part, Sentence
+from stillhouse.recipe.training import TrainingConfig
+
+
+class ReviewSpec(Part):
+    """How large a sample of the teacher's answers a person judges, and how many of them may be wrong."""
+
+    size: int = Field(200, ge=20, description="answers in a sample, half of them at random and half the least certain")
+    defect_limit: float = Field(0.1, gt=0, lt=1, description="share of wrong answers that is shown not to be exceeded")
+
+
+class TeacherKind(StrEnum):
+    """How a model becomes a teacher."""
+
+    ENCODER = "encoder"
+    CLASSIFIER = "classifier"
+    STORED = "stored"
+
+
+class AnswersFormat(StrEnum):
+    """What a file of stored answers looks like."""
+
+    TABLE = "table"
+    CHAT = "chat"
+    BATCH = "batch"
+
+
+class WeightsSpec(Part):
+    """Pretrained weights, pinned."""
+
+    source: str = Field(
+        description="where the weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder; of "
+        "a stored teacher the file with its answers, as data.source names one"
+    )
+    revision: str = Field(
+        description="version of the source; for hf:// the commit, since a branch or a tag can move; of stored answers "
+        "which model gave them, and when"
+    )
+    fingerprint: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of weights, config and tokenizer before training, as `stillhouse new` writes it; when "
+        "left out, those of the first round are trusted and later rounds are held to them",
+    )
+    licence: str = Field(
+        description="SPDX identifier of the licence; of stored answers the terms they were given under"
+    )
+
+    @field_validator("revision")
+    @classmethod
+    def _a_branch_is_no_pin(cls, revision: str, info: ValidationInfo) -> str:
+        if str(info.data.get("source")).startswith("hf://") and not re.fullmatch("[0-9a-f]{40}", revision):
+            raise ValueError(
+                f"{revision!r} is no commit of 40 hexadecimal digits: a branch or a tag can move to other weights; "
+                "copy the commit from the repository's history"
+            )
+        return revision
+
+    @property
+    def address(self) -> str:
+        """Source and revision in one word, as records of what came from outside have it."""
+        return f"{self.source}@{self.revision}"
+
+
+class AnswersSpec(Part):
+    """How a file of stored answers is read, and how it is asked for."""
+
+    format: AnswersFormat = Field(
+        AnswersFormat.TABLE,
+        description="table = a column with the text and one with the answer; chat = one conversation a line, under "
+        "`messages`, whose last message is the answer; batch = what a batch API wrote, one reply a line",
+    )
+    text: str | None = Field(
+        None,
+        description="column or path of the text that was asked: `text` of a table, messages.-2.content of a chat, "
+        "body.messages.-1.content of the requests of a batch, when left out",
+    )
+    answer: str | None = Field(
+        None,
+        description="column or path of the answer: `answer`, messages.-1.content, or "
+        "response.body.choices.0.message.content, when left out",
+    )
+    text_pattern: str | None = Field(
+        None, description="regular expression with a group `text`, where what was asked has a template around it"
+    )
+    answer_pattern: str | None = Field(
+        None, description="regular expression with a group `answer`, where a label has more around it"
+    )
+    requests: str | None = Field(
+        None,
+        description="the file that was sent to the batch API, joined by custom_id; when left out, `stillhouse ask` "
+        "wrote it, and its ids are those of the prompts",
+    )
+
+    @field_validator("text_pattern", "answer_pattern")
+    @classmethod
+    def _it_has_the_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        group = str(info.field_name).removesuffix("_pattern")
+        try:
+            groups = {} if pattern is None else re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        if pattern is not None and group not in groups:
+            raise ValueError(f"it has no group (?P<{group}>...)")
+        return pattern
+
+    @model_validator(mode="after")
+    def _requests_are_those_of_a_batch(self) -> "AnswersSpec":
+        if self.requests is not None and self.format is not AnswersFormat.BATCH:
+            raise ValueError("requests: must be left out where format is not batch")
+        if self.format is AnswersFormat.BATCH and self.requests is None and (self.text or self.text_pattern):
+            raise ValueError("text, text_pattern: are of `requests`, which is not named")
+        return self
+
+    @property
+    def text_path(self) -> str:
+        """Where the text is; of a batch in its requests."""
+        return self.text or _TEXT_PATHS[self.format]
+
+    @property
+    def answer_path(self) -> str:
+        """Where the answer is."""
+        return self.answer or _ANSWER_PATHS[self.format]
+
+
+_TEXT_PATHS = {
+    AnswersFormat.TABLE: "text",
+    AnswersFormat.CHAT: "messages.-2.content",
+    AnswersFormat.BATCH: "body.messages.-1.content",
+}
+_ANSWER_PATHS = {
+    AnswersFormat.TABLE: "answer",
+    AnswersFormat.CHAT: "messages.-1.content",
+    AnswersFormat.BATCH: "response.body.choices.0.message.content",
+}
+
+
+class AskSpec(Part):
+    """What `stillhouse ask` writes for a batch API to answer."""
+
+    model: str = Field(description="the model that is to answer, as the API names it")
+    prompt: str | None = Field(
+        None,
+        description="a file, from where the recipe's paths start, in which {text}, {labels} and {task} stand for what "
+        "they say; a plain one when left out",
+    )
+    settings: dict[str, str | int | float | bool] = Field(
+        {"temperature": 0, "max_tokens": 32}, description="further fields of each request"
+    )
+
+
+class TeacherSpec(WeightsSpec):
+    """The model that is copied, and why it deserves it."""
+
+    kind: TeacherKind = Field(
+        TeacherKind.ENCODER,
+        description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
+        "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
+        "answers are in a file",
+    )
+    training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
+        description="do licence and terms allow training another model on its outputs? unknown counts as no"
+    )
+    reason: Sentence = Field(description="why this teacher deserves to be copied")
+    minimum_accuracy: float = Field(
+        gt=0, le=1, description="accuracy on the labelled validation rows below which it is not worth copying"
+    )
+    training: TrainingConfig | None = Field(
+        None, description="how an encoder is fine-tuned on the labelled rows; no other teacher is trained"
+    )
+    rename: dict[str, str] = Field(
+        {}, description="what outputs of a classifier are called in the rows, where they have another name there"
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=3,
+        description="where a text for a classifier is cut, special tokens included; as far as it has positions, and at "
+        "512, when left out. For an encoder training.max_tokens says it",
+    )
+    answers: AnswersSpec = Field(AnswersSpec(), description="how a file of stored answers is read")
+    ask: AskSpec | None = Field(None, description="how stored answers are asked for, by `stillhouse ask`")
+    review: ReviewSpec | None = Field(
+        None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
+    )
+
+    @model_validator(mode="after")
+    def _each_kind_has_its_own_fields(self) -> "TeacherSpec":
+        if self.kind is TeacherKind.ENCODER and self.training is None:
+            raise ValueError("training: must be given where kind is encoder")
+        foreign = [
+            name
+            for name, kinds in _FIELDS_OF_KINDS.items()
+            if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if foreign:
+            raise ValueError(f"{', '.join(foreign)}: must be left out where kind is {self.kind}")
+        return self
+
+    @property
+    def longest_text(self) -> int:
+        """Tokens of a text that it is asked, as far as it has positions for them."""
+        return (self.max_tokens or 512) if self.training is None else self.training.max_tokens
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it can be asked anything at any time, weighed and timed; else there is only what it has said."""
+        return self.kind is not TeacherKind.STORED
+
+
+_FIELDS_OF_KINDS = {
+    "training": [TeacherKind.ENCODER],
+    "rename": [TeacherKind.CLASSIFIER],
+    "max_tokens": [TeacherKind.CLASSIFIER],
+    "answers": [TeacherKind.STORED],
+    "ask": [TeacherKind.STORED],
+    "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER],
+}
+"""What a recipe may say of a teacher of some kinds only."""

@@ -1,0 +1,53 @@
+"""What a batch API is sent: one request for each prompt, and a text is asked as it is, whatever stands in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import AskSpec
+from stillhouse.teachers.requests import request_lines
+from tests.stillhouse.teachers.test_stored import recipe
+
+
+def asked(file: RecipeFile, *texts: str, **spec: Any) -> list[dict[str, Any]]:
+    prompts = pl.DataFrame({"prompt_id": [f"p{number}" for number in range(len(texts))], "text": list(texts)})
+    lines = request_lines(file, AskSpec(model="large", **spec), prompts, ["billing", "access"])
+    return [json.loads(line) for line in lines]
+
+
+def test_without_a_prompt_of_its_own_a_recipe_asks_plainly(tmp_path: Path) -> None:
+    file = recipe(tmp_path)
+    (request,) = asked(file, "Wo ist meine Rechnung?", settings={"temperature": 0, "max_tokens": 5})
+    content = request["body"].pop("messages")[0]["content"]
+    assert content.startswith(file.recipe.task) and content.endswith("\nWo ist meine Rechnung?")
+    assert "\nbilling\naccess\n" in content
+    assert request == {
+        "custom_id": "p0", "method": "POST", "url": "/v1/chat/completions",
+        "body": {"model": "large", "temperature": 0, "max_tokens": 5},
+    }  # fmt: skip
+
+
+def test_a_text_is_asked_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "prompt.md").write_text("{task} {labels}: {text} again: {text}")
+    odd = "what is {labels} and {task}, or\n{text}?"
+    (request,) = asked(recipe(tmp_path), odd, prompt=str(tmp_path / "prompt.md"))
+    (message,) = request["body"]["messages"]
+    assert message["content"].count(odd) == 2 and message["content"].endswith(f"billing\naccess: {odd} again: {odd}")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(None, "cannot be read"), (b"\xff", "cannot be read"), (b"Hi", "{text}")]
+)
+def test_a_prompt_that_asks_nothing_is_refused_in_the_recipes_line(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    if content is not None:
+        (tmp_path / "prompt.md").write_bytes(content)
+    with pytest.raises(StillhouseError) as refused:
+        asked(recipe(tmp_path), "a", prompt=str(tmp_path / "prompt.md"))
+    assert says in refused.value.what and "defs.yaml:" in refused.value.where
