@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets.external import weights_seen
-from assets.keys import PRETRAINED_WEIGHTS, STORED_ANSWERS
+from assets.keys import PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import markdown_table
 from stillhouse.errors import StillhouseError
@@ -29,7 +29,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     recipe = file.recipe
 
-    fed_with = [PRETRAINED_WEIGHTS] if recipe.teacher.runs_here else [PRETRAINED_WEIGHTS, STORED_ANSWERS]
+    fed_with = [PRETRAINED_WEIGHTS] if recipe.teacher.runs_here else [PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE]
 
     @stage_asset(file, CONTRACT, inputs={}, outside=fed_with, kinds={"yaml"}, of_version=recipe.digest[:12])
     def frozen_contract(context: StageContext) -> StageOutput:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.keys import PRETRAINED_WEIGHTS, SOURCE_FILE, STORED_ANSWERS, group_of, outside
+from assets.keys import PRETRAINED_WEIGHTS, SOURCE_FILE, TEACHER_ELSEWHERE, group_of, outside
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.batches import shown
 from stillhouse.stages.facts import WeightsFacts
 from stillhouse.stages.names import CONTRACT
@@ -43,15 +44,17 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
             tags={"stillhouse/recipe": file.name},
             kinds={"huggingface"},
         ),
-        *([] if teacher.runs_here else [_stored_answers(file)]),
+        *([] if teacher.runs_here else [_said_elsewhere(file)]),
     ]
 
 
-def _stored_answers(file: RecipeFile) -> dg.AssetSpec:
+def _said_elsewhere(file: RecipeFile) -> dg.AssetSpec:
     teacher = file.recipe.teacher
+    stored = "What the teacher was asked elsewhere, and answered. A run copies the file before it reads."
+    asked = "The server that is asked. A run keeps each answer before it asks the next question."
     return dg.AssetSpec(
-        outside(file.name, STORED_ANSWERS),
-        description="What the teacher was asked elsewhere, and answered. A run copies the file before it reads.",
+        outside(file.name, TEACHER_ELSEWHERE),
+        description=stored if teacher.kind is TeacherKind.STORED else asked,
         metadata={
             "address": teacher.source,
             "revision": teacher.revision,

@@ -12,7 +12,7 @@ from stillhouse.records.manifest import address
 from stillhouse.stages import names
 from stillhouse.stages.names import KINDS, kind_of, student_of
 
-SOURCE_FILE, PRETRAINED_WEIGHTS, STORED_ANSWERS = "source_file", "pretrained_weights", "stored_answers"
+SOURCE_FILE, PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE = "source_file", "pretrained_weights", "teacher_elsewhere"
 """What comes from outside and is made by nobody here."""
 
 _OF_A_STUDENT = {names.CANDIDATES: "candidate_", names.EXPORTS: "export_"}

@@ -13,7 +13,7 @@ from assets.tables import markdown_table
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher as stage
-from stillhouse.stages.facts import StoredFacts, TeacherFacts, TrainingFacts
+from stillhouse.stages.facts import SaidFacts, TeacherFacts, TrainingFacts
 from stillhouse.stages.names import CONTRACT, PROMPTS, TEACHER
 
 
@@ -36,7 +36,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "fingerprint": facts.fingerprint,
                 "licence": spec.licence,
                 **({} if facts.parameters is None else {"parameters": facts.parameters}),
-                **({} if facts.stored is None else _answers(facts.stored)),
+                **({} if facts.said is None else _answers(facts.said)),
                 "validation_accuracy": facts.validation_accuracy,
                 "temperature": facts.temperature,
                 **({} if facts.training is None else _learning(context, artifact, facts.training)),
@@ -46,10 +46,10 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     return calibrated_teacher
 
 
-def _answers(stored: StoredFacts) -> dict[str, Any]:
-    failures = [{"reason": reason, "texts": texts} for reason, texts in stored.failures.items()]
+def _answers(said: SaidFacts) -> dict[str, Any]:
+    failures = [{"reason": reason, "texts": texts} for reason, texts in said.failures.items()]
     return {
-        "texts": stored.texts,
+        "texts": said.texts,
         "without_an_answer": dg.MetadataValue.md(markdown_table(failures)) if failures else "none",
     }
 

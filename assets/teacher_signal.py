@@ -34,7 +34,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     ) -> StageOutput:
         """The teacher's logits and pooled state for every prompt; only rows it was never asked before are computed."""
         signal = signal_store(context.builds)
-        capture = stage.capture(prompts, teacher, context.builds)
+        capture = stage.capture(file.recipe, prompts, teacher, context.builds)
         artifact = context.make(stage.plan(file.recipe, prompts, teacher, signal))
         if file.recipe.teacher.review is not None:
             path = stage.review_path(context.builds.home, file.name, artifact)

@@ -23,8 +23,8 @@ def the_fingerprint_is_its_own(context: GateContext) -> Finding:
     facts = context.artifact.facts(TeacherFacts)
     now = (
         fingerprint_of(context.artifact.folder / MODEL)
-        if facts.stored is None
-        else teacher_of(context.artifact).fingerprint
+        if facts.said is None
+        else teacher_of(context.artifact, context.recipe.teacher, context.builds).fingerprint
     )
     recorded = facts.fingerprint
     return passed_if(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")

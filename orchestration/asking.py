@@ -16,12 +16,13 @@ from stillhouse.data.places import may_be_there
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
 from stillhouse.stages.names import PROMPTS
 from stillhouse.stages.preview import prompts_to_come
 from stillhouse.tasks import task_of
-from stillhouse.teachers.requests import request_lines
+from stillhouse.teachers.requests import asking_of, request_lines
 from stillhouse.teachers.stored import held_to
 from stillhouse.teachers.stored_answers import read_answers
 
@@ -46,10 +47,9 @@ def write_requests(builds: BuildStore, file: RecipeFile, path: Path) -> Asked:
         StillhouseError: if the recipe says of no teacher how it is asked, the rows or the answers that are there cannot
             be read, or there is such a file.
     """
-    spec = file.recipe.teacher.ask
-    if spec is None:
+    if file.recipe.teacher.kind is not TeacherKind.STORED or file.recipe.teacher.ask is None:
         raise StillhouseError(
-            "the recipe does not say how its teacher is asked",
+            "the recipe does not say how its teacher is asked by a batch API",
             where=file.where("teacher"),
             expected="kind: stored, and `ask` with the name of a model",
             do="Add `ask: {model: NAME}` to the recipe's teacher; see `stillhouse schema teacher.ask`.",
@@ -64,7 +64,7 @@ def write_requests(builds: BuildStore, file: RecipeFile, path: Path) -> Asked:
         "prompt_id", maintain_order=True
     )
     missing = prompts.join(_answered(file, labels), on="prompt_id", how="anti").sort("prompt_id")
-    lines = "".join(f"{line}\n" for line in request_lines(file, spec, missing, labels))
+    lines = "".join(f"{line}\n" for line in request_lines(asking_of(file, labels), missing))
     write_atomically(path, lines.encode())
     characters = int(missing["text"].str.len_chars().sum())
     return Asked(requests=missing.height, prompts=prompts.height, characters=characters)

@@ -34,6 +34,7 @@ from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_base
 from stillhouse.teachers.classifier import outputs_in_order
+from stillhouse.teachers.requests import asking_of
 from stillhouse.teachers.stored_answers import read_answers
 
 _NO_COLUMN = "\0"
@@ -163,9 +164,12 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
         if teacher.kind is TeacherKind.CLASSIFIER and classes:
             with _collected(found, file.where("teacher", "rename")):
                 outputs_in_order(folder, classes, teacher.rename)
-    if not teacher.runs_here:
+    if teacher.kind is TeacherKind.STORED:
         with _collected(found, file.where("teacher", "source")):
             read_answers(file)
+    if teacher.ask is not None:
+        with _collected(found, file.where("teacher", "ask")):
+            asking_of(file, classes)
     return tuple(found)
 
 

@@ -41,9 +41,12 @@ def _expectations(context: GateContext) -> Sequence[Expectation]:
 def _table(context: GateContext) -> pl.DataFrame:
     logits = pl.col("logits").cast(pl.List(pl.Float64))
     powers = logits.list.eval((pl.element() - pl.element().max()).exp())
+    # A server that answers by another model under the same name is another teacher.
+    same = pl.col("observed").is_null() | (pl.col("observed") == context.artifact.facts(SignalFacts).observed)
+    teacher = pl.when(same).then("fingerprint").otherwise(pl.format("{}, answered by {}", "fingerprint", "observed"))
     return context.frame("signal").select(
         "prompt_id",
-        "fingerprint",
+        teacher.alias("fingerprint"),
         logits.list.eval(pl.element().is_finite()).list.all().alias("finite"),
         logits.list.eval(pl.element().abs()).list.max().alias("largest"),
         # Great Expectations passes over what is not a number, as it does over null

@@ -16,7 +16,7 @@ from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import Name, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
-from stillhouse.recipe.teacher import TeacherSpec, WeightsSpec
+from stillhouse.recipe.teacher import TeacherKind, TeacherSpec, WeightsSpec
 from stillhouse.recipe.training import TrainingConfig
 
 NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
@@ -176,37 +176,53 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
-    def _a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(self) -> "Recipe":
-        kind, budget = self.teacher.kind, self.budget
-        ratios = {
-            "latency_ratio_at_least": budget.latency_ratio_at_least, "size_ratio_at_least": budget.size_ratio_at_least
-        }  # fmt: skip
-        if self.teacher.runs_here:
-            if self.base is not None:
-                raise ValueError(f"base: must be left out where teacher.kind is {kind}: students are cut from it")
-            missing = [name for name, asked in ratios.items() if asked is None]
-            if missing:
-                raise ValueError(f"budget.{', budget.'.join(missing)}: must be given where teacher.kind is {kind}")
-            return self
-        if self.base is None:
+    def _students_are_cut_from_weights_that_are_here(self) -> "Recipe":
+        kind = self.teacher.kind
+        if self.teacher.runs_here and self.base is not None:
+            raise ValueError(f"base: must be left out where teacher.kind is {kind}: students are cut from it")
+        if not self.teacher.runs_here and self.base is None:
             raise ValueError(f"base: must be given where teacher.kind is {kind}: it has no layers to cut students from")
-        asked = [name for name, value in ratios.items() if value is not None]
-        if asked:
+        return self
+
+    @model_validator(mode="after")
+    def _the_budget_compares_with_a_teacher_that_is_here(self) -> "Recipe":
+        kind, budget = self.teacher.kind, self.budget
+        ratios = ("latency_ratio_at_least", "size_ratio_at_least")
+        given = [name for name in ratios if getattr(budget, name) is not None]
+        if self.teacher.runs_here:
+            missing = ", budget.".join(name for name in ratios if name not in given)
+            if missing:
+                raise ValueError(f"budget.{missing}: must be given where teacher.kind is {kind}")
+            return self
+        if given:
             raise ValueError(
-                f"budget.{', budget.'.join(asked)}: must be left out where teacher.kind is {kind}, whose size and "
+                f"budget.{', budget.'.join(given)}: must be left out where teacher.kind is {kind}, whose size and "
                 "speed nobody can measure here: latency_ms_at_most and size_mb_at_most say what a student may cost"
             )
         if budget.latency_ms_at_most is None:
             raise ValueError(f"budget.latency_ms_at_most: must be given where teacher.kind is {kind}")
-        for student in self.students:
+        return self
+
+    @model_validator(mode="after")
+    def _students_learn_what_their_teacher_gives(self) -> "Recipe":
+        kind = self.teacher.kind
+        for student in () if self.teacher.runs_here else self.students:
             training = student.training
-            if student.learns_from == "nothing":
+            if training is None:
                 raise ValueError(f"students: {student.name} has to learn: the base alone knows none of the labels")
-            if training is not None and (training.loss == "logit_mse" or training.embedding_weight > 0):
+            if training.loss == "logit_mse" or training.embedding_weight > 0:
                 raise ValueError(
                     f"students: {student.name}: training.loss logit_mse and training.embedding_weight need a teacher "
                     f"that gives logits and states; where teacher.kind is {kind} there are its answers alone: use kl"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _it_is_said_what_may_leave_this_machine(self) -> "Recipe":
+        if self.teacher.kind is TeacherKind.ENDPOINT and "teacher_may_see" not in self.data.provenance.model_fields_set:
+            raise ValueError(
+                "data.provenance.teacher_may_see: must say which privacy classes may be sent to the teacher's server"
+            )
         return self
 
     @property

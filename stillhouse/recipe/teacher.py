@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from stillhouse.addresses import holds_credentials
 from stillhouse.recipe.fields import Part, Sentence
 from stillhouse.recipe.training import TrainingConfig
 
@@ -27,6 +28,7 @@ class TeacherKind(StrEnum):
     ENCODER = "encoder"
     CLASSIFIER = "classifier"
     STORED = "stored"
+    ENDPOINT = "endpoint"
 
 
 class AnswersFormat(StrEnum):
@@ -42,7 +44,7 @@ class WeightsSpec(Part):
 
     source: str = Field(
         description="where the weights are: package://<import name>/<folder>, hf://<org>/<name>, or a local folder; of "
-        "a stored teacher the file with its answers, as data.source names one"
+        "a stored teacher the file with its answers, as data.source names one; of an endpoint its server"
     )
     revision: str = Field(
         description="version of the source; for hf:// the commit, since a branch or a tag can move; of stored answers "
@@ -161,6 +163,27 @@ class AskSpec(Part):
     )
 
 
+LONGEST = ("max_tokens", "max_completion_tokens")
+"""Settings that limit what is written, by the names that servers have for it."""
+
+
+class EndpointSpec(Part):
+    """What asking a server may take."""
+
+    api_key_env: str | None = Field(
+        None,
+        pattern="^[A-Z][A-Z0-9_]*$",
+        description="variable that holds the key; none where the server asks for none. The key itself is in no recipe",
+    )
+    usd_per_million_in: float = Field(ge=0, description="price of a million tokens read; 0 of a server of your own")
+    usd_per_million_out: float = Field(ge=0, description="price of a million tokens written")
+    usd_at_most: float = Field(gt=0, description="that all calls of this recipe may ever cost together")
+    concurrency: int = Field(8, ge=1, le=256, description="calls at one time")
+    requests_per_minute: int | None = Field(None, ge=1, description="that are begun at the most")
+    attempts: int = Field(6, ge=1, description="for one text, before the run ends")
+    timeout_s: float = Field(60, gt=0, description="seconds until a call counts as lost")
+
+
 class TeacherSpec(WeightsSpec):
     """The model that is copied, and why it deserves it."""
 
@@ -168,7 +191,7 @@ class TeacherSpec(WeightsSpec):
         TeacherKind.ENCODER,
         description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
         "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
-        "answers are in a file",
+        "answers are in a file; endpoint = a server that speaks OpenAI's protocol is asked",
     )
     training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
         description="do licence and terms allow training another model on its outputs? unknown counts as no"
@@ -190,7 +213,10 @@ class TeacherSpec(WeightsSpec):
         "512, when left out. For an encoder training.max_tokens says it",
     )
     answers: AnswersSpec = Field(AnswersSpec(), description="how a file of stored answers is read")
-    ask: AskSpec | None = Field(None, description="how stored answers are asked for, by `stillhouse ask`")
+    ask: AskSpec | None = Field(
+        None, description="what an endpoint is asked; of stored answers what `stillhouse ask` writes for a batch API"
+    )
+    endpoint: EndpointSpec | None = Field(None, description="what asking an endpoint may take")
     review: ReviewSpec | None = Field(
         None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
     )
@@ -206,7 +232,20 @@ class TeacherSpec(WeightsSpec):
         ]
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: must be left out where kind is {self.kind}")
+        if self.kind is TeacherKind.ENDPOINT:
+            self._require_what_asking_takes()
         return self
+
+    def _require_what_asking_takes(self) -> None:
+        missing = [name for name in ("ask", "endpoint") if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{', '.join(missing)}: must be given where kind is endpoint")
+        if not self.source.startswith(("http://", "https://")) or holds_credentials(self.source):
+            raise ValueError("source: of an endpoint the address of its server, without a key, such as https://host/v1")
+        if self.ask is not None and not any(int(self.ask.settings.get(name, 0)) > 0 for name in LONGEST):
+            raise ValueError(f"ask.settings: {' or '.join(LONGEST)} must limit an answer, so that its cost has a limit")
+        if self.answers != AnswersSpec(answer_pattern=self.answers.answer_pattern):
+            raise ValueError("answers: of an endpoint only answer_pattern may be said")
 
     @property
     def longest_text(self) -> int:
@@ -214,17 +253,24 @@ class TeacherSpec(WeightsSpec):
         return (self.max_tokens or 512) if self.training is None else self.training.max_tokens
 
     @property
+    def outside_files(self) -> tuple[str, ...]:
+        """Addresses of the files that decide what a teacher elsewhere says: its answers, and what it is asked."""
+        named = [self.source if self.kind is TeacherKind.STORED else None, self.answers.requests]
+        return tuple(uri for uri in (*named, self.ask and self.ask.prompt) if uri)
+
+    @property
     def runs_here(self) -> bool:
         """Whether it can be asked anything at any time, weighed and timed; else there is only what it has said."""
-        return self.kind is not TeacherKind.STORED
+        return self.kind in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER)
 
 
 _FIELDS_OF_KINDS = {
     "training": [TeacherKind.ENCODER],
     "rename": [TeacherKind.CLASSIFIER],
     "max_tokens": [TeacherKind.CLASSIFIER],
-    "answers": [TeacherKind.STORED],
-    "ask": [TeacherKind.STORED],
+    "answers": [TeacherKind.STORED, TeacherKind.ENDPOINT],
+    "ask": [TeacherKind.STORED, TeacherKind.ENDPOINT],
+    "endpoint": [TeacherKind.ENDPOINT],
     "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER],
 }
 """What a recipe may say of a teacher of some kinds only."""

@@ -5,31 +5,61 @@ Belongs here: which kind of teacher an artifact holds. Does not: the kinds (stil
 
 from collections.abc import Callable
 
-from stillhouse.recipe.teacher import TeacherKind
-from stillhouse.records.builds import Artifact
-from stillhouse.stages.facts import TeacherFacts
+from stillhouse.home import Home
+from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
+from stillhouse.records.builds import Artifact, BuildStore
+from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MODEL
+from stillhouse.teachers.calls import CallLog
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.teachers.teacher import NetworkTeacher, Teacher
 
 
-def teacher_of(artifact: Artifact) -> Teacher:
-    """Open a teacher."""
-    return TEACHERS[artifact.facts(TeacherFacts).kind](artifact)
+def teacher_of(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
+    """Open a teacher.
+
+    Args:
+        artifact: of the stage of the teacher.
+        spec: what the recipe says of it now, such as where its server is.
+        builds: with the log of calls.
+    """
+    return TEACHERS[artifact.facts(TeacherFacts).kind](artifact, spec, builds)
 
 
-def _network(artifact: Artifact) -> Teacher:
+def call_log(home: Home) -> CallLog:
+    """What the teachers of an installation that are paid have been asked."""
+    return CallLog(home.signal / "calls.db")
+
+
+def _network(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
     return NetworkTeacher(artifact.folder / MODEL, artifact.facts(TeacherFacts).fingerprint)
 
 
-def _stored(artifact: Artifact) -> Teacher:
+def _stored(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
     facts = artifact.facts(TeacherFacts)
-    assert facts.stored is not None
-    return StoredTeacher(artifact.frame(ANSWERS), facts.stored.accuracy, facts.task)
+    return StoredTeacher(artifact.frame(ANSWERS), _said(facts).accuracy, facts.task)
 
 
-TEACHERS: dict[TeacherKind, Callable[[Artifact], Teacher]] = {
+def _endpoint(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
+    facts = artifact.facts(TeacherFacts)
+    said, recipe = _said(facts), artifact.asset.partition("/")[0]
+    assert said.asking is not None and spec.endpoint is not None
+    asking = Asking(**said.asking)
+    return EndpointTeacher(
+        spec.source, spec.endpoint, asking, recipe, call_log(builds.home), facts.task, accuracy=said.accuracy
+    )
+
+
+def _said(facts: TeacherFacts) -> SaidFacts:
+    assert facts.said is not None, "a teacher that does not run here has said something"
+    return facts.said
+
+
+TEACHERS: dict[TeacherKind, Callable[[Artifact, TeacherSpec, BuildStore], Teacher]] = {
     TeacherKind.ENCODER: _network,
     TeacherKind.CLASSIFIER: _network,
     TeacherKind.STORED: _stored,
+    TeacherKind.ENDPOINT: _endpoint,
 }

@@ -59,7 +59,7 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
     The vocabulary stays whole, so that what is released is what was judged. A teacher that does not run here has none.
     """
-    if teacher.facts(TeacherFacts).stored is not None:
+    if teacher.facts(TeacherFacts).said is not None:
         return {}
     from stillhouse.models.network import read_sizes
 

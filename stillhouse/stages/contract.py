@@ -14,11 +14,12 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
 from stillhouse.stages.facts import AnswersFacts, ContractFacts, WeightsFacts
 from stillhouse.stages.names import ANSWERS
-from stillhouse.teachers.stored_answers import outside_files, read_answers
+from stillhouse.teachers.stored_answers import read_answers
 
 
 def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
@@ -30,14 +31,16 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     """
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
-    named = [] if recipe.teacher.runs_here else outside_files(recipe.teacher)
-    outside = {uri: read_outside(uri, store, root=file.root, limits=recipe.data.limits) for uri in named}
+    limits = recipe.data.limits
+    outside = {uri: read_outside(uri, store, root=file.root, limits=limits) for uri in recipe.teacher.outside_files}
+
+    is_stored = recipe.teacher.kind is TeacherKind.STORED
 
     def build(folder: Path) -> ContractFacts:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         bar = bar_of(recipe)
         taken = (
-            _take_answers(file, {uri: each.kept(store) for uri, each in outside.items()}, folder) if outside else None
+            _take_answers(file, {uri: each.kept(store) for uri, each in outside.items()}, folder) if is_stored else None
         )
         return ContractFacts(recipe=recipe.digest, bar=bar, bar_digest=digest_of(bar), weights=weights, answers=taken)
 

@@ -69,7 +69,7 @@ def plan(
     def build(folder: Path) -> ErrorAnalysisFacts:
         with builds.one_heavy_task():
             signal = signal_store(builds)
-            signal.capture(validation, teacher_of(teacher))
+            signal.capture(validation, teacher_of(teacher, recipe.teacher, builds))
             answers = signal.read(validation["prompt_id"].to_list(), fingerprint).filter(pl.col("failure").is_null())
             answered = validation.join(answers.drop("failure"), on="prompt_id", maintain_order="left")
             found = []

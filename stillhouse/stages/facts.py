@@ -168,14 +168,16 @@ class Answering(Record):
         return task_of(self.answer, self.labels)
 
 
-class StoredFacts(Record):
-    """Answers that were given elsewhere, counted."""
+class SaidFacts(Record):
+    """What a teacher elsewhere has said, counted: all that is stored, or a pilot's answers to validation rows."""
 
     texts: int = Field(description="Different texts that were asked.")
     failures: dict[str, int] = Field(description="Texts without an answer that counts, by reason.")
     accuracy: float = Field(
         description="Share of answers that are right, by validation rows, as it is taught: (right + 1) / (answered + 2)"
     )
+    asking: dict[str, Any] | None = Field(None, description="What an endpoint is asked, see teachers/requests.py.")
+    usd_a_prompt: float | None = Field(None, description="What an endpoint's answers cost on average.")
 
 
 class TeacherFacts(Answering):
@@ -191,7 +193,7 @@ class TeacherFacts(Answering):
     validation_right: int
     validation_rows: int
     training: TrainingFacts | None = Field(None, description="How it was fine-tuned; null where it was not.")
-    stored: StoredFacts | None = Field(None, description="Of answers that were given elsewhere.")
+    said: SaidFacts | None = Field(None, description="Of a teacher that does not run here.")
 
     @property
     def validation_accuracy(self) -> float:
@@ -211,6 +213,8 @@ class BaselinesFacts(Record):
 
 class SignalFacts(Answering):
     """What the teacher said about the prompts of a batch."""
+
+    observed: str | None = Field(None, description="The model that a server says has answered most of them.")
 
     fingerprint: str = Field(description="Digest of the teacher's weights.")
     rows: int

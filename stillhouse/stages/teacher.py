@@ -5,7 +5,10 @@ Does not: verification and calibration (stillhouse/teachers/), the loop (stillho
 """
 
 import json
+import math
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +16,30 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
-from stillhouse.stages.facts import PromptFacts, StoredFacts, TeacherFacts
+from stillhouse.stages.asking import call_log
+from stillhouse.stages.facts import PromptFacts, SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MODEL, TEACHER
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.stored import fingerprint_of_answers, held_to
+from stillhouse.teachers.endpoint import EndpointTeacher, fingerprint_of_asking
+from stillhouse.teachers.requests import Asking, asking_of
+from stillhouse.teachers.stored import Failure, fingerprint_of_answers, held_to
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples, TrainingReport
     from stillhouse.models.weights import BaseModel
+
+
+MOST_REFUSED = 0.5
+"""Share of the pilot's texts from which it is not the texts that a server refuses."""
 
 
 def plan(
@@ -60,6 +72,14 @@ def plan(
         return Plan(
             partial(_stored, file, rows, task, base, answers),
             {**depends_on, "answers": digest_of(answers.rows())},
+            config=config,
+            external_inputs=weights,
+        )
+    if spec.kind is TeacherKind.ENDPOINT:
+        asking, bulk = asking_of(file, task.names), prompts.facts(PromptFacts).kept
+        return Plan(
+            partial(_endpoint, file, rows, task, base, asking, builds.home, bulk),
+            {**depends_on, "asking": asking.digest},
             config=config,
             external_inputs=weights,
         )
@@ -122,18 +142,82 @@ def _fine_tuned(
 def _stored(
     file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", answers: pl.DataFrame, folder: Path
 ) -> TeacherFacts:
-    """Keep the answers, and beside them the base with a head that knows nothing, for students to be cut from."""
+    """Keep the answers."""
+    answers.write_parquet(folder / f"{ANSWERS}.parquet")
+    said = SaidFacts(texts=answers.height, failures=_failures(answers), accuracy=0.5)
+    return _elsewhere(file, rows, task, base, answers, said, folder)
+
+
+def _endpoint(
+    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", asking: Asking, home: Home, bulk: int,
+    folder: Path,
+) -> TeacherFacts:  # fmt: skip
+    """Ask the validation rows alone, and say what the rest will cost before any of it is asked."""
+    spec, calls = file.recipe.teacher, call_log(home)
+    assert spec.endpoint is not None
+    teacher = EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, task)
+    validation = rows.filter(pl.col("split") == "validation").select("prompt_id", "text")
+    answers, costs = teacher.answers_to(validation), teacher.costs(validation)
+    answers.write_parquet(folder / f"{ANSWERS}.parquet")
+    usd = sum(costs) / max(len(costs), 1)
+    refused = answers.filter(pl.col("failure") == Failure.REFUSED.value).height
+    if refused > MOST_REFUSED * validation.height:
+        raise StillhouseError(
+            f"the server refused {refused:,} of the first {validation.height:,} texts",
+            where=f"{file.where('teacher', 'ask')}: {spec.source}",
+            expected="an answer to nearly all of them",
+            do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
+        )
+    _require_that_the_bulk_fits(file, costs, bulk - validation.height, calls.spent(file.name))
+    said = SaidFacts(
+        texts=validation.height, failures=_failures(answers), accuracy=0.5, asking=asdict(asking), usd_a_prompt=usd
+    )
+    return _elsewhere(file, rows, task, base, answers, said, folder)
+
+
+def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompts: int, spent: float) -> None:
+    """Refuse before the bulk is asked what would end in the middle of it: by the upper 95 % bound of the mean cost."""
+    assert file.recipe.teacher.endpoint is not None
+    cap, rows = file.recipe.teacher.endpoint.usd_at_most, len(costs)
+    mean = sum(costs) / max(rows, 1)
+    error = math.sqrt(sum((each - mean) ** 2 for each in costs) / max(rows - 1, 1) / max(rows, 1))
+    expected = prompts * (mean + 1.645 * error)
+    if spent + expected > cap:
+        raise StillhouseError(
+            f"{prompts:,} prompts more are expected to cost up to {expected:.4f} USD, and {spent:.4f} are spent",
+            where=file.where("teacher", "endpoint", "usd_at_most"),
+            expected=f"at most {cap:g} USD",
+            do="Raise usd_at_most, ask for fewer rows, or write a shorter prompt. The pilot's answers are kept.",
+        )
+
+
+def _failures(answers: pl.DataFrame) -> dict[str, int]:
+    return dict(answers["failure"].drop_nulls().value_counts(sort=True).iter_rows())
+
+
+def _elsewhere(
+    file: RecipeFile,
+    rows: pl.DataFrame,
+    task: Task,
+    base: "BaseModel",
+    answers: pl.DataFrame,
+    said: SaidFacts,
+    folder: Path,
+) -> TeacherFacts:
+    """Measure the answers on validation rows, and keep the base with a head that knows nothing to cut students from."""
     from stillhouse.teachers.classifier import build_classifier
 
-    answers.write_parquet(folder / f"{ANSWERS}.parquet")
     build_classifier(base.folder, task.names, folder / MODEL, seed=0)
     validation = rows.filter(pl.col("split") == "validation").join(answers, on="prompt_id", how="left")
     answered = validation["answer"].drop_nulls().len()
     right = int((validation["answer"] == validation["label"]).sum())
     accuracy = (right + 1) / (answered + 2)
+    asking = None if said.asking is None else Asking(**said.asking)
     return TeacherFacts(
         kind=file.recipe.teacher.kind,
-        fingerprint=fingerprint_of_answers(answers, accuracy),
+        fingerprint=fingerprint_of_answers(answers, accuracy)
+        if asking is None
+        else fingerprint_of_asking(asking, accuracy),
         base_fingerprint=base.record.fingerprint,
         parameters=None,
         answer=file.recipe.data.answer,
@@ -141,9 +225,5 @@ def _stored(
         temperature=1.0,
         validation_right=right,
         validation_rows=validation.height,
-        stored=StoredFacts(
-            texts=answers.height,
-            failures=dict(answers["failure"].drop_nulls().value_counts(sort=True).iter_rows()),
-            accuracy=accuracy,
-        ),
+        said=said.model_copy(update={"accuracy": accuracy}),
     )

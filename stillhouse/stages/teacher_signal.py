@@ -18,10 +18,10 @@ from stillhouse.teachers.review import draw_review
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 
-def capture(prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
+def capture(recipe: Recipe, prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
     with builds.one_heavy_task():
-        return signal_store(builds).capture(asked(prompts), teacher_of(teacher))
+        return signal_store(builds).capture(asked(prompts), teacher_of(teacher, recipe.teacher, builds))
 
 
 def asked(prompts: Artifact) -> pl.DataFrame:
@@ -50,7 +50,14 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
             sample = with_answers(unlabelled.join(answered, on="prompt_id"), facts.task).sort("prompt_id")
             sample = sample.select("prompt_id", "text", "answer", "confidence")
             draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
-        return SignalFacts(fingerprint=facts.fingerprint, answer=facts.answer, labels=facts.labels, rows=rows.height)
+        observed = answers["observed"].drop_nulls().value_counts(sort=True)["observed"]
+        return SignalFacts(
+            fingerprint=facts.fingerprint,
+            answer=facts.answer,
+            labels=facts.labels,
+            rows=rows.height,
+            observed=observed[0] if len(observed) else None,
+        )
 
     return Plan(
         build,

@@ -127,6 +127,12 @@ class SingleLabel:
         outputs[np.arange(len(targets)), targets] = np.log(share)
         return outputs
 
+    def unanswered(self, targets: npt.NDArray[Any]) -> FloatArray:
+        """All classes alike, and the right one a little less."""
+        outputs = np.zeros((len(targets), len(self.classes)))
+        outputs[np.arange(len(targets)), targets] = -STATED_ABOVE_CHANCE
+        return outputs
+
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:
         """A known label verifies the teacher outright. Without one, a teacher that puts less than half of its
         probability on its best answer is guessing, and a student would learn the guess as if it were knowledge."""

@@ -92,6 +92,10 @@ class Task(Protocol):
         """Outputs, shape (n, outputs), of a teacher that gives answers alone and is right in this share of them."""
         ...
 
+    def unanswered(self, targets: Targets) -> FloatArray:
+        """Outputs, shape (n, outputs), of one that knows nothing of these rows and answers none of them rightly."""
+        ...
+
     def doubts(self, logits: Logits, targets: Targets) -> list[Doubt | None]:
         """Why a student should not learn a teacher's row, None where it may."""
         ...

@@ -1,44 +1,110 @@
-"""What a batch API is sent, so that a teacher elsewhere answers the prompts of a recipe.
+"""What a teacher elsewhere is asked.
 
-Belongs here: one request for each prompt, in the lines that OpenAI's batch API, `vllm run-batch` and their like read.
-Does not: which prompts have no answer yet (orchestration/asking.py), reading the replies (stored_answers.py).
+Belongs here: the prompt around a text, and one request for each prompt in the lines that OpenAI's batch API,
+`vllm run-batch` and their like read.
+Does not: which prompts have no answer yet (orchestration/asking.py), making calls (endpoint.py), reading the replies of
+a batch (stored_answers.py).
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import AskSpec
+from stillhouse.recipe.teacher import LONGEST, AskSpec
+from stillhouse.teachers.stored import taken
 
 TEXT, LABELS, TASK = "{text}", "{labels}", "{task}"
 PLAIN_PROMPT = f"{TASK}\n\nAnswer with one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 """What a teacher is asked where the recipe names no prompt of its own."""
 
 
-def request_lines(file: RecipeFile, spec: AskSpec, prompts: pl.DataFrame, labels: Sequence[str]) -> Iterator[str]:
-    """Write a line for each prompt, whose `custom_id` is the prompt's id.
+@dataclass(frozen=True)
+class Asking:
+    """All that decides what a teacher elsewhere is asked, and how its answer is read.
 
     Args:
-        file: the recipe.
-        spec: what it says of asking.
-        prompts: `prompt_id` and `text`.
+        model: which is asked.
+        template: the prompt, with `{text}` where each text is to stand and nothing else to be filled in.
+        settings: further fields of each request.
+        answer_pattern: takes the label out of a reply; None where the reply is the label.
+        spellings: from another spelling of a label to the label.
+        revision: what the recipe says of the model's version.
+    """
+
+    model: str
+    template: str
+    settings: Mapping[str, str | int | float | bool]
+    answer_pattern: str | None
+    spellings: Mapping[str, str]
+    revision: str
+
+    @property
+    def digest(self) -> str:
+        """Digest of all of it."""
+        return digest_of(asdict(self))
+
+    def answer_in(self, content: str) -> str | None:
+        """The label that a reply holds, as the rows spell it; null where the pattern does not find one."""
+        found = taken(content, self.answer_pattern, "answer")
+        if found is None:
+            return None
+        plain = " ".join(found.split())
+        return self.spellings.get(plain, plain)
+
+    @property
+    def longest_answer(self) -> int:
+        """Tokens that may be written at the most."""
+        return max(int(self.settings.get(name, 0)) for name in LONGEST)
+
+    def body(self, text: str) -> dict[str, Any]:
+        """What is sent for one text."""
+        content = self.template.replace(TEXT, text)
+        return {"model": self.model, "messages": [{"role": "user", "content": content}], **self.settings}
+
+
+def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
+    """What the recipe's teacher is asked.
+
+    Args:
+        file: the recipe, which says how to ask.
         labels: those that may be answered.
 
     Raises:
         StillhouseError: if the file of the prompt cannot be read, or has no place for the text.
     """
-    template = _template(file, spec)
-    fixed = {LABELS: "\n".join(labels), TASK: file.recipe.task}
-    before, *after = (_filled(part, fixed) for part in template.split(TEXT))
+    teacher, spec = file.recipe.teacher, file.recipe.teacher.ask
+    assert spec is not None
+    # Split first, so that a task which holds {text} is asked as it is.
+    fixed = {LABELS: "\n".join(labels), TASK: file.recipe.task.replace(TEXT, "text")}
+    parts = [_filled(part, fixed) for part in _template(file, spec).split(TEXT)]
+    return Asking(
+        spec.model,
+        TEXT.join(parts),
+        dict(spec.settings),
+        teacher.answers.answer_pattern,
+        file.recipe.data.labels,
+        teacher.revision,
+    )
+
+
+def request_lines(asking: Asking, prompts: pl.DataFrame) -> Iterator[str]:
+    """Write a line for each prompt, whose `custom_id` is the prompt's id.
+
+    Args:
+        asking: what is asked.
+        prompts: `prompt_id` and `text`.
+    """
     for prompt_id, text in prompts.select("prompt_id", "text").iter_rows():
-        # Split first, so that a text which holds {labels} is asked as it is.
-        content = text.join([before, *after])
-        body = {"model": spec.model, "messages": [{"role": "user", "content": content}], **spec.settings}
-        request = {"custom_id": prompt_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        request = {
+            "custom_id": prompt_id, "method": "POST", "url": "/v1/chat/completions", "body": asking.body(text)
+        }  # fmt: skip
         yield json.dumps(request, ensure_ascii=False)
 
 

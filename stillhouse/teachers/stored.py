@@ -9,6 +9,7 @@ divergence from it is the cross entropy with the answer, smoothed by the teacher
 rather than by a constant, a student is as sure as its teacher is right.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,17 @@ class Failure(StrEnum):
     NOT_ASKED = "not in the file of answers"
     EMPTY = "the answer is empty"
     NO_LABEL = "the answer is no label of the rows"
+    CUT_OFF = "the answer was cut off"
+    REFUSED = "the teacher refused to answer"
     TWO_ANSWERS = "answered in two ways"
+
+
+def taken(said: str, pattern: str | None, group: str) -> str | None:
+    """What a pattern takes out of a text or an answer; all of it without a pattern, and nothing where it differs."""
+    if pattern is None:
+        return said
+    match = re.search(pattern, said, re.DOTALL)  # texts have lines
+    return match and match[group]
 
 
 def held_to(answers: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:

@@ -4,9 +4,9 @@ Belongs here: reading it, and finding the answer to each prompt by what the text
 Does not: file formats (stillhouse/data/), what is learned from the answers (stored.py).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -17,8 +17,8 @@ from stillhouse.data.prompt_set import redacted
 from stillhouse.data.sources import SourceRead, class_of, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import AnswersFormat, TeacherSpec
-from stillhouse.teachers.stored import Failure
+from stillhouse.recipe.teacher import AnswersFormat
+from stillhouse.teachers.stored import Failure, taken
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,13 @@ class AnswersRead:
     without_text: int
 
 
-def outside_files(spec: TeacherSpec) -> list[str]:
-    """The addresses that answers are read from: the file, and the requests that it answers."""
-    return [spec.source, *([spec.answers.requests] if spec.answers.requests else [])]
-
-
 def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None = None) -> AnswersRead:
     """Find what a stored teacher answered to each prompt.
 
     Args:
         file: the recipe.
-        kept: by each of `outside_files`, where the bytes of its files are kept; None reads the files themselves, for a
-            look at them.
+        kept: by each of the recipe's `teacher.outside_files`, where the bytes of its files are kept; None reads the
+            files themselves, for a look at them.
 
     Raises:
         StillhouseError: if a file cannot be read or lacks a column; the recipe's line is named.
@@ -110,13 +105,7 @@ def _taken(column: str, pattern: str | None, group: str) -> pl.Expr:
     """The column, or what a pattern takes out of it; null where it does not match."""
     if pattern is None:
         return pl.col(column)
-    compiled = re.compile(pattern, re.DOTALL)  # texts have lines
-
-    def taken(said: str) -> str | None:
-        match = compiled.search(said)
-        return match and match[group]
-
-    return pl.col(column).map_elements(taken, return_dtype=pl.String)
+    return pl.col(column).map_elements(partial(taken, pattern=pattern, group=group), return_dtype=pl.String)
 
 
 def answers_by_prompt(ids: pl.Series, answers: pl.Series) -> pl.DataFrame:

@@ -23,9 +23,11 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
     "logits": pl.List(pl.Float32()),
     "embedding": pl.List(pl.Float32()),
     "failure": pl.String(),
+    "observed": pl.String(),
     "tokens": pl.Int32(),
 }
-"""What a teacher said of a prompt: outputs, or why there are none; a state and read tokens where it has such."""
+"""What a teacher said of a prompt: outputs, or why there are none; a state and read tokens where it has such, and which
+model a server says has answered."""
 ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
 
 
@@ -119,6 +121,7 @@ class NetworkTeacher:
                 "logits": answers.logits.tolist(),
                 "embedding": answers.embeddings.tolist(),
                 "failure": [None] * prompts.height,
+                "observed": [None] * prompts.height,
                 "tokens": answers.tokens,
                 "latency_ms": answers.latency_ms,
             },

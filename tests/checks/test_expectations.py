@@ -19,14 +19,15 @@ GOOD_PROMPTS = pl.DataFrame({
     "split": ["train", "validation", "golden", "golden", "train"], "label": [None, None, "A", "B", "A"],
 })  # fmt: skip
 GOOD_SIGNAL = pl.DataFrame({
-    "prompt_id": list("abc"), "fingerprint": ["f"] * 3, "logits": [[1.0, -2.0], [0.0, 1e-6], [700.0, -700.0]],
+    "prompt_id": list("abc"), "fingerprint": ["f"] * 3, "observed": ["large", None, "large"],
+    "logits": [[1.0, -2.0], [0.0, 1e-6], [700.0, -700.0]],
 })  # fmt: skip
 
 
 def look(
     suite: ExpectationSuite, folder: Path, name: str, frame: pl.DataFrame, batch: str = "base"
 ) -> dict[str, Finding]:
-    facts = SimpleNamespace(fingerprint="f")
+    facts = SimpleNamespace(fingerprint="f", observed="large")
     asked = context(artifact(facts, {name: frame}, batch=batch), recipe=SHORT, home=SimpleNamespace(reports=folder))
     found = suite.evaluate(asked)
     assert list(found) == list(suite.because)
@@ -86,6 +87,7 @@ def test_a_later_batch_may_be_empty(tmp_path: Path) -> None:
         (changed(GOOD_SIGNAL, 0, prompt_id=None), {"every_answer_has_its_prompt": ONE_OF_THREE}),
         (changed(GOOD_SIGNAL, 0, prompt_id="b"), {"every_prompt_was_answered_once": "2 of 3 rows are unexpected"}),
         (changed(GOOD_SIGNAL, 0, fingerprint="g"), {"every_answer_is_of_one_teacher": ONE_OF_THREE}),
+        (changed(GOOD_SIGNAL, 0, observed="small"), {"every_answer_is_of_one_teacher": ONE_OF_THREE}),
         (
             changed(GOOD_SIGNAL, 0, logits=[1.0, math.nan]),
             {"every_logit_is_finite": ONE_OF_THREE, "probabilities_sum_to_one": ONE_OF_THREE},
@@ -100,7 +102,7 @@ def test_each_gate_on_answers_closes_on_its_own_fault(
 
 
 def test_probabilities_may_miss_one_by_rounding_alone() -> None:
-    asked = context(artifact(SimpleNamespace(fingerprint="f"), {"signal": GOOD_SIGNAL}))
+    asked = context(artifact(SimpleNamespace(fingerprint="f", observed="large"), {"signal": GOOD_SIGNAL}))
     (last,) = [one for one in teacher_signal._expectations(asked) if one.name == "probabilities_sum_to_one"]
     sums = pl.DataFrame({"probability": [1.0, 1.0 - 9e-6, 1.0 + 9e-6, 1.0 - 11e-6, 1.0 + 11e-6]})
     results, _ = validate(sums, [last])

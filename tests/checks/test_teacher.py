@@ -27,7 +27,7 @@ def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_fingerprint_on_record_is_that_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher = artifact(SimpleNamespace(fingerprint="a" * 64, stored=None))
+    teacher = artifact(SimpleNamespace(fingerprint="a" * 64, said=None))
     for now, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
         monkeypatch.setattr(checks.teacher, "fingerprint_of", lambda folder, now=now: now)
         assert told(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
@@ -37,7 +37,7 @@ def test_the_fingerprint_of_stored_answers_is_counted_again_from_them() -> None:
     task, answers = SingleLabel(("A", "B")), pl.DataFrame({"prompt_id": ["p"], "answer": ["A"], "failure": [None]})
     recorded = StoredTeacher(answers, 0.9, task).fingerprint
     facts = SimpleNamespace(
-        kind=TeacherKind.STORED, fingerprint=recorded, stored=SimpleNamespace(accuracy=0.9), task=task
+        kind=TeacherKind.STORED, fingerprint=recorded, said=SimpleNamespace(accuracy=0.9), task=task
     )
     assert told(the_fingerprint_is_its_own, artifact(facts, {"answers": answers}))[0] is PASS
     altered = answers.with_columns(answer=pl.lit("B"))

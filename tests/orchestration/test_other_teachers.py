@@ -27,11 +27,13 @@ from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.reading import RecipeFile, Recipes
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
-from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.asking import call_log
+from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
-from tests.conftest import a_place, failures
+from tests.conftest import Place, a_place, failures
+from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import questions, small_recipe, small_teacher
 
 NAMES = {
@@ -160,6 +162,7 @@ def test_outputs_that_no_row_has_are_found_by_the_check(published: Path, tmp_pat
     assert "teacher.rename: " in line and "there is no output 'LABEL_9' to rename" in line
 
 
+WRONG = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
 STORED = {
     "kind": "stored", "source": "replies.jsonl", "revision": "a large model, in October", "licence": "its terms",
     "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
@@ -170,20 +173,19 @@ STORED = {
 def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) -> None:
     """Answer each request as `vllm run-batch` does; each twelfth of the answers is wrong."""
     services = dict(questions(10_000).select("question", "service").iter_rows())
-    wrong = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
     lines = []
     for number, request in enumerate(map(json.loads, requests.read_text("utf-8").splitlines())):
         (message,) = request["body"]["messages"]
         assert request["body"]["model"] == "large" and "\nNUM\n" in message["content"]
         service = services[message["content"].partition("Question: ")[2].rstrip("\n")]
-        content = f"{wrong[service] if number % 12 == 0 else service}."
+        content = f"{WRONG[service] if number % 12 == 0 else service}."
         choices = [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]
         response = {"status_code": 200, "request_id": "r", "body": {"model": "large", "choices": choices}}
         lines.append({"id": "b", "custom_id": request["custom_id"], "response": response, "error": None})
     replies.write_text("".join(json.dumps(line) + "\n" for line in lines[all_but:]))
 
 
-def small_stored_recipe(folder: Path, **teacher: Any) -> RecipeFile:
+def small_recipe_elsewhere(folder: Path, **teacher: Any) -> RecipeFile:
     (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
     base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
     learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
@@ -194,12 +196,13 @@ def small_stored_recipe(folder: Path, **teacher: Any) -> RecipeFile:
     changes = {"bar": {"margin": 0.16}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 20}}
     paths = {"source": str(folder / "replies.jsonl"), "ask": {"model": "large", "prompt": str(folder / "prompt.md")}}
     stored = {**STORED, **paths, **teacher}
-    return small_recipe(folder, teacher=stored, base=base, students=students, **changes)
+    seen = {"data__provenance": {"teacher_may_see": ["internal"]}}
+    return small_recipe(folder, teacher=stored, base=base, students=students, **seen, **changes)
 
 
 def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared) as place:
-        file = small_stored_recipe(place.folder)
+        file = small_recipe_elsewhere(place.folder)
         (line,) = check(Recipes((file,), ())).mistakes[file.name]
         assert "teacher.source: " in line and "replies.jsonl" in line, "nobody has asked yet"
         written = write_requests(place.builds, file, place.folder / "requests.jsonl")
@@ -212,7 +215,7 @@ def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
 
         facts = place.newest("teacher").facts(TeacherFacts)
-        assert facts.stored is not None and facts.stored.failures == {} and 0.85 < facts.validation_accuracy < 0.98
+        assert facts.said is not None and facts.said.failures == {} and 0.85 < facts.validation_accuracy < 0.98
         evaluations = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
         judged = evaluations["one"]
         assert judged.teacher.accuracy == pytest.approx(11 / 12, abs=0.03)
@@ -233,7 +236,7 @@ def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp
 
 def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared) as place:
-        file = small_stored_recipe(place.folder, minimum_accuracy=0.5)
+        file = small_recipe_elsewhere(place.folder, minimum_accuracy=0.5)
         write_requests(place.builds, file, place.folder / "requests.jsonl")
         answered_by_a_batch_api(place.folder / "requests.jsonl", place.folder / "replies.jsonl", all_but=150)
         result = place.run(file)
@@ -242,3 +245,48 @@ def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -
         assert "Ask the teacher these texts" in said
         rest = write_requests(place.builds, file, place.folder / "rest.jsonl")
         assert rest.requests == 150
+
+
+def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_costs(
+    tmp_path: Path, shared: Path
+) -> None:
+    services = dict(questions(10_000).select("question", "service").iter_rows())
+
+    def answer(asked: str) -> str:
+        text = asked.partition("Question: ")[2].rstrip("\n")
+        return (WRONG[services[text]] if len(text) % 12 == 0 else services[text]).lower()
+
+    with a_place(tmp_path, seeded=shared) as place, serving(Server(answer)) as server:
+        (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
+        prices = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT}
+        asking = {
+            "kind": "endpoint", "source": server.url, "answers": {},
+            "ask": {"model": "large", "prompt": str(place.folder / "prompt.md"), "settings": {"max_tokens": 3}},
+        }  # fmt: skip
+
+        def recipe(usd_at_most: float) -> RecipeFile:
+            return small_recipe_elsewhere(place.folder, **asking, endpoint={**prices, "usd_at_most": usd_at_most})
+
+        poor = place.run(recipe(0.02))
+        assert "prompts more are expected to cost up to" in " ".join(failures(poor))
+        pilot = server.calls
+        assert pilot == counts_of(place).validation and 0 < server.usd < 0.02
+
+        file = recipe(1.0)
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
+        facts = place.newest("teacher").facts(TeacherFacts)
+        assert (
+            0.85 < facts.validation_accuracy < 0.99 and facts.said is not None and facts.said.usd_a_prompt is not None
+        )
+        assert set(server.asked.values()) == {1} and server.calls == counts_of(place).kept > pilot
+        assert call_log(place.home).spent("small") == pytest.approx(server.usd)
+        assert server.usd < pilot * facts.said.usd_a_prompt + 1.5 * (server.calls - pilot) * facts.said.usd_a_prompt
+        judged = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
+        assert judged["one"].teacher.accuracy == pytest.approx(11 / 12, abs=0.04)
+        asked = server.calls
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded and server.calls == asked
+        assert audit_recipe(place.home, "small").ok
+
+
+def counts_of(place: Place) -> PromptFacts:
+    return place.newest("prompts", "base").facts(PromptFacts)

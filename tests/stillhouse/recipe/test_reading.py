@@ -251,7 +251,7 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         ({"kind": "stored"}, "training, fingerprint: must be left out where kind is stored"),
         ({"kind": "stored", "training": None, "fingerprint": None}, "base: must be given where teacher.kind is stored"),
         ({"kind": "classifier", "training": None, "rename": {"LABEL_0": "HUM"}}, None),
-        ({"kind": "oracle"}, "'encoder', 'classifier' or 'stored'"),
+        ({"kind": "oracle"}, "'encoder', 'classifier', 'stored' or 'endpoint'"),
     ],
 )
 def test_what_a_teacher_is_asked_for_goes_with_its_kind(

@@ -1,6 +1,7 @@
 """What a batch API is sent: one request for each prompt, and a text is asked as it is, whatever stands in it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import AskSpec
-from stillhouse.teachers.requests import request_lines
+from stillhouse.teachers.requests import asking_of, request_lines
 from tests.stillhouse.teachers.test_stored import recipe
 
 
 def asked(file: RecipeFile, *texts: str, **spec: Any) -> list[dict[str, Any]]:
     prompts = pl.DataFrame({"prompt_id": [f"p{number}" for number in range(len(texts))], "text": list(texts)})
-    lines = request_lines(file, AskSpec(model="large", **spec), prompts, ["billing", "access"])
-    return [json.loads(line) for line in lines]
+    teacher = file.recipe.teacher.model_copy(update={"ask": AskSpec(model="large", **spec)})
+    file = replace(file, recipe=file.recipe.model_copy(update={"teacher": teacher}))
+    return [json.loads(line) for line in request_lines(asking_of(file, ["billing", "access"]), prompts)]
 
 
 def test_without_a_prompt_of_its_own_a_recipe_asks_plainly(tmp_path: Path) -> None:

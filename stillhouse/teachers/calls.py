@@ -1,0 +1,157 @@
+"""What was sent to a paid server, what it answered, and what that cost: written down before and after each call.
+
+Belongs here: the log, and the cap that is reserved from it.
+Does not: making a call (endpoint.py), what an answer means (stored.py).
+
+A call is in the log before it is made, at the most that it can cost, and gets its real cost with its reply. A process
+that dies leaves its open calls at the most that they can cost, so that no kill lets more be spent than the cap. A reply
+that is in the log is never paid for again, whatever became of who asked.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder, plain_disk_errors
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY,
+    request TEXT NOT NULL,
+    recipe TEXT NOT NULL,
+    sent_at TEXT NOT NULL,
+    usd REAL NOT NULL,
+    reply TEXT,
+    milliseconds REAL
+);
+CREATE INDEX IF NOT EXISTS calls_by_request ON calls (request) WHERE reply IS NOT NULL;
+CREATE INDEX IF NOT EXISTS calls_by_recipe ON calls (recipe);
+"""
+_AT_ONCE = 500
+"""Requests looked up by one statement."""
+
+
+class CapReachedError(StillhouseError):
+    """One call more could cost more than the recipe allows."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server said to one request.
+
+    Args:
+        content: the text of the answer; None where there was none.
+        failure: why it does not count, in the words of `Failure`; None where it may.
+        model: what the server says has answered.
+        tokens_in: that it read, by its own count.
+        tokens_out: that it wrote, by its own count.
+        milliseconds: that the call took.
+    """
+
+    content: str | None
+    failure: str | None
+    model: str | None
+    tokens_in: int
+    tokens_out: int
+    milliseconds: float
+
+
+class CallLog:
+    """The calls of an installation, in one file; threads and processes may share it.
+
+    Args:
+        path: of the file, made when first written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def replies(self, requests: Iterable[str]) -> dict[str, Reply]:
+        """The newest reply to each of these requests that has one, by the request's digest."""
+        asked, found = list(requests), {}
+        with self._open() as connection:
+            for start in range(0, len(asked), _AT_ONCE):
+                some = asked[start : start + _AT_ONCE]
+                places = ",".join("?" * len(some))
+                rows = connection.execute(
+                    f"SELECT request, reply FROM calls WHERE reply IS NOT NULL AND request IN ({places}) ORDER BY id",
+                    some,
+                )
+                found.update({request: Reply(**json.loads(reply)) for request, reply in rows})
+        return found
+
+    def spent(self, recipe: str) -> float:
+        """USD that the calls of a recipe have cost, those without a reply at the most that they can."""
+        with self._open() as connection:
+            return _spent(connection, recipe)
+
+    def reserve(self, request: str, recipe: str, *, usd: float, usd_at_most: float) -> int:
+        """Write down that a call is going to be made.
+
+        Args:
+            request: digest of what is asked.
+            recipe: who pays.
+            usd: the most that it can cost.
+            usd_at_most: that all calls of the recipe may cost together.
+
+        Returns:
+            The number of the call.
+
+        Raises:
+            CapReachedError: if it could go beyond the cap; it is not written down then.
+        """
+        with self._open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            before = _spent(connection, recipe)
+            if before + usd > usd_at_most:
+                connection.rollback()
+                raise CapReachedError(
+                    f"{before:.4f} USD are spent or reserved, and one call more can cost {usd:.4f}",
+                    where=f"{recipe}: teacher.endpoint.usd_at_most",
+                    expected=f"at most {usd_at_most:g} USD",
+                    do="What was answered is kept. Raise usd_at_most, ask for fewer rows, or lower max_tokens.",
+                )
+            at = datetime.now(UTC).isoformat(timespec="milliseconds")
+            call = connection.execute(
+                "INSERT INTO calls (request, recipe, sent_at, usd) VALUES (?, ?, ?, ?)", (request, recipe, at, usd)
+            ).lastrowid
+            connection.commit()
+        assert call is not None
+        return call
+
+    def settle(self, call: int, *, usd: float, reply: Reply | None) -> None:
+        """Write down what came of a call.
+
+        Args:
+            call: its number.
+            usd: what it cost.
+            reply: what was said; None where the call was refused, and is to be made again.
+        """
+        said = None if reply is None else json.dumps(reply.__dict__)
+        with self._open() as connection:
+            connection.execute("UPDATE calls SET usd = ?, reply = ? WHERE id = ?", (usd, said, call))
+            connection.commit()
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, plain_disk_errors(self.path):
+            make_folder(self.path.parent)
+            connection = sqlite3.connect(self.path, timeout=60)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.executescript(_SCHEMA)
+                yield connection
+            finally:
+                connection.close()
+
+
+def _spent(connection: sqlite3.Connection, recipe: str) -> float:
+    (usd,) = connection.execute("SELECT COALESCE(SUM(usd), 0) FROM calls WHERE recipe = ?", (recipe,)).fetchone()
+    return float(usd)

@@ -1,0 +1,144 @@
+"""A server on this machine that speaks OpenAI's protocol: it answers, counts, bills, and fails where it is told to.
+
+Belongs here: the server, and the ways in which one fails.
+Does not: what Stillhouse makes of it (test_endpoint.py).
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Fault = str
+"""What becomes of a call instead of its answer; see `_Handler.do_POST`."""
+USD_IN, USD_OUT = 2.0, 10.0
+"""What the server charges for a million tokens."""
+
+
+@dataclass
+class Server:
+    """What a server was told, and what it has seen.
+
+    Args:
+        answer: from the last message to the reply.
+        faults: by the number of a call, counted from 0.
+        model: by the number of a call, what answers.
+        key: that it asks for; none where it asks for none.
+        takes: seconds for an answer.
+    """
+
+    answer: Callable[[str], str]
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+    model: Callable[[int], str] = lambda number: "large-2026-06"
+    key: str | None = None
+    takes: float = 0.0
+    url: str = ""
+    usd: float = 0.0
+    asked: Counter[str] = field(default_factory=Counter)
+    at_once: int = 0
+    _now: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def calls(self) -> int:
+        """Calls that came in, those that failed too."""
+        return sum(self.asked.values())
+
+    def enter(self, text: str) -> int:
+        with self._lock:
+            number = self.calls
+            self.asked[text] += 1
+            self._now += 1
+            self.at_once = max(self.at_once, self._now)
+            return number
+
+    def leave(self, usd: float) -> None:
+        with self._lock:
+            self._now -= 1
+            self.usd += usd
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """Serve on a free port of the loopback address."""
+    handler = type("_Bound", (_Handler,), {"server_told": server})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        server.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
+        thread = threading.Thread(target=http.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_told: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        told, text = self.server_told, body["messages"][-1]["content"]
+        number, usd = told.enter(text), 0.0
+        try:
+            if told.key is not None and self.headers["Authorization"] != f"Bearer {told.key}":
+                self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization'][-4:]}"}})
+                return
+            time.sleep(told.takes)
+            fault = told.faults.get(number, "")
+            if fault.isdecimal():
+                self._send(
+                    int(fault), {"error": {"message": "not now"}}, {"Retry-After": "0"} if fault == "429" else {}
+                )
+            elif fault == "cut":
+                self.close_connection = True
+                self.connection.close()
+            elif fault == "page":
+                self._write(200, b"<html>Please sign in</html>", "text/html")
+            else:
+                tokens = len(text.split()), 1
+                usd = (tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6
+                self._send(200, self._reply(fault, number, text, tokens))
+        finally:
+            told.leave(usd)
+
+    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int]) -> dict[str, Any]:
+        content, reason, refusal = self.server_told.answer(text), "stop", None
+        if fault == "null":
+            content = None  # type: ignore[assignment]
+        if fault == "refusal":
+            content, refusal = None, "I cannot help with that"  # type: ignore[assignment]
+        if fault == "length":
+            content, reason = content[:2], "length"
+        if fault == "outside":
+            content = "none of these"
+        message = {"role": "assistant", "content": content, "refusal": refusal}
+        return {
+            "id": str(number),
+            "object": "chat.completion",
+            "model": self.server_told.model(number),
+            "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
+        }
+
+    def _send(self, status: int, body: dict[str, Any], headers: Mapping[str, str] = {}) -> None:
+        self._write(status, json.dumps(body).encode(), "application/json", headers)
+
+    def _write(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] = {}) -> None:
+        try:
+            self.send_response(status)
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:  # whoever asked is gone, and has to pay all the same
+            self.close_connection = True

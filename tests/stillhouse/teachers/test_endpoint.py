@@ -1,0 +1,192 @@
+"""A teacher behind an API, on a real server of this machine: nothing is paid twice, and never more than is allowed."""
+
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.teacher import EndpointSpec
+from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.calls import CallLog, CapReachedError
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.stored import Failure
+from stillhouse.teachers.teacher import ANSWER_SCHEMA
+from tests.protocol import USD_IN, USD_OUT, Server, serving
+
+TASK = SingleLabel(("access", "billing"))
+ASKING = Asking("large", "Queue of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
+
+
+def answer(text: str) -> str:
+    return "billing" if "invoice" in text else "access"
+
+
+def texts(rows: int) -> pl.DataFrame:
+    column = pl.Series("text", [f"{'invoice' if n % 3 else 'password'} number {n}" for n in range(rows)])
+    return pl.DataFrame([prompt_ids(column), column])
+
+
+def teacher(server: Server, place: Path, *, asking: Asking = ASKING, **limits: Any) -> EndpointTeacher:
+    how = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0, **limits}
+    return EndpointTeacher(
+        server.url, EndpointSpec(**how), asking, "tickets", CallLog(place / "calls.db"), TASK, accuracy=0.9,
+        sleep=lambda seconds: None,
+    )  # fmt: skip
+
+
+def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
+    rows = texts(40)
+    with serving(Server(answer, takes=0.01)) as server:
+        asked = teacher(server, tmp_path, concurrency=4)
+        said = asked.ask(rows)
+        assert said.schema == pl.Schema(ANSWER_SCHEMA) and said["prompt_id"].to_list() == rows["prompt_id"].to_list()
+        assert with_answers(said, TASK)["answer"].to_list() == [answer(text) for text in rows["text"]]
+        assert set(said["observed"]) == {"large-2026-06"} and said["latency_ms"].min() >= 10
+        assert 1 < server.at_once <= 4, "as many at a time as the recipe allows"
+        again = teacher(server, tmp_path).ask(texts(50))
+        assert again.height == 50 and server.calls == 50 and set(server.asked.values()) == {1}
+        assert asked.calls.spent("tickets") == pytest.approx(server.usd) and sum(asked.costs(rows)) < server.usd
+
+
+FAULTS = {
+    "429": None, "500": None, "503": None, "408": None, "cut": None, "page": None, "400": Failure.REFUSED,
+    "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": Failure.NO_LABEL,
+}  # fmt: skip
+"""How the answer of a prompt fails whose first call ends so; None where the next one gives it."""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_call_ends_in_an_answer_or_in_a_reason(tmp_path: Path, fault: str) -> None:
+    rows = texts(6)
+    with serving(Server(answer, {2: fault})) as server:
+        asked = teacher(server, tmp_path, concurrency=1)
+        said = with_answers(asked.ask(rows), TASK)
+        expected = FAULTS[fault]
+        assert said["failure"].to_list() == [None, None, expected, None, None, None]
+        right = [answer(text) for text in rows["text"]]
+        assert said["answer"].to_list() == [None if n == 2 and expected else right[n] for n in range(6)]
+        assert server.calls == (6 if expected else 7)
+        asked.ask(rows)
+        # What was said is not asked again; a server that said nothing of a text may say something yet.
+        assert server.calls == (6 if expected and fault != "400" else 7)
+        assert server.usd <= asked.calls.spent("tickets") < 1.0
+
+
+def test_an_answer_that_takes_too_long_is_asked_again(tmp_path: Path) -> None:
+    with serving(Server(answer, takes=0.5)) as server:
+        with pytest.raises(StillhouseError, match=r"did not answer: .*[Tt]imeout"):
+            teacher(server, tmp_path, timeout_s=0.1, attempts=3).ask(texts(1))
+        assert server.calls == 3
+
+
+def test_a_server_that_never_answers_ends_the_run_and_keeps_what_it_said(tmp_path: Path) -> None:
+    with serving(Server(answer, dict.fromkeys(range(3, 99), "500"))) as server:
+        asked = teacher(server, tmp_path, concurrency=1, attempts=4)
+        with pytest.raises(StillhouseError, match=r"status 500, .*not now.* within 4 attempts"):
+            asked.ask(texts(10))
+        assert server.calls == 3 + 4
+        server.faults = {}
+        assert asked.ask(texts(10))["failure"].null_count() == 10
+        assert server.calls == 7 + 7, "the three that were answered are not asked again"
+
+
+def test_a_wrong_key_ends_it_at_once_and_is_nowhere_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEACHER_KEY", "sk-wrong-1234567890")
+    with serving(Server(answer, key="sk-right")) as server:
+        with pytest.raises(StillhouseError) as refused:
+            teacher(server, tmp_path, api_key_env="TEACHER_KEY", concurrency=1).ask(texts(5))
+        assert server.calls == 1 and "status 401" in str(refused.value)
+        written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert "sk-wrong" not in str(refused.value) and b"sk-wrong" not in written
+        monkeypatch.setenv("TEACHER_KEY", "sk-right")
+        assert teacher(server, tmp_path, api_key_env="TEACHER_KEY").ask(texts(5))["failure"].null_count() == 5
+        monkeypatch.delenv("TEACHER_KEY")
+        with pytest.raises(StillhouseError, match="the variable TEACHER_KEY is not set"):
+            teacher(server, tmp_path, api_key_env="TEACHER_KEY").ask(texts(6))
+
+
+def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
+    rows = texts(60)
+    with serving(Server(answer)) as server:
+        rich = teacher(server, tmp_path / "rich")
+        rich.ask(rows)
+        half, server.usd = server.usd / 2, 0.0
+        asked = teacher(server, tmp_path / "poor", usd_at_most=half)
+        with pytest.raises(CapReachedError, match="USD are spent or reserved"):
+            asked.ask(rows)
+        assert 0 < server.usd <= asked.calls.spent("tickets") <= half
+        calls = server.calls
+        more = teacher(server, tmp_path / "poor", usd_at_most=1.0)
+        assert more.ask(rows)["failure"].null_count() == 60
+        assert server.calls < calls + 60, "what was answered before the cap is not asked again"
+
+
+def test_another_recipe_has_a_cap_of_its_own(tmp_path: Path) -> None:
+    log = CallLog(tmp_path / "calls.db")
+    log.reserve("a", "one", usd=0.9, usd_at_most=1.0)
+    log.reserve("a", "two", usd=0.9, usd_at_most=1.0)
+    with pytest.raises(CapReachedError, match=r"0\.9000 USD are spent or reserved"):
+        log.reserve("b", "one", usd=0.2, usd_at_most=1.0)
+    assert (log.spent("one"), log.spent("three")) == (0.9, 0.0)
+
+
+@pytest.mark.parametrize("change", ["model", "template", "settings", "answer_pattern", "spellings", "revision"])
+def test_the_fingerprint_is_of_all_that_is_asked_and_of_no_server(tmp_path: Path, change: str) -> None:
+    other = {
+        "model": "small", "template": "Which queue: {text}", "settings": {"max_tokens": 5},
+        "answer_pattern": "(?P<answer>.*)", "spellings": {"Invoice": "billing"}, "revision": "November",
+    }  # fmt: skip
+    here = teacher(Server(answer, url="http://here/v1"), tmp_path)
+    there = teacher(Server(answer, url="http://there/v1"), tmp_path, usd_at_most=9.0, concurrency=2)
+    changed = Asking(**{**ASKING.__dict__, change: other[change]})
+    assert here.fingerprint == there.fingerprint
+    assert here.fingerprint != teacher(Server(answer), tmp_path, asking=changed).fingerprint
+
+
+def test_a_reply_is_read_as_the_recipe_says(tmp_path: Path) -> None:
+    asking = Asking("large", "{text}", {"max_tokens": 9}, r"queue: (?P<answer>.*)$", {"money": "billing"}, "")
+    replies = {"a": "queue: Money", "b": "I think\nqueue:  money ", "c": "Access", "d": "queue: ACCESS."}
+    column = pl.Series("text", list(replies))
+    with serving(Server(lambda text: replies[text])) as server:
+        said = teacher(server, tmp_path, asking=asking).answers_to(pl.DataFrame([column.alias("prompt_id"), column]))
+    assert said["answer"].to_list() == [None, "billing", None, "access"]
+    assert said["failure"].to_list() == [Failure.NO_LABEL, None, Failure.EMPTY, None]
+
+
+KILLED = """
+    import sys
+    from pathlib import Path
+    from tests.protocol import Server
+    from tests.stillhouse.teachers.test_endpoint import answer, teacher, texts
+
+    teacher(Server(answer, url=sys.argv[1]), Path(sys.argv[2]), concurrency=8).ask(texts(int(sys.argv[3])))
+"""
+
+
+def test_a_kill_loses_at_most_the_calls_under_way(tmp_path: Path) -> None:
+    rows, kills, chance = 300, 5, random.Random(0)
+    with serving(Server(answer, takes=0.02)) as server:
+        for _ in range(kills):
+            before = server.calls
+            command = [sys.executable, "-c", textwrap.dedent(KILLED), server.url, str(tmp_path), str(rows)]
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            wanted = before + chance.randint(5, 40)
+            while server.calls < wanted and process.poll() is None:
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        asked = teacher(server, tmp_path)
+        assert asked.ask(texts(rows))["failure"].null_count() == rows
+        assert rows <= server.calls <= rows + 8 * kills
+        assert server.usd <= asked.calls.spent("tickets") < 1.0, "open calls count at the most that they can cost"
