@@ -30,6 +30,7 @@ class Server:
         model: by the number of a call, what answers.
         key: that it asks for; none where it asks for none.
         takes: seconds for an answer.
+        retry_after: seconds that it asks to wait where there are too many calls.
     """
 
     answer: Callable[[str], str]
@@ -37,6 +38,7 @@ class Server:
     model: Callable[[int], str] = lambda number: "large-2026-06"
     key: str | None = None
     takes: float = 0.0
+    retry_after: str = "0"
     url: str = ""
     usd: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
@@ -91,13 +93,15 @@ class _Handler(BaseHTTPRequestHandler):
         number, usd = told.enter(text), 0.0
         try:
             if told.key is not None and self.headers["Authorization"] != f"Bearer {told.key}":
-                self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization'][-4:]}"}})
+                self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization']}"}})
                 return
             time.sleep(told.takes)
             fault = told.faults.get(number, "")
             if fault.isdecimal():
                 self._send(
-                    int(fault), {"error": {"message": "not now"}}, {"Retry-After": "0"} if fault == "429" else {}
+                    int(fault),
+                    {"error": {"message": "not now"}},
+                    {"Retry-After": told.retry_after} if fault == "429" else {},
                 )
             elif fault == "cut":
                 self.close_connection = True

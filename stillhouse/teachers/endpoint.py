@@ -35,6 +35,8 @@ _OF_THE_RECIPE = (401, 403, 404)
 _FREE = (429,)
 """Statuses of requests that no provider bills."""
 _SLOWEST_S, _FIRST_S = 60.0, 0.5
+_JITTER = random.Random()
+"""Of its own: how long somebody waits decides no training."""
 _OVERHEAD_TOKENS = 64
 """What a server may add to each prompt by its chat template, counted as read."""
 _MILLION = 1_000_000
@@ -57,7 +59,7 @@ class EndpointTeacher:
         calls: where they are written down.
         task: what an answer is.
         accuracy: share of its answers that are right, in (0, 1); None while that is not known.
-        sleep: waits so many seconds; replaceable for tests.
+        sleep: waits so many seconds, for tests; None waits, and stops to where the run is broken off.
     """
 
     url: str
@@ -67,7 +69,7 @@ class EndpointTeacher:
     calls: CallLog
     task: Task
     accuracy: float | None = None
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] | None = None
     _pace: "_Pace" = field(default_factory=lambda: _Pace(), compare=False, repr=False)
 
     @property
@@ -120,7 +122,8 @@ class EndpointTeacher:
     def replies(self, prompts: pl.DataFrame) -> dict[str, Reply]:
         """What the server said to each prompt, by its id; only what it was never asked is asked."""
         bodies = {name: self.asking.body(text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
-        digests = {name: digest_of(body) for name, body in bodies.items()}
+        # What is said to be another revision is asked again, though it bears the same name.
+        digests = {name: digest_of([body, self.asking.revision]) for name, body in bodies.items()}
         known = self.calls.replies(digests.values())
         missing = {digests[name]: body for name, body in bodies.items() if digests[name] not in known}
         if missing:
@@ -128,13 +131,13 @@ class EndpointTeacher:
         return {name: known[digest] for name, digest in digests.items()}
 
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
-        over = threading.Event()
+        over, _ = threading.Event(), self._client  # made before threads want it, and before a call is written down
 
         def ask(digest: str) -> tuple[str, Reply] | None:
             if over.is_set():
                 return None
             try:
-                return digest, self._call(digest, bodies[digest])
+                return digest, self._call(digest, bodies[digest], over)
             except BaseException:
                 over.set()
                 raise
@@ -145,10 +148,12 @@ class EndpointTeacher:
             finally:  # by Ctrl-C, too: what has not begun is not begun
                 over.set()
 
-    def _call(self, digest: str, body: dict[str, Any]) -> Reply:
-        most, refused = self._most(body), "no attempt is allowed"
+    def _call(self, digest: str, body: dict[str, Any], over: threading.Event) -> Reply:
+        most, refused = self._most(body), "the run was broken off"
         for attempt in range(self.limits.attempts):
-            self._pace.wait(self.limits.requests_per_minute, self.sleep)
+            self._pace.wait(self.limits.requests_per_minute, self.sleep or over.wait)
+            if over.is_set():
+                break
             call = self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
             answer = self._attempt(body)
             if isinstance(answer, Reply):
@@ -162,7 +167,7 @@ class EndpointTeacher:
                 self.calls.settle(call, usd=0.0, reply=None)
             if answer.is_final:
                 break
-            backoff = random.uniform(0, min(_SLOWEST_S, _FIRST_S * 2**attempt))
+            backoff = _JITTER.uniform(0, min(_SLOWEST_S, _FIRST_S * 2**attempt))
             self._pace.hold(answer.retry_after if answer.retry_after is not None else backoff)
         raise StillhouseError(
             f"the server did not answer: {refused}",
@@ -182,9 +187,10 @@ class EndpointTeacher:
             raw = self._client.chat.completions.with_raw_response.create(
                 model=body["model"], messages=body["messages"], extra_body=settings
             )
-            return _read(raw.http_response.text, 1000 * (time.perf_counter() - begun))
+            text, took = raw.http_response.text, 1000 * (time.perf_counter() - begun)
+            return _read(text, took) or _Refusal(f"a reply that is none of the protocol: {self._in_short(text)}")
         except APIStatusError as error:
-            status, spoken = error.status_code, _in_short(error.response.text)
+            status, spoken = error.status_code, self._in_short(error.response.text)
             return _Refusal(
                 f"status {status}, {spoken}", _seconds(error.response.headers.get("retry-after")),
                 is_final=status in _OF_THE_RECIPE,
@@ -193,7 +199,7 @@ class EndpointTeacher:
             )  # fmt: skip
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            return _Refusal(f"{type(cause).__name__}: {_in_short(str(cause))}")
+            return _Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}")
 
     def _most(self, body: dict[str, Any]) -> float:
         """USD that a call can cost at the most: no token is shorter than a byte."""
@@ -207,6 +213,15 @@ class EndpointTeacher:
     def _usd(self, read: int, written: int) -> float:
         return (read * self.limits.usd_per_million_in + written * self.limits.usd_per_million_out) / _MILLION
 
+    @property
+    def _key(self) -> str:
+        variable = self.limits.api_key_env
+        return "none" if variable is None else os.environ.get(variable, "")
+
+    def _in_short(self, text: str) -> str:
+        """The beginning of what a server said, without the key, which some repeat."""
+        return " ".join(text.replace(self._key, "***").split())[:200]
+
     @cached_property
     def _client(self) -> "OpenAI":
         try:
@@ -216,15 +231,13 @@ class EndpointTeacher:
                 "the package openai is not installed", where="teacher.kind: endpoint",
                 expected="the extra `endpoint`", do="pip install 'stillhouse[endpoint]'",
             ) from error  # fmt: skip
-        variable = self.limits.api_key_env
-        key = "none" if variable is None else os.environ.get(variable, "")
-        if not key:
+        if not self._key:
             raise StillhouseError(
-                f"the variable {variable} is not set", where="teacher.endpoint.api_key_env",
-                expected="the key of the server", do=f"Set {variable} where Stillhouse runs.",
+                f"the variable {self.limits.api_key_env} is not set", where="teacher.endpoint.api_key_env",
+                expected="the key of the server", do=f"Set {self.limits.api_key_env} where Stillhouse runs.",
             )  # fmt: skip
         # Its own retries would spend outside the cap.
-        return OpenAI(base_url=self.url, api_key=key, max_retries=0, timeout=self.limits.timeout_s)
+        return OpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.limits.timeout_s)
 
 
 @dataclass(frozen=True)
@@ -253,7 +266,7 @@ class _Pace:
         self._lock = threading.Lock()
         self._not_before = 0.0
 
-    def wait(self, per_minute: int | None, sleep: Callable[[float], None]) -> None:
+    def wait(self, per_minute: int | None, sleep: Callable[[float], object]) -> None:
         with self._lock:
             now = time.monotonic()
             mine = max(now, self._not_before)
@@ -266,15 +279,15 @@ class _Pace:
             self._not_before = max(self._not_before, time.monotonic() + seconds)
 
 
-def _read(text: str, took: float) -> "Reply | _Refusal":
-    """What a reply of status 200 says; a page of a proxy in its place is no reply."""
+def _read(text: str, took: float) -> Reply | None:
+    """What a reply of status 200 says; None of a page of a proxy in its place."""
     try:
         reply = json.loads(text)
         choice, usage = reply["choices"][0], reply.get("usage") or {}
         content, reason = choice["message"].get("content"), choice.get("finish_reason")
         model = reply.get("model")
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return _Refusal(f"a reply that is none of the protocol: {_in_short(text)}")
+        return None
     refused = choice["message"].get("refusal") or reason == "content_filter"
     failure = Failure.REFUSED if refused else Failure.CUT_OFF if reason == "length" else None
     return Reply(
@@ -293,7 +306,3 @@ def _seconds(header: str | None) -> float | None:
         return None if header is None else min(max(float(header), 0.0), _SLOWEST_S)
     except ValueError:
         return None
-
-
-def _in_short(text: str) -> str:
-    return " ".join(text.split())[:200]

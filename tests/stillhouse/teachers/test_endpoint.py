@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def test_a_wrong_key_ends_it_at_once_and_is_nowhere_to_be_read(tmp_path: Path, m
     with serving(Server(answer, key="sk-right")) as server:
         with pytest.raises(StillhouseError) as refused:
             teacher(server, tmp_path, api_key_env="TEACHER_KEY", concurrency=1).ask(texts(5))
-        assert server.calls == 1 and "status 401" in str(refused.value)
+        assert server.calls == 1 and "status 401" in str(refused.value) and "Bearer ***" in str(refused.value)
         written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert "sk-wrong" not in str(refused.value) and b"sk-wrong" not in written
         monkeypatch.setenv("TEACHER_KEY", "sk-right")
@@ -130,6 +131,36 @@ def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
         more = teacher(server, tmp_path / "poor", usd_at_most=1.0)
         assert more.ask(rows)["failure"].null_count() == 60
         assert server.calls < calls + 60, "what was answered before the cap is not asked again"
+
+
+def test_another_revision_under_the_same_name_is_asked_anew(tmp_path: Path) -> None:
+    with serving(Server(answer)) as server:
+        teacher(server, tmp_path).ask(texts(3))
+        teacher(server, tmp_path, asking=replace(ASKING, revision="November")).ask(texts(3))
+        assert server.calls == 6
+
+
+def test_a_run_that_is_broken_off_waits_for_no_server(tmp_path: Path) -> None:
+    code = f"""
+        import signal, sys
+        from pathlib import Path
+        from dataclasses import replace
+        from tests.protocol import Server
+        from tests.stillhouse.teachers.test_endpoint import answer, teacher, texts
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
+        asked = replace(teacher(Server(answer, url=sys.argv[1]), Path({str(tmp_path)!r})), sleep=None)
+        asked.ask(texts(20))
+    """
+    with serving(Server(answer, dict.fromkeys(range(999), "429"), retry_after="60")) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), server.url], stderr=subprocess.PIPE, text=True
+        )
+        while server.calls < 8:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode != 0 and "KeyboardInterrupt" in said
 
 
 def test_another_recipe_has_a_cap_of_its_own(tmp_path: Path) -> None:
