@@ -12,7 +12,7 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast test-hub demo test drills mutants ui smoke screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-hub demo test drills mutants ui smoke demo-endpoint screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -47,6 +47,9 @@ ui: .venv/installed  ## the Dagster UI with everything loaded, for this machine 
 
 smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 	$(BIN)/python -m tests.smoke
+
+demo-endpoint: .venv/installed  ## the same questions with a teacher behind a server of this machine, and its bill
+	$(BIN)/python -m tests.demo_endpoint
 
 screenshots: .venv/installed  ## the README's pictures, from the running UI; needs Debian's chromium and a finished demo
 	$(BIN)/python -m tests.end_to_end.screenshots

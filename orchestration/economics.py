@@ -17,8 +17,11 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import KINDS, SELECTION, kind_of
 
+ANSWERS_PAID = "teacher's answers"
+"""What a server was paid, which is no compute of this machine."""
 OTHER = "other"
 """What a stage of an older or newer version is spent on, as far as this one can know: money all the same."""
 
@@ -57,6 +60,9 @@ class Account(Record):
 def roi(builds: BuildStore, file: RecipeFile) -> Account:
     """Account for a recipe."""
     recipe, costs = file.recipe, spent(builds.ledger, file.name)
+    paid = call_log(builds.home).spent(file.name)
+    if paid:
+        costs[ANSWERS_PAID] = paid
     expected = measured = None
     if recipe.economics is not None:
         expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)

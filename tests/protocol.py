@@ -125,13 +125,22 @@ class _Handler(BaseHTTPRequestHandler):
             content, reason = content[:2], "length"
         if fault == "outside":
             content = "none of these"
+        if fault == "error":
+            content, reason = "", "error"
+        counts: dict[str, Any] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
+        if fault == "usage":
+            counts = {"prompt_tokens": "many"}
+        if fault == "negative":
+            counts["prompt_tokens"] = -1_000_000
+        if fault == "lies":
+            counts["prompt_tokens"] = 1_000_000
         message = {"role": "assistant", "content": content, "refusal": refusal}
         return {
             "id": str(number),
             "object": "chat.completion",
             "model": self.server_told.model(number),
             "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-            "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
+            "usage": counts,
         }
 
     def _send(self, status: int, body: dict[str, Any], headers: Mapping[str, str] = {}) -> None:

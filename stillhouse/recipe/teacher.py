@@ -149,8 +149,12 @@ _ANSWER_PATHS = {
 }
 
 
+LONGEST = ("max_tokens", "max_completion_tokens")
+"""Settings that limit what is written, by the names that servers have for it."""
+
+
 class AskSpec(Part):
-    """What `stillhouse ask` writes for a batch API to answer."""
+    """What a teacher elsewhere is asked."""
 
     model: str = Field(description="the model that is to answer, as the API names it")
     prompt: str | None = Field(
@@ -162,9 +166,19 @@ class AskSpec(Part):
         {"temperature": 0, "max_tokens": 32}, description="further fields of each request"
     )
 
-
-LONGEST = ("max_tokens", "max_completion_tokens")
-"""Settings that limit what is written, by the names that servers have for it."""
+    @field_validator("settings")
+    @classmethod
+    def _one_answer_of_limited_length(
+        cls, settings: dict[str, str | int | float | bool]
+    ) -> dict[str, str | int | float | bool]:
+        foreign = sorted({"model", "messages", "stream", "n", "best_of", "tools"} & set(settings))
+        if foreign:
+            raise ValueError(f"{', '.join(foreign)}: a request asks one model for one answer, and says so by itself")
+        for name in LONGEST:
+            limit = settings.get(name, 1)
+            if type(limit) is not int or limit < 1:
+                raise ValueError(f"{name}: a whole number of tokens above 0, not {limit!r}")
+        return settings
 
 
 class EndpointSpec(Part):
@@ -177,7 +191,12 @@ class EndpointSpec(Part):
     )
     usd_per_million_in: float = Field(ge=0, description="price of a million tokens read; 0 of a server of your own")
     usd_per_million_out: float = Field(ge=0, description="price of a million tokens written")
-    usd_at_most: float = Field(gt=0, description="that all calls of this recipe may ever cost together")
+    usd_at_most: float = Field(
+        gt=0, allow_inf_nan=False, description="that all calls of this recipe may ever cost together"
+    )
+    tokens_around: int = Field(
+        256, ge=0, description="that the server may add to a prompt, such as its template; reserved with each call"
+    )
     concurrency: int = Field(8, ge=1, le=256, description="calls at one time")
     requests_per_minute: int | None = Field(None, ge=1, description="that are begun at the most")
     attempts: int = Field(6, ge=1, description="for one text, before the run ends")
@@ -232,6 +251,11 @@ class TeacherSpec(WeightsSpec):
         ]
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: must be left out where kind is {self.kind}")
+        if not self.runs_here and self.minimum_accuracy < 0.5:
+            raise ValueError(
+                f"minimum_accuracy: at least 0.5 where kind is {self.kind}: of answers that are wrong more often than "
+                "right nothing is learned"
+            )
         if self.kind is TeacherKind.ENDPOINT:
             self._require_what_asking_takes()
         return self
@@ -240,9 +264,9 @@ class TeacherSpec(WeightsSpec):
         missing = [name for name in ("ask", "endpoint") if getattr(self, name) is None]
         if missing:
             raise ValueError(f"{', '.join(missing)}: must be given where kind is endpoint")
-        if not self.source.startswith(("http://", "https://")) or holds_credentials(self.source):
+        if not re.match(r"https?://[^/\s]", self.source) or holds_credentials(self.source):
             raise ValueError("source: of an endpoint the address of its server, without a key, such as https://host/v1")
-        if self.ask is not None and not any(int(self.ask.settings.get(name, 0)) > 0 for name in LONGEST):
+        if self.ask is not None and not set(LONGEST) & set(self.ask.settings):
             raise ValueError(f"ask.settings: {' or '.join(LONGEST)} must limit an answer, so that its cost has a limit")
         if self.answers != AnswersSpec(answer_pattern=self.answers.answer_pattern):
             raise ValueError("answers: of an endpoint only answer_pattern may be said")

@@ -176,6 +176,7 @@ class Bench:
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
             predict_logits=self.ask_teacher if self.runs_here else None,
+            note=f"{silent.height:,} golden rows without an answer count as wrong" if silent.height else "",
         )
 
     def _with_wrong_answers(self, outputs: pl.DataFrame) -> pl.DataFrame:

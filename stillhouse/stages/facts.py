@@ -177,6 +177,7 @@ class SaidFacts(Record):
         description="Share of answers that are right, by validation rows, as it is taught: (right + 1) / (answered + 2)"
     )
     asking: dict[str, Any] | None = Field(None, description="What an endpoint is asked, see teachers/requests.py.")
+    observed: str | None = Field(None, description="The model that a server says has answered.")
     usd_a_prompt: float | None = Field(None, description="What an endpoint's answers cost on average.")
 
 
@@ -214,7 +215,7 @@ class BaselinesFacts(Record):
 class SignalFacts(Answering):
     """What the teacher said about the prompts of a batch."""
 
-    observed: str | None = Field(None, description="The model that a server says has answered most of them.")
+    observed: str | None = Field(None, description="The model that a server said has answered the pilot.")
 
     fingerprint: str = Field(description="Digest of the teacher's weights.")
     rows: int

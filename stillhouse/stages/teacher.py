@@ -7,6 +7,7 @@ Does not: verification and calibration (stillhouse/teachers/), the loop (stillho
 import json
 import math
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -68,7 +69,7 @@ def plan(
     # Not in the config, on which the content depends: the same weights from elsewhere are the same.
     weights = base.external_inputs(file.recipe.weights.address)
     if spec.kind is TeacherKind.STORED:
-        answers = held_to(contract.frame(ANSWERS), task.names)
+        answers = held_to(contract.frame(ANSWERS), task.names, file.recipe.data.labels)
         return Plan(
             partial(_stored, file, rows, task, base, answers),
             {**depends_on, "answers": digest_of(answers.rows())},
@@ -76,7 +77,7 @@ def plan(
             external_inputs=weights,
         )
     if spec.kind is TeacherKind.ENDPOINT:
-        asking, bulk = asking_of(file, task.names), prompts.facts(PromptFacts).kept
+        asking, bulk = asking_of(file, task.names), prompts.frame("prompts").select("prompt_id", "text")
         return Plan(
             partial(_endpoint, file, rows, task, base, asking, builds.home, bulk),
             {**depends_on, "asking": asking.digest},
@@ -149,7 +150,7 @@ def _stored(
 
 
 def _endpoint(
-    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", asking: Asking, home: Home, bulk: int,
+    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", asking: Asking, home: Home, bulk: pl.DataFrame,
     folder: Path,
 ) -> TeacherFacts:  # fmt: skip
     """Ask the validation rows alone, and say what the rest will cost before any of it is asked."""
@@ -157,7 +158,9 @@ def _endpoint(
     assert spec.endpoint is not None
     teacher = EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, task)
     validation = rows.filter(pl.col("split") == "validation").select("prompt_id", "text")
-    answers, costs = teacher.answers_to(validation), teacher.costs(validation)
+    replies = teacher.replies(validation)
+    answers, costs = teacher.answers_in(replies), teacher.costs(replies, validation)
+    models = Counter(each.model for each in replies.values() if each.model)
     answers.write_parquet(folder / f"{ANSWERS}.parquet")
     usd = sum(costs) / max(len(costs), 1)
     refused = answers.filter(pl.col("failure") == Failure.REFUSED.value).height
@@ -168,9 +171,14 @@ def _endpoint(
             expected="an answer to nearly all of them",
             do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
         )
-    _require_that_the_bulk_fits(file, costs, bulk - validation.height, calls.spent(file.name))
+    _require_that_the_bulk_fits(file, costs, teacher.unasked(bulk), calls.spent(file.name))
     said = SaidFacts(
-        texts=validation.height, failures=_failures(answers), accuracy=0.5, asking=asdict(asking), usd_a_prompt=usd
+        texts=validation.height,
+        failures=_failures(answers),
+        accuracy=0.5,
+        asking=asdict(asking),
+        usd_a_prompt=usd,
+        observed=next(iter(models.most_common(1)), (None, 0))[0],
     )
     return _elsewhere(file, rows, task, base, answers, said, folder)
 

@@ -4,6 +4,7 @@ Belongs here: which prompts it is asked, and the sample that waits for a person.
 Does not: capture and storage (stillhouse/teachers/signal.py), which rows are fit to learn from (transfer_set.py).
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -20,7 +21,8 @@ from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 def capture(recipe: Recipe, prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
-    with builds.one_heavy_task():
+    # Nobody else has to wait while a server is asked.
+    with builds.one_heavy_task() if recipe.teacher.runs_here else nullcontext():
         return signal_store(builds).capture(asked(prompts), teacher_of(teacher, recipe.teacher, builds))
 
 
@@ -50,13 +52,12 @@ def plan(recipe: Recipe, prompts: Artifact, teacher: Artifact, signal: SignalSto
             sample = with_answers(unlabelled.join(answered, on="prompt_id"), facts.task).sort("prompt_id")
             sample = sample.select("prompt_id", "text", "answer", "confidence")
             draw_review(sample, size=review.size, key=recipe.split.key).write_parquet(folder / "review.parquet")
-        observed = answers["observed"].drop_nulls().value_counts(sort=True)["observed"]
         return SignalFacts(
             fingerprint=facts.fingerprint,
             answer=facts.answer,
             labels=facts.labels,
             rows=rows.height,
-            observed=observed[0] if len(observed) else None,
+            observed=facts.said and facts.said.observed,
         )
 
     return Plan(

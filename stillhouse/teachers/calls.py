@@ -8,6 +8,7 @@ that dies leaves its open calls at the most that they can cost, so that no kill 
 that is in the log is never paid for again, whatever became of who asked.
 """
 
+import fcntl
 import json
 import sqlite3
 import threading
@@ -27,11 +28,10 @@ CREATE TABLE IF NOT EXISTS calls (
     recipe TEXT NOT NULL,
     sent_at TEXT NOT NULL,
     usd REAL NOT NULL,
-    reply TEXT,
-    milliseconds REAL
+    reply TEXT
 );
 CREATE INDEX IF NOT EXISTS calls_by_request ON calls (request) WHERE reply IS NOT NULL;
-CREATE INDEX IF NOT EXISTS calls_by_recipe ON calls (recipe);
+CREATE INDEX IF NOT EXISTS calls_by_recipe ON calls (recipe, usd);
 """
 _AT_ONCE = 500
 """Requests looked up by one statement."""
@@ -89,6 +89,8 @@ class CallLog:
 
     def spent(self, recipe: str) -> float:
         """USD that the calls of a recipe have cost, those without a reply at the most that they can."""
+        if not self.path.exists():
+            return 0.0
         with self._open() as connection:
             return _spent(connection, recipe)
 
@@ -141,15 +143,40 @@ class CallLog:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, plain_disk_errors(self.path):
+        with self._lock, plain_disk_errors(self.path), self._plain_errors():
             make_folder(self.path.parent)
             connection = sqlite3.connect(self.path, timeout=60)
             try:
-                connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(_SCHEMA)
                 yield connection
             finally:
                 connection.close()
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StillhouseError(
+                f"the log of paid calls cannot be used: {error}",
+                where=str(self.path),
+                expected="a file that can be read and written",
+                do="Put it back from a copy. Without it nobody knows what was paid for, so nothing more is asked.",
+            ) from error
+
+    @contextmanager
+    def one_at_a_time(self, asking: str) -> Iterator[None]:
+        """Let one process ask the same things at once: another one finds the replies.
+
+        Args:
+            asking: digest of what is asked.
+        """
+        with plain_disk_errors(self.path):
+            make_folder(self.path.parent)
+            lock = self.path.with_name(f"{asking[:16]}.lock").open("w")
+        with lock:  # the kernel lets go of it when the process dies
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def _spent(connection: sqlite3.Connection, recipe: str) -> float:

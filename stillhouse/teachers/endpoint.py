@@ -7,10 +7,11 @@ Does not: what was paid (calls.py), what is asked (requests.py), what students l
 import json
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,17 +29,14 @@ from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 if TYPE_CHECKING:
     from openai import OpenAI
 
-_AGAIN = (408, 409, 429)
-"""Statuses beside those of 500 and more that the protocol's clients try again."""
-_OF_THE_RECIPE = (401, 403, 404)
-"""Statuses that no other text would change."""
-_FREE = (429,)
-"""Statuses of requests that no provider bills."""
+_AGAIN = (408, 409, 425, 429)
+"""Statuses beside those of 500 and more that another attempt may change."""
+_OF_THE_TEXT = (400, 422)
+"""Statuses that another text may change; any other below 500 ends the run."""
 _SLOWEST_S, _FIRST_S = 60.0, 0.5
 _JITTER = random.Random()
 """Of its own: how long somebody waits decides no training."""
-_OVERHEAD_TOKENS = 64
-"""What a server may add to each prompt by its chat template, counted as read."""
+_LARGEST = 2**31 - 1
 _MILLION = 1_000_000
 
 
@@ -89,7 +87,7 @@ class EndpointTeacher:
         """
         assert self.accuracy is not None
         replies = self.replies(prompts)
-        said = StoredTeacher(self._answers(replies), self.accuracy, self.task).ask(prompts)
+        said = StoredTeacher(self.answers_in(replies), self.accuracy, self.task).ask(prompts)
         known = pl.DataFrame(
             [(name, each.tokens_in, each.milliseconds, each.model) for name, each in replies.items()],
             schema={"prompt_id": pl.String, "tokens": pl.Int32, "latency_ms": pl.Float32, "observed": pl.String},
@@ -99,54 +97,67 @@ class EndpointTeacher:
         said = said.drop("tokens", "latency_ms", "observed").join(known, on="prompt_id", maintain_order="left")
         return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(columns)
 
-    def costs(self, prompts: pl.DataFrame) -> list[float]:
-        """USD that the answer to each prompt cost, asked now where it was not."""
-        replies, texts = self.replies(prompts), dict(prompts.select("prompt_id", "text").iter_rows())
+    def costs(self, replies: Mapping[str, Reply], prompts: pl.DataFrame) -> list[float]:
+        """USD that the replies to these prompts cost."""
+        texts = dict(prompts.select("prompt_id", "text").iter_rows())
         return [self._cost(reply, self._most(self.asking.body(texts[name]))) for name, reply in replies.items()]
 
-    def answers_to(self, prompts: pl.DataFrame) -> pl.DataFrame:
-        """`prompt_id`, `answer`, and `failure` where there is none; see `ask` for what it raises."""
-        return self._answers(self.replies(prompts))
+    def unasked(self, prompts: pl.DataFrame) -> int:
+        """How many of these prompts have no reply yet, and are still to be paid for."""
+        digests = {self._digest(self.asking.body(text)) for text in prompts["text"]}
+        return len(digests) - len(self.calls.replies(digests))
 
-    def _answers(self, replies: Mapping[str, Reply]) -> pl.DataFrame:
+    def answers_in(self, replies: Mapping[str, Reply]) -> pl.DataFrame:
+        """`prompt_id`, `answer`, and `failure` where there is none."""
         rows = [
             (name, self.asking.answer_in(each.content) if each.content and not each.failure else None, each.failure)
             for name, each in replies.items()
         ]
-        schema = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}
-        found = pl.DataFrame(rows, schema=schema, orient="row").sort("prompt_id")
-        silent = pl.col("answer").is_null() & pl.col("failure").is_null()
-        empty = pl.when(silent).then(pl.lit(Failure.EMPTY.value)).otherwise("failure").alias("failure")
-        return held_to(found.with_columns(empty), self.task.names)
+        schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
+        found = pl.DataFrame(rows, schema=schema, orient="row")
+        held = held_to(found, self.task.names, self.asking.spellings)
+        known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
+        return known.select("prompt_id", "answer", pl.coalesce("reason", "failure").alias("failure"))
+
+    def _digest(self, body: dict[str, Any]) -> str:
+        # What is said to be another revision is asked again, though it bears the same name.
+        return digest_of([body, self.asking.revision])
 
     def replies(self, prompts: pl.DataFrame) -> dict[str, Reply]:
         """What the server said to each prompt, by its id; only what it was never asked is asked."""
         bodies = {name: self.asking.body(text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
-        # What is said to be another revision is asked again, though it bears the same name.
-        digests = {name: digest_of([body, self.asking.revision]) for name, body in bodies.items()}
-        known = self.calls.replies(digests.values())
-        missing = {digests[name]: body for name, body in bodies.items() if digests[name] not in known}
-        if missing:
-            known |= self._ask_all(missing)
+        digests = {name: self._digest(body) for name, body in bodies.items()}
+        with self.calls.one_at_a_time(self.asking.digest):
+            known = self.calls.replies(digests.values())
+            missing = {digests[name]: body for name, body in bodies.items() if digests[name] not in known}
+            if missing:
+                known |= self._ask_all(missing)
         return {name: known[digest] for name, digest in digests.items()}
 
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
         over, _ = threading.Event(), self._client  # made before threads want it, and before a call is written down
+        first: list[BaseException] = []
 
         def ask(digest: str) -> tuple[str, Reply] | None:
             if over.is_set():
                 return None
             try:
                 return digest, self._call(digest, bodies[digest], over)
-            except BaseException:
+            except BaseException as error:
+                if not over.is_set():  # what other threads say after it follows from it
+                    first.append(error)
                 over.set()
-                raise
+                return None
 
         with ThreadPoolExecutor(self.limits.concurrency) as pool:
             try:
-                return dict(filter(None, pool.map(ask, bodies)))
-            finally:  # by Ctrl-C, too: what has not begun is not begun
+                asked = [pool.submit(ask, digest) for digest in bodies]
+                wait(asked)
+            finally:  # by Ctrl-C, too: what has not begun is not begun, and what is paid is waited for
                 over.set()
+        if first:
+            raise first[0]
+        return dict(filter(None, (each.result() for each in asked)))
 
     def _call(self, digest: str, body: dict[str, Any], over: threading.Event) -> Reply:
         most, refused = self._most(body), "the run was broken off"
@@ -157,17 +168,20 @@ class EndpointTeacher:
             call = self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
             answer = self._attempt(body)
             if isinstance(answer, Reply):
-                self.calls.settle(call, usd=self._cost(answer, most), reply=answer)
+                cost = self._cost(answer, most)
+                self.calls.settle(call, usd=min(cost, most), reply=answer)
+                if cost > most:
+                    raise self._counts_more(answer)
                 return answer
+            if answer.is_free:
+                self.calls.settle(call, usd=0.0, reply=None)
             if answer.is_of_this_text:
                 # Not kept as a reply: a server that is put right may answer it.
                 return Reply(None, Failure.REFUSED, None, 0, 0, 0.0)
             refused = answer.what
-            if answer.is_free:
-                self.calls.settle(call, usd=0.0, reply=None)
             if answer.is_final:
                 break
-            backoff = _JITTER.uniform(0, min(_SLOWEST_S, _FIRST_S * 2**attempt))
+            backoff = _JITTER.uniform(0.5, 1) * min(_SLOWEST_S, _FIRST_S * 2 ** (attempt + 1))
             self._pace.hold(answer.retry_after if answer.retry_after is not None else backoff)
         raise StillhouseError(
             f"the server did not answer: {refused}",
@@ -179,6 +193,7 @@ class EndpointTeacher:
 
     def _attempt(self, body: dict[str, Any]) -> "Reply | _Refusal":
         """Make one call; whatever can come of it is a value, and only a mistake of our own is an exception."""
+        import httpx2
         from openai import APIConnectionError, APIStatusError
 
         settings = {name: value for name, value in body.items() if name not in ("model", "messages")}
@@ -192,18 +207,30 @@ class EndpointTeacher:
         except APIStatusError as error:
             status, spoken = error.status_code, self._in_short(error.response.text)
             return _Refusal(
-                f"status {status}, {spoken}", _seconds(error.response.headers.get("retry-after")),
-                is_final=status in _OF_THE_RECIPE,
-                is_of_this_text=status < 500 and status not in (*_AGAIN, *_OF_THE_RECIPE),
-                is_free=status in (*_FREE, *_OF_THE_RECIPE),
-            )  # fmt: skip
+                f"status {status}, {spoken}",
+                _seconds(error.response.headers),
+                is_final=status < 500 and status not in (*_AGAIN, *_OF_THE_TEXT),
+                is_of_this_text=status in _OF_THE_TEXT,
+                is_free=status < 500 and status != 408,  # refused before anything was read
+            )
         except APIConnectionError as error:
             cause = error.__cause__ or error
-            return _Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}")
+            never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol)
+            return _Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}", is_free=never_sent)
+
+    def _counts_more(self, reply: Reply) -> StillhouseError:
+        return StillhouseError(
+            f"the server counts {reply.tokens_in:,} tokens read and {reply.tokens_out:,} written for one text, more "
+            "than was reserved for it",
+            where=self.url,
+            expected=f"at most a token for each byte and {self.limits.tokens_around:,} around it, and "
+            f"{self.asking.longest_answer:,} written",
+            do="Raise `teacher.endpoint.tokens_around` if its template is that long; else do not trust this server.",
+        )
 
     def _most(self, body: dict[str, Any]) -> float:
         """USD that a call can cost at the most: no token is shorter than a byte."""
-        read = len(json.dumps(body["messages"], ensure_ascii=False).encode()) + _OVERHEAD_TOKENS
+        read = len(json.dumps(body["messages"], ensure_ascii=False).encode()) + self.limits.tokens_around
         return self._usd(read, self.asking.longest_answer)
 
     def _cost(self, reply: Reply, most: float) -> float:
@@ -216,28 +243,34 @@ class EndpointTeacher:
     @property
     def _key(self) -> str:
         variable = self.limits.api_key_env
-        return "none" if variable is None else os.environ.get(variable, "")
+        return "" if variable is None else os.environ.get(variable, "").strip()
 
     def _in_short(self, text: str) -> str:
         """The beginning of what a server said, without the key, which some repeat."""
-        return " ".join(text.replace(self._key, "***").split())[:200]
+        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:200]
 
     @cached_property
     def _client(self) -> "OpenAI":
         try:
-            from openai import OpenAI
+            from openai import DefaultHttpxClient, OpenAI
         except ImportError as error:
             raise StillhouseError(
                 "the package openai is not installed", where="teacher.kind: endpoint",
                 expected="the extra `endpoint`", do="pip install 'stillhouse[endpoint]'",
             ) from error  # fmt: skip
-        if not self._key:
+        key, variable = self._key, self.limits.api_key_env
+        if variable is not None and not re.fullmatch("[!-~]+", key):
             raise StillhouseError(
-                f"the variable {self.limits.api_key_env} is not set", where="teacher.endpoint.api_key_env",
-                expected="the key of the server", do=f"Set {self.limits.api_key_env} where Stillhouse runs.",
+                f"the variable {variable} {'holds what is no key' if key else 'is not set'}",
+                where="teacher.endpoint.api_key_env", expected="the key of the server, without blanks",
+                do=f"Set {variable} where Stillhouse runs.",
             )  # fmt: skip
-        # Its own retries would spend outside the cap.
-        return OpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.limits.timeout_s)
+        # Its own retries would spend outside the cap, and a redirect would take the texts to somebody else.
+        http = DefaultHttpxClient(follow_redirects=False)
+        timeout = self.limits.timeout_s
+        client = OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=timeout, http_client=http)
+        client.organization = client.project = None  # those of the environment are for another server
+        return client
 
 
 @dataclass(frozen=True)
@@ -280,29 +313,45 @@ class _Pace:
 
 
 def _read(text: str, took: float) -> Reply | None:
-    """What a reply of status 200 says; None of a page of a proxy in its place."""
+    """What a reply of status 200 says; None of a proxy's page in its place, or of an error of a server behind it."""
     try:
         reply = json.loads(text)
-        choice, usage = reply["choices"][0], reply.get("usage") or {}
+        choice = reply["choices"][0]
         content, reason = choice["message"].get("content"), choice.get("finish_reason")
+        refused = choice["message"].get("refusal") or reason == "content_filter"
         model = reply.get("model")
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
-    refused = choice["message"].get("refusal") or reason == "content_filter"
-    failure = Failure.REFUSED if refused else Failure.CUT_OFF if reason == "length" else None
+    if reason == "error" or choice.get("error") or reply.get("error"):
+        return None
+    if isinstance(content, list):  # in parts
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    read, written = _counted(reply.get("usage"))
     return Reply(
         content if isinstance(content, str) else None,
-        failure,
+        Failure.REFUSED if refused else Failure.CUT_OFF if reason == "length" else None,
         model if isinstance(model, str) else None,
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
+        read,
+        written,
         took,
     )
 
 
-def _seconds(header: str | None) -> float | None:
-    """Seconds of a Retry-After header; None where it has a date, or is not there."""
+def _counted(usage: object) -> tuple[int, int]:
+    """Tokens read and written; none of either where the server does not count both as one can count."""
+    if not isinstance(usage, dict):
+        return 0, 0
+    read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not (type(read) is int and type(written) is int and 0 <= read <= _LARGEST and 0 <= written <= _LARGEST):
+        return 0, 0
+    return read, written
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a server asks to wait; None where it says none, or a date."""
     try:
-        return None if header is None else min(max(float(header), 0.0), _SLOWEST_S)
+        if "retry-after-ms" in headers:
+            return min(max(float(headers["retry-after-ms"]) / 1000, 0.0), _SLOWEST_S)
+        return min(max(float(headers["retry-after"]), 0.0), _SLOWEST_S) if "retry-after" in headers else None
     except ValueError:
         return None

@@ -18,7 +18,7 @@ from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import LONGEST, AskSpec
-from stillhouse.teachers.stored import taken
+from stillhouse.teachers.stored import one_spelling, taken
 
 TEXT, LABELS, TASK = "{text}", "{labels}", "{task}"
 PLAIN_PROMPT = f"{TASK}\n\nAnswer with one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
@@ -51,12 +51,8 @@ class Asking:
         return digest_of(asdict(self))
 
     def answer_in(self, content: str) -> str | None:
-        """The label that a reply holds, as the rows spell it; null where the pattern does not find one."""
-        found = taken(content, self.answer_pattern, "answer")
-        if found is None:
-            return None
-        plain = " ".join(found.split())
-        return self.spellings.get(plain, plain)
+        """The part of a reply that should be a label; None where the pattern does not find one."""
+        return taken(one_spelling(content), self.answer_pattern, "answer") or None
 
     @property
     def longest_answer(self) -> int:

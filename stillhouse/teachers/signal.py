@@ -27,6 +27,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
+from stillhouse.teachers.stored import Failure
 from stillhouse.teachers.teacher import ANSWER_SCHEMA, SIGNAL_SCHEMA, Teacher
 
 _SHARD_ROWS = 512
@@ -73,9 +74,17 @@ class SignalStore:
         self.shard_rows = shard_rows
 
     def missing(self, prompt_ids: Sequence[str], fingerprint: str) -> list[str]:
-        """The prompts this teacher has not answered yet, in the order asked and each once."""
-        shards = self._good_shards(fingerprint, columns=["prompt_id"])
-        stored = {prompt_id for rows in shards for prompt_id in rows["prompt_id"]}
+        """The prompts this teacher has not answered yet, in the order asked and each once.
+
+        One that was refused is among them: a server that is put right may answer it.
+        """
+        shards = self._good_shards(fingerprint, columns=["prompt_id", "failure"])
+        stored = {
+            prompt_id
+            for rows in shards
+            for prompt_id, failure in rows.select("prompt_id", failure_of(rows)).iter_rows()
+            if failure != Failure.REFUSED
+        }
         return [prompt_id for prompt_id in dict.fromkeys(prompt_ids) if prompt_id not in stored]
 
     def capture(self, prompts: pl.DataFrame, teacher: Teacher) -> CaptureReport:
@@ -133,7 +142,10 @@ class SignalStore:
         frames = [rows.filter(pl.col("prompt_id").is_in(wanted)) for rows in self._good_shards(fingerprint)]
         # Version 0.1.0 wrote no column of failures.
         rows = pl.concat([pl.DataFrame(schema=ANSWER_SCHEMA), *frames], how="diagonal")
-        rows = rows.unique("prompt_id", keep="first", maintain_order=True).sort("prompt_id")
+        # An answer goes before a refusal that was written earlier.
+        rows = rows.sort("prompt_id", pl.col("failure").is_not_null(), maintain_order=True).unique(
+            "prompt_id", keep="first", maintain_order=True
+        )
         if rows.height < len(wanted):
             absent = sorted(wanted - set(rows["prompt_id"]))
             raise StillhouseError(
@@ -170,7 +182,8 @@ class SignalStore:
     def _good_shards(self, fingerprint: str, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
         for _, content, problem in self._shards(fingerprint):
             if problem is None:
-                yield pl.read_parquet(content, columns=columns)
+                there = pl.read_parquet_schema(io.BytesIO(content))
+                yield pl.read_parquet(content, columns=columns and [name for name in columns if name in there])
 
     def _set_bad_shards_aside(self, fingerprint: str) -> None:
         for path, _, problem in self._shards(fingerprint):
@@ -226,6 +239,11 @@ def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
             do="Capture the signal of this model first.",
         )
     return float(np.abs(now - before).max(initial=0.0))
+
+
+def failure_of(rows: pl.DataFrame) -> pl.Expr:
+    """The column of failures; version 0.1.0 wrote none."""
+    return pl.col("failure") if "failure" in rows.columns else pl.lit(None, pl.String).alias("failure")
 
 
 def _require_unique(prompts: pl.DataFrame) -> None:

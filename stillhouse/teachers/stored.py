@@ -10,10 +10,12 @@ rather than by a constant, a student is as sure as its teacher is right.
 """
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import polars as pl
 
@@ -44,29 +46,54 @@ def taken(said: str, pattern: str | None, group: str) -> str | None:
     return match and match[group]
 
 
-def held_to(answers: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
-    """Let no answer count that is no label of the rows; case, and quotes or a full stop around it, do not matter.
+def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str, str]) -> pl.DataFrame:
+    """The label that each prompt was answered with.
+
+    Each reply is held against the labels first: one that is none says nothing, and takes nothing from another one to
+    the same prompt. Case, and quotes or a full stop around a label, do not matter.
 
     Args:
-        answers: `prompt_id`, `answer`, and `failure` where there is none, see `answers_by_prompt`.
+        replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label.
         labels: of the rows.
+        spellings: from another spelling of a label to the label.
 
     Returns:
-        The same columns.
+        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none.
     """
     plain = Counter(_plain(label) for label in labels)
-    alike = {_plain(label): label for label in labels if plain[_plain(label)] == 1}
-    found = [
-        None if said is None else said if said in labels else alike.get(_plain(said)) for said in answers["answer"]
-    ]
-    answer = pl.Series("found", found, dtype=pl.String)
-    foreign = pl.col("answer").is_not_null() & answer.is_null()
-    failure = pl.when(foreign).then(pl.lit(Failure.NO_LABEL.value)).otherwise("failure").alias("failure")
-    return answers.with_columns(failure, answer.alias("answer"))
+    alike = {_plain(spelling): label for spelling, label in spellings.items() if label in labels}
+    alike |= {_plain(label): label for label in labels if plain[_plain(label)] == 1}
+    exact = {**{spelling: label for spelling, label in spellings.items() if label in labels}, **{x: x for x in labels}}
+    found = [None if said is None else exact.get(said, alike.get(_plain(said))) for said in replies["answer"]]
+    held = replies.select("prompt_id", "answer", pl.Series("label", found, dtype=pl.String))
+    by_prompt = held.group_by("prompt_id").agg(
+        pl.col("label").drop_nulls().n_unique().alias("labels"),
+        pl.col("label").drop_nulls().first(),
+        pl.col("answer").is_not_null().any().alias("said"),
+    )
+    failure = (
+        pl.when(pl.col("labels") > 1)
+        .then(pl.lit(Failure.TWO_ANSWERS.value))
+        .when((pl.col("labels") == 0) & pl.col("said"))
+        .then(pl.lit(Failure.NO_LABEL.value))
+        .when(pl.col("labels") == 0)
+        .then(pl.lit(Failure.EMPTY.value))
+    )
+    return (
+        by_prompt.with_columns(failure.alias("failure"))
+        .select("prompt_id", pl.when(pl.col("failure").is_null()).then("label").alias("answer"), "failure")
+        .sort("prompt_id")
+    )
+
+
+def one_spelling(said: str) -> str:
+    """A reply with single blanks, no invisible characters and Unicode form C, as the labels of rows are read."""
+    visible = "".join(each for each in said if unicodedata.category(each) != "Cf")
+    return unicodedata.normalize("NFC", " ".join(visible.split()))
 
 
 def _plain(label: str) -> str:
-    return label.strip(_AROUND).casefold()
+    return one_spelling(label).strip(_AROUND).casefold()
 
 
 def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
@@ -88,7 +115,7 @@ class StoredTeacher:
     accuracy: float
     task: Task
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Digest of the answers."""
         return fingerprint_of_answers(self.answers, self.accuracy)

@@ -4,7 +4,7 @@ Belongs here: reading it, and finding the answer to each prompt by what the text
 Does not: file formats (stillhouse/data/), what is learned from the answers (stored.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,11 @@ import polars as pl
 from stillhouse.data.cleaning import normalise, prompt_ids
 from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.prompt_set import redacted
-from stillhouse.data.sources import SourceRead, class_of, read_rows
+from stillhouse.data.sources import SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import AnswersFormat
-from stillhouse.teachers.stored import Failure, taken
+from stillhouse.teachers.stored import taken
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class AnswersRead:
     """A file of answers.
 
     Args:
-        answers: `prompt_id` (unique, sorted), `answer` (a class as the recipe spells it, or whatever was said), and
-            `failure` where there is none.
+        answers: `prompt_id` and `answer`, null where nothing was said; a row for each reply, sorted.
         records: that could be read.
         unreadable: that could not.
         without_text: records of which no text, or no request, could be found.
@@ -52,36 +51,55 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     """
     spec = file.recipe.teacher.answers
     is_batch = spec.format is AnswersFormat.BATCH
-    replies = _read(
-        file, file.recipe.teacher.source, kept, text=_ID if is_batch else spec.text_path, also=spec.answer_path
+    text = _ID if is_batch else spec.text_path
+    replies = _read(file, file.recipe.teacher.source, kept, text=text, also=spec.answer_path, keep=[_ENDED] * is_batch)
+    whole = pl.col(_ENDED).ne_missing("length") if is_batch else pl.lit(True)
+    rows = replies.rows.select(
+        pl.col("text").alias("asked"),
+        pl.when(whole).then(_taken("label", spec.answer_pattern, "answer")).alias("label"),
     )
-    rows = replies.rows.select(pl.col("text").alias("asked"), _taken("label", spec.answer_pattern, "answer"))
     if spec.requests is not None:
-        sent = _read(file, spec.requests, kept, text=spec.text_path, also=_ID).rows
-        texts = sent.select(pl.col("label").alias("asked"), "text").unique("asked", keep="first")
+        texts = _texts_by_id(_read(file, spec.requests, kept, text=spec.text_path, also=_ID).rows, spec.requests)
         rows = rows.with_columns(normalise(pl.col("asked"))).join(texts, on="asked", how="left", maintain_order="left")
     else:
         rows = rows.with_columns(pl.col("asked").alias("text"))
-    rows = rows.select(
-        _taken("text", spec.text_pattern, "text"),
-        class_of(pl.col("label"), file.recipe.data.labels).alias("label"),
-    )
+    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label")
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
     return AnswersRead(
-        answers_by_prompt(ids, found["label"]),
+        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer")]).sort("prompt_id", "answer"),
         records=rows.height,
         unreadable=replies.rejects.height,
         without_text=rows.height - found.height,
     )
 
 
-_ID = "custom_id"
+def _texts_by_id(sent: pl.DataFrame, where: str) -> pl.DataFrame:
+    """What each request asked; an id that stands for two texts would give one the answer to the other."""
+    texts = sent.select(pl.col("label").alias("asked"), "text").unique(maintain_order=True)
+    twice = texts.filter(pl.col("asked").is_duplicated())["asked"]
+    if len(twice):
+        raise StillhouseError(
+            f"the custom_id {twice[0]!r} stands for {int((texts['asked'] == twice[0]).sum())} texts",
+            where=where,
+            expected="an id of its own for each request",
+            do="Keep the replies of each file of requests apart, or give the requests other ids.",
+        )
+    return texts
+
+
+_ID, _ENDED = "custom_id", "response.body.choices.0.finish_reason"
 
 
 def _read(
-    file: RecipeFile, uri: str, kept: Mapping[str, Mapping[str, Path]] | None, *, text: str, also: str
+    file: RecipeFile,
+    uri: str,
+    kept: Mapping[str, Mapping[str, Path]] | None,
+    *,
+    text: str,
+    also: str,
+    keep: Sequence[str] = (),
 ) -> SourceRead:
     """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
     spec = file.recipe.teacher.answers
@@ -92,6 +110,8 @@ def _read(
             kept=None if kept is None else kept[uri],
             text=text,
             label=also,
+            keep=keep,
+            optional=keep,
             root=file.root,
             limits=file.recipe.data.limits,
         )
@@ -106,28 +126,3 @@ def _taken(column: str, pattern: str | None, group: str) -> pl.Expr:
     if pattern is None:
         return pl.col(column)
     return pl.col(column).map_elements(partial(taken, pattern=pattern, group=group), return_dtype=pl.String)
-
-
-def answers_by_prompt(ids: pl.Series, answers: pl.Series) -> pl.DataFrame:
-    """One answer to each prompt, where it was always the same.
-
-    Args:
-        ids: of the prompts, one for each answer; some may occur several times.
-        answers: null where there was none.
-
-    Returns:
-        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none.
-    """
-    failure = (
-        pl.when(pl.col("answer").n_unique() > 1)
-        .then(pl.lit(Failure.TWO_ANSWERS.value))
-        .when(pl.col("answer").first().is_null())
-        .then(pl.lit(Failure.EMPTY.value))
-    )
-    found = (
-        pl.DataFrame([ids.alias("prompt_id"), answers.alias("answer")])
-        .group_by("prompt_id", maintain_order=True)
-        .agg(pl.col("answer").first(), failure.alias("failure"))
-        .sort("prompt_id")
-    )
-    return found.with_columns(pl.when(pl.col("failure").is_null()).then("answer").alias("answer"))

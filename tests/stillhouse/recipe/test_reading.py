@@ -280,6 +280,48 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, None),
+        ({"source": "https://"}, "source: of an endpoint the address of its server"),
+        ({"source": "https://ann:secret@host/v1"}, "source: a password, key or signature is in"),
+        ({"ask": None}, "ask: must be given where kind is endpoint"),
+        ({"ask": {"model": "m", "settings": {}}}, "max_tokens or max_completion_tokens must limit an answer"),
+        ({"ask": {"model": "m", "settings": {"max_tokens": 0}}}, "max_tokens: a whole number of tokens above 0"),
+        ({"ask": {"model": "m", "settings": {"max_tokens": True}}}, "max_tokens: a whole number of tokens above 0"),
+        ({"ask": {"model": "m", "settings": {"max_tokens": 4, "n": 50}}}, "n: a request asks one model for one answer"),
+        ({"answers": {"format": "chat"}}, "answers: of an endpoint only answer_pattern may be said"),
+        ({"minimum_accuracy": 0.3}, "minimum_accuracy: at least 0.5 where kind is endpoint"),
+        ({"endpoint": {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": float("inf")}}, "finite"),
+    ],
+)
+def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object], says: str | None) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    own = document["attributes"]
+    asked = {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": 5}
+    own["teacher"] = {
+        **ELSEWHERE, "kind": "endpoint", "source": "https://host/v1", "endpoint": asked, "ask": {"model": "m"},
+        **changes,
+    }  # fmt: skip
+    own |= {"base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None}
+    own["students"] = [{"name": "a", "layers": [0], "training": {"loss": "kl"}}]
+    own["data"]["provenance"] = {"teacher_may_see": ["internal"]}
+    path = tmp_path / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(document))
+    if says is not None:
+        with pytest.raises(StillhouseError, match=says):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    own["data"]["provenance"] = {}
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(StillhouseError, match="teacher_may_see: must say which privacy classes may be sent"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
     ("answers", "says"),
     [
         ({"format": "chat", "requests": "sent.jsonl"}, "requests: must be left out where format is not batch"),

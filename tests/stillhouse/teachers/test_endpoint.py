@@ -16,11 +16,13 @@ import pytest
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.teacher import EndpointSpec
+from stillhouse.records.ledger import Ledger
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.calls import CallLog, CapReachedError
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
 from stillhouse.teachers.teacher import ANSWER_SCHEMA
 from tests.protocol import USD_IN, USD_OUT, Server, serving
@@ -57,11 +59,16 @@ def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
         assert 1 < server.at_once <= 4, "as many at a time as the recipe allows"
         again = teacher(server, tmp_path).ask(texts(50))
         assert again.height == 50 and server.calls == 50 and set(server.asked.values()) == {1}
-        assert asked.calls.spent("tickets") == pytest.approx(server.usd) and sum(asked.costs(rows)) < server.usd
+        assert (
+            asked.calls.spent("tickets") == pytest.approx(server.usd)
+            and sum(asked.costs(asked.replies(rows), rows)) < server.usd
+        )
 
 
 FAULTS = {
-    "429": None, "500": None, "503": None, "408": None, "cut": None, "page": None, "400": Failure.REFUSED,
+    "429": None, "500": None, "503": None, "408": None, "cut": None, "page": None,
+    "400": Failure.REFUSED, "422": Failure.REFUSED,
+    "error": None, "usage": None, "negative": None,
     "null": Failure.EMPTY, "refusal": Failure.REFUSED, "length": Failure.CUT_OFF, "outside": Failure.NO_LABEL,
 }  # fmt: skip
 """How the answer of a prompt fails whose first call ends so; None where the next one gives it."""
@@ -77,10 +84,11 @@ def test_every_call_ends_in_an_answer_or_in_a_reason(tmp_path: Path, fault: str)
         assert said["failure"].to_list() == [None, None, expected, None, None, None]
         right = [answer(text) for text in rows["text"]]
         assert said["answer"].to_list() == [None if n == 2 and expected else right[n] for n in range(6)]
-        assert server.calls == (6 if expected else 7)
+        once = expected or fault in ("usage", "negative")  # what is no count is no reason to ask again
+        assert server.calls == (6 if once else 7)
         asked.ask(rows)
         # What was said is not asked again; a server that said nothing of a text may say something yet.
-        assert server.calls == (6 if expected and fault != "400" else 7)
+        assert server.calls == (6 if once and fault not in ("400", "422") else 7)
         assert server.usd <= asked.calls.spent("tickets") < 1.0
 
 
@@ -123,7 +131,7 @@ def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
         rich = teacher(server, tmp_path / "rich")
         rich.ask(rows)
         half, server.usd = server.usd / 2, 0.0
-        asked = teacher(server, tmp_path / "poor", usd_at_most=half)
+        asked = teacher(server, tmp_path / "poor", usd_at_most=half, tokens_around=0)
         with pytest.raises(CapReachedError, match="USD are spent or reserved"):
             asked.ask(rows)
         assert 0 < server.usd <= asked.calls.spent("tickets") <= half
@@ -163,6 +171,80 @@ def test_a_run_that_is_broken_off_waits_for_no_server(tmp_path: Path) -> None:
     assert process.returncode != 0 and "KeyboardInterrupt" in said
 
 
+@pytest.mark.parametrize("status", ["402", "404", "413"])
+def test_a_refusal_that_is_no_texts_fault_ends_the_run(tmp_path: Path, status: str) -> None:
+    with serving(Server(answer, {3: status})) as server:
+        with pytest.raises(StillhouseError, match=f"status {status}"):
+            teacher(server, tmp_path, concurrency=1).ask(texts(10))
+        assert server.calls == 4
+
+
+def test_the_first_error_is_the_one_that_is_said(tmp_path: Path) -> None:
+    faults = {0: "429", **dict.fromkeys(range(1, 99), "401")}
+    with serving(Server(answer, faults, retry_after="30", takes=0.05)) as server:
+        asked = replace(teacher(server, tmp_path, concurrency=4), sleep=None)
+        with pytest.raises(StillhouseError, match="status 401"):
+            asked.ask(texts(10))
+
+
+def test_a_server_that_counts_more_than_was_reserved_ends_the_run(tmp_path: Path) -> None:
+    with serving(Server(answer, {1: "lies"})) as server:
+        asked = teacher(server, tmp_path, concurrency=1)
+        with pytest.raises(StillhouseError, match="the server counts 1,000,000 tokens read"):
+            asked.ask(texts(5))
+        assert server.calls == 2 and asked.calls.spent("tickets") < 0.01
+        assert asked.ask(texts(5))["failure"].null_count() == 5, "and what it said is kept"
+
+
+def test_two_processes_pay_once(tmp_path: Path) -> None:
+    with serving(Server(answer, takes=0.05)) as server:
+        command = [sys.executable, "-c", textwrap.dedent(KILLED), server.url, str(tmp_path), "40"]
+        both = [subprocess.Popen(command) for _ in range(2)]
+        assert [process.wait() for process in both] == [0, 0] and server.calls == 40
+
+
+def test_a_server_that_is_down_costs_nothing(tmp_path: Path) -> None:
+    with serving(Server(answer)) as server:
+        pass
+    asked = teacher(server, tmp_path, attempts=2)
+    with pytest.raises(StillhouseError, match="ConnectError"):
+        asked.ask(texts(3))
+    assert asked.calls.spent("tickets") == 0
+
+
+@pytest.mark.parametrize("key", ["", "sk with blanks", "schlüssel"])
+def test_what_is_no_key_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("TEACHER_KEY", key)
+    with serving(Server(answer)) as server:
+        with pytest.raises(StillhouseError) as refused:
+            teacher(server, tmp_path, api_key_env="TEACHER_KEY").ask(texts(1))
+        assert server.calls == 0 and (not key or key not in str(refused.value))
+        monkeypatch.setenv("TEACHER_KEY", "sk-right\n")
+        server.key = "sk-right"
+        assert teacher(server, tmp_path, api_key_env="TEACHER_KEY").ask(texts(1))["failure"].null_count() == 1
+
+
+def test_a_log_that_is_broken_stops_everything(tmp_path: Path) -> None:
+    (tmp_path / "calls.db").write_bytes(b"no database at all" * 100)
+    with serving(Server(answer)) as server:
+        with pytest.raises(StillhouseError, match="the log of paid calls cannot be used"):
+            teacher(server, tmp_path).ask(texts(1))
+        assert server.calls == 0
+
+
+def test_what_was_refused_is_asked_again_by_the_next_capture(tmp_path: Path) -> None:
+    rows = texts(6)
+    store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    with serving(Server(answer, {2: "400", 4: "400"})) as server:
+        asked = teacher(server, tmp_path, concurrency=1)
+        assert store.capture(rows, asked).computed == 6
+        said = store.read(rows["prompt_id"].to_list(), asked.fingerprint)
+        assert said["failure"].drop_nulls().to_list() == [Failure.REFUSED] * 2
+        assert store.capture(rows, asked).computed == 2 and server.calls == 8
+        assert store.read(rows["prompt_id"].to_list(), asked.fingerprint)["failure"].null_count() == 6
+        assert store.capture(rows, asked).computed == 0
+
+
 def test_another_recipe_has_a_cap_of_its_own(tmp_path: Path) -> None:
     log = CallLog(tmp_path / "calls.db")
     log.reserve("a", "one", usd=0.9, usd_at_most=1.0)
@@ -190,9 +272,10 @@ def test_a_reply_is_read_as_the_recipe_says(tmp_path: Path) -> None:
     replies = {"a": "queue: Money", "b": "I think\nqueue:  money ", "c": "Access", "d": "queue: ACCESS."}
     column = pl.Series("text", list(replies))
     with serving(Server(lambda text: replies[text])) as server:
-        said = teacher(server, tmp_path, asking=asking).answers_to(pl.DataFrame([column.alias("prompt_id"), column]))
-    assert said["answer"].to_list() == [None, "billing", None, "access"]
-    assert said["failure"].to_list() == [Failure.NO_LABEL, None, Failure.EMPTY, None]
+        asked = teacher(server, tmp_path, asking=asking)
+        said = asked.answers_in(asked.replies(pl.DataFrame([column.alias("prompt_id"), column])))
+    assert said["answer"].to_list() == ["billing", "billing", None, "access"]
+    assert said["failure"].to_list() == [None, None, Failure.EMPTY, None]
 
 
 KILLED = """

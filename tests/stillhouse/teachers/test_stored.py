@@ -65,8 +65,10 @@ def asked(*texts: str) -> pl.DataFrame:
     return pl.DataFrame([prompt_ids(column), column])
 
 
-def said(found: AnswersRead, *texts: str, accuracy: float = 0.9) -> pl.DataFrame:
-    rows = StoredTeacher(held_to(found.answers, TASK.names), accuracy, TASK).ask(asked(*texts))
+def said(
+    found: AnswersRead, *texts: str, accuracy: float = 0.9, spellings: dict[str, str] | None = None
+) -> pl.DataFrame:
+    rows = StoredTeacher(held_to(found.answers, TASK.names, spellings or {}), accuracy, TASK).ask(asked(*texts))
     assert rows.schema == pl.Schema(ANSWER_SCHEMA)
     return with_answers(rows, TASK)
 
@@ -110,13 +112,23 @@ def test_no_label_is_guessed_from_a_longer_answer(tmp_path: Path, spelled: str) 
 
 
 def test_two_labels_that_differ_in_case_alone_are_told_apart() -> None:
-    answers = pl.DataFrame({"prompt_id": ["p", "q", "r"], "answer": ["us", "US", "Us"], "failure": [None] * 3})
-    assert held_to(answers, ["US", "us"])["answer"].to_list() == ["us", "US", None]
+    replies = pl.DataFrame({"prompt_id": ["p", "q", "r"], "answer": ["us", "US", "Us"]})
+    assert held_to(replies, ["US", "us"], {})["answer"].to_list() == ["us", "US", None]
+
+
+def test_a_reply_that_is_no_label_takes_nothing_from_another_one(tmp_path: Path) -> None:
+    """Regression: a prompt that was asked again after a failed reply never had an answer."""
+    lines = table(("a", None), ("a", "billing"), ("b", "I am not sure."), ("b", "Access"), ("b", "access."), ("c", "?"))
+    rows = said(read(tmp_path, lines), "a", "b", "c")
+    assert rows["answer"].to_list() == ["billing", "access", None] and rows["failure"][2] == Failure.NO_LABEL
 
 
 def test_the_recipes_map_of_spellings_counts_for_answers_too(tmp_path: Path) -> None:
-    found = read(tmp_path, table(("a", "invoices")), labels={"Invoices": "billing", "invoices": "billing"})
-    assert said(found, "a")["answer"].to_list() == ["billing"]
+    rows = said(
+        read(tmp_path, table(("a", "invoices"), ("b", "Invoices."), ("c", "Refunds"))),
+        "a", "b", "c", spellings={"Invoices": "billing", "Refunds": "no class of the rows"},
+    )  # fmt: skip
+    assert rows["answer"].to_list() == ["billing", "billing", None]
 
 
 def chat(*contents: str) -> Line:
@@ -155,6 +167,22 @@ def test_replies_of_a_batch_find_their_requests(tmp_path: Path) -> None:
     rows = said(found, "wrong sum", "locked out", "hello")
     assert rows["answer"].to_list() == ["billing", "access", None] and rows["failure"][2] == Failure.EMPTY
     assert (found.records, found.without_text) == (4, 1), "nobody knows what r9 was asked"
+
+
+def test_an_id_that_stands_for_two_texts_is_refused(tmp_path: Path) -> None:
+    """Regression: of several files of requests one text was given the answer to another."""
+    sent = [{"custom_id": "r1", "body": {"messages": [{"content": text}]}} for text in ("wrong sum", "locked out")]
+    written(tmp_path / "sent.jsonl", sent)
+    with pytest.raises(StillhouseError, match="the custom_id 'r1' stands for 2 texts"):
+        read(tmp_path, [reply("r1", "billing")], format="batch", requests=str(tmp_path / "sent.jsonl"))
+
+
+def test_a_reply_of_a_batch_that_was_cut_off_is_no_answer(tmp_path: Path) -> None:
+    (prompt,) = prompt_ids(pl.Series(["wrong sum"]))
+    cut = reply(prompt, "access")
+    cut["response"]["body"]["choices"][0]["finish_reason"] = "length"
+    found = read(tmp_path, [cut, reply("other", "billing")], format="batch")
+    assert said(found, "wrong sum")["failure"].to_list() == [Failure.EMPTY]
 
 
 def test_of_requests_that_stillhouse_wrote_the_ids_are_those_of_the_prompts(tmp_path: Path) -> None:
