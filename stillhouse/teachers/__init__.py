@@ -1,5 +1,5 @@
-"""Teachers: weights let in at the door, a classifier on top, and everything it said kept.
+"""Teachers: a network that runs here, answers that were given elsewhere, a server that is asked; and all they said.
 
-Belongs here: intake, the untrained classifier and its calibration, the signal store, verification of the signal.
+Belongs here: the kinds of teacher, the untrained classifier, the signal store, verification of the signal.
 Does not: the training loop, which teachers and students share (students/), where prompts come from (data/).
 """
