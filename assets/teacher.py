@@ -51,6 +51,8 @@ def _answers(said: SaidFacts) -> dict[str, Any]:
     return {
         "texts": said.texts,
         "without_an_answer": dg.MetadataValue.md(markdown_table(failures)) if failures else "none",
+        **({} if said.usd_a_prompt is None else {"usd_a_prompt": said.usd_a_prompt}),
+        **({} if said.observed is None else {"answered_by": said.observed}),
     }
 
 

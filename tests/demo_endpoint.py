@@ -8,7 +8,6 @@ student learns of the other questions is what the server answered.
 """
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ import polars as pl
 import yaml
 
 from tests.protocol import USD_IN, USD_OUT, Server, serving
-from tests.small import package_folder, questions
+from tests.small import in_a_home_of_its_own, package_folder, questions
 
 LABELLED = 2_000
 USD_AT_MOST = 1.0
@@ -85,9 +84,7 @@ def main() -> int:
     """Run it; the last line is the verdict and the bill."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        os.environ["STILLHOUSE_HOME"] = str(folder / "home")
-        os.environ["STILLHOUSE_KEYS"] = str(folder / "keys")
-        os.environ["STILLHOUSE_WITNESS"] = str(folder / "witness.ndjson")
+        in_a_home_of_its_own(folder)
         from assets.keys import key_of
         from assets.materializations import newest_artifact
         from orchestration.run import distil

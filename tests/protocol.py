@@ -116,13 +116,15 @@ class _Handler(BaseHTTPRequestHandler):
             told.leave(usd)
 
     def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int]) -> dict[str, Any]:
-        content, reason, refusal = self.server_told.answer(text), "stop", None
+        said = self.server_told.answer(text)
+        content: str | None = said
+        reason, refusal = "stop", None
         if fault == "null":
-            content = None  # type: ignore[assignment]
+            content = None
         if fault == "refusal":
-            content, refusal = None, "I cannot help with that"  # type: ignore[assignment]
+            content, refusal = None, "I cannot help with that"
         if fault == "length":
-            content, reason = content[:2], "length"
+            content, reason = said[:2], "length"
         if fault == "outside":
             content = "none of these"
         if fault == "error":

@@ -5,6 +5,7 @@ its vocabulary as the questions use.
 """
 
 import json
+import os
 import re
 from functools import cache
 from importlib.util import find_spec
@@ -39,6 +40,13 @@ def questions(rows: int, skip: int = 0) -> pl.DataFrame:
     for kind, service, question in re.findall(r"^((\w+):\w+) (.+)$", text, flags=re.MULTILINE):
         found.setdefault(" ".join(question.split()).casefold(), (question, service, kind))
     return pl.DataFrame(list(found.values())[skip : skip + rows], schema=["question", "service", "kind"], orient="row")
+
+
+def in_a_home_of_its_own(folder: Path) -> None:
+    """Let this process have state, keys and witness below a folder: for a script, whose process ends with it."""
+    os.environ["STILLHOUSE_HOME"] = str(folder / "home")
+    os.environ["STILLHOUSE_KEYS"] = str(folder / "keys")
+    os.environ["STILLHOUSE_WITNESS"] = str(folder / "witness.ndjson")
 
 
 def small_teacher(folder: Path) -> Path:

@@ -1,21 +1,19 @@
 """`make smoke`: the whole way on a small recipe, in a home of its own, in under a minute."""
 
-import os
 import sys
 import tempfile
 from pathlib import Path
+
+from tests.small import in_a_home_of_its_own, small_recipe
 
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        os.environ["STILLHOUSE_HOME"] = str(folder / "home")
-        os.environ["STILLHOUSE_KEYS"] = str(folder / "keys")
-        os.environ["STILLHOUSE_WITNESS"] = str(folder / "witness.ndjson")
+        in_a_home_of_its_own(folder)
         from orchestration.run import distil
         from orchestration.terminal import Terminal
         from stillhouse.home import Home
-        from tests.small import small_recipe
 
         # Without the control: what distillation was worth is asked of `make demo`.
         student = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}

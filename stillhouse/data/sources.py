@@ -180,7 +180,7 @@ def read_rows(
     _refuse_nothing_read(uri, found, unread)
     rows = found.select(
         pl.col(text).alias("text"),
-        class_of(pl.col(label) if label else pl.lit(None, pl.String), classes or {}).alias("label"),
+        _class_of(pl.col(label) if label else pl.lit(None, pl.String), classes or {}).alias("label"),
         pl.lit(batch).alias("batch"),
         *(_blank_is_null(pl.col(name)) for name in carried),
     )
@@ -379,7 +379,7 @@ def _reader(
     return _Reader(place, kind, pattern, dialect)
 
 
-def class_of(label: pl.Expr, classes: Mapping[str, str]) -> pl.Expr:
+def _class_of(label: pl.Expr, classes: Mapping[str, str]) -> pl.Expr:
     """The class that a label stands for: in its one spelling, mapped where a map says so, null where it is blank."""
     spelled = pl.DataFrame({"spelled": list(classes)}, schema={"spelled": pl.String})
     spellings = spelled.select(normalise(pl.col("spelled")))["spelled"]

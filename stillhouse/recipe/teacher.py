@@ -77,7 +77,7 @@ class WeightsSpec(Part):
 
 
 class AnswersSpec(Part):
-    """How a file of stored answers is read, and how it is asked for."""
+    """How what a teacher elsewhere said is read."""
 
     format: AnswersFormat = Field(
         AnswersFormat.TABLE,

@@ -46,9 +46,9 @@ def _endpoint(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teac
     facts = artifact.facts(TeacherFacts)
     said, recipe = _said(facts), artifact.asset.partition("/")[0]
     assert said.asking is not None and spec.endpoint is not None
-    asking = Asking(**said.asking)
+    pilot = StoredTeacher(artifact.frame(ANSWERS), said.accuracy, facts.task)
     return EndpointTeacher(
-        spec.source, spec.endpoint, asking, recipe, call_log(builds.home), facts.task, accuracy=said.accuracy
+        spec.source, spec.endpoint, Asking(**said.asking), recipe, call_log(builds.home), facts.task, pilot
     )
 
 

@@ -215,10 +215,9 @@ class BaselinesFacts(Record):
 class SignalFacts(Answering):
     """What the teacher said about the prompts of a batch."""
 
-    observed: str | None = Field(None, description="The model that a server said has answered the pilot.")
-
-    fingerprint: str = Field(description="Digest of the teacher's weights.")
+    fingerprint: str = Field(description="That of the teacher.")
     rows: int
+    observed: str | None = Field(None, description="The model that a server said has answered the pilot.")
 
 
 class TransferSetFacts(Answering):

@@ -166,10 +166,8 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
     epochs = 0 if recipe.teacher.training is None else recipe.teacher.training.epochs
     took[TEACHER] += epochs * counts.labelled * rates.learning + max(epochs, 1) * counts.validation * rates.answering
     took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering if here else 0.0
-    fitted, own_networks = (
-        counts.labelled * rates.answering + len(OPTIONS if here else OPTIONS_ELSEWHERE),
-        2 if here else 0,
-    )
+    own_networks = 2 if here else 0
+    fitted = counts.labelled * rates.answering + len(OPTIONS if here else OPTIONS_ELSEWHERE)
     took[BASELINES] += fitted + teacher + own_networks * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE
     took[EVALUATION] += teacher
     for student in recipe.students:

@@ -9,7 +9,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,9 +30,9 @@ from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.endpoint import EndpointTeacher, fingerprint_of_asking
+from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking, asking_of
-from stillhouse.teachers.stored import Failure, fingerprint_of_answers, held_to
+from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples, TrainingReport
@@ -145,8 +145,9 @@ def _stored(
 ) -> TeacherFacts:
     """Keep the answers."""
     answers.write_parquet(folder / f"{ANSWERS}.parquet")
-    said = SaidFacts(texts=answers.height, failures=_failures(answers), accuracy=0.5)
-    return _elsewhere(file, rows, task, base, answers, said, folder)
+    pilot, right = _measured(rows, answers, task)
+    said = SaidFacts(texts=answers.height, failures=_failures(answers), accuracy=pilot.accuracy)
+    return _elsewhere(file, rows, base, pilot, right, said, folder)
 
 
 def _endpoint(
@@ -172,15 +173,16 @@ def _endpoint(
             do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
         )
     _require_that_the_bulk_fits(file, costs, teacher.unasked(bulk), calls.spent(file.name))
+    pilot, right = _measured(rows, answers, task)
     said = SaidFacts(
         texts=validation.height,
         failures=_failures(answers),
-        accuracy=0.5,
+        accuracy=pilot.accuracy,
         asking=asdict(asking),
         usd_a_prompt=usd,
         observed=next(iter(models.most_common(1)), (None, 0))[0],
     )
-    return _elsewhere(file, rows, task, base, answers, said, folder)
+    return _elsewhere(file, rows, base, replace(teacher, pilot=pilot), right, said, folder)
 
 
 def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompts: int, spent: float) -> None:
@@ -203,35 +205,31 @@ def _failures(answers: pl.DataFrame) -> dict[str, int]:
     return dict(answers["failure"].drop_nulls().value_counts(sort=True).iter_rows())
 
 
-def _elsewhere(
-    file: RecipeFile,
-    rows: pl.DataFrame,
-    task: Task,
-    base: "BaseModel",
-    answers: pl.DataFrame,
-    said: SaidFacts,
-    folder: Path,
-) -> TeacherFacts:
-    """Measure the answers on validation rows, and keep the base with a head that knows nothing to cut students from."""
-    from stillhouse.teachers.classifier import build_classifier
-
-    build_classifier(base.folder, task.names, folder / MODEL, seed=0)
+def _measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[StoredTeacher, int]:
+    """Answers with the share of validation rows on which they are right, and the number of those."""
     validation = rows.filter(pl.col("split") == "validation").join(answers, on="prompt_id", how="left")
     answered = validation["answer"].drop_nulls().len()
     right = int((validation["answer"] == validation["label"]).sum())
-    accuracy = (right + 1) / (answered + 2)
-    asking = None if said.asking is None else Asking(**said.asking)
+    return StoredTeacher(answers, (right + 1) / (answered + 2), task), right
+
+
+def _elsewhere(
+    file: RecipeFile, rows: pl.DataFrame, base: "BaseModel", teacher: StoredTeacher | EndpointTeacher, right: int,
+    said: SaidFacts, folder: Path,
+) -> TeacherFacts:  # fmt: skip
+    """Keep the base beside the answers, with a head that knows nothing, to cut students from."""
+    from stillhouse.teachers.classifier import build_classifier
+
+    build_classifier(base.folder, teacher.task.names, folder / MODEL, seed=0)
     return TeacherFacts(
         kind=file.recipe.teacher.kind,
-        fingerprint=fingerprint_of_answers(answers, accuracy)
-        if asking is None
-        else fingerprint_of_asking(asking, accuracy),
+        fingerprint=teacher.fingerprint,
         base_fingerprint=base.record.fingerprint,
         parameters=None,
         answer=file.recipe.data.answer,
-        labels=task.names,
+        labels=teacher.task.names,
         temperature=1.0,
         validation_right=right,
-        validation_rows=validation.height,
-        said=said.model_copy(update={"accuracy": accuracy}),
+        validation_rows=rows.filter(pl.col("split") == "validation").height,
+        said=said,
     )

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +40,6 @@ _LARGEST = 2**31 - 1
 _MILLION = 1_000_000
 
 
-def fingerprint_of_asking(asking: Asking, accuracy: float) -> str:
-    """Digest of what a teacher is asked and how right it is; 64 hex digits."""
-    return digest_of({"asking": asking.digest, "accuracy": accuracy})
-
-
 @dataclass(frozen=True)
 class EndpointTeacher:
     """A model that is asked over the network.
@@ -56,7 +51,7 @@ class EndpointTeacher:
         recipe: its name; calls are counted for it.
         calls: where they are written down.
         task: what an answer is.
-        accuracy: share of its answers that are right, in (0, 1); None while that is not known.
+        pilot: its answers to validation rows and how many of them are right; None while they are not known.
         sleep: waits so many seconds, for tests; None waits, and stops to where the run is broken off.
     """
 
@@ -66,15 +61,15 @@ class EndpointTeacher:
     recipe: str
     calls: CallLog
     task: Task
-    accuracy: float | None = None
+    pilot: StoredTeacher | None = None
     sleep: Callable[[float], object] | None = None
     _pace: "_Pace" = field(default_factory=lambda: _Pace(), compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that decides what is asked, and of how right the answers are; not of server, key or price."""
-        assert self.accuracy is not None
-        return fingerprint_of_asking(self.asking, self.accuracy)
+        """Digest of all that decides what is asked, and of what the pilot said to it; not of server, key or price."""
+        assert self.pilot is not None
+        return digest_of({"asking": self.asking.digest, "pilot": self.pilot.fingerprint})
 
     def verify(self) -> None:
         """The server cannot be looked into; that another model answers is seen from what it says of itself."""
@@ -85,9 +80,9 @@ class EndpointTeacher:
         Raises:
             StillhouseError: if the server refuses for good, or the cap is reached; what was answered is kept.
         """
-        assert self.accuracy is not None
+        assert self.pilot is not None
         replies = self.replies(prompts)
-        said = StoredTeacher(self.answers_in(replies), self.accuracy, self.task).ask(prompts)
+        said = replace(self.pilot, answers=self.answers_in(replies)).ask(prompts)
         known = pl.DataFrame(
             [(name, each.tokens_in, each.milliseconds, each.model) for name, each in replies.items()],
             schema={"prompt_id": pl.String, "tokens": pl.Int32, "latency_ms": pl.Float32, "observed": pl.String},
@@ -143,7 +138,7 @@ class EndpointTeacher:
                 return None
             try:
                 return digest, self._call(digest, bodies[digest], over)
-            except BaseException as error:
+            except Exception as error:
                 if not over.is_set():  # what other threads say after it follows from it
                     first.append(error)
                 over.set()

@@ -1,6 +1,7 @@
 """A recipe with a mistake is refused in one line that names file, line and field."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -33,6 +34,14 @@ def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
 def test_a_sensitive_column_travels_with_every_row(tmp_path: Path) -> None:
     file = read_recipe(edited(tmp_path, "  bar:", "  sensitive: [{column: region}]\n  bar:"))
     assert file.recipe.kept_columns == ("kind", "region")
+
+
+def written(folder: Path, document: dict[str, Any]) -> Path:
+    """Write a recipe named demo."""
+    path = folder / "demo" / "defs.yaml"
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(document))
+    return path
 
 
 @pytest.mark.parametrize(
@@ -162,9 +171,7 @@ def test_the_demo_pins_the_weights_of_its_teacher() -> None:
 def test_every_field_of_the_contract_is_missed_when_it_is_left_out(tmp_path: Path, field: str) -> None:
     document = yaml.safe_load(DEMO.read_text())
     del document["attributes"][field]
-    path = tmp_path / "demo" / "defs.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(document))
+    path = written(tmp_path, document)
     with pytest.raises(StillhouseError, match=f"{field}: this field is missing"):
         read_recipe(path)
 
@@ -260,9 +267,7 @@ def test_what_a_teacher_is_asked_for_goes_with_its_kind(
     document = yaml.safe_load(DEMO.read_text())
     teacher = {**document["attributes"]["teacher"], **changes}
     document["attributes"]["teacher"] = {name: value for name, value in teacher.items() if value is not None}
-    path = tmp_path / "demo" / "defs.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(document))
+    path = written(tmp_path, document)
     if says is not None:
         with pytest.raises(StillhouseError, match=says):
             read_recipe(path)
@@ -306,9 +311,7 @@ def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object],
     own |= {"base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None}
     own["students"] = [{"name": "a", "layers": [0], "training": {"loss": "kl"}}]
     own["data"]["provenance"] = {"teacher_may_see": ["internal"]}
-    path = tmp_path / "demo" / "defs.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(document))
+    path = written(tmp_path, document)
     if says is not None:
         with pytest.raises(StillhouseError, match=says):
             read_recipe(path)
@@ -333,9 +336,7 @@ def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object],
 def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, str], says: str) -> None:
     document = yaml.safe_load(DEMO.read_text())
     document["attributes"]["teacher"] = {**ELSEWHERE, "answers": answers}
-    path = tmp_path / "demo" / "defs.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(document))
+    path = written(tmp_path, document)
     with pytest.raises(StillhouseError, match=says):
         read_recipe(path)
 
@@ -371,9 +372,7 @@ def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
             own[field] = value
         elif field in changes and field == "base":
             own.pop(field, None)
-    path = tmp_path / "demo" / "defs.yaml"
-    path.parent.mkdir()
-    path.write_text(yaml.safe_dump(document))
+    path = written(tmp_path, document)
     if says is not None:
         with pytest.raises(StillhouseError, match=says):
             read_recipe(path)

@@ -23,11 +23,12 @@ from stillhouse.teachers.calls import CallLog, CapReachedError
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import SignalStore
-from stillhouse.teachers.stored import Failure
+from stillhouse.teachers.stored import Failure, StoredTeacher
 from stillhouse.teachers.teacher import ANSWER_SCHEMA
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 
 TASK = SingleLabel(("access", "billing"))
+PILOT = StoredTeacher(pl.DataFrame({"prompt_id": ["p"], "answer": ["access"], "failure": [None]}), 0.9, TASK)
 ASKING = Asking("large", "Queue of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
 
 
@@ -43,7 +44,7 @@ def texts(rows: int) -> pl.DataFrame:
 def teacher(server: Server, place: Path, *, asking: Asking = ASKING, **limits: Any) -> EndpointTeacher:
     how = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0, **limits}
     return EndpointTeacher(
-        server.url, EndpointSpec(**how), asking, "tickets", CallLog(place / "calls.db"), TASK, accuracy=0.9,
+        server.url, EndpointSpec(**how), asking, "tickets", CallLog(place / "calls.db"), TASK, PILOT,
         sleep=lambda seconds: None,
     )  # fmt: skip
 
@@ -265,6 +266,7 @@ def test_the_fingerprint_is_of_all_that_is_asked_and_of_no_server(tmp_path: Path
     changed = Asking(**{**ASKING.__dict__, change: other[change]})
     assert here.fingerprint == there.fingerprint
     assert here.fingerprint != teacher(Server(answer), tmp_path, asking=changed).fingerprint
+    assert here.fingerprint != replace(here, pilot=replace(PILOT, accuracy=0.8)).fingerprint
 
 
 def test_a_reply_is_read_as_the_recipe_says(tmp_path: Path) -> None:
