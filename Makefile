@@ -12,7 +12,7 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast test-hub demo test drills mutants ui smoke demo-endpoint screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub demo test drills mutants ui smoke demo-endpoint screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-clinc150 check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -29,6 +29,10 @@ test: .venv/installed  ## the whole test suite
 test-fast: export HF_HUB_OFFLINE = 1
 test-fast: .venv/installed  ## the tests of the domain alone
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests/stillhouse
+
+test-gpu: export HF_HUB_OFFLINE = 1
+test-gpu: .venv/installed  ## what is promised of a CUDA device; says that it was skipped where there is none
+	$(BIN)/python -m pytest -n 0 -rs -m slow tests/gpu
 
 test-hub: export HF_HUB_OFFLINE = 0
 test-hub: .venv/installed  ## published encoders from the hub, by their commit; says that it was skipped where there is none

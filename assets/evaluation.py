@@ -39,7 +39,13 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         **exported: Artifact,
     ) -> StageOutput:
         """Every exported student on the frozen golden set: quality, slices, fidelity, calibration, latency and size."""
-        bench = Bench(recipe, context.builds, prompts, teacher, teacher_mb=stage.teacher_mb(baselines))
+        bench = Bench(
+            recipe,
+            context.builds,
+            prompts,
+            teacher,
+            teacher_mb=stage.teacher_mb(baselines, context.builds.device.machine),
+        )
         by_student = {student.name: exported[f"export_{student.name}"] for student in recipe.students}
         artifact = context.make(stage.plan(recipe, bench, by_student, context.reader))
         evaluations = read_evaluations(artifact.folder)

@@ -63,7 +63,7 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     asked = drawn(answered, key, context.recipe.limits.canary_prompts)
     if asked.is_empty():
         return passed_if(True, "this batch has no answered prompts")
-    difference = largest_change(teacher.folder / MODEL, asked)
+    difference = largest_change(teacher.folder / MODEL, asked, context.builds.device)
     limit = context.recipe.limits.canary_difference_at_most
     return passed_if(
         difference <= limit,

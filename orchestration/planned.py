@@ -74,7 +74,7 @@ def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Du
     if not _may_be_loaded(file):
         return None
     try:
-        found = forecast(file, prompts, builds.store)
+        found = forecast(file, prompts, builds)
     except StillhouseError as error:
         where = file.where("teacher", "source")
         if error.where.startswith(str(file.path)):

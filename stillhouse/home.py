@@ -16,6 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
+from stillhouse import device
 from stillhouse.errors import StillhouseError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -126,18 +127,20 @@ class Home:
         root: the folder that holds all state.
         artifacts: where artifacts go, a folder or any fsspec URL such as `s3://bucket/prefix`.
         ledger_url: SQLAlchemy URL of the ledger.
+        device: the setting of what it computes on, which a recipe must not name: it belongs to the machine.
     """
 
     root: Path
     artifacts: str
     ledger_url: str
+    device: str = device.DEFAULT
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """Read STILLHOUSE_HOME, STILLHOUSE_ARTIFACTS and STILLHOUSE_LEDGER_URL, with defaults in the project.
+        """Read STILLHOUSE_HOME, STILLHOUSE_ARTIFACTS, STILLHOUSE_LEDGER_URL and STILLHOUSE_DEVICE; else the project's.
 
         Raises:
-            StillhouseError: if the project's file cannot be read.
+            StillhouseError: if the project's file cannot be read, or there is no such kind of device.
         """
         given = setting("STILLHOUSE_HOME")
         if given is not None:
@@ -149,6 +152,7 @@ class Home:
             root=root,
             artifacts=_absolute(setting("STILLHOUSE_ARTIFACTS") or str(root / "artifacts")),
             ledger_url=_absolute(setting("STILLHOUSE_LEDGER_URL") or f"sqlite:///{root / 'ledger.db'}"),
+            device=device.setting_of(setting(device.SETTING)),
         )
 
     def environment(self) -> dict[str, str]:
@@ -158,6 +162,7 @@ class Home:
             "STILLHOUSE_ARTIFACTS": self.artifacts,
             "STILLHOUSE_LEDGER_URL": self.ledger_url,
             "STILLHOUSE_RECIPES": str(recipes_folder()),
+            device.SETTING: self.device,
         }
         outside = {name: value for name in ("STILLHOUSE_KEYS", "STILLHOUSE_WITNESS") if (value := setting(name))}
         return {**places, **{name: _absolute(value) for name, value in outside.items()}}

@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.device import CPU, Device
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
 
@@ -53,7 +54,9 @@ class BatchTrial(Record):
         return self.agreement == 1.0 and self.divergence_left <= DIVERGENCE_LEFT
 
 
-def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig", task: Task) -> BatchTrial:
+def overfit_one_batch(
+    start: Path, rows: pl.DataFrame, config: "TrainingConfig", task: Task, device: Device = CPU
+) -> BatchTrial:
     """Train a student on a single batch of teacher targets until it should have memorised it.
 
     A model that cannot is too small for the task, or broken; one that can has at least what it takes for so many rows
@@ -65,17 +68,19 @@ def overfit_one_batch(start: Path, rows: pl.DataFrame, config: "TrainingConfig",
             answer of the teacher, then the second, by prompt id.
         config: of the student; what of it is not about how fast and from what it learns counts here, too.
         task: what an answer is.
+        device: where it is trained.
     """
-
     batch = _answers_in_turn(rows, task).head(BATCH_ROWS)
     for steps in BATCH_STEPS:
-        trial = _trial(start, batch, config, steps, task)
+        trial = _trial(start, batch, config, steps, task, device)
         if trial.memorised:
             break
     return trial
 
 
-def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: int, task: Task) -> BatchTrial:
+def _trial(
+    start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: int, task: Task, device: Device
+) -> BatchTrial:
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.training import TrainingExamples, train
 
@@ -87,8 +92,8 @@ def _trial(start: Path, batch: pl.DataFrame, config: "TrainingConfig", steps: in
     unknown = task.targets(pl.Series([None] * batch.height, dtype=pl.String))
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "model"
-        train(start, out, TrainingExamples(texts, unknown, task, targets), config.model_copy(update=how))
-        logits = TorchClassifier(out).logits(texts).astype(np.float64)
+        train(start, out, TrainingExamples(texts, unknown, task, targets), config.model_copy(update=how), device=device)
+        logits = TorchClassifier(out, device).logits(texts).astype(np.float64)
     teacher = targets.astype(np.float64)
     spread = float(task.divergence(teacher, np.broadcast_to(task.average(teacher), teacher.shape)).mean())
     left = float(task.divergence(teacher, logits).mean())

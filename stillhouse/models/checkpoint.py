@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stillhouse.device import Device
 from stillhouse.files import make_folder, move_into_place, plain_disk_errors, require_room, set_aside, sync_file
 
 if TYPE_CHECKING:
@@ -42,21 +43,25 @@ class Progress:
 
 
 def save_checkpoint(
-    folder: Path, run: str, state: Progress, trained: dict[str, Any], optimizer: "torch.optim.Optimizer"
+    folder: Path,
+    run: str,
+    state: Progress,
+    trained: dict[str, Any],
+    optimizer: "torch.optim.Optimizer",
+    device: Device,
 ) -> None:
     """Write everything a resumed run needs into one safetensors file (its JSON rides in the header), atomically.
 
     Raises:
         StillhouseError: if the disk is full or not writable; the checkpoint before this one is still there.
     """
-    import torch
     from safetensors.torch import save_file
 
-    tensors = {"random_state": torch.get_rng_state()}
+    tensors = device.random_states()
     for name, weight in trained.items():
         moments = optimizer.state[weight]
-        tensors |= {f"weight.{name}": weight.detach()}
-        tensors |= {f"{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq", "step")}
+        tensors |= {f"weight.{name}": weight.detach().cpu()}
+        tensors |= {f"{key}.{name}": moments[key].cpu() for key in ("exp_avg", "exp_avg_sq", "step")}
     epochs = [
         [epoch.epoch, epoch.train_loss, epoch.validation_loss, epoch.validation_accuracy] for epoch in state.epochs
     ]
@@ -71,10 +76,10 @@ def save_checkpoint(
         move_into_place(temporary, folder / _FILE)
 
 
-def resume(folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.optim.Optimizer") -> Progress:
+def resume(
+    folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.optim.Optimizer", device: Device
+) -> Progress:
     """Continue from the folder's checkpoint if it is whole and of this very run, else start from the beginning."""
-    import torch
-
     path = folder / _FILE
     if not path.is_file():
         return Progress()
@@ -87,8 +92,9 @@ def resume(folder: Path, run: str, trained: dict[str, Any], optimizer: "torch.op
         return Progress()
     for name, weight in trained.items():
         weight.data.copy_(tensors[f"weight.{name}"])
-        optimizer.state[weight] = {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-    torch.set_rng_state(tensors["random_state"])
+        moments = {key: tensors[f"{key}.{name}"].to(weight.device) for key in ("step", "exp_avg", "exp_avg_sq")}
+        optimizer.state[weight] = moments
+    device.restore_random_states(tensors)
     return Progress(written["step"], written["epoch_loss"], [EpochReport(*epoch) for epoch in written["epochs"]])
 
 

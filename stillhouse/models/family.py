@@ -63,6 +63,7 @@ class EncoderFamily:
         has_pooler: transformers puts a layer on top that is of no use here, unless it is asked not to.
         first_layer_stays: a layer other than the first cannot take its place.
         positions_taken: positions before the first token's, which no token has; counted from the padding's id.
+        can_be_recorded: a step of it reads nothing from the host, so that a GPU can replay it.
     """
 
     model_type: str
@@ -78,6 +79,7 @@ class EncoderFamily:
     has_pooler: bool = False
     first_layer_stays: bool = False
     positions_taken: int = 0
+    can_be_recorded: bool = True
 
     def sizes(self, config: Mapping[str, Any]) -> Sizes:
         """How large the encoder of a config.json is."""
@@ -175,6 +177,7 @@ MPNET = replace(
     shapes={**_WORDS, **_POSITIONS, **{f"attention.attn.{name}.weight": _SQUARE for name in "qkvo"},
             "intermediate.dense.weight": _INTO},
     positions_taken=2,
+    can_be_recorded=False,
 )  # fmt: skip
 
 ELECTRA = replace(
@@ -194,9 +197,10 @@ DEBERTA_V2 = replace(
     shapes={**_WORDS, **_BLOCKS,
             **{f"attention.self.{name}_proj.weight": _SQUARE for name in ("query", "key", "value")}},
     has_pooler=False,
+    can_be_recorded=False,
 )  # fmt: skip
 
-DEBERTA = replace(DEBERTA_V2, model_type="deberta", shapes={**_WORDS, **_BLOCKS})
+DEBERTA = replace(DEBERTA_V2, model_type="deberta", shapes={**_WORDS, **_BLOCKS}, can_be_recorded=True)
 
 MODERNBERT = EncoderFamily(
     model_type="modernbert",

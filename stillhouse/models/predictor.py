@@ -9,12 +9,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
-from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad
+from stillhouse.models.tokenization import IntArray, batches_by_length, encode, load_tokenizer, pad
+
+if TYPE_CHECKING:
+    from stillhouse.models.batches import TokenTable
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -41,45 +46,69 @@ class TorchClassifier:
 
     Args:
         folder: model.safetensors, tokenizer.json and config.json that belong together.
+        device: where it answers.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: Device = CPU) -> None:
         from stillhouse.models import network
 
-        self.folder = folder
-        self.network = network.load(folder)
+        self.folder, self.device = folder, device
+        self.network = network.load(folder).to(device.name)
         self.labels = self.network.labels
         self._tokenizer = load_tokenizer(folder)
 
-    def logits(self, texts: Sequence[str], batch_size: int = 64) -> FloatArray:
+    def logits(self, texts: Sequence[str], batch_size: int | None = None) -> FloatArray:
         """Logits of shape (n, classes), in the order of `texts`."""
         return self.answer(texts, batch_size).logits
 
-    def embeddings_and_logits(self, texts: Sequence[str], batch_size: int = 64) -> tuple[FloatArray, FloatArray]:
+    def embeddings_and_logits(
+        self, texts: Sequence[str], batch_size: int | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Pooled hidden states (n, width) and logits (n, classes), in the order of `texts`."""
         answers = self.answer(texts, batch_size)
         return answers.embeddings, answers.logits
 
-    def answer(self, texts: Sequence[str], batch_size: int = 64) -> Answers:
-        """Everything the model says to `texts`, and what it took."""
+    def answer(self, texts: Sequence[str], batch_size: int | None = None) -> Answers:
+        """Everything the model says to `texts`, and what it took.
+
+        Args:
+            texts: n of them.
+            batch_size: texts of one forward pass; None leaves it to the device. Where they need more memory than the
+                GPU has, they are asked in halves.
+        """
         import torch
 
+        from stillhouse.models.batches import TokenTable
+
         ids = encode(self._tokenizer, texts)
-        pad_id = int(self.network.config["pad_token_id"])
+        longest = max(map(len, ids), default=0)
+        table = TokenTable(ids, int(self.network.config["pad_token_id"]), longest, self.device)
         answers = Answers(
             logits=np.empty((len(ids), len(self.labels)), np.float32),
             embeddings=np.empty((len(ids), self.network.width), np.float32),
-            tokens=np.array([len(row) for row in ids], dtype=np.int32),
+            tokens=table.lengths.astype(np.int32),
             latency_ms=np.empty(len(ids), np.float32),
         )
         with torch.inference_mode():
-            for rows in batches_by_length(ids, batch_size):
-                start = time.perf_counter()
-                padded, mask = pad(ids, rows, pad_id)
-                logits, pooled = self.network(torch.from_numpy(padded), torch.from_numpy(mask))
-                answers.logits[rows], answers.embeddings[rows] = logits.numpy(), pooled.numpy()
-                answers.latency_ms[rows] = (time.perf_counter() - start) * 1000 / len(rows)
+            for rows in batches_by_length(table.lengths, batch_size or self.device.texts_at_once):
+                self._answer_batch(table, rows, answers)
         return answers
+
+    def _answer_batch(self, table: "TokenTable", rows: IntArray, answers: Answers) -> None:
+        import torch
+
+        start = time.perf_counter()
+        try:
+            ids, mask = table.padded(torch.from_numpy(rows).to(self.device.name), table.width(rows))
+            logits, pooled = self.network(ids, mask)
+            answers.logits[rows], answers.embeddings[rows] = logits.cpu().numpy(), pooled.cpu().numpy()
+        except torch.OutOfMemoryError:
+            if len(rows) == 1:
+                raise
+            for half in np.array_split(rows, 2):
+                self._answer_batch(table, half, answers)
+        else:
+            answers.latency_ms[rows] = (time.perf_counter() - start) * 1000 / len(rows)
 
 
 class OnnxClassifier:
@@ -143,7 +172,7 @@ class OnnxClassifier:
         """
         ids = encode(self._tokenizer, texts)
         logits = np.empty((len(ids), len(self.labels)), np.float32)
-        for rows in batches_by_length(ids, batch_size):
+        for rows in batches_by_length(np.array([len(row) for row in ids], np.int64), batch_size):
             padded, mask = pad(ids, rows, self._pad_id)
             logits[rows] = self._session.run(["logits"], {"input_ids": padded, "attention_mask": mask})[0]
         return logits

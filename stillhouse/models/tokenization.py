@@ -94,9 +94,14 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(clipped)]
 
 
-def batches_by_length(ids: Sequence[Sequence[int]], batch_size: int) -> list[IntArray]:
-    """Row numbers in batches of similar length, so that little is spent on padding."""
-    order = np.argsort([len(row) for row in ids], kind="stable")
+def batches_by_length(lengths: IntArray, batch_size: int) -> list[IntArray]:
+    """Row numbers in batches of similar length, so that little is spent on padding.
+
+    Args:
+        lengths: shape (n,), tokens of each row.
+        batch_size: rows of a batch.
+    """
+    order = np.argsort(lengths, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 

@@ -4,8 +4,8 @@ Belongs here: the loop, its configuration and report, checkpoint and resume.
 Does not: losses (losses.py), the network (network.py), capture of teacher answers (teachers/signal.py): no teacher runs
 here, its answers come in as arrays.
 
-The same examples and configuration give bit-equal weights on the same machine, also when the run was killed and
-resumed.
+The same examples and configuration give bit-equal weights on the same machine and kind of device, also when the run was
+killed and resumed.
 """
 
 import hashlib
@@ -22,21 +22,23 @@ import numpy as np
 import numpy.typing as npt
 
 from stillhouse import progress
+from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
-from stillhouse.models.losses import TargetTensors, combined_loss
-from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad, tokenizer_text
+from stillhouse.models.losses import TargetTensors
+from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, tokenizer_text
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.task import Targets, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stillhouse.models.batches import TokenTable
     from stillhouse.models.network import TextClassifier
+    from stillhouse.models.steps import StepOf
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
-_TokenIds = list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def train(
     checkpoints: Path | None = None,
     *,
     keep_checkpoint: bool = False,
+    device: Device = CPU,
 ) -> TrainingReport:
     """Train a model folder into another.
 
@@ -105,13 +108,14 @@ def train(
             model or configuration is ignored, and a finished run leaves none.
         keep_checkpoint: let a finished run leave one all the same, so that it is not trained again when what it is a
             part of is killed later; whoever asks for it discards it.
+        device: where it is trained.
 
     Raises:
         StillhouseError: if examples and configuration do not fit, or the loss stops being finite.
     """
     examples = _usable(examples, config)
-    with _reproducible(config):
-        return _train(model, out, examples, config, checkpoints, keep_checkpoint)
+    with _reproducible(config, device):
+        return _train(model, out, examples, config, checkpoints, keep_checkpoint, device)
 
 
 def _train(
@@ -121,69 +125,67 @@ def _train(
     config: TrainingConfig,
     checkpoints: Path | None,
     keep_checkpoint: bool,
+    device: Device,
 ) -> TrainingReport:
     import torch
 
     from stillhouse.models import network as networks
+    from stillhouse.models.batches import TokenTable
+    from stillhouse.models.steps import PlainStep, RecordedStep
 
     start = time.perf_counter()
-    run = _run_digest(model, examples, config)
+    run = _run_digest(model, examples, config, device)
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network)
+    network.to(device.name)
     if config.freeze_embeddings:
         network.embeddings.requires_grad_(False)
-    trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    optimizer = torch.optim.AdamW(trained.values(), lr=0.0, weight_decay=config.weight_decay, fused=True)
 
-    limit = min(config.max_tokens, network.longest_text)
+    limit, pad_id = min(config.max_tokens, network.longest_text), int(network.config["pad_token_id"])
     tokenizer = load_tokenizer(model, limit)
-    ids = encode(tokenizer, examples.texts)
-    validation_ids = encode(tokenizer, examples.validation_texts)
-    targets = _targets(examples)
-    steps_per_epoch = math.ceil(len(ids) / config.batch_size)
+    texts = TokenTable(encode(tokenizer, examples.texts), pad_id, limit, device)
+    watched = TokenTable(encode(tokenizer, examples.validation_texts), pad_id, limit, device)
+    plain = PlainStep(network, texts, _targets(examples, device), examples.task, config)
+    learn: StepOf = RecordedStep(plain) if device.kind == "cuda" and network.family.can_be_recorded else plain
+    steps_per_epoch = math.ceil(len(texts.lengths) / config.batch_size)
     steps = steps_per_epoch * config.epochs
 
-    state = resume(checkpoints, run, trained, optimizer) if checkpoints else Progress()
+    state = resume(checkpoints, run, plain.trained, plain.optimizer, device) if checkpoints else Progress()
     resumed_at, seen, loop_start = state.step, 0, time.perf_counter()
-    batches: list[IntArray] = []
+    batches: list[tuple[Tensor, int]] = []
+    unread: list[Tensor] = []  # reading a loss waits for the device: it is done once for many steps
     while state.step < steps:
         epoch, place = divmod(state.step, steps_per_epoch)
         if place == 0 or not batches:
-            batches = _epoch_batches(ids, config, epoch)
-        rows = batches[place]
-        optimizer.param_groups[0]["lr"] = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
-
-        network.train()
-        loss = _batch_loss(network, ids, rows, targets, examples.task, config)
-        optimizer.zero_grad(set_to_none=True)
-        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained.values(), config.clip_norm)
-        optimizer.step()
-
+            order = _epoch_batches(texts.lengths, config, epoch)
+            batches = [(torch.from_numpy(rows).to(device.name), texts.width(rows)) for rows in order]
+            network.train()
+        rows, width = batches[place]
+        unread.append(learn(rows, width, config.learning_rate * _schedule(state.step, steps, config.warmup_share)))
         state.step += 1
-        state.epoch_loss += _require_finite(loss.item(), state.step)
         seen += len(rows)
-        if place + 1 == steps_per_epoch:
-            state.epochs.append(_close_epoch(network, validation_ids, examples, state.epoch_loss / len(ids), epoch))
+
+        epoch_ends, checkpoint_due = place + 1 == steps_per_epoch, state.step % config.checkpoint_every == 0
+        if epoch_ends or checkpoint_due:
+            state.epoch_loss = _summed(state.epoch_loss, torch.stack(unread).tolist(), state.step)
+            unread.clear()
+        if epoch_ends:
+            mean_loss = state.epoch_loss / len(texts.lengths)
+            state.epochs.append(_close_epoch(network, watched, examples, mean_loss, epoch))
             state.epoch_loss = 0.0
         progress.step("training", state.step, steps, _note(state.epochs, config.epochs))
-        if checkpoints and state.step % config.checkpoint_every == 0 and state.step < steps:
-            save_checkpoint(checkpoints, run, state, trained, optimizer)
+        if checkpoints and checkpoint_due and state.step < steps:
+            save_checkpoint(checkpoints, run, state, plain.trained, plain.optimizer, device)
     loop_seconds = time.perf_counter() - loop_start
 
-    networks.save(
-        network.state_dict(),
-        network.config,
-        tokenizer_text(model, limit),
-        out,
-    )
+    networks.save(network.cpu().state_dict(), network.config, tokenizer_text(model, limit), out)
     if checkpoints and keep_checkpoint:
-        save_checkpoint(checkpoints, run, state, trained, optimizer)
+        save_checkpoint(checkpoints, run, state, plain.trained, plain.optimizer, device)
     elif checkpoints:
         discard_checkpoint(checkpoints)
     return TrainingReport(
         epochs=state.epochs,
-        examples=len(ids),
+        examples=len(texts.lengths),
         steps=steps,
         resumed_at=resumed_at,
         examples_per_second=seen / loop_seconds if seen else 0.0,
@@ -193,46 +195,36 @@ def _train(
 
 
 @contextmanager
-def _reproducible(config: TrainingConfig) -> Iterator[None]:
+def _reproducible(config: TrainingConfig, device: Device) -> Iterator[None]:
     """Seed torch, hold it to algorithms that add up in one order, and leave its settings as they were."""
     import torch
 
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic  # a module with a property, of which mypy knows nothing
+    filling = memory.fill_uninitialized_memory
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # what is read was written before; only the sums' order matters
     torch.set_num_threads(config.threads or threads)
     try:
-        yield
+        with _own_stream(device):
+            yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
+        memory.fill_uninitialized_memory = filling
         torch.set_num_threads(threads)
 
 
-def _batch_loss(
-    network: "TextClassifier",
-    ids: _TokenIds,
-    rows: IntArray,
-    targets: TargetTensors,
-    task: Task,
-    config: TrainingConfig,
-) -> "Tensor":
-    """The sum over the batch of what its examples cost."""
+@contextmanager
+def _own_stream(device: Device) -> Iterator[None]:
+    """Work on a stream of the device that is not its default one, on which no step can be recorded."""
+    if device.kind != "cuda":
+        yield
+        return
     import torch
 
-    padded, mask = pad(ids, rows, network.config["pad_token_id"])
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-        logits, pooled = network(torch.from_numpy(padded), torch.from_numpy(mask))
-    return combined_loss(
-        logits.float(),
-        pooled.float(),
-        targets.of(torch.from_numpy(rows)),
-        task=task,
-        loss=config.loss,
-        temperature=config.temperature,
-        label_weight=config.label_weight,
-        embedding_weight=config.embedding_weight,
-        embedding_loss=config.embedding_loss,
-    )
+    with torch.cuda.device(device.name), torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+        yield
 
 
 def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamples:
@@ -304,28 +296,28 @@ def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> N
         )
 
 
-def _targets(examples: TrainingExamples) -> TargetTensors:
+def _targets(examples: TrainingExamples, device: Device) -> TargetTensors:
     import torch
 
     def tensor(array: FloatArray | None) -> "Tensor | None":
-        return None if array is None else torch.from_numpy(array)
+        return None if array is None else torch.from_numpy(array).to(device.name)
 
     return TargetTensors(
-        labels=torch.from_numpy(examples.targets),
-        known=torch.from_numpy(examples.task.known(examples.targets)),
+        labels=torch.from_numpy(examples.targets).to(device.name),
+        known=torch.from_numpy(examples.task.known(examples.targets)).to(device.name),
         teacher_logits=tensor(examples.teacher_logits),
         teacher_embeddings=tensor(examples.teacher_embeddings),
     )
 
 
-def _epoch_batches(ids: _TokenIds, config: TrainingConfig, epoch: int) -> list[IntArray]:
+def _epoch_batches(tokens: IntArray, config: TrainingConfig, epoch: int) -> list[IntArray]:
     """Batches of similar length in random order, another composition each epoch.
 
     Sorting alone would put the same texts together for ever; up to a few tokens of jitter mixes neighbours and costs
     little padding.
     """
     random = np.random.default_rng([config.seed, epoch])
-    lengths = np.array([len(row) for row in ids]) + random.uniform(0, 4, len(ids))
+    lengths = tokens + random.uniform(0, 4, len(tokens))
     order = np.argsort(lengths, kind="stable")
     batches = [order[start : start + config.batch_size] for start in range(0, len(order), config.batch_size)]
     return [batches[place] for place in random.permutation(len(batches))]
@@ -340,22 +332,23 @@ def _schedule(step: int, steps: int, warmup_share: float) -> float:
 
 
 def _close_epoch(
-    network: "TextClassifier", ids: _TokenIds, examples: TrainingExamples, train_loss: float, epoch: int
+    network: "TextClassifier", watched: "TokenTable", examples: TrainingExamples, train_loss: float, epoch: int
 ) -> EpochReport:
     import torch
 
-    if not ids:
+    if not len(watched.lengths):
         return EpochReport(epoch, train_loss, None, None)
-    task, labels = examples.task, torch.from_numpy(examples.validation_targets)
+    task, device = examples.task, watched.device
     loss, correct = 0.0, 0
     network.eval()
     with torch.inference_mode():
-        for rows in batches_by_length(ids, 64):
-            padded, mask = pad(ids, rows, network.config["pad_token_id"])
-            logits, _ = network(torch.from_numpy(padded), torch.from_numpy(mask))
-            loss += task.label_loss(logits, labels[rows]).sum().item()
-            correct += int(task.right(logits.numpy(), examples.validation_targets[rows]).sum())
-    return EpochReport(epoch, train_loss, loss / len(ids), correct / len(ids))
+        for rows in batches_by_length(watched.lengths, device.texts_at_once):
+            ids, mask = watched.padded(torch.from_numpy(rows).to(device.name), watched.width(rows))
+            logits = network(ids, mask)[0].cpu()
+            truth = examples.validation_targets[rows]
+            loss += task.label_loss(logits, torch.from_numpy(truth)).sum().item()
+            correct += int(task.right(logits.numpy(), truth).sum())
+    return EpochReport(epoch, train_loss, loss / len(watched.lengths), correct / len(watched.lengths))
 
 
 def _note(epochs: Sequence[EpochReport], planned: int) -> str:
@@ -367,20 +360,24 @@ def _note(epochs: Sequence[EpochReport], planned: int) -> str:
     return f"epoch {len(epochs)} of {planned}: loss {last.train_loss:.4f}{known}"
 
 
-def _require_finite(loss: float, step: int) -> float:
-    if not math.isfinite(loss):
-        raise StillhouseError(
-            f"the loss is {loss}",
-            where=f"training step {step}",
-            expected="a finite number",
-            do="Lower learning_rate, or look for broken rows in the teacher signal.",
-        )
+def _summed(loss: float, losses: Sequence[float], step: int) -> float:
+    """Add the losses of the steps up to `step`, in their order."""
+    for number, each in enumerate(losses, start=step - len(losses) + 1):
+        if not math.isfinite(each):
+            raise StillhouseError(
+                f"the loss is {each}",
+                where=f"training step {number}",
+                expected="a finite number",
+                do="Lower learning_rate, or look for broken rows in the teacher signal.",
+            )
+        loss += each
     return loss
 
 
-def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig) -> str:
+def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig, device: Device) -> str:
     """Identity of a run: what must be equal for a checkpoint to be continued."""
     digest = hashlib.sha256(config.model_dump_json(exclude={"checkpoint_every"}).encode())
+    digest.update(device.kind.encode())
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         digest.update((model / name).read_bytes())
     digest.update(json.dumps([list(examples.texts), list(examples.validation_texts)]).encode())

@@ -19,12 +19,13 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 from pydantic import BaseModel, ValidationError
 
+from stillhouse.device import Device, device_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.artifacts import ArtifactStore, build_key
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Ledger
-from stillhouse.records.manifest import Input, Manifest, ReliedOn, asset_and_batch, device, lock_digest
+from stillhouse.records.manifest import Input, Manifest, ReliedOn, asset_and_batch, lock_digest
 
 FactsOf = TypeVar("FactsOf", bound=BaseModel)
 
@@ -157,6 +158,15 @@ class BuildStore:
         """The ledger, its table created at first use; its entries are signed as soon as there is a key."""
         return Ledger(self.home.ledger_url, Keys.from_environment().sign)
 
+    @property
+    def device(self) -> Device:
+        """What it trains and asks its teachers on.
+
+        Raises:
+            StillhouseError: if this machine has no such device.
+        """
+        return device_of(self.home.device)
+
     def artifact(self, digest: str, identity: str, relied_on: Sequence[ReliedOn] = ()) -> Artifact:
         """Open an artifact by digest and manifest, both verified."""
         manifest = self.store.read_manifest(digest, identity)
@@ -205,7 +215,7 @@ class BuildStore:
             lock_digest=lock_digest(),
             config=dict(order.config),
             seeds=dict(order.seeds),
-            device=device(),
+            device=self.device.machine,
             inputs={item.address: Input(digest=item.digest, manifest=item.identity) for item in order.inputs},
             external_inputs=dict(order.external_inputs),
             relied_on=sorted(

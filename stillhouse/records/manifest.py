@@ -5,7 +5,6 @@ Does not: storing manifests (artifacts.py), walking them (audit/).
 """
 
 import functools
-import platform
 from importlib import metadata
 from typing import Any
 
@@ -91,8 +90,3 @@ def asset_and_batch(address: str) -> tuple[str, str | None]:
 def lock_digest() -> str:
     """Digest the installed distributions: the lock that was really in force, not the one on paper."""
     return digest_of(sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()))
-
-
-def device() -> str:
-    """Name the machine kind that computed."""
-    return f"{platform.machine()} {platform.system()} python {platform.python_version()}"

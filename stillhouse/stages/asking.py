@@ -34,7 +34,7 @@ def call_log(home: Home) -> CallLog:
 
 
 def _network(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
-    return NetworkTeacher(artifact.folder / MODEL, artifact.facts(TeacherFacts).fingerprint)
+    return NetworkTeacher(artifact.folder / MODEL, artifact.facts(TeacherFacts).fingerprint, builds.device)
 
 
 def _stored(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:

@@ -90,7 +90,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
         with base_model(file.located(spec.source), spec.revision, bench.builds.store) as base:
             _require_same_weights(bench.teacher, base)
             build_classifier(base.folder, bench.task.names, untuned, seed=0)
-        encoder, static = TorchClassifier(untuned), static_embeddings(teacher)
+        encoder, static = TorchClassifier(untuned, bench.builds.device), static_embeddings(teacher)
         fitted = [
             constant(labels, bench.texts, task=bench.task),
             tfidf_linear(

@@ -54,7 +54,7 @@ def plan(
 
         start.rename(folder / MODEL)
         with builds.one_heavy_task():
-            logits = TorchClassifier(folder / MODEL).logits(validation["text"].to_list())
+            logits = TorchClassifier(folder / MODEL, builds.device).logits(validation["text"].to_list())
         hits = taught.task.right(logits, taught.task.targets(validation["label"]))
         return cut.model_copy(update={"validation_right": int(hits.sum())})
 
@@ -65,12 +65,15 @@ def plan(
         examples = examples_of(student, rows, validation, taught.task)
         checkpoints = builds.home.checkpoints / recipe / student.name
         again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
+        on = builds.device
         with builds.one_heavy_task():
-            report = train(start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again))
+            report = train(
+                start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again), device=on
+            )
             seeds = {}
             for seed, how in again.items():
                 place = seed_folder(seed)
-                more = train(start, folder / place, examples, how, checkpoints / place, keep_checkpoint=True)
+                more = train(start, folder / place, examples, how, checkpoints / place, keep_checkpoint=True, device=on)
                 seeds[seed] = SeedFacts(training=training_facts(more))
         shutil.rmtree(start)
         shutil.rmtree(checkpoints, ignore_errors=True)

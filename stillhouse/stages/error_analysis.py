@@ -15,6 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse import progress
+from stillhouse.device import Device
 from stillhouse.digests import digest_of
 from stillhouse.error_analysis.capacity import overfit_one_batch
 from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
@@ -76,7 +77,7 @@ def plan(
             for number, student in enumerate(learners):
                 progress.step("error_analysis", number, len(learners), student.name)
                 trained, shipped = made[candidate(student.name)], made[export(student.name)]
-                examined = Examination(student, teacher, transfer_set, trained, shipped, answered)
+                examined = Examination(student, teacher, transfer_set, trained, shipped, answered, builds.device)
                 found.append(examined.analysis(judged[student.name]))
         write_analyses(folder, found)
         return ErrorAnalysisFacts(causes={each.student: each.conclusion and each.conclusion.cause for each in found})
@@ -110,6 +111,7 @@ class Examination:
         trained: the candidate.
         shipped: its export.
         validation: validation rows with the teacher's logits.
+        device: where a model is asked, and trained a little.
     """
 
     student: StudentSpec
@@ -118,6 +120,7 @@ class Examination:
     trained: Artifact
     shipped: Artifact
     validation: pl.DataFrame
+    device: Device
 
     @property
     def training(self) -> TrainingConfig:
@@ -149,7 +152,7 @@ class Examination:
             with tempfile.TemporaryDirectory() as scratch:
                 start = Path(scratch) / "start"
                 cut_from(self.teacher.folder / MODEL, self.student, self._rows["text"], start)
-                capacity = overfit_one_batch(start, self._rows, self.training, self._task)
+                capacity = overfit_one_batch(start, self._rows, self.training, self._task, self.device)
                 curve = self._rows_curve(start)
         return ErrorAnalysis(
             student=self.student.name,
@@ -180,13 +183,13 @@ class Examination:
 
     @cached_property
     def _student_says(self) -> _Answers:
-        return _asked(self.trained.folder / MODEL, self.validation)
+        return _asked(self.trained.folder / MODEL, self.validation, self.device)
 
     def _generalisation(self, evaluation: Evaluation) -> Generalisation:
         from stillhouse.models.predictor import OnnxClassifier
 
         rows, task = self._rows.head(ROWS_ASKED), self._task
-        said, truth = _asked(self.trained.folder / MODEL, rows), task.targets(rows["label"])
+        said, truth = _asked(self.trained.folder / MODEL, rows, self.device), task.targets(rows["label"])
         faithful = task.agree(self._student_says, self._teacher_says)
         shipped = OnnxClassifier(self.shipped.folder / MODEL).logits(self.validation["text"].to_list())
         golden = evaluation.golden_rows
@@ -209,9 +212,9 @@ class Examination:
         for number in (self._rows.height // part for part in PARTS):
             out = start.with_name(f"of_{number}")
             examples = examples_of(self.student, self._rows.head(number), self.validation, self._task)
-            train(start, out, examples, self.training)
+            train(start, out, examples, self.training, device=self.device)
             numbers.append(number)
-            answers.append(_asked(out, self.validation))
+            answers.append(_asked(out, self.validation, self.device))
         return rows_curve(
             [*numbers, self._rows.height],
             [self._task.divergence(self._teacher_says, said) for said in (*answers, self._student_says)],
@@ -219,10 +222,10 @@ class Examination:
         )
 
 
-def _asked(model: Path, rows: pl.DataFrame) -> _Answers:
+def _asked(model: Path, rows: pl.DataFrame, device: Device) -> _Answers:
     from stillhouse.models.predictor import TorchClassifier
 
-    return TorchClassifier(model).logits(rows["text"].to_list()).astype(np.float64)
+    return TorchClassifier(model, device).logits(rows["text"].to_list()).astype(np.float64)
 
 
 def _share(hits: npt.NDArray[np.bool_]) -> Share:

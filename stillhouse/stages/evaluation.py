@@ -13,7 +13,6 @@ from stillhouse.evaluation.harness import read_evaluations, write_evaluations
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.records.builds import Artifact, Plan
-from stillhouse.records.manifest import device
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import EvaluationFacts, ExportFacts
 from stillhouse.stages.names import MODEL
@@ -38,10 +37,10 @@ def plan(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], reader:
     return Plan(build, {**bench.depends_on(), "exports": {name: item.digest for name, item in exported.items()}})
 
 
-def teacher_mb(baselines: Artifact) -> float | None:
-    """Memory that the teacher took beside the baselines, unless that was another kind of machine."""
+def teacher_mb(baselines: Artifact, machine: str) -> float | None:
+    """Memory that the teacher took beside the baselines, unless that was another machine than this."""
     footprint = read_evaluations(baselines.folder)[0].footprint
-    return footprint.teacher_mb if footprint and baselines.manifest.device == device() else None
+    return footprint.teacher_mb if footprint and baselines.manifest.device == machine else None
 
 
 def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:

@@ -19,6 +19,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.device import Device
 from stillhouse.economics import amount
 from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model
@@ -26,7 +27,7 @@ from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
-from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.builds import BuildStore
 from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
 from stillhouse.stages.bench import TIMED_TEXTS, one_thread
 from stillhouse.stages.error_analysis import PARTS, ROWS_ASKED, learners_of
@@ -104,13 +105,13 @@ class Counts:
     golden: int
 
 
-def forecast(file: RecipeFile, prompts: pl.DataFrame, store: ArtifactStore) -> Forecast:
+def forecast(file: RecipeFile, prompts: pl.DataFrame, builds: BuildStore) -> Forecast:
     """Put the teacher to work for a few seconds, and reckon.
 
     Args:
         file: the recipe.
         prompts: those of the base batch, see `preview.prompts_to_come`.
-        store: where the pretrained weights are kept once they are read.
+        builds: keeps the pretrained weights once they are read, and knows on what is computed.
 
     Raises:
         StillhouseError: if the weights cannot be read.
@@ -125,8 +126,8 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, store: ArtifactStore) -> F
         golden=sides.get("golden", 0),
     )
     spec = recipe.weights
-    with base_model(file.located(spec.source), spec.revision, store) as base:
-        config, rates = _probe(base.folder, known, recipe)
+    with base_model(file.located(spec.source), spec.revision, builds.store) as base:
+        config, rates = _probe(base.folder, known, recipe, builds.device)
     return reckoned(recipe, config, counts, rates)
 
 
@@ -200,7 +201,7 @@ def share_of(student: StudentSpec, config: dict[str, Any]) -> float:
     return own / of_layers(sizes.layers, sizes.units)
 
 
-def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe) -> tuple[dict[str, Any], Rates]:
+def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -> tuple[dict[str, Any], Rates]:
     """Teach a teacher a few steps in a folder that is thrown away, and ask it a few rows."""
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.training import train
@@ -217,9 +218,9 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe) -> tuple[dict[str
         else:
             build_classifier(encoder, names, start, seed=0)
         examples = labelled_examples(some.with_columns(split=pl.lit("train")), task_of(recipe.data.answer, names))
-        report = train(start, taught, examples, training.model_copy(update={"epochs": 1}))
-        model = TorchClassifier(taught)
-        answering = _seconds(model, texts) / len(texts)
+        report = train(start, taught, examples, training.model_copy(update={"epochs": 1}), device=device)
+        model = TorchClassifier(taught)  # a call is timed on the CPU, wherever the rest is computed
+        answering = _seconds(TorchClassifier(taught, device), texts) / len(texts)
         with one_thread():
             call = float(np.median([_seconds(model, [text]) for text in texts[:PROBED_CALLS]]))
         return model.network.config, Rates(1 / report.examples_per_second, answering, call)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from stillhouse.device import Device
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -108,8 +109,8 @@ def _network(
             report = None
         else:
             checkpoints = builds.home.checkpoints / file.name / TEACHER
-            report = _fine_tuned(base, folder, examples, spec.training, checkpoints)
-        logits = TorchClassifier(folder / MODEL).logits(examples.validation_texts)
+            report = _fine_tuned(base, folder, examples, spec.training, checkpoints, builds.device)
+        logits = TorchClassifier(folder / MODEL, builds.device).logits(examples.validation_texts)
     temperature = temperature_of(task, logits, examples.validation_targets)
     calibration = {"temperature": temperature, "rows": len(examples.validation_texts)}
     (folder / "calibration.json").write_text(json.dumps(calibration))
@@ -128,14 +129,19 @@ def _network(
 
 
 def _fine_tuned(
-    base: "BaseModel", folder: Path, examples: "TrainingExamples", training: TrainingConfig, checkpoints: Path
+    base: "BaseModel",
+    folder: Path,
+    examples: "TrainingExamples",
+    training: TrainingConfig,
+    checkpoints: Path,
+    device: Device,
 ) -> "TrainingReport":
     from stillhouse.models.training import train
     from stillhouse.teachers.classifier import build_classifier
 
     untrained = folder / "untrained"
     build_classifier(base.folder, examples.task.names, untrained, training.seed)
-    report = train(untrained, folder / MODEL, examples, training, checkpoints)
+    report = train(untrained, folder / MODEL, examples, training, checkpoints, device=device)
     shutil.rmtree(untrained)
     return report
 

@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from stillhouse import progress
+from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
@@ -55,8 +56,8 @@ class CaptureReport:
 
 
 def signal_store(builds: BuildStore) -> "SignalStore":
-    """What the teachers of an installation have said."""
-    return SignalStore(builds.home.signal, builds.ledger)
+    """What the teachers of an installation have said; several forward passes of its device make a shard."""
+    return SignalStore(builds.home.signal, builds.ledger, shard_rows=8 * builds.device.texts_at_once)
 
 
 class SignalStore:
@@ -214,12 +215,13 @@ class SignalStore:
         write_atomically(self._folder(fingerprint) / f"{digest}.parquet", content)
 
 
-def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
+def largest_change(model_folder: Path, answered: pl.DataFrame, device: Device = CPU) -> float:
     """Ask a teacher again and compare: the canary.
 
     Args:
         model_folder: the teacher as it is now.
         answered: columns text and logits, as it answered once.
+        device: where it answers now, which may be another one than then.
 
     Returns:
         The largest absolute change of a logit; about 1e-6 for the same model.
@@ -230,7 +232,7 @@ def largest_change(model_folder: Path, answered: pl.DataFrame) -> float:
     from stillhouse.models.predictor import TorchClassifier
 
     before = np.array(answered["logits"].to_list())
-    now = TorchClassifier(model_folder).logits(answered["text"].to_list())
+    now = TorchClassifier(model_folder, device).logits(answered["text"].to_list())
     if now.shape != before.shape:
         raise StillhouseError(
             f"the model answers {now.shape[1:]} classes",

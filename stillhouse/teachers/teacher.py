@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import polars as pl
 
+from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 
 if TYPE_CHECKING:
@@ -69,18 +70,20 @@ class NetworkTeacher:
     Args:
         folder: the model.
         fingerprint: what the folder has to hash to.
-        batch_size: prompts per forward pass.
+        device: where it answers.
+        batch_size: prompts per forward pass; None leaves it to the device.
     """
 
     folder: Path
     fingerprint: str
-    batch_size: int = 64
+    device: Device = CPU
+    batch_size: int | None = None
 
     @cached_property
     def _network(self) -> "TorchClassifier":
         from stillhouse.models.predictor import TorchClassifier
 
-        return TorchClassifier(self.folder)
+        return TorchClassifier(self.folder, self.device)
 
     def verify(self) -> None:
         """Hash the folder.
@@ -118,8 +121,8 @@ class NetworkTeacher:
             {
                 "prompt_id": prompts["prompt_id"],
                 "fingerprint": [self.fingerprint] * prompts.height,
-                "logits": answers.logits.tolist(),
-                "embedding": answers.embeddings.tolist(),
+                "logits": pl.Series(values=answers.logits).arr.to_list(),
+                "embedding": pl.Series(values=answers.embeddings).arr.to_list(),
                 "failure": [None] * prompts.height,
                 "observed": [None] * prompts.height,
                 "tokens": answers.tokens,

@@ -124,13 +124,12 @@ def test_every_seed_is_judged_and_the_size_is_that_of_what_ships(place: Place, f
     ]
 
 
-def test_the_teachers_memory_is_measured_once_on_each_kind_of_machine(
-    place: Place, file: RecipeFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_teachers_memory_is_measured_once_on_each_kind_of_machine(place: Place, file: RecipeFile) -> None:
     judged = [each for stage in ("baselines", "evaluation") for each in read_evaluations(place.newest(stage).folder)]
     assert len({each.footprint.teacher_mb for each in judged if each.footprint}) == 1
-    monkeypatch.setattr("stillhouse.stages.evaluation.device", lambda: "another kind")
-    assert teacher_mb(place.newest("baselines")) is None
+    baselines = place.newest("baselines")
+    assert teacher_mb(baselines, baselines.manifest.device) is not None
+    assert teacher_mb(baselines, "another kind") is None
 
 
 def test_one_model_ships(place: Place, file: RecipeFile) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from checks.gate import Finding, Gate, GateContext
+from stillhouse.device import CPU, Device
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
@@ -81,6 +82,7 @@ class Installation:
         store: of the installation.
         home: of the installation.
         artifacts: by digest.
+        device: where it computes.
     """
 
     made_from: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Installation:
     store: Any = None
     home: Any = None
     artifacts: Mapping[str, Any] = field(default_factory=dict)
+    device: Device = CPU
 
     def inputs_of(self, artifact: Any, stage: str) -> list[Any]:
         found = self.made_from[stage]

@@ -23,14 +23,15 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
     """Look at the gate with a teacher that has not changed; return the finding and the prompts that were asked."""
     asked: list[str] = []
 
-    def ask_again(model: Path, answered: pl.DataFrame) -> float:
+    def ask_again(model: Path, answered: pl.DataFrame, device: object) -> float:
         asked.extend(answered["prompt_id"])
         return 1e-7
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
     inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": SimpleNamespace(folder=Path("/teacher"))}
     recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(runs_here=True))
-    context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe)
+    builds = SimpleNamespace(device=None)
+    context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe, builds=builds)
     return the_canary_answers_as_recorded.evaluate(context), asked
 
 

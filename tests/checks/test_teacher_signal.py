@@ -15,6 +15,7 @@ from checks.teacher_signal import (
     the_canary_answers_as_recorded,
     the_teacher_is_right_on_labelled_rows,
 )
+from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, stored_recipe, told
@@ -101,8 +102,8 @@ def test_what_a_stored_teacher_cannot_show_is_said() -> None:
 
 @pytest.mark.parametrize(("change", "verdict"), [(1e-3, PASS), (1.1e-3, FAIL)])
 def test_an_answer_may_move_by_a_thousandth(monkeypatch: pytest.MonkeyPatch, change: float, verdict: object) -> None:
-    def largest_change(model: Path, asked: pl.DataFrame) -> float:
-        assert model == Path("/teacher/model") and asked.height == 16
+    def largest_change(model: Path, asked: pl.DataFrame, device: Device) -> float:
+        assert (model, asked.height, device) == (Path("/teacher/model"), 16, CPU)
         return change
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", largest_change)

@@ -13,7 +13,7 @@ from stillhouse.home import CHECKOUT, Home, Project, recipes_folder
 from stillhouse.records.keys import Keys
 from stillhouse.records.witness import Witness
 
-VARIABLES = ("HOME", "RECIPES", "ARTIFACTS", "LEDGER_URL", "KEYS", "WITNESS")
+VARIABLES = ("HOME", "RECIPES", "ARTIFACTS", "LEDGER_URL", "DEVICE", "KEYS", "WITNESS")
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,15 @@ def test_a_copied_checkout_never_writes_into_the_old_one(
 def test_a_process_in_another_folder_is_told_the_same_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: the UI works in the folder of the code, where a relative STILLHOUSE_RECIPES meant another folder."""
     monkeypatch.chdir(tmp_path)
-    given = {"HOME": "h", "RECIPES": "r", "ARTIFACTS": "a", "LEDGER_URL": "sqlite:///l.db", "KEYS": "k", "WITNESS": "w"}
+    given = {
+        "HOME": "h",
+        "RECIPES": "r",
+        "ARTIFACTS": "a",
+        "LEDGER_URL": "sqlite:///l.db",
+        "DEVICE": "auto",
+        "KEYS": "k",
+        "WITNESS": "w",
+    }
     for name, value in given.items():
         monkeypatch.setenv(f"STILLHOUSE_{name}", value)
     home, keys, witness = Home.from_environment(), Keys.from_environment().folder, tmp_path / "w"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse import progress
+from stillhouse.device import CPU
 from stillhouse.models.checkpoint import EpochReport, Progress, resume, save_checkpoint
 
 FILE = "checkpoint.safetensors"
@@ -27,11 +28,11 @@ class Run:
 
     def save(self, folder: Path) -> bytes:
         state = Progress(3, 0.5, [EpochReport(0, 0.25, None, None)])
-        save_checkpoint(folder, "run", state, self.trained, self.optimizer)
+        save_checkpoint(folder, "run", state, self.trained, self.optimizer, CPU)
         return (folder / FILE).read_bytes()
 
     def resume(self, folder: Path, run: str = "run") -> Progress:
-        return resume(folder, run, self.trained, self.optimizer)
+        return resume(folder, run, self.trained, self.optimizer, CPU)
 
     @property
     def weights(self) -> list[Any]:

@@ -179,15 +179,15 @@ def test_labels_alone_skip_the_rows_without_a_label(
 
 
 def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
-    ids = [[1] * (3 + place % 11) for place in range(101)]
+    lengths = np.array([3 + place % 11 for place in range(101)])
     config = TrainingConfig(batch_size=8)
-    epochs = [_epoch_batches(ids, config, epoch) for epoch in (0, 0, 1)]
+    epochs = [_epoch_batches(lengths, config, epoch) for epoch in (0, 0, 1)]
     for batches in epochs:
         assert sorted(np.concatenate(batches).tolist()) == list(range(101))
         assert len(batches) == 13
     assert all((a == b).all() for a, b in zip(epochs[0], epochs[1], strict=True))
     assert [b.tolist() for b in epochs[0]] != [b.tolist() for b in epochs[2]]
-    spread = [max(len(ids[row]) for row in batch) - min(len(ids[row]) for row in batch) for batch in epochs[0]]
+    spread = [lengths[batch].max() - lengths[batch].min() for batch in epochs[0]]
     assert np.mean(spread) < 5  # all lengths: 10
 
 

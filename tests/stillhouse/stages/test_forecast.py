@@ -100,7 +100,7 @@ def test_more_rows_and_longer_trainings_take_longer(tmp_path: Path) -> None:
 
 def test_the_probe_works_on_the_recipes_own_rows_and_teacher_and_keeps_nothing(tmp_path: Path, home: Home) -> None:
     file = small_recipe(tmp_path, rows=300)
-    found = forecast(file, prompts_to_come(file), BuildStore(home).store)
+    found = forecast(file, prompts_to_come(file), BuildStore(home))
     assert [each.stage for each in found.stages] == stage_names(file.recipe)
     assert all(each.seconds >= STAGE_SECONDS for each in found.stages)
     assert found.seconds < 600, "a teacher of two small layers"
