@@ -64,6 +64,7 @@ class EncoderFamily:
         first_layer_stays: a layer other than the first cannot take its place.
         positions_taken: positions before the first token's, which no token has; counted from the padding's id.
         can_be_recorded: a step of it reads nothing from the host, so that a GPU can replay it.
+        trains_in_bfloat16: transformers' code of it does not need the range of fp32.
     """
 
     model_type: str
@@ -80,6 +81,7 @@ class EncoderFamily:
     first_layer_stays: bool = False
     positions_taken: int = 0
     can_be_recorded: bool = True
+    trains_in_bfloat16: bool = True
 
     def sizes(self, config: Mapping[str, Any]) -> Sizes:
         """How large the encoder of a config.json is."""
@@ -200,7 +202,13 @@ DEBERTA_V2 = replace(
     can_be_recorded=False,
 )  # fmt: skip
 
-DEBERTA = replace(DEBERTA_V2, model_type="deberta", shapes={**_WORDS, **_BLOCKS}, can_be_recorded=True)
+DEBERTA = replace(
+    DEBERTA_V2,
+    model_type="deberta",
+    shapes={**_WORDS, **_BLOCKS},
+    can_be_recorded=True,
+    trains_in_bfloat16=False,
+)
 
 MODERNBERT = EncoderFamily(
     model_type="modernbert",

@@ -137,6 +137,7 @@ def _train(
     run = _run_digest(model, examples, config, device)
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network)
+    _require_range(config, network)
     network.to(device.name)
     if config.freeze_embeddings:
         network.embeddings.requires_grad_(False)
@@ -293,6 +294,18 @@ def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> N
             where="training examples",
             expected=problem[1],
             do="Build teacher, signal and student from one recipe.",
+        )
+
+
+def _require_range(config: TrainingConfig, network: "TextClassifier") -> None:
+    """Refuse bfloat16 where transformers masks with a number that it cannot hold."""
+    family = network.family
+    if config.bfloat16 and not family.trains_in_bfloat16:
+        raise StillhouseError(
+            f"an encoder of type {family.model_type} cannot be trained in bfloat16",
+            where="training.bfloat16",
+            expected="false",
+            do="Leave it out, or choose an encoder of another type.",
         )
 
 

@@ -7,10 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import benchmarks.latency_load
+from benchmarks.peers import stillhouse_loop
+from benchmarks.peers.material import Job, make_material, texts
 from stillhouse.home import CHECKOUT
 
 TINY = {
@@ -44,3 +47,14 @@ def test_speed_beside_busy_processes_is_measured_to_the_end(
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found.keys() == {"idle", "busy", "bounds", "held"}
     assert all(ratio > 1 for ratio in (*found["idle"], *found["busy"]))
+
+
+def test_the_job_of_the_peers_is_done_from_folders_that_transformers_wrote(tmp_path: Path) -> None:
+    make_material(tmp_path / "material", texts()[-600:], student=(1, 48), teacher=(1, 96))
+    shapes = {"rows": 100, "batch_size": 16, "device": "cpu"}
+    few, many = (
+        stillhouse_loop.do(Job(str(tmp_path / "material"), str(tmp_path / f"{epochs}"), epochs=epochs, **shapes))
+        for epochs in (1, 40)
+    )
+    assert many.explained > few.explained, "a student that learns longer copies its teacher better"
+    assert many.capture_rows_per_s is not None and many.rows_per_s > 0

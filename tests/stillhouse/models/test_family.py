@@ -244,3 +244,15 @@ def test_a_classifier_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "architectures": ["MeanPooledBertClassifier"]}))
     assert network.load(folder).labels == LABELS
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_it_is_trained_in_bfloat16_or_says_before_any_step_that_it_cannot_be(model_type: str, tmp_path: Path) -> None:
+    build_classifier(published(model_type, tmp_path / "published"), LABELS, tmp_path / "start", 0)
+    examples = TrainingExamples(QUESTIONS[:8], np.arange(8) % 2, SingleLabel(tuple(LABELS)))
+    how = TrainingConfig(epochs=1, loss="labels", bfloat16=True, max_tokens=32)
+    if FAMILIES[model_type].trains_in_bfloat16:
+        assert train(tmp_path / "start", tmp_path / "out", examples, how).steps == 1
+    else:
+        with pytest.raises(StillhouseError, match=rf"training\.bfloat16: an encoder of type {model_type}"):
+            train(tmp_path / "start", tmp_path / "out", examples, how)

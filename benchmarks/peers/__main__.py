@@ -1,0 +1,181 @@
+"""The rounds of `make bench-peers`: Stillhouse and each peer in turns, each in a process and an environment of its own.
+
+`python -m benchmarks.peers [cpu|gpu]`; without an argument both, where there is a GPU. Environments are made below
+`.peers/` of the checkout: they see the packages of this one and hold what a peer needs beside them. One that cannot be
+made is null, with the reason printed.
+
+The last line is JSON: `{"cpu": {"naive_4x312", "naive_6x384", "cached"}, "gpu": {"naive_6x384", "seconds_22500x10",
+"capture_rows_per_s", "card"}, "peers": {name: {...}}}`. Ratios are how many times faster Stillhouse was: on a CPU with
+all that a person waits for, on a GPU in rows a second of the training. Exit code 1 if a limit of LIMITS is broken.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.peers.material import HELD_OUT, STUDENTS, TEACHER, Job, Outcome, make_material, texts
+from stillhouse.home import CHECKOUT
+
+LOOP = "stillhouse_loop"
+NEEDS: Mapping[str, Mapping[str, str]] = {
+    LOOP: {},
+    "trainer": {"accelerate": "accelerate"},
+    "textbrewer_loop": {"textbrewer": "textbrewer", "accelerate": "accelerate", "tensorboard": "tensorboard"},
+    "sentence_transformers_loop": {
+        "sentence_transformers": "sentence-transformers", "datasets": "datasets", "accelerate": "accelerate",
+    },
+}  # fmt: skip
+"""What each process imports, and what is installed for it."""
+CPU_JOB = {"rows": 400, "epochs": 10, "batch_size": 32, "device": "cpu"}
+GPU_JOB = {"rows": 22_500, "epochs": 10, "batch_size": 32, "device": "cuda"}
+ROUNDS = 2
+LIMITS = {
+    "cpu": {"naive_4x312": 3.0, "naive_6x384": 2.3, "cached": 1.3},
+    "gpu": {"naive_6x384": 5.0},
+}
+
+
+def main(parts: list[str]) -> int:
+    """Run the parts that are asked for, and print what came of them."""
+    words = texts()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name, student in STUDENTS.items():
+            make_material(folder / name, words, student, TEACHER)
+        cpu = _cpu(folder) if "cpu" in parts else None
+        gpu = _gpu(folder, len(words) - HELD_OUT) if "gpu" in parts and _has_gpu() else None
+        peers = _peers(folder) if "cpu" in parts else {}
+    found = {"cpu": cpu, "gpu": gpu, "peers": peers}
+    print(json.dumps(found))
+    held = all(
+        (found[part] or limits)[name] >= limit for part, limits in LIMITS.items() for name, limit in limits.items()
+    )
+    return 0 if held and (gpu is None or gpu["seconds_22500x10"] < 60) else 1
+
+
+def _cpu(folder: Path) -> dict[str, float]:
+    """Ten epochs with capture against the teacher in the step, and on targets that are there against the same."""
+    found = {}
+    for name in STUDENTS:
+        job = Job(str(folder / name), "", **CPU_JOB)
+        found[f"naive_{name}"] = _times_faster(name, "trainer", job)
+    job = replace(_with_targets(job), cached=True)
+    return {**found, "cached": _times_faster("on cached targets", "trainer", job)}
+
+
+def _with_targets(job: Job) -> Job:
+    """Let the teacher's answers lie beside the texts."""
+    import numpy as np
+
+    from benchmarks.peers.stillhouse_loop import NAMES
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.teachers.classifier import take_classifier
+
+    folder = Path(job.folder)
+    take_classifier(folder / "teacher", NAMES, folder / "taken", rename={}, max_tokens=64)
+    np.save(folder / "targets.npy", TorchClassifier(folder / "taken").logits(job.texts))
+    return job
+
+
+def _times_faster(what: str, peer: str, job: Job) -> float:
+    """Median over rounds, in which each of the two goes first in turn."""
+    ratios = []
+    for number in range(ROUNDS):
+        order = (peer, LOOP) if number % 2 == 0 else (LOOP, peer)
+        took = {each: _asked(each, job) for each in order}
+        ratios.append(took[peer].seconds / took[LOOP].seconds)
+        for each, outcome in took.items():
+            print(f"{what}: {each} {outcome.seconds:.0f} s, {outcome.explained:.3f} of the variance")
+    return round(median(ratios), 2)
+
+
+def _gpu(folder: Path, rows: int) -> dict[str, Any]:
+    """Ten epochs of everything, and one epoch of the naive loop, which is enough for its speed."""
+    import torch
+
+    job = Job(str(folder / "6x384"), "", **{**GPU_JOB, "rows": min(rows, GPU_JOB["rows"])})
+    ours, naive = _asked(LOOP, job), _asked("trainer", replace(job, epochs=1))
+    for name, outcome in {"Stillhouse": ours, "Trainer": naive}.items():
+        print(f"on the GPU: {name} {outcome}")
+    return {
+        "naive_6x384": round(ours.rows_per_s / naive.rows_per_s, 2),
+        "seconds_22500x10": round(ours.seconds, 1),
+        "capture_rows_per_s": round(ours.capture_rows_per_s or 0),
+        "card": torch.cuda.get_device_name(),
+    }
+
+
+def _peers(folder: Path) -> dict[str, dict[str, float] | None]:
+    """Others than transformers, on the CPU and with the smaller teacher's work: once each."""
+    job = Job(str(folder / "6x384"), "", **CPU_JOB)
+    ours = _asked(LOOP, job)
+    found: dict[str, dict[str, float] | None] = {}
+    for peer in ("textbrewer_loop", "sentence_transformers_loop"):
+        name = peer.removesuffix("_loop")
+        try:
+            outcome = _asked(peer, job)
+        except PeerError as error:
+            print(f"{name} was not measured: {error}")
+            found[name] = None
+            continue
+        print(f"{name} {outcome.seconds:.0f} s, Stillhouse {ours.seconds:.0f} s")
+        found[name] = {
+            "ratio": round(outcome.seconds / ours.seconds, 2),
+            "explained": round(outcome.explained, 3),
+            "explained_by_stillhouse": round(ours.explained, 3),
+        }
+    return found
+
+
+class PeerError(Exception):
+    """A peer that could not be installed, or did not do its job."""
+
+
+def _asked(peer: str, job: Job) -> Outcome:
+    """Give a job to a peer."""
+    with tempfile.TemporaryDirectory() as out:
+        path = Path(out) / "job.json"
+        replace(job, out=out).write(path)
+        command = [str(_python(peer)), "-m", f"benchmarks.peers.{peer}", str(path)]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PeerError((done.stderr.strip().splitlines() or ["no output"])[-1])
+    return Outcome(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _python(peer: str) -> Path:
+    """An interpreter that has what a peer needs: this one, or one that sees its packages and has some more."""
+    needs = NEEDS[peer]
+    if all(find_spec(name) for name in needs):
+        return Path(sys.executable)
+    folder = CHECKOUT / ".peers" / peer
+    python = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        venv.create(folder, with_pip=True, clear=True)
+        (inside,) = folder.glob("lib/python*/site-packages")
+        ours = Path(find_spec("torch").submodule_search_locations[0]).parent
+        (inside / "ours.pth").write_text(f"{ours}\n")
+        command = [python, "-m", "pip", "install", "--quiet", "--constraint", CHECKOUT / "constraints.txt"]
+        done = subprocess.run([*command, *needs.values()], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PeerError((done.stderr.strip().splitlines() or ["pip failed"])[-1])
+        (folder / "installed").touch()
+    return python
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or ["cpu", "gpu"]))

@@ -1,0 +1,66 @@
+"""Stillhouse at the job: ask the teacher once, keep what it said, train the student on that.
+
+`python -m benchmarks.peers.stillhouse_loop JOB`; the last line is the outcome.
+"""
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch  # noqa: F401 - its import is nobody's work
+
+from benchmarks.peers.material import LEARNING_RATE, MAX_TOKENS, OUTPUTS, Job, Outcome, asked, explained
+from stillhouse.device import device_of
+from stillhouse.models.predictor import TorchClassifier
+from stillhouse.models.training import TrainingExamples, train
+from stillhouse.models.weights import fingerprint_of
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.records.ledger import Ledger
+from stillhouse.tasks.single_label import UNKNOWN, SingleLabel
+from stillhouse.teachers.classifier import take_classifier
+from stillhouse.teachers.signal import SignalStore
+from stillhouse.teachers.teacher import NetworkTeacher
+
+NAMES = tuple(f"LABEL_{place}" for place in range(OUTPUTS))
+
+
+def do(job: Job) -> Outcome:
+    """Capture and train."""
+    out, device = Path(job.out), device_of(job.device)
+    start = time.perf_counter()
+    for name in ("teacher", "student"):
+        take_classifier(Path(job.folder) / name, NAMES, out / name, rename={}, max_tokens=MAX_TOKENS)
+    captured = None
+    if job.cached:
+        targets = job.targets[: job.rows]
+    else:
+        captured = time.perf_counter()
+        targets = _captured(out, job.texts, job.device)
+        captured = time.perf_counter() - captured
+    how = TrainingConfig(
+        epochs=job.epochs, batch_size=job.batch_size, learning_rate=LEARNING_RATE, loss="logit_mse",
+        freeze_embeddings=False, max_tokens=MAX_TOKENS,
+    )  # fmt: skip
+    examples = TrainingExamples(job.texts, np.full(job.rows, UNKNOWN), SingleLabel(NAMES), targets)
+    report = train(out / "student", out / "trained", examples, how, device=device)
+    seconds = time.perf_counter() - start
+    said = (TorchClassifier(out / name, device).logits(job.held_out) for name in ("trained", "teacher"))
+    return Outcome(seconds, report.examples_per_second, explained(*said), captured and job.rows / captured)
+
+
+def _captured(out: Path, texts: list[str], setting: str) -> np.ndarray:
+    """What the teacher says, by way of the store that keeps it."""
+    device = device_of(setting)
+    ids = [hashlib.sha256(f"{place} {text}".encode()).hexdigest() for place, text in enumerate(texts)]
+    prompts = pl.DataFrame({"prompt_id": ids, "text": texts})
+    store = SignalStore(out / "signal", Ledger(f"sqlite:///{out}/ledger.db"), shard_rows=8 * device.texts_at_once)
+    fingerprint = fingerprint_of(out / "teacher")
+    store.capture(prompts, NetworkTeacher(out / "teacher", fingerprint, device))
+    said = prompts.join(store.read(ids, fingerprint), on="prompt_id", maintain_order="left")
+    return np.array(said["logits"].to_list(), np.float32)
+
+
+if __name__ == "__main__":
+    do(asked()).tell()
