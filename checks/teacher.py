@@ -53,4 +53,20 @@ def teacher_accuracy_reaches_the_minimum(context: GateContext) -> Finding:
     )
 
 
+@gate("probabilities of labels say nothing where the teacher would rather have written something else")
+def probability_is_on_the_labels(context: GateContext) -> Finding:
+    """Of an endpoint whose log-probabilities are taught: how much of them was on the letters of the labels."""
+    said = context.artifact.facts(TeacherFacts).said
+    if said is None or said.label_mass is None:
+        return passed_if(True, "asked of teachers whose log-probabilities are taught")
+    limit = context.recipe.limits.label_mass_at_least
+    return passed_if(
+        said.label_mass >= limit,
+        f"{said.label_mass:.0%} of the probability is on the letters of the labels, at least {limit:.0%} asked: below "
+        "that, set soft_labels to samples, or write a prompt that makes it answer with a letter",
+        observed=said.label_mass,
+        limit=limit,
+    )
+
+
 GATES = gates_of_module(__name__)

@@ -26,6 +26,8 @@ class Server:
 
     Args:
         answer: from the last message to the reply.
+        alternatives: from the last message to the tokens that might have come first, with their log-probabilities;
+            None where the server tells none.
         faults: by the number of a call, counted from 0.
         model: by the number of a call, what answers.
         key: that it asks for; none where it asks for none.
@@ -39,6 +41,7 @@ class Server:
     key: str | None = None
     takes: float = 0.0
     retry_after: str = "0"
+    alternatives: Callable[[str], Mapping[str, float]] | None = None
     url: str = ""
     usd: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
@@ -111,11 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 tokens = len(text.split()), 1
                 usd = (tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6
-                self._send(200, self._reply(fault, number, text, tokens))
+                self._send(200, self._reply(fault, number, text, tokens, told=body.get("logprobs") is True))
         finally:
             told.leave(usd)
 
-    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int]) -> dict[str, Any]:
+    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int], *, told: bool) -> dict[str, Any]:
         said = self.server_told.answer(text)
         content: str | None = said
         reason, refusal = "stop", None
@@ -141,9 +144,19 @@ class _Handler(BaseHTTPRequestHandler):
             "id": str(number),
             "object": "chat.completion",
             "model": self.server_told.model(number),
-            "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+            "choices": [
+                {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._tokens(text, told)}
+            ],
             "usage": counts,
         }
+
+    def _tokens(self, text: str, told: bool) -> dict[str, Any] | None:
+        """The alternatives of the one token of an answer, the most probable first."""
+        if not told or self.server_told.alternatives is None:
+            return None
+        found = sorted(self.server_told.alternatives(text).items(), key=lambda each: -each[1])
+        listed = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in found[:20]]
+        return {"content": [{**listed[0], "top_logprobs": listed}], "refusal": None}
 
     def _send(self, status: int, body: dict[str, Any], headers: Mapping[str, str] = {}) -> None:
         self._write(status, json.dumps(body).encode(), "application/json", headers)

@@ -61,6 +61,11 @@ class GateLimits(Part):
     unanswered_prompts_at_most: Share01 = Field(
         0.05, description="of a batch; a stored teacher may lack one in twenty, more is a file of other texts"
     )
+    label_mass_at_least: Share01 = Field(
+        0.9,
+        description="of a teacher's probability, in the middle of the validation rows; with less on the letters of the "
+        "labels, what is left says little of how sure it is",
+    )
     canary_prompts: int = Field(
         16, ge=1, description="prompts that the teacher is asked again; another teacher changes all answers"
     )

@@ -153,6 +153,23 @@ LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
 
 
+class SoftLabels(StrEnum):
+    """How it is found out how sure a teacher behind an API is."""
+
+    LOGPROBS = "logprobs"
+    SAMPLES = "samples"
+
+
+class SoftLabelsSpec(Part):
+    """How it is found out how sure a teacher behind an API is of its answers."""
+
+    by: SoftLabels = Field(
+        description="logprobs = labels are shown with letters, one letter is asked, and the probabilities of the "
+        "others come with it, for at most 20 labels; samples = each text is asked several times, with a temperature"
+    )
+    samples: int = Field(5, ge=2, le=20, description="answers to each text, each of which is paid, where by is samples")
+
+
 class AskSpec(Part):
     """What a teacher elsewhere is asked."""
 
@@ -165,13 +182,17 @@ class AskSpec(Part):
     settings: dict[str, str | int | float | bool] = Field(
         {"temperature": 0, "max_tokens": 32}, description="further fields of each request"
     )
+    soft_labels: SoftLabelsSpec | None = Field(
+        None, description="students learn how sure an endpoint is, too; the answers alone when left out"
+    )
 
     @field_validator("settings")
     @classmethod
     def _one_answer_of_limited_length(
         cls, settings: dict[str, str | int | float | bool]
     ) -> dict[str, str | int | float | bool]:
-        foreign = sorted({"model", "messages", "stream", "n", "best_of", "tools"} & set(settings))
+        of_its_own = {"model", "messages", "stream", "n", "best_of", "tools", "logprobs", "top_logprobs"}
+        foreign = sorted(of_its_own & set(settings))
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: a request asks one model for one answer, and says so by itself")
         for name in LONGEST:
@@ -179,6 +200,13 @@ class AskSpec(Part):
             if type(limit) is not int or limit < 1:
                 raise ValueError(f"{name}: a whole number of tokens above 0, not {limit!r}")
         return settings
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> "AskSpec":
+        sampled = self.soft_labels is not None and self.soft_labels.by is SoftLabels.SAMPLES
+        if sampled and not float(self.settings.get("temperature", 1)) > 0:
+            raise ValueError("settings.temperature: above 0 where soft_labels.by is samples; at 0 all samples are one")
+        return self
 
 
 class EndpointSpec(Part):
@@ -255,6 +283,13 @@ class TeacherSpec(WeightsSpec):
             raise ValueError(
                 f"minimum_accuracy: at least 0.5 where kind is {self.kind}: of answers that are wrong more often than "
                 "right nothing is learned"
+            )
+        soft = self.ask and self.ask.soft_labels
+        if soft and self.kind is not TeacherKind.ENDPOINT:
+            raise ValueError("ask.soft_labels: must be left out where kind is not endpoint")
+        if soft and soft.by is SoftLabels.LOGPROBS and self.answers.answer_pattern is not None:
+            raise ValueError(
+                "answers.answer_pattern: must be left out where soft_labels.by is logprobs: one letter is asked"
             )
         if self.kind is TeacherKind.ENDPOINT:
             self._require_what_asking_takes()

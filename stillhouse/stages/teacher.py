@@ -7,7 +7,6 @@ Does not: verification and calibration (stillhouse/teachers/), the loop (stillho
 import json
 import math
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -166,8 +165,7 @@ def _endpoint(
     teacher = EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, task)
     validation = rows.filter(pl.col("split") == "validation").select("prompt_id", "text")
     replies = teacher.replies(validation)
-    answers, costs = teacher.answers_in(replies), teacher.costs(replies, validation)
-    models = Counter(each.model for each in replies.values() if each.model)
+    answers, costs = replies.answers, teacher.costs(replies, validation)
     answers.write_parquet(folder / f"{ANSWERS}.parquet")
     usd = sum(costs) / max(len(costs), 1)
     refused = answers.filter(pl.col("failure") == Failure.REFUSED.value).height
@@ -186,12 +184,13 @@ def _endpoint(
         accuracy=pilot.accuracy,
         asking=asdict(asking),
         usd_a_prompt=usd,
-        observed=next(iter(models.most_common(1)), (None, 0))[0],
+        label_mass=replies.label_mass,
+        observed=replies.model,
     )
     return _elsewhere(file, rows, base, replace(teacher, pilot=pilot), right, said, folder)
 
 
-def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompts: int, spent: float) -> None:
+def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompts: float, spent: float) -> None:
     """Refuse before the bulk is asked what would end in the middle of it: by the upper 95 % bound of the mean cost."""
     assert file.recipe.teacher.endpoint is not None
     cap, rows = file.recipe.teacher.endpoint.usd_at_most, len(costs)
@@ -200,7 +199,8 @@ def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompt
     expected = prompts * (mean + 1.645 * error)
     if spent + expected > cap:
         raise StillhouseError(
-            f"{prompts:,} prompts more are expected to cost up to {expected:.4f} USD, and {spent:.4f} are spent",
+            f"{math.ceil(prompts):,} prompts more are expected to cost up to {expected:.4f} USD, and {spent:.4f} are "
+            "spent",
             where=file.where("teacher", "endpoint", "usd_at_most"),
             expected=f"at most {cap:g} USD",
             do="Raise usd_at_most, ask for fewer rows, or write a shorter prompt. The pilot's answers are kept.",

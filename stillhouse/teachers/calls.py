@@ -12,7 +12,7 @@ import fcntl
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,6 +52,7 @@ class Reply:
         tokens_in: that it read, by its own count.
         tokens_out: that it wrote, by its own count.
         milliseconds: that the call took.
+        alternatives: tokens that might have come first, with their log-probabilities; None where none were told.
     """
 
     content: str | None
@@ -60,6 +61,7 @@ class Reply:
     tokens_in: int
     tokens_out: int
     milliseconds: float
+    alternatives: Sequence[tuple[str, float]] | None = None
 
 
 class CallLog:

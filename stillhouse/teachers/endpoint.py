@@ -1,10 +1,11 @@
 """A teacher behind an API that speaks OpenAI's protocol: asked over the network, each request paid for once.
 
 Belongs here: making calls, again where it helps, at most as many at a time and as much money as the recipe allows.
-Does not: what was paid (calls.py), what is asked (requests.py), what students learn from the answers (stored.py).
+Does not: what was paid (calls.py), what is asked (requests.py), what replies mean (replies.py).
 """
 
 import json
+import math
 import os
 import random
 import re
@@ -23,8 +24,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.teacher import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import CallLog, Reply
+from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import Asking
-from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
+from stillhouse.teachers.stored import Failure, StoredTeacher
+from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -82,52 +85,42 @@ class EndpointTeacher:
         """
         assert self.pilot is not None
         replies = self.replies(prompts)
-        said = replace(self.pilot, answers=self.answers_in(replies)).ask(prompts)
-        known = pl.DataFrame(
-            [(name, each.tokens_in, each.milliseconds, each.model) for name, each in replies.items()],
-            schema={"prompt_id": pl.String, "tokens": pl.Int32, "latency_ms": pl.Float32, "observed": pl.String},
-            orient="row",
-        )
-        columns = said.columns
-        said = said.drop("tokens", "latency_ms", "observed").join(known, on="prompt_id", maintain_order="left")
-        return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(columns)
+        said = replace(self.pilot, answers=replies.answers).ask(prompts)
+        sure = replies.outputs(self.pilot.accuracy)
+        if sure is not None:
+            said = said.drop("logits").join(sure, on="prompt_id", how="left", maintain_order="left")
+        said = said.drop("tokens", "latency_ms", "observed").join(replies.counts, on="prompt_id", maintain_order="left")
+        return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(list(ANSWER_SCHEMA))
 
-    def costs(self, replies: Mapping[str, Reply], prompts: pl.DataFrame) -> list[float]:
-        """USD that the replies to these prompts cost."""
+    def costs(self, replies: Replies, prompts: pl.DataFrame) -> list[float]:
+        """USD that the replies to each of these prompts cost."""
         texts = dict(prompts.select("prompt_id", "text").iter_rows())
-        return [self._cost(reply, self._most(self.asking.body(texts[name]))) for name, reply in replies.items()]
+        most = {name: self._most(self.asking.body(texts[name])) for name in replies.said}
+        return [sum(self._cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
 
-    def unasked(self, prompts: pl.DataFrame) -> int:
-        """How many of these prompts have no reply yet, and are still to be paid for."""
-        digests = {self._digest(self.asking.body(text)) for text in prompts["text"]}
-        return len(digests) - len(self.calls.replies(digests))
+    def unasked(self, prompts: pl.DataFrame) -> float:
+        """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs."""
+        bodies = map(self.asking.body, prompts["text"])
+        digests = {self._digest(body, place) for body in bodies for place in range(self.asking.samples)}
+        return (len(digests) - len(self.calls.replies(digests))) / self.asking.samples
 
-    def answers_in(self, replies: Mapping[str, Reply]) -> pl.DataFrame:
-        """`prompt_id`, `answer`, and `failure` where there is none."""
-        rows = [
-            (name, self.asking.answer_in(each.content) if each.content and not each.failure else None, each.failure)
-            for name, each in replies.items()
-        ]
-        schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
-        found = pl.DataFrame(rows, schema=schema, orient="row")
-        held = held_to(found, self.task.names, self.asking.spellings)
-        known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
-        return known.select("prompt_id", "answer", pl.coalesce("reason", "failure").alias("failure"))
-
-    def _digest(self, body: dict[str, Any]) -> str:
+    def _digest(self, body: dict[str, Any], sample: int) -> str:
         # What is said to be another revision is asked again, though it bears the same name.
-        return digest_of([body, self.asking.revision])
+        return digest_of([body, self.asking.revision, *([sample] if sample else [])])
 
-    def replies(self, prompts: pl.DataFrame) -> dict[str, Reply]:
-        """What the server said to each prompt, by its id; only what it was never asked is asked."""
+    def replies(self, prompts: pl.DataFrame) -> Replies:
+        """What the server said to each prompt, by its id, as often as it is asked; only what is missing is asked."""
         bodies = {name: self.asking.body(text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
-        digests = {name: self._digest(body) for name, body in bodies.items()}
+        samples = range(self.asking.samples)
+        digests = {name: [self._digest(body, sample) for sample in samples] for name, body in bodies.items()}
         with self.calls.one_at_a_time(self.asking.digest):
-            known = self.calls.replies(digests.values())
-            missing = {digests[name]: body for name, body in bodies.items() if digests[name] not in known}
+            known = self.calls.replies(digest for each in digests.values() for digest in each)
+            wanted = {digest: bodies[name] for name, each in digests.items() for digest in each}
+            missing = {digest: body for digest, body in wanted.items() if digest not in known}
             if missing:
                 known |= self._ask_all(missing)
-        return {name: known[digest] for name, digest in digests.items()}
+        said = {name: [known[digest] for digest in each] for name, each in digests.items()}
+        return Replies(said, self.asking, self.task)
 
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
         over, _ = threading.Event(), self._client  # made before threads want it, and before a call is written down
@@ -163,6 +156,9 @@ class EndpointTeacher:
             call = self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
             answer = self._attempt(body)
             if isinstance(answer, Reply):
+                if self.asking.codes and answer.alternatives is None and answer.failure in (None, Failure.CUT_OFF):
+                    self.calls.settle(call, usd=self._cost(answer, most), reply=None)
+                    raise self._tells_no_probabilities()
                 cost = self._cost(answer, most)
                 self.calls.settle(call, usd=min(cost, most), reply=answer)
                 if cost > most:
@@ -212,6 +208,14 @@ class EndpointTeacher:
             cause = error.__cause__ or error
             never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol)
             return _Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}", is_free=never_sent)
+
+    def _tells_no_probabilities(self) -> StillhouseError:
+        return StillhouseError(
+            "the server gives an answer and no log-probabilities with it",
+            where=f"{self.url}: teacher.ask.soft_labels",
+            expected="`logprobs` in its reply, with the alternatives of the first token",
+            do="Set `by: samples`, or leave soft_labels out: many models do not tell them.",
+        )
 
     def _counts_more(self, reply: Reply) -> StillhouseError:
         return StillhouseError(
@@ -329,7 +333,19 @@ def _read(text: str, took: float) -> Reply | None:
         read,
         written,
         took,
+        _alternatives(choice.get("logprobs")),
     )
+
+
+def _alternatives(told: object) -> list[tuple[str, float]] | None:
+    """The tokens that might have come first, with their log-probabilities; None where the server does not tell."""
+    try:
+        first = told["content"][0]  # type: ignore[index]
+        named = [first, *first["top_logprobs"]]
+        found = {str(each["token"]): float(each["logprob"]) for each in named}
+    except (TypeError, KeyError, IndexError, ValueError):
+        return None
+    return [(token, min(logprob, 0.0)) for token, logprob in found.items() if not math.isnan(logprob)] or None
 
 
 def _counted(usage: object) -> tuple[int, int]:

@@ -8,7 +8,7 @@ a batch (stored_answers.py).
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,17 @@ import polars as pl
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import LONGEST, AskSpec
+from stillhouse.recipe.teacher import LONGEST, AskSpec, SoftLabels
+from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken
 
 TEXT, LABELS, TASK = "{text}", "{labels}", "{task}"
 PLAIN_PROMPT = f"{TASK}\n\nAnswer with one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 """What a teacher is asked where the recipe names no prompt of its own."""
+PROMPT_FOR_A_LETTER = (
+    f"{TASK}\n\nAnswer with the letter of one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
+)
+"""The same where a letter is asked."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Asking:
         answer_pattern: takes the label out of a reply; None where the reply is the label.
         spellings: from another spelling of a label to the label.
         revision: what the recipe says of the model's version.
+        codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
+        samples: answers to each text.
     """
 
     model: str
@@ -44,6 +51,8 @@ class Asking:
     answer_pattern: str | None
     spellings: Mapping[str, str]
     revision: str
+    codes: Mapping[str, str] = field(default_factory=dict)
+    samples: int = 1
 
     @property
     def digest(self) -> str:
@@ -62,7 +71,8 @@ class Asking:
     def body(self, text: str) -> dict[str, Any]:
         """What is sent for one text."""
         content = self.template.replace(TEXT, text)
-        return {"model": self.model, "messages": [{"role": "user", "content": content}], **self.settings}
+        body = {"model": self.model, "messages": [{"role": "user", "content": content}], **self.settings}
+        return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES} if self.codes else body
 
 
 def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
@@ -77,16 +87,30 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
     """
     teacher, spec = file.recipe.teacher, file.recipe.teacher.ask
     assert spec is not None
+    soft, settings = spec.soft_labels, dict(spec.settings)
+    codes = codes_of(labels) if soft and soft.by is SoftLabels.LOGPROBS else {}
+    if len(codes) > ALTERNATIVES:
+        raise StillhouseError(
+            f"{len(labels)} labels, and a server tells the probabilities of {ALTERNATIVES} tokens",
+            where=file.where("teacher", "ask", "soft_labels"),
+            expected=f"at most {ALTERNATIVES} labels where by is logprobs",
+            do="Set `by: samples`, or leave soft_labels out.",
+        )
+    if codes:
+        settings |= {name: 1 for name in LONGEST if name in settings}  # a letter is one token
+    shown = [f"{code}: {label}" for code, label in codes.items()] if codes else labels
     # Split first, so that a task which holds {text} is asked as it is.
-    fixed = {LABELS: "\n".join(labels), TASK: file.recipe.task.replace(TEXT, "text")}
-    parts = [_filled(part, fixed) for part in _template(file, spec).split(TEXT)]
+    fixed = {LABELS: "\n".join(shown), TASK: file.recipe.task.replace(TEXT, "text")}
+    parts = [_filled(part, fixed) for part in _template(file, spec, by_letter=bool(codes)).split(TEXT)]
     return Asking(
         spec.model,
         TEXT.join(parts),
-        dict(spec.settings),
+        settings,
         teacher.answers.answer_pattern,
         file.recipe.data.labels,
         teacher.revision,
+        codes,
+        soft.samples if soft and soft.by is SoftLabels.SAMPLES else 1,
     )
 
 
@@ -110,9 +134,9 @@ def _filled(part: str, values: dict[str, str]) -> str:
     return part
 
 
-def _template(file: RecipeFile, spec: AskSpec) -> str:
+def _template(file: RecipeFile, spec: AskSpec, *, by_letter: bool) -> str:
     if spec.prompt is None:
-        return PLAIN_PROMPT
+        return PROMPT_FOR_A_LETTER if by_letter else PLAIN_PROMPT
     where, path = file.where("teacher", "ask", "prompt"), Path(file.located(spec.prompt))
     try:
         template = path.read_text("utf-8")

@@ -16,6 +16,7 @@ from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.verdicts import Verdict
@@ -80,6 +81,18 @@ def began_with_other_weights(bench: Bench) -> RecipeFile:
     return with_exchanged_weights(bench)
 
 
+def speaks_of_something_else(bench: Bench) -> RecipeFile:
+    """An endpoint of which letters are asked would rather write a sentence; here a teacher of another kind says so."""
+    said = SaidFacts(texts=30, failures={}, accuracy=0.9, label_mass=0.41)
+    bench.patch("stillhouse.stages.teacher:_network", lambda real: lambda *about: _with(real(*about), said=said))
+    bench.build_again()
+    return bench.recipe()
+
+
+def _with(facts: TeacherFacts, **changed: Any) -> TeacherFacts:
+    return facts.model_copy(update=changed)
+
+
 TEACHER_FAULTS = [
     Fault(
         "the teacher is too weak", TEACHER, "teacher_accuracy_reaches_the_minimum", asks_too_much,
@@ -99,6 +112,10 @@ TEACHER_FAULTS = [
     Fault(
         "the teacher was trained on exchanged weights", TEACHER, "the_teacher_began_with_pinned_weights",
         began_with_other_weights, "trusted since their first use on", refuses=BASELINES,
+    ),
+    Fault(
+        "the teacher's letters are not what it wants to say", TEACHER, "probability_is_on_the_labels",
+        speaks_of_something_else, "41% of the probability is on the letters of the labels", refuses=BASELINES,
     ),
     Fault(
         "the teacher's weights hold a not-a-number", TEACHER, None,

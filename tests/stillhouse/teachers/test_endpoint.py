@@ -275,7 +275,7 @@ def test_a_reply_is_read_as_the_recipe_says(tmp_path: Path) -> None:
     column = pl.Series("text", list(replies))
     with serving(Server(lambda text: replies[text])) as server:
         asked = teacher(server, tmp_path, asking=asking)
-        said = asked.answers_in(asked.replies(pl.DataFrame([column.alias("prompt_id"), column])))
+        said = asked.replies(pl.DataFrame([column.alias("prompt_id"), column])).answers
     assert said["answer"].to_list() == ["billing", "billing", None, "access"]
     assert said["failure"].to_list() == [None, None, Failure.EMPTY, None]
 

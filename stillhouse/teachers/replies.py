@@ -1,0 +1,158 @@
+"""What the replies of a server mean: the label of each text, and how sure the teacher is of it.
+
+Belongs here: reading one reply, several to one text, and the alternatives of a letter.
+Does not: asking (endpoint.py), what an answer alone is worth (stored.py), the arithmetic of probabilities
+(soft_labels.py).
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+
+from stillhouse.tasks.task import Task
+from stillhouse.teachers.calls import Reply
+from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.soft_labels import FloatArray, by_alternatives, by_votes
+from stillhouse.teachers.stored import Failure, held_to
+from stillhouse.teachers.teacher import ANSWER_SCHEMA
+
+_ANSWERS = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}
+
+
+@dataclass(frozen=True)
+class Replies:
+    """All that was said to some prompts.
+
+    Args:
+        said: to each prompt, by its id: one reply, or as many as there are samples.
+        asking: what was asked.
+        task: what an answer is.
+    """
+
+    said: Mapping[str, Sequence[Reply]]
+    asking: Asking
+    task: Task
+
+    @cached_property
+    def answers(self) -> pl.DataFrame:
+        """`prompt_id` (unique, sorted), `answer`, and `failure` where there is none.
+
+        Of several answers to a text the most frequent counts, of as many the first in the task's order.
+        """
+        if self.asking.codes:
+            rows = [(name, *self._letter(each[0])) for name, each in self.said.items()]
+            return pl.DataFrame(rows, schema=_ANSWERS, orient="row").sort("prompt_id")
+        if self.asking.samples == 1:
+            return self._samples[0]
+        chosen = {
+            name: self.task.names[min(votes, key=lambda place: (-votes[place], place))] if votes else None
+            for name, votes in self._votes.items()
+        }
+        reasons = self._samples[0].select("prompt_id", "failure").with_columns(
+            pl.coalesce("failure", *(each["failure"].alias(f"{n}") for n, each in enumerate(self._samples)))
+        )  # fmt: skip
+        answer = pl.col("prompt_id").replace_strict(chosen, return_dtype=pl.String)
+        return reasons.select(
+            "prompt_id", answer.alias("answer"), pl.when(answer.is_null()).then("failure").alias("failure")
+        )
+
+    def outputs(self, accuracy: float) -> pl.DataFrame | None:
+        """Log-probabilities of the task's answers, as far as more is known than an answer alone; None where it is not.
+
+        Args:
+            accuracy: share of the teacher's answers that are right, which is what a vote is worth.
+
+        Returns:
+            `prompt_id` and `logits` of the prompts that have an answer.
+        """
+        if self.asking.codes:
+            order = [list(self.asking.codes.values()).index(name) for name in self.task.names]
+            told = {name: self._distribution(each[0]) for name, each in self.said.items()}
+            found = {name: outputs[order] for name, outputs in told.items() if outputs is not None}
+        elif self.asking.samples > 1:
+            stated = self.task.stated(self.task.targets(pl.Series(self.task.names)), accuracy)
+            found = {name: by_votes(votes, stated) for name, votes in self._votes.items() if votes}
+        else:
+            return None
+        schema = {"prompt_id": pl.String(), "logits": ANSWER_SCHEMA["logits"]}
+        return pl.DataFrame([(name, each.tolist()) for name, each in found.items()], schema=schema, orient="row")
+
+    @property
+    def counts(self) -> pl.DataFrame:
+        """`prompt_id`, `tokens` that were read, `latency_ms`, and `observed`: who has answered, each of several."""
+        rows = [
+            (
+                name,
+                sum(reply.tokens_in for reply in each),
+                sum(reply.milliseconds for reply in each),
+                ", ".join(sorted({reply.model for reply in each if reply.model})) or None,
+            )
+            for name, each in self.said.items()
+        ]
+        schema = {"prompt_id": pl.String, "tokens": pl.Int32, "latency_ms": pl.Float32, "observed": pl.String}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered most of them, by what the server says."""
+        models = Counter(reply.model for each in self.said.values() for reply in each if reply.model)
+        return next(iter(models.most_common(1)), (None, 0))[0]
+
+    @property
+    def label_mass(self) -> float | None:
+        """The probability that was on letters of labels, in the middle of the replies; None where none is asked."""
+        if not self.asking.codes or not self.said:
+            return None
+        return statistics.median(self._told(each[0])[1] for each in self.said.values())
+
+    def _told(self, reply: Reply) -> tuple[FloatArray | None, float]:
+        return by_alternatives(reply.alternatives or (), list(self.asking.codes))
+
+    def _distribution(self, reply: Reply) -> FloatArray | None:
+        """What a reply says of all labels, by letter; None where it does not count."""
+        counts = reply.failure in (None, Failure.CUT_OFF)  # a letter alone may be called cut off
+        return self._told(reply)[0] if counts else None
+
+    def _letter(self, reply: Reply) -> tuple[str | None, str | None]:
+        """The most probable label, or why there is none."""
+        outputs = self._distribution(reply)
+        if outputs is not None:
+            return list(self.asking.codes.values())[int(np.argmax(outputs))], None
+        if reply.failure not in (None, Failure.CUT_OFF):
+            return None, reply.failure
+        return None, Failure.NO_LABEL if reply.content else Failure.EMPTY
+
+    @cached_property
+    def _samples(self) -> list[pl.DataFrame]:
+        """The answers of each sample."""
+        return [
+            self._read({name: each[sample] for name, each in self.said.items()})
+            for sample in range(self.asking.samples)
+        ]
+
+    @cached_property
+    def _votes(self) -> dict[str, Counter[int]]:
+        """How often each prompt was answered with each label, by its place in the task's order."""
+        place = {label: number for number, label in enumerate(self.task.names)}
+        votes: dict[str, Counter[int]] = {name: Counter() for name in self.said}
+        for sample in self._samples:
+            for name, answer in sample.select("prompt_id", "answer").drop_nulls().iter_rows():
+                votes[name][place[answer]] += 1
+        return votes
+
+    def _read(self, replies: Mapping[str, Reply]) -> pl.DataFrame:
+        """The answers of one reply to each prompt."""
+        rows = [
+            (name, self.asking.answer_in(each.content) if each.content and not each.failure else None, each.failure)
+            for name, each in replies.items()
+        ]
+        schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
+        found = pl.DataFrame(rows, schema=schema, orient="row")
+        held = held_to(found, self.task.names, self.asking.spellings)
+        known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
+        return known.select("prompt_id", "answer", pl.coalesce("reason", "failure").alias("failure"))

@@ -1,0 +1,67 @@
+"""How sure a teacher behind an API is of its answer, where it can be found out.
+
+Belongs here: the probabilities of labels out of a token's alternatives, and out of several answers to one text.
+Does not: asking (endpoint.py), what an answer alone is worth (stored.py).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+ALTERNATIVES = 20
+"""Tokens that a server names beside the one it chose, at the most: OpenAI's limit, and vLLM's when none is set."""
+_AROUND = " \t\n.,:;!\"'`*()[]▁Ġ"
+"""What a token may have around a code, the marks of tokenizers for a blank among it."""
+
+
+def codes_of(labels: Sequence[str]) -> dict[str, str]:
+    """A letter for each label, since a letter is one token in every vocabulary; at most `ALTERNATIVES` of them."""
+    return {chr(ord("A") + place): label for place, label in enumerate(labels)}
+
+
+def by_alternatives(alternatives: Sequence[tuple[str, float]], codes: Sequence[str]) -> tuple[FloatArray | None, float]:
+    """The distribution over labels that one token's alternatives tell.
+
+    A label's probability is that of all tokens that are its code. One that is not among the alternatives is less
+    probable than the last of them, and gets half of that one's.
+
+    Args:
+        alternatives: tokens with their natural log-probabilities.
+        codes: of the labels, in their order.
+
+    Returns:
+        Log-probabilities of the labels, shape (labels,), which add up to one, or None where no alternative is a code;
+        and the probability that was on codes before, in [0, 1].
+    """
+    found = dict.fromkeys(codes, 0.0)
+    for token, logprob in alternatives:
+        code = token.strip(_AROUND)
+        if code in found:
+            found[code] += float(np.exp(logprob))
+    mass = min(sum(found.values()), 1.0)
+    if mass == 0:
+        return None, 0.0
+    least = float(np.exp(min(logprob for _, logprob in alternatives))) / 2
+    weights = np.array([weight or max(least, np.finfo(float).tiny) for weight in found.values()])
+    return np.log(weights / weights.sum()), mass
+
+
+def by_votes(votes: Mapping[int, int], stated: FloatArray) -> FloatArray:
+    """The distribution over labels that several answers to one text tell.
+
+    Each answer counts as the distribution that an answer alone is worth (`Task.stated`), and they are averaged: all
+    alike are worth as much as one, and what nobody answered has some probability left.
+
+    Args:
+        votes: how often each label was answered, by its place.
+        stated: log-probabilities that an answer of each label is worth, shape (labels, labels).
+
+    Returns:
+        Log-probabilities, shape (labels,).
+    """
+    places, counts = list(votes), np.array(list(votes.values()), float)
+    shares: FloatArray = counts @ np.exp(stated[places]) / counts.sum()
+    return np.log(shares).astype(np.float64)
