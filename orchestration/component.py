@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestration.build import recipe_definitions
-from stillhouse.data.formats import Format, Quoting
+from stillhouse.data.dialect import Quoting
+from stillhouse.data.table import Format
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile

@@ -19,10 +19,10 @@ from pydantic import Field
 from checks.stages import gates_of
 from stillhouse.base import Record
 from stillhouse.data.declared_labels import unknown_classes
-from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.prompt_set import base_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import drop_folder_entries
+from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
 from stillhouse.models.weights import config_on_the_hub, fingerprint_of, read_encoder_config, resolve_model

@@ -20,7 +20,7 @@ from orchestration.suggestions import Suggestion, first_split, suggest
 from stillhouse.addresses import holds_credentials
 from stillhouse.data.advice import SettingError
 from stillhouse.data.declared_labels import CLASSES_TOLD
-from stillhouse.data.formats import TAB, Format, Quoting, UnknownColumnError, usual_quoting
+from stillhouse.data.dialect import TAB, Quoting, usual_quoting
 from stillhouse.data.places import find_places
 from stillhouse.data.prompt_set import PromptSet, split_rows
 from stillhouse.data.quoting import quoted
@@ -28,6 +28,7 @@ from stillhouse.data.rejects import count_reasons
 from stillhouse.data.several_labels import answers_yes_or_no, columns_like, several_in_a_cell
 from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import SourceRead, format_of, read_rows, usual_separator
+from stillhouse.data.table import Format, UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.models.weights import fingerprint_of, resolve_model

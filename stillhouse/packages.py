@@ -1,7 +1,7 @@
 """Files that travel inside an installed package: `package://<import name>/<path inside>`.
 
 Belongs here: the one rule by which such an address becomes a path, for rows and for weights alike.
-Does not: what the file holds (data/formats.py, models/weights.py).
+Does not: what the file holds (the readers in data/, models/weights.py).
 """
 
 from importlib.util import find_spec

@@ -2,7 +2,7 @@
 
 Belongs here: one count for each format, made from lines, quotes or the file's own account; what a line that is a row
 by itself looks like.
-Does not: parsing (formats.py), comparing the two counts (checks/source.py).
+Does not: parsing (delimited.py, parquet.py, ...), comparing the two counts (checks/source.py).
 """
 
 import re

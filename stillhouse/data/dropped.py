@@ -1,7 +1,7 @@
 """Reading one file of a drop folder, the way its recipe says.
 
 Belongs here: in which format a dropped file is, and which columns it has to have.
-Does not: reading formats (formats.py), looking at the folder (stillhouse/data/drop_folder.py).
+Does not: reading formats (delimited.py, parquet.py, ...), looking at the folder (stillhouse/data/drop_folder.py).
 """
 
 from pathlib import Path, PurePosixPath

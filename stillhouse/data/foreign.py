@@ -1,7 +1,7 @@
 """Files that are no rows at all, or rows of another format than was said, called by their name.
 
 Belongs here: what the first bytes of a file say it is.
-Does not: opening files (places.py), reading those that are rows (formats.py).
+Does not: opening files (places.py), reading those that are rows (delimited.py, parquet.py, ...).
 """
 
 import re

@@ -1,7 +1,8 @@
 """How much one file of rows may cost to read: a limit is met with one sentence, and not with a machine out of memory.
 
 Belongs here: streams that keep the limits of a recipe while they are read.
-Does not: the limits (recipe/data.py), how long a text may be that goes on (cleaning.py), the formats (formats.py).
+Does not: the limits (recipe/data.py), how long a text may be that goes on (cleaning.py), the formats
+(delimited.py, parquet.py, ...).
 """
 
 import gzip

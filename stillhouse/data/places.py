@@ -1,7 +1,7 @@
 """Finding and opening one file: local, in an installed package, or in a store.
 
 Belongs here: addresses, wildcards, text encodings, and what polars, fsspec and the system say, told in one line.
-Does not: what the file holds (formats.py), which file a recipe means (sources.py).
+Does not: what the file holds (delimited.py, parquet.py, ...), which file a recipe means (sources.py).
 """
 
 import codecs

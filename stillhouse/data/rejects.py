@@ -1,7 +1,7 @@
 """The reject ledger's shape: every row that was not kept, with the reason.
 
 Belongs here: the reasons there are, the columns of a reject, making rejects out of rows, counting them by reason.
-Does not: deciding what is rejected (formats.py, provenance.py, cleaning.py, splits.py and later stages).
+Does not: deciding what is rejected (the readers of formats, provenance.py, cleaning.py, splits.py and later stages).
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """How a file of delimited text that nobody has described is probably written, by its first lines.
 
 Belongs here: which separator and quotes fit, for a first recipe.
-Does not: reading it (formats.py), which a recipe alone decides.
+Does not: reading it (delimited.py), which a recipe alone decides.
 """
 
 import csv
@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from itertools import islice
 
 from stillhouse.data.counting import SEPARATOR_LINE
-from stillhouse.data.formats import SEPARATORS, Quoting
+from stillhouse.data.dialect import SEPARATORS, Quoting
 from stillhouse.data.places import Place, opened
 
 _LINES = 200

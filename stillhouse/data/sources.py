@@ -2,7 +2,7 @@
 
 Belongs here: finding the file behind an address, keeping its bytes, naming its columns as Stillhouse does, its digest,
 the drop folder.
-Does not: parsing formats (formats.py), judging texts and labels (cleaning.py).
+Does not: parsing formats (delimited.py, parquet.py, ...), judging texts and labels (cleaning.py).
 """
 
 import json
@@ -16,10 +16,11 @@ from typing import Any, get_args
 
 import polars as pl
 
-from stillhouse.data import counting, formats, workbooks
+from stillhouse.data import counting, delimited, json_rows, lines, parquet, workbooks
 from stillhouse.data.advice import SettingError
 from stillhouse.data.cleaning import normalise
-from stillhouse.data.formats import CsvTable, Dialect, Format, Quoting, Table, UnknownColumnError
+from stillhouse.data.delimited import CsvTable
+from stillhouse.data.dialect import Dialect, Quoting, usual_quoting
 from stillhouse.data.limits import within_size
 from stillhouse.data.places import (
     Place,
@@ -31,6 +32,7 @@ from stillhouse.data.places import (
     unpacked_name,
 )
 from stillhouse.data.rejects import RejectReason, rejected
+from stillhouse.data.table import Format, Table, UnknownColumnError
 from stillhouse.digests import digest_of_file
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
@@ -314,14 +316,14 @@ class _Reader:
 
     def read(self, columns: Sequence[str], optional: Collection[str], label: str | None) -> Table:
         if self.kind == "csv":
-            return formats.read_csv(self.place, columns, optional, self.dialect, label)
+            return delimited.read_csv(self.place, columns, optional, self.dialect, label)
         if self.kind in ("json", "ndjson"):
-            return formats.read_json(self.place, columns, optional)
+            return json_rows.read_json(self.place, columns, optional)
         if self.kind == "xlsx":
             return workbooks.read_xlsx(self.place, columns, optional)
         if self.pattern is not None:
-            return formats.read_lines(self.place, columns, self.pattern)
-        return formats.read_parquet(self.place, columns, optional)
+            return lines.read_lines(self.place, columns, self.pattern)
+        return parquet.read_parquet(self.place, columns, optional)
 
     def count(self, table: Table) -> int:
         """Count the records again, without the parser; of a table, only what its rows look like is taken."""
@@ -329,7 +331,7 @@ class _Reader:
             has_header = not self.dialect.columns
             return counting.count_csv(self.place, table.shape, self.dialect.quote, has_header=has_header)
         if self.kind in ("json", "ndjson"):
-            return counting.count_json(self.place, is_array=formats.holds_an_array(self.place))
+            return counting.count_json(self.place, is_array=json_rows.holds_an_array(self.place))
         if self.kind == "xlsx":
             return workbooks.count_xlsx(self.place)
         return counting.count_parquet(self.place) if self.kind == "parquet" else counting.count_lines(self.place)
@@ -375,7 +377,7 @@ def _reader(
             field="pattern",
         )
     separator = separator or usual_separator(place)
-    dialect = Dialect(separator, quoting or formats.usual_quoting(separator), header)
+    dialect = Dialect(separator, quoting or usual_quoting(separator), header)
     return _Reader(place, kind, pattern, dialect)
 
 

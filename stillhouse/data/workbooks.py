@@ -1,7 +1,7 @@
 """Rows from an Excel workbook (xlsx), by openpyxl, which is an extra.
 
 Belongs here: reading its one sheet of rows, and counting them without openpyxl.
-Does not: other formats (formats.py).
+Does not: other formats (delimited.py, parquet.py, ...).
 """
 
 import math
@@ -14,10 +14,10 @@ from xml.etree.ElementTree import ParseError, iterparse
 from zipfile import ZipFile
 
 from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
-from stillhouse.data.formats import Table, as_text, require_columns
 from stillhouse.data.limits import refuse_line, zip_within
 from stillhouse.data.places import BATCH_ROWS, Place, opened_as_bytes, told_plainly
 from stillhouse.data.rejects import RejectReason
+from stillhouse.data.table import Table, as_text, require_columns
 from stillhouse.errors import StillhouseError
 
 _SHEETS = "xl/worksheets/"

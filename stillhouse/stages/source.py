@@ -12,10 +12,10 @@ from pathlib import Path
 import polars as pl
 
 from stillhouse.data.dropped import read_dropped, reading_of
-from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
 from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
+from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile

@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from stillhouse.data.cleaning import normalise, prompt_ids
-from stillhouse.data.formats import UnknownColumnError
 from stillhouse.data.prompt_set import redacted
 from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import AnswersFormat

@@ -157,7 +157,7 @@ def stray_quotes(frame: pl.DataFrame) -> bytes:
 
 
 def swallowed_by_the_parser(bench: Bench) -> RecipeFile:
-    bench.patch("stillhouse.data.formats:_refuse_rows_in_a_field", lambda real: lambda *_: None)
+    bench.patch("stillhouse.data.delimited:_refuse_rows_in_a_field", lambda real: lambda *_: None)
     return bench.recipe(stray_quotes(rows(FEW)))
 
 

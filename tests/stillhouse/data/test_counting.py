@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.data import formats
+from stillhouse.data import delimited
 from stillhouse.data.sources import SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 
@@ -95,7 +95,7 @@ def test_one_column_of_long_texts_is_read(tmp_path: Path) -> None:
 
 def test_a_parser_that_swallows_rows_counts_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two counts have to differ where nobody refuses: the second one is not made from what the first one read."""
-    monkeypatch.setattr(formats, "_refuse_rows_in_a_field", lambda *_: None)
+    monkeypatch.setattr(delimited, "_refuse_rows_in_a_field", lambda *_: None)
     read = kept(tmp_path, "rows.tsv", rows_with('"never closed', 'or is it"', "\t"), quoting="double")
     assert (read.rows.height, read.counted) == (4, 8)
 

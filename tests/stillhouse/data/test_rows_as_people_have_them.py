@@ -155,7 +155,7 @@ def test_elements_of_an_array_that_are_no_rows_are_rejects_with_their_number(tmp
 
 @pytest.mark.parametrize("part", [1, 7, 40])
 def test_an_array_is_read_and_counted_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr("stillhouse.data.formats._ELEMENT_PART", part)
+    monkeypatch.setattr("stillhouse.data.json_rows._ELEMENT_PART", part)
     monkeypatch.setattr("stillhouse.data.counting._PART", part)
     objects = [{"text": f'{n} "\\[,]{{', "label": "x"} for n in range(50)]
     found = read(tmp_path, "rows.json", json.dumps([*objects, 1234567], indent=1))
