@@ -30,13 +30,13 @@ def do(job: Job) -> Outcome:
     """Capture and train."""
     out, device = Path(job.out), device_of(job.device)
     start = time.perf_counter()
-    for name in ("teacher", "student"):
-        take_classifier(Path(job.folder) / name, NAMES, out / name, rename={}, max_tokens=MAX_TOKENS)
+    _take(job, "student")
     captured = None
     if job.cached:
         targets = job.targets[: job.rows]
     else:
         captured = time.perf_counter()
+        _take(job, "teacher")
         targets = _captured(out, job.texts, job.device)
         captured = time.perf_counter() - captured
     how = TrainingConfig(
@@ -46,8 +46,15 @@ def do(job: Job) -> Outcome:
     examples = TrainingExamples(job.texts, np.full(job.rows, UNKNOWN), SingleLabel(NAMES), targets)
     report = train(out / "student", out / "trained", examples, how, device=device)
     seconds = time.perf_counter() - start
+    if job.cached:
+        _take(job, "teacher")
     said = (TorchClassifier(out / name, device).logits(job.held_out) for name in ("trained", "teacher"))
     return Outcome(seconds, report.examples_per_second, explained(*said), captured and job.rows / captured)
+
+
+def _take(job: Job, name: str) -> None:
+    """Bring a classifier of transformers into a folder of ours."""
+    take_classifier(Path(job.folder) / name, NAMES, Path(job.out) / name, rename={}, max_tokens=MAX_TOKENS)
 
 
 def _captured(out: Path, texts: list[str], setting: str) -> np.ndarray:

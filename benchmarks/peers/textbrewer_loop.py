@@ -21,7 +21,8 @@ def do(job: Job) -> Outcome:
     tokenizer = AutoTokenizer.from_pretrained(f"{job.folder}/student")
     rows = tokenizer(job.texts, truncation=True, max_length=MAX_TOKENS)
     data: Any = [{key: rows[key][place] for key in ("input_ids", "attention_mask")} for place in range(job.rows)]
-    loader = DataLoader(data, job.batch_size, shuffle=True, collate_fn=DataCollatorWithPadding(tokenizer))
+    padded = DataCollatorWithPadding(tokenizer)
+    loader = DataLoader(data, job.batch_size, shuffle=True, collate_fn=lambda rows: dict(padded(rows)))  # no subclass
     student, teacher = (
         AutoModelForSequenceClassification.from_pretrained(f"{job.folder}/{name}").to(job.device)
         for name in ("student", "teacher")

@@ -52,14 +52,17 @@ def do(job: Job) -> Outcome:
     )  # fmt: skip
     student = AutoModelForSequenceClassification.from_pretrained(f"{job.folder}/student")
     trainer = WithTeacher(student, arguments, DataCollatorWithPadding(tokenizer), data)
-    teacher = AutoModelForSequenceClassification.from_pretrained(f"{job.folder}/teacher").eval().to(job.device)
     if not job.cached:
-        trainer.teacher = teacher
+        trainer.teacher = _teacher(job)
     found = trainer.train()
     trainer.save_model(f"{job.out}/trained")
     seconds = time.perf_counter() - start
-    said = (logits_of(model, tokenizer, job) for model in (student.eval(), teacher))
+    said = (logits_of(model, tokenizer, job) for model in (student.eval(), trainer.teacher or _teacher(job)))
     return Outcome(seconds, found.metrics["train_samples_per_second"], explained(*said))
+
+
+def _teacher(job: Job) -> Any:
+    return AutoModelForSequenceClassification.from_pretrained(f"{job.folder}/teacher").eval().to(job.device)
 
 
 def logits_of(model: Any, tokenizer: Any, job: Job) -> np.ndarray:

@@ -150,12 +150,22 @@ def forged_requests_are_refused(server: GuardedServer) -> None:
     assert status_of(f"{server.url}/graphql", {"query": "{ version }"}, Host="evil.example", **as_json) == 403
 
 
+def a_report_is_shown_and_no_other_file_is(server: GuardedServer, home: Home) -> None:
+    home.reports.mkdir(parents=True, exist_ok=True)
+    (home.reports / "small.html").write_text("<p>why it was released</p>")
+    with urllib.request.urlopen(f"{server.url}/stillhouse/reports/small.html", timeout=60) as answer:
+        assert b"why it was released" in answer.read() and answer.headers["Content-Type"].startswith("text/html")
+    assert status_of(f"{server.url}/stillhouse/reports/other.html") == 404
+    assert (home.root / "ledger.db").is_file() and status_of(f"{server.url}/stillhouse/reports/..%2fledger.db") == 404
+
+
 @pytest.mark.experiment("B5", "B6", "B8")
 def test_attacks_over_http_are_refused_and_a_run_can_be_launched(tmp_path: Path, home: Home, file: RecipeFile) -> None:
     with stillhouse_ui(tmp_path, file, home, DAGSTER_HOME="/somewhere/else") as server:
         assert f"DAGSTER_HOME was /somewhere/else; here it is {home.dagster}" in server.log.read_text()
         assert status_of(server.url, Origin=server.url) == 200
         assert server.ask("{ version }")["version"]
+        a_report_is_shown_and_no_other_file_is(server, home)
         reports_are_refused(server)
         forged_requests_are_refused(server)
         nothing_was_forged(server)
@@ -200,7 +210,7 @@ def test_read_only_with_a_token_shows_everything_and_changes_nothing(
     with stillhouse_ui(tmp_path, file, home, "--read-only", STILLHOUSE_UI_TOKEN=TOKEN) as server:
         as_json, bearer = {"Content_Type": "application/json"}, {"Authorization": f"Bearer {TOKEN}"}
         question, launch = {"query": "{ version }"}, {"query": LAUNCH, "variables": launch_of(server)}
-        assert status_of(f"{server.url}/") == 401
+        assert status_of(f"{server.url}/") == status_of(f"{server.url}/stillhouse/reports/small.html") == 401
         assert status_of(f"{server.url}/graphql", question, **as_json) == 401
         assert status_of(f"{server.url}/graphql", question, **as_json, **bearer) == 200
         assert status_of(f"{server.url}/graphql", launch, **as_json, **bearer) == 403
