@@ -4,6 +4,7 @@ The expectations on single columns are in expectations/teacher_signal.py.
 """
 
 import secrets
+from datetime import UTC, date, datetime
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,9 @@ from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.records.builds import Artifact
+from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.teacher_signal import review_path
@@ -19,6 +23,9 @@ from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import outputs_for, with_answers
+from stillhouse.teachers.calls import CapReachedError
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.flips import flips, flips_by_chance
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change
@@ -55,6 +62,8 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     """A few prompts are asked again, drawn by a new key each time, so that nobody knows which answers to spare."""
     prompts = context.made_from("prompts").frame("prompts").select("prompt_id", "text")
     teacher = context.made_from("teacher")
+    if context.recipe.teacher.kind is TeacherKind.ENDPOINT:
+        return _few_answers_changed(context, teacher, prompts)
     if not context.recipe.teacher.runs_here:
         answers = teacher.facts(TeacherFacts).fingerprint[:12]
         return passed_if(True, f"this teacher cannot be asked again: what it said is kept, as {answers}")
@@ -73,6 +82,39 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
         key=key,
         asked=asked["prompt_id"].to_list(),
     )
+
+
+def _few_answers_changed(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
+    """An endpoint is asked some prompts again once a day, which is paid like any call."""
+    said, day = artifact.facts(TeacherFacts).said, today().isoformat()
+    assert said is not None
+    recorded = with_answers(context.frame("signal"), context.artifact.facts(SignalFacts).task)
+    asked = drawn(prompts.join(recorded, on="prompt_id"), day, context.recipe.limits.canary_flips_prompts)
+    if asked.is_empty():
+        return passed_if(True, "this batch has no answered prompts")
+    if said.asked_twice == 0:
+        return Finding(Verdict.INCONCLUSIVE, "the pilot asked nothing twice, so nobody knows what changes by itself")
+    teacher = teacher_of(artifact, context.recipe.teacher, context.builds)
+    assert isinstance(teacher, EndpointTeacher)
+    try:
+        changed = flips(asked, teacher.replies(asked, f"the canary of {day}").answers)
+    except CapReachedError as error:
+        return Finding(Verdict.INCONCLUSIVE, f"it could not be asked again: {error.what}")
+    by_chance = flips_by_chance(asked.height, seen=said.flips, of=said.asked_twice)
+    return passed_if(
+        changed <= by_chance,
+        f"{changed} of {asked.height} prompts are answered otherwise than recorded ({day}); up to {by_chance} may be "
+        f"by chance, since {said.flips} of {said.asked_twice} were when the pilot asked twice",
+        observed=changed / asked.height,
+        limit=by_chance / asked.height,
+        day=day,
+        asked=asked["prompt_id"].to_list(),
+    )
+
+
+def today() -> date:
+    """The day of a canary, in UTC."""
+    return datetime.now(UTC).date()
 
 
 def drawn(answered: pl.DataFrame, key: str, prompts: int) -> pl.DataFrame:

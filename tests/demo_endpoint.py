@@ -93,6 +93,7 @@ def main() -> int:
         from stillhouse.home import Home
         from stillhouse.recipe.reading import read_recipe
         from stillhouse.records.builds import BuildStore
+        from stillhouse.teachers.flips import ASKED_TWICE
 
         every = questions(10_000).sample(fraction=1.0, shuffle=True, seed=0)
         by_people, others = every.head(LABELLED), every.slice(LABELLED)
@@ -102,6 +103,7 @@ def main() -> int:
             distil(file, Home.from_environment(), Terminal())
             builds = BuildStore(Home.from_environment())
             judged = read_evaluations(newest_artifact(builds, key_of(file.name, "evaluation")).folder)[0]
+            canary = file.recipe.limits.canary_flips_prompts
             prompts = newest_artifact(builds, key_of(file.name, "prompts"), "base").frame("prompts").height
         found = {
             "verdict": judged.verdict.value, "teacher": round(judged.teacher.accuracy, 4),
@@ -109,7 +111,9 @@ def main() -> int:
             "usd": round(server.usd, 4), "usd_at_most": USD_AT_MOST,
         }  # fmt: skip
     print(json.dumps(found))
-    return 0 if server.calls == prompts and server.usd <= USD_AT_MOST else 1
+    # Each prompt once; the pilot asks some a second time, and the canary others.
+    once = len(server.asked) == prompts and server.calls <= prompts + ASKED_TWICE + canary
+    return 0 if once and server.usd <= USD_AT_MOST else 1
 
 
 if __name__ == "__main__":

@@ -72,6 +72,12 @@ class GateLimits(Part):
     canary_difference_at_most: float = Field(
         1e-3, gt=0, description="of a logit; adding up in another order moves one by far less than another weight"
     )
+    canary_flips_prompts: int = Field(
+        48,
+        ge=1,
+        description="prompts that an endpoint is asked again, once a day; where three in ten answers have changed, of "
+        "so many about 14 differ, and 6 may by chance where none did in the pilot",
+    )
     training_loss_falls_to: Share01 = Field(
         0.8, description="of the first epoch's loss; one that hardly falls has wrong targets"
     )

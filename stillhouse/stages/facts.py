@@ -179,6 +179,8 @@ class SaidFacts(Record):
     asking: dict[str, Any] | None = Field(None, description="What an endpoint is asked, see teachers/requests.py.")
     observed: str | None = Field(None, description="The model that a server says has answered.")
     usd_a_prompt: float | None = Field(None, description="What an endpoint's answers cost on average.")
+    asked_twice: int = Field(0, description="Prompts that an endpoint's pilot asked a second time.")
+    flips: int = Field(0, description="Of these, those that were answered otherwise.")
     label_mass: float | None = Field(
         None, description="Median probability on letters of labels, of an endpoint whose log-probabilities are taught."
     )

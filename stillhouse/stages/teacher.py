@@ -31,6 +31,7 @@ from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.flips import ASKED_TWICE, flips
 from stillhouse.teachers.requests import Asking, asking_of
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 
@@ -178,8 +179,11 @@ def _endpoint(
         )
     _require_that_the_bulk_fits(file, costs, teacher.unasked(bulk), calls.spent(file.name))
     pilot, right = _measured(rows, answers, task)
+    twice = validation.sort("prompt_id").head(ASKED_TWICE)
     said = SaidFacts(
         texts=validation.height,
+        asked_twice=twice.height,
+        flips=flips(answers, teacher.replies(twice, "the pilot's second time").answers),
         failures=_failures(answers),
         accuracy=pilot.accuracy,
         asking=asdict(asking),

@@ -104,15 +104,21 @@ class EndpointTeacher:
         digests = {self._digest(body, place) for body in bodies for place in range(self.asking.samples)}
         return (len(digests) - len(self.calls.replies(digests))) / self.asking.samples
 
-    def _digest(self, body: dict[str, Any], sample: int) -> str:
+    def _digest(self, body: dict[str, Any], sample: int, occasion: str | None = None) -> str:
         # What is said to be another revision is asked again, though it bears the same name.
-        return digest_of([body, self.asking.revision, *([sample] if sample else [])])
+        own = [*([sample] if sample else []), *([occasion] if occasion else [])]
+        return digest_of([body, self.asking.revision, *own])
 
-    def replies(self, prompts: pl.DataFrame) -> Replies:
-        """What the server said to each prompt, by its id, as often as it is asked; only what is missing is asked."""
+    def replies(self, prompts: pl.DataFrame, occasion: str | None = None) -> Replies:
+        """What the server said to each prompt, by its id, as often as it is asked; only what is missing is asked.
+
+        Args:
+            prompts: columns prompt_id and text.
+            occasion: for which they are asked again, whatever was said before; once for each.
+        """
         bodies = {name: self.asking.body(text) for name, text in prompts.select("prompt_id", "text").iter_rows()}
         samples = range(self.asking.samples)
-        digests = {name: [self._digest(body, sample) for sample in samples] for name, body in bodies.items()}
+        digests = {name: [self._digest(body, sample, occasion) for sample in samples] for name, body in bodies.items()}
         with self.calls.one_at_a_time(self.asking.digest):
             known = self.calls.replies(digest for each in digests.values() for digest in each)
             wanted = {digest: bodies[name] for name, each in digests.items() for digest in each}

@@ -1,6 +1,7 @@
 """The canary asks rows that nobody can know before."""
 
 import re
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,13 @@ import checks.teacher_signal
 from checks.gate import Finding
 from checks.teacher_signal import drawn, the_canary_answers_as_recorded
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.stages.facts import SaidFacts
 from stillhouse.statistics.verdicts import Verdict
+from tests.checks.hand_made import artifact, ask
+from tests.protocol import Server, serving
+from tests.stillhouse.teachers.test_endpoint import TASK
+from tests.stillhouse.teachers.test_endpoint import teacher as endpoint
 
 PROMPTS = pl.DataFrame({"prompt_id": [f"{number:032x}" for number in range(500)], "text": ["t"] * 500})
 SIGNAL = PROMPTS.select("prompt_id", logits=pl.lit([1.0, 2.0]))
@@ -29,7 +36,7 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
     inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": SimpleNamespace(folder=Path("/teacher"))}
-    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(runs_here=True))
+    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENCODER, runs_here=True))
     builds = SimpleNamespace(device=None)
     context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe, builds=builds)
     return the_canary_answers_as_recorded.evaluate(context), asked
@@ -53,3 +60,44 @@ def test_a_prompt_without_an_answer_is_left_to_the_gate_that_counts_them(monkeyp
     finding, asked = look(monkeypatch, SIGNAL.head(20))
     assert finding.verdict is Verdict.PASS
     assert set(asked) <= set(SIGNAL.head(20)["prompt_id"])
+
+
+def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers, day = dict.fromkeys(range(120), "access"), [date(2026, 11, 27)]
+    rows = pl.DataFrame({"prompt_id": [f"{n:03}" for n in range(120)], "text": [f"{n}" for n in range(120)]})
+    monkeypatch.setattr(checks.teacher_signal, "today", lambda: day[0])
+    with serving(Server(lambda asked: answers[int(asked.split()[-1])])) as server:
+        teacher = endpoint(server, tmp_path)
+        monkeypatch.setattr(checks.teacher_signal, "teacher_of", lambda *about: teacher)
+        signal = teacher.ask(rows)
+        pilot = SaidFacts(texts=120, failures={}, accuracy=0.9, asked_twice=100, flips=0)
+
+        def look(said: SaidFacts = pilot) -> Finding:
+            facts = SimpleNamespace(said=said)
+            inputs = {"prompts": artifact(frames={"prompts": rows}), "teacher": artifact(facts)}
+            looked_at = artifact(SimpleNamespace(task=TASK), frames={"signal": signal}, stage="teacher_signal")
+            elsewhere = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENDPOINT))
+            return ask(the_canary_answers_as_recorded, looked_at, recipe=elsewhere, made_from=inputs)
+
+        first = look()
+        assert first.verdict is Verdict.PASS and server.calls == 120 + 48
+        assert first.sentence.startswith(
+            "0 of 48 prompts are answered otherwise than recorded (2026-11-27); up to 6 may"
+        )
+        assert look().verdict is Verdict.PASS and server.calls == 120 + 48, "once a day"
+
+        answers.update({n: "billing" for n in range(120) if n % 3 == 0})
+        assert look().verdict is Verdict.PASS and server.calls == 120 + 48
+        day[0] = date(2026, 11, 28)
+        closed = look()
+        assert closed.verdict is Verdict.FAIL and server.calls == 120 + 96
+        assert closed.observed is not None and 0.15 < closed.observed < 0.55
+
+        day[0] = date(2026, 11, 29)
+        assert look(pilot.model_copy(update={"asked_twice": 0})).verdict is Verdict.INCONCLUSIVE
+        teacher = endpoint(server, tmp_path, usd_at_most=1e-9)
+        poor = look()
+        assert poor.verdict is Verdict.INCONCLUSIVE and "could not be asked again" in poor.sentence
+        assert server.calls == 120 + 96

@@ -35,6 +35,7 @@ from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
+from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import questions, small_recipe, small_teacher
@@ -273,7 +274,7 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         poor = place.run(recipe(0.02))
         assert "prompts more are expected to cost up to" in " ".join(failures(poor))
         pilot = server.calls
-        assert pilot == counts_of(place).validation and 0 < server.usd < 0.02
+        assert len(server.asked) == counts_of(place).validation and 0 < server.usd < 0.02
 
         file = recipe(1.0)
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
@@ -281,7 +282,9 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         assert (
             0.85 < facts.validation_accuracy < 0.99 and facts.said is not None and facts.said.usd_a_prompt is not None
         )
-        assert set(server.asked.values()) == {1} and server.calls == counts_of(place).kept > pilot
+        # Each prompt once; the pilot asks some a second time, and the canary others.
+        again = min(ASKED_TWICE, counts_of(place).validation) + file.recipe.limits.canary_flips_prompts
+        assert len(server.asked) == counts_of(place).kept and server.calls == counts_of(place).kept + again
         assert call_log(place.home).spent("small") == pytest.approx(server.usd)
         assert server.usd < pilot * facts.said.usd_a_prompt + 1.5 * (server.calls - pilot) * facts.said.usd_a_prompt
         judged = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
@@ -330,7 +333,9 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path, by:
         }  # fmt: skip
         file = small_recipe_elsewhere(place.folder, **asking)
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
-        assert server.calls == counts_of(place).kept * (3 if by == "samples" else 1)
+        kept, again = counts_of(place).kept, min(ASKED_TWICE, counts_of(place).validation)
+        canary = file.recipe.limits.canary_flips_prompts
+        assert server.calls == (kept + again + canary) * (3 if by == "samples" else 1)
         said = place.newest("teacher").facts(TeacherFacts).said
         assert said is not None and said.label_mass == (pytest.approx(0.99) if by == "logprobs" else None)
         signal = place.newest("teacher_signal", "base").frame("signal")

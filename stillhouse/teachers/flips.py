@@ -1,0 +1,41 @@
+"""Whether a teacher behind an API still answers as it did, though some of its answers change by themselves.
+
+Belongs here: counting answers that changed, and how many of them chance alone gives.
+Does not: asking again (endpoint.py), the canary of teachers whose outputs can be compared (signal.py).
+"""
+
+import polars as pl
+from scipy.stats import beta, binom
+
+ASKED_TWICE = 100
+"""Validation prompts that the pilot asks a second time: none of a hundred differing bounds the share by 3 %."""
+_SURE = 0.95
+"""One-sided confidence of the bound on the share that changes by itself."""
+_FALSE_ALARM = 1e-3
+"""Probability of a false alarm each time, at that bound: a canary a day alarms without cause once in three years."""
+
+
+def flips(before: pl.DataFrame, after: pl.DataFrame) -> int:
+    """How many prompts are answered otherwise than before; no answer is an answer of its own.
+
+    Args:
+        before: `prompt_id` and `answer`.
+        after: the same, of at least these prompts.
+    """
+    both = before.select("prompt_id", "answer").join(after.select("prompt_id", again="answer"), on="prompt_id")
+    return both.filter(pl.col("answer").ne_missing(pl.col("again"))).height
+
+
+def flips_by_chance(prompts: int, *, seen: int, of: int) -> int:
+    """The most answers that may change without anything having changed.
+
+    The share that changes by itself is at most the exact upper bound (Clopper and Pearson, Biometrika 1934) of what the
+    pilot saw; more than the result is less probable than one in a thousand at that share.
+
+    Args:
+        prompts: that are asked again now.
+        seen: answers that changed when the pilot asked twice.
+        of: prompts that it asked twice, at least one.
+    """
+    share = 1.0 if seen >= of else float(beta.ppf(_SURE, seen + 1, of - seen))
+    return int(binom.isf(_FALSE_ALARM, prompts, share))
