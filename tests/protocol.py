@@ -42,6 +42,7 @@ class Server:
     takes: float = 0.0
     retry_after: str = "0"
     alternatives: Callable[[str], Mapping[str, float]] | None = None
+    formats: list[Any] = field(default_factory=list)
     url: str = ""
     usd: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
@@ -94,6 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         told, text = self.server_told, body["messages"][-1]["content"]
         number, usd = told.enter(text), 0.0
+        if "response_format" in body:
+            told.formats.append(body["response_format"])
         try:
             if told.key is not None and self.headers["Authorization"] != f"Bearer {told.key}":
                 self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization']}"}})

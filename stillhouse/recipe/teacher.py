@@ -151,6 +151,11 @@ _ANSWER_PATHS = {
 
 LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
+_SAID_BY_ITSELF = {
+    *("model", "messages", "stream", "n", "best_of", "tools"),
+    *("logprobs", "top_logprobs", "response_format"),
+}
+"""Fields of a request that are no settings."""
 
 
 class SoftLabels(StrEnum):
@@ -182,6 +187,11 @@ class AskSpec(Part):
     settings: dict[str, str | int | float | bool] = Field(
         {"temperature": 0, "max_tokens": 32}, description="further fields of each request"
     )
+    structured: bool = Field(
+        False,
+        description="an endpoint is held to JSON with one of the labels (response_format with a json_schema), as vLLM, "
+        "llama.cpp, Ollama and OpenAI understand; not every model does",
+    )
     soft_labels: SoftLabelsSpec | None = Field(
         None, description="students learn how sure an endpoint is, too; the answers alone when left out"
     )
@@ -191,7 +201,17 @@ class AskSpec(Part):
     def _one_answer_of_limited_length(
         cls, settings: dict[str, str | int | float | bool]
     ) -> dict[str, str | int | float | bool]:
-        of_its_own = {"model", "messages", "stream", "n", "best_of", "tools", "logprobs", "top_logprobs"}
+        of_its_own = {
+            "model",
+            "messages",
+            "stream",
+            "n",
+            "best_of",
+            "tools",
+            "logprobs",
+            "top_logprobs",
+            "response_format",
+        }
         foreign = sorted(of_its_own & set(settings))
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: a request asks one model for one answer, and says so by itself")
@@ -284,16 +304,23 @@ class TeacherSpec(WeightsSpec):
                 f"minimum_accuracy: at least 0.5 where kind is {self.kind}: of answers that are wrong more often than "
                 "right nothing is learned"
             )
-        soft = self.ask and self.ask.soft_labels
-        if soft and self.kind is not TeacherKind.ENDPOINT:
-            raise ValueError("ask.soft_labels: must be left out where kind is not endpoint")
-        if soft and soft.by is SoftLabels.LOGPROBS and self.answers.answer_pattern is not None:
-            raise ValueError(
-                "answers.answer_pattern: must be left out where soft_labels.by is logprobs: one letter is asked"
-            )
+        self._require_one_way_of_answering()
         if self.kind is TeacherKind.ENDPOINT:
             self._require_what_asking_takes()
         return self
+
+    def _require_one_way_of_answering(self) -> None:
+        if self.ask is None:
+            return
+        by_letter = self.ask.soft_labels is not None and self.ask.soft_labels.by is SoftLabels.LOGPROBS
+        ways = {"ask.soft_labels.by": by_letter, "ask.structured": self.ask.structured}
+        for way in [name for name, chosen in ways.items() if chosen]:
+            if self.answers.answer_pattern is not None:
+                raise ValueError(f"answers.answer_pattern: must be left out where {way} says how it answers")
+        if all(ways.values()):
+            raise ValueError("ask.structured: must be left out where ask.soft_labels.by is logprobs: a letter is asked")
+        if self.kind is not TeacherKind.ENDPOINT and (self.ask.soft_labels is not None or self.ask.structured):
+            raise ValueError("ask.soft_labels, ask.structured: must be left out where kind is not endpoint")
 
     def _require_what_asking_takes(self) -> None:
         missing = [name for name in ("ask", "endpoint") if getattr(self, name) is None]

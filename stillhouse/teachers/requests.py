@@ -28,6 +28,7 @@ PROMPT_FOR_A_LETTER = (
     f"{TASK}\n\nAnswer with the letter of one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 )
 """The same where a letter is asked."""
+_LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Asking:
         revision: what the recipe says of the model's version.
         codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
         samples: answers to each text.
+        choices: the labels, where JSON with one of them is asked; else none.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Asking:
     revision: str
     codes: Mapping[str, str] = field(default_factory=dict)
     samples: int = 1
+    choices: Sequence[str] = ()
 
     @property
     def digest(self) -> str:
@@ -61,6 +64,8 @@ class Asking:
 
     def answer_in(self, content: str) -> str | None:
         """The part of a reply that should be a label; None where the pattern does not find one."""
+        if self.choices:
+            return _label_in_json(content) or one_spelling(content)  # some answer with the label alone all the same
         return taken(one_spelling(content), self.answer_pattern, "answer") or None
 
     @property
@@ -72,7 +77,9 @@ class Asking:
         """What is sent for one text."""
         content = self.template.replace(TEXT, text)
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], **self.settings}
-        return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES} if self.codes else body
+        if self.codes:
+            return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES}
+        return {**body, "response_format": _one_of(self.choices)} if self.choices else body
 
 
 def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
@@ -111,6 +118,7 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
         teacher.revision,
         codes,
         soft.samples if soft and soft.by is SoftLabels.SAMPLES else 1,
+        tuple(labels) if spec.structured else (),
     )
 
 
@@ -126,6 +134,26 @@ def request_lines(asking: Asking, prompts: pl.DataFrame) -> Iterator[str]:
             "custom_id": prompt_id, "method": "POST", "url": "/v1/chat/completions", "body": asking.body(text)
         }  # fmt: skip
         yield json.dumps(request, ensure_ascii=False)
+
+
+def _one_of(labels: Sequence[str]) -> dict[str, Any]:
+    """The form of an answer that is one of some labels, as servers are held to one."""
+    schema = {
+        "type": "object",
+        "properties": {_LABEL: {"type": "string", "enum": list(labels)}},
+        "required": [_LABEL],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
+
+
+def _label_in_json(content: str) -> str | None:
+    try:
+        said = json.loads(content)
+    except ValueError:
+        return None
+    label = said.get(_LABEL) if isinstance(said, dict) else None
+    return one_spelling(label) if isinstance(label, str) else None
 
 
 def _filled(part: str, values: dict[str, str]) -> str:

@@ -295,6 +295,32 @@ ELSEWHERE = {
         ({"ask": {"model": "m", "settings": {"max_tokens": 0}}}, "max_tokens: a whole number of tokens above 0"),
         ({"ask": {"model": "m", "settings": {"max_tokens": True}}}, "max_tokens: a whole number of tokens above 0"),
         ({"ask": {"model": "m", "settings": {"max_tokens": 4, "n": 50}}}, "n: a request asks one model for one answer"),
+        (
+            {"ask": {"model": "m", "settings": {"max_tokens": 4, "logprobs": True}}},
+            "logprobs: a request asks one model for one answer",
+        ),
+        (
+            {"ask": {"model": "m", "soft_labels": {"by": "samples"}}},
+            "settings.temperature: above 0 where soft_labels.by is samples",
+        ),
+        (
+            {"ask": {"model": "m", "soft_labels": {"by": "samples", "samples": 1}}},
+            "samples: .*greater than or equal to 2",
+        ),
+        (
+            {"ask": {"model": "m", "soft_labels": {"by": "logprobs"}}, "answers": {"answer_pattern": "(?P<answer>.)"}},
+            "answers.answer_pattern: must be left out where ask.soft_labels.by says how it answers",
+        ),
+        (
+            {"ask": {"model": "m", "soft_labels": {"by": "logprobs"}, "structured": True}},
+            "ask.structured: must be left out where ask.soft_labels.by is logprobs",
+        ),
+        ({"ask": {"model": "m", "soft_labels": {"by": "logprobs"}}}, None),
+        ({"ask": {"model": "m", "structured": True}}, None),
+        (
+            {"kind": "stored", "source": "a.jsonl", "endpoint": None, "ask": {"model": "m", "structured": True}},
+            "ask.soft_labels, ask.structured: must be left out where kind is not endpoint",
+        ),
         ({"answers": {"format": "chat"}}, "answers: of an endpoint only answer_pattern may be said"),
         ({"minimum_accuracy": 0.3}, "minimum_accuracy: at least 0.5 where kind is endpoint"),
         ({"endpoint": {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": float("inf")}}, "finite"),

@@ -1,5 +1,6 @@
 """A teacher behind an API, on a real server of this machine: nothing is paid twice, and never more than is allowed."""
 
+import json
 import random
 import signal
 import subprocess
@@ -255,11 +256,12 @@ def test_another_recipe_has_a_cap_of_its_own(tmp_path: Path) -> None:
     assert (log.spent("one"), log.spent("three")) == (0.9, 0.0)
 
 
-@pytest.mark.parametrize("change", ["model", "template", "settings", "answer_pattern", "spellings", "revision"])
+@pytest.mark.parametrize("change", ASKING.__dict__)
 def test_the_fingerprint_is_of_all_that_is_asked_and_of_no_server(tmp_path: Path, change: str) -> None:
     other = {
         "model": "small", "template": "Which queue: {text}", "settings": {"max_tokens": 5},
         "answer_pattern": "(?P<answer>.*)", "spellings": {"Invoice": "billing"}, "revision": "November",
+        "codes": {"A": "access"}, "samples": 3, "choices": ("access", "billing"),
     }  # fmt: skip
     here = teacher(Server(answer, url="http://here/v1"), tmp_path)
     there = teacher(Server(answer, url="http://there/v1"), tmp_path, usd_at_most=9.0, concurrency=2)
@@ -306,3 +308,22 @@ def test_a_kill_loses_at_most_the_calls_under_way(tmp_path: Path) -> None:
         assert asked.ask(texts(rows))["failure"].null_count() == rows
         assert rows <= server.calls <= rows + 8 * kills
         assert server.usd <= asked.calls.spent("tickets") < 1.0, "open calls count at the most that they can cost"
+
+
+def test_a_server_can_be_held_to_json_with_one_of_the_labels(tmp_path: Path) -> None:
+    asking = replace(ASKING, choices=TASK.names)
+    replies = {
+        "0": '{"label": "billing"}',
+        "1": "billing",
+        "2": '{"label": 7}',
+        "3": '{"label": "Billing "}',
+        "4": "[]",
+    }
+    rows = pl.DataFrame({"prompt_id": list(replies), "text": list(replies)})
+    with serving(Server(lambda asked: replies[asked.split()[-1]])) as server:
+        said = teacher(server, tmp_path, asking=asking).replies(rows).answers
+        (body,) = {json.dumps(each) for each in server.formats}
+    assert said["answer"].to_list() == ["billing", "billing", None, "billing", None]
+    assert said["failure"].to_list() == [None, None, Failure.NO_LABEL, None, Failure.NO_LABEL]
+    schema = json.loads(body)["json_schema"]["schema"]
+    assert schema["properties"] == {"label": {"type": "string", "enum": ["access", "billing"]}}

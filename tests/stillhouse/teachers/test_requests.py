@@ -10,7 +10,7 @@ import pytest
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import AskSpec
+from stillhouse.recipe.teacher import AskSpec, SoftLabels, SoftLabelsSpec
 from stillhouse.teachers.requests import asking_of, request_lines
 from tests.stillhouse.teachers.test_stored import recipe
 
@@ -53,3 +53,19 @@ def test_a_prompt_that_asks_nothing_is_refused_in_the_recipes_line(
     with pytest.raises(StillhouseError) as refused:
         asked(recipe(tmp_path), "a", prompt=str(tmp_path / "prompt.md"))
     assert says in refused.value.what and "defs.yaml:" in refused.value.where
+
+
+def test_letters_are_asked_for_as_many_labels_as_a_server_tells_of(tmp_path: Path) -> None:
+    file, soft = recipe(tmp_path), SoftLabelsSpec(by=SoftLabels.LOGPROBS)
+    spec = AskSpec(model="m", settings={"max_tokens": 9}, soft_labels=soft)
+    teacher = file.recipe.teacher.model_copy(update={"ask": spec})
+    file = replace(file, recipe=file.recipe.model_copy(update={"teacher": teacher}))
+    labels = [f"label {place}" for place in range(21)]
+    body = asking_of(file, labels[:20]).body("a text")
+    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"]) == (True, 20, 1)
+    asked = body["messages"][0]["content"]
+    assert (
+        "the letter of one of these labels" in asked and "A: label 0\nB: label 1\n" in asked and "T: label 19" in asked
+    )
+    with pytest.raises(StillhouseError, match=r"21 labels, and a server tells .* of 20 tokens; .*by: samples"):
+        asking_of(file, labels)
