@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.device import device_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.planning import Plan, plan
 from stillhouse.recipe.reading import RecipeFile
@@ -73,6 +74,7 @@ def _may_be_loaded(file: RecipeFile) -> bool:
 def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Duration | None:
     if not _may_be_loaded(file):
         return None
+    device_of(builds.home.device)  # no mistake of the recipe's
     try:
         found = forecast(file, prompts, builds)
     except StillhouseError as error:

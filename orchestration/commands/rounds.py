@@ -15,6 +15,7 @@ from rich.text import Text
 
 from orchestration.commands.common import AsJson, Name, find_recipe, make_ready
 from orchestration.terminal import out, print_json
+from stillhouse.device import device_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.wording import MEGABYTE, in_minutes
@@ -72,6 +73,7 @@ def run(name: Name) -> None:
 
     file, home = find_recipe(name), Home.from_environment()
     builds = BuildStore(home)
+    device_of(home.device)  # one that is not there ends it here, before anything is made
     try:
         expected = forecast_of_a_first_run(builds, file)
     except StillhouseError as error:  # the gates of the stage that it belongs to say it, and leave a record

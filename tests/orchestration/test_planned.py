@@ -85,3 +85,15 @@ def test_a_recipe_whose_teacher_was_taught_gets_no_forecast_before_a_run(
 def test_the_schema_of_a_plan_has_the_forecast() -> None:
     schema = json.loads(stillhouse("schema", "--of", "plan").stdout)
     assert {"claims", "duration"} <= schema["properties"].keys()
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_device_that_is_not_there_is_said_before_anything_is_made(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    file = small_recipe(tmp_path, rows=300)
+    monkeypatch.setenv("STILLHOUSE_DEVICE", "cuda:99")
+    ended = stillhouse(command, file.name, recipes=file.path.parents[1])
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("STILLHOUSE_DEVICE: torch ") and "finds no cuda:99 here" in ended.stderr
+    assert not (home.root / "ledger.db").exists()
