@@ -5,7 +5,6 @@ Does not: asking again (endpoint.py), the canary of teachers whose outputs can b
 """
 
 import polars as pl
-from scipy.stats import beta, binom
 
 ASKED_TWICE = 100
 """Validation prompts that the pilot asks a second time: none of a hundred differing bounds the share by 3 %."""
@@ -37,5 +36,7 @@ def flips_by_chance(prompts: int, *, seen: int, of: int) -> int:
         seen: answers that changed when the pilot asked twice.
         of: prompts that it asked twice, at least one.
     """
+    from scipy.stats import beta, binom
+
     share = 1.0 if seen >= of else float(beta.ppf(_SURE, seen + 1, of - seen))
     return int(binom.isf(_FALSE_ALARM, prompts, share))
