@@ -23,7 +23,6 @@ from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import outputs_for, with_answers
-from stillhouse.teachers.calls import CapReachedError
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import flips, flips_by_chance
 from stillhouse.teachers.label_errors import likely_label_errors
@@ -98,7 +97,7 @@ def _few_answers_changed(context: GateContext, artifact: Artifact, prompts: pl.D
     assert isinstance(teacher, EndpointTeacher)
     try:
         changed = flips(asked, teacher.replies(asked, f"the canary of {day}").answers)
-    except CapReachedError as error:
+    except StillhouseError as error:  # the cap, or a server that is away
         return Finding(Verdict.INCONCLUSIVE, f"it could not be asked again: {error.what}")
     by_chance = flips_by_chance(asked.height, seen=said.flips, of=said.asked_twice)
     return passed_if(

@@ -1,8 +1,8 @@
 """The rounds of `make bench-peers`: Stillhouse and each peer in turns, each in a process and an environment of its own.
 
 `python -m benchmarks.peers [cpu|gpu]`; without an argument both, where there is a GPU. Environments are made below
-`.peers/` of the checkout: they see the packages of this one and hold what a peer needs beside them. One that cannot be
-made is null, with the reason printed.
+`.peers/` of the checkout: they see the packages of this one and hold what a peer needs beside them. Of the peers in the
+last line one whose environment cannot be made is null, with the reason printed; the Trainer has to be there.
 
 The last line is JSON: `{"cpu": {"naive_4x312", "naive_6x384", "cached"}, "gpu": {"naive_6x384", "seconds_22500x10",
 "capture_rows_per_s", "card"}, "peers": {name: {...}}}`. Ratios are how many times faster Stillhouse was: on a CPU with

@@ -7,7 +7,6 @@ came to copy its teacher is measured all the same, on texts that nobody trained 
 """
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stillhouse.home import CHECKOUT
+from benchmarks.clinc150 import SOURCE
 
-CLINC150 = Path(os.environ.get("CLINC150", CHECKOUT.parent / "shared" / "data" / "clinc150"))
 PARTS = ("train", "val", "test", "oos_train", "oos_val", "oos_test")
 TEACHER = (12, 768)
 STUDENTS = {"6x384": (6, 384), "4x312": (4, 312)}
@@ -99,7 +97,7 @@ class Outcome:
     explained: float
     capture_rows_per_s: float | None = None
 
-    def tell(self) -> None:
+    def show(self) -> None:
         """Print it as the last line."""
         print(json.dumps(asdict(self)))
 
@@ -112,7 +110,7 @@ def explained(student: npt.NDArray[np.floating], teacher: npt.NDArray[np.floatin
 
 def texts() -> list[str]:
     """Requests of CLINC150 where they are, else the questions of TREC."""
-    file = CLINC150 / "data_full.json"
+    file = SOURCE / "data_full.json"
     if file.is_file():
         parts = json.loads(file.read_text("utf-8"))
         return [text for part in PARTS for text, _ in parts[part]]

@@ -49,4 +49,4 @@ def _model(folder: str, device: str) -> SentenceTransformer:
 
 
 if __name__ == "__main__":
-    do(asked()).tell()
+    do(asked()).show()

@@ -70,4 +70,4 @@ def _captured(out: Path, texts: list[str], setting: str) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    do(asked()).tell()
+    do(asked()).show()

@@ -53,4 +53,4 @@ def do(job: Job) -> Outcome:
 
 
 if __name__ == "__main__":
-    do(asked()).tell()
+    do(asked()).show()

@@ -77,4 +77,4 @@ def logits_of(model: Any, tokenizer: Any, job: Job) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    do(asked()).tell()
+    do(asked()).show()

@@ -201,18 +201,7 @@ class AskSpec(Part):
     def _one_answer_of_limited_length(
         cls, settings: dict[str, str | int | float | bool]
     ) -> dict[str, str | int | float | bool]:
-        of_its_own = {
-            "model",
-            "messages",
-            "stream",
-            "n",
-            "best_of",
-            "tools",
-            "logprobs",
-            "top_logprobs",
-            "response_format",
-        }
-        foreign = sorted(of_its_own & set(settings))
+        foreign = sorted(_SAID_BY_ITSELF & set(settings))
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: a request asks one model for one answer, and says so by itself")
         for name in LONGEST:

@@ -52,7 +52,7 @@ class Reply:
         tokens_in: that it read, by its own count.
         tokens_out: that it wrote, by its own count.
         milliseconds: that the call took.
-        alternatives: tokens that might have come first, with their log-probabilities; None where none were told.
+        alternatives: tokens that might have come first, with their log-probabilities; None where the server named none.
     """
 
     content: str | None

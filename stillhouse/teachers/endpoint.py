@@ -343,10 +343,10 @@ def _read(text: str, took: float) -> Reply | None:
     )
 
 
-def _alternatives(told: object) -> list[tuple[str, float]] | None:
+def _alternatives(logprobs: object) -> list[tuple[str, float]] | None:
     """The tokens that might have come first, with their log-probabilities; None where the server does not tell."""
     try:
-        first = told["content"][0]  # type: ignore[index]
+        first = logprobs["content"][0]  # type: ignore[index]
         named = [first, *first["top_logprobs"]]
         found = {str(each["token"]): float(each["logprob"]) for each in named}
     except (TypeError, KeyError, IndexError, ValueError):

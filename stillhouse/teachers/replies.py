@@ -72,8 +72,8 @@ class Replies:
         """
         if self.asking.codes:
             order = [list(self.asking.codes.values()).index(name) for name in self.task.names]
-            told = {name: self._distribution(each[0]) for name, each in self.said.items()}
-            found = {name: outputs[order] for name, outputs in told.items() if outputs is not None}
+            sure = {name: self._distribution(each[0]) for name, each in self.said.items()}
+            found = {name: outputs[order] for name, outputs in sure.items() if outputs is not None}
         elif self.asking.samples > 1:
             stated = self.task.stated(self.task.targets(pl.Series(self.task.names)), accuracy)
             found = {name: by_votes(votes, stated) for name, votes in self._votes.items() if votes}
@@ -108,15 +108,15 @@ class Replies:
         """The probability that was on letters of labels, in the middle of the replies; None where none is asked."""
         if not self.asking.codes or not self.said:
             return None
-        return statistics.median(self._told(each[0])[1] for each in self.said.values())
+        return statistics.median(self._by_letter(each[0])[1] for each in self.said.values())
 
-    def _told(self, reply: Reply) -> tuple[FloatArray | None, float]:
+    def _by_letter(self, reply: Reply) -> tuple[FloatArray | None, float]:
         return by_alternatives(reply.alternatives or (), list(self.asking.codes))
 
     def _distribution(self, reply: Reply) -> FloatArray | None:
         """What a reply says of all labels, by letter; None where it does not count."""
         counts = reply.failure in (None, Failure.CUT_OFF)  # a letter alone may be called cut off
-        return self._told(reply)[0] if counts else None
+        return self._by_letter(reply)[0] if counts else None
 
     def _letter(self, reply: Reply) -> tuple[str | None, str | None]:
         """The most probable label, or why there is none."""

@@ -101,3 +101,6 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
         poor = look()
         assert poor.verdict is Verdict.INCONCLUSIVE and "could not be asked again" in poor.sentence
         assert server.calls == 120 + 96
+        teacher, server.faults = endpoint(server, tmp_path, attempts=1), dict.fromkeys(range(999), "500")
+        away = look()
+        assert away.verdict is Verdict.INCONCLUSIVE and "the server did not answer" in away.sentence

@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 import torch
 
+from orchestration.run import distil
+from orchestration.terminal import Terminal
 from stillhouse import progress
 from stillhouse.device import CPU, Device, device_of
 from stillhouse.models import steps
@@ -24,6 +26,8 @@ from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
 from stillhouse.teachers.signal import SignalStore, largest_change
 from stillhouse.teachers.teacher import NetworkTeacher
+from tests.conftest import a_place
+from tests.small import small_recipe
 from tests.stillhouse.models.encoders import LABELS, QUESTIONS, published
 
 pytestmark = [
@@ -185,3 +189,19 @@ def test_a_killed_training_goes_on_in_another_process(cuda: Device, tmp_path: Pa
     assert whole.stdout.startswith("0 "), whole.stderr
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert run("killed", 0).stdout.split() == ["16", whole.stdout.split()[1]]
+
+
+def test_the_whole_way_gives_the_same_models_twice_and_names_the_card(
+    cuda: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_DEVICE", cuda.name)
+    stages = ("teacher", "candidates/one", "selection")
+    made = []
+    for name in ("first", "second"):
+        with a_place(tmp_path / name) as place:
+            distil(small_recipe(place.folder), place.home, Terminal(quiet=True))
+            made.append({stage: place.newest(stage) for stage in stages})
+    for stage in stages:
+        first, second = (each[stage] for each in made)
+        assert torch.cuda.get_device_name(cuda.name) in first.manifest.device == second.manifest.device
+        assert stage == "selection" or first.digest == second.digest  # a selection holds times
