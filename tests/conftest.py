@@ -34,9 +34,8 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.stages.names import BASE, BATCHED
 from stillhouse.stages.source import drop_folder
+from tests.quick_dagster import lay_fresh_databases, quick_dagster
 from tests.spared import (
-    lay_fresh_databases,
-    quick_databases,
     remember_builds,
     shared_folder,
     spare_drawing,
@@ -56,8 +55,8 @@ Run = Callable[..., dg.ExecuteInProcessResult]
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_is_waited_for() -> Iterator[None]:
-    """Databases as quick as they are where no plug is pulled."""
-    with quick_databases():
+    """Nothing of Dagster's that no test asks about."""
+    with quick_dagster():
         yield
 
 

@@ -1,7 +1,7 @@
 """A small recipe on real questions with a real, small teacher: the whole way in seconds.
 
-The rows are the first distinct TREC questions; the teacher is the first two layers of all-MiniLM-L6-v2, with as much of
-its vocabulary as the questions use.
+The rows are the first distinct TREC questions; the teacher is the first two layers of all-MiniLM-L6-v2, with a quarter
+of their feed-forward units and as much of the vocabulary as the questions use.
 """
 
 import json
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import yaml
 from pydantic import RootModel
@@ -19,6 +20,8 @@ from pydantic import RootModel
 from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 
 LAYERS = 2
+UNITS = 384
+"""Feed-forward units of a layer: two thirds of the arithmetic are spared, and it answers as well."""
 CHARACTERS = 2000
 """Special tokens and single characters are among the first of the vocabulary."""
 
@@ -50,7 +53,7 @@ def in_a_home_of_its_own(folder: Path) -> None:
 
 
 def small_teacher(folder: Path) -> Path:
-    """Write an encoder with the first layers of MiniLM and the pieces of the questions: real weights, less time."""
+    """Write an encoder with part of MiniLM's layers and the pieces of the questions: real weights, less time."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in _files_of_small_teacher().items():
         (folder / name).write_bytes(content)
@@ -76,17 +79,29 @@ def _files_of_small_teacher() -> dict[str, bytes]:
     kept = {n: w for n, w in weights.items() if (m := layer.search(n)) is None or int(m[1]) < LAYERS}
     table = "embeddings.word_embeddings.weight"
     config = json.loads((source / "config.json").read_text())
-    smaller = {"num_hidden_layers": LAYERS, "vocab_size": len(pieces)}
+    smaller = {"num_hidden_layers": LAYERS, "intermediate_size": UNITS, "vocab_size": len(pieces)}
     tokenizer = json.loads((source / "tokenizer.json").read_text("utf-8"))
     place_of = {old: new for new, old in enumerate(pieces)}
     vocabulary = tokenizer["model"]["vocab"]
     tokenizer["model"]["vocab"] = {piece: place_of[old] for piece, old in vocabulary.items() if old in place_of}
     return {
-        "model.safetensors": save({**kept, table: kept[table][pieces]}),
+        "model.safetensors": save({**_narrowed(kept), table: kept[table][pieces]}),
         "config.json": json.dumps({**config, **smaller}).encode(),
         "tokenizer.json": json.dumps(tokenizer).encode(),
         "tokenizer_config.json": (source / "tokenizer_config.json").read_bytes(),
     }
+
+
+def _narrowed(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same layers with the feed-forward units that weigh most."""
+    narrowed = dict(weights)
+    for layer in range(LAYERS):
+        into, out = (f"encoder.layer.{layer}.{name}.dense" for name in ("intermediate", "output"))
+        weight = np.linalg.norm(weights[f"{into}.weight"], axis=1) * np.linalg.norm(weights[f"{out}.weight"], axis=0)
+        most = np.sort(np.argsort(-weight, kind="stable")[:UNITS])
+        narrowed |= {f"{into}.{part}": weights[f"{into}.{part}"][most] for part in ("weight", "bias")}
+        narrowed[f"{out}.weight"] = np.ascontiguousarray(weights[f"{out}.weight"][:, most])
+    return narrowed
 
 
 def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **changes: Any) -> RecipeFile:
@@ -111,7 +126,7 @@ def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **chang
         "teacher": {
             "source": str(teacher), "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed",
             "reason": "Small, real and fast enough for a test.", "minimum_accuracy": 0.4,
-            "training": {"epochs": 3, "learning_rate": 1e-3, "loss": "labels", "max_tokens": 32},
+            "training": {"epochs": 4, "learning_rate": 1e-3, "loss": "labels", "max_tokens": 32},
         },
         "data": {
             "source": str(data), "text": "question", "label": "service", "licence": "research",

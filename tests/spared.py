@@ -1,39 +1,30 @@
-"""What tests spare: waiting for the disk, measuring the machine, drawing, and making what another test has made.
+"""What tests spare: measuring the machine, drawing, and making what another test has made.
 
 Belongs here: stand-ins that change how long a test takes and nothing of what it asks.
-Does not: the installations that stand on them (conftest.py).
+Does not: databases (quick_dagster.py), the installations that stand on them (conftest.py).
 """
 
-import atexit
 import functools
 import json
 import os
 import shutil
-import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import sqlalchemy as sa
 from filelock import FileLock
 from pydantic import BaseModel
 
-from orchestration.instance import initialise
 from stillhouse.digests import digest_of
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
-from stillhouse.home import Home
 from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.stages.names import CANDIDATES, EXPORTS, TEACHER, kind_of
 from tests.small import Measured
 
-_DAGSTERS_DATABASES = ("runs.sqlite.sqlite_run_storage", "event_log.sqlite.sqlite_event_log",
-                       "schedules.sqlite.sqlite_schedule_storage")  # fmt: skip
 RATIO = 3.0
 """How many times faster than the teacher everything is where nothing is measured."""
 TEACHER_MB, EXPORT_MB = 500.0, 70.0
@@ -45,52 +36,6 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
-
-
-@contextmanager
-def quick_databases() -> Iterator[None]:
-    """Wait for no disk at a commit, where nobody pulls a plug, and let Dagster keep its engines.
-
-    It makes an SQLAlchemy engine for each query, and each engine compiles all statements anew: a third of the time of a
-    round in which nothing is made. An engine without a pool holds no connection, so that keeping it changes nothing.
-    """
-
-    def relax(connection: Any, _: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.execute("PRAGMA synchronous=OFF")
-
-    @functools.lru_cache(maxsize=200)
-    def engine(url: str, pool: type[sa.Pool], options: tuple[tuple[str, Any], ...]) -> sa.Engine:
-        return sa.create_engine(url, poolclass=pool, connect_args=dict(options))
-
-    def kept(url: str, *, poolclass: type[sa.Pool], connect_args: Mapping[str, Any] | None = None) -> sa.Engine:
-        return engine(url, poolclass, tuple(sorted((connect_args or {}).items())))
-
-    sa.event.listen(sa.Engine, "connect", relax)
-    with pytest.MonkeyPatch.context() as patches:
-        for name in _DAGSTERS_DATABASES:
-            patches.setattr(import_module(f"dagster._core.storage.{name}"), "create_engine", kept)
-        yield
-    sa.event.remove(sa.Engine, "connect", relax)
-
-
-def lay_fresh_databases(home: Home) -> None:
-    """Copy Dagster's empty databases to where there are none yet: making them from nothing takes a second each time."""
-    if not home.dagster.exists():
-        home.dagster.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(_fresh_databases(), home.dagster)
-
-
-@functools.cache
-def _fresh_databases() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="stillhouse-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STILLHOUSE_HOME", str(folder))
-        environment.setenv("DAGSTER_HOME", str(folder / "dagster"))
-        home = Home.from_environment()
-        with initialise(home):
-            return home.dagster
 
 
 def spare_measuring(patches: pytest.MonkeyPatch) -> None:

@@ -187,9 +187,9 @@ class Ledger:
             gate: of this gate.
             content: about this content, by digest.
         """
-        query = _narrowed(recipe, kind, Asked(subject, gate, content)).order_by(_entries.c.sequence)
+        wanted = _wanted(recipe, kind, Asked(subject, gate, content))
         with self._engine.connect() as connection:
-            return [_entry(row) for row in connection.execute(query)]
+            return [_entry(row) for row in connection.execute(_in_order(tuple(wanted)), wanted)]
 
     def newest(
         self,
@@ -201,9 +201,9 @@ class Ledger:
         content: str | None = None,
     ) -> Entry | None:
         """The newest of the entries that `entries` would give, in a time that does not depend on how many there are."""
-        query = _narrowed(recipe, kind, Asked(subject, gate, content)).order_by(_entries.c.sequence.desc()).limit(1)
+        wanted = _wanted(recipe, kind, Asked(subject, gate, content))
         with self._engine.connect() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_newest(tuple(wanted)), wanted).first()
         return None if row is None else _entry(row)
 
     def head(self) -> Head:
@@ -319,11 +319,21 @@ def _add_column(engine: sa.Engine, column: sa.Column[Any]) -> None:
             raise
 
 
-def _narrowed(recipe: str | None, kind: str | None, asked: Asked) -> sa.Select[Any]:
+def _wanted(recipe: str | None, kind: str | None, asked: Asked) -> dict[str, str]:
     wanted = {"recipe": recipe, "kind": kind, **asked.__dict__}
-    return sa.select(_entries).where(
-        *(_entries.c[name] == value for name, value in wanted.items() if value is not None)
-    )
+    return {column: value for column, value in wanted.items() if value is not None}
+
+
+# A walk along the lineage asks some hundred times, and most of each time went into writing the same statement again.
+@functools.cache
+def _in_order(columns: tuple[str, ...]) -> sa.Select[Any]:
+    narrowed = (_entries.c[column] == sa.bindparam(column) for column in columns)
+    return sa.select(_entries).where(*narrowed).order_by(_entries.c.sequence)
+
+
+@functools.cache
+def _newest(columns: tuple[str, ...]) -> sa.Select[Any]:
+    return _in_order(columns).order_by(None).order_by(_entries.c.sequence.desc()).limit(1)
 
 
 def _of_asset(recipe: str, body: dict[str, Any]) -> Asked:

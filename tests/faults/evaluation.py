@@ -398,6 +398,6 @@ FAULTS = [
     ),
     Fault(
         "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
-        also=("the_chosen_student_is_no_control", "the_challenger_is_not_worse_than_the_champion"),
+        also=("the_chosen_student_is_no_control",),
     ),
 ]  # fmt: skip

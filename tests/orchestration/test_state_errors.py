@@ -18,8 +18,8 @@ import orchestration.cli
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import BuildStore
 from tests.command import stillhouse
+from tests.quick_dagster import lay_fresh_databases
 from tests.small import small_recipe
-from tests.spared import lay_fresh_databases
 
 
 def sqlite_error(code: int) -> sa.exc.OperationalError:
