@@ -78,18 +78,17 @@ for size in (10, 1_000_000_000):
 def test_a_loss_is_a_name_and_a_function(checkout: Path) -> None:
     follow(checkout, "A loss")
     losses = checkout / "stillhouse" / "tasks" / "single_label.py"
-    losses.write_text(
-        losses.read_text().replace('{"kl": temperature_kl', '{"reverse_kl": _reverse_kl, "kl": temperature_kl')
-    )
+    (entry,) = re.findall(r'`("reverse_kl": .*?\)\))`', PAGE)
+    losses.write_text(losses.read_text().replace("TeacherLoss] = {", f"TeacherLoss] = {{{entry},"))
     ask = """
 import torch
 from stillhouse.models.losses import TargetTensors, combined_loss
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.single_label import SingleLabel, temperature_kl
-loss = TrainingConfig(loss="reverse_kl").loss
+how = TrainingConfig(loss="reverse_kl")
 one, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
 targets = TargetTensors(torch.tensor([0]), torch.tensor([True]), teacher_logits=other)
-cost = combined_loss(one, torch.zeros(1, 1), targets, task=SingleLabel(("a", "b")), loss=loss)
+cost = combined_loss(one, torch.zeros(1, 1), targets, task=SingleLabel(("a", "b")), config=how)
 print(float(cost), float(temperature_kl(other, one, 1.0)))
 """
     asked, expected = map(float, printed(checkout, ask).split())

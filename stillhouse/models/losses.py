@@ -5,13 +5,16 @@ Does not: what an answer costs, which is the task's affair (stillhouse/tasks/), 
 which loss a recipe wants (TrainingConfig).
 
 Every loss returns one number per example; `combined_loss` sums them and the caller divides by the number of examples,
-so that splitting a batch into micro-batches cannot change the gradient.
+so that splitting a batch into micro-batches cannot change the gradient. That does not hold for relations between the
+states of a batch, which a smaller batch has fewer of.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stillhouse.recipe.training import EmbeddingLossName, LossName
+from stillhouse.recipe.losses import EmbeddingLossName, LossTerm
+from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -44,22 +47,97 @@ class TargetTensors:
         )
 
 
-def embedding_match(student: "Tensor", teacher: "Tensor", kind: EmbeddingLossName) -> "Tensor":
-    """How far the pooled hidden states lie apart: mean squared difference, or one minus the cosine.
+@dataclass(frozen=True)
+class EmbeddingLoss:
+    """How pooled hidden states of a batch are compared.
 
     Args:
-        student: shape (n, width).
-        teacher: shape (n, width), the same width.
-        kind: which of the two.
+        cost: from a student's states, shape (n, width), and a teacher's, shape (n, other width), to a cost of each row,
+            shape (n,).
+        relational: the cost of a row depends on the other rows of its batch, so that a batch in parts costs something
+            else; the width of the two may differ then.
+    """
+
+    cost: Callable[["Tensor", "Tensor"], "Tensor"]
+    relational: bool = False
+
+
+def state_mse(student: "Tensor", teacher: "Tensor") -> "Tensor":
+    """Mean squared difference of each state, both of one width; shape (n,)."""
+    return (student - teacher).square().mean(-1)
+
+
+def state_cosine(student: "Tensor", teacher: "Tensor") -> "Tensor":
+    """One minus the cosine of each pair of states, both of one width; shape (n,)."""
+    from torch.nn import functional
+
+    return 1.0 - functional.cosine_similarity(student, teacher, dim=-1)
+
+
+def relative_distances(student: "Tensor", teacher: "Tensor") -> "Tensor":
+    """Huber loss of the distances between states, each in units of the batch's mean distance (RKD-D; Park et al., CVPR
+    2019, arXiv:1904.05068, equation 7).
 
     Returns:
-        Shape (n,).
+        Shape (n,): of each row the mean over all rows, itself included, as in the authors' code.
     """
     from torch.nn import functional
 
-    if kind == "cosine":
-        return 1.0 - functional.cosine_similarity(student, teacher, dim=-1)
-    return (student - teacher).square().mean(-1)
+    return functional.smooth_l1_loss(_distances(student), _distances(teacher), reduction="none").mean(-1)
+
+
+def angles(student: "Tensor", teacher: "Tensor") -> "Tensor":
+    """Huber loss of the cosines of the angles between three states (RKD-A; as above, equation 9).
+
+    Memory and time grow with the third power of the batch: 64 MB for each tensor of 256 rows.
+
+    Returns:
+        Shape (n,): of each row the mean over all pairs of rows that are seen from it.
+    """
+    from torch.nn import functional
+
+    return functional.smooth_l1_loss(_cosines(student), _cosines(teacher), reduction="none").mean((-2, -1))
+
+
+# Shapes are those of the batch and nothing is read back, so that a step with these can be recorded (steps.py). Two
+# equal states have a distance of 0 and no direction, and give no gradient.
+
+
+def _distances(states: "Tensor") -> "Tensor":
+    from torch.linalg import vector_norm
+
+    apart: Tensor = vector_norm(states.unsqueeze(0) - states.unsqueeze(1), dim=-1)
+    mean = apart.sum() / max(len(states) * (len(states) - 1), 1)
+    return apart / (mean + (mean == 0))
+
+
+def _cosines(states: "Tensor") -> "Tensor":
+    from torch.linalg import vector_norm
+
+    apart = states.unsqueeze(0) - states.unsqueeze(1)
+    length = vector_norm(apart, dim=-1, keepdim=True)
+    direction: Tensor = apart / (length + (length == 0))
+    return direction @ direction.transpose(1, 2)
+
+
+EMBEDDING_LOSSES: dict[EmbeddingLossName, EmbeddingLoss] = {
+    "mse": EmbeddingLoss(state_mse),
+    "cosine": EmbeddingLoss(state_cosine),
+    "distances": EmbeddingLoss(relative_distances, relational=True),
+    "angles": EmbeddingLoss(angles, relational=True),
+}
+"""By the names of `stillhouse/recipe/losses.py`."""
+
+
+def term_costs(term: LossTerm, logits: "Tensor", embeddings: "Tensor", targets: TargetTensors, task: Task) -> "Tensor":
+    """What each example costs by one term, before its weight: shape (n,); see `combined_loss` for the rest."""
+    if term.embedding_loss is not None:
+        assert targets.teacher_embeddings is not None
+        return EMBEDDING_LOSSES[term.embedding_loss].cost(embeddings, targets.teacher_embeddings)
+    if term.loss == "labels":
+        return task.label_loss(logits, targets.labels)
+    assert targets.teacher_logits is not None and term.loss is not None
+    return task.teacher_losses[term.loss].cost(logits, targets.teacher_logits, term)
 
 
 def combined_loss(
@@ -68,40 +146,32 @@ def combined_loss(
     targets: TargetTensors,
     *,
     task: Task,
-    loss: LossName,
-    temperature: float = 1.0,
-    label_weight: float = 0.0,
-    embedding_weight: float = 0.0,
-    embedding_loss: EmbeddingLossName = "mse",
+    config: TrainingConfig,
+    weights: Sequence["Tensor"] = (),
 ) -> "Tensor":
     """Sum over the batch of what each example costs.
 
-    An example costs `(1 - w) * loss + w * label loss + embedding_weight * embedding loss`, where w is `label_weight`
-    if its label is known and 0 if not, so an unlabelled example leans on the teacher alone.
+    An example costs `(1 - w) * loss + w * label loss + embedding_weight * embedding loss + the mixture`, where w is
+    `label_weight` if its label is known and 0 if not, so an unlabelled example leans on the teacher alone.
 
     Args:
         logits: shape (n, outputs), the student's.
         embeddings: shape (n, width), the student's pooled hidden state.
         targets: what the teacher and the labels say.
         task: what answers and labels cost.
-        loss: `labels`, or one of the task's `teacher_losses`.
-        temperature: for losses that soften both sides.
-        label_weight: in [0, 1].
-        embedding_weight: 0 leaves embeddings out.
-        embedding_loss: how embeddings are compared.
+        config: which losses there are, and their weights.
+        weights: what each term of `config.mixture` weighs in this step, a scalar each.
 
     Returns:
         A scalar; divide by the number of examples for a mean.
     """
-    if loss == "labels":
-        cost = task.label_loss(logits, targets.labels)
-    else:
-        assert targets.teacher_logits is not None
-        cost = task.teacher_losses[loss](logits, targets.teacher_logits, temperature)
-        if label_weight > 0:
-            weight = label_weight * targets.known.to(cost.dtype)
-            cost = (1 - weight) * cost + weight * task.label_loss(logits, targets.labels)
-    if embedding_weight > 0:
-        assert targets.teacher_embeddings is not None
-        cost = cost + embedding_weight * embedding_match(embeddings, targets.teacher_embeddings, embedding_loss)
+    cost = term_costs(config.own_term, logits, embeddings, targets, task)
+    if config.label_weight > 0:
+        weight = config.label_weight * targets.known.to(cost.dtype)
+        cost = (1 - weight) * cost + weight * task.label_loss(logits, targets.labels)
+    if config.embedding_weight > 0:
+        states = LossTerm(embedding_loss=config.embedding_loss)
+        cost = cost + config.embedding_weight * term_costs(states, logits, embeddings, targets, task)
+    for weight, term in zip(weights, config.mixture, strict=True):
+        cost = cost + weight * term_costs(term, logits, embeddings, targets, task)
     return cost.sum()

@@ -21,9 +21,9 @@ from stillhouse.models.network import TextClassifier
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.task import Task
 
-StepOf = Callable[[Tensor, int, float], Tensor]
-"""Learn from rows (k,), given the tokens of their longest and a learning rate; returns the sum of what they cost
-before."""
+StepOf = Callable[[Tensor, int, float, float], Tensor]
+"""Learn from rows (k,), given the tokens of their longest, a learning rate and the share of the steps that are done;
+returns the sum of what they cost before."""
 
 _WIDTHS = 4
 """Tokens by which the width of recorded steps grows, so that there are few of them."""
@@ -46,7 +46,8 @@ class PlainStep:
         self.network, self.texts, self.targets, self.task, self.config = network, texts, targets, task, config
         self.trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         on_gpu = texts.device.kind == "cuda"
-        # A recorded step reads its rate from the device: a number would be the first one for ever.
+        # A recorded step reads rate and weights from the device: a number would be the first one for ever.
+        self._weights = torch.zeros(len(config.mixture), device=texts.device.name)
         self._rate = torch.zeros((), device=texts.device.name) if on_gpu else None
         self.optimizer = torch.optim.AdamW(
             self.trained.values(),
@@ -56,20 +57,22 @@ class PlainStep:
             capturable=on_gpu,
         )
 
-    def __call__(self, rows: Tensor, width: int, rate: float) -> Tensor:
+    def __call__(self, rows: Tensor, width: int, rate: float, done: float) -> Tensor:
         """See `StepOf`."""
-        self.set_rate(rate)
+        self.prepare(rate, done)
         return self.learn(rows, width)
 
-    def set_rate(self, rate: float) -> None:
-        """Set the learning rate of the next step."""
+    def prepare(self, rate: float, done: float) -> None:
+        """Set the learning rate of the next step, and what the terms of a mixture weigh in it."""
+        for place, term in enumerate(self.config.mixture):
+            self._weights[place].fill_(term.weight_at(done))
         if self._rate is None:
             self.optimizer.param_groups[0]["lr"] = rate
         else:
             self._rate.fill_(rate)
 
     def learn(self, rows: Tensor, width: int) -> Tensor:
-        """The step itself, at the rate that was set last."""
+        """The step itself, as it was prepared last."""
         loss = self._cost(rows, width)
         self.optimizer.zero_grad(set_to_none=True)
         (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
@@ -88,11 +91,8 @@ class PlainStep:
             pooled.float(),
             self.targets.of(rows),
             task=self.task,
-            loss=config.loss,
-            temperature=config.temperature,
-            label_weight=config.label_weight,
-            embedding_weight=config.embedding_weight,
-            embedding_loss=config.embedding_loss,
+            config=config,
+            weights=self._weights.unbind(),
         )
 
 
@@ -109,14 +109,14 @@ class RecordedStep:
         self._seen: set[int] = set()
         self._recorded: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
 
-    def __call__(self, rows: Tensor, width: int, rate: float) -> Tensor:
+    def __call__(self, rows: Tensor, width: int, rate: float, done: float) -> Tensor:
         """See `StepOf`."""
         width = min(-(-width // _WIDTHS) * _WIDTHS, self._plain.texts.longest)
         if len(rows) != len(self._rows) or width not in self._seen:
             if len(rows) == len(self._rows):
                 self._seen.add(width)
-            return self._plain(rows, width, rate)
-        self._plain.set_rate(rate)
+            return self._plain(rows, width, rate, done)
+        self._plain.prepare(rate, done)
         self._rows.copy_(rows)
         if width not in self._recorded:
             self._recorded[width] = self._record(width)

@@ -27,6 +27,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
 from stillhouse.models.losses import TargetTensors
 from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, tokenizer_text
+from stillhouse.recipe.losses import SAME_WIDTH
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.task import Targets, Task
 
@@ -136,7 +137,7 @@ def _train(
     start = time.perf_counter()
     run = _run_digest(model, examples, config, device)
     network = networks.load(model, dropout=config.dropout)
-    _require_fitting(examples, network)
+    _require_fitting(examples, network, config)
     _require_range(config, network)
     network.to(device.name)
     if config.freeze_embeddings:
@@ -162,7 +163,8 @@ def _train(
             batches = [(torch.from_numpy(rows).to(device.name), texts.width(rows)) for rows in order]
             network.train()
         rows, width = batches[place]
-        unread.append(learn(rows, width, config.learning_rate * _schedule(state.step, steps, config.warmup_share)))
+        rate = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
+        unread.append(learn(rows, width, rate, state.step / max(steps - 1, 1)))
         state.step += 1
         seen += len(rows)
 
@@ -231,9 +233,11 @@ def _own_stream(device: Device) -> Iterator[None]:
 def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamples:
     """Check the arrays against the texts, and drop the rows that the loss has nothing to say about."""
     task, targets = examples.task, np.asarray(examples.targets)
-    if config.loss not in ("labels", *task.teacher_losses):
+    losses = [term.loss for _, term in config.terms if term.loss is not None]
+    foreign = [loss for loss in losses if loss not in ("labels", *task.teacher_losses)]
+    if foreign:
         raise StillhouseError(
-            f"there is no loss {config.loss!r} for this kind of answer",
+            f"there is no loss {foreign[0]!r} for this kind of answer",
             where="training",
             expected=", ".join(["labels", *task.teacher_losses]),
             do="Choose another loss in the recipe.",
@@ -242,7 +246,7 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
     wanted: dict[str, npt.NDArray[Any] | None] = {"targets": np.where(known, targets, 0)}
     if config.loss != "labels":
         wanted["teacher_logits"] = examples.teacher_logits
-    if config.embedding_weight > 0:
+    if config.embedding_losses:
         wanted["teacher_embeddings"] = examples.teacher_embeddings
     for name, array in wanted.items():
         if array is None or len(array) != len(examples.texts) or not np.isfinite(array).all():
@@ -276,16 +280,17 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
     )
 
 
-def _require_fitting(examples: TrainingExamples, network: "TextClassifier") -> None:
+def _require_fitting(examples: TrainingExamples, network: "TextClassifier", config: TrainingConfig) -> None:
     """Check the arrays against the model, before any compute."""
+    states = None if config.embedding_losses.isdisjoint(SAME_WIDTH) else examples.teacher_embeddings
     names, width = examples.task.names, network.width
     problem = None
     if tuple(network.labels) != names:
         problem = f"answers of {', '.join(names)}", f"those of the network: {', '.join(network.labels)}"
     elif examples.teacher_logits is not None and examples.teacher_logits.shape[1:] != (len(names),):
         problem = f"teacher logits of shape {examples.teacher_logits.shape}", f"{len(names)} outputs: {network.labels}"
-    elif examples.teacher_embeddings is not None and examples.teacher_embeddings.shape[1:] != (width,):
-        problem = f"teacher embeddings of shape {examples.teacher_embeddings.shape}", f"the student's width {width}"
+    elif states is not None and states.shape[1:] != (width,):
+        problem = f"teacher embeddings of shape {states.shape}", f"the student's width {width}"
     elif len(examples.validation_texts) != len(examples.validation_targets):
         problem = f"{len(examples.validation_targets)} validation labels", f"{len(examples.validation_texts)}"
     if problem is not None:

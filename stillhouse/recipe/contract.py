@@ -14,8 +14,9 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
 from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
-from stillhouse.recipe.fields import Name, Part, Sentence
+from stillhouse.recipe.fields import FieldError, Name, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.recipe.losses import SAME_WIDTH
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec, WeightsSpec
 from stillhouse.recipe.training import TrainingConfig
 
@@ -59,8 +60,13 @@ class StudentSpec(Part):
             return self
         if self.feed_forward is not None or self.learns_from == "nothing":
             raise ValueError("layers: without one there is no feed_forward, and it has to learn from something")
-        if self.training is not None and self.training.embedding_weight > 0:
-            raise ValueError("training.embedding_weight: without a layer there is no state to match the teacher's with")
+        for field, term in () if self.training is None else self.training.terms:
+            if term.embedding_loss in SAME_WIDTH:
+                raise FieldError(
+                    "without a layer there is no state to match the teacher's with; distances and angles between "
+                    "states can be compared",
+                    *("training", *field),
+                )
         return self
 
     @property
@@ -74,6 +80,10 @@ class StudentSpec(Part):
             raise ValueError("training, more_seeds: must be left out where learns_from is nothing: nothing is trained")
         if self.learns_from != "nothing" and self.training is None:
             raise ValueError(f"training: must be given where learns_from is {self.learns_from}")
+        if self.learns_from == "labels" and self.training is not None and self.training.loss != "labels":
+            raise FieldError(
+                f"must be labels where learns_from is labels, and not {self.training.loss}", "training", "loss"
+            )
         return self
 
     @model_validator(mode="after")
@@ -207,14 +217,16 @@ class Recipe(Part):
     def _students_learn_what_their_teacher_gives(self) -> "Recipe":
         kind = self.teacher.kind
         for student in () if self.teacher.runs_here else self.students:
-            training = student.training
-            if training is None:
+            if student.training is None:
                 raise ValueError(f"students: {student.name} has to learn: the base alone knows none of the labels")
-            if training.loss == "logit_mse" or training.embedding_weight > 0:
-                raise ValueError(
-                    f"students: {student.name}: training.loss logit_mse and training.embedding_weight need a teacher "
-                    f"that gives logits and states; where teacher.kind is {kind} there are its answers alone: use kl"
-                )
+        for place, student in enumerate(self.students):
+            for field, term in () if student.training is None else student.training.terms:
+                if term.needs > self.teacher.gives:
+                    raise FieldError(
+                        f"{term.name} needs a teacher that gives {term.needs.in_words}; where teacher.kind is {kind} "
+                        f"there are {self.teacher.gives.in_words}: use kl alone",
+                        *("students", place, "training", *field),
+                    )
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """What all parts of a recipe have in common.
 
-Belongs here: the kinds of fields that several parts have, and the rule that no secret is written into any.
+Belongs here: the kinds of fields that several parts have, the rule that no secret is written into any, and the mistake
+that names a field.
 Does not: the parts (contract.py, data.py and the other files here).
 """
 
@@ -15,6 +16,19 @@ Sentence = Annotated[str, Field(min_length=10)]
 # Of recipes and students. A name becomes part of asset keys, file names, addresses and commands.
 NAME_PATTERN = "[a-z][a-z0-9_]{0,59}"
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+
+
+class FieldError(ValueError):
+    """A mistake that a rule between several fields finds, and that lies in one of them.
+
+    Args:
+        message: what is wrong, as other validators say it.
+        field: names and places that lead to it from where the rule is.
+    """
+
+    def __init__(self, message: str, *field: str | int) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Part(BaseModel):

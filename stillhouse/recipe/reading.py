@@ -17,7 +17,7 @@ from stillhouse.addresses import without_credentials
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Project
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.fields import NAME_PATTERN
+from stillhouse.recipe.fields import NAME_PATTERN, FieldError
 
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
 
@@ -209,7 +209,9 @@ def invalid_recipe(path: Path, tree: yaml.Node, error: ValidationError) -> Inval
     for problem in error.errors():
         message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
         given = "" if problem["type"] in ("missing", "value_error") else f", not {_short(problem['input'])}"
-        lines.append(f"{_where(path, tree, ('attributes', *problem['loc']))}: {message}{given}.")
+        found = problem.get("ctx", {}).get("error")
+        field = (*problem["loc"], *(found.field if isinstance(found, FieldError) else ()))
+        lines.append(f"{_where(path, tree, ('attributes', *field))}: {message}{given}.")
     return InvalidRecipeError(lines)
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from stillhouse.addresses import holds_credentials
 from stillhouse.recipe.fields import Part, Sentence
+from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.training import TrainingConfig
 
 
@@ -337,6 +338,15 @@ class TeacherSpec(WeightsSpec):
     def runs_here(self) -> bool:
         """Whether it can be asked anything at any time, weighed and timed; else there is only what it has said."""
         return self.kind in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER)
+
+    @property
+    def gives(self) -> Gives:
+        """How much it says of each answer."""
+        if self.runs_here:
+            return Gives.LOGITS
+        if self.ask is None or self.ask.soft_labels is None:
+            return Gives.ANSWERS
+        return {SoftLabels.LOGPROBS: Gives.PROBABILITIES, SoftLabels.SAMPLES: Gives.VOTES}[self.ask.soft_labels.by]
 
 
 _FIELDS_OF_KINDS = {

@@ -1,17 +1,25 @@
 """What a recipe says of one training.
 
 Belongs here: the settings of the loop, each with its default.
-Does not: the loop (models/training.py), what the losses are (models/losses.py).
+Does not: the loop (models/training.py), which losses there are and what they need (losses.py).
 """
-
-from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from stillhouse.base import Record
-
-LossName = Literal["kl", "logit_mse", "labels"]
-EmbeddingLossName = Literal["mse", "cosine"]
+from stillhouse.recipe.losses import (
+    NON_TARGET_WEIGHT,
+    SAME_WIDTH,
+    SMOOTHING,
+    TEMPERATURE,
+    EmbeddingLossName,
+    LossName,
+    LossTerm,
+    NonTargetWeight,
+    Smoothing,
+    Temperature,
+    require_use,
+)
 
 
 class TrainingConfig(Record):
@@ -24,11 +32,23 @@ class TrainingConfig(Record):
     weight_decay: float = Field(0.01, ge=0, description="AdamW's, on every trained weight.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of a step's gradient.")
     dropout: float = Field(0.0, ge=0, lt=1, description="On hidden states and attention while training.")
-    loss: LossName = Field("logit_mse", description="The teacher (kl, logit_mse), or the labels alone (labels).")
-    temperature: float = Field(1.0, gt=0, description="Softens both sides of kl.")
+    loss: LossName = Field(
+        "logit_mse",
+        description="Beside the teacher's distribution (kl; standardised_kl of logits at one mean and spread; dkd with "
+        "a weight of its own for the other labels), its logits (logit_mse) or its smoothed answer (answers); or the "
+        "labels alone (labels).",
+    )
+    temperature: Temperature = TEMPERATURE
+    smoothing: Smoothing = SMOOTHING
+    non_target_weight: NonTargetWeight = NON_TARGET_WEIGHT
     label_weight: float = Field(0.0, ge=0, le=1, description="Of the label where known, beside the teacher.")
     embedding_weight: float = Field(0.0, ge=0, description="Weight of matching the teacher's pooled hidden state.")
-    embedding_loss: EmbeddingLossName = Field("mse", description="How the pooled hidden states are compared.")
+    embedding_loss: EmbeddingLossName = Field(
+        "mse",
+        description="How the pooled hidden states are compared: each with the teacher's (mse, cosine), or the "
+        "distances or angles between those of a batch, which may have another width and need batches of some size.",
+    )
+    mixture: tuple[LossTerm, ...] = Field((), description="What an example costs beside all this, with weights.")
     freeze_embeddings: bool = Field(
         True, description="Leave the embedding layer as it is: faster, and rare words keep their meaning."
     )
@@ -44,7 +64,39 @@ class TrainingConfig(Record):
     def _parts_fit_together(self) -> "TrainingConfig":
         if self.loss == "labels" and self.label_weight > 0:
             raise ValueError("label_weight mixes labels into a teacher's loss; with loss labels leave it at 0")
+        if self.loss == "labels" and self.mixture:
+            raise ValueError("mixture adds to a teacher's loss; with loss labels leave it out")
+        twice = [term.name for term in self.mixture if term.loss == self.loss]
+        if twice:
+            raise ValueError(f"mixture: {twice[0]} is the loss already")
+        require_use(self.smoothing, self.non_target_weight, {self.loss})
+        if self.batch_size < 3 and not self.embedding_losses <= SAME_WIDTH:
+            raise ValueError("batch_size: at least 3 where distances or angles between the states of a batch count")
         return self
+
+    @property
+    def own_term(self) -> LossTerm:
+        """What `loss` alone is, as a term."""
+        return LossTerm(
+            loss=self.loss,
+            temperature=self.temperature,
+            smoothing=self.smoothing,
+            non_target_weight=self.non_target_weight,
+        )
+
+    @property
+    def terms(self) -> tuple[tuple[tuple[str | int, ...], LossTerm], ...]:
+        """All that an example costs, each with the field that says so; a weight that moves may begin at none."""
+        found: list[tuple[tuple[str | int, ...], LossTerm]] = [(("loss",), self.own_term)]
+        if self.embedding_weight > 0:
+            states = LossTerm(embedding_loss=self.embedding_loss, weight=self.embedding_weight)
+            found.append((("embedding_weight",), states))
+        return (*found, *((("mixture", place), term) for place, term in enumerate(self.mixture)))
+
+    @property
+    def embedding_losses(self) -> frozenset[EmbeddingLossName]:
+        """In which ways pooled hidden states are compared, if any."""
+        return frozenset(term.embedding_loss for _, term in self.terms if term.embedding_loss is not None)
 
     @field_validator("loss", mode="before")
     @classmethod

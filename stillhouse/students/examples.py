@@ -46,7 +46,7 @@ def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFra
     from stillhouse.models.training import TrainingExamples
 
     from_teacher = student.learns_from == "teacher"
-    matched = from_teacher and student.training is not None and student.training.embedding_weight > 0
+    matched = from_teacher and student.training is not None and bool(student.training.embedding_losses)
     return TrainingExamples(
         texts=rows["text"].to_list(),
         targets=task.targets(rows["label"]),

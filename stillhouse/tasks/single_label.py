@@ -29,6 +29,8 @@ STATED_ABOVE_CHANCE = 0.01
 """By how much a class that was answered is more probable than by chance at the least."""
 SMALLEST_PROBABILITY = 1e-9
 """Given to classes never seen in training: their logarithm must stay finite."""
+FLATTEST = 1e-12
+"""Added to the variance of a row of logits: all alike have none, and nothing to be divided by."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class SingleLabel:
 
     @property
     def teacher_losses(self) -> Mapping[str, TeacherLoss]:
-        """Divergence of the distributions, or squared difference of the logits."""
+        """Divergences of the distributions, squared difference of the logits, cross entropy with the answer."""
         return LOSSES
 
     def label_loss(self, logits: "Tensor", targets: "Tensor") -> "Tensor":
@@ -209,8 +211,8 @@ def temperature_kl(student_logits: "Tensor", teacher_logits: "Tensor", temperatu
     return (teacher.exp() * (teacher - student)).sum(-1) * temperature**2
 
 
-def logit_mse(student_logits: "Tensor", teacher_logits: "Tensor", temperature: float = 1.0) -> "Tensor":
-    """Mean squared difference of the logits (Kim et al., IJCAI 2021, arXiv:2105.08919); no temperature softens it.
+def logit_mse(student_logits: "Tensor", teacher_logits: "Tensor") -> "Tensor":
+    """Mean squared difference of the logits (Kim et al., IJCAI 2021, arXiv:2105.08919).
 
     Returns:
         Shape (n,).
@@ -218,8 +220,85 @@ def logit_mse(student_logits: "Tensor", teacher_logits: "Tensor", temperature: f
     return (student_logits - teacher_logits).square().mean(-1)
 
 
-LOSSES: dict[str, TeacherLoss] = {"kl": temperature_kl, "logit_mse": logit_mse}
-"""What learning from a teacher can cost, by the names of `stillhouse/recipe/training.py`."""
+def standardised_kl(student_logits: "Tensor", teacher_logits: "Tensor", temperature: float) -> "Tensor":
+    """`temperature_kl` of logits that have mean 0 and spread 1 in each row (Sun et al., CVPR 2024, arXiv:2403.01427).
+
+    A student with few layers need not reach the size of its teacher's logits, only what they say of each other. How
+    sure the teacher is, row by row, is lost; the temperature of the export makes up for it on average. With two classes
+    nothing is left but which one was answered, and no gradient.
+
+    Returns:
+        Shape (n,).
+    """
+    return temperature_kl(_standardised(student_logits), _standardised(teacher_logits), temperature)
+
+
+def _standardised(logits: "Tensor") -> "Tensor":
+    centred = logits - logits.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True) + FLATTEST).sqrt()
+
+
+def decoupled_kl(
+    student_logits: "Tensor", teacher_logits: "Tensor", temperature: float, non_target_weight: float
+) -> "Tensor":
+    """KL in its two parts, with a weight of its own for the second, times T^2 (DKD; Zhao et al., CVPR 2022,
+    arXiv:2203.08679).
+
+    The first part is how probable the answer is against all other classes, the second how probable these are among
+    themselves; in plain KL the second counts the less the surer the teacher is. The target is the teacher's answer: it
+    is the label wherever that is known, because other rows are not learned from.
+
+    Args:
+        student_logits: shape (n, classes).
+        teacher_logits: shape (n, classes).
+        temperature: T > 0, dividing both.
+        non_target_weight: of the second part; the paper's beta, beside an alpha of 1.
+
+    Returns:
+        Shape (n,).
+    """
+    import torch
+    from torch.nn import functional
+
+    classes = torch.arange(teacher_logits.shape[-1], device=teacher_logits.device)
+    target = classes == teacher_logits.argmax(-1, keepdim=True)
+    parts = []
+    for logits in (student_logits, teacher_logits):
+        shares = functional.log_softmax(logits / temperature, dim=-1)
+        others = shares.masked_fill(target, float("-inf"))
+        rest = others.logsumexp(-1)
+        parts.append((shares.masked_fill(~target, 0).sum(-1), rest, (others - rest.unsqueeze(-1))))
+    (s_target, s_rest, s_others), (t_target, t_rest, t_others) = parts
+    binary = t_target.exp() * (t_target - s_target) + t_rest.exp() * (t_rest - s_rest)
+    among = (t_others.exp() * (t_others - s_others).masked_fill(target, 0)).sum(-1)
+    return (binary + non_target_weight * among) * temperature**2
+
+
+def smoothed_answer(student_logits: "Tensor", teacher_logits: "Tensor", smoothing: float) -> "Tensor":
+    """Cross entropy with the teacher's answer, a share of which is spread over all classes alike (Szegedy et al. 2016,
+    arXiv:1512.00567, section 7).
+
+    Returns:
+        Shape (n,).
+    """
+    from torch.nn import functional
+
+    answer = teacher_logits.argmax(-1)
+    return functional.cross_entropy(student_logits, answer, reduction="none", label_smoothing=smoothing)
+
+
+LOSSES: dict[str, TeacherLoss] = {
+    "kl": TeacherLoss(lambda student, teacher, how: temperature_kl(student, teacher, how.temperature)),
+    "standardised_kl": TeacherLoss(lambda student, teacher, how: standardised_kl(student, teacher, how.temperature)),
+    "dkd": TeacherLoss(
+        lambda student, teacher, how: decoupled_kl(student, teacher, how.temperature, how.non_target_weight)
+    ),
+    "logit_mse": TeacherLoss(lambda student, teacher, how: logit_mse(student, teacher)),
+    "answers": TeacherLoss(
+        lambda student, teacher, how: smoothed_answer(student, teacher, how.smoothing), zero_at_teacher=False
+    ),
+}
+"""What learning from a teacher can cost, by the names of `stillhouse/recipe/losses.py`."""
 
 
 def answers(logits: Logits) -> IntArray:

@@ -5,12 +5,15 @@ which are the same for all (stillhouse/statistics/).
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from stillhouse.recipe.losses import LossTerm
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +24,20 @@ Logits = npt.NDArray[np.floating[Any]]
 """Shape (n, outputs): what the head of a model gives to n texts."""
 Targets = npt.NDArray[Any]
 """Shape (n,): known answers as numbers, in the kind's own coding; what stands for an unknown one is its own affair."""
-TeacherLoss = Callable[["Tensor", "Tensor", float], "Tensor"]
-"""From a student's and a teacher's outputs, shape (n, outputs) each, and a temperature to a cost of shape (n,)."""
+
+
+@dataclass(frozen=True)
+class TeacherLoss:
+    """What learning from a teacher can cost.
+
+    Args:
+        cost: from a student's and a teacher's outputs, shape (n, outputs) each, and what a recipe says of this loss to
+            a cost of each row, shape (n,), on which no other row has any influence.
+        zero_at_teacher: a student that gives its teacher's outputs costs nothing.
+    """
+
+    cost: Callable[["Tensor", "Tensor", LossTerm], "Tensor"]
+    zero_at_teacher: bool = True
 
 
 class Doubt(StrEnum):

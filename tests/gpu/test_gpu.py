@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from stillhouse.models.family import FAMILIES
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.training import TrainingExamples, TrainingReport, train
 from stillhouse.models.weights import fingerprint_of
+from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.ledger import Ledger
 from stillhouse.tasks.single_label import SingleLabel
@@ -92,6 +94,30 @@ def test_a_recorded_step_learns_what_a_plain_one_does(
     np.testing.assert_allclose(losses(recorded), losses(plain), rtol=1e-3)
     np.testing.assert_allclose(losses(recorded), losses(on_cpu), rtol=1e-3)
     assert losses(recorded)[-1] < losses(recorded)[0]
+
+
+def test_a_recorded_step_knows_every_loss_and_weights_that_move(
+    cuda: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = classifier("bert", tmp_path)
+    states, said = TorchClassifier(model).embeddings_and_logits(TEXTS)
+    taught = replace(EXAMPLES, teacher_logits=said * 20, teacher_embeddings=states[::-1].copy())
+    how = HOW.model_copy(
+        update={
+            "dropout": 0.0, "loss": "dkd", "embedding_weight": 1.0, "embedding_loss": "angles",
+            "mixture": (
+                LossTerm(loss="kl", temperature=2.0, weight=0.0, first_weight=3.0), LossTerm(loss="standardised_kl"),
+                LossTerm(loss="logit_mse", weight=0.1), LossTerm(loss="answers"), LossTerm(loss="labels"),
+                LossTerm(embedding_loss="distances", weight=5.0, first_weight=0.0, ramp_share=0.5),
+            ),
+        }
+    )  # fmt: skip
+    recorded = train(model, tmp_path / "recorded", taught, how, device=cuda)
+    assert train(model, tmp_path / "again", taught, how, device=cuda).weights_digest == recorded.weights_digest
+    monkeypatch.setattr(steps, "RecordedStep", lambda plain: plain)
+    plain = train(model, tmp_path / "plain", taught, how, device=cuda)
+    losses = [[epoch.train_loss for epoch in report.epochs] for report in (recorded, plain)]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
 
 
 def test_most_steps_are_replayed(cuda: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

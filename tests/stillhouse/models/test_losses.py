@@ -1,25 +1,31 @@
+"""Losses, held against the same arithmetic written a second time in numpy, row by row in float64."""
+
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
-from stillhouse.models.losses import TargetTensors, combined_loss, embedding_match
-from stillhouse.tasks.single_label import LOSSES, SingleLabel, temperature_kl
+from stillhouse.models.losses import EMBEDDING_LOSSES, TargetTensors, combined_loss, state_cosine, state_mse, term_costs
+from stillhouse.recipe.losses import SAME_WIDTH, LossTerm
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.tasks.single_label import LOSSES, SingleLabel, decoupled_kl, standardised_kl, temperature_kl
 
 N, CLASSES, WIDTH = 12, 5, 7
 TASK = SingleLabel(tuple("abcde"))
 
 
-def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, TargetTensors]:
+def batch(seed: int, teacher_width: int = WIDTH) -> tuple[torch.Tensor, torch.Tensor, TargetTensors]:
     random = np.random.default_rng(seed)
     labels = random.integers(-1, CLASSES, N)  # -1: unknown
     targets = TargetTensors(
         torch.from_numpy(labels),
         torch.from_numpy(labels >= 0),
         torch.from_numpy(random.normal(0, 4, (N, CLASSES))),
-        torch.from_numpy(random.normal(size=(N, WIDTH))),
+        torch.from_numpy(random.normal(size=(N, teacher_width))),
     )
     return (
         torch.from_numpy(random.normal(0, 4, (N, CLASSES))),
@@ -28,96 +34,277 @@ def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, TargetTensors]:
     )
 
 
-def oracle(
-    logits: np.ndarray,
-    pooled: np.ndarray,
-    targets: TargetTensors,
-    loss: str,
-    temperature: float,
-    label_weight: float,
-    embedding_weight: float,
-    embedding_loss: str,
-) -> float:
-    """The combined_loss, written from the formulas in float64, one example at a time."""
-    total = 0.0
-    for row in range(len(logits)):
-        label = int(targets.labels[row])
-        cross_entropy = 0.0 if label == -1 else -log_softmax(logits[row])[label]
-        teacher = targets.teacher_logits.numpy()[row]  # type: ignore[union-attr]
-        p, log_q = softmax(teacher / temperature), log_softmax(logits[row] / temperature)
-        cost = {
-            "kl": temperature**2 * float((p * (np.log(p) - log_q)).sum()),
-            "logit_mse": float(((logits[row] - teacher) ** 2).sum()) / CLASSES,
-            "labels": cross_entropy,
-        }[loss]
-        if loss != "labels" and label != -1:
-            cost = (1 - label_weight) * cost + label_weight * cross_entropy
-        a, b = pooled[row], targets.teacher_embeddings.numpy()[row]  # type: ignore[union-attr]
-        distance = {"mse": ((a - b) ** 2).mean(), "cosine": 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)}
-        total += cost + embedding_weight * distance[embedding_loss]
-    return total
+def kl(student: np.ndarray, teacher: np.ndarray, temperature: float) -> float:
+    p, log_q = softmax(teacher / temperature), log_softmax(student / temperature)
+    return temperature**2 * float((p * (np.log(p) - log_q)).sum())
 
 
+def standardised(logits: np.ndarray) -> np.ndarray:
+    return (logits - logits.mean()) / logits.std()
+
+
+def dkd(student: np.ndarray, teacher: np.ndarray, how: LossTerm) -> float:
+    """Zhao et al. 2022, equations 5 to 7: by probabilities, with the target taken out."""
+    target, total = int(teacher.argmax()), 0.0
+    p, q = softmax(teacher / how.temperature), softmax(student / how.temperature)
+    for first, second in ((p[target], q[target]), (1 - p[target], 1 - q[target])):
+        total += first * np.log(first / second)
+    p_others, q_others = np.delete(p, target) / (1 - p[target]), np.delete(q, target) / (1 - q[target])
+    return how.temperature**2 * float(total + how.non_target_weight * (p_others * np.log(p_others / q_others)).sum())
+
+
+def smoothed(student: np.ndarray, teacher: np.ndarray, how: LossTerm) -> float:
+    wanted = np.full(CLASSES, how.smoothing / CLASSES)
+    wanted[teacher.argmax()] += 1 - how.smoothing
+    return float((wanted * (logsumexp(student) - student)).sum())
+
+
+OUTPUT_ORACLES: dict[str, Callable[[np.ndarray, np.ndarray, LossTerm], float]] = {
+    "kl": lambda student, teacher, how: kl(student, teacher, how.temperature),
+    "standardised_kl": lambda student, teacher, how: kl(standardised(student), standardised(teacher), how.temperature),
+    "dkd": dkd,
+    "logit_mse": lambda student, teacher, how: float(((student - teacher) ** 2).sum()) / CLASSES,
+    "answers": smoothed,
+}
+
+
+def huber(difference: float) -> float:
+    return difference**2 / 2 if abs(difference) < 1 else abs(difference) - 0.5
+
+
+def relative(states: np.ndarray) -> np.ndarray:
+    apart = np.array([[np.linalg.norm(a - b) for b in states] for a in states])
+    return apart / (apart.sum() / (len(states) * (len(states) - 1)))
+
+
+def cosine_of_angle(states: np.ndarray, at: int, one: int, other: int) -> float:
+    a, b = states[one] - states[at], states[other] - states[at]
+    length = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / length) if length > 0 else 0.0
+
+
+def distances(student: np.ndarray, teacher: np.ndarray) -> list[float]:
+    wrong = relative(student) - relative(teacher)
+    return [sum(map(huber, row)) / len(row) for row in wrong]
+
+
+def angles(student: np.ndarray, teacher: np.ndarray) -> list[float]:
+    rows = range(len(student))
+    return [
+        sum(
+            huber(cosine_of_angle(student, at, one, other) - cosine_of_angle(teacher, at, one, other))
+            for one in rows
+            for other in rows
+        )
+        / len(student) ** 2
+        for at in rows
+    ]
+
+
+STATE_ORACLES: dict[str, Callable[[np.ndarray, np.ndarray], list[float]]] = {
+    "mse": lambda student, teacher: list(((student - teacher) ** 2).mean(1)),
+    "cosine": lambda student, teacher: [
+        1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(student, teacher, strict=True)
+    ],
+    "distances": distances,
+    "angles": angles,
+}
+
+
+def oracle(term: LossTerm, logits: np.ndarray, pooled: np.ndarray, targets: TargetTensors) -> np.ndarray:
+    """What each row costs by one term."""
+    if term.embedding_loss is not None:
+        assert targets.teacher_embeddings is not None
+        return np.array(STATE_ORACLES[term.embedding_loss](pooled, targets.teacher_embeddings.numpy()))
+    if term.loss == "labels":
+        labels = targets.labels.tolist()
+        return np.array(
+            [0.0 if label == -1 else -log_softmax(row)[label] for row, label in zip(logits, labels, strict=True)]
+        )
+    assert targets.teacher_logits is not None and term.loss is not None
+    teacher = targets.teacher_logits.numpy()
+    return np.array([OUTPUT_ORACLES[term.loss](row, said, term) for row, said in zip(logits, teacher, strict=True)])
+
+
+TERMS = [
+    *(LossTerm(loss=name) for name in (*LOSSES, "labels")),  # type: ignore[arg-type]
+    *(LossTerm(embedding_loss=name) for name in EMBEDDING_LOSSES),
+]
+
+
+def hot(term: LossTerm, temperature: float) -> LossTerm:
+    settings = {"answers": {"smoothing": 0.3}, "dkd": {"non_target_weight": 2.5}}.get(term.loss or "", {})
+    return term.model_copy(update={"temperature": temperature, **settings})
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 999), temperature=st.floats(0.5, 8))
+@pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
+def test_a_loss_costs_each_row_what_its_formula_says(term: LossTerm, seed: int, temperature: float) -> None:
+    term = hot(term, temperature)
+    logits, pooled, targets = batch(seed)
+    expected = oracle(term, logits.numpy(), pooled.numpy(), targets)
+    np.testing.assert_allclose(term_costs(term, logits, pooled, targets, TASK), expected, rtol=1e-8, atol=1e-10)
+    # what training computes in: float32
+    assert targets.teacher_logits is not None and targets.teacher_embeddings is not None
+    low = TargetTensors(
+        targets.labels, targets.known, targets.teacher_logits.float(), targets.teacher_embeddings.float()
+    )
+    costs = term_costs(term, logits.float(), pooled.float(), low, TASK)
+    np.testing.assert_allclose(costs, expected, rtol=1e-4, atol=1e-4)
+
+
+MIXTURES = st.lists(st.sampled_from(TERMS), max_size=3)
 SETTINGS = {
     "loss": st.sampled_from(sorted([*LOSSES, "labels"])),
     "temperature": st.floats(0.5, 8),
     "label_weight": st.floats(0, 1),
     "embedding_weight": st.sampled_from([0.0, 0.3, 10.0]),
-    "embedding_loss": st.sampled_from(["mse", "cosine"]),
+    "embedding_loss": st.sampled_from(sorted(EMBEDDING_LOSSES)),
+    "mixture": MIXTURES,
 }
+
+
+def configured(how: dict) -> TrainingConfig:
+    """Without what does not go together."""
+    kept = {**how, "mixture": tuple(term for term in how["mixture"] if term.loss != how["loss"])}
+    return TrainingConfig(**(kept if how["loss"] != "labels" else {**kept, "label_weight": 0, "mixture": ()}))
+
+
+def weights_of(config: TrainingConfig) -> list[torch.Tensor]:
+    return [torch.tensor(0.5 + place, dtype=torch.float64) for place in range(len(config.mixture))]
 
 
 @settings(max_examples=60)
 @given(seed=st.integers(0, 999), how=st.fixed_dictionaries(SETTINGS))
 def test_the_combined_loss_is_the_one_in_the_formulas(seed: int, how: dict) -> None:
+    config = configured(how)
     logits, pooled, targets = batch(seed)
-    expected = oracle(logits.numpy(), pooled.numpy(), targets, **how)
-    assert combined_loss(logits, pooled, targets, task=TASK, **how).item() == pytest.approx(expected, rel=1e-9)
-    # what training computes in: float32
-    low = TargetTensors(
-        targets.labels, targets.known, targets.teacher_logits.float(), targets.teacher_embeddings.float()
-    )  # type: ignore[union-attr]
-    assert combined_loss(logits.float(), pooled.float(), low, task=TASK, **how).item() == pytest.approx(
-        expected, rel=1e-4, abs=1e-4
-    )
+    arrays = logits.numpy(), pooled.numpy(), targets
+    share = config.label_weight * targets.known.numpy()
+    labels = oracle(LossTerm(loss="labels"), *arrays)
+    expected = (1 - share) * oracle(config.own_term, *arrays) + share * labels
+    expected += config.embedding_weight * oracle(LossTerm(embedding_loss=config.embedding_loss), *arrays)
+    for place, term in enumerate(config.mixture):
+        expected += (0.5 + place) * oracle(term, *arrays)
+    cost = combined_loss(logits, pooled, targets, task=TASK, config=config, weights=weights_of(config))
+    assert cost.item() == pytest.approx(expected.sum(), rel=1e-8)
 
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 999), cut=st.integers(1, N - 1), how=st.fixed_dictionaries(SETTINGS))
 def test_micro_batches_add_up_to_the_batch(seed: int, cut: int, how: dict) -> None:
+    """But for relations between the states of a batch, see the next test."""
+    mixture = [term for term in how["mixture"] if term.embedding_loss is None or term.embedding_loss in SAME_WIDTH]
+    config = configured({**how, "embedding_loss": "cosine", "mixture": mixture})
     logits, pooled, targets = batch(seed)
 
     def part(rows: slice) -> torch.Tensor:
-        return combined_loss(logits[rows], pooled[rows], targets.of(rows), task=TASK, **how)
+        return combined_loss(
+            logits[rows], pooled[rows], targets.of(rows), task=TASK, config=config, weights=weights_of(config)
+        )
 
     whole, parts = part(slice(None)), part(slice(0, cut)) + part(slice(cut, None))
     torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", ["kl", "logit_mse"])
-def test_a_student_that_answers_as_its_teacher_costs_nothing(loss: str) -> None:
+def test_only_relations_depend_on_the_batch_and_they_say_so() -> None:
+    _, pooled, targets = batch(0)
+    teacher = targets.teacher_embeddings
+    assert teacher is not None
+    for name, loss in EMBEDDING_LOSSES.items():
+        whole, part = loss.cost(pooled, teacher), loss.cost(pooled[:5], teacher[:5])
+        assert torch.allclose(whole[:5], part) is not loss.relational, name
+        assert loss.relational is (name not in SAME_WIDTH), name
+
+
+@pytest.mark.parametrize("name", ["distances", "angles"])
+def test_relations_hold_between_other_widths_and_are_blind_to_where_size_and_turn(name: str) -> None:
+    """Park et al. 2019: distances in units of their mean, and angles, are the same after a similarity transform."""
+    _, pooled, targets = batch(3, teacher_width=11)
+    cost = EMBEDDING_LOSSES[name].cost  # type: ignore[index]
+    assert cost(pooled, targets.teacher_embeddings).shape == (N,)  # type: ignore[arg-type]
+    turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(11, 11)))
+    moved = targets.teacher_embeddings @ torch.from_numpy(turn) * 3.0 + 5.0  # type: ignore[operator]
+    assert cost(moved, targets.teacher_embeddings).abs().max() < 1e-12  # type: ignore[arg-type]
+    assert cost(pooled, targets.teacher_embeddings).min() > 1e-3  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(EMBEDDING_LOSSES))
+@pytest.mark.parametrize("rows", [1, 4])
+def test_equal_states_give_finite_gradients(name: str, rows: int) -> None:
+    """Texts that a student cannot tell apart are at one place for it; a last batch may have one row."""
+    student = torch.ones(rows, WIDTH, requires_grad=True)
+    teacher = torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(0))
+    EMBEDDING_LOSSES[name].cost(student, teacher).sum().backward()  # type: ignore[index]
+    assert student.grad is not None and torch.isfinite(student.grad).all()
+    assert student.grad.abs().max() < 10
+
+
+@pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
+def test_a_student_that_answers_as_its_teacher_costs_nothing(term: LossTerm) -> None:
     _, _, targets = batch(0)
-    cost = combined_loss(
-        targets.teacher_logits,
-        targets.teacher_embeddings,
-        targets,  # type: ignore[arg-type]
-        task=TASK,
-        loss=loss,
-        temperature=3.0,
-        embedding_weight=5.0,  # type: ignore[arg-type]
-    )
-    assert abs(cost.item()) < 1e-12
+    assert targets.teacher_logits is not None and targets.teacher_embeddings is not None
+    costs = term_costs(hot(term, 3.0), targets.teacher_logits, targets.teacher_embeddings, targets, TASK)
+    holds = term.loss != "labels" and (term.loss is None or LOSSES[term.loss].zero_at_teacher)
+    assert (costs.abs().max() < 1e-12) == holds
+    assert holds == (term.loss not in ("labels", "answers"))
 
 
-def test_t_squared_keeps_the_gradient_while_t_grows() -> None:
+@pytest.mark.parametrize("loss", ["kl", "dkd"])
+def test_t_squared_keeps_the_gradient_while_t_grows(loss: str) -> None:
     # Hinton et al. 2015, eq. 4: for large T the gradient of KL is (z - v) / (N T^2) on centred logits,
-    # so T^2 KL has the gradient (z - v) / N whatever T is
+    # so T^2 KL has the gradient (z - v) / N whatever T is. DKD with both weights 1 has in its limit, by the same
+    # expansion, the target's part in full and the others' as if the target were not there.
     student, _, targets = batch(1)
     student = (student - student.mean(-1, keepdim=True)).requires_grad_()
-    teacher = targets.teacher_logits - targets.teacher_logits.mean(-1, keepdim=True)  # type: ignore[union-attr]
+    assert targets.teacher_logits is not None
+    teacher = targets.teacher_logits - targets.teacher_logits.mean(-1, keepdim=True)
+    gradients = []
     for temperature in (1e3, 1e4):
-        (gradient,) = torch.autograd.grad(temperature_kl(student, teacher, temperature).sum(), student)
-        torch.testing.assert_close(gradient, (student - teacher).detach() / CLASSES, rtol=1e-2, atol=1e-2)
+        cost = (
+            temperature_kl(student, teacher, temperature)
+            if loss == "kl"
+            else decoupled_kl(student, teacher, temperature, 2.0)
+        )
+        (gradient,) = torch.autograd.grad(cost.sum(), student)
+        gradients.append(gradient)
+        if loss == "kl":
+            torch.testing.assert_close(gradient, (student - teacher).detach() / CLASSES, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(*gradients, rtol=1e-2, atol=1e-2)
+    assert gradients[0].norm() > 1
+
+
+def test_decoupled_kl_with_the_weight_that_kl_gives_is_kl() -> None:
+    """Zhao et al. 2022, equation 6: KL = TCKD + (1 - p of the target) NCKD."""
+    student, _, targets = batch(4)
+    teacher = targets.teacher_logits
+    assert teacher is not None
+    for row in range(N):
+        one, said = student[row : row + 1], teacher[row : row + 1]
+        weight = 1 - torch.softmax(said / 2, -1).max().item()
+        torch.testing.assert_close(decoupled_kl(one, said, 2.0, weight), temperature_kl(one, said, 2.0))
+
+
+def test_a_very_sure_teacher_gives_decoupled_kl_no_infinity() -> None:
+    teacher = torch.tensor([[90.0, 0.0, -90.0]])
+    student = torch.tensor([[-50.0, 40.0, 3.0]], requires_grad=True)
+    cost = decoupled_kl(student, teacher, 1.0, 8.0)
+    cost.sum().backward()
+    assert torch.isfinite(cost).all() and student.grad is not None and torch.isfinite(student.grad).all()
+
+
+def test_standardised_logits_forget_mean_and_size() -> None:
+    """Sun et al. 2024: of the logits only what they say of each other counts, on both sides."""
+    student, _, targets = batch(5)
+    teacher = targets.teacher_logits
+    assert teacher is not None
+    cost = standardised_kl(student, teacher, 2.0)
+    torch.testing.assert_close(standardised_kl(7 * student - 3, teacher, 2.0), cost)
+    torch.testing.assert_close(standardised_kl(student, 0.2 * teacher + 9, 2.0), cost)
+    alike = torch.zeros(2, CLASSES, requires_grad=True)
+    standardised_kl(alike, teacher[:2].float(), 2.0).sum().backward()
+    assert alike.grad is not None and torch.isfinite(alike.grad).all()
 
 
 def test_an_unknown_label_costs_exactly_nothing_and_teaches_nothing() -> None:
@@ -134,7 +321,7 @@ def test_label_weight_does_not_thin_the_teacher_where_the_label_is_unknown() -> 
         torch.full((N,), -1), torch.zeros(N, dtype=torch.bool), targets.teacher_logits, targets.teacher_embeddings
     )
     with_weight, without = (
-        combined_loss(logits, pooled, nothing_known, task=TASK, loss="logit_mse", label_weight=weight)
+        combined_loss(logits, pooled, nothing_known, task=TASK, config=TrainingConfig(label_weight=weight))
         for weight in (0.9, 0.0)
     )
     assert with_weight.item() == without.item()
@@ -142,5 +329,5 @@ def test_label_weight_does_not_thin_the_teacher_where_the_label_is_unknown() -> 
 
 def test_cosine_ignores_length_and_mse_does_not() -> None:
     vector = torch.randn(4, WIDTH, dtype=torch.float64)
-    assert embedding_match(vector, 3 * vector, "cosine").abs().max() < 1e-12
-    torch.testing.assert_close(embedding_match(vector, 3 * vector, "mse"), (2 * vector).square().mean(-1))
+    assert state_cosine(vector, 3 * vector).abs().max() < 1e-12
+    torch.testing.assert_close(state_mse(vector, 3 * vector), (2 * vector).square().mean(-1))

@@ -5,6 +5,7 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from pydantic import ValidationError
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
+from stillhouse.models.losses import combined_loss
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, train
 from stillhouse.models.weights import fingerprint_of
+from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
-from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.tasks.single_label import LOSSES, SingleLabel
 from tests.stillhouse.conftest import LABELS
 
 TASK = SingleLabel(tuple(LABELS))
@@ -74,7 +77,7 @@ KILLED_TRAINING = """
     from stillhouse import progress
     from stillhouse.models.training import TrainingExamples, train
     from stillhouse.recipe.training import TrainingConfig
-    from stillhouse.tasks.single_label import SingleLabel
+    from stillhouse.tasks.single_label import LOSSES, SingleLabel
 
     model, checkpoints, config, arrays = sys.argv[1:]
     data = np.load(arrays)
@@ -208,8 +211,56 @@ def test_targets_that_do_not_fit_are_refused_before_any_compute(
 ) -> None:
     broken = replace(taught(examples, classifier), **change)
     with pytest.raises(StillhouseError, match=told):
-        train(classifier, tmp_path / "out", broken, TrainingConfig(epochs=1))
+        train(classifier, tmp_path / "out", broken, TrainingConfig(epochs=1, embedding_weight=1.0))
     assert not (tmp_path / "out").exists()
+
+
+def test_relations_between_states_are_learned_from_a_teacher_of_another_width(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    wide = np.random.default_rng(0).normal(size=(48, 50)).astype(np.float32)
+    unlike = replace(taught(examples, classifier), teacher_embeddings=wide)
+    how = TrainingConfig(epochs=6, learning_rate=3e-3, embedding_weight=20.0, embedding_loss="distances")
+    losses = [epoch.train_loss for epoch in train(classifier, tmp_path / "out", unlike, how).epochs]
+    assert losses[-1] < 0.9 * losses[0]
+    with pytest.raises(StillhouseError, match="teacher embeddings of shape"):
+        within = how.model_copy(update={"mixture": (LossTerm(embedding_loss="cosine"),)})
+        train(classifier, tmp_path / "out", unlike, within)
+
+
+def test_the_weight_of_a_term_moves_in_a_line_and_a_resumed_training_goes_on_in_it(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    ramp = LossTerm(loss="labels", weight=0.8, first_weight=0.2, ramp_share=0.5)
+    assert [ramp.weight_at(share) for share in (0, 0.25, 0.5, 1)] == pytest.approx([0.2, 0.5, 0.8, 0.8])
+    down = LossTerm(embedding_loss="mse", weight=0.0, first_weight=3.0)
+    assert [down.weight_at(share) for share in (0, 0.5, 1)] == [3.0, 1.5, 0.0]
+    weighed: list[list[float]] = []
+
+    def seen(*asked: Any, weights: Any, **how: Any) -> Any:
+        weighed.append([float(weight) for weight in weights])
+        return combined_loss(*asked, weights=weights, **how)
+
+    how = TrainingConfig(epochs=2, batch_size=16, mixture=(ramp, down), threads=1, checkpoint_every=2)
+    rows = taught(examples, classifier)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stillhouse.models.steps.combined_loss", seen)
+        whole = train(classifier, tmp_path / "whole", rows, how)
+    assert np.array(weighed) == pytest.approx(
+        np.array([[0.2, 0.44, 0.68, 0.8, 0.8, 0.8], [3.0, 2.4, 1.8, 1.2, 0.6, 0.0]]).T
+    )
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(news: progress.News) -> None:
+        if isinstance(news, progress.Step) and news.done == 5:
+            raise StoppedError
+
+    with pytest.raises(StoppedError), progress.listening(stop):
+        train(classifier, tmp_path / "never", rows, how, tmp_path / "checkpoints")
+    resumed = train(classifier, tmp_path / "resumed", rows, how, tmp_path / "checkpoints")
+    assert (resumed.resumed_at, resumed.weights_digest) == (4, whole.weights_digest)
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(
@@ -241,9 +292,25 @@ def test_the_trained_folder_truncates_where_training_did(
     assert answers.tokens.tolist() == [6]
 
 
-def test_a_label_weight_beside_labels_alone_is_a_mistake() -> None:
-    with pytest.raises(ValidationError, match="label_weight"):
-        TrainingConfig(loss="labels", label_weight=0.5)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"loss": "labels", "label_weight": 0.5}, "label_weight mixes labels into a teacher's loss"),
+        ({"loss": "labels", "mixture": [{"loss": "kl"}]}, "mixture adds to a teacher's loss"),
+        ({"loss": "kl", "mixture": [{"loss": "kl"}]}, "mixture: kl is the loss already"),
+        ({"loss": "kl", "smoothing": 0.2}, "smoothing: belongs to loss answers"),
+        ({"loss": "kl", "non_target_weight": 2}, "non_target_weight: belongs to loss dkd"),
+        ({"mixture": [{"loss": "dkd", "smoothing": 0.2}]}, "smoothing: belongs to loss answers"),
+        ({"mixture": [{"weight": 1.0}]}, "loss, embedding_loss: one of them must be given"),
+        ({"mixture": [{"loss": "kl", "embedding_loss": "mse"}]}, "one of them must be given, and not both"),
+        ({"mixture": [{"loss": "kl", "weight": 0}]}, "first_weight: must be given where weight is 0"),
+        ({"mixture": [{"loss": "kl", "ramp_share": 0.5}]}, "first_weight: must be given where"),
+        ({"batch_size": 2, "embedding_weight": 1, "embedding_loss": "angles"}, "batch_size: at least 3"),
+    ],
+)
+def test_losses_that_do_not_go_together_are_a_mistake(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        TrainingConfig.model_validate(settings)
 
 
 def test_a_recipe_of_0_1_0_calls_the_loss_of_labels_cross_entropy() -> None:
@@ -251,11 +318,12 @@ def test_a_recipe_of_0_1_0_calls_the_loss_of_labels_cross_entropy() -> None:
 
 
 def test_a_loss_that_the_task_does_not_have_is_refused_with_those_it_has(
-    classifier: Path, examples: TrainingExamples, tmp_path: Path
+    classifier: Path, examples: TrainingExamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unknown = TrainingConfig().model_copy(update={"loss": "reverse_kl"})
-    with pytest.raises(StillhouseError, match=r"no loss 'reverse_kl'.*expected labels, kl, logit_mse"):
-        train(classifier, tmp_path / "out", taught(examples, classifier), unknown)
+    monkeypatch.delitem(LOSSES, "dkd")
+    for how in (TrainingConfig(loss="dkd"), TrainingConfig(mixture=(LossTerm(loss="dkd"),))):
+        with pytest.raises(StillhouseError, match=r"no loss 'dkd'.*expected labels, kl, standardised_kl, logit_mse"):
+            train(classifier, tmp_path / "out", taught(examples, classifier), how)
 
 
 def test_answers_of_another_task_than_the_networks_are_refused(

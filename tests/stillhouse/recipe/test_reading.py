@@ -237,7 +237,17 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
         (
             "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
             "layers: [], training: {embedding_weight: 1.0, epochs: 6,",
-            "training.embedding_weight: without a layer there is no state to match",
+            "students.0.training.embedding_weight: without a layer there is no state to match",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [], training: {mixture: [{embedding_loss: angles}, {embedding_loss: mse}], epochs: 6,",
+            "students.0.training.mixture.1: without a layer there is no state to match",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [0], learns_from: labels, training: {epochs: 6,",
+            "students.0.training.loss: must be labels where learns_from is labels, and not logit_mse",
         ),
     ],
 )
@@ -376,11 +386,20 @@ def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, s
         ({"budget": {"latency_ms_at_most": 20, "size_ratio_at_least": 4}}, "budget.size_ratio_at_least: must be left"),
         ({"budget": {"size_mb_at_most": 20}}, "budget.latency_ms_at_most: must be given where teacher.kind is stored"),
         ({"students": [{"name": "a", "layers": [0], "learns_from": "nothing"}]}, "a has to learn: the base alone"),
-        ({"students": [{"name": "a", "layers": [0], "training": {}}]}, "a: training.loss logit_mse and"),
+        (
+            {"students": [{"name": "a", "layers": [0], "training": {}}]},
+            "students.0.training.loss: logit_mse needs a teacher that gives logits and hidden states; where "
+            "teacher.kind is stored there are answers alone",
+        ),
         (
             {"students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "embedding_weight": 1.0}}]},
-            "need a teacher that gives logits and states",
+            "students.0.training.embedding_weight: embedding_loss mse needs a teacher that gives logits and hidden",
         ),
+        (
+            {"students": [{"name": "a", "layers": [0], "training": {"loss": "kl", "mixture": [{"loss": "dkd"}]}}]},
+            "students.0.training.mixture.0: dkd needs a teacher that gives probabilities",
+        ),
+        ({"students": [{"name": "a", "layers": [0], "training": {"loss": "answers"}}]}, None),
     ],
 )
 def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
@@ -406,6 +425,42 @@ def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
     recipe = read_recipe(path).recipe
     assert recipe.weights == recipe.base and recipe.shortest_reading == 128
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("soft_labels", "loss", "says"),
+    [
+        (None, "answers", None),
+        (None, "standardised_kl", "where teacher.kind is endpoint there are answers alone"),
+        ({"by": "samples"}, "kl", None),
+        ({"by": "samples"}, "dkd", "where teacher.kind is endpoint there are votes alone"),
+        ({"by": "logprobs"}, "dkd", None),
+        ({"by": "logprobs"}, "standardised_kl", None),
+        ({"by": "logprobs"}, "logit_mse", "where teacher.kind is endpoint there are probabilities"),
+    ],
+)
+def test_a_loss_that_needs_more_than_an_endpoint_says_is_refused_in_its_line(
+    tmp_path: Path, soft_labels: dict[str, str] | None, loss: str, says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    own = document["attributes"]
+    ask = {"model": "large", "settings": {"temperature": 0.7, "max_tokens": 4}, "soft_labels": soft_labels}
+    own |= {
+        "teacher": {
+            **ELSEWHERE, "kind": "endpoint", "source": "http://127.0.0.1:8000/v1", "ask": ask,
+            "endpoint": {"usd_per_million_in": 0, "usd_per_million_out": 0, "usd_at_most": 1},
+        },
+        "base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None,
+        "students": [{"name": "a", "layers": [0], "training": {"epochs": 2, "loss": loss}}],
+    }  # fmt: skip
+    own["data"]["provenance"] = {"teacher_may_see": ["internal"]}
+    path = written(tmp_path, document)
+    if says is None:
+        assert read_recipe(path).recipe.students[0].training is not None
+        return
+    line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if text.strip() == f"loss: {loss}")
+    with pytest.raises(StillhouseError, match=rf"defs.yaml:{line}: students.0.training.loss: {loss} needs .*{says}"):
+        read_recipe(path)
 
 
 def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:
