@@ -2,7 +2,7 @@
 
 Belongs here: matching hidden states, and the combination of what teacher, labels and hidden states cost.
 Does not: what an answer costs, which is the task's affair (stillhouse/tasks/), the loop that lowers it (training.py),
-which loss a recipe wants (TrainingConfig).
+which loss a recipe wants (TrainingConfig), trying all of this before a training (preflight.py).
 
 Every loss returns one number per example; `combined_loss` sums them and the caller divides by the number of examples,
 so that splitting a batch into micro-batches cannot change the gradient. That does not hold for relations between the

@@ -132,6 +132,7 @@ def _train(
 
     from stillhouse.models import network as networks
     from stillhouse.models.batches import TokenTable
+    from stillhouse.models.preflight import require_invariances
     from stillhouse.models.steps import PlainStep, RecordedStep
 
     start = time.perf_counter()
@@ -152,6 +153,7 @@ def _train(
     steps_per_epoch = math.ceil(len(texts.lengths) / config.batch_size)
     steps = steps_per_epoch * config.epochs
 
+    require_invariances(network, texts, plain.targets, examples.task, config)
     state = resume(checkpoints, run, plain.trained, plain.optimizer, device) if checkpoints else Progress()
     resumed_at, seen, loop_start = state.step, 0, time.perf_counter()
     batches: list[tuple[Tensor, int]] = []
