@@ -13,12 +13,16 @@ from dagster._core.definitions.declarative_automation.automation_context import 
 from assets.keys import key_of
 from checks.gate_status import GateStatus
 from checks.gatekeeper import lineage
+from orchestration.dispatcher import stopped
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""
+
+IsStopped = Callable[[dg.DagsterInstance], bool]
+"""Whether a person has stopped a recipe, by the runs that an instance has."""
 
 _Condition = dg.AutomationCondition[Any]
 
@@ -54,11 +58,32 @@ class MayBeRead(dg.AutomationCondition[dg.AssetKey]):
         return dg.AutomationResult(context, subset)
 
 
+class GoesOn(dg.AutomationCondition[dg.AssetKey]):
+    """True while no person has stopped the recipe, as by cancelling its last run.
+
+    Args:
+        is_stopped: asks the runs.
+    """
+
+    def __init__(self, is_stopped: IsStopped) -> None:
+        self.is_stopped = is_stopped
+
+    @property
+    def name(self) -> str:
+        """What the UI shows."""
+        return "no person has stopped the recipe"
+
+    def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
+        """Keep all candidates, or none."""
+        goes_on = not context.candidate_subset.is_empty and not self.is_stopped(context.asset_graph_view.instance)
+        return dg.AutomationResult(context, context.candidate_subset if goes_on else context.get_empty_subset())
+
+
 MADE_HERE = dg.AssetSelection.all()
 """Without what comes from outside: that has no gates and no materialization, and is looked at by whoever reads it."""
 
 
-def on_changed_data(is_open: IsOpen) -> _Condition:
+def on_changed_data(is_open: IsOpen, is_stopped: IsStopped) -> _Condition:
     """Request an asset when what it is made from has changed in content, in one run with all that follows from it.
 
     `data_version_changed` and not `newly_updated`: our data versions are content digests, so writing the same again
@@ -67,6 +92,7 @@ def on_changed_data(is_open: IsOpen) -> _Condition:
 
     Args:
         is_open: asks the ledger whether an input may be read.
+        is_stopped: whether a person has stopped the recipe; what its last run left is then nobody's to go on with.
     """
     requested = dg.AutomationCondition.will_be_requested()
     open_or_requested: _Condition = MayBeRead(is_open) | requested
@@ -77,6 +103,7 @@ def on_changed_data(is_open: IsOpen) -> _Condition:
         & ~dg.AutomationCondition.any_deps_in_progress().allow(MADE_HERE)
         & ~dg.AutomationCondition.in_progress()
         & ~dg.AutomationCondition.any_deps_match(~open_or_requested).allow(MADE_HERE)
+        & GoesOn(is_stopped)
     ).with_label("an input's content changed and every gate of every input is open")
 
 
@@ -109,8 +136,11 @@ def open_without_waiver(file: RecipeFile) -> IsOpen:
 def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     """Give the condition to every asset of a recipe that is made from another."""
 
+    def is_stopped(instance: dg.DagsterInstance) -> bool:
+        return stopped(instance, BuildStore(Home.from_environment()), file) is not None
+
     keys = {asset.key for asset in assets}
-    condition = on_changed_data(open_without_waiver(file))
+    condition = on_changed_data(open_without_waiver(file), is_stopped)
 
     def follows(spec: dg.AssetSpec) -> dg.AssetSpec:
         is_made_from_ours = any(dep.asset_key in keys for dep in spec.deps)

@@ -14,7 +14,7 @@ import typer
 
 from orchestration.commands import answers, decisions, recipes, rounds
 from orchestration.system_errors import INTERRUPTED, plain_system_errors
-from orchestration.terminal import err, flush_output, out
+from orchestration.terminal import err, flush_output, open_closed_streams, out
 from stillhouse.errors import StillhouseError
 
 EXIT_CODES = (
@@ -61,6 +61,7 @@ def _options(
 
 def main() -> None:
     """Run a command; a mistake of the user, or what the system refuses, is one plain line and never a traceback."""
+    open_closed_streams()
     sys.excepthook = err.show_uncaught
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal of another encoding shows a code for what it cannot show

@@ -14,12 +14,22 @@ memory, say) may not be repeated for ever either.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
 from orchestration.batches import PlannedRun, plan_runs
-from orchestration.runs import ATTEMPT_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_of, recipes_of
+from orchestration.runs import (
+    ATTEMPT_TAG,
+    OUTCOME_TAG,
+    RECIPE_TAG,
+    STATE_TAG,
+    VERSION_TAG,
+    process_of,
+    recipes_of,
+    version_of,
+)
 from orchestration.status import StageNow, stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
@@ -85,6 +95,21 @@ def given_up(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile,
     return step.sentence if isinstance(step, Wait) and step.given_up else None
 
 
+def stopped(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> str | None:
+    """The run by whose end a person has stopped a recipe, or None.
+
+    That is its newest one, if it was cancelled, however far it had come. The stop counts until a person starts another,
+    the recipe or the code is changed, or new rows arrive.
+    """
+    newest = instance.get_run_records(dg.RunsFilter(tags={RECIPE_TAG: file.name}), limit=1)
+    if not newest or newest[0].dagster_run.status is not dg.DagsterRunStatus.CANCELED:
+        return None
+    run, version = newest[0].dagster_run, version_of(file)
+    batch = builds.ledger.newest(file.name, "batch")
+    is_newer = batch is not None and datetime.fromisoformat(batch.at) > newest[0].create_timestamp
+    return None if is_newer or run.tags.get(VERSION_TAG, version) != version else run.run_id
+
+
 def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str]) -> Wait | Ask:
     """What a recipe needs next, given that no run of it is under way.
 
@@ -105,6 +130,8 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
         if not untried:
             return Wait(f"{found.what.removesuffix('.')}. A person has to decide: `stillhouse diagnose {file.name}`")
         found = _Problem(f"{len(untried)} new batches" if len(untried) > 1 else "a new batch", digest_of(untried))
+    if stopped(instance, builds, file) is not None:
+        return _cancelled(file, found)
     return _counted(instance, builds, file, batches, found)
 
 
@@ -162,20 +189,28 @@ def _counted(
 ) -> Wait | Ask:
     """Ask for a round, unless the same was asked for too often or just now."""
     attempts = _attempts(instance, file, found.state)
-    again = f"`stillhouse diagnose {file.name}` says more, `stillhouse run {file.name}` tries again"
     if attempts and attempts[-1].was_cancelled:
-        return Wait(f"{found.what}; the run that should have made it was cancelled. {again}", given_up=True)
+        return _cancelled(file, found)
     failed = [attempt for attempt in attempts if not attempt.was_killed]
     killed = len(attempts) - len(failed)
     if len(failed) + killed // KILLED_PER_ATTEMPT >= ATTEMPTS:
         last = next((attempt.outcome for attempt in reversed(attempts) if attempt.outcome), "its process was killed")
-        return Wait(f"{found.what}; {len(attempts)} attempts changed nothing, the last: {last}. {again}", given_up=True)
+        what = f"{found.what}; {len(attempts)} attempts changed nothing, the last: {last}. {_again(file)}"
+        return Wait(what, given_up=True)
     if failed and failed[-1] is attempts[-1]:
         pause = PAUSES[min(len(failed), len(PAUSES)) - 1] - (time.time() - failed[-1].ended)
         if pause > 0:
             return Wait(f"{found.what}; attempt {len(attempts)} changed nothing, the next follows in {pause:.0f} s")
     due = plan_runs(builds, file, batches)
     return Ask(due, found.what, found.state, len(attempts) + 1, found.is_stale)
+
+
+def _cancelled(file: RecipeFile, found: _Problem) -> Wait:
+    return Wait(f"{found.what}; the run that should have made it was cancelled. {_again(file)}", given_up=True)
+
+
+def _again(file: RecipeFile) -> str:
+    return f"`stillhouse diagnose {file.name}` says more, `stillhouse run {file.name}` tries again"
 
 
 @dataclass(frozen=True)

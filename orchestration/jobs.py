@@ -10,7 +10,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.keys import key_of
-from orchestration.runs import DISTIL, INGEST, RECIPE_TAG
+from orchestration.runs import DISTIL, INGEST, RECIPE_TAG, VERSION_TAG, version_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import names
 
@@ -22,7 +22,7 @@ def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         # With the checks of every asset in it, never without_checks().
         selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in names.stage_names(file.recipe))),
         description=f"From rows to champion: {file.recipe.task}",
-        tags={RECIPE_TAG: file.name},
+        tags={RECIPE_TAG: file.name, VERSION_TAG: version_of(file)},
         owners=list(file.recipe.owners),
     )
 
@@ -39,6 +39,6 @@ def ingest_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         f"{INGEST}_{file.name}",
         selection=dg.AssetSelection.assets(*ingest_assets(file)),
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
-        tags={RECIPE_TAG: file.name},
+        tags={RECIPE_TAG: file.name, VERSION_TAG: version_of(file)},
         owners=list(file.recipe.owners),
     )

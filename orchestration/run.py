@@ -7,10 +7,12 @@ Does not: what the job contains (jobs.py), what is drawn (screens.py), commands 
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.execution.plan.objects import ErrorSource
+from dagster._core.events import RunFailureReason
 from dagster._core.utils import make_new_run_id
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -107,21 +109,22 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
             if len(planned) > 1:
                 console.print(Text.assemble((each.job, "bold"), f" {each.batch}"), soft_wrap=True)
             run_id = make_new_run_id()
-            with drawn_progress(console, len(stages)) as listener, progress.listening(listener):
-                result = built.resolve_job_def(each.job).execute_in_process(
-                    instance=instance,
-                    partition_key=each.batch,
-                    raise_on_error=False,
-                    run_id=run_id,
-                    tags={
-                        BECAUSE_TAG: "asked for on the command line",
-                        **process_tag(run_id),
-                        **SHOWN_WITH_THE_CODE_LOCATION,
-                    },
-                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                )
-            if _was_interrupted(result):
-                raise KeyboardInterrupt
+            with _stop_recorded(instance, run_id):
+                with drawn_progress(console, len(stages)) as listener, progress.listening(listener):
+                    result = built.resolve_job_def(each.job).execute_in_process(
+                        instance=instance,
+                        partition_key=each.batch,
+                        raise_on_error=False,
+                        run_id=run_id,
+                        tags={
+                            BECAUSE_TAG: "asked for on the command line",
+                            **process_tag(run_id),
+                            **SHOWN_WITH_THE_CODE_LOCATION,
+                        },
+                        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    )
+                if _was_interrupted(result):
+                    raise KeyboardInterrupt
             if each.batch == BASE and not result.success:
                 break  # every other batch is held against this one
         outcome = _outcome(instance, builds, file, result)
@@ -131,9 +134,22 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether Ctrl-C ended a run, which Dagster tells as one more way for a step to fail."""
-    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
-    return any(failure.error_source is ErrorSource.INTERRUPT for failure in failures)
+    """Whether Ctrl-C ended a run, which Dagster tells as one more way for a run to fail."""
+    failures = [event.job_failure_data for event in result.all_events if event.is_job_failure]
+    return any(failure.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for failure in failures)
+
+
+@contextmanager
+def _stop_recorded(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Record of a run that Ctrl-C ends that a person has cancelled it: a failure would be asked for again."""
+    try:
+        yield
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        run = instance.get_run_by_id(run_id)
+        if run is not None:  # else nothing of it has begun
+            because = "Ctrl-C ended it. What it had finished is kept; no round asks for the rest."
+            instance.report_run_canceled(run, because)
+        raise
 
 
 def _ingest(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, console: Terminal) -> list[str]:

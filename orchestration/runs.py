@@ -10,7 +10,11 @@ import dagster as dg
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
+from stillhouse.digests import digest_of
 from stillhouse.processes import ProcessName
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.stages.names import stage_names
+from stillhouse.stages.versions import code_version
 
 LOCATION = "stillhouse"
 """Name of the code location, as `dg dev` names it: sensors and schedules stay on or off from one to the other."""
@@ -31,6 +35,13 @@ OUTCOME_TAG = "stillhouse/outcome"
 Written by the run itself before it ends: a finished run without it was killed.
 """
 PROCESS_TAG = "stillhouse/process"
+VERSION_TAG = "stillhouse/version"
+"""Of recipe and code, by which it was to work. A person's stop counts until one of them is changed."""
+
+
+def version_of(file: RecipeFile) -> str:
+    """Digest of a recipe and of the code of its stages, as this process has them."""
+    return digest_of([file.recipe.digest, [code_version(stage) for stage in stage_names(file.recipe)]])
 
 
 def recipes_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -85,10 +85,12 @@ class Terminal(Console):
                 super().print(*objects, **options)
             self.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
             self.file.flush()  # each piece as it comes, as on a terminal
-        except BrokenPipeError:
-            self.on_broken_pipe()  # whoever read it has stopped, such as `head`
         except OSError as error:
-            raise _unwritable(error) from error
+            _go_on_unread(self.file, error)
+
+    def on_broken_pipe(self) -> None:
+        """Go on where rich would end the process: what is said is lost, and not the work that says it."""
+        _lead_nowhere(self.file)
 
     def show_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Print an error that nobody caught, as `sys.excepthook`: its message may quote a row."""
@@ -134,7 +136,7 @@ def print_json(answer: str) -> None:
     try:
         sys.stdout.write(f"{answer}\n")
     except OSError as error:
-        raise _unwritable(error) from error
+        _go_on_unread(sys.stdout, error)
 
 
 def flush_output() -> None:
@@ -142,25 +144,51 @@ def flush_output() -> None:
 
     Raises:
         StillhouseError: if it cannot be written, such as into a file on a full disk.
-        SystemExit: with code 1, if whoever read it has stopped, such as `head`.
     """
     try:
         sys.stdout.flush()
     except OSError as error:
-        # What is left would be tried again when the interpreter ends, which then has words of its own for it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if error.errno == errno.EPIPE:
-            raise SystemExit(1) from None
-        raise _unwritable(error) from error
+        _go_on_unread(sys.stdout, error)
 
 
-def _unwritable(error: OSError) -> StillhouseError:
-    return StillhouseError(
-        f"cannot be written ({error.strerror})",
-        where="standard output",
-        expected="a terminal, or a file on a disk with room",
-        do="Write it to another place.",
-    )
+def open_closed_streams() -> None:
+    """Have a process that was started without standard input, output or error read nothing and write nowhere.
+
+    Else the next file that is opened, such as the ledger's, gets the number of the missing one, and whatever a library
+    prints is written into it.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            _lead_nowhere_at(number)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _go_on_unread(file: IO[str], error: OSError) -> None:
+    """Let the rest of what is said go nowhere; what was asked for goes on where only its reader has stopped.
+
+    Raises:
+        StillhouseError: if there is somebody to read it, and it cannot be written.
+    """
+    # What is left would be tried again when the interpreter ends, which then has words of its own for it.
+    _lead_nowhere(file)
+    if error.errno != errno.EPIPE:  # as of `head`, which has read enough
+        raise StillhouseError(
+            f"cannot be written ({error.strerror})",
+            where="standard output",
+            expected="a terminal, or a file on a disk with room",
+            do="Write it to another place.",
+        ) from error
+
+
+def _lead_nowhere(file: IO[str]) -> None:
+    _lead_nowhere_at(file.fileno())
+
+
+def _lead_nowhere_at(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
 
 
 out, err = Terminal(), Terminal(stderr=True)

@@ -11,7 +11,7 @@ import pytest
 
 import orchestration.automation
 from checks.gate_status import GateStatus
-from orchestration.automation import automation_sensor, on_changed_data, open_without_waiver
+from orchestration.automation import IsStopped, automation_sensor, on_changed_data, open_without_waiver
 from orchestration.build import definitions
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -26,7 +26,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield ephemeral
 
 
-def world(versions: dict[str, str], passes: dict[str, bool]) -> dg.Definitions:
+def world(versions: dict[str, str], passes: dict[str, bool], is_stopped: IsStopped = lambda _: False) -> dg.Definitions:
     """Two upstream assets, each open or not, and one asset made from both."""
 
     def upstream(name: str) -> dg.AssetsDefinition:
@@ -39,7 +39,7 @@ def world(versions: dict[str, str], passes: dict[str, bool]) -> dg.Definitions:
     def is_open(key: dg.AssetKey, batch: str | None) -> bool:
         return passes[key.to_user_string()]
 
-    @dg.asset(deps=["a", "b"], automation_condition=on_changed_data(is_open))
+    @dg.asset(deps=["a", "b"], automation_condition=on_changed_data(is_open, is_stopped))
     def below() -> None: ...
 
     return dg.Definitions(assets=[upstream("a"), upstream("b"), below])
@@ -69,6 +69,21 @@ def test_changed_content_is_followed_and_unchanged_content_is_not(instance: dg.D
 
     versions["a"] = "2"
     make(definitions, instance, "a")
+    asked, cursor = requested(definitions, instance, cursor)
+    assert asked == {"below"}
+
+
+def test_what_a_stopped_run_left_is_not_gone_on_with_until_the_stop_is_lifted(instance: dg.DagsterInstance) -> None:
+    """Regression: after Ctrl-C automation asked for what follows from the stages that the run had made."""
+    versions, stops = {"a": "1", "b": "1"}, [True]
+    definitions = world(versions, {"a": True, "b": True}, lambda _: stops[0])
+    make(definitions, instance, "a", "b", "below")
+    asked, cursor = requested(definitions, instance, None)
+    versions["a"] = "2"
+    make(definitions, instance, "a")
+    asked, cursor = requested(definitions, instance, cursor)
+    assert asked == set()
+    stops[0] = False
     asked, cursor = requested(definitions, instance, cursor)
     assert asked == {"below"}
 
@@ -142,7 +157,7 @@ def batches(kind: str, instance: dg.DagsterInstance, *, fan_in: bool) -> Batches
     @dg.asset(
         deps=[dg.AssetDep("many", partition_mapping=mapping), "one"],
         partitions_def=None if fan_in else partitions,
-        automation_condition=on_changed_data(is_open),
+        automation_condition=on_changed_data(is_open, lambda _: False),
     )
     def below() -> None: ...
 

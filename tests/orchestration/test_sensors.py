@@ -11,7 +11,16 @@ from dagster._core.utils import make_new_run_id
 
 from orchestration import dispatcher, sensors
 from orchestration.jobs import distil_job, ingest_job
-from orchestration.runs import ATTEMPT_TAG, BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG, process_tag
+from orchestration.runs import (
+    ATTEMPT_TAG,
+    BECAUSE_TAG,
+    OUTCOME_TAG,
+    RECIPE_TAG,
+    STATE_TAG,
+    VERSION_TAG,
+    process_tag,
+    version_of,
+)
 from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
 from stillhouse.home import Home
@@ -283,6 +292,38 @@ def test_a_run_that_a_person_cancelled_is_not_asked_for_again(
     assert run(file, "contract", "source").success
     played(instance, ticks(file, instance), dg.DagsterRunStatus.CANCELED)
     assert "was cancelled" in skipped(ticks(file, instance))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_stop_counts_however_far_the_run_had_come_until_something_is_new(
+    file: RecipeFile, home: Home, run: Run, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Regression: a run that had made a stage before it was cancelled was asked for again, as the state was another."""
+    assert run(file, "contract", "source").success
+    answer = ticks(file, instance)
+    assert run(file, "prompts").success
+    played(instance, answer, dg.DagsterRunStatus.CANCELED, **{VERSION_TAG: version_of(file)})
+    said = skipped(ticks(file, instance))
+    assert "small/teacher was never materialized; the run that should have made it was cancelled" in said
+    assert "`stillhouse run small` tries again" in said
+
+    changed = small_recipe(tmp_path, rows=100, slices=[], data__allow_missing_columns=["service"], bar={"margin": 0.06})
+    assert len(asked(ticks(changed, instance))) == 1, "another recipe"
+    drop(home, "monday.csv", "question\nWho ?\n")
+    assert "was cancelled" in skipped(tick(file, instance)), "it may still grow"
+    assert [job for job, _ in asked(tick(file, instance))] == ["ingest_small", "distil_small"], "new rows"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_run_that_a_person_starts_after_a_stop_lifts_it(
+    file: RecipeFile, run: Run, instance: dg.DagsterInstance
+) -> None:
+    assert run(file, "contract", "source").success
+    answer = ticks(file, instance)
+    assert run(file, "prompts").success
+    played(instance, answer, dg.DagsterRunStatus.CANCELED)
+    played(instance, answer, dg.DagsterRunStatus.FAILURE, **BROKE)
+    assert len(asked(ticks(file, instance))) == 1
 
 
 def test_partitions_of_version_0_1_0_go_on_as_batches(

@@ -15,7 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 import orchestration.cli
+from orchestration.dispatcher import Wait, next_step
+from orchestration.instance import initialise
+from orchestration.runs import VERSION_TAG, version_of
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.builds import BuildStore
 from tests.command import stillhouse
 from tests.quick_dagster import lay_fresh_databases
@@ -109,6 +113,42 @@ def test_a_run_that_ctrl_c_ends_keeps_what_was_finished(
     assert ended.stderr.startswith("ended by Ctrl-C") and len(ended.stderr.splitlines()) == 1
     kept = BuildStore(home).ledger.entries("small", "materialization")
     assert [entry.body["asset"] for entry in kept] == ["small/contract", "small/source[base]"]
+    file = read_recipe(tmp_path / "recipes" / "small" / "defs.yaml")
+    with initialise(home) as instance:
+        (run,) = instance.get_runs()
+        assert run.status is dg.DagsterRunStatus.CANCELED
+        assert run.tags[VERSION_TAG] == version_of(file), "a stop of this recipe and this code"
+        step = next_step(instance, BuildStore(home), file, ["base"])
+    assert isinstance(step, Wait) and "was cancelled" in step.sentence, "no round asks for what a person has stopped"
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: `stillhouse run small | head` ended the run in the middle of a stage, and left it unfinished."""
+    small_recipe(tmp_path, rows=100, teacher__training_on_outputs="unknown")
+    lay_fresh_databases(home)
+    command = [str(Path(sys.executable).with_name("stillhouse")), "run", "small"]
+    environment = {**os.environ, "STILLHOUSE_RECIPES": str(tmp_path / "recipes")}
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(command, cwd=CHECKOUT, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, ""), "as the round ended: closed at the contract"
+    (entry,) = BuildStore(home).ledger.entries("small", "round")
+    assert entry.body["ending"] == "closed" and entry.body["gate"].startswith("small/contract:")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_command_started_without_a_standard_stream_works(tmp_path: Path, home: Home, closed: tuple[int, ...]) -> None:
+    """Regression: it ended with a traceback, and the next file that it opened had the number of standard output."""
+    small_recipe(tmp_path, rows=50)
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    command = f'exec "{Path(sys.executable).with_name("stillhouse")}" list {redirections}'
+    environment = {**os.environ, "STILLHOUSE_RECIPES": str(tmp_path / "recipes")}
+    ended = subprocess.run(["sh", "-c", command], cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ("small" in ended.stdout) is (1 not in closed)
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["check", "--json"]])

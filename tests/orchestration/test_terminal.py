@@ -81,16 +81,22 @@ def test_where_nobody_looks_nothing_is_wrapped_cut_or_padded(monkeypatch: pytest
     assert max(len(line) for line in asked.getvalue().splitlines()) <= 60, "who asks for a width gets it"
 
 
-def test_who_stops_reading_is_no_error() -> None:
+@pytest.mark.parametrize("call", ["out.print", "print_json"])
+def test_who_stops_reading_ends_nothing(call: str) -> None:
     """Such as `head`: there is more to say than a pipe holds, and nobody takes it."""
-    script = "from orchestration.terminal import out; [out.print('a line of a table ' * 20) for _ in range(2000)]"
+    script = (
+        f"from orchestration.terminal import flush_output, out, print_json\n"
+        f"for _ in range(2000): {call}('a line of a table ' * 20)\n"
+        "flush_output()\n"
+        "raise SystemExit(3)"
+    )
     saying = subprocess.Popen(
         [sys.executable, "-c", script], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert saying.stdout is not None and saying.stderr is not None
     assert saying.stdout.readline().startswith("a line of a table")
     saying.stdout.close()
-    assert (saying.stderr.read(), saying.wait()) == ("", 1)
+    assert (saying.stderr.read(), saying.wait()) == ("", 3), "it ends as it would have"
 
 
 def test_styles_of_our_own_still_reach_a_terminal() -> None:
