@@ -33,7 +33,7 @@ from stillhouse.data.near_duplicates import (
     near_duplicate_pairs,
     ngram_overlap,
 )
-from stillhouse.data.privacy import Redacted, personal_columns, personal_values, redact
+from stillhouse.data.privacy import KINDS, Redacted, personal_columns, personal_values, redact
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
 from stillhouse.data.several_labels import several_in_a_cell
@@ -157,7 +157,7 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
         sum(sum(kinds.values()) for kinds in values.values()),
         f"{'; '.join(detail)}: take it out or hash it where the rows come from"
         if detail
-        else f"none in {len(values)} columns; {gone} was redacted",
+        else f"none of {', '.join(KINDS)} in {len(values)} columns; {gone} was redacted",
         left=[{"column": name, "kind": kind, "rows": n} for name, kinds in values.items() for kind, n in kinds.items()],
     )
 

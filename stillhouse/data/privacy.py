@@ -17,7 +17,8 @@ import polars as pl
 from stdnum import iban, luhn
 
 # In the order of the search: an address may hold a number, an IBAN may hold digits that pass for a card, and so on.
-KINDS: tuple[str, ...] = ("email", "ip", "iban", "card", "national_id", "phone")
+KINDS: tuple[str, ...] = ("user", "email", "ip", "iban", "card", "national_id", "phone", "handle")
+"""`user` is a name in an address of the web, `handle` one after an at sign."""
 
 # Full-width forms, other digits, blanks and dashes, each to the ASCII character it stands for: one for one, so that a
 # place in the folded text is the same place in the text.
@@ -27,9 +28,17 @@ _FOLD = (
     | dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x3000], 0x20)
     | dict.fromkeys([*range(0x2010, 0x2016), 0x2212], 0x2D)
 )
-# What every rule needs at least, cheap enough to look at each row: an at sign, six digits that only blanks and
-# punctuation of numbers part, dotted quads, hexadecimal groups, and the two ids whose letters part their digits.
+# Sites on which the first part of the path is whose page it is, and parts of a path after which a name follows.
+_SITES = (
+    r"(?:twitter|x|facebook|fb|instagram|threads|github|gitlab|linkedin|reddit|tiktok|medium|youtube|pinterest|patreon"
+    r"|twitch|snapchat|telegram|t|vk|weibo|soundcloud|flickr|tumblr)\.(?:com|me|net|org|tv)/"
+)
+_OF_A_USER = r"(?:in|u|users?|profiles?|people|members?)/"
+# What every rule needs at least, cheap enough to look at each row: an at sign, a page of somebody, six digits that only
+# blanks and punctuation of numbers part, dotted quads, hexadecimal groups, and the two ids whose letters part their
+# digits.
 _HINT = (
+    rf"(?i:{_SITES}|\.[a-z]+(?::\d+)?/(?:\S*/)?(?:{_OF_A_USER}|~))|"
     r"[@\uFF20]|\d(?:[\s()./+\-\u2010-\u2015\u2212\uFF08\uFF09\uFF0D\uFF0E\uFF0F]{0,4}\d){5}"
     r"|\d[.\uFF0E]\d{1,3}[.\uFF0E]\d{1,3}[.\uFF0E]\d|(?i:[23f][0-9a-f]{3}:[0-9a-f:])"
     r"|(?i:[a-z]{2}\d{2}[\s.\-]{0,3}[a-z0-9](?:[\s.\-]{0,3}[a-z0-9]){10}|\d[a-z]\d\d ?[a-z]\d{3}[a-z])"
@@ -39,6 +48,26 @@ _HINT = (
 _START = r"(?<![A-Za-z\d])(?<!\d\.)"
 # Nor part of a longer number with dashes, as in an ISBN, a UUID or an order number.
 _ALONE = rf"{_START}(?<!\d[-/])(?:%s)(?![A-Za-z\d]|-\d)"
+# What is before the at sign of an address is whose account it is, with or without a password.
+_ACCOUNT = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z\d+.-]{1,20}://(?P<found>[^\s/?#@\[\]]{1,200})(?=@)")
+_NAME = r"(?P<found>\w[\w.-]{0,62}\w)(?!\w)"
+_PAGE = re.compile(
+    rf"(?<![\w-])(?:{_SITES}@?(?:{_OF_A_USER})?|[\w-]{{1,63}}\.[a-z]{{2,24}}(?::\d+)?/(?:[^\s/]{{1,40}}/){{0,3}}?(?:{_OF_A_USER}@?|~)){_NAME}",
+    re.IGNORECASE,
+)
+_NO_USER = re.compile(
+    r"about|add|articles|ads|blog|channel|comments|company|directory|download|events|explore|features|feed"
+    r"|groups|hashtag|help|home|hub|in|intent|issues|jobs|joinchat|legal|login|marketplace|me|member|members"
+    r"|new|news|orgs|pages|people|photo|photos|pin|playlist|post|posts|privacy|profile|profiles|pulse|reel"
+    r"|reels|results|school|search|settings|share|sharer|shorts|signup|site|status|stories|terms|topics"
+    r"|trending|tv|user|users|video|videos|watch",
+    re.IGNORECASE,
+)
+"""Words in the place of a user's name that are parts of the site."""
+_HANDLE = re.compile(
+    r"(?<![A-Za-z\d_@.+\]-])@(?:[A-Za-z_](?:[A-Za-z\d_]|[.-](?=[A-Za-z\d_])){1,38}|[^\W\d_A-Za-z]\w{1,29})"
+    r"(?![A-Za-z\d_])"
+)
 # A name in DNS has up to 127 labels.
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,126}[^\W\d_][\w-]{1,62}")
 _VERSION = re.compile(r"\b(?:v|ver|version|release|build|section|chapter)\W*\0|[<>~]=\s*\0", re.IGNORECASE)
@@ -79,16 +108,29 @@ _IDS: tuple[tuple[str, str, str], ...] = (
     ("es.nie", r"[XYZ]-?\d{7}-?[A-Z]", ""),
 )
 _NUMBER_ABROAD = r"\+\(?\d(?:[ ().\-/]{0,3}\d){6,14}"
-# As written in North America, or eleven digits from a British zero: ten from a zero may be the ISBN of an English book.
+_NUMBER_FROM_ABROAD = r"00[1-9]\d{0,2}[ ().\-/]{1,3}\d(?:[ ().\-/]{0,3}\d){6,12}"
+"""As it is dialled in most of the world, two zeros for the plus sign; without groups it may be any padded number."""
+# As written in North America, in France, in China, Japan and Korea in groups, or eleven digits from a British zero: ten
+# from a zero may be the ISBN of an English book.
 _NUMBER_HOME = (
     r"(?:1[ .-]{1,2})?(?:\(\d{3}\)[ .\-/]{0,3}\d{3}[ .-]{0,3}|\d{3}[ .\-/]{1,3}\d{3}[ .-]{1,3})\d{4}"
-    r"|\(?0\d{2}(?:[ ()-]{0,2}\d){8}"
+    r"|\(?0\d{2}(?:[ ()-]{0,2}\d){8}|0[1-9](?:[ .]\d\d){4}|(?:0\d0|1[3-9]\d)[ -]\d{4}[ -]\d{4}"
 )
+_REGIONS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (re.compile(r"0[1-9](?:[ .]\d\d){4}"), ("FR",)),
+    (re.compile(r"0\d0[ -]\d{4}[ -]\d{4}"), ("GB", "JP", "KR")),
+    (re.compile(r"1[3-9]\d[ -]\d{4}[ -]\d{4}"), ("CN",)),
+    (re.compile(r"\(?0"), ("GB",)),
+    (re.compile(""), ("US",)),
+)
+"""Where a number without its country's is at home, by how it is written; the first that fits."""
 # Other national numbers cannot be told from quantities: only where a word announces them, and never a span of years.
-_NUMBER_ANNOUNCED = r"\(?0(?:[ ().\-/]{0,3}\d){6,14}|(?!(?:1[5-9]|20)\d\d\D)\d{3,4}[ .-]\d{4}|\d{8,12}"
+_NUMBER_ANNOUNCED = r"\(?0(?:[ ().\-/]{0,3}\d){6,14}|(?!(?:1[5-9]|20)\d\d\D)\d{3,4}[ .-]\d{4}|\d{8,15}"
 _ANNOUNCES = re.compile(
     r"(?<!\[)\b(?:(?:tele|cell)?phone|tel|cell|mobile|fax|whatsapp|sms|call|dial|telefon|tel[eé]fono|t[eé]l[eé]phone"
-    r"|tél|m[oó]vil|handy)\b(?:[^\w\0]|\b(?:numbers?|no|nr|is|at|on|me|us|my|the|under)\b)*\0",
+    r"|tél|m[oó]vil|handy|тел(?:ефон)?)\b(?:[^\w\0]|\b(?:numbers?|no|nr|is|at|on|me|us|my|the|under)\b)*\0"
+    # Where no blanks are written the word may adjoin another one.
+    r"|(?:电话|電話|手机|手機|携帯|전화)(?:[^\w\0]|号码|號碼|番号|번호|是|は|는)*\0",
     re.IGNORECASE,
 )
 _EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
@@ -100,7 +142,7 @@ _PERSONAL_NAME = re.compile(
     r"|ssn|(?:social_security|social_insurance|national_insurance|national|tax|identity)_(?:number|no|id|card)|nino"
     r"|passport|iban|(?:credit|debit|bank)_?card|card_(?:number|no|nr|num)|(?:bank_)?account_(?:number|no|nr|num)"
     r"|ip|ip_?(?:v_?)?[46]|ip_?addr|address|street|street_name|post_?code|postal_code|zip_?code"
-    r"|date_of_birth|birth_?da(?:te|y)|dob|(?:first|last|full|middle|given|family|maiden|user)_?name|surname|forename"
+    r"|date_of_birth|birth_?da(?:te|y)|dob|(?:first|last|full|middle|given|family|maiden|user|nick|screen)_?name|surname|forename|handle"
     r"|(?:customer|contact|person|patient|employee|driver)_name|driv(?:er|ers|ing)_licen[cs]e)"
     r"(?:s|es)?(?:_(?:number|no|nr|num|line|value|raw|home|work))*_?\d*$"
 )
@@ -133,6 +175,7 @@ class _Rule:
     Args:
         kind: one of `KINDS`.
         shape: where a find may start and how far it may reach; a shorter one is tried where the longest is not valid.
+            Where it has a group `found`, that is the find, at the end of what matches.
         valid: proves a candidate, given it and the text around it, in which a NUL stands for it.
         mark: what the text must hold, as looking for a character is much cheaper than for a shape.
     """
@@ -144,9 +187,10 @@ class _Rule:
 
 
 def redact(texts: pl.Series) -> Redacted:
-    """Replace each e-mail address, IP address, IBAN, card, national id and phone number by its kind, as in `[EMAIL]`.
+    """Replace each e-mail address, IP address, IBAN, card, national id, phone number and name of a user by its kind.
 
-    Redacting twice changes nothing more, and a text without digits and at signs is never changed.
+    As in `[EMAIL]`. Redacting twice changes nothing more, and a text without digits, at signs and addresses of the web
+    is never changed.
 
     Args:
         texts: String, normalised (`cleaning.normalise`), since invisible characters hide a number from every rule.
@@ -227,8 +271,9 @@ def _redact_one(text: str) -> tuple[str, Counter[str]]:
 def _spans(text: str, rule: _Rule) -> Iterator[tuple[int, int]]:
     match = rule.shape.search(text)
     while match:
-        start, resume = match.start(), match.start() + 1
-        for end in _ends(text, match):
+        start = match.start("found") if "found" in rule.shape.groupindex else match.start()
+        resume = match.start() + 1
+        for end in _ends(text, start, match.end()):
             if rule.valid(text[start:end], f"{text[max(0, start - 40) : start]}\0{text[end : end + 20]}"):
                 yield start, end
                 resume = end
@@ -236,9 +281,9 @@ def _spans(text: str, rule: _Rule) -> Iterator[tuple[int, int]]:
         match = rule.shape.search(text, resume)
 
 
-def _ends(text: str, match: re.Match[str]) -> Iterator[int]:
+def _ends(text: str, start: int, farthest: int) -> Iterator[int]:
     """Where a candidate may end, the farthest first: not inside a word or number, and not after a blank."""
-    for end in range(match.end(), match.start(), -1):
+    for end in range(farthest, start, -1):
         following = text[end : end + 1]
         if not (following.isascii() and following.isalnum()) and not text[end - 1].isspace():
             yield end
@@ -256,17 +301,21 @@ def _rules() -> tuple[_Rule, ...]:
 
     sep = r"[ .-]{0,3}"
     return (
+        _Rule("user", _ACCOUNT, lambda *_: True, "@"),
+        _Rule("user", _PAGE, lambda value, _: _NO_USER.fullmatch(value) is None, "/"),
         _Rule("email", _EMAIL, lambda value, _: _EMAIL.fullmatch(value) is not None, "@"),
         rule("ip", rf"{_START}\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!\.?\d)", _is_ip, "."),
         rule("ip", rf"{_START}(?:[23][\da-f]{{3}}|f[cd][\da-f]{{2}}|fe[89ab][\da-f]):[\da-f:.]{{1,40}}", _is_ip, ":"),
-        rule("iban", rf"{_START}[A-Z]{{2}}\d{{2}}(?:{sep}[A-Z\d]){{11,30}}", _is_iban),
+        rule("iban", rf"{_START}[A-Z]{{2}} ?\d{{2}}(?:{sep}[A-Z\d]){{11,30}}", _is_iban),
         rule(
             "card", rf"{_START}\d{{4,19}}(?:[ -]{{1,3}}\d{{4,15}}){{0,4}}(?:[ -]{{1,3}}\d{{1,3}})?(?!\.?\d)", _is_card
         ),
         rule("national_id", _ALONE % "|".join(shape for _, shape, _ in _IDS), _is_national_id),
         rule("phone", _START + _NUMBER_ABROAD + _EXTENSION, _is_phone, "+"),
+        rule("phone", _ALONE % _NUMBER_FROM_ABROAD, lambda value, _: _is_phone(f"+{value[2:]}", _)),
         rule("phone", _ALONE % f"(?:{_NUMBER_HOME}){_EXTENSION}", _is_phone),
         rule("phone", _ALONE % _NUMBER_ANNOUNCED, lambda _, around: _ANNOUNCES.search(around) is not None),
+        _Rule("handle", _HANDLE, _is_handle, "@"),
     )
 
 
@@ -314,9 +363,18 @@ def _is_national_id(value: str, around: str) -> bool:
 
 
 def _is_phone(value: str, _: str) -> bool:
-    """Prove a number that starts with a plus sign, or one at home: British from a zero, else of North America."""
+    """Prove a number that starts with a plus sign, or one at home where it is written so."""
+    regions = next(regions for shape, regions in _REGIONS if shape.match(value))
+    return any(_is_number_in(region, value) for region in regions)
+
+
+def _is_number_in(region: str, value: str) -> bool:
     try:
-        number = phonenumbers.parse(value, "GB" if value.lstrip("(").startswith("0") else "US")
+        return phonenumbers.is_valid_number(phonenumbers.parse(value, region))
     except phonenumbers.NumberParseException:
         return False
-    return phonenumbers.is_valid_number(number)
+
+
+def _is_handle(value: str, around: str) -> bool:
+    """Tell the name of somebody from the scope of a package, as in `@types/node`."""
+    return _HANDLE.fullmatch(value) is not None and not re.match(r"/[a-z\d]", around.partition("\0")[2])

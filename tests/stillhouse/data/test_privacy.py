@@ -1,5 +1,6 @@
 """What is planted goes, what is harmless stays, and a second look finds nothing."""
 
+import time
 from collections import Counter
 
 import phonenumbers
@@ -89,8 +90,11 @@ HARMLESS = [
     "127.0.0.1 is home, as ::1 is",
     "std::vector, Face::Book, dead::beef, x[1::2]",
     "aa:bb:cc:dd:ee:ff at 12:30",
-    "@handle and lodash@4.17.21",
-    "meet @ 5",
+    "lodash@4.17.21 and @types/node",
+    "meet @ 5 or @5pm, a@b",
+    "see x.com/home, fedex.com/track, facebook.com/groups/cats and https://www.youtube.com/watch?v=abc",
+    "GET /users/list",
+    "padded 0049301234567 and 0012345678901",
     "the 44051401359th digit",
     "151981701111019373 is of no county",
     "911 and 1-800 numbers",
@@ -229,7 +233,7 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
 
 
 @given(plain_texts)
-def test_a_text_without_digits_and_at_signs_is_never_changed(text: str) -> None:
+def test_a_text_without_digits_at_signs_and_addresses_is_never_changed(text: str) -> None:
     assert redacted(text) == text
 
 
@@ -292,6 +296,53 @@ def test_where_a_find_begins_and_ends(text: str, expected: str) -> None:
     assert redacted(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@john_doe said", "[HANDLE] said"),
+        ("hey (@John.Doe-99)! cc: @a_b.", "hey ([HANDLE])! cc: [HANDLE]."),
+        ("\uff20john_doe", "[HANDLE]"),
+        ("\u8bf7\u8054\u7cfb@zhangsan\u8c22\u8c22", "\u8bf7\u8054\u7cfb[HANDLE]\u8c22\u8c22"),
+        ("@\u5f20\u4e09 \u4f60\u597d", "[HANDLE] \u4f60\u597d"),
+        ("https://twitter.com/john_doe/status/1", "https://twitter.com/[USER]/status/1"),
+        ("github.com/jdoe, t.me/jdoe and x.com/jdoe.", "github.com/[USER], t.me/[USER] and x.com/[USER]."),
+        ("linkedin.com/in/john-doe-123", "linkedin.com/in/[USER]"),
+        ("www.reddit.com/user/jdoe", "www.reddit.com/user/[USER]"),
+        ("tiktok.com/@jdoe", "tiktok.com/@[USER]"),
+        ("https://social.example/@jdoe", "https://social.example/[HANDLE]"),
+        ("https://api.example.com/v1/users/jdoe/posts", "https://api.example.com/v1/users/[USER]/posts"),
+        ("https://host.edu/~jdoe/cv", "https://host.edu/~[USER]/cv"),
+        ("ftp://jdoe@host and https://jdoe:pw@host.com/x", "ftp://[USER]@host and https://[USER]@host.com/x"),
+    ],
+)
+def test_names_of_users_are_found_after_an_at_sign_and_in_addresses_of_the_web(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+    assert redacted(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0049 30 901820 from abroad", "[PHONE] from abroad"),
+        ("in France 06 12 34 56 78 or 01.42.68.53.00", "in France [PHONE] or [PHONE]"),
+        ("010-1234-5678, 090-1234-5678 and 138 0013 8000", "[PHONE], [PHONE] and [PHONE]"),
+        ("WhatsApp 5511987654321", "WhatsApp [PHONE]"),
+        ("\u7535\u8bdd13800138000", "\u7535\u8bdd[PHONE]"),
+        ("\u624b\u673a\u53f7\u7801\u662f 13800138000", "\u624b\u673a\u53f7\u7801\u662f [PHONE]"),
+        ("IBAN DE 89 37 04 00 44 05 32 01 30 00", "IBAN [IBAN]"),
+    ],
+)
+def test_numbers_are_found_as_other_countries_write_them(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+
+
+def test_a_long_text_of_what_almost_is_an_address_is_searched_in_time() -> None:
+    begun = time.monotonic()
+    for text in ("a.b/" * 4_000 + " users/", "a-" * 8_000 + ".com/users/x", "h" * 16_000 + "://x@", "@" * 16_000):
+        redacted(text)
+    assert time.monotonic() - begun < 10
+
+
 def test_no_texts_give_no_finds() -> None:
     done = redact(pl.Series("text", [], dtype=pl.String))
     assert done.texts.is_empty()
@@ -308,6 +359,7 @@ def test_no_texts_give_no_finds() -> None:
         "address address_line_2 shipping_address street post_code zipCode",
         "date_of_birth birthDate birthday dob",
         "first_name LastName fullname surname user_name username customer_name",
+        "handle twitter_handle screen_name nickname",
     ],
 )
 def test_personal_columns_are_known_by_their_last_words(columns: str) -> None:
