@@ -14,6 +14,7 @@ from assets.recipe_assets import assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
+from orchestration.databases import wait_less_for_the_disk
 from orchestration.dead_runs import dead_runs_sensor
 from orchestration.jobs import distil_job, ingest_job
 from orchestration.recipe_check import load_mistakes
@@ -54,8 +55,10 @@ def _definitions_of(file: RecipeFile) -> dg.Definitions:
 def shared_definitions() -> dg.Definitions:
     """What is there once, however many recipes there are.
 
-    Steps run in the process of their run: under the multiprocess executor each would load torch again.
+    Steps run in the process of their run: under the multiprocess executor each would load torch again. Whoever loads
+    definitions, code server and run worker, also writes events.
     """
+    wait_less_for_the_disk()
     return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor, sensors=[dead_runs_sensor])
 
 

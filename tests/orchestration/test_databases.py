@@ -1,0 +1,54 @@
+"""Dagster's files wait for the disk less than by themselves, the ledger waits at every entry.
+
+In a process of its own: in that of the tests nothing waits for the disk.
+"""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+from stillhouse.home import CHECKOUT, Home
+
+SCRIPT = """
+    import json, os
+    from pathlib import Path
+    import dagster as dg
+    import sqlalchemy as sa
+    from orchestration.databases import HELD_AT_MOST, _held
+    from orchestration.instance import initialise
+    from stillhouse.home import Home
+    from stillhouse.records.builds import BuildStore
+
+    def waits(path):
+        engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return connection.execute(sa.text("PRAGMA synchronous")).scalar()
+
+    home = Home.from_environment()
+    with initialise(home) as instance:
+        events = home.dagster / "history" / "runs"
+        instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+        log = (events / "index.db-wal").stat().st_size
+        BuildStore(home).ledger.now()
+        job = dg.job(name="j")(lambda: None)
+        for _ in range(HELD_AT_MOST + 3):
+            instance.report_engine_event("written", instance.create_run_for_job(job_def=job))
+        print(json.dumps({
+            "events": waits(events / "index.db"), "ledger": waits(home.root / "ledger.db"),
+            "log": log, "held": len(_held),
+            "elsewhere": [path for path in _held if not path.startswith(str(home.dagster.resolve()))],
+        }))
+"""
+NORMAL, FULL = 1, 2
+"""What SQLite calls them."""
+
+
+def test_only_the_ledger_waits_for_the_disk_at_every_entry(home: Home) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    found = json.loads(asked.stdout.splitlines()[-1])
+    assert (found["events"], found["ledger"]) == (NORMAL, FULL)
+    assert found["log"] > 0, "the log was written back as a connection was closed"
+    assert (found["held"], found["elsewhere"]) == (16, [])
