@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-HELD_AT_MOST = 16
+HELD_AT_MOST = 8
 """Databases that are held open: three of the instance, and those of the runs that were written to last."""
 
 _held: OrderedDict[str, sqlite3.Connection] = OrderedDict()

@@ -46,9 +46,9 @@ NORMAL, FULL = 1, 2
 
 def test_only_the_ledger_waits_for_the_disk_at_every_entry(home: Home) -> None:
     asked = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT)], cwd=CHECKOUT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(SCRIPT)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=True
     )
     found = json.loads(asked.stdout.splitlines()[-1])
     assert (found["events"], found["ledger"]) == (NORMAL, FULL)
     assert found["log"] > 0, "the log was written back as a connection was closed"
-    assert (found["held"], found["elsewhere"]) == (16, [])
+    assert (found["held"], found["elsewhere"]) == (8, [])
