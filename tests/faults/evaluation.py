@@ -398,6 +398,7 @@ FAULTS = [
     ),
     Fault(
         "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
+        state="inconclusive",
         also=("the_chosen_student_is_no_control",),
     ),
 ]  # fmt: skip

@@ -255,7 +255,7 @@ def test_all_is_well_with_a_waiver_and_says_so(place: Place, file: RecipeFile, m
 
 
 def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: Place) -> None:
-    moved = recipe(place.folder, margin=0.08)
+    moved = recipe(place.folder, margin=0.071)
     result = place.run(moved, "contract")
     assert not result.success and verdicts(result)["a_moved_bar_has_a_name_and_a_reason"] is False
     closed = place.states("contract")["a_moved_bar_has_a_name_and_a_reason"]
@@ -263,25 +263,25 @@ def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: 
     (told,) = failures(place.run(moved, "source"))
     assert "gate small/contract:a_moved_bar_has_a_name_and_a_reason is failed" in told
 
-    options = ("--by", BOB, "--reason", "support agreed to eight points")
+    options = ("--by", BOB, "--reason", "support agreed to a little more")
     ended = command("amend", "small", *options, recipes=place.folder / "recipes")
     assert ended.returncode == 0, ended.stderr
     result = place.run(moved, "contract")
     assert result.success
     opened = place.states("contract")["a_moved_bar_has_a_name_and_a_reason"]
-    assert opened.state == "passed" and opened.sentence == f"changed by {BOB}: support agreed to eight points"
+    assert opened.state == "passed" and opened.sentence == f"changed by {BOB}: support agreed to a little more"
 
 
 def test_what_was_judged_by_the_old_bar_stays_judged_by_it(place: Place) -> None:
     """And the approval of the release before this one is none of this one."""
     before, released, champion = (place.newest(stage) for stage in ("evaluation", "release", "champion"))
     old = (before.folder / "evaluations.json").read_bytes()
-    place.run(recipe(place.folder, margin=0.08))
+    place.run(recipe(place.folder, margin=0.071))
     after = place.newest("evaluation")
     assert after.digest != before.digest
     assert (before.folder / "evaluations.json").read_bytes() == old != (after.folder / "evaluations.json").read_bytes()
     bars = [frozen.manifest.facts["bar"]["bar"]["margin"] for frozen in contracts(place)]
-    assert bars == [0.07, 0.08]
+    assert bars == [0.07, 0.071]
 
     assert place.newest("release").digest != released.digest
     assert place.states("release")["another_person_has_approved_it"].state == "inconclusive"

@@ -37,7 +37,7 @@ from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures
 from tests.protocol import USD_IN, USD_OUT, Server, serving
-from tests.small import questions, small_recipe, small_teacher
+from tests.small import ALL_UNITS, questions, small_recipe, small_teacher
 
 NAMES = {
     "attention.self.query": "attention.q_lin",
@@ -116,7 +116,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     folder = tmp_path_factory.mktemp("published") / "teacher"
-    bert = small_teacher(folder.parent / "bert")
+    bert = small_teacher(folder.parent / "bert", units=ALL_UNITS)
     config = AutoConfig.from_pretrained(bert, id2label=dict(enumerate(OUTPUTS)))
     torch.manual_seed(0)
     headed = AutoModelForSequenceClassification.from_config(config)
@@ -190,7 +190,7 @@ def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) 
 
 def small_recipe_elsewhere(folder: Path, **teacher: Any) -> RecipeFile:
     (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
-    base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
+    base = {"source": str(small_teacher(folder / "base", units=ALL_UNITS)), "revision": "test", "licence": "Apache-2.0"}
     learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
     students = [
         {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl"}},

@@ -38,9 +38,8 @@ NOT_WITHDRAWN, NOT_WORSE = "the_release_was_not_withdrawn", "the_challenger_is_n
 
 def recipe(place: Place, epochs: int) -> RecipeFile:
     """A student trained for so long, under a bar that a weak one clears too; what is taken as it is, is too large."""
-    student = {
-        "name": "one", "layers": [0], "training": {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
-    }  # fmt: skip
+    training = {"epochs": epochs, "learning_rate": 1e-3 if epochs > 1 else 3e-4, "max_tokens": 32}
+    student = {"name": "one", "layers": [0], "training": training}
     as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     bar = {"margin": 0.6, "champion_margin": 0.06}
     return small_recipe(place.folder, students=[student, as_it_is], bar=bar, slices=[])
