@@ -220,7 +220,7 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
 
 @gate("a class that is spelled in two ways is two classes to a student, and each is wrong where the other is meant")
 def labels_have_one_spelling_each(context: GateContext) -> Finding:
-    """Labels that differ only in case, width, blanks or how a number is written, unless `data.labels` names them."""
+    """Labels that differ only in case, width, blanks, marks or how a number is written, and no map names."""
     here = _label_counts(context.made_from("source").frame("rows")["label"])
     base = {} if context.is_base else _label_counts(_base_of(context)["label"])
     counts = {label: here.get(label, 0) + base.get(label, 0) for label in {**base, **here}}

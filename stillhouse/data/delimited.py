@@ -16,12 +16,14 @@ from itertools import chain, islice
 
 from stillhouse.data.advice import SettingError
 from stillhouse.data.counting import SEPARATOR_LINE, RowShape
-from stillhouse.data.dialect import Dialect
+from stillhouse.data.dialect import Dialect, as_asked_for
+from stillhouse.data.foreign import refuse_json
 from stillhouse.data.header import positions
 from stillhouse.data.limits import refuse_line
 from stillhouse.data.places import Place, opened
 from stillhouse.data.rejects import RejectReason
 from stillhouse.data.table import Table, batches
+from stillhouse.errors import StillhouseError
 
 # The number of a record's first line, its fields, and its lines as they are where it has more than one.
 CsvRecord = tuple[int, list[str], Sequence[str]]
@@ -42,6 +44,8 @@ def read_csv(
 ) -> CsvTable:
     """Read delimited text with a header; rows with more or fewer fields than the header are rejects.
 
+    Empty fields beyond the header say nothing, and a name in the header counts without blanks around it.
+
     Args:
         place: where the file is.
         columns: columns of the header to keep, in this order.
@@ -55,16 +59,19 @@ def read_csv(
     """
     with _any_field_size(), opened(place) as lines:
         numbered = _csv_records(lines, place, dialect)
-        header = list(dialect.columns) or next(numbered, (1, [], ()))[1]
+        header = as_asked_for(dialect.columns or next(numbered, (1, [], ()))[1], columns)
+        if not header:
+            raise StillhouseError("it holds no rows", where=place.uri, expected="a header", do="Put rows into it.")
         first = list(islice(numbered, _LOOKED_AT))
         numbered = chain(first, numbered)
         table = CsvTable([name for name in columns if name in header or name not in optional])
-        wanted = positions(header, table.columns, place, dialect, [record for _, record, _ in first])
+        wanted = positions(header, table.columns, place, dialect, {line: record for line, record, _ in first})
         label_at = header.index(label) if label in header else None
         labels: set[str] = set()
         long: list[CsvRecord] = []
         for batch in batches(numbered):
-            table.add([[record[i] for i in wanted] for _, record, _ in batch if len(record) == len(header)])
+            whole = [(record, many) for _, record, many in batch if _fits(record, header)]
+            table.add([[record[i] for i in wanted] for record, _ in whole])
             table.rejects += [
                 (
                     dialect.separator.join(record),
@@ -72,16 +79,20 @@ def read_csv(
                     f"line {line}: {_fields(record)} where the header has {len(header)}",
                 )
                 for line, record, _ in batch
-                if len(record) != len(header)
+                if not _fits(record, header)
             ]
             if label_at is not None:
-                labels |= {record[label_at] for _, record, many in batch if not many and len(record) == len(header)}
+                labels |= {record[label_at] for record, many in whole if not many}
             long += [record for record in batch if record[2] and _may_hold_rows(record[2], dialect, len(header))]
     table.shape = RowShape(
         dialect.separator, len(header), label_at, frozenset(label.strip() for label in labels if label.strip())
     )
     _refuse_rows_in_a_field(long, table.shape, place)
     return table
+
+
+def _fits(record: Sequence[str], header: Sequence[str]) -> bool:
+    return len(record) == len(header) or (len(record) > len(header) and not any(record[len(header) :]))
 
 
 def _may_hold_rows(lines: Sequence[str], dialect: Dialect, fields: int) -> bool:
@@ -113,8 +124,9 @@ def _csv_records(lines: Iterator[str], place: Place, dialect: Dialect) -> Iterat
     first_line = next(lines, "")
     if is_separator_line := bool(SEPARATOR_LINE.fullmatch(first_line)):
         _refuse_another_separator(first_line[4], place, dialect)
-    else:
-        lines = chain([first_line] if first_line else [], lines)
+        first_line = next(lines, "")
+    refuse_json(first_line, place.uri)
+    lines = chain([first_line] if first_line else [], lines)
 
     def counted() -> Iterator[str]:
         nonlocal record_characters
@@ -123,13 +135,14 @@ def _csv_records(lines: Iterator[str], place: Place, dialect: Dialect) -> Iterat
             if record_characters > most:
                 refuse_line(place.limits, record_characters, f"{place.uri}, record from line {start}")
             held.append(line)
-            yield line
+            yield dialect.doubled(line)
 
     reader = csv.reader(
         counted(),
         delimiter=dialect.separator,
         quotechar=dialect.quote,
         quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        skipinitialspace=dialect.has_blanks(first_line),
         strict=True,
     )
     while True:
@@ -142,15 +155,21 @@ def _csv_records(lines: Iterator[str], place: Place, dialect: Dialect) -> Iterat
                 where=f"{place.uri}, record of lines {start} to {reader.line_num + is_separator_line}",
                 expected=f"fields that hold a quote or a line break in {dialect.quote}, with inner quotes doubled",
                 field="quoting",
-                value="none",
-                when="If no field is quoted,",
-                otherwise="Otherwise fix the quotes, or write the file as parquet.",
+                **_remedy(held, dialect),
             ) from error
         if record is None:
             return
         # A blank line gives an empty record: it holds nothing, so nothing is lost by going on.
         if record:
             yield start, record, held if len(held) > 1 else ()
+
+
+def _remedy(lines: Sequence[str], dialect: Dialect) -> dict[str, str]:
+    """What to set where a quote is broken, by the lines of its record."""
+    if dialect.quoting == "double" and any('\\"' in line for line in lines):
+        return {"value": "escaped", "when": "Where a backslash stands before a quote that is text,"}
+    otherwise = "Otherwise fix the quotes, or write the file as parquet."
+    return {"value": "none", "when": "If no field is quoted,", "otherwise": otherwise}
 
 
 def _refuse_another_separator(said: str, place: Place, dialect: Dialect) -> None:

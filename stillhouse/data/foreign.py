@@ -15,6 +15,7 @@ HEAD = 512
 
 _HTML = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<\?xml\b")
+_JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"]|[\[{]\s*$)')
 _AGAIN = "Download the file itself, logged in where that is needed, and look at it before you name it."
 _NO_ROWS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
     (
@@ -24,7 +25,27 @@ _NO_ROWS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
     ),
     (_HTML.match, "it is an HTML page, such as that of a login or an error", _AGAIN),
     (_MARKUP.match, "it is an XML document, such as the error of an object store", _AGAIN),
+    (
+        re.compile(rb"/annex/objects/").match,
+        "it is a git-annex pointer: the file that it stands for was never fetched",
+        "Run `git annex get` in the repository that it comes from.",
+    ),
     (lambda head: head.startswith(b"%PDF-"), "it is a PDF document", "Export the rows as csv."),
+    (lambda head: head.startswith(b"{\\rtf"), "it is an RTF document", "Save it as csv."),
+    (re.compile(rb"SQLite format 3\0").match, "it is an SQLite database", "Export the table of rows as csv."),
+    (re.compile(rb"\x89HDF\r\n").match, "it is an HDF5 file", "Export the rows as csv."),
+    (re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8").match, "it is a picture", "Name the file with the rows."),
+    (
+        re.compile(rb"BZh[1-9]1AY|\xfd7zXZ\0|7z\xbc\xaf|Rar!\x1a").match,
+        "it is packed by bzip2, xz, 7-Zip or RAR, which are not read",
+        "Unpack it, or pack it by gzip, zstd or zip.",
+    ),
+    (
+        re.compile(rb"\x1f\x8b|\x28\xb5\x2f\xfd").match,
+        "what it holds is packed once more",
+        "Unpack it once.",
+    ),
+    (lambda head: head[257:262] == b"ustar", "it is a tar archive", "Unpack it, and name one of its files."),
     (
         lambda head: head.startswith(b"\xd0\xcf\x11\xe0"),
         "it is a workbook of Excel before 2007",
@@ -44,6 +65,18 @@ def refuse_what_is_no_rows(head: bytes, where: str) -> None:
             raise StillhouseError(what, where=where, expected="a file with rows", do=do)
 
 
+def refuse_json(line: str, where: str) -> None:
+    """Refuse delimited text whose first line is that of JSON.
+
+    Raises:
+        SettingError: naming the setting under which it can be read.
+    """
+    if _JSON.match(line):
+        raise SettingError(
+            "its first line is JSON", where=where, expected="a first line with names", field="format", value="json"
+        )
+
+
 def refuse_what_is_no_text(head: bytes, where: str, encoding: str) -> None:
     """Refuse what a format of text lines cannot be read from, by its first bytes, unpacked.
 
@@ -54,9 +87,18 @@ def refuse_what_is_no_text(head: bytes, where: str, encoding: str) -> None:
     if head.startswith(b"PAR1"):
         raise SettingError("it is a parquet file", where=where, expected="a text file", field="format", value="parquet")
     # Plain letters in two bytes each: every second byte is nothing, and all of them are UTF-8.
+    is_said = encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32"))
+    if not is_said and len(head) >= 16 and head.count(0) > 0.7 * len(head) and _is_text(head, "utf-32-le"):
+        raise SettingError(
+            "three of four bytes are nothing, as in UTF-32 without its mark",
+            where=where,
+            expected=f"text in {encoding}",
+            field="encoding",
+            value="utf-32-le",
+        )
     for first, name in ((0, "utf-16-be"), (1, "utf-16-le")):
         half = head[first::2]
-        if len(half) >= 4 and half.count(0) > len(half) / 2 and not encoding.lower().startswith(("utf-16", "utf_16")):
+        if len(half) >= 4 and half.count(0) > len(half) / 2 and not is_said and _is_text(head, name):
             raise SettingError(
                 "every second byte is nothing, as in UTF-16 without its mark",
                 where=where,
@@ -64,3 +106,9 @@ def refuse_what_is_no_text(head: bytes, where: str, encoding: str) -> None:
                 field="encoding",
                 value=name,
             )
+
+
+def _is_text(head: bytes, encoding: str) -> bool:
+    """Whether bytes are letters, signs and blanks in an encoding; the last character may be cut."""
+    text = head[: len(head) // 4 * 4].decode(encoding, errors="replace")
+    return sum(letter.isprintable() or letter.isspace() for letter in text) > 0.95 * len(text) and "\0" not in text

@@ -5,10 +5,10 @@ Does not: reading the rows below it (delimited.py), which columns there have to 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stillhouse.data.advice import SettingError
-from stillhouse.data.dialect import SEPARATORS, Dialect
+from stillhouse.data.dialect import SEPARATORS, Dialect, plain_name, separator_in
 from stillhouse.data.places import Place
 from stillhouse.data.table import require_columns
 from stillhouse.errors import StillhouseError
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[\w .()\[\]/#%+-]*")
 
 
 def positions(
-    header: list[str], columns: Sequence[str], place: Place, dialect: Dialect, first: Sequence[list[str]]
+    header: list[str], columns: Sequence[str], place: Place, dialect: Dialect, first: Mapping[int, list[str]]
 ) -> list[int]:
     """Find the columns in the header; what is said of a header that lacks one depends on what it looks like.
 
@@ -28,7 +28,7 @@ def positions(
         columns: those to find.
         place: where the file is.
         dialect: how it was read; its names are the header where the file has none.
-        first: rows below the header.
+        first: rows below the header, by their lines.
 
     Returns:
         For each column, the index of its field.
@@ -43,8 +43,9 @@ def positions(
         require_columns(header, columns, f"{place.uri}, `columns`")
     else:
         _refuse_another_dialect(header, columns, where, dialect)
+        _refuse_a_header_below(columns, first, where)
         if not set(columns) & set(header):
-            _refuse_a_row_for_a_header(header, first, where)
+            _refuse_a_row_for_a_header(header, list(first.values()), where)
         require_columns(header, columns, where)
     twice = [name for name in columns if header.count(name) > 1]
     if twice:
@@ -60,7 +61,8 @@ def positions(
 def _refuse_another_dialect(header: list[str], columns: Sequence[str], where: str, dialect: Dialect) -> None:
     """Nothing of the line is quoted: it may be a row."""
     counts = {mark: header[0].count(mark) for mark in SEPARATORS if mark != dialect.separator}
-    other = max(counts, key=counts.__getitem__)
+    other = separator_in(header[0], columns) or max(counts, key=counts.__getitem__)
+    counts.setdefault(other, header[0].count(other))
     if len(header) == 1 and counts[other]:
         raise SettingError(
             f"the first line is one field, and holds {other!r} {counts[other]} times",
@@ -79,6 +81,18 @@ def _refuse_another_dialect(header: list[str], columns: Sequence[str], where: st
                 field="quoting",
                 value=quoting,
             )
+
+
+def _refuse_a_header_below(columns: Sequence[str], first: Mapping[int, list[str]], where: str) -> None:
+    names = {plain_name(column) for column in columns}
+    line = next((line for line, row in first.items() if names <= set(map(plain_name, row))), None)
+    if line is not None:
+        raise StillhouseError(
+            f"the names of the columns are not before line {line}",
+            where=where,
+            expected="the names of the columns in the first line",
+            do="Take out what is above them.",
+        )
 
 
 def _refuse_a_row_for_a_header(header: list[str], first: Sequence[list[str]], where: str) -> None:

@@ -22,7 +22,7 @@ import polars as pl
 
 from stillhouse.addresses import holds_credentials
 from stillhouse.data.advice import SettingError
-from stillhouse.data.foreign import HEAD, refuse_what_is_no_text
+from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows, refuse_what_is_no_text
 from stillhouse.data.limits import lines_within, only_file_of, packing_of, refuse_file, unpacked, zip_within
 from stillhouse.errors import StillhouseError
 from stillhouse.packages import SCHEME, in_package
@@ -189,8 +189,10 @@ def name_inside(place: Place) -> str:
     with (
         told_plainly(place.uri, "a zip file"),
         opened_as_bytes(place) as raw,
-        zip_within(raw, place.limits, place.uri) as archive,
     ):
+        refuse_what_is_no_rows(raw.read(HEAD), place.uri)
+        raw.seek(0)
+        archive = zip_within(raw, place.limits, place.uri)
         return unpacked_name(only_file_of(archive, place.uri).filename)
 
 
@@ -243,7 +245,7 @@ def _finished_file(path: Path, uri: str) -> Path:
 def _require_encoding(place: Place) -> None:
     try:
         "".encode(place.encoding)
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise SettingError(
             f"unknown encoding {place.encoding!r}",
             where=place.uri,
@@ -263,7 +265,11 @@ def _without_mark(lines: Iterator[str]) -> Iterator[str]:
 
 def _undecodable(place: Place, error: UnicodeError) -> StillhouseError:
     """Read the file again, part by part, to say where the byte is: the error of a stream counts from its last chunk."""
-    common = "What a file was written in is often cp1252 (Windows), latin-1 or utf-16."
+    common = (
+        "What a file was written in is often cp1252 (Windows), cp1251 or koi8-r (Cyrillic), shift_jis or euc_jp "
+        "(Japanese), gb18030 or big5 (Chinese), or utf-16-le where it has no mark; latin-1 reads any byte, right "
+        "or wrong."
+    )
     if not isinstance(error, UnicodeDecodeError):
         return SettingError(
             str(error), where=place.uri, expected=f"text in {place.encoding}", field="encoding", otherwise=common

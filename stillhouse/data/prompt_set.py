@@ -11,8 +11,9 @@ import polars as pl
 from stillhouse.data.cleaning import clean, label_problems, normalise
 from stillhouse.data.near_duplicates import keep_first, near_duplicate_pairs, ngram_overlap
 from stillhouse.data.privacy import redact
-from stillhouse.data.rejects import RejectReason, all_rejects, rejected
+from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, rejected
 from stillhouse.data.splits import assign_splits, hide_labels
+from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.data import DataSpec, SplitSpec
 
@@ -63,6 +64,14 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
     """
     redaction = redacted(rows)
     cleaned = clean(redaction.rows, max_characters=data.max_characters)
+    if cleaned.kept.is_empty():
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in count_reasons(cleaned.rejects).iter_rows())
+        raise StillhouseError(
+            f"every row is left out: {reasons}",
+            where=where,
+            expected="rows with a text each, and one label for each text",
+            do="Check which columns have texts and labels, and how the file is read.",
+        )
     labelled = label_problems(cleaned.kept, where=where)
     alone = _without_near_duplicates(labelled.kept)
     sided = assign_splits(

@@ -14,7 +14,9 @@ import polars as pl
 from stillhouse.data.quoting import quoted
 
 _LIST = re.compile(r"\s*[\[({](.*)[\])}]\s*")
-_SEPARATORS = ("|", ";", ",")
+_SEPARATORS = ("|", ";", ",", "\uff0c", "\uff1b", "\u3001", "\u060c")
+_ALSO_IN_NAMES = ("/", "+", "&", "#", "\\n", " ")
+"""Separators that stand in the names of classes, too: several labels only where each part is a label by itself."""
 _SHARE = 0.05
 """Of the rows; fewer labels with a comma in them are names that happen to have one."""
 _TWO_ANSWERS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"n", "y"}, {"f", "t"}, {"0.0", "1.0"})
@@ -46,13 +48,18 @@ class SeveralLabels:
 def several_in_a_cell(counts: Mapping[str, int]) -> SeveralLabels | None:
     """Find labels that are lists of labels: each of their parts is, or is part of, another label, too.
 
+    Under a separator that names of classes have as well, each part has to be a label by itself.
+
     Args:
         counts: rows of each label.
 
     Returns:
         Those of the separator with most such rows, if they are one in twenty; None where labels are single.
     """
-    found = [_under(separator, counts) for separator in _SEPARATORS]
+    found = [
+        *(_under(separator, counts) for separator in _SEPARATORS),
+        *(_under(separator, counts, by_itself=True) for separator in _ALSO_IN_NAMES),
+    ]
     several = max((each for each in found if each is not None), key=lambda each: each.rows, default=None)
     return several if several is not None and several.rows >= _SHARE * sum(counts.values()) else None
 
@@ -63,19 +70,26 @@ def answers_yes_or_no(labels: Collection[str]) -> bool:
 
 
 def columns_like(frame: pl.DataFrame, others: Collection[str]) -> list[str]:
-    """Columns that say yes or no of each row as the label does, of which each may be a label by itself.
+    """Columns that say one of two things of each row as the label does, of which each may be a label by itself.
 
     Args:
-        frame: rows with these columns.
+        frame: rows with `label` and these columns.
         others: columns beside text and label.
     """
-    return [name for name in others if answers_yes_or_no(frame[name].drop_nulls().unique().to_list())]
+    labels = _values(frame, "label")
+    return [name for name in others if (values := _values(frame, name)) == labels or answers_yes_or_no(values)]
 
 
-def _under(separator: str, counts: Mapping[str, int]) -> SeveralLabels | None:
+def _values(frame: pl.DataFrame, name: str) -> set[str]:
+    return {value.casefold() for value in frame[name].drop_nulls().unique()}
+
+
+def _under(separator: str, counts: Mapping[str, int], *, by_itself: bool = False) -> SeveralLabels | None:
     parts = {label: _parts(label, separator) for label in counts}
     in_labels = Counter(part for held in parts.values() for part in set(held))
-    held = {label: names for label, names in parts.items() if len(names) > 1 and all(in_labels[n] > 1 for n in names)}
+    alone = {names[0] for names in parts.values() if len(names) == 1}
+    known = alone if by_itself else {name for name, labels in in_labels.items() if labels > 1}
+    held = {label: names for label, names in parts.items() if len(names) > 1 and known.issuperset(names)}
     if not held:
         return None
     most = max(held, key=lambda label: (counts[label], label))

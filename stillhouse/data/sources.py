@@ -328,8 +328,7 @@ class _Reader:
     def count(self, table: Table) -> int:
         """Count the records again, without the parser; of a table, only what its rows look like is taken."""
         if isinstance(table, CsvTable):
-            has_header = not self.dialect.columns
-            return counting.count_csv(self.place, table.shape, self.dialect.quote, has_header=has_header)
+            return counting.count_csv(self.place, table.shape, self.dialect)
         if self.kind in ("json", "ndjson"):
             return counting.count_json(self.place, is_array=json_rows.holds_an_array(self.place))
         if self.kind == "xlsx":
@@ -382,10 +381,11 @@ def _reader(
 
 
 def _class_of(label: pl.Expr, classes: Mapping[str, str]) -> pl.Expr:
-    """The class that a label stands for: in its one spelling, mapped where a map says so, null where it is blank."""
+    """The class that a label stands for: in its one spelling, mapped where a map says so, null where that is blank."""
     spelled = pl.DataFrame({"spelled": list(classes)}, schema={"spelled": pl.String})
     spellings = spelled.select(normalise(pl.col("spelled")))["spelled"]
-    return _blank_is_null(normalise(label)).replace(dict(zip(spellings, classes.values(), strict=True)))
+    known = dict(zip(spellings, classes.values(), strict=True))
+    return _blank_is_null(normalise(label).str.strip_chars().replace(known))
 
 
 def _blank_is_null(value: pl.Expr) -> pl.Expr:
@@ -418,7 +418,7 @@ def _refuse_nothing_read(uri: str, found: pl.DataFrame, unread: Sequence[tuple[s
             f"none of {len(unread)} records is readable; the first: {reason} ({detail})",
             where=uri,
             expected="at least one row",
-            field="format",
+            field="separator" if reason is RejectReason.OTHER_FIELDS else "format",
             otherwise="Or fix the file.",
         )
     if found.is_empty():

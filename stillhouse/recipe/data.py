@@ -97,10 +97,11 @@ class DataSpec(Part):
     separator: Separator | None = Field(
         None, description="character between the fields of csv; a comma, or a tab for .tsv, when left out"
     )
-    quoting: Literal["none", "double", "single"] | None = Field(
+    quoting: Literal["none", "double", "single", "escaped"] | None = Field(
         None,
-        description="quotes around fields of csv; with none a quote is text and each line a row; when left out, none "
-        "where the separator is a tab and double elsewhere",
+        description="quotes around fields of csv, which a second one makes text, or in escaped ones a backslash; with "
+        "none a quote is text and each line a row; when left out, none where the separator is a tab and double "
+        "elsewhere",
     )
     columns: tuple[str, ...] = Field(
         (), description="names of the columns of a csv source without a header, in the order of the fields"
@@ -114,7 +115,7 @@ class DataSpec(Part):
     labels: dict[str, str] = Field(
         {},
         description="from a spelling of a label to its class, such as {'Billing': 'billing'}; two that look like one "
-        "class and are two are mapped to themselves",
+        "class and are two are mapped to themselves, and one that means there is no label to nothing: {'nan': ''}",
     )
     group: str | None = Field(
         None,

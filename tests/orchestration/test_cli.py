@@ -236,7 +236,7 @@ def test_new_looks_how_rows_are_written_and_says_so_in_the_recipe(
         (b"Who is the president of the whole world,x\nWho is,y\n", "Add `--columns column_1,column_2`."),
         (b'question,service\na,x\nb,y\n"c,x\nd",y\n', "If no field is quoted, add `--quoting none`."),
         (b"question,service\n" + b"a" * 10_000_001, "Begin with a part of the file; a recipe can raise its"),
-        (b"question,service\na,b,c\n", "Add `--format ...`."),
+        (b"question,service\na,b,c\n", "Add `--separator ...`."),
         (b"PAR1", "Add `--format parquet`."),
         (b"who is president now,x\nother,y\n", "Add `--columns column_1,column_2`."),
         (b"president?,x\nother,y\n", "Add `--columns column_1,column_2`."),

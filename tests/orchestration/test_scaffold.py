@@ -167,8 +167,25 @@ def test_several_labels_in_a_cell_are_told(tmp_path: Path, home: Home) -> None:
     assert "hold several classes, such as " in seen_by_new(tmp_path, rows, "service")
 
 
+def test_labels_that_a_gate_will_ask_about_and_those_that_mean_none_are_told(tmp_path: Path, home: Home) -> None:
+    place = pl.int_range(pl.len())
+    label = pl.when(place % 4 == 0).then(pl.lit("card_lost")).when(place % 4 == 1).then(pl.lit("Card lost"))
+    rows = questions(120).with_columns(service=label.when(place % 4 == 2).then(pl.lit("nan")).otherwise(pl.lit("x")))
+    said = seen_by_new(tmp_path, rows, "service")
+    assert "one class? Card lost and card_lost: `data.labels` says so" in said
+    assert "labels of 30 rows are nan, which many programs write where there is no label" in said
+    assert '`data.labels: {"nan": ""}`' in said
+
+
+def test_rows_that_are_all_left_out_are_told_with_the_reason(tmp_path: Path, home: Home) -> None:
+    """Regression: it was said that none of 0 rows has a label."""
+    questions(90).with_columns(question=pl.lit("the same text")).write_csv(tmp_path / "rows.csv")
+    with pytest.raises(StillhouseError, match="every row is left out: 90 conflicting labels"):
+        write_recipe(tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service")
+
+
 def test_several_columns_of_labels_are_told(tmp_path: Path, home: Home) -> None:
     place = pl.int_range(pl.len())
     rows = questions(120).with_columns(billing=place % 2, urgent=place % 3 % 2, repair=place % 5 % 2)
-    said = "urgent, repair say yes or no of each row as billing does: several labels a row? This recipe learns billing"
+    said = "urgent, repair say one of two things of each row, as billing does: several labels a row? This recipe"
     assert said in seen_by_new(tmp_path, rows, "billing")

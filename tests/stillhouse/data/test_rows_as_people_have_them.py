@@ -341,3 +341,122 @@ def test_another_format_than_the_ending_says_is_called_by_its_name(tmp_path: Pat
     ):
         error = refused(tmp_path, "rows.csv", content)
         assert isinstance(error, SettingError) and (error.field, error.value) == ("format", format)
+
+
+# Headers and fields as people write them
+
+
+@pytest.mark.parametrize(
+    "header",
+    [" text , label", "\u200btext,label\u00a0", "\ufeff\ufefftext,label", "text, label"],
+)
+def test_a_name_in_the_header_counts_without_what_cannot_be_seen_around_it(tmp_path: Path, header: str) -> None:
+    """Regression: of a file that begins with two marks it was said that there is no column 'text', but one 'text'."""
+    assert pairs(read(tmp_path, "rows.csv", f"{header}\npay,x\n")) == [("pay", "x")]
+
+
+def test_a_name_as_it_is_goes_before_one_without_blanks(tmp_path: Path) -> None:
+    assert pairs(read(tmp_path, "rows.csv", "text , label,text,label\nno,no,pay,x\n")) == [("pay", "x")]
+    assert pairs(read(tmp_path, "rows.csv", "text ,label,text\nno,x,pay\n", text="text ")) == [("no", "x")]
+
+
+def test_a_blank_after_each_separator_is_part_of_no_field(tmp_path: Path) -> None:
+    """Regression: the quotes behind the blank were part of the text, and a separator between them ended the field."""
+    content = 'label, text\nx, "pay, by card"\ny, "say ""hi"", please\nand wait"\nz, plain\n'
+    assert pairs(read(tmp_path, "rows.csv", content)) == [
+        ("pay, by card", "x"),
+        ('say "hi", please\nand wait', "y"),
+        ("plain", "z"),
+    ]
+    assert pairs(read(tmp_path, "rows.csv", 'label,text\nx, "hi"\n')) == [(' "hi"', "x")], "the header shows none"
+
+
+def test_empty_fields_beyond_the_header_say_nothing(tmp_path: Path) -> None:
+    found = read(tmp_path, "rows.csv", "text,label\npay,x,\nclose,y,,\nopen,z,more\n")
+    assert pairs(found) == [("pay", "x"), ("close", "y")]
+    assert found.rejects["detail"].to_list() == ["line 4: 3 fields where the header has 2"]
+
+
+def test_quotes_that_a_backslash_makes_text_are_read_where_it_is_said(tmp_path: Path) -> None:
+    content = 'text,label\n"say \\"hi, there\\"\nagain",x\n"C:\\\\",y\n"C:\\new",z\n'
+    error = refused(tmp_path, "rows.csv", content)
+    assert isinstance(error, SettingError) and (error.field, error.value) == ("quoting", "escaped")
+    assert pairs(read(tmp_path, "rows.csv", content, quoting="escaped")) == [
+        ('say "hi, there"\nagain', "x"),
+        ("C:\\\\", "y"),
+        ("C:\\new", "z"),
+    ]
+
+
+@pytest.mark.parametrize("separator", ["^", "~", ":", "\x01"])
+def test_a_separator_that_the_header_shows_is_named(tmp_path: Path, separator: str) -> None:
+    """Regression: it was said that there is no header."""
+    error = refused(tmp_path, "rows.csv", f"text{separator}label\npay{separator}x\n")
+    assert isinstance(error, SettingError) and (error.field, error.value) == ("separator", repr(separator))
+
+
+@pytest.mark.parametrize("above", ["# exported\n# by me\n", "Report of tickets,\nof March,\n"])
+def test_what_is_above_the_header_is_named_by_the_line_of_the_header(tmp_path: Path, above: str) -> None:
+    error = refused(tmp_path, "rows.csv", f"{above}text,label\npay,x\n")
+    assert error.what == "the names of the columns are not before line 3" and "Take out" in error.do
+
+
+@pytest.mark.parametrize("content", ['{"text": "pay", "label": "x"}\n', '[{"text": "pay"}]', "[\n  {\n", "{\n"])
+def test_json_in_a_csv_file_is_called_by_its_name(tmp_path: Path, content: str) -> None:
+    error = refused(tmp_path, "rows.csv", content)
+    assert isinstance(error, SettingError) and (error.field, error.value) == ("format", "json")
+    assert "pay" not in str(error)
+
+
+def test_rows_of_which_none_has_the_fields_of_the_header_are_a_matter_of_the_separator(tmp_path: Path) -> None:
+    error = refused(tmp_path, "rows.csv", "text,label\npay, or not,x\n")
+    assert isinstance(error, SettingError) and error.field == "separator"
+
+
+def test_a_packed_file_of_nothing_holds_no_rows(tmp_path: Path) -> None:
+    assert refused(tmp_path, "rows.csv.gz", gzip.compress(b"")).what == "it holds no rows"
+
+
+# What is no rows, by its name
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"/annex/objects/SHA256E-s100--abc.csv\n", "git-annex pointer"),
+        (b"BZh91AY&SY" + b"x" * 40, "packed by bzip2"),
+        (b"\xfd7zXZ\0" + b"x" * 40, "packed by bzip2, xz"),
+        (b"7z\xbc\xaf\x27\x1c" + b"x" * 40, "7-Zip"),
+        (b"Rar!\x1a\x07" + b"x" * 40, "RAR"),
+        (b"SQLite format 3\0" + b"\0" * 100, "SQLite"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "a picture"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 50, "HDF5"),
+        (b"rows.csv" + b"\0" * 249 + b"ustar\0" + b"\0" * 100, "tar archive"),
+        (gzip.compress(gzip.compress(CSV.encode())), "packed once more"),
+        (gzip.compress(zstd(CSV.encode())), "packed once more"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_by_its_name(tmp_path: Path, content: bytes, what: str) -> None:
+    """Regression: it was said of a database and of a picture that they are text in UTF-16."""
+    error = refused(tmp_path, "rows.csv", content)
+    assert what in error.what and not isinstance(error, SettingError)
+
+
+def test_a_pointer_in_place_of_a_zip_file_is_called_by_its_name(tmp_path: Path) -> None:
+    error = refused(tmp_path, "rows.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    assert "Git LFS pointer" in error.what
+
+
+def test_utf_32_without_its_mark_is_called_by_its_name(tmp_path: Path) -> None:
+    error = refused(tmp_path, "rows.csv", CSV.encode("utf-32-le"))
+    assert isinstance(error, SettingError) and (error.field, error.value) == ("encoding", "utf-32-le")
+    assert pairs(read(tmp_path, "rows.csv", CSV.encode("utf-32-le"), encoding="utf-32-le")) == ROWS
+
+
+def test_an_encoding_that_encodes_nothing_is_unknown(tmp_path: Path) -> None:
+    assert "unknown encoding" in refused(tmp_path, "rows.csv", CSV, encoding="undefined").what
+
+
+def test_a_spelling_that_is_mapped_to_nothing_is_no_label(tmp_path: Path) -> None:
+    found = read(tmp_path, "rows.csv", "text,label\na,nan\nb,NA\nc,x\n", classes={"nan": "", "NA": ""})
+    assert pairs(found) == [("a", None), ("b", None), ("c", "x")]

@@ -14,6 +14,13 @@ from stillhouse.data.several_labels import answers_yes_or_no, columns_like, seve
         {"billing; urgent": 20, "repair": 30, "billing": 30, "urgent; repair": 10},
         {"billing, urgent": 20, "repair": 30, "billing": 30, "urgent, repair": 10},
         {'["billing", "urgent"]': 20, "repair": 30, "billing": 30, '["repair","urgent"]': 10},
+        {"billing\u3001urgent": 20, "repair": 30, "billing": 30, "urgent\u3001repair": 10},
+        {"billing\uff0curgent": 20, "repair": 30, "billing": 30, "urgent\uff0crepair": 10},
+        *(
+            {f"billing{mark}urgent": 20, "repair": 30, "billing": 30, f"urgent{mark}repair": 10, "urgent": 40}
+            for mark in ("/", " + ", " & ", "#", " ", "\\n")
+        ),
+        {"[billing urgent]": 20, "[repair]": 30, "[billing]": 30, "[repair urgent]": 10, "[urgent]": 5},
     ],
 )
 def test_lists_of_labels_in_a_cell_are_found(labels: dict[str, int]) -> None:
@@ -31,6 +38,8 @@ def test_lists_of_labels_in_a_cell_are_found(labels: dict[str, int]) -> None:
         {"Health, safety": 50, "Refund": 50},
         {"a": 50, "b": 50, "[c]": 50},
         {"a": 500, "b": 500, "a, b": 20},  # two in a hundred
+        {"card lost": 50, "card arrival": 50, "pin lost": 50},  # no word is a label
+        {"sci/tech": 50, "sci/med": 50, "tech": 50},
         {},
     ],
 )
@@ -40,7 +49,14 @@ def test_labels_that_have_a_comma_in_their_name_are_single(labels: dict[str, int
 
 def test_columns_that_say_yes_or_no_as_the_label_does_are_found() -> None:
     frame = pl.DataFrame(
-        {"urgent": ["0", "1", None], "repair": ["No", "yes", "YES"], "queue": ["a", "b", "a"], "once": ["1", "1", "1"]}
+        {
+            "label": ["s\u00ed", "no", "no"],
+            "urgent": ["0", "1", None],
+            "repair": ["No", "yes", "YES"],
+            "vip": ["NO", "S\u00cd", "no"],
+            "queue": ["a", "b", "a"],
+            "once": ["1", "1", "1"],
+        }
     )
-    assert columns_like(frame, frame.columns) == ["urgent", "repair"]
+    assert columns_like(frame, ["urgent", "repair", "vip", "queue", "once"]) == ["urgent", "repair", "vip"]
     assert answers_yes_or_no(["True", "false"]) and not answers_yes_or_no(["spam", "ham"])

@@ -23,6 +23,12 @@ from stillhouse.data.spellings import alike, class_key
         ("Straße", "STRASSE"),
         ("heart ❤\ufe0f", "heart ❤"),
         ("pay\u200dment", "payment"),
+        ("card_lost", "Card lost"),
+        ("card-lost", "card_lost"),
+        ("billing.", "billing"),
+        ('"billing"', "billing"),
+        ("'1'", "1.0"),
+        ("\u201cbilling\u201d,", "billing"),
     ],
 )
 def test_labels_that_a_person_would_take_for_one_are_alike(one: str, other: str) -> None:
@@ -39,7 +45,10 @@ def test_labels_that_a_person_would_take_for_one_are_alike(one: str, other: str)
         ("10", "1"),
         ("0070", "7"),
         ("1.5", "15"),
-        ("a-b", "a b"),
+        ("C++", "C"),
+        ("A-", "A"),
+        ("-1", "1"),
+        ("C#", "C"),
         ("é", "e"),
     ],
 )
