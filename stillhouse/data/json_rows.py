@@ -45,9 +45,11 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
     nested: dict[str, dict[str, None]] = {}
     found: set[str] = set()
     is_array = holds_an_array(place)
+    only: list[_Item] = []
     with opened_as_text(place) as text:
         items = _elements(text, place) if is_array else _objects_by_line(lines_of(text, place))
         for batch in batches(items):
+            only += batch[: 2 - len(only)]
             records: list[Record] = []
             for item in batch:
                 if not isinstance(item.value, dict):
@@ -65,6 +67,8 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
                 else:
                     records.append([None if value is _NOT_THERE else as_text(value) for value in values.values()])
             table.add(records)
+    if not is_array and (nested or not found.issuperset(set(columns) - set(optional))):
+        _refuse_all_rows_in_one(only, place)
     if paths:
         existing = list(dict.fromkeys([*paths, *found]))
         require_columns(existing, [name for name in columns if name not in optional], place.uri)
@@ -77,6 +81,19 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
             do="Name a field in it by its path.",
         )
     return table
+
+
+def _refuse_all_rows_in_one(first: Sequence["_Item"], place: Place) -> None:
+    """Refuse one object that holds the rows, in a line or over many, by its first items; the columns are not in it."""
+    is_over_lines = bool(first) and first[0].value is None and first[0].spelled.strip() == "{"
+    is_one = len(first) == 1 and isinstance(first[0].value, dict)
+    if is_over_lines or (is_one and any(isinstance(part, dict | list) for part in first[0].value.values())):
+        raise StillhouseError(
+            "one object over several lines" if is_over_lines else "one object holds all that is in it",
+            where=place.uri,
+            expected="one array of objects, or one object a line",
+            do="Write it so, as pandas does by `orient=\"records\"`, or as `jq -c '.[]'` does of an array.",
+        )
 
 
 class _Item(NamedTuple):

@@ -50,6 +50,8 @@ _SUFFIXES: dict[str, Format] = {
     ".jsonl": "ndjson",
     ".xlsx": "xlsx",
 }
+_UNREAD = (".bz2", ".xz", ".lz4", ".7z", ".rar", ".tar", ".tgz")
+"""Endings of packings and archives that are not read."""
 _UNFINISHED = ("~", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", ".lock")
 # Names that cleaning and splitting give to columns of their own.
 _RESERVED = frozenset({"text", "label", "batch", "prompt_id", "split", "label_hidden"})
@@ -343,6 +345,13 @@ def format_of(place: Place, format: Format | None = None, pattern: str | None = 
         StillhouseError: if there is no such format, or none is known.
     """
     suffix = ending_of(name_inside(place))
+    if suffix in _UNREAD:
+        raise StillhouseError(
+            f"packed as {suffix}, which is not read",
+            where=place.uri,
+            expected="rows as they are, or packed by gzip, zstd or zip",
+            do="Unpack it.",
+        )
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
     if kind is None or kind not in get_args(Format):
         raise SettingError(

@@ -460,3 +460,30 @@ def test_an_encoding_that_encodes_nothing_is_unknown(tmp_path: Path) -> None:
 def test_a_spelling_that_is_mapped_to_nothing_is_no_label(tmp_path: Path) -> None:
     found = read(tmp_path, "rows.csv", "text,label\na,nan\nb,NA\nc,x\n", classes={"nan": "", "NA": ""})
     assert pairs(found) == [("a", None), ("b", None), ("c", "x")]
+
+
+@pytest.mark.parametrize("name", ["rows.csv.bz2", "rows.csv.XZ", "rows.tar", "rows.tar.gz", "rows.7z"])
+def test_a_packing_that_is_not_read_is_called_by_its_name(tmp_path: Path, name: str) -> None:
+    assert "which is not read" in refused(tmp_path, name, b"x" * 40).what
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"version": 1, "data": [{"text": "pay", "label": "x"}, {"text": "close", "label": "y"}]},
+        {"text": {"0": "pay", "1": "close"}, "label": {"0": "x", "1": "y"}},
+        {"columns": ["text", "label"], "data": [["pay", "x"], ["close", "y"]]},
+        {"0": {"text": "pay", "label": "x"}, "1": {"text": "close", "label": "y"}},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_object_that_holds_the_rows_is_called_so(tmp_path: Path, content: object, indent: int | None) -> None:
+    """Regression: as pandas writes it by default, and the advice was a path that gives one row."""
+    error = refused(tmp_path, "rows.json", json.dumps(content, indent=indent))
+    assert error.what.startswith("one object") and "records" in error.do
+    assert "pay" not in str(error)
+
+
+def test_one_row_alone_is_a_file_of_one_row(tmp_path: Path) -> None:
+    assert pairs(read(tmp_path, "rows.json", '{"text": "pay", "label": "x", "more": {"a": [1]}}')) == [("pay", "x")]
+    assert "no column 'label'" in refused(tmp_path, "rows.json", '{"text": "pay"}').what
