@@ -190,12 +190,12 @@ def new(
 @commands.command()
 def inbox(name: Name) -> None:
     """Say where new rows of a recipe are dropped, and show a file that may be."""
-    from orchestration.inbox import example, left_out
+    from orchestration.inbox import encoding, example, left_out
     from stillhouse.stages.source import drop_folder
 
     file = find_recipe(name)
     out.print(Text(drop_folder(file, Home.from_environment()), "bold"), soft_wrap=True)
-    out.print("csv, parquet or ndjson, UTF-8, with at least the columns of this example:")
+    out.print(f"csv in {encoding(file.recipe)}, parquet or ndjson, with at least the columns of this example:")
     out.print(example(file.recipe), end="", soft_wrap=True)
     out.print(Text(left_out(file.recipe), "dim"), soft_wrap=True)
 

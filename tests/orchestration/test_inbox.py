@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.inbox import TEXT, example
+from orchestration.inbox import TEXT, encoding, example
 from stillhouse.data.dropped import read_dropped
 from stillhouse.data.provenance import with_provenance
 from stillhouse.home import Home
@@ -32,9 +32,31 @@ def test_the_example_has_two_lines_and_goes_through(tmp_path: Path, provenance: 
     assert Recipe.model_validate(recipe.model_dump()).slices[0].values[0] in example(recipe)
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"separator": ";"},
+        {"separator": ";", "quoting": "single"},
+        {"separator": "\t"},
+        {"columns": ("kind", "question", "service")},
+        {"encoding": "utf-16-le"},
+    ],
+)
+def test_the_example_is_written_as_the_source_by_which_a_dropped_file_is_read(
+    tmp_path: Path, how: dict[str, object]
+) -> None:
+    """Regression: the example had commas where the recipe separates by semicolons, and was refused when dropped."""
+    recipe = small_recipe(tmp_path, rows=60).recipe
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=how)})
+    dropped = tmp_path / "dropped.csv"
+    dropped.write_text(example(recipe), encoding=encoding(recipe))
+    rows = read_dropped(recipe, "dropped.csv", dropped, batch="dropped").rows
+    assert rows["text"].to_list() == [TEXT] and rows["kind"].to_list() == ["HUM:ind"]
+
+
 def test_the_command_names_the_folder_and_shows_the_example(tmp_path: Path, home: Home) -> None:
     file = small_recipe(tmp_path, rows=60)
     ended = stillhouse("inbox", "small", recipes=tmp_path / "recipes")
     folder, formats, *lines = ended.stdout.splitlines()
     assert (ended.returncode, folder) == (0, str(home.inbox("small"))) and Path(folder).is_dir()
-    assert "csv, parquet or ndjson" in formats and lines[:2] == example(file.recipe).splitlines()
+    assert "csv in utf-8, parquet or ndjson" in formats and lines[:2] == example(file.recipe).splitlines()
