@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestration.terminal import err, out
 from stillhouse.errors import StillhouseError
-from stillhouse.home import Home, recipes_folder
+from stillhouse.home import Home, recipes_folder, setting
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in, require_recipe_name
 
 Name = Annotated[str, typer.Argument(help="Name of a recipe, see `stillhouse list`.")]
@@ -31,6 +31,26 @@ def make_ready(home: Home) -> None:
         for file in recipes.files:
             sync_batches(instance, BuildStore(home), file)
     say_unreadable(recipes)
+
+
+def all_recipes() -> Recipes:
+    """Every recipe there is; where there is none, that is said on standard error, with where they would be.
+
+    Raises:
+        StillhouseError: if STILLHOUSE_RECIPES names what is no folder.
+    """
+    folder = recipes_folder()
+    if setting("STILLHOUSE_RECIPES") is not None and not folder.is_dir():
+        raise StillhouseError(
+            "it is a file" if folder.exists() else "there is no such folder",
+            where=f"STILLHOUSE_RECIPES={folder}",
+            expected="a folder with a folder for each recipe",
+            do="Correct or unset the variable; `stillhouse new` makes the folder with its first recipe.",
+        )
+    found = recipes_in(folder)
+    if not found.files and not found.unreadable:
+        err.print(Text(f"no recipe in {folder}: `stillhouse new` writes one", "yellow"), soft_wrap=True)
+    return found
 
 
 def say_unreadable(recipes: Recipes) -> None:

@@ -15,6 +15,7 @@ from rich.text import Text
 from orchestration.commands.common import (
     AsJson,
     Name,
+    all_recipes,
     find_recipe,
     make_ready,
     only,
@@ -22,7 +23,7 @@ from orchestration.commands.common import (
 from orchestration.terminal import out, print_json
 from stillhouse.home import Home, Project, recipes_folder, setting
 from stillhouse.recipe.data import a_tab_by_name
-from stillhouse.recipe.reading import read_recipe, recipes_in
+from stillhouse.recipe.reading import read_recipe
 
 commands = typer.Typer()
 
@@ -30,7 +31,7 @@ commands = typer.Typer()
 @commands.command("list")
 def list_recipes() -> None:
     """List the recipes; one that cannot be read is a line with its first mistake, and makes the exit code 2."""
-    recipes = recipes_in(recipes_folder())
+    recipes = all_recipes()
     lines = {
         file.name: Text.assemble((file.name, "bold"), f"  {_one_line(file.recipe.task)}") for file in recipes.files
     }
@@ -48,7 +49,7 @@ def check(
     """Find the mistakes in recipes, one line each: fields, gates, columns, classes and the teacher's weights."""
     from orchestration.recipe_check import check as mistakes_in
 
-    recipes = recipes_in(recipes_folder())
+    recipes = all_recipes()
     found = mistakes_in(recipes if name is None else only(recipes, name))
     if as_json:
         print_json(found.model_dump_json(indent=1))

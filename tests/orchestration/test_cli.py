@@ -288,3 +288,16 @@ def test_what_is_printed_is_of_its_schema(name: str, record: type[Record], tmp_p
     small_recipe(tmp_path, rows=50)
     printed = stillhouse(name, "small", "--json", recipes=tmp_path / "recipes").stdout
     assert json.loads(record.model_validate_json(printed).model_dump_json()) == json.loads(printed)
+
+
+@pytest.mark.parametrize("command", ["list", "check"])
+def test_where_there_is_no_recipe_that_is_said_and_a_wrong_folder_is_a_mistake(
+    tmp_path: Path, home: Home, command: str
+) -> None:
+    """Regression: a misspelt folder of recipes was checked without a word, and found without mistakes."""
+    (tmp_path / "recipes").mkdir()
+    ended = stillhouse(command, recipes=tmp_path / "recipes")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == f"no recipe in {tmp_path / 'recipes'}: `stillhouse new` writes one\n"
+    ended = stillhouse(command, recipes=tmp_path / "recipe")
+    assert (ended.returncode, ended.stdout) == (2, "") and "there is no such folder" in ended.stderr
