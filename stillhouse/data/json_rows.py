@@ -87,13 +87,20 @@ def _refuse_all_rows_in_one(first: Sequence["_Item"], place: Place) -> None:
     """Refuse one object that holds the rows, in a line or over many, by its first items; the columns are not in it."""
     is_over_lines = bool(first) and first[0].value is None and first[0].spelled.strip() == "{"
     is_one = len(first) == 1 and isinstance(first[0].value, dict)
-    if is_over_lines or (is_one and any(isinstance(part, dict | list) for part in first[0].value.values())):
+    if is_over_lines or (is_one and any(map(_holds_rows, [first[0].value, *first[0].value.values()]))):
         raise StillhouseError(
             "one object over several lines" if is_over_lines else "one object holds all that is in it",
             where=place.uri,
             expected="one array of objects, or one object a line",
             do="Write it so, as pandas does by `orient=\"records\"`, or as `jq -c '.[]'` does of an array.",
         )
+
+
+def _holds_rows(value: Any) -> bool:
+    """Whether a value is a list of several, or an object whose keys are their numbers."""
+    if not isinstance(value, list | dict) or len(value) < 2:
+        return False
+    return isinstance(value, list) or all(key.isdigit() for key in value)
 
 
 class _Item(NamedTuple):
