@@ -218,7 +218,11 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
         else:
             build_classifier(encoder, names, start, seed=0)
         examples = labelled_examples(some.with_columns(split=pl.lit("train")), task_of(recipe.data.answer, names))
-        report = train(start, taught, examples, training.model_copy(update={"epochs": 1}), device=device)
+        # A step costs the same whatever its loss is, and labels are all that is known before a teacher was asked.
+        probed = training.model_copy(
+            update={"epochs": 1, "loss": "labels", "label_weight": 0.0, "embedding_weight": 0.0}
+        )
+        report = train(start, taught, examples, probed, device=device)
         model = TorchClassifier(taught)  # a call is timed on the CPU, wherever the rest is computed
         answering = _seconds(TorchClassifier(taught, device), texts) / len(texts)
         with one_thread():
