@@ -65,6 +65,7 @@ def _in_short(recipe: Recipe) -> list[dict[str, str]]:
         "teacher": recipe.teacher.address,
         "why this teacher": recipe.teacher.reason,
         "licences": f"teacher {recipe.teacher.licence}, rows {recipe.data.licence}",
+        **({"golden rows": recipe.data.golden} if recipe.data.golden else {}),
         "bar": quality,
         "floor": "none" if bar.floor is None else f"{bar.floor:.1%}",
         "critical slices": ", ".join(item.name for item in recipe.slices if item.critical) or "none",

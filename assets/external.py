@@ -23,7 +23,11 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
         dg.AssetSpec(
             outside(file.name, SOURCE_FILE),
             description="The rows of the recipe's own source, as they lie outside. A run copies them before it reads.",
-            metadata={"address": data.source, "licence": data.licence},
+            metadata={
+                "address": data.source,
+                "licence": data.licence,
+                **({"golden_file": data.golden} if data.golden else {}),
+            },
             group_name=group_of(file.name, CONTRACT),
             owners=list(file.recipe.owners),
             tags={"stillhouse/recipe": file.name},

@@ -19,7 +19,7 @@ COLUMNS = {
     "text": "what the model is asked",
     "label": "what it should answer; null where nobody has said",
     "split": "train, validation or golden: the side of the row, which never changes",
-    "batch": "the drop of rows that it came with",
+    "batch": "the drop of rows that it came with, or `golden` for the golden file",
     "row_kind": "real or synthetic",
     "privacy_class": "who may see it",
     "logits": "what the teacher says for each class, before softmax",

@@ -3,8 +3,10 @@
 The expectations on single columns are in expectations/prompts.py.
 """
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Any
 
 import polars as pl
@@ -23,7 +25,7 @@ from checks.gate import (
 )
 from checks.gate_status import GateStatus
 from stillhouse.data.class_rows import class_rows, with_too_few
-from stillhouse.data.cleaning import normalise
+from stillhouse.data.cleaning import normalise, prompt_ids
 from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown_classes
 from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
 from stillhouse.data.leakage import shared_groups, target_proxies
@@ -34,11 +36,13 @@ from stillhouse.data.near_duplicates import (
     ngram_overlap,
 )
 from stillhouse.data.privacy import KINDS, Redacted, personal_columns, personal_values, redact
+from stillhouse.data.prompt_set import redacted
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import COPIES
 from stillhouse.data.several_labels import several_in_a_cell
 from stillhouse.data.spellings import alike
 from stillhouse.evaluation.planning import plan
+from stillhouse.recipe.data import GOLDEN_FILE
 from stillhouse.stages.facts import CoverageFacts, PromptFacts
 from stillhouse.stages.names import BASE, PROMPTS
 from stillhouse.statistics.verdicts import Verdict
@@ -141,7 +145,7 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
     texts = pl.concat([prompts["text"], context.frame("rejects")["text"]])
     values = {recipe.data.text: _rows_by_kind(redact(texts))} | {
         name: personal_values(prompts.select(normalise(pl.col(column)))[column])
-        for name, column in {recipe.data.label: "label", **{name: name for name in recipe.kept_columns}}.items()
+        for name, column in {recipe.data.label_column: "label", **{name: name for name in recipe.kept_columns}}.items()
         if column in prompts.columns
     }
     detail = [
@@ -218,6 +222,52 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     )
 
 
+@gate(
+    "a row that judges without a person having labelled it lets a teacher agree with itself",
+    waivable=False,
+)
+def golden_rows_are_of_the_golden_file(context: GateContext) -> Finding:
+    """Where the recipe names one: each golden and validation row, and its label, as that file has them."""
+    if context.recipe.data.golden is None or not context.is_base:
+        return passed_if(True, "asked of the base batch, where data.golden names a file")
+    rows = context.made_from("source").frame("rows").filter(pl.col("batch") == GOLDEN_FILE).drop_nulls("text")
+    said = rows.select(prompt_ids(redacted(rows).rows["text"]), "label").unique()
+    held_out = context.frame("prompts").filter(pl.col("split") != "train")
+    others = held_out.join(said, on=["prompt_id", "label"], how="anti")
+    return none_of(
+        others.height,
+        f"{others.height:,} of {held_out.height:,} rows that judge or validate are not of {context.recipe.data.golden}"
+        if others.height
+        else f"{held_out.height:,} rows that judge or validate are of the golden file, with its labels",
+        rows=offenders(others.select("batch", "label", "text")),
+    )
+
+
+@gate("a label that golden rows alone have is a misspelling, or a class that nothing is ever learned of")
+def every_golden_label_is_in_the_source(context: GateContext) -> Finding:
+    """Where the recipe names a golden file and a column of labels in the source."""
+    data = context.recipe.data
+    if data.golden is None or not context.is_base:
+        return passed_if(True, "asked of the base batch, where data.golden names a file")
+    rows = context.made_from("source").frame("rows").drop_nulls("label")
+    of_people = rows["batch"] == GOLDEN_FILE
+    golden, known = _label_counts(rows.filter(of_people)["label"]), set(rows.filter(~of_people)["label"])
+    if data.label is None:
+        shown = ", ".join(map(quoted, sorted(golden)[:CLASSES_TOLD]))
+        return passed_if(True, f"the source has no labels; the classes are those of the golden file: {shown}")
+    unknown = {label: number for label, number in golden.items() if label not in known}
+    detail = ", ".join(f"{quoted(label)!r} ({number:,} golden rows)" for label, number in unknown.items())
+    close = next((match for label in unknown for match in get_close_matches(label, known, n=1)), None)
+    return none_of(
+        len(unknown),
+        f"no row of {data.source} has {detail}{f'. Did you mean {quoted(close)!r}?' if close else ''}: correct them in "
+        f"{data.golden}, let them be another class by `data.labels`, or add rows of them"
+        if unknown
+        else f"{len(golden)} labels of the golden file, all in the source",
+        labels=[{"label": label, "rows": number} for label, number in unknown.items()],
+    )
+
+
 @gate("a class that is spelled in two ways is two classes to a student, and each is wrong where the other is meant")
 def labels_have_one_spelling_each(context: GateContext) -> Finding:
     """Labels that differ only in case, width, blanks, marks or how a number is written, and no map names."""
@@ -277,17 +327,20 @@ def classes_have_enough_rows(context: GateContext) -> Finding:
     if not context.is_base:
         return passed_if(True, "asked of the base batch, which alone is split")
     classes, limits = class_rows(context.frame("prompts")), context.recipe.limits
-    few = with_too_few(classes, limits)
+    taught = context.recipe.data.label is not None
+    few = with_too_few(classes, limits, labels_are_taught=taught)
     unwatched = [quoted(each.label) for each in classes if not each.validation and each not in few]
     beside = f"; without a validation row: {', '.join(unwatched[:CLASSES_TOLD])}" if unwatched else ""
     if not few:
-        return passed_if(True, f"each of {len(classes):,} classes has rows to learn from and to be judged by{beside}")
+        had = "rows to learn from and to be judged by" if taught else "rows to be judged by"
+        return passed_if(True, f"each of {len(classes):,} classes has {had}{beside}")
     more = len(few) - CLASSES_TOLD
+    wanted = f"{limits.class_training_rows_at_least} training and " if taught else ""
     return passed_if(
         len(few) <= limits.thin_classes_at_most * len(classes),
         f"{len(few):,} of {len(classes):,} classes have too few rows, limit {limits.thin_classes_at_most:.0%}: "
         f"{', '.join(map(str, few[:CLASSES_TOLD]))}{f', and {more:,} more' if more > 0 else ''}. At least "
-        f"{limits.class_training_rows_at_least} training and {limits.class_golden_rows_at_least} golden rows are "
+        f"{wanted}{limits.class_golden_rows_at_least} golden rows are "
         f"wanted: add rows, or let several classes be one by `data.labels`{beside}",
         observed=len(few) / len(classes),
         limit=limits.thin_classes_at_most,
@@ -402,9 +455,13 @@ def the_golden_set_can_support_the_margin(context: GateContext) -> Finding:
     planned = plan(golden, context.recipe.bar, context.recipe.slices)
     asked = planned.unsupported or [claim for claim in planned.claims if claim.binding]
     hardest = min(asked, key=lambda claim: claim.rows / claim.rows_needed)
+    data, split = context.recipe.data, context.recipe.split
+    to_label = math.ceil((hardest.rows_needed - hardest.rows) / split.golden_share)
+    advice = f"; label about {to_label:,} rows more in {data.golden}" if data.golden and planned.unsupported else ""
     return Finding(
         Verdict.INCONCLUSIVE if planned.unsupported else Verdict.PASS,
-        "; ".join(f"{c.name}: {c.rows:,} rows, {c.rows_needed:,} needed for a margin of {c.margin:.1%}" for c in asked),
+        "; ".join(f"{c.name}: {c.rows:,} rows, {c.rows_needed:,} needed for a margin of {c.margin:.1%}" for c in asked)
+        + advice,
         observed=hardest.rows,
         limit=hardest.rows_needed,
     )

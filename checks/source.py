@@ -9,6 +9,7 @@ from stillhouse.data.leakage import future_rows
 from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
+from stillhouse.recipe.data import GOLDEN_FILE
 from stillhouse.stages.facts import SourceFacts
 from stillhouse.statistics.verdicts import Verdict
 
@@ -81,12 +82,40 @@ def few_texts_are_garbled(context: GateContext) -> Finding:
 
 @gate("with one class there is nothing to tell apart, and with no labels nothing to evaluate against")
 def two_classes_are_labelled(context: GateContext) -> Finding:
-    """Asked of the recipe's own source, which alone feeds the golden set."""
-    labels = context.frame("rows")["label"].drop_nulls()
+    """Asked of the rows that feed the golden set: of the recipe's own source, or of its golden file."""
+    rows, golden = context.frame("rows"), context.recipe.data.golden
     if not context.is_base:
-        return passed_if(True, f"{len(labels):,} labelled rows; a later batch needs none")
+        return passed_if(True, f"{rows['label'].count():,} labelled rows; a later batch needs none")
+    labels = (rows if golden is None else rows.filter(pl.col("batch") == GOLDEN_FILE))["label"].drop_nulls()
     classes = labels.n_unique()
     return passed_if(classes >= 2, f"{len(labels):,} labelled rows of {classes} classes", observed=classes, limit=2)
+
+
+@gate("golden rows that are lost on the way are seldom any rows, and nobody misses them among those of the source")
+def nearly_every_golden_row_can_judge(context: GateContext) -> Finding:
+    """Of a golden file of its own: rows that are unreadable, garbled, without provenance, or without a label."""
+    golden, limit = context.recipe.data.golden, context.recipe.limits.rejected_rows_at_most
+    if golden is None or not context.is_base:
+        return passed_if(True, "asked of the base batch, where data.golden names a file")
+    rows, rejects = (context.frame(name).filter(pl.col("batch") == GOLDEN_FILE) for name in ("rows", "rejects"))
+    garbled = pl.col("text").str.contains(GARBLED).fill_null(False)
+    reasons = {
+        **dict(count_reasons(rejects).iter_rows()),
+        "without a label": rows.filter(pl.col("label").is_null() & ~garbled).height,
+        "garbled": rows.filter(garbled).height,
+    }
+    found = {reason: number for reason, number in reasons.items() if number}
+    lost, records = sum(found.values()), rows.height + rejects.height
+    why = ", ".join(f"{number:,} {reason}" for reason, number in found.items())
+    advice = "" if lost <= limit * records else f". Label them, take them out, or see how {golden} is read"
+    return share_at_most(
+        lost,
+        records,
+        limit,
+        f"{lost:,} of {records:,} rows of the golden file cannot judge"
+        + (f" ({why}): {lost / max(records, 1):.1%}, limit {limit:.0%}{advice}" if lost else ""),
+        rejected=offenders(rejects),
+    )
 
 
 @gate("rows whose origin, date and licence nobody knows have to be taken out again when somebody asks")

@@ -25,7 +25,9 @@ def example(recipe: Recipe) -> str:
     The values are such that the row goes through the gates on provenance; the label is one that the recipe names, and
     empty, which means unlabelled, where it names none.
     """
-    values = {recipe.data.text: TEXT, recipe.data.label: next(iter(named_classes(recipe).values()), "")}
+    values = {recipe.data.text: TEXT}
+    if recipe.data.label is not None:
+        values[recipe.data.label] = next(iter(named_classes(recipe).values()), "")
     values |= {column: _value(recipe, column) for column in recipe.kept_columns}
     data, written = recipe.data, StringIO()
     if ending_of(data.source) != CSV:
@@ -48,9 +50,9 @@ def encoding(recipe: Recipe) -> str:
 
 def left_out(recipe: Recipe) -> str:
     """Which columns may be empty or may be missing, in one sentence."""
-    lacking = recipe.data.allow_missing_columns
-    missing = f"; the file may lack {', '.join(lacking)}" if lacking else ""
-    return f"{recipe.data.label} may be empty: then the row is unlabelled{missing}"
+    label, lacking = recipe.data.label, recipe.data.allow_missing_columns
+    unlabelled = f"{label} may be empty: then the row is unlabelled" if label else "no row has a label"
+    return unlabelled + (f"; the file may lack {', '.join(lacking)}" if lacking else "")
 
 
 def _value(recipe: Recipe, column: str) -> str:

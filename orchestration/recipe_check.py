@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from checks.stages import gates_of
 from stillhouse.base import Record
 from stillhouse.data.declared_labels import unknown_classes
+from stillhouse.data.golden_file import read_golden_file
 from stillhouse.data.prompt_set import base_prompt_set
 from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import drop_folder_entries
@@ -32,7 +34,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names
-from stillhouse.stages.source import read_base
+from stillhouse.stages.source import read_source
 from stillhouse.teachers.classifier import outputs_in_order
 from stillhouse.teachers.requests import asking_of
 from stillhouse.teachers.stored_answers import read_answers
@@ -120,15 +122,24 @@ def _row_mistakes(file: RecipeFile) -> tuple[tuple[str, ...], list[str]]:
     if file.recipe.data.drop_folder is not None:
         with _collected(found, file.where("data", "drop_folder")):
             drop_folder_entries(file.located(file.recipe.data.drop_folder))
+    read: list[pl.DataFrame] = []
+    unread: list[str] = []
     try:
-        rows = read_base(file).rows
+        read.append(read_source(file).rows)
     except StillhouseError as error:
         if isinstance(error.__cause__, UnknownColumnError):
-            return (*found, *_unknown_columns(file)), []
-        return (*found, *_with_line(file.where("data", "source"), error)), []
+            unread += _unknown_columns(file)
+        else:
+            unread += _with_line(file.where("data", "source"), error)
+    if file.recipe.data.golden is not None:
+        with _collected(unread, file.where("data", "golden")):
+            read.append(read_golden_file(file).rows)
+    if unread:
+        return (*found, *unread), []
+    rows = pl.concat(read, how="diagonal")
     with _collected(found, file.where("data")):
         traced = with_provenance(rows, file.recipe.data.provenance).rows
-        prompts = base_prompt_set(traced, file.recipe, where=file.where("data", "label")).prompts
+        prompts = base_prompt_set(traced, file.recipe, where=file.where(*file.recipe.data.names_the_labels)).prompts
         found += [
             _line(file, *unknown.field, what=unknown.what, expected=f"one of {unknown.there_are}", do=unknown.hint)
             for unknown in unknown_classes(file.recipe, prompts["label"].drop_nulls().unique())
@@ -141,9 +152,11 @@ def _unknown_columns(file: RecipeFile) -> Iterator[str]:
     """A line for each column that is not there; each is asked for in place of the text, which is looked for first."""
     recipe = file.recipe
     for column in dict.fromkeys((recipe.data.text, recipe.data.label, *recipe.kept_columns)):
+        if column is None:
+            continue
         data = recipe.data.model_copy(update={"text": column, "label": _NO_COLUMN})
         try:
-            read_base(replace(file, recipe=recipe.model_copy(update={"data": data})))
+            read_source(replace(file, recipe=recipe.model_copy(update={"data": data})))
         except StillhouseError as error:
             missing = error.__cause__
             if isinstance(missing, UnknownColumnError) and missing.column == column:

@@ -45,10 +45,14 @@ def class_rows(prompts: pl.DataFrame) -> list[ClassRows]:
     return [ClassRows(**row) for row in ranked.to_dicts()]
 
 
-def with_too_few(classes: list[ClassRows], limits: GateLimits) -> list[ClassRows]:
-    """Classes that nothing can be learned of, or that nothing can be said of afterwards."""
-    return [
-        each
-        for each in classes
-        if each.train < limits.class_training_rows_at_least or each.golden < limits.class_golden_rows_at_least
-    ]
+def with_too_few(classes: list[ClassRows], limits: GateLimits, *, labels_are_taught: bool = True) -> list[ClassRows]:
+    """Classes that nothing can be learned of, or that nothing can be said of afterwards.
+
+    Args:
+        classes: with their rows.
+        limits: how many are enough.
+        labels_are_taught: whether rows to learn from have a label at all; else what they are of is for a teacher to
+            say, and golden rows alone count.
+    """
+    to_learn_from = limits.class_training_rows_at_least if labels_are_taught else 0
+    return [each for each in classes if each.train < to_learn_from or each.golden < limits.class_golden_rows_at_least]

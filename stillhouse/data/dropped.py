@@ -1,6 +1,6 @@
-"""Reading one file of a drop folder, the way its recipe says.
+"""Reading a file beside a recipe's own source, such as one of its drop folder, the way its recipe says.
 
-Belongs here: in which format a dropped file is, and which columns it has to have.
+Belongs here: in which format such a file is, and which columns a dropped one has to have.
 Does not: reading formats (delimited.py, parquet.py, ...), looking at the folder (stillhouse/data/drop_folder.py).
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 from stillhouse.data.sources import SourceRead, ending_of, every_column_in_a_drop, known_ending, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.data import DataSpec
 
 
 def require_known_ending(recipe: Recipe, name: str) -> None:
@@ -18,7 +19,7 @@ def require_known_ending(recipe: Recipe, name: str) -> None:
     Raises:
         StillhouseError: if its ending is that of no format of rows, nor of the recipe's own source.
     """
-    if not known_ending(name) and not _as_the_source(recipe, name):
+    if not known_ending(name) and not _as_the_source(recipe.data, name):
         raise StillhouseError(
             f"it is no file of rows: its ending is {PurePosixPath(name).suffix or 'missing'}",
             where=name,
@@ -40,25 +41,36 @@ def read_dropped(recipe: Recipe, name: str, kept: Path, *, batch: str) -> Source
         StillhouseError: if it cannot be read, has no rows, or lacks a column.
     """
     data = recipe.data
-    how: dict[str, Any] = reading_of(recipe) if _as_the_source(recipe, name) else {}
     with every_column_in_a_drop(recipe):
-        return read_rows(
+        return read_like_the_source(
+            data,
             name,
             kept={name: kept},
             text=data.text,
             label=data.label,
-            classes=data.labels,
             keep=recipe.kept_columns,
             optional=data.allow_missing_columns,
             batch=batch,
-            limits=data.limits,
-            **how,
         )
 
 
-def reading_of(recipe: Recipe) -> dict[str, Any]:
-    """How the recipe says that its source is read: these options of `read_rows`."""
-    data = recipe.data
+def read_like_the_source(data: DataSpec, name: str, **what: Any) -> SourceRead:
+    """Read a file beside a recipe's own source: like that where it has the same ending, otherwise by its ending.
+
+    Args:
+        data: says how the source is read.
+        name: of the file, for its ending and for messages.
+        what: is read, and from where: further options of `read_rows`.
+
+    Raises:
+        StillhouseError: see `read_rows`.
+    """
+    how = reading_of(data) if _as_the_source(data, name) else {}
+    return read_rows(name, classes=data.labels, limits=data.limits, **how, **what)
+
+
+def reading_of(data: DataSpec) -> dict[str, Any]:
+    """How a recipe says that its source is read: these options of `read_rows`."""
     return {
         "format": data.format,
         "encoding": data.encoding,
@@ -69,7 +81,7 @@ def reading_of(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _as_the_source(recipe: Recipe, name: str) -> bool:
-    ending = ending_of(recipe.data.source)
+def _as_the_source(data: DataSpec, name: str) -> bool:
+    ending = ending_of(data.source)
     # A name without an ending says nothing, but for lines there is no ending that would.
-    return ending_of(name) == ending and (ending != "" or recipe.data.format == "lines")
+    return ending_of(name) == ending and (ending != "" or data.format == "lines")

@@ -15,7 +15,7 @@ from stillhouse.data.rejects import RejectReason, all_rejects, count_reasons, re
 from stillhouse.data.splits import assign_splits, hide_labels
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.data import DataSpec, SplitSpec
+from stillhouse.recipe.data import GOLDEN_FILE, DataSpec, SplitSpec
 
 # Families of more than eight alike texts need more than one look; each look leaves fewer.
 _LOOKS = 8
@@ -37,7 +37,7 @@ class PromptSet:
 
 
 def base_prompt_set(rows: pl.DataFrame, recipe: Recipe, *, where: str) -> PromptSet:
-    """Make the prompt set of the recipe's own source: the only rows that are split.
+    """Make the prompt set of the recipe's own source, and of its golden file: the only rows that are split.
 
     Args:
         rows: `text`, `label`, `batch` and any further columns, as they came.
@@ -47,7 +47,8 @@ def base_prompt_set(rows: pl.DataFrame, recipe: Recipe, *, where: str) -> Prompt
     Raises:
         StillhouseError: if there are no two labels to tell apart.
     """
-    return split_rows(rows, recipe.data, recipe.split, where=where)
+    split = split_rows if recipe.data.golden is None else split_golden_file
+    return split(rows, recipe.data, recipe.split, where=where)
 
 
 def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: str) -> PromptSet:
@@ -74,21 +75,38 @@ def split_rows(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: s
         )
     labelled = label_problems(cleaned.kept, where=where)
     alone = _without_near_duplicates(labelled.kept)
-    sided = assign_splits(
-        alone.prompts,
-        golden_share=split.golden_share,
-        validation_share=split.validation_share,
-        key=split.key,
-        group=data.group,
-    )
-    held_text = sided.prompts.select(
-        pl.when(pl.col("split") == "train").then(_held_text(sided.prompts, sided.prompts)).alias("reason")
-    )["reason"]
-    leaks = held_text.is_not_null()
-    kept = hide_labels(sided.prompts.filter(~leaks), share=data.hidden_label_share, key=split.key)
-    held = rejected(sided.prompts.with_columns(held_text).filter(leaks), pl.col("reason"))
-    rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects, held])
+    sided = _sided(alone.prompts, split, data.group)
+    kept = hide_labels(sided.prompts, share=data.hidden_label_share, key=split.key)
+    rejects = all_rejects([cleaned.rejects, labelled.rejects, alone.rejects, sided.rejects])
     return PromptSet(kept, rejects, redaction.counts)
+
+
+def split_golden_file(rows: pl.DataFrame, data: DataSpec, split: SplitSpec, *, where: str) -> PromptSet:
+    """Make the prompt set of a golden file and of a source beside it, of which no row ever judges.
+
+    The golden file is made first and alone; the source is then held against it as a later batch is against the base, so
+    that what people said of a text stands, and neither the text nor one nearly like it is trained on.
+
+    Args:
+        rows: `text`, `label`, `batch` (`golden` in those of the file) and any further columns, as they came.
+        data: what is said of the rows.
+        split: the rule of the split, for the rows of the file.
+        where: file and field that name the labels, for errors.
+
+    Raises:
+        StillhouseError: if there are no two labels to tell apart.
+    """
+    redaction = redacted(rows)
+    of_people = pl.col("batch") == GOLDEN_FILE
+    audited = clean(redaction.rows.filter(of_people), max_characters=data.max_characters)
+    unlabelled = rejected(audited.kept.filter(pl.col("label").is_null()), RejectReason.GOLDEN_WITHOUT_LABEL)
+    alone = _without_near_duplicates(audited.kept.filter(pl.col("label").is_not_null()))
+    sided = _sided(alone.prompts, split, data.group)
+    taught = _beside(redaction.rows.filter(~of_people), sided.prompts, data)
+    labelled = label_problems(pl.concat([sided.prompts, taught.prompts], how="diagonal"), where=where)
+    kept = hide_labels(labelled.kept, share=data.hidden_label_share, key=split.key)
+    rejects = [audited.rejects, unlabelled, alone.rejects, sided.rejects, taught.rejects, labelled.rejects]
+    return PromptSet(kept, all_rejects(rejects), redaction.counts)
 
 
 def later_prompt_set(rows: pl.DataFrame, base: pl.DataFrame, recipe: Recipe) -> PromptSet:
@@ -100,14 +118,8 @@ def later_prompt_set(rows: pl.DataFrame, base: pl.DataFrame, recipe: Recipe) -> 
         recipe: the contract.
     """
     redaction = redacted(rows)
-    cleaned = clean(redaction.rows, max_characters=recipe.data.max_characters)
-    alone = _without_near_duplicates(cleaned.kept)
-    fault = _fault_beside(alone.prompts, base, recipe.data.group)
-    kept = alone.prompts.filter(fault.is_null()).with_columns(
-        pl.lit("train").alias("split"), pl.lit(False).alias("label_hidden")
-    )
-    beside = rejected(alone.prompts.with_columns(fault).filter(fault.is_not_null()), pl.col("fault"))
-    return PromptSet(kept, all_rejects([cleaned.rejects, alone.rejects, beside]), redaction.counts)
+    taught = _beside(redaction.rows, base, recipe.data)
+    return PromptSet(taught.prompts.with_columns(label_hidden=False), taught.rejects, redaction.counts)
 
 
 @dataclass(frozen=True)
@@ -133,12 +145,41 @@ def redacted(rows: pl.DataFrame) -> Redaction:
 
 
 @dataclass(frozen=True)
-class _Alone:
+class _Parted:
+    """Prompts that stay and rejects: together what came in."""
+
     prompts: pl.DataFrame
     rejects: pl.DataFrame
 
 
-def _without_near_duplicates(prompts: pl.DataFrame) -> _Alone:
+def _sided(prompts: pl.DataFrame, split: SplitSpec, group: str | None) -> _Parted:
+    """Send each row to its side; training rows that hold a held-out text, or are of a held-out group, are rejected."""
+    sided = assign_splits(
+        prompts,
+        golden_share=split.golden_share,
+        validation_share=split.validation_share,
+        key=split.key,
+        group=group,
+    )
+    held_text = sided.prompts.select(
+        pl.when(pl.col("split") == "train").then(_held_text(sided.prompts, sided.prompts)).alias("reason")
+    )["reason"]
+    leaks = held_text.is_not_null()
+    held = rejected(sided.prompts.with_columns(held_text).filter(leaks), pl.col("reason"))
+    return _Parted(sided.prompts.filter(~leaks), all_rejects([sided.rejects, held]))
+
+
+def _beside(rows: pl.DataFrame, base: pl.DataFrame, data: DataSpec) -> _Parted:
+    """Clean rows and keep those that add something to the base and leak nothing: all of them train."""
+    cleaned = clean(rows, max_characters=data.max_characters)
+    alone = _without_near_duplicates(cleaned.kept)
+    fault = _fault_beside(alone.prompts, base, data.group)
+    kept = alone.prompts.filter(fault.is_null()).with_columns(pl.lit("train").alias("split"))
+    beside = rejected(alone.prompts.with_columns(fault).filter(fault.is_not_null()), pl.col("fault"))
+    return _Parted(kept, all_rejects([cleaned.rejects, alone.rejects, beside]))
+
+
+def _without_near_duplicates(prompts: pl.DataFrame) -> _Parted:
     """Keep one of each family of nearly equal texts: a labelled one before others, then the first."""
     kept, dropped = prompts.with_row_index("place"), []
     for _ in range(_LOOKS):
@@ -152,11 +193,11 @@ def _without_near_duplicates(prompts: pl.DataFrame) -> _Alone:
         kept = kept.filter(~pl.col("place").is_in(places.implode()))
     gone = pl.concat(dropped).implode() if dropped else pl.Series([], dtype=pl.UInt32).implode()
     is_gone = pl.int_range(pl.len()).is_in(gone)
-    return _Alone(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), RejectReason.NEAR_DUPLICATE))
+    return _Parted(prompts.filter(~is_gone), rejected(prompts.filter(is_gone), RejectReason.NEAR_DUPLICATE))
 
 
 def _held_text(prompts: pl.DataFrame, base: pl.DataFrame) -> pl.Series:
-    """Of which side of the base batch a prompt holds a long run of words, or a whole text; null where of neither.
+    """Of which side of the base a prompt holds a long run of words, or a whole text; null where of neither.
 
     Validation rows are kept as clean as golden ones: known from training they would promise more than golden rows hold.
     """
@@ -175,7 +216,7 @@ def _held_text(prompts: pl.DataFrame, base: pl.DataFrame) -> pl.Series:
 
 
 def _fault_beside(prompts: pl.DataFrame, base: pl.DataFrame, group: str | None) -> pl.Series:
-    """Why a row of a later batch adds nothing to the base batch, or leaks; null when it may stay."""
+    """Why a row adds nothing to the rows that were split before it, or leaks; null when it may stay."""
     known = prompts.join(
         base.select("prompt_id", pl.col("label").alias("base_label"), pl.lit(True).alias("known")),
         on="prompt_id", how="left", maintain_order="left",

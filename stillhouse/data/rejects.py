@@ -29,6 +29,7 @@ class RejectReason(StrEnum):
     CONFLICTING_LABELS = "conflicting labels"
     DUPLICATE = "duplicate text"
     LABEL_SEEN_ONCE = "label seen once"
+    GOLDEN_WITHOUT_LABEL = "no label in the golden file"
     NEAR_DUPLICATE = "near duplicate"
     HOLDS_A_GOLDEN_TEXT = "contains a golden text"
     HOLDS_A_VALIDATION_TEXT = "contains a validation text"

@@ -46,17 +46,15 @@ def assign_splits(
     Args:
         prompts: `prompt_id`, `text`, `label`, `batch`, and `group` where one is given.
         golden_share: fraction of the eligible rows that only evaluation sees, in [0, 1).
-        validation_share: fraction for validation; the two leave something to train on.
+        validation_share: fraction for validation; what the two leave is trained on.
         key: what the hash is keyed with; another key is another golden set.
         group: column whose equal values must stay on one side.
 
     Raises:
-        ValueError: if a share is outside [0, 1), or the two leave nothing to train on.
+        ValueError: if a share is negative, or the two are more than 1.
     """
-    if min(golden_share, validation_share) < 0 or golden_share + validation_share >= 1:
-        raise ValueError(
-            f"golden_share {golden_share} and validation_share {validation_share} must leave some to train on"
-        )
+    if min(golden_share, validation_share) < 0 or golden_share + validation_share > 1:
+        raise ValueError(f"golden_share {golden_share} and validation_share {validation_share} must be shares of 1")
     place = keyed_uniform(_kept_together(prompts, group), key=key, purpose="split")
     split = (
         pl.when(pl.col("label").is_null())

@@ -186,6 +186,31 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _there_are_rows_to_learn_from(self) -> "Recipe":
+        data, split = self.data, self.split
+        if data.golden is None and split.golden_share + split.validation_share >= 1:
+            raise FieldError("golden_share and validation_share leave nothing to train on", "split")
+        if data.label is not None:
+            return self
+        if self.teacher.training is not None:
+            raise FieldError(
+                f"must name a column where teacher.kind is {self.teacher.kind}, which is trained on labelled rows of "
+                "the source; a teacher that learns from no label is asked as it is",
+                "data",
+                "label",
+            )
+        for place, student in enumerate(self.students):
+            if student.learns_from == "labels":
+                raise FieldError(
+                    f"{student.name} learns from labels, and the source has none where data.label is null: leave this "
+                    "student out",
+                    "students",
+                    place,
+                    "learns_from",
+                )
+        return self
+
+    @model_validator(mode="after")
     def _students_are_cut_from_weights_that_are_here(self) -> "Recipe":
         kind = self.teacher.kind
         if self.teacher.runs_here and self.base is not None:

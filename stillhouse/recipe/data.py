@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from stillhouse.recipe.fields import Part, Share
+from stillhouse.recipe.fields import FieldError, Part, Share
 
 TaskKind = Literal["single_label"]
 """What an answer can be: see stillhouse/tasks/."""
@@ -18,6 +18,9 @@ DIVERGENCE_LIMIT = 0.02
 """Bits from which a shift matters: a value that falls from 50 % to 33 %, from 20 % to 8 % or from 4 % to none gives
 about 0.02, one that falls from 40 % to 10 % gives 0.091. Chance alone reaches it below 190 observed rows of 6 labels
 and below 770 of 50."""
+
+GOLDEN_FILE = "golden"
+"""What rows of a golden file have in the column `batch`, where those of the source have `base`."""
 
 
 T = TypeVar("T")
@@ -81,6 +84,11 @@ class Limits(Part):
     )
 
 
+def _is_not_said(value: object) -> bool:
+    """Whether a field stays out of the contract: those that are younger than a contract must not change its digest."""
+    return value is None
+
+
 class DataSpec(Part):
     """The rows, and which of their columns mean what."""
 
@@ -110,7 +118,23 @@ class DataSpec(Part):
         None, description="regular expression for format lines; its named groups are the columns"
     )
     text: str = Field(description="column with the input text; in JSON and parquet also a path, such as ticket.body")
-    label: str = Field(description="column with the label; null means unlabelled")
+    label: str | None = Field(
+        description="column with the label; null means unlabelled. null in place of a column: no row of the source has "
+        "a label, for teachers that learn from none; then `golden` has all labels there are"
+    )
+    golden: str | None = Field(
+        None,
+        exclude_if=_is_not_said,
+        description="file of labelled rows that judge, apart from the source, whose rows then only train: read as the "
+        "source is where it has its ending, and under the same licence; `split` says of its rows which are golden, "
+        "which validate, and what is left trains",
+    )
+    golden_text: str | None = Field(
+        None, exclude_if=_is_not_said, description="column of the golden file with the text; as `text` when left out"
+    )
+    golden_label: str | None = Field(
+        None, exclude_if=_is_not_said, description="column of the golden file with the label; as `label` when left out"
+    )
     answer: TaskKind = Field("single_label", description="what a label is: one of a fixed set of classes")
     labels: dict[str, str] = Field(
         {},
@@ -169,16 +193,51 @@ class DataSpec(Part):
         if self.pattern is not None:
             groups = re.compile(self.pattern).groupindex
             for column in (self.text, self.label):
-                if column not in groups:
+                if column is not None and column not in groups:
                     raise ValueError(f"pattern has no group named {column!r}; it has {', '.join(groups) or 'none'}")
         return self
+
+    @model_validator(mode="after")
+    def _a_golden_file_has_the_labels_that_the_source_lacks(self) -> "DataSpec":
+        if self.golden is None:
+            if self.label is None:
+                raise FieldError(
+                    "must name a column, or data.golden a file of rows that people have labelled: without a label "
+                    "nothing can be judged",
+                    "label",
+                )
+            for name in ("golden_text", "golden_label"):
+                if getattr(self, name) is not None:
+                    raise FieldError("must be left out where data.golden names no file", name)
+        elif self.golden == self.source:
+            raise FieldError("must be another file than data.source, whose rows are trained on", "golden")
+        elif self.label is None and self.golden_label is None:
+            raise FieldError("data.golden_label must name its column with the label where data.label is null", "golden")
+        return self
+
+    @property
+    def label_column(self) -> str:
+        """What the column with the labels is called: in the source, or else in the golden file."""
+        column = self.label or self.golden_label
+        assert column is not None, "a rule between them"
+        return column
+
+    @property
+    def names_the_labels(self) -> tuple[str, str]:
+        """The field of the recipe that says where the labels are by which a model is judged."""
+        return ("data", "label") if self.golden is None else ("data", "golden")
 
 
 class SplitSpec(Part):
     """The rule that sends a row to training, validation or the golden set, for good."""
 
     key: str = Field(min_length=1, description="key of the hash that decides; changing it makes a new golden set")
-    golden_share: float = Field(gt=0, lt=1, description="share of the labelled rows that only evaluation ever sees")
+    golden_share: float = Field(
+        gt=0,
+        lt=1,
+        description="share of the labelled rows that only evaluation ever sees; with data.golden, of the rows of that "
+        "file, and then this and validation_share may be 1 together",
+    )
     validation_share: float = Field(gt=0, lt=1, description="share that calibrates and watches training")
     golden_rounds_at_most: int | None = Field(
         None,
@@ -188,7 +247,7 @@ class SplitSpec(Part):
     )
 
     @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> "SplitSpec":
-        if self.golden_share + self.validation_share >= 1:
-            raise ValueError("golden_share and validation_share leave nothing to train on")
+    def _no_row_is_on_two_sides(self) -> "SplitSpec":
+        if self.golden_share + self.validation_share > 1:
+            raise ValueError("golden_share and validation_share are more than 1, and leave nothing to train on")
         return self

@@ -82,6 +82,9 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
     from stillhouse.teachers.classifier import build_classifier
 
     fitting, validation = known.filter(pl.col("split") == "train"), known.filter(pl.col("split") == "validation")
+    choosing = validation
+    if fitting.is_empty():  # of an unlabelled source: what people labelled and does not judge is all there is to fit on
+        fitting, choosing = validation, validation.clear()
     texts, labels = fitting["text"].to_list(), fitting["label"].to_list()
     ids = bench.golden["prompt_id"].to_list()
     spec, teacher = file.recipe.weights, bench.teacher.folder / MODEL
@@ -98,8 +101,8 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 labels,
                 bench.texts,
                 task=bench.task,
-                validation_texts=validation["text"].to_list(),
-                validation_labels=validation["label"].to_list(),
+                validation_texts=choosing["text"].to_list(),
+                validation_labels=choosing["label"].to_list(),
             ),
             linear_probe(
                 lambda batch: encoder.embeddings_and_logits(batch)[0],

@@ -14,12 +14,12 @@ from stillhouse.stages.source import read_base
 
 
 def prompts_to_come(file: RecipeFile) -> pl.DataFrame:
-    """The prompts of the base batch that the recipe's source would give now, on all sides of the split.
+    """The prompts of the base batch that the recipe's files of rows would give now, on all sides of the split.
 
     Raises:
         StillhouseError: if the recipe names a class that no row has, so that no number of rows would do.
     """
     rows = with_provenance(read_base(file).rows, file.recipe.data.provenance).rows
-    prompts = base_prompt_set(rows, file.recipe, where=file.where("data", "label")).prompts
+    prompts = base_prompt_set(rows, file.recipe, where=file.where(*file.recipe.data.names_the_labels)).prompts
     require_named_classes(file, prompts["label"].drop_nulls().unique())
     return prompts

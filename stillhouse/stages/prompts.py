@@ -42,7 +42,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         for index, item in enumerate(recipe.slices):
             require_columns(rows.columns, [item.column], file.where("slices", index, "column"))
         made = (
-            base_prompt_set(rows, recipe, where=file.where("data", "label"))
+            base_prompt_set(rows, recipe, where=file.where(*recipe.data.names_the_labels))
             if base is None
             else later_prompt_set(rows, base.frame("prompts"), recipe)
         )
@@ -74,6 +74,7 @@ def plan(file: RecipeFile, source: Artifact, base: Artifact | None, builds: Buil
         "hidden_label_share": recipe.data.hidden_label_share,
         "slices": [item.model_dump(mode="json") for item in recipe.slices],
         "judged_columns": list(recipe.judged_columns),
+        **({"golden_file": True} if recipe.data.golden else {}),
         "max_tokens": recipe.shortest_reading,
     }
     depends_on = {"rows": source.digest, "base": base.digest if base else None, "encoder": encoder}

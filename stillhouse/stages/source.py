@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from stillhouse.data.dropped import read_dropped, reading_of
+from stillhouse.data.golden_file import read_golden_file
 from stillhouse.data.provenance import with_provenance, without_secrets
 from stillhouse.data.rejects import all_rejects
 from stillhouse.data.sources import Outside, SourceRead, digests_now, read_outside, read_rows
@@ -40,11 +41,16 @@ def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:
     is_base = batch == BASE
     origin = from_outside(data.source) if is_base else taken_in(builds.ledger, file, batch)
     traffic = from_outside(data.traffic) if data.traffic and is_base else None
-    marks = {**origin.marks, **(traffic.marks if traffic else {})}
+    golden = from_outside(data.golden) if data.golden and is_base else None
+    beside = {name: found for name, found in (("traffic", traffic), ("golden", golden)) if found is not None}
+    read_from = [origin, *beside.values()]
+    marks = {uri: mark for found in read_from for uri, mark in found.marks.items()}
 
     def build(folder: Path) -> SourceFacts:
         kept = origin.kept(store)
-        read = read_base(file, kept) if is_base else _read_batch(file, batch, kept)
+        read = read_source(file, kept) if is_base else _read_batch(file, batch, kept)
+        if golden:
+            read = _together([read, read_golden_file(file, golden.kept(store))])
         if traffic:
             _read_traffic(file, traffic.kept(store)).write_parquet(folder / "traffic.parquet")
         traced = with_provenance(read.rows, data.provenance)
@@ -64,11 +70,11 @@ def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:
         build,
         {
             "file": origin.content,
-            **({"traffic": traffic.content} if traffic else {}),
+            **{name: found.content for name, found in beside.items()},
             **({"marks": marks} if marks else {}),  # so that the facts hold what was seen last
         },
         config={"data": data.model_dump(mode="json"), "columns": list(file.recipe.kept_columns)},
-        external_inputs={**origin.digests, **(traffic.digests if traffic else {})},
+        external_inputs={uri: digest for found in read_from for uri, digest in found.digests.items()},
     )
 
 
@@ -98,8 +104,8 @@ def is_as_it_was(ledger: Ledger, file: RecipeFile, manifest: Manifest) -> bool:
     if manifest.partition != BASE:
         known = taken_in(ledger, file, manifest.partition).digests.values()
         return sorted(known) == sorted(manifest.external_inputs.values())
-    addresses = [file.recipe.data.source, *([file.recipe.data.traffic] if file.recipe.data.traffic else [])]
-    now = {name: digest for uri in addresses for name, digest in digests_now(uri, root=file.root).items()}
+    data = file.recipe.data
+    now = _now(file, data.source, data.golden, data.traffic)
     return now == {**manifest.external_inputs, **manifest.facts.get("marks", {})}
 
 
@@ -110,9 +116,13 @@ def has_other_rows(file: RecipeFile, manifest: Manifest) -> bool:
     """
     data = file.recipe.data
     before = {**manifest.external_inputs, **manifest.facts.get("marks", {})}
-    now = digests_now(data.source, root=file.root)
-    traffic = digests_now(data.traffic, root=file.root) if data.traffic else {}
+    now, traffic = _now(file, data.source, data.golden), _now(file, data.traffic)
     return {name: digest for name, digest in before.items() if name in now or name not in traffic} != now
+
+
+def _now(file: RecipeFile, *addresses: str | None) -> dict[str, str]:
+    """Digest of each file behind some addresses as they are now; of those that the recipe does not name, none."""
+    return {name: one for uri in addresses if uri for name, one in digests_now(uri, root=file.root).items()}
 
 
 def drop_folder(file: RecipeFile, home: Home) -> str:
@@ -124,7 +134,13 @@ def drop_folder(file: RecipeFile, home: Home) -> str:
     return str(inbox)
 
 
-def read_base(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> SourceRead:
+def read_base(file: RecipeFile) -> SourceRead:
+    """Read all rows of the base batch as they are now, for a look at them: of the source, and of the golden file."""
+    source = read_source(file)
+    return source if file.recipe.data.golden is None else _together([source, read_golden_file(file)])
+
+
+def read_source(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> SourceRead:
     """Read the rows of the recipe's own source; a column that is not there is told by the field that asks for it.
 
     Args:
@@ -142,7 +158,7 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
     """Read the sample of traffic that the recipe names, with those of label and slice columns that it has."""
     data = file.recipe.data
     keep = tuple(dict.fromkeys(item.column for item in file.recipe.slices if item.column not in ("label", "text")))
-    optional = (data.label, *keep)
+    optional = (*([data.label] if data.label else []), *keep)
     try:
         return _read(file, str(data.traffic), kept, keep=keep, optional=optional, batch="traffic").rows
     except StillhouseError as error:
@@ -172,15 +188,19 @@ def _read(
         batch=batch,
         root=file.root,
         limits=data.limits,
-        **reading_of(file.recipe),
+        **reading_of(data),
     )
 
 
 def _read_batch(file: RecipeFile, batch: str, kept: Mapping[str, Path]) -> SourceRead:
     """Read all files of a later batch from the bytes that were kept, one below the other."""
-    read = [read_dropped(file.recipe, name, path, batch=batch) for name, path in kept.items()]
+    return _together([read_dropped(file.recipe, name, path, batch=batch) for name, path in kept.items()])
+
+
+def _together(read: Sequence[SourceRead]) -> SourceRead:
+    counted = [one.counted for one in read if one.counted is not None]
     return SourceRead(
         pl.concat([one.rows for one in read], how="diagonal"),
         pl.concat([one.rejects for one in read], how="diagonal"),
-        sum(one.counted or 0 for one in read),
+        sum(counted) if len(counted) == len(read) else None,
     )

@@ -23,6 +23,7 @@ from tests.faults.plants import (
     NOBODY,
     QUESTION,
     as_bytes,
+    beside_a_golden_file,
     changed,
     column,
     cut_in_a_quote,
@@ -234,6 +235,11 @@ SOURCE_FAULTS = [
     ),
     Fault(
         "rows are lost while reading", SOURCE, "every_record_is_a_row_or_a_reject", lost_while_reading, "150 records",
+    ),
+    Fault(
+        "a third of the golden file has no label", SOURCE, "nearly_every_golden_row_can_judge",
+        beside_a_golden_file(lambda frame: frame.with_columns(service=pl.when(~every(3)).then("service"))),
+        "67 of 200 rows of the golden file cannot judge (67 without a label): 33.5%, limit 20%", refuses=PROMPTS,
     ),
     Fault(
         "a dropped file is cut", SOURCE, None, dropped(cut_in_a_quote), "not readable as csv", batch=MARCH,

@@ -42,6 +42,20 @@ def with_text(text: pl.Expr, where: pl.Expr | None = None) -> Callable[[pl.DataF
     return lambda frame: frame.with_columns(new.alias("question"))
 
 
+def beside_a_golden_file(
+    make: Callable[[pl.DataFrame], pl.DataFrame], golden_share: float = 0.7, **changes: Any
+) -> Plant:
+    """Real rows, and other ones that people labelled in a file of their own, with something done to those."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        golden = bench.place.folder / "audited.csv"
+        make(rows(200, skip=600)).write_csv(golden)
+        split = {"key": "small", "golden_share": golden_share, "validation_share": round(1 - golden_share, 2)}
+        return bench.recipe(rows(400), **{"data__golden": str(golden), "split": split, **changes})
+
+    return plant
+
+
 def every(nth: int) -> pl.Expr:
     """One row of so many."""
     return pl.int_range(pl.len()) % nth == 0

@@ -16,7 +16,18 @@ from stillhouse.data.privacy import Redacted, redact
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import CONTRACT, PROMPTS, SOURCE
 from tests.faults.bench import SLICES, Bench, Fault, Plant, rows
-from tests.faults.plants import FEW, MARCH, QUESTION, changed, column, dropped, every, on, with_text
+from tests.faults.plants import (
+    FEW,
+    MARCH,
+    QUESTION,
+    beside_a_golden_file,
+    changed,
+    column,
+    dropped,
+    every,
+    on,
+    with_text,
+)
 
 # The prompts
 
@@ -112,6 +123,18 @@ def with_golden_texts_inside(frame: pl.DataFrame) -> pl.DataFrame:
 def told_by(word: pl.Expr, share: int = 1) -> Callable[[pl.DataFrame], pl.DataFrame]:
     """Write a word into each text, or into one of so many."""
     return with_text(QUESTION + word, every(share))
+
+
+def judges_by_the_source(real: Any) -> Any:
+    """The last step, which makes a golden row of one that nobody audited."""
+
+    def hidden(prompts: pl.DataFrame, **rule: Any) -> pl.DataFrame:
+        done = real(prompts, **rule)
+        one = done.filter((pl.col("batch") == "base") & pl.col("label").is_not_null())["prompt_id"][0]
+        golden = pl.when(pl.col("prompt_id") == one).then(pl.lit("golden")).otherwise("split")
+        return done.with_columns(golden.alias("split"))
+
+    return hidden
 
 
 CODES = {"HUM": "zk4", "LOC": "qm7", "NUM": "vx2", "DESC": "jp9", "ENTY": "wb3", "ABBR": "hy6"}
@@ -241,6 +264,19 @@ PROMPTS_FAULTS = [
         "behaviour.0.cases.0.label: no labelled row is of class 'PLACE'", refuses="teacher",
     ),
     Fault(
+        "a row of the source judges beside those of the golden file", PROMPTS, "golden_rows_are_of_the_golden_file",
+        lambda bench: (
+            bench.patch("stillhouse.data.prompt_set:hide_labels", judges_by_the_source),
+            beside_a_golden_file(as_they_are)(bench),
+        )[1],
+        "1 of", refuses="teacher",
+    ),
+    Fault(
+        "the golden file misspells a class", PROMPTS, "every_golden_label_is_in_the_source",
+        beside_a_golden_file(lambda frame: frame.with_columns(pl.col("service").replace("HUM", "HUMN"))),
+        "no row of", refuses="teacher", also=("classes_have_enough_rows",),
+    ),
+    Fault(
         "a class is spelled in two ways", PROMPTS, "labels_have_one_spelling_each",
         on(in_two_spellings), "one class? 'HUM' (", refuses="teacher", also=("classes_have_enough_rows",),
     ),
@@ -344,6 +380,10 @@ PROMPTS_FAULTS = [
     Fault(
         "a slice has a handful of rows", PROMPTS, "no_slice_is_thin", changed(slices=SLICES), "fewer than 30",
         advice=True,
+    ),
+    Fault(
+        "the golden file is too small for the margin", PROMPTS, "the_golden_set_can_support_the_margin",
+        beside_a_golden_file(as_they_are, bar={"margin": 0.03}), "; label about", state="inconclusive", advice=True,
     ),
     Fault(
         "the golden set is too small for the margin", PROMPTS, "the_golden_set_can_support_the_margin",

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from orchestration.asking import write_requests
 from orchestration.auditing import audit_recipe
+from orchestration.planned import planned
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
@@ -188,7 +189,7 @@ def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) 
     replies.write_text("".join(json.dumps(line) + "\n" for line in lines[all_but:]))
 
 
-def small_recipe_elsewhere(folder: Path, **teacher: Any) -> RecipeFile:
+def small_recipe_elsewhere(folder: Path, *, changed: dict[str, Any] | None = None, **teacher: Any) -> RecipeFile:
     (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
     base = {"source": str(small_teacher(folder / "base", units=ALL_UNITS)), "revision": "test", "licence": "Apache-2.0"}
     learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
@@ -200,7 +201,9 @@ def small_recipe_elsewhere(folder: Path, **teacher: Any) -> RecipeFile:
     paths = {"source": str(folder / "replies.jsonl"), "ask": {"model": "large", "prompt": str(folder / "prompt.md")}}
     stored = {**STORED, **paths, **teacher}
     seen = {"data__provenance": {"teacher_may_see": ["internal"]}}
-    return small_recipe(folder, teacher=stored, base=base, students=students, **seen, **changes)
+    return small_recipe(
+        folder, **{"teacher": stored, "base": base, "students": students, **seen, **changes, **(changed or {})}
+    )
 
 
 def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp_path: Path, shared: Path) -> None:
@@ -235,6 +238,77 @@ def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp
         assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
         report = (place.newest("selection").folder / "report.html").read_text()
         assert "not here" in report and "None" not in report.replace("None was found", "")
+
+
+def recipe_with_a_golden_file(folder: Path, **changes: Any) -> RecipeFile:
+    """Unlabelled questions, what a model answered to them and to others, and 300 that people labelled in a file."""
+    unlabelled, audited = questions(800).drop("service"), questions(300, skip=780)
+    unlabelled.write_csv(folder / "questions.csv")
+    audited.rename({"service": "queue"}).write_csv(folder / "audited.csv")
+    wrong = pl.when(pl.int_range(pl.len()) % 12 == 0).then(pl.col("service").replace(WRONG)).otherwise("service")
+    questions(1300).select(text="question", answer=wrong).write_csv(folder / "answers.csv")
+    small = small_recipe_elsewhere(folder).recipe.students[0].model_dump(mode="json")
+    changed = {
+        "data__label": None, "data__golden": str(folder / "audited.csv"), "data__golden_label": "queue",
+        "split": {"key": "small", "golden_share": 0.7, "validation_share": 0.3}, "students": [small],
+        "bar": {"margin": 0.25}, **changes,
+    }  # fmt: skip
+    return small_recipe_elsewhere(folder, source=str(folder / "answers.csv"), answers={}, changed=changed)
+
+
+def test_unlabelled_rows_become_a_student_that_rows_of_a_golden_file_judge(tmp_path: Path, shared: Path) -> None:
+    with a_place(tmp_path, seeded=shared) as place:
+        file = recipe_with_a_golden_file(place.folder)
+        answers = (place.folder / "answers.csv").read_bytes()
+        (place.folder / "answers.csv").unlink()
+        written = write_requests(place.builds, file, place.folder / "requests.jsonl")
+        (place.folder / "answers.csv").write_bytes(answers)
+        assert check(Recipes((file,), ())).all_is_well
+        assert planned(place.builds, file, 0.1).duration is not None
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
+
+        prompts = place.newest("prompts", "base").frame("prompts")
+        assert written.requests == written.prompts == prompts.height
+        sides = dict(prompts.group_by("batch").agg(pl.col("split").unique().sort()).iter_rows())
+        assert sides == {"base": ["train"], "golden": ["golden", "validation"]}
+        assert prompts.filter(pl.col("split") == "train")["label"].null_count() == counts_of(place).train > 750
+        in_both = questions(20, skip=780)["question"].to_list()
+        assert prompts.filter(pl.col("text").is_in(in_both) & (pl.col("split") == "train")).is_empty()
+        taught = place.newest("transfer_set").frame("transfer_set")
+        assert set(taught["batch"]) == {"base"} and taught["label"].null_count() == taught.height
+        judged = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
+        assert judged["one"].golden_rows == counts_of(place).golden and judged["one"].score.accuracy > 0.6
+        options = {each.name: each for each in read_evaluations(place.newest("baselines").folder)}
+        assert f"fitted on {counts_of(place).validation:,} labels" in options["TF-IDF + logistic regression"].score.note
+
+        audit = audit_recipe(place.home, "small")
+        assert audit.ok, audit.problems
+        (source,) = (link for link in audit.chain if link.asset == "small/source[base]")
+        digest = source.external_inputs[str(place.folder / "audited.csv")]
+
+        place.drop("march.csv", questions(120, skip=1100).drop("service"))
+        again = place.run(file, batch="march.csv")
+        assert again.success, failures(again)
+        later = place.newest("prompts", "march.csv").frame("prompts")
+        assert set(later["split"]) == {"train"} and later["label"].null_count() == later.height > 100
+        assert place.newest("transfer_set").frame("transfer_set").height == taught.height + later.height
+
+        kept = place.builds.store.kept(digest)
+        kept.chmod(0o600)
+        kept.write_bytes(kept.read_bytes().replace(b"HUM", b"LOC", 1))
+        assert any("audited.csv" in problem for problem in audit_recipe(place.home, "small").problems)
+
+
+def test_a_student_of_labels_alone_is_refused_where_the_source_has_none(tmp_path: Path) -> None:
+    file = recipe_with_a_golden_file(tmp_path)
+    learner = file.recipe.students[0].model_dump(mode="json")
+    control = {**learner, "name": "control", "learns_from": "labels"}
+    with pytest.raises(StillhouseError) as refused:
+        recipe_with_a_golden_file(tmp_path, students=[learner, control])
+    lines = file.path.read_text().splitlines()
+    line = next(n for n, each in enumerate(lines, start=1) if "learns_from: labels" in each)
+    said = "students.1.learns_from: control learns from labels, and the source has none where data.label is null"
+    assert f"{file.path}:{line}: {said}" in str(refused.value)
 
 
 def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -> None:

@@ -9,7 +9,7 @@ from orchestration.recipe_check import check
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in
 from tests.command import stillhouse
-from tests.small import small_recipe
+from tests.small import questions, small_recipe
 
 
 def mistakes(file: RecipeFile) -> tuple[str, ...]:
@@ -130,6 +130,22 @@ def test_rows_that_are_not_there(tmp_path: Path, home: Home) -> None:
     Path(file.recipe.data.source).unlink()
     (line,) = mistakes(file)
     assert "data.source: " in line and "no such file" in line
+
+
+def test_a_golden_file_that_is_not_there_or_lacks_a_column_is_told_beside_mistakes_in_the_source(
+    tmp_path: Path, home: Home
+) -> None:
+    golden = tmp_path / "audited.csv"
+    file = small_recipe(tmp_path, rows=60, data__golden=str(golden))
+    (line,) = mistakes(file)
+    assert line.startswith(file.where("data", "golden")) and "no such file" in line
+    questions(60, skip=100).rename({"service": "queue"}).write_csv(golden)
+    Path(file.recipe.data.source).write_text("questions,service,kind\na,b,c\n")
+    source, (golden_line,) = mistakes(file)[0], mistakes(file)[1:]
+    assert source.startswith(file.where("data", "text")) and "there is no column 'question'" in source
+    assert golden_line.startswith(file.where("data", "golden"))
+    assert "there is no column 'service', which `data.label` of the recipe names" in golden_line
+    assert "`data.golden_label` name columns that are called otherwise there" in golden_line
 
 
 def test_one_broken_recipe_stops_no_other(tmp_path: Path, home: Home) -> None:

@@ -113,9 +113,9 @@ def test_rows_without_a_group_are_split_one_by_one() -> None:
     assert set(split(rows, "user").prompts["split"]) == {"train", "validation", "golden"}
 
 
-@pytest.mark.parametrize(("golden", "validation"), [(0.6, 0.4), (-0.1, 0.1), (1.0, 0.0)])
-def test_shares_that_leave_nothing_to_train_on_are_refused(golden: float, validation: float) -> None:
-    with pytest.raises(ValueError, match="must leave some to train on"):
+@pytest.mark.parametrize(("golden", "validation"), [(0.6, 0.5), (-0.1, 0.1), (1.1, 0.0)])
+def test_shares_that_are_none_of_1_are_refused(golden: float, validation: float) -> None:
+    with pytest.raises(ValueError, match="must be shares of 1"):
         assign_splits(many(2), golden_share=golden, validation_share=validation, key="k")
 
 

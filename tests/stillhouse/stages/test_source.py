@@ -14,9 +14,10 @@ from assets.keys import key_of
 from assets.materializations import newest_artifact
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
+from stillhouse.stages.facts import SourceFacts
 from stillhouse.stages.names import BASE, PROMPTS, SOURCE
-from stillhouse.stages.source import is_as_it_was
-from tests.small import small_recipe
+from stillhouse.stages.source import has_other_rows, is_as_it_was
+from tests.small import questions, small_recipe
 
 Run = Callable[..., dg.ExecuteInProcessResult]
 
@@ -64,6 +65,24 @@ def test_the_sample_of_traffic_is_an_input_of_the_source_and_a_table_of_its_own(
     traffic.write_text("question,kind\nwho is it ?,HUM:ind\n")
     assert not is_as_it_was(builds.ledger, file, artifact.manifest), "other traffic is looked at again"
     assert made(run, builds, file).frame("traffic")["text"].to_list() == ["who is it ?"]
+
+
+def test_the_golden_file_is_an_input_of_the_source_and_its_rows_bear_its_name(
+    run: Run, builds: BuildStore, tmp_path: Path
+) -> None:
+    golden = tmp_path / "audited.csv"
+    questions(40, skip=200).write_csv(golden)
+    file = small_recipe(tmp_path, rows=150, data__golden=str(golden))
+    artifact = made(run, builds, file)
+    assert dict(artifact.frame("rows")["batch"].value_counts().iter_rows()) == {"base": 150, "golden": 40}
+    assert artifact.facts(SourceFacts).records == artifact.facts(SourceFacts).counted == 190
+    kept = builds.store.kept(artifact.manifest.external_inputs[str(golden)])
+    assert kept.read_bytes() == golden.read_bytes()
+    assert is_as_it_was(builds.ledger, file, artifact.manifest) and not has_other_rows(file, artifact.manifest)
+    questions(41, skip=200).write_csv(golden)
+    assert not is_as_it_was(builds.ledger, file, artifact.manifest)
+    assert has_other_rows(file, artifact.manifest), "later batches are held against other golden rows"
+    assert made(run, builds, file).digest != artifact.digest
 
 
 @pytest.mark.experiment("E10")
