@@ -5,6 +5,7 @@ Does not: what follows from the rows (suggestions.py), the fields and their rule
 what is written here.
 """
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,13 +17,21 @@ from typing import Any
 import polars as pl
 import yaml
 
-from orchestration.suggestions import Suggestion, first_split, suggest
+from orchestration.suggestions import (
+    MARGINS,
+    Suggestion,
+    first_split,
+    rows_to_label,
+    split_of_a_golden_file,
+    suggest,
+)
 from stillhouse.addresses import holds_credentials
 from stillhouse.data.advice import SettingError
 from stillhouse.data.declared_labels import CLASSES_TOLD
 from stillhouse.data.dialect import TAB, Quoting, usual_quoting
-from stillhouse.data.places import find_places
-from stillhouse.data.prompt_set import PromptSet, split_rows
+from stillhouse.data.dropped import read_like_the_source
+from stillhouse.data.places import find_places, opened
+from stillhouse.data.prompt_set import PromptSet, split_golden_file, split_rows
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.several_labels import columns_like, several_in_a_cell
@@ -34,9 +43,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.bar import SliceSpec
-from stillhouse.recipe.data import DataSpec
+from stillhouse.recipe.data import GOLDEN_FILE, DataSpec
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
+from stillhouse.recipe.teacher import AnswersFormat
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.stages.prompts import ENCODER_CONFIG, TOKENIZER, coverage
 from stillhouse.wording import percent, points
@@ -55,21 +65,13 @@ attributes:
   pain: $pain
   owners: [$owner]
 
-  teacher:
-    source: $teacher
-    revision: $revision
-    fingerprint: $fingerprint
-    licence: Apache-2.0
-    training_on_outputs: $outputs
-    reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
-    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
-    training: {epochs: 4, learning_rate: 2.0e-4, loss: labels, dropout: 0.1, max_tokens: $tokens}
+$taught_by
 
   data:
     source: $data
 $reading    text: $text
     label: $label
-    licence: $licence
+$golden_file    licence: $licence
 
   split:
     key: $key
@@ -83,33 +85,60 @@ $reading    text: $text
     metric: $metric                 # $because
     margin: $margin                 # $provable
 
-  budget:                           # what for? at 4 or less the int8 teacher is often enough, and the run says so
-    latency_ratio_at_least: 6
-    size_ratio_at_least: 6
+$budget
 
-  students:                         # each with its control: the same shape without the teacher
-    - name: five_layers
-      layers: [0, 1, 3, 4, 5]
-      feed_forward: 256
-      training: {epochs: 6, max_tokens: $tokens}
-    - name: five_layers_labels_only
-      layers: [0, 1, 3, 4, 5]
-      feed_forward: 256
-      learns_from: labels
-      training: {epochs: 6, loss: labels, max_tokens: $tokens}
-    - name: two_layers
-      layers: [0, 5]
-      feed_forward: 256
-      training: {epochs: 6, max_tokens: $tokens}
-    - name: two_layers_labels_only
-      layers: [0, 5]
-      feed_forward: 256
-      learns_from: labels
-      training: {epochs: 6, loss: labels, max_tokens: $tokens}
+$students
 
   refresh:
     cron: "0 3 * * 1"
 """)
+
+_AN_ENCODER = Template("""\
+  teacher:
+    source: $teacher
+    revision: $revision
+    fingerprint: $fingerprint
+    licence: Apache-2.0
+    training_on_outputs: $outputs
+    reason: A small encoder, pre-trained on a billion sentence pairs, that runs on this machine.
+    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+    training: {epochs: 4, learning_rate: 2.0e-4, loss: labels, dropout: 0.1, max_tokens: $tokens}""")
+_ANSWERS = Template("""\
+  teacher:
+    kind: stored
+    source: $stored
+    answers: {format: $format}          # or chat, batch; which fields and patterns: docs/stored-completions.md
+    revision: $stored    # say here which model gave the answers, and when
+    licence: $terms
+    training_on_outputs: $outputs
+    reason: It answers these texts today, and what it answered was kept.
+    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+
+  base:                             # students are cut from it
+    source: $teacher
+    revision: $revision
+    fingerprint: $fingerprint
+    licence: Apache-2.0""")
+_BESIDE_AN_ENCODER = """\
+  budget:                           # what for? at 4 or less the int8 teacher is often enough, and the run says so
+    latency_ratio_at_least: 6
+    size_ratio_at_least: 6"""
+_BESIDE_ANSWERS = """\
+  budget:                           # what may a call and the files of a student take where it serves?
+    latency_ms_at_most: 20
+    size_mb_at_most: 25"""
+_STUDENT = Template("""\
+    - name: $name
+      layers: $layers
+      feed_forward: 256
+      training: {epochs: 6, ${loss}max_tokens: $tokens}""")
+_CONTROL = Template("""\
+    - name: ${name}_labels_only
+      layers: $layers
+      feed_forward: 256
+      learns_from: labels
+      training: {epochs: 6, loss: labels, max_tokens: $tokens}""")
+_SHAPES = {"five_layers": [0, 1, 3, 4, 5], "two_layers": [0, 5]}
 
 OPEN = {
     "pain": "what hurts with the teacher: latency, cost (then fill in economics), stability or specialisation",
@@ -138,6 +167,19 @@ class Answers:
         """Fields that are still open, and what is asked."""
         given = {"pain": self.pain, "training_on_outputs": self.outputs_may_train is not None, "licence": self.licence}
         return {field: asked for field, asked in OPEN.items() if not given[field]}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What there is beside the file of rows; nothing where there is that file alone.
+
+    Args:
+        golden: path or URI of a file of rows that people have labelled and that judge.
+        stored: path or URI of a file of what a teacher answered elsewhere.
+    """
+
+    golden: str | None = None
+    stored: str | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +225,7 @@ def write_recipe(
     label: str,
     said: Reading = Reading(),
     answers: Answers = Answers(),
+    beside: Beside = Beside(),
 ) -> Written:
     """Write `<folder>/<name>/defs.yaml` for a file of rows, after reading all of it once.
 
@@ -194,9 +237,10 @@ def write_recipe(
         label: their label column.
         said: how the file is to be read.
         answers: what only a person can say.
+        beside: further files.
 
     Raises:
-        StillhouseError: if the name is taken or unfit, or nothing can be learned from the rows.
+        StillhouseError: if the name is taken or unfit, nothing can be learned from the rows, or nothing can judge.
     """
     path = folder / require_recipe_name(name, "stillhouse new") / "defs.yaml"
     if path.exists():
@@ -205,20 +249,31 @@ def write_recipe(
         )
     for given in (data, text, label, answers.licence):
         _require_utf8(given)
-    uri = data if "://" in data else str(Path(data).expanduser().resolve())
-    if holds_credentials(uri):
-        raise StillhouseError(
-            "a password, key or signature is in the address, and a recipe ships with every release",
-            where=uri,
-            expected="an address without it",
-            do="Give it by the environment or fsspec's configuration (docs/architecture.md, What goes out).",
-        )
+    uri = _address(data)
+    golden, stored = beside.golden and _address(beside.golden), beside.stored and _address(beside.stored)
+    may_lack = [label] if golden or stored else []
     with _told_as_options():
-        reading = _looked_at(uri, said, [text, label])
+        reading = _looked_at(uri, said, [text] if may_lack else [text, label])
         how = asdict(reading)
-        read = read_rows(uri, text=text, label=label, header=how.pop("columns"), **how)
-    said_of_rows = DataSpec(source=uri, text=text, label=label, licence=answers.licence)
-    made = split_rows(read.rows, said_of_rows, first_split(name), where=uri)
+        read = read_rows(uri, text=text, label=label, header=how.pop("columns"), optional=may_lack, **how)
+    taught = bool(read.rows["label"].count())
+    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, stored=stored)
+    said_of_rows = DataSpec(
+        source=uri,
+        text=text,
+        label=label if taught else None,
+        golden=golden,
+        golden_label=None if taught else label,
+        licence=answers.licence,
+        **asdict(reading),
+    )
+    if golden is None:
+        made = split_rows(read.rows, said_of_rows, first_split(name), where=uri)
+    else:
+        with _told_as_options():
+            audited = read_like_the_source(said_of_rows, golden, text=text, label=label, batch=GOLDEN_FILE)
+        read = SourceRead(pl.concat([read.rows, audited.rows]), pl.concat([read.rejects, audited.rejects]))
+        made = split_golden_file(read.rows, said_of_rows, split_of_a_golden_file(name), where=golden)
     labelled = made.prompts["label"].count()
     if labelled < FEWEST_ROWS:
         raise StillhouseError(
@@ -228,11 +283,10 @@ def write_recipe(
             do="Label more rows.",
         )
     encoder = resolve_model(TEACHER, REVISION)
-    suggested = suggest(made, key=name)
+    suggested = suggest(made, key=name, golden_file=golden is not None, labels_are_taught=taught)
     texts = made.prompts["text"].to_list()
     read_by_models = coverage(encoder / TOKENIZER, encoder / ENCODER_CONFIG, texts, None)
     root = addresses_begin_at(path)
-    inside = "://" not in uri and Path(uri).is_relative_to(root)
     labels = made.prompts["label"].drop_nulls().n_unique()
     values: dict[str, str | float] = {
         "task": f"Give a text of {Path(uri).name} the right one of its {labels} labels.",
@@ -240,7 +294,7 @@ def write_recipe(
         "teacher": TEACHER,
         "revision": REVISION,
         "fingerprint": fingerprint_of(encoder),
-        "data": str(Path(uri).relative_to(root)) if inside else uri,
+        "data": _as_seen_from(root, uri),
         "text": text,
         "label": label,
         "key": name,
@@ -250,7 +304,8 @@ def write_recipe(
         *_seen(read_by_models),
         *_thin_classes(suggested),
         *_spellings(made),
-        *_several_labels(uri, reading, text, label, made),
+        *([] if golden is None else [_how_much_it_proves(suggested, golden)]),
+        *(_several_labels(uri, reading, text, label, made) if taught else []),
     )
     content = recipe_text(
         values,
@@ -261,10 +316,91 @@ def write_recipe(
         seen=seen,
         rows=made.prompts.height,
         labels=labels,
+        taught=taught,
+        golden=golden and _as_seen_from(root, golden),
+        stored=stored and _as_seen_from(root, stored),
+        answers_format=_format_of_answers(stored) if stored else AnswersFormat.TABLE,
     ).encode()
     parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place
     write_atomically(path, content)
-    return Written(path, seen, answers.open)
+    terms = {"teacher.licence": "the terms under which the answers were given"} if stored else {}
+    return Written(path, seen, {**answers.open, **terms})
+
+
+def _address(given: str) -> str:
+    """An address as it leads from anywhere.
+
+    Raises:
+        StillhouseError: if a secret is in it, or bytes that are no UTF-8.
+    """
+    _require_utf8(given)
+    uri = given if "://" in given else str(Path(given).expanduser().resolve())
+    if holds_credentials(uri):
+        raise StillhouseError(
+            "a password, key or signature is in the address, and a recipe ships with every release",
+            where=uri,
+            expected="an address without it",
+            do="Give it by the environment or fsspec's configuration (docs/architecture.md, What goes out).",
+        )
+    return uri
+
+
+def _as_seen_from(root: Path, uri: str) -> str:
+    inside = "://" not in uri and Path(uri).is_relative_to(root)
+    return str(Path(uri).relative_to(root)) if inside else uri
+
+
+def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None, stored: str | None) -> None:
+    """Refuse rows without labels where nobody has answered them, or where no person has said what is right."""
+    if golden == uri:
+        raise StillhouseError(
+            "one file is to train and to judge",
+            where=uri,
+            expected="another file by --golden",
+            do="Leave --golden out: some of the labelled rows of a file are kept to judge by themselves.",
+        )
+    if taught or (golden and stored):
+        return
+    if stored is None:
+        raise StillhouseError(
+            "no row has a label, and the teacher of a new recipe is trained on labels",
+            where=uri,
+            expected="labels, or a file of what a model answered to these texts",
+            do="Name such a file by --answers; docs/teachers.md has the other kinds of teacher.",
+        )
+    rows = rows_to_label(0)
+    raise StillhouseError(
+        "answers of a model are never truth, and no row was labelled by people, so nothing could be judged",
+        where=uri,
+        expected=f"about {rows:,} rows labelled by people: they show of a student as good as its teacher that it loses "
+        f"less than {points(MARGINS[0])} points",
+        do="Let people label so many of these texts, drawn at random, without seeing the answers; name the file by "
+        "--golden, and its columns by --text and --label.",
+    )
+
+
+def _how_much_it_proves(suggested: Suggestion, golden: str) -> str:
+    """What the golden file can show, and how many rows more would show the smallest usual margin."""
+    shown = "nothing" if suggested.provable is None else f"that it holds {points(suggested.provable)} points"
+    more = rows_to_label(suggested.golden_rows)
+    advice = f"; for {points(MARGINS[0])} points let people label about {more:,} rows more" if more else ""
+    return (
+        f"{suggested.golden_rows:,} golden rows of {Path(golden).name} show of a student as good as its teacher {shown}"
+        f"{advice}"
+    )
+
+
+def _format_of_answers(uri: str) -> AnswersFormat:
+    """What a file of answers looks like, by the first line of JSON lines; anything else is a table."""
+    place = find_places(uri, None)[0]
+    if format_of(place) != "ndjson":
+        return AnswersFormat.TABLE
+    with opened(place) as lines:
+        first = json.loads(next(lines, "{}"))
+    if not isinstance(first, dict):
+        return AnswersFormat.TABLE
+    marks = {"messages": AnswersFormat.CHAT, "custom_id": AnswersFormat.BATCH}
+    return next((format for field, format in marks.items() if field in first), AnswersFormat.TABLE)
 
 
 def _left_out(read: SourceRead, made: PromptSet) -> str:
@@ -398,6 +534,10 @@ def recipe_text(
     seen: Iterable[str],
     rows: int,
     labels: int,
+    taught: bool = True,
+    golden: str | None = None,
+    stored: str | None = None,
+    answers_format: AnswersFormat = AnswersFormat.TABLE,
 ) -> str:
     """Fill the template, each value as YAML itself writes it.
 
@@ -410,24 +550,40 @@ def recipe_text(
         seen: what was seen of the rows, one sentence each.
         rows: that can be used.
         labels: that they have.
+        taught: whether rows to train on have labels; else the golden file has all there are.
+        golden: address of the golden file.
+        stored: address of a teacher's stored answers; an encoder is trained when None.
+        answers_format: of those.
     """
     skewed = suggested.metric == "macro_f1"
     provable = "nothing" if suggested.provable is None else points(suggested.provable)
     written = {name: _scalar(value) for name, value in values.items()}
     asked = {field: f"  # OPEN: {question}" for field, question in answers.open.items()}
     outputs = {True: "allowed", False: "forbidden", None: "unknown"}[answers.outputs_may_train]
-    return _TEMPLATE.substitute(
+    teacher = _AN_ENCODER if stored is None else _ANSWERS
+    taught_by = teacher.substitute(
         written,
+        stored=_scalar(stored or ""),
+        format=answers_format.value,
+        terms=f"{_scalar('')}  # OPEN: the terms under which it answered",
+        outputs=outputs + asked.get("training_on_outputs", ""),
+        minimum=suggested.minimum_accuracy,
+        majority=percent(suggested.majority_share),
+        tokens=max_tokens,
+    )
+    label_there = "" if taught else f"    golden_label: {written['label']}\n"
+    return _TEMPLATE.substitute(
+        {**written, "label": written["label"] if taught else "null"},
+        taught_by=taught_by,
+        golden_file=f"    golden: {_scalar(golden)}\n{label_there}" if golden else "",
+        budget=_BESIDE_AN_ENCODER if stored is None else _BESIDE_ANSWERS,
+        students=_students(max_tokens, controls=taught, loss="" if stored is None else "loss: kl, "),
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
         labels=f"{labels:,}",
         looked="".join(f"# {sentence}.\n" for sentence in seen),
         pain=f"[{', '.join(answers.pain)}]{asked.get('pain', '')}",
-        outputs=outputs + asked.get("training_on_outputs", ""),
         licence=_scalar(answers.licence) + asked.get("licence", ""),
-        minimum=suggested.minimum_accuracy,
-        majority=percent(suggested.majority_share),
-        tokens=max_tokens,
         golden=suggested.golden_share,
         golden_rows=f"{suggested.golden_rows:,}",
         validation=suggested.validation_share,
@@ -437,6 +593,18 @@ def recipe_text(
         margin=suggested.margin,
         provable=f"largest acceptable drop from the teacher; an equal student is shown to hold {provable} points",
     )
+
+
+def _students(max_tokens: int, *, controls: bool, loss: str) -> str:
+    """Two candidates; each with its control, the same shape without the teacher, where there are labels to learn."""
+    lines = [
+        "  students:"
+        + ("                         # each with its control: the same shape without the teacher" * controls)
+    ]
+    for name, layers in _SHAPES.items():
+        for template in (_STUDENT, _CONTROL)[: 1 + controls]:
+            lines.append(template.substitute(name=name, layers=layers, loss=loss, tokens=max_tokens))
+    return "\n".join(lines)
 
 
 def _slice(spec: SliceSpec) -> str:

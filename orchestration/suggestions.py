@@ -15,15 +15,18 @@ from stillhouse.data.near_duplicates import has_few_blanks
 from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.splits import assign_splits
 from stillhouse.evaluation.baselines.confusable import confusable_classes
-from stillhouse.evaluation.planning import plan
+from stillhouse.evaluation.planning import USUAL_DISCORDANCE, plan
 from stillhouse.recipe.bar import BarSpec, MetricName, SliceSpec
 from stillhouse.recipe.data import SplitSpec
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.statistics.accuracy_test import rows_needed_for
 
 GOLDEN_ROWS = (1_500, 3_000)
 """Enough to prove the usual margin of four points, and so many that more prove little beyond: 1,353 show that a student
 two points below its teacher holds it, and 3,000 that one holds 3."""
 LARGEST_GOLDEN_SHARE, USUAL_GOLDEN_SHARE = 0.4, 0.2
+GOLDEN_SHARE_OF_ITS_FILE = 0.7
+"""The rest of what people labelled measures the teacher before its bulk is paid for, and fits the simplest options."""
 VALIDATION_ROWS, LARGEST_VALIDATION_SHARE = 1_500, 0.1
 
 SKEWED = 0.6
@@ -77,16 +80,29 @@ def first_split(key: str) -> SplitSpec:
     return SplitSpec(key=key, golden_share=USUAL_GOLDEN_SHARE, validation_share=LARGEST_VALIDATION_SHARE)
 
 
-def suggest(made: PromptSet, *, key: str) -> Suggestion:
+def split_of_a_golden_file(key: str) -> SplitSpec:
+    """The split of a golden file, of which nothing is trained on."""
+    return SplitSpec(
+        key=key, golden_share=GOLDEN_SHARE_OF_ITS_FILE, validation_share=round(1 - GOLDEN_SHARE_OF_ITS_FILE, 4)
+    )
+
+
+def suggest(made: PromptSet, *, key: str, golden_file: bool = False, labels_are_taught: bool = True) -> Suggestion:
     """Look at the rows that would be prompts.
 
     Args:
-        made: the prompt set of the rows, split in any way.
+        made: the prompt set of the rows, split in any way; with a golden file, as it is split there.
         key: of the split that the recipe will have.
+        golden_file: whether the rows that judge are in a file of their own.
+        labels_are_taught: whether rows to train on have labels at all.
     """
     labelled = made.prompts.filter(pl.col("label").is_not_null())
-    golden_share, validation_share = shares(labelled.height)
-    sided = assign_splits(labelled, golden_share=golden_share, validation_share=validation_share, key=key).prompts
+    if golden_file:
+        split = split_of_a_golden_file(key)
+        golden_share, validation_share, sided = split.golden_share, split.validation_share, labelled
+    else:
+        golden_share, validation_share = shares(labelled.height)
+        sided = assign_splits(labelled, golden_share=golden_share, validation_share=validation_share, key=key).prompts
     golden = sided.filter(pl.col("split") == "golden")
     sizes = labelled["label"].value_counts(sort=True)
     majority = sizes["count"][0] / labelled.height
@@ -103,7 +119,7 @@ def suggest(made: PromptSet, *, key: str) -> Suggestion:
         minimum_accuracy=max(0.5, math.floor(100 * (majority + (1 - majority) / 3)) / 100),
         slices=_slices(sided, golden, dict(sizes.iter_rows())),
         classes=sizes.height,
-        thin_classes=tuple(with_too_few(class_rows(sided), GateLimits())),
+        thin_classes=tuple(with_too_few(class_rows(sided), GateLimits(), labels_are_taught=labels_are_taught)),
     )
 
 
@@ -113,6 +129,12 @@ def shares(labelled: int) -> tuple[float, float]:
     golden = min(most, max(fewest, USUAL_GOLDEN_SHARE * labelled)) / labelled
     validation = min(LARGEST_VALIDATION_SHARE, VALIDATION_ROWS / labelled)
     return round(min(LARGEST_GOLDEN_SHARE, golden), 4), round(validation, 4)
+
+
+def rows_to_label(golden_rows: int) -> int:
+    """How many rows more people should label in a golden file, so that the smallest usual margin can be proven."""
+    needed = rows_needed_for(MARGINS[0], USUAL_DISCORDANCE, BarSpec(margin=MARGINS[0]).alpha)
+    return math.ceil(max(0, needed - golden_rows) / GOLDEN_SHARE_OF_ITS_FILE)
 
 
 def margin(provable: float | None) -> float:

@@ -137,6 +137,13 @@ def new(
     ],
     text: Annotated[str, typer.Option(help="Column with the text; in JSON and parquet also a path: ticket.body.")],
     label: Annotated[str, typer.Option(help="Column with the label; empty means unlabelled.")],
+    golden: Annotated[
+        str | None, typer.Option(help="File of rows that people labelled: it judges, and rows of --data only train.")
+    ] = None,
+    answers_file: Annotated[
+        str | None,
+        typer.Option("--answers", help="File of what a model has answered: it is copied, and --data needs no label."),
+    ] = None,
     format: Annotated[
         Literal["csv", "parquet", "ndjson", "json", "xlsx"] | None, typer.Option(help="By its ending when left out.")
     ] = None,
@@ -169,13 +176,16 @@ def new(
 ) -> None:
     """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
     from orchestration.planned import duration
-    from orchestration.scaffold import Answers, Reading, write_recipe
+    from orchestration.scaffold import Answers, Beside, Reading, write_recipe
     from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
     answers = Answers((pain,) if pain else (), licence, outputs_may_train)
-    written = write_recipe(recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers)
+    beside = Beside(golden, answers_file)
+    written = write_recipe(
+        recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers, beside=beside
+    )
     for line in written.seen:
         out.print(Text(line), soft_wrap=True)
     out.print(f"wrote {written.path}", soft_wrap=True)

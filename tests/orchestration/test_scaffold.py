@@ -1,5 +1,7 @@
 """What `stillhouse new` writes: every value as it was given, whatever YAML makes of it, and all or nothing of it."""
 
+import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from checks.contract import a_pain_is_declared, licences_are_named, terms_allow_training_on_outputs
 from checks.gate import Gate
 from orchestration import scaffold
-from orchestration.scaffold import Answers, recipe_text, write_recipe
+from orchestration.scaffold import Answers, Beside, recipe_text, write_recipe
 from orchestration.suggestions import Suggestion
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -189,3 +191,66 @@ def test_several_columns_of_labels_are_told(tmp_path: Path, home: Home) -> None:
     rows = questions(120).with_columns(billing=place % 2, urgent=place % 3 % 2, repair=place % 5 % 2)
     said = "urgent, repair say one of two things of each row, as billing does: several labels a row? This recipe"
     assert said in seen_by_new(tmp_path, rows, "billing")
+
+
+def unlabelled_and_audited(folder: Path) -> tuple[str, ...]:
+    """Options of `new` for questions without labels, beside other ones that people labelled."""
+    questions(400).select("question").write_csv(folder / "rows.csv")
+    questions(300, skip=380).rename({"service": "queue"}).write_csv(folder / "audited.csv")
+    return ("--data", str(folder / "rows.csv"), "--text", "question", "--label", "queue")
+
+
+def test_rows_that_people_labelled_in_a_file_of_their_own_judge_what_was_answered_elsewhere(
+    tmp_path: Path, home: Home
+) -> None:
+    options = unlabelled_and_audited(tmp_path)
+    asked = {"messages": [{"role": "user", "content": "Who ?"}, {"role": "assistant", "content": "HUM"}]}
+    (tmp_path / "answers.jsonl").write_text(json.dumps(asked) + "\n")
+    files = ("--golden", str(tmp_path / "audited.csv"), "--answers", str(tmp_path / "answers.jsonl"))
+    ended = stillhouse("new", "mine", *options, *files, recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    recipe = read_recipe(tmp_path / "recipes" / "mine" / "defs.yaml").recipe
+    data, split = recipe.data, recipe.split
+    assert (data.label, data.golden, data.golden_label) == (None, str(tmp_path / "audited.csv"), "queue")
+    assert (split.golden_share, split.validation_share) == (0.7, 0.3)
+    assert (recipe.teacher.kind, recipe.teacher.answers.format) == ("stored", "chat")
+    assert recipe.base is not None and {each.learns_from for each in recipe.students} == {"teacher"}
+    (said,) = (line for line in ended.stdout.splitlines() if "golden rows of audited.csv" in line)
+    golden = int(said.split()[0])
+    # 400 golden rows are needed for 3 points (rows_needed_for), and 7 in 10 of the file are golden.
+    assert 190 < golden < 230 and said.endswith(f"let people label about {math.ceil((400 - golden) / 0.7)} rows more")
+    assert "open  teacher.licence: the terms" in ended.stdout
+
+
+def test_with_labels_in_both_files_an_encoder_is_trained_on_one_and_judged_by_the_other(
+    tmp_path: Path, home: Home
+) -> None:
+    questions(400).write_csv(tmp_path / "rows.csv")
+    questions(300, skip=380).write_csv(tmp_path / "audited.csv")
+    written = write_recipe(
+        tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service",
+        beside=Beside(golden=str(tmp_path / "audited.csv")),
+    )  # fmt: skip
+    recipe = read_recipe(written.path).recipe
+    assert (recipe.data.label, recipe.data.golden_label) == ("service", None) and recipe.data.golden is not None
+    assert recipe.teacher.kind == "encoder" and len(recipe.students) == 4
+
+
+@pytest.mark.parametrize(
+    ("golden", "answers", "says"),
+    [
+        ("", "answers.jsonl", "answers of a model are never truth"),
+        ("audited.csv", "", "the teacher of a new recipe is trained on labels"),
+        ("rows.csv", "answers.jsonl", "one file is to train and to judge"),
+    ],
+)
+def test_a_file_without_labels_needs_answers_and_rows_that_people_labelled(
+    tmp_path: Path, home: Home, golden: str, answers: str, says: str
+) -> None:
+    options = unlabelled_and_audited(tmp_path)
+    files = [("--golden", golden), ("--answers", answers)]
+    named = [each for option, name in files if name for each in (option, str(tmp_path / name))]
+    ended = stillhouse("new", "mine", *options, *named, recipes=tmp_path / "recipes")
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and says in line and not (tmp_path / "recipes").exists()
+    assert ("about 572 rows labelled by people" in line) == (golden == "")
