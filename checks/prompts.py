@@ -222,10 +222,7 @@ def every_named_class_is_in_the_rows(context: GateContext) -> Finding:
     )
 
 
-@gate(
-    "a row that judges without a person having labelled it lets a teacher agree with itself",
-    waivable=False,
-)
+@gate("a row that judges without a person having labelled it lets a teacher agree with itself")
 def golden_rows_are_of_the_golden_file(context: GateContext) -> Finding:
     """Where the recipe names one: each golden and validation row, and its label, as that file has them."""
     if context.recipe.data.golden is None or not context.is_base:

@@ -107,7 +107,7 @@ _ANSWERS = Template("""\
   teacher:
     kind: stored
     source: $stored
-    answers: {format: $format}          # or chat, batch; which fields and patterns: docs/stored-completions.md
+    answers: {format: $format}          # table, chat or batch; fields and patterns: docs/stored-completions.md
     revision: $stored    # say here which model gave the answers, and when
     licence: $terms
     training_on_outputs: $outputs

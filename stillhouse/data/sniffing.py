@@ -129,7 +129,7 @@ def _separator(sample: Sequence[str], wanted: Collection[str], header: Sequence[
         return ","
     named = None if header else separator_in(sample[0], wanted)
     if named is not None:
-        return named
+        return named if named in sample[0] else ","  # a file of one column has no separator
 
     def likeness(mark: str) -> tuple[int, int, bool]:
         counts = [len(next(csv.reader([line], delimiter=mark), [])) for line in sample]

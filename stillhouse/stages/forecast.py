@@ -219,9 +219,8 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
             build_classifier(encoder, names, start, seed=0)
         examples = labelled_examples(some.with_columns(split=pl.lit("train")), task_of(recipe.data.answer, names))
         # A step costs the same whatever its loss is, and labels are all that is known before a teacher was asked.
-        probed = training.model_copy(
-            update={"epochs": 1, "loss": "labels", "label_weight": 0.0, "embedding_weight": 0.0}
-        )
+        without_a_teacher = {"loss": "labels", "label_weight": 0.0, "embedding_weight": 0.0, "mixture": ()}
+        probed = training.model_copy(update={"epochs": 1, **without_a_teacher})
         report = train(start, taught, examples, probed, device=device)
         model = TorchClassifier(taught)  # a call is timed on the CPU, wherever the rest is computed
         answering = _seconds(TorchClassifier(taught, device), texts) / len(texts)
