@@ -119,8 +119,8 @@ class DataSpec(Part):
     )
     text: str = Field(description="column with the input text; in JSON and parquet also a path, such as ticket.body")
     label: str | None = Field(
-        description="column with the label; null means unlabelled. null in place of a column: no row of the source has "
-        "a label, for teachers that learn from none; then `golden` has all labels there are"
+        description="column with the label; an empty value means unlabelled. null where no row of the source has one, "
+        "for teachers that learn from no label: then golden names the file that has labels"
     )
     golden: str | None = Field(
         None,

@@ -42,7 +42,12 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "checks/contract.py": ("tests/checks/test_contract.py", "tests/checks/test_moved_bar.py"),
     "checks/gate_status.py": ("tests/checks/test_gate.py",),
     "checks/gatekeeper.py": ("tests/checks/test_gate_states.py",),
-    "checks/prompts.py": ("tests/checks/test_prompts.py", f"tests/checks/test_personal_data.py::{_PERSONAL}"),
+    "checks/prompts.py": (
+        "tests/checks/test_prompts.py",
+        "tests/checks/test_golden_file.py",
+        f"tests/checks/test_personal_data.py::{_PERSONAL}",
+    ),
+    "checks/source.py": ("tests/checks/test_source.py", "tests/checks/test_golden_file.py"),
     "checks/stages.py": ("tests/checks/test_gate.py",),
 }
 """Tests that answer for a module where it is not the one file of the same path, `tests/<folder>/test_<module>.py`.
