@@ -302,7 +302,8 @@ def test_unlabelled_rows_become_a_student_that_rows_of_a_golden_file_judge(tmp_p
 def test_a_student_of_labels_alone_is_refused_where_the_source_has_none(tmp_path: Path) -> None:
     file = recipe_with_a_golden_file(tmp_path)
     learner = file.recipe.students[0].model_dump(mode="json")
-    control = {**learner, "name": "control", "learns_from": "labels"}
+    training = {**learner["training"], "loss": "labels"}
+    control = {**learner, "name": "control", "learns_from": "labels", "training": training}
     with pytest.raises(StillhouseError) as refused:
         recipe_with_a_golden_file(tmp_path, students=[learner, control])
     lines = file.path.read_text().splitlines()
