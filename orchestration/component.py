@@ -75,9 +75,16 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
         asked, target = request.params, request.target_path
         said = Reading(asked.file_format, asked.encoding, asked.separator, asked.quoting, tuple(asked.columns))
         answers = Answers(tuple(asked.pain), asked.licence, asked.outputs_may_train)
-        columns = {"data": asked.data, "text": asked.text, "label": asked.label}
         try:
-            write_recipe(target.parent, target.name, **columns, said=said, answers=answers)
+            write_recipe(
+                target.parent,
+                target.name,
+                data=asked.data,
+                text=asked.text,
+                label=asked.label,
+                said=said,
+                answers=answers,
+            )
         except StillhouseError:
             with suppress(OSError):
                 target.rmdir()  # made by Dagster for what is not written now; stays if there is anything in it
