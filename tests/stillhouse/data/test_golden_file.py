@@ -105,6 +105,7 @@ def test_a_group_of_the_file_is_held_out_of_the_source(tmp_path: Path) -> None:
 def test_a_golden_row_without_a_label_judges_nothing_and_is_not_trained_on(recipe: Recipe) -> None:
     made = base(recipe, [], [*AUDITED, ("nobody said what this is", None)])
     assert made.rejects.rows() == [("nobody said what this is", "golden", "no label in the golden file", None)]
+    assert "nobody said what this is" not in made.prompts["text"]
 
 
 def test_what_golden_and_validation_share_leave_of_the_file_trains(tmp_path: Path) -> None:
@@ -131,7 +132,7 @@ def test_the_file_is_read_as_the_source_is_with_columns_of_its_own(tmp_path: Pat
 
 
 def test_with_another_ending_it_is_read_by_that(tmp_path: Path) -> None:
-    file = recipe_with(tmp_path, data__separator=";", data__golden=str(tmp_path / "audited.ndjson"), slices=[])
+    file = recipe_with(tmp_path, data__format="csv", data__golden=str(tmp_path / "audited.ndjson"), slices=[])
     (tmp_path / "audited.ndjson").write_text('{"question": "Who is it ?", "service": "HUM"}\n')
     assert read_golden_file(file).rows.rows() == [("Who is it ?", "HUM", "golden")]
 
