@@ -21,9 +21,9 @@ from stillhouse.stages.names import ERROR_ANALYSIS, EVALUATION, PROMPTS, TEACHER
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
-    learners = [student.name for student in stage.learners_of(file.recipe)]
-    stages = {f"candidate_{name}": candidate(name) for name in learners}
-    stages |= {f"export_{name}": export(name) for name in learners}
+    learners = stage.learners_of(file.recipe)
+    stages = {f"candidate_{student.name}": candidate(student.name) for student in learners}
+    stages |= {f"export_{form.name}": export(form.name) for student in learners for form in student.forms}
 
     @stage_asset(
         file,

@@ -21,7 +21,7 @@ from stillhouse.stages.names import BASELINES, EVALUATION, PROMPTS, TEACHER, TEA
 def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     recipe = file.recipe
-    exports = {f"export_{student.name}": export(student.name) for student in recipe.students}
+    exports = {f"export_{form.name}": export(form.name) for form in recipe.forms}
 
     @stage_asset(
         file,
@@ -46,8 +46,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             teacher,
             teacher_mb=stage.teacher_mb(baselines, context.builds.device.machine),
         )
-        by_student = {student.name: exported[f"export_{student.name}"] for student in recipe.students}
-        artifact = context.make(stage.plan(recipe, bench, by_student, context.reader))
+        by_form = {form.name: exported[f"export_{form.name}"] for form in recipe.forms}
+        artifact = context.make(stage.plan(recipe, bench, by_form, context.reader))
         evaluations = read_evaluations(artifact.folder)
         shown = {
             "students": evaluation_table(evaluations),

@@ -9,7 +9,7 @@ from importlib import import_module
 import dagster as dg
 
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import kind_of, stage_names, student_of
+from stillhouse.stages.names import EXPORTS, kind_of, stage_names, student_of
 
 
 def assets_of(file: RecipeFile) -> dict[str, dg.AssetsDefinition]:
@@ -18,8 +18,7 @@ def assets_of(file: RecipeFile) -> dict[str, dg.AssetsDefinition]:
 
 
 def _defined(file: RecipeFile, stage: str) -> dg.AssetsDefinition:
-    module, student = import_module(f"assets.{kind_of(stage)}"), student_of(stage)
-    asset: dg.AssetsDefinition = (
-        module.define(file) if student is None else module.define(file, file.recipe.student(student))
-    )
+    kind, name, recipe = kind_of(stage), student_of(stage), file.recipe
+    of_one = [] if name is None else [recipe.form(name) if kind == EXPORTS else recipe.student(name)]
+    asset: dg.AssetsDefinition = import_module(f"assets.{kind}").define(file, *of_one)
     return asset

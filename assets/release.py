@@ -18,7 +18,7 @@ from stillhouse.stages.selection import SelectionFacts
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
-    students = [student.name for student in file.recipe.students]
+    forms = [form.name for form in file.recipe.forms]
 
     @stage_asset(
         file,
@@ -29,7 +29,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             "prompts": PROMPTS,
             "teacher": TEACHER,
             "transfer_set": TRANSFER_SET,
-            **{f"export_{name}": export(name) for name in students},
+            **{f"export_{name}": export(name) for name in forms},
         },
         kinds={"onnx"},
     )
@@ -43,8 +43,8 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         **exported: Artifact,
     ) -> StageOutput:
         """The chosen student as it ships, with contract, evaluation and the digest of everything that made it."""
-        by_student = {name: exported[f"export_{name}"] for name in students}
-        evidence = Evidence(contract, prompts, teacher, transfer_set, selection, by_student)
+        by_form = {name: exported[f"export_{name}"] for name in forms}
+        evidence = Evidence(contract, prompts, teacher, transfer_set, selection, by_form)
         artifact = context.make(stage.plan(file, evidence, context.builds.ledger))
         record = artifact.facts(ReleaseRecord)
         return StageOutput(

@@ -4,6 +4,7 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, none_of
 from stillhouse.error_analysis.generalisation import FitRegime
 from stillhouse.error_analysis.rules import read_analyses
 from stillhouse.evaluation.harness import read_evaluations
+from stillhouse.evaluation.precisions import standing_for
 from stillhouse.stages.error_analysis import learners_of
 from stillhouse.stages.facts import EvaluationFacts
 from stillhouse.stages.names import candidate, export
@@ -13,10 +14,9 @@ from stillhouse.stages.names import candidate, export
 def every_miss_has_a_reason(context: GateContext) -> Finding:
     """Each student that learns from the teacher and does not clear the bar has a conclusion with one change to try."""
     analyses = read_analyses(context.artifact.folder)
-    learners = {student.name for student in learners_of(context.recipe)}
-    judged = [
-        e for e in read_evaluations(context.made_from("evaluation").folder) if e.name in learners and e.open_claims
-    ]
+    by_name = {each.name: each for each in read_evaluations(context.made_from("evaluation").folder)}
+    standing = [standing_for(student, by_name) for student in learners_of(context.recipe)]
+    judged = [e for e in standing if e.open_claims]
     without = [e.name for e in judged if e.name not in analyses or analyses[e.name].conclusion is None]
     if without:
         return none_of(len(without), f"misses the bar, and nobody knows why: {', '.join(without)}")
@@ -28,13 +28,15 @@ def every_miss_has_a_reason(context: GateContext) -> Finding:
 def the_analysis_is_of_the_judged_students(context: GateContext) -> Finding:
     """Each student was asked as the very weights that the judged export was made from, and none was left out."""
     analyses, name = read_analyses(context.artifact.folder), context.file.name
-    judged = context.made_from("evaluation").facts(EvaluationFacts).judged
+    evaluation = context.made_from("evaluation")
+    judged, by_name = evaluation.facts(EvaluationFacts).judged, {e.name: e for e in read_evaluations(evaluation.folder)}
     wrong = []
     for student in learners_of(context.recipe):
-        exported = context.made_from(export(student.name))
-        asked = analyses[student.name].candidate if student.name in analyses else None
+        form = standing_for(student, by_name).name
+        exported = context.made_from(export(form))
+        asked = analyses[form].candidate if form in analyses else None
         trained = exported.manifest.inputs[f"{name}/{candidate(student.name)}"].digest
-        if (judged.get(student.name), asked) != (exported.digest, trained):
+        if (judged.get(form), asked) != (exported.digest, trained):
             wrong.append(student.name)
     return none_of(len(wrong), f"not as judged: {', '.join(wrong)}" if wrong else f"{len(analyses)} students asked")
 

@@ -18,7 +18,7 @@ from stillhouse.wording import points
 def every_student_was_judged_as_it_ships(context: GateContext) -> Finding:
     """The digest of each judged artifact is that of the export it was made from."""
     inputs, judged = context.artifact.manifest.inputs, context.artifact.facts(EvaluationFacts).judged
-    exported = {s.name: inputs[f"{context.file.name}/exports/{s.name}"].digest for s in context.recipe.students}
+    exported = {f.name: inputs[f"{context.file.name}/exports/{f.name}"].digest for f in context.recipe.forms}
     wrong = sorted(name for name in exported if judged.get(name) != exported[name])
     return none_of(
         len(wrong), f"not judged as exported: {', '.join(wrong)}" if wrong else f"{len(judged)} exports judged"

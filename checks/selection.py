@@ -35,7 +35,7 @@ def a_student_clears_the_bar(context: GateContext) -> Finding:
 def the_chosen_student_is_no_control(context: GateContext) -> Finding:
     """The recipe names it, and it learns from the teacher or, to be taken as it is, from nothing."""
     winner = context.artifact.facts(SelectionFacts).winner
-    candidates = [student.name for student in context.recipe.students if student.learns_from != "labels"]
+    candidates = [form.name for form in context.recipe.forms if form.student.learns_from != "labels"]
     return passed_if(winner in candidates, f"chosen: {winner}; candidates that are no control: {', '.join(candidates)}")
 
 

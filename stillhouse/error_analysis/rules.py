@@ -78,7 +78,7 @@ class Conclusion(Record):
 class ErrorAnalysis(Record):
     """Why one student is as good as it is."""
 
-    student: str
+    student: str = Field(description="Under which name it was judged, in the precision that stands for it.")
     candidate: str = Field(description="Content digest of the trained student that was asked.")
     made: Made
     generalisation: Generalisation

@@ -39,7 +39,7 @@ class Claim(Record):
     name: str = Field(
         description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "
         "fairness/<column>, behaviour/<name>, stress/<perturbation>, champion, champion_slice/<name>, latency_ratio, "
-        "latency_ratio_wall, ..."
+        "latency_ratio_wall, same_answers, precision_order, ..."
     )
     group: Group
     verdict: Verdict

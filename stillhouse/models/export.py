@@ -1,7 +1,8 @@
-"""From a trained model folder to the artifact that ships: ONNX, int8.
+"""From a trained model folder to the artifact that ships: ONNX, in one precision.
 
-Belongs here: export, quantisation, how far the artifact's answers lie from the model's, and its own temperature.
-Does not: whether that is close enough (checks/), how fast it is (evaluation/latency.py).
+Belongs here: export, how far the artifact's answers lie from the model's, and its own temperature.
+Does not: how a precision is made (precisions.py), whether that is close enough (checks/), how fast it is
+(evaluation/measures/latency.py).
 """
 
 import json
@@ -14,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from stillhouse.errors import StillhouseError
+from stillhouse.models.precisions import write_precision
 from stillhouse.models.predictor import FloatArray, OnnxClassifier, TorchClassifier
 from stillhouse.models.temperature_scaling import temperature_of
 from stillhouse.models.tokenization import encode, load_tokenizer, pad
+from stillhouse.recipe.fields import Precision
 from stillhouse.tasks.task import Targets, Task
 
 _OPSET = 17
@@ -40,21 +43,23 @@ class ExportReport:
     """What an export produced.
 
     Attributes:
+        precision: in which it ships.
         fp32: parity of the float32 ONNX with torch; differences are rounding.
-        int8: parity of the int8 ONNX, the one that ships, with torch.
+        shipped: parity of the ONNX that ships with torch.
         model_bytes: size on disk of the folder exported from.
-        fp32_bytes: size of the float32 ONNX, which is not kept.
-        int8_bytes: size of the int8 ONNX.
+        fp32_bytes: size of the float32 ONNX, which is not kept beside another.
+        shipped_bytes: size of the ONNX that ships.
         bytes: size on disk of the exported folder.
         texts: number of texts that parity was measured on, and the temperature fitted on.
-        temperature: what the int8 model's logits are divided by for its confidence; also in its config.json.
+        temperature: what the shipped model's logits are divided by for its confidence; also in its config.json.
     """
 
+    precision: Precision
     fp32: ExportParity
-    int8: ExportParity
+    shipped: ExportParity
     model_bytes: int
     fp32_bytes: int
-    int8_bytes: int
+    shipped_bytes: int
     bytes: int
     texts: int
     temperature: float
@@ -102,40 +107,6 @@ def export_onnx(model: Path, out: Path) -> None:
         )
 
 
-def quantize(onnx: Path, out: Path, operations: Sequence[str]) -> None:
-    """Quantise weights to int8 per channel, and embedding tables too; activations are quantised as they come.
-
-    Weights use seven of the eight bits: processors without VNNI add pairs of products in 16 bits, which overflow
-    otherwise, so a full-range model would answer differently from machine to machine
-    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
-
-    Args:
-        onnx: a float32 .onnx file.
-        out: the int8 .onnx file to write.
-        operations: whose weights are quantised.
-    """
-    import logging
-
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    with tempfile.TemporaryDirectory() as scratch:
-        prepared = Path(scratch) / "prepared.onnx"
-        quant_pre_process(onnx, prepared, skip_symbolic_shape=True)
-        root = logging.getLogger()
-        level = root.level
-        root.setLevel(logging.ERROR)  # it recommends, on the root logger, the step that was just done
-        quantize_dynamic(
-            prepared,
-            out,
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=list(operations),
-        )
-        root.setLevel(level)
-
-
 def parity(model_logits: FloatArray, exported_logits: FloatArray, task: Task) -> ExportParity:
     """Compare a model folder's answers with an exported folder's.
 
@@ -143,6 +114,9 @@ def parity(model_logits: FloatArray, exported_logits: FloatArray, task: Task) ->
         model_logits: shape (texts, classes); of validation rows, not golden ones.
         exported_logits: to the same texts, in the same shape.
         task: when two of them are the same answer.
+
+    Raises:
+        StillhouseError: if there are no texts, or an exported logit is not finite.
     """
     if not len(model_logits):
         raise StillhouseError(
@@ -151,24 +125,39 @@ def parity(model_logits: FloatArray, exported_logits: FloatArray, task: Task) ->
             expected="at least one",
             do="Pass the validation texts.",
         )
+    broken = np.count_nonzero(~np.isfinite(exported_logits).all(axis=-1))
+    if broken:
+        raise StillhouseError(
+            f"{broken:,} of {len(exported_logits):,} texts are answered by logits that are not finite",
+            where="export parity",
+            expected="finite numbers, as the trained model gives",
+            do="Take that precision out of the student's `precisions`, or look at its training for divergence.",
+        )
     return ExportParity(
         max_abs_logit_diff=float(np.abs(model_logits - exported_logits).max()),
         top1_agreement=float(task.agree(model_logits, exported_logits).mean()),
     )
 
 
-def export_student(model: Path, out: Path, texts: Sequence[str], targets: Targets, task: Task) -> ExportReport:
-    """Export a model folder to the int8 folder that ships; a teacher makes the quantised baseline the same way.
+def export_student(
+    model: Path, out: Path, texts: Sequence[str], targets: Targets, task: Task, precision: Precision = "int8"
+) -> ExportReport:
+    """Export a model folder to the folder that ships; a teacher makes the quantised baseline the same way.
 
-    The temperature is fitted on what the int8 model says, because that is what is served, and written into config.json
-    as `temperature`.
+    The temperature is fitted on what the shipped model says, because that is what is served, and written into
+    config.json as `temperature`.
 
     Args:
         model: a model folder.
-        out: the folder to write: model.onnx (int8), tokenizer.json, config.json and nothing else.
-        texts: what parity is measured and the temperature fitted on; validation rows, not golden ones.
+        out: the folder to write: model.onnx, tokenizer.json, config.json and nothing else.
+        texts: what parity is measured and the temperature fitted on, and ranges of activations where the precision
+            needs them; validation rows, not golden ones.
         targets: shape (texts,), their known answers.
         task: what an answer is.
+        precision: in which it ships.
+
+    Raises:
+        StillhouseError: if there are no texts, or an exported logit is not finite.
     """
     from stillhouse.models.network import quantised_operations, writing_folder
 
@@ -179,17 +168,27 @@ def export_student(model: Path, out: Path, texts: Sequence[str], targets: Target
             shutil.copyfile(model / name, fp32 / name)
             shutil.copyfile(model / name, folder / name)
         _minify(folder / "tokenizer.json")
-        quantize(fp32 / "model.onnx", folder / "model.onnx", quantised_operations(model))
-        before, served = TorchClassifier(model).logits(texts), OnnxClassifier(folder).logits(texts)
-        in_fp32, in_int8 = parity(before, OnnxClassifier(fp32).logits(texts), task), parity(before, served, task)
+        before = TorchClassifier(model).logits(texts)
+        in_fp32 = parity(before, OnnxClassifier(fp32).logits(texts), task)
+        write_precision(
+            precision,
+            fp32 / "model.onnx",
+            folder / "model.onnx",
+            operations=quantised_operations(model),
+            tokenizer=model,
+            texts=texts,
+        )
+        served = OnnxClassifier(folder).logits(texts)
+        shipped = parity(before, served, task)
         temperature = temperature_of(task, served, targets)
         _write_temperature(folder / "config.json", temperature)
         return ExportReport(
+            precision=precision,
             fp32=in_fp32,
-            int8=in_int8,
+            shipped=shipped,
             model_bytes=_size(model),
             fp32_bytes=(fp32 / "model.onnx").stat().st_size,
-            int8_bytes=(folder / "model.onnx").stat().st_size,
+            shipped_bytes=(folder / "model.onnx").stat().st_size,
             bytes=_size(folder),
             texts=len(texts),
             temperature=temperature,

@@ -5,7 +5,9 @@ Does not: reading one (reading.py), turning it into assets (orchestration/compon
 (assets/contract.py).
 """
 
+import re
 from collections import Counter
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -14,7 +16,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
 from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
-from stillhouse.recipe.fields import FieldError, Name, Part, Sentence
+from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Name, Part, Precision, Sentence
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import SAME_WIDTH
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec, WeightsSpec
@@ -22,6 +24,8 @@ from stillhouse.recipe.training import TrainingConfig
 
 NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
 """An address, or a variable that holds one."""
+AS_IT_SHIPS: tuple[Precision, ...] = ("int8",)
+"""The precision of a student that names none."""
 
 
 class StudentSpec(Part):
@@ -53,6 +57,26 @@ class StudentSpec(Part):
         description="further seeds with which it is trained again, to see how much of its score is luck; "
         "what ships is the one of training.seed",
     )
+    precisions: tuple[Precision, ...] = Field(
+        AS_IT_SHIPS,
+        min_length=1,
+        exclude_if=lambda named: named == AS_IT_SHIPS,  # so that a recipe without the field keeps its digest
+        description="in which numbers it is exported and judged, the finest first: fp32, int8 (activations scaled as "
+        "they come), int8_static (scaled as validation rows were), int4 (weights in blocks of 32). One after the first "
+        "counts only if those before it hold the quality, so that more of them are no further chances; of those that "
+        "clear the bar the smallest is released",
+    )
+
+    @model_validator(mode="after")
+    def _each_precision_is_named_once(self) -> "StudentSpec":
+        if len(set(self.precisions)) < len(self.precisions):
+            raise ValueError(f"precisions: each is to be named once, not {', '.join(self.precisions)}")
+        return self
+
+    @property
+    def forms(self) -> tuple["StudentForm", ...]:
+        """Each precision that it is judged in, in the order of the recipe."""
+        return tuple(StudentForm(self, precision) for precision in self.precisions)
 
     @model_validator(mode="after")
     def _without_a_layer_there_is_little_to_say(self) -> "StudentSpec":
@@ -93,6 +117,24 @@ class StudentSpec(Part):
                 f"more_seeds: each has to differ from the others and from training.seed, {self.training.seed}"
             )
         return self
+
+
+@dataclass(frozen=True)
+class StudentForm:
+    """A student in one precision: what is exported, judged and, of one student at most, released.
+
+    Args:
+        student: as it is trained.
+        precision: in which it ships.
+    """
+
+    student: StudentSpec
+    precision: Precision
+
+    @property
+    def name(self) -> str:
+        """What it is judged under: in int8 the student's own name, as everything was before there was a choice."""
+        return self.student.name if self.precision == "int8" else f"{self.student.name}_{self.precision}"
 
 
 class RefreshSpec(Part):
@@ -208,6 +250,18 @@ class Recipe(Part):
                     place,
                     "learns_from",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_judged_has_a_name_of_its_own(self) -> "Recipe":
+        twice = [name for name, count in Counter(form.name for form in self.forms).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"students: {', '.join(twice)} is the name of one student, and of another one in one of its precisions"
+            )
+        too_long = [form.name for form in self.forms if re.fullmatch(NAME_PATTERN, form.name) is None]
+        if too_long:
+            raise ValueError(f"students: {', '.join(too_long)}, with its precision, is longer than a name may be")
         return self
 
     @model_validator(mode="after")
@@ -331,6 +385,15 @@ class Recipe(Part):
         """How models are trained: the teacher, then students, as far as they are."""
         all_of_them = (self.teacher.training, *(student.training for student in self.students))
         return tuple(training for training in all_of_them if training is not None)
+
+    @property
+    def forms(self) -> tuple[StudentForm, ...]:
+        """Every student in every precision that it is judged in."""
+        return tuple(form for student in self.students for form in student.forms)
+
+    def form(self, name: str) -> StudentForm:
+        """Look up what was judged under a name."""
+        return next(form for form in self.forms if form.name == name)
 
     def student(self, name: str) -> StudentSpec:
         """Look a candidate up by name."""

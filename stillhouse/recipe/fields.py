@@ -5,7 +5,7 @@ that names a field.
 Does not: the parts (contract.py, data.py and the other files here).
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -16,6 +16,8 @@ Sentence = Annotated[str, Field(min_length=10)]
 # Of recipes and students. A name becomes part of asset keys, file names, addresses and commands.
 NAME_PATTERN = "[a-z][a-z0-9_]{0,59}"
 Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+Precision = Literal["fp32", "int8", "int8_static", "int4"]
+"""In which numbers a student ships; how each is made is in models/precisions.py."""
 
 
 class FieldError(ValueError):

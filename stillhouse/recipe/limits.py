@@ -85,5 +85,7 @@ class GateLimits(Part):
         1e-3, gt=0, description="of a logit between torch and float32 ONNX; rounding gives at most 5e-6"
     )
     int8_agreement_at_least: Share01 = Field(
-        0.97, description="of validation texts that are answered alike in int8; what it costs is judged on golden rows"
+        0.97,
+        description="of validation texts that are answered alike in the precision that ships; what it costs is judged "
+        "on golden rows",
     )

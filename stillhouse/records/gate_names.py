@@ -22,6 +22,7 @@ RENAMED = {
     "every_class_the_recipe_names_is_in_the_rows": "every_named_class_is_in_the_rows",
     "the_teacher_began_with_the_pinned_weights": "the_teacher_began_with_pinned_weights",
     "somebody_else_has_approved_it": "another_person_has_approved_it",
+    "int8_gives_the_same_answers": "quantisation_keeps_the_answers",
 }
 """So that each name says what it is about and fits a line. To be removed in the version after this one."""
 

@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
 from stillhouse.base import Record
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
+from stillhouse.recipe.fields import Precision
 from stillhouse.records.ledger import Head
 
 RECORD = "release.json"
@@ -40,7 +40,7 @@ class ReleaseRecord(Record):
     base_revision: str
     base_fingerprint: str
     licence: str
-    precision: Literal["int8", "fp32"]
+    precision: Precision
     export: str
     teacher: str
     teacher_fingerprint: str

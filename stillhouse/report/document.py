@@ -23,6 +23,7 @@ from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
+from stillhouse.recipe.fields import Precision
 from stillhouse.report.figures import figures_of
 from stillhouse.report.figures.material import Curve, Material
 from stillhouse.statistics.verdicts import Verdict
@@ -41,6 +42,8 @@ CLAIM_NAMES = {
     "latency_ms": "latency",
     "size_ratio": "size ratio",
     "size_mb": "size",
+    "same_answers": "answers kept",
+    "precision_order": "precisions before it",
     "floor": "accuracy floor",
     "calibration": "calibration",
     "slice": "slice '{}'",
@@ -67,6 +70,7 @@ def report_json(
     comparison: Comparison | None = None,
     analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
+    precisions: Mapping[Precision, Evaluation] | None = None,
 ) -> dict[str, Any]:
     """The report as plain values, ready for `json.dumps`.
 
@@ -77,6 +81,7 @@ def report_json(
         comparison: the model beside its control.
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
+        precisions: the same student in each of its precisions, in the order of the recipe.
 
     Returns:
         verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, footprint, running_cost, slices,
@@ -117,6 +122,7 @@ def report_json(
         "comparison": comparison.model_dump(mode="json") if comparison else None,
         "against_champion": against_champion.model_dump(mode="json") if against_champion else None,
         "seeds": _seeds_json(evaluation.seeds),
+        "precisions": [_precision_json(precision, each) for precision, each in (precisions or {}).items()],
         "error_analysis": {name: _analysis_json(each) for name, each in (analyses or {}).items()},
     }
 
@@ -129,6 +135,7 @@ def report_html(
     comparison: Comparison | None = None,
     analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
+    precisions: Mapping[Precision, Evaluation] | None = None,
     title: str = "",
     task: str = "",
     curve: Curve | None = None,
@@ -144,6 +151,7 @@ def report_html(
         comparison: the model beside its control.
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
+        precisions: the same student in each of its precisions, in the order of the recipe.
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
@@ -170,6 +178,7 @@ def report_html(
         selection=selection,
         comparison=comparison,
         against=against_champion,
+        precisions=[_precision_json(precision, each) for precision, each in (precisions or {}).items()],
         analysis=about.analysis,
         conclusions=_conclusions_of_others(evaluation, analyses or {}),
         title=title or evaluation.name,
@@ -264,6 +273,24 @@ def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
         "memory_mb": evaluation.footprint.student_mb if evaluation.footprint else None,
         "usd_per_1000_calls": (evaluation.running_cost.student_usd_per_1000_calls if evaluation.running_cost else None),
         "seeds": _seeds_json(evaluation.seeds),
+    }
+
+
+def _precision_json(precision: Precision, evaluation: Evaluation) -> dict[str, Any]:
+    test = evaluation.metric_test or evaluation.non_inferiority
+    cpu = evaluation.latency.cpu if evaluation.latency else None
+    return {
+        "precision": precision,
+        "name": evaluation.name,
+        "size_bytes": evaluation.size_bytes,
+        "accuracy": evaluation.score.accuracy,
+        "drop": test.drop,
+        "drop_upper_bound": test.drop_upper_bound,
+        "margin": test.margin,
+        "cpu_ms": cpu.student_ms if cpu else None,
+        "memory_mb": evaluation.footprint.student_mb if evaluation.footprint else None,
+        "verdict": evaluation.verdict.value,
+        "does_not_hold": [_claim_name(claim) for claim in evaluation.gravest],
     }
 
 

@@ -86,7 +86,7 @@ def plan(
             "transfer_set": transfer_set.digest,
             "validation": digest_of(validation.select("prompt_id", "label").rows()),
         },
-        config=student.model_dump(mode="json"),
+        config=student.model_dump(mode="json", exclude={"precisions"}),  # which it is trained without
         seeds=_seeds(student),
     )
 

@@ -22,6 +22,7 @@ from stillhouse.error_analysis.data_scaling import RowsCurve, rows_curve
 from stillhouse.error_analysis.generalisation import Counts, Generalisation, Share, generalisation
 from stillhouse.error_analysis.rules import ErrorAnalysis, Made, conclude, facts_of, write_analyses
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
+from stillhouse.evaluation.precisions import standing_for
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
@@ -60,7 +61,7 @@ def plan(
         prompts: the prompt set of the base batch, whose validation rows are asked.
         teacher: the fine-tuned teacher.
         transfer_set: what the students learned from.
-        made: candidate and export of each student that learns from the teacher, by stage.
+        made: candidate and exports of each student that learns from the teacher, by stage.
         builds: keeps the teacher's answers.
     """
     validation, learners = validation_rows(prompts.frame("prompts")), learners_of(recipe)
@@ -76,9 +77,10 @@ def plan(
             found = []
             for number, student in enumerate(learners):
                 progress.step("error_analysis", number, len(learners), student.name)
-                trained, shipped = made[candidate(student.name)], made[export(student.name)]
+                evaluation_of_it = standing_for(student, judged)
+                trained, shipped = made[candidate(student.name)], made[export(evaluation_of_it.name)]
                 examined = Examination(student, teacher, transfer_set, trained, shipped, answered, builds.device)
-                found.append(examined.analysis(judged[student.name]))
+                found.append(examined.analysis(evaluation_of_it))
         write_analyses(folder, found)
         return ErrorAnalysisFacts(causes={each.student: each.conclusion and each.conclusion.cause for each in found})
 
@@ -109,7 +111,7 @@ class Examination:
         teacher: which it was cut from.
         transfer_set: what it learned from.
         trained: the candidate.
-        shipped: its export.
+        shipped: its export, in the precision that stands for it.
         validation: validation rows with the teacher's logits.
         device: where a model is asked, and trained a little.
     """
@@ -155,7 +157,7 @@ class Examination:
                 capacity = overfit_one_batch(start, self._rows, self.training, self._task, self.device)
                 curve = self._rows_curve(start)
         return ErrorAnalysis(
-            student=self.student.name,
+            student=evaluation.name,
             candidate=self.trained.digest,
             made=made,
             generalisation=general,

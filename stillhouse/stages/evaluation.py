@@ -4,14 +4,15 @@ Belongs here: which models are judged, and which control belongs to which studen
 Does not: the harness (stillhouse/evaluation/), the choice among them (selection.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from stillhouse.evaluation.comparison import compare_with_control, write_comparisons
-from stillhouse.evaluation.harness import read_evaluations, write_evaluations
+from stillhouse.evaluation.harness import Evaluation, read_evaluations, write_evaluations
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
-from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.evaluation.precisions import KeptAnswers, judged_in_order
+from stillhouse.recipe.contract import AS_IT_SHIPS, Recipe, StudentForm
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import EvaluationFacts, ExportFacts
@@ -25,7 +26,7 @@ def plan(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], reader:
     Args:
         recipe: with the students.
         bench: golden rows and teacher, whose answers to them were captured.
-        exported: the export of each student, by its name.
+        exported: the export of each student in each precision, by the name of that form.
         reader: who judges.
     """
 
@@ -34,7 +35,18 @@ def plan(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], reader:
         with bench.builds.one_heavy_task():
             return _judge_students(recipe, bench, exported, folder)
 
-    return Plan(build, {**bench.depends_on(), "exports": {name: item.digest for name, item in exported.items()}})
+    return Plan(
+        build,
+        {
+            **bench.depends_on(),
+            "exports": {name: item.digest for name, item in exported.items()},
+            "precisions": {
+                student.name: [student.precisions, recipe.limits.int8_agreement_at_least]
+                for student in recipe.students
+                if len(student.precisions) > 1
+            },
+        },
+    )
 
 
 def teacher_mb(baselines: Artifact, machine: str) -> float | None:
@@ -43,10 +55,12 @@ def teacher_mb(baselines: Artifact, machine: str) -> float | None:
     return footprint.teacher_mb if footprint and baselines.manifest.device == machine else None
 
 
-def control_of(recipe_students: tuple[StudentSpec, ...], student: StudentSpec) -> StudentSpec | None:
-    """The student of the same shape that learns from the labels alone, if the recipe has one."""
-    controls = (each for each in recipe_students if each.learns_from == "labels" and each.shape == student.shape)
-    return next(controls, None) if student.learns_from == "teacher" else None
+def control_of(forms: Sequence[StudentForm], form: StudentForm) -> StudentForm | None:
+    """The student of the same shape and precision that learns from the labels alone, if the recipe has one."""
+    if form.student.learns_from != "teacher":
+        return None
+    alike = (each for each in forms if each.student.shape == form.student.shape and each.precision == form.precision)
+    return next((each for each in alike if each.student.learns_from == "labels"), None)
 
 
 def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], folder: Path) -> EvaluationFacts:
@@ -62,16 +76,17 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
 
     by_name: dict[str, EvaluatedModel] = {}
     models = []
-    for student in recipe.students:
-        artifact = exported[student.name]
+    for form in recipe.forms:
+        student, artifact = form.student, exported[form.name]
         model = OnnxClassifier(artifact.folder / MODEL)
         more = models_by_seed(artifact.folder, artifact.facts(ExportFacts).seeds, student)
         kind = kinds[student.learns_from]
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
         parts = f"layers {', '.join(map(str, student.layers))}" if student.layers else "static embeddings"
-        note = f"{parts} of the {'teacher' if bench.runs_here else 'base'}, {learned}"
+        numbers = "" if student.precisions == AS_IT_SHIPS else f", in {form.precision}"
+        note = f"{parts} of the {'teacher' if bench.runs_here else 'base'}, {learned}{numbers}"
         evaluated = EvaluatedModel(
-            student.name,
+            form.name,
             kind,
             answers(model),
             bytes_below(artifact.folder / MODEL),
@@ -82,13 +97,13 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
             more_seeds={seed: answers(OnnxClassifier(path)) for seed, path in more.items()},
             predict_logits=model.logits,
         )
-        by_name[student.name] = evaluated
+        by_name[form.name] = evaluated
         models.append(JudgedModel(evaluated, one_by_one(model), folder=artifact.folder / MODEL))
-    evaluations = bench.judge(models)
+    evaluations = _with_precisions_in_order(recipe, bench.judge(models), exported)
     comparisons = [
-        compare_with_control(by_name[student.name], by_name[control.name], bench.golden, task=bench.task)
-        for student in recipe.students
-        if (control := control_of(recipe.students, student)) is not None
+        compare_with_control(by_name[form.name], by_name[control.name], bench.golden, task=bench.task)
+        for form in recipe.forms
+        if (control := control_of(recipe.forms, form)) is not None
     ]
     write_evaluations(folder, evaluations)
     write_comparisons(folder, comparisons)
@@ -97,3 +112,16 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         golden_rows=evaluations[0].golden_rows,
         judged={each.name: each.score.digest for each in evaluations},
     )
+
+
+def _with_precisions_in_order(
+    recipe: Recipe, judged: Sequence[Evaluation], exported: Mapping[str, Artifact]
+) -> list[Evaluation]:
+    by_name, asked = {each.name: each for each in judged}, []
+    for student in recipe.students:
+        names = [form.name for form in student.forms]
+        facts = [exported[name].facts(ExportFacts) for name in names]
+        kept = [KeptAnswers(each.shipped.top1_agreement, each.texts) for each in facts]
+        limit = recipe.limits.int8_agreement_at_least
+        asked += judged_in_order(student, [by_name[name] for name in names], kept, agreement_at_least=limit)
+    return asked

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.recipe.data import TaskKind
+from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
@@ -280,11 +281,12 @@ class ParityFacts(Record):
 class ExportedFacts(Record):
     """One exported model."""
 
+    precision: Precision = Field(description="In which it ships.")
     fp32: ParityFacts = Field(description="Of the float32 ONNX with torch; differences are rounding.")
-    int8: ParityFacts = Field(description="Of the int8 ONNX, the one that ships, with torch.")
+    shipped: ParityFacts = Field(description="Of the ONNX that ships, with torch.")
     model_bytes: int
     fp32_bytes: int
-    int8_bytes: int
+    shipped_bytes: int = Field(description="Of the ONNX that ships.")
     bytes: int = Field(description="Of the exported folder.")
     texts: int = Field(description="That parity was measured and the temperature fitted on.")
     temperature: float

@@ -175,8 +175,9 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         share, copies = share_of(student, config), 1 + len(student.more_seeds)
         watched = counts.validation * rates.answering * share * (student.training.epochs if student.training else 1)
         took[candidate(student.name)] += copies * (learned(student, rows_of(student)) + watched)
-        took[export(student.name)] += copies * exported(share)
-        took[EVALUATION] += calls(share) + (copies - 1) * counts.golden * rates.call * share * INT8_SHARE
+        took |= {export(form.name): STAGE_SECONDS + copies * exported(share) for form in student.forms}
+        again = (copies - 1) * counts.golden * rates.call * share * INT8_SHARE
+        took[EVALUATION] += len(student.forms) * (calls(share) + again)
     learners = sorted(learners_of(recipe), key=lambda student: share_of(student, config))
     for student in learners:
         took[ERROR_ANALYSIS] += ROWS_ASKED * rates.answering * share_of(student, config)

@@ -43,7 +43,8 @@ KINDS: dict[str, SpentOn] = {
     CHAMPION: "evaluation",
 }
 """Kinds of stage in the order in which data flows, and what the compute of each is spent on. Each has a module of its
-name in stillhouse/stages/, assets/ and checks/; of candidates and exports there is one stage for each student."""
+name in stillhouse/stages/, assets/ and checks/; of candidates there is one stage for each student, of exports one for
+each precision of each student."""
 
 MODEL = "model"
 """Folder of the model in an artifact that has one."""
@@ -62,9 +63,9 @@ def candidate(student: str) -> str:
     return f"{CANDIDATES}/{student}"
 
 
-def export(student: str) -> str:
-    """Stage of one exported student."""
-    return f"{EXPORTS}/{student}"
+def export(form: str) -> str:
+    """Stage of one student exported in one precision, by the name of that form."""
+    return f"{EXPORTS}/{form}"
 
 
 _BY_0_1_0 = {"reasons": ERROR_ANALYSIS}
@@ -78,12 +79,14 @@ def kind_of(stage: str) -> str:
 
 
 def student_of(stage: str) -> str | None:
-    """The student that a stage is of; None for a stage that there is once."""
+    """The student, or its form, that a stage is of; None for a stage that there is once."""
     return stage.partition("/")[2] or None
 
 
 def stage_names(recipe: Recipe) -> list[str]:
     """Every stage of a recipe, in the order in which data flows."""
-    students = [student.name for student in recipe.students]
-    of_each = {CANDIDATES: [*map(candidate, students)], EXPORTS: [*map(export, students)]}
+    of_each = {
+        CANDIDATES: [candidate(student.name) for student in recipe.students],
+        EXPORTS: [export(form.name) for form in recipe.forms],
+    }
     return [stage for kind in KINDS for stage in of_each.get(kind, [kind])]

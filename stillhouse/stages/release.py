@@ -29,7 +29,7 @@ class Evidence:
         teacher: the fine-tuned teacher.
         transfer_set: what the students learned from.
         selection: the choice, with the report.
-        exported: the export of each student, by its name.
+        exported: the export of each student in each precision, by the name of that form.
     """
 
     contract: Artifact
@@ -73,7 +73,7 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
         base_revision=spec.revision,
         base_fingerprint=teacher.base_fingerprint,
         licence=spec.licence,
-        precision="int8",
+        precision=file.recipe.form(winner).precision,
         export=student.digest,
         teacher=evidence.teacher.digest,
         teacher_fingerprint=teacher.fingerprint,

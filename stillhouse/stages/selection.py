@@ -27,8 +27,9 @@ from stillhouse.evaluation.against_champion import (
 )
 from stillhouse.evaluation.comparison import read_comparison
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
-from stillhouse.evaluation.models import ModelKind
+from stillhouse.evaluation.precisions import standing_for
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
@@ -79,16 +80,18 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
 
     def build(folder: Path) -> SelectionFacts:
         against = _against_champion(around, evaluation, chosen, rival)
-        reported = _reported(judged, chosen)
+        reported = _reported(around.file.recipe, judged, chosen)
+        student = around.file.recipe.form(reported.name).student
         about: dict[str, Any] = {
             "others": [other for other in everything if other.name != reported.name],
             "selection": chosen,
             "comparison": read_comparison(evaluation.folder, reported.name),
             "analyses": read_analyses(analyses.folder),
             "against_champion": against,
+            "precisions": {form.precision: each for form in student.forms for each in judged if each.name == form.name},
         }
         (folder / "report.json").write_text(json.dumps(report_json(reported, **about), indent=1))
-        curve = _curve_of(around.builds, analyses, reported.name)
+        curve = _curve_of(around.builds, analyses, student.name)
         html = report_html(
             reported,
             **about,
@@ -211,10 +214,13 @@ def _what_models_read(builds: BuildStore, evaluation: Artifact) -> list[tuple[st
     return [("texts", coverage.length_sentence), ("word pieces", coverage.unknown_sentence)]
 
 
-def _reported(judged: list[Evaluation], chosen: Selection) -> Evaluation:
-    """The chosen candidate; when there is none, the most accurate one, so that the report says what was missing."""
-    candidates = [e for e in judged if e.score.kind is not ModelKind.CONTROL]
-    by_name = {e.name: e for e in candidates}
+def _reported(recipe: Recipe, judged: list[Evaluation], chosen: Selection) -> Evaluation:
+    """The chosen candidate; when there is none, the most accurate one, so that the report says what was missing.
+
+    Of a student in several precisions only the one that stands for it, whose reason is known.
+    """
+    by_name = {e.name: e for e in judged}
+    candidates = [standing_for(student, by_name) for student in recipe.students if student.learns_from != "labels"]
     return by_name[chosen.winner] if chosen.winner else max(candidates, key=lambda e: e.score.accuracy)
 
 

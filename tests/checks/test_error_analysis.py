@@ -32,7 +32,12 @@ def analyses(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def test_each_learner_that_misses_has_a_conclusion(monkeypatch: pytest.MonkeyPatch, analyses: dict[str, Any]) -> None:
     def look(**open_claims: int) -> Any:
-        judged = [SimpleNamespace(name=name, open_claims=("claim",) * count) for name, count in open_claims.items()]
+        judged = [
+            SimpleNamespace(
+                name=name, open_claims=("claim",) * count, verdict=FAIL if count else PASS, claims=(), size_bytes=1
+            )
+            for name, count in open_claims.items()
+        ]
         monkeypatch.setattr(checks.error_analysis, "read_evaluations", lambda folder: judged)
         return told(every_miss_has_a_reason, made_from={"evaluation": artifact(stage="evaluation")})
 
@@ -46,12 +51,14 @@ def test_each_learner_that_misses_has_a_conclusion(monkeypatch: pytest.MonkeyPat
     assert look(five_layers=0, two_layers=2, of_no_recipe=1) == (PASS, "two_layers: capacity")
 
 
-def test_the_analysed_students_are_the_judged_ones(analyses: dict[str, Any]) -> None:
+def test_the_analysed_students_are_the_judged_ones(monkeypatch: pytest.MonkeyPatch, analyses: dict[str, Any]) -> None:
     def exported(name: str) -> Any:
         trained = {f"small/candidates/{name}": SimpleNamespace(digest=f"{name} trained")}
         return artifact(digest=f"{name} exported", inputs=trained)
 
     names = ("five_layers", "two_layers")
+    evaluations = [SimpleNamespace(name=name, verdict=PASS, size_bytes=1) for name in names]
+    monkeypatch.setattr(checks.error_analysis, "read_evaluations", lambda folder: evaluations)
     judged = {name: f"{name} exported" for name in names}
     evaluation = artifact(SimpleNamespace(judged=judged), stage="evaluation")
     made_from = {"evaluation": evaluation, **{f"exports/{name}": exported(name) for name in names}}

@@ -9,26 +9,29 @@ import pytest
 
 from checks.exports import (
     confidence_was_calibrated,
-    int8_gives_the_same_answers,
     only_onnx_and_json_ship,
     onnx_computes_what_torch_computed,
+    quantisation_keeps_the_answers,
 )
 from stillhouse.models.temperature_scaling import COLDEST, HOTTEST
 from stillhouse.stages.facts import ExportedFacts, ExportFacts, ParityFacts
-from tests.checks.hand_made import FAIL, PASS, artifact, told
+from tests.checks.hand_made import DEMO, FAIL, PASS, artifact, told
 
 
 def exported(difference: float = 1e-6, agreement: float = 0.99, **more: Any) -> dict[str, Any]:
     return {
+        "precision": "int8",
         "fp32": ParityFacts(max_abs_logit_diff=difference, top1_agreement=1.0),
-        "int8": ParityFacts(max_abs_logit_diff=0.1, top1_agreement=agreement),
-        "model_bytes": 1, "fp32_bytes": 1, "int8_bytes": 1, "bytes": 1, "texts": 1234, "temperature": 1.0, **more,
+        "shipped": ParityFacts(max_abs_logit_diff=0.1, top1_agreement=agreement),
+        "model_bytes": 1, "fp32_bytes": 1, "shipped_bytes": 1, "bytes": 1, "texts": 1234, "temperature": 1.0, **more,
     }  # fmt: skip
 
 
 def ships(*seeds: dict[str, Any], folder: Path = Path("/nowhere"), **measured: float) -> Any:
     further = {n: ExportedFacts(**each) for n, each in enumerate(seeds)}
-    return artifact(ExportFacts(**exported(**measured, seeds=further)), stage="exports/s", batch=None, folder=folder)
+    return artifact(
+        ExportFacts(**exported(**measured, seeds=further)), stage="exports/five_layers", batch=None, folder=folder
+    )
 
 
 def test_the_largest_difference_of_any_seed_has_to_be_within_the_limit() -> None:
@@ -38,12 +41,20 @@ def test_the_largest_difference_of_any_seed_has_to_be_within_the_limit() -> None
     assert told(gate, ships(exported(0.5), exported(1e-6)))[0] is FAIL
 
 
-def test_the_answers_in_eight_bits_of_the_model_that_ships_decide_alone() -> None:
-    gate = int8_gives_the_same_answers
+def test_the_answers_of_the_model_that_ships_decide_alone() -> None:
+    gate = quantisation_keeps_the_answers
     assert told(gate, ships(agreement=0.97)) == (PASS, "0.970 of the answers are the same, limit 0.97")
     assert told(gate, ships(agreement=0.969))[0] is FAIL
     said = "0.990 of the answers are the same, limit 0.97; 0.500 or more for 2 further seeds"
     assert told(gate, ships(exported(agreement=0.5), exported(agreement=0.6))) == (PASS, said)
+
+
+def test_one_of_several_precisions_that_changes_the_answers_stops_no_other() -> None:
+    first = DEMO.students[0].model_copy(update={"precisions": ("fp32", "int8")})
+    several = DEMO.model_copy(update={"students": (first, *DEMO.students[1:])})
+    said = "0.500 of the answers are the same, limit 0.97; judged in int8 all the same, and not to be chosen in it"
+    assert told(quantisation_keeps_the_answers, ships(agreement=0.5), recipe=several) == (PASS, said)
+    assert told(quantisation_keeps_the_answers, ships(agreement=0.5))[0] is FAIL, "where it is the only one"
 
 
 @pytest.fixture

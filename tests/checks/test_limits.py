@@ -6,18 +6,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from checks.exports import int8_gives_the_same_answers, onnx_computes_what_torch_computed
+from checks.exports import onnx_computes_what_torch_computed, quantisation_keeps_the_answers
 from checks.gate import Gate
 from checks.prompts import few_rows_of_the_batch_were_rejected
 from checks.source import nearly_every_line_was_readable, nearly_every_row_has_provenance
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import ExportFacts, ParityFacts, PromptFacts, SourceFacts
 from stillhouse.statistics.verdicts import Verdict
+from tests.checks.hand_made import DEMO
 
 PARITY = ParityFacts(max_abs_logit_diff=2e-3, top1_agreement=0.95)
 EXPORT = ExportFacts(
-    fp32=PARITY, int8=PARITY, model_bytes=1, fp32_bytes=1, int8_bytes=1, bytes=1, texts=1, temperature=1.0
-)
+    precision="int8", fp32=PARITY, shipped=PARITY, model_bytes=1, fp32_bytes=1, shipped_bytes=1, bytes=1, texts=1,
+    temperature=1.0,
+)  # fmt: skip
 SOURCE = SourceFacts(records=100, rows=60, unreadable=5, quarantined=35, marks={})
 PROMPTS = PromptFacts(
     rows_in=100, kept=70, rejected=30, redacted={}, golden_digest="", labels=(), train=70, validation=0, golden=0,
@@ -32,15 +34,14 @@ PROMPTS = PromptFacts(
         (nearly_every_row_has_provenance, SOURCE, "rows_without_provenance_at_most", 0.4),
         (few_rows_of_the_batch_were_rejected, PROMPTS, "rejected_rows_at_most", 0.3),
         (onnx_computes_what_torch_computed, EXPORT, "export_difference_at_most", 2e-3),
-        (int8_gives_the_same_answers, EXPORT, "int8_agreement_at_least", 0.95),
+        (quantisation_keeps_the_answers, EXPORT, "int8_agreement_at_least", 0.95),
     ],
 )
 def test_a_recipe_may_set_another_limit(gate: Gate, facts: Any, limit: str, enough: float) -> None:
     def look(limits: GateLimits) -> Verdict:
-        artifact = SimpleNamespace(facts=lambda record: facts, frame=frame, batch="base")
-        context: Any = SimpleNamespace(
-            artifact=artifact, recipe=SimpleNamespace(limits=limits), frame=frame, made_from=lambda stage: artifact
-        )
+        artifact = SimpleNamespace(facts=lambda record: facts, frame=frame, batch="base", asset="r/exports/five_layers")
+        recipe = DEMO.model_copy(update={"limits": limits})
+        context: Any = SimpleNamespace(artifact=artifact, recipe=recipe, frame=frame, made_from=lambda stage: artifact)
         return gate.evaluate(context).verdict
 
     def frame(name: str) -> pl.DataFrame:

@@ -5,12 +5,13 @@ Does not: what is asked of it (test_faults.py).
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import EVALUATION
 from stillhouse.students.seeds import SEEDS
@@ -141,12 +142,12 @@ def shifts_all_logits(path: Path) -> None:
 
 
 def quantises_something_else(real: Any) -> Any:
-    def quantize(onnx: Path, out: Path, operations: Sequence[str]) -> None:
+    def write_precision(precision: Precision, onnx: Path, out: Path, **how: Any) -> None:
         other = onnx.with_name("other.onnx")
         shifted(onnx, other, lambda bias: bias + np.linspace(0, 20, len(bias), dtype=np.float32))
-        real(other, out, operations)
+        real(precision, other, out, **how)
 
-    return quantize
+    return write_precision
 
 
 def leaves_no_temperature(folder: Path) -> None:
@@ -178,8 +179,8 @@ EXPORT_FAULTS = [
         export_of_a_further_seed_shifted, "limit 0.001",
     ),
     Fault(
-        "eight bits change the answers", EXPORT, "int8_gives_the_same_answers",
-        anew("stillhouse.models.export:quantize", quantises_something_else), "of the answers are the same",
+        "eight bits change the answers", EXPORT, "quantisation_keeps_the_answers",
+        anew("stillhouse.models.export:write_precision", quantises_something_else), "of the answers are the same",
     ),
     Fault(
         "a pickle ships", EXPORT, "only_onnx_and_json_ship",

@@ -511,6 +511,41 @@ def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_no
                 read_recipe(path)
 
 
+def test_a_recipe_that_names_no_precision_has_the_digest_that_it_had_before_there_was_a_choice(tmp_path: Path) -> None:
+    first = read_recipe(DEMO).recipe.students[0]
+    assert [form.name for form in first.forms] == [first.name] and first.precisions == ("int8",)
+    assert "precisions" not in first.model_dump(mode="json")
+    several = edited(tmp_path, f"name: {first.name}, ", f"name: {first.name}, precisions: [fp32, int8, int4], ")
+    recipe = read_recipe(several).recipe
+    names = [f"{first.name}_fp32", first.name, f"{first.name}_int4"]
+    assert [form.name for form in recipe.forms][:3] == names
+    assert recipe.digest != read_recipe(DEMO).recipe.digest
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert recipe.form(names[2]).precision == "int4" and recipe.form(names[2]).student == recipe.students[0]
+
+
+@pytest.mark.parametrize(
+    ("precisions", "other", "says"),
+    [
+        (["int8", "int8"], "other", r"students\.0\.?.*precisions: each is to be named once, not int8, int8"),
+        ([], "other", "precisions"),
+        (["fp16"], "other", "precisions.*'fp32', 'int8', 'int8_static' or 'int4'"),
+        (["int8", "int4"], "{first}_int4", "{first}_int4 is the name of one student, and of another one in one of its"),
+        (["int4"], "a" * 58, ""),
+    ],
+)
+def test_precisions_that_cannot_be_are_refused_by_name(
+    tmp_path: Path, precisions: list[str], other: str, says: str
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    first, second, *_ = document["attributes"]["students"]
+    first["precisions"], second["name"] = precisions, other.format(first=first["name"])
+    if not says:
+        second["precisions"], says = precisions, "a{58}_int4, with its precision, is longer than a name may be"
+    with pytest.raises(StillhouseError, match=says.format(first=first["name"]) if "{first}" in says else says):
+        read_recipe(written(tmp_path, document))
+
+
 @pytest.mark.experiment("F8")
 @pytest.mark.parametrize("folder", ["Evil Name[x]", "..x", "1st", "a" * 61, "a\x1b[2J", "a\n"])
 def test_a_folder_whose_name_no_recipe_may_have_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:

@@ -106,8 +106,11 @@ def test_a_student_without_a_layer_learns_and_ships(model_type: str, tmp_path: P
     report = train(tmp_path / "start", tmp_path / "trained", examples, config)
     assert report.epochs[-1].train_loss < 0.6 * report.epochs[0].train_loss
     export = export_student(tmp_path / "trained", tmp_path / "shipped", QUESTIONS, targets, task)
-    assert export.fp32.max_abs_logit_diff < 1e-5 and export.int8.top1_agreement >= 0.9
+    assert export.fp32.max_abs_logit_diff < 1e-5 and export.shipped.top1_agreement >= 0.9
     assert network.load(tmp_path / "trained").width == 8
+    for precision, near in (("fp32", 1e-5), ("int8_static", 0.5), ("int4", 1.0)):
+        other = export_student(tmp_path / "trained", tmp_path / precision, QUESTIONS, targets, task, precision)
+        assert other.shipped.max_abs_logit_diff < near and other.shipped.top1_agreement >= 0.9
 
 
 def test_it_starts_where_the_baseline_puts_a_text_and_prefers_no_class(classifier: Path, tmp_path: Path) -> None:
