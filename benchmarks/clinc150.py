@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from benchmarks.recipes import recipe_like, use_home
+from benchmarks.recipes import recipe_like, stillhouse, use_home
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
 
@@ -45,9 +45,9 @@ def main(home: Path) -> int:
     recipe_like(RECIPE, home / "recipes", NAME, {"data": {"source": str(rows)}})
     os.environ["STILLHOUSE_RECIPES"] = str(home / "recipes")
     start = time.perf_counter()
-    code = _stillhouse("run", NAME).returncode
+    code = stillhouse("run", NAME).returncode
     seconds = time.perf_counter() - start
-    report = _stillhouse("report", NAME, "--json", stdout=subprocess.PIPE)
+    report = stillhouse("report", NAME, "--json", stdout=subprocess.PIPE)
     if not report.stdout:
         return code or 1
     print(_models())
@@ -79,11 +79,6 @@ def write_rows(source: Path, path: Path) -> None:
     told = json.loads(parts.read_text("utf-8"))
     rows = [(text, intent, domain[intent]) for part in PARTS for text, intent in told[part]]
     pl.DataFrame(rows, schema=["text", "intent", "domain"], orient="row").write_csv(path)
-
-
-def _stillhouse(*arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=CHECKOUT, stdout=stdout, text=True, check=False)
 
 
 def _models() -> str:

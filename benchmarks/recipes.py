@@ -5,6 +5,8 @@ Does not: the rows.
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,12 @@ def use_home(root: Path) -> None:
     os.environ.update(STILLHOUSE_HOME=str(root), DAGSTER_HOME=str(root / "dagster"), HF_HUB_OFFLINE="1")
     # Beside the state and not in it; neither those of whoever measures.
     os.environ.update(STILLHOUSE_KEYS=f"{root}-keys", STILLHOUSE_WITNESS=f"{root}-witness.ndjson")
+
+
+def stillhouse(*arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of this checkout as a person would, in the installation of this process."""
+    command = [sys.executable, "-c", "from orchestration.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=CHECKOUT, stdout=stdout, text=True, check=False)
 
 
 def demo_recipe(folder: Path, name: str, changes: Mapping[str, Any]) -> RecipeFile:
