@@ -49,7 +49,7 @@ _START = r"(?<![A-Za-z\d])(?<!\d\.)"
 # Nor part of a longer number with dashes, as in an ISBN, a UUID or an order number.
 _ALONE = rf"{_START}(?<!\d[-/])(?:%s)(?![A-Za-z\d]|-\d)"
 # What is before the at sign of an address is whose account it is, with or without a password.
-_ACCOUNT = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z\d+.-]{1,20}://(?P<found>[^\s/?#@\[\]]{1,200})(?=@)")
+_ACCOUNT = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z\d+.-]{1,20}://(?P<found>(?!\*\*\*@)[^\s/?#@\[\]]{1,200})(?=@)")
 _NAME = r"(?P<found>\w[\w.-]{0,62}\w)(?!\w)"
 _PAGE = re.compile(
     rf"(?<![\w-])(?:{_SITES}@?(?:{_OF_A_USER})?|[\w-]{{1,63}}\.[a-z]{{2,24}}(?::\d+)?/(?:[^\s/]{{1,40}}/){{0,3}}?(?:{_OF_A_USER}@?|~)){_NAME}",
