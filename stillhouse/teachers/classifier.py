@@ -6,13 +6,13 @@ Does not: the fine-tuning (models/training.py does it, with labels), the tempera
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import ACTIVATIONS, family_of
+from stillhouse.models.published import described, loaded
 from stillhouse.models.tokenization import tokenizer_text
 
 if TYPE_CHECKING:
@@ -142,82 +142,39 @@ def _named(architecture: str, names: Sequence[str]) -> dict[str, Any]:
 def _read(folder: Path, kind: Any, **without: bool) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """The weights of a published model in fp32, and all that its config says of it.
 
-    transformers reads them: it knows the names that weights bore in earlier years, and puts shards together.
-
     Args:
         folder: the model.
         kind: the class of transformers that loads models of this kind.
         without: parts that are not wanted.
     """
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig, PreTrainedConfig
+    from transformers import PreTrainedConfig
 
     path = folder / "config.json"
-    published = json.loads(path.read_text("utf-8"))
-    family = family_of(published, str(path))
-    try:
-        described = AutoConfig.for_model(**published)
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        raise StillhouseError(
-            f"transformers refuses the config ({' '.join(str(error).split())[:200]})",
-            where=str(path),
-            expected=f"the config of an encoder of type {family.model_type}",
-            do="Restore the config that was published with the weights.",
-        ) from error
-    if described.pad_token_id is None:
+    family = family_of(json.loads(path.read_text("utf-8")), str(path))
+    config = described(folder, f"an encoder of type {family.model_type}")
+    if config.pad_token_id is None:
         raise StillhouseError(
             "there is no pad_token_id",
             where=str(path),
             expected="the id of the token that fills texts up",
             do="Add it, as the tokenizer has it.",
         )
-    if getattr(described, family.activation) not in ACTIVATIONS:
+    if getattr(config, family.activation) not in ACTIVATIONS:
         raise StillhouseError(
-            f"activation {getattr(described, family.activation)!r}",
+            f"activation {getattr(config, family.activation)!r}",
             where=str(path),
             expected=" or ".join(ACTIVATIONS),
             do="Choose an encoder with such an activation.",
         )
-    with _in_silence():
-        model, found = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are said below, and not in a table on the terminal
-            use_safetensors=True,
-            **without,
-        )
-    wrong = {
-        "missing among the weights": found["missing_keys"],
-        "of another shape than in config.json": {name for name, *_ in found["mismatched_keys"]},
-        "of no use to its type": {name for name in found["unexpected_keys"] if f"{family.layers}." in name},
-    }
-    for what, names in wrong.items():
-        if names:
-            raise StillhouseError(
-                f"{sorted(names)[0]} is {what}",
-                where=str(folder),
-                expected=f"the weights of {kind.__name__} of type {family.model_type}, as config.json describes it",
-                do="Fetch weights and config of the same revision.",
-            )
+    model = loaded(
+        folder,
+        kind,
+        f"{kind.__name__} of type {family.model_type}",
+        has_to_use=lambda name: f"{family.layers}." in name,
+        dtype=torch.float32,
+        **without,
+    )
     of_every_model = PreTrainedConfig().to_dict()
-    config = {name: value for name, value in described.to_dict().items() if name not in of_every_model}
-    return model.state_dict(), {**config, "model_type": family.model_type}
-
-
-@contextmanager
-def _in_silence() -> Iterator[None]:
-    """transformers draws a bar and a table of the weights that it left alone; what matters of that is an error here."""
-    from transformers import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    said = {name: value for name, value in config.to_dict().items() if name not in of_every_model}
+    return model.state_dict(), {**said, "model_type": family.model_type}

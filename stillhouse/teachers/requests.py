@@ -1,15 +1,14 @@
 """What a teacher elsewhere is asked.
 
-Belongs here: the prompt around a text, and one request for each prompt in the lines that OpenAI's batch API,
+Belongs here: what is sent for a text, and one request for each prompt in the lines that OpenAI's batch API,
 `vllm run-batch` and their like read.
-Does not: which prompts have no answer yet (orchestration/asking.py), making calls (endpoint.py), reading the replies of
-a batch (stored_answers.py).
+Does not: the prompt around a text (prompting.py), which prompts have no answer yet (orchestration/asking.py), making
+calls (endpoint.py), reading the replies of a batch (stored_answers.py).
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,11 +16,11 @@ import polars as pl
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import LONGEST, AskSpec, SoftLabels
+from stillhouse.recipe.teacher import LONGEST, SoftLabels
+from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken
 
-TEXT, LABELS, TASK = "{text}", "{labels}", "{task}"
 PLAIN_PROMPT = f"{TASK}\n\nAnswer with one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 """What a teacher is asked where the recipe names no prompt of its own."""
 PROMPT_FOR_A_LETTER = (
@@ -106,12 +105,10 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
     if codes:
         settings |= {name: 1 for name in LONGEST if name in settings}  # a letter is one token
     shown = [f"{code}: {label}" for code, label in codes.items()] if codes else labels
-    # Split first, so that a task which holds {text} is asked as it is.
-    fixed = {LABELS: "\n".join(shown), TASK: file.recipe.task.replace(TEXT, "text")}
-    parts = [_filled(part, fixed) for part in _template(file, spec, by_letter=bool(codes)).split(TEXT)]
+    plain = PROMPT_FOR_A_LETTER if codes else PLAIN_PROMPT
     return Asking(
         spec.model,
-        TEXT.join(parts),
+        filled_in(template_of(file, "ask", spec.prompt) or plain, file.recipe.task, shown),
         settings,
         teacher.answers.answer_pattern,
         file.recipe.data.labels,
@@ -154,29 +151,3 @@ def _label_in_json(content: str) -> str | None:
         return None
     label = said.get(_LABEL) if isinstance(said, dict) else None
     return one_spelling(label) if isinstance(label, str) else None
-
-
-def _filled(part: str, values: dict[str, str]) -> str:
-    for name, value in values.items():
-        part = part.replace(name, value)
-    return part
-
-
-def _template(file: RecipeFile, spec: AskSpec, *, by_letter: bool) -> str:
-    if spec.prompt is None:
-        return PROMPT_FOR_A_LETTER if by_letter else PLAIN_PROMPT
-    where, path = file.where("teacher", "ask", "prompt"), Path(file.located(spec.prompt))
-    try:
-        template = path.read_text("utf-8")
-    except (OSError, UnicodeError) as error:
-        raise StillhouseError(
-            f"the prompt cannot be read: {error}", where=where, expected="a text file in UTF-8", do="Correct the path."
-        ) from error
-    if TEXT not in template:
-        raise StillhouseError(
-            f"the prompt has no {TEXT}",
-            where=f"{where}: {path}",
-            expected=f"{TEXT} where each text is to stand; {LABELS} and {TASK} are filled in, too",
-            do="Add it.",
-        )
-    return template
