@@ -10,8 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.external import weights_seen
-from assets.keys import PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE
+from assets.external import weights_and_teacher, weights_seen
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import markdown_table
 from stillhouse.errors import StillhouseError
@@ -29,7 +28,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     """Define the asset."""
     recipe = file.recipe
 
-    fed_with = [PRETRAINED_WEIGHTS] if recipe.teacher.runs_here else [PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE]
+    fed_with = weights_and_teacher(recipe)
 
     @stage_asset(file, CONTRACT, inputs={}, outside=fed_with, kinds={"yaml"}, of_version=recipe.digest[:12])
     def frozen_contract(context: StageContext) -> StageOutput:
@@ -44,7 +43,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "recipe_digest": recipe.digest,
                 **_answers(artifact.facts(ContractFacts).answers),
             },
-            seen=[weights_seen(file, artifact.facts(ContractFacts).weights)],
+            seen=weights_seen(file, artifact.facts(ContractFacts)),
         )
 
     return frozen_contract

@@ -1,4 +1,4 @@
-"""What comes from outside: the file of rows, pretrained weights, and answers that a teacher gave elsewhere.
+"""What comes from outside: the file of rows, pretrained weights, and a teacher that is no encoder.
 
 Belongs here: their nodes in the graph, with licence, revision and digest, and what a run finds of them.
 Does not: reading them (stillhouse/data/, stillhouse/models/weights.py), whether they may be used (checks/).
@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.keys import PRETRAINED_WEIGHTS, SOURCE_FILE, TEACHER_ELSEWHERE, group_of, outside
+from assets.keys import LANGUAGE_MODEL, PRETRAINED_WEIGHTS, SOURCE_FILE, TEACHER_ELSEWHERE, group_of, outside
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.recipe.teacher import TeacherKind, WeightsSpec
 from stillhouse.records.batches import shown
-from stillhouse.stages.facts import WeightsFacts
+from stillhouse.stages.facts import ContractFacts, WeightsFacts
 from stillhouse.stages.names import CONTRACT
 
 
@@ -48,17 +49,31 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
             tags={"stillhouse/recipe": file.name},
             kinds={"huggingface"},
         ),
-        *([] if teacher.runs_here else [_said_elsewhere(file)]),
+        *([] if teacher.runs_here else [_apart_from_the_base(file)]),
     ]
 
 
-def _said_elsewhere(file: RecipeFile) -> dg.AssetSpec:
+def weights_and_teacher(recipe: Recipe) -> list[str]:
+    """What a contract is made from beside the recipe, by the last part of its key."""
+    return [PRETRAINED_WEIGHTS] if recipe.teacher.runs_here else [PRETRAINED_WEIGHTS, _teacher_key(recipe)]
+
+
+def _teacher_key(recipe: Recipe) -> str:
+    return LANGUAGE_MODEL if recipe.teacher.kind is TeacherKind.CAUSAL_LM else TEACHER_ELSEWHERE
+
+
+_APART = {
+    TeacherKind.STORED: "What the teacher was asked elsewhere, and answered. A run copies the file before it reads.",
+    TeacherKind.ENDPOINT: "The server that is asked. A run keeps each answer before it asks the next question.",
+    TeacherKind.CAUSAL_LM: "The language model that is asked. A run keeps its files and holds them against the pin.",
+}
+
+
+def _apart_from_the_base(file: RecipeFile) -> dg.AssetSpec:
     teacher = file.recipe.teacher
-    stored = "What the teacher was asked elsewhere, and answered. A run copies the file before it reads."
-    asked = "The server that is asked. A run keeps each answer before it asks the next question."
     return dg.AssetSpec(
-        outside(file.name, TEACHER_ELSEWHERE),
-        description=stored if teacher.kind is TeacherKind.STORED else asked,
+        outside(file.name, _teacher_key(file.recipe)),
+        description=_APART[teacher.kind],
         metadata={
             "address": teacher.source,
             "revision": teacher.revision,
@@ -68,7 +83,7 @@ def _said_elsewhere(file: RecipeFile) -> dg.AssetSpec:
         group_name=group_of(file.name, CONTRACT),
         owners=list(file.recipe.owners),
         tags={"stillhouse/recipe": file.name},
-        kinds={"file"},
+        kinds={"huggingface" if teacher.computes_here else "file"},
     )
 
 
@@ -86,11 +101,17 @@ def source_file_seen(file: RecipeFile, files: Mapping[str, str], records: int) -
     )
 
 
-def weights_seen(file: RecipeFile, found: WeightsFacts) -> dg.AssetObservation:
-    """What a run found of the weights."""
-    weights = file.recipe.weights
+def weights_seen(file: RecipeFile, found: ContractFacts) -> list[dg.AssetObservation]:
+    """What a run found of the weights, and of a language model."""
+    seen = [_seen(file, PRETRAINED_WEIGHTS, file.recipe.weights, found.weights)]
+    if found.language_model is not None:
+        seen.append(_seen(file, LANGUAGE_MODEL, file.recipe.teacher, found.language_model))
+    return seen
+
+
+def _seen(file: RecipeFile, key: str, weights: WeightsSpec, found: WeightsFacts) -> dg.AssetObservation:
     return dg.AssetObservation(
-        outside(file.name, PRETRAINED_WEIGHTS),
+        outside(file.name, key),
         metadata={
             "licence": weights.licence,
             "revision": weights.revision,

@@ -13,6 +13,7 @@ from stillhouse.stages import names
 from stillhouse.stages.names import KINDS, kind_of, student_of
 
 SOURCE_FILE, PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE = "source_file", "pretrained_weights", "teacher_elsewhere"
+LANGUAGE_MODEL = "language_model"
 """What comes from outside and is made by nobody here."""
 
 _OF_A_STUDENT = {names.CANDIDATES: "candidate_", names.EXPORTS: "export_"}

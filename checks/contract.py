@@ -126,22 +126,32 @@ def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
     waivable=False,
 )
 def the_teachers_weights_are_safe(context: GateContext) -> Finding:
-    """What the teacher begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
-    problem = context.artifact.facts(ContractFacts).weights.problem
+    """What it begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
+    facts = context.artifact.facts(ContractFacts)
+    problem = facts.weights.problem or (facts.language_model and facts.language_model.problem)
     return passed_if(problem is None, problem or "safetensors only, whole and finite")
 
 
 @gate("weights exchanged under the same name and revision are another teacher, which nobody approved")
 def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
     """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
-    return are_the_pinned_weights(context, context.artifact.facts(ContractFacts).weights.fingerprint)
+    facts = context.artifact.facts(ContractFacts)
+    found = {context.recipe.part_of_weights: facts.weights.fingerprint}
+    if facts.language_model is not None:
+        found["teacher"] = facts.language_model.fingerprint
+    return are_the_pinned_weights(context, found)
 
 
 @gate("running out of memory is cheaper to find now than an hour into the training")
 def training_fits_into_memory(context: GateContext) -> Finding:
-    """An estimate for a model as large as the teacher, with the most texts and tokens of any training of the recipe."""
-    needed = context.artifact.facts(ContractFacts).weights.training_gb
-    if needed is None:
+    """An estimate for a model as large as the teacher, with the most texts and tokens of any training of the recipe.
+
+    Of a language model, which is not trained, its weights alone.
+    """
+    facts = context.artifact.facts(ContractFacts)
+    taken_in = [facts.weights, *([] if facts.language_model is None else [facts.language_model])]
+    needed = max((each.training_gb for each in taken_in if each.training_gb is not None), default=None)
+    if needed is None or any(each.training_gb is None for each in taken_in):
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")
     limit = context.recipe.budget.training_memory_gb_at_most or machine_memory_gb()
     return passed_if(

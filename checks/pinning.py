@@ -1,21 +1,32 @@
 """What the gates of the contract and of the teacher share: are these the weights that were pinned?"""
 
+from collections.abc import Mapping
+
 from checks.gate import Finding, GateContext, passed_if
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.pinning import pin_of
 
 
-def are_the_pinned_weights(context: GateContext, fingerprint: str | None) -> Finding:
-    """Hold a fingerprint against the recipe's, or against that of the first round where the recipe has none.
+def are_the_pinned_weights(context: GateContext, fingerprints: Mapping[str, str | None]) -> Finding:
+    """Hold fingerprints against the recipe's, or against those of the first round where the recipe has none.
 
     Args:
         context: the artifact that is looked at.
-        fingerprint: of the weights before training; None where they were refused.
+        fingerprints: of the weights before training, by the part of the recipe that names them; None of refused ones.
     """
-    spec, part = context.recipe.weights, "teacher" if context.recipe.base is None else "base"
+    findings = [_is_the_pinned_one(context, part, fingerprint) for part, fingerprint in fingerprints.items()]
+    closed = next((each for each in findings if each.verdict is not Verdict.PASS), None)
+    if closed is not None or len(findings) == 1:
+        return closed or findings[0]
+    said = [f"{part}: {each.sentence}" for part, each in zip(fingerprints, findings, strict=True)]
+    return passed_if(True, "; ".join(said), fingerprints=dict(fingerprints))
+
+
+def _is_the_pinned_one(context: GateContext, part: str, fingerprint: str | None) -> Finding:
+    spec = context.recipe.all_weights[part]
     if fingerprint is None:
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to compare with the pin")
-    pin = pin_of(context.builds.store, context.builds.ledger, context.file)
+    pin = pin_of(context.builds.store, context.builds.ledger, context.file, part)
     if pin is None:
         return passed_if(
             True,

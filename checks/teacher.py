@@ -3,6 +3,7 @@
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.models.weights import fingerprint_of, verify_weights
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
@@ -21,11 +22,12 @@ def weights_are_whole_and_safe(context: GateContext) -> Finding:
 def the_fingerprint_is_its_own(context: GateContext) -> Finding:
     """The fingerprint on record is that of the published weights or answers."""
     facts = context.artifact.facts(TeacherFacts)
-    now = (
-        fingerprint_of(context.artifact.folder / MODEL)
-        if facts.said is None
-        else teacher_of(context.artifact, context.recipe.teacher, context.builds).fingerprint
-    )
+    if facts.said is None:
+        now = fingerprint_of(context.artifact.folder / MODEL)
+    else:
+        teacher = teacher_of(context.artifact, context.recipe.teacher, context.builds)
+        teacher.verify()
+        now = teacher.fingerprint
     recorded = facts.fingerprint
     return passed_if(now == recorded, f"recorded {recorded[:12]}, computed {now[:12]}")
 
@@ -33,7 +35,11 @@ def the_fingerprint_is_its_own(context: GateContext) -> Finding:
 @gate("weights that were exchanged after the contract was looked at would be trained on all the same")
 def the_teacher_began_with_pinned_weights(context: GateContext) -> Finding:
     """The weights that were really trained on, held against the pin again."""
-    return are_the_pinned_weights(context, context.artifact.facts(TeacherFacts).base_fingerprint)
+    facts = context.artifact.facts(TeacherFacts)
+    found: dict[str, str | None] = {context.recipe.part_of_weights: facts.base_fingerprint}
+    if facts.language_model is not None:
+        found["teacher"] = facts.language_model.fingerprint
+    return are_the_pinned_weights(context, found)
 
 
 @gate("a student's ceiling is its teacher; a weak one is found out before the bulk of its answers is paid for")
@@ -55,15 +61,18 @@ def teacher_accuracy_reaches_the_minimum(context: GateContext) -> Finding:
 
 @gate("probabilities of labels say nothing where the teacher would rather have written something else")
 def probability_is_on_the_labels(context: GateContext) -> Finding:
-    """Of an endpoint whose log-probabilities are taught: how much of them was on the letters of the labels."""
+    """Of a teacher whose log-probabilities are taught: how much of them was on labels, or on their letters."""
     said = context.artifact.facts(TeacherFacts).said
     if said is None or said.label_mass is None:
         return passed_if(True, "asked of teachers whose log-probabilities are taught")
     limit = context.recipe.limits.label_mass_at_least
+    what = "letters of the labels"
+    advice = "set soft_labels to samples, or write a prompt that makes it answer with a letter"
+    if context.recipe.teacher.kind is TeacherKind.CAUSAL_LM:
+        what, advice = "labels", "give labels the `words` that it would write, or a prompt with an example of each"
     return passed_if(
         said.label_mass >= limit,
-        f"{said.label_mass:.0%} of the probability is on the letters of the labels, at least {limit:.0%} asked: below "
-        "that, set soft_labels to samples, or write a prompt that makes it answer with a letter",
+        f"{said.label_mass:.0%} of the probability is on the {what}, at least {limit:.0%} asked: below that, {advice}",
         observed=said.label_mass,
         limit=limit,
     )

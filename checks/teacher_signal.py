@@ -13,11 +13,11 @@ from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.builds import Artifact
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
-from stillhouse.stages.names import MODEL
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
@@ -63,7 +63,7 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     teacher = context.made_from("teacher")
     if context.recipe.teacher.kind is TeacherKind.ENDPOINT:
         return _few_answers_changed(context, teacher, prompts)
-    if not context.recipe.teacher.runs_here:
+    if not context.recipe.teacher.computes_here:
         answers = teacher.facts(TeacherFacts).fingerprint[:12]
         return passed_if(True, f"this teacher cannot be asked again: what it said is kept, as {answers}")
     answered = prompts.join(context.frame("signal").select("prompt_id", "logits"), on="prompt_id")
@@ -71,8 +71,8 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     asked = drawn(answered, key, context.recipe.limits.canary_prompts)
     if asked.is_empty():
         return passed_if(True, "this batch has no answered prompts")
-    difference = largest_change(teacher.folder / MODEL, asked, context.builds.device)
-    limit = context.recipe.limits.canary_difference_at_most
+    difference = largest_change(teacher_of(teacher, context.recipe.teacher, context.builds), asked)
+    limit = _largest_difference(context.recipe)
     return passed_if(
         difference <= limit,
         f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {limit:g} (drawn by key {key})",
@@ -81,6 +81,13 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
         key=key,
         asked=asked["prompt_id"].to_list(),
     )
+
+
+def _largest_difference(recipe: Recipe) -> float:
+    """How far the same model's logits may lie apart: in bfloat16 it adds up with three digits."""
+    limits, teacher = recipe.limits, recipe.teacher
+    in_bfloat16 = teacher.kind is TeacherKind.CAUSAL_LM and teacher.causal_lm.dtype == "bfloat16"
+    return limits.canary_difference_bfloat16_at_most if in_bfloat16 else limits.canary_difference_at_most
 
 
 def _few_answers_changed(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
@@ -152,7 +159,7 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     task = context.artifact.facts(SignalFacts).task
     if task.classes is None:
         return Finding(Verdict.INCONCLUSIVE, "confident learning needs classes, and the answers are none")
-    if not context.recipe.teacher.runs_here:
+    if not context.recipe.teacher.computes_here:
         return passed_if(
             True, "a teacher that gives answers and no probabilities cannot tell its errors from those of labels"
         )

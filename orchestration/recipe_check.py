@@ -27,7 +27,13 @@ from stillhouse.data.sources import drop_folder_entries
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
-from stillhouse.models.weights import config_on_the_hub, fingerprint_of, read_encoder_config, resolve_model
+from stillhouse.models.weights import (
+    config_on_the_hub,
+    fingerprint_of,
+    read_encoder_config,
+    read_language_model_config,
+    resolve_model,
+)
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.teacher import TeacherKind
@@ -35,6 +41,7 @@ from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_source
+from stillhouse.teachers.causal_lm import label_prompt_of
 from stillhouse.teachers.classifier import outputs_in_order
 from stillhouse.teachers.requests import asking_of
 from stillhouse.teachers.stored_answers import read_answers
@@ -165,18 +172,19 @@ def _unknown_columns(file: RecipeFile) -> Iterator[str]:
 
 def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ...]:
     """Weights that are not there or not the pinned ones, layers that they do not have, outputs that no row has."""
-    teacher, weights, part = file.recipe.teacher, file.recipe.weights, _part_of_weights(file.recipe)
+    teacher, part = file.recipe.teacher, file.recipe.part_of_weights
     found: list[str] = []
     with _collected(found, file.where(part, "source")):
-        if weights.source.startswith("hf://"):
-            folder = config_on_the_hub(weights.source, weights.revision)
-        else:
-            folder = resolve_model(file.located(weights.source), weights.revision)
-            found += _other_weights(file, folder)
+        folder = _folder_of(file, part, found)
         found += _unfit_sizes(file, read_encoder_config(folder))
         if teacher.kind is TeacherKind.CLASSIFIER and classes:
             with _collected(found, file.where("teacher", "rename")):
                 outputs_in_order(folder, classes, teacher.rename)
+    if teacher.kind is TeacherKind.CAUSAL_LM:
+        with _collected(found, file.where("teacher", "source")):
+            read_language_model_config(_folder_of(file, "teacher", found))
+        with _collected(found, file.where("teacher", "causal_lm")):
+            label_prompt_of(file, classes, weights="")
     if teacher.kind is TeacherKind.STORED:
         with _collected(found, file.where("teacher", "source")):
             read_answers(file)
@@ -186,17 +194,23 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     return tuple(found)
 
 
-def _part_of_weights(recipe: Recipe) -> str:
-    return "teacher" if recipe.base is None else "base"
+def _folder_of(file: RecipeFile, part: str, found: list[str]) -> Path:
+    """The folder of the weights that a part of the recipe names; what they are not is added to the mistakes found."""
+    weights = file.recipe.all_weights[part]
+    if weights.source.startswith("hf://"):
+        return config_on_the_hub(weights.source, weights.revision)
+    folder = resolve_model(file.located(weights.source), weights.revision)
+    found += _other_weights(file, part, folder)
+    return folder
 
 
-def _other_weights(file: RecipeFile, folder: Path) -> list[str]:
-    pinned, fingerprint = file.recipe.weights.fingerprint, fingerprint_of(folder)
+def _other_weights(file: RecipeFile, part: str, folder: Path) -> list[str]:
+    pinned, fingerprint = file.recipe.all_weights[part].fingerprint, fingerprint_of(folder)
     if pinned in (None, fingerprint):
         return []
     return [
         _line(
-            file, _part_of_weights(file.recipe), "fingerprint",
+            file, part, "fingerprint",
             what=f"the weights are {fingerprint[:12]} and not {str(pinned)[:12]}",
             expected="the weights that were pinned",
             do=f"Put them back, or accept these: fingerprint: {fingerprint}",

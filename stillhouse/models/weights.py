@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ _WEIGHTS, _SHARDS = "model.safetensors", "model.safetensors.index.json"
 _BESIDE_WEIGHTS = ("config.json", "tokenizer.json")
 PICKLE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"})
 _SAFE_PATTERNS = ["*.safetensors", "*.json", "*.txt"]
+LANGUAGE_MODELS = frozenset({"gpt2", "gpt_neox", "granite", "llama", "mistral", "olmo2", "qwen2", "qwen3", "smollm3"})
+"""Types of causal language models that the tests hold against a plain reading of them."""
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_PROTOCOLS = range(2, 6)
 
@@ -92,13 +94,19 @@ class BaseModel:
 
 
 @contextmanager
-def base_model(source: str, revision: str | None, store: ArtifactStore) -> Iterator[BaseModel]:
+def base_model(
+    source: str,
+    revision: str | None,
+    store: ArtifactStore,
+    verify: Callable[[Path], WeightsRecord] | None = None,
+) -> Iterator[BaseModel]:
     """Take pretrained weights in: the bytes that are kept are the bytes that are verified, and those that are used.
 
     Args:
         source: see `resolve_model`.
         revision: likewise.
         store: where the files are kept.
+        verify: what has to hold of them; `verify_weights` when None.
 
     Raises:
         StillhouseError: if the source leads nowhere, or the model is unsafe, broken or at odds with itself.
@@ -113,7 +121,7 @@ def base_model(source: str, revision: str | None, store: ArtifactStore) -> Itera
         for name, digest in digests.items():
             (folder / name).symlink_to(store.kept(digest).absolute())
         try:
-            yield BaseModel(folder, verify_weights(folder), digests)
+            yield BaseModel(folder, (verify or verify_weights)(folder), digests)
         except StillhouseError as error:  # of whoever reads them, too: the folder is gone when a person sees its name
             where = error.where.replace(str(folder), str(outside))
             raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
@@ -133,28 +141,47 @@ def fingerprint_of(folder: Path) -> str:
 
 
 def verify_weights(folder: Path) -> WeightsRecord:
-    """Refuse a model folder that is unsafe, broken or at odds with itself; otherwise say what it holds.
+    """Refuse the folder of an encoder that is unsafe, broken or at odds with itself; otherwise say what it holds.
 
     Raises:
         StillhouseError: for a missing file, anything that carries a pickle, remote code, a truncated or corrupt
             safetensors file, a weight that is not finite, a tensor whose shape or number contradicts config.json,
             or a tokenizer that emits ids the embedding table does not have.
     """
-    names = _files_of(folder)
     _refuse_pickles(folder)
     config = read_encoder_config(folder)
-    shapes, parameters = _scan_tensors([folder / name for name in names if name.endswith(".safetensors")])
+    record, shapes = _found(folder, config)
     _match_shapes(shapes, config, folder)
     _match_layers(shapes, config, folder)
+    return record
+
+
+def verify_language_model(folder: Path) -> WeightsRecord:
+    """The same of a causal language model, whose tensors transformers holds against config.json when it loads them.
+
+    Raises:
+        StillhouseError: for a missing file, anything that carries a pickle, remote code, a type that no test covers, a
+            truncated or corrupt safetensors file, a weight that is not finite, or a tokenizer that emits ids the
+            embedding table does not have.
+    """
+    _refuse_pickles(folder)
+    return _found(folder, read_language_model_config(folder))[0]
+
+
+def _found(folder: Path, config: dict[str, Any]) -> tuple[WeightsRecord, dict[str, tuple[int, ...]]]:
+    """What a folder holds, and the shape of each tensor, if all is whole and finite."""
+    names = _files_of(folder)
+    shapes, parameters = _scan_tensors([folder / name for name in names if name.endswith(".safetensors")])
     _match_tokenizer(folder, int(config["vocab_size"]))
     architectures = config.get("architectures") or [config["model_type"]]
-    return WeightsRecord(
+    record = WeightsRecord(
         fingerprint=fingerprint_of(folder),
         parameters=parameters,
         bytes=sum((folder / name).stat().st_size for name in names),
         architecture=str(architectures[0]),
         tensors=len(shapes),
     )
+    return record, shapes
 
 
 def read_encoder_config(folder: Path) -> dict[str, Any]:
@@ -164,13 +191,58 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
         StillhouseError: if it is corrupt, of a type that is not known, of quantised weights, or asks for code to run.
     """
     path = folder / "config.json"
+    config = _config_of(path)
+    family = family_of(config, str(path))
+    _refuse_code_and_quantised(config, path)
+    needed = {name for names in family.shapes.values() for name in names} | set(family.sizes_in)
+    absent = sorted(name for name in needed if not isinstance(config.get(name), int))
+    if absent:
+        raise StillhouseError(
+            f"missing {', '.join(absent)}",
+            where=str(path),
+            expected=f"the sizes of an encoder of type {family.model_type}",
+            do="Restore the config that was published with the weights.",
+        )
+    return config
+
+
+def read_language_model_config(folder: Path) -> dict[str, Any]:
+    """Read config.json of somebody's causal language model.
+
+    Raises:
+        StillhouseError: if it is corrupt, of a type that no test covers, of quantised weights, or asks for code to run.
+    """
+    path = folder / "config.json"
+    config = _config_of(path)
+    if config.get("model_type") not in LANGUAGE_MODELS:
+        raise StillhouseError(
+            f"a language model of type {config.get('model_type')!r}",
+            where=str(path),
+            expected=f"one of: {', '.join(sorted(LANGUAGE_MODELS))}",
+            do="Choose a model of such a type, or ask it behind a server (teacher.kind: endpoint).",
+        )
+    _refuse_code_and_quantised(config, path)
+    if not isinstance(config.get("vocab_size"), int):
+        raise StillhouseError(
+            "missing vocab_size",
+            where=str(path),
+            expected="the sizes of a language model",
+            do="Restore the config that was published with the weights.",
+        )
+    return config
+
+
+def _config_of(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise _corrupt(path, error) from error
     if not isinstance(config, dict):
         raise _corrupt(path, ValueError("no object"))
-    family = family_of(config, str(path))
+    return config
+
+
+def _refuse_code_and_quantised(config: dict[str, Any], path: Path) -> None:
     if "auto_map" in config:
         raise StillhouseError(
             "the config asks for the repository's own code to run",
@@ -185,16 +257,6 @@ def read_encoder_config(folder: Path) -> dict[str, Any]:
             expected="weights in floating point",
             do="Choose the model that these weights were made from.",
         )
-    needed = {name for names in family.shapes.values() for name in names} | set(family.sizes_in)
-    absent = sorted(name for name in needed if not isinstance(config.get(name), int))
-    if absent:
-        raise StillhouseError(
-            f"missing {', '.join(absent)}",
-            where=str(path),
-            expected=f"the sizes of an encoder of type {family.model_type}",
-            do="Restore the config that was published with the weights.",
-        )
-    return config
 
 
 def config_on_the_hub(source: str, revision: str) -> Path:

@@ -173,7 +173,7 @@ class Recipe(Part):
     )
     teacher: TeacherSpec
     base: WeightsSpec | None = Field(
-        None, description="an encoder that students are cut from, where the teacher is no model that runs here"
+        None, description="an encoder that students are cut from, where the teacher is none itself"
     )
     data: DataSpec
     split: SplitSpec
@@ -286,7 +286,8 @@ class Recipe(Part):
         if given:
             raise ValueError(
                 f"budget.{', budget.'.join(given)}: must be left out where teacher.kind is {kind}, whose size and "
-                "speed nobody can measure here: latency_ms_at_most and size_mb_at_most say what a student may cost"
+                "speed are not measured beside a student's: latency_ms_at_most and size_mb_at_most say what a student "
+                "may cost"
             )
         if budget.latency_ms_at_most is None:
             raise ValueError(f"budget.latency_ms_at_most: must be given where teacher.kind is {kind}")
@@ -320,6 +321,17 @@ class Recipe(Part):
     def weights(self) -> WeightsSpec:
         """The pretrained weights that are taken in: the teacher's own, or those that students are cut from."""
         return self.base or self.teacher
+
+    @property
+    def part_of_weights(self) -> str:
+        """The part of the recipe that names these."""
+        return "teacher" if self.base is None else "base"
+
+    @property
+    def all_weights(self) -> dict[str, WeightsSpec]:
+        """All pretrained weights that are taken in, by the part of the recipe that names them."""
+        found: dict[str, WeightsSpec] = {} if self.base is None else {"base": self.base}
+        return {**found, "teacher": self.teacher} if self.teacher.computes_here else found
 
     @property
     def digest(self) -> str:

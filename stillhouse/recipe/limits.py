@@ -63,14 +63,19 @@ class GateLimits(Part):
     )
     label_mass_at_least: Share01 = Field(
         0.9,
-        description="of a teacher's probability, in the middle of the validation rows; with less on the letters of the "
-        "labels, what is left says little of how sure it is",
+        description="of a teacher's probability, in the middle of the validation rows; with less on the labels, or on "
+        "their letters, what is left says little of how sure it is",
     )
     canary_prompts: int = Field(
         16, ge=1, description="prompts that the teacher is asked again; another teacher changes all answers"
     )
     canary_difference_at_most: float = Field(
         1e-3, gt=0, description="of a logit; adding up in another order moves one by far less than another weight"
+    )
+    canary_difference_bfloat16_at_most: float = Field(
+        1.0,
+        gt=0,
+        description="the same of a language model in bfloat16, whose larger logits move by an eighth at once",
     )
     canary_flips_prompts: int = Field(
         48,

@@ -30,6 +30,7 @@ class TeacherKind(StrEnum):
     CLASSIFIER = "classifier"
     STORED = "stored"
     ENDPOINT = "endpoint"
+    CAUSAL_LM = "causal_lm"
 
 
 class AnswersFormat(StrEnum):
@@ -241,6 +242,25 @@ class EndpointSpec(Part):
     timeout_s: float = Field(60, gt=0, description="seconds until a call counts as lost")
 
 
+class CausalLmSpec(Part):
+    """What a language model of this machine reads, and which of its words are answers."""
+
+    prompt: str | None = Field(
+        None,
+        description="a file, from where the recipe's paths start, in which {text}, {labels} and {task} stand for what "
+        "they say and which ends in {answer}; a plain one when left out",
+    )
+    words: dict[str, str] = Field(
+        {}, description="what it writes for a label, where that is not the label itself, such as HUM: person"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="that it computes in; bfloat16 takes half the memory, and its answers vary a little"
+    )
+    correct_prior: bool = Field(
+        False, description="divide out how probable it finds each label after texts that say nothing"
+    )
+
+
 class TeacherSpec(WeightsSpec):
     """The model that is copied, and why it deserves it."""
 
@@ -248,7 +268,8 @@ class TeacherSpec(WeightsSpec):
         TeacherKind.ENCODER,
         description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
         "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
-        "answers are in a file; endpoint = a server that speaks OpenAI's protocol is asked",
+        "answers are in a file; endpoint = a server that speaks OpenAI's protocol is asked; causal_lm = a language "
+        "model of this machine says how probable each label is as the next words",
     )
     training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
         description="do licence and terms allow training another model on its outputs? unknown counts as no"
@@ -266,14 +287,16 @@ class TeacherSpec(WeightsSpec):
     max_tokens: int | None = Field(
         None,
         ge=3,
-        description="where a text for a classifier is cut, special tokens included; as far as it has positions, and at "
-        "512, when left out. For an encoder training.max_tokens says it",
+        description="where a text for a classifier is cut, special tokens included, or one for a language model, its "
+        "prompt not included; as far as it has positions, and at 512, when left out. For an encoder "
+        "training.max_tokens says it",
     )
     answers: AnswersSpec = Field(AnswersSpec(), description="how a file of stored answers is read")
     ask: AskSpec | None = Field(
         None, description="what an endpoint is asked; of stored answers what `stillhouse ask` writes for a batch API"
     )
     endpoint: EndpointSpec | None = Field(None, description="what asking an endpoint may take")
+    causal_lm: CausalLmSpec = Field(CausalLmSpec(), description="what a language model of this machine is asked")
     review: ReviewSpec | None = Field(
         None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
     )
@@ -289,7 +312,7 @@ class TeacherSpec(WeightsSpec):
         ]
         if foreign:
             raise ValueError(f"{', '.join(foreign)}: must be left out where kind is {self.kind}")
-        if not self.runs_here and self.minimum_accuracy < 0.5:
+        if not self.computes_here and self.minimum_accuracy < 0.5:
             raise ValueError(
                 f"minimum_accuracy: at least 0.5 where kind is {self.kind}: of answers that are wrong more often than "
                 "right nothing is learned"
@@ -330,13 +353,13 @@ class TeacherSpec(WeightsSpec):
 
     @property
     def outside_files(self) -> tuple[str, ...]:
-        """Addresses of the files that decide what a teacher elsewhere says: its answers, and what it is asked."""
+        """Addresses of the files that decide what a teacher says beside its weights: its answers, what it is asked."""
         named = [self.source if self.kind is TeacherKind.STORED else None, self.answers.requests]
-        return tuple(uri for uri in (*named, self.ask and self.ask.prompt) if uri)
+        return tuple(uri for uri in (*named, self.ask and self.ask.prompt, self.causal_lm.prompt) if uri)
 
     @property
     def runs_here(self) -> bool:
-        """Whether it can be asked anything at any time, weighed and timed; else there is only what it has said."""
+        """Whether it is an encoder that students are cut from, and weighed and timed beside."""
         return self.kind in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER)
 
     @property
@@ -344,18 +367,26 @@ class TeacherSpec(WeightsSpec):
         """How much it says of each answer."""
         if self.runs_here:
             return Gives.LOGITS
+        if self.kind is TeacherKind.CAUSAL_LM:
+            return Gives.PROBABILITIES
         if self.ask is None or self.ask.soft_labels is None:
             return Gives.ANSWERS
         return {SoftLabels.LOGPROBS: Gives.PROBABILITIES, SoftLabels.SAMPLES: Gives.VOTES}[self.ask.soft_labels.by]
+
+    @property
+    def computes_here(self) -> bool:
+        """Whether this machine computes its answers, so that it gives probabilities and can be asked at any time."""
+        return self.runs_here or self.kind is TeacherKind.CAUSAL_LM
 
 
 _FIELDS_OF_KINDS = {
     "training": [TeacherKind.ENCODER],
     "rename": [TeacherKind.CLASSIFIER],
-    "max_tokens": [TeacherKind.CLASSIFIER],
+    "max_tokens": [TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM],
     "answers": [TeacherKind.STORED, TeacherKind.ENDPOINT],
     "ask": [TeacherKind.STORED, TeacherKind.ENDPOINT],
     "endpoint": [TeacherKind.ENDPOINT],
-    "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER],
+    "causal_lm": [TeacherKind.CAUSAL_LM],
+    "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM],
 }
 """What a recipe may say of a teacher of some kinds only."""

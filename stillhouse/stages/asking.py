@@ -4,13 +4,16 @@ Belongs here: which kind of teacher an artifact holds. Does not: the kinds (stil
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from stillhouse.home import Home
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
+from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MODEL
 from stillhouse.teachers.calls import CallLog
+from stillhouse.teachers.causal_lm import CausalLmTeacher, LabelPrompt
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.stored import StoredTeacher
@@ -52,8 +55,25 @@ def _endpoint(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teac
     )
 
 
+def _causal_lm(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
+    asking = _said(artifact.facts(TeacherFacts)).asking
+    assert asking is not None
+    return CausalLmTeacher(kept_model(artifact, spec, builds.store), LabelPrompt(**asking), builds.device)
+
+
+def kept_model(artifact: Artifact, spec: TeacherSpec, store: ArtifactStore) -> dict[str, Path]:
+    """The files of a language model that an artifact was made from, as they were kept, by their names.
+
+    Raises:
+        StillhouseError: if they are not as they were.
+    """
+    below = f"{spec.address}/"
+    inputs = artifact.manifest.external_inputs
+    return {name.removeprefix(below): store.kept(inputs[name]) for name in inputs if name.startswith(below)}
+
+
 def _said(facts: TeacherFacts) -> SaidFacts:
-    assert facts.said is not None, "a teacher that does not run here has said something"
+    assert facts.said is not None, "a teacher that students are not cut from has said something"
     return facts.said
 
 
@@ -62,4 +82,5 @@ TEACHERS: dict[TeacherKind, Callable[[Artifact, TeacherSpec, BuildStore], Teache
     TeacherKind.CLASSIFIER: _network,
     TeacherKind.STORED: _stored,
     TeacherKind.ENDPOINT: _endpoint,
+    TeacherKind.CAUSAL_LM: _causal_lm,
 }

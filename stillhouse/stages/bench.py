@@ -147,7 +147,7 @@ class Bench:
 
     @property
     def runs_here(self) -> bool:
-        """Whether the teacher is a model that can be asked, weighed and timed."""
+        """Whether the teacher is an encoder, which is timed and asked beside its students."""
         return self.recipe.teacher.runs_here
 
     @cached_property
@@ -172,12 +172,19 @@ class Bench:
             "teacher",
             ModelKind.TEACHER,
             self._with_wrong_answers(outputs),
-            bytes_below(self.teacher.folder / MODEL) if self.runs_here else None,
+            self._teacher_bytes,
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
             predict_logits=self.ask_teacher if self.runs_here else None,
             note=f"{silent.height:,} golden rows without an answer count as wrong" if silent.height else "",
         )
+
+    @property
+    def _teacher_bytes(self) -> int | None:
+        """Size of the teacher's files; None where it is not on this machine."""
+        if self._teacher_facts.language_model is not None:
+            return self._teacher_facts.language_model.bytes
+        return bytes_below(self.teacher.folder / MODEL) if self.runs_here else None
 
     def _with_wrong_answers(self, outputs: pl.DataFrame) -> pl.DataFrame:
         """Let a golden row that the teacher did not answer count as one that it got wrong."""

@@ -31,6 +31,8 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     """
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
+    is_language_model = recipe.teacher.kind is TeacherKind.CAUSAL_LM
+    language_model, its_files = examine_language_model(file, store) if is_language_model else (None, {})
     limits = recipe.data.limits
     outside = {uri: read_outside(uri, store, root=file.root, limits=limits) for uri in recipe.teacher.outside_files}
 
@@ -42,16 +44,26 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
         taken = (
             _take_answers(file, {uri: each.kept(store) for uri, each in outside.items()}, folder) if is_stored else None
         )
-        return ContractFacts(recipe=recipe.digest, bar=bar, bar_digest=digest_of(bar), weights=weights, answers=taken)
+        return ContractFacts(
+            recipe=recipe.digest,
+            bar=bar,
+            bar_digest=digest_of(bar),
+            weights=weights,
+            language_model=language_model,
+            answers=taken,
+        )
 
     return Plan(
         build,
         {
             "contract": recipe.digest,
             "weights": weights.model_dump(),
+            **({} if language_model is None else {"language_model": language_model.model_dump()}),
             **{uri: [each.content, each.marks] for uri, each in outside.items()},
         },
-        external_inputs=kept | {name: digest for each in outside.values() for name, digest in each.digests.items()},
+        external_inputs=kept
+        | its_files
+        | {name: digest for each in outside.values() for name, digest in each.digests.items()},
     )
 
 
@@ -81,6 +93,20 @@ def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFact
             found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)
             return found, base.external_inputs(spec.address)
     except StillhouseError as error:  # not the end of the contract: the gate on safety says it
+        return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
+
+
+def examine_language_model(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
+    """Take in a language model that is the teacher, before anything is asked of it; see `examine_weights`."""
+    from stillhouse.models.weights import base_model, verify_language_model
+
+    spec = file.recipe.teacher
+    try:
+        with base_model(file.located(spec.source), spec.revision, store, verify_language_model) as model:
+            needed = model.record.parameters * (2 if spec.causal_lm.dtype == "bfloat16" else 4) / 1e9
+            found = WeightsFacts(fingerprint=model.record.fingerprint, training_gb=needed, problem=None)
+            return found, model.external_inputs(spec.address)
+    except StillhouseError as error:  # as above
         return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
 
 

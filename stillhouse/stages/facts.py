@@ -27,7 +27,8 @@ class WeightsFacts(Record):
 
     fingerprint: str | None = Field(description="Digest of the weights; null where they were refused.")
     training_gb: float | None = Field(
-        description="Estimate of the memory that fine-tuning takes, in GB of 1e9 bytes; null where they were refused."
+        description="Estimate of the memory that they take, in GB of 1e9 bytes, and fine-tuning with them, but for a "
+        "language model; null where they were refused."
     )
     problem: str | None = Field(description="Why they were refused; null where they were not.")
 
@@ -47,6 +48,7 @@ class ContractFacts(Record):
     bar: dict[str, Any] = Field(description="All that a student has to prove, as JSON values.")
     bar_digest: str
     weights: WeightsFacts
+    language_model: WeightsFacts | None = Field(None, description="Of a teacher that is a language model here.")
     answers: AnswersFacts | None = Field(None, description="Of a teacher that answered elsewhere.")
 
 
@@ -170,37 +172,50 @@ class Answering(Record):
 
 
 class SaidFacts(Record):
-    """What a teacher elsewhere has said, counted: all that is stored, or a pilot's answers to validation rows."""
+    """What a teacher that is no encoder has said, counted: all that is stored, or a pilot's answers."""
 
     texts: int = Field(description="Different texts that were asked.")
     failures: dict[str, int] = Field(description="Texts without an answer that counts, by reason.")
     accuracy: float = Field(
         description="Share of answers that are right, by validation rows, as it is taught: (right + 1) / (answered + 2)"
     )
-    asking: dict[str, Any] | None = Field(None, description="What an endpoint is asked, see teachers/requests.py.")
+    asking: dict[str, Any] | None = Field(
+        None,
+        description="What an endpoint or a language model here is asked, see teachers/requests.py, causal_lm.py.",
+    )
     observed: str | None = Field(None, description="The model that a server says has answered.")
     usd_a_prompt: float | None = Field(None, description="What an endpoint's answers cost on average.")
     asked_twice: int = Field(0, description="Prompts that an endpoint's pilot asked a second time.")
     flips: int = Field(0, description="Of these, those that were answered otherwise.")
     label_mass: float | None = Field(
-        None, description="Median probability on letters of labels, of an endpoint whose log-probabilities are taught."
+        None,
+        description="Median probability on labels, or on their letters, of a teacher whose log-probabilities are "
+        "taught.",
     )
 
 
+class LanguageModelFacts(Record):
+    """The weights of a language model of this machine."""
+
+    fingerprint: str = Field(description="Digest of weights, config and tokenizer.")
+    bytes: int = Field(description="Size of these files.")
+
+
 class TeacherFacts(Answering):
-    """The teacher: an encoder that was fine-tuned, a classifier as it is, or answers that were given elsewhere."""
+    """The teacher: an encoder that was fine-tuned, a model as it is, or answers that were given elsewhere."""
 
     kind: TeacherKind = TeacherKind.ENCODER
     fingerprint: str = Field(description="Digest of its weights, or of its answers.")
     base_fingerprint: str = Field(
         description="Digest of the weights that it began with, or that students are cut from."
     )
-    parameters: int | None = Field(description="Null where it is no model that runs here.")
+    parameters: int | None = Field(description="Null where it does not compute here.")
     temperature: float = Field(description="What its logits are divided by for its confidence.")
     validation_right: int
     validation_rows: int
     training: TrainingFacts | None = Field(None, description="How it was fine-tuned; null where it was not.")
-    said: SaidFacts | None = Field(None, description="Of a teacher that does not run here.")
+    said: SaidFacts | None = Field(None, description="Of a teacher that students are not cut from.")
+    language_model: LanguageModelFacts | None = Field(None, description="Of a teacher that is one.")
 
     @property
     def validation_accuracy(self) -> float:

@@ -10,7 +10,7 @@ rest is a constant a stage.
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from stillhouse.base import Record
 from stillhouse.device import Device
 from stillhouse.economics import amount
 from stillhouse.models.family import sizes_of
-from stillhouse.models.weights import base_model
+from stillhouse.models.weights import base_model, verify_language_model
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
@@ -43,6 +43,7 @@ from stillhouse.stages.names import (
 )
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
+from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.wording import in_minutes
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 PROBED_STEPS = 6
 PROBED_ROWS = 192
 PROBED_CALLS = 30
+PROBED_BY_LANGUAGE_MODEL = 16
 INT8_SHARE = 0.3
 """Of a call's time that is left in int8: the demo's teacher takes 24 %, its students 32 %, with all that is around."""
 EXPORT_SECONDS = 5.0
@@ -82,17 +84,19 @@ class Forecast(Record):
 
 @dataclass(frozen=True)
 class Rates:
-    """What the teacher's network takes on this machine, in seconds.
+    """What the network takes that students are cut from, on this machine, and the teacher; in seconds.
 
     Args:
         learning: a row, once forwards and once backwards, in batches of the recipe.
         answering: a row, in batches.
         call: a text alone, on one thread.
+        language_model: a row that a teacher which is a language model answers.
     """
 
     learning: float
     answering: float
     call: float
+    language_model: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,8 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, builds: BuildStore) -> For
     spec = recipe.weights
     with base_model(file.located(spec.source), spec.revision, builds.store) as base:
         config, rates = _probe(base.folder, known, recipe, builds.device)
+    if recipe.teacher.kind is TeacherKind.CAUSAL_LM:
+        rates = replace(rates, language_model=_probe_language_model(file, known, builds))
     return reckoned(recipe, config, counts, rates)
 
 
@@ -163,7 +169,7 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
     def rows_of(student: StudentSpec) -> int:
         return counts.labelled if student.learns_from == "labels" else counts.train
 
-    took = dict.fromkeys(stage_names(recipe), STAGE_SECONDS)
+    took = _beside_the_network(recipe, counts, rates)
     epochs = 0 if recipe.teacher.training is None else recipe.teacher.training.epochs
     took[TEACHER] += epochs * counts.labelled * rates.learning + max(epochs, 1) * counts.validation * rates.answering
     took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering if here else 0.0
@@ -189,6 +195,12 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         seconds=seconds,
         cost_usd=seconds / 3600 * recipe.machine_usd_per_hour,
     )
+
+
+def _beside_the_network(recipe: Recipe, counts: Counts, rates: Rates) -> dict[str, float]:
+    """What a stage takes by itself, and to ask a language model, whose pilot's rows are asked again with the rest."""
+    asked = {TEACHER: counts.validation, BASELINES: counts.golden, TEACHER_SIGNAL: counts.train + counts.validation}
+    return {stage: STAGE_SECONDS + asked.get(stage, 0) * rates.language_model for stage in stage_names(recipe)}
 
 
 def share_of(student: StudentSpec, config: dict[str, Any]) -> float:
@@ -228,6 +240,20 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
         with one_thread():
             call = float(np.median([_seconds(model, [text]) for text in texts[:PROBED_CALLS]]))
         return model.network.config, Rates(1 / report.examples_per_second, answering, call)
+
+
+def _probe_language_model(file: RecipeFile, known: pl.DataFrame, builds: BuildStore) -> float:
+    """Ask a language model a few rows, and say how long each takes."""
+    spec = file.recipe.teacher
+    names = task_of(file.recipe.data.answer, sorted(known["label"].unique())).names
+    texts = known["text"].sample(n=min(known.height, PROBED_BY_LANGUAGE_MODEL), seed=1).to_list()
+    with base_model(file.located(spec.source), spec.revision, builds.store, verify_language_model) as model:
+        asked = label_prompt_of(file, names, model.record.fingerprint)
+        teacher = CausalLmTeacher({name: model.folder / name for name in model.digests}, asked, builds.device)
+        teacher.answers(texts[:1])  # loads it
+        begun = time.perf_counter()
+        teacher.answers(texts)
+    return (time.perf_counter() - begun) / len(texts)
 
 
 def _seconds(model: "TorchClassifier", texts: list[str]) -> float:

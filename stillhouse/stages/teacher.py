@@ -1,4 +1,4 @@
-"""The teacher: verified weights, fine-tuned on the labelled rows or as they are, or stored answers; pinned.
+"""The teacher: verified weights, fine-tuned on the labelled rows or as they are, or what one says elsewhere; pinned.
 
 Belongs here: which rows it learns from, and in which order it is made.
 Does not: verification and calibration (stillhouse/teachers/), the loop (stillhouse/models/training.py).
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from stillhouse.device import Device
@@ -23,13 +24,14 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
-from stillhouse.stages.asking import call_log
-from stillhouse.stages.facts import PromptFacts, SaidFacts, TeacherFacts
+from stillhouse.stages.asking import call_log, kept_model
+from stillhouse.stages.facts import ContractFacts, LanguageModelFacts, PromptFacts, SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MODEL, TEACHER
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips
 from stillhouse.teachers.requests import Asking, asking_of
@@ -47,13 +49,13 @@ MOST_REFUSED = 0.5
 def plan(
     file: RecipeFile, contract: Artifact, prompts: Artifact, base: "BaseModel", builds: BuildStore
 ) -> Plan[TeacherFacts]:
-    """Fine-tune an encoder on the labelled rows of the base batch, take a classifier as it is, or stored answers.
+    """Fine-tune an encoder on the labelled rows of the base batch, or take another teacher as it is.
 
     The base batch alone, so that new files never change it unasked.
 
     Args:
         file: the recipe.
-        contract: with the answers of a stored teacher as they were taken in.
+        contract: with stored answers, or a language model, as they were taken in.
         prompts: the prompt set of the base batch.
         base: the weights to begin with, open as long as the plan is used.
         builds: keeps checkpoints.
@@ -84,6 +86,17 @@ def plan(
             {**depends_on, "asking": asking.digest},
             config=config,
             external_inputs=weights,
+        )
+    if spec.kind is TeacherKind.CAUSAL_LM:
+        taken_in = contract.facts(ContractFacts).language_model
+        assert taken_in is not None and taken_in.fingerprint is not None, "the contract's gates refuse it otherwise"
+        asked, files = label_prompt_of(file, task.names, taken_in.fingerprint), kept_model(contract, spec, builds.store)
+        taken = contract.manifest.external_inputs
+        return Plan(
+            partial(_language_model, file, rows, task, base, CausalLmTeacher(files, asked, builds.device), builds),
+            {**depends_on, "asking": asked.digest},
+            config=config,
+            external_inputs=weights | {name: taken[name] for name in (f"{spec.address}/{each}" for each in files)},
         )
     return Plan(
         partial(_network, file, rows, task, base, builds),
@@ -153,7 +166,7 @@ def _stored(
     answers.write_parquet(folder / f"{ANSWERS}.parquet")
     pilot, right = _measured(rows, answers, task)
     said = SaidFacts(texts=answers.height, failures=_failures(answers), accuracy=pilot.accuracy)
-    return _elsewhere(file, rows, base, pilot, right, said, folder)
+    return _elsewhere(file, rows, base, pilot.fingerprint, task, right, said, folder)
 
 
 def _endpoint(
@@ -191,7 +204,39 @@ def _endpoint(
         label_mass=replies.label_mass,
         observed=replies.model,
     )
-    return _elsewhere(file, rows, base, replace(teacher, pilot=pilot), right, said, folder)
+    return _elsewhere(file, rows, base, replace(teacher, pilot=pilot).fingerprint, task, right, said, folder)
+
+
+def _language_model(
+    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", teacher: CausalLmTeacher, builds: BuildStore,
+    folder: Path,
+) -> TeacherFacts:  # fmt: skip
+    """Ask the validation rows alone: whether it is worth copying is seen before the rest is asked."""
+    from stillhouse.models.temperature_scaling import temperature_of
+
+    validation = rows.filter(pl.col("split") == "validation")
+    with builds.one_heavy_task():
+        teacher.verify()
+        answers = teacher.answers(validation["text"].to_list())
+    targets = task.targets(validation["label"])
+    right = int(task.right(answers.logits, targets).sum())
+    said = SaidFacts(
+        texts=validation.height,
+        failures={},
+        accuracy=(right + 1) / (validation.height + 2),
+        asking=asdict(teacher.asked),
+        label_mass=float(np.median(answers.mass)),
+    )
+    facts = _elsewhere(file, rows, base, teacher.fingerprint, task, right, said, folder)
+    return facts.model_copy(
+        update={
+            "parameters": teacher.parameters,
+            "temperature": temperature_of(task, answers.logits, targets),
+            "language_model": LanguageModelFacts(
+                fingerprint=teacher.asked.weights, bytes=sum(path.stat().st_size for path in teacher.files.values())
+            ),
+        }
+    )
 
 
 def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompts: float, spent: float) -> None:
@@ -224,20 +269,20 @@ def _measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[St
 
 
 def _elsewhere(
-    file: RecipeFile, rows: pl.DataFrame, base: "BaseModel", teacher: StoredTeacher | EndpointTeacher, right: int,
-    said: SaidFacts, folder: Path,
+    file: RecipeFile, rows: pl.DataFrame, base: "BaseModel", fingerprint: str, task: Task, right: int, said: SaidFacts,
+    folder: Path,
 ) -> TeacherFacts:  # fmt: skip
     """Keep the base beside the answers, with a head that knows nothing, to cut students from."""
     from stillhouse.teachers.classifier import build_classifier
 
-    build_classifier(base.folder, teacher.task.names, folder / MODEL, seed=0)
+    build_classifier(base.folder, task.names, folder / MODEL, seed=0)
     return TeacherFacts(
         kind=file.recipe.teacher.kind,
-        fingerprint=teacher.fingerprint,
+        fingerprint=fingerprint,
         base_fingerprint=base.record.fingerprint,
         parameters=None,
         answer=file.recipe.data.answer,
-        labels=teacher.task.names,
+        labels=task.names,
         temperature=1.0,
         validation_right=right,
         validation_rows=rows.filter(pl.col("split") == "validation").height,

@@ -1,4 +1,4 @@
-"""Which weights a recipe's teacher has to begin with: those that the recipe pins, or those of its first round.
+"""Which weights a recipe has to begin with: those that it pins, or those of its first round.
 
 Belongs here: finding the pin.
 Does not: computing a fingerprint (models/weights.py), closing anything when weights are not the pinned ones (checks/).
@@ -24,7 +24,7 @@ class Pin:
     trusted_since: str | None = None
 
 
-def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile) -> Pin | None:
+def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile, part: str) -> Pin | None:
     """Find what the weights at the recipe's source and revision have to be.
 
     Without a fingerprint in the recipe the first teacher that was made of this source and revision counts, whatever its
@@ -34,16 +34,19 @@ def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile) -> Pin | None
         store: where manifests are.
         ledger: the order in which teachers were made.
         file: the recipe.
+        part: of it, that names the weights: `teacher` or `base`.
 
     Returns:
         The pin; None where the recipe has none and no teacher was made of this source and revision yet.
     """
-    spec = file.recipe.weights
+    spec = file.recipe.all_weights[part]
     if spec.fingerprint is not None:
         return Pin(spec.fingerprint)
     for entry in ledger.entries(file.name, "materialization", subject=f"{file.name}/teacher"):
         manifest = store.read_manifest(entry.body["digest"], entry.body["manifest"])
         # Version 0.1.0 named the folder, and no file in it.
         if any(name == spec.address or name.startswith(f"{spec.address}/") for name in manifest.external_inputs):
-            return Pin(manifest.facts["base_fingerprint"], trusted_since=entry.at[:10])
+            language_model = manifest.facts.get("language_model") if part == "teacher" else None
+            found = language_model["fingerprint"] if language_model else manifest.facts["base_fingerprint"]
+            return Pin(found, trusted_since=entry.at[:10])
     return None

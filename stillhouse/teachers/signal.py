@@ -23,11 +23,11 @@ import numpy as np
 import polars as pl
 
 from stillhouse import progress
-from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
+from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.stored import Failure
 from stillhouse.teachers.teacher import ANSWER_SCHEMA, SIGNAL_SCHEMA, Teacher
 
@@ -215,13 +215,12 @@ class SignalStore:
         write_atomically(self._folder(fingerprint) / f"{digest}.parquet", content)
 
 
-def largest_change(model_folder: Path, answered: pl.DataFrame, device: Device = CPU) -> float:
+def largest_change(teacher: Teacher, answered: pl.DataFrame) -> float:
     """Ask a teacher again and compare: the canary.
 
     Args:
-        model_folder: the teacher as it is now.
-        answered: columns text and logits, as it answered once.
-        device: where it answers now, which may be another one than then.
+        teacher: as it is now, perhaps on another device than then.
+        answered: columns prompt_id, text and logits, as it answered once.
 
     Returns:
         The largest absolute change of a logit; about 1e-6 for the same model.
@@ -229,14 +228,11 @@ def largest_change(model_folder: Path, answered: pl.DataFrame, device: Device = 
     Raises:
         StillhouseError: if it now tells another number of classes apart.
     """
-    from stillhouse.models.predictor import TorchClassifier
-
-    before = np.array(answered["logits"].to_list())
-    now = TorchClassifier(model_folder, device).logits(answered["text"].to_list())
+    before, now = logits_of(answered), logits_of(teacher.ask(answered))
     if now.shape != before.shape:
         raise StillhouseError(
             f"the model answers {now.shape[1:]} classes",
-            where=str(model_folder),
+            where="the teacher",
             expected=f"{before.shape[1:]} as stored",
             do="Capture the signal of this model first.",
         )

@@ -45,7 +45,13 @@ def stored_recipe(**changes: Any) -> Recipe:
     base = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
     students = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
     asked = {"teacher": teacher, "base": base, "students": students, "budget": {"latency_ms_at_most": 20}}
-    return recipe(**asked, economics=None, **changes)
+    return recipe(**{**asked, "economics": None, **changes})
+
+
+def language_model_recipe(**causal_lm: Any) -> Recipe:
+    """The demo's recipe with a language model of this machine as its teacher, and what is said of that."""
+    own = {"kind": "causal_lm", "source": "lm", "revision": "1", "training": None, "fingerprint": None}
+    return stored_recipe(teacher={**DEMO.teacher.model_dump(), **own, "causal_lm": causal_lm})
 
 
 def artifact(

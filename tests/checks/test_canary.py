@@ -30,13 +30,14 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
     """Look at the gate with a teacher that has not changed; return the finding and the prompts that were asked."""
     asked: list[str] = []
 
-    def ask_again(model: Path, answered: pl.DataFrame, device: object) -> float:
+    def ask_again(teacher: object, answered: pl.DataFrame) -> float:
         asked.extend(answered["prompt_id"])
         return 1e-7
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
-    inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": SimpleNamespace(folder=Path("/teacher"))}
-    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENCODER, runs_here=True))
+    monkeypatch.setattr(checks.teacher_signal, "teacher_of", lambda *about: None)
+    inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": None}
+    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENCODER, computes_here=True))
     builds = SimpleNamespace(device=None)
     context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe, builds=builds)
     return the_canary_answers_as_recorded.evaluate(context), asked

@@ -30,11 +30,16 @@ ECONOMICS = {
 }  # fmt: skip
 
 
-def frozen(bar: Any = None, **weights: Any) -> Any:
-    bar = bar_of(DEMO) if bar is None else bar
-    found = WeightsFacts(**{"fingerprint": "f" * 64, "training_gb": 1.0, "problem": None, **weights})
-    facts = ContractFacts(recipe=DEMO.digest, bar=bar, bar_digest=digest_of(bar), weights=found)
+def frozen(bar: Any = None, language_model: WeightsFacts | None = None, **weights: Any) -> Any:
+    bar, found = bar_of(DEMO) if bar is None else bar, taken_in(**weights)
+    facts = ContractFacts(
+        recipe=DEMO.digest, bar=bar, bar_digest=digest_of(bar), weights=found, language_model=language_model
+    )
     return artifact(facts, stage="contract", batch=None)
+
+
+def taken_in(**weights: Any) -> WeightsFacts:
+    return WeightsFacts(**{"fingerprint": "f" * 64, "training_gb": 1.0, "problem": None, **weights})
 
 
 def test_without_a_pain_there_is_nothing_to_distil_for() -> None:
@@ -83,6 +88,8 @@ def test_the_frozen_bar_is_that_of_the_recipe() -> None:
 def test_the_weights_have_to_be_safe() -> None:
     assert told(the_teachers_weights_are_safe, frozen()) == (PASS, "safetensors only, whole and finite")
     assert told(the_teachers_weights_are_safe, frozen(problem="a pickle")) == (FAIL, "a pickle")
+    of_the_teacher = frozen(language_model=taken_in(problem="another pickle"))
+    assert told(the_teachers_weights_are_safe, of_the_teacher) == (FAIL, "another pickle")
 
 
 def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +101,9 @@ def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch
     assert told(gate, frozen(training_gb=2.1), recipe=allowed) == (PASS, "about 2.1 GB needed, 3.0 GB allowed")
     refused = "the weights were refused, so there is nothing to estimate from"
     assert told(gate, frozen(training_gb=None)) == (INCONCLUSIVE, refused)
+    large, none = (frozen(language_model=taken_in(training_gb=gb)) for gb in (2.1, None))
+    assert told(gate, large) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
+    assert told(gate, none) == (INCONCLUSIVE, refused)
 
 
 class Rounds:

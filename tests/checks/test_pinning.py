@@ -8,14 +8,14 @@ import checks.pinning
 from checks.gate import Finding
 from checks.pinning import are_the_pinned_weights
 from stillhouse.teachers.pinning import Pin
-from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, context
+from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, context, language_model_recipe
 
 ONE, OTHER = "1" * 64, "2" * 64
 
 
 def look(monkeypatch: pytest.MonkeyPatch, pin: Pin | None, fingerprint: str | None = ONE) -> Finding:
     monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: pin)
-    return are_the_pinned_weights(context(), fingerprint)
+    return are_the_pinned_weights(context(), {"teacher": fingerprint})
 
 
 def test_weights_that_were_refused_are_compared_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +44,12 @@ def test_other_weights_than_the_pinned_ones_close(monkeypatch: pytest.MonkeyPatc
     exchanged = look(monkeypatch, pin, OTHER)
     assert exchanged.verdict is FAIL
     assert exchanged.sentence.startswith(f"{source} {ONE[:12]}, but {DEMO.teacher.address} holds {OTHER[:12]}: put the")
+
+
+def test_of_two_models_the_one_that_is_another_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *about: Pin({"base": ONE, "teacher": OTHER}[about[-1]]))
+    both = are_the_pinned_weights(context(recipe=language_model_recipe()), {"base": ONE, "teacher": OTHER})
+    assert both.verdict is PASS and both.sentence.startswith("base: the recipe pins weights 111")
+    assert "; teacher: the recipe pins weights 222" in both.sentence
+    exchanged = are_the_pinned_weights(context(recipe=language_model_recipe()), {"base": ONE, "teacher": ONE})
+    assert exchanged.verdict is FAIL and "lm@1 holds 111" in exchanged.sentence

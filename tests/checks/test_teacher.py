@@ -47,7 +47,7 @@ def test_the_fingerprint_of_stored_answers_is_counted_again_from_them() -> None:
 def test_the_weights_that_were_trained_on_are_held_against_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("a" * 64))
     for began, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
-        teacher = artifact(SimpleNamespace(base_fingerprint=began))
+        teacher = artifact(SimpleNamespace(base_fingerprint=began, language_model=None))
         assert told(the_teacher_began_with_pinned_weights, teacher)[0] is verdict
 
 

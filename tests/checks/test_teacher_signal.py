@@ -15,10 +15,22 @@ from checks.teacher_signal import (
     the_canary_answers_as_recorded,
     the_teacher_is_right_on_labelled_rows,
 )
-from stillhouse.device import CPU, Device
+from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.single_label import SingleLabel
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, stored_recipe, told
+from stillhouse.teachers.teacher import NetworkTeacher
+from tests.checks.hand_made import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    artifact,
+    ask,
+    language_model_recipe,
+    recipe,
+    stored_recipe,
+    told,
+)
 
 SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
 LABELS = ("A", "B")
@@ -48,8 +60,14 @@ def signal(asked: pl.DataFrame, answers: list[str], batch: str = "base", **frame
     )
 
 
+ENCODER = SimpleNamespace(kind=TeacherKind.ENCODER, fingerprint="f" * 64)
+
+
 def made_from(*frames: pl.DataFrame) -> dict[str, Any]:
-    return {"prompts": artifact(frames={"prompts": pl.concat(frames)}), "teacher": artifact(folder=Path("/teacher"))}
+    return {
+        "prompts": artifact(frames={"prompts": pl.concat(frames)}),
+        "teacher": artifact(ENCODER, folder=Path("/teacher")),
+    }
 
 
 def test_each_prompt_has_an_answer() -> None:
@@ -102,8 +120,9 @@ def test_what_a_stored_teacher_cannot_show_is_said() -> None:
 
 @pytest.mark.parametrize(("change", "verdict"), [(1e-3, PASS), (1.1e-3, FAIL)])
 def test_an_answer_may_move_by_a_thousandth(monkeypatch: pytest.MonkeyPatch, change: float, verdict: object) -> None:
-    def largest_change(model: Path, asked: pl.DataFrame, device: Device) -> float:
-        assert (model, asked.height, device) == (Path("/teacher/model"), 16, CPU)
+    def largest_change(teacher: object, asked: pl.DataFrame) -> float:
+        assert isinstance(teacher, NetworkTeacher) and asked.height == 16
+        assert (teacher.folder, teacher.device) == (Path("/teacher/model"), CPU)
         return change
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", largest_change)
@@ -112,6 +131,19 @@ def test_an_answer_may_move_by_a_thousandth(monkeypatch: pytest.MonkeyPatch, cha
     assert found.verdict is verdict
     assert found.sentence.startswith(f"largest change of a logit over 16 prompts {change:.2g}, limit 0.001 (drawn by")
     assert len(set(found.evidence["asked"])) == 16 and len(found.evidence["key"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("dtype", "change", "verdict"), [("bfloat16", 1.0, PASS), ("bfloat16", 1.1, FAIL), ("float32", 0.1, FAIL)]
+)
+def test_in_bfloat16_an_answer_may_move_further(
+    monkeypatch: pytest.MonkeyPatch, dtype: str, change: float, verdict: object
+) -> None:
+    monkeypatch.setattr(checks.teacher_signal, "largest_change", lambda teacher, asked: change)
+    rows = prompts("train", [None] * 20)
+    asked = language_model_recipe(dtype=dtype)
+    found = ask(the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=made_from(rows), recipe=asked)
+    assert found.verdict is verdict
 
 
 def test_without_an_answer_there_is_no_canary() -> None:

@@ -182,8 +182,8 @@ def test_a_signal_captured_on_a_gpu_is_that_of_the_teacher_anywhere(cuda: Device
     fingerprint = fingerprint_of(model)
     store.capture(prompts, NetworkTeacher(model, fingerprint, cuda))
     answered = prompts.join(store.read(prompts["prompt_id"].to_list(), fingerprint), on="prompt_id")
-    assert largest_change(model, answered, CPU) < 1e-4
-    assert largest_change(model, answered, cuda) < 1e-4
+    assert largest_change(NetworkTeacher(model, fingerprint, CPU), answered) < 1e-4
+    assert largest_change(NetworkTeacher(model, fingerprint, cuda), answered) < 1e-4
 
 
 def test_a_killed_training_goes_on_in_another_process(cuda: Device, tmp_path: Path) -> None:

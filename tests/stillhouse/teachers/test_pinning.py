@@ -39,30 +39,30 @@ def made(
 
 def test_before_a_teacher_was_made_nothing_is_pinned(builds: BuildStore, file: RecipeFile) -> None:
     made(builds, file.recipe.teacher.address, FIRST, stage="contract")
-    assert pin_of(builds.store, builds.ledger, file) is None
+    assert pin_of(builds.store, builds.ledger, file, "teacher") is None
 
 
 def test_the_first_weights_stay_the_pin_whatever_comes_later(builds: BuildStore, file: RecipeFile) -> None:
     day = made(builds, file.recipe.teacher.address, FIRST)
     made(builds, file.recipe.teacher.address, SECOND)
-    assert pin_of(builds.store, builds.ledger, file) == Pin(FIRST, trusted_since=day)
+    assert pin_of(builds.store, builds.ledger, file, "teacher") == Pin(FIRST, trusted_since=day)
 
 
 def test_a_teacher_of_an_earlier_version_which_named_the_folder_alone_counts(
     builds: BuildStore, file: RecipeFile
 ) -> None:
     day = made(builds, file.recipe.teacher.address, FIRST, files=("",))
-    assert pin_of(builds.store, builds.ledger, file) == Pin(FIRST, trusted_since=day)
+    assert pin_of(builds.store, builds.ledger, file, "teacher") == Pin(FIRST, trusted_since=day)
 
 
 def test_another_revision_is_used_for_the_first_time(builds: BuildStore, file: RecipeFile) -> None:
     made(builds, f"{file.recipe.teacher.source}@before", FIRST)
-    assert pin_of(builds.store, builds.ledger, file) is None
+    assert pin_of(builds.store, builds.ledger, file, "teacher") is None
     day = made(builds, file.recipe.teacher.address, SECOND)
-    assert pin_of(builds.store, builds.ledger, file) == Pin(SECOND, trusted_since=day)
+    assert pin_of(builds.store, builds.ledger, file, "teacher") == Pin(SECOND, trusted_since=day)
 
 
 def test_the_recipes_own_pin_comes_before_any_use(builds: BuildStore, tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=20, teacher__fingerprint=SECOND)
     made(builds, file.recipe.teacher.address, FIRST)
-    assert pin_of(builds.store, builds.ledger, file) == Pin(SECOND)
+    assert pin_of(builds.store, builds.ledger, file, "teacher") == Pin(SECOND)

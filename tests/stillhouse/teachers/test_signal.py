@@ -220,8 +220,8 @@ def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFram
     store, fingerprint = store_in(tmp_path / "store"), fingerprint_of(classifier)
     store.capture(prompts, NetworkTeacher(classifier, fingerprint))
     answers = store.read(prompts["prompt_id"].to_list(), fingerprint)
-    asked = prompts.head(8).join(answers, on="prompt_id").select("text", "logits")
-    assert largest_change(classifier, asked) < 1e-5
+    asked = prompts.head(8).join(answers, on="prompt_id").select("prompt_id", "text", "logits")
+    assert largest_change(NetworkTeacher(classifier, fingerprint), asked) < 1e-5
 
     changed = tmp_path / "changed"
     changed.mkdir()
@@ -230,7 +230,7 @@ def test_the_canary_hears_another_teacher(classifier: Path, prompts: pl.DataFram
     weights = load_file(classifier / "model.safetensors")
     weights["classifier.bias"] = weights["classifier.bias"] + 0.25
     save_file(weights, changed / "model.safetensors")
-    assert largest_change(changed, asked) == pytest.approx(0.25, abs=1e-5)
+    assert largest_change(NetworkTeacher(changed, fingerprint), asked) == pytest.approx(0.25, abs=1e-5)
 
 
 KILLED_CAPTURE = """
