@@ -12,7 +12,7 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast test-gpu test-hub demo test drills mutants ui smoke demo-endpoint screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-clinc150 check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub demo test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-clinc150 check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -54,6 +54,9 @@ smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 
 demo-endpoint: .venv/installed  ## the same questions with a teacher behind a server of this machine, and its bill
 	$(BIN)/python -m tests.demo_endpoint
+
+demo-lm: .venv/installed  ## a real small language model as a teacher, turned away by its pilot; fetches 93 MB
+	$(BIN)/python -m benchmarks.language_model
 
 screenshots: .venv/installed  ## the README's pictures, from the running UI; needs Debian's chromium and a finished demo
 	$(BIN)/python -m tests.end_to_end.screenshots
