@@ -42,7 +42,8 @@ def _table(context: GateContext) -> pl.DataFrame:
     logits = pl.col("logits").cast(pl.List(pl.Float64))
     powers = logits.list.eval((pl.element() - pl.element().max()).exp())
     # A server that answers by another model under the same name is another teacher.
-    same = pl.col("observed").is_null() | (pl.col("observed") == context.artifact.facts(SignalFacts).observed)
+    observed = pl.lit(context.artifact.facts(SignalFacts).observed, pl.String)
+    same = pl.col("observed").is_null() | pl.col("observed").eq_missing(observed)
     teacher = pl.when(same).then("fingerprint").otherwise(pl.format("{}, answered by {}", "fingerprint", "observed"))
     return context.frame("signal").select(
         "prompt_id",
