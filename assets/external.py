@@ -65,6 +65,7 @@ def _teacher_key(recipe: Recipe) -> str:
 _APART = {
     TeacherKind.STORED: "What the teacher was asked elsewhere, and answered. A run copies the file before it reads.",
     TeacherKind.ENDPOINT: "The server that is asked. A run keeps each answer before it asks the next question.",
+    TeacherKind.ENSEMBLE: "The members of the teacher. A run copies what they are made of before it reads.",
     TeacherKind.CAUSAL_LM: "The language model that is asked. A run keeps its files and holds them against the pin.",
 }
 

@@ -4,6 +4,7 @@ Belongs here: its declaration, and what is shown of it.
 Does not: making it (stillhouse/stages/teacher.py).
 """
 
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -27,8 +28,15 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         """The teacher: fine-tuned on the base batch so that new files never change it, or taken as it is."""
         from stillhouse.models.weights import base_model
 
-        with base_model(file.located(weights.source), weights.revision, context.builds.store) as base:
-            artifact = context.make(stage.plan(file, contract, prompts, base, context.builds))
+        store = context.builds.store
+        with ExitStack() as opened:
+            base = opened.enter_context(base_model(file.located(weights.source), weights.revision, store))
+            members = {
+                name: opened.enter_context(base_model(file.located(each.source), each.revision, store))
+                for name, each in spec.networks.items()
+                if spec.members
+            }
+            artifact = context.make(stage.plan(file, contract, prompts, base, context.builds, members=members))
         facts = artifact.facts(TeacherFacts)
         return StageOutput(
             artifact,
@@ -38,6 +46,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 **({} if facts.parameters is None else {"parameters": facts.parameters}),
                 **({} if facts.said is None else _answers(facts.said)),
                 "validation_accuracy": facts.validation_accuracy,
+                **{f"validation_accuracy of {name}": each.validation_accuracy for name, each in facts.members.items()},
                 "temperature": facts.temperature,
                 **({} if facts.training is None else _learning(context, artifact, facts.training)),
             },

@@ -28,7 +28,9 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     )
     def verified_rows(context: StageContext, prompts: list[Artifact], signal: list[Artifact]) -> StageOutput:
         """Training rows of all batches whose signal was verified, labelled or not; the others with their reason."""
-        artifact = context.make(stage.plan(prompts, signal))
+        ensemble = file.recipe.teacher.ensemble
+        agreed = None if ensemble is None else ensemble.agree_at_least
+        artifact = context.make(stage.plan(prompts, signal, agree_at_least=agreed))
         facts = artifact.facts(TransferSetFacts)
         counts = count_reasons(artifact.frame("rejects"))
         return StageOutput(

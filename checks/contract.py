@@ -76,6 +76,7 @@ def licences_are_named(context: GateContext) -> Finding:
     licences = {"teacher": recipe.teacher.licence, "data": recipe.data.licence}
     if recipe.base is not None:
         licences["base"] = recipe.base.licence
+    licences |= {f"teacher.ensemble.members.{name}": each.licence for name, each in recipe.teacher.members.items()}
     unnamed = [name for name, text in licences.items() if text.strip().lower() in ("", "unknown", "none", "tbd", "?")]
     return none_of(
         len(unnamed),

@@ -6,7 +6,7 @@ from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import TeacherFacts
-from stillhouse.stages.names import MODEL
+from stillhouse.stages.names import MEMBERS, MODEL
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 
@@ -15,6 +15,9 @@ from stillhouse.statistics.verdicts import Verdict
 def weights_are_whole_and_safe(context: GateContext) -> Finding:
     """Verified again as published: safetensors only, shapes as in the config, every weight finite."""
     record = verify_weights(context.artifact.folder / MODEL)
+    teacher = context.recipe.teacher
+    for name in teacher.networks if teacher.members else ():
+        verify_weights(context.artifact.folder / MEMBERS / name / MODEL)
     return passed_if(True, f"{record.parameters:,} finite weights in {record.tensors} tensors, no pickle")
 
 
@@ -22,7 +25,7 @@ def weights_are_whole_and_safe(context: GateContext) -> Finding:
 def the_fingerprint_is_its_own(context: GateContext) -> Finding:
     """The fingerprint on record is that of the published weights or answers."""
     facts = context.artifact.facts(TeacherFacts)
-    if facts.said is None:
+    if facts.said is None and not context.recipe.teacher.members:
         now = fingerprint_of(context.artifact.folder / MODEL)
     else:
         teacher = teacher_of(context.artifact, context.recipe.teacher, context.builds)
@@ -36,6 +39,12 @@ def the_fingerprint_is_its_own(context: GateContext) -> Finding:
 def the_teacher_began_with_pinned_weights(context: GateContext) -> Finding:
     """The weights that were really trained on, held against the pin again."""
     facts = context.artifact.facts(TeacherFacts)
+    for name, spec in context.recipe.teacher.members.items():
+        began = facts.members[name].base_fingerprint
+        if spec.fingerprint not in (None, began):
+            return passed_if(
+                False, f"member {name}: the recipe pins {str(spec.fingerprint)[:12]}, but its weights are {began[:12]}"
+            )
     found: dict[str, str | None] = {context.recipe.part_of_weights: facts.base_fingerprint}
     if facts.language_model is not None:
         found["teacher"] = facts.language_model.fingerprint
@@ -51,6 +60,15 @@ def teacher_accuracy_reaches_the_minimum(context: GateContext) -> Finding:
     if rows == 0:
         return Finding(Verdict.INCONCLUSIVE, "there are no labelled validation rows to measure it on")
     low, high = wilson_interval(right, rows)
+    for name, spec in context.recipe.teacher.members.items():
+        alone = facts.members[name].validation_accuracy
+        if alone < spec.minimum_accuracy:
+            return passed_if(
+                False,
+                f"member {name}: accuracy {alone:.3f} on {rows:,} validation rows, minimum {spec.minimum_accuracy:.3f}",
+                observed=alone,
+                limit=spec.minimum_accuracy,
+            )
     return passed_if(
         right / rows >= minimum,
         f"accuracy {right / rows:.3f} on {rows:,} validation rows ({low:.3f} to {high:.3f}), minimum {minimum:.3f}",

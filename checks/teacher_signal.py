@@ -14,9 +14,10 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, of
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.builds import Artifact
-from stillhouse.stages.asking import teacher_of
+from stillhouse.stages.asking import member_of, teacher_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
@@ -27,7 +28,7 @@ from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import flips, flips_by_chance
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review
-from stillhouse.teachers.signal import largest_change
+from stillhouse.teachers.signal import largest_change, signal_store
 
 
 @gate("a student learns nothing about a prompt that was skipped")
@@ -63,6 +64,8 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     teacher = context.made_from("teacher")
     if context.recipe.teacher.kind is TeacherKind.ENDPOINT:
         return _few_answers_changed(context, teacher, prompts)
+    if context.recipe.teacher.kind is TeacherKind.ENSEMBLE:
+        return _members_answer_as_recorded(context, teacher, prompts)
     if not context.recipe.teacher.computes_here:
         answers = teacher.facts(TeacherFacts).fingerprint[:12]
         return passed_if(True, f"this teacher cannot be asked again: what it said is kept, as {answers}")
@@ -88,6 +91,29 @@ def _largest_difference(recipe: Recipe) -> float:
     limits, teacher = recipe.limits, recipe.teacher
     in_bfloat16 = teacher.kind is TeacherKind.CAUSAL_LM and teacher.causal_lm.dtype == "bfloat16"
     return limits.canary_difference_bfloat16_at_most if in_bfloat16 else limits.canary_difference_at_most
+
+
+def _members_answer_as_recorded(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
+    """Each member that runs here by itself, against what is kept under its own fingerprint."""
+    key, store, limit = secrets.token_hex(8), signal_store(context.builds), context.recipe.limits
+    asked, changes = drawn(prompts, key, limit.canary_prompts), {}
+    for name, member in artifact.facts(TeacherFacts).members.items():
+        if member.said is None:
+            kept = store.read(asked["prompt_id"].to_list(), member.fingerprint).select("prompt_id", "logits")
+            again = member_of(artifact.folder, name, member, context.builds.device).teacher
+            changes[name] = largest_change(again, asked.join(kept, on="prompt_id"))
+    if not changes:
+        return passed_if(True, "no member can be asked again: what they said is kept")
+    worst = max(changes, key=changes.__getitem__)
+    return passed_if(
+        changes[worst] <= limit.canary_difference_at_most,
+        f"largest change of a logit over {asked.height} prompts {changes[worst]:.2g}, by member {worst}, limit "
+        f"{limit.canary_difference_at_most:g} (drawn by key {key})",
+        observed=changes[worst],
+        limit=limit.canary_difference_at_most,
+        key=key,
+        asked=asked["prompt_id"].to_list(),
+    )
 
 
 def _few_answers_changed(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
@@ -159,7 +185,8 @@ def few_labels_look_wrong(context: GateContext) -> Finding:
     task = context.artifact.facts(SignalFacts).task
     if task.classes is None:
         return Finding(Verdict.INCONCLUSIVE, "confident learning needs classes, and the answers are none")
-    if not context.recipe.teacher.computes_here:
+    teacher = context.recipe.teacher
+    if not teacher.computes_here and not (teacher.members and teacher.gives is Gives.PROBABILITIES):
         return passed_if(
             True, "a teacher that gives answers and no probabilities cannot tell its errors from those of labels"
         )

@@ -188,6 +188,16 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     if teacher.kind is TeacherKind.STORED:
         with _collected(found, file.where("teacher", "source")):
             read_answers(file)
+    for name, member in teacher.members.items():
+        place = ("teacher", "ensemble", "members", name)
+        with _collected(found, file.where(*place, "source")):
+            if member.kind is TeacherKind.STORED:
+                read_answers(file.of_member(name))
+            elif not member.source.startswith("hf://"):
+                folder = resolve_model(file.located(member.source), member.revision)
+                read_encoder_config(folder)
+                if member.kind is TeacherKind.CLASSIFIER and classes:
+                    outputs_in_order(folder, classes, member.rename)
     if teacher.ask is not None:
         with _collected(found, file.where("teacher", "ask")):
             asking_of(file, classes)

@@ -37,6 +37,7 @@ class RejectReason(StrEnum):
     CONTRADICTS_LABEL = "the teacher contradicts the known label"
     NO_PREFERENCE = "the teacher prefers no label"
     NO_ANSWER = "the teacher gave no answer"
+    MEMBERS_DISAGREE = "the members of the teacher disagree"
     IN_AN_EARLIER_BATCH = "in an earlier batch"
 
 

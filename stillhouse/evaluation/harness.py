@@ -65,6 +65,7 @@ from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.task import Targets, Task
 
 EVALUATIONS = "evaluations.json"
+MEMBERS = "members.json"
 
 
 class Score(Record):
@@ -460,6 +461,16 @@ def _check_terms(terms: Terms, task: Task) -> None:
         )
 
 
+def scores_of(models: Sequence[EvaluatedModel], golden: pl.DataFrame, task: Task) -> tuple[Score, ...]:
+    """How well models do on the golden rows, each by itself.
+
+    Raises:
+        StillhouseError: if one did not answer each row.
+    """
+    targets = golden_targets(golden, task)
+    return tuple(_score(model, align(model, golden, task), targets, task) for model in models)
+
+
 def write_evaluations(folder: Path, evaluations: Sequence[Evaluation]) -> None:
     """Write evaluations into the folder of an artifact."""
     (folder / EVALUATIONS).write_text(json.dumps([each.model_dump(mode="json") for each in evaluations]))
@@ -468,3 +479,14 @@ def write_evaluations(folder: Path, evaluations: Sequence[Evaluation]) -> None:
 def read_evaluations(folder: Path) -> list[Evaluation]:
     """Read the evaluations in the folder of an artifact."""
     return [Evaluation.model_validate(item) for item in json.loads((folder / EVALUATIONS).read_text())]
+
+
+def write_members(folder: Path, members: Sequence[Score]) -> None:
+    """Write beside them how well each member of a teacher that is an ensemble does by itself."""
+    (folder / MEMBERS).write_text(json.dumps([each.model_dump(mode="json") for each in members]))
+
+
+def read_members(folder: Path) -> tuple[Score, ...]:
+    """Read how well each member does; of a teacher that is no ensemble there are none."""
+    path = folder / MEMBERS
+    return tuple(map(Score.model_validate, json.loads(path.read_text()))) if path.exists() else ()

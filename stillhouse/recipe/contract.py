@@ -395,7 +395,8 @@ class Recipe(Part):
     @property
     def trainings(self) -> tuple[TrainingConfig, ...]:
         """How models are trained: the teacher, then students, as far as they are."""
-        all_of_them = (self.teacher.training, *(student.training for student in self.students))
+        teachers = (network.training for network in self.teacher.networks.values())
+        all_of_them = (*teachers, *(student.training for student in self.students))
         return tuple(training for training in all_of_them if training is not None)
 
     @property

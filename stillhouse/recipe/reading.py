@@ -67,6 +67,11 @@ class RecipeFile:
         """An address of the recipe as it leads from anywhere."""
         return address if "://" in address else str(self.root / Path(address).expanduser())
 
+    def of_member(self, name: str) -> "RecipeFile":
+        """This recipe as if a member of its ensemble were its teacher."""
+        teacher = self.recipe.teacher.members[name]
+        return RecipeFile(self.name, self.path, self.recipe.model_copy(update={"teacher": teacher}))
+
     def where(self, *field: str | int) -> str:
         """Name the file, line and field of a part of the recipe, for an error message."""
         return _where(self.path, yaml.compose(self.path.read_text(encoding="utf-8-sig")), ("attributes", *field))

@@ -6,12 +6,12 @@ Does not: rules between these and the rest of a recipe (contract.py), reading wh
 
 import re
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from stillhouse.addresses import holds_credentials
-from stillhouse.recipe.fields import Part, Sentence
+from stillhouse.recipe.fields import FieldError, Name, Part, Sentence
 from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.training import TrainingConfig
 
@@ -31,6 +31,7 @@ class TeacherKind(StrEnum):
     STORED = "stored"
     ENDPOINT = "endpoint"
     CAUSAL_LM = "causal_lm"
+    ENSEMBLE = "ensemble"
 
 
 class AnswersFormat(StrEnum):
@@ -261,6 +262,43 @@ class CausalLmSpec(Part):
     )
 
 
+class Combination(StrEnum):
+    """How the answers of several teachers become one."""
+
+    LOG_PROBABILITIES = "log_probabilities"
+    VOTES = "votes"
+
+
+class EnsembleSpec(Part):
+    """Several teachers that answer together."""
+
+    members: Annotated[dict[Name, "TeacherSpec"], Field(min_length=2)] = Field(
+        description="the teachers by a short name, each said as a teacher is: encoders, classifiers and stored answers"
+    )
+    combine: Combination = Field(
+        Combination.LOG_PROBABILITIES,
+        description="log_probabilities = their mean over the members, each at its own temperature; votes = each member "
+        "counts by its answer alone, with the share of validation rows on which it is right",
+    )
+    agree_at_least: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the members that have to give the ensemble's answer for a row to be learned from; when "
+        "left out, students learn from rows on which they disagree, too",
+    )
+
+    @model_validator(mode="after")
+    def _members_are_kept_or_run_here(self) -> "EnsembleSpec":
+        for name, member in self.members.items():
+            if member.kind not in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.STORED):
+                raise FieldError(f"a member is no {member.kind}", "members", name, "kind")
+            for part in ("review", "ask"):
+                if getattr(member, part) is not None:
+                    raise FieldError(f"{part}: must be left out of a member", "members", name, part)
+        return self
+
+
 class TeacherSpec(WeightsSpec):
     """The model that is copied, and why it deserves it."""
 
@@ -269,7 +307,8 @@ class TeacherSpec(WeightsSpec):
         description="encoder = Stillhouse puts a classifier on it and fine-tunes both on the labelled rows; "
         "classifier = it classifies already, and is taken as it is; stored = somebody has asked it already, and its "
         "answers are in a file; endpoint = a server that speaks OpenAI's protocol is asked; causal_lm = a language "
-        "model of this machine says how probable each label is as the next words",
+        "model of this machine says how probable each label is as the next words; ensemble = several of these answer "
+        "together, whose source, revision, licence and terms are those of its members and are left out",
     )
     training_on_outputs: Literal["allowed", "forbidden", "unknown"] = Field(
         description="do licence and terms allow training another model on its outputs? unknown counts as no"
@@ -297,9 +336,26 @@ class TeacherSpec(WeightsSpec):
     )
     endpoint: EndpointSpec | None = Field(None, description="what asking an endpoint may take")
     causal_lm: CausalLmSpec = Field(CausalLmSpec(), description="what a language model of this machine is asked")
+    ensemble: EnsembleSpec | None = Field(None, description="the members of an ensemble")
     review: ReviewSpec | None = Field(
         None, description="a person judges a sample of the answers to unlabelled rows; none when left out"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_ensemble_is_known_by_its_members(cls, said: Any) -> Any:
+        """Its source, revision, licence and terms are theirs; of terms the gravest."""
+        inner = said.get("ensemble") if isinstance(said, dict) else None
+        members = inner.get("members") if isinstance(inner, dict) else None
+        if not isinstance(members, dict) or not all(isinstance(each, dict) for each in members.values()):
+            return said
+        terms = [each.get("training_on_outputs") for each in members.values()]
+        gravest = next((each for each in ("forbidden", "unknown") if each in terms), "allowed")
+        of_members = {
+            field: ", ".join(str(each.get(field)) for each in members.values())
+            for field in ("source", "revision", "licence")
+        }
+        return {**of_members, "training_on_outputs": gravest, **said}
 
     @model_validator(mode="after")
     def _each_kind_has_its_own_fields(self) -> "TeacherSpec":
@@ -320,6 +376,8 @@ class TeacherSpec(WeightsSpec):
         self._require_one_way_of_answering()
         if self.kind is TeacherKind.ENDPOINT:
             self._require_what_asking_takes()
+        if self.kind is TeacherKind.ENSEMBLE and self.ensemble is None:
+            raise ValueError("ensemble: must be given where kind is ensemble")
         return self
 
     def _require_one_way_of_answering(self) -> None:
@@ -349,13 +407,26 @@ class TeacherSpec(WeightsSpec):
     @property
     def longest_text(self) -> int:
         """Tokens of a text that it is asked, as far as it has positions for them."""
+        if self.members:
+            return min(member.longest_text for member in self.members.values())
         return (self.max_tokens or 512) if self.training is None else self.training.max_tokens
 
     @property
     def outside_files(self) -> tuple[str, ...]:
         """Addresses of the files that decide what a teacher says beside its weights: its answers, what it is asked."""
         named = [self.source if self.kind is TeacherKind.STORED else None, self.answers.requests]
-        return tuple(uri for uri in (*named, self.ask and self.ask.prompt, self.causal_lm.prompt) if uri)
+        own = tuple(uri for uri in (*named, self.ask and self.ask.prompt, self.causal_lm.prompt) if uri)
+        return own + tuple(uri for member in self.members.values() for uri in member.outside_files)
+
+    @property
+    def members(self) -> dict[str, "TeacherSpec"]:
+        """The teachers that an ensemble consists of, by name; none of any other kind."""
+        return {} if self.ensemble is None else self.ensemble.members
+
+    @property
+    def networks(self) -> dict[str, "TeacherSpec"]:
+        """The models among its members that run here; itself, without a name, where it is one."""
+        return {name: each for name, each in (self.members or {"": self}).items() if each.runs_here}
 
     @property
     def runs_here(self) -> bool:
@@ -369,6 +440,9 @@ class TeacherSpec(WeightsSpec):
             return Gives.LOGITS
         if self.kind is TeacherKind.CAUSAL_LM:
             return Gives.PROBABILITIES
+        if self.ensemble is not None:
+            voted = self.ensemble.combine is Combination.VOTES or len(self.networks) < len(self.members)
+            return Gives.VOTES if voted else Gives.PROBABILITIES
         if self.ask is None or self.ask.soft_labels is None:
             return Gives.ANSWERS
         return {SoftLabels.LOGPROBS: Gives.PROBABILITIES, SoftLabels.SAMPLES: Gives.VOTES}[self.ask.soft_labels.by]
@@ -387,6 +461,9 @@ _FIELDS_OF_KINDS = {
     "ask": [TeacherKind.STORED, TeacherKind.ENDPOINT],
     "endpoint": [TeacherKind.ENDPOINT],
     "causal_lm": [TeacherKind.CAUSAL_LM],
+    "ensemble": [TeacherKind.ENSEMBLE],
     "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM],
 }
 """What a recipe may say of a teacher of some kinds only."""
+
+EnsembleSpec.model_rebuild()

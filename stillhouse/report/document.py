@@ -71,6 +71,7 @@ def report_json(
     analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
     precisions: Mapping[Precision, Evaluation] | None = None,
+    members: Sequence[Score] = (),
 ) -> dict[str, Any]:
     """The report as plain values, ready for `json.dumps`.
 
@@ -82,6 +83,7 @@ def report_json(
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
         precisions: the same student in each of its precisions, in the order of the recipe.
+        members: how well each member of a teacher that is an ensemble does by itself.
 
     Returns:
         verdict, golden_rows, teacher, student, agreement, latency_ratio, size_ratio, footprint, running_cost, slices,
@@ -93,6 +95,7 @@ def report_json(
         "golden_digest": evaluation.golden_digest,
         "golden_rows": evaluation.golden_rows,
         "teacher": _score_json(evaluation.teacher),
+        **({"members": [_score_json(each) for each in members]} if members else {}),
         "student": _score_json(evaluation.score),
         "non_inferiority": evaluation.non_inferiority.model_dump(mode="json"),
         "metric_test": evaluation.metric_test.model_dump(mode="json") if evaluation.metric_test else None,
@@ -136,6 +139,7 @@ def report_html(
     analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
     precisions: Mapping[Precision, Evaluation] | None = None,
+    members: Sequence[Score] = (),
     title: str = "",
     task: str = "",
     curve: Curve | None = None,
@@ -152,6 +156,7 @@ def report_html(
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
         precisions: the same student in each of its precisions, in the order of the recipe.
+        members: how well each member of a teacher that is an ensemble does by itself.
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
@@ -179,6 +184,7 @@ def report_html(
         comparison=comparison,
         against=against_champion,
         precisions=[_precision_json(precision, each) for precision, each in (precisions or {}).items()],
+        members=members,
         analysis=about.analysis,
         conclusions=_conclusions_of_others(evaluation, analyses or {}),
         title=title or evaluation.name,

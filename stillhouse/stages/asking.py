@@ -6,16 +6,21 @@ Belongs here: which kind of teacher an artifact holds. Does not: the kinds (stil
 from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+
+from stillhouse.device import Device
 from stillhouse.home import Home
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
-from stillhouse.stages.names import ANSWERS, MODEL
+from stillhouse.stages.names import ANSWERS, MEMBERS, MODEL
 from stillhouse.teachers.calls import CallLog
 from stillhouse.teachers.causal_lm import CausalLmTeacher, LabelPrompt
 from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.ensemble import EnsembleTeacher, Member
 from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.signal import signal_store
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.teachers.teacher import NetworkTeacher, Teacher
 
@@ -72,6 +77,30 @@ def kept_model(artifact: Artifact, spec: TeacherSpec, store: ArtifactStore) -> d
     return {name.removeprefix(below): store.kept(inputs[name]) for name in inputs if name.startswith(below)}
 
 
+def _ensemble(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
+    assert spec.ensemble is not None
+    facts = artifact.facts(TeacherFacts)
+    members = [member_of(artifact.folder, name, each, builds.device) for name, each in facts.members.items()]
+    return EnsembleTeacher(members, spec.ensemble.combine, facts.task, signal_store(builds))
+
+
+def member_of(folder: Path, name: str, facts: TeacherFacts, device: Device) -> Member:
+    """Open a member of an ensemble.
+
+    Args:
+        folder: of the ensemble's artifact.
+        name: of the member.
+        facts: what was found of it.
+        device: where it answers, if it is a model that runs here.
+    """
+    place = folder / MEMBERS / name
+    if facts.said is None:
+        accuracy = (facts.validation_right + 1) / (facts.validation_rows + 2)
+        return Member(NetworkTeacher(place / MODEL, facts.fingerprint, device), facts.temperature, accuracy)
+    stored = StoredTeacher(pl.read_parquet(place / f"{ANSWERS}.parquet"), facts.said.accuracy, facts.task)
+    return Member(stored, facts.temperature, facts.said.accuracy)
+
+
 def _said(facts: TeacherFacts) -> SaidFacts:
     assert facts.said is not None, "a teacher that students are not cut from has said something"
     return facts.said
@@ -83,4 +112,5 @@ TEACHERS: dict[TeacherKind, Callable[[Artifact, TeacherSpec, BuildStore], Teache
     TeacherKind.STORED: _stored,
     TeacherKind.ENDPOINT: _endpoint,
     TeacherKind.CAUSAL_LM: _causal_lm,
+    TeacherKind.ENSEMBLE: _ensemble,
 }

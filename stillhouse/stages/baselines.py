@@ -59,7 +59,8 @@ def as_students(teacher: Artifact) -> dict[str, str]:
 
     The vocabulary stays whole, so that what is released is what was judged. A teacher that does not run here has none.
     """
-    if teacher.facts(TeacherFacts).said is not None:
+    facts = teacher.facts(TeacherFacts)
+    if facts.said is not None or facts.members:
         return {}
     from stillhouse.models.network import read_sizes
 

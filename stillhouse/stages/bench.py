@@ -157,7 +157,7 @@ class Bench:
         Raises:
             StillhouseError: if it did not answer every golden row.
         """
-        outputs = self.signal.read(self.golden["prompt_id"].to_list(), self._teacher_facts.fingerprint)
+        outputs = self._said_of_golden_rows(self._teacher_facts.fingerprint)
         silent = outputs.filter(pl.col("failure").is_not_null())
         limit = self.recipe.limits.unanswered_prompts_at_most
         if silent.height > limit * outputs.height:
@@ -185,6 +185,23 @@ class Bench:
         if self._teacher_facts.language_model is not None:
             return self._teacher_facts.language_model.bytes
         return bytes_below(self.teacher.folder / MODEL) if self.runs_here else None
+
+    @property
+    def members(self) -> list[EvaluatedModel]:
+        """The members of a teacher that is an ensemble; what they did not answer counts as wrong."""
+        return [
+            EvaluatedModel(
+                name,
+                ModelKind.TEACHER,
+                self._with_wrong_answers(self._said_of_golden_rows(each.fingerprint)),
+                None,
+                temperature=each.temperature,
+            )
+            for name, each in self._teacher_facts.members.items()
+        ]
+
+    def _said_of_golden_rows(self, fingerprint: str) -> pl.DataFrame:
+        return self.signal.read(self.golden["prompt_id"].to_list(), fingerprint)
 
     def _with_wrong_answers(self, outputs: pl.DataFrame) -> pl.DataFrame:
         """Let a golden row that the teacher did not answer count as one that it got wrong."""

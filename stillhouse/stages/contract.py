@@ -18,7 +18,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
 from stillhouse.stages.facts import AnswersFacts, ContractFacts, WeightsFacts
-from stillhouse.stages.names import ANSWERS
+from stillhouse.stages.names import ANSWERS, answers_of
 from stillhouse.teachers.stored_answers import read_answers
 
 
@@ -41,9 +41,11 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     def build(folder: Path) -> ContractFacts:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         bar = bar_of(recipe)
-        taken = (
-            _take_answers(file, {uri: each.kept(store) for uri, each in outside.items()}, folder) if is_stored else None
-        )
+        kept_files = {uri: each.kept(store) for uri, each in outside.items()}
+        taken = _take_answers(file, kept_files, folder / f"{ANSWERS}.parquet") if is_stored else None
+        for name, member in recipe.teacher.members.items():
+            if member.kind is TeacherKind.STORED:
+                _take_answers(file.of_member(name), kept_files, folder / f"{answers_of(name)}.parquet")
         return ContractFacts(
             recipe=recipe.digest,
             bar=bar,
@@ -67,10 +69,10 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     )
 
 
-def _take_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]], folder: Path) -> AnswersFacts:
+def _take_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]], out: Path) -> AnswersFacts:
     """Read what a teacher answered elsewhere from the bytes that were kept."""
     read = read_answers(file, kept)
-    read.answers.write_parquet(folder / f"{ANSWERS}.parquet")
+    read.answers.write_parquet(out)
     return AnswersFacts(records=read.records, unreadable=read.unreadable, without_text=read.without_text)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.evaluation.comparison import compare_with_control, write_comparisons
-from stillhouse.evaluation.harness import Evaluation, read_evaluations, write_evaluations
+from stillhouse.evaluation.harness import Evaluation, read_evaluations, scores_of, write_evaluations, write_members
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.precisions import KeptAnswers, judged_in_order
 from stillhouse.recipe.contract import AS_IT_SHIPS, Recipe, StudentForm
@@ -106,6 +106,9 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         if (control := control_of(recipe.forms, form)) is not None
     ]
     write_evaluations(folder, evaluations)
+    members = scores_of(bench.members, bench.golden, bench.task)
+    if members:
+        write_members(folder, members)
     write_comparisons(folder, comparisons)
     return EvaluationFacts(
         golden_digest=evaluations[0].golden_digest,

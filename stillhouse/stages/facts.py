@@ -214,8 +214,9 @@ class TeacherFacts(Answering):
     validation_right: int
     validation_rows: int
     training: TrainingFacts | None = Field(None, description="How it was fine-tuned; null where it was not.")
-    said: SaidFacts | None = Field(None, description="Of a teacher that students are not cut from.")
+    said: SaidFacts | None = Field(None, description="Of a teacher that students are not cut from, but an ensemble.")
     language_model: LanguageModelFacts | None = Field(None, description="Of a teacher that is one.")
+    members: dict[str, "TeacherFacts"] = Field({}, description="Of an ensemble its members, by name.")
 
     @property
     def validation_accuracy(self) -> float:

@@ -170,9 +170,10 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         return counts.labelled if student.learns_from == "labels" else counts.train
 
     took = _beside_the_network(recipe, counts, rates)
-    epochs = 0 if recipe.teacher.training is None else recipe.teacher.training.epochs
+    networks = recipe.teacher.networks.values()
+    epochs = sum(network.training.epochs for network in networks if network.training is not None)
     took[TEACHER] += epochs * counts.labelled * rates.learning + max(epochs, 1) * counts.validation * rates.answering
-    took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering if here else 0.0
+    took[TEACHER_SIGNAL] += (counts.train + counts.golden) * rates.answering * len(networks)
     own_networks = 2 if here else 0
     fitted = counts.labelled * rates.answering + len(OPTIONS if here else OPTIONS_ELSEWHERE)
     took[BASELINES] += fitted + teacher + own_networks * (exported(1.0) + calls(1.0)) + calls(1.0) / INT8_SHARE

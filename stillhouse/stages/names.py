@@ -50,12 +50,19 @@ MODEL = "model"
 """Folder of the model in an artifact that has one."""
 ANSWERS = "answers"
 """Table of what a teacher answered elsewhere, in an artifact that has it."""
+MEMBERS = "members"
+"""Folder with one for each member, in the artifact of a teacher that is an ensemble."""
 
 BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
 """Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
 
 BASE = "base"
 """The batch of the recipe's own source, which alone is split, trains the teacher and judges. Others are files."""
+
+
+def answers_of(member: str) -> str:
+    """Table of what a member of an ensemble answered elsewhere, in the contract."""
+    return f"{ANSWERS}_{member}"
 
 
 def candidate(student: str) -> str:

@@ -26,7 +26,7 @@ from stillhouse.evaluation.against_champion import (
     no_champion,
 )
 from stillhouse.evaluation.comparison import read_comparison
-from stillhouse.evaluation.harness import Evaluation, read_evaluations
+from stillhouse.evaluation.harness import Evaluation, read_evaluations, read_members
 from stillhouse.evaluation.precisions import standing_for
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
 from stillhouse.recipe.contract import Recipe
@@ -89,6 +89,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             "analyses": read_analyses(analyses.folder),
             "against_champion": against,
             "precisions": {form.precision: each for form in student.forms for each in judged if each.name == form.name},
+            "members": read_members(evaluation.folder),
         }
         (folder / "report.json").write_text(json.dumps(report_json(reported, **about), indent=1))
         curve = _curve_of(around.builds, analyses, student.name)

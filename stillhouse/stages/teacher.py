@@ -7,10 +7,11 @@ Does not: verification and calibration (stillhouse/teachers/), the loop (stillho
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,15 +25,17 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
-from stillhouse.stages.asking import call_log, kept_model
+from stillhouse.stages.asking import call_log, kept_model, member_of
 from stillhouse.stages.facts import ContractFacts, LanguageModelFacts, PromptFacts, SaidFacts, TeacherFacts
-from stillhouse.stages.names import ANSWERS, MODEL, TEACHER
+from stillhouse.stages.names import ANSWERS, MEMBERS, MODEL, TEACHER, answers_of
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.answers import outputs_for
 from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips
 from stillhouse.teachers.requests import Asking, asking_of
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
@@ -47,7 +50,13 @@ MOST_REFUSED = 0.5
 
 
 def plan(
-    file: RecipeFile, contract: Artifact, prompts: Artifact, base: "BaseModel", builds: BuildStore
+    file: RecipeFile,
+    contract: Artifact,
+    prompts: Artifact,
+    base: "BaseModel",
+    builds: BuildStore,
+    *,
+    members: Mapping[str, "BaseModel"] = MappingProxyType({}),
 ) -> Plan[TeacherFacts]:
     """Fine-tune an encoder on the labelled rows of the base batch, or take another teacher as it is.
 
@@ -59,6 +68,7 @@ def plan(
         prompts: the prompt set of the base batch.
         base: the weights to begin with, open as long as the plan is used.
         builds: keeps checkpoints.
+        members: the weights of an ensemble's members that run here, by name, open as well.
     """
     spec = file.recipe.teacher
     task = task_of(file.recipe.data.answer, prompts.facts(PromptFacts).labels)
@@ -98,8 +108,31 @@ def plan(
             config=config,
             external_inputs=weights | {name: taken[name] for name in (f"{spec.address}/{each}" for each in files)},
         )
+    if spec.ensemble is not None:
+        stored = {
+            name: held_to(contract.frame(answers_of(name)), task.names, file.recipe.data.labels)
+            for name in spec.members
+            if name not in members
+        }
+        of_members = {name: each.record.fingerprint for name, each in members.items()}
+        of_members |= {name: digest_of(answers.rows()) for name, answers in stored.items()}
+        made = {"kind", "training", "rename", "max_tokens"}
+        how = {name: each.model_dump(mode="json", include=made) for name, each in spec.members.items()}
+        for name, each in members.items():
+            weights |= each.external_inputs(spec.members[name].address)
+        return Plan(
+            partial(_ensemble, file, rows, task, base, builds, members, stored),
+            {**depends_on, "members": of_members},
+            config={**config, "combine": spec.ensemble.combine.value, "members": how},
+            seeds={
+                f"training of {name}": each.training.seed
+                for name, each in spec.members.items()
+                if each.training is not None
+            },
+            external_inputs=weights,
+        )
     return Plan(
-        partial(_network, file, rows, task, base, builds),
+        partial(_network, file, rows, task, base, builds, builds.home.checkpoints / file.name / TEACHER),
         depends_on,
         config=config,
         seeds={} if spec.training is None else {"training": spec.training.seed},
@@ -108,8 +141,9 @@ def plan(
 
 
 def _network(
-    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", builds: BuildStore, folder: Path
-) -> TeacherFacts:
+    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", builds: BuildStore, checkpoints: Path,
+    folder: Path,
+) -> TeacherFacts:  # fmt: skip
     from stillhouse.models.predictor import TorchClassifier
     from stillhouse.models.temperature_scaling import temperature_of
     from stillhouse.models.weights import verify_weights
@@ -121,7 +155,6 @@ def _network(
             take_classifier(base.folder, task.names, folder / MODEL, rename=spec.rename, max_tokens=spec.longest_text)
             report = None
         else:
-            checkpoints = builds.home.checkpoints / file.name / TEACHER
             report = _fine_tuned(base, folder, examples, spec.training, checkpoints, builds.device)
         logits = TorchClassifier(folder / MODEL, builds.device).logits(examples.validation_texts)
     temperature = temperature_of(task, logits, examples.validation_targets)
@@ -254,6 +287,48 @@ def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompt
             expected=f"at most {cap:g} USD",
             do="Raise usd_at_most, ask for fewer rows, or write a shorter prompt. The pilot's answers are kept.",
         )
+
+
+def _ensemble(
+    file: RecipeFile, rows: pl.DataFrame, task: Task, base: "BaseModel", builds: BuildStore,
+    members: Mapping[str, "BaseModel"], stored: Mapping[str, pl.DataFrame], folder: Path,
+) -> TeacherFacts:  # fmt: skip
+    """Make each member as the teacher that it would be alone, and measure them together."""
+    from stillhouse.models.temperature_scaling import temperature_of
+    from stillhouse.teachers.classifier import build_classifier
+
+    spec = file.recipe.teacher.ensemble
+    assert spec is not None
+    checkpoints = builds.home.checkpoints / file.name / TEACHER
+    facts: dict[str, TeacherFacts] = {}
+    for name in spec.members:
+        place, own = folder / MEMBERS / name, file.of_member(name)
+        place.mkdir(parents=True)
+        facts[name] = (
+            _network(own, rows, task, members[name], builds, checkpoints / name, place)
+            if name in members
+            else _stored(own, rows, task, base, stored[name], place)
+        )
+    voices = [member_of(folder, name, each, builds.device) for name, each in facts.items()]
+    teacher = EnsembleTeacher(voices, spec.combine, task)
+    validation = rows.filter(pl.col("split") == "validation")
+    with builds.one_heavy_task():
+        said = teacher.ask(validation)
+    answered = validation.with_columns(said["logits"], said["failure"]).filter(pl.col("failure").is_null())
+    outputs, targets = outputs_for(answered, task), task.targets(answered["label"])
+    build_classifier(base.folder, task.names, folder / MODEL, seed=0)
+    return TeacherFacts(
+        kind=file.recipe.teacher.kind,
+        fingerprint=teacher.fingerprint,
+        base_fingerprint=base.record.fingerprint,
+        parameters=None,
+        answer=file.recipe.data.answer,
+        labels=task.names,
+        temperature=temperature_of(task, outputs, targets),
+        validation_right=int(task.right(outputs, targets).sum()),
+        validation_rows=validation.height,
+        members=facts,
+    )
 
 
 def _failures(answers: pl.DataFrame) -> dict[str, int]:

@@ -22,7 +22,7 @@ from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 def capture(recipe: Recipe, prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
     # Nobody else has to wait while a server is asked.
-    with builds.one_heavy_task() if recipe.teacher.computes_here else nullcontext():
+    with builds.one_heavy_task() if recipe.teacher.computes_here or recipe.teacher.networks else nullcontext():
         return signal_store(builds).capture(asked(prompts), teacher_of(teacher, recipe.teacher, builds))
 
 

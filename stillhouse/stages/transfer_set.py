@@ -15,12 +15,15 @@ from stillhouse.stages.names import BASE
 from stillhouse.teachers.verification import verify_signal
 
 
-def plan(prompts: Sequence[Artifact], signal: Sequence[Artifact]) -> Plan[TransferSetFacts]:
+def plan(
+    prompts: Sequence[Artifact], signal: Sequence[Artifact], *, agree_at_least: float | None = None
+) -> Plan[TransferSetFacts]:
     """Verify the training rows of all batches.
 
     Args:
         prompts: the prompt set of each batch; those without a signal are left out.
         signal: what the teacher said about each batch, the base batch among them.
+        agree_at_least: share of an ensemble's members that have to agree about a row.
     """
     answered = {item.batch: item for item in signal}
     asked = [item for item in prompts if item.batch in answered]
@@ -31,6 +34,7 @@ def plan(prompts: Sequence[Artifact], signal: Sequence[Artifact]) -> Plan[Transf
             pl.concat([item.frame("prompts") for item in asked], how="diagonal"),
             pl.concat([item.frame("signal") for item in signal]).unique("prompt_id", keep="any"),
             facts.task,
+            agree_at_least=agree_at_least,
         )
         verified.kept.write_parquet(folder / "transfer_set.parquet")
         verified.rejects.write_parquet(folder / "rejects.parquet")
@@ -46,4 +50,6 @@ def plan(prompts: Sequence[Artifact], signal: Sequence[Artifact]) -> Plan[Transf
             batches=tuple(str(item.batch) for item in asked),
         )
 
-    return Plan(build, {"prompts": [item.digest for item in asked], "signal": [item.digest for item in signal]})
+    rule = {} if agree_at_least is None else {"agree_at_least": agree_at_least}
+    made_of = {"prompts": [item.digest for item in asked], "signal": [item.digest for item in signal]}
+    return Plan(build, {**made_of, **rule})

@@ -30,6 +30,8 @@ SIGNAL_SCHEMA: dict[str, pl.DataType] = {
 """What a teacher said of a prompt: outputs, or why there are none; a state and read tokens where it has such, and which
 model a server says has answered."""
 ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
+DISAGREEMENT = "disagreement"
+"""A further column that ensembles alone have: the share of members that answer otherwise than all together."""
 
 
 class Teacher(Protocol):

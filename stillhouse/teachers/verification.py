@@ -11,6 +11,7 @@ import polars as pl
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.tasks.task import Doubt, Task
 from stillhouse.teachers.answers import outputs_for
+from stillhouse.teachers.teacher import DISAGREEMENT
 
 REASONS = {
     Doubt.CONTRADICTS_LABEL: RejectReason.CONTRADICTS_LABEL,
@@ -33,7 +34,9 @@ class Verified:
     rejects: pl.DataFrame
 
 
-def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Verified:
+def verify_signal(
+    prompts: pl.DataFrame, signal: pl.DataFrame, task: Task, *, agree_at_least: float | None = None
+) -> Verified:
     """Keep a training row if the task has no doubt that the teacher's answer is worth learning.
 
     Args:
@@ -41,6 +44,7 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Ve
             first row is judged and the others are rejected.
         signal: `prompt_id`, `logits`, `embedding`, `failure`.
         task: what an answer is, and when one is doubtful.
+        agree_at_least: share of an ensemble's members that have to give its answer; `signal` then has `disagreement`.
 
     Raises:
         ValueError: if a training row has no signal.
@@ -49,7 +53,10 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Ve
         (~pl.col("prompt_id").is_first_distinct()).alias("again")
     )
     train = everything.filter(~pl.col("again")).sort("prompt_id")
-    asked = signal.select("prompt_id", "logits", "embedding", "failure", pl.lit(True).alias("asked"))
+    disagreement = pl.lit(0.0) if agree_at_least is None else pl.col(DISAGREEMENT).cast(pl.Float64)
+    asked = signal.select(
+        "prompt_id", "logits", "embedding", "failure", disagreement.alias("apart"), pl.lit(True).alias("asked")
+    )
     everyone = train.join(asked, on="prompt_id", how="left", maintain_order="left")
     if everyone["asked"].null_count():
         raise ValueError(f"{everyone['asked'].null_count()} training rows have no teacher signal")
@@ -61,6 +68,11 @@ def verify_signal(prompts: pl.DataFrame, signal: pl.DataFrame, task: Task) -> Ve
     foreign = pl.lit(rows["label"].is_not_null() & ~held)
     judged = rows.with_columns(pl.Series("reason", reasons, dtype=pl.String)).with_columns(
         reason=pl.when(foreign).then(pl.lit(RejectReason.CONTRADICTS_LABEL.value)).otherwise("reason")
+    )
+    # A member of several is a share with a rounding error.
+    apart = pl.col("reason").is_null() & (pl.col("apart") > 1 - (agree_at_least or 0.0) + 1e-6)
+    judged = judged.with_columns(
+        reason=pl.when(apart).then(pl.lit(RejectReason.MEMBERS_DISAGREE.value)).otherwise("reason")
     )
     keep = pl.col("reason").is_null()
     return Verified(

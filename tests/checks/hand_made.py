@@ -54,6 +54,22 @@ def language_model_recipe(**causal_lm: Any) -> Recipe:
     return stored_recipe(teacher={**DEMO.teacher.model_dump(), **own, "causal_lm": causal_lm})
 
 
+def ensemble_recipe(**member: Any) -> Recipe:
+    """The demo's recipe with a teacher of two members, and other values of the second."""
+    one = {
+        "source": "encoder", "revision": "1", "licence": "MIT", "training_on_outputs": "allowed",
+        "reason": "It answers today.", "minimum_accuracy": 0.5, "training": {"loss": "labels"},
+    }  # fmt: skip
+    members = {"one": one, "two": {**one, **member}}
+    teacher = {
+        "kind": "ensemble", "ensemble": {"members": members}, "reason": "Two see more.", "minimum_accuracy": 0.5,
+    }  # fmt: skip
+    students = [{"name": "small", "layers": [0], "training": {"loss": "kl"}}]
+    base = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
+    asked = {"teacher": teacher, "base": base, "students": students, "budget": {"latency_ms_at_most": 20}}
+    return recipe(**asked, economics=None)
+
+
 def artifact(
     facts: Any = None,
     frames: Mapping[str, pl.DataFrame] | None = None,

@@ -16,6 +16,7 @@ from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.facts import SaidFacts
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.teachers.teacher import NetworkTeacher
 from tests.checks.hand_made import artifact, ask
 from tests.protocol import Server, serving
 from tests.stillhouse.teachers.test_endpoint import TASK
@@ -55,6 +56,41 @@ def test_each_look_asks_other_rows_under_a_key_that_its_sentence_names(monkeypat
         assert drawn(PROMPTS, key[1], LIMITS.canary_prompts)["prompt_id"].to_list() == asked, (
             "and whoever has the key can draw them again"
         )
+
+
+@pytest.mark.parametrize(("change", "verdict"), [(1e-7, Verdict.PASS), (0.5, Verdict.FAIL)])
+def test_each_member_of_an_ensemble_is_asked_again_by_itself(
+    change: float, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own answers are what is compared, by the fingerprint that they are kept under."""
+    kept = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+    store = SimpleNamespace(
+        read=lambda ids, fingerprint: pl.DataFrame(
+            {"prompt_id": ids, "logits": [kept[fingerprint]] * len(ids), "failure": [None] * len(ids)}
+        )
+    )
+    asked: dict[str, list[float]] = {}
+
+    def ask_again(member: NetworkTeacher, answered: pl.DataFrame) -> float:
+        name = member.folder.parent.name
+        asked[name] = answered["logits"][0].to_list()
+        return change if name == "two" else 0.0
+
+    monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
+    monkeypatch.setattr(checks.teacher_signal, "signal_store", lambda builds: store)
+    members = {
+        name: SimpleNamespace(said=None, fingerprint=kept, temperature=1.0, validation_right=1, validation_rows=2)
+        for name, kept in (("one", "a"), ("two", "b"))
+    } | {
+        "three": SimpleNamespace(said="stored", fingerprint="c"),
+    }
+    teacher = artifact(SimpleNamespace(members=members), folder=Path("/teacher"))
+    inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": teacher}
+    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENSEMBLE, runs_here=False))
+    context: Any = SimpleNamespace(made_from=inputs.get, recipe=recipe, builds=SimpleNamespace(device=None))
+    found = the_canary_answers_as_recorded.evaluate(context)
+    assert found.verdict is verdict and f"{change:.2g}, by member two" in found.sentence
+    assert asked == {"one": [1.0, 2.0], "two": [3.0, 4.0]}
 
 
 def test_a_prompt_without_an_answer_is_left_to_the_gate_that_counts_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Whether the teacher is the model that it is taken for, and worth copying."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
@@ -17,7 +18,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.pinning import Pin
 from stillhouse.teachers.stored import StoredTeacher
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ensemble_recipe, recipe, told
 
 
 def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,3 +67,47 @@ def test_without_validation_rows_nothing_is_known() -> None:
     assert told(teacher_accuracy_reaches_the_minimum, teacher) == said
     one = artifact(SimpleNamespace(validation_right=1, validation_rows=1))
     assert told(teacher_accuracy_reaches_the_minimum, one)[0] is PASS
+
+
+def of_two(right: int = 95, began: str = "a" * 64) -> SimpleNamespace:
+    """Facts of an ensemble whose second member is right on so many of 100 rows, and began with these weights."""
+    one, two = (
+        SimpleNamespace(validation_accuracy=each / 100, base_fingerprint=of, said=None)
+        for each, of in ((95, "c" * 64), (right, began))
+    )
+    return SimpleNamespace(
+        validation_right=96,
+        validation_rows=100,
+        base_fingerprint="d" * 64,
+        language_model=None,
+        members={"one": one, "two": two},
+    )
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(50, PASS), (49, FAIL)])
+def test_each_member_has_to_hold_its_own_minimum(right: int, verdict: object) -> None:
+    found = told(teacher_accuracy_reaches_the_minimum, artifact(of_two(right=right)), recipe=ensemble_recipe())
+    assert found[0] is verdict
+    assert (found[1] == "member two: accuracy 0.490 on 100 validation rows, minimum 0.500") == (verdict is FAIL)
+
+
+@pytest.mark.parametrize(("began", "verdict"), [("a" * 64, PASS), ("b" * 64, FAIL)])
+def test_each_member_has_to_begin_with_the_weights_that_are_pinned_for_it(
+    began: str, verdict: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("d" * 64))
+    pinned = ensemble_recipe(fingerprint="a" * 64)
+    found = told(the_teacher_began_with_pinned_weights, artifact(of_two(began=began)), recipe=pinned)
+    assert found[0] is verdict and ("member two" in found[1]) == (verdict is FAIL)
+
+
+def test_the_weights_of_each_member_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def verify(folder: Path) -> SimpleNamespace:
+        looked.append(folder.as_posix())
+        return SimpleNamespace(parameters=1, tensors=1)
+
+    monkeypatch.setattr(checks.teacher, "verify_weights", verify)
+    assert told(weights_are_whole_and_safe, recipe=ensemble_recipe())[0] is PASS
+    assert looked == [f"/nowhere/{place}model" for place in ("", "members/one/", "members/two/")]

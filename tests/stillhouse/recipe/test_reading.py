@@ -303,7 +303,7 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         ({"kind": "stored"}, "training, fingerprint: must be left out where kind is stored"),
         ({"kind": "stored", "training": None, "fingerprint": None}, "base: must be given where teacher.kind is stored"),
         ({"kind": "classifier", "training": None, "rename": {"LABEL_0": "HUM"}}, None),
-        ({"kind": "oracle"}, "'encoder', 'classifier', 'stored', 'endpoint' or 'causal_lm'"),
+        ({"kind": "oracle"}, "'encoder', 'classifier', 'stored', 'endpoint', 'causal_lm' or 'ensemble'"),
     ],
 )
 def test_what_a_teacher_is_asked_for_goes_with_its_kind(
@@ -496,6 +496,50 @@ def test_a_loss_that_needs_more_than_an_endpoint_says_is_refused_in_its_line(
     line = next(n for n, text in enumerate(path.read_text().splitlines(), 1) if text.strip() == f"loss: {loss}")
     with pytest.raises(StillhouseError, match=rf"defs.yaml:{line}: students.0.training.loss: {loss} needs .*{says}"):
         read_recipe(path)
+
+
+MEMBER = {
+    "source": "encoder", "revision": "r", "licence": "MIT", "training_on_outputs": "allowed", "minimum_accuracy": 0.5,
+    "reason": "It answers today.", "training": {"loss": "labels", "epochs": 2, "max_tokens": 40},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "loss", "says"),
+    [
+        ({"members": {"one": MEMBER, "two": {**MEMBER, "training_on_outputs": "unknown"}}}, "dkd", None),
+        ({"members": {"one": MEMBER}}, "kl", "teacher.ensemble.members: Dictionary should have at least 2"),
+        ({"members": {"one": MEMBER, "two": MEMBER}}, "logit_mse", "there are probabilities"),
+        ({"members": {"one": MEMBER, "two": MEMBER}, "combine": "votes"}, "dkd", "there are votes alone"),
+        ({"members": {"one": MEMBER, "two": ELSEWHERE}}, "dkd", "there are votes alone"),
+        (
+            {"members": {"one": MEMBER, "two": {**MEMBER, "kind": "ensemble", "training": None}}},
+            "kl",
+            "ensemble: must be given where kind is ensemble",
+        ),
+        ({"members": {"one": MEMBER, "two": {**ELSEWHERE, "review": {}}}}, "kl", "members.two.review: review: must be"),
+        (None, "kl", "ensemble: must be given where kind is ensemble"),
+    ],
+)
+def test_an_ensemble_is_known_by_its_members(
+    tmp_path: Path, ensemble: dict[str, Any] | None, loss: str, says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    named = {} if ensemble else {"source": "s", "revision": "r", "licence": "l", "training_on_outputs": "allowed"}
+    teacher = {"kind": "ensemble", "ensemble": ensemble, "reason": "Two see more.", "minimum_accuracy": 0.8, **named}
+    document["attributes"] |= {
+        "teacher": teacher, "base": BASE, "budget": {"latency_ms_at_most": 20}, "economics": None,
+        "students": [{"name": "a", "layers": [0], "training": {"loss": loss}}],
+    }  # fmt: skip
+    path = written(tmp_path, document)
+    if says is not None:
+        with pytest.raises(StillhouseError, match=says):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    assert recipe.teacher.training_on_outputs == "unknown" and recipe.teacher.licence == "MIT, MIT"
+    assert recipe.shortest_reading == 40 and len(recipe.trainings) == 3
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
 def test_a_recipe_of_controls_alone_is_refused_and_one_that_trains_nothing_is_not(tmp_path: Path) -> None:

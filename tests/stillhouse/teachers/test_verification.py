@@ -57,6 +57,16 @@ def test_every_training_row_is_kept_or_rejected_and_no_other_row_is_there(rows: 
     assert sorted([*verified.kept["text"], *verified.rejects["text"]]) == sorted(train["text"])
 
 
+@pytest.mark.parametrize(("agree_at_least", "kept"), [(None, 4), (0.5, 4), (2 / 3, 3), (1.0, 2)])
+def test_rows_about_which_members_disagree_are_rejected_for_that(agree_at_least: float | None, kept: int) -> None:
+    rows = [{"label": None, "split": "train", "logits": [9.0, 0.0, 0.0]}] * 4
+    prompts, signal = tables(rows)
+    apart = signal.with_columns(pl.Series("disagreement", [0.5, 1 / 3, 0.0, 0.0], dtype=pl.Float32))
+    verified = verify_signal(prompts, apart, SingleLabel(tuple(LABELS)), agree_at_least=agree_at_least)
+    assert verified.kept.height == kept
+    assert verified.rejects["reason"].to_list() == [RejectReason.MEMBERS_DISAGREE] * (4 - kept)
+
+
 def test_each_rule_has_its_reason() -> None:
     sure, torn = [9.0, 0.0, 0.0], [1.0, 1.0, 0.9]
     rows = [

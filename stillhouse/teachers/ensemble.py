@@ -1,0 +1,136 @@
+"""Several teachers that answer together, and how far they are from one another.
+
+Belongs here: combining what the members said. Does not: the members (teacher.py, stored.py), making them
+(stages/teacher.py), leaving rows out on which they disagree (verification.py).
+
+Each member is captured under its own fingerprint, so that another rule, or a member more, asks nobody a second time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from stillhouse.digests import digest_of
+from stillhouse.recipe.teacher import Combination
+from stillhouse.tasks.task import Task
+from stillhouse.teachers.answers import outputs_for
+from stillhouse.teachers.signal import SignalStore
+from stillhouse.teachers.teacher import ANSWER_SCHEMA, DISAGREEMENT, Teacher
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the teachers.
+
+    Args:
+        teacher: who is asked.
+        temperature: what its outputs are divided by, so that members are as sure as they are right.
+        accuracy: share of validation rows on which it is right, in (0, 1): what its vote is worth.
+    """
+
+    teacher: Teacher
+    temperature: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EnsembleTeacher:
+    """Several teachers as one.
+
+    Args:
+        members: at least two.
+        combine: the rule.
+        task: what an answer is.
+        signal: where what the members say is kept; None asks them and keeps nothing.
+    """
+
+    members: Sequence[Member]
+    combine: Combination
+    task: Task
+    signal: SignalStore | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the members', in whatever order they come, of what they count and of the rule."""
+        of_members = [[each.teacher.fingerprint, each.temperature, each.accuracy] for each in self.members]
+        return digest_of({"members": sorted(of_members), "combine": self.combine.value})
+
+    def verify(self) -> None:
+        """Make sure of each member.
+
+        Raises:
+            StillhouseError: if one would give another teacher's answers.
+        """
+        for member in self.members:
+            member.teacher.verify()
+
+    def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        """What the members that answer a prompt say together, and the share of them that says otherwise.
+
+        Args:
+            prompts: columns prompt_id and text.
+
+        Returns:
+            A row of `ANSWER_SCHEMA` with `disagreement` for each, in the same order; where no member answers, the
+            failure of the first.
+        """
+        said = [self._ask(member.teacher, prompts) for member in self.members]
+        heard = np.array([each["failure"].is_null().to_numpy() for each in said])
+        outputs = np.stack([self._outputs(*each) for each in zip(self.members, said, strict=True)])
+        together, apart = self._together(outputs, heard)
+        answered, nothing = heard.sum(axis=0) > 0, [None] * prompts.height
+        return pl.DataFrame(
+            {
+                **dict.fromkeys(ANSWER_SCHEMA, nothing),
+                "prompt_id": prompts["prompt_id"],
+                "fingerprint": [self.fingerprint] * prompts.height,
+                "logits": [row if there else None for row, there in zip(together.tolist(), answered, strict=True)],
+                "failure": said[0]["failure"].zip_with(pl.Series(~answered), pl.Series(nothing, dtype=pl.String)),
+                "tokens": sum(each["tokens"].fill_null(0) for each in said),
+                DISAGREEMENT: [each if there else None for each, there in zip(apart.tolist(), answered, strict=True)],
+            },
+            schema={**ANSWER_SCHEMA, DISAGREEMENT: pl.Float32()},
+        )
+
+    def _ask(self, teacher: Teacher, prompts: pl.DataFrame) -> pl.DataFrame:
+        if self.signal is None:
+            return teacher.ask(prompts)
+        self.signal.capture(prompts, teacher)
+        rows = self.signal.read(prompts["prompt_id"].to_list(), teacher.fingerprint)
+        return prompts.select("prompt_id").join(rows, on="prompt_id", how="left", maintain_order="left")
+
+    def _outputs(self, member: Member, said: pl.DataFrame) -> FloatArray:
+        """What a member says as log-probabilities, shape (prompts, outputs); zeros where it says nothing."""
+        answered = np.flatnonzero(said["failure"].is_null())
+        given = outputs_for(said[answered], self.task)
+        outputs = np.zeros((said.height, len(self.task.names)))
+        outputs[answered] = (
+            self.task.stated(self.task.answers(given), member.accuracy)
+            if self.combine is Combination.VOTES
+            else self.task.outputs_of(given / member.temperature)
+        )
+        return outputs
+
+    def _together(self, outputs: FloatArray, heard: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Outputs of shape (prompts, outputs), and the share of the members heard that answers otherwise, (prompts,).
+
+        Args:
+            outputs: shape (members, prompts, outputs).
+            heard: shape (members, prompts), which of them answered.
+        """
+        counted = np.maximum(heard.sum(axis=0), 1)
+        weight = heard[..., None] / counted[:, None]
+        if self.combine is Combination.VOTES:
+            shares = (np.exp(outputs) * weight).sum(axis=0)  # of nobody heard none, which no row keeps
+            together = np.log(np.where(shares > 0, shares, 1.0))
+        else:
+            together = self.task.outputs_of((outputs * weight).sum(axis=0))
+        answer = self.task.answers(together)
+        otherwise = (np.stack([self.task.answers(each) for each in outputs]) != answer) & heard
+        return together, otherwise.sum(axis=0) / counted

@@ -1,0 +1,107 @@
+"""Several teachers as one, held against arithmetic by hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stillhouse.recipe.teacher import Combination
+from stillhouse.records.ledger import Ledger
+from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.ensemble import EnsembleTeacher, Member
+from stillhouse.teachers.signal import SignalStore
+from stillhouse.teachers.stored import Failure
+from stillhouse.teachers.teacher import ANSWER_SCHEMA
+
+TASK = SingleLabel(("a", "b", "c"))
+PROMPTS = pl.DataFrame({"prompt_id": ["q", "p", "r"], "text": ["Q", "P", "R"]})
+
+
+@dataclass
+class Fake:
+    """A teacher that says what it is given, by prompt; None stands for no answer."""
+
+    fingerprint: str
+    said: dict[str, list[float] | None]
+    asked: list[str] = field(default_factory=list)
+
+    def verify(self) -> None:
+        pass
+
+    def ask(self, prompts: pl.DataFrame) -> pl.DataFrame:
+        ids = prompts["prompt_id"].to_list()
+        self.asked += ids
+        silent = [None if self.said[each] is not None else Failure.NOT_ASKED.value for each in ids]
+        return pl.DataFrame(
+            {
+                **dict.fromkeys(ANSWER_SCHEMA, [None] * len(ids)),
+                "prompt_id": ids,
+                "fingerprint": [self.fingerprint] * len(ids),
+                "logits": [self.said[each] for each in ids],
+                "failure": silent,
+                "tokens": [2] * len(ids),
+            },
+            schema=ANSWER_SCHEMA,
+        )
+
+
+def members() -> list[Member]:
+    return [
+        Member(Fake("a" * 64, {"q": [0.0, 4.0, 0.0], "p": [0.0, 3.0, 0.0], "r": None}), 2.0, 0.9),
+        Member(Fake("b" * 64, {"q": [0.0, 1.0, 0.0], "p": [0.0, 0.0, 1.0], "r": None}), 1.0, 0.8),
+        Member(Fake("c" * 64, {"q": None, "p": [0.0, 2.0, 1.0], "r": None}), 1.0, 0.7),
+    ]
+
+
+def log_shares(*logits: float) -> np.ndarray:
+    powers = np.exp(np.array(logits))
+    return np.log(powers / powers.sum())
+
+
+def test_log_probabilities_are_averaged_over_the_members_that_answer() -> None:
+    said = EnsembleTeacher(members(), Combination.LOG_PROBABILITIES, TASK).ask(PROMPTS)
+    assert said["prompt_id"].to_list() == ["q", "p", "r"]
+    for row, each in (
+        (0, [log_shares(0, 2, 0), log_shares(0, 1, 0)]),
+        (1, [log_shares(0, 1.5, 0), log_shares(0, 0, 1), log_shares(0, 2, 1)]),
+    ):
+        mean = np.exp(np.mean(each, axis=0))
+        np.testing.assert_allclose(said["logits"][row], np.log(mean / mean.sum()), rtol=1e-5)
+    assert said["logits"][2] is None
+    assert said["failure"].to_list() == [None, None, Failure.NOT_ASKED]
+    assert said["disagreement"].to_list() == pytest.approx([0.0, 1 / 3, None])
+    assert said["tokens"].to_list() == [6, 6, 6]
+
+
+def test_votes_count_by_what_an_answer_of_each_member_is_worth() -> None:
+    said = EnsembleTeacher(members(), Combination.VOTES, TASK).ask(PROMPTS)
+    shares = np.array([[0.05, 0.9, 0.05], [0.1, 0.1, 0.8], [0.15, 0.7, 0.15]]).mean(axis=0)
+    np.testing.assert_allclose(np.exp(said["logits"][1].to_numpy()), shares, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(said["logits"][0].to_numpy()), [0.075, 0.85, 0.075], rtol=1e-5)
+    assert said["disagreement"].to_list() == pytest.approx([0.0, 1 / 3, None])
+
+
+def test_its_fingerprint_is_of_the_members_and_the_rule_and_not_of_their_order() -> None:
+    whole = EnsembleTeacher(members(), Combination.VOTES, TASK)
+    assert whole.fingerprint == EnsembleTeacher(members()[::-1], Combination.VOTES, TASK).fingerprint
+    others = [
+        EnsembleTeacher(members(), Combination.LOG_PROBABILITIES, TASK),
+        EnsembleTeacher(members()[:2], Combination.VOTES, TASK),
+        EnsembleTeacher([*members()[:2], Member(members()[2].teacher, 1.5, 0.7)], Combination.VOTES, TASK),
+    ]
+    assert len({whole.fingerprint, *(each.fingerprint for each in others)}) == 4
+
+
+def test_a_member_is_asked_once_whatever_is_made_of_it(tmp_path: Path) -> None:
+    store, asked = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")), members()
+    for rule in Combination:
+        whole = EnsembleTeacher(asked, rule, TASK, store)
+        store.capture(PROMPTS, whole)
+        kept = store.read(["p", "q"], whole.fingerprint)
+        assert kept.columns[-1] == "disagreement" and kept["disagreement"].to_list() == pytest.approx([1 / 3, 0.0])
+    for each in asked:
+        assert isinstance(each.teacher, Fake)
+        assert sorted(each.teacher.asked) == ["p", "q", "r"]
+        assert "disagreement" not in store.read(["p"], each.teacher.fingerprint).columns
