@@ -313,7 +313,7 @@ def verified_and(edit: Callable[[Verified, pl.DataFrame], Verified]) -> Plant:
     """Verification gives something else; `edit` sees all prompts too."""
     return anew(
         "stillhouse.stages.transfer_set:verify_signal",
-        lambda real: lambda prompts, signal, labels: edit(real(prompts, signal, labels), prompts),
+        lambda real: lambda prompts, *about, **how: edit(real(prompts, *about, **how), prompts),
     )
 
 
