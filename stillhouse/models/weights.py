@@ -149,8 +149,8 @@ def verify_weights(folder: Path) -> WeightsRecord:
             or a tokenizer that emits ids the embedding table does not have.
     """
     _refuse_pickles(folder)
-    config = read_encoder_config(folder)
-    record, shapes = _found(folder, config)
+    names, config = _files_of(folder), read_encoder_config(folder)
+    record, shapes = _found(folder, names, config)
     _match_shapes(shapes, config, folder)
     _match_layers(shapes, config, folder)
     return record
@@ -165,12 +165,14 @@ def verify_language_model(folder: Path) -> WeightsRecord:
             embedding table does not have.
     """
     _refuse_pickles(folder)
-    return _found(folder, read_language_model_config(folder))[0]
+    names, config = _files_of(folder), read_language_model_config(folder)
+    return _found(folder, names, config)[0]
 
 
-def _found(folder: Path, config: dict[str, Any]) -> tuple[WeightsRecord, dict[str, tuple[int, ...]]]:
+def _found(
+    folder: Path, names: Sequence[str], config: dict[str, Any]
+) -> tuple[WeightsRecord, dict[str, tuple[int, ...]]]:
     """What a folder holds, and the shape of each tensor, if all is whole and finite."""
-    names = _files_of(folder)
     shapes, parameters = _scan_tensors([folder / name for name in names if name.endswith(".safetensors")])
     _match_tokenizer(folder, int(config["vocab_size"]))
     architectures = config.get("architectures") or [config["model_type"]]
