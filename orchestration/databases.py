@@ -6,6 +6,7 @@ Does not: the ledger, which decides and waits for the disk at every entry (still
 
 import os
 import sqlite3
+import threading
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ HELD_AT_MOST = 8
 """Databases that are held open: three of the instance, and those of the runs that were written to last."""
 
 _held: OrderedDict[str, sqlite3.Connection] = OrderedDict()
+_one_at_a_time = threading.Lock()
 
 
 def wait_less_for_the_disk() -> None:
@@ -40,9 +42,14 @@ def _relaxed(connection: Any, _: Any) -> None:
     if not path or not home or not Path(path).is_relative_to(Path(home).resolve()):
         return
     connection.execute("PRAGMA synchronous=NORMAL")
+    with _one_at_a_time:
+        _hold_open(path, is_logged=connection.execute("PRAGMA journal_mode").fetchone() == ("wal",))
+
+
+def _hold_open(path: str, *, is_logged: bool) -> None:
     if path in _held:
         _held.move_to_end(path)
-    elif connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+    elif is_logged:
         # What is wrong with the file, the connection of whoever asked will say.
         with suppress(sqlite3.Error):
             held = sqlite3.connect(path, check_same_thread=False)

@@ -22,7 +22,7 @@ from stillhouse.teachers.ensemble import EnsembleTeacher, Member
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import signal_store
 from stillhouse.teachers.stored import StoredTeacher
-from stillhouse.teachers.teacher import NetworkTeacher, Teacher
+from stillhouse.teachers.teacher import NetworkTeacher, Teacher, share_as_taught
 
 
 def teacher_of(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Teacher:
@@ -95,7 +95,7 @@ def member_of(folder: Path, name: str, facts: TeacherFacts, device: Device) -> M
     """
     place = folder / MEMBERS / name
     if facts.said is None:
-        accuracy = (facts.validation_right + 1) / (facts.validation_rows + 2)
+        accuracy = share_as_taught(facts.validation_right, facts.validation_rows)
         return Member(NetworkTeacher(place / MODEL, facts.fingerprint, device), facts.temperature, accuracy)
     stored = StoredTeacher(pl.read_parquet(place / f"{ANSWERS}.parquet"), facts.said.accuracy, facts.task)
     return Member(stored, facts.temperature, facts.said.accuracy)

@@ -39,6 +39,7 @@ from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips
 from stillhouse.teachers.requests import Asking, asking_of
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
+from stillhouse.teachers.teacher import share_as_taught
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples, TrainingReport
@@ -256,7 +257,7 @@ def _language_model(
     said = SaidFacts(
         texts=validation.height,
         failures={},
-        accuracy=(right + 1) / (validation.height + 2),
+        accuracy=share_as_taught(right, validation.height),
         asking=asdict(teacher.asked),
         label_mass=float(np.median(answers.mass)),
     )
@@ -340,7 +341,7 @@ def _measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[St
     validation = rows.filter(pl.col("split") == "validation").join(answers, on="prompt_id", how="left")
     answered = validation["answer"].drop_nulls().len()
     right = int((validation["answer"] == validation["label"]).sum())
-    return StoredTeacher(answers, (right + 1) / (answered + 2), task), right
+    return StoredTeacher(answers, share_as_taught(right, answered), task), right
 
 
 def _elsewhere(

@@ -65,6 +65,14 @@ class Teacher(Protocol):
         ...
 
 
+def share_as_taught(right: int, answered: int) -> float:
+    """Share of answers that are right, by those that were checked: never 0 or 1, so that it has a logarithm.
+
+    Laplace's rule of succession: with one more that is right and one more that is wrong.
+    """
+    return (right + 1) / (answered + 2)
+
+
 @dataclass(frozen=True)
 class NetworkTeacher:
     """A classifier in a folder, asked in this process.
