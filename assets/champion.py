@@ -14,10 +14,11 @@ from assets.stage import StageContext, StageOutput, stage_asset
 from stillhouse import progress
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.records.deployments import desired
 from stillhouse.records.promotion import promote
 from stillhouse.records.witness import Witness
+from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.stages import champion as stage
-from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import CHAMPION, RELEASE
 
 
@@ -27,19 +28,21 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     @stage_asset(file, CHAMPION, inputs={"release": RELEASE}, kinds={"onnx"})
     def promoted_release(context: StageContext, release: Artifact) -> StageOutput:
         """The release that serves; it changes only when every gate on the way to a new release is open."""
-        stage.refuse(file, release, context.builds)
-        artifact = context.make(stage.plan(release))
-        student = artifact.facts(ChampionFacts).student
+        ledger = context.builds.ledger
+        seen = desired(ledger, file.name)
+        stage.refuse(file, release, context.builds, seen)
+        # The ledger first: who was overtaken by a person's decision leaves no artifact that names another release.
         promotion = promote(
-            context.builds.ledger,
+            ledger,
             Witness.from_environment(),
             file.name,
-            release=release.digest,
-            manifest=release.identity,
-            student=student,
+            stage.deployed(release),
+            seen=seen,
+            export=release.facts(ReleaseRecord).export,
             run_id=context.run_id,
             relied_on=release.relied_on,
         )
+        artifact = context.make(stage.plan(release))
         progress.step("the witness", 1, 1, promotion.witness)
         return StageOutput(
             artifact,

@@ -37,8 +37,9 @@ def champion_page(builds: BuildStore, recipe: str) -> dict[str, Any]:
         "serves_since": since,
         "served_before": f"{before.student} {before.release[:12]}" if before else "nothing",
     }
-    if serving.brought_back_by is not None:
-        who["brought_back"] = f"by {serving.brought_back_by}: {serving.reason}"
+    if serving.decided_by is not None:
+        how = "brought_back" if serving.because == "rollback" else "promoted"
+        who[how] = f"by {serving.decided_by}: {serving.reason}"
     try:
         return {**who, **_evidence(builds, recipe, serving)}
     except (StillhouseError, LookupError, ValueError, OSError) as error:

@@ -24,7 +24,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.champions import went_back_to
+from stillhouse.records.champions import was_chosen
 from stillhouse.records.governance import Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.manifest import Manifest, ReliedOn, asset_and_batch
@@ -185,7 +185,7 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
     if manifest.code_digest != code_version(stage):
         yield "the code that makes it was changed since"
     for name, read in manifest.inputs.items():
-        if stage == CHAMPION and went_back_to(ledger, newest.key.path[0], read.digest):
+        if stage == CHAMPION and was_chosen(ledger, newest.key.path[0], read.digest):
             continue  # a person decided that, though there is a newer release
         asset, batch = asset_and_batch(name)
         current = newest_materialization(ledger, key_at(asset), batch)
@@ -265,7 +265,7 @@ def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | N
             continue
         manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
         for name, read in manifest.inputs.items():
-            if stage_of(key) == CHAMPION and went_back_to(builds.ledger, key.path[0], read.digest):
+            if stage_of(key) == CHAMPION and was_chosen(builds.ledger, key.path[0], read.digest):
                 continue  # what is newest now is another release; its own gates were asked before it came back
             asset, of = asset_and_batch(name)
             if name not in found and (step := (key_at(asset), of)) not in queue:

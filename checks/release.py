@@ -4,6 +4,7 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, pa
 from stillhouse.data.quoting import quoted
 from stillhouse.names import same_person
 from stillhouse.records.champions import promoted, withdrawal_of
+from stillhouse.records.deployments import desired
 from stillhouse.records.governance import approval_of
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
@@ -65,8 +66,27 @@ def the_release_was_not_withdrawn(context: GateContext) -> Finding:
         False,
         f"{artifact.digest[:12]} was withdrawn{same} on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}; "
         f"champion {serves.student} {serves.release[:12]} serves since then. "
-        f"`stillhouse rollback {name} {artifact.digest[:12]} --by NAME --reason WHY` would bring it back",
+        f"`stillhouse promote {name} {artifact.digest[:12]} --by NAME --reason WHY` would bring it back",
         signed_by=withdrawn.by,
+    )
+
+
+@gate("where a person holds the champion, no round may replace it", waivable=False)
+def the_champion_is_not_held(context: GateContext) -> Finding:
+    """Nobody holds the champion, or it is the very release that serves."""
+    name, digest = context.file.name, context.artifact.digest
+    deployed = desired(context.builds.ledger, name)
+    if deployed is None or deployed.hold is None:
+        return passed_if(True, "nobody holds the champion")
+    hold, serving = deployed.hold, deployed.champion
+    held = f"{hold.by} holds champion {serving.student} {serving.release[:12]} since {hold.since[:10]}: {hold.reason}"
+    if serving.release == digest:
+        return passed_if(True, f"{held}; this is the very release", signed_by=hold.by)
+    return passed_if(
+        False,
+        f"{held}. `stillhouse resume {name} --by NAME --reason WHY` lets rounds replace it, "
+        f"`stillhouse promote {name} {digest[:12]} --by NAME --reason WHY` brings this one in",
+        signed_by=hold.by,
     )
 
 

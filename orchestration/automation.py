@@ -14,6 +14,7 @@ from assets.keys import key_of
 from checks.gate_status import GateStatus
 from checks.gatekeeper import lineage
 from orchestration.dispatcher import stopped
+from orchestration.pacing import held_back
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -22,7 +23,7 @@ IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""
 
 IsStopped = Callable[[dg.DagsterInstance], bool]
-"""Whether a person has stopped a recipe, by the runs that an instance has."""
+"""Whether a person has stopped a recipe, by the runs that an instance has, or its limits allow no round now."""
 
 _Condition = dg.AutomationCondition[Any]
 
@@ -59,10 +60,10 @@ class MayBeRead(dg.AutomationCondition[dg.AssetKey]):
 
 
 class GoesOn(dg.AutomationCondition[dg.AssetKey]):
-    """True while no person has stopped the recipe, as by cancelling its last run.
+    """True while no person has stopped the recipe, as by cancelling its last run, and its limits allow a round.
 
     Args:
-        is_stopped: asks the runs.
+        is_stopped: asks runs and ledger.
     """
 
     def __init__(self, is_stopped: IsStopped) -> None:
@@ -71,7 +72,7 @@ class GoesOn(dg.AutomationCondition[dg.AssetKey]):
     @property
     def name(self) -> str:
         """What the UI shows."""
-        return "no person has stopped the recipe"
+        return "no person has stopped the recipe, and its limits allow a round"
 
     def evaluate(self, context: AutomationContext[dg.AssetKey]) -> dg.AutomationResult[dg.AssetKey]:
         """Keep all candidates, or none."""
@@ -92,7 +93,8 @@ def on_changed_data(is_open: IsOpen, is_stopped: IsStopped) -> _Condition:
 
     Args:
         is_open: asks the ledger whether an input may be read.
-        is_stopped: whether a person has stopped the recipe; what its last run left is then nobody's to go on with.
+        is_stopped: whether a person or a limit has stopped the recipe; what its last run left is then nobody's to go
+            on with.
     """
     requested = dg.AutomationCondition.will_be_requested()
     open_or_requested: _Condition = MayBeRead(is_open) | requested
@@ -137,7 +139,11 @@ def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list
     """Give the condition to every asset of a recipe that is made from another."""
 
     def is_stopped(instance: dg.DagsterInstance) -> bool:
-        return stopped(instance, BuildStore(Home.from_environment()), file) is not None
+        builds = BuildStore(Home.from_environment())
+        return (
+            stopped(instance, builds, file) is not None
+            or held_back(builds.ledger, file.name, file.recipe.refresh) is not None
+        )
 
     keys = {asset.key for asset in assets}
     condition = on_changed_data(open_without_waiver(file), is_stopped)

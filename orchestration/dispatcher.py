@@ -20,6 +20,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
 from orchestration.batches import PlannedRun, plan_runs
+from orchestration.pacing import held_back
 from orchestration.runs import (
     ATTEMPT_TAG,
     OUTCOME_TAG,
@@ -132,6 +133,8 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
         found = _Problem(f"{len(untried)} new batches" if len(untried) > 1 else "a new batch", digest_of(untried))
     if stopped(instance, builds, file) is not None:
         return _cancelled(file, found)
+    if (why := held_back(builds.ledger, file.name, file.recipe.refresh)) is not None:
+        return Wait(f"{found.what}; {why}")
     return _counted(instance, builds, file, batches, found)
 
 

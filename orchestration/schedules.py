@@ -15,6 +15,7 @@ from dagster._utils.schedules import cron_string_iterator
 from assets.keys import key_of
 from orchestration.batches import plan_runs, sync_batches
 from orchestration.jobs import ingest_assets
+from orchestration.pacing import held_back
 from orchestration.runs import BECAUSE_TAG
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
@@ -26,11 +27,16 @@ DECISIONS = (SELECTION, CHAMPION)
 """What a refresh decides again, whether or not anything has changed."""
 
 
-def freshness_of(cron: str) -> dg.FreshnessPolicy:
+def overdue_after(cron: str) -> timedelta:
     """How old what a refresh decides may become: the longest pause of its clock, and a quarter more for the round."""
     ticks = [tick.timestamp() for tick in islice(cron_string_iterator(0.0, cron, "UTC"), TICKS_LOOKED_AT)]
     pause = timedelta(seconds=max(later - earlier for earlier, later in pairwise(ticks)))
-    return dg.FreshnessPolicy.time_window(fail_window=pause + max(pause / 4, timedelta(hours=1)))
+    return pause + max(pause / 4, timedelta(hours=1))
+
+
+def freshness_of(cron: str) -> dg.FreshnessPolicy:
+    """The same as Dagster has it."""
+    return dg.FreshnessPolicy.time_window(fail_window=overdue_after(cron))
 
 
 def refreshed(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
@@ -59,8 +65,10 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         description=f"Refresh policy of {file.name}: {file.recipe.refresh.cron} UTC",
         owners=list(file.recipe.owners),
     )
-    def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+    def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         builds = BuildStore(Home.from_environment())
+        if (why := held_back(builds.ledger, file.name, file.recipe.refresh)) is not None:
+            return dg.SkipReason(why)
         batches = sync_batches(context.instance, builds, file)
         return [
             dg.RunRequest(

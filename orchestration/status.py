@@ -22,6 +22,7 @@ from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
+from stillhouse.records.deployments import Hold, desired
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.locks import who_works_on
 from stillhouse.stages.names import BASE, BATCHED, stage_names
@@ -61,8 +62,8 @@ class StageStatus(PieceStatus):
     batches: dict[str, PieceStatus] | None = Field(None, description="Null for a stage that there is once.")
 
 
-class RolledBack(Record):
-    """Who went back to an earlier release."""
+class Decision(Record):
+    """Who chose the release that serves."""
 
     by: str
     reason: str
@@ -74,7 +75,9 @@ class ChampionStatus(Record):
     digest: str = Field(description="Of the release.")
     student: str
     since: str = Field(description="ISO 8601, UTC.")
-    rolled_back: RolledBack | None = Field(None, description="Null where no person went back to it.")
+    rolled_back: Decision | None = Field(None, description="Null where no person went back to it.")
+    promoted: Decision | None = Field(None, description="Null where no person brought it in by `stillhouse promote`.")
+    hold: Hold | None = Field(None, description="Null where rounds may replace it.")
 
 
 class Running(Record):
@@ -185,7 +188,7 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
     for now in every:
         stages.setdefault(now.stage, []).append(now)
     return RecipeStatus(
-        champion=_champion(builds, file.name),
+        champion=champion_status(builds, file.name),
         running=_running(builds, file.name),
         stages={stage: _stage_status(found) for stage, found in stages.items()},
         dagster=tuple(other_events_in_dagster(instance, every)),
@@ -199,15 +202,20 @@ def _running(builds: BuildStore, recipe: str) -> Running | None:
     return None if holder is None else Running(by=holder.by, since=holder.since.isoformat(timespec="seconds"))
 
 
-def _champion(builds: BuildStore, recipe: str) -> ChampionStatus | None:
-    """What serves, since when, and who went back to it, where a person did."""
-    newest = next(iter(promoted(builds.ledger, recipe)), None)
-    if newest is None:
+def champion_status(builds: BuildStore, recipe: str) -> ChampionStatus | None:
+    """What serves, since when, who chose it and who holds it, where a person did."""
+    newest, deployed = next(iter(promoted(builds.ledger, recipe)), None), desired(builds.ledger, recipe)
+    if newest is None or deployed is None:
         return None
-    back = None
-    if newest.brought_back_by is not None:
-        back = RolledBack(by=newest.brought_back_by, reason=str(newest.reason))
-    return ChampionStatus(digest=newest.release, student=newest.student, since=newest.since, rolled_back=back)
+    by = None if newest.decided_by is None else Decision(by=newest.decided_by, reason=newest.reason)
+    return ChampionStatus(
+        digest=newest.release,
+        student=newest.student,
+        since=newest.since,
+        rolled_back=by if newest.because == "rollback" else None,
+        promoted=by if newest.because == "promote" else None,
+        hold=deployed.hold,
+    )
 
 
 def _stage_status(found: list[StageNow]) -> StageStatus:

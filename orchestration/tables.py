@@ -8,12 +8,34 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.economics import Account
+from orchestration.fleet import Fleet
 from orchestration.leaderboard import Board
 from orchestration.planned import Duration
 from orchestration.status import RecipeStatus, Verified
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
 SHORT_SECONDS = 5.0
+
+
+def fleet_table(shown: Fleet) -> Table:
+    """One line for each recipe."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("recipe", "champion", "serves", "rounds", "took over", "last round", "next"):
+        table.add_column(column, overflow="fold")
+    for name, line in shown.recipes.items():
+        champion, last = line.champion, line.last_round
+        serves = "" if line.days_served is None else f"{line.days_served:.0f} days"
+        table.add_row(
+            Text(name),
+            Text(f"{champion.student} {champion.digest[:12]}" if champion else "none yet")
+            + Text(", held" if champion and champion.hold else "", "yellow"),
+            Text(serves) + Text(", overdue" if line.overdue else "", "red"),
+            f"{line.rounds} in 30 days",
+            f"{line.promotions}",
+            Text(f"{last.at[:10]} {last.ending}" if last else "none"),
+            Text(f"{line.working} works on it" if line.working else line.next),
+        )
+    return table
 
 
 def status_table(recipe: str, state: RecipeStatus) -> Table:
@@ -23,6 +45,12 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
     if champion and champion.rolled_back:
         back = champion.rolled_back
         serving += f" serves since {back.by} went back to it on {champion.since[:10]}: {back.reason}"
+    if champion and champion.promoted:
+        chosen = champion.promoted
+        serving += f" serves since {chosen.by} promoted it on {champion.since[:10]}: {chosen.reason}"
+    if champion and champion.hold:
+        hold = champion.hold
+        serving += f"; {hold.by} holds it since {hold.since[:10]}: {hold.reason}"
     if state.running:
         serving += f"; {state.running.by} works on it since {state.running.since[:16].replace('T', ' ')} UTC"
     table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))

@@ -1,6 +1,6 @@
 """Commands that say how things are and change nothing.
 
-Belongs here: status, report, leaderboard, audit, diagnosis, account, checklist.
+Belongs here: status, fleet, report, leaderboard, audit, diagnosis, account, checklist.
 Does not: finding the answers (orchestration/status.py and the like), deciding anything (decisions.py).
 """
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from orchestration.commands.common import (
     AsJson,
     Name,
+    all_recipes,
     find_recipe,
     say_unreadable,
 )
@@ -56,6 +57,25 @@ def status(
             out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
     say_unreadable(recipes)
     raise typer.Exit(2 if recipes.unreadable else 0 if shown.all_is_well else 1)
+
+
+@commands.command()
+def fleet(as_json: AsJson = False) -> None:
+    """Show every recipe on one line: what serves, how its rounds go, what it needs next."""
+    from orchestration.fleet import fleet as look_at
+    from orchestration.instance import initialise
+    from orchestration.tables import fleet_table
+    from stillhouse.records.builds import BuildStore
+
+    home, recipes = Home.from_environment(), all_recipes()
+    with initialise(home) as instance:
+        shown = look_at(instance, BuildStore(home), recipes.files)
+    if as_json:
+        print_json(shown.model_dump_json(indent=1))
+    else:
+        out.print(fleet_table(shown))
+    say_unreadable(recipes)
+    raise typer.Exit(2 if recipes.unreadable else 0)
 
 
 @commands.command()

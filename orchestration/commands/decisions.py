@@ -1,11 +1,12 @@
 """Commands by which a named person decides something, and the key that signs what was decided.
 
-Belongs here: waiving, approving, going back, amending, keys.
+Belongs here: waiving, approving, choosing who serves, amending, keys.
 Does not: what a decision is and when it counts (stillhouse/records/governance.py).
 """
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,6 +14,9 @@ from rich.text import Text
 from orchestration.commands.common import By, Name, Reason, find_recipe
 from orchestration.terminal import out
 from stillhouse.home import Home
+
+if TYPE_CHECKING:
+    from orchestration.deployments import Decided
 
 commands = typer.Typer()
 
@@ -63,21 +67,71 @@ def rollback(
     ] = None,
 ) -> None:
     """Bring an earlier release back; the one that serves is withdrawn until a person brings it back."""
+    from orchestration.deployments import roll_back
     from orchestration.instance import initialise
-    from orchestration.rollback import roll_back
     from stillhouse.records.builds import BuildStore
 
     home, file = Home.from_environment(), find_recipe(name)
     with initialise(home) as instance:
         done = roll_back(instance, BuildStore(home), file, digest, by=by, reason=reason)
+    _say(done, lambda replaced: f"{replaced} is withdrawn and no round brings it back")
+
+
+@commands.command()
+def promote(
+    name: Name,
+    by: By,
+    reason: Reason,
+    digest: Annotated[
+        str | None, typer.Argument(help="Beginning of the digest of a release; when left out, the newest.")
+    ] = None,
+) -> None:
+    """Have a release serve that was withdrawn, or that a hold keeps out; its other gates have to be open."""
+    from orchestration.deployments import promote as bring_in
+    from orchestration.instance import initialise
+    from stillhouse.records.builds import BuildStore
+
+    home, file = Home.from_environment(), find_recipe(name)
+    with initialise(home) as instance:
+        done = bring_in(instance, BuildStore(home), file, digest, by=by, reason=reason)
+    _say(done, lambda replaced: f"it replaced {replaced}")
+
+
+def _say(done: "Decided", of_the_other: Callable[[str], str]) -> None:
     serves = f"champion {done.serves.student} {done.serves.release[:12]} serves"
-    out.print(
-        f"{serves}; {done.withdrawn.release[:12]} is withdrawn and no round brings it back"
-        if done.withdrawn
-        else f"{serves}: the rollback that was broken off is finished",
-        soft_wrap=True,
-    )
+    if done.was_broken_off:
+        serves += ": the command that was broken off is finished"
+    elif done.replaced is not None:
+        serves += f"; {of_the_other(done.replaced.release[:12])}"
+    out.print(serves, soft_wrap=True)
     out.print(Text(done.witness, "dim"), soft_wrap=True)
+
+
+@commands.command()
+def hold(name: Name, by: By, reason: Reason) -> None:
+    """Have no round replace the champion until `stillhouse resume`; a person still can."""
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.records.deployments import deployment_of
+    from stillhouse.records.promotion import hold as record
+
+    entry = record(BuildStore(Home.from_environment()).ledger, find_recipe(name).name, by=by, reason=reason)
+    champion = deployment_of(entry).champion
+    out.print(f"champion {champion.student} {champion.release[:12]} is held: no round replaces it", soft_wrap=True)
+
+
+@commands.command()
+def resume(name: Name, by: By, reason: Reason) -> None:
+    """Let rounds replace the champion again."""
+    from orchestration.deployments import resume as let_rounds
+    from orchestration.instance import initialise
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.records.deployments import deployment_of
+
+    home, file = Home.from_environment(), find_recipe(name)
+    with initialise(home) as instance:
+        entry = let_rounds(instance, BuildStore(home), file, by=by, reason=reason)
+    champion = deployment_of(entry).champion
+    out.print(f"champion {champion.student} {champion.release[:12]}: rounds may replace it", soft_wrap=True)
 
 
 @commands.command()

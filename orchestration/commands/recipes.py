@@ -67,6 +67,7 @@ class Answer(StrEnum):
     RECIPE = "recipe"
     CHECK = "check"
     STATUS = "status"
+    FLEET = "fleet"
     DIAGNOSE = "diagnose"
     ROI = "roi"
     LEADERBOARD = "leaderboard"
@@ -88,6 +89,7 @@ def schema(
 
     from orchestration.diagnosis import Diagnosis
     from orchestration.economics import Account
+    from orchestration.fleet import Fleet
     from orchestration.leaderboard import Board
     from orchestration.planned import Planned
     from orchestration.recipe_check import Checked
@@ -100,7 +102,7 @@ def schema(
     records: dict[Answer, type[BaseModel]] = {
         Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
         Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
-        Answer.AUDIT: Audit,
+        Answer.AUDIT: Audit, Answer.FLEET: Fleet,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)

@@ -80,4 +80,7 @@ def _has_its_fields(entry: Entry) -> bool:
     body = entry.body
     if not isinstance(body, dict) or any(not isinstance(body.get(name), str) for name in _FIELDS.get(entry.kind, ())):
         return False
+    if entry.kind == "deployment":
+        champion = body.get("champion")
+        return isinstance(champion, dict) and isinstance(champion.get("release"), str)
     return entry.kind != "waiver" or _DAY.fullmatch(body["until"]) is not None

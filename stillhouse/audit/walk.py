@@ -19,7 +19,7 @@ from stillhouse.audit.words import one_line, rerun
 from stillhouse.errors import StillhouseError
 from stillhouse.names import same_person
 from stillhouse.records.artifacts import ArtifactStore
-from stillhouse.records.champions import ANSWERED_BY_A_ROLLBACK, ROLLBACK
+from stillhouse.records.champions import ANSWERED_BY_A_PERSON, BY_A_PERSON
 from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.governance import WaiverRules, waivers_among
 from stillhouse.records.ledger import Entry
@@ -82,6 +82,14 @@ class Walk:
                 f"{self.recipe}/champion: the artifact names release {str(named)[:12]}, the promotion in ledger entry "
                 f"{self.promotion.sequence} names {release[:12]}: one of them was changed alone"
             )
+        deployed = self.history.newest(self.recipe, "deployment")
+        if deployed is not None and deployed.sequence > self.promotion.sequence:
+            served = deployed.body["champion"]["release"]
+            if served != release:
+                problems.append(
+                    f"{self.recipe}: the deployment in ledger entry {deployed.sequence} has release {served[:12]} "
+                    f"serve, the promotion in ledger entry {self.promotion.sequence} names {release[:12]}"
+                )
         if shown is not None and shown != made.body["digest"]:
             problems.append(
                 f"{self.recipe}/champion: Dagster shows {shown[:12]}, the ledger has {made.body['digest'][:12]}"
@@ -145,8 +153,8 @@ class Walk:
         if manifest is not None and manifest.made_by is not None:
             found += self._maker_problems(manifest, until)
         gates = sorted(self.gates_of(asset_and_batch(asset)[0].partition("/")[2]))
-        if self.promotion.body.get("because") == ROLLBACK:
-            gates = [gate for gate in gates if gate != ANSWERED_BY_A_ROLLBACK]
+        if self.promotion.body.get("because") in BY_A_PERSON:
+            gates = [gate for gate in gates if gate not in ANSWERED_BY_A_PERSON]
         found += self._verdict_problems(asset, digest, identity, gates, until)
         self.problems += found
         link = Link(

@@ -145,6 +145,25 @@ class RefreshSpec(Part):
     train_on_open_batches: bool = Field(
         False, description="train on the batches whose gates are open; otherwise one closed batch stops training"
     )
+    # None of these decides anything about a model: other ones are no other contract, and none ships with a release.
+    rounds_per_month: int | None = Field(
+        None,
+        ge=1,
+        exclude=True,
+        description="rounds in 30 days after which none starts by itself, whoever started them; no limit if left out",
+    )
+    hours_between_rounds: float = Field(
+        0, ge=0, exclude=True, description="hours after the end of a round in which none starts by itself"
+    )
+    quiet_minutes: float = Field(
+        0,
+        ge=0,
+        exclude=True,
+        description="minutes without a new batch before a round starts, so that files in a row are one",
+    )
+    wait_hours_at_most: float = Field(
+        6, gt=0, exclude=True, description="hours after which a batch is waited for no longer, whatever still arrives"
+    )
 
 
 class Recipe(Part):

@@ -1,26 +1,22 @@
 """Who serves, who served before, and what was withdrawn: read from the ledger, where all of it stands.
 
-Belongs here: the line of releases that took over from each other, the rival of a new student, withdrawals, and
-recording that a person went back to an earlier release.
-Does not: comparing two models (evaluation/against_champion.py), whether a release may come back
-(orchestration/rollback.py), gates (checks/).
+Belongs here: the line of releases that took over from each other, the rival of a new student, withdrawals.
+Does not: writing any of it (promotion.py), comparing two models (evaluation/against_champion.py), gates (checks/).
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.errors import StillhouseError
 from stillhouse.records.artifacts import ArtifactStore
-from stillhouse.records.governance import signed
+from stillhouse.records.deployments import Because
 from stillhouse.records.ledger import Entry, Ledger
 
-ROLLBACK = "rollback"
+BY_A_PERSON: tuple[Because, ...] = ("rollback", "promote")
 """What the body of a promotion gives as `because` where a person decided it; a round gives nothing."""
 
-
-ANSWERED_BY_A_ROLLBACK = "the_release_was_not_withdrawn"
-"""The gate on a release that a person answers by going back to it; whatever it said before no longer counts."""
+ANSWERED_BY_A_PERSON = ("the_release_was_not_withdrawn", "the_champion_is_not_held")
+"""The gates on a release that a person answers by choosing it; whatever they said before no longer counts."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +28,17 @@ class Served:
         manifest: identity of its manifest.
         student: name of the student in it.
         since: when it was promoted, ISO 8601, UTC.
-        brought_back_by: who went back to it; None where a round promoted it.
-        reason: why it was gone back to; empty where a round promoted it.
+        because: what promoted it.
+        decided_by: the person who did; None where a round promoted it.
+        reason: why; empty where a round promoted it.
     """
 
     release: str
     manifest: str
     student: str
     since: str
-    brought_back_by: str | None = None
+    because: Because = "round"
+    decided_by: str | None = None
     reason: str = ""
 
 
@@ -79,17 +77,17 @@ def line_of_champions(promotions: Iterable[Served]) -> list[Served]:
     """
     line: list[Served] = []
     for each in reversed(list(promotions)):
-        if each.brought_back_by is not None:
+        if each.decided_by is not None:
             before = [place for place, served in enumerate(line) if served.release == each.release]
             line = line[: before[-1]] if before else line
         line.append(each)
     return line[::-1]
 
 
-def went_back_to(ledger: Ledger, recipe: str, release: str) -> bool:
-    """Whether a release serves because a person went back to it."""
+def was_chosen(ledger: Ledger, recipe: str, release: str) -> bool:
+    """Whether a release serves because a person decided so."""
     champion = ledger.champion(recipe)
-    return champion is not None and champion.get("because") == ROLLBACK and champion["digest"] == release
+    return champion is not None and champion.get("because") in BY_A_PERSON and champion["digest"] == release
 
 
 def rival_of(line: Sequence[Served], export: str, export_of: Callable[[Served], str]) -> Served | None:
@@ -122,68 +120,21 @@ def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str) -> 
         body = entry.body
         if entry.kind == "withdrawal" and (body["release"] == release or body["export"] == export):
             found = Withdrawal(body["release"], body["export"], body["by"], body["reason"], entry.at)
-        elif body.get("because") == ROLLBACK and (body["digest"] == release or body["export"] == export):
+        elif body.get("because") in BY_A_PERSON and (body["digest"] == release or body["export"] == export):
             found = None
     return found
 
 
-def go_back(
-    ledger: Ledger, recipe: str, serving: Served, target: Served, *, exports: tuple[str, str], by: str, reason: str
-) -> Entry:
-    """Record that the release which serves is withdrawn and another one serves from now on; both or neither.
-
-    Args:
-        ledger: where it is recorded.
-        recipe: whose champion.
-        serving: what serves now and is withdrawn.
-        target: what serves from now on; a withdrawal of it is lifted.
-        exports: digests of the models in the two, in this order.
-        by: who decides.
-        reason: why.
-
-    Returns:
-        The promotion.
-
-    Raises:
-        StillhouseError: if nobody or no reason is named, or both hold one model, so that nothing would change.
-    """
-    if exports[0] == exports[1]:
-        raise StillhouseError(
-            f"{target.release[:12]} holds the very model that serves",
-            where=recipe,
-            expected="a release of another model",
-            do=f"`stillhouse leaderboard {recipe}` shows the models of every round.",
-        )
-    decision = signed(by, reason)
-    _, promotion = ledger.append_all(
-        recipe,
-        [
-            ("withdrawal", {"release": serving.release, "export": exports[0], **decision}),
-            (
-                "promotion",
-                {
-                    "digest": target.release,
-                    "manifest": target.manifest,
-                    "student": target.student,
-                    "before": serving.release,
-                    "export": exports[1],
-                    "because": ROLLBACK,
-                    **decision,
-                },
-            ),
-        ],
-    )
-    return promotion
-
-
 def _served(entry: Entry) -> Served:
     body: dict[str, Any] = entry.body
-    by_a_person = body.get("because") == ROLLBACK
+    because: Because = body.get("because", "round")
+    by_a_person = because in BY_A_PERSON
     return Served(
         release=body["digest"],
         manifest=body["manifest"],
         student=body["student"],
         since=entry.at,
-        brought_back_by=body["by"] if by_a_person else None,
+        because=because,
+        decided_by=body["by"] if by_a_person else None,
         reason=body["reason"] if by_a_person else "",
     )

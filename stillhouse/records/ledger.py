@@ -39,6 +39,7 @@ Kind = Literal[
     "signal_shard",
     "batch",
     "round",
+    "deployment",
 ]
 
 GENESIS = "0" * 64
@@ -92,6 +93,23 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What the newest entry of a recipe has to be for others to be added after it: the one that their writer saw.
+
+    Args:
+        kinds: of which kinds it may be.
+        sequence: its number, None where there has to be none.
+    """
+
+    kinds: tuple[Kind, ...]
+    sequence: int | None
+
+
+class OvertakenError(StillhouseError):
+    """Somebody else has written since; nothing was added."""
+
+
+@dataclass(frozen=True)
 class Head:
     """The newest entry of the ledger: sequence 0 and the digest GENESIS while it is empty."""
 
@@ -139,12 +157,18 @@ class Ledger:
         """
         return self.append_all(recipe, [(kind, body)])[0]
 
-    def append_all(self, recipe: str, happened: Sequence[tuple[Kind, dict[str, Any]]]) -> list[Entry]:
+    def append_all(
+        self, recipe: str, happened: Sequence[tuple[Kind, dict[str, Any]]], *, expected: Expected | None = None
+    ) -> list[Entry]:
         """Add entries that belong together, in their order: all of them or none.
 
         Args:
             recipe: the recipe it happened to.
             happened: kind and body of each.
+            expected: what they are written in place of; of two writers who saw the same entry one wins.
+
+        Raises:
+            OvertakenError: if the newest entry is no longer the expected one.
         """
         while True:
             entries: list[Entry] = []
@@ -152,6 +176,9 @@ class Ledger:
                 with self._engine.begin() as connection:
                     for kind, body in happened:
                         entry = _next_entry(connection, kind, recipe, body)
+                        if expected is not None and not entries:
+                            # After the head was read: what is written between the two makes the insertion fail.
+                            _refuse_if_overtaken(connection, recipe, expected)
                         entries.append(entry)
                         row = {**entry.__dict__, "body": json.dumps(entry.body, sort_keys=True)}
                         connection.execute(_entries.insert().values(**row, **_asked(kind, recipe, body).__dict__))
@@ -361,6 +388,7 @@ _ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
     "signal_shard": lambda recipe, body: Asked(subject=body["fingerprint"], content=body["digest"]),
     "batch": lambda recipe, body: Asked(subject=body["batch"]),
     "round": lambda recipe, body: Asked(subject=body["run_id"]),
+    "deployment": lambda recipe, body: Asked(content=body["champion"]["release"]),
 }
 """What can be asked of each kind of entry."""
 
@@ -385,6 +413,24 @@ def _next_entry(connection: sa.Connection, kind: str, recipe: str, body: dict[st
     sequence, previous = head.sequence + 1, head.digest
     at = _not_before(_newest_time(connection)).isoformat(timespec="milliseconds")
     return Entry(sequence, at, kind, recipe, body, previous, _digest(sequence, at, kind, recipe, body, previous))
+
+
+def _refuse_if_overtaken(connection: sa.Connection, recipe: str, expected: Expected) -> None:
+    newest = [
+        row.sequence
+        for kind in expected.kinds
+        if (row := connection.execute(_newest(("recipe", "kind")), {"recipe": recipe, "kind": kind}).first())
+    ]
+    found = max(newest, default=None)
+    if found != expected.sequence:
+        raise OvertakenError(
+            f"ledger entry {found} was written meanwhile by somebody else; nothing was done",
+            where=recipe,
+            expected=f"ledger entry {expected.sequence} as the newest {' or '.join(expected.kinds)}"
+            if expected.sequence
+            else f"no {' or '.join(expected.kinds)} yet",
+            do=f"`stillhouse status {recipe}` shows what serves now; decide again.",
+        )
 
 
 def _newest_time(connection: sa.Connection) -> str | None:

@@ -1,15 +1,22 @@
-"""Making a release the champion: one entry in the ledger, and its head with the witness.
+"""Changing who serves: by a round, or by a person who chooses a release, goes back to one, or holds what serves.
 
-Belongs here: the promotion's entry, when it is written again, and telling the witness.
-Does not: whether a release may be promoted (checks/gatekeeper.py).
+Belongs here: the entries that each of these writes, all or none, and that the witness remembers them.
+Does not: whether the gates of a release are open (checks/gatekeeper.py), finding one (orchestration/deployments.py).
+
+Each is written in place of the deployment that its writer saw: of two who decide at once one wins, and the other is
+refused before anything is written.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.records.ledger import Entry, Ledger
+from stillhouse.records.champions import BY_A_PERSON, withdrawal_of
+from stillhouse.records.deployments import Because, DeployedRelease, Deployment, Hold, desired, entry_of, in_place_of
+from stillhouse.records.governance import signed
+from stillhouse.records.ledger import Entry, Kind, Ledger
 from stillhouse.records.manifest import ReliedOn
 from stillhouse.records.witness import Witness, WitnessedHead, place_of
 
@@ -35,41 +42,227 @@ def promote(
     ledger: Ledger,
     witness: Witness,
     recipe: str,
+    offered: DeployedRelease,
     *,
-    release: str,
-    manifest: str,
-    student: str,
+    seen: Deployment | None,
+    export: str,
     run_id: str,
     relied_on: Sequence[ReliedOn],
 ) -> Promotion:
-    """Make a release the champion, or leave it so, and see to it that the witness knows.
+    """Make the release of a round the champion, or leave it so, and see to it that the witness knows.
 
     The release that serves is promoted again when other gates were relied on than at its promotion, such as those of a
-    newer version, so that an audit finds the verdicts of every gate before the promotion. What a person promoted, going
-    back to it, is left alone.
+    newer version, so that an audit finds the verdicts of every gate before the promotion. What a person promoted is
+    left alone.
 
     Args:
         ledger: where it is recorded.
         witness: what remembers the head.
         recipe: whose champion.
-        release: digest of the release.
-        manifest: identity of its manifest.
-        student: name of the student in it.
+        offered: the release.
+        seen: the deployment of the moment at which the release was found fit to take its place.
+        export: digest of the model in the release.
         run_id: the run that promotes.
         relied_on: every gate that was found open.
+
+    Raises:
+        StillhouseError: if the release, or the model in it, was withdrawn, or a person holds the one that serves.
+        OvertakenError: if another deployment was written since.
     """
+    refuse(ledger, recipe, offered.release, seen=seen, export=export)
     before = ledger.newest(recipe, "promotion")
     gates = digest_of(sorted({f"{gate.asset}:{gate.gate}" for gate in relied_on}))
-    changed = before is None or before.body["digest"] != release
-    same = before is not None and ("by" in before.body or before.body.get("gates") == gates)
+    changed = before is None or before.body["digest"] != offered.release
+    same = before is not None and (before.body.get("because") in BY_A_PERSON or before.body.get("gates") == gates)
     if before is None or changed or not same:
-        serving = {"digest": release, "manifest": manifest, "student": student, "run_id": run_id, "gates": gates}
-        earlier = before.body["digest"] if before else None
-        entry = ledger.append("promotion", recipe, {**serving, "before": earlier})
+        entry = _serve(ledger, recipe, offered, "round", seen=seen, more={"run_id": run_id, "gates": gates})
     else:
         entry = before
     witnessed, said = tell(ledger, witness, entry)
     return Promotion(entry, changed, said, witnessed)
+
+
+def refuse(ledger: Ledger, recipe: str, release: str, *, seen: Deployment | None, export: str) -> None:
+    """Raise if no round may bring a release in. The gates on the release ask the same, and may have looked earlier.
+
+    Args:
+        ledger: with withdrawals.
+        recipe: whose champion.
+        release: digest of the release.
+        seen: the deployment of this moment.
+        export: digest of the model in the release.
+
+    Raises:
+        StillhouseError: if it, or the model in it, was withdrawn, or a person holds another release.
+    """
+    withdrawn = withdrawal_of(ledger, recipe, release=release, export=export)
+    if withdrawn is not None:
+        raise StillhouseError(
+            f"{release[:12]} was withdrawn on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}",
+            where=f"{recipe}/release",
+            expected="a release that was not withdrawn",
+            do=f"`stillhouse promote {recipe} {release[:12]} --by NAME --reason WHY` brings it back.",
+        )
+    if seen is not None and seen.hold is not None and seen.champion.release != release:
+        raise StillhouseError(
+            f"{seen.hold.by} holds {seen.champion.release[:12]} since {seen.hold.since[:10]}: {seen.hold.reason}",
+            where=f"{recipe}/release",
+            expected="a champion that rounds may replace",
+            do=f"`stillhouse resume {recipe} --by NAME --reason WHY` lets them; `promote` brings in this one.",
+        )
+
+
+def go_back(
+    ledger: Ledger,
+    recipe: str,
+    seen: Deployment,
+    target: DeployedRelease,
+    *,
+    exports: tuple[str, str],
+    by: str,
+    reason: str,
+) -> Entry:
+    """Record that the release which serves is withdrawn and another one serves from now on; both or neither.
+
+    Args:
+        ledger: where it is recorded.
+        recipe: whose champion.
+        seen: the deployment whose champion is withdrawn.
+        target: what serves from now on; a withdrawal of it is lifted.
+        exports: digests of the models in the two, in this order.
+        by: who decides.
+        reason: why.
+
+    Returns:
+        The promotion.
+
+    Raises:
+        StillhouseError: if nobody or no reason is named, or both hold one model, so that nothing would change.
+        OvertakenError: if another deployment was written since.
+    """
+    if exports[0] == exports[1]:
+        raise StillhouseError(
+            f"{target.release[:12]} holds the very model that serves",
+            where=recipe,
+            expected="a release of another model",
+            do=f"`stillhouse leaderboard {recipe}` shows the models of every round.",
+        )
+    decision = signed(by, reason)
+    withdrawal = {"release": seen.champion.release, "export": exports[0], **decision}
+    return _serve(
+        ledger, recipe, target, "rollback", seen=seen, more={"export": exports[1], **decision}, first=withdrawal
+    )
+
+
+def bring_in(
+    ledger: Ledger,
+    recipe: str,
+    seen: Deployment | None,
+    target: DeployedRelease,
+    *,
+    export: str,
+    by: str,
+    reason: str,
+) -> Entry:
+    """Record that a person has a release serve, whatever withdrew or held it back; nothing else is withdrawn.
+
+    Args:
+        ledger: where it is recorded.
+        recipe: whose champion.
+        seen: the deployment that it takes the place of.
+        target: what serves from now on.
+        export: digest of the model in it.
+        by: who decides.
+        reason: why.
+
+    Returns:
+        The promotion.
+
+    Raises:
+        StillhouseError: if nobody or no reason is named.
+        OvertakenError: if another deployment was written since.
+    """
+    return _serve(ledger, recipe, target, "promote", seen=seen, more={"export": export, **signed(by, reason)})
+
+
+def hold(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
+    """Have no round change who serves until a person resumes; a person still can.
+
+    Raises:
+        StillhouseError: if nothing serves yet, it is held already, or nobody or no reason is named.
+        OvertakenError: if another deployment was written meanwhile.
+    """
+    seen = _serving(ledger, recipe)
+    if seen.hold is not None:
+        raise StillhouseError(
+            f"{seen.hold.by} holds it since {seen.hold.since[:10]}: {seen.hold.reason}",
+            where=recipe,
+            expected="a champion that rounds may replace",
+            do=f"`stillhouse resume {recipe} --by NAME --reason WHY` ends that.",
+        )
+    decision = signed(by, reason)
+    since = ledger.now().isoformat(timespec="seconds")
+    held = Hold(by=decision["by"], reason=decision["reason"], since=since)
+    return _without_promotion(ledger, recipe, seen, "hold", hold=held, decision=decision)
+
+
+def resume(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
+    """Let rounds change who serves again.
+
+    Raises:
+        StillhouseError: if nobody holds it, or nobody or no reason is named.
+        OvertakenError: if another deployment was written meanwhile.
+    """
+    seen = _serving(ledger, recipe)
+    if seen.hold is None:
+        raise StillhouseError(
+            "nobody holds it", where=recipe, expected="a champion that is held",
+            do=f"`stillhouse status {recipe}` shows what serves and why.",
+        )  # fmt: skip
+    return _without_promotion(ledger, recipe, seen, "resume", hold=None, decision=signed(by, reason))
+
+
+def _serving(ledger: Ledger, recipe: str) -> Deployment:
+    seen = desired(ledger, recipe)
+    if seen is None:
+        raise StillhouseError(
+            "it has no champion yet", where=recipe, expected="a release that serves",
+            do=f"`stillhouse run {recipe}` makes one.",
+        )  # fmt: skip
+    return seen
+
+
+def _without_promotion(
+    ledger: Ledger, recipe: str, seen: Deployment, because: Because, *, hold: Hold | None, decision: dict[str, str]
+) -> Entry:
+    kind, body = entry_of(seen.champion, because, seen=seen, hold=hold)
+    return ledger.append_all(recipe, [(kind, {**body, **decision})], expected=in_place_of(seen))[0]
+
+
+def _serve(
+    ledger: Ledger,
+    recipe: str,
+    target: DeployedRelease,
+    because: Because,
+    *,
+    seen: Deployment | None,
+    more: dict[str, Any],
+    first: dict[str, Any] | None = None,
+) -> Entry:
+    """Write promotion and deployment, after a withdrawal if there is one; the promotion is given back."""
+    promotion = {
+        "digest": target.release,
+        "manifest": target.manifest,
+        "student": target.student,
+        "before": seen.champion.release if seen else None,
+        **({} if because == "round" else {"because": because}),
+        **more,
+    }
+    happened: list[tuple[Kind, dict[str, Any]]] = [] if first is None else [("withdrawal", first)]
+    happened.append(("promotion", promotion))
+    happened.append(entry_of(target, because, seen=seen, hold=seen.hold if seen else None))
+    entries = ledger.append_all(recipe, happened, expected=in_place_of(seen))
+    return next(entry for entry in entries if entry.kind == "promotion")
 
 
 def tell(ledger: Ledger, witness: Witness, entry: Entry) -> tuple[bool, str]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
-from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of, withdrawal_of
+from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of
+from stillhouse.records.deployments import DeployedRelease, Deployment
+from stillhouse.records.promotion import refuse as refuse_by_decision
 from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import RELEASE, SELECTION
@@ -31,27 +33,23 @@ def plan(release: Artifact) -> Plan[ChampionFacts]:
     return Plan(build, {"release": release.digest})
 
 
-def refuse(file: RecipeFile, release: Artifact, builds: BuildStore) -> None:
-    """Raise if a release may not replace the champion of this moment.
+def deployed(release: Artifact) -> DeployedRelease:
+    """A release as a deployment names it."""
+    return DeployedRelease(
+        release=release.digest, manifest=release.identity, student=release.facts(ReleaseRecord).student
+    )
+
+
+def refuse(file: RecipeFile, release: Artifact, builds: BuildStore, seen: Deployment | None) -> None:
+    """Raise if a round may not put a release in the place of the champion of this moment.
 
     Raises:
-        StillhouseError: if it was withdrawn, or met another champion than the one that serves.
+        StillhouseError: if it was withdrawn, a person holds the champion, or it met another one than serves.
     """
-    _refuse_what_was_withdrawn(file, release, builds)
+    refuse_by_decision(
+        builds.ledger, file.name, release.digest, seen=seen, export=release.facts(ReleaseRecord).export
+    )  # fmt: skip
     _refuse_what_met_another_champion(file, release, builds)
-
-
-def _refuse_what_was_withdrawn(file: RecipeFile, release: Artifact, builds: BuildStore) -> None:
-    """The gate on the release says the same; it may have looked before the release was withdrawn."""
-    ledger, name = builds.ledger, file.name
-    withdrawn = withdrawal_of(ledger, name, release=release.digest, export=release.facts(ReleaseRecord).export)
-    if withdrawn is not None:
-        raise StillhouseError(
-            f"{release.digest[:12]} was withdrawn on {withdrawn.at[:10]} by {withdrawn.by}: {withdrawn.reason}",
-            where=f"{name}/{RELEASE}",
-            expected="a release that was not withdrawn",
-            do=f"`stillhouse rollback {name} {release.digest[:12]} --by NAME --reason WHY` brings it back.",
-        )
 
 
 def _refuse_what_met_another_champion(file: RecipeFile, release: Artifact, builds: BuildStore) -> None:

@@ -14,8 +14,9 @@ from checks.gatekeeper import AssetState, asset_state, lineage, load_gated, load
 from stillhouse.home import Home
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
-from stillhouse.records.champions import Served, go_back
 from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers, waive
+from stillhouse.records.promotion import go_back
+from tests.promotions import named, seen, serve
 from tests.small import Measured
 
 ONE, TWO = "one_holds", "another_holds"
@@ -269,10 +270,11 @@ def test_a_champion_that_a_person_went_back_to_is_not_stale(world: World) -> Non
     world.judge(new, ONE, "failed")
     assert world.refusal("champion").count("r/release:one_holds is failed") == 1
 
-    def served(release: Artifact) -> Served:
-        return Served(release=release.digest, manifest=release.identity, student="s", since="")
-
-    go_back(world.builds.ledger, "r", served(new), served(old), exports=("n", "o"), by="Ada", reason="wrong on bills")
+    serve(world.builds.ledger, new.digest)
+    go_back(
+        world.builds.ledger, "r", seen(world.builds.ledger), named(old.digest), exports=("n", "o"),
+        by="Ada", reason="wrong on bills",
+    )  # fmt: skip
     assert world.look("champion").stale == ()
     assert world.read("champion").digest == back.digest, "the gates of the newer release are not asked"
     world.make("selection", old)

@@ -20,10 +20,10 @@ that failed, the rows that closed it, and what a person gets who materializes th
 
 ![The next asset is refused, with the gate, what it found, and what to do](images/refused.png)
 
-Two gates ask who serves. `the_challenger_is_not_worse_than_the_champion` holds a student against the release that it
+Three gates ask who serves. `the_challenger_is_not_worse_than_the_champion` holds a student against the release that it
 would replace, on the same golden rows; `the_release_was_not_withdrawn` keeps out what a person took out of service with
-`stillhouse rollback`. Two more ask whether the teacher began with the weights that the recipe pins, or, without a pin,
-with those of the first round.
+`stillhouse rollback`, and `the_champion_is_not_held` everything while a person holds what serves. Two more ask
+whether the teacher began with the weights that the recipe pins, or, without a pin, with those of the first round.
 
 This page is made by `make docs`.
 """

@@ -14,16 +14,18 @@ from checks.release import (
     another_person_has_approved_it,
     the_bundle_is_whole,
     the_bundle_loads_and_predicts,
+    the_champion_is_not_held,
     the_release_lists_its_waivers,
     the_release_names_its_inputs,
     the_release_was_not_withdrawn,
 )
-from stillhouse.records.champions import Served, go_back
 from stillhouse.records.governance import approve
 from stillhouse.records.ledger import Ledger
+from stillhouse.records.promotion import hold, resume
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.promotions import back, seen, serve
 
 PARENTS = ("contract", "prompts[base]", "teacher", "transfer_set", "selection", "exports/s")
 
@@ -84,30 +86,44 @@ def test_the_bundle_gives_an_answer_that_the_teacher_knows(monkeypatch: pytest.M
 
 
 def test_what_a_person_took_out_stays_out_until_a_person_brings_it_back(ledger: Ledger) -> None:
-    def served(letter: str) -> Served:
-        return Served(release=letter * 64, manifest="m", student=f"student_{letter}", since="")
-
     def look(digest: str, export: str) -> Any:
         return ask(the_release_was_not_withdrawn, released(digest=digest * 64, export=export), ledger=ledger)
 
-    new, old = served("a"), served("b")
-    for each in (new, old, new):
-        ledger.append("promotion", "small", {"digest": each.release, "manifest": "m", "student": each.student})
-    assert (look("a", "model a").verdict, look("a", "model a").sentence) == (PASS, "it was not withdrawn")
-    go_back(ledger, "small", new, old, exports=("model a", "model b"), by="Ada", reason="wrong on bills")
-    found = look("a", "model a")
+    for letter in "aba":
+        serve(ledger, letter * 64, recipe="small", student=f"student_{letter}")
+    assert (look("a", "a").verdict, look("a", "a").sentence) == (PASS, "it was not withdrawn")
+    back(ledger, "b" * 64, recipe="small", student="student_b", by="Ada", reason="wrong on bills")
+    found = look("a", "a")
     assert (found.verdict, found.signed_by) == (FAIL, "Ada")
     day = ledger.entries("small", "withdrawal")[0].at[:10]
     assert found.sentence == (
         f"{'a' * 12} was withdrawn on {day} by Ada: wrong on bills; champion student_b {'b' * 12} serves since then. "
-        f"`stillhouse rollback small {'a' * 12} --by NAME --reason WHY` would bring it back"
+        f"`stillhouse promote small {'a' * 12} --by NAME --reason WHY` would bring it back"
     )
-    same_model = look("c", "model a")
+    same_model = look("c", "a")
     assert same_model.verdict is FAIL
     assert same_model.sentence.startswith(f"{'c' * 12} was withdrawn, as {'a' * 12} on {day} by Ada")
-    assert look("c", "model c").verdict is PASS
-    go_back(ledger, "small", old, new, exports=("model b", "model a"), by="Bob", reason="it was the bills")
-    assert look("a", "model a").verdict is PASS
+    assert look("c", "c").verdict is PASS
+    back(ledger, "a" * 64, recipe="small", by="Bob", reason="it was the bills")
+    assert look("a", "a").verdict is PASS
+
+
+def test_while_a_person_holds_the_champion_no_other_release_passes(ledger: Ledger) -> None:
+    def look(digest: str) -> Any:
+        return ask(the_champion_is_not_held, released(digest=digest * 64), ledger=ledger)
+
+    assert (look("a").verdict, look("a").sentence) == (PASS, "nobody holds the champion")
+    serve(ledger, "a" * 64, recipe="small")
+    assert look("b").verdict is PASS
+    hold(ledger, "small", by="Ada", reason="month-end close")
+    day, found = seen(ledger, "small").at[:10], look("b")
+    assert (found.verdict, found.signed_by) == (FAIL, "Ada")
+    assert found.sentence.startswith(
+        f"Ada holds champion one {'a' * 12} since {day}: month-end close. `stillhouse resume"
+    )
+    assert look("a").verdict is PASS, "what serves already changes nothing"
+    resume(ledger, "small", by="Bob", reason="the month is closed")
+    assert look("b").verdict is PASS
 
 
 def test_where_stakes_are_high_another_person_than_the_author_approves(ledger: Ledger) -> None:

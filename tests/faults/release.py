@@ -13,6 +13,7 @@ from typing import Any
 
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
+from stillhouse.records.promotion import hold
 from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 from tests.conftest import RULES
 from tests.faults.bench import NAME, Bench, Fault, Plant
@@ -120,6 +121,15 @@ def withdrawn(bench: Bench) -> RecipeFile:
     return bench.recipe()
 
 
+def held(bench: Bench) -> RecipeFile:
+    """Another release serves, and a person wants it to."""
+    serves = {"digest": NOBODY, "manifest": NOBODY, "student": "one", "before": None}
+    ledger = bench.place.builds.ledger
+    ledger.append("promotion", NAME, serves)
+    hold(ledger, NAME, by="Ada", reason="The month is being closed.")
+    return bench.recipe()
+
+
 FAULTS = [
     Fault(
         "the report in the bundle was rewritten", RELEASE, "the_bundle_is_whole", bundle_with(rewrites_the_report),
@@ -152,6 +162,10 @@ FAULTS = [
     Fault(
         "a withdrawn release is found again", RELEASE, "the_release_was_not_withdrawn", withdrawn,
         "by Ada: It is rude to callers.", refuses=CHAMPION,
+    ),
+    Fault(
+        "a person holds the champion", RELEASE, "the_champion_is_not_held", held,
+        "Ada holds champion one 000000000000 since", refuses=CHAMPION,
     ),
     Fault(
         "another release was promoted by hand", CHAMPION, "the_ledger_names_this_release", promoted_by_hand,

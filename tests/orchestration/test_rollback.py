@@ -14,19 +14,18 @@ import pytest
 from scipy.special import softmax
 from typer.testing import CliRunner, Result
 
-import orchestration.rollback
+import orchestration.deployments
 from checks.gatekeeper import load_gated
 from orchestration.cli import app
+from orchestration.deployments import roll_back
 from orchestration.diagnosis import diagnose
-from orchestration.rollback import roll_back
 from orchestration.run import Outcome, distil
 from orchestration.serving import Predictions
-from orchestration.status import RolledBack, status
+from orchestration.status import Decision, status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.records.champions import ROLLBACK
 from stillhouse.release.bundle import MODEL
 from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 from tests.conftest import Place, a_place, failures, key_of
@@ -151,7 +150,7 @@ def test_a_rollback_that_is_killed_half_way_serves_the_earlier_one_and_is_finish
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patches:
-        patches.setattr(orchestration.rollback, "_make_the_asset_name", killed)
+        patches.setattr(orchestration.deployments, "_make_the_asset_name", killed)
         with pytest.raises(KeyboardInterrupt):
             roll_back(place.instance, place.builds, recipe(place, 6), None, by=BY, reason=WHY)
     assert champion(place) == RELEASES["first"]
@@ -173,7 +172,7 @@ def test_after_a_rollback_asset_ledger_and_gates_agree(place: Place) -> None:
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "failed"
     promotion = place.builds.ledger.champion("small")
     assert promotion is not None
-    assert (promotion["because"], promotion["before"]) == (ROLLBACK, RELEASES["second"])
+    assert (promotion["because"], promotion["before"]) == ("rollback", RELEASES["second"])
     assert command("audit", "small").exit_code == 0
 
 
@@ -225,7 +224,7 @@ def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) 
     file = recipe(place, 6)
     shown = status(place.instance, place.builds, [file]).recipes["small"].champion
     assert shown is not None and shown.digest == RELEASES["first"]
-    assert shown.rolled_back == RolledBack(by=BY, reason=WHY)
+    assert shown.rolled_back == Decision(by=BY, reason=WHY)
     assert f"serves since {BY} went back to it on" in " ".join(command("status", "small").stdout.split())
     told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert (told["stage"], told["gate"], told["state"]) == (RELEASE, NOT_WITHDRAWN, "failed")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -27,6 +28,7 @@ from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.ledger import Ledger
 from tests.conftest import Run
 from tests.small import questions, small_recipe
 
@@ -122,6 +124,43 @@ def test_all_files_of_a_look_are_one_batch_and_a_fresh_recipe_takes_two_runs(
     assert [request.run_key for request in requests(again)] == [request.run_key for request in requests(answer)], (
         "a tick that died after it had asked is made up for, and Dagster starts a run key once"
     )
+
+
+def test_files_that_keep_arriving_are_one_round_once_they_stop(
+    tmp_path: Path, home: Home, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = ["service"]
+    file = small_recipe(
+        tmp_path, rows=100, slices=[], data__allow_missing_columns=missing, refresh__quiet_minutes=10
+    )  # fmt: skip
+    for number in range(3):
+        drop(home, f"{number}.csv", f"question\nWho is number {number} ?\n")
+        assert "a round starts" in skipped(ticks(file, instance)), number
+    batches = list(batches_of(BuildStore(home).ledger, "small"))
+    assert len(batches) == 3
+    later = datetime.now(UTC) + timedelta(minutes=11)
+    monkeypatch.setattr(Ledger, "now", lambda ledger: later)
+    jobs = [("ingest_small", batch) for batch in ["base", *batches[:-1]]]
+    assert asked(tick(file, instance)) == [*jobs, ("distil_small", batches[-1])]
+
+
+def test_a_recipe_whose_month_is_used_up_waits_and_says_until_when(
+    tmp_path: Path, home: Home, instance: dg.DagsterInstance
+) -> None:
+    file = small_recipe(
+        tmp_path, rows=100, slices=[], data__allow_missing_columns=["service"], refresh__rounds_per_month=2
+    )  # fmt: skip
+    ledger = BuildStore(home).ledger
+    ended = {"run_id": "r", "ending": "kept", "sentence": "champion kept", "because": "", "gate": None}
+    drop(home, "monday.csv", "question\nWho ?\n")
+    ledger.append("round", "small", ended)
+    assert asked(ticks(file, instance)) != []
+    ledger.append("round", "small", ended)
+    assert "2 rounds in 30 days, and refresh.rounds_per_month is 2" in skipped(tick(file, instance))
+    by_the_clock = refresh_schedule(file, distil_job(file)).evaluate_tick(
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
+    )
+    assert not by_the_clock.run_requests and "the next may start by itself" in str(by_the_clock.skip_message)
 
 
 def test_a_bad_file_is_named_at_each_tick_and_stops_no_other(

@@ -11,6 +11,7 @@ from typing import Any
 from stillhouse.audit.audit import audit
 from stillhouse.audit.records import Audit, Outside
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
+from stillhouse.records.deployments import DeployedRelease, desired
 from stillhouse.records.keys import Keys
 from stillhouse.records.manifest import ReliedOn
 from stillhouse.records.promotion import Promotion, promote
@@ -24,6 +25,11 @@ FROM_OUTSIDE = {
     "teacher": {"hub/model@main": sha256(WEIGHTS).hexdigest()},
 }
 CONTRACT: dict[str, Any] = {"task": "of no interest here", "unwaivable": ["another_holds"]}
+
+
+def deployed(release: Artifact) -> DeployedRelease:
+    """A release as a deployment names it."""
+    return DeployedRelease(release=release.digest, manifest=release.identity, student="s")
 
 
 def gates_of(stage: str) -> Sequence[str]:
@@ -114,8 +120,9 @@ class Chain:
             write=lambda f: (f / "champion.json").write_text(json.dumps({"release": release.digest})) and None,
         )  # fmt: skip
         promotion = promote(
-            self.builds.ledger, self.witness, "r", release=release.digest, manifest=release.identity, student="s",
-            run_id=self.run_id, relied_on=[ReliedOn(asset="r/x", gate=g, state="passed", run_id="run") for g in GATES],
+            self.builds.ledger, self.witness, "r", deployed(release), seen=desired(self.builds.ledger, "r"),
+            export=release.digest, run_id=self.run_id,
+            relied_on=[ReliedOn(asset="r/x", gate=g, state="passed", run_id="run") for g in GATES],
         )  # fmt: skip
         self.judge(champion)
         return promotion

@@ -18,14 +18,14 @@ from stillhouse.audit.content import altered
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.champions import Served, go_back
+from stillhouse.records.deployments import desired
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Entry, Ledger, _engine
 from stillhouse.records.manifest import ReliedOn
-from stillhouse.records.promotion import promote, tell
+from stillhouse.records.promotion import go_back, promote, tell
 from stillhouse.records.witness import Witness
-from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, Chain
+from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, Chain, deployed
 from tests.stillhouse.forgery import Row, alter, rebuild
 
 RULES = WaiverRules(frozenset({"another_holds"}), 30)
@@ -608,22 +608,35 @@ def test_a_refresh_that_finds_the_same_release_promotes_nothing(chain: Chain, ch
 def test_a_promotion_on_other_gates_is_entered_again(chain: Chain, champion: Artifact) -> None:
     """Else no audit could ever find the verdicts of a newer version's gates before it."""
     relied = [ReliedOn(asset="r/x", gate="a_new_gate", state="passed", run_id="run")]
-    about = {"release": champion.digest, "manifest": champion.identity, "student": "s", "run_id": "again"}
-    promotion = promote(chain.builds.ledger, chain.witness, "r", **about, relied_on=relied)
+    seen = desired(chain.builds.ledger, "r")
+    promotion = promote(
+        chain.builds.ledger, chain.witness, "r", deployed(champion), seen=seen, export="model", run_id="again",
+        relied_on=relied,
+    )  # fmt: skip
     assert not promotion.changed and len(chain.builds.ledger.entries("r", "promotion")) == 2
 
 
 def test_going_back_to_an_earlier_release_is_audited_like_any_promotion(chain: Chain, champion: Artifact) -> None:
     newer = chain.release("newer")
     chain.promote(newer)
-    served = [Served(r.digest, r.identity, "s", since="") for r in (newer, champion)]
-    decided = {"by": "Ann Lee", "reason": "complaints about names of places"}
-    entry = go_back(chain.builds.ledger, "r", *served, exports=("new", "old"), **decided)
+    seen, decided = desired(chain.builds.ledger, "r"), {"by": "Ann Lee", "reason": "complaints about names of places"}
+    assert seen is not None and seen.champion == deployed(newer)
+    entry = go_back(
+        chain.builds.ledger, "r", seen, deployed(champion), exports=(newer.digest, champion.digest), **decided
+    )  # fmt: skip
     assert "does not know the promotion" in said(chain)
     assert tell(chain.builds.ledger, chain.witness, entry)[0]
     chain.promote(champion)
     assert chain.audit().problems == ()
     assert len(chain.builds.ledger.entries("r", "promotion")) == 3, "what a person promoted is not promoted again"
+
+
+def test_a_deployment_of_another_release_than_was_promoted_is_found(chain: Chain, champion: Artifact) -> None:
+    """Replicas obey the deployment alone."""
+    other = champion.digest[::-1]
+    serves = {"release": other, "manifest": champion.identity, "student": "s"}
+    chain.builds.ledger.append("deployment", "r", {"champion": serves, "hold": None, "because": "round", "replaces": 1})
+    assert f"has release {other[:12]} serve, the promotion" in said(chain)
 
 
 def test_a_waiver_by_the_command_is_one_that_the_audit_takes(chain: Chain) -> None:

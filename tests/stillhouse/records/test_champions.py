@@ -6,18 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stillhouse.errors import StillhouseError
 from stillhouse.records.champions import (
-    ROLLBACK,
     Served,
-    go_back,
     line_of_champions,
     promoted,
     rival_of,
-    went_back_to,
+    was_chosen,
     withdrawal_of,
 )
 from stillhouse.records.ledger import Ledger
+from stillhouse.records.promotion import bring_in
+from tests.promotions import back, named, seen, serve
 
 BY, WHY = "Ann Lee <ann@example.org>", "it answers in the wrong language"
 
@@ -27,7 +26,10 @@ histories = st.lists(st.tuples(releases, st.booleans()), max_size=8)
 
 
 def served(release: str, brought_back: bool = False) -> Served:
-    return Served(release, f"m{release}", "one", "2026-01-01", BY if brought_back else None)
+    return Served(
+        release, f"m{release}", "one", "2026-01-01",
+        because="rollback" if brought_back else "round", decided_by=BY if brought_back else None,
+    )  # fmt: skip
 
 
 def model_of(release: Served) -> str:
@@ -88,77 +90,40 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
-def promote(ledger: Ledger, release: str) -> Served:
-    before = ledger.champion("r")
-    body = {"digest": release, "manifest": f"m{release}", "student": "one"}
-    ledger.append("promotion", "r", {**body, "before": before["digest"] if before else None})
-    return promoted(ledger, "r")[0]
-
-
-def back(ledger: Ledger, serving: Served, target: Served) -> None:
-    go_back(
-        ledger, "r", serving, target, exports=(serving.release[0], target.release[0]), by=BY, reason=WHY
-    )  # fmt: skip
-
-
 def withdrawn(ledger: Ledger, release: str) -> bool:
     return withdrawal_of(ledger, "r", release=release, export=release[0]) is not None
 
 
 def test_going_back_withdraws_what_served_under_any_release_of_the_same_model(ledger: Ledger) -> None:
-    first, second = promote(ledger, "a1"), promote(ledger, "b1")
-    assert not withdrawn(ledger, "b1") and not went_back_to(ledger, "r", "a1")
-    back(ledger, second, first)
+    serve(ledger, "a1"), serve(ledger, "b1")
+    assert not withdrawn(ledger, "b1") and not was_chosen(ledger, "r", "a1")
+    back(ledger, "a1", by=BY, reason=WHY)
     assert [withdrawn(ledger, release) for release in ("a1", "b1", "b2", "c1")] == [False, True, True, False]
-    assert went_back_to(ledger, "r", "a1") and not went_back_to(ledger, "r", "b1")
+    assert was_chosen(ledger, "r", "a1") and not was_chosen(ledger, "r", "b1")
     (entry,) = ledger.entries("r", "withdrawal")
     assert entry.body.items() >= {"release": "b1", "export": "b", "by": BY, "reason": WHY}.items()
     champion = ledger.champion("r")
     assert champion is not None
-    assert champion.items() >= {"digest": "a1", "before": "b1", "because": ROLLBACK, "by": BY}.items()
+    assert champion.items() >= {"digest": "a1", "before": "b1", "because": "rollback", "by": BY}.items()
     serves = promoted(ledger, "r")[0]
-    assert (serves.release, serves.brought_back_by, serves.reason) == ("a1", BY, WHY)
+    assert (serves.release, serves.because, serves.decided_by, serves.reason) == ("a1", "rollback", BY, WHY)
     assert withdrawal_of(ledger, "other", release="b1", export="b") is None
 
 
 def test_a_round_lifts_no_withdrawal_and_a_person_does(ledger: Ledger) -> None:
-    first, second = promote(ledger, "a1"), promote(ledger, "b1")
-    back(ledger, second, first)
-    promote(ledger, "c1")
+    serve(ledger, "a1"), serve(ledger, "b1")
+    back(ledger, "a1", by=BY, reason=WHY)
+    serve(ledger, "c1")
     assert withdrawn(ledger, "b1")
-    back(ledger, promoted(ledger, "r")[0], second)
+    back(ledger, "b1", by=BY, reason=WHY)
     assert [withdrawn(ledger, release) for release in ("b1", "c1")] == [False, True]
 
 
-def test_going_back_to_the_same_model_is_refused_and_leaves_no_entry(ledger: Ledger) -> None:
-    first, second = promote(ledger, "a1"), promote(ledger, "a2")
-    with pytest.raises(StillhouseError, match="holds the very model that serves"):
-        back(ledger, second, first)
-    assert len(ledger.entries()) == 2
-
-
-@pytest.mark.parametrize(("by", "reason"), [("", WHY), (BY, "no")])
-def test_nobody_goes_back_without_name_and_reason(ledger: Ledger, by: str, reason: str) -> None:
-    first, second = promote(ledger, "a1"), promote(ledger, "b1")
-    with pytest.raises(StillhouseError):
-        go_back(ledger, "r", second, first, exports=("b", "a"), by=by, reason=reason)
-    assert len(ledger.entries()) == 2
-
-
-def test_both_entries_are_written_or_neither(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = promote(ledger, "a1"), promote(ledger, "b1")
-    import stillhouse.records.ledger
-
-    real, written = stillhouse.records.ledger._next_entry, []
-
-    def dies_at_the_second(*about: object) -> object:
-        written.append(about)
-        if len(written) == 2:
-            raise KeyboardInterrupt
-        return real(*about)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(stillhouse.records.ledger, "_next_entry", dies_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        back(ledger, second, first)
-    assert len(written) == 2 and ledger.entries("r", "withdrawal") == [] and len(ledger.entries()) == 2
-    assert ledger.problems() == []
+def test_a_release_that_a_person_brings_in_lifts_its_withdrawal_and_withdraws_nothing(ledger: Ledger) -> None:
+    serve(ledger, "a1"), serve(ledger, "b1")
+    back(ledger, "a1", by=BY, reason=WHY)
+    bring_in(ledger, "r", seen(ledger), named("b1"), export="b", by=BY, reason="the fault was elsewhere")
+    assert not withdrawn(ledger, "b1") and not withdrawn(ledger, "a1")
+    serves = promoted(ledger, "r")[0]
+    assert (serves.release, serves.because, serves.decided_by) == ("b1", "promote", BY)
+    assert [each.release for each in line_of_champions(promoted(ledger, "r"))] == ["b1", "a1"]

@@ -1,0 +1,321 @@
+"""What a person decides about who serves: `stillhouse promote`, `rollback`, `hold` and `resume`.
+
+Belongs here: which release a person means, whether it may serve, and making the champion asset name it.
+Does not: what is recorded of the decision (stillhouse/records/promotion.py), the commands (commands/decisions.py).
+
+The ledger is written first, in one transaction: whatever is killed after that, the chosen release serves and a
+withdrawn one stays away. What is left, the champion asset and its gates, is finished when the command is given again.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+import dagster as dg
+from dagster._core.utils import make_new_run_id
+
+from assets.champion_page import champion_page
+from assets.keys import key_of
+from assets.materializations import newest_materialization
+from assets.stage import StageContext
+from orchestration.build import definitions
+from orchestration.runs import BECAUSE_TAG, process_tag
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records import promotion
+from stillhouse.records.builds import Artifact, BuildStore
+from stillhouse.records.champions import (
+    ANSWERED_BY_A_PERSON,
+    Served,
+    export_of,
+    line_of_champions,
+    promoted,
+    rival_of,
+    was_chosen,
+)
+from stillhouse.records.deployments import DeployedRelease, Deployment, desired
+from stillhouse.records.ledger import Entry
+from stillhouse.records.witness import Witness
+from stillhouse.release.bundle import ReleaseRecord, bundle_problems
+from stillhouse.stages import champion
+from stillhouse.stages.facts import ChampionFacts
+from stillhouse.stages.names import CHAMPION, RELEASE
+from stillhouse.stages.versions import code_version
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What came of a decision about who serves.
+
+    Args:
+        serves: the release that serves from now on.
+        replaced: the release that served before; None where nothing did, or an earlier command was only finished.
+        witness: what the witness said of it, in one line.
+        was_broken_off: whether the decision was recorded by an earlier command, which this one finished.
+    """
+
+    serves: DeployedRelease
+    replaced: DeployedRelease | None
+    witness: str
+    was_broken_off: bool = False
+
+
+def roll_back(
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, digest: str | None, *, by: str, reason: str
+) -> Decided:
+    """Bring an earlier release back and withdraw the one that serves.
+
+    Args:
+        instance: where the UI reads what happened.
+        builds: whose ledger decides.
+        file: the recipe.
+        digest: the beginning of the digest of a release that was promoted before; when left out, the release that the
+            champion replaced.
+        by: who decides.
+        reason: why.
+
+    Raises:
+        StillhouseError: if there is no such release, it was altered, its gates had not passed, or nothing would change.
+    """
+    ledger, name = builds.ledger, file.name
+    seen = desired(ledger, name)
+    if seen is None:
+        raise StillhouseError(
+            "it has no champion yet", where=name, expected="a release that was promoted before",
+            do=f"`stillhouse run {name}` makes one.",
+        )  # fmt: skip
+    if (finished := _finished(instance, builds, file, seen)) is not None:
+        return finished
+    target = _served_before(builds, file, digest)
+    release = _whole(builds, file, target)
+    _refuse_closed_gates(name, target, _verdicts(builds, release, before=_first_promotion(builds, file, target)))
+    serving = builds.artifact(seen.champion.release, seen.champion.manifest)
+    exports = _export(serving), _export(release)
+    entry = promotion.go_back(ledger, name, seen, target, exports=exports, by=by, reason=reason)
+    return _see_through(instance, builds, file, target, seen, entry)
+
+
+def promote(
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, digest: str | None, *, by: str, reason: str
+) -> Decided:
+    """Have a release serve that no round may bring in: one that was withdrawn, or that a hold keeps out.
+
+    Args:
+        instance: where the UI reads what happened.
+        builds: whose ledger decides.
+        file: the recipe.
+        digest: the beginning of the digest of a release; when left out, the newest.
+        by: who decides.
+        reason: why.
+
+    Raises:
+        StillhouseError: if there is no such release, it was altered, another gate on it is closed, or it serves or
+            served already.
+    """
+    ledger, name = builds.ledger, file.name
+    seen = desired(ledger, name)
+    target = _made(builds, file, digest)
+    if seen is not None and seen.champion.release == target.release:
+        if (finished := _finished(instance, builds, file, seen)) is not None:
+            return finished
+        raise _serves_already(name, target.release, "a release that does not serve")
+    if target.release in [served.release for served in line_of_champions(promoted(ledger, name))]:
+        raise StillhouseError(
+            f"{target.release[:12]} served before and was replaced, not withdrawn", where=name,
+            expected="a release that was withdrawn or has never served",
+            do=f"`stillhouse rollback {name} {target.release[:12]} --by NAME --reason WHY` goes back to it and "
+            "withdraws what serves, so that no round undoes it.",
+        )  # fmt: skip
+    release = _whole(builds, file, target)
+    _refuse_closed_gates(name, target, _verdicts(builds, release, before=None))
+    entry = promotion.bring_in(ledger, name, seen, target, export=_export(release), by=by, reason=reason)
+    return _see_through(instance, builds, file, target, seen, entry)
+
+
+def resume(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> Entry:
+    """Let rounds replace the champion again, and look again at the gates of a release that the hold kept out."""
+    entry = promotion.resume(builds.ledger, file.name, by=by, reason=reason)
+    if newest_materialization(builds.ledger, key_of(file.name, RELEASE)) is not None:
+        _look_again(
+            instance, file, dg.AssetSelection.checks_for_assets(key_of(file.name, RELEASE)), "a hold that ended"
+        )
+    return entry
+
+
+def _export(release: Artifact) -> str:
+    return release.facts(ReleaseRecord).export
+
+
+def _served_before(builds: BuildStore, file: RecipeFile, digest: str | None) -> DeployedRelease:
+    """The release that a person means who goes back."""
+    line = line_of_champions(promoted(builds.ledger, file.name))
+    if digest is None:
+        before = rival_of(line, export_of(builds.store, line[0]), partial(export_of, builds.store))
+        if before is None:
+            raise StillhouseError(
+                f"{line[0].release[:12]} is the first release, nothing served before it",
+                where=file.name,
+                expected="an earlier release",
+                do=f"`stillhouse run {file.name}` makes another one.",
+            )
+        return _deployed(before)
+    known = {served.release: _deployed(served) for served in promoted(builds.ledger, file.name)}
+    target = known[_one_of(known, digest, file.name, "releases that were promoted")]
+    if target.release == line[0].release:
+        raise _serves_already(file.name, target.release, "an earlier release")
+    return target
+
+
+def _made(builds: BuildStore, file: RecipeFile, digest: str | None) -> DeployedRelease:
+    """The release that a person means who brings one in."""
+    entries = builds.ledger.entries(file.name, "materialization", subject=f"{file.name}/{RELEASE}")
+    if not entries:
+        raise StillhouseError(
+            "no release was made yet", where=file.name, expected="a release",
+            do=f"`stillhouse run {file.name}` makes one.",
+        )  # fmt: skip
+    manifests = {str(entry.body["digest"]): str(entry.body["manifest"]) for entry in entries}
+    newest = str(entries[-1].body["digest"])
+    release = newest if digest is None else _one_of(manifests, digest, file.name, "releases")
+    return champion.deployed(builds.artifact(release, manifests[release]))
+
+
+def _one_of(known: Collection[str], digest: str, recipe: str, what: str) -> str:
+    fitting = [release for release in known if release.startswith(digest)]
+    if len(fitting) != 1:
+        raise StillhouseError(
+            f"{len(fitting) or 'no'} {what} begin with {digest!r}",
+            where=recipe,
+            expected=f"the beginning of one of {', '.join(release[:12] for release in known)}",
+            do="Give more of the digest.",
+        )
+    return fitting[0]
+
+
+def _deployed(served: Served) -> DeployedRelease:
+    return DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
+
+
+def _serves_already(recipe: str, release: str, expected: str) -> StillhouseError:
+    return StillhouseError(
+        f"{release[:12]} serves already", where=recipe, expected=expected,
+        do=f"`stillhouse status {recipe}` shows what serves.",
+    )  # fmt: skip
+
+
+def _whole(builds: BuildStore, file: RecipeFile, target: DeployedRelease) -> Artifact:
+    release = builds.artifact(target.release, target.manifest)
+    if problems := bundle_problems(release.folder):
+        raise StillhouseError(
+            "; ".join(problems), where=f"release {target.release[:12]}", expected="a whole bundle",
+            do=f"Restore it from a copy, or choose another release; `stillhouse audit {file.name}` says more.",
+        )  # fmt: skip
+    return release
+
+
+def _first_promotion(builds: BuildStore, file: RecipeFile, target: DeployedRelease) -> int:
+    promotions = builds.ledger.entries(file.name, "promotion")
+    return next(entry.sequence for entry in promotions if entry.body["digest"] == target.release)
+
+
+def _verdicts(builds: BuildStore, release: Artifact, *, before: int | None) -> dict[str, bool]:
+    """By gate, whether the newest verdict on a release was open; of those before an entry, if one is given."""
+    recipe = release.asset.partition("/")[0]
+    return {
+        entry.body["gate"]: entry.body["state"] == "passed" or entry.body["waived"] is not None
+        for entry in builds.ledger.entries(recipe, "verdict", subject=release.asset, content=release.digest)
+        if before is None or entry.sequence < before
+    }
+
+
+def _refuse_closed_gates(recipe: str, target: DeployedRelease, open_: Mapping[str, bool]) -> None:
+    """A person answers a withdrawal and a hold; no other gate."""
+    closed = sorted(gate for gate, is_open in open_.items() if not is_open and gate not in ANSWERED_BY_A_PERSON)
+    if closed or not open_:
+        raise StillhouseError(
+            f"{', '.join(closed)} was closed" if closed else "no gate ever looked at it",
+            where=f"release {target.release[:12]}",
+            expected="a release whose gates are open",
+            do=f"`stillhouse audit {recipe}` says more.",
+        )
+
+
+def _finished(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, seen: Deployment) -> Decided | None:
+    """Finish a command that was broken off after the ledger was written; None where there is none."""
+    ledger, name, serving = builds.ledger, file.name, seen.champion
+    newest = ledger.newest(name, "promotion")
+    if newest is None or not was_chosen(ledger, name, serving.release) or _asset_names(builds, file, serving):
+        return None
+    _make_the_asset_name(instance, builds, file, serving)
+    _, said = promotion.tell(ledger, Witness.from_environment(), newest)
+    return Decided(serving, replaced=None, witness=said, was_broken_off=True)
+
+
+def _see_through(
+    instance: dg.DagsterInstance,
+    builds: BuildStore,
+    file: RecipeFile,
+    target: DeployedRelease,
+    seen: Deployment | None,
+    entry: Entry,
+) -> Decided:
+    _, said = promotion.tell(builds.ledger, Witness.from_environment(), entry)
+    _make_the_asset_name(instance, builds, file, target)
+    return Decided(target, replaced=seen.champion if seen else None, witness=said)
+
+
+def _asset_names(builds: BuildStore, file: RecipeFile, serving: DeployedRelease) -> bool:
+    newest = newest_materialization(builds.ledger, key_of(file.name, CHAMPION))
+    if newest is None:
+        return False
+    return builds.artifact(newest.digest, newest.manifest).facts(ChampionFacts).release == serving.release
+
+
+def _make_the_asset_name(
+    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, serving: DeployedRelease
+) -> None:
+    """Materialize the champion of a release that is not the newest, and look at the gates that depend on who serves."""
+    key = key_of(file.name, CHAMPION)
+    release = builds.artifact(serving.release, serving.manifest)
+    context = StageContext(
+        file=file,
+        stage=CHAMPION,
+        batch=None,
+        run_id=f"decision-{uuid4().hex[:12]}",
+        code_version=code_version(CHAMPION),
+        builds=builds,
+        inputs=[release],
+        load_gated=_nothing_else_is_read,
+    )
+    artifact, decided = context.make(champion.plan(release)), promoted(builds.ledger, file.name)[0]
+    shown = {"digest": artifact.digest, "manifest": artifact.identity, **champion_page(builds, file.name)}
+    instance.report_runless_asset_event(
+        dg.AssetMaterialization(
+            key,
+            description=f"{decided.decided_by} {'went back to it' if decided.because == 'rollback' else 'chose it'}: "
+            f"{decided.reason}",
+            metadata=shown,
+            tags={"dagster/data_version": artifact.digest},
+        )
+    )
+    chosen = dg.AssetSelection.checks_for_assets(key, key_of(file.name, RELEASE))
+    _look_again(instance, file, chosen, f"a {decided.because}")
+
+
+def _look_again(instance: dg.DagsterInstance, file: RecipeFile, chosen: dg.AssetSelection, because: str) -> None:
+    """Run gates by themselves, whose answer a decision has changed."""
+    job = dg.define_asset_job("look_after_decision", selection=chosen)
+    built = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[job]))
+    run_id = make_new_run_id()
+    built.resolve_job_def(job.name).execute_in_process(
+        instance=instance,
+        raise_on_error=False,  # the gate on a withdrawn release closes, which is what is wanted
+        run_id=run_id,
+        tags={BECAUSE_TAG: because, **process_tag(run_id)},
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def _nothing_else_is_read(key: dg.AssetKey, batch: str | None) -> Artifact:
+    raise AssertionError(f"the champion reads its release alone, not {key.to_user_string()}")

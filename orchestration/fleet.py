@@ -1,0 +1,96 @@
+"""Every recipe on one line: what serves, how its rounds go, and what it needs next.
+
+Belongs here: that line, from ledger and Dagster's runs.
+Does not: the stages and gates of one recipe (status.py), printing (tables.py).
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from orchestration.batches import sync_batches
+from orchestration.dispatcher import Ask, next_step
+from orchestration.pacing import MONTH
+from orchestration.schedules import overdue_after
+from orchestration.status import ChampionStatus, champion_status
+from stillhouse.base import Record
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.ledger import Entry
+from stillhouse.records.locks import who_works_on
+from stillhouse.stages.names import CHAMPION
+
+
+class LastRound(Record):
+    """How the last round ended."""
+
+    at: str = Field(description="When, ISO 8601, UTC.")
+    ending: str = Field(description="promoted, kept, taken in, closed or broke.")
+    sentence: str
+    because: str = Field(description="What started it; empty for a run of the UI.")
+
+
+class FleetLine(Record):
+    """One recipe."""
+
+    champion: ChampionStatus | None = Field(description="Null before the first promotion.")
+    days_served: float | None = Field(description="Since its newest promotion.")
+    overdue: bool = Field(description="Whether its last decision is older than its clock and a quarter more.")
+    last_round: LastRound | None
+    rounds: int = Field(description="Rounds in the last 30 days.")
+    promotions: int = Field(description="Times in the last 30 days that another release took over.")
+    working: str | None = Field(description="Who works on it now.")
+    next: str = Field(description="What it needs next, and whether by itself or from a person.")
+
+
+class Fleet(Record):
+    """Every recipe, by name."""
+
+    recipes: dict[str, FleetLine]
+
+
+def fleet(instance: dg.DagsterInstance, builds: BuildStore, files: Iterable[RecipeFile]) -> Fleet:
+    """Look at each recipe once.
+
+    Args:
+        instance: with Dagster's runs.
+        builds: with the ledger.
+        files: the recipes.
+    """
+    return Fleet(recipes={file.name: _line(instance, builds, file) for file in files})
+
+
+def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> FleetLine:
+    ledger, name = builds.ledger, file.name
+    now = ledger.now()
+    champion = champion_status(builds, name)
+    rounds = [entry for entry in ledger.entries(name, "round") if entry.body["ending"] != "taken in"]
+    promotions = ledger.entries(name, "promotion")
+    decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
+    working = who_works_on(builds.home, name)
+    step = next_step(instance, builds, file, sync_batches(instance, builds, file))
+    return FleetLine(
+        champion=champion,
+        days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
+        overdue=decided is not None and now - _moment(decided) > overdue_after(file.recipe.refresh.cron),
+        last_round=_last(rounds),
+        rounds=sum(now - _moment(entry) < MONTH for entry in rounds),
+        promotions=sum(
+            now - _moment(entry) < MONTH and entry.body.get("before") != entry.body["digest"] for entry in promotions
+        ),
+        working=None if working is None else working.by,
+        next=f"a round: {step.because}" if isinstance(step, Ask) else step.sentence,
+    )
+
+
+def _last(rounds: list[Entry]) -> LastRound | None:
+    if not rounds:
+        return None
+    body = rounds[-1].body
+    return LastRound(at=rounds[-1].at, ending=body["ending"], sentence=body["sentence"], because=body["because"])
+
+
+def _moment(entry: Entry) -> datetime:
+    return datetime.fromisoformat(entry.at).astimezone(UTC)

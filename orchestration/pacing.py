@@ -1,0 +1,81 @@
+"""How many rounds may start without a person, and when: what a recipe says of that, held against its ledger.
+
+Belongs here: the limits of a recipe's `refresh` on rounds that sensors, schedules and automation start.
+Does not: what a recipe needs (dispatcher.py), when the clock asks (schedules.py), money (a teacher has a cap).
+"""
+
+from datetime import datetime, timedelta
+
+from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.records.ledger import Ledger
+
+MONTH = timedelta(days=30)
+
+
+def held_back(ledger: Ledger, recipe: str, refresh: RefreshSpec) -> str | None:
+    """Why no round of a recipe may start by itself now, and until when; None if one may.
+
+    Rounds that a person started count too, and are never held back: `stillhouse run` does not ask here.
+
+    Args:
+        ledger: with the rounds that ended and the batches that were taken in.
+        recipe: its name.
+        refresh: its limits.
+    """
+    now = ledger.now()
+    return (
+        _too_many(ledger, recipe, refresh, now)
+        or _too_soon(ledger, recipe, refresh, now)
+        or _still_arriving(ledger, recipe, refresh, now)
+    )
+
+
+def _too_many(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime) -> str | None:
+    if refresh.rounds_per_month is None:
+        return None
+    recent = [ended for ended in _rounds(ledger, recipe) if now - ended < MONTH]
+    if len(recent) < refresh.rounds_per_month:
+        return None
+    free = recent[-refresh.rounds_per_month] + MONTH
+    return (
+        f"{len(recent)} rounds in 30 days, and refresh.rounds_per_month is {refresh.rounds_per_month}: the next may "
+        f"start by itself {_at(free)}; `stillhouse run {recipe}` starts one now"
+    )
+
+
+def _too_soon(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime) -> str | None:
+    pause = timedelta(hours=refresh.hours_between_rounds)
+    rounds = _rounds(ledger, recipe) if pause else []
+    if not rounds or now - rounds[-1] >= pause:
+        return None
+    return (
+        f"the last round ended {_at(rounds[-1])}, and refresh.hours_between_rounds is "
+        f"{refresh.hours_between_rounds:g}: the next may start by itself {_at(rounds[-1] + pause)}"
+    )
+
+
+def _still_arriving(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime) -> str | None:
+    """While files go on arriving a round is put off; the first that waits is not put off for ever."""
+    quiet, longest = timedelta(minutes=refresh.quiet_minutes), timedelta(hours=refresh.wait_hours_at_most)
+    if not quiet:
+        return None
+    rounds = _rounds(ledger, recipe)
+    batches = [datetime.fromisoformat(entry.at) for entry in ledger.entries(recipe, "batch")]
+    waiting = [at for at in batches if not rounds or at > rounds[-1]]
+    if not waiting:
+        return None
+    due = min(waiting[-1] + quiet, waiting[0] + longest)
+    if now >= due:
+        return None
+    waits = f"{len(waiting)} new batches, the last of {_at(waiting[-1])}"
+    return f"{waits}: a round starts {_at(due)}, or later where more arrive"
+
+
+def _rounds(ledger: Ledger, recipe: str) -> list[datetime]:
+    """When each round ended that was to reach the champion, the oldest first."""
+    entries = ledger.entries(recipe, "round")
+    return [datetime.fromisoformat(entry.at) for entry in entries if entry.body["ending"] != "taken in"]
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"

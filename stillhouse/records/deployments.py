@@ -1,0 +1,110 @@
+"""Who should serve: all of it in one entry of the ledger, which every replica obeys.
+
+Belongs here: a deployment as it is written and read, and that it takes the place of the one which its writer saw.
+Does not: which release may serve (stillhouse/stages/champion.py), promoting, going back and holding (promotion.py).
+
+An entry is the whole desired state and no change to an earlier one, so that whoever reads the newest knows what to do.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.records.ledger import Entry, Expected, Kind, Ledger
+
+Because = Literal["round", "rollback", "promote", "hold", "resume"]
+"""What brought a deployment about: a round by itself, or the command of a person."""
+
+_KINDS: tuple[Kind, ...] = ("promotion", "deployment")
+"""A promotion of an earlier version stands without a deployment."""
+
+
+class DeployedRelease(Record):
+    """A release that answers."""
+
+    release: str = Field(description="Digest of the release.")
+    manifest: str = Field(description="Identity of its manifest.")
+    student: str = Field(description="Name of the student in it.")
+
+
+class Hold(Record):
+    """A person's word that no round may change who serves."""
+
+    by: str
+    reason: str
+    since: str = Field(description="When, ISO 8601, UTC.")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The desired state of a recipe.
+
+    Args:
+        number: of its entry in the ledger.
+        at: when it was written, ISO 8601, UTC.
+        champion: the release that answers.
+        hold: while there is one, only a person changes who serves.
+        because: what brought it about.
+    """
+
+    number: int
+    at: str
+    champion: DeployedRelease
+    hold: Hold | None
+    because: Because
+
+
+def desired(ledger: Ledger, recipe: str) -> Deployment | None:
+    """The newest deployment of a recipe, None before its first promotion."""
+    deployment, promotion = ledger.newest(recipe, "deployment"), ledger.newest(recipe, "promotion")
+    if promotion is None:
+        return None
+    if deployment is None or deployment.sequence < promotion.sequence:
+        return _of_promotion(promotion)
+    return deployment_of(deployment)
+
+
+def deployment_of(entry: Entry) -> Deployment:
+    """A deployment as it stands in the ledger."""
+    body = entry.body
+    hold = body["hold"]
+    return Deployment(
+        number=entry.sequence,
+        at=entry.at,
+        champion=DeployedRelease.model_validate(body["champion"]),
+        hold=None if hold is None else Hold.model_validate(hold),
+        because=body["because"],
+    )
+
+
+def entry_of(
+    champion: DeployedRelease, because: Because, *, seen: Deployment | None, hold: Hold | None
+) -> tuple[Kind, dict[str, Any]]:
+    """Kind and body of the entry of a deployment.
+
+    Args:
+        champion: the release that answers from now on.
+        because: what brings it about.
+        seen: the deployment that it takes the place of.
+        hold: the hold that is in force from now on.
+    """
+    body = {
+        "champion": champion.model_dump(),
+        "hold": None if hold is None else hold.model_dump(),
+        "because": because,
+        "replaces": seen.number if seen else None,
+    }
+    return "deployment", body
+
+
+def in_place_of(seen: Deployment | None) -> Expected:
+    """What `Ledger.append_all` has to find for a deployment that was decided upon seeing another one."""
+    return Expected(_KINDS, seen.number if seen else None)
+
+
+def _of_promotion(entry: Entry) -> Deployment:
+    body = entry.body
+    champion = DeployedRelease(release=body["digest"], manifest=body["manifest"], student=body["student"])
+    return Deployment(entry.sequence, entry.at, champion, None, body.get("because", "round"))
