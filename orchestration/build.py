@@ -17,6 +17,7 @@ from orchestration.automation import automated, automation_sensor
 from orchestration.databases import wait_less_for_the_disk
 from orchestration.dead_runs import dead_runs_sensor
 from orchestration.jobs import distil_job, ingest_job
+from orchestration.notices import notices_sensor
 from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule, refreshed
@@ -59,7 +60,9 @@ def shared_definitions() -> dg.Definitions:
     definitions, code server and run worker, also writes events.
     """
     wait_less_for_the_disk()
-    return dg.Definitions(resources=RESOURCES, executor=dg.in_process_executor, sensors=[dead_runs_sensor])
+    return dg.Definitions(
+        resources=RESOURCES, executor=dg.in_process_executor, sensors=[dead_runs_sensor, notices_sensor]
+    )
 
 
 def definitions(files: Iterable[RecipeFile]) -> dg.Definitions:

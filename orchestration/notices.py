@@ -1,71 +1,141 @@
-"""Telling the owners of a recipe how a round ended, wherever they read it: mail, chat, a web hook.
+"""Sending people what they asked to be sent, wherever they read it: mail, chat, a web hook.
 
-Belongs here: resolving their addresses, and sending by apprise, which knows the services.
-Does not: how a round ended (outcomes.py), the field of the recipe (stillhouse/recipe/contract.py).
+Belongs here: what is worth a notice between rounds, their addresses, and sending by apprise, which knows the services.
+Does not: how a round ended (outcomes.py), what waits to be sent (stillhouse/records/outbox.py).
 
-A notice that cannot be sent stops no round. The log of the run says so, without the address, which may hold a secret.
+A notice that cannot be sent stops no round: the log of the run says so, without the address, which may hold a secret,
+and it is tried again.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from datetime import UTC, datetime, timedelta
 
+import dagster as dg
+
+from orchestration.schedules import overdue_after
 from stillhouse.errors import StillhouseError
-from stillhouse.home import recipes_folder
-from stillhouse.recipe.reading import read_recipe
+from stillhouse.home import Home, recipes_folder
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in
+from stillhouse.records.deployments import desired
+from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.records.ledger import Ledger
+from stillhouse.records.outbox import Due, Notice, Outbox, Tone
+from stillhouse.stages.names import CHAMPION
+
+SECONDS_BETWEEN_LOOKS = 60
+ENDS_SOON = timedelta(days=3)
+"""How long before its last day a waiver is worth a notice."""
+HELD_LONG = timedelta(days=7)
+"""After how long a hold is: whoever holds may have forgotten it."""
+STANDING = "standing:"
+"""What the subject of a notice begins with that is about how things stand, and not about an event."""
 
 
-class Tone(StrEnum):
-    """How a service shows a notice; the values are apprise's."""
-
-    GOOD = "success"
-    PLAIN = "info"
-    LOOK = "warning"
-    BROKEN = "failure"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What owners are sent.
+def notify_owners(ledger: Ledger, recipe: str, subject: str, key: str, notice: Notice) -> list[str]:
+    """Send a notice to every address that a recipe names now; read again each time, so that a new address counts.
 
     Args:
-        title: one line.
-        text: the rest.
-        tone: how it is meant.
-    """
-
-    title: str
-    text: str
-    tone: Tone
-
-
-def notify_owners(recipe: str, notice: Notice) -> list[str]:
-    """Send a notice to every address that a recipe names now; read again each time, so that a new address counts.
+        ledger: in whose database it waits until it was sent.
+        recipe: name of the recipe.
+        subject: what the notice is about.
+        key: what is the case; the same again is sent after `remind_days`.
+        notice: what is said.
 
     Returns:
         One line for each address that was not reached, and why.
     """
     path = recipes_folder() / recipe / "defs.yaml"
     try:
-        addresses = read_recipe(path).recipe.notify if path.exists() else ()
+        terms = read_recipe(path).recipe if path.exists() else None
     except StillhouseError as error:
         return [f"nobody was notified, because the recipe cannot be read: {' '.join(str(error).split())}"]
-    return list(_not_reached(addresses, notice))
+    if terms is None or not terms.notify:
+        return []
+    now = datetime.now(UTC)
+    Outbox(ledger.url).put(recipe, subject, key, notice, to=terms.notify, at=now)
+    return list(_send(ledger, recipe, terms, now))
 
 
-def _not_reached(addresses: Sequence[str], notice: Notice) -> Iterator[str]:
-    for place, written in enumerate(addresses):
-        where = f"notify.{place} of the recipe was not notified"
-        name = written.removeprefix("${").removesuffix("}")
-        address = os.environ.get(name, "") if name != written else written
-        if not address:
-            yield f"{where}: the variable {name} is not set"
-            continue
-        import apprise
+def look_and_send(ledger: Ledger, file: RecipeFile) -> list[str]:
+    """Put what stands out of a recipe among its notices, and send what is due; one line for what was not taken.
 
-        sender = apprise.Apprise()
-        if not sender.add(address):
-            yield f"{where}: it is no address that apprise knows"
-        elif not sender.notify(title=notice.title, body=notice.text, notify_type=notice.tone.value):
-            yield f"{where}: the service did not take it"
+    What failed to be sent is tried again, what still asks for a person is sent again after `remind_days`.
+    """
+    if not file.recipe.notify:
+        return []
+    now, outbox = datetime.now(UTC), Outbox(ledger.url)
+    standing = dict(_standing(ledger, file, now))
+    for subject, (key, notice) in standing.items():
+        outbox.put(file.name, subject, key, notice, to=file.recipe.notify, at=now)
+    outbox.settle(file.name, STANDING, list(standing))
+    return list(_send(ledger, file.name, file.recipe, now))
+
+
+@dg.sensor(
+    name="notices",
+    minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Sends the owners of each recipe what they have not been sent, and reminds them",
+)
+def notices_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Look at every recipe."""
+    ledger = Ledger(Home.from_environment().ledger_url)
+    lines = [
+        f"{file.name}: {line}" for file in recipes_in(recipes_folder()).files for line in look_and_send(ledger, file)
+    ]
+    return dg.SkipReason("\n".join(lines) or "everything that was due was sent")
+
+
+def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple[str, tuple[str, Notice]]]:
+    """By subject, what stands out though no round has just ended: a key for it, and what is said."""
+    name = file.name
+    waivers = valid_waivers(ledger, name, WaiverRules.of(file.recipe, unwaivable=()))
+    for waiver in waivers.by_gate_and_content.values():
+        made = ledger.newest(name, "materialization", subject=waiver.gate.partition(":")[0])
+        is_current = made is not None and made.body["digest"] == waiver.content
+        if is_current and waiver.until - now.date() <= ENDS_SOON:
+            text = f"{waiver.gate} closes again after {waiver.until}: {waiver.by} waived it, because: {waiver.reason}"
+            notice = Notice(f"{name}: a waiver ends on {waiver.until}", text, Tone.LOOK)
+            yield f"{STANDING}waiver:{waiver.gate}", (str(waiver.until), notice)
+    deployed = desired(ledger, name)
+    hold = deployed.hold if deployed else None
+    if hold is not None and now - datetime.fromisoformat(hold.since) >= HELD_LONG:
+        text = f"{hold.by} holds it since {hold.since[:10]}: {hold.reason}\n`stillhouse resume {name}` ends that."
+        yield f"{STANDING}hold", (hold.since, Notice(f"{name}: the champion is held", text, Tone.LOOK))
+    decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
+    if decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file.recipe.refresh.cron):
+        text = (
+            f"No round has reached the champion since {decided.at[:10]}, and the clock is {file.recipe.refresh.cron}.\n"
+            f"`stillhouse diagnose {name}` says what is in the way."
+        )
+        yield f"{STANDING}overdue", (decided.body["digest"], Notice(f"{name}: overdue", text, Tone.LOOK))
+
+
+def _send(ledger: Ledger, recipe: str, terms: Recipe, now: datetime) -> Iterator[str]:
+    outbox, addresses = Outbox(ledger.url), terms.notify
+    for due in outbox.take_due(recipe, addresses, remind=timedelta(days=terms.remind_days), at=now):
+        why = _not_sent(addresses, due)
+        if why is None:
+            outbox.sent(due, addresses[due.address], now)
+        else:
+            outbox.not_taken(due, addresses[due.address], now)
+            yield f"notify.{due.address} of the recipe was not notified: {why}"
+
+
+def _not_sent(addresses: Sequence[str], due: Due) -> str | None:
+    """Send a notice; why that did not work, or None."""
+    written = addresses[due.address]
+    name = written.removeprefix("${").removesuffix("}")
+    address = os.environ.get(name, "") if name != written else written
+    if not address:
+        return f"the variable {name} is not set"
+    import apprise
+
+    sender, notice = apprise.Apprise(), due.notice
+    if not sender.add(address):
+        return "it is no address that apprise knows"
+    if not sender.notify(title=notice.title, body=notice.text, notify_type=notice.tone.value):
+        return "the service did not take it; it is tried again"
+    return None

@@ -20,10 +20,11 @@ from assets.materializations import newest_materialization
 from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
-from orchestration.notices import Notice, Tone, notify_owners
+from orchestration.notices import notify_owners
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.records.outbox import Notice, Tone
 from stillhouse.stages.names import BASE, CHAMPION
 
 
@@ -60,6 +61,11 @@ class RoundOutcome:
     sentence: str
     gate: str | None = None
 
+    @property
+    def key(self) -> str:
+        """The same for rounds that end alike: at one gate, whatever it has found, or with one champion."""
+        return f"{self.ending} {self.gate or self.sentence}"
+
 
 @contextmanager
 def outcome_recorded(
@@ -93,7 +99,7 @@ def outcome_recorded(
     instance.add_run_tags(run.run_id, {OUTCOME_TAG: outcome.sentence[:200]})
     if outcome.ending is not Ending.TAKEN_IN:  # such a run was not to reach the champion
         _show_on_champion(instance, builds, run, outcome)
-        for line in notify_owners(recipe, _notice(recipe, run, outcome)):
+        for line in notify_owners(builds.ledger, recipe, "round", outcome.key, _notice(recipe, run, outcome)):
             say(line)
 
 

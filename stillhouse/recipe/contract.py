@@ -180,6 +180,12 @@ class Recipe(Part):
         description="where owners are told how each round ended: addresses as apprise has them, such as "
         "json://host/hook or mailto://host; one with a secret stays in a variable and is written as ${NAME}",
     )
+    remind_days: int = Field(
+        3,
+        ge=1,
+        exclude=True,
+        description="days after which owners are sent the same again, if it still asks for a person or happens again",
+    )
     author: str | None = Field(None, description="who wrote this recipe and so cannot approve its releases")
     stakes: Literal["low", "high"] = Field(
         "low", description="high: a release needs the approval of a named person who is not the author"

@@ -1,10 +1,11 @@
-"""What a database says when its disk is full, read-only or locked, in one line.
+"""Opening a database, and what it says when its disk is full, read-only or locked, in one line.
 
-Belongs here: that translation, for SQLite, whose file lies beside our own files.
-Does not: what is stored (ledger.py), disk errors outside a database (files.py).
+Belongs here: the engine behind a URL, and that translation, for SQLite, whose file lies beside our own files.
+Does not: what is stored (ledger.py, outbox.py), disk errors outside a database (files.py).
 """
 
 import sqlite3
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -30,6 +31,18 @@ def plain_database_error(original: BaseException | None, where: str) -> Stillhou
         return None
     what, do = _PLAIN[code & _PRIMARY]
     return StillhouseError(what, where=where, expected="a database that can be read and written", do=do)
+
+
+def engine_of(url: str) -> sa.Engine:
+    """A new engine for a URL, to be kept by whoever asks; SQLite's file gets its folder."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, connect_args={"timeout": 60})
+    else:
+        engine = sa.create_engine(url, pool_pre_ping=True)
+    tell_plainly(engine)
+    return engine
 
 
 def tell_plainly(engine: sa.Engine) -> None:

@@ -16,7 +16,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -24,7 +23,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.records.databases import tell_plainly
+from stillhouse.records.databases import engine_of
 from stillhouse.records.keys import Signature
 
 Kind = Literal[
@@ -289,13 +288,7 @@ class Ledger:
 
 @functools.cache
 def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, connect_args={"timeout": 60})
-    else:
-        engine = sa.create_engine(url, pool_pre_ping=True)
-    tell_plainly(engine)
+    engine = engine_of(url)
     _make_ready(engine)
     return engine
 

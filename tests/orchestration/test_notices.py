@@ -3,6 +3,8 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,24 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from orchestration.notices import Notice, Tone, notify_owners
+from orchestration.notices import look_and_send, notices_sensor
+from orchestration.notices import notify_owners as notify
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.governance import Waiver, WaiverRules, waive
+from stillhouse.records.outbox import Notice, Tone
+from stillhouse.records.promotion import hold
 from tests.orchestration.test_outcomes import GATE, LOG, a_round, closed
+from tests.promotions import serve
 from tests.small import small_recipe
 
 NOTICE = Notice("small: closed", "the licence does not say", Tone.LOOK)
+
+
+def notify_owners(builds: BuildStore, recipe: str, key: str = "closed") -> list[str]:
+    return notify(builds.ledger, recipe, "round", key, NOTICE)
 
 
 @pytest.fixture
@@ -67,15 +78,16 @@ def test_owners_are_told_how_the_round_ended(
 
 
 def test_an_address_with_a_secret_stays_in_a_variable(
-    recipes: Path, hook: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], builds: BuildStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, sent = hook
     small_recipe(recipes, rows=60, notify=["${OWNERS_HOOK}"])
-    assert notify_owners("small", NOTICE) == [
+    assert notify_owners(builds, "small") == [
         "notify.0 of the recipe was not notified: the variable OWNERS_HOOK is not set"
     ]
     monkeypatch.setenv("OWNERS_HOOK", f"{address}/a-secret-in-the-path")
-    assert notify_owners("small", NOTICE) == [] and [each["message"] for each in sent] == [NOTICE.text]
+    assert notify_owners(builds, "small", "closed again") == []
+    assert [each["message"] for each in sent] == [NOTICE.text]
 
 
 def test_what_cannot_be_sent_is_said_without_the_address_and_the_others_are_sent(
@@ -86,17 +98,19 @@ def test_what_cannot_be_sent_is_said_without_the_address_and_the_others_are_sent
     LOG.clear()
     a_round(instance, builds, closed())
     assert [line.split(": ", 1)[1] for line in LOG] == [
-        "the service did not take it", "it is no address that apprise knows",
+        "the service did not take it; it is tried again", "it is no address that apprise knows",
     ]  # fmt: skip
     assert not any("127.0.0.1" in line for line in LOG) and len(sent) == 1
     assert builds.ledger.newest("small", "round") is not None
 
 
-def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_notified(recipes: Path) -> None:
+def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_notified(
+    recipes: Path, builds: BuildStore
+) -> None:
     small_recipe(recipes, rows=60)
-    assert notify_owners("small", NOTICE) == notify_owners("another", NOTICE) == []
+    assert notify_owners(builds, "small") == notify_owners(builds, "another") == []
     (recipes / "recipes" / "small" / "defs.yaml").write_text("a: b: c")
-    (line,) = notify_owners("small", NOTICE)
+    (line,) = notify_owners(builds, "small")
     assert "cannot be read" in line
 
 
@@ -113,3 +127,71 @@ def test_another_address_is_no_other_contract_and_none_ships(tmp_path: Path) -> 
 def test_an_address_with_a_password_or_that_is_none_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(StillhouseError, match="notify"):
         small_recipe(tmp_path, rows=60, notify=[address])
+
+
+def test_the_same_end_of_a_round_is_sent_once_and_what_was_not_taken_by_the_sensor(
+    recipes: Path,
+    hook: tuple[str, list[dict[str, Any]]],
+    instance: dg.DagsterInstance,
+    builds: BuildStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, sent = hook
+    small_recipe(recipes, rows=60, notify=["${OWNERS_HOOK}"])
+    monkeypatch.setenv("OWNERS_HOOK", f"{address}/refuses")
+    a_round(instance, builds, closed())
+    assert not sent
+    monkeypatch.setenv("OWNERS_HOOK", f"{address}/hook")
+    assert look(instance) == "everything that was due was sent" and not sent, "not before two minutes"
+    with in_the_future(monkeypatch, timedelta(minutes=3)):
+        look(instance)
+        assert [each["title"] for each in sent] == ["small: closed"]
+        a_round(instance, builds, closed())
+        look(instance)
+    assert len(sent) == 1
+    with in_the_future(monkeypatch, timedelta(days=3, minutes=4)):
+        look(instance)
+    assert len(sent) == 2 and sent[1]["message"].splitlines()[-1] == f"So since {datetime.now(UTC):%Y-%m-%d}."
+
+
+def test_what_stands_out_between_rounds_is_sent_once(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, sent = hook
+    file, ledger = small_recipe(recipes, rows=60, notify=[f"{address}/hook"]), builds.ledger
+    serve(ledger, "a1", recipe="small")
+    made = {"asset": "small/champion", "digest": "c" * 64, "manifest": "m", "run_id": "r"}
+    ledger.append("materialization", "small", made)
+    hold(ledger, "small", by="Ada", reason="The month is being closed.")
+    waiver = Waiver(
+        "small/champion:a_gate", "Ada", "It is looked at.", (datetime.now(UTC) + timedelta(days=12)).date(), "c" * 64
+    )
+    waive(ledger, "small", waiver, WaiverRules.of(file.recipe, unwaivable=()))
+    for days, titles in {
+        6: [],
+        7.1: ["small: the champion is held"],
+        9.1: ["small: overdue", "small: a waiver ends on"],
+        9.2: [],
+    }.items():
+        sent.clear()
+        with in_the_future(monkeypatch, timedelta(days=days)):
+            assert look_and_send(ledger, file) == []
+        assert [each["title"][: len(title)] for each, title in zip(sent, titles, strict=True)] == titles
+
+
+@contextmanager
+def in_the_future(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> Iterator[None]:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + by
+
+    with monkeypatch.context() as patches:
+        patches.setattr("orchestration.notices.datetime", Later)
+        yield
+
+
+def look(instance: dg.DagsterInstance) -> str:
+    answer = notices_sensor(dg.build_sensor_context(instance=instance))
+    assert isinstance(answer, dg.SkipReason)
+    return str(answer.skip_message)
