@@ -1,7 +1,7 @@
 """How many rows each class has on each side of the split.
 
 Belongs here: counting them, and which classes have too few.
-Does not: closing anything (checks/prompts.py), the split (splits.py).
+Does not: closing anything (checks/prompts/labels.py), the split (splits.py).
 """
 
 from dataclasses import dataclass

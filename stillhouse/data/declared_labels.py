@@ -1,7 +1,7 @@
 """The classes that a recipe names by hand, which only its rows can show to be misspelt.
 
 Belongs here: which fields name a class, and saying which of them the rows do not have.
-Does not: closing anything (checks/prompts.py), classes that the rows bring by themselves (data/).
+Does not: closing anything (checks/prompts/labels.py), classes that the rows bring by themselves (data/).
 """
 
 from collections.abc import Collection

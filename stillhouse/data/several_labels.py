@@ -1,7 +1,7 @@
 """Rows with several labels each, which is another task than one label of several.
 
 Belongs here: recognising them in one column and in several.
-Does not: what is said of it (checks/prompts.py, orchestration/scaffold.py).
+Does not: what is said of it (checks/prompts/labels.py, orchestration/scaffold/remarks.py).
 """
 
 import re

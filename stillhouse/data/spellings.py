@@ -1,7 +1,7 @@
 """Labels that may be one class in several spellings, which only a person can say.
 
 Belongs here: which spellings are alike, and which of them a recipe has answered for.
-Does not: what is done to every label (cleaning.py), closing anything (checks/prompts.py).
+Does not: what is done to every label (cleaning.py), closing anything (checks/prompts/labels.py).
 """
 
 import re

@@ -1,6 +1,7 @@
 """What a gate is asked with, which gates a stage has, and when a suite is believed without looking again."""
 
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 import checks.gate
+import checks.prompts
 from checks.gate import (
     Finding,
     Gate,
@@ -61,6 +63,14 @@ def test_an_evaluated_function_becomes_a_gate_of_its_name() -> None:
     assert gate("it matters")(look_and_pass) == Gate("look_and_pass", "it matters", look_and_pass)
     assert Gate("a", "b", look_and_pass) == Gate("a", "b", look_and_pass, blocking=True, waivable=True)
     assert [each.name for each in gates_of_module(__name__).gates] == ["it_blocks", "it_advises"]
+
+
+def test_every_gate_of_the_prompt_set_is_in_its_list() -> None:
+    """One that is in a module of the package and not in the list would never be asked."""
+    folder = Path(checks.prompts.__file__).parent
+    modules = [import_module(f"checks.prompts.{file.stem}") for file in folder.glob("[!_]*.py")]
+    found = [gate for module in modules for gate in gates_of_module(module.__name__).gates]
+    assert sorted(gate.name for gate in found) == sorted(gate.name for gate in GATES["prompts"].gates)
 
 
 def test_names_and_reasons_are_those_of_gates_and_suite() -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import polars as pl
 
-from checks.prompts import (
-    classes_have_enough_rows,
+from checks.prompts.golden_rows import (
     every_golden_label_is_in_the_source,
     golden_rows_are_of_the_golden_file,
     the_golden_set_can_support_the_margin,
 )
+from checks.prompts.labels import classes_have_enough_rows
 from checks.source import nearly_every_golden_row_can_judge, two_classes_are_labelled
 from checks.transfer_set import no_class_loses_more_than_its_share
 from stillhouse.data.cleaning import prompt_ids

@@ -8,7 +8,7 @@ import pytest
 
 from checks.exports import onnx_computes_what_torch_computed, quantisation_keeps_the_answers
 from checks.gate import Gate
-from checks.prompts import few_rows_of_the_batch_were_rejected
+from checks.prompts.records import few_rows_of_the_batch_were_rejected
 from checks.source import nearly_every_line_was_readable, nearly_every_row_has_provenance
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import ExportFacts, ParityFacts, PromptFacts, SourceFacts

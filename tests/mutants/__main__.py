@@ -42,11 +42,11 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "checks/contract.py": ("tests/checks/test_contract.py", "tests/checks/test_moved_bar.py"),
     "checks/gate_status.py": ("tests/checks/test_gate.py",),
     "checks/gatekeeper.py": ("tests/checks/test_gate_states.py",),
-    "checks/prompts.py": (
-        "tests/checks/test_prompts.py",
-        "tests/checks/test_golden_file.py",
-        f"tests/checks/test_personal_data.py::{_PERSONAL}",
-    ),
+    "checks/prompts/__init__.py": ("tests/checks/test_gate.py",),
+    "checks/prompts/base_batch.py": ("tests/checks/prompts",),
+    "checks/prompts/golden_rows.py": ("tests/checks/prompts/test_golden_rows.py", "tests/checks/test_golden_file.py"),
+    "checks/prompts/labels.py": ("tests/checks/prompts/test_labels.py", "tests/checks/test_golden_file.py"),
+    "checks/prompts/personal_data.py": (f"tests/checks/prompts/test_personal_data.py::{_PERSONAL}",),
     "checks/source.py": ("tests/checks/test_source.py", "tests/checks/test_golden_file.py"),
     "checks/stages.py": ("tests/checks/test_gate.py",),
 }

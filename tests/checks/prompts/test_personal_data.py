@@ -8,11 +8,13 @@ import polars as pl
 import pytest
 
 from checks.gate import Finding, passed_if
-from checks.prompts import no_personal_data_is_left
+from checks.prompts.personal_data import no_column_names_people, no_personal_data_is_left
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.stages.names import BASE
 from stillhouse.statistics.verdicts import Verdict
+from tests.checks.hand_made import FAIL, PASS, told
+from tests.checks.prompts.prompt_sets import many, prompts
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 
@@ -84,3 +86,9 @@ def test_a_finding_is_clean_whoever_made_it() -> None:
     finding = Finding(Verdict.FAIL, f"\x1b[31m {ADDRESS} is 5 % of the rows", {"rows": [{"kind": CARD, "rows": 3}]})
     assert finding.sentence == "[31m [EMAIL] is 5 % of the rows"
     assert finding.evidence == {"rows": [{"kind": "[CARD]", "rows": 3}]}
+
+
+def test_a_column_that_names_people_may_not_travel() -> None:
+    assert told(no_column_names_people, prompts(many(1))) == (PASS, "no column is personal")
+    named = prompts(many(1).with_columns(customer_email=pl.lit("x")))
+    assert told(no_column_names_people, named) == (FAIL, "personal by name: customer_email")

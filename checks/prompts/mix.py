@@ -1,0 +1,68 @@
+"""Whether the mix of rows is the one that production asks.
+
+Belongs here: labels, slice columns and lengths held against traffic or the base batch; invented rows.
+Does not: classes that are new (labels.py), how far apart two mixes are (stillhouse/data/drift.py).
+"""
+
+import polars as pl
+
+from checks.gate import Finding, GateContext, gate, passed_if
+from checks.prompts.base_batch import base_of
+from stillhouse.data.drift import DistributionShift, distribution_shift, length_shift
+from stillhouse.data.quoting import quoted
+
+
+@gate("a student is as good as promised on what it was taught, and production asks something else")
+def the_mix_matches_recent_traffic(context: GateContext) -> Finding:
+    """Labels, slice columns and lengths of the base batch against the recipe's sample of traffic."""
+    data = context.recipe.data
+    if data.traffic is None or not context.is_base:
+        return passed_if(
+            True, "the recipe names no sample of traffic" if context.is_base else "asked of the base batch"
+        )
+    source = context.made_from("source")
+    return _alike(context, source.frame("traffic"), source.frame("rows"), "traffic", "the source")
+
+
+@gate("a batch unlike all before it is another task, a broken export or a real change; a person should know")
+def the_batch_is_like_the_base(context: GateContext) -> Finding:
+    """Labels, slice columns and lengths of a later batch against the base batch."""
+    if context.is_base:
+        return passed_if(True, "it is the base batch")
+    if context.frame("prompts").is_empty():
+        return passed_if(True, "no row of it is new")
+    return _alike(context, base_of(context), context.frame("prompts"), "the base batch", "this batch")
+
+
+@gate("a student of mostly invented rows learns what a generator finds likely")
+def the_synthetic_share_is_under_its_cap(context: GateContext) -> Finding:
+    """Of the rows to train on."""
+    kinds = context.frame("prompts").filter(pl.col("split") == "train")["row_kind"]
+    share = float((kinds == "synthetic").mean() or 0.0)  # type: ignore[arg-type]
+    cap = context.recipe.data.provenance.synthetic_share_at_most
+    said = f"{share:.1%} of {len(kinds):,} training rows are synthetic, cap {cap:.0%}"
+    return passed_if(share <= cap, said, observed=share, limit=cap)
+
+
+def _alike(context: GateContext, reference: pl.DataFrame, rows: pl.DataFrame, one: str, other: str) -> Finding:
+    """Compare the mix of two sets of rows, column by column; columns that either does not fill are left out."""
+    limit = context.recipe.data.drift_limit
+    shifts: dict[str, DistributionShift] = {}
+    for column in dict.fromkeys(["label", *(item.column for item in context.recipe.slices)]):
+        filled = [frame[column].drop_nulls() for frame in (reference, rows) if column in frame.columns]
+        if len(filled) == 2 and all(len(values) for values in filled):
+            shifts[column] = distribution_shift(filled[0], filled[1])
+    shifts["length"] = length_shift(reference["text"].drop_nulls(), rows["text"].drop_nulls())
+    table = [
+        {"column": name, "divergence": shift.divergence, "by_chance": shift.chance, "moved_most": shift.worst}
+        for name, shift in shifts.items()
+    ]
+    moved = [
+        f"{name} {quoted(shift.worst)!r} is {shift.observed_share:.0%} of {other} and "
+        f"{shift.reference_share:.0%} of {one} ({shift.divergence:.3f} bits, limit {limit:g})"
+        for name, shift in shifts.items()
+        if shift.exceeds(limit)
+    ]
+    largest = max(shift.divergence for shift in shifts.values())
+    sentence = "; ".join(moved) or f"{len(shifts)} columns alike, at most {largest:.3f} bits apart, limit {limit:g}"
+    return passed_if(not moved, sentence, observed=largest, limit=limit, columns=table)

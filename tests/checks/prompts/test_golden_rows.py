@@ -1,0 +1,124 @@
+"""Whether the rows that judge are enough and the same as before: verdict and sentence of each gate."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from checks.prompts.golden_rows import (
+    every_slice_has_golden_rows,
+    no_golden_row_has_changed,
+    no_slice_is_thin,
+    the_golden_set_can_support_the_margin,
+)
+from stillhouse.records.ledger import Ledger
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.prompts.prompt_sets import KIND, OTHER_KIND, many, prompts, rows
+
+
+def test_each_slice_has_a_golden_row() -> None:
+    gate, asked = every_slice_has_golden_rows, recipe(slices=[KIND, OTHER_KIND])
+    one = pl.concat([many(2, kind="a"), many(1, kind="b", letter="u"), many(1, "train", kind="c", letter="v")])
+    found = ask(gate, prompts(one), recipe=asked)
+    assert (found.verdict, found.sentence) == (PASS, "2 slices have rows")
+    assert found.evidence["slices"] == [{"slice": "kind_a", "rows": 2}, {"slice": "kind_b", "rows": 1}]
+    empty = prompts(one.filter(pl.col("kind") != "b"))
+    assert told(gate, empty, recipe=asked) == (FAIL, "empty: kind_b"), "a training row is no golden row"
+    later = told(gate, prompts(one[:0], batch="later"), recipe=asked)
+    assert later == (PASS, "golden rows are those of the base batch")
+
+
+def test_fewer_than_thirty_golden_rows_are_thin() -> None:
+    gate, asked = no_slice_is_thin, recipe(slices=[KIND])
+    assert told(gate, prompts(many(30)), recipe=asked) == (PASS, "none is thin")
+    thin = (FAIL, "fewer than 30 golden rows: kind_a (29)")
+    assert told(gate, prompts(many(29)), recipe=asked) == thin
+    later = told(gate, prompts(many(29), batch="later"), recipe=asked)
+    assert later == (PASS, "golden rows are those of the base batch")
+
+
+def test_golden_rows_for_the_margin_are_asked_of_the_base_batch() -> None:
+    gate = the_golden_set_can_support_the_margin
+    asked = recipe(slices=[KIND, OTHER_KIND], bar__margin=0.3, bar__floor=None)
+    found = told(gate, prompts(many(500)), recipe=asked)
+    assert found[0] is PASS
+    assert found[1].startswith("all golden rows: 500 rows, ") and "kind_a: 500 rows, " in found[1]
+    assert "kind_b" not in found[1], "it does not bind"
+    few = told(gate, prompts(many(5)), recipe=asked)
+    assert few[0] is INCONCLUSIVE and few[1].endswith("needed for a margin of 30.0%")
+    later = told(gate, prompts(many(5), batch="later"), recipe=asked)
+    assert later == (PASS, "golden rows are those of the base batch")
+
+
+class Rounds:
+    """Base batches in the order in which they were made, each with what the gate said of it."""
+
+    GOLDEN = rows(["a", "b", "c", "d"], ["golden", "golden", "golden", "train"], label=["A", "B", "A", "B"])
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+        self.artifacts: dict[str, Any] = {}
+
+    def base(
+        self, digest: str, frame: pl.DataFrame, state: str = "passed", waived: str | None = None, key: str = "k"
+    ) -> None:
+        self.artifacts[digest] = artifact(frames={"prompts": frame}, digest=digest, config={"split": {"key": key}})
+        made = {"asset": "small/prompts[base]", "digest": digest, "manifest": "m"}
+        self.ledger.append("materialization", "small", made)
+        if state:
+            said = {**made, "gate": "no_golden_row_has_changed", "state": state, "waived": waived}
+            self.ledger.append("verdict", "small", said)
+
+    def look(self, frame: pl.DataFrame, batch: str = "base") -> Any:
+        now = artifact(frames={"prompts": frame}, digest="now", batch=batch, config={"split": {"key": "k"}})
+        return ask(no_golden_row_has_changed, now, ledger=self.ledger, artifacts=self.artifacts)
+
+
+NO_SET_BEFORE = (PASS, "there is no golden set before this one under the same split")
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Rounds:
+    return Rounds(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("now", "changed"),
+    [
+        (Rounds.GOLDEN, 0),
+        (pl.concat([Rounds.GOLDEN, rows(["e"], "golden", label=["B"])]), 0),
+        (Rounds.GOLDEN.with_columns(label=pl.when(pl.col("text") == "a").then(pl.lit("B")).otherwise("label")), 1),
+        (Rounds.GOLDEN.with_columns(split=pl.when(pl.col("text") == "a").then(pl.lit("train")).otherwise("split")), 1),
+        (Rounds.GOLDEN.filter(pl.col("text") != "a"), 1),
+        (Rounds.GOLDEN.with_columns(label=pl.lit(None).cast(pl.String)), 3),
+    ],
+    ids=["same", "grown", "relabelled", "moved", "dropped", "unlabelled"],
+)
+def test_a_golden_row_may_be_added_and_nothing_else(before: Rounds, now: pl.DataFrame, changed: int) -> None:
+    before.base("old", Rounds.GOLDEN)
+    found = before.look(now)
+    sentence = f"{changed} of 3 golden rows were relabelled, moved or dropped"
+    sentence += "; if the labels were corrected on purpose, waive this once" if changed else ""
+    assert (found.verdict, found.sentence) == (FAIL if changed else PASS, sentence)
+    assert len(found.evidence["changed"]) == changed
+
+
+def test_only_an_accepted_base_batch_under_the_same_split_counts(before: Rounds) -> None:
+    def look(frame: pl.DataFrame, batch: str = "base") -> tuple[Any, str]:
+        found = before.look(frame, batch)
+        return found.verdict, found.sentence
+
+    fewer = Rounds.GOLDEN.filter(pl.col("text") != "a")
+    assert look(fewer) == NO_SET_BEFORE
+    before.base("refused", Rounds.GOLDEN, state="failed")
+    before.base("never looked at", Rounds.GOLDEN, state="")
+    before.base("now", Rounds.GOLDEN)
+    assert look(fewer) == NO_SET_BEFORE, "nor does it count against itself"
+    before.base("waived", Rounds.GOLDEN, state="failed", waived="by Ada")
+    assert look(fewer)[0] is FAIL
+    assert look(fewer, batch="later") == NO_SET_BEFORE
+    before.base("newest", fewer)
+    assert look(fewer)[0] is PASS, "the newest accepted one counts"
+    before.base("of another split", Rounds.GOLDEN, key="another")
+    assert look(fewer) == NO_SET_BEFORE

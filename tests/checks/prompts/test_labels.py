@@ -1,0 +1,94 @@
+"""Whether labels are the classes that are meant: verdict and sentence of each gate."""
+
+import polars as pl
+
+from checks.prompts.labels import (
+    classes_have_enough_rows,
+    every_named_class_is_in_the_rows,
+    labels_name_one_class_each,
+    no_batch_brings_a_new_label,
+    nothing_in_a_text_gives_its_label_away,
+)
+from tests.checks.hand_made import FAIL, PASS, ask, recipe, told
+from tests.checks.prompts.prompt_sets import base, many, prompts, rows
+
+
+def test_a_word_that_stands_for_a_label_closes() -> None:
+    gate = nothing_in_a_text_gives_its_label_away
+    labels = ["hum" if number % 2 else "loc" for number in range(400)]
+    texts = [f"number {number} and so on label={label}" for number, label in enumerate(labels)]
+    plain = rows([f"number {number} and so on" for number in range(400)], label=labels)
+    assert told(gate, prompts(plain)) == (PASS, "no word stands for a label")
+    verdict, sentence = told(gate, prompts(rows(texts, label=labels)))
+    assert verdict is FAIL and "'label=hum' means hum in 100.0% of 200 rows" in sentence
+    of_one = rows(texts, label=["hum" if number % 2 else None for number in range(400)])
+    assert told(gate, prompts(of_one)) == (PASS, "fewer than two labels, so none can be given away")
+
+
+def test_each_class_that_the_recipe_names_has_rows() -> None:
+    gate = every_named_class_is_in_the_rows
+    there = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
+    assert told(gate, prompts(many(1), labels=there)) == (PASS, "11 named, 6 in the rows")
+    verdict, sentence = told(gate, prompts(many(1), labels=there[1:]))
+    assert verdict is FAIL
+    assert sentence.startswith("behaviour.0.cases.4.label: ") and sentence.endswith(
+        "There are DESC, ENTY, HUM, LOC, NUM"
+    )
+    later = told(gate, prompts(many(1), labels=there[1:], batch="later"))
+    assert later == (PASS, "asked of the base batch, whose classes are all there are")
+
+
+def test_a_batch_brings_no_class_that_the_base_does_not_have() -> None:
+    gate = no_batch_brings_a_new_label
+    known = base(rows(["a", "b", "c"], label=["A", "B", None]))
+    fine = prompts(rows(["d", "e"], label=["A", None]), batch="later")
+    assert told(gate, fine, made_from=known) == (PASS, "2 labels, all known")
+    new = ask(gate, prompts(rows(["d", "e"], label=["A", "C"]), batch="later"), made_from=known)
+    assert (new.verdict, new.sentence) == (FAIL, "1 rows have a label that the source does not have")
+    assert [row["label"] for row in new.evidence["rows"]] == ["C"]
+
+
+def of_class(label: str, train: int, validation: int, golden: int) -> pl.DataFrame:
+    sides = {"train": train, "validation": validation, "golden": golden}
+    return pl.concat([many(rows, side, f"{label} {side}", label=label) for side, rows in sides.items()])
+
+
+def test_classes_without_enough_rows_are_named_and_too_many_close() -> None:
+    gate, enough = classes_have_enough_rows, [of_class(name, 3, 1, 3) for name in "abcd"]
+    assert told(gate, prompts(pl.concat(enough))) == (
+        PASS,
+        "each of 4 classes has rows to learn from and to be judged by",
+    )
+    for few in ((2, 1, 3), (3, 1, 2)):
+        verdict, sentence = told(gate, prompts(pl.concat([*enough, of_class("e", *few)])))
+        counts = "{} training, {} validation, {} golden".format(*few)
+        assert verdict is PASS, "one of five"
+        assert sentence.startswith(
+            f"1 of 5 classes have too few rows, limit 20%: 'e' ({counts}). At least 3 training and"
+        )
+        two = [*enough, of_class("e", *few), of_class("f", *few)]
+        assert told(gate, prompts(pl.concat(two)))[0] is FAIL
+        assert told(gate, prompts(pl.concat(two)), recipe=recipe(limits={"thin_classes_at_most": 0.4}))[0] is PASS
+
+
+def test_a_class_without_validation_rows_is_named_and_closes_nothing() -> None:
+    """It is learned and judged; only the watch on training does not see it."""
+    verdict, sentence = told(classes_have_enough_rows, prompts(of_class("a", 3, 0, 3)))
+    assert verdict is PASS and sentence.endswith("; without a validation row: a")
+
+
+def test_of_many_classes_with_few_rows_some_are_named() -> None:
+    thousand = pl.concat([of_class(f"c{number}", 1, 0, 1) for number in range(30)])
+    found = ask(classes_have_enough_rows, prompts(thousand))
+    assert found.verdict is FAIL and "and 10 more" in found.sentence and len(found.evidence["classes"]) == 20
+    later = prompts(thousand, batch="later")
+    assert told(classes_have_enough_rows, later)[0] is PASS
+
+
+def test_labels_that_are_lists_of_labels_are_told() -> None:
+    gate, single = labels_name_one_class_each, [many(9, label="a", letter="a"), many(9, label="b", letter="b")]
+    assert not gate.blocking
+    assert told(gate, prompts(pl.concat(single))) == (PASS, "no label is a list of labels")
+    found = ask(gate, prompts(pl.concat([*single, many(9, label="a, b", letter="c")])))
+    assert found.verdict is FAIL and found.evidence["names"] == ["a", "b"]
+    assert found.sentence.startswith("labels of 9 rows hold several classes, such as 'a, b'.")
