@@ -1,7 +1,7 @@
 """The command line: `stillhouse`.
 
 Belongs here: putting the commands together, and how a command ends. Exit code 0 only when all is well.
-Does not: a command (orchestration/commands/), what it does (run.py, status.py, scaffold.py, stillhouse/audit/).
+Does not: a command (orchestration/commands/), what it does (run.py, status.py, scaffold/, stillhouse/audit/).
 """
 
 import sys

@@ -1,7 +1,7 @@
 """The recipe as a Dagster component, so that `dg list components`, `dg check yaml` and the UI know it.
 
 Belongs here: the bridge between a `defs.yaml` and Definitions, and `dg scaffold defs`, which writes a first one.
-Does not: the fields (stillhouse/recipe/), what is built from them (build.py), what a first recipe says (scaffold.py).
+Does not: the fields (stillhouse/recipe/), what is built from them (build.py), what a first recipe says (scaffold/).
 """
 
 from contextlib import suppress
@@ -66,7 +66,9 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
         Raises:
             StillhouseError: as `write_recipe`, or if it shall be Python.
         """
-        from orchestration.scaffold import Answers, Reading, write_recipe
+        from orchestration.scaffold.files import Reading
+        from orchestration.scaffold.open_questions import Answers
+        from orchestration.scaffold.writing import write_recipe
 
         if request.scaffold_format != "yaml":
             raise StillhouseError(

@@ -1,7 +1,7 @@
 """A project of one's own: a folder with recipes, under version control, that uses an installed Stillhouse.
 
 Belongs here: the files that `stillhouse init` lays down, and never over a file that is there.
-Does not: how a project is found (stillhouse/home.py), writing a recipe (scaffold.py).
+Does not: how a project is found (stillhouse/home.py), writing a recipe (scaffold/).
 """
 
 import tomllib

@@ -178,7 +178,9 @@ def new(
 ) -> None:
     """Write a recipe for your own file of rows; what only a person can say stays open, and gates ask for it."""
     from orchestration.planned import duration
-    from orchestration.scaffold import Answers, Beside, Reading, write_recipe
+    from orchestration.scaffold.files import Reading
+    from orchestration.scaffold.open_questions import Answers
+    from orchestration.scaffold.writing import Beside, write_recipe
     from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()

@@ -9,7 +9,7 @@ from dagster.components.component_scaffolding import scaffold_object
 from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
 
 from orchestration.component import DistillationRecipe, RecipeWithExample
-from orchestration.scaffold import write_recipe
+from orchestration.scaffold.writing import write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.contract import Recipe

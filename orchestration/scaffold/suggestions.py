@@ -1,7 +1,7 @@
 """What a first recipe should say, as far as its rows tell.
 
 Belongs here: sizes of the split, what is compared and at which margin, slices, what a teacher has to reach.
-Does not: what only a person can answer (pain, terms, licence), writing the file (scaffold.py).
+Does not: what only a person can answer (pain, terms, licence), writing the file (writing.py).
 """
 
 import math

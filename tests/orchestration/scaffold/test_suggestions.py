@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from orchestration.suggestions import margin, shares, suggest
+from orchestration.scaffold.suggestions import margin, shares, suggest
 from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.rejects import no_rejects
 from stillhouse.evaluation.baselines.confusable import confusable_classes

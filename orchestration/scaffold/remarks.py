@@ -1,0 +1,101 @@
+"""What is remarkable about somebody's rows, a sentence each.
+
+Belongs here: rows that are left out, texts that no model reads whole, labels that are few, alike, or several.
+Does not: what a recipe should say for them (suggestions.py), closing anything (checks/prompts/).
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from orchestration.scaffold.files import Reading, columns_of
+from orchestration.scaffold.suggestions import MARGINS, Suggestion, rows_to_label
+from orchestration.scaffold.template import scalar
+from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.prompt_set import PromptSet
+from stillhouse.data.quoting import quoted
+from stillhouse.data.rejects import count_reasons
+from stillhouse.data.several_labels import columns_like, several_in_a_cell
+from stillhouse.data.sources import SourceRead, read_rows
+from stillhouse.data.spellings import alike
+from stillhouse.recipe.limits import GateLimits
+from stillhouse.stages.facts import CoverageFacts
+from stillhouse.wording import points
+
+_NO_LABEL = frozenset({"na", "n/a", "#n/a", "nan", "<na>", "none", "null", "nil", "-", "--", "?", "\\n"})
+
+
+def left_out(read: SourceRead, made: PromptSet) -> str:
+    """How many rows are left out, and why."""
+    reasons = count_reasons(pl.concat([read.rejects, made.rejects]))
+    lost, records = int(reasons["rows"].sum()), read.rows.height + read.rejects.height
+    if not lost:
+        return f"all of {records:,} rows are used"
+    why = ", ".join(f"{rows:,} {reason}" for reason, rows in reasons.iter_rows())
+    return f"{lost:,} of {records:,} rows are left out: {why}"
+
+
+def unread(coverage: CoverageFacts) -> Iterator[str]:
+    """What models will not see of the rows, with what to change where that is much."""
+    limits = GateLimits()
+    much = coverage.cut_share > limits.cut_texts_at_most
+    yield coverage.length_sentence + (f". {coverage.length_remedy}" if much else "")
+    much = coverage.unknown_share > limits.unknown_pieces_at_most
+    yield coverage.unknown_sentence + (f". {coverage.unknown_remedy}" if much else "")
+
+
+def thin_classes(suggested: Suggestion) -> Iterator[str]:
+    """Classes that have too few rows, of which a gate says more."""
+    few = suggested.thin_classes
+    if few:
+        yield (
+            f"{len(few):,} of {suggested.classes:,} labels have too few rows to be learned or judged, such as "
+            f"{few[0]}: add rows, or let several labels be one by `data.labels`"
+        )
+
+
+def spellings(made: PromptSet) -> Iterator[str]:
+    """Labels that a gate will ask about, and those that other programs write where there is none."""
+    counts = dict(made.prompts["label"].drop_nulls().value_counts().iter_rows())
+    found = [" and ".join(map(quoted, each)) for each in alike(counts, {})]
+    if found:
+        yield f"one class? {'; '.join(found[:CLASSES_TOLD])}: `data.labels` says so, or that they are two"
+    none = [label for label in sorted(counts) if label.casefold() in _NO_LABEL]
+    if none:
+        rows = sum(counts[label] for label in none)
+        yield (
+            f"labels of {rows:,} rows are {', '.join(map(quoted, none))}, which many programs write where there is no "
+            f'label. Here it is a class; if it is none, map it to nothing: `data.labels: {{{scalar(none[0])}: ""}}`'
+        )
+
+
+def several_labels(uri: str, reading: Reading, text: str, label: str, made: PromptSet) -> Iterator[str]:
+    """Rows that have several labels each, in one cell or in a column for each."""
+    labels = made.prompts["label"].drop_nulls()
+    found = several_in_a_cell(dict(labels.value_counts().iter_rows()))
+    if found is not None:
+        yield found.sentence
+    if labels.n_unique() == 2:
+        how = asdict(reading)
+        how["header"] = how.pop("columns")
+        others = [name for name in columns_of(uri, label, how) if name not in (text, label, "text", "label", "batch")]
+        columns = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
+        if columns:
+            names = ", ".join(map(quoted, columns[:CLASSES_TOLD]))
+            yield (
+                f"{names} say one of two things of each row, as {quoted(label)} does: several labels a row? This "
+                f"recipe learns {quoted(label)} alone; make one for each of the others, too"
+            )
+
+
+def how_much_it_proves(suggested: Suggestion, golden: str) -> str:
+    """What the golden file can show, and how many rows more would show the smallest usual margin."""
+    shown = "nothing" if suggested.provable is None else f"that it holds {points(suggested.provable)} points"
+    more = rows_to_label(suggested.golden_rows)
+    advice = f"; for {points(MARGINS[0])} points let people label about {more:,} rows more" if more else ""
+    return (
+        f"{suggested.golden_rows:,} golden rows of {Path(golden).name} show of a student as good as its teacher {shown}"
+        f"{advice}"
+    )

@@ -1,0 +1,90 @@
+"""What the text of a new recipe says: every value as it was given, whatever YAML makes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from checks.contract import a_pain_is_declared, licences_are_named, terms_allow_training_on_outputs
+from checks.gate import Gate
+from orchestration.scaffold.open_questions import Answers
+from orchestration.scaffold.suggestions import Suggestion
+from orchestration.scaffold.template import recipe_text
+from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import parse_recipe
+from tests.checks.hand_made import FAIL, PASS, told
+
+VALUES = {
+    "task": "Give a text the right one of its labels.", "owner": "team:mine", "teacher": "package://some/model",
+    "revision": "0.1.0", "fingerprint": "0" * 64, "data": "rows.csv", "text": "body", "label": "queue", "key": "mine",
+}  # fmt: skip
+SUGGESTED = Suggestion(
+    golden_share=0.3, validation_share=0.1, golden_rows=30, metric="accuracy", margin=0.04, provable=0.02,
+    majority_share=0.25, minimum_accuracy=0.5, slices=(), classes=2, thin_classes=(),
+)  # fmt: skip
+
+
+def written_text(values: dict[str, str | float], **changes: Any) -> str:
+    known: dict[str, Any] = {
+        "answers": Answers(), "suggested": SUGGESTED, "max_tokens": 64, "seen": ["all of 100 rows are used"],
+        "rows": 100, "labels": 2,
+    }  # fmt: skip
+    return recipe_text(values, [], **{**known, **changes})
+
+
+ANY_TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
+@example("a: b.csv", "no", "[red] #3")
+@example("two\nlines.csv", "1e3", "'\"$key ${text}")
+@example("\x00\x1b[2J.csv", "\u2028", "---\nx: 1")
+def test_each_value_reads_back_as_it_was_given(data: str, text: str, label: str) -> None:
+    written = written_text({**VALUES, "data": data, "text": text, "label": label})
+    found = parse_recipe(written.encode(), Path("/nowhere/mine/defs.yaml")).recipe.data
+    assert Path(found.source).name == Path(data).name and (found.text, found.label) == (text, label)
+
+
+def parsed(text: str) -> Recipe:
+    return parse_recipe(text.encode(), Path("/nowhere/mine/defs.yaml")).recipe
+
+
+@pytest.mark.parametrize(
+    ("gate", "answers"),
+    [
+        (a_pain_is_declared, Answers(pain=("latency",))),
+        (licences_are_named, Answers(licence="our own: #1")),
+        (terms_allow_training_on_outputs, Answers(outputs_may_train=True)),
+    ],
+)
+def test_what_only_a_person_can_say_stays_open_and_its_gate_asks(gate: Gate, answers: Answers) -> None:
+    assert told(gate, recipe=parsed(written_text(VALUES)))[0] is FAIL
+    assert told(gate, recipe=parsed(written_text(VALUES, answers=answers)))[0] is PASS
+    assert len(Answers().open) == 3 and len(answers.open) == 2
+
+
+def test_what_is_open_is_marked_with_its_question() -> None:
+    lines = written_text(VALUES).splitlines()
+    marked = [line for line in lines if "# OPEN: " in line]
+    assert [line.split(":")[0].strip() for line in marked] == ["pain", "training_on_outputs", "licence"]
+
+
+def test_slices_and_numbers_that_follow_from_the_rows_are_written() -> None:
+    spec = SliceSpec(name="a or #b", column="label", values=("a: 1", "#b"), critical=False)
+    made = SUGGESTED.__class__(**{**vars(SUGGESTED), "slices": (spec,), "metric": "macro_f1", "margin": 0.055})
+    recipe = parsed(written_text(VALUES, suggested=made))
+    assert (recipe.slices, recipe.bar.metric, recipe.bar.margin) == ((spec,), "macro_f1", 0.055)
+    assert recipe.kept_columns == (), "a slice of classes asks for no further column"
+    assert recipe.shortest_reading == recipe.teacher.training.max_tokens == 64
+
+
+def test_each_student_has_a_control_of_its_shape() -> None:
+    students = parsed(written_text(VALUES)).students
+    shapes = {
+        learns: {(each.layers, each.feed_forward) for each in students if each.learns_from == learns}
+        for learns in ("teacher", "labels")
+    }
+    assert shapes["teacher"] == shapes["labels"] and len(shapes["teacher"]) == 2

@@ -1,0 +1,118 @@
+"""What `stillhouse new` writes: all or nothing, for rows with or without a golden file and answers."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from orchestration.scaffold import writing
+from orchestration.scaffold.writing import Beside, write_recipe
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.recipe.reading import read_recipe
+from tests.command import stillhouse
+from tests.small import questions
+
+
+@pytest.mark.parametrize("name", ["no", "y", "null", "e1"])
+def test_a_name_that_yaml_takes_for_something_else_is_a_name(tmp_path: Path, home: Home, name: str) -> None:
+    data = tmp_path / "[urgent] a: b #3.csv"
+    questions(90).write_csv(data)
+    written = write_recipe(tmp_path / "recipes", name, data=str(data), text="question", label="service")
+    recipe = read_recipe(written.path).recipe
+    assert (recipe.split.key, recipe.data.source, recipe.owners) == (name, str(data), (f"team:{name}",))
+    assert "[urgent] a: b #3.csv the right one of its 6 labels." in recipe.task
+
+
+def test_what_does_not_read_back_is_not_put_in_place(
+    tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions(90).write_csv(tmp_path / "rows.csv")
+    monkeypatch.setattr(writing, "fingerprint_of", lambda folder: "no fingerprint")
+    with pytest.raises(StillhouseError, match=r"defs.yaml:\d+: teacher.fingerprint"):
+        write_recipe(tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service")
+    assert not (tmp_path / "recipes").exists()
+
+
+def test_a_file_whose_name_is_no_utf_8_is_refused_in_one_line(tmp_path: Path, home: Home) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"bad\xff.csv")
+    with open(name, "wb") as file:
+        file.write(questions(90).write_csv().encode())
+    options = ("--data", os.fsdecode(name), "--text", "question", "--label", "service")
+    ended = stillhouse("new", "mine", *options, recipes=tmp_path / "recipes")
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and "bytes that are no UTF-8" in line and "bad\\udcff.csv" in line
+    assert not (tmp_path / "recipes").exists()
+
+
+def test_rows_that_are_all_left_out_are_told_with_the_reason(tmp_path: Path, home: Home) -> None:
+    """Regression: it was said that none of 0 rows has a label."""
+    questions(90).with_columns(question=pl.lit("the same text")).write_csv(tmp_path / "rows.csv")
+    with pytest.raises(StillhouseError, match="every row is left out: 90 conflicting labels"):
+        write_recipe(tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service")
+
+
+def unlabelled_and_audited(folder: Path) -> tuple[str, ...]:
+    """Options of `new` for questions without labels, beside other ones that people labelled."""
+    questions(400).select("question").write_csv(folder / "rows.csv")
+    questions(300, skip=380).rename({"service": "queue"}).write_csv(folder / "audited.csv")
+    return ("--data", str(folder / "rows.csv"), "--text", "question", "--label", "queue")
+
+
+def test_rows_that_people_labelled_in_a_file_of_their_own_judge_what_was_answered_elsewhere(
+    tmp_path: Path, home: Home
+) -> None:
+    options = unlabelled_and_audited(tmp_path)
+    asked = {"messages": [{"role": "user", "content": "Who ?"}, {"role": "assistant", "content": "HUM"}]}
+    (tmp_path / "answers.jsonl").write_text(json.dumps(asked) + "\n")
+    files = ("--golden", str(tmp_path / "audited.csv"), "--answers", str(tmp_path / "answers.jsonl"))
+    ended = stillhouse("new", "mine", *options, *files, recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    recipe = read_recipe(tmp_path / "recipes" / "mine" / "defs.yaml").recipe
+    data, split = recipe.data, recipe.split
+    assert (data.label, data.golden, data.golden_label) == (None, str(tmp_path / "audited.csv"), "queue")
+    assert (split.golden_share, split.validation_share) == (0.7, 0.3)
+    assert (recipe.teacher.kind, recipe.teacher.answers.format) == ("stored", "chat")
+    assert recipe.base is not None and {each.learns_from for each in recipe.students} == {"teacher"}
+    (said,) = (line for line in ended.stdout.splitlines() if "golden rows of audited.csv" in line)
+    golden = int(said.split()[0])
+    # 400 golden rows are needed for 3 points (rows_needed_for), and 7 in 10 of the file are golden.
+    assert 190 < golden < 230 and said.endswith(f"let people label about {math.ceil((400 - golden) / 0.7)} rows more")
+    assert "open  teacher.licence: the terms" in ended.stdout
+
+
+def test_with_labels_in_both_files_an_encoder_is_trained_on_one_and_judged_by_the_other(
+    tmp_path: Path, home: Home
+) -> None:
+    questions(400).write_csv(tmp_path / "rows.csv")
+    questions(300, skip=380).write_csv(tmp_path / "audited.csv")
+    written = write_recipe(
+        tmp_path / "recipes", "mine", data=str(tmp_path / "rows.csv"), text="question", label="service",
+        beside=Beside(golden=str(tmp_path / "audited.csv")),
+    )  # fmt: skip
+    recipe = read_recipe(written.path).recipe
+    assert (recipe.data.label, recipe.data.golden_label) == ("service", None) and recipe.data.golden is not None
+    assert recipe.teacher.kind == "encoder" and len(recipe.students) == 4
+
+
+@pytest.mark.parametrize(
+    ("golden", "answers", "says"),
+    [
+        ("", "answers.jsonl", "answers of a model are never truth"),
+        ("audited.csv", "", "the teacher of a new recipe is trained on labels"),
+        ("rows.csv", "answers.jsonl", "one file is to train and to judge"),
+    ],
+)
+def test_a_file_without_labels_needs_answers_and_rows_that_people_labelled(
+    tmp_path: Path, home: Home, golden: str, answers: str, says: str
+) -> None:
+    options = unlabelled_and_audited(tmp_path)
+    files = [("--golden", golden), ("--answers", answers)]
+    named = [each for option, name in files if name for each in (option, str(tmp_path / name))]
+    ended = stillhouse("new", "mine", *options, *named, recipes=tmp_path / "recipes")
+    (line,) = ended.stderr.splitlines()
+    assert ended.returncode == 2 and says in line and not (tmp_path / "recipes").exists()
+    assert ("about 572 rows labelled by people" in line) == (golden == "")
