@@ -14,8 +14,8 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import source as stage
-from stillhouse.stages.facts import SourceFacts
 from stillhouse.stages.names import BASE, CONTRACT, SOURCE
+from stillhouse.stages.source import SourceFacts
 
 
 def define(file: RecipeFile) -> dg.AssetsDefinition:

@@ -4,8 +4,7 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, pa
 from stillhouse.data.declared_labels import CLASSES_TOLD
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
-from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
-from stillhouse.stages.facts import BaselinesFacts
+from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE, BaselinesFacts
 
 
 @gate("an option that was not measured may be the one that is enough")

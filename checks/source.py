@@ -10,7 +10,7 @@ from stillhouse.data.provenance import dated
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 from stillhouse.recipe.data import GOLDEN_FILE
-from stillhouse.stages.facts import SourceFacts
+from stillhouse.stages.source import SourceFacts
 from stillhouse.statistics.verdicts import Verdict
 
 # UTF-8 that was read as Latin-1 or Windows-1252, and what is left where a byte could not be decoded at all.

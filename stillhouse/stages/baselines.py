@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, write_evaluations
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
-from stillhouse.stages.facts import BaselinesFacts, TeacherFacts
+from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.students.examples import labelled_rows
 
@@ -30,6 +32,16 @@ OPTIONS = ("majority class", "TF-IDF + logistic regression", PROBE, STATIC, INT8
 """What there is to take without training a student, in the order of the reports."""
 OPTIONS_ELSEWHERE = (*OPTIONS[:3], STATIC_OF_BASE)
 """The same where the teacher does not run here, and has no network that could be made smaller."""
+
+
+class BaselinesFacts(Record):
+    """What there is to take without training a student."""
+
+    judged: tuple[str, ...]
+    as_students: dict[str, str] = Field(
+        description="What a recipe has to say among its students to release an option, for those of the teacher's own "
+        "layers."
+    )
 
 
 def plan(file: RecipeFile, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]:

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from pydantic import Field
 
 from stillhouse import progress
+from stillhouse.base import Record
 from stillhouse.device import Device
 from stillhouse.digests import digest_of
 from stillhouse.error_analysis.capacity import overfit_one_batch
@@ -27,7 +29,7 @@ from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.asking import teacher_of
-from stillhouse.stages.facts import CandidateFacts, ErrorAnalysisFacts, TeacherFacts
+from stillhouse.stages.facts import CandidateFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
 from stillhouse.students.examples import examples_of, validation_rows
 from stillhouse.students.pruning import cut_from
@@ -42,6 +44,12 @@ PARTS = (4, 2)
 """A quarter and a half of the rows; the candidate itself learned from all. A doubling is what the decision is about."""
 
 _Answers = npt.NDArray[np.float64]
+
+
+class ErrorAnalysisFacts(Record):
+    """Why students miss the bar."""
+
+    causes: dict[str, str | None] = Field(description="By student; null where it clears the bar.")
 
 
 def plan(

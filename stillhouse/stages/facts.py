@@ -3,9 +3,9 @@
 All in one module and without the code that finds them, so that a stage which reads what another one says does not
 depend on how that other one works. They are kept in the artifact's manifest as JSON.
 
-Belongs here: one frozen record for each kind of stage, but for the last ones, which are read by nobody before them:
-selection.py, the release's record (stillhouse/release/bundle.py).
-Does not: making an artifact (the module of each stage).
+Belongs here: a frozen record for each kind of stage that another one reads.
+Does not: facts that only a stage's own asset and gates read, or what comes after it in any case (in its module); the
+release's record (stillhouse/release/bundle.py); making an artifact (the module of each stage).
 """
 
 import math
@@ -50,19 +50,6 @@ class ContractFacts(Record):
     weights: WeightsFacts
     language_model: WeightsFacts | None = Field(None, description="Of a teacher that is a language model here.")
     answers: AnswersFacts | None = Field(None, description="Of a teacher that answered elsewhere.")
-
-
-class SourceFacts(Record):
-    """Rows of a batch as they came, counted."""
-
-    records: int = Field(description="Rows, and lines that are none.")
-    counted: int | None = Field(
-        None, description="Records by another count than the parser's; null where an earlier version read them."
-    )
-    rows: int = Field(description="Rows that could be read and have their provenance.")
-    unreadable: int
-    quarantined: int = Field(description="Rows that could be read and have no provenance.")
-    marks: dict[str, str] = Field(description="What was seen of each source that is not kept, by address.")
 
 
 class CoverageFacts(Record):
@@ -224,16 +211,6 @@ class TeacherFacts(Answering):
         return self.validation_right / self.validation_rows
 
 
-class BaselinesFacts(Record):
-    """What there is to take without training a student."""
-
-    judged: tuple[str, ...]
-    as_students: dict[str, str] = Field(
-        description="What a recipe has to say among its students to release an option, for those of the teacher's own "
-        "layers."
-    )
-
-
 class SignalFacts(Answering):
     """What the teacher said about the prompts of a batch."""
 
@@ -320,12 +297,6 @@ class EvaluationFacts(Record):
     golden_digest: str
     golden_rows: int
     judged: dict[str, str | None] = Field(description="Digest of each exported student, by name.")
-
-
-class ErrorAnalysisFacts(Record):
-    """Why students miss the bar."""
-
-    causes: dict[str, str | None] = Field(description="By student; null where it clears the bar.")
 
 
 class ChampionFacts(Record):

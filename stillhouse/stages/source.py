@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
+from pydantic import Field
 
+from stillhouse.base import Record
 from stillhouse.data.dropped import read_dropped, reading_of
 from stillhouse.data.golden_file import read_golden_file
 from stillhouse.data.provenance import with_provenance, without_secrets
@@ -24,8 +26,20 @@ from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore, Plan
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import Manifest
-from stillhouse.stages.facts import SourceFacts
 from stillhouse.stages.names import BASE, SOURCE
+
+
+class SourceFacts(Record):
+    """Rows of a batch as they came, counted."""
+
+    records: int = Field(description="Rows, and lines that are none.")
+    counted: int | None = Field(
+        None, description="Records by another count than the parser's; null where an earlier version read them."
+    )
+    rows: int = Field(description="Rows that could be read and have their provenance.")
+    unreadable: int
+    quarantined: int = Field(description="Rows that could be read and have no provenance.")
+    marks: dict[str, str] = Field(description="What was seen of each source that is not kept, by address.")
 
 
 def plan(file: RecipeFile, batch: str, builds: BuildStore) -> Plan[SourceFacts]:

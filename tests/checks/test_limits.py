@@ -11,7 +11,8 @@ from checks.gate import Gate
 from checks.prompts.records import few_rows_of_the_batch_were_rejected
 from checks.source import nearly_every_line_was_readable, nearly_every_row_has_provenance
 from stillhouse.recipe.limits import GateLimits
-from stillhouse.stages.facts import ExportFacts, ParityFacts, PromptFacts, SourceFacts
+from stillhouse.stages.facts import ExportFacts, ParityFacts, PromptFacts
+from stillhouse.stages.source import SourceFacts
 from stillhouse.statistics.verdicts import Verdict
 from tests.checks.hand_made import DEMO
 

@@ -15,7 +15,7 @@ from checks.source import (
     no_row_is_dated_in_the_future,
     two_classes_are_labelled,
 )
-from stillhouse.stages.facts import SourceFacts
+from stillhouse.stages.source import SourceFacts
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, measured, recipe, told
 
 

@@ -14,9 +14,8 @@ from assets.keys import key_of
 from assets.materializations import newest_artifact
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.stages.facts import SourceFacts
 from stillhouse.stages.names import BASE, PROMPTS, SOURCE
-from stillhouse.stages.source import has_other_rows, is_as_it_was
+from stillhouse.stages.source import SourceFacts, has_other_rows, is_as_it_was
 from tests.small import questions, small_recipe
 
 Run = Callable[..., dg.ExecuteInProcessResult]
