@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from stillhouse.data.advice import SettingError
 from stillhouse.data.dialect import SEPARATORS, Dialect, plain_name, separator_in
 from stillhouse.data.places import Place
-from stillhouse.data.table import require_columns
+from stillhouse.data.table import require_columns, require_once
 from stillhouse.errors import StillhouseError
 
 # A name of a column is no longer than this, and a text often is.
@@ -47,14 +47,7 @@ def positions(
         if not set(columns) & set(header):
             _refuse_a_row_for_a_header(header, list(first.values()), where)
         require_columns(header, columns, where)
-    twice = [name for name in columns if header.count(name) > 1]
-    if twice:
-        raise StillhouseError(
-            f"the header names {twice[0]!r} {header.count(twice[0])} times",
-            where=where,
-            expected="each column once",
-            do="Rename one of them in the file.",
-        )
+    require_once(header, columns, where)
     return [header.index(name) for name in columns]
 
 

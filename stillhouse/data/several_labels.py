@@ -17,6 +17,8 @@ _LIST = re.compile(r"\s*[\[({](.*)[\])}]\s*")
 _SEPARATORS = ("|", ";", ",", "\uff0c", "\uff1b", "\u3001", "\u060c")
 _ALSO_IN_NAMES = ("/", "+", "&", "#", "\\n", " ")
 """Separators that stand in the names of classes, too: several labels only where each part is a label by itself."""
+_DECIMAL = re.compile(r"[+-]?\d+,\d+")
+"""Where pairs of numbers are all that has a comma, it is the decimal mark of half the world."""
 _SHARE = 0.05
 """Of the rows; fewer labels with a comma in them are names that happen to have one."""
 _TWO_ANSWERS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"n", "y"}, {"f", "t"}, {"0.0", "1.0"})
@@ -86,6 +88,8 @@ def _values(frame: pl.DataFrame, name: str) -> set[str]:
 
 def _under(separator: str, counts: Mapping[str, int], *, by_itself: bool = False) -> SeveralLabels | None:
     parts = {label: _parts(label, separator) for label in counts}
+    if separator == "," and all(_DECIMAL.fullmatch(label.strip()) for label, held in parts.items() if len(held) > 1):
+        return None
     in_labels = Counter(part for held in parts.values() for part in set(held))
     alone = {names[0] for names in parts.values() if len(names) == 1}
     known = alone if by_itself else {name for name, labels in in_labels.items() if labels > 1}

@@ -14,7 +14,7 @@ _AROUND = "\"'`\u2018\u2019\u201c\u201d"
 _AT_THE_END = ".,:;!?"
 # Between words; not a sign before a number, nor what stands at an end, as in C++ and A-.
 _BETWEEN_WORDS = re.compile(r"(?<=[^\W_])[-\s_]+(?=[^\W_])")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,4})?")
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d{1,4})?")
 
 
 def class_key(label: str) -> str:
@@ -22,13 +22,13 @@ def class_key(label: str) -> str:
 
     Set aside are upper and lower case, quotes around, a mark at the end, what stands between words (a blank, a hyphen,
     an underscore), what cannot be seen, width and other compatibility forms (NFKC), and how a number is written: `1`,
-    `1.0` and `01` are one.
+    `1.0`, `1,0` and `01` are one.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
     seen = " ".join("".join(filter(_can_be_seen, folded)).split())
     bare = seen.strip(_AROUND).rstrip(_AT_THE_END).strip(f"{_AROUND} ") or seen
     if _NUMBER.fullmatch(bare):
-        return f"number {Decimal(bare).normalize() + 0}"
+        return f"number {Decimal(bare.replace(',', '.')).normalize() + 0}"
     return _BETWEEN_WORDS.sub(" ", bare)
 
 

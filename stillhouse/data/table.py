@@ -80,6 +80,22 @@ def require_columns(existing: Sequence[str], wanted: Iterable[str], where: str) 
             )
 
 
+def require_once(header: Sequence[str], wanted: Iterable[str], where: str) -> None:
+    """Refuse a column that there is twice.
+
+    Raises:
+        StillhouseError: for the first one.
+    """
+    for name in wanted:
+        if header.count(name) > 1:
+            raise StillhouseError(
+                f"the header names {name!r} {header.count(name)} times",
+                where=where,
+                expected="each column once",
+                do="Rename one of them in the file.",
+            )
+
+
 def batches(items: Iterator[Item]) -> Iterator[list[Item]]:
     """Cut into lists that bound the memory Python strings take; always at least one list, so that columns exist."""
     batch: list[Item] = []

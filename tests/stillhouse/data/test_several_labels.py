@@ -33,6 +33,14 @@ def test_lists_of_labels_in_a_cell_are_found(labels: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     "labels",
+    [{"1,2": 20, "2": 9, "1": 9, "1,2,3": 9, "3": 1}, {"1, 2": 20, "1": 9, "2": 9}, {"[1,2]": 9, "[1]": 9, "2": 9}],
+)
+def test_numbers_of_classes_in_a_list_are_found(labels: dict[str, int]) -> None:
+    assert several_in_a_cell(labels) is not None
+
+
+@pytest.mark.parametrize(
+    "labels",
     [
         {"New York, NY": 50, "Albany, NY": 50},  # one part is in both, the others are names
         {"Health, safety": 50, "Refund": 50},
@@ -40,6 +48,7 @@ def test_lists_of_labels_in_a_cell_are_found(labels: dict[str, int]) -> None:
         {"a": 500, "b": 500, "a, b": 20},  # two in a hundred
         {"card lost": 50, "card arrival": 50, "pin lost": 50},  # no word is a label
         {"sci/tech": 50, "sci/med": 50, "tech": 50},
+        {"1,0": 50, "0,0": 50, "0,5": 50, "0": 9, "1": 9, "5": 9},  # numbers as half the world writes them
         {},
     ],
 )

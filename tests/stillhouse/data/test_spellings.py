@@ -28,6 +28,7 @@ from stillhouse.data.spellings import alike, class_key
         ("billing.", "billing"),
         ('"billing"', "billing"),
         ("'1'", "1.0"),
+        ("1,50", "1.5"),
         ("\u201cbilling\u201d,", "billing"),
     ],
 )
@@ -45,6 +46,8 @@ def test_labels_that_a_person_would_take_for_one_are_alike(one: str, other: str)
         ("10", "1"),
         ("0070", "7"),
         ("1.5", "15"),
+        ("1,5", "15"),
+        ("1,2,3", "123"),
         ("C++", "C"),
         ("A-", "A"),
         ("-1", "1"),
