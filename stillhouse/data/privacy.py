@@ -1,14 +1,15 @@
 """Personal data out of texts before any teacher sees them: found by shape, proved by check digits where they exist.
 
-Belongs here: what counts as personal data in a text or by the name of a column, and redacting it.
-Does not: names and places in running text (no rule finds them), what to do with personal columns (sources).
+Belongs here: what counts as personal data in a text or by the name of a column, and redacting it, keys included.
+Does not: the shapes of keys (credentials.py) and of spelled addresses (spelled_mail.py), names and places in running
+text (no rule finds them), what to do with personal columns (sources).
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from ipaddress import ip_address
 
@@ -16,9 +17,11 @@ import phonenumbers
 import polars as pl
 from stdnum import iban, luhn
 
+from stillhouse.data import credentials, spelled_mail
+
 # In the order of the search: an address may hold a number, an IBAN may hold digits that pass for a card, and so on.
-KINDS: tuple[str, ...] = ("user", "email", "ip", "iban", "card", "national_id", "phone", "handle")
-"""`user` is a name in an address of the web, `handle` one after an at sign."""
+KINDS: tuple[str, ...] = ("credential", "user", "email", "ip", "iban", "card", "national_id", "phone", "handle")
+"""`credential` is a key of a service, `user` a name in an address of the web, `handle` one after an at sign."""
 
 # Full-width forms, other digits, blanks and dashes, each to the ASCII character it stands for: one for one, so that a
 # place in the folded text is the same place in the text.
@@ -34,11 +37,13 @@ _SITES = (
     r"|twitch|snapchat|telegram|t|vk|weibo|soundcloud|flickr|tumblr)\.(?:com|me|net|org|tv)/"
 )
 _OF_A_USER = r"(?:in|u|users?|profiles?|people|members?)/"
-# What every rule needs at least, cheap enough to look at each row: an at sign, a page of somebody, six digits that only
-# blanks and punctuation of numbers part, dotted quads, hexadecimal groups, and the two ids whose letters part their
-# digits.
+# What every rule needs at least, cheap enough to look at each row: a key, an at sign or one that is spelled, a page of
+# somebody, six digits that only blanks and punctuation of numbers part, dotted quads, hexadecimal groups, and the two
+# ids whose letters part their digits.
 _HINT = (
-    rf"(?i:{_SITES}|\.[a-z]+(?::\d+)?/(?:\S*/)?(?:{_OF_A_USER}|~))|"
+    rf"{credentials.HINT}|{spelled_mail.HINT}|"
+    # As far as the rule looks: up to the end of the address it would cost the square of many addresses in a row.
+    rf"(?i:{_SITES}|\.[a-z]{{2,24}}(?::\d+)?/(?:[^\s/]+/){{0,3}}(?:{_OF_A_USER}|~))|"
     r"[@\uFF20]|\d(?:[\s()./+\-\u2010-\u2015\u2212\uFF08\uFF09\uFF0D\uFF0E\uFF0F]{0,4}\d){5}"
     r"|\d[.\uFF0E]\d{1,3}[.\uFF0E]\d{1,3}[.\uFF0E]\d|(?i:[23f][0-9a-f]{3}:[0-9a-f:])"
     r"|(?i:[a-z]{2}\d{2}[\s.\-]{0,3}[a-z0-9](?:[\s.\-]{0,3}[a-z0-9]){10}|\d[a-z]\d\d ?[a-z]\d{3}[a-z])"
@@ -178,19 +183,20 @@ class _Rule:
             Where it has a group `found`, that is the find, at the end of what matches.
         valid: proves a candidate, given it and the text around it, in which a NUL stands for it.
         mark: what the text must hold, as looking for a character is much cheaper than for a shape.
+        whole: a find ends where its shape does, and no shorter one is tried.
     """
 
     kind: str
     shape: re.Pattern[str]
     valid: Callable[[str, str], bool]
     mark: str = ""
+    whole: bool = False
 
 
 def redact(texts: pl.Series) -> Redacted:
-    """Replace each e-mail address, IP address, IBAN, card, national id, phone number and name of a user by its kind.
+    """Replace keys, e-mail and IP addresses, IBANs, cards, national ids, phone numbers and user names by their kind.
 
-    As in `[EMAIL]`. Redacting twice changes nothing more, and a text without digits, at signs and addresses of the web
-    is never changed.
+    As in `[EMAIL]`. Redacting twice changes nothing more.
 
     Args:
         texts: String, normalised (`cleaning.normalise`), since invisible characters hide a number from every rule.
@@ -273,7 +279,7 @@ def _spans(text: str, rule: _Rule) -> Iterator[tuple[int, int]]:
     while match:
         start = match.start("found") if "found" in rule.shape.groupindex else match.start()
         resume = match.start() + 1
-        for end in _ends(text, start, match.end()):
+        for end in (match.end(),) if rule.whole else _ends(text, start, match.end()):
             if rule.valid(text[start:end], f"{text[max(0, start - 40) : start]}\0{text[end : end + 20]}"):
                 yield start, end
                 resume = end
@@ -300,10 +306,25 @@ def _rules() -> tuple[_Rule, ...]:
         return _Rule(kind, re.compile(shape, re.IGNORECASE | re.ASCII), valid, mark)
 
     sep = r"[ .-]{0,3}"
+
+    def always(value: str, around: str) -> bool:
+        return True
+
+    def is_random(value: str, around: str) -> bool:
+        return credentials.is_random(value)
+
+    def is_mail(value: str, around: str) -> bool:
+        return spelled_mail.is_mail(value)
+
     return (
-        _Rule("user", _ACCOUNT, lambda *_: True, "@"),
+        _Rule("credential", credentials.PRIVATE_KEY, always, "PRIVATE KEY", whole=True),
+        _Rule("credential", credentials.PREFIXED, always, whole=True),
+        _Rule("credential", credentials.RANDOM, is_random, whole=True),
+        _Rule("credential", credentials.ASSIGNED, is_random, whole=True),
+        _Rule("user", _ACCOUNT, always, "@"),
         _Rule("user", _PAGE, lambda value, _: _NO_USER.fullmatch(value) is None, "/"),
         _Rule("email", _EMAIL, lambda value, _: _EMAIL.fullmatch(value) is not None, "@"),
+        *(_Rule("email", shape, is_mail, whole=True) for shape in spelled_mail.SHAPES),
         rule("ip", rf"{_START}\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!\.?\d)", _is_ip, "."),
         rule("ip", rf"{_START}(?:[23][\da-f]{{3}}|f[cd][\da-f]{{2}}|fe[89ab][\da-f]):[\da-f:.]{{1,40}}", _is_ip, ":"),
         rule("iban", rf"{_START}[A-Z]{{2}} ?\d{{2}}(?:{sep}[A-Z\d]){{11,30}}", _is_iban),
@@ -314,7 +335,7 @@ def _rules() -> tuple[_Rule, ...]:
         rule("phone", _START + _NUMBER_ABROAD + _EXTENSION, _is_phone, "+"),
         rule("phone", _ALONE % _NUMBER_FROM_ABROAD, lambda value, _: _is_phone(f"+{value[2:]}", _)),
         rule("phone", _ALONE % f"(?:{_NUMBER_HOME}){_EXTENSION}", _is_phone),
-        rule("phone", _ALONE % _NUMBER_ANNOUNCED, lambda _, around: _ANNOUNCES.search(around) is not None),
+        rule("phone", _ALONE % _NUMBER_ANNOUNCED, lambda _, around: _is_announced(around.partition("\0")[0])),
         _Rule("handle", _HANDLE, _is_handle, "@"),
     )
 
@@ -360,6 +381,12 @@ def _is_national_id(value: str, around: str) -> bool:
         )
     except LookupError:  # python-stdnum 2.2 on a Chinese number of a province that exists but a county that does not
         return False
+
+
+@lru_cache(maxsize=1)
+def _is_announced(before: str) -> bool:
+    """Whether a word for a telephone is the last thing before a number: asked once for all ends that it may have."""
+    return _ANNOUNCES.search(f"{before}\0") is not None
 
 
 def _is_phone(value: str, _: str) -> bool:

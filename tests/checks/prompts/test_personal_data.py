@@ -73,7 +73,7 @@ def test_labels_and_kept_columns_are_searched_and_named_by_column_and_count() ->
     )
     frames["prompts"] = frames["prompts"].with_columns(label=pl.lit("HUM"), kind=pl.lit("x"))
     assert no_personal_data_is_left.evaluate(context).sentence == (
-        "none of user, email, ip, iban, card, national_id, phone, handle in 3 columns; 1 email was redacted"
+        "none of credential, user, email, ip, iban, card, national_id, phone, handle in 3 columns; 1 email was redacted"
     )
 
 
