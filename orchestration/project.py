@@ -4,9 +4,12 @@ Belongs here: the files that `stillhouse init` lays down, and never over a file 
 Does not: how a project is found (stillhouse/home.py), writing a recipe (scaffold/).
 """
 
+import json
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
@@ -36,7 +39,7 @@ _IGNORED = "# The state: artifacts, ledger, what was dropped. It may hold rows.\
 
 _PACKAGE = '"""Recipes: one folder with a `defs.yaml` for each; `stillhouse new` writes one."""\n'
 
-_WORKFLOW = """\
+_WORKFLOW = Template("""\
 # A wrong recipe is found before it is merged: every field, gate, column and class, and the teacher's weights.
 name: stillhouse
 on: [push, pull_request]
@@ -44,10 +47,10 @@ on: [push, pull_request]
 jobs:
   check:
     runs-on: ubuntu-latest
-    env:
+$where    env:
       # Where the ledger is that your machines share. Without one nothing is known here of what was made.
-      STILLHOUSE_LEDGER_URL: ${{ secrets.STILLHOUSE_LEDGER_URL }}
-      STILLHOUSE_ARTIFACTS: ${{ secrets.STILLHOUSE_ARTIFACTS }}
+      STILLHOUSE_LEDGER_URL: $${{ secrets.STILLHOUSE_LEDGER_URL }}
+      STILLHOUSE_ARTIFACTS: $${{ secrets.STILLHOUSE_ARTIFACTS }}
     steps:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
@@ -59,6 +62,9 @@ jobs:
       - run: stillhouse check
       - run: stillhouse status
         if: env.STILLHOUSE_LEDGER_URL != ''
+""")
+_IN_A_FOLDER = """\
+    defaults: {run: {working-directory: %s}}
 """
 
 
@@ -78,46 +84,77 @@ class Laid:
 def lay_down(root: Path) -> Laid:
     """Make a folder a project; a file that is there stays as it is, and to `pyproject.toml` a table is added.
 
+    The workflow goes to the root of the repository that the folder is in, since it is not run from anywhere else.
+
     Args:
         root: the folder; it may hold anything.
 
     Raises:
-        StillhouseError: if its `pyproject.toml` cannot be read, or a table cannot be added to it.
+        StillhouseError: if its `pyproject.toml` cannot be read, a table cannot be added to it, or a file stands where a
+            folder is wanted. Nothing is written then.
     """
     root = root.resolve()
-    lines = [_add_tables(root / PROJECT_FILE)]
-    for name, content in (
-        (f"{RECIPES}/__init__.py", _PACKAGE),
-        (".github/workflows/stillhouse.yml", _WORKFLOW),
-    ):
-        lines.append(_write_new(root / name, name, content))
-    lines.append(_ignore_state(root / ".gitignore"))
+    tables = _tables_to_add(root / PROJECT_FILE)
+    package, workflow = root / RECIPES / "__init__.py", _workflow_of(root)
+    for path in (package, workflow[0]):
+        _require_a_place_for(path)
+    lines = [
+        _append(root / PROJECT_FILE, tables),
+        _write_new(root, package, _PACKAGE),
+        _write_new(root, *workflow),
+        _append(root / ".gitignore", "" if b".stillhouse" in _read(root / ".gitignore") else _IGNORED),
+    ]
     return Laid(Project(root, root / RECIPES), tuple(lines))
 
 
-def _write_new(path: Path, name: str, content: str) -> str:
+def _workflow_of(root: Path) -> tuple[Path, str]:
+    """The file of the workflow and its text."""
+    repository = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    inside = root.relative_to(repository)
+    name = "-".join(["stillhouse", *inside.parts]) + ".yml"
+    where = _IN_A_FOLDER % json.dumps(str(inside), ensure_ascii=False) if inside.parts else ""
+    return repository / ".github" / "workflows" / name, _WORKFLOW.substitute(where=where)
+
+
+def _require_a_place_for(path: Path) -> None:
+    """Refuse before anything is written what could not be written then."""
+    for folder in path.parents:
+        if folder.is_dir():
+            return
+        if folder.exists() or folder.is_symlink():
+            raise StillhouseError(
+                "a file stands where a folder is wanted",
+                where=str(folder),
+                expected=f"a folder for {path.name}, or nothing",
+                do="Rename it, or make the project in another folder.",
+            )
+
+
+def _write_new(root: Path, path: Path, content: str) -> str:
+    name = os.path.relpath(path, root)
     if path.exists():
         return f"kept   {name}"
     write_atomically(path, content.encode())
     return f"wrote  {name}"
 
 
-def _ignore_state(path: Path) -> str:
-    before = path.read_bytes() if path.exists() else b""
-    return f"kept   {path.name}" if b".stillhouse" in before else _append(path, before, _IGNORED)
-
-
-def _add_tables(path: Path) -> str:
-    before = path.read_bytes() if path.exists() else b""
+def _tables_to_add(path: Path) -> str:
+    before = _read(path)
     there = _parsed(path, before).get("tool", {})
     added = "\n".join(text for name, text in (("stillhouse", _MARKER), ("dg", _DG)) if name not in there)
-    if not added:
+    # Refused here and not by whoever reads it next, such as under `tool = {}`.
+    _parsed(path, _appended(before, added))
+    return added
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _append(path: Path, text: str) -> str:
+    if not text:
         return f"kept   {path.name}"
-    _parsed(path, _appended(before, added))  # refused here and not by whoever reads it next, such as under `tool = {}`
-    return _append(path, before, added)
-
-
-def _append(path: Path, before: bytes, text: str) -> str:
+    before = _read(path)
     write_atomically(path, _appended(before, text))
     return f"{'added to' if before else 'wrote '} {path.name}"
 

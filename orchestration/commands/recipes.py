@@ -121,7 +121,10 @@ def init() -> None:
     """
     from orchestration.project import lay_down
 
-    if Project.around(Path.cwd()) is None and setting("STILLHOUSE_RECIPES") is None:
+    around = Project.around(Path.cwd())
+    if around is not None and around.root != Path.cwd().resolve():
+        out.print(f"this folder is in a project already, the one of {around.root}", soft_wrap=True)
+    if around is None and setting("STILLHOUSE_RECIPES") is None:
         laid = lay_down(Path.cwd())
         for line in laid.lines:
             out.print(line, soft_wrap=True)

@@ -105,6 +105,43 @@ def test_a_pyproject_to_which_nothing_can_be_added_stays_as_it_is(folder: Path, 
     assert (folder / "pyproject.toml").read_text() == content
 
 
+def test_where_a_file_stands_for_a_folder_nothing_is_written(folder: Path) -> None:
+    """Regression: `pyproject.toml` was written before it was seen that `recipes` is a file."""
+    for name in ("recipes", ".github"):
+        (folder / name).write_text("my own")
+        ended = stillhouse("init")
+        (line,) = ended.stderr.splitlines()
+        assert ended.returncode == 2 and f"{folder / name}: a file stands where a folder is wanted" in line
+        assert [path.name for path in folder.iterdir()] == [name]
+        (folder / name).unlink()
+
+
+def test_in_a_folder_of_a_repository_the_workflow_is_where_it_is_run_and_checks_that_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: a workflow below a folder of a repository is never run."""
+    (folder / ".git").mkdir()
+    inside = folder / "models" / "a: b"
+    inside.mkdir(parents=True)
+    laid = lay_down(inside)
+    assert "wrote  ../../.github/workflows/stillhouse-models-a: b.yml" in laid.lines
+    (written,) = (folder / ".github" / "workflows").iterdir()
+    workflow = yaml.safe_load(written.read_text())
+    assert workflow["jobs"]["check"]["defaults"] == {"run": {"working-directory": "models/a: b"}}
+    assert "kept   ../../.github/workflows/stillhouse-models-a: b.yml" in lay_down(inside).lines
+    assert not (inside / ".github").exists() and (inside / ".gitignore").exists()
+    assert "defaults" not in (lay_down(folder), yaml.safe_load((written.parent / "stillhouse.yml").read_text()))[1]
+
+
+def test_below_a_project_it_is_said_which_one_is_meant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay_down(folder)
+    (folder / "rows").mkdir()
+    monkeypatch.chdir(folder / "rows")
+    said = [f"this folder is in a project already, the one of {folder}", f"ready: {folder / '.stillhouse'}"]
+    assert stillhouse("init").stdout.splitlines() == said
+    assert not list((folder / "rows").iterdir())
+
+
 def test_the_workflow_runs_check_and_status(folder: Path) -> None:
     lay_down(folder)
     workflow = yaml.safe_load((folder / ".github" / "workflows" / "stillhouse.yml").read_text())
