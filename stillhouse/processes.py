@@ -1,11 +1,13 @@
-"""Which process does a piece of work, and whether it is still there.
+"""Which process does a piece of work, whether it is still there, and how much of the processor it gets.
 
-Belongs here: naming a process so that no other one is ever taken for it, and asking for it later.
+Belongs here: naming a process so that no other one is ever taken for it, and asking for it later; a clock that other
+processes do not slow down.
 Does not: runs (orchestration/dead_runs.py).
 """
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -66,6 +68,52 @@ class ProcessName:
         if not _exists(self.pid):
             return Life.GONE
         return Life.ALIVE if _started(self.pid) == self.started else Life.GONE
+
+
+class QuietClock:
+    """Seconds that work takes where nothing else runs, measured while other processes may.
+
+    Linux counts for each thread how long it ran and how long it was ready and waited for a processor. Where a third of
+    that was running, a quiet machine takes a third of the time. A thread that spins while it waits for another one runs
+    by that count, so what is left is rather too much. Elsewhere, nothing is known and nothing is taken off.
+
+    As a context it measures what is done inside; when it is over, its fields say what was found.
+    """
+
+    wall: float = 0.0
+    share: float = 1.0
+    """Of the time in which this process was ready to run, the part in which it ran."""
+
+    @property
+    def seconds(self) -> float:
+        """Of a quiet machine."""
+        return self.wall * self.share
+
+    def __enter__(self) -> "QuietClock":
+        self._threads, self._begun = _ran_and_waited(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wall = time.perf_counter() - self._begun
+        now = _ran_and_waited()
+        ran = waited = 0
+        for thread, (running, waiting) in now.items():
+            before = self._threads.get(thread, (0, 0))
+            ran, waited = ran + running - before[0], waited + waiting - before[1]
+        if ran > 0 and waited >= 0:
+            self.share = ran / (ran + waited)
+
+
+def _ran_and_waited() -> dict[int, tuple[int, int]]:
+    """By thread of this process the nanoseconds that it ran, and that it was ready and did not run."""
+    found: dict[int, tuple[int, int]] = {}
+    for thread in (_PROC / "self/task").glob("*"):
+        try:
+            ran, waited, _ = (thread / "schedstat").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended, or this kernel does not count
+            continue
+        found[int(thread.name)] = (int(ran), int(waited))
+    return found
 
 
 def _boot() -> str:

@@ -23,6 +23,7 @@ from stillhouse.device import Device
 from stillhouse.economics import amount
 from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model, verify_language_model
+from stillhouse.processes import QuietClock
 from stillhouse.recipe.contract import Recipe, StudentSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
@@ -50,6 +51,8 @@ from stillhouse.wording import in_minutes
 if TYPE_CHECKING:
     from stillhouse.models.predictor import TorchClassifier
 
+QUIET_SHARE = 0.8
+"""Of the processor, from which a forecast is near enough to what a run takes now."""
 PROBED_STEPS = 6
 PROBED_ROWS = 192
 PROBED_CALLS = 30
@@ -73,30 +76,39 @@ class Forecast(Record):
     """What a whole run will take on this machine, computing everything."""
 
     stages: tuple[StageForecast, ...] = Field(description="In the order of the data.")
-    seconds: float = Field(description="Of all of them.")
+    seconds: float = Field(description="Of all of them, with nothing else on the machine.")
     cost_usd: float = Field(description="At the recipe's price of the machine.")
+    processor_share: float = Field(
+        1.0, description="Of the time in which the probe was ready to run, the part in which other processes let it."
+    )
 
     @property
     def sentence(self) -> str:
-        """Time and money, as they end a sentence."""
-        return f"about {in_minutes(self.seconds)} on this machine, {amount(self.cost_usd)} USD"
+        """Time and money, as they end a sentence; of a machine on which others work, what that makes of it."""
+        quiet = f"about {in_minutes(self.seconds)} on this machine, {amount(self.cost_usd)} USD"
+        if self.processor_share >= QUIET_SHARE:
+            return quiet
+        busy = in_minutes(self.seconds / self.processor_share)
+        return f"{quiet}, with nothing else on it; beside what other processes do there now about {busy}"
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What the network takes that students are cut from, on this machine, and the teacher; in seconds.
+    """What the network takes that students are cut from, on this machine when it is quiet, and the teacher; in seconds.
 
     Args:
         learning: a row, once forwards and once backwards, in batches of the recipe.
         answering: a row, in batches.
         call: a text alone, on one thread.
         language_model: a row that a teacher which is a language model answers.
+        share: of the processor that the probe got.
     """
 
     learning: float
     answering: float
     call: float
     language_model: float = 0.0
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -195,6 +207,7 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         stages=tuple(StageForecast(stage=stage, seconds=each) for stage, each in took.items()),
         seconds=seconds,
         cost_usd=seconds / 3600 * recipe.machine_usd_per_hour,
+        processor_share=rates.share,
     )
 
 
@@ -235,12 +248,21 @@ def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -
         # A step costs the same whatever its loss is, and labels are all that is known before a teacher was asked.
         without_a_teacher = {"loss": "labels", "label_weight": 0.0, "embedding_weight": 0.0, "mixture": ()}
         probed = training.model_copy(update={"epochs": 1, **without_a_teacher})
-        report = train(start, taught, examples, probed, device=device)
+        with QuietClock() as learning:
+            report = train(start, taught, examples, probed, device=device)
         model = TorchClassifier(taught)  # a call is timed on the CPU, wherever the rest is computed
-        answering = _seconds(TorchClassifier(taught, device), texts) / len(texts)
-        with one_thread():
+        answering = _quiet(TorchClassifier(taught, device), texts)
+        with one_thread(), QuietClock() as calling:
             call = float(np.median([_seconds(model, [text]) for text in texts[:PROBED_CALLS]]))
-        return model.network.config, Rates(1 / report.examples_per_second, answering, call)
+        # A GPU is waited for, and by nobody else.
+        of_learning, of_answering = (learning.share, answering.share) if device.kind == "cpu" else (1.0, 1.0)
+        rates = Rates(
+            of_learning / report.examples_per_second,
+            of_answering * answering.wall / len(texts),
+            calling.share * call,
+            share=of_learning,
+        )
+        return model.network.config, rates
 
 
 def _probe_language_model(file: RecipeFile, known: pl.DataFrame, builds: BuildStore) -> float:
@@ -252,9 +274,15 @@ def _probe_language_model(file: RecipeFile, known: pl.DataFrame, builds: BuildSt
         asked = label_prompt_of(file, names, model.record.fingerprint)
         teacher = CausalLmTeacher({name: model.folder / name for name in model.digests}, asked, builds.device)
         teacher.answers(texts[:1])  # loads it
-        begun = time.perf_counter()
-        teacher.answers(texts)
-    return (time.perf_counter() - begun) / len(texts)
+        with QuietClock() as clock:
+            teacher.answers(texts)
+    return (clock.seconds if builds.device.kind == "cpu" else clock.wall) / len(texts)
+
+
+def _quiet(model: "TorchClassifier", texts: list[str]) -> QuietClock:
+    with QuietClock() as clock:
+        model.logits(texts)
+    return clock
 
 
 def _seconds(model: "TorchClassifier", texts: list[str]) -> float:

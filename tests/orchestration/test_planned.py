@@ -36,7 +36,7 @@ def test_a_plan_forecasts_every_stage_and_says_what_those_took_that_were_made(
     assert forecast == pytest.approx(by_stage["contract"] + by_stage["source"])
     assert seconds == pytest.approx(sum(found.took.values()))
     shown = stillhouse("plan", "small", recipes=tmp_path / "recipes").stdout
-    assert re.search(r"a whole run: about \d+ (s|min|h) on this machine, [\d.]+ USD\n", shown)
+    assert re.search(r"a whole run: about \d+ (s|min|h) on this machine, [\d.]+ USD(, with|\n)", shown)
     before = took(builds.ledger, file)
     assert run(file, "source").success
     assert took(builds.ledger, file) == before, "what is found again takes no time, and that is no measure"

@@ -1,9 +1,11 @@
 """The forecast of a run: arithmetic by hand, and the probe on a real small teacher."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from stillhouse.economics import amount
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import BuildStore
@@ -19,6 +21,7 @@ from stillhouse.stages.forecast import (
 )
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.preview import prompts_to_come
+from stillhouse.wording import in_minutes
 from tests.small import small_recipe
 
 CONFIG = {
@@ -82,6 +85,17 @@ def test_seeds_and_students_that_may_miss_are_trained_again(tmp_path: Path) -> N
     learning = 3 * 1000 * 0.01 / 3
     again = 1000 * 0.001 * (1 / 3 + 1 / 2) + learning / 4 + learning / 2
     assert by_more["error_analysis"] - STAGE_SECONDS == pytest.approx(again)
+
+
+def test_beside_other_work_both_times_are_said(tmp_path: Path) -> None:
+    asked = recipe(tmp_path, student())
+    quiet, busy = (reckoned(asked, CONFIG, COUNTS, replace(RATES, share=share)) for share in (0.8, 0.25))
+    assert quiet.seconds == busy.seconds and busy.processor_share == 0.25
+    assert quiet.sentence == f"about {in_minutes(quiet.seconds)} on this machine, {amount(quiet.cost_usd)} USD"
+    assert busy.sentence == (
+        f"{quiet.sentence}, with nothing else on it; beside what other processes do there now about "
+        f"{in_minutes(4 * quiet.seconds)}"
+    )
 
 
 def test_money_is_the_time_at_the_recipes_price(tmp_path: Path) -> None:
