@@ -2,10 +2,13 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.warm import WarmParent, warm_parent
 
 ENCODER_CONFIG: dict[str, Any] = {
     "model_type": "bert",
@@ -24,6 +27,18 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789?."
 WORDS = ["who", "what", "when", "where", "why", "how", "is", "the", "king", "river", "many", "##ing", "##er", "city"]
 LABELS = ["number", "person", "place"]
+IMPORTED = (
+    "stillhouse.models.network", "transformers.models.bert.modeling_bert", "stillhouse.stages.bench", "onnxruntime",
+    "stillhouse.teachers.teacher", "tests.stillhouse.teachers.test_endpoint",
+)  # fmt: skip
+"""What the scripts of these tests import."""
+
+
+@pytest.fixture(scope="session")
+def parent() -> Iterator[WarmParent]:
+    """Runs scripts that are killed, or looked at from outside."""
+    with warm_parent(IMPORTED) as parent:
+        yield parent
 
 
 @pytest.fixture(autouse=True)

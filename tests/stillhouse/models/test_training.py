@@ -1,8 +1,6 @@
-import os
 import signal
 import subprocess
 import sys
-import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.tasks.single_label import LOSSES, SingleLabel
 from tests.stillhouse.conftest import LABELS
+from tests.warm import WarmParent
 
 TASK = SingleLabel(tuple(LABELS))
 LABELS_ONLY = TrainingConfig(epochs=8, batch_size=8, learning_rate=3e-3, loss="labels", dropout=0.1, threads=1)
@@ -96,7 +95,9 @@ KILLED_TRAINING = """
 """
 
 
-def kill_at_third_epoch(model: Path, checkpoints: Path, examples: TrainingExamples, config: TrainingConfig) -> None:
+def kill_at_third_epoch(
+    parent: WarmParent, model: Path, checkpoints: Path, examples: TrainingExamples, config: TrainingConfig
+) -> None:
     arrays = checkpoints.parent / "examples.npz"
     np.savez(
         arrays,
@@ -106,8 +107,7 @@ def kill_at_third_epoch(model: Path, checkpoints: Path, examples: TrainingExampl
         validation=np.array(examples.validation_texts),
         validation_labels=examples.validation_targets,
     )
-    script = [sys.executable, "-c", textwrap.dedent(KILLED_TRAINING)]
-    done = subprocess.run([*script, model, checkpoints, config.model_dump_json(), arrays], env=os.environ, check=False)
+    done = parent.run(KILLED_TRAINING, model, checkpoints, config.model_dump_json(), arrays)
     assert done.returncode == -signal.SIGKILL
     assert not (checkpoints / "never").exists()
 
@@ -117,12 +117,12 @@ def without_clock(report: TrainingReport) -> TrainingReport:
 
 
 def test_a_killed_training_resumes_to_the_same_bits(
-    classifier: Path, examples: TrainingExamples, tmp_path: Path
+    parent: WarmParent, classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
     config = LABELS_ONLY.model_copy(update={"checkpoint_every": 5})  # not on an epoch's end: 6 steps are an epoch
     uninterrupted = train(classifier, tmp_path / "uninterrupted", examples, config)
     checkpoints = tmp_path / "checkpoints"
-    kill_at_third_epoch(classifier, checkpoints, examples, config)
+    kill_at_third_epoch(parent, classifier, checkpoints, examples, config)
 
     resumed = train(classifier, tmp_path / "resumed", examples, config, checkpoints)
     assert resumed.resumed_at == 15
@@ -131,7 +131,7 @@ def test_a_killed_training_resumes_to_the_same_bits(
     assert not list(checkpoints.glob("*.safetensors"))
 
     # a checkpoint of other data or another configuration is not continued
-    kill_at_third_epoch(classifier, checkpoints, examples, config)
+    kill_at_third_epoch(parent, classifier, checkpoints, examples, config)
     swapped = replace(examples, targets=np.roll(examples.targets, 1))
     assert train(classifier, tmp_path / "a", swapped, config, checkpoints).resumed_at == 0
 

@@ -5,8 +5,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.records.artifacts import ArtifactStore, build_key
 from stillhouse.records.manifest import Manifest
+from tests.warm import WarmParent
 
 
 def store_in(folder: Path, root: str | None = None) -> ArtifactStore:
@@ -318,9 +317,8 @@ def test_an_atomic_write_that_fails_leaves_the_old_content(tmp_path: Path, monke
 
 
 KILLED = """
-    import os, signal, sys
+    import os, signal
     from pathlib import Path
-    sys.path.insert(0, {root!r})
     from stillhouse.records import artifacts
     folder = Path({folder!r})
     store = artifacts.ArtifactStore(str(folder / "store"), cache=folder / "cache", workbench=folder / "bench")
@@ -340,10 +338,8 @@ KILLED = """
 
 
 @pytest.mark.parametrize("step", range(0, 16))
-def test_a_kill_at_any_step_of_publishing_leaves_all_or_nothing(tmp_path: Path, step: int) -> None:
-    root = str(Path(__file__).parents[2])
-    script = textwrap.dedent(KILLED.format(root=root, folder=str(tmp_path), step=step))
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+def test_a_kill_at_any_step_of_publishing_leaves_all_or_nothing(parent: WarmParent, tmp_path: Path, step: int) -> None:
+    ended = parent.run(KILLED.format(folder=str(tmp_path), step=step))
     assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
     store = store_in(tmp_path)
     for files in (tmp_path / "store").glob("*/files"):

@@ -3,9 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +24,7 @@ from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure, StoredTeacher
 from stillhouse.teachers.teacher import ANSWER_SCHEMA
 from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.warm import WarmParent
 
 TASK = SingleLabel(("access", "billing"))
 PILOT = StoredTeacher(pl.DataFrame({"prompt_id": ["p"], "answer": ["access"], "failure": [None]}), 0.9, TASK)
@@ -150,7 +148,7 @@ def test_another_revision_under_the_same_name_is_asked_anew(tmp_path: Path) -> N
         assert server.calls == 6
 
 
-def test_a_run_that_is_broken_off_waits_for_no_server(tmp_path: Path) -> None:
+def test_a_run_that_is_broken_off_waits_for_no_server(parent: WarmParent, tmp_path: Path) -> None:
     code = f"""
         import signal, sys
         from pathlib import Path
@@ -163,14 +161,11 @@ def test_a_run_that_is_broken_off_waits_for_no_server(tmp_path: Path) -> None:
         asked.ask(texts(20))
     """
     with serving(Server(answer, dict.fromkeys(range(999), "429"), retry_after="60")) as server:
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code), server.url], stderr=subprocess.PIPE, text=True
-        )
+        process = parent.start(code, server.url)
         while server.calls < 8:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode != 0 and "KeyboardInterrupt" in said
+        assert process.wait() != 0 and "KeyboardInterrupt" in process.said("stderr")
 
 
 @pytest.mark.parametrize("status", ["402", "404", "413"])
@@ -198,10 +193,9 @@ def test_a_server_that_counts_more_than_was_reserved_ends_the_run(tmp_path: Path
         assert asked.ask(texts(5))["failure"].null_count() == 5, "and what it said is kept"
 
 
-def test_two_processes_pay_once(tmp_path: Path) -> None:
+def test_two_processes_pay_once(parent: WarmParent, tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.05)) as server:
-        command = [sys.executable, "-c", textwrap.dedent(KILLED), server.url, str(tmp_path), "40"]
-        both = [subprocess.Popen(command) for _ in range(2)]
+        both = [parent.start(KILLED, server.url, tmp_path, 40) for _ in range(2)]
         assert [process.wait() for process in both] == [0, 0] and server.calls == 40
 
 
@@ -292,13 +286,12 @@ KILLED = """
 """
 
 
-def test_a_kill_loses_at_most_the_calls_under_way(tmp_path: Path) -> None:
+def test_a_kill_loses_at_most_the_calls_under_way(parent: WarmParent, tmp_path: Path) -> None:
     rows, kills, chance = 300, 5, random.Random(0)
     with serving(Server(answer, takes=0.02)) as server:
         for _ in range(kills):
             before = server.calls
-            command = [sys.executable, "-c", textwrap.dedent(KILLED), server.url, str(tmp_path), str(rows)]
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            process = parent.start(KILLED, server.url, tmp_path, rows)
             wanted = before + chance.randint(5, 40)
             while server.calls < wanted and process.poll() is None:
                 time.sleep(0.005)

@@ -1,9 +1,5 @@
 import hashlib
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +17,7 @@ from stillhouse.models.weights import fingerprint_of
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.signal import SignalStore, largest_change
 from stillhouse.teachers.teacher import SIGNAL_SCHEMA, NetworkTeacher
+from tests.warm import WarmParent
 
 
 def prompts_of(texts: list[str]) -> pl.DataFrame:
@@ -260,12 +257,11 @@ KILLED_CAPTURE = """
 
 
 def test_a_killed_capture_loses_only_the_shard_under_way(
-    classifier: Path, prompts: pl.DataFrame, tmp_path: Path
+    parent: WarmParent, classifier: Path, prompts: pl.DataFrame, tmp_path: Path
 ) -> None:
     fingerprint, file, root = fingerprint_of(classifier), tmp_path / "prompts.parquet", tmp_path / "store"
     prompts.write_parquet(file)
-    script = [sys.executable, "-c", textwrap.dedent(KILLED_CAPTURE)]
-    done = subprocess.run([*script, root, classifier, fingerprint, file, "2"], env=os.environ, check=False)
+    done = parent.run(KILLED_CAPTURE, root, classifier, fingerprint, file, 2)
     assert done.returncode == -signal.SIGKILL
     assert len(list((root / fingerprint).glob(".*.parquet.*"))) == 1
 

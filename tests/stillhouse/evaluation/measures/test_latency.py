@@ -1,7 +1,5 @@
 """Speed is measured by two clocks, all models in turns, so that what else the machine does cannot decide a verdict."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,11 @@ from stillhouse.evaluation.measures.latency import (
     device_stamp,
     latencies_beside_teacher,
 )
-from stillhouse.home import CHECKOUT
 from stillhouse.models.export import export_student
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
 from tests.small import small_teacher
+from tests.warm import WarmParent
 
 
 class Machine:
@@ -237,15 +235,13 @@ with one_thread():
 """
 
 
-def test_all_work_of_a_timed_call_is_done_by_the_thread_that_is_timed(tmp_path: Path) -> None:
+def test_all_work_of_a_timed_call_is_done_by_the_thread_that_is_timed(parent: WarmParent, tmp_path: Path) -> None:
     small_teacher(tmp_path / "teacher")
     build_classifier(tmp_path / "teacher", ["x", "y"], tmp_path / "torch", seed=0)
     export_student(
         tmp_path / "torch", tmp_path / "onnx", ["what", "who is it"], np.array([0, 1]), SingleLabel(("x", "y"))
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", CPU_OF_OTHER_THREADS, str(tmp_path / "onnx"), str(tmp_path / "torch")],
-        capture_output=True, text=True, check=True, cwd=CHECKOUT,
-    )  # fmt: skip
+    ran = parent.run(CPU_OF_OTHER_THREADS, tmp_path / "onnx", tmp_path / "torch")
+    assert ran.returncode == 0, ran.stderr
     by_others = [float(line) for line in ran.stdout.split()]
     assert len(by_others) == 3 and max(by_others) < 0.3, "CPU time of other threads beside that of the calling one"
