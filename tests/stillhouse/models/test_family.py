@@ -26,16 +26,16 @@ OF_ALL_LENGTHS = [*QUESTIONS, "what", " ".join(QUESTIONS)]  # the last is longer
 TARGETS = np.arange(len(OF_ALL_LENGTHS)) % 2
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=sorted(FAMILIES), scope="module")
 def model_type(request: pytest.FixtureRequest) -> str:
     """Each family in turn."""
     return str(request.param)
 
 
-@pytest.fixture
-def classifier(model_type: str, tmp_path: Path) -> Path:
-    """A classifier on an encoder of the family."""
-    return a_classifier(model_type, tmp_path / "classifier")
+@pytest.fixture(scope="module")
+def classifier(model_type: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier on an encoder of the family; read-only."""
+    return a_classifier(model_type, tmp_path_factory.mktemp(model_type) / "classifier")
 
 
 def test_every_family_is_tested_with_a_tokenizer_of_its_kind() -> None:
