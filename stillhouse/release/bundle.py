@@ -6,7 +6,7 @@ Does not: choosing what is released (assets/selection.py), promoting it (assets/
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,7 +53,15 @@ class ReleaseRecord(Record):
     waived: tuple[WaivedGate, ...] = ()
 
 
-def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: Sequence[Path], head: Head) -> None:
+def write_bundle(
+    folder: Path,
+    record: ReleaseRecord,
+    *,
+    model: Path,
+    evidence: Sequence[Path],
+    head: Head,
+    written: Mapping[str, str] | None = None,
+) -> None:
     """Write a bundle: `model/`, the evidence, and `release.json` with the record and a digest of every other file.
 
     Args:
@@ -63,10 +71,13 @@ def write_bundle(folder: Path, record: ReleaseRecord, *, model: Path, evidence: 
         evidence: files to put beside it, such as contract and report.
         head: the ledger's newest entry. It stands beside the record and not in it, because nothing depends on it: the
             same release is found again however far the ledger has come since.
+        written: further texts to put beside it, by the name of the file.
     """
     shutil.copytree(model, folder / MODEL, copy_function=shutil.copyfile)
     for path in evidence:
         shutil.copyfile(path, folder / path.name)
+    for name, text in (written or {}).items():
+        (folder / name).write_text(text, "utf-8")
     files = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}
     content = {"record": record.model_dump(), "files": files, "head": asdict(head)}
     (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True))

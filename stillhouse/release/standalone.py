@@ -21,9 +21,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder, move_into_place, plain_disk_errors
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import load_tokenizer
-from stillhouse.release.bundle import MODEL, RECORD
+from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord
+from stillhouse.release.card import model_card
 from stillhouse.tasks import task_of
-from stillhouse.wording import MEGABYTE, percent
 
 CONFIDENCE = "confidence"
 """The output that is added to the graph: shape (batch, classes), probabilities that add up to 1."""
@@ -91,11 +91,16 @@ def _fill(folder: Path, bundle: Path, release: str) -> None:
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
     (folder / "labels.json").write_text(json.dumps(released.labels, ensure_ascii=False, indent=1) + "\n", "utf-8")
     _compare(released, folder)
-    (folder / LOADER).write_text(_template("classify.py.j2"), "utf-8")
-    record = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
-    (folder / "README.md").write_text(_card(recipe, bundle, record, release, released.labels, tokenizer), "utf-8")
+    (folder / LOADER).write_text(files("stillhouse.release").joinpath("classify.py.j2").read_text("utf-8"), "utf-8")
+    written = json.loads((bundle / RECORD).read_text("utf-8"))["record"]
+    record = ReleaseRecord.model_validate(written)
+    report = json.loads((bundle / "report.json").read_text("utf-8"))
+    max_tokens = tokenizer["truncation"]["max_length"]
+    (folder / "README.md").write_text(
+        model_card(recipe, report, record, released.labels, max_tokens=max_tokens, exported_from=release), "utf-8"
+    )
     digests = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files_below(folder)}
-    content = {"release": release, "record": record, "files": digests}
+    content = {"release": release, "record": written, "files": digests}
     (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
@@ -152,36 +157,3 @@ def _with_cleaning(tokenizer: dict[str, Any]) -> dict[str, Any]:
     ]
     own = tokenizer["normalizer"]
     return {**tokenizer, "normalizer": {"type": "Sequence", "normalizers": [*steps, *([own] if own else [])]}}
-
-
-def _card(
-    recipe: dict[str, Any],
-    bundle: Path,
-    record: dict[str, Any],
-    release: str,
-    labels: list[str],
-    tokenizer: dict[str, Any],
-) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    environment.filters |= {"percent": percent, "cell": _cell}
-    return environment.from_string(_template("model_card.md.j2")).render(
-        record=record,
-        release=release,
-        labels=labels,
-        recipe=recipe,
-        report=json.loads((bundle / "report.json").read_text("utf-8")),
-        max_tokens=tokenizer["truncation"]["max_length"],
-        megabyte=MEGABYTE,
-    )
-
-
-def _cell(text: str) -> str:
-    """A text of somebody else's as one cell of a table: no line breaks, nothing that Markdown or HTML obeys."""
-    escaped = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{letter}" if letter in r"\`*_[]|#" else letter for letter in escaped)
-
-
-def _template(name: str) -> str:
-    return files("stillhouse.release").joinpath(name).read_text("utf-8")

@@ -4,19 +4,30 @@ Belongs here: which artifacts go into the bundle.
 Does not: its layout and verification (stillhouse/release/bundle.py), who serves it (champion.py).
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
 
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.data import ProvenanceSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
+from stillhouse.release.card import CARD, model_card
+from stillhouse.release.probe import PROBE, Probe, probe_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
 from stillhouse.stages.names import MODEL, SELECTION
 from stillhouse.stages.selection import SelectionFacts
+from stillhouse.tasks import task_of
+
+if TYPE_CHECKING:
+    from stillhouse.models.predictor import OnnxClassifier
 
 
 @dataclass(frozen=True)
@@ -87,16 +98,55 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
     )
 
     def build(folder: Path) -> ReleaseRecord:
+        from stillhouse.models.predictor import OnnxClassifier
+        from stillhouse.models.tokenization import load_tokenizer
+
+        shipped, truncation = OnnxClassifier(student.folder / MODEL), load_tokenizer(student.folder / MODEL).truncation
+        assert truncation is not None, "a tokenizer that was loaded for a model cuts texts"
+        card = model_card(
+            json.loads((evidence.contract.folder / "recipe.json").read_text("utf-8")),
+            json.loads((evidence.selection.folder / "report.json").read_text("utf-8")),
+            record,
+            shipped.labels,
+            max_tokens=truncation["max_length"],
+        )
+        probe = _probe(file, evidence.prompts, shipped)
         write_bundle(
             folder,
             record,
             model=student.folder / MODEL,
             evidence=[evidence.contract.folder / "recipe.json", evidence.selection.folder / "report.json"],
             head=ledger.head(),
+            written={PROBE: probe.model_dump_json(indent=1), CARD: card},
         )
         return record
 
     return Plan(build, {"record": record.model_dump(mode="json")})
+
+
+MAY_TRAVEL = ("public", "internal")
+"""Privacy classes of golden texts that go with a release to wherever it serves; they are redacted in any case."""
+_ASKED = 256
+
+
+def texts_that_may_travel(provenance: ProvenanceSpec, prompts: pl.DataFrame) -> list[str]:
+    """Golden texts that may be shown wherever the release goes: each class once, then each again, and so on.
+
+    Args:
+        provenance: says of which privacy class a row is.
+        prompts: `prompt_id`, `text`, `label`, `split`, and the column of privacy classes where there is one.
+    """
+    column = provenance.privacy_column
+    travels = pl.lit(provenance.privacy_class in MAY_TRAVEL) if column is None else pl.col(column).is_in(MAY_TRAVEL)
+    golden = prompts.filter((pl.col("split") == "golden") & travels).sort("prompt_id")
+    return golden.sort(pl.int_range(pl.len()).over("label"), maintain_order=True)["text"].to_list()
+
+
+def _probe(file: RecipeFile, prompts: Artifact, shipped: "OnnxClassifier") -> Probe:
+    """What the model that ships says to golden texts; to the names of the classes where none may travel."""
+    task = task_of(file.recipe.data.answer, shipped.labels)
+    texts = texts_that_may_travel(file.recipe.data.provenance, prompts.frame("prompts"))[:_ASKED] or [*task.names]
+    return probe_of(texts, shipped.logits(texts), task)
 
 
 def _waived(file: RecipeFile, artifacts: Sequence[Artifact], ledger: Ledger) -> tuple[WaivedGate, ...]:
