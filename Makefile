@@ -12,13 +12,16 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast test-gpu test-hub demo test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-clinc150 check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
 
 demo: .venv/installed  ## distil the embedded recipe, from rows to a released student
 	$(BIN)/stillhouse run question_routing
+
+serve: .venv/installed  ## answer requests with the demo's champion, on http://127.0.0.1:8080
+	$(BIN)/stillhouse serve question_routing
 
 test: export HF_HUB_OFFLINE = 1
 # In the order of the files: whatever starts servers and processes is long and comes first, the domain's quick tests last,
@@ -90,6 +93,9 @@ bench-precisions: .venv/installed  ## the demo's student in fp32, int8, int8_sta
 
 bench-clinc150: .venv/installed  ## the whole way on 150 intents; rows from ../shared/data/clinc150, or CLINC150=FOLDER
 	$(BIN)/python -m benchmarks.clinc150
+
+bench-serving: .venv/installed  ## CPU time of a request over bare ONNX Runtime, beside FastAPI, LitServe and BentoML; swaps under load
+	$(BIN)/python -m benchmarks.serving
 
 fix: .venv/installed  ## what lint can put right by itself
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.commands import answers, decisions, recipes, rounds
+from orchestration.commands import answers, decisions, recipes, rounds, serving
 from orchestration.system_errors import INTERRUPTED, plain_system_errors
 from orchestration.terminal import err, flush_output, open_closed_streams, out
 from stillhouse.errors import StillhouseError
@@ -30,6 +30,7 @@ app = typer.Typer(
 PANELS = {
     "Recipes": recipes.commands,
     "Rounds": rounds.commands,
+    "Serving": serving.commands,
     "Answers": answers.commands,
     "Decisions": decisions.commands,
 }
@@ -39,7 +40,7 @@ for _panel, _commands in PANELS.items():
     for _group in _commands.registered_groups:
         _group.rich_help_panel = _panel
     app.add_typer(_commands)
-for _command in decisions.keys.registered_commands:
+for _command in (*decisions.keys.registered_commands, *serving.tokens.registered_commands):
     _command.epilog = EXIT_CODES
 
 

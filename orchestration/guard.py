@@ -23,6 +23,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from stillhouse.hosts import is_ip, is_loopback
+
 GRAPHQL = "/graphql"
 REPORTS = "/report_asset_"
 REPORT_MUTATION = "reportRunlessAssetEvents"
@@ -94,23 +96,9 @@ class Authority:
         return _DEFAULT_PORTS[scheme] if self.port is None else self.port
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a server that listens on `host`, a name or an IP address, is reached from this machine only."""
-    return host == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
-
-
 def is_wildcard(host: str) -> bool:
     """Whether a server that listens on `host` is reached by every address of this machine."""
     return is_ip(host) and ipaddress.ip_address(host).is_unspecified
-
-
-def is_ip(name: str) -> bool:
-    """Whether a name is the text of an IP address."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def names_of(host: str) -> frozenset[str]:

@@ -30,13 +30,14 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
 from dagster_webserver.version import __version__
 
-from orchestration.guard import Authority, Guard, Rules, is_loopback, is_wildcard, names_of
+from orchestration.guard import Authority, Guard, Rules, is_wildcard, names_of
 from orchestration.instance import initialise
 from orchestration.reports import WithReports
 from orchestration.runs import LOCATION
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home, Project, setting
+from stillhouse.hosts import is_loopback
 
 TOKEN_VARIABLE = "STILLHOUSE_UI_TOKEN"
 PORTS = range(3000, 3100)

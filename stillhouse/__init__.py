@@ -1,6 +1,7 @@
 """The domain of Stillhouse: everything a distillation needs, importable without Dagster or Great Expectations.
 
-What a notebook needs to judge a model is here by name; the rest is in the rooms below (docs/architecture.md).
+What a notebook needs to judge a model, or to ask a released one, is here by name; the rest is in the rooms below
+(docs/architecture.md).
 
 Belongs here: those names.
 Does not: assets (assets/), gates (checks/), jobs, schedules, sensors and the command line (orchestration/).
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from stillhouse.evaluation.harness import Evaluation, evaluate
     from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
+    from stillhouse.serving.loaded import LoadedRelease, load
     from stillhouse.tasks.single_label import SingleLabel
 
 __all__ = [
@@ -20,17 +22,20 @@ __all__ = [
     "BudgetSpec",
     "EvaluatedModel",
     "Evaluation",
+    "LoadedRelease",
     "ModelKind",
     "SingleLabel",
     "SliceSpec",
     "Terms",
     "evaluate",
+    "load",
 ]
 
 _FOUND_IN = {
     "stillhouse.evaluation.harness": ("Evaluation", "evaluate"),
     "stillhouse.evaluation.models": ("EvaluatedModel", "ModelKind"),
     "stillhouse.recipe.bar": ("BarSpec", "BudgetSpec", "SliceSpec", "Terms"),
+    "stillhouse.serving.loaded": ("LoadedRelease", "load"),
     "stillhouse.tasks.single_label": ("SingleLabel",),
 }
 

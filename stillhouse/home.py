@@ -203,6 +203,11 @@ class Home:
         return self.root / "locks"
 
     @property
+    def serving(self) -> Path:
+        """Of servers: their secret, hashes of tokens, and what each recipe was served by last."""
+        return self.root / "serving"
+
+    @property
     def looks(self) -> Path:
         """What each drop folder looked like when it was last looked at; anything here may be deleted at any time."""
         return self.root / "looks"

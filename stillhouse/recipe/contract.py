@@ -19,6 +19,7 @@ from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Name, Part, Precision, Sentence
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import SAME_WIDTH
+from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec, WeightsSpec
 from stillhouse.recipe.training import TrainingConfig
 
@@ -226,6 +227,11 @@ class Recipe(Part):
     )
     machine_usd_per_hour: float = Field(0.10, ge=0, description="price of the machine that trains and serves")
     refresh: RefreshSpec
+    serving: ServingSpec = Field(
+        ServingSpec(),
+        exclude=True,  # another limit on requests is no other contract
+        description="what a server of the champion takes at most",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique_and_someone_may_win(self) -> "Recipe":

@@ -1,0 +1,143 @@
+"""One request's way: what may be asked, which release answers, and what is said.
+
+Belongs here: the form of a question and of an answer, and the way from one to the other.
+Does not: HTTP (app.py), the model (loaded.py), which deployment is wanted (desired.py).
+
+Nothing of what a caller sends is quoted in an error: neither a value nor the name of a field.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stillhouse.base import Record
+from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.refused import RefusedError
+
+KEY_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What answers from now on; a server replaces it as one reference, so that no request sees half of two.
+
+    Args:
+        deployment: its number in the ledger.
+        at: when it was decided, ISO 8601, UTC.
+        champion: the release that answers.
+    """
+
+    deployment: int
+    at: str
+    champion: LoadedRelease
+
+    def arm(self, key: str | None) -> LoadedRelease:
+        """The release that answers a caller; the one place where this is decided."""
+        return self.champion
+
+
+class _Sent(BaseModel):
+    """What callers send: no field but those it names, and no error that quotes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+Sent = TypeVar("Sent", bound=_Sent)
+
+
+class Question(_Sent):
+    """A text, or several."""
+
+    text: str | None = Field(None, description="one text")
+    texts: tuple[str, ...] | None = Field(None, min_length=1, description="several, each answered by itself")
+    key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=KEY_CHARACTERS,
+        description="what stays the same for one user, such as a customer number; only an HMAC of it is kept",
+    )
+    deadline_ms: float | None = Field(
+        None, gt=0, description="from the request's arrival; what has not been begun by then is not answered"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> "Question":
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("either text or texts has to be given")
+        return self
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All its texts."""
+        return self.texts if self.text is None else (self.text,)  # type: ignore[return-value]  # one of the two is there
+
+
+class Truth(_Sent):
+    """What turned out to be true of an answer."""
+
+    id: str = Field(max_length=100, description="of the answer")
+    truth: str = Field(max_length=200, description="the label that is right")
+    # No free text: what is said here is kept, and read by people.
+    by: Annotated[str, Field(pattern=r"^[a-z0-9_.:-]{1,60}$")] | None = Field(
+        None, description="which system or desk says so: lower-case letters, digits and _.:-"
+    )
+
+
+class Answer(Record):
+    """What is said of one text."""
+
+    id: str = Field(description="by which feedback names it")
+    label: str
+    confidence: float | None = Field(
+        description="calibrated probability that the label is right; null where there is none"
+    )
+    source: Literal["student", "teacher"]
+    release: str = Field(description="digest of the release that answered")
+    deployment: int = Field(description="number in the ledger of what was decided to serve")
+    degraded: bool = Field(description="whether the student answered where the teacher should have")
+
+
+class Answers(Record):
+    """What is said of several texts, in the order asked."""
+
+    answers: tuple[Answer, ...]
+
+
+def read_question(body: bytes, *, texts_at_most: int) -> Question:
+    """Read what was sent to be answered.
+
+    Raises:
+        RefusedError: if it is no question, or has more texts.
+    """
+    question = _read(Question, body)
+    if len(question.asked) > texts_at_most:
+        raise RefusedError(422, f"{len(question.asked)} texts", f"at most {texts_at_most} in one request")
+    return question
+
+
+def read_truth(body: bytes) -> Truth:
+    """Read what was sent as true.
+
+    Raises:
+        RefusedError: if it is not such a record.
+    """
+    return _read(Truth, body)
+
+
+def _read(record: type[Sent], body: bytes) -> Sent:
+    try:
+        return record.model_validate_json(body)
+    except ValidationError as error:
+        # The names of our own fields and pydantic's words for a kind of mistake; what was sent is in neither.
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        fields = record.model_fields.keys()
+        places = (each["loc"][0] if each["loc"] and each["loc"][0] in fields else "body" for each in found)
+        named = sorted({f"{place}: {each['type']}" for place, each in zip(places, found, strict=True)})
+        raise RefusedError(422, "; ".join(named), _FORMS[record]) from None
+
+
+_FORMS: dict[type[BaseModel], str] = {
+    Question: '{"text": "..."} or {"texts": ["..."]}, and if wanted "key" and "deadline_ms"',
+    Truth: '{"id": "...", "truth": "...", "by": "..."}, of which "by" may be left out',
+}

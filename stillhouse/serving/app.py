@@ -1,0 +1,287 @@
+"""The server: endpoints, limits, and what a caller is told where there is no answer.
+
+Belongs here: HTTP, from the first byte of a request to the last of its response.
+Does not: what is asked and answered (answer.py), who may ask (tokens.py), following the ledger (desired.py).
+
+One process, one thread: the student holds the event loop for less than a thread pool would cost. A request that has
+been read waits one turn of the loop before it is worked on, so that all that came at the same moment are counted first.
+
+No text, key or other word of a caller is in any log or error: an exception is known by its type, the place in our code
+and the request's id.
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from stillhouse.base import Record
+from stillhouse.data.one_text import spelled
+from stillhouse.serving.answer import Answer, Answers, read_question, read_truth
+from stillhouse.serving.desired import Slot
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.loaded import LoadedRelease, Said
+from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
+from stillhouse.serving.refused import RefusedError
+from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.tokens import Access, Scope
+
+LOG = logging.getLogger("stillhouse.serving")
+
+BODY_SECONDS = 10
+"""In which a request's body has to arrive: who sends it more slowly holds a connection for nothing."""
+_COME_AGAIN_SECONDS = "1"
+
+Keep = Callable[[ServedRequest | Feedback], None]
+"""Takes a row of the traffic log; never waits and never raises."""
+Endpoint = Callable[[Request, str], Awaitable[Response]]
+
+
+class Refusal(Record):
+    """The body of every response that is no answer."""
+
+    error: str
+    expected: str
+    id: str
+
+
+class WhoServes(Record):
+    """What answers for a recipe."""
+
+    recipe: str
+    student: str
+    release: str
+    deployment: int
+    since: str
+    labels: tuple[str, ...]
+
+
+class Server:
+    """The endpoints of one process.
+
+    Args:
+        slots: what is served, by recipe.
+        ids: issues ids, and knows its own.
+        access: who may ask.
+        keep: takes the rows of the traffic log; None where none is kept, and then no feedback is taken.
+    """
+
+    def __init__(self, slots: Mapping[str, Slot], ids: RequestIds, access: Access, keep: Keep | None = None) -> None:
+        self._slots, self._ids, self._access, self._keep = slots, ids, access, keep
+        self._metrics = Metrics(slots)
+        self.app: ASGIApp = Starlette(
+            routes=[
+                self._route("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
+                self._route("POST", "/v1/{recipe}/feedback", self._feedback, Scope.FEEDBACK),
+                self._route("GET", "/v1/{recipe}", self._who_serves, Scope.PREDICT),
+                self._route("GET", "/metrics", self._show_metrics, Scope.METRICS),
+                self._route("GET", "/healthz", self._healthy, None),
+                self._route("GET", "/readyz", self._ready, None),
+            ]
+        )
+
+    def _route(self, method: str, path: str, endpoint: Endpoint, scope: Scope | None) -> Route:
+        """An endpoint whose every end is a response, and whose exceptions are logged without what they say."""
+        name = path.rpartition("/")[2].strip("{}")
+
+        async def answered(request: Request) -> Response:
+            id = self._ids.issue()
+            try:
+                if scope is not None:
+                    self._access.require(request.headers, scope)
+                response = await endpoint(request, id)
+            except RefusedError as refused:
+                response = _json(
+                    Refusal(error=refused.what, expected=refused.expected, id=id), refused.status, refused.headers
+                )
+            except ClientDisconnect:
+                response = Response(status_code=400)  # nobody reads it
+            except Exception as error:
+                LOG.error("request %s failed: %s", id, _known_by(error))
+                refusal = Refusal(error="the server has failed", expected="an answer; its log has this id", id=id)
+                response = _json(refusal, 500)
+            response.headers["x-request-id"] = id
+            recipe = request.path_params.get("recipe", NOT_SERVED)
+            self._metrics.ended(recipe if recipe in self._slots else NOT_SERVED, name, response.status_code)
+            return response
+
+        return Route(path, answered, methods=[method])
+
+    async def _predict(self, request: Request, id: str) -> Response:
+        arrived, at = time.perf_counter(), time.time()
+        slot = self._slot(request)
+        if slot.waiting >= slot.limits.concurrency:
+            raise _come_again(f"{slot.waiting} requests are waiting")
+        question = read_question(await _body(request, slot.limits.body_bytes), texts_at_most=slot.limits.texts)
+        serving = slot.serving
+        if serving is None:
+            raise _come_again("nothing is served yet")
+        key = None if question.key is None else self._ids.keyed(question.key)
+        release = serving.arm(key)
+        clean = [_usable(text, release) for text in question.asked]
+        by = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
+        asked = _Asked(slot.name, serving.deployment, release, key, arrived, at)
+        slot.waiting += 1
+        try:
+            answers = []
+            for place, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
+                await asyncio.sleep(0)
+                if by is not None and time.perf_counter() > by:
+                    raise RefusedError(504, "the deadline has passed", "a later one")
+                answers.append(self._answer(asked, id if place == 0 else self._ids.issue(), sent, text))
+        finally:
+            slot.waiting -= 1
+        self._metrics.answered(slot.name, release.release, time.perf_counter() - arrived, len(answers))
+        said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
+        return _json(said, 200, {"x-stillhouse-release": release.release})
+
+    def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> Answer:
+        """Answer one text, and have it kept how."""
+        said: Said | None = None
+        try:
+            said = asked.release.say(clean)
+        finally:
+            if self._keep is not None:
+                self._keep(asked.row(id, sent, said))
+        return Answer(
+            id=id,
+            label=said.label,
+            confidence=said.confidence,
+            source="student",
+            release=asked.release.release,
+            deployment=asked.deployment,
+            degraded=False,
+        )
+
+    async def _feedback(self, request: Request, id: str) -> Response:
+        slot = self._slot(request)
+        if self._keep is None:
+            raise RefusedError(501, "no traffic is kept here", "a server that keeps what it answered")
+        truth = read_truth(await _body(request, slot.limits.body_bytes))
+        if not self._ids.is_ours(truth.id):
+            raise RefusedError(422, "id: no answer of this installation has it", "the id of an answer")
+        if slot.serving is not None and truth.truth not in slot.serving.champion.labels:
+            raise RefusedError(422, "truth: it is none of the labels", "a label, as GET of this recipe lists them")
+        self._keep(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
+        return Response(status_code=202)
+
+    async def _who_serves(self, request: Request, id: str) -> Response:
+        slot = self._slot(request)
+        serving = slot.serving
+        if serving is None:
+            raise _come_again("nothing is served yet")
+        champion = serving.champion
+        shown = WhoServes(
+            recipe=slot.name,
+            student=champion.record.student,
+            release=champion.release,
+            deployment=serving.deployment,
+            since=serving.at,
+            labels=tuple(champion.task.names),
+        )
+        return _json(shown, 200)
+
+    async def _show_metrics(self, request: Request, id: str) -> Response:
+        return Response(self._metrics.shown(), media_type=CONTENT_TYPE)
+
+    async def _healthy(self, request: Request, id: str) -> Response:
+        return Response("ok\n", media_type="text/plain")
+
+    async def _ready(self, request: Request, id: str) -> Response:
+        missing = sorted(name for name, slot in self._slots.items() if slot.serving is None)
+        if missing:
+            raise _come_again(f"nothing is served yet for {', '.join(missing)}")
+        return Response("ready\n", media_type="text/plain")
+
+    def _slot(self, request: Request) -> Slot:
+        slot = self._slots.get(request.path_params["recipe"])
+        if slot is None:
+            raise RefusedError(404, "no such recipe is served here", f"one of: {', '.join(self._slots)}")
+        return slot
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the texts of one request have in common."""
+
+    recipe: str
+    deployment: int
+    release: LoadedRelease
+    key: str | None
+    arrived: float
+    at: float
+
+    def row(self, id: str, sent: str, said: Said | None) -> ServedRequest:
+        """What is kept of one text; without an answer the model has failed."""
+        return ServedRequest(
+            id=id,
+            at=self.at,
+            recipe=self.recipe,
+            release=self.release.release,
+            deployment=self.deployment,
+            source="student",
+            label=None if said is None else said.label,
+            confidence=None if said is None else said.confidence,
+            degraded=False,
+            status=500 if said is None else 200,
+            latency_ms=(time.perf_counter() - self.arrived) * 1000,
+            characters=len(sent),
+            tokens=None if said is None else said.tokens,
+            key=self.key,
+            text=sent,
+        )
+
+
+def _usable(text: str, release: LoadedRelease) -> str:
+    """A text in its one spelling, which training would have taken, too."""
+    clean = spelled(text)
+    if not clean:
+        raise RefusedError(422, "text: nothing in it can be seen", "at least one character that can be seen")
+    if len(clean) > release.max_characters:
+        raise RefusedError(422, f"text: {len(clean)} characters", f"at most {release.max_characters}")
+    return clean
+
+
+async def _body(request: Request, at_most: int) -> bytes:
+    """The whole body, or no more of it than is taken."""
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        # A page of another site can send anything else from a browser without asking first.
+        raise RefusedError(415, "the content type is another", "content-type: application/json")
+    too_large = RefusedError(413, "the body is too large", f"at most {at_most} bytes")
+    announced = request.headers.get("content-length")
+    if announced is not None and announced.isdecimal() and int(announced) > at_most:
+        raise too_large
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > at_most:
+                    raise too_large
+    except TimeoutError:
+        raise RefusedError(408, "the body did not arrive", f"all of it within {BODY_SECONDS} seconds") from None
+    return body
+
+
+def _come_again(what: str) -> RefusedError:
+    return RefusedError(503, what, "another moment", retry_after=_COME_AGAIN_SECONDS)
+
+
+def _json(content: Record, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content.model_dump_json(), status, headers, media_type="application/json")
+
+
+def _known_by(error: Exception) -> str:
+    """An exception without its message, which may quote what was asked: its type, and where in the code it was."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = (f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:])
+    return f"{type(error).__name__} at {' > '.join(places)}"

@@ -1,0 +1,202 @@
+"""From what the ledger says should serve to what does: looked at every second, changed as one reference.
+
+Belongs here: following the ledger, what is remembered on disk for a start without it.
+Does not: deciding what should serve (records/deployments.py), loading a release (loaded.py).
+
+Everything here happens beside the event loop, in one thread: a ledger that is locked or far away, and a model that is
+being loaded, hold up no request. Whatever fails, what serves goes on serving.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from stillhouse.base import Record
+from stillhouse.digests import digest_of_folder
+from stillhouse.errors import StillhouseError
+from stillhouse.files import write_atomically
+from stillhouse.recipe.serving import ServingSpec
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import DeployedRelease, desired
+from stillhouse.records.replicas import Heartbeat, beat, now
+from stillhouse.serving.answer import Serving
+from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.tokens import Tokens
+
+LOG = logging.getLogger("stillhouse.serving")
+
+EVERY_SECONDS = 1.0
+TRY_AGAIN_SECONDS = 30.0
+"""After which a deployment that could not be served is tried again: its bundle may have been restored."""
+
+HEARTBEAT_SECONDS = 10.0
+_LEDGER_IS_AWAY = (StillhouseError, SQLAlchemyError, OSError)
+
+
+class Applied(Record):
+    """What was served last, as it is remembered on disk."""
+
+    deployment: int
+    at: str
+    champion: DeployedRelease
+
+
+@dataclass
+class Slot:
+    """What one recipe is served by, in one process.
+
+    Args:
+        name: of the recipe.
+        limits: what is taken at most.
+        serving: what answers; None while there is nothing to serve.
+        previous: the champion before, kept warm, so that going back to it takes no time.
+        waiting: requests that have been read and are not answered yet.
+        refused: number of the deployment that should serve and cannot, None where there is none; it was last tried at
+            `tried`, by the monotonic clock.
+        why: what is in its way.
+        ledger_seen: when the ledger last answered, by the monotonic clock; None where it never did.
+    """
+
+    name: str
+    limits: ServingSpec
+    serving: Serving | None = None
+    previous: LoadedRelease | None = None
+    waiting: int = 0
+    refused: int | None = None
+    why: str = ""
+    tried: float = 0.0
+    ledger_seen: float | None = None
+
+
+class Follower:
+    """Has the slots of a process serve what the ledger says.
+
+    Args:
+        builds: with ledger and artifacts.
+        slots: what is served, by recipe.
+        tokens: looked at as well, so that one that was revoked soon counts no more.
+    """
+
+    def __init__(self, builds: BuildStore, slots: Mapping[str, Slot], tokens: Tokens) -> None:
+        self._builds, self._slots, self._tokens = builds, slots, tokens
+        self._replica = f"{socket.gethostname()}-{os.getpid()}"
+        self._said: dict[str, tuple[Serving | None, int | None, float]] = {}
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follows the ledger", daemon=True)
+
+    def start(self) -> None:
+        """Look now, and from now on every second, until `stop`."""
+        self.look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; a look that is under way is waited for a moment."""
+        self._end.set()
+        self._thread.join(timeout=5)
+
+    def _follow(self) -> None:
+        while not self._end.wait(EVERY_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """Look once at every recipe, and at the tokens."""
+        try:
+            self._tokens.refresh()
+        except (StillhouseError, OSError) as error:
+            LOG.error("tokens: %s", error)
+        for slot in self._slots.values():
+            self._look_at(slot)
+            self._say(slot)
+
+    def _look_at(self, slot: Slot) -> None:
+        wanted = self._wanted(slot)
+        if wanted is None or (slot.serving is not None and slot.serving.deployment == wanted.deployment):
+            return
+        if slot.refused == wanted.deployment and time.monotonic() - slot.tried < TRY_AGAIN_SECONDS:
+            return
+        try:
+            champion = self._loaded(slot, wanted.champion)
+        except Exception as error:  # whatever it is, it must not end what serves; it is said, and shown by /metrics
+            self._refuse(slot, wanted.deployment, str(error) if isinstance(error, StillhouseError) else repr(error))
+            return
+        before = None if slot.serving is None else slot.serving.champion
+        slot.serving = Serving(wanted.deployment, wanted.at, champion)
+        slot.refused, slot.why = None, ""
+        if before is not None and before is not champion:
+            slot.previous = before
+        LOG.info(
+            "%s: deployment %d, %s %s serves", slot.name, wanted.deployment, wanted.champion.student,
+            wanted.champion.release[:12],
+        )  # fmt: skip
+        write_atomically(self._memory(slot), wanted.model_dump_json().encode())
+
+    def _wanted(self, slot: Slot) -> Applied | None:
+        """What the ledger says; where it cannot be asked and nothing serves yet, what served last."""
+        try:
+            found = desired(self._builds.ledger, slot.name)
+        except _LEDGER_IS_AWAY as error:
+            if slot.serving is None:
+                LOG.warning("%s: the ledger cannot be asked (%s)", slot.name, type(error).__name__)
+                return self._remembered(slot)
+            return None
+        slot.ledger_seen = time.monotonic()
+        return None if found is None else Applied(deployment=found.number, at=found.at, champion=found.champion)
+
+    def _memory(self, slot: Slot) -> Path:
+        return self._builds.home.serving / f"{slot.name}.json"
+
+    def _remembered(self, slot: Slot) -> Applied | None:
+        path = self._memory(slot)
+        return Applied.model_validate_json(path.read_bytes()) if path.is_file() else None
+
+    def _loaded(self, slot: Slot, wanted: DeployedRelease) -> LoadedRelease:
+        """The release as it is warm already, or loaded aside, proven and warmed up."""
+        warm = (None if slot.serving is None else slot.serving.champion, slot.previous)
+        known = next((each for each in warm if each is not None and each.release == wanted.release), None)
+        if known is not None:
+            return known
+        loaded = LoadedRelease(self._folder(wanted), wanted.release)
+        LOG.info("%s: release %s: %s", slot.name, wanted.release[:12], loaded.prove())
+        loaded.warm_up()
+        return loaded
+
+    def _folder(self, wanted: DeployedRelease) -> Path:
+        """The release's files, hashed; from the local copy where the store is elsewhere and may be out of reach."""
+        store = self._builds.store
+        copy = store.cache / wanted.release
+        if not store.is_local and copy.is_dir() and digest_of_folder(copy) == wanted.release:
+            return copy
+        return self._builds.artifact(wanted.release, wanted.manifest).folder
+
+    def _say(self, slot: Slot) -> None:
+        """Say in the table of replicas what is served, when it changes and every few seconds."""
+        serving, refused, at = self._said.get(slot.name, (None, None, -HEARTBEAT_SECONDS))
+        state = slot.serving, slot.refused
+        if state == (serving, refused) and time.monotonic() - at < HEARTBEAT_SECONDS:
+            return
+        self._said[slot.name] = (*state, time.monotonic())
+        heartbeat = Heartbeat(
+            replica=self._replica,
+            recipe=slot.name,
+            deployment=None if slot.serving is None else slot.serving.deployment,
+            release=None if slot.serving is None else slot.serving.champion.release,
+            refused=slot.refused,
+            seen_at=now(),
+        )
+        try:
+            beat(self._builds.home.ledger_url, heartbeat)
+        except _LEDGER_IS_AWAY as error:
+            LOG.warning("%s: no heartbeat (%s)", slot.name, type(error).__name__)
+
+    def _refuse(self, slot: Slot, deployment: int, why: str) -> None:
+        if (slot.refused, slot.why) != (deployment, why):
+            goes_on = "nothing is served" if slot.serving is None else f"{slot.serving.champion.release[:12]} goes on"
+            LOG.error("%s: deployment %d cannot be served, %s: %s", slot.name, deployment, goes_on, why)
+        slot.refused, slot.why, slot.tried = deployment, why, time.monotonic()

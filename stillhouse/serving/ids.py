@@ -1,0 +1,102 @@
+"""Ids of answers, which any replica knows for its own, and keys of callers, which none keeps.
+
+Belongs here: the secret that replicas of one installation share, and what is made with it.
+Does not: joining feedback to answers (the traffic log does), tokens (tokens.py).
+"""
+
+import hmac
+import os
+import tempfile
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from contextlib import suppress
+from pathlib import Path
+
+from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder, plain_disk_errors, sync_folder
+
+_SECRET_BYTES = 32
+_TIME_BYTES, _RANDOM_BYTES, _TAG_BYTES = 6, 7, 8
+_ID_BYTES = _TIME_BYTES + _RANDOM_BYTES + _TAG_BYTES
+_ID_CHARACTERS = _ID_BYTES * 4 // 3
+_OF_AN_ID, _OF_A_KEY = b"id", b"key"
+"""Said before what is signed, so that no signature of one is a signature of the other."""
+
+
+class RequestIds:
+    """Issues ids, and knows those that any replica of this installation issued.
+
+    Milliseconds since 1970, 56 random bits and 64 bits of an HMAC, in 28 characters of URL-safe Base64: nobody else
+    makes one that counts as ours in fewer than some 2^63 attempts.
+
+    Args:
+        secret: shared by the replicas of one installation.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    @classmethod
+    def of(cls, folder: Path) -> "RequestIds":
+        """Read the secret of an installation, or make it; of several replicas that start at once one makes it.
+
+        Args:
+            folder: where it lies, readable by this account alone.
+
+        Raises:
+            StillhouseError: if it is not what was written there, or the disk refuses.
+        """
+        path = folder / "secret"
+        with plain_disk_errors(path):
+            if not path.exists():
+                _make_secret(path)
+            secret = path.read_bytes()
+        if len(secret) != _SECRET_BYTES:
+            raise StillhouseError(
+                f"it has {len(secret)} bytes",
+                where=str(path),
+                expected=f"{_SECRET_BYTES} random bytes",
+                do="Restore it, or remove it: feedback to answers that were given before is then refused.",
+            )
+        return cls(secret)
+
+    def issue(self) -> str:
+        """A new id."""
+        moment = (time.time_ns() // 1_000_000).to_bytes(_TIME_BYTES, "big")
+        content = moment + os.urandom(_RANDOM_BYTES)
+        return urlsafe_b64encode(content + self._tag(content)).decode()
+
+    def is_ours(self, id: str) -> bool:
+        """Whether a replica of this installation issued an id."""
+        if len(id) != _ID_CHARACTERS:
+            return False
+        try:
+            raw = urlsafe_b64decode(id.encode("ascii"))
+        except (NotBase64, UnicodeEncodeError):
+            return False
+        content, tag = raw[:-_TAG_BYTES], raw[-_TAG_BYTES:]
+        # A character outside the alphabet is skipped by the decoder, so the length is asked again.
+        return len(raw) == _ID_BYTES and hmac.compare_digest(tag, self._tag(content))
+
+    def keyed(self, key: str) -> str:
+        """Stand-in for a caller's key: the same for the same key, and useless to whoever has not the secret."""
+        return hmac.digest(self._secret, _OF_A_KEY + key.encode(), "sha256").hex()[:32]
+
+    def _tag(self, content: bytes) -> bytes:
+        return hmac.digest(self._secret, _OF_AN_ID + content, "sha256")[:_TAG_BYTES]
+
+
+def _make_secret(path: Path) -> None:
+    make_folder(path.parent)
+    handle, written = tempfile.mkstemp(dir=path.parent)  # readable by its owner alone
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(_SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another replica was faster; a link is made whole or not at all
+            os.link(written, path)
+        sync_folder(path.parent)
+    finally:
+        os.unlink(written)

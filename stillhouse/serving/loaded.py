@@ -1,0 +1,169 @@
+"""A release as it is served: verified, loaded, and asked one text at a time.
+
+Belongs here: opening a bundle's folder and answering one text.
+Does not: which release serves (desired.py), HTTP (app.py), the bundle's layout (release/bundle.py).
+
+One text at a time, because int8 activations are scaled by the largest value of a whole batch: in a batch an answer
+would depend on its neighbours, and would not be the one that was judged (microsoft/onnxruntime#10111).
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from stillhouse.data.one_text import spelled
+from stillhouse.digests import digest_of_folder
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home, recipes_folder
+from stillhouse.models.predictor import FloatArray, OnnxClassifier
+from stillhouse.models.tokenization import encode
+from stillhouse.recipe.reading import read_recipe, require_recipe_name
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import desired
+from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord, bundle_problems
+from stillhouse.release.probe import PROBE, Probe, probe_problems
+from stillhouse.tasks import task_of
+
+_LONG_TEXT_CHARACTERS = 4_000
+"""A token has some four, so that a model which reads 512 of them reads all that it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a release says to one text.
+
+    Args:
+        label: the answer.
+        confidence: calibrated probability that it is right; None where answers have none.
+        tokens: that it read, special ones included.
+    """
+
+    label: str
+    confidence: float | None
+    tokens: int
+
+
+class _OneAtATime(OnnxClassifier):
+    """The classifier without what several texts at once need."""
+
+    def say(self, text: str) -> tuple[FloatArray, int]:
+        """Logits of shape (1, classes), the same as those of `logits`, and how many tokens were read."""
+        (ids,) = encode(self._tokenizer, [text])
+        row = np.array([ids], np.int64)
+        logits: FloatArray = self._session.run(["logits"], {"input_ids": row, "attention_mask": np.ones_like(row)})[0]
+        return logits, len(ids)
+
+
+class LoadedRelease:
+    """One release, ready to answer.
+
+    Args:
+        folder: of its bundle.
+        release: its digest, as the store has hashed it.
+
+    Raises:
+        StillhouseError: if something in the bundle is missing or was altered.
+    """
+
+    def __init__(self, folder: Path, release: str) -> None:
+        if problems := bundle_problems(folder):
+            raise StillhouseError(
+                "; ".join(problems),
+                where=f"release {release[:12]}",
+                expected="a whole bundle",
+                do="Restore it from a copy; `stillhouse audit` says more.",
+            )
+        recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+        self.folder, self.release = folder, release
+        self.record = ReleaseRecord.model_validate(json.loads((folder / RECORD).read_text("utf-8"))["record"])
+        self.max_characters = int(recipe["data"]["max_characters"])
+        self._model = _OneAtATime(folder / MODEL)
+        self._temperature = self._model.temperature
+        written = folder / PROBE
+        self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
+        self.task = task_of(recipe["data"].get("answer", "single_label"), self._model.labels)  # 0.1.0 knew no other
+
+    def prove(self) -> str:
+        """Hold it against what it said where it was judged.
+
+        Returns:
+            What was found, in words.
+
+        Raises:
+            StillhouseError: if it answers otherwise here.
+        """
+        if self.probe is None:
+            return "an earlier version made this release without a probe: its bytes are verified, its answers are not"
+        problems = probe_problems(self.probe, lambda text: self._model.say(text)[0], self.task)
+        if problems:
+            raise StillhouseError(
+                "; ".join(problems),
+                where=f"release {self.release[:12]}",
+                expected=f"on this processor the answers of the one it was judged on, within {self.probe.tolerance}",
+                do="Serve it on a machine like that one, or release the student in a precision that rounds less.",
+            )
+        return f"{len(self.probe.texts)} texts are answered as where it was judged"
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """All that it can answer."""
+        return frozenset(self._model.labels)
+
+    def warm_up(self) -> None:
+        """Ask a few texts, from short to longer than it reads, so that the first caller does not wait for memory."""
+        names = self.task.names
+        for text in [*names[:8], " ".join(names * (_LONG_TEXT_CHARACTERS // len(" ".join(names)) + 1))]:
+            self.say(text)
+
+    def answer(self, text: str) -> Said:
+        """Give a text the one spelling that it had in training, and ask.
+
+        Raises:
+            StillhouseError: if nothing in it can be seen.
+        """
+        clean = spelled(text)
+        if not clean:
+            raise StillhouseError(
+                "the text is empty",
+                where=f"release {self.release[:12]}",
+                expected="a character that can be seen",
+                do="Ask with a text.",
+            )
+        return self.say(clean)
+
+    def say(self, clean: str) -> Said:
+        """Ask about a text that has its one spelling."""
+        logits, tokens = self._model.say(clean)
+        confidence = self.task.confidence(logits, self._temperature)
+        (label,) = self.task.written(self.task.answers(logits))
+        return Said(label, None if confidence is None else float(confidence[0]), tokens)
+
+
+def load(path_or_recipe: str | Path) -> LoadedRelease:
+    """Load a release without a server: that of a bundle's folder, or the one that serves for a recipe.
+
+    Args:
+        path_or_recipe: a folder with `release.json`, or the name of a recipe of this installation.
+
+    Raises:
+        StillhouseError: if there is no such folder or recipe, nothing serves yet, or the bundle was altered.
+    """
+    if isinstance(path_or_recipe, Path) or (Path(path_or_recipe) / RECORD).is_file():
+        folder = Path(path_or_recipe)
+        return LoadedRelease(folder, digest_of_folder(folder))
+    name = require_recipe_name(path_or_recipe, "recipe")
+    file = read_recipe(recipes_folder() / name / "defs.yaml")
+    builds = BuildStore(Home.from_environment())
+    deployment = desired(builds.ledger, name)
+    if deployment is None:
+        raise StillhouseError(
+            "it has no champion yet",
+            where=file.name,
+            expected="a release that serves",
+            do=f"`stillhouse run {file.name}` makes one.",
+        )
+    champion = deployment.champion
+    return LoadedRelease(builds.artifact(champion.release, champion.manifest).folder, champion.release)

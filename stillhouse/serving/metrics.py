@@ -1,0 +1,95 @@
+"""What a server says of itself to Prometheus: names, labels and buckets.
+
+Belongs here: counting answers and refusals, and showing what is served.
+Does not: deciding anything by them.
+"""
+
+from collections.abc import Iterable, Mapping
+from time import monotonic
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from stillhouse.serving.desired import Slot
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0)
+"""Seconds: a student takes one to four milliseconds, and what is slower has waited."""
+NOT_SERVED = "none"
+"""For requests to what is not served here: a label must not be what a caller chose."""
+
+
+class Metrics:
+    """Counters of one process.
+
+    Args:
+        slots: what is served, by recipe.
+    """
+
+    def __init__(self, slots: Mapping[str, Slot]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_State(slots))
+        self._requests = Counter(
+            "stillhouse_requests", "Requests by endpoint and how they ended.", ["recipe", "endpoint", "status"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._texts = Counter(
+            "stillhouse_answered_texts", "Texts that were answered.", ["recipe", "release", "source"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._seconds = Histogram(
+            "stillhouse_request_seconds", "From a request's arrival to its answer.", ["recipe"], buckets=BUCKETS,
+            registry=self._registry,
+        )  # fmt: skip
+        # Looking a child up by its labels takes longer than counting.
+        self._of_request: dict[tuple[str, str, int], Counter] = {}
+        self._of_text: dict[tuple[str, str], Counter] = {}
+        self._timed = {name: self._seconds.labels(name) for name in slots}
+
+    def ended(self, recipe: str, endpoint: str, status: int) -> None:
+        """Count a request."""
+        key = recipe, endpoint, status
+        child = self._of_request.get(key)
+        if child is None:
+            child = self._of_request[key] = self._requests.labels(recipe, endpoint, str(status))
+        child.inc()
+
+    def answered(self, recipe: str, release: str, seconds: float, texts: int) -> None:
+        """Count a request's answers, and how long they took."""
+        key = recipe, release
+        child = self._of_text.get(key)
+        if child is None:
+            child = self._of_text[key] = self._texts.labels(recipe, release[:12], "student")
+        child.inc(texts)
+        self._timed[recipe].observe(seconds)
+
+    def shown(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _State(Collector):
+    """What is served, read at the moment of asking."""
+
+    def __init__(self, slots: Mapping[str, Slot]) -> None:
+        self._slots = slots
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge for each thing that an operator is woken for."""
+        of_recipe = ["recipe"]
+        applied, refused, waiting, unseen = (
+            GaugeMetricFamily(f"stillhouse_{name}", text, labels=of_recipe)
+            for name, text in (
+                ("applied_deployment", "Number of the deployment that serves, 0 for none."),
+                ("refused_deployment", "Number of the deployment that should serve and cannot, else 0."),
+                ("waiting_requests", "Requests that were read and are not answered yet."),
+                ("ledger_age_seconds", "Since the ledger last answered; NaN where it never did."),
+            )
+        )
+        for name, slot in self._slots.items():
+            applied.add_metric([name], 0 if slot.serving is None else slot.serving.deployment)
+            refused.add_metric([name], slot.refused or 0)
+            waiting.add_metric([name], slot.waiting)
+            unseen.add_metric([name], float("nan") if slot.ledger_seen is None else monotonic() - slot.ledger_seen)
+        return applied, refused, waiting, unseen

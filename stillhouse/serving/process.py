@@ -1,0 +1,125 @@
+"""One server process, from its start to its end.
+
+Belongs here: putting endpoints, follower and web server together, listening, ending.
+Does not: the command (orchestration/commands/serving.py), a request (app.py).
+"""
+
+import gc
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.serving.answer import Serving
+from stillhouse.serving.desired import Follower, Slot
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.tokens import Access, Tokens
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than a load balancer keeps a connection that it may use again at any moment (nginx: 60)."""
+_LAST_REQUESTS_SECONDS = 30
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server listens.
+
+    Args:
+        host: name or address.
+        port: 0 takes one that is free.
+    """
+
+    host: str
+    port: int
+
+
+def run(home: Home, files: Sequence[RecipeFile], where: Listening, say: Callable[[str], object]) -> None:
+    """Serve the champions of some recipes until SIGTERM or Ctrl-C; requests that are under way then are answered.
+
+    Args:
+        home: the installation.
+        files: the recipes.
+        where: to listen.
+        say: is told in a line what is served, and where.
+
+    Raises:
+        StillhouseError: if a package of the extra `serve` is missing, the address cannot be listened on, or other
+            machines can reach it and there is no token.
+    """
+    uvicorn = _web_server()
+    from stillhouse.serving.app import Server
+
+    tokens = Tokens(home.serving)
+    access = Access(tokens, where.host)
+    slots = {file.name: Slot(file.name, file.recipe.serving) for file in files}
+    server = Server(slots, RequestIds.of(home.serving), access)
+    follower = Follower(BuildStore(home), slots, tokens)
+    with _listening(where) as listener:
+        follower.start()
+        config = uvicorn.Config(
+            server.app,
+            http="httptools",
+            loop="uvloop",
+            lifespan="off",
+            access_log=False,  # an address may name people
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
+        )
+        try:
+            listener.listen(_BACKLOG)  # before it is said: who connects from then on is answered
+            for slot in slots.values():
+                say(f"{slot.name}: {_in_words(slot.serving)}")
+            say(f"http://{_authority(where.host, listener.getsockname()[1])}")
+            gc.collect()
+            gc.freeze()  # what is there by now stays; a request does not wait until all of it was looked at again
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            follower.stop()
+
+
+def _in_words(serving: Serving | None) -> str:
+    if serving is None:
+        return "nothing to serve yet"
+    return f"{serving.champion.record.student} {serving.champion.release[:12]}"
+
+
+def _web_server() -> ModuleType:
+    missing = [name for name in ("httptools", "prometheus_client", "uvloop") if find_spec(name) is None]
+    if missing:
+        raise StillhouseError(
+            f"{', '.join(missing)} cannot be imported",
+            where="serve",
+            expected="the packages of the extra `serve`",
+            do='`pip install "stillhouse[serve]"`, or in a checkout `pip install -e ".[serve]"`.',
+        )
+    return import_module("uvicorn")
+
+
+def _listening(where: Listening) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise StillhouseError(
+            f"cannot be listened on ({error.strerror})",
+            where=_authority(where.host, where.port),
+            expected="an address of this machine, and a port that is free",
+            do="Name others with --host and --port.",
+        ) from error
+    return listener
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,66 @@
+"""What is known of a request after it was answered: the rows of the traffic log.
+
+Belongs here: the two records.
+Does not: writing them down (spool.py), answering (answer.py).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRequest:
+    """One text of one request.
+
+    Args:
+        id: as the caller was given it.
+        at: when it arrived, in seconds since 1970, UTC.
+        recipe: who was asked.
+        release: digest of the release that answered.
+        deployment: number of the deployment by which it did.
+        source: who gave the answer.
+        label: the answer; None where there was none.
+        confidence: calibrated probability that it is right; None where answers have none.
+        degraded: whether the student answered where the teacher should have.
+        status: of HTTP.
+        latency_ms: from arrival to the answer, without the network.
+        characters: of the text as it was sent.
+        tokens: that the student read, special ones included.
+        key: HMAC of the caller's key; never the key.
+        text: as the caller sent it; whoever writes it down redacts it first.
+    """
+
+    id: str
+    at: float
+    recipe: str
+    release: str
+    deployment: int
+    source: Literal["student", "teacher"]
+    label: str | None
+    confidence: float | None
+    degraded: bool
+    status: int
+    latency_ms: float
+    characters: int
+    tokens: int | None
+    key: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What turned out to be true of an answer.
+
+    Args:
+        id: of the answer.
+        at: when it came, in seconds since 1970, UTC.
+        recipe: who had answered.
+        truth: the label that is right.
+        by: which system or desk says so; None where it did not say.
+    """
+
+    id: str
+    at: float
+    recipe: str
+    truth: str
+    by: str | None

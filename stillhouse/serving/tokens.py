@@ -1,0 +1,180 @@
+"""Who may ask a server: bearer tokens, each for some of the endpoints.
+
+Belongs here: making, listing and revoking tokens, and asking each request for one.
+Does not: users or roles, of which there are none; encryption, for which a proxy stands in front.
+
+A token is 256 random bits and shown once; what is kept is its SHA-256, which nobody can turn back, and compared in
+constant time. Where there is no token at all, only a server that no other machine can reach answers.
+"""
+
+import hmac
+import secrets
+from collections.abc import Collection
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import RootModel, ValidationError
+
+from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
+from stillhouse.files import write_atomically
+from stillhouse.hosts import is_loopback
+from stillhouse.serving.refused import RefusedError
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+
+_PREFIX = "stillhouse_"
+"""So that whoever finds one in a log, or a scanner of secrets, knows what it is."""
+
+
+class Scope(StrEnum):
+    """What a token is for."""
+
+    PREDICT = "predict"
+    FEEDBACK = "feedback"
+    METRICS = "metrics"
+
+
+class Token(Record):
+    """A token, without what lets somebody in."""
+
+    name: str
+    scopes: tuple[Scope, ...]
+    sha256: str
+    made_at: str
+
+
+class _Kept(RootModel[tuple[Token, ...]]):
+    """The file of an installation."""
+
+
+class Tokens:
+    """The tokens of an installation.
+
+    Args:
+        folder: where the file lies.
+
+    Raises:
+        StillhouseError: if the file cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "tokens.json"
+        self._seen: object = None
+        self.all: tuple[Token, ...] = ()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the file again if it has changed.
+
+        Raises:
+            StillhouseError: if it cannot be read; those that were known go on to count.
+        """
+        if not self._path.exists():
+            self._seen, self.all = None, ()
+            return
+        status = self._path.stat()
+        seen = status.st_ino, status.st_mtime_ns, status.st_size
+        if seen == self._seen:
+            return
+        try:
+            self.all = _Kept.model_validate_json(self._path.read_bytes()).root
+        except ValidationError as error:
+            raise StillhouseError(
+                "it is not a file of tokens",
+                where=str(self._path),
+                expected="what `stillhouse tokens new` wrote",
+                do="Restore it, or remove it and make new tokens.",
+            ) from error
+        self._seen = seen
+
+    def new(self, name: str, scopes: Collection[Scope]) -> str:
+        """Make a token and return it; it cannot be shown again.
+
+        Raises:
+            StillhouseError: if there is one of this name.
+        """
+        if any(token.name == name for token in self.all):
+            raise StillhouseError(
+                "there is a token of this name",
+                where=name,
+                expected="another name",
+                do=f"`stillhouse tokens revoke {name}` takes that one back.",
+            )
+        made = _PREFIX + secrets.token_urlsafe(32)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write(*self.all, Token(name=name, scopes=tuple(sorted(scopes)), sha256=_digest(made), made_at=now))
+        return made
+
+    def revoke(self, name: str) -> None:
+        """Take a token back; servers refuse it within a second or two.
+
+        Raises:
+            StillhouseError: if there is none of this name.
+        """
+        if all(token.name != name for token in self.all):
+            raise StillhouseError(
+                "no token of this name",
+                where=name,
+                expected=f"one of: {', '.join(token.name for token in self.all) or 'none yet'}",
+                do="`stillhouse tokens list` shows them.",
+            )
+        self._write(*(token for token in self.all if token.name != name))
+
+    def _write(self, *tokens: Token) -> None:
+        write_atomically(self._path, _Kept(tokens).model_dump_json(indent=1).encode())
+        self.refresh()
+
+
+class Access:
+    """Whether a request may be answered.
+
+    Args:
+        tokens: of the installation.
+        host: where the server listens.
+
+    Raises:
+        StillhouseError: if other machines can reach it and there is no token.
+    """
+
+    def __init__(self, tokens: Tokens, host: str) -> None:
+        self._tokens, self._alone = tokens, is_loopback(host)
+        if not self._alone and not tokens.all:
+            raise StillhouseError(
+                "other machines can reach it, and there is no token that they would need",
+                where=f"serve --host {host}",
+                expected="a token, or an address of this machine alone",
+                do="`stillhouse tokens new NAME` makes one; TLS is for a proxy in front.",
+            )
+
+    def require(self, headers: "Headers", scope: Scope) -> None:
+        """Let a request pass.
+
+        Raises:
+            RefusedError: if it brings no token that counts here.
+        """
+        if not self._tokens.all and self._alone:
+            # A page that points a name of its own at this machine is asked for by that name (DNS rebinding).
+            host = headers.get("host", "")
+            name, _, port = host.rpartition(":")
+            name = name if port.isdecimal() else host
+            if not is_loopback(name.strip("[]")):
+                raise RefusedError(421, "the host is another", "localhost or 127.0.0.1, where no token is asked for")
+            return
+        kind, _, brought = headers.get("authorization", "").partition(" ")
+        digest = _digest(brought) if kind.lower() == "bearer" else ""
+        # Each is compared, so that the time does not say which one it was.
+        fitting = [token for token in self._tokens.all if hmac.compare_digest(token.sha256, digest)]
+        if not fitting:
+            expected = "authorization: Bearer, and a token"
+            raise RefusedError(401, "no token that is known here", expected, www_authenticate="Bearer")
+        if scope not in fitting[0].scopes:
+            raise RefusedError(403, "the token is for something else", f"one for {scope}")
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

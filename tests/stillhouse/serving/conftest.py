@@ -1,0 +1,150 @@
+"""Releases of a model of a few kilobytes, promoted in a ledger of their own, and a server of them in this process."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from stillhouse.data.cleaning import normalise
+from stillhouse.home import Home
+from stillhouse.models.export import export_student
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.recipe.serving import ServingSpec
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
+from stillhouse.records.ledger import Head
+from stillhouse.release.bundle import ReleaseRecord, write_bundle
+from stillhouse.release.card import CARD, model_card
+from stillhouse.release.probe import PROBE, probe_of
+from stillhouse.serving.app import Server
+from stillhouse.serving.desired import Follower, Slot
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.tokens import Access, Tokens
+from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.classifier import build_classifier
+from tests.small import Measured
+from tests.stillhouse.conftest import LABELS, write_encoder
+
+RECIPE = "small"
+_SCORE = {"accuracy": 0.9, "accuracy_interval": [0.85, 0.93], "macro_f1": 0.88, "size_bytes": 1e6}
+REPORT: dict[str, Any] = {
+    "golden_rows": 100, "teacher": _SCORE, "student": _SCORE, "claims": [], "slices": [], "per_class": [],
+}  # fmt: skip
+ODD = [
+    "Who  was the king\tof \u200bSpain ?", "où est né Beethoven ?", "e\u0301te\u0301", "a\u00adb\x1cc\x85d", "x" * 900,
+    "\u202ehidden\u202c", "\U0001f469\u200d\U0001f680 flies", "ﬁre m²", " \u3000 wide \u2028 lines \r\n end ",
+    "\x07bell",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory, questions: tuple[list[str], list[int]]) -> list[Path]:
+    """Three models with other weights in int8, exported as they ship."""
+    root = tmp_path_factory.mktemp("exports")
+    encoder, found = write_encoder(root / "encoder"), []
+    for seed in (1, 2, 3):
+        build_classifier(encoder, LABELS, root / f"c{seed}", seed=seed)
+        task = SingleLabel(tuple(LABELS))
+        export_student(root / f"c{seed}", root / f"e{seed}", questions[0], np.array(questions[1]), task)
+        found.append(root / f"e{seed}")
+    return found
+
+
+@dataclass
+class Installation:
+    """Releases of one recipe, and which of them the ledger says should serve."""
+
+    builds: BuildStore
+    exports: Sequence[Path]
+
+    def release(self, model: int, recipe: str = RECIPE, probed: int | None = None) -> Artifact:
+        """Publish a release of one of the models, with the answers of one of them, itself, as its probe."""
+        answers_of = model if probed is None else probed
+
+        def build(folder: Path) -> Measured:
+            recipe_json = {
+                "task": "Route a question.", "data": {"max_characters": 1000, "source": "rows.csv", "licence": "CC0"},
+                "teacher": {"training": None},
+            }  # fmt: skip
+            evidence = {"recipe.json": recipe_json, "report.json": REPORT}
+            given = folder.parent / f"evidence{model}"
+            given.mkdir(exist_ok=True)
+            for name, content in evidence.items():
+                (given / name).write_text(json.dumps(content))
+            typed = {"student": f"model{model}", "precision": "int8", "row_kinds": {"real": 1}, "waived": []}
+            record = ReleaseRecord.model_validate(dict.fromkeys(ReleaseRecord.model_fields, "x") | typed)
+            named = [given / name for name in evidence]
+            asked, task = OnnxClassifier(self.exports[answers_of]), SingleLabel(tuple(LABELS))
+            texts = [f"who is king {number} ?" for number in range(5)]
+            probe = probe_of(texts, asked.logits(texts) * 100, task)  # weights by chance are sure of nothing
+            logits = tuple(tuple(value / 100 for value in row) for row in probe.logits)
+            exact = probe.model_copy(update={"logits": logits})
+            write_bundle(
+                folder, record, model=self.exports[model], evidence=named, head=Head(1, "h" * 64),
+                written={
+                    PROBE: exact.model_dump_json(),
+                    CARD: model_card(recipe_json, REPORT, record, LABELS, max_tokens=64),
+                },
+            )  # fmt: skip
+            return Measured({"export": f"model{model}"})
+
+        return self.builds.make(BuildRequest(recipe, "release", "run", "v", {"model": model, "probed": probed}), build)
+
+    def promote(self, model: int, recipe: str = RECIPE, probed: int | None = None) -> Artifact:
+        """Have the ledger say that a release of one of the models serves."""
+        made = self.release(model, recipe, probed)
+        body = {"digest": made.digest, "manifest": made.identity, "student": f"model{model}", "before": None}
+        self.builds.ledger.append("promotion", recipe, body)
+        return made
+
+    def expected(self, model: int, texts: Sequence[str]) -> list[tuple[str, float]]:
+        """Label and confidence as `stillhouse predict` gives them, text by text by the same calls."""
+        spelled = pl.Series("text", texts).to_frame().select(normalise(pl.col("text")))["text"].to_list()
+        asked = OnnxClassifier(self.exports[model])
+        logits, task = asked.logits(spelled), SingleLabel(tuple(LABELS))
+        confidence = task.confidence(logits, asked.temperature).tolist()
+        return list(zip(task.written(task.answers(logits)), confidence, strict=True))
+
+
+@pytest.fixture
+def installation(builds: BuildStore, exports: list[Path]) -> Installation:
+    return Installation(builds, exports)
+
+
+@dataclass
+class Served:
+    """A server in this process: its slot, what follows the ledger, a client, and the rows that it kept."""
+
+    installation: Installation
+    slot: Slot
+    follower: Follower
+    tokens: Tokens
+    client: TestClient
+    kept: list[ServedRequest | Feedback]
+
+    def predict(self, **body: Any) -> httpx.Response:
+        return self.client.post(f"/v1/{RECIPE}/predict", json=body)
+
+    def feedback(self, **body: Any) -> httpx.Response:
+        return self.client.post(f"/v1/{RECIPE}/feedback", json=body)
+
+
+@pytest.fixture
+def served(installation: Installation, home: Home) -> Iterator[Served]:
+    """A server of the first model."""
+    installation.promote(0)
+    slot = Slot(RECIPE, ServingSpec())
+    tokens = Tokens(home.serving)
+    follower = Follower(installation.builds, {RECIPE: slot}, tokens)
+    follower.look()
+    kept: list[ServedRequest | Feedback] = []
+    server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), kept.append)
+    with TestClient(server.app, base_url="http://127.0.0.1:8080") as client:
+        yield Served(installation, slot, follower, tokens, client, kept)

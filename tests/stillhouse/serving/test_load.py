@@ -1,0 +1,54 @@
+"""A release loads without a server, by its folder or by the name of its recipe, in the lines that its card has."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stillhouse
+from stillhouse.errors import StillhouseError
+from stillhouse.release.bundle import RECORD
+from tests.small import small_recipe
+from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
+
+
+def test_by_its_folder_and_by_its_recipe_it_answers_as_predict_does(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = installation.promote(1)
+    small_recipe(tmp_path, name=RECIPE, rows=60)
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    for model in (stillhouse.load(made.folder), stillhouse.load(str(made.folder)), stillhouse.load(RECIPE)):
+        assert model.release == made.digest
+        said = [model.answer(text) for text in ODD]
+        assert [(each.label, each.confidence) for each in said] == installation.expected(1, ODD)
+
+
+def test_what_cannot_be_loaded_is_said_plainly(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_recipe(tmp_path, name=RECIPE, rows=60)
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    with pytest.raises(StillhouseError, match="no champion yet"):
+        stillhouse.load(RECIPE)
+    with pytest.raises(StillhouseError, match="cannot be the name of a recipe"):
+        stillhouse.load("no such folder")
+    with pytest.raises(StillhouseError, match=r"release\.json is missing"):
+        stillhouse.load(tmp_path)
+    made = installation.promote(0)
+    with pytest.raises(StillhouseError, match="the text is empty"):
+        stillhouse.load(made.folder).answer(" \u200b")
+    (made.folder / RECORD).chmod(0o644)
+    (made.folder / RECORD).write_text("{}")
+    with pytest.raises(StillhouseError, match="not a release record"):
+        stillhouse.load(made.folder)
+
+
+def test_the_lines_of_the_card_run_where_they_stand(installation: Installation) -> None:
+    made = installation.release(2)
+    card = (made.folder / "README.md").read_text()
+    lines = card.partition("```python\n")[2].partition("```")[0]
+    said = subprocess.run([sys.executable, "-c", lines], cwd=made.folder, capture_output=True, text=True, check=True)
+    ((label, confidence),) = installation.expected(2, ["a text"])
+    assert said.stdout.split() == [label, str(confidence)]

@@ -1,0 +1,126 @@
+"""The real server in a process of its own: what it loads, swaps under load, a kill, and the line of the README."""
+
+import re
+import shlex
+import subprocess
+import threading
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stillhouse.home import CHECKOUT
+from tests.small import small_recipe
+from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
+from tests.stillhouse.serving.server import ask, serving
+
+TEXT = "who is the king ?"
+CONNECTIONS, REQUESTS, SWAPS = 4, 2_000, 12
+SECRET = "ann.lee@example.org"
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes")
+    small_recipe(folder, name=RECIPE, rows=60)
+    return folder / "recipes"
+
+
+def test_it_answers_without_torch_and_dagster_and_says_no_text(
+    installation: Installation, recipes: Path, tmp_path: Path
+) -> None:
+    installation.promote(0)
+    errors = tmp_path / "errors"
+    with serving(RECIPE, recipes, errors, PYTHONPROFILEIMPORTTIME="1") as running:
+        said = running.ask(RECIPE, texts=[*ODD, f"write to {SECRET}"], key=SECRET)["answers"]
+        connection = running.connect()
+        connection.request("POST", f"/v1/{RECIPE}/predict?text={SECRET}", b"{" + SECRET.encode())
+        assert connection.getresponse().status == 415
+    assert running.process.returncode in (0, -15), "it ends when it is asked to"
+    expected = installation.expected(0, [*ODD, f"write to {SECRET}"])
+    assert [(each["label"], each["confidence"]) for each in said] == expected
+    text = errors.read_text()
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in text.splitlines() if "|" in line}
+    assert {"onnxruntime", "uvicorn", "stillhouse"} <= imported
+    assert imported.isdisjoint({"torch", "dagster", "transformers", "great_expectations", "scipy", "sklearn", "pandas"})
+    assert "ann.lee" not in text
+
+
+def test_swaps_under_load_fail_no_request_and_each_answer_was_the_desired_one(
+    installation: Installation, recipes: Path, tmp_path: Path
+) -> None:
+    digests = {model: installation.promote(model).digest for model in (0, 1, 2)}
+    heard: list[tuple[float, float, int, dict[str, Any]]] = []
+    done = threading.Event()
+
+    def load(running: Any) -> None:
+        connection = running.connect()
+        for _ in range(REQUESTS // CONNECTIONS):
+            sent = time.time()
+            status, said = ask(connection, RECIPE, text=TEXT)
+            heard.append((sent, time.time(), status, said))
+
+    with serving(RECIPE, recipes, tmp_path / "errors") as running:
+        threads = [threading.Thread(target=load, args=(running,)) for _ in range(CONNECTIONS)]
+        for thread in threads:
+            thread.start()
+        swaps = 0
+        while any(thread.is_alive() for thread in threads) and swaps < SWAPS:
+            installation.promote(swaps % 3)
+            swaps += 1
+            done.wait(0.3)
+        for thread in threads:
+            thread.join()
+    assert len(heard) == REQUESTS and {status for *_, status, _ in heard} == {200}
+    entries = installation.builds.ledger.entries(RECIPE, "promotion")
+    at = [datetime.fromisoformat(entry.at).timestamp() for entry in entries]
+    release_of = {entry.sequence: entry.body["digest"] for entry in entries}
+    until = dict(zip(release_of, [*at[1:], float("inf")], strict=True))
+    since = dict(zip(release_of, at, strict=True))
+    for sent, received, _, said in heard:
+        number = said["deployment"]
+        assert said["release"] == release_of[number] in digests.values()
+        # A look every second; the rest is for a machine that is busy with other tests.
+        assert since[number] <= received and sent <= until[number] + 6
+    assert len({said["release"] for *_, said in heard}) > 1
+
+
+def test_after_a_kill_it_serves_the_same_again(installation: Installation, recipes: Path, tmp_path: Path) -> None:
+    made = installation.promote(1)
+    with serving(RECIPE, recipes, tmp_path / "errors") as running:
+        first = running.ask(RECIPE, text=TEXT)
+        running.kill()
+    # The database is in the way of nobody who starts without it: its file is no database any more.
+    ledger = Path(installation.builds.home.ledger_url.removeprefix("sqlite:///"))
+    ledger.rename(tmp_path / "elsewhere")
+    ledger.mkdir()
+    with serving(RECIPE, recipes, tmp_path / "errors") as running:
+        again = running.ask(RECIPE, text=TEXT)
+    same = ("release", "deployment", "label", "confidence")
+    assert [again[name] for name in same] == [first[name] for name in same] and again["release"] == made.digest
+
+
+def test_the_line_of_the_readme_works(installation: Installation, recipes: Path, tmp_path: Path) -> None:
+    installation.promote(0)
+    (line,) = re.findall(r"^curl .*$", (CHECKOUT / "README.md").read_text("utf-8"), re.MULTILINE)
+    with serving(RECIPE, recipes, tmp_path / "errors") as running:
+        asked = line.replace("127.0.0.1:8080", f"127.0.0.1:{running.port}").replace("question_routing", RECIPE)
+        assert asked != line
+        said = subprocess.run(shlex.split(asked), capture_output=True, text=True, check=True).stdout
+    assert '"label":"' in said and '"confidence":' in said
+
+
+def test_it_refuses_to_be_reached_by_other_machines_without_a_token(
+    installation: Installation, recipes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.command import stillhouse
+
+    ended = stillhouse("serve", RECIPE, "--host", "0.0.0.0", recipes=recipes)
+    assert ended.returncode == 2 and "no token that they would need" in ended.stderr
+    made = stillhouse("tokens", "new", "shop", "--scope", "predict", "--scope", "metrics")
+    assert made.returncode == 0 and made.stdout.startswith("stillhouse_")
+    shown = stillhouse("tokens", "list").stdout
+    assert shown.startswith("shop  metrics, predict  since ") and made.stdout.strip() not in shown
+    assert stillhouse("tokens", "revoke", "shop").returncode == 0 and stillhouse("tokens", "list").stdout == ""

@@ -1,0 +1,190 @@
+"""What serves follows the ledger; whatever is wrong with what should, what serves goes on."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.recipe.serving import ServingSpec
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.replicas import replicas
+from stillhouse.serving import desired
+from stillhouse.serving.desired import Follower, Slot
+from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.tokens import Tokens
+from tests.stillhouse.serving.conftest import RECIPE, Installation, Served
+
+TEXT = "who is the king ?"
+
+
+def follower_of(builds: BuildStore) -> tuple[Follower, Slot]:
+    """One that has just started."""
+    slot = Slot(RECIPE, ServingSpec())
+    return Follower(builds, {RECIPE: slot}, Tokens(builds.home.serving)), slot
+
+
+def release_of(slot: Slot) -> str:
+    assert slot.serving is not None
+    return slot.serving.champion.release
+
+
+def test_a_promotion_is_served_at_the_next_look_and_the_one_before_stays_warm(served: Served) -> None:
+    before = served.slot.serving
+    assert before is not None
+    made = served.installation.promote(1)
+    assert served.predict(text=TEXT).json()["release"] == before.champion.release
+    served.follower.look()
+    said = served.predict(text=TEXT).json()
+    assert said["release"] == made.digest and said["deployment"] > before.deployment
+    ((label, confidence),) = served.installation.expected(1, [TEXT])
+    assert (said["label"], said["confidence"]) == (label, confidence)
+    assert served.slot.previous is before.champion
+
+
+def test_going_back_takes_the_model_that_is_warm(served: Served) -> None:
+    before = served.slot.serving
+    served.installation.promote(1)
+    served.follower.look()
+    served.installation.promote(0)
+    served.follower.look()
+    assert before is not None and served.slot.serving is not None
+    assert served.slot.serving.champion is before.champion
+    assert served.slot.serving.deployment > before.deployment
+
+
+def test_a_request_under_way_keeps_what_it_began_with(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    say, calls = LoadedRelease.say, []
+
+    def swapped_meanwhile(release: LoadedRelease, clean: str) -> object:
+        calls.append(release.release)
+        if len(calls) == 2:
+            served.installation.promote(1)
+            monkeypatch.setattr(LoadedRelease, "say", say)  # the probe and the warm-up of the new one
+            served.follower.look()
+            monkeypatch.setattr(LoadedRelease, "say", swapped_meanwhile)
+        return say(release, clean)
+
+    monkeypatch.setattr(LoadedRelease, "say", swapped_meanwhile)
+    answers = served.predict(texts=[TEXT] * 4).json()["answers"]
+    assert len({each["release"] for each in answers}) == 1
+    assert release_of(served.slot) != answers[0]["release"]
+
+
+def test_a_release_that_answers_otherwise_here_is_refused_and_the_old_one_goes_on(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = release_of(served.slot)
+    number = served.installation.promote(1, probed=2)
+    served.follower.look()
+    served.follower.look()
+    assert release_of(served.slot) == before and served.client.get("/readyz").status_code == 200
+    assert "otherwise than where it was judged" in served.slot.why or "a logit differs" in served.slot.why
+    assert len([line for line in caplog.messages if "cannot be served" in line]) == 1, "said once"
+    shown = served.client.get("/metrics").text
+    assert f'stillhouse_refused_deployment{{recipe="{RECIPE}"}} {float(served.slot.refused or 0)}' in shown
+    assert number.digest[:12] not in shown
+
+
+def test_a_replica_whose_only_release_fails_its_probe_never_gets_ready(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.slot.serving = None
+    served.installation.promote(1, probed=2)
+    served.follower.look()
+    assert served.client.get("/readyz").status_code == 503
+    refused = served.predict(text=TEXT)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+
+
+def test_a_release_without_a_probe_is_served_and_says_so(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    release = LoadedRelease(served.slot.serving.champion.folder, "d") if served.slot.serving else None
+    assert release is not None and "5 texts are answered" in release.prove()
+    release.probe = None
+    assert "without a probe" in release.prove()
+
+
+def test_an_altered_bundle_is_refused_and_tried_again_when_it_was_restored(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = served.installation.release(1)
+    model = made.folder / "model" / "model.onnx"
+    whole = model.read_bytes()
+    model.chmod(0o644)
+    model.write_bytes(whole[:-1] + b"x")
+    before = release_of(served.slot)
+    body = {"digest": made.digest, "manifest": made.identity, "student": "model1", "before": None}
+    served.installation.builds.ledger.append("promotion", RECIPE, body)
+    served.follower.look()
+    assert release_of(served.slot) == before and "altered" in served.slot.why
+    model.write_bytes(whole)
+    served.follower.look()
+    assert release_of(served.slot) == before, "not tried every second"
+    monkeypatch.setattr(desired, "TRY_AGAIN_SECONDS", 0.0)
+    served.follower.look()
+    assert release_of(served.slot) == made.digest and served.slot.refused is None
+
+
+def test_without_its_ledger_a_server_starts_with_what_served_last(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = installation.promote(1)
+    follower_of(installation.builds)[0].look()
+
+    def away(*about: object) -> None:
+        raise OperationalError("select", {}, OSError("no route"))
+
+    monkeypatch.setattr(desired, "desired", away)
+    monkeypatch.setattr(desired, "beat", away)
+    follower, slot = follower_of(BuildStore(installation.builds.home))
+    follower.look()
+    assert release_of(slot) == made.digest and slot.ledger_seen is None
+    (made.folder / "report.json").chmod(0o644)
+    (made.folder / "report.json").write_text("other")
+    follower, slot = follower_of(BuildStore(installation.builds.home))
+    follower.look()
+    assert slot.serving is None and "altered" in slot.why
+
+
+def test_from_a_store_out_of_reach_the_local_copy_is_served(installation: Installation, tmp_path: Path) -> None:
+    made = installation.promote(0)
+    copy = installation.builds.home.cache / made.digest
+    copy.parent.mkdir(parents=True)
+    shutil.copytree(made.folder, copy)
+    elsewhere = BuildStore(replace(installation.builds.home, artifacts="memory://nothing-is-there"))
+    follower, slot = follower_of(elsewhere)
+    follower.look()
+    assert release_of(slot) == made.digest
+
+
+def test_the_ledger_going_away_later_changes_nothing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*about: object) -> None:
+        raise StillhouseError("is locked", where="ledger", expected="a database", do="Wait.")
+
+    monkeypatch.setattr(desired, "desired", locked)
+    monkeypatch.setattr(desired, "beat", locked)
+    before = release_of(served.slot)
+    served.follower.look()
+    assert release_of(served.slot) == before and served.predict(text=TEXT).status_code == 200
+
+
+def test_each_replica_says_what_it_serves(served: Served, home: Home) -> None:
+    (said,) = replicas(home.ledger_url, RECIPE)
+    assert (said.release, said.refused) == (release_of(served.slot), None)
+    served.installation.promote(1, probed=2)
+    served.follower.look()
+    (said,) = replicas(home.ledger_url, RECIPE)
+    assert said.release == release_of(served.slot) and said.refused == served.slot.refused is not None
+    assert served.installation.builds.ledger.problems() == [], "it is no part of the chain"
+
+
+def test_what_is_remembered_is_the_deployment(served: Served, home: Home) -> None:
+    content = json.loads((home.serving / f"{RECIPE}.json").read_text())
+    assert served.slot.serving is not None
+    assert content["deployment"] == served.slot.serving.deployment
+    assert content["champion"]["release"] == release_of(served.slot)
