@@ -6,6 +6,7 @@ which slices exist (slices/), what a verdict triggers (checks/).
 """
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -129,6 +130,8 @@ def non_inferiority_from_counts(
     )
 
 
+# A fixed sequence of thresholds asks for the same few counts again and again, and an exact tail takes milliseconds.
+@lru_cache(maxsize=10_000)
 def non_inferiority_p_value(teacher_only: int, student_only: int, rows: int, *, margin: float) -> float:
     """The p-value alone, for a family-wise correction that must see all of them before any verdict.
 
