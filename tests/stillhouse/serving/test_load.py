@@ -1,5 +1,6 @@
 """A release loads without a server, by its folder or by the name of its recipe, in the lines that its card has."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 import stillhouse
 from stillhouse.errors import StillhouseError
+from stillhouse.home import CHECKOUT
 from stillhouse.release.bundle import RECORD
 from tests.small import small_recipe
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
@@ -23,6 +25,19 @@ def test_by_its_folder_and_by_its_recipe_it_answers_as_predict_does(
         assert model.release == made.digest
         said = [model.answer(text) for text in ODD]
         assert [(each.label, each.confidence) for each in said] == installation.expected(1, ODD)
+
+
+def test_the_lines_of_the_page_about_serving_run(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installation.promote(0)
+    small_recipe(tmp_path, name=RECIPE, rows=60)
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    page = (CHECKOUT / "docs" / "serving.md").read_text("utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(lines.replace("question_routing", RECIPE), {})
+    ((label, confidence),) = installation.expected(0, ["Who wrote Faust ?"])
+    assert capsys.readouterr().out.split() == [label, str(confidence)]
 
 
 def test_what_cannot_be_loaded_is_said_plainly(
