@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from stillhouse.data.quoting import LONGEST, LONGEST_SENTENCE, quoted
+from stillhouse.economics import amount
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import ModelKind
 
@@ -74,6 +75,7 @@ def _row(evaluation: Evaluation, chosen: str | None) -> dict[str, Any]:
     low, high = evaluation.score.accuracy_interval
     spread = evaluation.seeds
     by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
+    usd = evaluation.usd_per_1000_calls
     is_chosen, is_control = evaluation.name == chosen, evaluation.score.kind is ModelKind.CONTROL
     return {
         "model": f"**{evaluation.name}** (chosen)" if is_chosen else evaluation.name,
@@ -81,6 +83,7 @@ def _row(evaluation: Evaluation, chosen: str | None) -> dict[str, Any]:
         "agreement": f"{evaluation.agreement:.3f}",
         "smaller": "not measured" if evaluation.size_ratio is None else f"{evaluation.size_ratio:.1f}x",
         "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
+        "USD for 1,000 calls": "" if usd is None else amount(usd),
         # A control is there to be compared with and is never released: it neither passes nor fails.
         "verdict": "control" if is_control else str(evaluation.verdict),
         "why": "shows what the teacher's signal is worth" if is_control else evaluation.summary,

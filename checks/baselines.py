@@ -4,16 +4,15 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, pa
 from stillhouse.data.declared_labels import CLASSES_TOLD
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
-from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE, BaselinesFacts
+from stillhouse.stages.baselines import BaselinesFacts, options_of
 
 
 @gate("an option that was not measured may be the one that is enough")
 def every_option_was_measured(context: GateContext) -> Finding:
-    """Quality, size and latency of each."""
+    """Quality, size and latency of each; quality, latency and price of what is behind a server."""
     evaluations = read_evaluations(context.artifact.folder)
-    complete = [evaluation.name for evaluation in evaluations if evaluation.latency is not None]
-    options = OPTIONS if context.recipe.teacher.runs_here else OPTIONS_ELSEWHERE
-    missing = [name for name in options if name not in complete]
+    complete = [each.name for each in evaluations if each.latency is not None or each.hosted is not None]
+    missing = [name for name in options_of(context.recipe) if name not in complete]
     detail = f"not measured: {', '.join(missing)}" if missing else f"measured: {', '.join(complete)}"
     return none_of(len(missing), detail)
 
@@ -52,7 +51,7 @@ def no_baseline_clears_the_bar(context: GateContext) -> Finding:
             f"{_listed(clearing)} the bar, and the recipe names {', '.join(named)}, which learns from nothing: "
             "the smallest candidate that clears the bar is released, and that may be a baseline",
         )
-    how = _how_to_release(context, clearing)
+    how = _how_to_release(context, clearing, [each.name for each in keeping or losing if each.hosted is not None])
     return none_of(len(clearing), f"take the baseline: {_listed(clearing)} the bar. {how}")
 
 
@@ -61,16 +60,18 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(before)} and {last} clear" if before else f"{last} clears"
 
 
-def _how_to_release(context: GateContext, clearing: list[str]) -> str:
+def _how_to_release(context: GateContext, clearing: list[str], hosted: list[str]) -> str:
     """What to put into the recipe, and what has no such form."""
     as_students = context.artifact.facts(BaselinesFacts).as_students
     forms = [as_students[name] for name in clearing if name in as_students]
-    others = [name for name in clearing if name not in as_students]
+    others = [name for name in clearing if name not in as_students and name not in hosted]
     detail = []
     if forms:
         detail.append(f"To release it through the same gates, put {' or '.join(forms)} among the recipe's students")
     if others:
         detail.append(f"Stillhouse does not release {' or '.join(others)}: fit it where it is used")
+    if hosted:
+        detail.append(f"{' or '.join(hosted)} needs no release: ask its server as it was asked here")
     return ". ".join(detail)
 
 

@@ -43,7 +43,7 @@ from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_source
 from stillhouse.teachers.causal_lm import label_prompt_of
 from stillhouse.teachers.classifier import outputs_in_order
-from stillhouse.teachers.requests import asking_of
+from stillhouse.teachers.requests import asking_of, asking_of_alternative
 from stillhouse.teachers.stored_answers import read_answers
 
 _NO_COLUMN = "\0"
@@ -201,6 +201,9 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     if teacher.ask is not None:
         with _collected(found, file.where("teacher", "ask")):
             asking_of(file, classes)
+    for number in range(len(teacher.alternatives)):
+        with _collected(found, file.where("teacher", "alternatives", number)):
+            asking_of_alternative(file, number, classes)
     return tuple(found)
 
 

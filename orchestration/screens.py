@@ -40,6 +40,8 @@ SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_A_PACE = 2.0
 """How long work has to go on before its pace says anything."""
 _WHOLE = TaskID(0)
+_PRICE = "USD a 1,000"
+"""Where a model behind a server is among the options, since it costs money and not size."""
 
 
 def framed(console: Terminal, title: Text, what: RenderableType) -> RenderableType:
@@ -73,13 +75,16 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         held = f"reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold"
         claims.add_row("", Text(held, "dim"))
     others = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("also judged", "accuracy", "smaller", "faster", ""):
+    priced = any(other.get("hosted") for other in report["others"])  # not in a report of version 0.1.0
+    for column in ("also judged", "accuracy", "smaller", "faster", *([_PRICE] if priced else []), ""):
         others.add_column(column)
     rivals = []
     for other in report["others"]:
         faster = _times(other["latency_ratio"])
         verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
-        others.add_row(Text(other["name"]), f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, verdict)
+        price = [_price(other["usd_per_1000_calls"])] if priced else []
+        measures = (f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, *price)
+        others.add_row(Text(other["name"]), *measures, verdict)
         if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
             rivals.append(Text(f"{other['name']}: {other['ruled_out']}"))
     comparison = [Text(report["comparison"]["sentence"])] if report["comparison"] else []
@@ -101,12 +106,14 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
         evaluations: of the options, in the order of the report; at least one clears the bar.
     """
     options = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("option", "accuracy", "macro F1", "smaller", "faster", ""):
+    priced = any(each.hosted for each in evaluations)
+    for column in ("option", "accuracy", "macro F1", "smaller", "faster", *([_PRICE] if priced else []), ""):
         options.add_column(column)
     for each in evaluations:
         faster = _times(each.latency_ratio)
         macro_f1 = "" if each.score.macro_f1 is None else f"{each.score.macro_f1:.3f}"
-        measures = (f"{each.score.accuracy:.3f}", macro_f1, _times(each.size_ratio), faster)
+        price = [_price(each.usd_per_1000_calls)] if priced else []
+        measures = (f"{each.score.accuracy:.3f}", macro_f1, _times(each.size_ratio), faster, *price)
         options.add_row(Text(each.name), *measures, _mark(each.verdict.value))
     keeping, losing = clearing_options(evaluations)
     clearing = keeping + losing
@@ -261,6 +268,10 @@ def _times(ratio: float | None) -> str:
     if ratio is None:
         return "?"
     return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
+
+
+def _price(usd: float | None) -> str:
+    return "" if usd is None else amount(usd)
 
 
 def _mark(verdict: str) -> Text:

@@ -106,7 +106,7 @@ def leaderboard_table(found: Board) -> Table:
             Text(row.kind),
             f"{percent(row.accuracy)} ({points(low)} to {points(high)})",
             f"{points(row.drop)}, {points(row.drop_upper_bound)}{metric}",
-            f"{row.size_bytes / MEGABYTE:.3g}",
+            "" if row.size_bytes is None else f"{row.size_bytes / MEGABYTE:.3g}",
             "unknown"
             if row.latency_ratio is None
             else f"{row.latency_ratio:,.{0 if row.latency_ratio >= 100 else 1}f}x" + ("~" if row.by_wall_time else ""),

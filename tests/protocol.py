@@ -43,6 +43,7 @@ class Server:
     retry_after: str = "0"
     alternatives: Callable[[str], Mapping[str, float]] | None = None
     formats: list[Any] = field(default_factory=list)
+    authorizations: set[str | None] = field(default_factory=set)
     url: str = ""
     usd: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
@@ -95,6 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         told, text = self.server_told, body["messages"][-1]["content"]
         number, usd = told.enter(text), 0.0
+        told.authorizations.add(self.headers["Authorization"])
         if "response_format" in body:
             told.formats.append(body["response_format"])
         try:

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.economics import amount
+from stillhouse.evaluation.hosted import Hosted
 from stillhouse.evaluation.measures.behaviour import BehaviourResult
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.stress import StressResult
@@ -39,7 +41,7 @@ class Claim(Record):
     name: str = Field(
         description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "
         "fairness/<column>, behaviour/<name>, stress/<perturbation>, champion, champion_slice/<name>, latency_ratio, "
-        "latency_ratio_wall, same_answers, precision_order, ..."
+        "latency_ratio_wall, cost, same_answers, precision_order, ..."
     )
     group: Group
     verdict: Verdict
@@ -155,9 +157,17 @@ def fairness_claims(results: Sequence[FairnessResult]) -> list[Claim]:
 
 
 def budget_claims(
-    budget: BudgetSpec, latency: LatencyComparison | None, *, size_bytes: int, teacher_bytes: int | None
+    budget: BudgetSpec,
+    latency: LatencyComparison | None,
+    *,
+    size_bytes: int | None,
+    teacher_bytes: int | None,
+    hosted: Hosted | None = None,
 ) -> list[Claim]:
     """What the budget asks; all of it binds but the ratio of wall times, which is reported."""
+    if hosted is not None:
+        return _claims_of_a_server(budget, hosted)
+    assert size_bytes is not None, "only a model behind a server is without a size"
     claims = []
     if budget.latency_ratio_at_least is not None:
         claims.append(_latency_ratio(budget.latency_ratio_at_least, budget.latency_rounds, latency))
@@ -171,6 +181,33 @@ def budget_claims(
         size, most = size_bytes / MEGABYTE, budget.size_mb_at_most
         claims.append(_budget("size_mb", size <= most, f"{_times(size, most)} MB, at most {number(most)} asked"))
     return claims
+
+
+def _claims_of_a_server(budget: BudgetSpec, hosted: Hosted) -> list[Claim]:
+    """What the budget asks of a model behind a server: its price beside the teacher's, and what calls took."""
+    usd, teacher = amount(hosted.usd_per_1000_calls), amount(hosted.teacher_usd_per_1000_calls)
+    not_dearer = hosted.usd_per_1000_calls <= hosted.teacher_usd_per_1000_calls
+    sentence = f"{usd} USD for 1,000 calls, {'the teacher' if not_dearer else 'more than the teacher,'} {teacher}"
+    claims = [_budget("cost", not_dearer, sentence)]
+    if budget.latency_ms_at_most is not None:
+        asked = budget.latency_ms_at_most
+        how = f"its server was asked {hosted.calls_at_once} at a time" if hosted.calls_at_once > 1 else "one by one"
+        sentence = f"95% of answers within {hosted.ms_p95:.3g} ms, {how}, at most {number(asked)} ms asked"
+        claims.append(_budget("latency_ms", hosted.ms_p95 <= asked, sentence))
+    ratios = {"latency_ratio": budget.latency_ratio_at_least, "size_ratio": budget.size_ratio_at_least}
+    unknown = [name for name, asked_ratio in ratios.items() if asked_ratio is not None]
+    unknown += ["size_mb"] if budget.size_mb_at_most is not None else []
+    return claims + [
+        Claim(
+            name=name,
+            group="budget",
+            verdict=Verdict.INCONCLUSIVE,
+            sentence=f"it is behind a server, where budget.{name}_at_{'most' if name == 'size_mb' else 'least'} "
+            "cannot be measured",
+            binding=True,
+        )
+        for name in unknown
+    ]
 
 
 def overall(claims: Sequence[Claim]) -> Verdict:

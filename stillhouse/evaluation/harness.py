@@ -31,6 +31,7 @@ from stillhouse.evaluation.claims import (
     slice_gap_claims,
     stress_claims,
 )
+from stillhouse.evaluation.hosted import Hosted
 from stillhouse.evaluation.measures import metrics
 from stillhouse.evaluation.measures.behaviour import BehaviourResult, judge_behaviour
 from stillhouse.evaluation.measures.confusions import ConfusedPair, worst_pairs
@@ -78,7 +79,9 @@ class Score(Record):
     accuracy_interval: tuple[float, float] = Field(description="95 % Wilson interval.")
     macro_f1: float | None = Field(description="Null where answers are no classes.")
     calibration: Calibration | None = Field(description="Null where answers have no probability.")
-    size_bytes: int | None = Field(description="Null of a teacher that does not run here.")
+    size_bytes: int | None = Field(
+        description="Null of a teacher that does not run here, and of a model behind a server."
+    )
     note: str
 
 
@@ -131,6 +134,9 @@ class Evaluation(Record):
     )
     footprint: Footprint | None = Field(description="Null when it was not measured.")
     running_cost: RunningCost | None = Field(description="Null when CPU time was not measured, or no price was given.")
+    hosted: Hosted | None = Field(
+        default=None, description="Of a model behind a server, what its answers cost and took; null of any other."
+    )
     size_ratio: float | None = Field(
         description="Bytes of the teacher divided by bytes of this model; null where the teacher does not run here."
     )
@@ -149,7 +155,7 @@ class Evaluation(Record):
     @property
     def size_bytes(self) -> int:
         """What the model evaluated weighs."""
-        assert self.score.size_bytes is not None, "only a teacher may be without a size"
+        assert self.score.size_bytes is not None, "of a model behind a server nobody asks for it"
         return self.score.size_bytes
 
     @property
@@ -173,6 +179,13 @@ class Evaluation(Record):
         if self.latency is None:
             return None
         return self.latency.ratio if self.latency.cpu is None else self.latency.cpu.ratio
+
+    @property
+    def usd_per_1000_calls(self) -> float | None:
+        """What calls cost: by the bill of a server, or by CPU time on this machine; null where neither is known."""
+        if self.hosted is not None:
+            return self.hosted.usd_per_1000_calls
+        return None if self.running_cost is None else self.running_cost.student_usd_per_1000_calls
 
     @property
     def open_claims(self) -> tuple[Claim, ...]:
@@ -280,7 +293,9 @@ def evaluate(
         *behaviour_claims(behaved),
         *stress_claims(stressed),
         *fairness_claims(fair),
-        *budget_claims(terms.budget, latency, size_bytes=model.bytes_served, teacher_bytes=teacher.size_bytes),
+        *budget_claims(
+            terms.budget, latency, size_bytes=model.size_bytes, teacher_bytes=teacher.size_bytes, hosted=model.hosted
+        ),
     ]
     return Evaluation(
         golden_digest=golden_digest(
@@ -320,6 +335,7 @@ def evaluate(
         latency=latency,
         footprint=footprint,
         running_cost=_running_cost(latency, machine_usd_per_hour),
+        hosted=model.hosted,
         size_ratio=_times_smaller(teacher, model),
         regressions=_regressions(alike, golden),
         seeds=seed_spread(targets, teacher_logits, logits_by_seed(model, golden, task), bar=bar, task=task),
@@ -393,7 +409,9 @@ def _score(model: EvaluatedModel, logits: FloatArray, targets: Targets, task: Ta
 
 
 def _times_smaller(teacher: EvaluatedModel, model: EvaluatedModel) -> float | None:
-    return None if teacher.size_bytes is None else teacher.size_bytes / model.bytes_served
+    if teacher.size_bytes is None or model.size_bytes is None:
+        return None
+    return teacher.size_bytes / model.size_bytes
 
 
 def _running_cost(latency: LatencyComparison | None, usd_per_hour: float | None) -> RunningCost | None:

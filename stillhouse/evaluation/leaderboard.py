@@ -4,6 +4,7 @@ Belongs here: which evaluations may stand on one board, their order, and what th
 Does not: finding them (orchestration/leaderboard.py), choosing one to release (selection.py).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class Row(Record):
     metric: str = Field(description="What its bar compares with the teacher, and drop and bound are of.")
     drop: float = Field(description="Teacher minus model, as a fraction; negative when the model is better.")
     drop_upper_bound: float = Field(description="One-sided upper bound of the drop.")
-    size_bytes: int
+    size_bytes: int | None = Field(description="Null of a model behind a server.")
     latency_ratio: float | None = Field(description="Times faster than its teacher; null when it was not measured.")
     by_wall_time: bool = Field(
         description="Whether that is of wall time, all that 0.1.0 measured, and not of CPU time."
@@ -118,9 +119,10 @@ def _refuse_mixed(judged: Sequence[Judged]) -> None:
         )
 
 
-def _place(judged: Judged) -> tuple[float, int, str]:
+def _place(judged: Judged) -> tuple[float, float, str]:
     evaluation = judged.evaluation
-    return -evaluation.score.accuracy, evaluation.size_bytes, evaluation.name
+    size = evaluation.score.size_bytes
+    return -evaluation.score.accuracy, math.inf if size is None else size, evaluation.name
 
 
 def _ranks(interval: tuple[float, float], all_of_them: Sequence[tuple[float, float]]) -> tuple[int, int]:
@@ -144,7 +146,7 @@ def _row(judged: Judged, ranks: tuple[int, int], last: Evaluation, champion: str
         metric=name_of_metric(evaluation.bar.metric, evaluation.bar.metric_class),
         drop=test.drop,
         drop_upper_bound=test.drop_upper_bound,
-        size_bytes=evaluation.size_bytes,
+        size_bytes=score.size_bytes,
         latency_ratio=evaluation.latency_ratio,
         by_wall_time=evaluation.latency is not None and evaluation.latency.cpu is None,
         verdict=evaluation.verdict,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.hosted import Hosted
 from stillhouse.tasks.task import Targets, Task
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,7 +43,8 @@ class EvaluatedModel:
         kind: its role.
         outputs: its logits by prompt id: a frame with `prompt_id` and `logits` (list or array of floats, one
             per class), or a mapping from prompt id to logits. Log-probabilities are logits too.
-        size_bytes: what the artifact that would ship weighs; None of a teacher that does not run here.
+        size_bytes: what the artifact that would ship weighs; None of a teacher that does not run here, and of a model
+            behind a server.
         temperature: what serving divides the logits by; affects probabilities, never which class is answered.
         digest: content digest of the artifact, for the record.
         note: one line for the report, such as how it was made.
@@ -50,6 +52,7 @@ class EvaluatedModel:
         more_seeds: outputs of the same model trained with other seeds, by seed.
         predict_logits: answers texts that are no golden rows, as it will when it serves; without it nothing that takes
             new texts can be shown.
+        hosted: of a baseline behind a server, what its answers cost and took.
     """
 
     name: str
@@ -62,25 +65,21 @@ class EvaluatedModel:
     seed: int | None = None
     more_seeds: Mapping[int, pl.DataFrame | Mapping[str, Sequence[float]]] = field(default_factory=dict)
     predict_logits: PredictLogits | None = field(default=None, compare=False, repr=False)
+    hosted: Hosted | None = None
 
     def __post_init__(self) -> None:
         """Refuse a size that would make every ratio meaningless, and further seeds without the first."""
         if self.more_seeds and (self.seed is None or self.seed in self.more_seeds):
             raise ValueError(f"{self.name}: further seeds {sorted(self.more_seeds)} beside seed {self.seed}")
         known = self.size_bytes is not None and self.size_bytes > 0
-        if not known and not (self.size_bytes is None and self.kind is ModelKind.TEACHER):
+        elsewhere = self.kind is ModelKind.TEACHER or self.hosted is not None
+        if not known and not (self.size_bytes is None and elsewhere):
             raise StillhouseError(
                 f"its size is {self.size_bytes} bytes",
                 where=f"{self.kind} '{self.name}'",
                 expected="the bytes of the artifact that would ship",
                 do="Measure the exported folder and pass its size.",
             )
-
-    @property
-    def bytes_served(self) -> int:
-        """What the artifact that would ship weighs."""
-        assert self.size_bytes is not None, "only a teacher may be without a size"
-        return self.size_bytes
 
 
 def align(model: EvaluatedModel, golden: pl.DataFrame, task: Task) -> FloatArray:

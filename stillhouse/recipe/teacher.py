@@ -79,6 +79,18 @@ class WeightsSpec(Part):
         return f"{self.source}@{self.revision}"
 
 
+def _with_its_group(pattern: str | None, info: ValidationInfo) -> str | None:
+    """A pattern that takes something out of a text, which is the group that its field is named after."""
+    group = str(info.field_name).removesuffix("_pattern")
+    try:
+        groups = {} if pattern is None else re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    if pattern is not None and group not in groups:
+        raise ValueError(f"it has no group (?P<{group}>...)")
+    return pattern
+
+
 class AnswersSpec(Part):
     """How what a teacher elsewhere said is read."""
 
@@ -112,14 +124,7 @@ class AnswersSpec(Part):
     @field_validator("text_pattern", "answer_pattern")
     @classmethod
     def _it_has_the_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
-        group = str(info.field_name).removesuffix("_pattern")
-        try:
-            groups = {} if pattern is None else re.compile(pattern).groupindex
-        except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from None
-        if pattern is not None and group not in groups:
-            raise ValueError(f"it has no group (?P<{group}>...)")
-        return pattern
+        return _with_its_group(pattern, info)
 
     @model_validator(mode="after")
     def _requests_are_those_of_a_batch(self) -> "AnswersSpec":
@@ -154,6 +159,7 @@ _ANSWER_PATHS = {
 
 LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
+_LIMIT_MISSING = f"{' or '.join(LONGEST)} must limit an answer, so that its cost has a limit"
 _SAID_BY_ITSELF = {
     *("model", "messages", "stream", "n", "best_of", "tools"),
     *("logprobs", "top_logprobs", "response_format"),
@@ -220,6 +226,23 @@ class AskSpec(Part):
             raise ValueError("settings.temperature: above 0 where soft_labels.by is samples; at 0 all samples are one")
         return self
 
+    @property
+    def ways_of_answering(self) -> list[str]:
+        """The fields that say how it answers, other than with a label in words; two of them contradict each other."""
+        by_letter = self.soft_labels is not None and self.soft_labels.by is SoftLabels.LOGPROBS
+        ways = {"soft_labels.by": by_letter, "structured": self.structured}
+        return [name for name, chosen in ways.items() if chosen]
+
+    @property
+    def has_a_limit(self) -> bool:
+        """Whether the length of an answer, and so its cost, has a limit."""
+        return bool(set(LONGEST) & set(self.settings))
+
+
+def is_server(address: str) -> bool:
+    """Whether an address is one of a server, and holds no key."""
+    return re.match(r"https?://[^/\s]", address) is not None and not holds_credentials(address)
+
 
 class EndpointSpec(Part):
     """What asking a server may take."""
@@ -241,6 +264,50 @@ class EndpointSpec(Part):
     requests_per_minute: int | None = Field(None, ge=1, description="that are begun at the most")
     attempts: int = Field(6, ge=1, description="for one text, before the run ends")
     timeout_s: float = Field(60, gt=0, description="seconds until a call counts as lost")
+
+
+class AlternativeSpec(AskSpec):
+    """A cheaper model that is asked instead: one of the options that need no student."""
+
+    name: Name | None = Field(
+        None, description="what reports call it, where the same model is asked in several ways; else by its model"
+    )
+    source: str | None = Field(None, description="its server, where that is another than the teacher's")
+    revision: str = Field("", description="what is behind the model's name; where it changes, all is asked again")
+    api_key_env: str | None = Field(
+        None,
+        pattern="^[A-Z][A-Z0-9_]*$",
+        description="variable that holds the key of its server; when left out the teacher's key at the teacher's "
+        "server, and none at another",
+    )
+    usd_per_million_in: float = Field(ge=0, description="price of a million tokens read")
+    usd_per_million_out: float = Field(ge=0, description="price of a million tokens written")
+    answer_pattern: str | None = Field(
+        None, description="regular expression with a group `answer`, where a label has more around it"
+    )
+
+    @field_validator("answer_pattern")
+    @classmethod
+    def _it_has_a_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        return _with_its_group(pattern, info)
+
+    @field_validator("source")
+    @classmethod
+    def _it_is_a_server(cls, source: str | None) -> str | None:
+        if source is not None and not is_server(source):
+            raise ValueError("the address of a server, without a key, such as https://host/v1")
+        return source
+
+    @property
+    def called(self) -> str:
+        """What reports call it."""
+        return f"prompted {self.name or self.model}"
+
+    def limits(self, teacher: EndpointSpec) -> EndpointSpec:
+        """What asking it may take: what asking its teacher may, at its own price and with the key of its server."""
+        key = self.api_key_env or (teacher.api_key_env if self.source is None else None)
+        prices = {name: getattr(self, name) for name in ("usd_per_million_in", "usd_per_million_out")}
+        return teacher.model_copy(update={**prices, "api_key_env": key})
 
 
 class CausalLmSpec(Part):
@@ -335,6 +402,12 @@ class TeacherSpec(WeightsSpec):
         None, description="what an endpoint is asked; of stored answers what `stillhouse ask` writes for a batch API"
     )
     endpoint: EndpointSpec | None = Field(None, description="what asking an endpoint may take")
+    alternatives: tuple[AlternativeSpec, ...] = Field(
+        (),
+        exclude_if=lambda named: not named,  # so that a recipe without the field keeps its digest
+        description="cheaper models, each with a prompt of its own, that are asked instead of an endpoint: judged on "
+        "the golden rows among the options that need no student, and paid from the same usd_at_most",
+    )
     causal_lm: CausalLmSpec = Field(CausalLmSpec(), description="what a language model of this machine is asked")
     ensemble: EnsembleSpec | None = Field(None, description="the members of an ensemble")
     review: ReviewSpec | None = Field(
@@ -376,6 +449,7 @@ class TeacherSpec(WeightsSpec):
         self._require_one_way_of_answering()
         if self.kind is TeacherKind.ENDPOINT:
             self._require_what_asking_takes()
+            self._require_that_alternatives_can_be_asked()
         if self.kind is TeacherKind.ENSEMBLE and self.ensemble is None:
             raise ValueError("ensemble: must be given where kind is ensemble")
         return self
@@ -383,12 +457,10 @@ class TeacherSpec(WeightsSpec):
     def _require_one_way_of_answering(self) -> None:
         if self.ask is None:
             return
-        by_letter = self.ask.soft_labels is not None and self.ask.soft_labels.by is SoftLabels.LOGPROBS
-        ways = {"ask.soft_labels.by": by_letter, "ask.structured": self.ask.structured}
-        for way in [name for name, chosen in ways.items() if chosen]:
+        for way in self.ask.ways_of_answering:
             if self.answers.answer_pattern is not None:
-                raise ValueError(f"answers.answer_pattern: must be left out where {way} says how it answers")
-        if all(ways.values()):
+                raise ValueError(f"answers.answer_pattern: must be left out where ask.{way} says how it answers")
+        if len(self.ask.ways_of_answering) > 1:
             raise ValueError("ask.structured: must be left out where ask.soft_labels.by is logprobs: a letter is asked")
         if self.kind is not TeacherKind.ENDPOINT and (self.ask.soft_labels is not None or self.ask.structured):
             raise ValueError("ask.soft_labels, ask.structured: must be left out where kind is not endpoint")
@@ -397,12 +469,33 @@ class TeacherSpec(WeightsSpec):
         missing = [name for name in ("ask", "endpoint") if getattr(self, name) is None]
         if missing:
             raise ValueError(f"{', '.join(missing)}: must be given where kind is endpoint")
-        if not re.match(r"https?://[^/\s]", self.source) or holds_credentials(self.source):
+        if not is_server(self.source):
             raise ValueError("source: of an endpoint the address of its server, without a key, such as https://host/v1")
-        if self.ask is not None and not set(LONGEST) & set(self.ask.settings):
-            raise ValueError(f"ask.settings: {' or '.join(LONGEST)} must limit an answer, so that its cost has a limit")
+        if self.ask is not None and not self.ask.has_a_limit:
+            raise ValueError(f"ask.settings: {_LIMIT_MISSING}")
         if self.answers != AnswersSpec(answer_pattern=self.answers.answer_pattern):
             raise ValueError("answers: of an endpoint only answer_pattern may be said")
+
+    def _require_that_alternatives_can_be_asked(self) -> None:
+        called = [each.called for each in self.alternatives]
+        for place, each in enumerate(self.alternatives):
+            here = ("alternatives", place)
+            if not each.has_a_limit:
+                raise FieldError(_LIMIT_MISSING, *here, "settings")
+            if each.ways_of_answering and each.answer_pattern is not None:
+                raise FieldError(
+                    f"must be left out where {each.ways_of_answering[0]} says how it answers", *here, "answer_pattern"
+                )
+            if len(each.ways_of_answering) > 1:
+                raise FieldError(
+                    "must be left out where soft_labels.by is logprobs: a letter is asked", *here, "structured"
+                )
+            if called.index(each.called) < place:
+                raise FieldError(
+                    f"another alternative is called {each.called.removeprefix('prompted ')}, too: give each a name",
+                    *here,
+                    "name" if each.name else "model",
+                )
 
     @property
     def longest_text(self) -> int:
@@ -415,7 +508,8 @@ class TeacherSpec(WeightsSpec):
     def outside_files(self) -> tuple[str, ...]:
         """Addresses of the files that decide what a teacher says beside its weights: its answers, what it is asked."""
         named = [self.source if self.kind is TeacherKind.STORED else None, self.answers.requests]
-        own = tuple(uri for uri in (*named, self.ask and self.ask.prompt, self.causal_lm.prompt) if uri)
+        prompts = (each.prompt for each in (self.ask, *self.alternatives) if each is not None)
+        own = tuple(uri for uri in (*named, *prompts, self.causal_lm.prompt) if uri)
         return own + tuple(uri for member in self.members.values() for uri in member.outside_files)
 
     @property
@@ -460,6 +554,7 @@ _FIELDS_OF_KINDS = {
     "answers": [TeacherKind.STORED, TeacherKind.ENDPOINT],
     "ask": [TeacherKind.STORED, TeacherKind.ENDPOINT],
     "endpoint": [TeacherKind.ENDPOINT],
+    "alternatives": [TeacherKind.ENDPOINT],
     "causal_lm": [TeacherKind.CAUSAL_LM],
     "ensemble": [TeacherKind.ENSEMBLE],
     "fingerprint": [TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM],

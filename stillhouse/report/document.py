@@ -42,6 +42,7 @@ CLAIM_NAMES = {
     "latency_ms": "latency",
     "size_ratio": "size ratio",
     "size_mb": "size",
+    "cost": "price of a call",
     "same_answers": "answers kept",
     "precision_order": "precisions before it",
     "floor": "accuracy floor",
@@ -106,6 +107,7 @@ def report_json(
         "footprint": evaluation.footprint.model_dump(mode="json") if evaluation.footprint else None,
         "running_cost": evaluation.running_cost.model_dump(mode="json") if evaluation.running_cost else None,
         "size_ratio": evaluation.size_ratio,
+        "hosted": evaluation.hosted.model_dump(mode="json") if evaluation.hosted else None,
         "slices": [_slice_json(result) for result in evaluation.slices],
         "slice_gap": evaluation.slice_gap.model_dump(mode="json") if evaluation.slice_gap else None,
         "calibration_test": evaluation.calibration_test.model_dump(mode="json")
@@ -179,6 +181,7 @@ def report_html(
         candidates=candidates,
         kind_names=KIND_NAMES,
         ruled_out={each.name: ruled_out(each) for each in candidates},
+        teachers_usd=_usd_of_teacher(candidates),
         one_seed=ONE_SEED,
         selection=selection,
         comparison=comparison,
@@ -204,6 +207,13 @@ def in_order_of_options(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """What one could do, from doing nothing to distilling: baselines as they come, controls, students."""
     order = list(KIND_NAMES)
     return sorted(evaluations, key=lambda each: order.index(each.score.kind))
+
+
+def _usd_of_teacher(candidates: Sequence[Evaluation]) -> float | None:
+    """What 1,000 calls of the teacher cost: on this machine, or by the bill that an alternative was compared with."""
+    here = (each.running_cost.teacher_usd_per_1000_calls for each in candidates if each.running_cost)
+    billed = (each.hosted.teacher_usd_per_1000_calls for each in candidates if each.hosted)
+    return next((usd for usd in (*here, *billed) if usd is not None), None)
 
 
 def ruled_out(evaluation: Evaluation) -> str:
@@ -277,7 +287,8 @@ def _candidate_json(evaluation: Evaluation) -> dict[str, Any]:
         "latency_ratio": evaluation.latency_ratio,
         "size_ratio": evaluation.size_ratio,
         "memory_mb": evaluation.footprint.student_mb if evaluation.footprint else None,
-        "usd_per_1000_calls": (evaluation.running_cost.student_usd_per_1000_calls if evaluation.running_cost else None),
+        "usd_per_1000_calls": evaluation.usd_per_1000_calls,
+        "hosted": evaluation.hosted.model_dump(mode="json") if evaluation.hosted else None,
         "seeds": _seeds_json(evaluation.seeds),
     }
 

@@ -4,6 +4,7 @@ Belongs here: which option the page is about, and where it is.
 Does not: the page itself (document.py), the page about a student (stages/selection.py).
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from stillhouse.report.document import report_html
 def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) -> str | None:
     """The report of the smallest option that clears the bar, one that finds every class before others.
 
+    One behind a server comes after all that need none.
+
     Args:
         evaluations: of all options.
         title: the recipe's name.
@@ -25,11 +28,15 @@ def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) ->
         HTML text; None where none clears the bar.
     """
     keeping, losing = clearing_options(evaluations)
-    taken = min(keeping or losing, key=lambda each: each.size_bytes, default=None)
+    taken = min(keeping or losing, key=_bytes, default=None)
     if taken is None:
         return None
     others = [each for each in evaluations if each.name != taken.name]
     return report_html(taken, others=others, title=title, task=task)
+
+
+def _bytes(evaluation: Evaluation) -> float:
+    return math.inf if evaluation.hosted is not None else evaluation.size_bytes
 
 
 def path_of_page(home: Home, recipe: str) -> Path:

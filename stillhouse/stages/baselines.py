@@ -15,8 +15,10 @@ from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, write_evaluations
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
+from stillhouse.stages import alternatives
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
@@ -56,14 +58,21 @@ def plan(file: RecipeFile, bench: Bench, reader: Reader) -> Plan[BaselinesFacts]
 
     def build(folder: Path) -> BaselinesFacts:
         bench.log_golden_read(reader)
+        instead = list(alternatives.asked_alternatives(file, bench, known))
         with bench.builds.one_heavy_task():
-            evaluations = _judge_all(file, bench, known)
+            evaluations = _judge_all(file, bench, known) + bench.judge_hosted(instead)
         write_evaluations(folder, evaluations)
         judged = tuple(evaluation.name for evaluation in evaluations)
         return BaselinesFacts(judged=judged, as_students=as_students(bench.teacher))
 
     rows = digest_of(known.select("prompt_id", "label", "split").rows())
-    return Plan(build, {**bench.depends_on(), "known": rows})
+    return Plan(build, {**bench.depends_on(), "known": rows, **alternatives.depends_on(file, bench)})
+
+
+def options_of(recipe: Recipe) -> tuple[str, ...]:
+    """The name of each option that a recipe has, in the order of the reports."""
+    options = OPTIONS if recipe.teacher.runs_here else OPTIONS_ELSEWHERE
+    return (*options, *(each.called for each in recipe.teacher.alternatives))
 
 
 def as_students(teacher: Artifact) -> dict[str, str]:

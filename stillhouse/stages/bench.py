@@ -20,7 +20,7 @@ from stillhouse.digests import digest_of, files_below
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.measures.footprint import Footprint, serving_memory_mb
-from stillhouse.evaluation.measures.latency import Predict, latencies_beside_teacher
+from stillhouse.evaluation.measures.latency import LatencyComparison, Predict, latencies_beside_teacher
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
@@ -171,7 +171,7 @@ class Bench:
         return EvaluatedModel(
             "teacher",
             ModelKind.TEACHER,
-            self._with_wrong_answers(outputs),
+            self.with_wrong_answers(outputs),
             self._teacher_bytes,
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
@@ -193,7 +193,7 @@ class Bench:
             EvaluatedModel(
                 name,
                 ModelKind.TEACHER,
-                self._with_wrong_answers(self._said_of_golden_rows(each.fingerprint)),
+                self.with_wrong_answers(self._said_of_golden_rows(each.fingerprint)),
                 None,
                 temperature=each.temperature,
             )
@@ -203,7 +203,7 @@ class Bench:
     def _said_of_golden_rows(self, fingerprint: str) -> pl.DataFrame:
         return self.signal.read(self.golden["prompt_id"].to_list(), fingerprint)
 
-    def _with_wrong_answers(self, outputs: pl.DataFrame) -> pl.DataFrame:
+    def with_wrong_answers(self, outputs: pl.DataFrame) -> pl.DataFrame:
         """Let a golden row that the teacher did not answer count as one that it got wrong."""
         answered, silent = (
             outputs.filter(each) for each in (pl.col("failure").is_null(), pl.col("failure").is_not_null())
@@ -250,6 +250,10 @@ class Bench:
         student_mb = None if folder is None else serving_memory_mb(folder, texts)
         return Footprint(teacher_mb=self.teacher_memory_mb, student_mb=student_mb, texts=len(texts))
 
+    def judge_hosted(self, models: Sequence[EvaluatedModel]) -> list[Evaluation]:
+        """Judge models behind servers, of which is known what their answers cost and took."""
+        return [self._judged(model) for model in models]
+
     def judge(self, models: Sequence[JudgedModel]) -> list[Evaluation]:
         """Measure models against the teacher: quality on all golden rows, latency and memory on some of them.
 
@@ -265,20 +269,29 @@ class Bench:
         evaluations = []
         for place, model in enumerate(models, start=1):
             evaluations.append(
-                evaluate(
+                self._judged(
                     model.evaluated,
-                    self.evaluated_teacher,
-                    self.golden,
-                    self.recipe.terms,
-                    task=self.task,
                     latency=latencies[model.evaluated.name],
                     footprint=self.footprint(model.folder),
-                    machine_usd_per_hour=self.recipe.machine_usd_per_hour,
-                    groups=self.groups,
                 )
             )
             progress.step("judging", place, len(models), model.evaluated.name)
         return evaluations
+
+    def _judged(
+        self, model: EvaluatedModel, latency: LatencyComparison | None = None, footprint: Footprint | None = None
+    ) -> Evaluation:
+        return evaluate(
+            model,
+            self.evaluated_teacher,
+            self.golden,
+            self.recipe.terms,
+            task=self.task,
+            latency=latency,
+            footprint=footprint,
+            machine_usd_per_hour=self.recipe.machine_usd_per_hour,
+            groups=self.groups,
+        )
 
 
 def bytes_below(folder: Path) -> int:

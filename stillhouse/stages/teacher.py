@@ -5,9 +5,8 @@ Does not: verification and calibration (stillhouse/teachers/), the loop (stillho
 """
 
 import json
-import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ import polars as pl
 
 from stillhouse.device import Device
 from stillhouse.digests import digest_of
-from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
@@ -28,6 +26,7 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.asking import call_log, kept_model, member_of
 from stillhouse.stages.facts import ContractFacts, LanguageModelFacts, PromptFacts, SaidFacts, TeacherFacts
 from stillhouse.stages.names import ANSWERS, MEMBERS, MODEL, TEACHER, answers_of
+from stillhouse.stages.pilot import measured, pilot_of, require_that_it_fits
 from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
@@ -38,16 +37,12 @@ from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips
 from stillhouse.teachers.requests import Asking, asking_of
-from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
+from stillhouse.teachers.stored import held_to
 from stillhouse.teachers.teacher import share_as_taught
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples, TrainingReport
     from stillhouse.models.weights import BaseModel
-
-
-MOST_REFUSED = 0.5
-"""Share of the pilot's texts from which it is not the texts that a server refuses."""
 
 
 def plan(
@@ -198,7 +193,7 @@ def _stored(
 ) -> TeacherFacts:
     """Keep the answers."""
     answers.write_parquet(folder / f"{ANSWERS}.parquet")
-    pilot, right = _measured(rows, answers, task)
+    pilot, right = measured(rows, answers, task)
     said = SaidFacts(texts=answers.height, failures=_failures(answers), accuracy=pilot.accuracy)
     return _elsewhere(file, rows, base, pilot.fingerprint, task, right, said, folder)
 
@@ -211,34 +206,24 @@ def _endpoint(
     spec, calls = file.recipe.teacher, call_log(home)
     assert spec.endpoint is not None
     teacher = EndpointTeacher(spec.source, spec.endpoint, asking, file.name, calls, task)
-    validation = rows.filter(pl.col("split") == "validation").select("prompt_id", "text")
-    replies = teacher.replies(validation)
-    answers, costs = replies.answers, teacher.costs(replies, validation)
-    answers.write_parquet(folder / f"{ANSWERS}.parquet")
-    usd = sum(costs) / max(len(costs), 1)
-    refused = answers.filter(pl.col("failure") == Failure.REFUSED.value).height
-    if refused > MOST_REFUSED * validation.height:
-        raise StillhouseError(
-            f"the server refused {refused:,} of the first {validation.height:,} texts",
-            where=f"{file.where('teacher', 'ask')}: {spec.source}",
-            expected="an answer to nearly all of them",
-            do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
-        )
-    _require_that_the_bulk_fits(file, costs, teacher.unasked(bulk), calls.spent(file.name))
-    pilot, right = _measured(rows, answers, task)
-    twice = validation.sort("prompt_id").head(ASKED_TWICE)
+    pilot = pilot_of(teacher, rows, file.where("teacher", "ask"))
+    pilot.answers.write_parquet(folder / f"{ANSWERS}.parquet")
+    unasked = teacher.unasked(bulk)
+    require_that_it_fits(file, prompts=unasked, expected=pilot.usd_at_most(unasked), spent=calls.spent(file.name))
+    stated, right = pilot.measured
+    twice = pilot.validation.select("prompt_id", "text").sort("prompt_id").head(ASKED_TWICE)
     said = SaidFacts(
-        texts=validation.height,
+        texts=pilot.validation.height,
         asked_twice=twice.height,
-        flips=flips(answers, teacher.replies(twice, "the pilot's second time").answers),
-        failures=_failures(answers),
-        accuracy=pilot.accuracy,
+        flips=flips(pilot.answers, teacher.replies(twice, "the pilot's second time").answers),
+        failures=_failures(pilot.answers),
+        accuracy=stated.accuracy,
         asking=asdict(asking),
-        usd_a_prompt=usd,
-        label_mass=replies.label_mass,
-        observed=replies.model,
+        usd_a_prompt=pilot.usd_a_prompt,
+        label_mass=pilot.replies.label_mass,
+        observed=pilot.replies.model,
     )
-    return _elsewhere(file, rows, base, replace(teacher, pilot=pilot).fingerprint, task, right, said, folder)
+    return _elsewhere(file, rows, base, replace(teacher, pilot=stated).fingerprint, task, right, said, folder)
 
 
 def _language_model(
@@ -271,23 +256,6 @@ def _language_model(
             ),
         }
     )
-
-
-def _require_that_the_bulk_fits(file: RecipeFile, costs: Sequence[float], prompts: float, spent: float) -> None:
-    """Refuse before the bulk is asked what would end in the middle of it: by the upper 95 % bound of the mean cost."""
-    assert file.recipe.teacher.endpoint is not None
-    cap, rows = file.recipe.teacher.endpoint.usd_at_most, len(costs)
-    mean = sum(costs) / max(rows, 1)
-    error = math.sqrt(sum((each - mean) ** 2 for each in costs) / max(rows - 1, 1) / max(rows, 1))
-    expected = prompts * (mean + 1.645 * error)
-    if spent + expected > cap:
-        raise StillhouseError(
-            f"{math.ceil(prompts):,} prompts more are expected to cost up to {expected:.4f} USD, and {spent:.4f} are "
-            "spent",
-            where=file.where("teacher", "endpoint", "usd_at_most"),
-            expected=f"at most {cap:g} USD",
-            do="Raise usd_at_most, ask for fewer rows, or write a shorter prompt. The pilot's answers are kept.",
-        )
 
 
 def _ensemble(
@@ -334,14 +302,6 @@ def _ensemble(
 
 def _failures(answers: pl.DataFrame) -> dict[str, int]:
     return dict(answers["failure"].drop_nulls().value_counts(sort=True).iter_rows())
-
-
-def _measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[StoredTeacher, int]:
-    """Answers with the share of validation rows on which they are right, and the number of those."""
-    validation = rows.filter(pl.col("split") == "validation").join(answers, on="prompt_id", how="left")
-    answered = validation["answer"].drop_nulls().len()
-    right = int((validation["answer"] == validation["label"]).sum())
-    return StoredTeacher(answers, share_as_taught(right, answered), task), right
 
 
 def _elsewhere(

@@ -95,7 +95,7 @@ def label_prompt_of(file: RecipeFile, labels: Sequence[str], weights: str) -> La
             do="Correct the label.",
         )
     words = [spec.words.get(label, label) for label in labels]
-    template = template_of(file, "causal_lm", spec.prompt) or PLAIN_PROMPT
+    template = template_of(file, ("teacher", "causal_lm"), spec.prompt) or PLAIN_PROMPT
     before, _, after = template.rpartition(ANSWER)
     asked = before.rstrip()
     if after.strip() or not asked or ANSWER in asked or asked.endswith(TEXT):

@@ -83,8 +83,11 @@ class EndpointTeacher:
         Raises:
             StillhouseError: if the server refuses for good, or the cap is reached; what was answered is kept.
         """
+        return self.answers(self.replies(prompts), prompts)
+
+    def answers(self, replies: Replies, prompts: pl.DataFrame) -> pl.DataFrame:
+        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts."""
         assert self.pilot is not None
-        replies = self.replies(prompts)
         said = replace(self.pilot, answers=replies.answers).ask(prompts)
         sure = replies.outputs(self.pilot.accuracy)
         if sure is not None:
@@ -184,8 +187,8 @@ class EndpointTeacher:
             f"the server did not answer: {refused}",
             where=self.url,
             expected=f"an answer within {self.limits.attempts} attempts",
-            do="Look at the server, the recipe's `teacher.source`, `teacher.ask.model` and key, and run again: what "
-            "was answered is kept and is not asked again.",
+            do="Look at the server, and at what the recipe says of its address, model and key, and run again: what was "
+            "answered is kept and is not asked again.",
         )
 
     def _attempt(self, body: dict[str, Any]) -> "Reply | _Refusal":
@@ -218,7 +221,7 @@ class EndpointTeacher:
     def _tells_no_probabilities(self) -> StillhouseError:
         return StillhouseError(
             "the server gives an answer and no log-probabilities with it",
-            where=f"{self.url}: teacher.ask.soft_labels",
+            where=f"{self.url}: soft_labels",
             expected="`logprobs` in its reply, with the alternatives of the first token",
             do="Set `by: samples`, or leave soft_labels out: many models do not tell them.",
         )
@@ -267,7 +270,7 @@ class EndpointTeacher:
         if variable is not None and not re.fullmatch("[!-~]+", key):
             raise StillhouseError(
                 f"the variable {variable} {'holds what is no key' if key else 'is not set'}",
-                where="teacher.endpoint.api_key_env", expected="the key of the server, without blanks",
+                where=f"{self.url}: api_key_env", expected="the key of the server, without blanks",
                 do=f"Set {variable} where Stillhouse runs.",
             )  # fmt: skip
         # Its own retries would spend outside the cap, and a redirect would take the texts to somebody else.

@@ -4,7 +4,7 @@ Belongs here: reading it, and filling in what is the same for every text.
 Does not: what a server is sent (requests.py), what a language model of this machine reads (causal_lm.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
@@ -14,12 +14,12 @@ TEXT, LABELS, TASK = "{text}", "{labels}", "{task}"
 """What stands in a prompt for what it says."""
 
 
-def template_of(file: RecipeFile, part: str, prompt: str | None) -> str | None:
+def template_of(file: RecipeFile, part: Sequence[str | int], prompt: str | None) -> str | None:
     """The prompt that a recipe names, as it is in its file; None where it names none.
 
     Args:
         file: the recipe.
-        part: of `teacher`, whose field `prompt` it is.
+        part: of the recipe, whose field `prompt` it is.
         prompt: what that field says.
 
     Raises:
@@ -27,7 +27,7 @@ def template_of(file: RecipeFile, part: str, prompt: str | None) -> str | None:
     """
     if prompt is None:
         return None
-    where, path = file.where("teacher", part, "prompt"), Path(file.located(prompt))
+    where, path = file.where(*part, "prompt"), Path(file.located(prompt))
     try:
         template = path.read_text("utf-8")
     except (OSError, UnicodeError) as error:

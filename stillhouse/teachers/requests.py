@@ -16,7 +16,7 @@ import polars as pl
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import LONGEST, SoftLabels
+from stillhouse.recipe.teacher import LONGEST, AskSpec, SoftLabels
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken
@@ -91,14 +91,40 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
     Raises:
         StillhouseError: if the file of the prompt cannot be read, or has no place for the text.
     """
-    teacher, spec = file.recipe.teacher, file.recipe.teacher.ask
-    assert spec is not None
+    teacher = file.recipe.teacher
+    assert teacher.ask is not None
+    return _asking(
+        file, ("teacher", "ask"), teacher.ask, labels, teacher.answers.answer_pattern, teacher.revision
+    )  # fmt: skip
+
+
+def asking_of_alternative(file: RecipeFile, place: int, labels: Sequence[str]) -> Asking:
+    """What one of the teacher's alternatives is asked.
+
+    Args:
+        file: the recipe.
+        place: of the alternative among them.
+        labels: those that may be answered.
+
+    Raises:
+        StillhouseError: likewise.
+    """
+    spec = file.recipe.teacher.alternatives[place]
+    # The time of an answer is a server's own, so at another one all is asked again.
+    revision = spec.revision if spec.source is None else f"{spec.revision} at {spec.source}"
+    return _asking(file, ("teacher", "alternatives", place), spec, labels, spec.answer_pattern, revision)
+
+
+def _asking(
+    file: RecipeFile, part: Sequence[str | int], spec: AskSpec, labels: Sequence[str], answer_pattern: str | None,
+    revision: str,
+) -> Asking:  # fmt: skip
     soft, settings = spec.soft_labels, dict(spec.settings)
     codes = codes_of(labels) if soft and soft.by is SoftLabels.LOGPROBS else {}
     if len(codes) > ALTERNATIVES:
         raise StillhouseError(
             f"{len(labels)} labels, and a server tells the probabilities of {ALTERNATIVES} tokens",
-            where=file.where("teacher", "ask", "soft_labels"),
+            where=file.where(*part, "soft_labels"),
             expected=f"at most {ALTERNATIVES} labels where by is logprobs",
             do="Set `by: samples`, or leave soft_labels out.",
         )
@@ -108,11 +134,11 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
     plain = PROMPT_FOR_A_LETTER if codes else PLAIN_PROMPT
     return Asking(
         spec.model,
-        filled_in(template_of(file, "ask", spec.prompt) or plain, file.recipe.task, shown),
+        filled_in(template_of(file, part, spec.prompt) or plain, file.recipe.task, shown),
         settings,
-        teacher.answers.answer_pattern,
+        answer_pattern,
         file.recipe.data.labels,
-        teacher.revision,
+        revision,
         codes,
         soft.samples if soft and soft.by is SoftLabels.SAMPLES else 1,
         tuple(labels) if spec.structured else (),

@@ -21,9 +21,12 @@ def judged(monkeypatch: pytest.MonkeyPatch, *options: Any) -> None:
     monkeypatch.setattr(checks.baselines, "read_evaluations", lambda folder: list(options))
 
 
-def option(name: str, verdict: Any = FAIL, accuracy: float = 0.5, latency: object = "measured") -> Any:
+def option(
+    name: str, verdict: Any = FAIL, accuracy: float = 0.5, latency: object = "measured", hosted: object = None
+) -> Any:
     return SimpleNamespace(
         name=name,
+        hosted=hosted,
         verdict=verdict,
         latency=latency,
         score=SimpleNamespace(accuracy=accuracy),
@@ -137,3 +140,23 @@ def test_a_class_is_lost_where_less_than_half_is_shown_to_be_found(
 ) -> None:
     judged(monkeypatch, losing("a", found, rows, teacher))
     assert told(the_bar_notices_a_lost_class)[0] is (FAIL if is_lost else PASS)
+
+
+def test_an_alternative_behind_a_server_is_an_option_that_needs_no_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = {"usd_per_million_in": 1, "usd_per_million_out": 1}
+    asked = {"kind": "endpoint", "source": "https://host/v1", "ask": {"model": "m"},
+             "endpoint": {**prices, "usd_at_most": 5}, "alternatives": [{"model": "s", **prices}]}  # fmt: skip
+    terms = {"revision": "1", "licence": "terms", "training_on_outputs": "allowed", "reason": "It answers today."}
+    own = stored_recipe(
+        teacher={**asked, **terms, "minimum_accuracy": 0.8}, data__provenance={"teacher_may_see": ["internal"]}
+    )
+    judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE))
+    assert told(every_option_was_measured, recipe=own) == (FAIL, "not measured: prompted s")
+    prompted = option("prompted s", PASS, latency=None, hosted="its bill")
+    judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE), prompted)
+    assert told(every_option_was_measured, recipe=own)[0] is PASS
+    assert told(no_baseline_clears_the_bar, FORMS, recipe=own) == (
+        FAIL,
+        "take the baseline: prompted s clears the bar. prompted s needs no release: ask its server as it was asked "
+        "here",
+    )

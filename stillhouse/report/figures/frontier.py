@@ -47,7 +47,8 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     figure, axes = bare_figure(palette, height=4.4)
     teacher, margin = evaluations[0].teacher, evaluations[0].bar.margin
     lowest = teacher.accuracy - max(FAR_BELOW_MARGINS * margin, FAR_BELOW)
-    shown = [each for each in evaluations if each.score.accuracy >= lowest]
+    weighed = [each for each in evaluations if each.score.size_bytes is not None]
+    shown = [each for each in weighed if each.score.accuracy >= lowest] or weighed
     axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
     marks = []
     if teacher.size_bytes is not None:
@@ -63,7 +64,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     percent_axis(axes.yaxis)
     axes.grid(color=palette.line, linewidth=0.7)
     axes.set_ylabel("accuracy on the golden set", color=palette.muted)
-    left_out = [f"{each.name}, {percent(each.score.accuracy)}" for each in evaluations if each not in shown]
+    left_out = [f"{each.name}, {percent(each.score.accuracy)}" for each in weighed if each not in shown]
     note = f"\nfar below and not drawn: {'; '.join(left_out)}" if left_out else ""
     marked = "filled: student; ring: baseline or control; area: time of a call"
     axes.set_xlabel(f"size in MB, log scale ({marked}){note}", color=palette.muted)

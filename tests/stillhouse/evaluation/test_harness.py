@@ -10,12 +10,13 @@ import pytest
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation, evaluate
+from stillhouse.evaluation.hosted import hosted
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.wording import percent, points
-from tests.stillhouse.evaluation.conftest import answers_block, answers_rightly
+from tests.stillhouse.evaluation.conftest import CLASSES, answers_block, answers_rightly, make_outputs
 
 
 def claim(evaluation: Evaluation, name: str):
@@ -360,3 +361,44 @@ def test_near_the_bar_a_machine_that_may_have_neighbours_decides_nothing(run, la
         assert claim.sentence.endswith("or rerun on a machine that no other one shares")
     assert claim_of(run(latency=latency(ratio=5, shared_host=shared_host)), "latency_ratio").verdict is Verdict.PASS
     assert claim_of(run(latency=latency(ratio=3, shared_host=shared_host)), "latency_ratio").verdict is Verdict.FAIL
+
+
+def behind_a_server(usd: float, ms: float) -> EvaluatedModel:
+    """A baseline of the small world that answers as well as the teacher; its teacher costs 2 USD for 1,000 calls."""
+    seen = hosted([usd / 1000] * 4, [ms] * 4, teacher_usd=0.002, calls_at_once=8)
+    return EvaluatedModel("prompted small", ModelKind.BASELINE, make_outputs(1200, range(3)), None, hosted=seen)
+
+
+@pytest.mark.parametrize(
+    ("usd", "ms", "budget", "verdict", "sentence"),
+    [
+        (0.5, 40, {}, Verdict.PASS, "0.5 USD for 1,000 calls, the teacher 2"),
+        (2, 40, {}, Verdict.PASS, "2 USD for 1,000 calls, the teacher 2"),
+        (2.5, 40, {}, Verdict.FAIL, "2.5 USD for 1,000 calls, more than the teacher, 2"),
+        (0.5, 40, {"latency_ms_at_most": 50}, Verdict.PASS, "95% of answers within 40 ms, its server was asked 8 at a"),
+        (0.5, 60, {"latency_ms_at_most": 50}, Verdict.FAIL, "within 60 ms, its server was asked 8 at a time, at most"),
+        (0.5, 40, {"size_mb_at_most": 20}, Verdict.INCONCLUSIVE, "where budget.size_mb_at_most cannot be measured"),
+        (0.5, 40, {"latency_ratio_at_least": 2}, Verdict.INCONCLUSIVE, "budget.latency_ratio_at_least cannot be"),
+    ],
+)
+def test_a_model_behind_a_server_is_held_to_its_bill_and_to_what_it_took(
+    subject, golden, usd: float, ms: float, budget: dict[str, float], verdict: Verdict, sentence: str
+) -> None:
+    teacher = subject(1200, name="teacher", kind=ModelKind.TEACHER)
+    terms = Terms(bar=BarSpec(margin=0.05), budget=BudgetSpec(**budget))
+    report = evaluate(behind_a_server(usd, ms), teacher, golden(1200), terms, task=SingleLabel(CLASSES))
+    assert report.verdict is verdict and report.score.size_bytes is None and report.size_ratio is None
+    assert any(sentence in claim.sentence for claim in report.claims), [claim.sentence for claim in report.claims]
+    assert report.usd_per_1000_calls == pytest.approx(usd)
+    assert Evaluation.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_bill_and_the_time_of_a_server_by_hand() -> None:
+    seen = hosted([0.001, 0.003], list(range(101)), teacher_usd=0.01, calls_at_once=2, observed="s-2026")
+    assert (seen.usd_per_1000_calls, seen.teacher_usd_per_1000_calls) == (pytest.approx(2), pytest.approx(10))
+    assert (seen.ms_p50, seen.ms_p95) == (pytest.approx(50), pytest.approx(95))
+
+
+def test_a_model_without_a_size_is_behind_a_server() -> None:
+    with pytest.raises(StillhouseError, match="its size is None bytes"):
+        EvaluatedModel("probe", ModelKind.BASELINE, make_outputs(3, ()), None)

@@ -107,3 +107,10 @@ def test_a_speed_of_wall_time_alone_is_marked(run, latency) -> None:
     assert {row.model: (row.latency_ratio, row.by_wall_time) for row in rows} == {
         "old": (12, True), "new": (8, False), "none": (None, False),
     }  # fmt: skip
+
+
+def test_a_model_behind_a_server_has_no_size_and_stands_behind_equals_that_have_one(run) -> None:
+    probe = run(name="probe", size_bytes=30_000_000, kind=ModelKind.BASELINE)
+    score = probe.score.model_copy(update={"name": "prompted small", "size_bytes": None})
+    board = leaderboard([judged(probe.model_copy(update={"score": score})), judged(probe)])
+    assert [(row.model, row.size_bytes) for row in board.rows] == [("probe", 30_000_000), ("prompted small", None)]

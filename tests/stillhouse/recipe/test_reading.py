@@ -288,6 +288,10 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         read_recipe(edited(tmp_path, old, new))
 
 
+CHEAP = {"model": "s", "usd_per_million_in": 0.1, "usd_per_million_out": 0.4}
+"""A cheaper model that might be asked instead of a teacher."""
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -297,6 +301,7 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         ({"max_tokens": 64}, "max_tokens: must be left out where kind is encoder"),
         ({"answers": {"text": "prompt"}}, "answers: must be left out where kind is encoder"),
         ({"ask": {"model": "large"}}, "ask: must be left out where kind is encoder"),
+        ({"alternatives": [CHEAP]}, "alternatives: must be left out where kind is encoder"),
         ({"causal_lm": {"dtype": "bfloat16"}}, "causal_lm: must be left out where kind is encoder"),
         ({"kind": "causal_lm"}, "training: must be left out where kind is causal_lm"),
         ({"kind": "causal_lm", "training": None}, "base: must be given where teacher.kind is causal_lm"),
@@ -369,6 +374,31 @@ ELSEWHERE = {
         ({"answers": {"format": "chat"}}, "answers: of an endpoint only answer_pattern may be said"),
         ({"minimum_accuracy": 0.3}, "minimum_accuracy: at least 0.5 where kind is endpoint"),
         ({"endpoint": {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": float("inf")}}, "finite"),
+        ({"alternatives": [CHEAP]}, None),
+        (
+            {"alternatives": [{**CHEAP, "settings": {"temperature": 0}}]},
+            r"teacher.alternatives.0.settings: max_tokens or max_completion_tokens must limit an answer",
+        ),
+        (
+            {"alternatives": [CHEAP, {**CHEAP, "prompt": "other.md"}]},
+            "teacher.alternatives.1.model: another alternative is called s, too: give each a name",
+        ),
+        ({"alternatives": [CHEAP, {**CHEAP, "prompt": "other.md", "name": "terse"}]}, None),
+        (
+            {"alternatives": [{**CHEAP, "source": "https://host/v1?key=aaaaaaaaaaaaaaaaaaaaaaaa"}]},
+            "teacher.alternatives.0.source: a password, key or signature is in",
+        ),
+        ({"alternatives": [{**CHEAP, "source": "models/s"}]}, "source: the address of a server, without a key"),
+        (
+            {"alternatives": [{**CHEAP, "structured": True, "answer_pattern": "(?P<answer>.*)"}]},
+            "teacher.alternatives.0.answer_pattern: must be left out where structured says how it answers",
+        ),
+        (
+            {"alternatives": [{**CHEAP, "structured": True, "soft_labels": {"by": "logprobs"}}]},
+            "teacher.alternatives.0.structured: must be left out where soft_labels.by is logprobs",
+        ),
+        ({"alternatives": [{**CHEAP, "answer_pattern": "Queue: (.*)"}]}, r"it has no group \(\?P<answer>"),
+        ({"alternatives": [{"model": "s"}]}, "teacher.alternatives.0.usd_per_million_in: this field is missing"),
     ],
 )
 def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object], says: str | None) -> None:
@@ -389,6 +419,7 @@ def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object],
         return
     recipe = read_recipe(path).recipe
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+    assert ("alternatives" in recipe.model_dump()["teacher"]) == ("alternatives" in changes), "else another digest"
     own["data"]["provenance"] = {}
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(StillhouseError, match="teacher_may_see: must say which privacy classes may be sent"):

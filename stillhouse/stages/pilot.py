@@ -1,0 +1,118 @@
+"""A server is asked the validation rows before anything else: what it is worth, and what the rest will cost.
+
+Belongs here: asking them, and refusing before the rest what would end in the middle of it.
+Does not: making calls (stillhouse/teachers/endpoint.py), what the teacher's stage keeps of it (teacher.py).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.tasks.task import Task
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.replies import Replies
+from stillhouse.teachers.stored import Failure, StoredTeacher
+from stillhouse.teachers.teacher import share_as_taught
+
+MOST_REFUSED = 0.5
+"""Share of the pilot's texts from which it is not the texts that a server refuses."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a server said to the validation rows.
+
+    Args:
+        validation: the rows.
+        replies: to each.
+        costs: USD of each.
+        task: what an answer is.
+    """
+
+    validation: pl.DataFrame
+    replies: Replies
+    costs: list[float]
+    task: Task
+
+    @cached_property
+    def answers(self) -> pl.DataFrame:
+        """See `Replies.answers`."""
+        return self.replies.answers
+
+    @cached_property
+    def measured(self) -> tuple[StoredTeacher, int]:
+        """The answers with the share of them that is right, and the number of those."""
+        return measured(self.validation, self.answers, self.task)
+
+    @property
+    def usd_a_prompt(self) -> float:
+        """What an answer costs on average."""
+        return sum(self.costs) / max(len(self.costs), 1)
+
+    def usd_at_most(self, prompts: float) -> float:
+        """What so many prompts more are expected to cost, by the upper 95 % bound of the mean."""
+        rows, mean = len(self.costs), self.usd_a_prompt
+        error = math.sqrt(sum((each - mean) ** 2 for each in self.costs) / max(rows - 1, 1) / max(rows, 1))
+        return prompts * (mean + 1.645 * error)
+
+
+def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
+    """Ask the validation rows alone.
+
+    Args:
+        teacher: who is asked.
+        rows: labelled rows with their `split`.
+        where: names the part of the recipe that says what is asked.
+
+    Raises:
+        StillhouseError: if the server refuses most of them.
+    """
+    validation = rows.filter(pl.col("split") == "validation")
+    asked = validation.select("prompt_id", "text")
+    replies = teacher.replies(asked)
+    pilot = Pilot(validation, replies, teacher.costs(replies, asked), teacher.task)
+    refused = pilot.answers.filter(pl.col("failure") == Failure.REFUSED.value).height
+    if refused > MOST_REFUSED * validation.height:
+        raise StillhouseError(
+            f"the server refused {refused:,} of the first {validation.height:,} texts",
+            where=f"{where}: {teacher.url}",
+            expected="an answer to nearly all of them",
+            do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
+        )
+    return pilot
+
+
+def require_that_it_fits(file: RecipeFile, *, prompts: float, expected: float, spent: float) -> None:
+    """Refuse before it is asked what would end in the middle of it.
+
+    Args:
+        file: the recipe, with its cap.
+        prompts: that are still to be asked.
+        expected: USD that they may cost.
+        spent: USD that are spent.
+
+    Raises:
+        StillhouseError: if it is more than the cap.
+    """
+    assert file.recipe.teacher.endpoint is not None
+    cap = file.recipe.teacher.endpoint.usd_at_most
+    if spent + expected > cap:
+        raise StillhouseError(
+            f"{math.ceil(prompts):,} prompts more are expected to cost up to {expected:.4f} USD, and {spent:.4f} are "
+            "spent",
+            where=file.where("teacher", "endpoint", "usd_at_most"),
+            expected=f"at most {cap:g} USD",
+            do="Raise usd_at_most, ask for fewer rows, or write a shorter prompt. The pilot's answers are kept.",
+        )
+
+
+def measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[StoredTeacher, int]:
+    """Answers with the share of validation rows on which they are right, and the number of those."""
+    validation = rows.filter(pl.col("split") == "validation").join(answers, on="prompt_id", how="left")
+    answered = validation["answer"].drop_nulls().len()
+    right = int((validation["answer"] == validation["label"]).sum())
+    return StoredTeacher(answers, share_as_taught(right, answered), task), right
