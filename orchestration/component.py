@@ -40,6 +40,15 @@ class RecipeParameters(BaseModel):
     data: str = Field(description="path or URI of the rows")
     text: str = Field(description="their text column")
     label: str = Field(description="their label column")
+    golden: str | None = Field(None, description="file of rows that people labelled: it judges, and data only trains")
+    answers: str | None = Field(None, description="file of what a model has answered; data needs no label then")
+    endpoint: str | None = Field(None, description="a server that speaks OpenAI's protocol: its model is copied")
+    model: str | None = Field(None, description="of the endpoint the model, as the server names it")
+    usd_in: float | None = Field(None, description="its price of a million tokens read")
+    usd_out: float | None = Field(None, description="its price of a million tokens written")
+    usd_at_most: float | None = Field(None, description="that all calls may ever cost together")
+    api_key_env: str | None = Field(None, description="variable that holds its key, where it asks for one")
+    teacher_may_see: list[str] = Field([], description="privacy classes that may be sent there; open when left out")
     file_format: Format | None = Field(None, description="of the file; by its name when left out")
     encoding: str = Field("utf-8", description="of its text")
     separator: str | None = Field(None, description="between the fields of csv; looked at when left out")
@@ -68,7 +77,8 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
         """
         from orchestration.scaffold.files import Reading
         from orchestration.scaffold.open_questions import Answers
-        from orchestration.scaffold.writing import write_recipe
+        from orchestration.scaffold.server import server_of
+        from orchestration.scaffold.writing import Beside, write_recipe
 
         if request.scaffold_format != "yaml":
             raise StillhouseError(
@@ -76,8 +86,11 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
             )
         asked, target = request.params, request.target_path
         said = Reading(asked.file_format, asked.encoding, asked.separator, asked.quoting, tuple(asked.columns))
-        answers = Answers(tuple(asked.pain), asked.licence, asked.outputs_may_train)
+        answers = Answers(tuple(asked.pain), asked.licence, asked.outputs_may_train, tuple(asked.teacher_may_see))
         try:
+            server = server_of(
+                asked.endpoint, asked.model, asked.usd_in, asked.usd_out, asked.usd_at_most, asked.api_key_env
+            )
             write_recipe(
                 target.parent,
                 target.name,
@@ -86,6 +99,7 @@ class RecipeScaffolder(dg.Scaffolder[RecipeParameters]):
                 label=asked.label,
                 said=said,
                 answers=answers,
+                beside=Beside(asked.golden, asked.answers, server),
             )
         except StillhouseError:
             with suppress(OSError):

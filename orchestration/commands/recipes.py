@@ -149,6 +149,17 @@ def new(
         str | None,
         typer.Option("--answers", help="File of what a model has answered: it is copied, and --data needs no label."),
     ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="A server that speaks OpenAI's protocol, such as https://host/v1: it is copied.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Of --endpoint the model, as the server names it.")] = None,
+    usd_in: Annotated[float | None, typer.Option(help="Its price of a million tokens read.")] = None,
+    usd_out: Annotated[float | None, typer.Option(help="Its price of a million tokens written.")] = None,
+    usd_at_most: Annotated[float | None, typer.Option(help="That all calls may ever cost together.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Variable that holds its key, where it asks for one.")] = None,
+    teacher_may_see: Annotated[
+        str | None, typer.Option(help="Privacy classes that may be sent there, with commas. Open when left out.")
+    ] = None,
     format: Annotated[
         Literal["csv", "parquet", "ndjson", "json", "xlsx"] | None, typer.Option(help="By its ending when left out.")
     ] = None,
@@ -183,13 +194,15 @@ def new(
     from orchestration.planned import duration
     from orchestration.scaffold.files import Reading
     from orchestration.scaffold.open_questions import Answers
+    from orchestration.scaffold.server import server_of
     from orchestration.scaffold.writing import Beside, write_recipe
     from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
-    answers = Answers((pain,) if pain else (), licence, outputs_may_train)
-    beside = Beside(golden, answers_file)
+    may_see = tuple(name.strip() for name in teacher_may_see.split(",")) if teacher_may_see else ()
+    answers = Answers((pain,) if pain else (), licence, outputs_may_train, may_see)
+    beside = Beside(golden, answers_file, server_of(endpoint, model, usd_in, usd_out, usd_at_most, api_key_env))
     written = write_recipe(
         recipes_folder(), name, data=data, text=text, label=label, said=said, answers=answers, beside=beside
     )

@@ -4,6 +4,7 @@
     files.py           how its files are named and read, where nobody has said it
     remarks.py         what is remarkable about the rows
     suggestions.py     what a recipe should say for them
+    server.py          a teacher behind a server, as it is said
     open_questions.py  what only a person can say
     template.py        the text of the recipe
 

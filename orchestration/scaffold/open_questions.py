@@ -10,6 +10,7 @@ OPEN = {
     "pain": "what hurts with the teacher: latency, cost (then fill in economics), stability or specialisation",
     "training_on_outputs": "`allowed`, once you have read the teacher's licence and terms",
     "licence": "under which right these rows may train a model",
+    "teacher_may_see": "which privacy classes may be sent to the teacher's server; these rows are [internal]",
 }
 """Fields that are left open, and what is asked."""
 
@@ -22,16 +23,23 @@ class Answers:
         pain: what hurts with the teacher in production.
         licence: under which right the rows may be used.
         outputs_may_train: whether the teacher's licence and terms allow training on its outputs; None for not known.
+        teacher_may_see: privacy classes that may be sent to a teacher's server; None where there is no server.
     """
 
     pain: tuple[str, ...] = ()
     licence: str = ""
     outputs_may_train: bool | None = None
+    teacher_may_see: tuple[str, ...] | None = None
 
     @property
     def open(self) -> dict[str, str]:
         """Fields that are still open, and what is asked."""
-        given = {"pain": self.pain, "training_on_outputs": self.outputs_may_train is not None, "licence": self.licence}
+        given = {
+            "pain": self.pain,
+            "training_on_outputs": self.outputs_may_train is not None,
+            "licence": self.licence,
+            "teacher_may_see": self.teacher_may_see != (),
+        }
         return {field: asked for field, asked in OPEN.items() if not given[field]}
 
 

@@ -6,11 +6,13 @@ Does not: which values (suggestions.py), putting it in place (writing.py).
 
 import math
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from string import Template
 
 import yaml
 
 from orchestration.scaffold.open_questions import Answers
+from orchestration.scaffold.server import Server
 from orchestration.scaffold.suggestions import Suggestion
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.teacher import AnswersFormat
@@ -32,7 +34,7 @@ $taught_by
 $reading    text: $text
     label: $label
 $golden_file    licence: $licence
-
+$seen_by_the_server
   split:
     key: $key
     golden_share: $golden           # about $golden_rows rows that only evaluation sees
@@ -78,6 +80,31 @@ _ANSWERS = Template("""\
     revision: $revision
     fingerprint: $fingerprint
     licence: Apache-2.0""")
+_SERVER = Template("""\
+  teacher:
+    kind: endpoint
+    source: $url
+    revision: $model    # say here what is behind the name; where it changes, all is asked again
+    ask:
+      model: $model
+      settings: {temperature: 0, max_tokens: 32}
+      # prompt: FILE                # with {text}, {labels} and {task}; a plain one when left out
+    endpoint:$key
+      usd_per_million_in: $usd_in
+      usd_per_million_out: $usd_out
+      usd_at_most: $usd_at_most     # that all calls of this recipe may ever cost together
+    # alternatives:                 # cheaper models, judged on the golden rows before a student is made
+    #   - {model: ..., prompt: FILE, usd_per_million_in: ..., usd_per_million_out: ...}
+    licence: $terms
+    training_on_outputs: $outputs
+    reason: It answers these texts today.
+    minimum_accuracy: $minimum          # the largest class alone is $majority; raise it to what is worth copying
+
+  base:                             # students are cut from it
+    source: $teacher
+    revision: $revision
+    fingerprint: $fingerprint
+    licence: Apache-2.0""")
 _BESIDE_AN_ENCODER = """\
   budget:                           # what for? at 4 or less the int8 teacher is often enough, and the run says so
     latency_ratio_at_least: 6
@@ -114,6 +141,7 @@ def recipe_text(
     golden: str | None = None,
     stored: str | None = None,
     answers_format: AnswersFormat = AnswersFormat.TABLE,
+    server: Server | None = None,
 ) -> str:
     """Fill the template, each value as YAML itself writes it.
 
@@ -128,32 +156,45 @@ def recipe_text(
         labels: that they have.
         taught: whether rows to train on have labels; else the golden file has all there are.
         golden: address of the golden file.
-        stored: address of a teacher's stored answers; an encoder is trained when None.
+        stored: address of a teacher's stored answers.
         answers_format: of those.
+        server: a teacher that is asked; an encoder is trained where neither is said.
     """
     skewed = suggested.metric == "macro_f1"
     provable = "nothing" if suggested.provable is None else points(suggested.provable)
     written = {name: scalar(value) for name, value in values.items()}
     asked = {field: f"  # OPEN: {question}" for field, question in answers.open.items()}
     outputs = {True: "allowed", False: "forbidden", None: "unknown"}[answers.outputs_may_train]
-    teacher = _AN_ENCODER if stored is None else _ANSWERS
+    teacher, elsewhere = _SERVER if server else _ANSWERS if stored else _AN_ENCODER, bool(stored or server)
+    of_server = {} if server is None else {
+        "url": scalar(server.url),
+        "model": scalar(server.model),
+        "key": f"\n      api_key_env: {scalar(server.api_key_env)}" if server.api_key_env else "",
+        "usd_in": _money(server.usd_per_million_in),
+        "usd_out": _money(server.usd_per_million_out),
+        "usd_at_most": _money(server.usd_at_most),
+    }  # fmt: skip
     taught_by = teacher.substitute(
         written,
+        **of_server,
         stored=scalar(stored or ""),
         format=answers_format.value,
-        terms=f"{scalar('')}  # OPEN: the terms under which it answered",
+        terms=f"{scalar('')}  # OPEN: the terms under which it {'answers' if server else 'answered'}",
         outputs=outputs + asked.get("training_on_outputs", ""),
         minimum=suggested.minimum_accuracy,
         majority=percent(suggested.majority_share),
         tokens=max_tokens,
     )
+    may_see = ", ".join(answers.teacher_may_see or ())
+    seen_by = f"    provenance: {{teacher_may_see: [{may_see}]}}{asked.get('teacher_may_see', '')}\n" if server else ""
     label_there = "" if taught else f"    golden_label: {written['label']}\n"
     return _TEMPLATE.substitute(
         {**written, "label": written["label"] if taught else "null"},
         taught_by=taught_by,
         golden_file=f"    golden: {scalar(golden)}\n{label_there}" if golden else "",
-        budget=_BESIDE_AN_ENCODER if stored is None else _BESIDE_ANSWERS,
-        students=_students(max_tokens, controls=taught, loss="" if stored is None else "loss: kl, "),
+        seen_by_the_server=seen_by,
+        budget=_BESIDE_ANSWERS if elsewhere else _BESIDE_AN_ENCODER,
+        students=_students(max_tokens, controls=taught, loss="loss: kl, " if elsewhere else ""),
         reading="".join(f"    {line}\n" for line in reading),
         rows=f"{rows:,}",
         labels=f"{labels:,}",
@@ -186,6 +227,11 @@ def _students(max_tokens: int, *, controls: bool, loss: str) -> str:
 def _slice(spec: SliceSpec) -> str:
     values = ", ".join(map(scalar, spec.values))
     return f"{{name: {scalar(spec.name)}, column: {spec.column}, values: [{values}], critical: false}}"
+
+
+def _money(usd: float) -> str:
+    """An amount as people write one: 25 and 0.0000001, of which YAML would take another form for a text."""
+    return f"{Decimal(str(usd)).normalize():f}"
 
 
 def scalar(value: str | float) -> str:

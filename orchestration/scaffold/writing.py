@@ -6,7 +6,7 @@ written here.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +24,7 @@ from orchestration.scaffold.files import (
 )
 from orchestration.scaffold.open_questions import NOTHING_ANSWERED, Answers
 from orchestration.scaffold.remarks import how_much_it_proves, left_out, several_labels, spellings, thin_classes, unread
+from orchestration.scaffold.server import Server
 from orchestration.scaffold.suggestions import MARGINS, first_split, rows_to_label, split_of_a_golden_file, suggest
 from orchestration.scaffold.template import recipe_text
 from stillhouse.data.dropped import read_like_the_source
@@ -49,10 +50,12 @@ class Beside:
     Args:
         golden: path or URI of a file of rows that people have labelled and that judge.
         stored: path or URI of a file of what a teacher answered elsewhere.
+        server: a teacher that is asked over the network.
     """
 
     golden: str | None = None
     stored: str | None = None
+    server: Server | None = None
 
 
 NOTHING_BESIDE = Beside()
@@ -108,13 +111,16 @@ def write_recipe(
         require_utf8(given)
     uri = address(data)
     golden, stored = beside.golden and address(beside.golden), beside.stored and address(beside.stored)
-    may_lack = [label] if golden or stored else []
+    server = beside.server
+    answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
+    may_lack = [label] if golden or stored or server else []
     with told_as_options():
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
         how = asdict(reading)
         read = read_rows(uri, text=text, label=label, header=how.pop("columns"), optional=may_lack, **how)
     taught = bool(read.rows["label"].count())
-    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, stored=stored)
+    _require_one_teacher(stored, server)
+    _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_elsewhere=bool(stored or server))
     said_of_rows = DataSpec(
         source=uri,
         text=text,
@@ -177,14 +183,25 @@ def write_recipe(
         golden=golden and as_seen_from(root, golden),
         stored=stored and as_seen_from(root, stored),
         answers_format=format_of_answers(stored) if stored else AnswersFormat.TABLE,
+        server=server,
     ).encode()
     parse_recipe(content, path)  # what is written here must be readable there, or nothing is put in place
     write_atomically(path, content)
-    terms = {"teacher.licence": "the terms under which the answers were given"} if stored else {}
+    terms = {"teacher.licence": "the terms under which the answers are given"} if stored or server else {}
     return Written(path, seen, {**answers.open, **terms})
 
 
-def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None, stored: str | None) -> None:
+def _require_one_teacher(stored: str | None, server: Server | None) -> None:
+    if stored and server:
+        raise StillhouseError(
+            "two teachers are named, one whose answers are in a file and one that is asked",
+            where=f"--answers {stored}, --endpoint {server.url}",
+            expected="one of them",
+            do="Leave one out; an ensemble may have several (docs/teachers.md).",
+        )
+
+
+def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None, is_elsewhere: bool) -> None:
     """Refuse rows without labels where nobody has answered them, or where no person has said what is right."""
     if golden == uri:
         raise StillhouseError(
@@ -193,14 +210,15 @@ def _require_a_teacher_and_a_judge(uri: str, *, taught: bool, golden: str | None
             expected="another file by --golden",
             do="Leave --golden out: some of the labelled rows of a file are kept to judge by themselves.",
         )
-    if taught or (golden and stored):
+    if taught or (golden and is_elsewhere):
         return
-    if stored is None:
+    if not is_elsewhere:
         raise StillhouseError(
             "no row has a label, and the teacher of a new recipe is trained on labels",
             where=uri,
             expected="labels, or a file of what a model answered to these texts",
-            do="Name such a file by --answers; docs/teachers.md has the other kinds of teacher.",
+            do="Name such a file by --answers, or a server by --endpoint; docs/teachers.md has the other kinds of "
+            "teacher.",
         )
     rows = rows_to_label(0)
     raise StillhouseError(

@@ -9,7 +9,9 @@ from dagster.components.component_scaffolding import scaffold_object
 from dagster_shared.yaml_utils.sample_yaml import generate_sample_yaml
 
 from orchestration.component import DistillationRecipe, RecipeWithExample
-from orchestration.scaffold.writing import write_recipe
+from orchestration.scaffold.open_questions import Answers
+from orchestration.scaffold.server import Server
+from orchestration.scaffold.writing import Beside, write_recipe
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.contract import Recipe
@@ -41,6 +43,28 @@ def test_dg_scaffold_takes_the_answers_that_only_a_person_can_give(tmp_path: Pat
         "our own",
         "allowed",
     )
+
+
+def test_dg_scaffold_takes_the_files_and_the_server_that_stillhouse_new_takes(tmp_path: Path, home: Home) -> None:
+    questions(200).select("question").write_csv(tmp_path / "rows.csv")
+    questions(300, skip=180).write_csv(tmp_path / "audited.csv")
+    given = {"data": str(tmp_path / "rows.csv"), "text": "question", "label": "service"}
+    golden, server = str(tmp_path / "audited.csv"), Server("http://127.0.0.1:9/v1", "large", 0.2, 0.6, 25)
+    asked = {"endpoint": server.url, "model": "large", "usd_in": 0.2, "usd_out": 0.6, "usd_at_most": 25}
+    scaffolded(tmp_path / "defs", "mine", **given, golden=golden, **asked, teacher_may_see=["internal"])
+    other = write_recipe(
+        tmp_path / "others", "mine", **given, beside=Beside(golden, server=server),
+        answers=Answers(teacher_may_see=("internal",)),
+    )  # fmt: skip
+    path = tmp_path / "defs" / "mine" / "defs.yaml"
+    assert path.read_text() == other.path.read_text() and read_recipe(path).recipe.teacher.kind == "endpoint"
+    assert "teacher_may_see" not in other.open
+    with pytest.raises(StillhouseError, match="--model is not said"):
+        scaffolded(tmp_path / "defs", "other", **given, golden=golden, **{**asked, "model": None})
+    assert not (tmp_path / "defs" / "other").exists()
+    (tmp_path / "answers.csv").write_text("text,answer\nWho ?,HUM\n")
+    scaffolded(tmp_path / "defs", "third", **given, golden=golden, answers=str(tmp_path / "answers.csv"))
+    assert read_recipe(tmp_path / "defs" / "third" / "defs.yaml").recipe.teacher.kind == "stored"
 
 
 def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, home: Home) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from checks.contract import a_pain_is_declared, licences_are_named, terms_allow_training_on_outputs
 from checks.gate import Gate
 from orchestration.scaffold.open_questions import Answers
+from orchestration.scaffold.server import Server
 from orchestration.scaffold.suggestions import Suggestion
 from orchestration.scaffold.template import recipe_text
 from stillhouse.recipe.bar import SliceSpec
@@ -88,3 +89,15 @@ def test_each_student_has_a_control_of_its_shape() -> None:
         for learns in ("teacher", "labels")
     }
     assert shapes["teacher"] == shapes["labels"] and len(shapes["teacher"]) == 2
+
+
+AMOUNTS = {25.0: "25", 0.2: "0.2", 1e-7: "0.0000001", 0.0: "0", 100.0: "100"}
+
+
+@pytest.mark.parametrize(("usd", "written"), AMOUNTS.items())
+def test_an_amount_is_written_as_a_number_that_yaml_reads(usd: float, written: str) -> None:
+    server = Server("http://127.0.0.1:9/v1", "large", usd, usd, usd_at_most=usd or 1)
+    text = written_text(VALUES, server=server, answers=Answers(teacher_may_see=("internal",)))
+    assert f"usd_per_million_in: {written}\n" in text
+    endpoint = parsed(text).teacher.endpoint
+    assert endpoint is not None and endpoint.usd_per_million_out == usd

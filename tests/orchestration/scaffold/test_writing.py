@@ -84,6 +84,53 @@ def test_rows_that_people_labelled_in_a_file_of_their_own_judge_what_was_answere
     assert "open  teacher.licence: the terms" in ended.stdout
 
 
+SERVER = ("--endpoint", "http://127.0.0.1:9/v1", "--model", "large-2026", "--usd-in", "0.2", "--usd-out", "0.6")
+
+
+def test_a_server_is_copied_by_unlabelled_rows_that_a_golden_file_judges(tmp_path: Path, home: Home) -> None:
+    options = (*unlabelled_and_audited(tmp_path), "--golden", str(tmp_path / "audited.csv"))
+    whole = (*SERVER, "--usd-at-most", "25", "--api-key-env", "TEACHER_KEY")
+    ended = stillhouse("new", "mine", *options, *whole, recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    recipe = read_recipe(tmp_path / "recipes" / "mine" / "defs.yaml").recipe
+    teacher, endpoint = recipe.teacher, recipe.teacher.endpoint
+    assert (teacher.kind, teacher.source) == ("endpoint", "http://127.0.0.1:9/v1") and endpoint is not None
+    assert teacher.ask is not None and teacher.ask.model == "large-2026" and endpoint.api_key_env == "TEACHER_KEY"
+    assert (endpoint.usd_per_million_in, endpoint.usd_per_million_out, endpoint.usd_at_most) == (0.2, 0.6, 25)
+    assert (recipe.data.label, recipe.data.golden_label) == (None, "queue") and recipe.base is not None
+    assert {each.learns_from for each in recipe.students} == {"teacher"}
+    assert recipe.data.provenance.teacher_may_see == (), "nothing leaves before somebody has said what may"
+    assert "open  teacher_may_see: which privacy classes" in ended.stdout
+    assert "open  teacher.licence: the terms" in ended.stdout
+    told = stillhouse(
+        "new", "other", *options, *whole, "--teacher-may-see", "internal, public", recipes=tmp_path / "recipes"
+    )
+    assert "teacher_may_see" not in told.stdout
+    other = read_recipe(tmp_path / "recipes" / "other" / "defs.yaml").recipe
+    assert other.data.provenance.teacher_may_see == ("internal", "public")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (SERVER, "of a teacher behind a server --usd-at-most is not said"),
+        (("--usd-at-most", "5"), "of a teacher behind a server --endpoint, --model, --usd-in, --usd-out is not said"),
+        ((*SERVER, "--usd-at-most", "5", "--answers", "answers.jsonl"), "two teachers are named"),
+        ((*SERVER, "--usd-at-most", "0"), "teacher.endpoint.usd_at_most: Input should be greater than 0"),
+        (
+            ("--endpoint", "models/large", *SERVER[2:], "--usd-at-most", "5"),
+            "source: of an endpoint the address of its server",
+        ),
+    ],
+)
+def test_what_a_server_may_cost_has_to_be_said(tmp_path: Path, home: Home, more: tuple[str, ...], says: str) -> None:
+    """No price is assumed: a cap that is reckoned at 0 USD a token would never end anything."""
+    options = (*unlabelled_and_audited(tmp_path), "--golden", str(tmp_path / "audited.csv"))
+    ended = stillhouse("new", "mine", *options, *more, recipes=tmp_path / "recipes")
+    assert ended.returncode == 2 and says in ended.stderr, ended.stderr
+    assert not (tmp_path / "recipes" / "mine" / "defs.yaml").exists()
+
+
 def test_with_labels_in_both_files_an_encoder_is_trained_on_one_and_judged_by_the_other(
     tmp_path: Path, home: Home
 ) -> None:
