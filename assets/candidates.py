@@ -17,19 +17,25 @@ from stillhouse.stages.names import PROMPTS, TEACHER, TRANSFER_SET, candidate
 
 def define(file: RecipeFile, student: StudentSpec) -> dg.AssetsDefinition:
     """Define the asset of one student."""
+    parent_of_it = {} if student.parent is None else {"parent": candidate(student.parent)}
 
     @stage_asset(
         file,
         candidate(student.name),
-        inputs={"transfer_set": TRANSFER_SET},
+        inputs={"transfer_set": TRANSFER_SET, **parent_of_it},
         beside={"teacher": TEACHER, "prompts": PROMPTS},
         kinds={"pytorch"},
     )
     def trained_student(
-        context: StageContext, teacher: Artifact, prompts: Artifact, transfer_set: Artifact
+        context: StageContext,
+        teacher: Artifact,
+        prompts: Artifact,
+        transfer_set: Artifact,
+        parent: Artifact | None = None,
     ) -> StageOutput:
-        """Layers of the teacher with the vocabulary of the task, trained on the transfer set or taken as they are."""
-        artifact = context.make(stage.plan(file.name, student, teacher, prompts, transfer_set, context.builds))
+        """Layers of the teacher, or of a larger student, trained on the transfer set or taken as they are."""
+        plan = stage.plan(file.name, student, teacher, prompts, transfer_set, context.builds, parent)
+        artifact = context.make(plan)
         facts = artifact.facts(CandidateFacts)
         training, vocabulary = facts.training, facts.vocabulary
         shown = {

@@ -237,7 +237,7 @@ def _unfit_sizes(file: RecipeFile, config: dict[str, Any]) -> list[str]:
     units, positions = family.sizes(config).units, family.longest_text(config)
     found = []
     for place, student in enumerate(file.recipe.students):
-        expected = family.layers_expected(student.layers, config)
+        expected = family.layers_expected(file.recipe.layers_of(student), config)
         if student.layers and expected is not None:
             found.append(
                 _line(

@@ -88,6 +88,7 @@ def result_screen(recipe: str, report: dict[str, Any], home: Home) -> Renderable
         if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
             rivals.append(Text(f"{other['name']}: {other['ruled_out']}"))
     comparison = [Text(report["comparison"]["sentence"])] if report["comparison"] else []
+    comparison += [Text(chain["sentence"]) for chain in report.get("chains", ())]
     if student["kind"] == "baseline" and report["selection"]:
         comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
     if report.get("against_champion"):  # a report of version 0.1.0 has none

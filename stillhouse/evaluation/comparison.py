@@ -1,4 +1,5 @@
-"""Whether distillation was worth it: the distilled student against the same student trained on labels only.
+"""Whether distillation was worth it: the distilled student against the same student trained on labels only; and
+whether a chain of students was, against the same student that the teacher taught at once.
 
 Belongs here: the paired comparison of two models that are not the teacher.
 Does not: the bar (harness.py); a student may help and still miss it.
@@ -7,6 +8,7 @@ Does not: the bar (harness.py); a student may help and still miss it.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -24,11 +26,24 @@ from stillhouse.wording import points
 COMPARISONS = "comparisons.json"
 
 
+Against = Literal["labels", "direct"]
+"""What a student is compared with: the same one trained on labels alone, or without the student between."""
+_SUBJECTS: dict[Against, tuple[str, str]] = {
+    "labels": ("distillation", "the control trained on labels only"),
+    "direct": ("a student between", "the one that the teacher taught at once"),
+}
+
+
 class Comparison(Record):
     """The distilled student beside its control."""
 
     student: str
     control: str
+    against: Against = Field(
+        default="labels",
+        description="labels = the control learned from labels alone; direct = it was cut from the teacher and taught "
+        "by it, without a student between.",
+    )
     gain: float = Field(description="Student accuracy minus control accuracy.")
     gain_interval: tuple[float, float] = Field(description="Two one-sided 1 - alpha bounds of the gain.")
     test: McNemar = Field(description="First is the student, second is the control.")
@@ -47,6 +62,7 @@ def compare_with_control(
     task: Task,
     alpha: float = 0.05,
     smallest_gain: float = 0.01,
+    against: Against = "labels",
 ) -> Comparison:
     """Say whether learning from the teacher beat learning from the labels alone, on the same golden rows.
 
@@ -63,6 +79,7 @@ def compare_with_control(
         task: what an answer is.
         alpha: one-sided error rate of the exact McNemar test.
         smallest_gain: a gain proven to be under this is called none, as a fraction.
+        against: what the control is; the rule is the same for both.
 
     Returns:
         The gain with its bounds, the exact test, and the verdict in words.
@@ -79,14 +96,15 @@ def compare_with_control(
     )
     over_seeds = _over_seeds(student, control, golden, task, alpha)
     verdict = decide(test, bounds.drop_upper_bound, over_seeds, alpha=alpha, smallest_gain=smallest_gain)
+    subject, other = _SUBJECTS[against]
     said = {
-        Verdict.PASS: "distillation helped",
-        Verdict.FAIL: "distillation did not help",
-        Verdict.INCONCLUSIVE: "cannot tell whether distillation helped",
+        Verdict.PASS: f"{subject} helped",
+        Verdict.FAIL: f"{subject} did not help",
+        Verdict.INCONCLUSIVE: f"cannot tell whether {subject} helped",
     }
     sentence = (
         f"{said[verdict]}: {student.name} is {points(abs(bounds.drop))} points "
-        f"{'above' if bounds.drop >= 0 else 'below'} the control trained on labels only, "
+        f"{'above' if bounds.drop >= 0 else 'below'} {other}, "
         f"{points(bounds.drop_lower_bound)} to {points(bounds.drop_upper_bound)} "
         f"(exact McNemar, one-sided p = {test.p_first_better:.2g}"
         f"{', on one seed)' if over_seeds is None else f'); {_spread_in_words(over_seeds)}'}"
@@ -95,6 +113,7 @@ def compare_with_control(
     return Comparison(
         student=student.name,
         control=control.name,
+        against=against,
         gain=bounds.drop,
         gain_interval=(bounds.drop_lower_bound, bounds.drop_upper_bound),
         test=test,
@@ -159,5 +178,14 @@ def write_comparisons(folder: Path, comparisons: Sequence[Comparison]) -> None:
 
 def read_comparison(folder: Path, student: str) -> Comparison | None:
     """Read from the folder of an artifact how a student compares with its control; None if it has none."""
-    comparisons = [Comparison.model_validate(each) for each in json.loads((folder / COMPARISONS).read_text())]
-    return next((comparison for comparison in comparisons if comparison.student == student), None)
+    controls = (each for each in _comparisons(folder) if each.against == "labels")
+    return next((comparison for comparison in controls if comparison.student == student), None)
+
+
+def read_chains(folder: Path) -> list[Comparison]:
+    """Read how each student that has a parent compares with the same one without."""
+    return [each for each in _comparisons(folder) if each.against == "direct"]
+
+
+def _comparisons(folder: Path) -> list[Comparison]:
+    return [Comparison.model_validate(each) for each in json.loads((folder / COMPARISONS).read_text())]

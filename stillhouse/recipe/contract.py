@@ -7,6 +7,7 @@ Does not: reading one (reading.py), turning it into assets (orchestration/compon
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -33,6 +34,12 @@ class StudentSpec(Part):
     """One candidate: which layers of the teacher it keeps and how it learns."""
 
     name: Name = Field(description="short name, also the last part of its asset key")
+    parent: Name | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a recipe without the field keeps its digest
+        description="another student which this one is cut from once that is trained, in a chain from the teacher over "
+        "a middle one to a small one; `layers` are counted in it then. Cut from the teacher when left out",
+    )
     layers: tuple[int, ...] = Field(
         description="indices of the teacher's encoder layers to start from, in order; with none of them a text is the "
         "mean of one vector for each word piece, as the teacher has it for the piece alone (static embeddings)"
@@ -44,9 +51,10 @@ class StudentSpec(Part):
         None, gt=0, description="hidden units to keep in each feed-forward block; all of the teacher's when left out"
     )
     trim_vocabulary: bool = Field(True, description="drop the word pieces that the task's texts never use")
-    learns_from: Literal["teacher", "labels", "nothing"] = Field(
+    learns_from: Literal["teacher", "parent", "labels", "nothing"] = Field(
         "teacher",
         description="teacher = the signal on every training row, and labels where known; "
+        "parent = the same, of what its parent answers instead; "
         "labels = the known labels alone: the control that shows what distillation was worth, never released; "
         "nothing = the layers as they are, not trained: a baseline that can be released",
     )
@@ -95,9 +103,9 @@ class StudentSpec(Part):
         return self
 
     @property
-    def shape(self) -> tuple[object, ...]:
-        """What two students have in common that are as large and as quick as each other."""
-        return (self.layers, self.feed_forward, None if self.layers else self.dimensions)
+    def copies(self) -> bool:
+        """Whether it learns what a larger model answers."""
+        return self.learns_from in ("teacher", "parent")
 
     @model_validator(mode="after")
     def _training_goes_with_learning(self) -> "StudentSpec":
@@ -136,6 +144,29 @@ class StudentForm:
     def name(self) -> str:
         """What it is judged under: in int8 the student's own name, as everything was before there was a choice."""
         return self.student.name if self.precision == "int8" else f"{self.student.name}_{self.precision}"
+
+
+def _unfit_parent(student: StudentSpec, by_name: Mapping[str, StudentSpec]) -> tuple[str, str]:
+    """The field in which a student names what it cannot be cut from, and the mistake; or no mistake."""
+    field = "parent"
+    if student.parent is None:
+        missing = "must name another student where learns_from is parent"
+        return field, missing if student.learns_from == "parent" else ""
+    if not student.copies:
+        return field, f"must be left out where learns_from is {student.learns_from}: in a chain each one copies"
+    parent = by_name.get(student.parent)
+    if parent is None:
+        return field, f"there is no student {student.parent}, only {', '.join(by_name)}"
+    chain, last = [student.name], parent
+    while last.name not in chain:
+        chain.append(last.name)
+        last = by_name.get(last.parent or "", last)
+    if last.parent in chain:
+        return field, f"it would be cut from itself: {', '.join([*chain, last.name])}"
+    if not parent.copies:
+        return field, f"{parent.name} learns from {parent.learns_from}, and a parent has to be a copy of the teacher"
+    without = next((each.name for each in (student, parent) if not each.layers), None)
+    return field, "" if without is None else f"{without} has no layer, and a chain is one of layers"
 
 
 class RefreshSpec(Part):
@@ -284,6 +315,30 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _a_student_is_cut_from_one_that_is_made(self) -> "Recipe":
+        by_name = {student.name: student for student in self.students}
+        for place, student in enumerate(self.students):
+            field, mistake = _unfit_parent(student, by_name)
+            if mistake:
+                raise FieldError(mistake, "students", place, field)
+        for place, student in enumerate(self.students):  # now that no chain is a circle
+            field, mistake = ("layers", "") if student.parent is None else self._more_than_its_parent(student)
+            if mistake:
+                raise FieldError(mistake, "students", place, field)
+        return self
+
+    def _more_than_its_parent(self, student: StudentSpec) -> tuple[str, str]:
+        """The field in which a student asks for more than there is in its parent, and the mistake; or no mistake."""
+        parent = self.chain_of(student)[0]
+        if len(student.layers) > len(parent.layers) or max(student.layers) >= len(parent.layers):
+            layers = f"{len(parent.layers)} layer{'s' * (len(parent.layers) != 1)}, counted from 0"
+            return "layers", f"{student.name} keeps {list(student.layers)} of {parent.name}, which has {layers}"
+        width = self.shape_of(parent)[1]
+        if student.feed_forward is not None and width is not None and student.feed_forward >= width:
+            return "feed_forward", f"fewer than the {width} of {parent.name}, or left out to keep them"
+        return "layers", ""
+
+    @model_validator(mode="after")
     def _what_is_judged_has_a_name_of_its_own(self) -> "Recipe":
         twice = [name for name, count in Counter(form.name for form in self.forms).items() if count > 1]
         if twice:
@@ -332,7 +387,7 @@ class Recipe(Part):
                 raise ValueError(f"students: {student.name} has to learn: the base alone knows none of the labels")
         for place, student in enumerate(self.students):
             for field, term in () if student.training is None else student.training.terms:
-                if term.needs > self.teacher.gives:
+                if term.needs > self.teacher.gives and student.learns_from != "parent":  # which gives all there is
                     raise FieldError(
                         f"{term.name} needs a teacher that gives {term.needs.in_words}; where teacher.kind is {kind} "
                         f"there are {self.teacher.gives.in_words}: use kl alone",
@@ -434,6 +489,28 @@ class Recipe(Part):
     def forms(self) -> tuple[StudentForm, ...]:
         """Every student in every precision that it is judged in."""
         return tuple(form for student in self.students for form in student.forms)
+
+    def chain_of(self, student: StudentSpec) -> list[StudentSpec]:
+        """The students that one is cut from, each from the next, the one that is cut from the teacher last."""
+        if student.parent is None:
+            return []
+        parent = self.student(student.parent)
+        return [parent, *self.chain_of(parent)]
+
+    def layers_of(self, student: StudentSpec) -> tuple[int, ...]:
+        """Which of the teacher's layers a student begins with, whatever it is cut from."""
+        layers = student.layers
+        for parent in self.chain_of(student):
+            layers = tuple(parent.layers[place] for place in layers)
+        return layers
+
+    def shape_of(self, student: StudentSpec) -> tuple[tuple[int, ...], int | None, int | None]:
+        """What two students have in common that are as large and as quick as each other: the teacher's layers that
+        they begin with, units of a feed-forward block where they are fewer than the teacher's, and dimensions where
+        there is no layer."""
+        widths = (each.feed_forward for each in (student, *self.chain_of(student)))
+        width = next((each for each in widths if each is not None), None)
+        return self.layers_of(student), width, None if student.layers else student.dimensions
 
     def form(self, name: str) -> StudentForm:
         """Look up what was judged under a name."""

@@ -69,6 +69,7 @@ def report_json(
     others: Sequence[Evaluation] = (),
     selection: Selection | None = None,
     comparison: Comparison | None = None,
+    chains: Sequence[Comparison] = (),
     analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
     precisions: Mapping[Precision, Evaluation] | None = None,
@@ -81,6 +82,7 @@ def report_json(
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
+        chains: each student that is cut from another one beside the same one that is not.
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
         precisions: the same student in each of its precisions, in the order of the recipe.
@@ -125,6 +127,7 @@ def report_json(
         "others": [_candidate_json(other) for other in in_order_of_options(others)],
         "selection": selection.model_dump(mode="json") if selection else None,
         "comparison": comparison.model_dump(mode="json") if comparison else None,
+        **({"chains": [each.model_dump(mode="json") for each in chains]} if chains else {}),
         "against_champion": against_champion.model_dump(mode="json") if against_champion else None,
         "seeds": _seeds_json(evaluation.seeds),
         "precisions": [_precision_json(precision, each) for precision, each in (precisions or {}).items()],
@@ -138,6 +141,7 @@ def report_html(
     others: Sequence[Evaluation] = (),
     selection: Selection | None = None,
     comparison: Comparison | None = None,
+    chains: Sequence[Comparison] = (),
     analyses: Mapping[str, ErrorAnalysis] | None = None,
     against_champion: AgainstChampion | None = None,
     precisions: Mapping[Precision, Evaluation] | None = None,
@@ -155,6 +159,7 @@ def report_html(
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
+        chains: each student that is cut from another one beside the same one that is not.
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
         precisions: the same student in each of its precisions, in the order of the recipe.
@@ -185,6 +190,7 @@ def report_html(
         one_seed=ONE_SEED,
         selection=selection,
         comparison=comparison,
+        chains=chains,
         against=against_champion,
         precisions=[_precision_json(precision, each) for precision, each in (precisions or {}).items()],
         members=members,

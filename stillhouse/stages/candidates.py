@@ -1,4 +1,4 @@
-"""Students in training: cut from the teacher, trained on its signal, as the control on the labels alone, or not at all.
+"""Students in training: cut from the teacher or a larger student, trained on its signal or on labels, or not at all.
 
 Belongs here: how one student of the recipe is made.
 Does not: architectures (stillhouse/students/), losses and the loop (stillhouse/models/), which student is good
@@ -14,30 +14,38 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.trained import training_facts
-from stillhouse.students.examples import examples_of, validation_rows
+from stillhouse.students.examples import examples_of, taught_by, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
 
 
 def plan(
-    recipe: str, student: StudentSpec, teacher: Artifact, prompts: Artifact, transfer_set: Artifact, builds: BuildStore
+    recipe: str,
+    student: StudentSpec,
+    teacher: Artifact,
+    prompts: Artifact,
+    transfer_set: Artifact,
+    builds: BuildStore,
+    parent: Artifact | None = None,
 ) -> Plan[CandidateFacts]:
     """Train one student on the transfer set, or take it as it is cut.
 
     Args:
         recipe: its name.
         student: as the recipe has it.
-        teacher: which it is cut from.
+        teacher: which it is cut from, unless it has a parent.
         prompts: the prompt set of the base batch, whose validation rows are watched.
         transfer_set: what it learns from.
         builds: keeps checkpoints.
+        parent: the student that it is cut from instead.
     """
+    larger = (teacher if parent is None else parent).folder / MODEL
     rows, validation = transfer_set.frame("transfer_set"), validation_rows(prompts.frame("prompts"))
     taught = teacher.facts(TeacherFacts)
 
     def build(folder: Path) -> CandidateFacts:
         start = folder / "start"
-        trim = cut_from(teacher.folder / MODEL, student, rows["text"], start)
+        trim = cut_from(larger, student, rows["text"], start)
         cut = CandidateFacts(
             answer=taught.answer,
             labels=taught.labels,
@@ -62,11 +70,12 @@ def plan(
         from stillhouse.models.training import train
 
         assert student.training is not None
-        examples = examples_of(student, rows, validation, taught.task)
         checkpoints = builds.home.checkpoints / recipe / student.name
         again = {seed: student.training.model_copy(update={"seed": seed}) for seed in student.more_seeds}
         on = builds.device
         with builds.one_heavy_task():
+            learned = taught_by(larger, rows, on) if student.learns_from == "parent" else rows
+            examples = examples_of(student, learned, validation, taught.task)
             report = train(
                 start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again), device=on
             )
@@ -83,6 +92,7 @@ def plan(
         build,
         {
             "teacher": teacher.digest,
+            **({} if parent is None else {"parent": parent.digest}),
             "transfer_set": transfer_set.digest,
             "validation": digest_of(validation.select("prompt_id", "label").rows()),
         },

@@ -31,7 +31,7 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import CandidateFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, candidate, export
-from stillhouse.students.examples import examples_of, validation_rows
+from stillhouse.students.examples import examples_of, taught_by, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.tasks.task import Targets, Task
 from stillhouse.teachers.answers import logits_of
@@ -87,7 +87,10 @@ def plan(
                 progress.step("error_analysis", number, len(learners), student.name)
                 evaluation_of_it = standing_for(student, judged)
                 trained, shipped = made[candidate(student.name)], made[export(evaluation_of_it.name)]
-                examined = Examination(student, teacher, transfer_set, trained, shipped, answered, builds.device)
+                parent = None if student.parent is None else made[candidate(student.parent)]
+                examined = Examination(
+                    student, teacher, parent, transfer_set, trained, shipped, answered, builds.device
+                )
                 found.append(examined.analysis(evaluation_of_it))
         write_analyses(folder, found)
         return ErrorAnalysisFacts(causes={each.student: each.conclusion and each.conclusion.cause for each in found})
@@ -107,7 +110,7 @@ def plan(
 
 def learners_of(recipe: Recipe) -> list[StudentSpec]:
     """The students that copy the teacher; of the others nobody asks why they do not."""
-    return [student for student in recipe.students if student.learns_from == "teacher"]
+    return [student for student in recipe.students if student.copies]
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ class Examination:
 
     Args:
         student: as the recipe has it.
-        teacher: which it was cut from.
+        teacher: which it was cut from, unless it has a parent.
+        parent: the student that it was cut from instead; None where that is the teacher.
         transfer_set: what it learned from.
         trained: the candidate.
         shipped: its export, in the precision that stands for it.
@@ -126,6 +130,7 @@ class Examination:
 
     student: StudentSpec
     teacher: Artifact
+    parent: Artifact | None
     transfer_set: Artifact
     trained: Artifact
     shipped: Artifact
@@ -161,8 +166,8 @@ class Examination:
         if facts_of(evaluation, made, general).training_is_asked:
             with tempfile.TemporaryDirectory() as scratch:
                 start = Path(scratch) / "start"
-                cut_from(self.teacher.folder / MODEL, self.student, self._rows["text"], start)
-                capacity = overfit_one_batch(start, self._rows, self.training, self._task, self.device)
+                cut_from(self._larger, self.student, self._rows["text"], start)
+                capacity = overfit_one_batch(start, self._taught, self.training, self._task, self.device)
                 curve = self._rows_curve(start)
         return ErrorAnalysis(
             student=evaluation.name,
@@ -178,6 +183,16 @@ class Examination:
     def _rows(self) -> pl.DataFrame:
         """Rows it learned from, by prompt id, which is a hash of the text: the first of them are a sample."""
         return self.transfer_set.frame("transfer_set").sort("prompt_id")
+
+    @property
+    def _larger(self) -> Path:
+        return (self.teacher if self.parent is None else self.parent).folder / MODEL
+
+    @cached_property
+    def _taught(self) -> pl.DataFrame:
+        """The same rows with the answers that it copied."""
+        from_parent = self.student.learns_from == "parent"
+        return taught_by(self._larger, self._rows, self.device) if from_parent else self._rows
 
     @cached_property
     def _task(self) -> Task:
@@ -221,7 +236,7 @@ class Examination:
         numbers, answers = [], []
         for number in (self._rows.height // part for part in PARTS):
             out = start.with_name(f"of_{number}")
-            examples = examples_of(self.student, self._rows.head(number), self.validation, self._task)
+            examples = examples_of(self.student, self._taught.head(number), self.validation, self._task)
             train(start, out, examples, self.training, device=self.device)
             numbers.append(number)
             answers.append(_asked(out, self.validation, self.device))

@@ -55,12 +55,28 @@ def teacher_mb(baselines: Artifact, machine: str) -> float | None:
     return footprint.teacher_mb if footprint and baselines.manifest.device == machine else None
 
 
-def control_of(forms: Sequence[StudentForm], form: StudentForm) -> StudentForm | None:
+def control_of(recipe: Recipe, form: StudentForm) -> StudentForm | None:
     """The student of the same shape and precision that learns from the labels alone, if the recipe has one."""
-    if form.student.learns_from != "teacher":
+    if not form.student.copies:
         return None
-    alike = (each for each in forms if each.student.shape == form.student.shape and each.precision == form.precision)
-    return next((each for each in alike if each.student.learns_from == "labels"), None)
+    return next((each for each in _alike(recipe, form) if each.student.learns_from == "labels"), None)
+
+
+def direct_of(recipe: Recipe, form: StudentForm) -> StudentForm | None:
+    """Of a student with a parent the one of the same shape and precision that the teacher taught at once, if any."""
+    if form.student.parent is None:
+        return None
+    direct = (each for each in _alike(recipe, form) if each.student.parent is None)
+    return next((each for each in direct if each.student.learns_from == "teacher"), None)
+
+
+def _alike(recipe: Recipe, form: StudentForm) -> list[StudentForm]:
+    shape = recipe.shape_of(form.student)
+    return [
+        each
+        for each in recipe.forms
+        if recipe.shape_of(each.student) == shape and each.precision == form.precision and each != form
+    ]
 
 
 def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifact], folder: Path) -> EvaluationFacts:
@@ -69,7 +85,12 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
     def one_by_one(model: OnnxClassifier) -> Callable[[str], Any]:
         return lambda text: model.logits([text])
 
-    kinds = {"teacher": ModelKind.STUDENT, "labels": ModelKind.CONTROL, "nothing": ModelKind.BASELINE}
+    kinds = {
+        "teacher": ModelKind.STUDENT,
+        "parent": ModelKind.STUDENT,
+        "labels": ModelKind.CONTROL,
+        "nothing": ModelKind.BASELINE,
+    }
 
     def answers(model: OnnxClassifier) -> dict[str, list[float]]:
         return dict(zip(bench.golden["prompt_id"], model.logits(bench.texts).tolist(), strict=True))
@@ -80,11 +101,12 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         student, artifact = form.student, exported[form.name]
         model = OnnxClassifier(artifact.folder / MODEL)
         more = models_by_seed(artifact.folder, artifact.facts(ExportFacts).seeds, student)
-        kind = kinds[student.learns_from]
+        kind = kinds.get(student.learns_from, ModelKind.STUDENT)
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
         parts = f"layers {', '.join(map(str, student.layers))}" if student.layers else "static embeddings"
         numbers = "" if student.precisions == AS_IT_SHIPS else f", in {form.precision}"
-        note = f"{parts} of the {'teacher' if bench.runs_here else 'base'}, {learned}{numbers}"
+        larger = student.parent or ("the teacher" if bench.runs_here else "the base")
+        note = f"{parts} of {larger}, {learned}{numbers}"
         evaluated = EvaluatedModel(
             form.name,
             kind,
@@ -103,7 +125,12 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
     comparisons = [
         compare_with_control(by_name[form.name], by_name[control.name], bench.golden, task=bench.task)
         for form in recipe.forms
-        if (control := control_of(recipe.forms, form)) is not None
+        if (control := control_of(recipe, form)) is not None
+    ]
+    comparisons += [
+        compare_with_control(by_name[form.name], by_name[direct.name], bench.golden, task=bench.task, against="direct")
+        for form in recipe.forms
+        if (direct := direct_of(recipe, form)) is not None
     ]
     write_evaluations(folder, evaluations)
     members = scores_of(bench.members, bench.golden, bench.task)

@@ -92,8 +92,9 @@ def student_of(stage: str) -> str | None:
 
 def stage_names(recipe: Recipe) -> list[str]:
     """Every stage of a recipe, in the order in which data flows."""
+    parents_first = sorted(recipe.students, key=lambda student: len(recipe.chain_of(student)))
     of_each = {
-        CANDIDATES: [candidate(student.name) for student in recipe.students],
+        CANDIDATES: [candidate(student.name) for student in parents_first],
         EXPORTS: [export(form.name) for form in recipe.forms],
     }
     return [stage for kind in KINDS for stage in of_each.get(kind, [kind])]

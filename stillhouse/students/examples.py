@@ -4,11 +4,13 @@ Belongs here: which rows those are, in which order.
 Does not: the loop that learns from them (stillhouse/models/training.py).
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from stillhouse.device import Device
 from stillhouse.recipe.contract import StudentSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
@@ -41,17 +43,34 @@ def labelled_examples(rows: pl.DataFrame, task: Task) -> "TrainingExamples":
     )
 
 
+def taught_by(parent: Path, rows: pl.DataFrame, device: Device) -> pl.DataFrame:
+    """Rows of the transfer set with what another student answers in the place of what the teacher said.
+
+    Args:
+        parent: model folder of that student.
+        rows: with `text`, `logits` and `embedding`.
+        device: where it answers.
+    """
+    from stillhouse.models.predictor import TorchClassifier
+
+    said = TorchClassifier(parent, device).answer(rows["text"].to_list())
+    return rows.with_columns(
+        pl.Series("logits", said.logits.tolist(), dtype=rows.schema["logits"]),
+        pl.Series("embedding", said.embeddings.tolist(), dtype=rows.schema["embedding"]),
+    )
+
+
 def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFrame, task: Task) -> "TrainingExamples":
     """Rows of the transfer set as what a student learns from, and validation rows as what is watched."""
     from stillhouse.models.training import TrainingExamples
 
-    from_teacher = student.learns_from == "teacher"
-    matched = from_teacher and student.training is not None and bool(student.training.embedding_losses)
+    copies = student.copies
+    matched = copies and student.training is not None and bool(student.training.embedding_losses)
     return TrainingExamples(
         texts=rows["text"].to_list(),
         targets=task.targets(rows["label"]),
         task=task,
-        teacher_logits=logits_of(rows) if from_teacher else None,
+        teacher_logits=logits_of(rows) if copies else None,
         teacher_embeddings=np.array(rows["embedding"].to_list(), dtype=np.float32) if matched else None,
         validation_texts=validation["text"].to_list(),
         validation_targets=task.targets(validation["label"]),

@@ -29,6 +29,30 @@ def test_the_verdict_in_words(subject, golden, rows, student_wrong, control_wron
 
 
 @pytest.mark.parametrize(
+    ("chained_wrong", "direct_wrong", "verdict", "words"),
+    [
+        (
+            range(0, 10),
+            range(0, 40),
+            Verdict.PASS,
+            "a student between helped: student is 5.0 points above the one that ",
+        ),
+        (range(0, 40), range(0, 10), Verdict.FAIL, "a student between did not help: student is 5.0 points below the "),
+    ],
+)
+def test_a_chain_is_held_against_the_same_student_without_the_one_between(
+    subject, golden, chained_wrong, direct_wrong, verdict, words
+) -> None:
+    """By the same rule as a control: only the sentence is about another thing."""
+    task = SingleLabel(tuple(CLASSES))
+    chained, direct = subject(600, chained_wrong), subject(600, direct_wrong, name="direct")
+    found = compare_with_control(chained, direct, golden(600), task=task, against="direct")
+    assert (found.verdict, found.against) == (verdict, "direct") and found.sentence.startswith(words)
+    as_control = compare_with_control(chained, direct, golden(600), task=task)
+    assert (found.test, found.gain_interval) == (as_control.test, as_control.gain_interval)
+
+
+@pytest.mark.parametrize(
     ("student_wrong", "control_wrong", "nothing"),
     [
         (range(0, 20), range(30, 52), "; a difference of 2 of 2,470 rows is nothing, chance alone gives as much"),

@@ -11,6 +11,7 @@ from stillhouse.home import CHECKOUT
 from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe, recipes_in, require_recipe_name
+from stillhouse.stages.names import stage_names
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 
@@ -288,6 +289,7 @@ def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str,
         read_recipe(edited(tmp_path, old, new))
 
 
+COPY = {"name": "a", "layers": [0], "training": {"loss": "kl"}}
 CHEAP = {"model": "s", "usd_per_million_in": 0.1, "usd_per_million_out": 0.4}
 """A cheaper model that might be asked instead of a teacher."""
 
@@ -466,6 +468,11 @@ def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, s
             "students.0.training.mixture.0: dkd needs a teacher that gives probabilities",
         ),
         ({"students": [{"name": "a", "layers": [0], "training": {"loss": "answers"}}]}, None),
+        ({"students": [COPY, {**COPY, "name": "b", "parent": "a", "learns_from": "parent", "training": {}}]}, None),
+        (
+            {"students": [COPY, {**COPY, "name": "b", "parent": "a", "training": {}}]},
+            "students.1.training.loss: logit_mse needs a teacher that gives logits",
+        ),
     ],
 )
 def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
@@ -691,3 +698,61 @@ def test_the_field_that_names_a_column_is_found(tmp_path: Path) -> None:
         "region": ("sensitive", 0, "column"),
         "kind": ("slices", 0, "column"),
     }
+
+
+MIDDLE = {"name": "middle", "layers": [0, 2, 4, 5], "feed_forward": 512, "training": {}}
+SMALL = {"name": "small", "parent": "middle", "layers": [0, 3], "training": {}}
+
+
+@pytest.mark.parametrize(
+    ("students", "says"),
+    [
+        ([MIDDLE, SMALL], None),
+        ([{**SMALL, "learns_from": "parent"}, MIDDLE], None),
+        ([MIDDLE, {**SMALL, "parent": "midle"}], "students.1.parent: there is no student midle, only middle, small"),
+        ([{**MIDDLE, "parent": "middle"}], "students.0.parent: it would be cut from itself: middle, middle"),
+        (
+            [{**MIDDLE, "parent": "small"}, SMALL],
+            "students.0.parent: it would be cut from itself: middle, small, middle",
+        ),
+        (
+            [{"name": "tiny", "parent": "small", "layers": [0], "training": {}}, SMALL, {**MIDDLE, "parent": "small"}],
+            "students.0.parent: it would be cut from itself: tiny, small, middle, small",
+        ),
+        (
+            [MIDDLE, {**SMALL, "layers": [0, 4]}],
+            r"students.1.layers: small keeps \[0, 4\] of middle, which has 4",
+        ),
+        ([MIDDLE, {**SMALL, "layers": [0, 0, 1, 2, 3]}], "students.1.layers: small keeps .* of middle, which has 4"),
+        ([MIDDLE, {**SMALL, "feed_forward": 512}], "students.1.feed_forward: fewer than the 512 of middle"),
+        ([MIDDLE, {**SMALL, "layers": []}], "students.1.parent: small has no layer, and a chain is one of layers"),
+        ([{**MIDDLE, "layers": [], "feed_forward": None}, SMALL], "students.1.parent: middle has no layer"),
+        (
+            [MIDDLE, {**SMALL, "learns_from": "labels", "training": {"loss": "labels"}}],
+            "students.1.parent: must be left out where learns_from is labels",
+        ),
+        ([{**SMALL, "parent": None, "learns_from": "parent"}], "students.0.parent: must name another student where"),
+        (
+            [{**MIDDLE, "learns_from": "labels", "training": {"loss": "labels"}}, SMALL],
+            "students.1.parent: middle learns from labels, and a parent has to be a copy of the teacher",
+        ),
+    ],
+)
+def test_a_chain_of_students_begins_at_the_teacher(
+    tmp_path: Path, students: list[dict[str, object]], says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"]["students"] = students
+    path = written(tmp_path, document)
+    if says is not None:
+        with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: {says}"):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    small = recipe.student("small")
+    assert (recipe.layers_of(small), recipe.shape_of(small)) == ((0, 5), ((0, 5), 512, None))
+    assert [each.name for each in recipe.chain_of(small)] == ["middle"]
+    stages = stage_names(recipe)
+    assert stages.index("candidates/middle") < stages.index("candidates/small")
+    assert "parent" not in recipe.student("middle").model_dump(), "else another digest"
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
