@@ -22,6 +22,7 @@ from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import SAME_WIDTH
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec, WeightsSpec
+from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.recipe.training import TrainingConfig
 
 NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
@@ -263,6 +264,11 @@ class Recipe(Part):
         exclude=True,  # another limit on requests is no other contract
         description="what a server of the champion takes at most",
     )
+    traffic: TrafficSpec | None = Field(
+        None,
+        exclude=True,  # how long answers are kept is no other contract
+        description="what servers keep of their answers; nothing when left out",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique_and_someone_may_win(self) -> "Recipe":
@@ -423,6 +429,13 @@ class Recipe(Part):
     def digest(self) -> str:
         """Digest of the whole contract, and so of the bar that it freezes."""
         return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether servers keep texts, redacted: not where rows are personal or secret, or may be in some rows."""
+        provenance = self.data.provenance
+        allowed = provenance.privacy_class in ("public", "internal") and provenance.privacy_column is None
+        return self.traffic is not None and self.traffic.keep_texts and self.traffic.text_days > 0 and allowed
 
     @property
     def terms(self) -> Terms:

@@ -1,0 +1,311 @@
+"""Where the traffic log is kept: sealed files by day on the artifact store, and of each replica what it has counted.
+
+Belongs here: their layout, their columns, writing, reading and removing one.
+Does not: how rows get there (stillhouse/serving/spool.py), what they mean (traffic.py).
+
+Below `traffic/<recipe>/<day>/` of the store, a local folder or any fsspec URL:
+
+    requests/<digest>.parquet   answers, without their texts
+    texts/<digest>.parquet      texts as they were asked, redacted
+    feedback/<digest>.parquet   what turned out to be true; the day is the one on which it was said
+    tallies/<replica>.json      how many rows a replica has received, stored, dropped and lost on this day
+
+and beside the days `erased/<digest>.json`, what was asked to be erased.
+
+A segment is named by the SHA-256 of its bytes and never changes, so that moving it here a second time changes nothing.
+One that takes the place of another names it in its metadata: between writing the one and removing the other, readers
+see the new one alone.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
+
+import polars as pl
+from pydantic import Field, ValidationError
+from upath import UPath
+
+from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
+from stillhouse.files import write_atomically
+
+FileKind = Literal["requests", "texts", "feedback"]
+FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
+TRAFFIC = "traffic"
+_TALLIES, _ERASED = "tallies", "erased"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_REPLACES = "replaces"
+
+REQUEST_COLUMNS: dict[str, type[pl.DataType]] = {
+    "number": pl.Int64,
+    "id": pl.String,
+    "at": pl.Float64,
+    "release": pl.String,
+    "deployment": pl.Int64,
+    "source": pl.String,
+    "label": pl.String,
+    "confidence": pl.Float64,
+    "degraded": pl.Boolean,
+    "status": pl.Int32,
+    "latency_ms": pl.Float64,
+    "characters": pl.Int32,
+    "tokens": pl.Int32,
+    "key": pl.String,
+}
+TEXT_COLUMNS: dict[str, type[pl.DataType]] = {"number": pl.Int64, "id": pl.String, "text": pl.String}
+FEEDBACK_COLUMNS: dict[str, type[pl.DataType]] = {
+    "number": pl.Int64,
+    "id": pl.String,
+    "at": pl.Float64,
+    "truth": pl.String,
+    "by": pl.String,
+}
+COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
+    "requests": REQUEST_COLUMNS,
+    "texts": TEXT_COLUMNS,
+    "feedback": FEEDBACK_COLUMNS,
+}
+"""Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
+and a text has the number of its answer."""
+
+SECONDS_A_DAY = 86_400
+Read = TypeVar("Read", bound=Record)
+_EPOCH = date(1970, 1, 1)
+
+
+def day_at(seconds: float) -> str:
+    """The day in UTC of a moment in seconds since 1970, as `2026-11-28`."""
+    return (_EPOCH + timedelta(days=int(seconds // SECONDS_A_DAY))).isoformat()
+
+
+def end_of(day: str) -> float:
+    """The moment at which a day ends, in seconds since 1970."""
+    return datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp() + SECONDS_A_DAY
+
+
+class Tally(Record):
+    """What a replica has counted on one day; all rows are answers or feedback, a text is part of its answer.
+
+    `received = stored + dropped + lost + waiting` holds at every moment.
+    """
+
+    replica: str
+    day: str
+    received: int = Field(description="Rows that were put into the log.")
+    stored: int = Field(description="Rows that were written down, in the spool or in a segment.")
+    dropped: int = Field(description="Rows that were let go because the queue was full.")
+    lost: int = Field(description="Rows that a process had received when it was killed, and had not written down.")
+    waiting: int = Field(description="Rows in the queue when this was counted.")
+    requests: int = Field(description="Answers in segments.")
+    feedback: int = Field(description="Feedback in segments.")
+    texts: int = Field(description="Texts in segments, before any was erased or expired.")
+    uncounted: bool = Field(
+        description="Whether the machine went down under the process, so that rows of its last half second are in no "
+        "count."
+    )
+    final: bool = Field(description="Whether nothing can be added any more: the day or the process has ended.")
+
+    @property
+    def unsealed(self) -> int:
+        """Rows that are written down and in no segment yet."""
+        return self.stored - self.requests - self.feedback
+
+
+class Erasure(Record):
+    """What a person asked to erase: the texts of one caller up to now, or of one answer."""
+
+    id: str | None = Field(None, description="Of an answer.")
+    key: str | None = Field(None, description="HMAC of the key of a caller.")
+    at: float = Field(description="When it was asked for, in seconds since 1970.")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One sealed file.
+
+    Args:
+        day: that its rows are of.
+        kind: what they are.
+        digest: SHA-256 of its bytes, its name.
+        size: bytes.
+    """
+
+    day: str
+    kind: FileKind
+    digest: str
+    size: int
+
+
+class TrafficStore:
+    """The traffic of one recipe on the artifact store.
+
+    Args:
+        artifacts: root of the store, a folder or any fsspec URL.
+        recipe: whose traffic.
+    """
+
+    def __init__(self, artifacts: str, recipe: str) -> None:
+        self._root = UPath(artifacts) / TRAFFIC / recipe
+        self._is_local = self._root.protocol in ("", "file")
+        self.recipe = recipe
+
+    def put(self, day: str, kind: FileKind, content: bytes) -> str:
+        """Keep a sealed file under its digest, which is returned; the same again changes nothing."""
+        digest = hashlib.sha256(content).hexdigest()
+        self._write(self._path(day, kind, digest), content)
+        return digest
+
+    def tell(self, tally: Tally) -> None:
+        """Replace what a replica has counted on a day."""
+        path = self._root / tally.day / _TALLIES / f"{tally.replica}.json"
+        self._write(path, tally.model_dump_json(indent=1).encode())
+
+    def days(self) -> list[str]:
+        """Every day of which there is anything, the oldest first."""
+        return [name for name in self._names(self._root) if _DAY.fullmatch(name)]
+
+    def segments(self, day: str, kind: FileKind) -> list[Segment]:
+        """The files of a kind of one day, by digest."""
+        folder = self._root / day / kind
+        names = [name for name in self._names(folder) if name.endswith(".parquet")]
+        return [Segment(day, kind, name.removesuffix(".parquet"), (folder / name).stat().st_size) for name in names]
+
+    def read(self, segment: Segment) -> tuple[pl.DataFrame, str | None]:
+        """Read a segment, and the digest of the one whose place it takes if it takes any.
+
+        Raises:
+            StillhouseError: if its bytes are not what its name says.
+        """
+        path = self._path(segment.day, segment.kind, segment.digest)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != segment.digest:
+            raise StillhouseError(
+                "the segment was altered",
+                where=str(path),
+                expected=f"bytes with digest {segment.digest[:12]}",
+                do="Restore it from a copy, or remove it: its rows then count as missing.",
+            )
+        frame = pl.read_parquet(io.BytesIO(content))
+        return frame, pl.read_parquet_metadata(io.BytesIO(content)).get(_REPLACES)
+
+    def frame(self, day: str, kind: FileKind) -> pl.DataFrame:
+        """All rows of a kind of one day, by replica and number; none where nothing was kept."""
+        empty = pl.DataFrame(schema={"replica": pl.String, **COLUMNS[kind]})
+        return pl.concat([empty, *(frame for _, frame in self._read_all(day, kind)[0])]).sort("replica", "number")
+
+    def whole(self, day: str, kind: FileKind) -> list[tuple[Segment, pl.DataFrame]]:
+        """Each segment of a kind of one day with its rows, after removing those whose place another one has taken."""
+        read, replaced = self._read_all(day, kind)
+        for segment in replaced:
+            self.remove(segment)
+        return read
+
+    def _read_all(self, day: str, kind: FileKind) -> tuple[list[tuple[Segment, pl.DataFrame]], list[Segment]]:
+        """The segments that count with their rows, and those that do not."""
+        read = [(segment, *self.read(segment)) for segment in self.segments(day, kind)]
+        replaced = {digest for _, _, digest in read}
+        count = [(segment, frame) for segment, frame, _ in read if segment.digest not in replaced]
+        return count, [segment for segment, _, _ in read if segment.digest in replaced]
+
+    def replace(self, segment: Segment, frame: pl.DataFrame) -> str:
+        """Put other rows in the place of a segment's; killed anywhere, readers see the old ones or the new ones."""
+        digest = self.put(segment.day, segment.kind, sealed(frame, replaces=segment.digest))
+        if digest != segment.digest:
+            self.remove(segment)
+        return digest
+
+    def remove(self, segment: Segment) -> None:
+        """Remove a segment; one that is gone already stays gone."""
+        self._path(segment.day, segment.kind, segment.digest).unlink(missing_ok=True)
+
+    def ask_to_erase(self, erasure: Erasure) -> None:
+        """Write down what is to be erased, for servers that have more of it in their spools."""
+        content = erasure.model_dump_json().encode()
+        self._write(self._root / _ERASED / f"{hashlib.sha256(content).hexdigest()}.json", content)
+
+    def erasures(self) -> list[Erasure]:
+        """All that was asked to be erased and is not forgotten."""
+        folder = self._root / _ERASED
+        return [_record(Erasure, folder / name) for name in self._names(folder)]
+
+    def forget_erasures(self, before: float) -> None:
+        """Forget what was asked before a moment, once nothing from before it is kept."""
+        for name in self._names(self._root / _ERASED):
+            path = self._root / _ERASED / name
+            if _record(Erasure, path).at < before:
+                path.unlink(missing_ok=True)
+
+    def remove_day(self, day: str) -> None:
+        """Remove all that is kept of a day."""
+        self._root.fs.invalidate_cache()
+        folder = self._root / day
+        if folder.exists():
+            self._root.fs.rm(folder.path, recursive=True)
+
+    def tallies(self, day: str) -> list[Tally]:
+        """What each replica says of a day, by name.
+
+        Raises:
+            StillhouseError: if one of them cannot be read.
+        """
+        folder = self._root / day / _TALLIES
+        return [_record(Tally, folder / name) for name in self._names(folder) if name.endswith(".json")]
+
+    def _names(self, folder: UPath) -> list[str]:
+        self._root.fs.invalidate_cache()  # other processes write here, and a listing of S3 is remembered
+        if not folder.is_dir():
+            return []
+        return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+    def _path(self, day: str, kind: FileKind, digest: str) -> UPath:
+        return self._root / day / kind / f"{digest}.parquet"
+
+    def _write(self, path: UPath, content: bytes) -> None:
+        if self._is_local:
+            write_atomically(Path(str(path)), content)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def sealed(frame: pl.DataFrame, *, replaces: str | None = None) -> bytes:
+    """The bytes of a segment.
+
+    Args:
+        frame: its rows, `replica` and the columns of their kind.
+        replaces: digest of the segment whose place it takes.
+    """
+    written = io.BytesIO()
+    frame.write_parquet(written, compression="zstd", metadata={_REPLACES: replaces} if replaces else None)
+    return written.getvalue()
+
+
+def columns_of(kind: FileKind, replica: str, rows: Iterable[tuple[object, ...]]) -> pl.DataFrame:
+    """A frame of rows as the spool has them, with the replica beside them."""
+    schema = COLUMNS[kind]
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)  # by column: a third of the time that rows take
+    frame = pl.DataFrame(
+        # SQLite has 0 for false, and Python may have 1 for 1.0.
+        [
+            pl.Series(name, values, of, strict=of not in (pl.Boolean, pl.Float64))
+            for (name, of), values in zip(schema.items(), columns, strict=True)
+        ]
+    )
+    return frame.select(pl.lit(replica).alias("replica"), pl.all())
+
+
+def _record(record: type[Read], path: UPath) -> Read:
+    try:
+        return record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise StillhouseError(
+            f"it is no {record.__name__.lower()}",
+            where=str(path),
+            expected="a record as a replica or a command writes it",
+            do="Restore it from a copy; a replica that is running writes its tally again.",
+        ) from error

@@ -1,0 +1,31 @@
+"""What is kept of the answers that a server gave, and for how long.
+
+Belongs here: these decisions.
+Does not: keeping anything (stillhouse/serving/spool.py), reading it (stillhouse/live/).
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from stillhouse.recipe.fields import FieldError, Part
+
+
+class TrafficSpec(Part):
+    """The traffic log of one recipe."""
+
+    days: int = Field(90, ge=1, le=3_660, description="for how many days answers are kept, without their texts")
+    text_days: int = Field(14, ge=0, le=3_660, description="for how many days texts are kept, redacted; 0 keeps none")
+    keep_texts: bool = Field(True, description="whether texts are kept at all, where the privacy class allows it")
+    feedback: Literal["unknown", "sample", "complete"] = Field(
+        "unknown",
+        description="which answers feedback comes for: unknown = whoever cares to; sample = some that were drawn; "
+        "complete = all. Feedback of unknown selection is reported and decides nothing",
+    )
+    matures_after_days: int = Field(7, ge=0, description="how long after an answer its feedback is waited for")
+
+    @model_validator(mode="after")
+    def _texts_go_first(self) -> "TrafficSpec":
+        if self.text_days > self.days:
+            raise FieldError(f"must not be longer than days, which is {self.days}", "text_days")
+        return self

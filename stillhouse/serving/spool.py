@@ -1,0 +1,601 @@
+"""The traffic log of one replica: from the answer that was given to a sealed file on the artifact store.
+
+Belongs here: the queue, the spool on this machine's disk, sealing and moving, and counting every row on the way.
+Does not: the rows (requests.py), where segments are and how they look (stillhouse/live/segments.py).
+
+    put -> queue in memory -> writer: redact, one transaction each half second -> spool.db
+        -> sealer: a Parquet file each ten minutes or 50,000 rows -> outgoing/ -> the artifact store
+
+Each step can be killed anywhere. A row is in the queue, in the spool or in a sealed file, and moves by one transaction:
+a file whose transaction was not committed is removed at the next start, and one whose move was not confirmed is moved
+again, under the same digest. What a killed process had received and not stored is counted at the next start, exactly
+(counts.py). `received = stored + dropped + lost + waiting` holds on every day.
+
+No text, truth or name of who said it touches the disk before it was redacted. Both threads rest between short pieces of
+work, because a request waits as long as they hold the interpreter.
+"""
+
+import hashlib
+import logging
+import os
+import re
+import sqlite3
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from fcntl import LOCK_EX, LOCK_NB, flock
+from operator import attrgetter
+from pathlib import Path
+
+import polars as pl
+
+from stillhouse.data.one_text import spelled
+from stillhouse.data.privacy import may_be_personal, redact_text
+from stillhouse.errors import StillhouseError
+from stillhouse.files import make_folder, sync_file, sync_folder
+from stillhouse.home import Home
+from stillhouse.live.segments import (
+    COLUMNS,
+    FILE_KINDS,
+    SECONDS_A_DAY,
+    Erasure,
+    FileKind,
+    Tally,
+    TrafficStore,
+    columns_of,
+    day_at,
+    end_of,
+    sealed,
+)
+from stillhouse.live.traffic import expire
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.serving.counts import Counts, counted
+from stillhouse.serving.requests import Feedback, ServedRequest
+
+LOG = logging.getLogger("stillhouse.serving")
+
+Row = ServedRequest | Feedback
+WRITING, MOVING = "the spool cannot be written", "segments cannot be sealed or moved"
+REPLICA_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+_WORK_SECONDS, _REST_SECONDS = 0.001, 0.001
+_ROWS_A_TRANSACTION = 2_000
+"""So that one takes less than half a second, with numbers in every text to be looked at."""
+_SETTLED_AFTER_SECONDS = 60
+"""After a day has ended; a request that came in its last second may be answered in the next one's first."""
+
+
+def _named(kind: FileKind) -> str:
+    return ", ".join(f'"{name}"' for name in COLUMNS[kind])
+
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS life (id BLOB NOT NULL, boot TEXT NOT NULL, open INTEGER NOT NULL)",
+    *(
+        f"CREATE TABLE IF NOT EXISTS {kind} (day INTEGER NOT NULL, {_named(kind)}, PRIMARY KEY (day, number)) "
+        "WITHOUT ROWID"
+        for kind in FILE_KINDS
+    ),
+    "CREATE TABLE IF NOT EXISTS days (day INTEGER PRIMARY KEY, "
+    # Of lives that have ended, of the present one, in segments.
+    "received INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, stored INTEGER NOT NULL DEFAULT 0, "
+    "lost INTEGER NOT NULL DEFAULT 0, uncounted INTEGER NOT NULL DEFAULT 0, "
+    "received_now INTEGER NOT NULL DEFAULT 0, dropped_now INTEGER NOT NULL DEFAULT 0, "
+    "stored_now INTEGER NOT NULL DEFAULT 0, "
+    "requests INTEGER NOT NULL DEFAULT 0, feedback INTEGER NOT NULL DEFAULT 0, texts INTEGER NOT NULL DEFAULT 0, "
+    "told TEXT)",
+    "CREATE TABLE IF NOT EXISTS outgoing (digest TEXT PRIMARY KEY, day INTEGER NOT NULL, kind TEXT NOT NULL)",
+)
+
+
+class LogInUseError(StillhouseError):
+    """Another process keeps this log."""
+
+
+@dataclass(frozen=True)
+class SpoolLimits:
+    """How a log works.
+
+    Args:
+        capacity: rows that wait in memory; beyond it the oldest is dropped and counted.
+        write_seconds: between two transactions, and so the most that a kill loses.
+        seal_seconds: after which written rows are sealed.
+        seal_rows: number of rows that are sealed earlier, and the most in one file.
+    """
+
+    capacity: int = 20_000
+    write_seconds: float = 0.5
+    seal_seconds: float = 600.0
+    seal_rows: int = 50_000
+
+
+class TrafficLog:
+    """The log of one recipe in one serving process.
+
+    Args:
+        folder: of this replica and recipe, on a local disk; made if it is not there.
+        replica: its name, which no other replica has at the same time.
+        store: where sealed files go.
+        keep_texts: whether texts are kept, redacted.
+        limits: how it works.
+        clock: seconds since 1970, UTC.
+        each_day: called when the log begins and once on each further day, such as to remove what has expired.
+
+    Raises:
+        LogInUseError: if another process keeps it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        replica: str,
+        store: TrafficStore,
+        *,
+        keep_texts: bool,
+        limits: SpoolLimits = SpoolLimits(),
+        clock: Callable[[], float] = time.time,
+        each_day: Callable[[date], None] = lambda today: None,
+    ) -> None:
+        self.replica, self._store, self._keep_texts = replica, store, keep_texts
+        self._limits, self._clock, self._each_day, self._today = limits, clock, each_day, ""
+        self._at_once = min(_ROWS_A_TRANSACTION, max(1, limits.capacity // 2))
+        self.received = self.stored = self.dropped = 0
+        """Rows since this process began, for whoever watches it."""
+        self._problems: dict[str, str] = {}
+        make_folder(folder)
+        folder.chmod(0o700)
+        self._folder = folder
+        self._lock_file = _locked(folder / "lock")
+        (folder / "outgoing").mkdir(exist_ok=True)
+        self._path = folder / "spool.db"
+        with self._database() as database:
+            for statement in _SCHEMA:
+                database.execute(statement)
+            life = _settle(database, folder / "counts")
+            self._number = database.execute("SELECT coalesce(sum(received), 0) FROM days").fetchone()[0]
+            self._outgoing_only(database)
+        self._counts = Counts(folder / "counts", life)
+        self._queue: deque[tuple[int, Row]] = deque()
+        self._numbers = threading.Lock()
+        self._closing, self._full, self._written = threading.Event(), threading.Event(), threading.Event()
+        self._sealed_at = time.monotonic()
+        self._threads = [
+            threading.Thread(target=work, name=f"traffic-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._write, self._seal)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Rows that wait in memory."""
+        return len(self._queue)
+
+    @property
+    def problem(self) -> str | None:
+        """Why rows cannot be written or moved at the moment; None where all is well."""
+        return "; ".join(f"{what} ({error})" for what, error in list(self._problems.items())) or None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the last rows were written; where the store is away, rows wait on this disk."""
+        return WRITING not in self._problems
+
+    def put(self, row: Row) -> None:
+        """Take a row, without waiting or raising; where the queue is full the oldest is dropped and counted."""
+        with self._numbers:
+            self._counts.received(_day(row))
+            self.received += 1
+            self._number += 1
+            if len(self._queue) >= self._limits.capacity:
+                self._drop()
+            self._queue.append((self._number, row))
+        if len(self._queue) >= self._at_once:
+            self._full.set()
+
+    def _drop(self) -> None:
+        try:
+            _, oldest = self._queue.popleft()
+        except IndexError:  # the writer has just taken all of them
+            return
+        self._counts.dropped(_day(oldest))
+        self.dropped += 1
+
+    def close(self) -> None:
+        """Write down what is queued, seal it, move it, and say that nothing more will come; no row may be put any more.
+
+        What cannot be written or moved stays where it is, for the next start.
+        """
+        self._closing.set()
+        self._full.set()
+        for thread in self._threads:
+            thread.join()
+        self._counts.close()
+        os.close(self._lock_file)
+
+    # The writer: from the queue into the spool.
+
+    def _write(self) -> None:
+        rows: list[tuple[int, Row]] = []
+        try:
+            with self._database() as database:
+                while not (self._closing.is_set() and not rows and not self._queue):
+                    if len(self._queue) < self._at_once:
+                        self._full.wait(self._limits.write_seconds)
+                    if not self._closing.is_set():
+                        self._full.clear()
+                    rows += self._taken(self._at_once - len(rows))
+                    if rows:
+                        try:
+                            self._store_rows(database, rows)
+                        # Whatever it is, the next rows are counted, and the problem is seen.
+                        except Exception as error:
+                            self._has_failed(WRITING, error)
+                            if self._closing.is_set():
+                                return
+                            time.sleep(self._limits.write_seconds)
+                        else:
+                            rows.clear()
+                            self._problems.pop(WRITING, None)
+        finally:
+            self._written.set()
+
+    def _taken(self, at_most: int) -> Iterator[tuple[int, Row]]:
+        for _ in range(at_most):
+            try:
+                yield self._queue.popleft()
+            except IndexError:
+                return
+
+    def _store_rows(self, database: sqlite3.Connection, rows: Sequence[tuple[int, Row]]) -> None:
+        """Write rows in one transaction, redacted."""
+        requests, answered, said = [], [], []
+        stored: Counter[int] = Counter()
+        for number, row in rows:
+            day = _day(row)
+            stored[day] += 1
+            if isinstance(row, ServedRequest):
+                requests.append((day, number, *_request_columns(row)))
+                if self._keep_texts and row.text is not None:
+                    answered.append((day, number, row))
+            else:
+                said.append((day, number, row))
+        rest = _Rest(self._closing)
+        texts = redacted([row.text for _, _, row in answered], rest)
+        truths = redacted([row.truth for _, _, row in said], rest)
+        who = redacted([row.by for _, _, row in said], rest)
+        with _transaction(database):
+            database.executemany(_insert("requests"), requests)
+            database.executemany(
+                _insert("texts"),
+                [(day, number, row.id, text) for (day, number, row), text in zip(answered, texts, strict=True)],
+            )
+            database.executemany(
+                _insert("feedback"),
+                [
+                    (day, number, row.id, row.at, truth, by)
+                    for (day, number, row), truth, by in zip(said, truths, who, strict=True)
+                ],
+            )
+            for day, rows_of_day in stored.items():
+                received, dropped = self._counts.of(day)
+                database.execute(
+                    "INSERT INTO days (day, received_now, dropped_now, stored_now) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (day) DO UPDATE SET received_now = excluded.received_now, "
+                    "dropped_now = excluded.dropped_now, stored_now = stored_now + excluded.stored_now",
+                    (day, received, dropped, rows_of_day),
+                )
+        self.stored += len(rows)
+
+    # The sealer: from the spool to the store.
+
+    def _seal(self) -> None:
+        with self._database() as database:
+            while not self._closing.wait(self._limits.write_seconds):
+                self._forward(database, everything=False)
+            self._written.wait()
+            with _transaction(database):
+                _end_life(database, self._counts)
+            self._forward(database, everything=True)
+
+    def _forward(self, database: sqlite3.Connection, *, everything: bool) -> None:
+        """Seal what is due, move what is sealed, say what was counted; what fails is tried again."""
+        try:
+            if everything or self._is_due(database):
+                self._sealed_at = time.monotonic()
+                self._seal_all(database)
+            self._move_all(database)
+            self._tell_all(database)
+            if (today := day_at(self._clock())) != self._today:
+                self._each_day(date.fromisoformat(today))
+                self._today = today
+        # Each fsspec backend raises errors of its own; nothing is lost, and the problem is seen.
+        except Exception as error:
+            self._has_failed(MOVING, error)
+        else:
+            self._problems.pop(MOVING, None)
+
+    def _is_due(self, database: sqlite3.Connection) -> bool:
+        (unsealed,) = database.execute(
+            "SELECT coalesce(sum(stored + stored_now - requests - feedback), 0) FROM days"
+        ).fetchone()
+        waited = time.monotonic() - self._sealed_at
+        return unsealed >= self._limits.seal_rows or (unsealed > 0 and waited >= self._limits.seal_seconds)
+
+    def _seal_all(self, database: sqlite3.Connection) -> None:
+        erasures = self._store.erasures()
+        with _transaction(database):
+            for erasure in erasures:
+                _erase(database, erasure)
+        for (day,) in database.execute("SELECT day FROM days").fetchall():
+            for kind in FILE_KINDS:
+                while self._seal_some(database, day, kind):
+                    pass
+
+    def _seal_some(self, database: sqlite3.Connection, day: int, kind: FileKind) -> bool:
+        """Seal rows of one day and kind, and whether there were any; the file is whole before they leave the spool."""
+        found = database.execute(
+            f"SELECT {_named(kind)} FROM {kind} WHERE day = ? ORDER BY number LIMIT ?", (day, self._limits.seal_rows)
+        )
+        frame = columns_of(kind, self.replica, found)
+        if frame.is_empty():
+            return False
+        content = sealed(frame)
+        digest = hashlib.sha256(content).hexdigest()
+        path = self._folder / "outgoing" / digest
+        path.write_bytes(content)
+        sync_file(path)
+        sync_folder(path.parent)
+        with _transaction(database):
+            database.execute("INSERT INTO outgoing VALUES (?, ?, ?)", (digest, day, kind))
+            database.execute(f"DELETE FROM {kind} WHERE day = ? AND number <= ?", (day, frame["number"][-1]))
+            database.execute(f"UPDATE days SET {kind} = {kind} + ? WHERE day = ?", (frame.height, day))
+        return True
+
+    def _move_all(self, database: sqlite3.Connection) -> None:
+        for digest, day, kind in database.execute("SELECT digest, day, kind FROM outgoing").fetchall():
+            path = self._folder / "outgoing" / digest
+            self._store.put(_day_name(day), kind, path.read_bytes())
+            with _transaction(database):
+                database.execute("DELETE FROM outgoing WHERE digest = ?", (digest,))
+            path.unlink()
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what has left the spool leaves its log, too
+
+    def _tell_all(self, database: sqlite3.Connection) -> None:
+        """Replace each tally that has changed, as long as none of its rows is under way to the store."""
+        if database.execute("SELECT count(*) FROM outgoing").fetchone()[0]:
+            return
+        database.row_factory = sqlite3.Row
+        days = database.execute("SELECT * FROM days").fetchall()
+        database.row_factory = None
+        (is_open,) = database.execute("SELECT open FROM life").fetchone()
+        for row in days:
+            tally = self._tally(row, is_open=bool(is_open))
+            content = tally.model_dump_json()
+            if content != row["told"] and _is_news(tally, row["told"]):
+                self._store.tell(tally)
+                with _transaction(database):
+                    database.execute("UPDATE days SET told = ? WHERE day = ?", (content, row["day"]))
+
+    def _tally(self, row: sqlite3.Row, *, is_open: bool) -> Tally:
+        received, dropped = self._counts.of(row["day"]) if is_open else (0, 0)
+        received, dropped = received + row["received"], dropped + row["dropped"]
+        stored = row["stored"] + row["stored_now"]
+        waiting = received - dropped - stored - row["lost"]
+        day = _day_name(row["day"])
+        has_ended = self._clock() >= end_of(day) + _SETTLED_AFTER_SECONDS
+        return Tally(
+            replica=self.replica,
+            day=day,
+            received=received,
+            stored=stored,
+            dropped=dropped,
+            lost=row["lost"],
+            waiting=waiting,
+            requests=row["requests"],
+            feedback=row["feedback"],
+            texts=row["texts"],
+            uncounted=bool(row["uncounted"]),
+            final=not is_open or (has_ended and waiting == 0),
+        )
+
+    def _outgoing_only(self, database: sqlite3.Connection) -> None:
+        """Remove sealed files whose transaction was never committed: their rows are in the spool."""
+        known = {digest for (digest,) in database.execute("SELECT digest FROM outgoing")}
+        for path in (self._folder / "outgoing").iterdir():
+            if path.name not in known:
+                path.unlink()
+
+    def _has_failed(self, what: str, error: Exception) -> None:
+        """Say it once, without what the error says, which may quote a row."""
+        if what not in self._problems:
+            LOG.error("traffic log of %s: %s (%s)", self._store.recipe, what, type(error).__name__)
+        self._problems[what] = type(error).__name__
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """A connection of this thread; what is deleted is overwritten, and what is committed survives a power cut."""
+        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as database:
+            for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
+                database.execute(f"PRAGMA {setting}")
+            yield database
+
+
+def _is_news(tally: Tally, told: str | None) -> bool:
+    """Whether more has changed than how many rows are on their way, which it does all the time."""
+    if told is None or tally.unsealed == 0:
+        return True
+    before = Tally.model_validate_json(told)
+    settled = {"requests", "feedback", "texts", "lost", "uncounted", "final"}
+    return tally.model_dump(include=settled) != before.model_dump(include=settled)
+
+
+def _settle(database: sqlite3.Connection, path: Path) -> bytes:
+    """Count what the last process lost, if it was killed, and begin a life; gives its id."""
+    life, boot = os.urandom(16), _boot()
+    with _transaction(database):
+        before = database.execute("SELECT id, boot, open FROM life").fetchone()
+        if before is not None and before[2]:
+            _count_lost(database, counted(path, before[0]), went_down=before[1] != boot)
+        database.execute("DELETE FROM life")
+        database.execute("INSERT INTO life VALUES (?, ?, 1)", (life, boot))
+    return life
+
+
+def _count_lost(database: sqlite3.Connection, counts: dict[int, tuple[int, int]] | None, *, went_down: bool) -> None:
+    for day, (received, dropped) in (counts or {}).items():
+        database.execute("INSERT OR IGNORE INTO days (day) VALUES (?)", (day,))
+        # Where the file is older than the spool, as after a power cut, the spool knows better.
+        database.execute(
+            "UPDATE days SET received_now = max(received_now, ?), dropped_now = max(dropped_now, ?) WHERE day = ?",
+            (received, dropped, day),
+        )
+    if went_down or counts is None:
+        database.execute("UPDATE days SET uncounted = 1 WHERE day = (SELECT max(day) FROM days WHERE received_now > 0)")
+    _close_days(database)
+
+
+def _erase(database: sqlite3.Connection, erasure: Erasure) -> None:
+    if erasure.id is not None:
+        database.execute("DELETE FROM texts WHERE id = ?", (erasure.id,))
+        return
+    asked = (erasure.key, erasure.at)
+    database.execute(
+        "DELETE FROM texts WHERE (day, number) IN (SELECT day, number FROM requests WHERE key = ? AND at <= ?)", asked
+    )
+    database.execute("UPDATE requests SET key = NULL WHERE key = ? AND at <= ?", asked)
+
+
+def _end_life(database: sqlite3.Connection, counts: Counts) -> None:
+    """Close the books of a process that ends by itself; what it could not write down is lost, and counted."""
+    for day in counts.days():
+        received, dropped = counts.of(day)
+        database.execute("INSERT OR IGNORE INTO days (day) VALUES (?)", (day,))
+        database.execute("UPDATE days SET received_now = ?, dropped_now = ? WHERE day = ?", (received, dropped, day))
+    _close_days(database)
+    database.execute("UPDATE life SET open = 0")
+
+
+def _close_days(database: sqlite3.Connection) -> None:
+    database.execute(
+        "UPDATE days SET received = received + received_now, dropped = dropped + dropped_now, "
+        "stored = stored + stored_now, lost = lost + received_now - dropped_now - stored_now, "
+        "received_now = 0, dropped_now = 0, stored_now = 0"
+    )
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:  # a full disk rolls back by itself, or does not
+            database.execute("ROLLBACK")
+        raise
+
+
+def _insert(kind: FileKind) -> str:
+    return f"INSERT INTO {kind} (day, {_named(kind)}) VALUES (?{', ?' * len(COLUMNS[kind])})"
+
+
+_request_columns = attrgetter(*(name for name in COLUMNS["requests"] if name != "number"))
+"""All of a row but for its number, which the log gives, and its text."""
+
+
+class _Rest:
+    """A pause after each short piece of work, but for a process that ends.
+
+    Args:
+        closing: set when it does.
+    """
+
+    def __init__(self, closing: threading.Event) -> None:
+        self._closing, self._since = closing, time.perf_counter()
+
+    def __call__(self) -> None:
+        """Rest if it is time to."""
+        if time.perf_counter() - self._since > _WORK_SECONDS and not self._closing.is_set():
+            time.sleep(_REST_SECONDS)
+            self._since = time.perf_counter()
+
+
+def redacted(texts: Sequence[str | None], rest: Callable[[], None] = lambda: None) -> list[str | None]:
+    """Texts in their one spelling and without personal data; `rest` is called between those that have to be read."""
+    clean = [None if text is None else spelled(text) for text in texts]
+    for place in may_be_personal(pl.Series(clean, dtype=pl.String)).fill_null(False).arg_true():
+        clean[place] = redact_text(clean[place] or "")
+        rest()
+    return clean
+
+
+def _day(row: Row) -> int:
+    return int(row.at // SECONDS_A_DAY)
+
+
+def _day_name(day: int) -> str:
+    return day_at(day * SECONDS_A_DAY)
+
+
+def _boot() -> str:
+    """Id of the machine's present run: another one means that it was down in between."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _locked(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise LogInUseError(
+            "another process keeps this traffic log",
+            where=str(path.parent),
+            expected="one process for each replica and recipe",
+            do="End it, or give this one another name with --replica.",
+        ) from error
+    return handle
+
+
+def log_of(home: Home, file: RecipeFile, replica: str) -> TrafficLog:
+    """The log of a recipe in a serving process of this installation.
+
+    Raises:
+        StillhouseError: if the name cannot be one of a folder, or as `TrafficLog`.
+    """
+    if re.fullmatch(REPLICA_PATTERN, replica) is None:
+        raise StillhouseError(
+            f"{replica[:100]!r} cannot be the name of a replica",
+            where="--replica",
+            expected="letters, digits, dots, dashes and underscores, at most 100",
+            do="Choose another name.",
+        )
+    spec, store = file.recipe.traffic, TrafficStore(home.artifacts, file.name)
+    assert spec is not None  # a recipe that keeps nothing has no log
+    return TrafficLog(
+        _spools(home, file) / replica,
+        replica,
+        store,
+        keep_texts=file.recipe.keeps_texts,
+        each_day=lambda today: expire(store, spec, today),
+    )
+
+
+def forward_left(home: Home, file: RecipeFile) -> list[str]:
+    """Count, seal and move what ended processes of this machine have left, and give the names of their replicas."""
+    found = []
+    for folder in sorted(_spools(home, file).glob("*/spool.db")):
+        replica = folder.parent.name
+        with suppress(LogInUseError):  # a process that works forwards its own
+            log_of(home, file, replica).close()
+            found.append(replica)
+    return found
+
+
+def _spools(home: Home, file: RecipeFile) -> Path:
+    return home.serving / "traffic" / file.name

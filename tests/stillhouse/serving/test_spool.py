@@ -1,0 +1,251 @@
+"""The traffic log of a replica: no row twice, none lost unseen, nothing personal on the disk."""
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stillhouse.errors import StillhouseError
+from stillhouse.live.segments import FILE_KINDS, FileKind, TrafficStore
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.requests import Feedback
+from stillhouse.serving.spool import MOVING, LogInUseError, SpoolLimits, TrafficLog
+from tests.stillhouse.serving.killed import DAY, QUICK, served
+
+PERSONAL = ["jane.doe@example.org", "+49 30 901820", "4111 1111 1111 1111", "DE89370400440532013000"]
+A_DAY = 86_400.0
+
+
+def log_in(folder: Path, store: TrafficStore | None = None, **options: object) -> TrafficLog:
+    store = store or TrafficStore(str(folder / "store"), "small")
+    settings = {"keep_texts": True, "limits": QUICK, **options}
+    return TrafficLog(folder / "spool", "r1", store, **settings)  # type: ignore[arg-type]
+
+
+def until(holds: object, seconds: float = 60) -> None:
+    by = time.monotonic() + seconds
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < by
+        time.sleep(0.005)
+
+
+def check_arithmetic(store: TrafficStore, received: int) -> Counter[str]:
+    """Every row that was put is in one file once, or counted as dropped or lost."""
+    total: Counter[str] = Counter()
+    numbers: list[int] = []
+    for day in store.days():
+        (tally,) = store.tallies(day)
+        assert tally.received == tally.stored + tally.dropped + tally.lost + tally.waiting
+        assert (tally.waiting, tally.unsealed, tally.final) == (0, 0, True)
+        frames = {kind: store.frame(day, kind) for kind in FILE_KINDS}
+        assert {kind: frame.height for kind, frame in frames.items()} == {
+            kind: getattr(tally, kind) for kind in FILE_KINDS
+        }
+        assert frames["texts"]["number"].is_in(frames["requests"]["number"].implode()).all()
+        numbers += [*frames["requests"]["number"], *frames["feedback"]["number"]]
+        total.update({name: getattr(tally, name) for name in ("received", "stored", "dropped", "lost")})
+    assert total["received"] == received
+    assert len(set(numbers)) == len(numbers) == total["stored"]
+    assert max(numbers, default=0) <= received
+    return total
+
+
+@pytest.mark.parametrize("address", [None, "memory://traffic"])
+def test_what_was_put_is_in_segments_once_the_log_is_closed(tmp_path: Path, address: str | None) -> None:
+    store = TrafficStore(f"{address}-{uuid4().hex}" if address else str(tmp_path / "store"), "small")
+    log = log_in(tmp_path, store)
+    log.put(served("a", text="Where is  Rome?"))
+    log.put(served("b", at=DAY + A_DAY, text=None))
+    log.put(Feedback("a", DAY + A_DAY, "small", "location", "crm"))
+    log.close()
+    check_arithmetic(store, 3)
+    assert store.frame("2024-10-04", "texts")["text"].to_list() == ["Where is Rome?"]
+    assert store.frame("2024-10-05", "feedback").rows() == [("r1", 3, "a", DAY + A_DAY, "location", "crm")]
+    assert not [*(tmp_path / "spool" / "outgoing").iterdir()]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    lives=st.lists(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=60), min_size=1, max_size=3),
+    capacity=st.integers(1, 40),
+    keep_texts=st.booleans(),
+)
+def test_the_arithmetic_closes_whatever_comes_and_however_small_the_queue(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[list[tuple[int, bool]]], capacity: int, keep_texts: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    store = TrafficStore(str(folder / "store"), "small")
+    limits = SpoolLimits(capacity=capacity, write_seconds=0.001, seal_seconds=0.001, seal_rows=7)
+    for life, rows in enumerate(lives):
+        log = log_in(folder, store, limits=limits, keep_texts=keep_texts)
+        for place, (day, is_answer) in enumerate(rows):
+            id, at = f"{life}-{place}", DAY + day * A_DAY
+            log.put(served(id, at=at) if is_answer else Feedback(id, at, "small", "location", None))
+        log.close()
+        assert log.received == log.stored + log.dropped
+    total = check_arithmetic(store, sum(map(len, lives)))
+    assert total["lost"] == 0
+    if not keep_texts:
+        assert all(store.frame(day, "texts").is_empty() for day in store.days())
+
+
+def test_killed_at_twenty_random_points_it_loses_no_row_unseen_and_has_none_twice(tmp_path: Path) -> None:
+    seed = random.randrange(1_000_000)
+    command = [sys.executable, "-m", "tests.stillhouse.serving.killed", str(tmp_path), str(seed), "20"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, (seed, ended.stderr[-2000:])
+    put = [[int(count) for count in line.split()] for line in ended.stdout.splitlines()]
+    assert len(put) == 20
+    log = log_in(tmp_path)  # counts what the last one lost, and forwards what it left
+    log.close()
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    received = sum(tally.received for day in store.days() for tally in store.tallies(day))
+    # A process that is killed inside `put` has counted the row or has not.
+    assert sum(after for after, _ in put) <= received <= sum(before for _, before in put), seed
+    total = check_arithmetic(store, received)
+    assert total["stored"] > 0
+    assert total["lost"] > 0, "some were killed right after a row was put"
+
+
+class Unconfirmed(TrafficStore):
+    """A store that takes a file and breaks down before it says so, as often as it is told to."""
+
+    breaks = 1
+
+    def put(self, day: str, kind: FileKind, content: bytes) -> str:
+        digest = super().put(day, kind, content)
+        if self.breaks:
+            self.breaks -= 1
+            raise ConnectionError(f"no answer about {content!r}")
+        return digest
+
+
+def test_a_file_whose_move_was_not_confirmed_is_moved_again_and_is_there_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Unconfirmed(str(tmp_path / "store"), "small")
+    store.breaks = 1_000_000
+    log = log_in(tmp_path, store)
+    log.put(served("a"))
+    until(lambda: log.problem is not None)
+    assert log.problem == f"{MOVING} (ConnectionError)"
+    log.close()
+    assert len([*(tmp_path / "spool" / "outgoing").iterdir()]) == 2  # the answer and its text
+    assert "a question" not in caplog.text
+    log_in(tmp_path).close()
+    check_arithmetic(TrafficStore(str(tmp_path / "store"), "small"), 1)
+
+
+def test_a_sealed_file_whose_rows_are_still_in_the_spool_is_removed(tmp_path: Path) -> None:
+    log = log_in(tmp_path, limits=SpoolLimits(seal_seconds=3600, write_seconds=0.002))
+    log.put(served("a"))
+    log.close()
+    (tmp_path / "spool" / "outgoing" / ("0" * 64)).write_bytes(b"half a file")
+    log_in(tmp_path).close()
+    assert not [*(tmp_path / "spool" / "outgoing").iterdir()]
+    check_arithmetic(TrafficStore(str(tmp_path / "store"), "small"), 1)
+
+
+def test_a_disk_that_cannot_be_written_stops_no_answer_and_what_is_dropped_is_the_oldest(tmp_path: Path) -> None:
+    log = log_in(tmp_path, limits=SpoolLimits(capacity=10, write_seconds=0.002, seal_seconds=3600))
+    with sqlite3.connect(tmp_path / "spool" / "spool.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for place in range(100):
+            log.put(served(str(place)))
+        assert log.depth <= 10
+        assert log.dropped >= 80
+        other.execute("ROLLBACK")
+    log.close()
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    assert check_arithmetic(store, 100)["dropped"] == log.dropped
+    assert {str(place) for place in range(90, 100)} <= {*store.frame("2024-10-04", "requests")["id"]}
+
+
+def test_nothing_personal_is_in_any_byte_of_spool_or_segments(tmp_path: Path) -> None:
+    ids = RequestIds(bytes(32))
+    log = log_in(tmp_path, limits=SpoolLimits(seal_seconds=3600, write_seconds=0.002))
+    for place, value in enumerate(PERSONAL):
+        log.put(served(str(place), text=f"write to {value} about \u200b{value}", key=ids.keyed(value)))
+        log.put(Feedback(str(place), DAY, "small", value, value))
+    until(lambda: log.stored == 2 * len(PERSONAL))
+    on_disk = {path.name: path.read_bytes() for path in (tmp_path / "spool").iterdir() if path.is_file()}
+    assert on_disk["spool.db-wal"]
+    log.close()
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            on_disk[str(path)] = path.read_bytes()
+    for name, content in on_disk.items():
+        for value in PERSONAL:
+            assert value.encode() not in content, name
+    texts = TrafficStore(str(tmp_path / "store"), "small").frame("2024-10-04", "texts")["text"]
+    assert texts[0] == "write to [EMAIL] about [EMAIL]"
+
+
+def test_texts_that_left_the_spool_are_in_none_of_its_pages(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.put(served("a", text="the word is swordfish"))
+    log.close()
+    for path in (tmp_path / "spool").rglob("*"):
+        assert path.is_dir() or b"swordfish" not in path.read_bytes(), path
+
+
+def test_two_processes_cannot_keep_one_log(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    with pytest.raises(LogInUseError):
+        log_in(tmp_path)
+    log.close()
+    log_in(tmp_path).close()
+
+
+def test_rows_that_went_with_the_machine_are_said_to_be_in_no_count(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.stillhouse.serving.killed", str(tmp_path), "7", "1"], timeout=60, check=True
+    )
+    assert ended.returncode == 0
+    with sqlite3.connect(tmp_path / "spool" / "spool.db") as spool:
+        stored = spool.execute("SELECT sum(stored_now) FROM days").fetchone()[0]
+        spool.execute("UPDATE life SET boot = 'another'")
+    (tmp_path / "spool" / "counts").unlink()
+    log_in(tmp_path).close()
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    tallies = [tally for day in store.days() for tally in store.tallies(day)]
+    assert [tally.uncounted for tally in tallies].count(True) == (1 if stored else 0)
+
+
+def test_what_is_due_each_day_is_done_at_the_start_and_on_the_next_day(tmp_path: Path) -> None:
+    """So that rows expire where no Dagster runs, too."""
+    now, called = [DAY], list[date]()
+    log = log_in(tmp_path, clock=lambda: now[0], each_day=called.append)
+    until(lambda: called == [date(2024, 10, 4)])
+    now[0] += A_DAY
+    until(lambda: called[1:] == [date(2024, 10, 5)])
+    log.close()
+    assert len(called) == 2
+
+
+def test_the_spool_is_for_this_account_alone(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    assert os.stat(tmp_path / "spool").st_mode & 0o077 == 0
+    log.close()
+
+
+def test_an_altered_segment_is_refused(tmp_path: Path) -> None:
+    log = log_in(tmp_path)
+    log.put(served("a"))
+    log.close()
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    (segment,) = store.segments("2024-10-04", "requests")
+    path = tmp_path / "store" / "traffic" / "small" / "2024-10-04" / "requests" / f"{segment.digest}.parquet"
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(StillhouseError, match="the segment was altered"):
+        store.read(segment)
