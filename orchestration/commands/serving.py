@@ -26,13 +26,17 @@ def serve(
     names: Annotated[list[str], typer.Argument(help="Names of recipes, see `stillhouse list`.")],
     host: Annotated[str, typer.Option(help="Name or address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes one that is free.")] = 8080,
+    replica: Annotated[
+        str | None, typer.Option(help="Name of this server in the traffic log; by host and port when left out.")
+    ] = None,
 ) -> None:
     """Answer requests with the champions of some recipes, and follow the ledger from then on, until Ctrl-C."""
     from stillhouse.serving.process import Listening, run
 
     files = [find_recipe(name) for name in dict.fromkeys(names)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    run(Home.from_environment(), files, Listening(host, port), lambda line: out.print(Text(line), soft_wrap=True))
+    listening = Listening(host, port)
+    run(Home.from_environment(), files, listening, lambda line: out.print(Text(line), soft_wrap=True), replica)
 
 
 @tokens.command("new")

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -32,7 +33,7 @@ from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
 from stillhouse.serving.refused import RefusedError
-from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.requests import Feedback, Log, ServedRequest
 from stillhouse.serving.tokens import Access, Scope
 
 LOG = logging.getLogger("stillhouse.serving")
@@ -41,8 +42,6 @@ BODY_SECONDS = 10
 """In which a request's body has to arrive: who sends it more slowly holds a connection for nothing."""
 _COME_AGAIN_SECONDS = "1"
 
-Keep = Callable[[ServedRequest | Feedback], None]
-"""Takes a row of the traffic log; never waits and never raises."""
 Endpoint = Callable[[Request, str], Awaitable[Response]]
 
 
@@ -72,12 +71,18 @@ class Server:
         slots: what is served, by recipe.
         ids: issues ids, and knows its own.
         access: who may ask.
-        keep: takes the rows of the traffic log; None where none is kept, and then no feedback is taken.
+        logs: keep what was answered, by recipe; a recipe without one takes no feedback.
     """
 
-    def __init__(self, slots: Mapping[str, Slot], ids: RequestIds, access: Access, keep: Keep | None = None) -> None:
-        self._slots, self._ids, self._access, self._keep = slots, ids, access, keep
-        self._metrics = Metrics(slots)
+    def __init__(
+        self,
+        slots: Mapping[str, Slot],
+        ids: RequestIds,
+        access: Access,
+        logs: Mapping[str, Log] = MappingProxyType({}),
+    ) -> None:
+        self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
+        self._metrics = Metrics(slots, logs)
         self.app: ASGIApp = Starlette(
             routes=[
                 self._route("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
@@ -150,8 +155,8 @@ class Server:
         try:
             said = asked.release.say(clean)
         finally:
-            if self._keep is not None:
-                self._keep(asked.row(id, sent, said))
+            if (log := self._logs.get(asked.recipe)) is not None:
+                log.put(asked.row(id, sent, said))
         return Answer(
             id=id,
             label=said.label,
@@ -164,14 +169,15 @@ class Server:
 
     async def _feedback(self, request: Request, id: str) -> Response:
         slot = self._slot(request)
-        if self._keep is None:
-            raise RefusedError(501, "no traffic is kept here", "a server that keeps what it answered")
+        log = self._logs.get(slot.name)
+        if log is None:
+            raise RefusedError(501, "no traffic of it is kept", "a recipe with `traffic:`")
         truth = read_truth(await _body(request, slot.limits.body_bytes))
         if not self._ids.is_ours(truth.id):
             raise RefusedError(422, "id: no answer of this installation has it", "the id of an answer")
         if slot.serving is not None and truth.truth not in slot.serving.champion.labels:
             raise RefusedError(422, "truth: it is none of the labels", "a label, as GET of this recipe lists them")
-        self._keep(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
+        log.put(Feedback(truth.id, time.time(), slot.name, truth.truth, truth.by))
         return Response(status_code=202)
 
     async def _who_serves(self, request: Request, id: str) -> Response:
@@ -200,6 +206,9 @@ class Server:
         missing = sorted(name for name, slot in self._slots.items() if slot.serving is None)
         if missing:
             raise _come_again(f"nothing is served yet for {', '.join(missing)}")
+        full = sorted(name for name, log in self._logs.items() if not log.is_writable)
+        if full:
+            raise _come_again(f"the traffic log cannot be written for {', '.join(full)}")
         return Response("ready\n", media_type="text/plain")
 
     def _slot(self, request: Request) -> Slot:

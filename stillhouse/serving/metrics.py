@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stillhouse.serving.desired import Slot
+from stillhouse.serving.requests import Log
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0)
@@ -25,11 +26,13 @@ class Metrics:
 
     Args:
         slots: what is served, by recipe.
+        logs: keep what was answered, by recipe.
     """
 
-    def __init__(self, slots: Mapping[str, Slot]) -> None:
+    def __init__(self, slots: Mapping[str, Slot], logs: Mapping[str, Log]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_State(slots))
+        self._registry.register(_Rows(logs))
         self._requests = Counter(
             "stillhouse_requests", "Requests by endpoint and how they ended.", ["recipe", "endpoint", "status"],
             registry=self._registry,
@@ -67,6 +70,31 @@ class Metrics:
     def shown(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _Rows(Collector):
+    """What becomes of the rows of the traffic log."""
+
+    def __init__(self, logs: Mapping[str, Log]) -> None:
+        self._logs = logs
+
+    def collect(self) -> Iterable[Metric]:
+        """Counters since the process began, and how many rows wait."""
+        received, stored, dropped = (
+            CounterMetricFamily(
+                f"stillhouse_log_{name}", f"Rows of the traffic log that were {name}.", labels=["recipe"]
+            )
+            for name in ("received", "stored", "dropped")
+        )
+        waiting = GaugeMetricFamily(
+            "stillhouse_log_waiting", "Rows in the queue of the traffic log.", labels=["recipe"]
+        )
+        for name, log in self._logs.items():
+            received.add_metric([name], log.received)
+            stored.add_metric([name], log.stored)
+            dropped.add_metric([name], log.dropped)
+            waiting.add_metric([name], log.depth)
+        return received, stored, dropped, waiting
 
 
 class _State(Collector):

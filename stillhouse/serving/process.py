@@ -7,6 +7,7 @@ Does not: the command (orchestration/commands/serving.py), a request (app.py).
 import gc
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.spool import log_of
 from stillhouse.serving.tokens import Access, Tokens
 
 KEEP_ALIVE_SECONDS = 75
@@ -40,7 +42,9 @@ class Listening:
     port: int
 
 
-def run(home: Home, files: Sequence[RecipeFile], where: Listening, say: Callable[[str], object]) -> None:
+def run(
+    home: Home, files: Sequence[RecipeFile], where: Listening, say: Callable[[str], object], replica: str | None = None
+) -> None:
     """Serve the champions of some recipes until SIGTERM or Ctrl-C; requests that are under way then are answered.
 
     Args:
@@ -48,6 +52,7 @@ def run(home: Home, files: Sequence[RecipeFile], where: Listening, say: Callable
         files: the recipes.
         where: to listen.
         say: is told in a line what is served, and where.
+        replica: name of this server among those of the installation; by host and port when None.
 
     Raises:
         StillhouseError: if a package of the extra `serve` is missing, the address cannot be listened on, or other
@@ -59,9 +64,13 @@ def run(home: Home, files: Sequence[RecipeFile], where: Listening, say: Callable
     tokens = Tokens(home.serving)
     access = Access(tokens, where.host)
     slots = {file.name: Slot(file.name, file.recipe.serving) for file in files}
-    server = Server(slots, RequestIds.of(home.serving), access)
     follower = Follower(BuildStore(home), slots, tokens)
-    with _listening(where) as listener:
+    with _listening(where) as listener, ExitStack() as ending:
+        own = replica or f"{socket.gethostname()}-{listener.getsockname()[1]}"
+        logs = {file.name: log_of(home, file, own) for file in files if file.recipe.traffic is not None}
+        for log in logs.values():
+            ending.callback(log.close)  # after the last answer
+        server = Server(slots, RequestIds.of(home.serving), access, logs)
         follower.start()
         config = uvicorn.Config(
             server.app,

@@ -1,11 +1,11 @@
 """What is known of a request after it was answered: the rows of the traffic log.
 
-Belongs here: the two records.
+Belongs here: the two records, and what a server asks of whatever keeps them.
 Does not: writing them down (spool.py), answering (answer.py).
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,25 @@ class Feedback:
     recipe: str
     truth: str
     by: str | None
+
+
+class Log(Protocol):
+    """Keeps the rows of one recipe."""
+
+    received: int
+    stored: int
+    dropped: int
+
+    @property
+    def depth(self) -> int:
+        """Rows that wait in memory."""
+        ...
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether rows that come now will be stored."""
+        ...
+
+    def put(self, row: ServedRequest | Feedback) -> None:
+        """Take a row; it never waits and never raises."""
+        ...

@@ -118,6 +118,14 @@ def installation(builds: BuildStore, exports: list[Path]) -> Installation:
     return Installation(builds, exports)
 
 
+class KeptRows(list[ServedRequest | Feedback]):
+    """A log in memory."""
+
+    received = stored = dropped = depth = 0
+    is_writable = True
+    put = list.append
+
+
 @dataclass
 class Served:
     """A server in this process: its slot, what follows the ledger, a client, and the rows that it kept."""
@@ -127,7 +135,7 @@ class Served:
     follower: Follower
     tokens: Tokens
     client: TestClient
-    kept: list[ServedRequest | Feedback]
+    kept: KeptRows
 
     def predict(self, **body: Any) -> httpx.Response:
         return self.client.post(f"/v1/{RECIPE}/predict", json=body)
@@ -144,7 +152,7 @@ def served(installation: Installation, home: Home) -> Iterator[Served]:
     tokens = Tokens(home.serving)
     follower = Follower(installation.builds, {RECIPE: slot}, tokens)
     follower.look()
-    kept: list[ServedRequest | Feedback] = []
-    server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), kept.append)
+    kept = KeptRows()
+    server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: kept})
     with TestClient(server.app, base_url="http://127.0.0.1:8080") as client:
         yield Served(installation, slot, follower, tokens, client, kept)

@@ -1,0 +1,70 @@
+"""What a server's answers leave in the traffic log, from the request to the sealed file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from stillhouse.home import Home
+from stillhouse.live.segments import TrafficStore
+from stillhouse.live.traffic import answers, arithmetic
+from stillhouse.recipe.serving import ServingSpec
+from stillhouse.serving.app import Server
+from stillhouse.serving.desired import Follower, Slot
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.spool import SpoolLimits, TrafficLog
+from stillhouse.serving.tokens import Access, Tokens
+from tests.stillhouse.serving.conftest import RECIPE, Installation
+
+PERSONAL = "jane.doe@example.org"
+
+
+@dataclass
+class Keeping:
+    client: TestClient
+    log: TrafficLog
+    store: TrafficStore
+    folder: Path
+
+
+@pytest.fixture
+def keeping(installation: Installation, home: Home, tmp_path: Path) -> Iterator[Keeping]:
+    installation.promote(0)
+    slot, tokens = Slot(RECIPE, ServingSpec()), Tokens(home.serving)
+    Follower(installation.builds, {RECIPE: slot}, tokens).look()
+    store = TrafficStore(str(tmp_path / "store"), RECIPE)
+    log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=True, limits=SpoolLimits(write_seconds=0.01))
+    server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: log})
+    with TestClient(server.app, base_url="http://127.0.0.1:8080") as client:
+        yield Keeping(client, log, store, tmp_path)
+
+
+def test_an_answer_and_what_was_true_of_it_are_kept_and_nothing_personal(keeping: Keeping) -> None:
+    asked = {"text": f"write to {PERSONAL}", "key": PERSONAL}
+    said = keeping.client.post(f"/v1/{RECIPE}/predict", json=asked).json()
+    for _ in range(2):
+        truth = {"id": said["id"], "truth": "place"}
+        assert keeping.client.post(f"/v1/{RECIPE}/feedback", json=truth).status_code == 202
+    keeping.client.post(f"/v1/{RECIPE}/predict", content=b'{"text": "' + PERSONAL.encode())
+    shown = keeping.client.get("/metrics").text
+    assert f'stillhouse_log_received_total{{recipe="{RECIPE}"}} 3.0' in shown
+    keeping.log.close()
+    (day,) = keeping.store.days()
+    (row,) = answers(keeping.store, [day], at=0, matures_after_days=7).to_dicts()
+    assert {name: row[name] for name in ("id", "label", "release", "deployment")} == {
+        name: said[name] for name in ("id", "label", "release", "deployment")
+    }
+    assert (row["truth"], row["status"], row["matured"]) == ("place", 200, False)
+    assert keeping.store.frame(day, "texts")["text"].to_list() == ["write to [EMAIL]"]
+    assert arithmetic(keeping.store, day)[0].problems == []
+    for path in (*(keeping.folder / "spool").rglob("*"), *(keeping.folder / "store").rglob("*")):
+        assert path.is_dir() or PERSONAL.encode() not in path.read_bytes(), path
+
+
+def test_a_server_whose_log_cannot_be_written_is_not_ready(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keeping.client.get("/readyz").status_code == 200
+    monkeypatch.setattr(TrafficLog, "is_writable", False)
+    assert keeping.client.get("/readyz").status_code == 503
+    keeping.log.close()
