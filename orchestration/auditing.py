@@ -11,14 +11,18 @@ import dagster as dg
 from assets.keys import key_of
 from checks.stages import UNWAIVABLE, gates_of
 from orchestration.status import batches_in, stages_now
+from stillhouse.audit.answers import AnswerAudit, audit_answer
 from stillhouse.audit.audit import audit
 from stillhouse.audit.content import altered
 from stillhouse.audit.records import Audit, Outside
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.keys import Keys
 from stillhouse.records.witness import Witness
+from stillhouse.serving.ids import RequestIds, issued_at
 from stillhouse.stages.names import CHAMPION
 
 
@@ -31,7 +35,29 @@ def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) ->
         written_down: a head's digest that somebody noted.
     """
     builds = BuildStore(home)
-    outside = Outside(
+    return audit(builds.store, builds.ledger, recipe, _outside(home, recipe, written_down))
+
+
+def audit_request(home: Home, file: RecipeFile, id: str) -> AnswerAudit:
+    """Audit one answer that a server of this installation gave; nothing is written.
+
+    Raises:
+        StillhouseError: if this installation issued no such id, or no such answer is kept.
+    """
+    if not RequestIds.of(home.serving).is_ours(id):
+        raise StillhouseError(
+            "no server of this installation issued this id",
+            where="--request",
+            expected="the id of an answer, 28 characters",
+            do="Copy it from the answer, or ask where the server runs: the secret below STILLHOUSE_HOME tells.",
+        )
+    builds, traffic = BuildStore(home), TrafficStore(home.artifacts, file.name)
+    outside = _outside(home, file.name, None)
+    return audit_answer(builds.store, builds.ledger, traffic, outside, id=id, issued_at=issued_at(id))
+
+
+def _outside(home: Home, recipe: str, written_down: str | None) -> Outside:
+    return Outside(
         gates_of=lambda stage: gates_of(stage).names(blocking=True),
         unwaivable=UNWAIVABLE,
         witness=Witness.from_environment(),
@@ -39,7 +65,6 @@ def audit_recipe(home: Home, recipe: str, *, written_down: str | None = None) ->
         written_down=written_down,
         shown=champion_that_dagster_shows(home, recipe),
     )
-    return audit(builds.store, builds.ledger, recipe, outside)
 
 
 def champion_that_dagster_shows(home: Home, recipe: str) -> str | None:

@@ -5,7 +5,7 @@ Does not: finding the answers (orchestration/status.py and the like), deciding a
 """
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -18,8 +18,12 @@ from orchestration.commands.common import (
     say_unreadable,
 )
 from orchestration.terminal import out, print_json
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.recipe.reading import Recipes, recipes_in
+
+if TYPE_CHECKING:
+    from stillhouse.audit.records import Audit
 
 commands = typer.Typer()
 
@@ -126,26 +130,53 @@ def audit(
     head: Annotated[
         str | None, typer.Option(help="Digest of a ledger entry that somebody wrote down, or its beginning.")
     ] = None,
+    request: Annotated[
+        str | None, typer.Option(help="Id of an answer: which release gave it, and that release instead.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove the champion: every byte back to its source, every verdict and decision, and the ledger's own history."""
-    from orchestration.auditing import audit_recipe
+    from orchestration.auditing import audit_recipe, audit_request
 
-    found = audit_recipe(Home.from_environment(), find_recipe(name).name, written_down=head)
+    home, file = Home.from_environment(), find_recipe(name)
+    if request is not None:
+        if head is not None:
+            raise StillhouseError(
+                "both are given",
+                where="--head, --request",
+                expected="one of the two",
+                do="Ask twice: `--head` is about the whole ledger.",
+            )
+        answer = audit_request(home, file, request)
+        if as_json:
+            print_json(answer.model_dump_json(indent=1))
+        else:
+            said = f"{answer.label} by the {answer.source} at {answer.at}"
+            out.print(Text(f"{answer.id}  {said}, from {answer.replica}"), soft_wrap=True)
+            out.print(f"release {answer.release[:12]}, deployment {answer.deployment}", soft_wrap=True)
+            for problem in answer.problems:
+                out.print(Text(problem, "red"), soft_wrap=True)
+            _print_audit(answer.audit)
+        raise typer.Exit(0 if answer.ok else 1)
+    found = audit_recipe(home, file.name, written_down=head)
     if as_json:
         print_json(found.model_dump_json(indent=1))
     else:
-        for link in found.chain:
-            mark = ("ok", "green") if link.verified else ("no", "red")
-            out.print(Text.assemble(mark, f"  {link.digest[:12]}  {link.asset}"), soft_wrap=True)
-            for uri, digest in link.external_inputs.items():
-                out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
-        out.print(f"head  {found.head}  after {found.entries:,} entries", soft_wrap=True)
-        for limit in found.limits:
-            out.print(Text(f"not proven: {limit}", "yellow"), soft_wrap=True)
-        for problem in found.problems:
-            out.print(Text(problem, "red"), soft_wrap=True)
+        _print_audit(found)
     raise typer.Exit(0 if found.ok else 1)
+
+
+def _print_audit(found: "Audit") -> None:
+    for link in found.chain:
+        mark = ("ok", "green") if link.verified else ("no", "red")
+        out.print(Text.assemble(mark, f"  {link.digest[:12]}  {link.asset}"), soft_wrap=True)
+        for uri, digest in link.external_inputs.items():
+            out.print(f"      {digest[:12]}  {uri}", soft_wrap=True)
+    out.print(f"head  {found.head}  after {found.entries:,} entries", soft_wrap=True)
+    for limit in found.limits:
+        out.print(Text(f"not proven: {limit}", "yellow"), soft_wrap=True)
+    for problem in found.problems:
+        out.print(Text(problem, "red"), soft_wrap=True)
 
 
 @commands.command()

@@ -24,7 +24,7 @@ from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.witness import Memory
 
 
-def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -> Audit:
+def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside, *, release: str | None = None) -> Audit:
     """Walk the champion of a recipe back to its source rows and the weights that its teacher began with.
 
     Args:
@@ -32,6 +32,7 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -
         ledger: the record that names the champion.
         recipe: whose champion.
         outside: what the two are held against.
+        release: digest of a release that was promoted once, which is walked instead; None walks the champion.
     """
     limits: list[str] = []
     # What remembers the ledger is read first: a run that goes on meanwhile can only make the ledger longer.
@@ -45,22 +46,25 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside) -
         problems = [*ledger.problems(), *history.unsound]
     except StillhouseError as error:  # nothing can be asked of a ledger with an entry that cannot be read
         return Audit.of_nothing(one_line(error))
-    promotion = history.newest(recipe, "promotion")
+    newest = history.newest(recipe, "promotion")
+    promotion = newest if release is None else history.promotion_of(recipe, release)
     chain: list[Link] = []
     with tempfile.TemporaryDirectory() as cache:  # a store of its own, so that nothing hashed earlier is believed
         fresh = ArtifactStore(str(store.root), cache=Path(cache), workbench=store.workbench)
         if promotion is None:
-            problems.append(f"{recipe} has no champion")
+            what = f"{recipe} has no champion" if release is None else f"release {release[:12]} was never promoted"
+            problems.append(what)
         else:
             walk = Walk(fresh, history, recipe, promotion, outside.gates_of, outside.unwaivable)
+            walk.is_of_the_champion = promotion is newest
             chain = walk.links()
             problems += walk.problems
             limits += walk.limits
-            problems += walk.champion_problems(outside.shown)
+            problems += walk.champion_problems(outside.shown) if walk.is_of_the_champion else []
             problems += walk.decision_problems()
     problems += contradicted(carried, history)
     problems += signature_problems(history, outside.trusted, limits)
-    problems += unreached or witness_problems(ledger, memory, history, promotion, outside, limits)
+    problems += unreached or witness_problems(ledger, memory, history, newest, outside, limits)
     problems += written_down_problems(history, outside.written_down)
     problems = list(dict.fromkeys(problems))
     return Audit(

@@ -69,6 +69,11 @@ class History:
         found = self.sound.get((recipe, kind), ())
         return [entry for entry in found if before is None or entry.sequence < before.sequence]
 
+    def promotion_of(self, recipe: str, release: str) -> Entry | None:
+        """The newest promotion of a release that can prove something."""
+        found = [entry for entry in self.of_kind(recipe, "promotion") if entry.body["digest"] == release]
+        return found[-1] if found else None
+
     def newest(self, recipe: str, kind: str) -> Entry | None:
         """The newest entry of a kind that can prove something."""
         found = self.of_kind(recipe, kind)

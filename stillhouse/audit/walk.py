@@ -50,6 +50,7 @@ class Walk:
     problems: list[str] = field(default_factory=list)
     limits: list[str] = field(default_factory=list)
     terms: FrozenTerms | None = None
+    is_of_the_champion: bool = True
 
     def links(self) -> list[Link]:
         """Walk from the promotion back, each artifact once; problems and limits are added as they are found."""
@@ -67,7 +68,7 @@ class Walk:
         for stage, what in (("source", "source file"), ("teacher", "weights that the teacher began with")):
             if f"{self.recipe}/{stage}" not in reached:
                 self.problems.append(f"the walk does not reach any {what}")
-        return [*self._champion(), *chain]
+        return [*(self._champion() if self.is_of_the_champion else []), *chain]
 
     def champion_problems(self, shown: str | None) -> list[str]:
         """Whether the promotion, the champion asset and what Dagster shows are one release."""

@@ -38,6 +38,7 @@ Kind = Literal[
     "signal_shard",
     "batch",
     "round",
+    "erasure",
     "deployment",
 ]
 
@@ -382,6 +383,7 @@ _ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
     "batch": lambda recipe, body: Asked(subject=body["batch"]),
     "round": lambda recipe, body: Asked(subject=body["run_id"]),
     "deployment": lambda recipe, body: Asked(content=body["champion"]["release"]),
+    "erasure": lambda recipe, body: Asked(),
 }
 """What can be asked of each kind of entry."""
 

@@ -87,6 +87,11 @@ class RequestIds:
         return hmac.digest(self._secret, _OF_AN_ID + content, "sha256")[:_TAG_BYTES]
 
 
+def issued_at(id: str) -> float:
+    """When an id that is ours was issued, in seconds since 1970."""
+    return int.from_bytes(urlsafe_b64decode(id)[:_TIME_BYTES], "big") / 1000
+
+
 def _make_secret(path: Path) -> None:
     make_folder(path.parent)
     handle, written = tempfile.mkstemp(dir=path.parent)  # readable by its owner alone

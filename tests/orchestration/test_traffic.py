@@ -1,0 +1,125 @@
+"""What people do with the traffic log: erase, and go from an answer to the rows behind it."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import orchestration.auditing
+from orchestration.auditing import audit_request
+from orchestration.cli import app
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.live.segments import TrafficStore
+from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import desired
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.requests import ServedRequest
+from stillhouse.serving.spool import log_of
+from tests.orchestration.test_auditing import OurGates
+from tests.small import small_recipe
+from tests.stillhouse.chain import Chain
+from tests.stillhouse.serving.killed import served
+
+KEEP = {"traffic": {"days": 90}}
+
+
+@pytest.fixture
+def chain(home: Home, monkeypatch: pytest.MonkeyPatch) -> Chain:
+    monkeypatch.setattr(orchestration.auditing, "gates_of", lambda stage: OurGates())
+    chain = Chain(BuildStore(home))
+    chain.promote(chain.release())
+    return chain
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
+    small_recipe(tmp_path, rows=100, name="r", **KEEP)
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
+
+
+def answered(home: Home, file: RecipeFile, **changes: object) -> ServedRequest:
+    """An answer of the champion, sealed."""
+    deployment = desired(BuildStore(home).ledger, "r")
+    number, release = (0, "r" * 64) if deployment is None else (deployment.number, deployment.champion.release)
+    id = RequestIds.of(home.serving).issue()
+    said = {"release": release, "deployment": number, **changes}
+    row = replace(served(id, at=time.time()), **said)  # type: ignore[arg-type]
+    log = log_of(home, file, "r1")
+    log.put(row)
+    log.close()
+    return row
+
+
+def test_an_answer_leads_to_the_release_that_gave_it_and_to_its_rows(
+    chain: Chain, home: Home, file: RecipeFile
+) -> None:
+    row = answered(home, file)
+    found = audit_request(home, file, row.id)
+    assert (found.ok, found.problems, found.release, found.replica) == (True, (), row.release, "r1")
+    assert {link.asset for link in found.audit.chain} >= {"r/release", "r/contract", "r/source[base]"}
+
+
+def test_an_answer_of_an_earlier_release_leads_to_that_one(chain: Chain, home: Home, file: RecipeFile) -> None:
+    row = answered(home, file)
+    chain.promote(chain.release("another model"))
+    found = audit_request(home, file, row.id)
+    assert found.audit.promotion is not None
+    assert (found.ok, found.audit.promotion.release) == (True, row.release)
+    assert found.audit.chain[0].asset == "r/release"
+
+
+def test_an_answer_by_a_release_that_should_not_have_served_is_a_problem(
+    chain: Chain, home: Home, file: RecipeFile
+) -> None:
+    row = answered(home, file, release="f" * 64)
+    found = audit_request(home, file, row.id)
+    assert "and ffffffffffff answered" in found.problems[0]
+    assert "release ffffffffffff was never promoted" in found.audit.problems
+    assert not found.ok
+    unknown = answered(home, file, deployment=10_000)
+    assert "the ledger has no deployment" in audit_request(home, file, unknown.id).problems[0]
+
+
+def test_an_id_that_nobody_issued_and_one_of_which_nothing_is_kept_are_refused(home: Home, file: RecipeFile) -> None:
+    with pytest.raises(StillhouseError, match="no server of this installation issued this id"):
+        audit_request(home, file, "A" * 28)
+    with pytest.raises(StillhouseError, match="no answer with this id is kept"):
+        audit_request(home, file, RequestIds.of(home.serving).issue())
+
+
+def test_the_command_prints_the_way(chain: Chain, home: Home, file: RecipeFile) -> None:
+    row = answered(home, file)
+    ended = CliRunner().invoke(app, ["audit", "r", "--request", row.id])
+    assert ended.exit_code == 0
+    assert row.id in ended.output and "r/release" in ended.output
+    shown = json.loads(CliRunner().invoke(app, ["audit", "r", "--request", row.id, "--json"]).output)
+    assert shown["audit"]["ok"] is True
+    with pytest.raises(StillhouseError, match="both are given"):
+        CliRunner().invoke(app, ["audit", "r", "--request", row.id, "--head", "0"], catch_exceptions=False)
+
+
+def test_erasing_leaves_a_count_in_the_ledger_and_neither_key_nor_id(home: Home, file: RecipeFile) -> None:
+    key = "customer 4711"
+    kept, gone = answered(home, file), answered(home, file, key=RequestIds.of(home.serving).keyed(key))
+    ended = CliRunner().invoke(app, ["erase", "r", "--key", key], catch_exceptions=False)
+    assert "1 texts erased, and the key in 1 answers" in " ".join(ended.output.split())
+    store = TrafficStore(home.artifacts, "r")
+    assert [id for day in store.days() for id in store.frame(day, "texts")["id"]] == [kept.id]
+    CliRunner().invoke(app, ["erase", "r", "--id", kept.id], catch_exceptions=False)
+    first, second = BuildStore(home).ledger.entries("r", "erasure")
+    assert {name: first.body[name] for name in ("by", "texts", "keys")} == {"by": "key", "texts": 1, "keys": 1}
+    assert {name: second.body[name] for name in ("by", "texts", "keys")} == {"by": "id", "texts": 1, "keys": 0}
+    for secret in (key, str(gone.key), gone.id, kept.id):
+        assert secret not in json.dumps([first.body, second.body])
+
+
+@pytest.mark.parametrize("options", [(), ("--key", "a", "--id", "b")])
+def test_erasing_needs_one_of_key_and_id(home: Home, file: RecipeFile, options: tuple[str, ...]) -> None:
+    with pytest.raises(StillhouseError, match="--key, --id"):
+        CliRunner().invoke(app, ["erase", "r", *options], catch_exceptions=False)
