@@ -25,6 +25,7 @@ _ROOM_BEGINS_AT = {
     "students": names.TRANSFER_SET,
     "verdict": names.EVALUATION,
     "release": names.RELEASE,
+    "live": names.TRAFFIC,
 }
 
 

@@ -9,12 +9,17 @@ from importlib import import_module
 import dagster as dg
 
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import EXPORTS, kind_of, stage_names, student_of
+from stillhouse.stages.names import EXPORTS, kind_of, stage_names, stages_beside, student_of
 
 
 def assets_of(file: RecipeFile) -> dict[str, dg.AssetsDefinition]:
-    """Every stage of a recipe and its asset."""
+    """Every stage of a round of a recipe, and its asset."""
     return {stage: _defined(file, stage) for stage in stage_names(file.recipe)}
+
+
+def assets_beside(file: RecipeFile) -> dict[str, dg.AssetsDefinition]:
+    """Every stage that is no part of a round, and its asset."""
+    return {stage: _defined(file, stage) for stage in stages_beside(file.recipe)}
 
 
 def _defined(file: RecipeFile, stage: str) -> dg.AssetsDefinition:

@@ -17,8 +17,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.keys import batches_of, group_of, key_of
+from assets.keys import group_of, key_of
 from assets.keys import outside as outside_key
+from assets.partitions import partitions_of
 from stillhouse import progress, stages
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
@@ -126,7 +127,7 @@ def stage_asset(
             batch, or, in a batched stage, the same batch.
         of_version: what the UI counts as code beside our own: where it was changed, the asset shows as changed.
     """
-    batched = stage in BATCHED
+    partitions = partitions_of(file, stage)
 
     def wrap(function: StageFunction) -> dg.AssetsDefinition:
         version = code_version(stage)
@@ -136,7 +137,7 @@ def stage_asset(
 
         @dg.asset(
             key=key_of(file.name, stage),
-            partitions_def=batches_of(file.name) if batched else None,
+            partitions_def=partitions,
             ins={
                 name: dg.AssetIn(
                     key=key_of(file.name, upstream),
@@ -167,7 +168,7 @@ def stage_asset(
             asked = StageContext(
                 file=file,
                 stage=stage,
-                batch=context.partition_key if batched else None,
+                batch=context.partition_key if partitions else None,
                 run_id=context.run_id,
                 code_version=version,
                 builds=builds,

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import dagster as dg
 import polars as pl
 
-from assets.keys import batches_name, batches_of, key_of
+from assets.keys import batches_name, key_of
 from assets.links import links
 from assets.materializations import Materialization, require_materialization
+from assets.partitions import partitions_of
 from assets.stage import readable_failures
 from assets.tables import markdown_table
 from checks.gate_status import GateStatus
@@ -31,7 +32,7 @@ from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest
-from stillhouse.stages.names import BASE, BATCHED, kind_of
+from stillhouse.stages.names import BASE, kind_of
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 
@@ -261,7 +262,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
     key = key_of(file.name, stage)
     blocking = set(gates.names(blocking=True))
     because, closes_as = gates.because(), gates.closes_as()
-    batched = stage in BATCHED
+    partitions = partitions_of(file, stage)
     # Partitions of checks are a preview feature of Dagster, used in this one place. Without them one good batch would
     # open the gates of a bad one.
     with warnings.catch_warnings():
@@ -272,7 +273,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
                 asset=key,
                 description=f"Because {reason}.",
                 blocking=name in blocking,
-                partitions_def=batches_of(file.name) if batched else None,
+                partitions_def=partitions,
             )
             for name, reason in because.items()
         ]
@@ -283,7 +284,7 @@ def stage_checks(file: RecipeFile, stage: str, gates: StageGates) -> dg.AssetChe
         builds: BuildStore = context.resources.builds
         closed: list[str] = []
         with readable_failures():
-            batch = context.partition_key if batched else None
+            batch = context.partition_key if partitions else None
             newest = require_materialization(builds.ledger, key, batch)
             artifact = builds.artifact(newest.digest, newest.manifest)
             batches = context.instance.get_dynamic_partitions(batches_name(file.name))

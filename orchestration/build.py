@@ -10,17 +10,17 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from assets.external import external_assets
-from assets.recipe_assets import assets_of
+from assets.recipe_assets import assets_beside, assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
 from orchestration.databases import wait_less_for_the_disk
 from orchestration.dead_runs import dead_runs_sensor
-from orchestration.jobs import distil_job, ingest_job
+from orchestration.jobs import distil_job, ingest_job, traffic_job
 from orchestration.notices import notices_sensor
 from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
-from orchestration.schedules import refresh_schedule, refreshed
+from orchestration.schedules import refresh_schedule, refreshed, traffic_schedule
 from orchestration.sensors import rounds_sensor
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
@@ -42,13 +42,14 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
 
 
 def _definitions_of(file: RecipeFile) -> dg.Definitions:
-    assets = assets_of(file)
+    assets, beside = assets_of(file), assets_beside(file)
     ingest, distil = ingest_job(file), distil_job(file)
+    of_days = [traffic_job(file)] if beside else []
     return dg.Definitions(
-        assets=[*refreshed(file, automated(file, assets.values())), *external_assets(file)],
-        asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in assets],
-        jobs=[ingest, distil],
-        schedules=[refresh_schedule(file, distil)],
+        assets=[*refreshed(file, automated(file, assets.values())), *beside.values(), *external_assets(file)],
+        asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in (*assets, *beside)],
+        jobs=[ingest, distil, *of_days],
+        schedules=[refresh_schedule(file, distil), *(traffic_schedule(file, job) for job in of_days)],
         sensors=[rounds_sensor(file, [ingest, distil]), automation_sensor(file, assets)],
     )
 

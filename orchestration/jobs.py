@@ -1,4 +1,4 @@
-"""Jobs: two for each recipe, the whole way and the way of a new batch.
+"""Jobs: two for each recipe, the whole way and the way of a new batch; one more where its traffic is kept.
 
 Belongs here: what is selected.
 Does not: when it starts and for which batch (batches.py, dispatcher.py, schedules.py).
@@ -10,7 +10,8 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.keys import key_of
-from orchestration.runs import DISTIL, INGEST, RECIPE_TAG, VERSION_TAG, version_of
+from assets.partitions import partitions_of
+from orchestration.runs import DISTIL, INGEST, OF_DAYS, RECIPE_TAG, VERSION_TAG, lock_of_days, version_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import names
 
@@ -41,4 +42,16 @@ def ingest_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         description=f"One batch, up to what the teacher says about it: {file.recipe.task}",
         tags={RECIPE_TAG: file.name, VERSION_TAG: version_of(file)},
         owners=list(file.recipe.owners),
+    )
+
+
+def traffic_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
+    """What servers answered on one day; a run of it is no round, and no round waits for it."""
+    return dg.define_asset_job(
+        f"{OF_DAYS}_{file.name}",
+        selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in names.stages_beside(file.recipe))),
+        description=f"One day of answers: {file.recipe.task}",
+        tags={RECIPE_TAG: lock_of_days(file.name)},
+        owners=list(file.recipe.owners),
+        partitions_def=partitions_of(file, names.TRAFFIC),
     )

@@ -10,10 +10,11 @@ import dagster as dg
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 
+from assets.keys import stage_of
 from stillhouse.digests import digest_of
 from stillhouse.processes import ProcessName
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import stage_names
+from stillhouse.stages.names import BESIDE, stage_names
 from stillhouse.stages.versions import code_version
 
 LOCATION = "stillhouse"
@@ -22,6 +23,8 @@ SHOWN_WITH_THE_CODE_LOCATION = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NA
 """What a run of the command line has to carry, so that the overview and the pages of jobs show it among the others."""
 DISTIL, INGEST = "distil", "ingest"
 """What the two jobs of a recipe do; its name follows after an underscore."""
+OF_DAYS = "traffic"
+"""The job that sums up a day of answers, likewise."""
 RECIPE_TAG = "stillhouse/recipe"
 BECAUSE_TAG = "stillhouse/because"
 """Why it was started, in words."""
@@ -45,15 +48,23 @@ def version_of(file: RecipeFile) -> str:
 
 
 def recipes_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
-    """The recipes that a run works on: by the tag of our jobs, by the keys that were selected, or else by its steps."""
+    """The recipes that a run works on: by the tag of our jobs, by the keys that were selected, or else by its steps.
+
+    A run that sums up days of answers works on none of them, and has a lock of its own: no round waits for it.
+    """
     if RECIPE_TAG in run.tags:
         return [run.tags[RECIPE_TAG]]
-    selected = {key.path[0] for key in run.asset_selection or ()}
-    selected |= {check.asset_key.path[0] for check in run.asset_check_selection or ()}
+    keys = {*(run.asset_selection or ()), *(check.asset_key for check in run.asset_check_selection or ())}
+    selected = {lock_of_days(key.path[0]) if stage_of(key) in BESIDE else key.path[0] for key in keys}
     if not selected and run.execution_plan_snapshot_id is not None:  # a job that somebody made of our assets
         steps = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
         selected = {step.partition("__")[0] for step in steps}
     return sorted(selected)
+
+
+def lock_of_days(recipe: str) -> str:
+    """The lock under which days of answers are summed up; no recipe has a name with a dot."""
+    return f"{recipe}.{OF_DAYS}"
 
 
 def is_round(run: dg.DagsterRun) -> bool:

@@ -1,4 +1,4 @@
-"""Schedules: the refresh policy of a recipe.
+"""Schedules: the refresh policy of a recipe, and its days of answers.
 
 Belongs here: when the clock starts a round, and how old a decision may become before the UI calls it overdue.
 Does not: rounds that follow from the state of a recipe (sensors.py).
@@ -13,14 +13,15 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from dagster._utils.schedules import cron_string_iterator
 
 from assets.keys import key_of
+from assets.partitions import partitions_of
 from orchestration.batches import plan_runs, sync_batches
 from orchestration.jobs import ingest_assets
 from orchestration.pacing import held_back
-from orchestration.runs import BECAUSE_TAG
+from orchestration.runs import BECAUSE_TAG, OF_DAYS
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.stages.names import CHAMPION, SELECTION
+from stillhouse.stages.names import CHAMPION, SELECTION, TRAFFIC
 
 TICKS_LOOKED_AT = 50
 DECISIONS = (SELECTION, CHAMPION)
@@ -81,3 +82,26 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         ]
 
     return refresh
+
+
+def traffic_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Sum up each day of answers an hour after it has ended, when servers have sealed all of it."""
+
+    @dg.schedule(
+        name=f"{OF_DAYS}_{file.name}",
+        job=job,
+        cron_schedule="0 1 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"The answers of the day before, for {file.name}",
+        owners=list(file.recipe.owners),
+    )
+    def days(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+        partitions = partitions_of(file, TRAFFIC)
+        assert partitions is not None
+        if not partitions.has_partition_key(day):
+            return dg.SkipReason(f"nothing served yet on {day}")
+        return dg.RunRequest(run_key=day, partition_key=day, tags={BECAUSE_TAG: f"{day} has ended"})
+
+    return days

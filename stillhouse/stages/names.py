@@ -23,6 +23,7 @@ ERROR_ANALYSIS = "error_analysis"
 SELECTION = "selection"
 RELEASE = "release"
 CHAMPION = "champion"
+TRAFFIC = "traffic"
 
 SpentOn = Literal["data", "capture", "training", "evaluation"]
 
@@ -41,6 +42,7 @@ KINDS: dict[str, SpentOn] = {
     SELECTION: "evaluation",
     RELEASE: "evaluation",
     CHAMPION: "evaluation",
+    TRAFFIC: "data",
 }
 """Kinds of stage in the order in which data flows, and what the compute of each is spent on. Each has a module of its
 name in stillhouse/stages/, assets/ and checks/; of candidates there is one stage for each student, of exports one for
@@ -55,6 +57,9 @@ MEMBERS = "members"
 
 BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
 """Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
+
+BESIDE = (TRAFFIC,)
+"""Stages that are no part of a round: partitioned by day, of what has happened since a champion serves."""
 
 BASE = "base"
 """The batch of the recipe's own source, which alone is split, trains the teacher and judges. Others are files."""
@@ -91,10 +96,15 @@ def student_of(stage: str) -> str | None:
 
 
 def stage_names(recipe: Recipe) -> list[str]:
-    """Every stage of a recipe, in the order in which data flows."""
+    """Every stage of a recipe that a round goes through, in the order in which data flows."""
     parents_first = sorted(recipe.students, key=lambda student: len(recipe.chain_of(student)))
     of_each = {
         CANDIDATES: [candidate(student.name) for student in parents_first],
         EXPORTS: [export(form.name) for form in recipe.forms],
     }
-    return [stage for kind in KINDS for stage in of_each.get(kind, [kind])]
+    return [stage for kind in KINDS if kind not in BESIDE for stage in of_each.get(kind, [kind])]
+
+
+def stages_beside(recipe: Recipe) -> list[str]:
+    """Every stage of a recipe that is no part of a round."""
+    return [] if recipe.traffic is None else [TRAFFIC]

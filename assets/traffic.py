@@ -1,0 +1,43 @@
+"""The asset of the traffic of each day since a champion serves.
+
+It hangs below nothing and nothing waits for it: rounds go on whether or not it was made.
+
+Belongs here: its declaration, and what is shown of it.
+Does not: counting (stillhouse/stages/traffic.py), keeping rows (stillhouse/serving/spool.py).
+"""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.stage import StageContext, StageOutput, stage_asset
+from assets.tables import markdown_table
+from stillhouse.live.segments import TrafficStore
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.serving.spool import forward_left
+from stillhouse.stages import traffic as stage
+from stillhouse.stages.names import TRAFFIC
+from stillhouse.stages.traffic import TrafficFacts
+
+
+def define(file: RecipeFile) -> dg.AssetsDefinition:
+    """Define the asset."""
+
+    @stage_asset(file, TRAFFIC, inputs={}, kinds={"polars", "parquet"})
+    def traffic_of_a_day(context: StageContext) -> StageOutput:
+        """What servers answered on one day, counted; rows are erased and expire here as the recipe says."""
+        assert context.batch is not None
+        home = context.builds.home
+        store = TrafficStore(home.artifacts, file.name)
+        forward_left(home, file)
+        stage.tidy(file, store, datetime.now(UTC).date())
+        artifact = context.make(stage.plan(store, context.batch))
+        facts = artifact.facts(TrafficFacts)
+        counts = facts.model_dump(exclude={"day"})
+        return StageOutput(
+            artifact,
+            {**counts, "answers_by_release": dg.MetadataValue.md(markdown_table(artifact.frame("answers").to_dicts()))},
+            headline=f"{facts.answers:,} answers, {facts.dropped:,} rows dropped, {facts.lost:,} lost",
+        )
+
+    return traffic_of_a_day

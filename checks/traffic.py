@@ -1,0 +1,83 @@
+"""Gates on the traffic of a day: is all of it accounted for, and is nothing kept that may not be?"""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from checks.gate import Finding, GateContext, gate, gates_of_module, none_of
+from stillhouse.data.privacy import redact
+from stillhouse.live.segments import TrafficStore
+from stillhouse.live.traffic import overdue
+from stillhouse.stages.traffic import TrafficFacts, spec_of
+
+_KEY = r"^[0-9a-f]{32}$"
+
+
+def _store(context: GateContext) -> TrafficStore:
+    return TrafficStore(context.builds.home.artifacts, context.file.name)
+
+
+@gate("an answer of a release that nobody promoted leads back to no rows")
+def every_answer_names_a_known_release(context: GateContext) -> Finding:
+    """Each release that answered was promoted or deployed by the ledger."""
+    answers, ledger, name = context.frame("answers"), context.builds.ledger, context.file.name
+    unknown = [
+        release
+        for release in answers["release"].unique().sort()
+        if ledger.newest(name, "promotion", content=release) is None
+        and ledger.newest(name, "deployment", content=release) is None
+    ]
+    rows = answers.filter(pl.col("release").is_in(unknown))["rows"].sum()
+    known = answers["release"].n_unique() - len(unknown)
+    return none_of(
+        int(rows),
+        f"{rows:,} answers of {len(unknown)} releases that the ledger does not know"
+        if unknown
+        else f"{answers['rows'].sum():,} answers of {known} releases, each of which the ledger knows",
+        releases=unknown[:20],
+    )
+
+
+@gate("what is missing without a count makes every number that is drawn from the rest a guess")
+def nothing_was_lost_unseen(context: GateContext) -> Finding:
+    """Of each replica, received = stored + dropped + lost, and what it stored is there, once."""
+    facts = context.artifact.facts(TrafficFacts)
+    problems = context.frame("replicas")["problems"].explode().drop_nulls().to_list()
+    counted = f"{facts.received:,} received, {facts.stored:,} stored, {facts.dropped:,} dropped, {facts.lost:,} lost"
+    return none_of(len(problems), "; ".join([counted, *problems[:5]]), problems=problems[:20])
+
+
+@gate("what is kept of people has to be what the recipe says, which is nothing that names them")
+def no_personal_data_is_left(context: GateContext) -> Finding:
+    """Texts, truths and who said them are redacted, and keys are stand-ins."""
+    store, day = _store(context), context.artifact.facts(TrafficFacts).day
+    feedback, keys = store.frame(day, "feedback"), store.frame(day, "requests")["key"].drop_nulls()
+    columns = {
+        "texts": store.frame(day, "texts")["text"],
+        "truths": feedback["truth"],
+        "names of who says so": feedback["by"].drop_nulls(),
+    }
+    found = {what: redact(values).found["row"].n_unique() for what, values in columns.items()}
+    found["keys"] = int((~keys.str.contains(_KEY)).sum())
+    told = [f"{rows:,} {what}" for what, rows in found.items() if rows]
+    looked = sum(map(len, columns.values())) + len(keys)
+    sentence = f"personal data is in {', '.join(told)}" if told else f"none is in {looked:,} texts, truths and keys"
+    return none_of(sum(found.values()), sentence)
+
+
+@gate("a text that is kept for longer than was promised is a promise that was broken")
+def retention_holds(context: GateContext) -> Finding:
+    """No file of any day is older than the recipe allows, and none has texts where they may not be kept."""
+    store, spec = _store(context), spec_of(context.file)
+    late = [f"{kind} of {day}" for day, kind in overdue(store, spec, datetime.now(UTC).date())]
+    if not context.recipe.keeps_texts:
+        late += [f"texts of {day}" for day in store.days() if store.segments(day, "texts")]
+    sentence = (
+        f"kept for longer than the recipe allows: {', '.join(late[:5])}"
+        if late
+        else f"answers are kept for {spec.days} days, texts for {spec.text_days if context.recipe.keeps_texts else 0}"
+    )
+    return none_of(len(late), sentence, files=late[:20])
+
+
+GATES = gates_of_module(__name__)

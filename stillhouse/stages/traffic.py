@@ -1,0 +1,86 @@
+"""The traffic of one day, summed up: who answered what, and whether all rows are accounted for.
+
+The artifact holds counts alone. Artifacts are kept for good, and rows of traffic are not; its manifest names the files
+that it was counted from.
+
+Belongs here: what the summary depends on, and making it.
+Does not: the rows (stillhouse/live/), keeping them (stillhouse/serving/spool.py).
+"""
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, TRAFFIC, TrafficStore
+from stillhouse.live.traffic import arithmetic, erase_again, expire
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.traffic import TrafficSpec
+from stillhouse.records.builds import Plan
+
+
+class TrafficFacts(Record):
+    """The rows of one day, counted."""
+
+    day: str
+    answers: int = Field(description="Answers that are kept.")
+    texts: int = Field(description="Texts that are kept, redacted.")
+    feedback: int = Field(description="Truths that were said on this day, about answers of any day.")
+    received: int = Field(description="Rows that replicas received: answers and feedback.")
+    stored: int = Field(description="Of these, written down.")
+    dropped: int = Field(description="Of these, let go because a queue was full.")
+    lost: int = Field(description="Of these, lost with a process that was killed.")
+    replicas: int
+
+
+def tidy(file: RecipeFile, store: TrafficStore, today: date) -> None:
+    """Carry out what was asked to be erased, and remove what has been kept for as long as the recipe allows."""
+    erase_again(store, store.erasures())
+    expire(store, spec_of(file), today)
+    first = (today - date(1970, 1, 1)).days - spec_of(file).days
+    store.forget_erasures(first * SECONDS_A_DAY)
+
+
+def spec_of(file: RecipeFile) -> TrafficSpec:
+    """What the recipe says of its traffic; a recipe that says nothing has no such stage."""
+    assert file.recipe.traffic is not None
+    return file.recipe.traffic
+
+
+def plan(store: TrafficStore, day: str) -> Plan[TrafficFacts]:
+    """Sum up one day.
+
+    Args:
+        store: of the recipe.
+        day: as `2026-11-28`, UTC.
+    """
+    segments = [segment for kind in FILE_KINDS for segment in store.segments(day, kind)]
+    tallies = store.tallies(day)
+
+    def build(folder: Path) -> TrafficFacts:
+        requests, replicas = store.frame(day, "requests"), arithmetic(store, day)
+        by = ["release", "deployment", "source", "label", "degraded", "status"]
+        requests.group_by(by).agg(rows=pl.len()).sort(by).write_parquet(folder / "answers.parquet")
+        shown = [{"replica": each.replica, "problems": each.problems} for each in replicas]
+        schema: dict[str, pl.DataType] = {"replica": pl.String(), "problems": pl.List(pl.String)}
+        pl.DataFrame(shown, schema=schema).write_parquet(folder / "replicas.parquet")
+        return TrafficFacts(
+            day=day,
+            answers=requests.height,
+            texts=sum(each.texts for each in replicas),
+            feedback=sum(each.feedback for each in replicas),
+            received=sum(tally.received for tally in tallies),
+            stored=sum(tally.stored for tally in tallies),
+            dropped=sum(tally.dropped for tally in tallies),
+            lost=sum(tally.lost for tally in tallies),
+            replicas=len(replicas),
+        )
+
+    addresses = {f"{TRAFFIC}/{store.recipe}/{day}/{each.kind}/{each.digest}.parquet": each.digest for each in segments}
+    return Plan(
+        build,
+        {"day": day, "segments": sorted(addresses), "tallies": [tally.model_dump(mode="json") for tally in tallies]},
+        external_inputs=addresses,
+    )

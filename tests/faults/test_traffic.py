@@ -1,0 +1,111 @@
+"""Faults of a day of traffic: each closes its gate, and without one every gate is open.
+
+A day is no part of a round, so `diagnose`, which says why no round comes to its end, does not name it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import assets.partitions
+from orchestration.build import definitions
+from orchestration.runs import lock_of_days, recipes_of
+from stillhouse.live.segments import TrafficStore
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.ledger import Entry
+from tests.conftest import a_place
+from tests.faults.asked import Record, in_the_page
+from tests.faults.bench import Bench, Fault
+from tests.faults.traffic import DAY, FAULTS, NAME, a_day, store_of
+from tests.small import small_recipe
+
+__all__ = ["FAULTS"]
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("material")
+    small_recipe(folder, rows=100)
+    return folder
+
+
+@pytest.fixture
+def bench(tmp_path: Path, material: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(assets.partitions, "_first_promotion", lambda url, recipe: DAY)
+    assets.partitions._days_since.cache_clear()
+    with a_place(tmp_path) as place:
+        yield Bench(place, material, monkeypatch)
+    assets.partitions._days_since.cache_clear()
+
+
+def summed_up(bench: Bench, file: RecipeFile) -> dg.ExecuteInProcessResult:
+    return (
+        definitions([file])
+        .resolve_job_def(f"traffic_{NAME}")
+        .execute_in_process(
+            instance=bench.place.instance,
+            raise_on_error=False,
+            partition_key=DAY,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    )
+
+
+def verdicts_on(bench: Bench) -> dict[str, Entry]:
+    return {entry.body["gate"]: entry for entry in bench.place.builds.ledger.entries(NAME, "verdict")}
+
+
+def test_without_a_fault_every_gate_is_open_and_a_second_look_finds_it_again(bench: Bench) -> None:
+    file = a_day(bench)
+    for _ in range(2):
+        result = summed_up(bench, file)
+        assert result.success
+        found = verdicts_on(bench)
+        assert len(found) == 4
+        assert {entry.body["state"] for entry in found.values()} == {"passed"}
+        assert {entry.body["asset"] for entry in found.values()} == {f"{NAME}/traffic[{DAY}]"}
+    made = bench.place.builds.ledger.entries(NAME, "materialization")
+    assert [entry.body["found_again"] for entry in made] == [False, True]
+    assert bench.place.builds.ledger.entries(NAME, "round") == []
+    run = bench.place.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert recipes_of(bench.place.instance, run) == [lock_of_days(NAME)], "no round waits for it"
+
+
+def test_a_day_without_answers_is_one_too(bench: Bench) -> None:
+    assert summed_up(bench, bench.recipe(traffic={})).success
+
+
+def test_what_a_server_left_on_this_machine_is_fetched(bench: Bench) -> None:
+    def away(*_: object) -> str:
+        raise ConnectionError
+
+    with bench.monkeypatch.context() as patches:
+        patches.setattr(TrafficStore, "put", away)
+        file = a_day(bench)
+    assert store_of(bench).days() == []
+    assert summed_up(bench, file).success
+    assert store_of(bench).frame(DAY, "requests").height == 2
+
+
+def test_a_recipe_that_keeps_no_traffic_has_no_such_asset(bench: Bench) -> None:
+    plain, keeping = bench.recipe(), bench.recipe(traffic={})
+    assert plain.recipe.digest == keeping.recipe.digest
+
+    def nodes(file: RecipeFile) -> set[dg.AssetKey]:
+        return set(definitions([file]).resolve_asset_graph().materializable_asset_keys)
+
+    assert nodes(keeping) - nodes(plain) == {dg.AssetKey([NAME, "traffic"])}
+    assert f"traffic_{NAME}" not in {job.name for job in definitions([plain]).resolve_all_job_defs()}
+
+
+def test_a_fault_closes_its_gate_and_is_diagnosed(fault: Fault, bench: Bench, record: Record) -> None:
+    file = fault.plant(bench)
+    assert not summed_up(bench, file).success
+    found = verdicts_on(bench)
+    assert {gate for gate, entry in found.items() if entry.body["state"] != "passed"} == {fault.gate}
+    sentence = found[str(fault.gate)].body["sentence"]
+    assert fault.says in sentence
+    in_the_page(fault, sentence, bench, record)

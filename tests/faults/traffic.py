@@ -1,0 +1,115 @@
+"""Faults of a day of traffic, in an installation of its own with one release in the ledger.
+
+Belongs here: how each is planted.
+Does not: what is asked of it (test_traffic.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from stillhouse.digests import digest_of
+from stillhouse.live.segments import TrafficStore, day_at, sealed
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.serving.spool import log_of
+from stillhouse.stages.names import TRAFFIC
+from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.stillhouse.serving.killed import served
+
+NOON = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0).timestamp()
+DAY = day_at(NOON)
+RELEASE = digest_of("release")
+KEY = "0123456789abcdef" * 2
+
+
+def a_day(bench: Bench, *, release: str = RELEASE, **changes: object) -> RecipeFile:
+    """A recipe whose champion answered twice yesterday."""
+    file = bench.recipe(**{"traffic": {"days": 90, "text_days": 14}, **changes})
+    body = {"digest": RELEASE, "manifest": digest_of("m"), "student": "one", "run_id": "r"}
+    at = datetime.fromtimestamp(NOON, UTC).isoformat()
+    bench.place.builds.ledger.append("promotion", NAME, {**body, "since": at})
+    log = log_of(bench.place.home, file, "r1")
+    for id in ("a", "b"):
+        log.put(replace(served(id, at=NOON, key=KEY), release=release))
+    log.close()
+    return file
+
+
+def store_of(bench: Bench) -> TrafficStore:
+    return TrafficStore(bench.place.home.artifacts, NAME)
+
+
+def written_otherwise(kind: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
+    """Somebody writes other rows than the servers did."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        file, store = a_day(bench), store_of(bench)
+        (segment,) = store.segments(DAY, kind)  # type: ignore[arg-type]
+        store.replace(segment, change(store.frame(DAY, kind)))  # type: ignore[arg-type]
+        return file
+
+    return plant
+
+
+def keeps_texts_where_none_may_be(bench: Bench) -> RecipeFile:
+    """The servers were started before the recipe said so."""
+    a_day(bench)
+    return bench.recipe(traffic={"keep_texts": False})
+
+
+def of_a_release_that_nobody_promoted(bench: Bench) -> RecipeFile:
+    return a_day(bench, release=digest_of("another"))
+
+
+def of_a_replica_that_vanished(bench: Bench) -> RecipeFile:
+    file, store = a_day(bench), store_of(bench)
+    (tally,) = store.tallies(DAY)
+    store.tell(tally.model_copy(update={"replica": "r2", "final": False}))
+    return file
+
+
+def stays_for_ever(bench: Bench) -> RecipeFile:
+    """Nothing is removed, though the recipe says when."""
+    file = a_day(bench)
+    frame = store_of(bench).frame(DAY, "texts")
+    store_of(bench).put(day_at(NOON - 20 * 86_400), "texts", sealed(frame))
+    for module in ("stages.traffic", "serving.spool"):
+        bench.patch(f"stillhouse.{module}:expire", lambda real: lambda *_: None)
+    return file
+
+
+SAYS_WHERE = pl.lit("mail jane.doe@example.org").alias("text")
+
+FAULTS = [
+    Fault(
+        "answers of a release that nobody promoted", TRAFFIC, "every_answer_names_a_known_release",
+        of_a_release_that_nobody_promoted, "2 answers of 1 releases that the ledger does not know",
+    ),
+    Fault(
+        "an answer that was taken out of its file", TRAFFIC, "nothing_was_lost_unseen",
+        written_otherwise("requests", lambda frame: frame.head(1)), "r1 sealed 2 rows of answers and 1 are there",
+    ),
+    Fault(
+        "a replica that vanished with its disk", TRAFFIC, "nothing_was_lost_unseen",
+        of_a_replica_that_vanished, "r2 has said nothing since",
+    ),
+    Fault(
+        "a text that was not redacted", TRAFFIC, "no_personal_data_is_left",
+        written_otherwise("texts", lambda frame: frame.with_columns(SAYS_WHERE)), "personal data is in 2 texts",
+    ),
+    Fault(
+        "a caller's key as it came", TRAFFIC, "no_personal_data_is_left",
+        written_otherwise("requests", lambda frame: frame.with_columns(key=pl.lit("jane.doe"))),
+        "personal data is in 2 keys",
+    ),
+    Fault(
+        "texts that nobody removes", TRAFFIC, "retention_holds", stays_for_ever,
+        "kept for longer than the recipe allows: texts of",
+    ),
+    Fault(
+        "texts where the recipe keeps none", TRAFFIC, "retention_holds", keeps_texts_where_none_may_be,
+        "kept for longer than the recipe allows: texts of",
+    ),
+]  # fmt: skip
