@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
 from pydantic import Field, ValidationError
@@ -285,18 +285,15 @@ def sealed(frame: pl.DataFrame, *, replaces: str | None = None) -> bytes:
     return written.getvalue()
 
 
-def columns_of(kind: FileKind, replica: str, rows: Iterable[tuple[object, ...]]) -> pl.DataFrame:
+def columns_of(kind: FileKind, replica: str, rows: Iterable[tuple[Any, ...]]) -> pl.DataFrame:
     """A frame of rows as the spool has them, with the replica beside them."""
     schema = COLUMNS[kind]
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)  # by column: a third of the time that rows take
-    frame = pl.DataFrame(
-        # SQLite has 0 for false, and Python may have 1 for 1.0.
-        [
-            pl.Series(name, values, of, strict=of not in (pl.Boolean, pl.Float64))
-            for (name, of), values in zip(schema.items(), columns, strict=True)
-        ]
-    )
-    return frame.select(pl.lit(replica).alias("replica"), pl.all())
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)  # by column: two thirds of the time that rows take
+    series = []
+    for (name, of), values in zip(schema.items(), columns, strict=True):
+        truths = [bool(value) for value in values] if of is pl.Boolean else values  # SQLite has 0 for false
+        series.append(pl.Series(name, truths, of))
+    return pl.DataFrame(series).select(pl.lit(replica).alias("replica"), pl.all())
 
 
 def _record(record: type[Read], path: UPath) -> Read:
