@@ -1,0 +1,74 @@
+"""What is said of the rounds of `make bench-quality`, by hand numbers, and that its recipes are ones."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.clinc150 import SOURCE
+from benchmarks.quality import CONTROL, DATA, STUDENT, Round, broken, one_round, summary
+from benchmarks.recipes import recipe_like
+from tests.small import small_recipe
+
+GOOD = Round(
+    teacher=0.9, student=0.88, control=0.8, teacher_ece=0.04, student_ece=0.03, control_ece=0.05,
+    smaller=7.5, p=0.001, golden=1000, labelled=300, rows=3000,
+)  # fmt: skip
+
+
+def test_a_summary_has_means_but_the_largest_p_and_the_smallest_ratios() -> None:
+    found = summary([GOOD, replace(GOOD, student=0.9, smaller=8.0, p=0.01)])
+    assert found["retention"] == pytest.approx((0.88 / 0.9 + 1) / 2, abs=1e-4)
+    assert found["retention_smallest"] == pytest.approx(0.88 / 0.9, abs=1e-4)
+    assert (found["smaller"], found["p"], found["rounds"]) == (7.5, 0.01, 2)
+    assert found["gain"] == pytest.approx(0.09)
+    assert broken(found) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"student": 0.87}, "keeps 96.7%"),
+        ({"smaller": 6.9}, "6.9 times smaller"),
+        ({"p": 0.05}, "p = 0.05"),
+        ({"student_ece": 0.045}, "0.045, not 0.040 as the teacher's"),
+        ({"control_ece": 0.02}, "0.030, not 0.020 as the control's"),
+    ],
+)
+def test_each_promise_can_be_broken(change: dict[str, float], said: str) -> None:
+    (found,) = broken(summary([replace(GOOD, **change)]))
+    assert said in found
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_its_recipes_have_a_control_of_the_students_shape_and_as_many_steps(name: str, tmp_path: Path) -> None:
+    if name == "clinc150" and not SOURCE.is_dir():
+        pytest.skip("CLINC150 is neither beside the checkout nor where CLINC150 says")
+    template, changes = DATA[name](tmp_path, 1)
+    recipe = recipe_like(template, tmp_path / "recipes", name, changes).recipe
+    student, control = recipe.students
+    assert (student.name, control.name) == (STUDENT, CONTROL)
+    assert student.shape == control.shape and control.learns_from == "labels"
+    assert student.training is not None and control.training is not None
+    shown = (each.epochs * share for each, share in ((student.training, 1), (control.training, 0.1)))
+    assert len({round(each, 6) for each in shown}) == 1, "passes over the rows, of which it has a tenth"
+    assert {each.training.seed for each in recipe.students if each.training} == {1}
+    assert recipe.data.hidden_label_share == 0.9
+
+
+def test_a_round_judges_teacher_student_and_control_on_the_same_golden_rows(tmp_path: Path) -> None:
+    learning = {"epochs": 4, "learning_rate": 1e-3, "max_tokens": 32}
+    file = small_recipe(
+        tmp_path, rows=600, data__hidden_label_share=0.5,
+        students=[
+            {"name": STUDENT, "layers": [0], "training": learning},
+            {"name": CONTROL, "layers": [0], "learns_from": "labels", "training": {**learning, "loss": "labels"}},
+        ],
+    )  # fmt: skip
+    found = one_round(file, tmp_path / "checkpoints")
+    assert found.labelled == pytest.approx(0.5 * found.rows, rel=0.2)
+    assert found.golden == pytest.approx(0.35 * 600, rel=0.2)
+    assert min(found.teacher, found.student, found.control) > 0.3, "all learn more than what is most frequent"
+    assert len({found.teacher, found.student, found.control}) == 3 and 0 < found.p < 1
+    assert found.smaller > 4
+    assert all(0 < each < 0.5 for each in (found.teacher_ece, found.student_ece, found.control_ece))
