@@ -12,7 +12,7 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -90,6 +90,9 @@ bench-peers: .venv/installed  ## ten epochs with capture beside what people use 
 
 bench-precisions: .venv/installed  ## the demo's student in fp32, int8, int8_static and int4: size, accuracy, speed, memory
 	$(BIN)/python -m benchmarks.precisions
+
+bench-mpnet: .venv/installed  ## all-mpnet-base-v2 as a teacher, of mpnet's layers and of MiniLM's; fetches 395 MB
+	$(BIN)/python -m benchmarks.mpnet
 
 bench-quality: .venv/installed  ## what a student keeps, and gains over gold alone with a tenth of the labels; TREC, CLINC150
 	$(BIN)/python -m benchmarks.quality

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from stillhouse.home import CHECKOUT
-from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 
@@ -48,11 +48,16 @@ def recipe_like(template: Path, folder: Path, name: str, changes: Mapping[str, A
         name: of the recipe.
         changes: attributes and their values; a mapping changes the fields that it names, another value replaces.
     """
-    document = yaml.safe_load(template.read_text(encoding="utf-8"))
+    attributes = yaml.safe_load(template.read_text(encoding="utf-8"))["attributes"]
     for field, value in changes.items():
-        part = document["attributes"]
-        part[field] = {**part[field], **value} if isinstance(value, Mapping) else value
+        attributes[field] = {**attributes[field], **value} if isinstance(value, Mapping) else value
+    return write_recipe(folder, name, attributes)
+
+
+def write_recipe(folder: Path, name: str, attributes: Mapping[str, Any]) -> RecipeFile:
+    """Write a recipe below `folder`, where recipes of this measurement are, and read it back."""
     path = folder / name / "defs.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
+    document = {"type": COMPONENT_TYPE, "attributes": dict(attributes)}
     path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return read_recipe(path)
