@@ -37,7 +37,7 @@ def do(job: Job) -> Outcome:
     else:
         captured = time.perf_counter()
         _take(job, "teacher")
-        targets = _captured(out, job.texts, job.device)
+        targets = capture(out, job.texts, job.device)
         captured = time.perf_counter() - captured
     how = TrainingConfig(
         epochs=job.epochs, batch_size=job.batch_size, learning_rate=LEARNING_RATE, loss="logit_mse",
@@ -57,7 +57,7 @@ def _take(job: Job, name: str) -> None:
     take_classifier(Path(job.folder) / name, NAMES, Path(job.out) / name, rename={}, max_tokens=MAX_TOKENS)
 
 
-def _captured(out: Path, texts: list[str], setting: str) -> np.ndarray:
+def capture(out: Path, texts: list[str], setting: str) -> np.ndarray:
     """What the teacher says, by way of the store that keeps it."""
     device = device_of(setting)
     ids = [hashlib.sha256(f"{place} {text}".encode()).hexdigest() for place, text in enumerate(texts)]

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import benchmarks.latency_load
-from benchmarks.peers import stillhouse_loop
+from benchmarks.peers import stillhouse_game, stillhouse_loop, usable
+from benchmarks.peers.__main__ import compared
 from benchmarks.peers.material import Job, make_material, texts
 from stillhouse.home import CHECKOUT
+from tests.small import small_teacher
 
 TINY = {
     "prompts": (["3000"], {"rows", "seconds", "peak_rss_gb"}),
@@ -58,3 +60,29 @@ def test_the_job_of_the_peers_is_done_from_folders_that_transformers_wrote(tmp_p
     )
     assert many.explained > few.explained, "a student that learns longer copies its teacher better"
     assert many.capture_rows_per_s is not None and many.rows_per_s > 0
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_the_game_of_the_peers_ends_in_a_classifier_that_is_tried(
+    static: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TRAIN": 300, "GOLDEN": 100, "TIMED": 5}.items():
+        monkeypatch.setattr(usable, name, value)
+    layers = stillhouse_game.LAYERS.model_copy(update={"layers": (0, 1)})
+    monkeypatch.setattr(stillhouse_game, "LAYERS", layers)
+    monkeypatch.setattr(stillhouse_game, "STEPS", 20)
+    usable.write_rows(tmp_path / "rows.json", few=None if static else 8)
+    game = usable.Game(str(small_teacher(tmp_path / "encoder")), str(tmp_path / "rows.json"), str(tmp_path), static)
+    labelled, unlabelled = game.labelled()[1], game.unlabelled()
+    assert len(labelled) + len(unlabelled) == 300 and len(game.golden()[0]) == 100
+    assert max(labelled.count(label) for label in labelled) == (73 if static else 8)
+    found = stillhouse_game.do(game)
+    assert found.accuracy > 0.3 and found.ms > 0 and 0 < found.mb < 10
+
+
+def test_a_peer_is_compared_round_by_round_and_below_one_it_was_faster() -> None:
+    theirs = [usable.Usable(10.0, 0.7, 2.0, 30.0), usable.Usable(30.0, 0.7, 4.0, 30.0)]
+    ours = [usable.Usable(20.0, 0.8, 1.0, 10.0), usable.Usable(40.0, 0.8, 1.0, 10.0)]
+    found = compared(theirs, ours)
+    assert (found["ratio"], found["latency_ratio"], found["size_ratio"]) == (0.62, 3.0, 3.0)
+    assert (found["seconds"], found["accuracy"], found["accuracy_by_stillhouse"]) == (20.0, 0.7, 0.8)
