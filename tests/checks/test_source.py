@@ -13,6 +13,7 @@ from checks.source import (
     nearly_every_row_has_provenance,
     no_row_is_above_its_privacy_class,
     no_row_is_dated_in_the_future,
+    record_count_matches_the_parsed_rows,
     two_classes_are_labelled,
 )
 from stillhouse.stages.source import SourceFacts
@@ -31,9 +32,11 @@ def source(
     records: int = 100,
     unreadable: int = 0,
     quarantined: int = 0,
+    counted: int | None = None,
 ) -> Any:
     frame = pl.DataFrame(rows)
-    facts = SourceFacts(records=records, rows=frame.height, unreadable=unreadable, quarantined=quarantined, marks={})
+    read = {"records": records, "counted": counted, "unreadable": unreadable, "quarantined": quarantined}
+    facts = SourceFacts(rows=frame.height, marks={}, **read)
     return artifact(facts, {"rows": frame, "rejects": rejects(*reasons)}, stage="source", batch=batch)
 
 
@@ -42,6 +45,19 @@ def test_every_record_is_a_row_or_a_reject() -> None:
     assert told(gate, source(rows, "a", "b", records=5)) == (PASS, "5 records = 3 rows + 2 rejects")
     for records in (4, 6):
         assert told(gate, source(rows, "a", "b", records=records))[0] is FAIL
+
+
+def test_records_are_counted_by_another_than_the_parser() -> None:
+    gate, rows = record_count_matches_the_parsed_rows, {"text": ["t"]}
+    assert told(gate, source(rows, counted=100)) == (PASS, "100 records were parsed, and 100 are in the file")
+    for counted in (99, 101):
+        found = ask(gate, source(rows, counted=counted))
+        assert (found.verdict, found.observed, found.limit) == (FAIL, 100, counted)
+        assert found.sentence == (
+            f"100 records were parsed, and {counted} are in the file; see `quoting`, `separator` and `format` in the "
+            "recipe"
+        )
+    assert told(gate, source(rows)) == (INCONCLUSIVE, "the records were not counted; 100 were parsed")
 
 
 def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:

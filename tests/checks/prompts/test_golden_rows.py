@@ -51,6 +51,14 @@ def test_golden_rows_for_the_margin_are_asked_of_the_base_batch() -> None:
     assert later == (PASS, "golden rows are those of the base batch")
 
 
+def test_the_claim_that_lacks_most_rows_is_the_one_that_is_measured() -> None:
+    asked = recipe(slices=[{**KIND, "margin": 0.1}], bar__margin=0.02, bar__floor=None)
+    golden = pl.concat([many(50), many(450, letter="u", kind="b")])
+    found = ask(the_golden_set_can_support_the_margin, prompts(golden), recipe=asked)
+    # 50 of 56 rows for 10 points of the slice, and 500 of 837 for 2 points of all, at a discordance of 5 %.
+    assert (found.verdict, found.observed, found.limit) == (INCONCLUSIVE, 500, 837)
+
+
 class Rounds:
     """Base batches in the order in which they were made, each with what the gate said of it."""
 

@@ -1,15 +1,18 @@
 """Whether labels are the classes that are meant: verdict and sentence of each gate."""
 
+from typing import Any
+
 import polars as pl
 
 from checks.prompts.labels import (
     classes_have_enough_rows,
     every_named_class_is_in_the_rows,
+    labels_have_one_spelling_each,
     labels_name_one_class_each,
     no_batch_brings_a_new_label,
     nothing_in_a_text_gives_its_label_away,
 )
-from tests.checks.hand_made import FAIL, PASS, ask, recipe, told
+from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
 from tests.checks.prompts.prompt_sets import base, many, prompts, rows
 
 
@@ -23,6 +26,39 @@ def test_a_word_that_stands_for_a_label_closes() -> None:
     assert verdict is FAIL and "'label=hum' means hum in 100.0% of 200 rows" in sentence
     of_one = rows(texts, label=["hum" if number % 2 else None for number in range(400)])
     assert told(gate, prompts(of_one)) == (PASS, "fewer than two labels, so none can be given away")
+
+
+def spelled(*labels: str, batch: str = "base") -> tuple[Any, dict[str, Any]]:
+    """A batch with these labels, and the source that they came from."""
+    read = rows([f"t {number}" for number in range(len(labels))], label=list(labels))
+    return prompts(read, batch=batch), {"source": artifact(frames={"rows": read}, stage="source")}
+
+
+def test_labels_in_two_spellings_are_asked_about_with_both_answers() -> None:
+    gate, (made, source) = labels_have_one_spelling_each, spelled("Billing", "billing", "billing", "repair")
+    verdict, said = told(gate, made, made_from=source)
+    assert verdict is FAIL
+    assert said == (
+        "one class? 'billing' (2 rows) and 'Billing' (1 rows). If it is one, set `data.labels: {'Billing': 'billing'}` "
+        "in the recipe; if not, `data.labels: {'billing': 'billing', 'Billing': 'Billing'}`"
+    )
+    answered = recipe(data__labels={"billing": "billing", "Billing": "Billing"})
+    assert told(gate, made, recipe=answered, made_from=source) == (
+        PASS,
+        "3 labels, none like another, or distinguished by `data.labels` (2)",
+    )
+    apart, source = spelled("billing", "repair")
+    assert told(gate, apart, made_from=source) == (PASS, "2 labels, none like another")
+
+
+def test_a_later_batch_is_asked_about_its_own_spellings_alone() -> None:
+    gate, base_rows = labels_have_one_spelling_each, rows(["a", "b"], label=["billing", "repair"])
+    for label, verdict in (("Billing", FAIL), ("billing", PASS)):
+        made, source = spelled(label, batch="later")
+        assert told(gate, made, made_from={**source, **base(base_rows)})[0] is verdict
+    made, source = spelled("repair", batch="later")
+    before = base(rows(["a", "b"], label=["billing", "Billing"]))
+    assert told(gate, made, made_from={**source, **before})[0] is PASS, "the base batch was asked about them"
 
 
 def test_each_class_that_the_recipe_names_has_rows() -> None:
