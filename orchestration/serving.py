@@ -5,6 +5,7 @@ Does not: the folder's layout (stillhouse/release/standalone.py), asking a model
 server.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import Served, line_of_champions, promoted
 from stillhouse.release.bundle import MODEL
 from stillhouse.tasks import task_of
+
+_UNDECODABLE = re.compile("[\ud800-\udfff]")
+"""What Python reads in the place of such a byte."""
 
 
 class Predicted(Record):
@@ -62,8 +66,16 @@ def predict(builds: BuildStore, file: RecipeFile, texts: Sequence[str]) -> Predi
     """Ask the champion, after giving each text the one spelling that it had in training.
 
     Raises:
-        StillhouseError: if there is no champion, no text, or nothing in one of them.
+        StillhouseError: if there is no champion, no text, nothing in one of them, or bytes that are no UTF-8.
     """
+    undecodable = [place for place, text in enumerate(texts, start=1) if _UNDECODABLE.search(text)]
+    if undecodable:
+        raise StillhouseError(
+            f"text {undecodable[0]} has bytes that are no UTF-8",
+            where=f"predict {file.name}",
+            expected="texts in UTF-8",
+            do="Save them as UTF-8, as by `iconv -t UTF-8`.",
+        )
     spelled = pl.Series("text", texts, dtype=pl.String).to_frame().select(normalise(pl.col("text")))["text"].to_list()
     empty = [place for place, text in enumerate(spelled, start=1) if not text]
     if empty or not texts:

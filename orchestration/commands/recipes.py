@@ -22,7 +22,6 @@ from orchestration.commands.common import (
 )
 from orchestration.terminal import out, print_json
 from stillhouse.home import Home, Project, recipes_folder, setting
-from stillhouse.recipe.data import a_tab_by_name
 from stillhouse.recipe.reading import read_recipe
 
 commands = typer.Typer()
@@ -199,7 +198,7 @@ def new(
     from stillhouse.records.builds import BuildStore
 
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
-    said = Reading(format, encoding, a_tab_by_name(separator), quoting, named)
+    said = Reading(format, encoding, separator, quoting, named)
     may_see = tuple(name.strip() for name in teacher_may_see.split(",")) if teacher_may_see else ()
     answers = Answers((pain,) if pain else (), licence, outputs_may_train, may_see)
     beside = Beside(golden, answers_file, server_of(endpoint, model, usd_in, usd_out, usd_at_most, api_key_env))

@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from orchestration.scaffold.template import scalar
 from stillhouse.addresses import holds_credentials
 from stillhouse.data.advice import SettingError
 from stillhouse.data.dialect import TAB, Quoting, usual_quoting
 from stillhouse.data.places import find_places, opened
+from stillhouse.data.quoting import quoted
 from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import format_of, read_rows, usual_separator
 from stillhouse.data.table import Format, UnknownColumnError
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.data import Separator
 from stillhouse.recipe.teacher import AnswersFormat
 
 _NO_COLUMN = "\0"
@@ -35,6 +39,9 @@ class Reading:
         separator: between the fields of csv.
         quoting: around the fields of csv.
         columns: names of the columns of csv without a header.
+
+    Raises:
+        StillhouseError: if the separator is none that a recipe can have.
     """
 
     format: Format | None = None
@@ -42,6 +49,18 @@ class Reading:
     separator: str | None = None
     quoting: Quoting | None = None
     columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Read a separator as the recipe will, since the file is read before it is written."""
+        try:
+            object.__setattr__(self, "separator", TypeAdapter(Separator | None).validate_python(self.separator))
+        except ValidationError as error:
+            raise StillhouseError(
+                f"{quoted(self.separator or '')!r} is no separator",
+                where="--separator",
+                expected="one character that is no quote, or `tab`",
+                do="Leave it out: it is looked for in the file.",
+            ) from error
 
 
 NOTHING_SAID = Reading()

@@ -14,6 +14,7 @@ from orchestration.scaffold.files import Reading, columns_of
 from orchestration.scaffold.suggestions import MARGINS, Suggestion, rows_to_label
 from orchestration.scaffold.template import scalar
 from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.dialect import plain_name
 from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
@@ -80,7 +81,9 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
     if labels.n_unique() == 2:
         how = asdict(reading)
         how["header"] = how.pop("columns")
-        others = [name for name in columns_of(uri, label, how) if name not in (text, label, "text", "label", "batch")]
+        # A name that differs from one of ours in what cannot be seen is read as that one, and one without any is none.
+        ours = {"", "text", "label", "batch", plain_name(text), plain_name(label)}
+        others = [name for name in columns_of(uri, label, how) if plain_name(name) not in ours]
         columns = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
         if columns:
             names = ", ".join(map(quoted, columns[:CLASSES_TOLD]))

@@ -118,6 +118,7 @@ def write_recipe(
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
         how = asdict(reading)
         read = read_rows(uri, text=text, label=label, header=how.pop("columns"), optional=may_lack, **how)
+    _require_that_most_are_read(uri, read)
     taught = bool(read.rows["label"].count())
     _require_one_teacher(stored, server)
     _require_a_teacher_and_a_judge(uri, taught=taught, golden=golden, is_elsewhere=bool(stored or server))
@@ -189,6 +190,20 @@ def write_recipe(
     write_atomically(path, content)
     terms = {"teacher.licence": "the terms under which the answers are given"} if stored or server else {}
     return Written(path, seen, {**answers.open, **terms})
+
+
+def _require_that_most_are_read(uri: str, read: SourceRead) -> None:
+    """Refuse rows of which most could not be read: whatever the rest look like says nothing of the file."""
+    if read.rejects.height <= read.rows.height:
+        return
+    reason, detail = read.rejects.select("reason", "detail").row(0)
+    records = read.rows.height + read.rejects.height
+    raise StillhouseError(
+        f"{read.rejects.height:,} of {records:,} records cannot be read; the first: {reason} ({detail})",
+        where=uri,
+        expected="records of which most can be read",
+        do="Say how it is written by --format, --separator, --quoting or --encoding, or correct the file.",
+    )
 
 
 def _require_one_teacher(stored: str | None, server: Server | None) -> None:

@@ -17,6 +17,7 @@ _HTML = re.compile(rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|h
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<\?xml\b")
 _JSON = re.compile(r'\s*(?:\{\s*["}]|\[\s*[\[{"]|[\[{]\s*$)')
 _AGAIN = "Download the file itself, logged in where that is needed, and look at it before you name it."
+_CSV = "Export the rows as csv."
 _NO_ROWS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
     (
         lambda head: head.startswith(b"version https://git-lfs.github.com/spec/"),
@@ -30,10 +31,24 @@ _NO_ROWS: tuple[tuple[Callable[[bytes], object], str, str], ...] = (
         "it is a git-annex pointer: the file that it stands for was never fetched",
         "Run `git annex get` in the repository that it comes from.",
     ),
-    (lambda head: head.startswith(b"%PDF-"), "it is a PDF document", "Export the rows as csv."),
+    (lambda head: head.startswith(b"%PDF-"), "it is a PDF document", _CSV),
     (lambda head: head.startswith(b"{\\rtf"), "it is an RTF document", "Save it as csv."),
+    (re.compile(rb"ARROW1\0").match, "it is an Arrow file (Feather)", "Write it as parquet."),
+    (re.compile(rb"Obj\x01").match, "it is an Avro file", "Write it as parquet."),
+    (
+        re.compile(rb"\$FL[23]@|<stata_dta>|[\x71-\x77]\x01\x01\0|RDX[23]\n").match,
+        "it is a file of SPSS, Stata or R",
+        _CSV,
+    ),
+    (re.compile(rb"\x80[\x02-\x05]").match, "it is a pickle of Python, which is never loaded", "Write it as parquet."),
+    (re.compile(rb"\s*(%[^\n]*\n\s*)*@relation\s", re.IGNORECASE).match, "it is an ARFF file", _CSV),
+    (
+        re.compile(rb"__label__[^\s,;]+ ").match,
+        "it is text for fastText, whose labels begin their lines",
+        "Write it as csv with a column for the label and one for the text.",
+    ),
     (re.compile(rb"SQLite format 3\0").match, "it is an SQLite database", "Export the table of rows as csv."),
-    (re.compile(rb"\x89HDF\r\n").match, "it is an HDF5 file", "Export the rows as csv."),
+    (re.compile(rb"\x89HDF\r\n").match, "it is an HDF5 file", _CSV),
     (re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|GIF8").match, "it is a picture", "Name the file with the rows."),
     (
         re.compile(rb"BZh[1-9]1AY|\xfd7zXZ\0|7z\xbc\xaf|Rar!\x1a").match,

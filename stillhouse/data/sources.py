@@ -21,12 +21,14 @@ from stillhouse.data.advice import SettingError
 from stillhouse.data.cleaning import normalise
 from stillhouse.data.delimited import CsvTable
 from stillhouse.data.dialect import Dialect, Quoting, usual_quoting
+from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
 from stillhouse.data.limits import within_size
 from stillhouse.data.places import (
     Place,
     find_places,
     local_path,
     name_inside,
+    opened_as_bytes,
     remote,
     told_plainly,
     unpacked_name,
@@ -354,6 +356,8 @@ def format_of(place: Place, format: Format | None = None, pattern: str | None = 
         )
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
     if kind is None or kind not in get_args(Format):
+        with told_plainly(place.uri, "a file of rows"), opened_as_bytes(place) as raw:
+            refuse_what_is_no_rows(raw.read(HEAD), place.uri)
         raise SettingError(
             f"unknown format {kind!r}" if kind else f"the ending {suffix!r} tells no format",
             where=place.uri,

@@ -129,6 +129,13 @@ def parse_recipe(content: bytes, path: Path) -> RecipeFile:
             expected=f"`type: {COMPONENT_TYPE}` and `attributes:`",
             do="`stillhouse new NAME --data FILE --text COLUMN --label COLUMN` writes one.",
         )
+    twice = [
+        f"{path}:{key.start_mark.line + 1}: {key.value} stands there twice, here and in line {line}; of the two only "
+        "the last would count. Leave one of them out."
+        for key, line in _keys_given_twice(tree)
+    ]
+    if twice:
+        raise InvalidRecipeError(twice)
     try:
         recipe = Recipe.model_validate(document["attributes"])
     except ValidationError as error:
@@ -225,6 +232,27 @@ _MESSAGES = {
     "missing": "this field is missing and has no default",
     "extra_forbidden": "no field of this name exists; see `stillhouse schema` for those that do",
 }
+
+
+def _keys_given_twice(tree: yaml.Node) -> Iterator[tuple[yaml.ScalarNode, int]]:
+    """Keys of a mapping that it has already, and the line of the first; YAML itself takes the last without a word."""
+    seen: set[int] = set()  # what has an anchor is met again, even inside itself
+    queue = [tree]
+    while queue:
+        node = queue.pop(0)
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            queue += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                queue.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in lines:
+                        yield key, lines[key.value]
+                    lines.setdefault(key.value, key.start_mark.line + 1)
 
 
 def _short(value: Any) -> str:

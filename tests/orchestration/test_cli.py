@@ -12,12 +12,14 @@ import pytest
 from orchestration.cli import EXIT_CODES, app
 from orchestration.diagnosis import Diagnosis
 from orchestration.economics import Account
+from orchestration.serving import predict
 from orchestration.status import Status
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.reading import read_recipe
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipes_locked
 from tests.command import stillhouse, stillhouse_process
 from tests.small import questions, small_recipe
@@ -42,6 +44,13 @@ def test_help_says_the_exit_codes(command: tuple[str, ...]) -> None:
     ended = stillhouse(*command, "--help")
     said = " ".join(ended.stdout.replace("│", " ").split())
     assert ended.returncode == 0 and EXIT_CODES in said
+
+
+@pytest.mark.parametrize(("texts", "says"), [(["a", "b\udcff"], "text 2 has bytes that are no UTF-8"), ([], "no text")])
+def test_what_is_no_text_is_not_asked_about(tmp_path: Path, home: Home, texts: list[str], says: str) -> None:
+    """Regression: of a line of standard input it was said that the name of a file has bytes that are no UTF-8."""
+    with pytest.raises(StillhouseError, match=says):
+        predict(BuildStore(home), small_recipe(tmp_path, rows=100), texts)
 
 
 def test_status_of_a_recipe_that_was_never_run_is_all_missing_and_not_well(tmp_path: Path, home: Home) -> None:

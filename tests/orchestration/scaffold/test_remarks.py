@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from stillhouse.home import Home
 from tests.command import stillhouse
@@ -57,6 +58,21 @@ def test_labels_that_a_gate_will_ask_about_and_those_that_mean_none_are_told(tmp
     assert "one class? Card lost and card_lost: `data.labels` says so" in said
     assert "labels of 30 rows are nan, which many programs write where there is no label" in said
     assert '`data.labels: {"nan": ""}`' in said
+
+
+@pytest.mark.parametrize("header", ["\ufeff\ufeffquestion,service", " question ,service,", "|question| service |"])
+def test_columns_with_something_unseen_around_their_names_are_not_looked_at_again(
+    tmp_path: Path, home: Home, header: str
+) -> None:
+    """Regression: with two labels, each other column was asked for once more, under a name that no column had."""
+    two = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("billing")).otherwise(pl.lit("repair"))
+    rows = questions(120).select("question", two.alias("service")).rows()
+    line = "|{}|{}|" if header.startswith("|") else "{},{}," if header.endswith(",") else "{},{}"
+    lines = [line.format(text.replace(",", " "), label) for text, label in rows]
+    (tmp_path / "rows.csv").write_text("\n".join([header, *lines]))
+    options = ("--data", str(tmp_path / "rows.csv"), "--text", "question", "--label", "service")
+    ended = stillhouse("new", "mine", *options, recipes=tmp_path / "recipes")
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_several_columns_of_labels_are_told(tmp_path: Path, home: Home) -> None:

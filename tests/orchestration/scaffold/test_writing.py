@@ -48,6 +48,14 @@ def test_a_file_whose_name_is_no_utf_8_is_refused_in_one_line(tmp_path: Path, ho
     assert not (tmp_path / "recipes").exists()
 
 
+def test_where_most_records_cannot_be_read_that_is_said_and_nothing_of_the_rest(tmp_path: Path, home: Home) -> None:
+    """Regression: of 200 objects with commas between them one was read, and told to have one label only."""
+    objects = [json.dumps({"question": text, "service": "x"}) for text in questions(90)["question"]]
+    (tmp_path / "rows.jsonl").write_text(",\n".join(objects))
+    with pytest.raises(StillhouseError, match=r"89 of 90 records cannot be read; the first: .*\(line 1\)"):
+        write_recipe(tmp_path / "recipes", "mine", data=str(tmp_path / "rows.jsonl"), text="question", label="service")
+
+
 def test_rows_that_are_all_left_out_are_told_with_the_reason(tmp_path: Path, home: Home) -> None:
     """Regression: it was said that none of 0 rows has a label."""
     questions(90).with_columns(question=pl.lit("the same text")).write_csv(tmp_path / "rows.csv")

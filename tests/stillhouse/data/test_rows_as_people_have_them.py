@@ -326,9 +326,17 @@ def test_a_zip_file_of_thousands_of_files_is_refused_before_they_are_listed(tmp_
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML document"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a workbook of Excel before 2007"),
+        (b"ARROW1\0\0\xff\xff", "an Arrow file"),
+        (b"Obj\x01\x04\x16avro.schema", "an Avro file"),
+        (b"$FL2@(#) SPSS DATA FILE", "a file of SPSS, Stata or R"),
+        (b"\x80\x04\x95\x10\0", "a pickle of Python"),
+        (b"% from a paper\n@RELATION tickets\n@attribute text string\n", "an ARFF file"),
+        (b"__label__spam win a prize\n__label__ham see you\n", "text for fastText"),
     ],
 )
-@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.jsonl", "rows.json", "rows.parquet", "rows.tsv"])
+@pytest.mark.parametrize(
+    "name", ["rows.xls", "rows.txt", "rows.csv", "rows.csv.gz", "rows.jsonl", "rows.json", "rows.parquet", "rows.tsv"]
+)
 def test_what_is_no_file_of_rows_is_called_by_its_name(tmp_path: Path, name: str, content: bytes, what: str) -> None:
     assert f"it is {what}" in refused(tmp_path, name, gzip.compress(content) if name.endswith("gz") else content).what
 

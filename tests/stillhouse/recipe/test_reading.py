@@ -25,6 +25,24 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
     return path
 
 
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    """Regression: of two `bar:` in one recipe the last counted, and nobody was told."""
+    path = edited(tmp_path, "  bar:\n", "  bar:\n    margin: 0.5\n")
+    lines = path.read_text().splitlines()
+    first, second = (number for number, line in enumerate(lines, start=1) if line.startswith("    margin:"))
+    with pytest.raises(StillhouseError) as caught:
+        read_recipe(path)
+    assert str(caught.value) == (
+        f"{path}:{second}: margin stands there twice, here and in line {first}; of the two only the last would count. "
+        "Leave one of them out."
+    )
+
+
+def test_an_anchor_inside_itself_is_walked_once(tmp_path: Path) -> None:
+    with pytest.raises(StillhouseError, match="pain"):
+        read_recipe(edited(tmp_path, "  pain: [", "  pain: &a [*a, "))
+
+
 def test_the_demo_recipe_is_read_under_the_name_of_its_folder() -> None:
     file = read_recipe(DEMO)
     assert file.name == "question_routing"
