@@ -8,7 +8,7 @@ Notation: `b` examples only the teacher got right, `c` only the student, `n` all
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -35,6 +35,9 @@ Berger and Boos 1994, JASA 89:1012.
 
 BOUND_TOLERANCE = 1e-4
 """Precision of an exact bound: a hundredth of a point."""
+
+_KEPT = 100_000
+"""Results that are kept: each takes a millisecond or more, and a plan or a simulation asks of the same few counts."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def restricted_variance(teacher_only: FloatArray, student_only: FloatArray, drop
     return 2 * rate + drop * (1 - drop)
 
 
+@lru_cache(maxsize=_KEPT)
 def p_value(pairs: Pairs, drop: float, *, exact: bool) -> float:
     """P-value of the hypothesis that the true drop is `drop` or more."""
     observed = _observed(pairs, drop)
@@ -154,6 +158,7 @@ def _observed(pairs: Pairs, drop: float) -> float:
     return float(statistic(np.asarray(b), np.asarray(c), pairs.rows, drop))
 
 
+@lru_cache(maxsize=_KEPT)
 def _score_bound(pairs: Pairs, alpha: float) -> float:
     target = normal_quantile(1 - alpha)
     low, high = pairs.drop, 1.0
