@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from stillhouse.error_analysis import capacity
 from stillhouse.error_analysis.capacity import BatchTrial, overfit_one_batch
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.students.pruning import drop_layers
 from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
@@ -20,22 +22,37 @@ def rows(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
     return pl.DataFrame({"prompt_id": ids, "text": texts, "logits": logits.astype(np.float32).tolist()})
 
 
-def test_a_student_that_tells_texts_apart_learns_a_batch_by_heart(classifier: Path, rows: pl.DataFrame) -> None:
-    found = overfit_one_batch(classifier, rows, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
+@pytest.fixture(scope="module")
+def student(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of one layer, which is enough for either outcome; read-only."""
+    folder = tmp_path_factory.mktemp("capacity") / "student"
+    drop_layers(classifier, (0,), folder)
+    return folder
+
+
+def test_a_student_that_tells_texts_apart_learns_a_batch_by_heart(student: Path, rows: pl.DataFrame) -> None:
+    found = overfit_one_batch(student, rows, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
     assert (found.rows, found.agreement) == (32, 1.0)
     assert found.memorised
+
+
+def test_the_batch_does_not_depend_on_the_order_of_the_rows(
+    student: Path, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "BATCH_STEPS", (10,))
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=1)
-    assert (
-        overfit_one_batch(classifier, shuffled, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
-        == found
+    found, again = (
+        overfit_one_batch(student, each, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
+        for each in (rows, shuffled)
     )
+    assert again == found
 
 
-def test_a_student_that_reads_one_word_does_not(classifier: Path, rows: pl.DataFrame) -> None:
+def test_a_student_that_reads_one_word_does_not(student: Path, rows: pl.DataFrame) -> None:
     """Three tokens are the first word and its frame: 'how' is always one answer, and logits differ between rows."""
     same = rows.with_columns(text="who " + pl.col("text"))
     found = overfit_one_batch(
-        classifier, same, TrainingConfig(freeze_embeddings=False, max_tokens=3), SingleLabel(tuple(LABELS))
+        student, same, TrainingConfig(freeze_embeddings=False, max_tokens=3), SingleLabel(tuple(LABELS))
     )
     assert found.agreement < 0.5 and found.divergence_left > 0.5
     assert not found.memorised
