@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ def prompt_id(row: int) -> str:
     return hashlib.sha256(str(row).encode()).hexdigest()[:32]
 
 
+@cache
 def make_golden(rows: int) -> pl.DataFrame:
     """Labels take turns; the first half of the rows is of channel 'app', the second of 'phone'."""
     return pl.DataFrame(
@@ -38,13 +40,10 @@ def make_golden(rows: int) -> pl.DataFrame:
 
 def make_outputs(rows: int, wrong: Sequence[int], sure: float = 3.0) -> pl.DataFrame:
     """Right everywhere but on the rows given, where the next class is answered; in shuffled order."""
-    missed = set(wrong)
-    logits = []
-    for row in range(rows):
-        values = [0.0, 0.0, 0.0]
-        values[(row + (row in missed)) % 3] = sure
-        logits.append(values)
-    frame = pl.DataFrame({"prompt_id": [prompt_id(row) for row in range(rows)], "logits": logits})
+    answered = np.arange(rows)
+    answered[np.asarray(wrong, dtype=np.int64)] += 1
+    logits = pl.Series(np.eye(3)[answered % 3] * sure).arr.to_list()
+    frame = make_golden(rows).select("prompt_id", logits=logits)
     return frame.sample(fraction=1.0, shuffle=True, seed=7)
 
 
