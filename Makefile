@@ -12,7 +12,7 @@ export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -75,6 +75,9 @@ bench-verdicts: .venv/installed  ## how often a verdict is wrong, on simulated s
 
 bench-seeds: .venv/installed  ## how often luck wins between two equal models, by one seed and by several
 	$(BIN)/python -m benchmarks.seeds
+
+bench-alarms: .venv/installed  ## how often a live alarm or promotion is false, however often somebody looks, and how late it is
+	$(BIN)/python -m benchmarks.alarms
 
 bench-harness: .venv/installed  ## a hundred thousand golden rows with slices and resampling, timed and weighed
 	$(BIN)/python -m benchmarks.harness

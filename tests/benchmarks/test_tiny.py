@@ -23,6 +23,7 @@ TINY = {
     "false_alarms": (["1"], {"resamples", "closed"}),
     "verdicts": (["100"], {"type_1", "type_1_family", "power", "point_threshold_pass"}),
     "seeds": (["40"], {"one_pair", "several"}),
+    "alarms": (["100"], {"false_alarms_per_year", "promoted_at_margin"}),
     "harness": (["1000"], {"golden_rows", "slices", "draws", "seconds", "peak_rss_gb"}),
     "ledger": (["300"], {"ratio", "limit", "us_100", "us_300"}),
 }
