@@ -61,7 +61,7 @@ def test_schedule_and_sensors_are_on_and_a_closed_gate_stops_the_round_and_waits
         shown = server.ask(AUTOMATION, repository=server.repository)
         sensors = {s["name"]: s["sensorState"]["status"] for s in shown["sensorsOrError"]["results"]}
         schedules = {s["name"]: s["scheduleState"]["status"] for s in shown["schedulesOrError"]["results"]}
-        assert sensors == dict.fromkeys({"rounds_small", "dead_runs", "what_follows_in_small"}, "RUNNING")
+        assert sensors == dict.fromkeys({"rounds_small", "dead_runs", "notices", "what_follows_in_small"}, "RUNNING")
         assert schedules == {"refresh_small": "RUNNING"}
 
         assert server.runs() == []
