@@ -37,7 +37,7 @@ def model_card(
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
-    environment.filters |= {"percent": percent, "cell": _cell}
+    environment.filters |= {"percent": percent, "share": _share, "cell": _cell}
     template = files("stillhouse.release").joinpath("model_card.md.j2").read_text("utf-8")
     return environment.from_string(template).render(
         record=record,
@@ -48,6 +48,11 @@ def model_card(
         max_tokens=max_tokens,
         megabyte=MEGABYTE,
     )
+
+
+def _share(of_rows: float | None) -> str:
+    """A share of rows; of none there is none, as where a slice is empty and somebody has waived that."""
+    return "no rows" if of_rows is None else percent(of_rows)
 
 
 def _cell(text: str) -> str:
