@@ -5,15 +5,18 @@ writes is in tests/stillhouse/records/test_promotion.py.
 """
 
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from orchestration.cli import app
 from orchestration.fleet import Fleet
 from orchestration.run import Outcome, distil
 from orchestration.status import Decision, status
+from orchestration.tables import fleet_table
 from orchestration.terminal import Terminal
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import desired
@@ -77,7 +80,7 @@ def test_while_a_person_holds_it_a_round_ends_at_the_release_and_says_who_holds(
     assert RELEASES["second"] != RELEASES["first"] == serving(place)
     (refusal,) = failures(place.run(recipe(place, 3), CHAMPION))
     assert "the_champion_is_not_held is failed" in refusal
-    shown = command("status", "small").output
+    shown = " ".join(command("status", "small").output.split())
     assert f"{BY} holds it since " in shown and WHY in shown
 
 
@@ -144,7 +147,17 @@ def test_the_fleet_says_in_a_line_what_serves_and_what_is_needed(place: Place) -
     assert (line.rounds, line.promotions, line.working, line.overdue) == (len(rounds), 4, None, False)
     assert line.last_round is not None and line.last_round.sentence == rounds[-1].body["sentence"]
     assert NOT_APPROVED in line.next and line.next.endswith("A person has to decide: `stillhouse diagnose small`")
-    printed = command("fleet").stdout
-    assert f"one {RELEASES['second'][:12]}" in printed and f"{len(rounds)} in 30 days" in printed
+    printed = printed_wide(shown)
+    assert f"one {RELEASES['second'][:12]} " in printed and f"{len(rounds)} in 30 days" in printed
     decide("hold", "small")
-    assert f"one {RELEASES['second'][:12]}, held" in command("fleet").stdout
+    held = Fleet.model_validate_json(command("fleet", "--json").stdout)
+    assert f"one {RELEASES['second'][:12]}, held" in printed_wide(held)
+
+
+def printed_wide(shown: Fleet) -> str:
+    """The table without a line that is broken, however wide the console of this process is."""
+    console = Console(width=400, file=StringIO())
+    console.print(fleet_table(shown))
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
