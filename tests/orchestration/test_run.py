@@ -210,6 +210,7 @@ def test_what_a_recipe_leaves_open_is_no_reason_to_stop(home: Home, tmp_path: Pa
 def option(name: str, accuracy: float, verdict: str, **recall: float) -> Any:
     """A judged option, and the share that it finds of 100 rows of each class; the teacher finds 90."""
     return SimpleNamespace(
+        hosted=None,
         name=name, verdict=Verdict(verdict), latency_ratio=20.0, size_ratio=100.0,
         score=SimpleNamespace(accuracy=accuracy, macro_f1=0.5),
         per_class=[SimpleNamespace(label=label, rows=100, recall=found) for label, found in recall.items()],
