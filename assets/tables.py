@@ -68,10 +68,11 @@ def evaluation_table(evaluations: Iterable[Evaluation], *, chosen: str | None = 
         chosen: name of the one that was chosen, to be marked.
     """
     by_accuracy = sorted(evaluations, key=lambda each: each.score.accuracy, reverse=True)
-    return dg.MetadataValue.md(markdown_table([_row(each, chosen) for each in by_accuracy], quotes_rows=False))
+    priced = any(each.usd_per_1000_calls is not None for each in by_accuracy)
+    return dg.MetadataValue.md(markdown_table([_row(each, chosen, priced) for each in by_accuracy], quotes_rows=False))
 
 
-def _row(evaluation: Evaluation, chosen: str | None) -> dict[str, Any]:
+def _row(evaluation: Evaluation, chosen: str | None, priced: bool) -> dict[str, Any]:
     low, high = evaluation.score.accuracy_interval
     spread = evaluation.seeds
     by_seed = f"; {len(spread.scores)} seeds {spread.smallest:.3f} to {spread.largest:.3f}" if spread else ""
@@ -83,7 +84,7 @@ def _row(evaluation: Evaluation, chosen: str | None) -> dict[str, Any]:
         "agreement": f"{evaluation.agreement:.3f}",
         "smaller": "not measured" if evaluation.size_ratio is None else f"{evaluation.size_ratio:.1f}x",
         "faster": "not measured" if evaluation.latency_ratio is None else f"{evaluation.latency_ratio:.1f}x",
-        "USD for 1,000 calls": "" if usd is None else amount(usd),
+        **({"USD for 1,000 calls": "" if usd is None else amount(usd)} if priced else {}),
         # A control is there to be compared with and is never released: it neither passes nor fails.
         "verdict": "control" if is_control else str(evaluation.verdict),
         "why": "shows what the teacher's signal is worth" if is_control else evaluation.summary,

@@ -59,9 +59,9 @@ def no_personal_data_is_left(context: GateContext) -> Finding:
     }
     found = {what: redact(values).found["row"].n_unique() for what, values in columns.items()}
     found["keys"] = int((~keys.str.contains(_KEY)).sum())
-    told = [f"{rows:,} {what}" for what, rows in found.items() if rows]
+    left = [f"{rows:,} {what}" for what, rows in found.items() if rows]
     looked = sum(map(len, columns.values())) + len(keys)
-    sentence = f"personal data is in {', '.join(told)}" if told else f"none is in {looked:,} texts, truths and keys"
+    sentence = f"personal data is in {', '.join(left)}" if left else f"none is in {looked:,} texts, truths and keys"
     return none_of(sum(found.values()), sentence)
 
 

@@ -14,10 +14,10 @@ from assets.keys import key_of
 from checks.gate_status import GateStatus
 from checks.gatekeeper import lineage
 from orchestration.dispatcher import stopped
-from orchestration.pacing import held_back
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.rounds import held_back
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""

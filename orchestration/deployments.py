@@ -34,7 +34,7 @@ from stillhouse.records.champions import (
     rival_of,
     was_chosen,
 )
-from stillhouse.records.deployments import DeployedRelease, Deployment, desired
+from stillhouse.records.deployments import DeployedRelease, Deployment, desired, serving_now
 from stillhouse.records.ledger import Entry
 from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
@@ -79,12 +79,7 @@ def roll_back(
         StillhouseError: if there is no such release, it was altered, its gates had not passed, or nothing would change.
     """
     ledger, name = builds.ledger, file.name
-    seen = desired(ledger, name)
-    if seen is None:
-        raise StillhouseError(
-            "it has no champion yet", where=name, expected="a release that was promoted before",
-            do=f"`stillhouse run {name}` makes one.",
-        )  # fmt: skip
+    seen = serving_now(ledger, name)
     if (finished := _finished(instance, builds, file, seen)) is not None:
         return finished
     target = _served_before(builds, file, digest)

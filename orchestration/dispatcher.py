@@ -20,7 +20,6 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 
 from orchestration.batches import PlannedRun, plan_runs
-from orchestration.pacing import held_back
 from orchestration.runs import (
     ATTEMPT_TAG,
     OUTCOME_TAG,
@@ -35,6 +34,7 @@ from orchestration.status import StageNow, stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.rounds import held_back
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
 from stillhouse.stages.versions import code_version
 

@@ -10,16 +10,15 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
-from orchestration.batches import sync_batches
 from orchestration.dispatcher import Ask, next_step
-from orchestration.pacing import MONTH
 from orchestration.schedules import overdue_after
-from orchestration.status import ChampionStatus, champion_status
+from orchestration.status import ChampionStatus, batches_in, champion_status
 from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Entry
 from stillhouse.records.locks import who_works_on
+from stillhouse.records.rounds import MONTH, rounds_to_the_champion
 from stillhouse.stages.names import CHAMPION
 
 
@@ -66,11 +65,11 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     ledger, name = builds.ledger, file.name
     now = ledger.now()
     champion = champion_status(builds, name)
-    rounds = [entry for entry in ledger.entries(name, "round") if entry.body["ending"] != "taken in"]
+    rounds = rounds_to_the_champion(ledger, name)
     promotions = ledger.entries(name, "promotion")
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
     working = who_works_on(builds.home, name)
-    step = next_step(instance, builds, file, sync_batches(instance, builds, file))
+    step = next_step(instance, builds, file, batches_in(instance, file))
     return FleetLine(
         champion=champion,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),

@@ -7,7 +7,6 @@ Does not: why a run was started (dispatcher.py), whether a gate is open (checks/
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import dagster as dg
@@ -25,18 +24,8 @@ from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Tone
+from stillhouse.records.rounds import Ending
 from stillhouse.stages.names import BASE, CHAMPION
-
-
-class Ending(StrEnum):
-    """What a round came to."""
-
-    PROMOTED = "promoted"
-    KEPT = "kept"
-    TAKEN_IN = "taken in"
-    CLOSED = "closed"
-    BROKE = "broke"
-
 
 _TONES = {
     Ending.PROMOTED: Tone.GOOD,

@@ -16,11 +16,11 @@ from assets.keys import key_of
 from assets.partitions import partitions_of
 from orchestration.batches import plan_runs, sync_batches
 from orchestration.jobs import ingest_assets
-from orchestration.pacing import held_back
 from orchestration.runs import BECAUSE_TAG, OF_DAYS
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.rounds import held_back
 from stillhouse.stages.names import CHAMPION, SELECTION, TRAFFIC
 
 TICKS_LOOKED_AT = 50

@@ -18,7 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.champions import Served, line_of_champions, promoted
+from stillhouse.records.deployments import DeployedRelease, serving_now
 from stillhouse.release.bundle import MODEL
 from stillhouse.tasks import task_of
 
@@ -45,21 +45,14 @@ class Predictions(Record):
     answers: tuple[Predicted, ...]
 
 
-def champion_bundle(builds: BuildStore, file: RecipeFile) -> tuple[Served, Path]:
+def champion_bundle(builds: BuildStore, file: RecipeFile) -> tuple[DeployedRelease, Path]:
     """The release that serves and the folder of its bundle, of which every byte has been hashed.
 
     Raises:
         StillhouseError: if nothing was promoted yet, or the bundle was altered.
     """
-    line = line_of_champions(promoted(builds.ledger, file.name))
-    if not line:
-        raise StillhouseError(
-            "it has no champion yet",
-            where=file.name,
-            expected="a release that serves",
-            do=f"`stillhouse run {file.name}` makes one; `stillhouse diagnose {file.name}` says what is in its way.",
-        )
-    return line[0], builds.artifact(line[0].release, line[0].manifest).folder
+    champion = serving_now(builds.ledger, file.name).champion
+    return champion, builds.artifact(champion.release, champion.manifest).folder
 
 
 def predict(builds: BuildStore, file: RecipeFile, texts: Sequence[str]) -> Predictions:

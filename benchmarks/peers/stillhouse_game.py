@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch  # noqa: F401 - its import is nobody's work
+import torch  # noqa: F401 - imported before the clock starts
 
 from benchmarks.peers.stillhouse_loop import capture
 from benchmarks.peers.usable import Game, Usable, asked, tried

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch  # noqa: F401 - its import is nobody's work
+import torch  # noqa: F401 - imported before the clock starts
 
 from benchmarks.peers.material import LEARNING_RATE, MAX_TOKENS, OUTPUTS, Job, Outcome, asked, explained
 from stillhouse.device import device_of

@@ -9,9 +9,10 @@ An entry is the whole desired state and no change to an earlier one, so that who
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
 from stillhouse.records.ledger import Entry, Expected, Kind, Ledger
 
 Because = Literal["round", "rollback", "promote", "hold", "resume"]
@@ -66,17 +67,46 @@ def desired(ledger: Ledger, recipe: str) -> Deployment | None:
     return deployment_of(deployment)
 
 
+def serving_now(ledger: Ledger, recipe: str) -> Deployment:
+    """The newest deployment of a recipe.
+
+    Raises:
+        StillhouseError: if nothing was promoted yet.
+    """
+    found = desired(ledger, recipe)
+    if found is None:
+        raise StillhouseError(
+            "it has no champion yet",
+            where=recipe,
+            expected="a release that serves",
+            do=f"`stillhouse run {recipe}` makes one; `stillhouse diagnose {recipe}` says what is in its way.",
+        )
+    return found
+
+
 def deployment_of(entry: Entry) -> Deployment:
-    """A deployment as it stands in the ledger."""
+    """A deployment as it stands in the ledger.
+
+    Raises:
+        StillhouseError: if it is none, as one of a later version or one that was written by hand.
+    """
     body = entry.body
-    hold = body["hold"]
-    return Deployment(
-        number=entry.sequence,
-        at=entry.at,
-        champion=DeployedRelease.model_validate(body["champion"]),
-        hold=None if hold is None else Hold.model_validate(hold),
-        because=body["because"],
-    )
+    try:
+        hold = body["hold"]
+        return Deployment(
+            number=entry.sequence,
+            at=entry.at,
+            champion=DeployedRelease.model_validate(body["champion"]),
+            hold=None if hold is None else Hold.model_validate(hold),
+            because=body["because"],
+        )
+    except (KeyError, TypeError, ValidationError) as error:
+        raise StillhouseError(
+            "it is no deployment",
+            where=f"ledger entry {entry.sequence} of {entry.recipe}",
+            expected="an entry as this version writes it",
+            do=f"`stillhouse audit {entry.recipe}` says whether it was altered; a later version may have written it.",
+        ) from error
 
 
 def entry_of(

@@ -392,7 +392,7 @@ def _asked(kind: str, recipe: str, body: dict[str, Any]) -> Asked:
     """What an entry is about; nothing for a body of another shape than its kind has, or a kind of a later version."""
     try:
         return _ASKED[kind](recipe, body)
-    except KeyError:
+    except (KeyError, TypeError):
         return Asked()
 
 

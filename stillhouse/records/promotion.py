@@ -14,7 +14,15 @@ from typing import Any
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.records.champions import BY_A_PERSON, withdrawal_of
-from stillhouse.records.deployments import Because, DeployedRelease, Deployment, Hold, desired, entry_of, in_place_of
+from stillhouse.records.deployments import (
+    Because,
+    DeployedRelease,
+    Deployment,
+    Hold,
+    entry_of,
+    in_place_of,
+    serving_now,
+)
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, Kind, Ledger
 from stillhouse.records.manifest import ReliedOn
@@ -192,7 +200,7 @@ def hold(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
         StillhouseError: if nothing serves yet, it is held already, or nobody or no reason is named.
         OvertakenError: if another deployment was written meanwhile.
     """
-    seen = _serving(ledger, recipe)
+    seen = serving_now(ledger, recipe)
     if seen.hold is not None:
         raise StillhouseError(
             f"{seen.hold.by} holds it since {seen.hold.since[:10]}: {seen.hold.reason}",
@@ -213,23 +221,13 @@ def resume(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
         StillhouseError: if nobody holds it, or nobody or no reason is named.
         OvertakenError: if another deployment was written meanwhile.
     """
-    seen = _serving(ledger, recipe)
+    seen = serving_now(ledger, recipe)
     if seen.hold is None:
         raise StillhouseError(
             "nobody holds it", where=recipe, expected="a champion that is held",
-            do=f"`stillhouse status {recipe}` shows what serves and why.",
+            do=f"`stillhouse run {recipe}` looks at its gates again.",
         )  # fmt: skip
     return _without_promotion(ledger, recipe, seen, "resume", hold=None, decision=signed(by, reason))
-
-
-def _serving(ledger: Ledger, recipe: str) -> Deployment:
-    seen = desired(ledger, recipe)
-    if seen is None:
-        raise StillhouseError(
-            "it has no champion yet", where=recipe, expected="a release that serves",
-            do=f"`stillhouse run {recipe}` makes one.",
-        )  # fmt: skip
-    return seen
 
 
 def _without_promotion(

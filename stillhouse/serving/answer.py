@@ -70,7 +70,7 @@ class Question(_Sent):
     @property
     def asked(self) -> tuple[str, ...]:
         """All its texts."""
-        return self.texts if self.text is None else (self.text,)  # type: ignore[return-value]  # one of the two is there
+        return self.texts or () if self.text is None else (self.text,)
 
 
 class Truth(_Sent):

@@ -1,4 +1,4 @@
-"""The server: endpoints, limits, and what a caller is told where there is no answer.
+"""The server: endpoints, limits, and the response where there is no answer.
 
 Belongs here: HTTP, from the first byte of a request to the last of its response.
 Does not: what is asked and answered (answer.py), who may ask (tokens.py), following the ledger (desired.py).

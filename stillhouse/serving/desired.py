@@ -8,8 +8,6 @@ being loaded, hold up no request. Whatever fails, what serves goes on serving.
 """
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -82,11 +80,13 @@ class Follower:
         builds: with ledger and artifacts.
         slots: what is served, by recipe.
         tokens: looked at as well, so that one that was revoked soon counts no more.
+        replica: name of this process among the servers of the installation.
     """
 
-    def __init__(self, builds: BuildStore, slots: Mapping[str, Slot], tokens: Tokens) -> None:
+    def __init__(self, builds: BuildStore, slots: Mapping[str, Slot], tokens: Tokens, replica: str) -> None:
         self._builds, self._slots, self._tokens = builds, slots, tokens
-        self._replica = f"{socket.gethostname()}-{os.getpid()}"
+        self._replica = replica
+        self._troubles: dict[str, str] = {}
         self._said: dict[str, tuple[Serving | None, int | None, float]] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follows the ledger", daemon=True)
@@ -112,7 +112,10 @@ class Follower:
         except (StillhouseError, OSError) as error:
             LOG.error("tokens: %s", error)
         for slot in self._slots.values():
-            self._look_at(slot)
+            try:
+                self._look_at(slot)
+            except Exception as error:  # a follower that ended, as of a full disk, would follow no rollback any more
+                self._trouble(slot, error)
             self._say(slot)
 
     def _look_at(self, slot: Slot) -> None:
@@ -142,12 +145,18 @@ class Follower:
         try:
             found = desired(self._builds.ledger, slot.name)
         except _LEDGER_IS_AWAY as error:
-            if slot.serving is None:
-                LOG.warning("%s: the ledger cannot be asked (%s)", slot.name, type(error).__name__)
-                return self._remembered(slot)
-            return None
+            self._trouble(slot, error)
+            return self._remembered(slot) if slot.serving is None else None
+        self._troubles.pop(slot.name, None)
         slot.ledger_seen = time.monotonic()
         return None if found is None else Applied(deployment=found.number, at=found.at, champion=found.champion)
+
+    def _trouble(self, slot: Slot, error: Exception) -> None:
+        """Say why the ledger's word is not followed, once until it is something else."""
+        why = str(error) if isinstance(error, StillhouseError) else type(error).__name__
+        if self._troubles.get(slot.name) != why:
+            self._troubles[slot.name] = why
+            LOG.warning("%s: what should serve cannot be followed: %s", slot.name, why)
 
     def _memory(self, slot: Slot) -> Path:
         return self._builds.home.serving / f"{slot.name}.json"

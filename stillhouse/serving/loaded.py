@@ -22,7 +22,7 @@ from stillhouse.models.predictor import FloatArray, OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import desired
+from stillhouse.records.deployments import serving_now
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord, bundle_problems
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.tasks import task_of
@@ -156,15 +156,7 @@ def load(path_or_recipe: str | Path) -> LoadedRelease:
         folder = Path(path_or_recipe)
         return LoadedRelease(folder, digest_of_folder(folder))
     name = require_recipe_name(path_or_recipe, "recipe")
-    file = read_recipe(recipes_folder() / name / "defs.yaml")
+    read_recipe(recipes_folder() / name / "defs.yaml")  # says of a misspelt name that there is no such recipe
     builds = BuildStore(Home.from_environment())
-    deployment = desired(builds.ledger, name)
-    if deployment is None:
-        raise StillhouseError(
-            "it has no champion yet",
-            where=file.name,
-            expected="a release that serves",
-            do=f"`stillhouse run {file.name}` makes one.",
-        )
-    champion = deployment.champion
+    champion = serving_now(builds.ledger, name).champion
     return LoadedRelease(builds.artifact(champion.release, champion.manifest).folder, champion.release)

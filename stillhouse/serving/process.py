@@ -51,7 +51,7 @@ def run(
         home: the installation.
         files: the recipes.
         where: to listen.
-        say: is told in a line what is served, and where.
+        say: takes a line about what is served, and where.
         replica: name of this server among those of the installation; by host and port when None.
 
     Raises:
@@ -64,12 +64,12 @@ def run(
     tokens = Tokens(home.serving)
     access = Access(tokens, where.host)
     slots = {file.name: Slot(file.name, file.recipe.serving) for file in files}
-    follower = Follower(BuildStore(home), slots, tokens)
     with _listening(where) as listener, ExitStack() as ending:
         own = replica or f"{socket.gethostname()}-{listener.getsockname()[1]}"
         logs = {file.name: log_of(home, file, own) for file in files if file.recipe.traffic is not None}
         for log in logs.values():
             ending.callback(log.close)  # after the last answer
+        follower = Follower(BuildStore(home), slots, tokens, own)
         server = Server(slots, RequestIds.of(home.serving), access, logs)
         follower.start()
         config = uvicorn.Config(

@@ -135,7 +135,8 @@ def test_the_teachers_memory_is_measured_once_on_each_kind_of_machine(place: Pla
 def test_one_model_ships(place: Place, file: RecipeFile) -> None:
     release = place.newest("release")
     found = {path.relative_to(release.folder).as_posix() for path in files_below(release.folder)}
-    assert found == {*(f"model/{name}" for name in EXPORTED), "recipe.json", "report.json", "release.json"}
+    beside = {"recipe.json", "report.json", "release.json", "probe.json", "README.md"}
+    assert found == {*(f"model/{name}" for name in EXPORTED), *beside}
     shipped = digest_of_file(release.folder / "model" / "model.onnx")
     assert shipped == digest_of_file(place.newest("exports/one").folder / "model" / "model.onnx")
 

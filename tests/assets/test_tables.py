@@ -12,6 +12,7 @@ from stillhouse.evaluation.models import ModelKind
 def judged(name: str, accuracy: float, kind: ModelKind = ModelKind.STUDENT, summary: str = "fine") -> Any:
     score = SimpleNamespace(accuracy=accuracy, accuracy_interval=(accuracy - 0.01, accuracy + 0.01), kind=kind)
     return SimpleNamespace(
+        usd_per_1000_calls=None,
         name=name, score=score, seeds=None, agreement=0.95678, size_ratio=13.28, latency_ratio=None, verdict="fail",
         summary=summary,
     )  # fmt: skip
@@ -29,6 +30,14 @@ def test_the_best_stands_first_the_chosen_one_is_marked_and_a_control_has_no_ver
     assert [row[5] for row in table] == ["fail", "control", "fail"]
     assert table[0][1:5] == ["0.912 (0.902 to 0.922)", "0.957", "13.3x", "not measured"]
     assert table[2][6] == long.strip(), "a sentence of ours is not cut"
+
+
+def test_what_calls_cost_is_shown_where_one_of_the_options_is_paid_for() -> None:
+    free, paid = judged("five", 0.9), judged("prompted", 0.8)
+    paid.usd_per_1000_calls = 0.25
+    assert "USD" not in str(evaluation_table([free]).value)
+    table = rows(evaluation_table([free, paid]).value)  # type: ignore[arg-type]
+    assert [row[5] for row in table] == ["", "0.25"]
 
 
 def test_what_quotes_rows_is_cut_and_numbers_are_rounded() -> None:

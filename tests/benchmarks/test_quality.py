@@ -48,7 +48,7 @@ def test_its_recipes_have_a_control_of_the_students_shape_and_as_many_steps(name
     recipe = recipe_like(template, tmp_path / "recipes", name, changes).recipe
     student, control = recipe.students
     assert (student.name, control.name) == (STUDENT, CONTROL)
-    assert student.shape == control.shape and control.learns_from == "labels"
+    assert recipe.shape_of(student) == recipe.shape_of(control) and control.learns_from == "labels"
     assert student.training is not None and control.training is not None
     shown = (each.epochs * share for each, share in ((student.training, 1), (control.training, 0.1)))
     assert len({round(each, 6) for each in shown}) == 1, "passes over the rows, of which it has a tenth"

@@ -150,7 +150,7 @@ def served(installation: Installation, home: Home) -> Iterator[Served]:
     installation.promote(0)
     slot = Slot(RECIPE, ServingSpec())
     tokens = Tokens(home.serving)
-    follower = Follower(installation.builds, {RECIPE: slot}, tokens)
+    follower = Follower(installation.builds, {RECIPE: slot}, tokens, "one")
     follower.look()
     kept = KeptRows()
     server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: kept})

@@ -33,7 +33,7 @@ class Keeping:
 def keeping(installation: Installation, home: Home, tmp_path: Path) -> Iterator[Keeping]:
     installation.promote(0)
     slot, tokens = Slot(RECIPE, ServingSpec()), Tokens(home.serving)
-    Follower(installation.builds, {RECIPE: slot}, tokens).look()
+    Follower(installation.builds, {RECIPE: slot}, tokens, "one").look()
     store = TrafficStore(str(tmp_path / "store"), RECIPE)
     log = TrafficLog(tmp_path / "spool", "r1", store, keep_texts=True, limits=SpoolLimits(write_seconds=0.01))
     server = Server({RECIPE: slot}, RequestIds.of(home.serving), Access(tokens, "127.0.0.1"), {RECIPE: log})

@@ -25,7 +25,7 @@ TEXT = "who is the king ?"
 def follower_of(builds: BuildStore) -> tuple[Follower, Slot]:
     """One that has just started."""
     slot = Slot(RECIPE, ServingSpec())
-    return Follower(builds, {RECIPE: slot}, Tokens(builds.home.serving)), slot
+    return Follower(builds, {RECIPE: slot}, Tokens(builds.home.serving), "one"), slot
 
 
 def release_of(slot: Slot) -> str:
@@ -188,3 +188,36 @@ def test_what_is_remembered_is_the_deployment(served: Served, home: Home) -> Non
     assert served.slot.serving is not None
     assert content["deployment"] == served.slot.serving.deployment
     assert content["champion"]["release"] == release_of(served.slot)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"champion": {"release": "x"}, "hold": None, "because": "round"}, {"champion": 3}]
+)
+def test_an_entry_that_is_no_deployment_is_said_once_and_followed_by_whatever_comes_after(
+    served: Served, caplog: pytest.LogCaptureFixture, body: dict[str, object]
+) -> None:
+    before = release_of(served.slot)
+    served.installation.builds.ledger.append("deployment", RECIPE, body)
+    served.follower.look()
+    served.follower.look()
+    assert release_of(served.slot) == before
+    assert len([line for line in caplog.messages if "it is no deployment" in line]) == 1
+    made = served.installation.promote(1)
+    served.follower.look()
+    assert release_of(served.slot) == made.digest
+
+
+def test_a_disk_that_is_full_ends_no_follower(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*about: object) -> None:
+        raise OSError("no space left on the disk")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(desired, "write_atomically", full)
+        served.installation.promote(1)
+        served.follower.look()
+    assert "OSError" in caplog.text
+    made = served.installation.promote(2)
+    served.follower.look()
+    assert release_of(served.slot) == made.digest

@@ -1,15 +1,31 @@
-"""How many rounds may start without a person, and when: what a recipe says of that, held against its ledger.
+"""The rounds of a recipe: what each came to, and how many more may start without a person, and when.
 
-Belongs here: the limits of a recipe's `refresh` on rounds that sensors, schedules and automation start.
-Does not: what a recipe needs (dispatcher.py), when the clock asks (schedules.py), money (a teacher has a cap).
+Belongs here: reading them from the ledger, and the limits of a recipe's `refresh` on those that start by themselves.
+Does not: what a recipe needs (orchestration/dispatcher.py), finding out how a round ended (orchestration/outcomes.py).
 """
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from stillhouse.recipe.contract import RefreshSpec
-from stillhouse.records.ledger import Ledger
+from stillhouse.records.ledger import Entry, Ledger
 
 MONTH = timedelta(days=30)
+
+
+class Ending(StrEnum):
+    """What a round came to."""
+
+    PROMOTED = "promoted"
+    KEPT = "kept"
+    TAKEN_IN = "taken in"
+    CLOSED = "closed"
+    BROKE = "broke"
+
+
+def rounds_to_the_champion(ledger: Ledger, recipe: str) -> list[Entry]:
+    """The entry of each round that was to reach the champion, the oldest first; one that took a batch in was not."""
+    return [entry for entry in ledger.entries(recipe, "round") if entry.body["ending"] != Ending.TAKEN_IN]
 
 
 def held_back(ledger: Ledger, recipe: str, refresh: RefreshSpec) -> str | None:
@@ -72,9 +88,8 @@ def _still_arriving(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: date
 
 
 def _rounds(ledger: Ledger, recipe: str) -> list[datetime]:
-    """When each round ended that was to reach the champion, the oldest first."""
-    entries = ledger.entries(recipe, "round")
-    return [datetime.fromisoformat(entry.at) for entry in entries if entry.body["ending"] != "taken in"]
+    """When each of them ended."""
+    return [datetime.fromisoformat(entry.at) for entry in rounds_to_the_champion(ledger, recipe)]
 
 
 def _at(moment: datetime) -> str:

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from orchestration.pacing import held_back
 from stillhouse.recipe.contract import RefreshSpec
 from stillhouse.records.ledger import GENESIS, Entry, Ledger
+from stillhouse.records.rounds import held_back
 
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 
