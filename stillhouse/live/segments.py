@@ -160,7 +160,7 @@ class TrafficStore:
         self._write(self._path(day, kind, digest), content)
         return digest
 
-    def tell(self, tally: Tally) -> None:
+    def publish(self, tally: Tally) -> None:
         """Replace what a replica has counted on a day."""
         path = self._root / tally.day / _TALLIES / f"{tally.replica}.json"
         self._write(path, tally.model_dump_json(indent=1).encode())

@@ -1,7 +1,8 @@
 """The traffic log of one replica: from the answer that was given to a sealed file on the artifact store.
 
 Belongs here: the queue, the spool on this machine's disk, sealing and moving, and counting every row on the way.
-Does not: the rows (requests.py), where segments are and how they look (stillhouse/live/segments.py).
+Does not: the rows (requests.py), the spool's tables and books (spool_database.py), where segments are and how they look
+(stillhouse/live/segments.py).
 
     put -> queue in memory -> writer: redact, one transaction each half second -> spool.db
         -> sealer: a Parquet file each ten minutes or 50,000 rows -> outgoing/ -> the artifact store
@@ -24,7 +25,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -42,7 +43,6 @@ from stillhouse.live.segments import (
     COLUMNS,
     FILE_KINDS,
     SECONDS_A_DAY,
-    Erasure,
     FileKind,
     Tally,
     TrafficStore,
@@ -53,8 +53,18 @@ from stillhouse.live.segments import (
 )
 from stillhouse.live.traffic import expire
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.serving.counts import Counts, counted
+from stillhouse.serving.counts import Counts
 from stillhouse.serving.requests import Feedback, ServedRequest
+from stillhouse.serving.spool_database import (
+    end_life,
+    erase,
+    insertion,
+    make_tables,
+    names_of,
+    opened,
+    settle,
+    transaction,
+)
 
 LOG = logging.getLogger("stillhouse.serving")
 
@@ -67,29 +77,6 @@ _ROWS_A_TRANSACTION = 2_000
 """So that one takes less than half a second, with numbers in every text to be looked at."""
 _SETTLED_AFTER_SECONDS = 60
 """After a day has ended; a request that came in its last second may be answered in the next one's first."""
-
-
-def _named(kind: FileKind) -> str:
-    return ", ".join(f'"{name}"' for name in COLUMNS[kind])
-
-
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS life (id BLOB NOT NULL, boot TEXT NOT NULL, open INTEGER NOT NULL)",
-    *(
-        f"CREATE TABLE IF NOT EXISTS {kind} (day INTEGER NOT NULL, {_named(kind)}, PRIMARY KEY (day, number)) "
-        "WITHOUT ROWID"
-        for kind in FILE_KINDS
-    ),
-    "CREATE TABLE IF NOT EXISTS days (day INTEGER PRIMARY KEY, "
-    # Of lives that have ended, of the present one, in segments.
-    "received INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, stored INTEGER NOT NULL DEFAULT 0, "
-    "lost INTEGER NOT NULL DEFAULT 0, uncounted INTEGER NOT NULL DEFAULT 0, "
-    "received_now INTEGER NOT NULL DEFAULT 0, dropped_now INTEGER NOT NULL DEFAULT 0, "
-    "stored_now INTEGER NOT NULL DEFAULT 0, "
-    "requests INTEGER NOT NULL DEFAULT 0, feedback INTEGER NOT NULL DEFAULT 0, texts INTEGER NOT NULL DEFAULT 0, "
-    "told TEXT)",
-    "CREATE TABLE IF NOT EXISTS outgoing (digest TEXT PRIMARY KEY, day INTEGER NOT NULL, kind TEXT NOT NULL)",
-)
 
 
 class LogInUseError(StillhouseError):
@@ -152,10 +139,9 @@ class TrafficLog:
         self._lock_file = _locked(folder / "lock")
         (folder / "outgoing").mkdir(exist_ok=True)
         self._path = folder / "spool.db"
-        with self._database() as database:
-            for statement in _SCHEMA:
-                database.execute(statement)
-            life = _settle(database, folder / "counts")
+        with opened(self._path) as database:
+            make_tables(database)
+            life = settle(database, folder / "counts")
             self._number = database.execute("SELECT coalesce(sum(received), 0) FROM days").fetchone()[0]
             self._outgoing_only(database)
         self._counts = Counts(folder / "counts", life)
@@ -222,7 +208,7 @@ class TrafficLog:
     def _write(self) -> None:
         rows: list[tuple[int, Row]] = []
         try:
-            with self._database() as database:
+            with opened(self._path) as database:
                 while not (self._closing.is_set() and not rows and not self._queue):
                     if len(self._queue) < self._at_once:
                         self._full.wait(self._limits.write_seconds)
@@ -268,14 +254,14 @@ class TrafficLog:
         texts = redacted([row.text for _, _, row in answered], rest)
         truths = redacted([row.truth for _, _, row in said], rest)
         who = redacted([row.by for _, _, row in said], rest)
-        with _transaction(database):
-            database.executemany(_insert("requests"), requests)
+        with transaction(database):
+            database.executemany(insertion("requests"), requests)
             database.executemany(
-                _insert("texts"),
+                insertion("texts"),
                 [(day, number, row.id, text) for (day, number, row), text in zip(answered, texts, strict=True)],
             )
             database.executemany(
-                _insert("feedback"),
+                insertion("feedback"),
                 [
                     (day, number, row.id, row.at, truth, by)
                     for (day, number, row), truth, by in zip(said, truths, who, strict=True)
@@ -294,12 +280,12 @@ class TrafficLog:
     # The sealer: from the spool to the store.
 
     def _seal(self) -> None:
-        with self._database() as database:
+        with opened(self._path) as database:
             while not self._closing.wait(self._limits.write_seconds):
                 self._forward(database, everything=False)
             self._written.wait()
-            with _transaction(database):
-                _end_life(database, self._counts)
+            with transaction(database):
+                end_life(database, self._counts)
             self._forward(database, everything=True)
 
     def _forward(self, database: sqlite3.Connection, *, everything: bool) -> None:
@@ -309,7 +295,7 @@ class TrafficLog:
                 self._sealed_at = time.monotonic()
                 self._seal_all(database)
             self._move_all(database)
-            self._tell_all(database)
+            self._publish_tallies(database)
             if (today := day_at(self._clock())) != self._today:
                 self._each_day(date.fromisoformat(today))
                 self._today = today
@@ -328,9 +314,9 @@ class TrafficLog:
 
     def _seal_all(self, database: sqlite3.Connection) -> None:
         erasures = self._store.erasures()
-        with _transaction(database):
+        with transaction(database):
             for erasure in erasures:
-                _erase(database, erasure)
+                erase(database, erasure)
         for (day,) in database.execute("SELECT day FROM days").fetchall():
             for kind in FILE_KINDS:
                 while self._seal_some(database, day, kind):
@@ -339,7 +325,7 @@ class TrafficLog:
     def _seal_some(self, database: sqlite3.Connection, day: int, kind: FileKind) -> bool:
         """Seal rows of one day and kind, and whether there were any; the file is whole before they leave the spool."""
         found = database.execute(
-            f"SELECT {_named(kind)} FROM {kind} WHERE day = ? ORDER BY number LIMIT ?", (day, self._limits.seal_rows)
+            f"SELECT {names_of(kind)} FROM {kind} WHERE day = ? ORDER BY number LIMIT ?", (day, self._limits.seal_rows)
         )
         frame = columns_of(kind, self.replica, found)
         if frame.is_empty():
@@ -350,7 +336,7 @@ class TrafficLog:
         path.write_bytes(content)
         sync_file(path)
         sync_folder(path.parent)
-        with _transaction(database):
+        with transaction(database):
             database.execute("INSERT INTO outgoing VALUES (?, ?, ?)", (digest, day, kind))
             database.execute(f"DELETE FROM {kind} WHERE day = ? AND number <= ?", (day, frame["number"][-1]))
             database.execute(f"UPDATE days SET {kind} = {kind} + ? WHERE day = ?", (frame.height, day))
@@ -360,12 +346,12 @@ class TrafficLog:
         for digest, day, kind in database.execute("SELECT digest, day, kind FROM outgoing").fetchall():
             path = self._folder / "outgoing" / digest
             self._store.put(_day_name(day), kind, path.read_bytes())
-            with _transaction(database):
+            with transaction(database):
                 database.execute("DELETE FROM outgoing WHERE digest = ?", (digest,))
             path.unlink()
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what has left the spool leaves its log, too
 
-    def _tell_all(self, database: sqlite3.Connection) -> None:
+    def _publish_tallies(self, database: sqlite3.Connection) -> None:
         """Replace each tally that has changed, as long as none of its rows is under way to the store."""
         if database.execute("SELECT count(*) FROM outgoing").fetchone()[0]:
             return
@@ -376,10 +362,10 @@ class TrafficLog:
         for row in days:
             tally = self._tally(row, is_open=bool(is_open))
             content = tally.model_dump_json()
-            if content != row["told"] and _is_news(tally, row["told"]):
-                self._store.tell(tally)
-                with _transaction(database):
-                    database.execute("UPDATE days SET told = ? WHERE day = ?", (content, row["day"]))
+            if content != row["published"] and _is_news(tally, row["published"]):
+                self._store.publish(tally)
+                with transaction(database):
+                    database.execute("UPDATE days SET published = ? WHERE day = ?", (content, row["day"]))
 
     def _tally(self, row: sqlite3.Row, *, is_open: bool) -> Tally:
         received, dropped = self._counts.of(row["day"]) if is_open else (0, 0)
@@ -416,92 +402,14 @@ class TrafficLog:
             LOG.error("traffic log of %s: %s (%s)", self._store.recipe, what, type(error).__name__)
         self._problems[what] = type(error).__name__
 
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this thread; what is deleted is overwritten, and what is committed survives a power cut."""
-        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as database:
-            for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON"):
-                database.execute(f"PRAGMA {setting}")
-            yield database
 
-
-def _is_news(tally: Tally, told: str | None) -> bool:
+def _is_news(tally: Tally, published: str | None) -> bool:
     """Whether more has changed than how many rows are on their way, which it does all the time."""
-    if told is None or tally.unsealed == 0:
+    if published is None or tally.unsealed == 0:
         return True
-    before = Tally.model_validate_json(told)
+    before = Tally.model_validate_json(published)
     settled = {"requests", "feedback", "texts", "lost", "uncounted", "final"}
     return tally.model_dump(include=settled) != before.model_dump(include=settled)
-
-
-def _settle(database: sqlite3.Connection, path: Path) -> bytes:
-    """Count what the last process lost, if it was killed, and begin a life; gives its id."""
-    life, boot = os.urandom(16), _boot()
-    with _transaction(database):
-        before = database.execute("SELECT id, boot, open FROM life").fetchone()
-        if before is not None and before[2]:
-            _count_lost(database, counted(path, before[0]), went_down=before[1] != boot)
-        database.execute("DELETE FROM life")
-        database.execute("INSERT INTO life VALUES (?, ?, 1)", (life, boot))
-    return life
-
-
-def _count_lost(database: sqlite3.Connection, counts: dict[int, tuple[int, int]] | None, *, went_down: bool) -> None:
-    for day, (received, dropped) in (counts or {}).items():
-        database.execute("INSERT OR IGNORE INTO days (day) VALUES (?)", (day,))
-        # Where the file is older than the spool, as after a power cut, the spool knows better.
-        database.execute(
-            "UPDATE days SET received_now = max(received_now, ?), dropped_now = max(dropped_now, ?) WHERE day = ?",
-            (received, dropped, day),
-        )
-    if went_down or counts is None:
-        database.execute("UPDATE days SET uncounted = 1 WHERE day = (SELECT max(day) FROM days WHERE received_now > 0)")
-    _close_days(database)
-
-
-def _erase(database: sqlite3.Connection, erasure: Erasure) -> None:
-    if erasure.id is not None:
-        database.execute("DELETE FROM texts WHERE id = ?", (erasure.id,))
-        return
-    asked = (erasure.key, erasure.at)
-    database.execute(
-        "DELETE FROM texts WHERE (day, number) IN (SELECT day, number FROM requests WHERE key = ? AND at <= ?)", asked
-    )
-    database.execute("UPDATE requests SET key = NULL WHERE key = ? AND at <= ?", asked)
-
-
-def _end_life(database: sqlite3.Connection, counts: Counts) -> None:
-    """Close the books of a process that ends by itself; what it could not write down is lost, and counted."""
-    for day in counts.days():
-        received, dropped = counts.of(day)
-        database.execute("INSERT OR IGNORE INTO days (day) VALUES (?)", (day,))
-        database.execute("UPDATE days SET received_now = ?, dropped_now = ? WHERE day = ?", (received, dropped, day))
-    _close_days(database)
-    database.execute("UPDATE life SET open = 0")
-
-
-def _close_days(database: sqlite3.Connection) -> None:
-    database.execute(
-        "UPDATE days SET received = received + received_now, dropped = dropped + dropped_now, "
-        "stored = stored + stored_now, lost = lost + received_now - dropped_now - stored_now, "
-        "received_now = 0, dropped_now = 0, stored_now = 0"
-    )
-
-
-@contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:  # a full disk rolls back by itself, or does not
-            database.execute("ROLLBACK")
-        raise
-
-
-def _insert(kind: FileKind) -> str:
-    return f"INSERT INTO {kind} (day, {_named(kind)}) VALUES (?{', ?' * len(COLUMNS[kind])})"
 
 
 _request_columns = attrgetter(*(name for name in COLUMNS["requests"] if name != "number"))
@@ -540,11 +448,6 @@ def _day(row: Row) -> int:
 
 def _day_name(day: int) -> str:
     return day_at(day * SECONDS_A_DAY)
-
-
-def _boot() -> str:
-    """Id of the machine's present run: another one means that it was down in between."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _locked(path: Path) -> int:

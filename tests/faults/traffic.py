@@ -66,7 +66,7 @@ def of_a_release_that_nobody_promoted(bench: Bench) -> RecipeFile:
 def of_a_replica_that_vanished(bench: Bench) -> RecipeFile:
     file, store = a_day(bench), store_of(bench)
     (tally,) = store.tallies(DAY)
-    store.tell(tally.model_copy(update={"replica": "r2", "final": False}))
+    store.publish(tally.model_copy(update={"replica": "r2", "final": False}))
     return file
 
 

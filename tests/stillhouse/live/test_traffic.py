@@ -92,7 +92,7 @@ def test_rows_that_do_not_add_up_are_said(
 ) -> None:
     keep(tmp_path, store, served("a"), said("a", "location", DAY))
     (tally,) = store.tallies(FIRST)
-    store.tell(Tally.model_validate({**tally.model_dump(), **change}))
+    store.publish(Tally.model_validate({**tally.model_dump(), **change}))
     assert any(says in problem for problem in arithmetic(store, FIRST)[0].problems)
 
 

@@ -21,7 +21,7 @@ QUICK = SpoolLimits(capacity=500, write_seconds=0.002, seal_seconds=0.005, seal_
 DAY = 20_000 * 86_400.0
 
 
-PLACES = ("row", "sync_folder", "put", "unlink", "tell")
+PLACES = ("row", "sync_folder", "put", "unlink", "publish")
 """Right after a row was put; after a sealed file is on the disk; after it is on the store; after it is removed here;
 after a tally was written."""
 
@@ -41,7 +41,7 @@ def main(folder: Path, seed: int, lives: int) -> None:
 
 def _live(folder: Path, life: int, rows: int, put: memoryview, place: str, times: int) -> None:
     store = TrafficStore(str(folder / "store"), "small")
-    if place in ("put", "tell"):
+    if place in ("put", "publish"):
         setattr(store, place, _then_killed(getattr(store, place), times))
     elif place == "sync_folder":
         spool.sync_folder = _then_killed(spool.sync_folder, times)  # type: ignore[attr-defined]
