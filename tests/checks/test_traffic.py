@@ -1,0 +1,139 @@
+"""Whether a day of traffic is of known releases, adds up, names nobody, and is kept no longer than allowed."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+
+from checks.traffic import (
+    every_answer_names_a_known_release,
+    no_personal_data_is_left,
+    nothing_was_lost_unseen,
+    retention_holds,
+)
+from stillhouse.live.segments import TrafficStore, columns_of, sealed
+from stillhouse.records.ledger import Ledger
+from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
+from tests.promotions import named, seen, serve
+
+DAY = "2026-11-27"
+KEY = "0123456789abcdef" * 2
+
+
+def counted(**changes: int) -> Any:
+    counts = {"received": 9, "stored": 6, "dropped": 2, "lost": 1}
+    return SimpleNamespace(day=DAY, **{**counts, **changes})
+
+
+def day(answers: Mapping[str, int], problems: tuple[list[str], ...] = ([],), **counts: int) -> Any:
+    """The summary of a day with so many answers of each release, and the problems of each replica."""
+    frames = {
+        "answers": pl.DataFrame({"release": list(answers), "rows": list(answers.values())}),
+        "replicas": pl.DataFrame({"problems": problems}, schema={"problems": pl.List(pl.String)}),
+    }
+    return artifact(counted(**counts), frames, stage="traffic", batch=DAY)
+
+
+def test_an_answer_has_to_be_of_a_release_that_was_promoted_or_deployed(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    serve(ledger, "a1", recipe="small")
+    body = {"champion": named("b1").model_dump(), "hold": None, "because": "rollback", "replaces": 1}
+    ledger.append("deployment", "small", body)
+    assert seen(ledger, "small").champion.release == "b1"
+    known = told(every_answer_names_a_known_release, day({"a1": 5, "b1": 1_000}), ledger=ledger)
+    assert known == (PASS, "1,005 answers of 2 releases, each of which the ledger knows")
+    finding = ask(every_answer_names_a_known_release, day({"a1": 5, "c1": 2, "d1": 3}), ledger=ledger)
+    assert finding.verdict is FAIL and finding.observed == 5
+    assert finding.sentence == "5 answers of 2 releases that the ledger does not know"
+
+
+def test_what_a_replica_cannot_account_for_is_named_after_the_counts() -> None:
+    counts = "9 received, 6 stored, 2 dropped, 1 lost"
+    assert told(nothing_was_lost_unseen, day({}, ([], []))) == (PASS, counts)
+    finding = ask(nothing_was_lost_unseen, day({}, (["r1 received 3 rows"], ["r2 is away", "r2 has rows twice"])))
+    assert (finding.verdict, finding.observed) == (FAIL, 3)
+    assert finding.sentence == f"{counts}; r1 received 3 rows; r2 is away; r2 has rows twice"
+    many = [f"problem {number}" for number in range(30)]
+    finding = ask(nothing_was_lost_unseen, day({}, (many,)))
+    assert finding.observed == 30 and finding.sentence.endswith("problem 4")
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> str:
+    return str(tmp_path / "store")
+
+
+@pytest.fixture
+def store(artifacts: str) -> TrafficStore:
+    return TrafficStore(artifacts, "small")
+
+
+def installed(artifacts: str, **changes: Any) -> dict[str, Any]:
+    """An installation, and a recipe that keeps traffic in it."""
+    keeps = {"days": 90, "text_days": 14, **changes}
+    return {"recipe": recipe(traffic=keeps), "home": SimpleNamespace(artifacts=artifacts)}
+
+
+def keep(store: TrafficStore, day: str = DAY, **row: Any) -> None:
+    """One answer, its text and its feedback."""
+    text, truth, by, key = (row.get(name) for name in ("text", "truth", "by", "key"))
+    answer = (1, "a", 0.0, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, key)
+    store.put(day, "requests", sealed(columns_of("requests", "r1", [answer])))
+    store.put(day, "texts", sealed(columns_of("texts", "r1", [(1, "a", text or "a question")])))
+    store.put(day, "feedback", sealed(columns_of("feedback", "r1", [(2, "a", 0.0, truth or "x", by)])))
+
+
+@pytest.mark.parametrize(
+    ("row", "where"),
+    [
+        ({"text": "mail jane.doe@example.org"}, "1 texts"),
+        ({"truth": "mail jane.doe@example.org"}, "1 truths"),
+        ({"by": "jane.doe@example.org"}, "1 names of who says so"),
+        ({"key": "jane.doe"}, "1 keys"),
+        ({"key": KEY + "0"}, "1 keys"),
+    ],
+)
+def test_personal_data_is_found_in_each_column_that_people_fill(
+    store: TrafficStore, artifacts: str, row: dict[str, str], where: str
+) -> None:
+    keep(store, **{"by": "desk", "key": KEY, **row})
+    verdict = told(no_personal_data_is_left, day({}), **installed(artifacts))
+    assert verdict == (FAIL, f"personal data is in {where}")
+
+
+def test_what_names_nobody_was_looked_at_and_is_counted(store: TrafficStore, artifacts: str) -> None:
+    keep(store, key=KEY)
+    verdict = told(no_personal_data_is_left, day({}), **installed(artifacts))
+    assert verdict == (PASS, "none is in 3 texts, truths and keys")
+
+
+def ago(days: int) -> str:
+    return (datetime.now(UTC).date() - timedelta(days=days)).isoformat()
+
+
+def test_files_are_kept_as_long_as_the_recipe_says_and_no_day_longer(store: TrafficStore, artifacts: str) -> None:
+    keep(store, ago(14))
+    assert told(retention_holds, day({}), **installed(artifacts)) == (
+        PASS,
+        "answers are kept for 90 days, texts for 14",
+    )
+    keep(store, ago(15))
+    verdict = told(retention_holds, day({}), **installed(artifacts))
+    assert verdict == (FAIL, f"kept for longer than the recipe allows: texts of {ago(15)}")
+    keep(store, ago(91))
+    finding = ask(retention_holds, day({}), **installed(artifacts))
+    assert finding.observed == 4  # those texts, and all three files of the day that should be gone
+
+
+def test_texts_of_any_age_are_too_many_where_the_recipe_keeps_none(store: TrafficStore, artifacts: str) -> None:
+    keep(store, ago(1))
+    verdict = told(retention_holds, day({}), **installed(artifacts, keep_texts=False))
+    assert verdict == (FAIL, f"kept for longer than the recipe allows: texts of {ago(1)}")
+    (segment,) = store.segments(ago(1), "texts")
+    store.remove(segment)
+    verdict = told(retention_holds, day({}), **installed(artifacts, keep_texts=False))
+    assert verdict == (PASS, "answers are kept for 90 days, texts for 0")
