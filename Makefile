@@ -11,6 +11,8 @@ endif
 export STILLHOUSE_HOME DAGSTER_HOME
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Every run and test starts processes; without bytecode each of them compiles all of our modules again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 

@@ -7,6 +7,7 @@ Belongs here: what all suites share.
 Does not: any expectation.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -77,7 +78,6 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[
     import great_expectations.expectations as gxe
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view.view import DefaultJinjaPageView
 
     # This module sets its own logger to INFO, to say where it keeps pages that nobody asked for.
     logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
@@ -97,8 +97,15 @@ def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[
     results: list[Any] = validated.results  # typed as if an expectation's own config could be missing
     by_name = {result.expectation_config.meta["gate"]: result for result in results}
     rendered: Any = ValidationResultsPageRenderer().render(validated)
-    page = str(DefaultJinjaPageView().render(rendered))  # type: ignore[no-untyped-call]
-    return [by_name[expectation.name] for expectation in expectations], page
+    return [by_name[expectation.name] for expectation in expectations], str(_page_view().render(rendered))
+
+
+@functools.cache
+def _page_view() -> Any:
+    """Kept, because each new one compiles all of Great Expectations' templates again, which takes half of a pass."""
+    from great_expectations.render.view.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def _finding(expectation: Expectation, result: Any, frame: pl.DataFrame) -> Finding:

@@ -35,7 +35,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "stillhouse" / "types_only.py").write_text("shape = 1\n")
     monkeypatch.setattr(source_code, "CHECKOUT", tmp_path)
     source_code.closure_digest.cache_clear()
-    source_code._imports_of.cache_clear()
     yield tmp_path
     source_code.closure_digest.cache_clear()
 
@@ -47,7 +46,6 @@ def digest_now(*without: str) -> str:
 
 def version_of(checkout: Path, source: str) -> str:
     (checkout / "stillhouse" / "inside.py").write_text(source)
-    source_code._imports_of.cache_clear()
     return digest_now()
 
 
