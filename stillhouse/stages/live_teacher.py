@@ -1,0 +1,84 @@
+"""The teacher of a release, opened to be asked about live texts.
+
+Belongs here: which teacher that is, and whether it may see them.
+Does not: asking it (stillhouse/live/asking.py), the kinds of teacher (stillhouse/teachers/).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+
+import polars as pl
+
+from stillhouse.errors import StillhouseError
+from stillhouse.live.asking import LiveAnswers, LiveTeacher, ask_teacher
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.records.builds import Artifact, BuildStore
+from stillhouse.records.deployments import DeployedRelease
+from stillhouse.stages.asking import teacher_of
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.names import TEACHER
+from stillhouse.teachers.ensemble import EnsembleTeacher
+
+
+def teacher_behind(builds: BuildStore, release: DeployedRelease) -> Artifact:
+    """The very teacher that a release was distilled from and judged against, whatever teachers were made since.
+
+    Raises:
+        StillhouseError: if it, or the release, is gone or was altered.
+    """
+    (found,) = builds.inputs_of(builds.artifact(release.release, release.manifest), TEACHER)
+    return found
+
+
+def can_be_asked(file: RecipeFile) -> bool:
+    """Whether the recipe's teacher answers texts that it has not seen; what is a file of answers does not."""
+    spec = file.recipe.teacher
+    return all(each.kind is not TeacherKind.STORED for each in (spec.members or {"": spec}).values())
+
+
+def ask_live(
+    builds: BuildStore, file: RecipeFile, teacher: Artifact, texts: Sequence[str], *, at: float
+) -> pl.DataFrame:
+    """Ask the teacher behind a release about live texts, each once; see `ask_teacher`.
+
+    For a run or a command, and never for a server or a tick: a teacher that computes here loads torch, and waits for
+    whoever trains.
+
+    Args:
+        builds: with the log of calls.
+        file: the recipe.
+        teacher: see `teacher_behind`.
+        texts: redacted, as the traffic log has them.
+        at: now, in seconds since 1970.
+
+    Raises:
+        StillhouseError: if the texts may not be shown to it, or it cannot be asked.
+    """
+    _refuse_what_it_may_not_see(file)
+    opened = teacher_of(teacher, file.recipe.teacher, builds)
+    if isinstance(opened, EnsembleTeacher):
+        opened = replace(opened, signal=None)  # what its members say of live texts is not to be kept for good
+    with _in_turn(builds, file):
+        asked = LiveTeacher(opened, teacher.facts(TeacherFacts).task)
+        return ask_teacher(asked, LiveAnswers.of(builds.home), texts, at=at)
+
+
+@contextmanager
+def _in_turn(builds: BuildStore, file: RecipeFile) -> Iterator[None]:
+    """Nobody has to wait while a server is asked."""
+    spec = file.recipe.teacher
+    with builds.one_heavy_task() if spec.computes_here or spec.networks else nullcontext():
+        yield
+
+
+def _refuse_what_it_may_not_see(file: RecipeFile) -> None:
+    provenance = file.recipe.data.provenance
+    if provenance.privacy_class not in provenance.teacher_may_see:
+        raise StillhouseError(
+            f"live texts are {provenance.privacy_class}, and may not be shown to the teacher",
+            where=file.where("data", "provenance", "teacher_may_see"),
+            expected=f"{provenance.privacy_class} among the classes that it may see",
+            do="Name the class there if it may; otherwise leave out `watch.ask_teacher`.",
+        )
