@@ -1,6 +1,6 @@
-"""How a round ended, said where somebody looks for it: in the ledger, on the run, on the champion, and to the owners.
+"""How a round began and ended, said where somebody looks: in the ledger, on the run, on the champion, to the owners.
 
-Belongs here: finding that out from the ledger when the run ends, and recording it.
+Belongs here: which events it takes, finding out from the ledger how it ended, and recording both.
 Does not: why a run was started (dispatcher.py), whether a gate is open (checks/), sending notices (notices.py).
 """
 
@@ -20,8 +20,17 @@ from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import what_broke
 from orchestration.notices import notify_owners
-from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG, is_round
+from orchestration.runs import (
+    BECAUSE_TAG,
+    EVENTS_TAG,
+    OUTCOME_TAG,
+    RECIPE_TAG,
+    goes_the_whole_way,
+    in_a_tag,
+    is_round,
+)
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import pending
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.rounds import Ending
@@ -60,7 +69,10 @@ class RoundOutcome:
 def outcome_recorded(
     instance: dg.DagsterInstance, builds: BuildStore, run: dg.DagsterRun, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Work as a round, and write on the run and into the ledger how it ended; a run of picked assets is no round.
+    """Work as a round, and write on the run and into the ledger what it is for and how it ended.
+
+    A run of picked assets is no round. One that goes the whole way takes every event that waits, whoever started it:
+    that is said before it reads anything, so that what happens from then on is for the next one.
 
     Args:
         instance: where the run is kept.
@@ -73,13 +85,20 @@ def outcome_recorded(
         return
     recipe = run.tags[RECIPE_TAG]
     before = builds.ledger.champion(recipe)
-    yield
-    outcome = _outcome(instance, builds, run, before)
-    body = {
+    taken = [event.name for event in pending(builds.ledger, recipe)] if goes_the_whole_way(run) else []
+    which = {
         "run_id": run.run_id,
         "job": run.job_name,
         "batch": run.tags.get("dagster/partition"),
         "because": run.tags.get(BECAUSE_TAG, ""),
+    }
+    builds.ledger.append("round_begun", recipe, {**which, "events": taken})
+    instance.add_run_tags(run.run_id, {EVENTS_TAG: in_a_tag(taken)})
+    yield
+    outcome = _outcome(instance, builds, run, before)
+    body = {
+        **which,
+        "events": taken if outcome.ending.answers_events else [],
         "ending": str(outcome.ending),
         "sentence": outcome.sentence,
         "gate": outcome.gate,

@@ -4,7 +4,7 @@ Belongs here: the names of our tags, which recipes a run is of, and which proces
 Does not: ending runs (dead_runs.py), asking for runs (dispatcher.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
@@ -17,6 +17,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.names import BESIDE, stage_names
 from stillhouse.stages.versions import code_version
 
+EVENTS_IN_A_TAG = 3
 LOCATION = "stillhouse"
 """Name of the code location, as `dg dev` names it: sensors and schedules stay on or off from one to the other."""
 SHOWN_WITH_THE_CODE_LOCATION = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
@@ -28,6 +29,8 @@ OF_DAYS = "traffic"
 RECIPE_TAG = "stillhouse/recipe"
 BECAUSE_TAG = "stillhouse/because"
 """Why it was started, in words."""
+EVENTS_TAG = "stillhouse/events"
+"""Which events it takes, by kind and key; the ledger has all of them where they are many."""
 STATE_TAG = "stillhouse/state"
 """What it was asked to change: a digest of the first exit condition that did not hold, and of all before it."""
 ATTEMPT_TAG = "stillhouse/attempt"
@@ -70,6 +73,17 @@ def lock_of_days(recipe: str) -> str:
 def is_round(run: dg.DagsterRun) -> bool:
     """Whether it is a run of one of our jobs, and not of a few assets that somebody picked."""
     return run.job_name in {f"{job}_{run.tags.get(RECIPE_TAG)}" for job in (DISTIL, INGEST)}
+
+
+def goes_the_whole_way(run: dg.DagsterRun) -> bool:
+    """Whether it is a round that is to reach the champion."""
+    return run.job_name == f"{DISTIL}_{run.tags.get(RECIPE_TAG)}"
+
+
+def in_a_tag(events: Sequence[str]) -> str:
+    """The names of events as a run shows them: the first few, and how many more there are."""
+    shown = ", ".join(events[:EVENTS_IN_A_TAG])
+    return f"{shown} and {len(events) - EVENTS_IN_A_TAG} more" if len(events) > EVENTS_IN_A_TAG else shown or "none"
 
 
 def process_tag(run_id: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateTable
 
 from stillhouse.errors import StillhouseError
 
@@ -43,6 +44,18 @@ def engine_of(url: str) -> sa.Engine:
         engine = sa.create_engine(url, pool_pre_ping=True)
     tell_plainly(engine)
     return engine
+
+
+def make_table(engine: sa.Engine, table: sa.Table) -> None:
+    """Make a table unless it is there; of several who do at one moment Postgres refuses all but one."""
+    if sa.inspect(engine).has_table(table.name):
+        return
+    try:
+        with engine.begin() as connection:
+            connection.execute(CreateTable(table, if_not_exists=True))
+    except sa.exc.DBAPIError:
+        if not sa.inspect(engine).has_table(table.name):
+            raise
 
 
 def tell_plainly(engine: sa.Engine) -> None:

@@ -16,10 +16,9 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateTable
 
 from stillhouse.digests import digest_of
-from stillhouse.records.databases import engine_of
+from stillhouse.records.databases import engine_of, make_table
 
 LEASE = timedelta(minutes=2)
 """How long a notice is one sender's alone."""
@@ -216,8 +215,7 @@ class Outbox:
 @functools.cache
 def _engine(url: str) -> sa.Engine:
     engine = engine_of(url)
-    with engine.begin() as connection:
-        connection.execute(CreateTable(_notices, if_not_exists=True))
+    make_table(engine, _notices)
     return engine
 
 

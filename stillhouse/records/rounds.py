@@ -22,6 +22,11 @@ class Ending(StrEnum):
     CLOSED = "closed"
     BROKE = "broke"
 
+    @property
+    def answers_events(self) -> bool:
+        """Whether what it was started by has had its round: not while it was only on its way, or could not work."""
+        return self in (Ending.PROMOTED, Ending.KEPT, Ending.CLOSED)
+
 
 def rounds_to_the_champion(ledger: Ledger, recipe: str) -> list[Entry]:
     """The entry of each round that was to reach the champion, the oldest first; one that took a batch in was not."""

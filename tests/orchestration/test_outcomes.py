@@ -5,11 +5,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
+import orchestration.outcomes
 from assets.keys import key_of
-from orchestration.outcomes import outcome_recorded
-from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG, RECIPE_TAG
+from orchestration.outcomes import RoundOutcome, outcome_recorded
+from orchestration.runs import BECAUSE_TAG, EVENTS_TAG, OUTCOME_TAG, RECIPE_TAG, in_a_tag
 from stillhouse.digests import digest_of
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import EventKind, note, pending
+from stillhouse.records.rounds import Ending
 
 CHAMPION = key_of("small", "champion")
 LOG: list[str] = []
@@ -74,3 +77,54 @@ def test_without_a_champion_nothing_serves_on(instance: dg.DagsterInstance, buil
     a_round(instance, builds, closed())
     assert not instance.fetch_materializations(CHAMPION, limit=1).records
     assert instance.fetch_observations(CHAMPION, limit=1).records
+
+
+def started(instance: dg.DagsterInstance, job: str, name: str = "") -> dg.DagsterRun:
+    tags = {RECIPE_TAG: "small", BECAUSE_TAG: f"because of {name}", "dagster/partition": "base"}
+    return instance.add_run(dg.DagsterRun(job_name=job, tags=tags))
+
+
+def entries(builds: BuildStore, kind: Any) -> list[tuple[str, list[str]]]:
+    return [(entry.body["run_id"], entry.body["events"]) for entry in builds.ledger.entries("small", kind)]
+
+
+def test_a_round_names_what_it_takes_before_it_works_and_what_comes_later_is_for_the_next(
+    instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    note(builds.ledger, "small", EventKind.WEBHOOK, "a", "somebody asked")
+    run = started(instance, "distil_small")
+    with outcome_recorded(instance, builds, run, LOG.append):
+        assert entries(builds, "round_begun") == [(run.run_id, ["webhook:a"])]
+        shown = instance.get_run_by_id(run.run_id)
+        assert shown is not None and shown.tags[EVENTS_TAG] == "webhook:a"
+        assert [event.name for event in pending(builds.ledger, "small")] == ["webhook:a"], "nothing is answered yet"
+        note(builds.ledger, "small", EventKind.WEBHOOK, "b", "somebody asked")
+        builds.ledger.append("verdict", "small", {"run_id": run.run_id, "waived": None, **closed()})
+    assert entries(builds, "round") == [(run.run_id, ["webhook:a"])]
+    assert [event.name for event in pending(builds.ledger, "small")] == ["webhook:b"]
+
+
+@pytest.mark.parametrize("how", ["killed", "broke", "only took a batch in"])
+def test_what_a_round_has_not_answered_waits_for_the_next(
+    instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    note(builds.ledger, "small", EventKind.PERSON, "a", "asked")
+    run = started(instance, "ingest_small" if how.startswith("only") else "distil_small")
+    ending = {"broke": Ending.BROKE, "only took a batch in": Ending.TAKEN_IN}.get(how, Ending.KEPT)
+    monkeypatch.setattr(orchestration.outcomes, "_outcome", lambda *_: RoundOutcome(ending, "it ended"))
+    rounds = outcome_recorded(instance, builds, run, LOG.append)
+    rounds.__enter__()
+    if how != "killed":
+        rounds.__exit__(None, None, None)
+    assert [event.name for event in pending(builds.ledger, "small")] == ["person:a"]
+    monkeypatch.setattr(orchestration.outcomes, "_outcome", lambda *_: RoundOutcome(Ending.KEPT, "champion kept"))
+    again = started(instance, "distil_small")
+    with outcome_recorded(instance, builds, again, LOG.append):
+        pass
+    assert pending(builds.ledger, "small") == []
+    assert [run_id for run_id, events in entries(builds, "round") if events] == [again.run_id]
+
+
+def test_a_run_shows_the_first_events_and_how_many_more_there_are() -> None:
+    assert in_a_tag([]) == "none" and in_a_tag(["a", "b", "c"]) == "a, b, c"
+    assert in_a_tag([f"webhook:{number}" for number in range(500)]) == "webhook:0, webhook:1, webhook:2 and 497 more"
