@@ -7,8 +7,8 @@ Does not: making them (stillhouse/stages/candidates.py).
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
-from stillhouse.recipe.contract import StudentSpec
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import candidates as stage
 from stillhouse.stages.facts import CandidateFacts

@@ -7,8 +7,8 @@ Does not: exporting them (stillhouse/stages/exports.py).
 import dagster as dg
 
 from assets.stage import StageContext, StageOutput, stage_asset
-from stillhouse.recipe.contract import StudentForm
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.students import StudentForm
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import exports as stage
 from stillhouse.stages.facts import ExportFacts

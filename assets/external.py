@@ -11,7 +11,8 @@ import dagster as dg
 from assets.keys import LANGUAGE_MODEL, PRETRAINED_WEIGHTS, SOURCE_FILE, TEACHER_ELSEWHERE, group_of, outside
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import TeacherKind, WeightsSpec
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.recipe.weights import WeightsSpec
 from stillhouse.records.batches import shown
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
 from stillhouse.stages.names import CONTRACT

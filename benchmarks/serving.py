@@ -138,7 +138,7 @@ def _release(builds: BuildStore, folder: Path, seed: int) -> Artifact:
     import numpy as np
 
     from stillhouse.models.export import export_student
-    from stillhouse.recipe.contract import StudentSpec
+    from stillhouse.recipe.students import StudentSpec
     from stillhouse.records.ledger import Head
     from stillhouse.release.bundle import ReleaseRecord, write_bundle
     from stillhouse.students.pruning import cut_from

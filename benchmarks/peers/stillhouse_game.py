@@ -15,7 +15,7 @@ from benchmarks.peers.usable import Game, Usable, asked, tried
 from stillhouse.models.export import export_student
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.training import TrainingExamples, train
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.students.pruning import cut_from
 from stillhouse.tasks.single_label import UNKNOWN, SingleLabel

@@ -23,8 +23,8 @@ from stillhouse.data.sniffing import sniffed_quoting, sniffed_separator
 from stillhouse.data.sources import format_of, read_rows, usual_separator
 from stillhouse.data.table import Format, UnknownColumnError
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import Separator
-from stillhouse.recipe.teacher import AnswersFormat
 
 _NO_COLUMN = "\0"
 

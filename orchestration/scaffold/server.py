@@ -1,7 +1,7 @@
 """A teacher behind a server, as it is said of a new recipe.
 
 Belongs here: what has to be said of it.
-Does not: what a recipe may say besides (stillhouse/recipe/teacher.py), asking it (stillhouse/teachers/endpoint.py).
+Does not: what a recipe may say besides (stillhouse/recipe/asking.py), asking it (stillhouse/teachers/endpoint.py).
 """
 
 from dataclasses import dataclass

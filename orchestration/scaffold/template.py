@@ -14,8 +14,8 @@ import yaml
 from orchestration.scaffold.open_questions import Answers
 from orchestration.scaffold.server import Server
 from orchestration.scaffold.suggestions import Suggestion
+from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.bar import SliceSpec
-from stillhouse.recipe.teacher import AnswersFormat
 from stillhouse.wording import percent, points
 
 _TEMPLATE = Template("""\

@@ -33,9 +33,9 @@ from stillhouse.data.sources import SourceRead, read_rows
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.models.weights import fingerprint_of, resolve_model
+from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.data import GOLDEN_FILE, DataSpec
 from stillhouse.recipe.reading import addresses_begin_at, parse_recipe, require_recipe_name
-from stillhouse.recipe.teacher import AnswersFormat
 from stillhouse.stages.prompts import ENCODER_CONFIG, TOKENIZER, coverage
 from stillhouse.wording import points
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stillhouse.evaluation.claims import Claim, overall
 from stillhouse.evaluation.harness import Evaluation
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.statistics.verdicts import Verdict
 
 

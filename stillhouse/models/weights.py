@@ -2,7 +2,7 @@
 
 Belongs here: resolving a source to a folder, keeping its bytes, refusing unsafe or broken folders, the fingerprint.
 Does not: turning an encoder into a classifier (teachers/classifier.py), running it (predictor.py), its licence
-(recipe/contract.py).
+(recipe/weights.py).
 """
 
 import hashlib

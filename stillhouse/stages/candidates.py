@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from stillhouse.digests import digest_of
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
 from stillhouse.stages.names import MODEL

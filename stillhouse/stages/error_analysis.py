@@ -25,7 +25,8 @@ from stillhouse.error_analysis.generalisation import Counts, Generalisation, Sha
 from stillhouse.error_analysis.rules import ErrorAnalysis, Made, conclude, facts_of, write_analyses
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.evaluation.precisions import standing_for
-from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.asking import teacher_of

@@ -12,7 +12,8 @@ from stillhouse.evaluation.comparison import compare_with_control, write_compari
 from stillhouse.evaluation.harness import Evaluation, read_evaluations, scores_of, write_evaluations, write_members
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.precisions import KeptAnswers, judged_in_order
-from stillhouse.recipe.contract import AS_IT_SHIPS, Recipe, StudentForm
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.students import AS_IT_SHIPS, StudentForm
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import EvaluationFacts, ExportFacts

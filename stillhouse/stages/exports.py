@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from stillhouse.digests import digest_of
-from stillhouse.recipe.contract import StudentForm
+from stillhouse.recipe.students import StudentForm
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, ExportedFacts, ExportFacts
 from stillhouse.stages.names import MODEL

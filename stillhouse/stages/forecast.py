@@ -24,8 +24,9 @@ from stillhouse.economics import amount
 from stillhouse.models.family import sizes_of
 from stillhouse.models.weights import base_model, verify_language_model
 from stillhouse.processes import QuietClock
-from stillhouse.recipe.contract import Recipe, StudentSpec
+from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import BuildStore

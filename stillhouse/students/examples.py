@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from stillhouse.device import Device
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
 

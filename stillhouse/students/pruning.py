@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.students.static_embeddings import static_student
 from stillhouse.students.vocabulary import VocabularyTrim, trim_vocabulary
 

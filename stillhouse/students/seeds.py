@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 
 SEEDS = "seeds"
 

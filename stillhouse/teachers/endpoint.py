@@ -21,7 +21,7 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.teacher import EndpointSpec
+from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import CallLog, Reply
 from stillhouse.teachers.replies import Replies

@@ -15,8 +15,8 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.asking import LONGEST, AskSpec, SoftLabels
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import LONGEST, AskSpec, SoftLabels
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken

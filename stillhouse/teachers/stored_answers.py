@@ -16,8 +16,8 @@ from stillhouse.data.prompt_set import redacted
 from stillhouse.data.sources import SourceRead, read_rows
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import AnswersFormat
 from stillhouse.teachers.stored import taken
 
 

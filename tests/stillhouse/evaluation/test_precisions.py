@@ -7,7 +7,7 @@ import pytest
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.precisions import KeptAnswers, holds_quality, judged_in_order, standing_for
 from stillhouse.evaluation.selection import smallest_that_clears
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.report.document import report_html, report_json
 from stillhouse.statistics.verdicts import Verdict
 

@@ -10,7 +10,7 @@ from stillhouse.models.export import export_student
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.training import TrainingExamples, train
 from stillhouse.models.weights import finite_weights
-from stillhouse.recipe.contract import StudentSpec
+from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.static_embeddings import (

@@ -13,7 +13,7 @@ import pytest
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.teacher import EndpointSpec
+from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.records.ledger import Ledger
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers

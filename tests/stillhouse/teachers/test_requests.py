@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.asking import AskSpec, SoftLabels, SoftLabelsSpec
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import AskSpec, SoftLabels, SoftLabelsSpec
 from stillhouse.teachers.requests import asking_of, request_lines
 from tests.stillhouse.teachers.test_stored import recipe
 

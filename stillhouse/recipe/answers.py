@@ -1,0 +1,98 @@
+"""What a recipe says of how a teacher's stored answers are read.
+
+Belongs here: the format of their file, and where in it text and answer are.
+Does not: reading them (stillhouse/teachers/), asking for more (asking.py).
+"""
+
+import re
+from enum import StrEnum
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from stillhouse.recipe.fields import Part
+
+
+class AnswersFormat(StrEnum):
+    """What a file of stored answers looks like."""
+
+    TABLE = "table"
+    CHAT = "chat"
+    BATCH = "batch"
+
+
+class AnswersSpec(Part):
+    """How what a teacher elsewhere said is read."""
+
+    format: AnswersFormat = Field(
+        AnswersFormat.TABLE,
+        description="table = a column with the text and one with the answer; chat = one conversation a line, under "
+        "`messages`, whose last message is the answer; batch = what a batch API wrote, one reply a line",
+    )
+    text: str | None = Field(
+        None,
+        description="column or path of the text that was asked: `text` of a table, messages.-2.content of a chat, "
+        "body.messages.-1.content of the requests of a batch, when left out",
+    )
+    answer: str | None = Field(
+        None,
+        description="column or path of the answer: `answer`, messages.-1.content, or "
+        "response.body.choices.0.message.content, when left out",
+    )
+    text_pattern: str | None = Field(
+        None, description="regular expression with a group `text`, where what was asked has a template around it"
+    )
+    answer_pattern: str | None = Field(
+        None, description="regular expression with a group `answer`, where a label has more around it"
+    )
+    requests: str | None = Field(
+        None,
+        description="the file that was sent to the batch API, joined by custom_id; when left out, `stillhouse ask` "
+        "wrote it, and its ids are those of the prompts",
+    )
+
+    @field_validator("text_pattern", "answer_pattern")
+    @classmethod
+    def _it_has_the_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        return with_its_group(pattern, info)
+
+    @model_validator(mode="after")
+    def _requests_are_those_of_a_batch(self) -> "AnswersSpec":
+        if self.requests is not None and self.format is not AnswersFormat.BATCH:
+            raise ValueError("requests: must be left out where format is not batch")
+        if self.format is AnswersFormat.BATCH and self.requests is None and (self.text or self.text_pattern):
+            raise ValueError("text, text_pattern: are of `requests`, which is not named")
+        return self
+
+    @property
+    def text_path(self) -> str:
+        """Where the text is; of a batch in its requests."""
+        return self.text or _TEXT_PATHS[self.format]
+
+    @property
+    def answer_path(self) -> str:
+        """Where the answer is."""
+        return self.answer or _ANSWER_PATHS[self.format]
+
+
+_TEXT_PATHS = {
+    AnswersFormat.TABLE: "text",
+    AnswersFormat.CHAT: "messages.-2.content",
+    AnswersFormat.BATCH: "body.messages.-1.content",
+}
+_ANSWER_PATHS = {
+    AnswersFormat.TABLE: "answer",
+    AnswersFormat.CHAT: "messages.-1.content",
+    AnswersFormat.BATCH: "response.body.choices.0.message.content",
+}
+
+
+def with_its_group(pattern: str | None, info: ValidationInfo) -> str | None:
+    """A pattern that takes something out of a text, which is the group that its field is named after."""
+    group = str(info.field_name).removesuffix("_pattern")
+    try:
+        groups = {} if pattern is None else re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    if pattern is not None and group not in groups:
+        raise ValueError(f"it has no group (?P<{group}>...)")
+    return pattern
