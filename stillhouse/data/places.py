@@ -27,6 +27,7 @@ from stillhouse.data.limits import lines_within, only_file_of, packing_of, refus
 from stillhouse.errors import StillhouseError
 from stillhouse.packages import SCHEME, in_package
 from stillhouse.recipe.data import Limits
+from stillhouse.stores import place_at
 
 # Rows that are Python strings at one time while a text file is read.
 BATCH_ROWS = 65_536
@@ -117,10 +118,8 @@ def remote(place: Place) -> Any:
     Raises:
         StillhouseError: if nothing installed knows its scheme.
     """
-    from upath import UPath
-
     try:
-        return UPath(place.uri)
+        return place_at(place.uri)
     except (ValueError, ImportError) as error:
         raise StillhouseError(
             f"no driver for {place.scheme}:// ({error})",

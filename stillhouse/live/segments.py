@@ -33,6 +33,7 @@ from upath import UPath
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
+from stillhouse.stores import place_at
 
 FileKind = Literal["requests", "texts", "feedback"]
 FILE_KINDS: tuple[FileKind, ...] = get_args(FileKind)
@@ -150,7 +151,7 @@ class TrafficStore:
     """
 
     def __init__(self, artifacts: str, recipe: str) -> None:
-        self._root = UPath(artifacts) / TRAFFIC / recipe
+        self._root = place_at(artifacts) / TRAFFIC / recipe
         self._is_local = self._root.protocol in ("", "file")
         self.recipe = recipe
 
@@ -242,7 +243,6 @@ class TrafficStore:
 
     def remove_day(self, day: str) -> None:
         """Remove all that is kept of a day."""
-        self._root.fs.invalidate_cache()
         folder = self._root / day
         if folder.exists():
             self._root.fs.rm(folder.path, recursive=True)
@@ -257,7 +257,6 @@ class TrafficStore:
         return [_record(Tally, folder / name) for name in self._names(folder) if name.endswith(".json")]
 
     def _names(self, folder: UPath) -> list[str]:
-        self._root.fs.invalidate_cache()  # other processes write here, and a listing of S3 is remembered
         if not folder.is_dir():
             return []
         return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))

@@ -47,6 +47,7 @@ from stillhouse.files import (
     write_atomically,
 )
 from stillhouse.records.manifest import Manifest
+from stillhouse.stores import fetch, place_at, send
 
 _CHUNK = 1 << 20
 _KEPT = "kept"
@@ -71,11 +72,12 @@ class ArtifactStore:
     """
 
     def __init__(self, root: str, *, cache: Path, workbench: Path) -> None:
-        self.root = UPath(root)
+        self.root = place_at(root)
         self.is_local = self.root.protocol in ("", "file")
         self.cache = cache
         self.workbench = workbench
         self._hashed: dict[Path, tuple[object, str]] = {}
+        self._read: dict[tuple[str, str], Manifest] = {}
 
     @contextmanager
     def building(self) -> Iterator[Path]:
@@ -114,9 +116,7 @@ class ArtifactStore:
                 _publish_by_rename(folder, Path(str(self.root)) / digest)
         else:
             for path in files_below(folder):
-                remote = target / path.relative_to(folder).as_posix()
-                remote.parent.mkdir(parents=True, exist_ok=True)
-                remote.write_bytes(path.read_bytes())
+                send(path, target / path.relative_to(folder).as_posix())
         return digest
 
     def open(self, digest: str) -> Path:
@@ -167,16 +167,21 @@ class ArtifactStore:
 
     def _download(self, digest: str) -> Path:
         target = self.cache / digest
-        if not target.exists():
-            make_folder(self.cache)
-            partial = Path(tempfile.mkdtemp(dir=self.cache))
+        if target.exists():
+            return target
+        make_folder(self.cache)
+        partial = Path(tempfile.mkdtemp(dir=self.cache))
+        try:
             base = self.root / digest / "files"
-            for path in base.rglob("*"):
-                if path.is_file():
-                    local = partial / path.path.removeprefix(base.path).lstrip("/")
-                    local.parent.mkdir(parents=True, exist_ok=True)
-                    local.write_bytes(path.read_bytes())
+            for path in base.fs.find(base.path):
+                name = path.removeprefix(base.path).lstrip("/")
+                fetch(base / name, partial / name)
             partial.rename(target)
+        except OSError:
+            if not target.exists():  # else another process was faster
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         return target
 
     def keep(self, source: Path | IO[bytes]) -> str:
@@ -210,9 +215,7 @@ class ArtifactStore:
                     copy.chmod(0o400)  # it may hold rows that nobody else on this machine may see
                     move_into_place(copy, path)
             else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with copy.open("rb") as local, target.open("wb") as remote:
-                    shutil.copyfileobj(local, remote)
+                send(copy, target)
         return digest
 
     def kept(self, digest: str) -> Path:
@@ -258,7 +261,7 @@ class ArtifactStore:
     def _download_kept(self, digest: str) -> Path:
         path = self.cache / _KEPT / digest
         if not path.exists():
-            write_atomically(path, (self.root / _KEPT / digest).read_bytes())
+            fetch(self.root / _KEPT / digest, path)
         return path
 
     def write_manifest(self, manifest: Manifest) -> str:
@@ -268,16 +271,23 @@ class ArtifactStore:
         return identity
 
     def read_manifest(self, digest: str, identity: str) -> Manifest:
-        """Read one manifest back.
+        """Read one manifest back; from elsewhere it is fetched once for each store object, as artifacts are.
 
         Raises:
             StillhouseError: if it is absent or was edited.
         """
+        known = self._read.get((digest, identity))
+        if known is not None:
+            return known
         path = self._manifest_path(digest, identity)
-        if not path.exists():
-            raise StillhouseError("the manifest is missing", where=str(path), expected="a manifest", do=_REMAKE)
         try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
+            content = path.fs.cat_file(path.path)  # one request, where opening it would be three
+        except FileNotFoundError as error:
+            raise StillhouseError(
+                "the manifest is missing", where=str(path), expected="a manifest", do=_REMAKE
+            ) from error
+        try:
+            manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
             raise StillhouseError(
                 "the manifest is cut or not one of ours",
@@ -289,6 +299,8 @@ class ArtifactStore:
             raise StillhouseError(
                 "the manifest was edited", where=str(path), expected=f"a record with digest {identity[:12]}", do=_REMAKE
             )
+        if not self.is_local:
+            self._read[digest, identity] = manifest
         return manifest
 
     def remember_build(self, build_key: str, digest: str, identity: str) -> None:

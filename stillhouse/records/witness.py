@@ -24,6 +24,7 @@ from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import setting
+from stillhouse.stores import place_at
 
 FILE = "witness.ndjson"
 
@@ -84,7 +85,7 @@ class Witness:
         """
         line = json.dumps(head.model_dump(), sort_keys=True)
         try:
-            root = UPath(self._address)
+            root = place_at(self._address)
             if _is_local(root):
                 _append(_file(root), line)
             else:
@@ -99,7 +100,7 @@ class Witness:
             StillhouseError: if the witness cannot be reached or read.
         """
         try:
-            root = UPath(self._address)
+            root = place_at(self._address)
             texts = _lines(_file(root)) if _is_local(root) else _objects(root)
         except Exception as error:  # each fsspec backend raises errors of its own
             raise self._unreached(error) from error

@@ -7,8 +7,10 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -274,6 +276,40 @@ def test_a_damaged_copy_of_a_remote_artifact_is_fetched_again(tmp_path: Path) ->
     digest = published(store, a="1")
     (store.open(digest) / "a").write_text("2")
     assert (store.open(digest) / "a").read_text() == "1"
+
+
+def test_what_another_process_has_fetched_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_in(tmp_path, "memory://artifacts-raced")
+    digest = published(store, a="1")
+    other = store_in(tmp_path, "memory://artifacts-raced")
+    find = MemoryFileSystem.find
+
+    def overtaken(*arguments: Any, **named: Any) -> Any:
+        monkeypatch.setattr(MemoryFileSystem, "find", find)
+        other.open(digest)
+        return find(*arguments, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, "find", overtaken)
+    assert (store.open(digest) / "a").read_text() == "1"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [digest], "nothing half-fetched is left"
+
+
+def test_a_store_that_is_away_leaves_no_half_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_in(tmp_path, "memory://artifacts-away")
+    digest = published(store, a="1", b="2")
+    get, calls = MemoryFileSystem.get_file, []
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise ConnectionError("away")
+        return get(*arguments, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", broken)
+    with pytest.raises(ConnectionError):
+        store.open(digest)
+    assert not list((tmp_path / "cache").iterdir())
+    assert sorted(path.name for path in store.open(digest).iterdir()) == ["a", "b"]
 
 
 def test_a_full_disk_publishes_nothing_and_says_so(tmp_path: Path) -> None:
