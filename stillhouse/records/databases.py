@@ -1,6 +1,7 @@
 """Opening a database, and what it says when its disk is full, read-only or locked, in one line.
 
-Belongs here: the engine behind a URL, and that translation, for SQLite, whose file lies beside our own files.
+Belongs here: the engine behind a URL, how long anything of it is waited for, and that translation, for SQLite, whose
+file lies beside our own files.
 Does not: what is stored (ledger.py, outbox.py), disk errors outside a database (files.py).
 """
 
@@ -24,6 +25,18 @@ _PLAIN = {
 }
 _PRIMARY = 0xFF
 
+_OF_LIBPQ = ("psycopg2", "psycopg")
+_SECONDS_TO_CONNECT = 5
+_WITHOUT_AN_ANSWER = {
+    "connect_timeout": _SECONDS_TO_CONNECT,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""Left to itself, libpq waits two minutes for a machine that does not answer, and a quarter of an hour for one that is
+cut off in the middle of a question."""
+
 
 def plain_database_error(original: BaseException | None, where: str) -> StillhouseError | None:
     """Say in one line what a driver's error means; None for any error that is not about disk, rights or locks."""
@@ -34,14 +47,45 @@ def plain_database_error(original: BaseException | None, where: str) -> Stillhou
     return StillhouseError(what, where=where, expected="a database that can be read and written", do=do)
 
 
-def engine_of(url: str) -> sa.Engine:
-    """A new engine for a URL, to be kept by whoever asks; SQLite's file gets its folder."""
+def plain_connection_error(original: BaseException, where: str) -> StillhouseError | None:
+    """Say in one line that a Postgres cannot be reached or was lost; None for any other error.
+
+    Args:
+        original: the driver's error: one that no answer of the server has caused bears no code of the server.
+        where: address of the database.
+    """
+    is_of_the_driver = type(original).__module__.partition(".")[0] in _OF_LIBPQ
+    code = getattr(original, "pgcode", None) or getattr(original, "sqlstate", None)
+    if not is_of_the_driver or type(original).__name__ != "OperationalError" or code is not None:
+        return None
+    return StillhouseError(
+        f"the database cannot be reached ({' '.join(str(original).split())})",
+        where=where,
+        expected="a Postgres that answers, and takes this account",
+        do="See to STILLHOUSE_LEDGER_URL and Dagster's `storage`, and to the network; then run again.",
+    )
+
+
+def engine_of(url: str, *, seconds_for_a_lock: int = 60, keep_connections: bool = True) -> sa.Engine:
+    """A new engine for a URL, to be kept by whoever asks; SQLite's file gets its folder.
+
+    Args:
+        url: of the database; what it says itself of how long to wait for a Postgres is followed.
+        seconds_for_a_lock: for which a locked SQLite is waited for.
+        keep_connections: whether one that was given back is kept open.
+    """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, connect_args={"timeout": 60})
+        engine = sa.create_engine(url, connect_args={"timeout": seconds_for_a_lock})
     else:
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        waits = _WITHOUT_AN_ANSWER if parsed.get_driver_name() in _OF_LIBPQ else {}
+        engine = sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            connect_args={name: value for name, value in waits.items() if name not in parsed.query},
+            poolclass=None if keep_connections else sa.NullPool,
+        )
     tell_plainly(engine)
     return engine
 

@@ -25,6 +25,7 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from stillhouse.home import Home
+from stillhouse.records.databases import engine_of
 
 SECONDS_BETWEEN_TRIES = 0.5
 SOMEBODY = "another run"
@@ -187,7 +188,7 @@ class _AdvisoryLock:
         # Postgres cuts an application_name off at 63 bytes.
         self._prefix = f"stillhouse {name[:24]}: "
         self._key = int.from_bytes(sha256(f"stillhouse {name}".encode()).digest()[:8], "big", signed=True)
-        self._engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+        self._engine = engine_of(url, keep_connections=False).execution_options(isolation_level="AUTOCOMMIT")
         self._session: sa.Connection | None = None
 
     def try_to_lock(self) -> bool:

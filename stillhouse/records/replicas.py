@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from stillhouse.records.databases import tell_plainly
+from stillhouse.records.databases import engine_of
 
 _SECONDS_FOR_A_LOCK = 5
 _metadata = sa.MetaData()
@@ -71,10 +71,7 @@ def replicas(ledger_url: str, recipe: str) -> list[Heartbeat]:
 @functools.cache
 def _engine(url: str) -> sa.Engine:
     """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
-    on_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
-    arguments = {"timeout": _SECONDS_FOR_A_LOCK} if on_sqlite else {}
-    engine = sa.create_engine(url, pool_pre_ping=not on_sqlite, connect_args=arguments)
-    tell_plainly(engine)
+    engine = engine_of(url, seconds_for_a_lock=_SECONDS_FOR_A_LOCK)
     with engine.begin() as connection:
         connection.execute(CreateTable(_replicas, if_not_exists=True))
     return engine
