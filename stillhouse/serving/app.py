@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +41,8 @@ LOG = logging.getLogger("stillhouse.serving")
 BODY_SECONDS = 10
 """In which a request's body has to arrive: who sends it more slowly holds a connection for nothing."""
 _COME_AGAIN_SECONDS = "1"
+_LATE_SECONDS = 10.0
+"""After which a ledger that does not answer is spoken of; it is looked at every second."""
 
 Endpoint = Callable[[Request, str], Awaitable[Response]]
 
@@ -209,7 +211,19 @@ class Server:
         full = sorted(name for name, log in self._logs.items() if not log.is_writable)
         if full:
             raise _come_again(f"the traffic log cannot be written for {', '.join(full)}")
-        return Response("ready\n", media_type="text/plain")
+        return Response("\n".join(["ready", *self._in_the_way()]) + "\n", media_type="text/plain")
+
+    def _in_the_way(self) -> Iterable[str]:
+        """What a server that answers has to say all the same, one line each."""
+        for name, slot in self._slots.items():
+            if not slot.ledger_age < _LATE_SECONDS:
+                since = "it began" if slot.ledger_seen is None else f"{slot.ledger_age:.0f} s ago"
+                yield f"{name}: the ledger has not answered since {since}; what served last goes on"
+            if slot.refused is not None:
+                yield f"{name}: deployment {slot.refused} should serve and cannot; what served last goes on"
+        for name, log in self._logs.items():
+            if log.problem is not None:
+                yield f"{name}: {log.problem}; its rows of traffic wait on this disk"
 
     def _slot(self, request: Request) -> Slot:
         slot = self._slots.get(request.path_params["recipe"])

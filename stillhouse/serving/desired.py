@@ -72,6 +72,11 @@ class Slot:
     tried: float = 0.0
     ledger_seen: float | None = None
 
+    @property
+    def ledger_age(self) -> float:
+        """Seconds since the ledger last answered; NaN where it never did."""
+        return float("nan") if self.ledger_seen is None else time.monotonic() - self.ledger_seen
+
 
 class Follower:
     """Has the slots of a process serve what the ledger says.

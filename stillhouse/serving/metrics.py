@@ -5,7 +5,6 @@ Does not: deciding anything by them.
 """
 
 from collections.abc import Iterable, Mapping
-from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -86,15 +85,20 @@ class _Rows(Collector):
             )
             for name in ("received", "stored", "dropped")
         )
-        waiting = GaugeMetricFamily(
-            "stillhouse_log_waiting", "Rows in the queue of the traffic log.", labels=["recipe"]
+        waiting, troubled = (
+            GaugeMetricFamily(f"stillhouse_log_{name}", text, labels=["recipe"])
+            for name, text in (
+                ("waiting", "Rows in the queue of the traffic log."),
+                ("troubled", "1 while rows cannot be written down, or wait on this disk for the store, else 0."),
+            )
         )
         for name, log in self._logs.items():
             received.add_metric([name], log.received)
             stored.add_metric([name], log.stored)
             dropped.add_metric([name], log.dropped)
             waiting.add_metric([name], log.depth)
-        return received, stored, dropped, waiting
+            troubled.add_metric([name], log.problem is not None)
+        return received, stored, dropped, waiting, troubled
 
 
 class _State(Collector):
@@ -119,5 +123,5 @@ class _State(Collector):
             applied.add_metric([name], 0 if slot.serving is None else slot.serving.deployment)
             refused.add_metric([name], slot.refused or 0)
             waiting.add_metric([name], slot.waiting)
-            unseen.add_metric([name], float("nan") if slot.ledger_seen is None else monotonic() - slot.ledger_seen)
+            unseen.add_metric([name], slot.ledger_age)
         return applied, refused, waiting, unseen

@@ -79,6 +79,11 @@ class Log(Protocol):
         ...
 
     @property
+    def problem(self) -> str | None:
+        """Why rows cannot be written or moved at the moment; None where all is well."""
+        ...
+
+    @property
     def is_writable(self) -> bool:
         """Whether rows that come now will be stored."""
         ...

@@ -123,6 +123,7 @@ class KeptRows(list[ServedRequest | Feedback]):
 
     received = stored = dropped = depth = 0
     is_writable = True
+    problem: str | None = None
     put = list.append
 
 

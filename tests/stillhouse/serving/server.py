@@ -31,6 +31,13 @@ class Running:
         """One request on a connection of its own."""
         return ask(self.connect(), recipe, **body)[1]
 
+    def tell(self, recipe: str, **truth: Any) -> int:
+        """Send feedback, and the status of the response."""
+        connection = self.connect()
+        headers = {"content-type": "application/json"}
+        connection.request("POST", f"/v1/{recipe}/feedback", json.dumps(truth).encode(), headers)
+        return connection.getresponse().status
+
     def kill(self) -> None:
         """As a power cut would."""
         self.process.send_signal(signal.SIGKILL)
@@ -46,9 +53,9 @@ def ask(connection: HTTPConnection, recipe: str, **body: Any) -> tuple[int, dict
 
 
 @contextmanager
-def serving(recipe: str, recipes: Path, errors: Path, **environment: str) -> Iterator[Running]:
+def serving(recipe: str, recipes: Path, errors: Path, *options: str, **environment: str) -> Iterator[Running]:
     """Serve a recipe until the block ends; standard error goes to a file."""
-    command = [str(Path(sys.executable).with_name("stillhouse")), "serve", recipe, "--port", "0"]
+    command = [str(Path(sys.executable).with_name("stillhouse")), "serve", recipe, "--port", "0", *options]
     variables = {**os.environ, "STILLHOUSE_RECIPES": str(recipes), **environment}
     with (
         errors.open("a") as said,

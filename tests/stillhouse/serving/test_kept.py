@@ -68,3 +68,13 @@ def test_a_server_whose_log_cannot_be_written_is_not_ready(keeping: Keeping, mon
     monkeypatch.setattr(TrafficLog, "is_writable", False)
     assert keeping.client.get("/readyz").status_code == 503
     keeping.log.close()
+
+
+def test_a_server_whose_store_is_away_keeps_its_rows_here_and_says_so(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrafficLog, "problem", "segments cannot be sealed or moved (ConnectionError)")
+    ready = keeping.client.get("/readyz")
+    assert ready.status_code == 200 and "ConnectionError); its rows of traffic wait on this disk" in ready.text
+    assert 'stillhouse_log_troubled{recipe="small"} 1.0' in keeping.client.get("/metrics").text
+    keeping.log.close()

@@ -221,3 +221,26 @@ def test_a_disk_that_is_full_ends_no_follower(
     made = served.installation.promote(2)
     served.follower.look()
     assert release_of(served.slot) == made.digest
+
+
+def test_a_server_that_is_cut_off_from_its_ledger_is_ready_and_says_so(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert served.client.get("/readyz").text == "ready\n"
+    before, seen = release_of(served.slot), served.slot.ledger_seen
+    assert seen is not None
+    served.installation.promote(1)
+    with monkeypatch.context() as cut:
+        cut.setattr("stillhouse.serving.desired.desired", away)
+        served.follower.look()
+        served.slot.ledger_seen = seen - 3600
+        ready = served.client.get("/readyz")
+        assert ready.status_code == 200, "a load balancer would take every server away at once"
+        assert f"{RECIPE}: the ledger has not answered since 36" in ready.text
+        assert served.predict(text=TEXT).json()["release"] == before == release_of(served.slot)
+    served.follower.look()
+    assert served.client.get("/readyz").text == "ready\n" and release_of(served.slot) != before
+
+
+def away(*_: object) -> None:
+    raise OperationalError("SELECT", None, ConnectionRefusedError())
