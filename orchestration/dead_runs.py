@@ -53,7 +53,10 @@ def _why_dead(instance: dg.DagsterInstance, record: RunRecord, home: Home) -> st
     is_old = time.time() - record.update_timestamp.timestamp() > GRACE_SECONDS
     process = process_of(run.run_id, run.tags)
     if process is None:
-        return _NEVER_BEGAN if is_old else None
+        # A launcher that can be asked, as that of Kubernetes, is asked by Dagster's daemon, for as long as its
+        # `start_timeout_seconds` says: fetching an image may take longer than our grace.
+        is_ours = not instance.run_launcher.supports_check_run_worker_health
+        return _NEVER_BEGAN if is_old and is_ours else None
     life = process.life()
     if life is Life.GONE or (life is Life.ELSEWHERE and is_old and _all_free(home, recipes_of(instance, run))):
         return _GONE

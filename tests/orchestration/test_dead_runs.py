@@ -114,6 +114,16 @@ def test_a_run_with_which_no_process_has_begun_is_ended_after_a_while(
     assert end_dead_runs(instance, home) == [run_id] and status_of(instance, run_id) is Status.FAILURE
 
 
+def test_a_launcher_that_can_be_asked_is_not_hurried(
+    instance: dg.DagsterInstance, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Kubernetes a run may wait minutes for its image; Dagster's daemon asks the launcher."""
+    a_run(instance, Status.STARTING)
+    monkeypatch.setattr(dead_runs, "GRACE_SECONDS", -1.0)
+    monkeypatch.setattr(type(instance.run_launcher), "supports_check_run_worker_health", True)
+    assert end_dead_runs(instance, home) == []
+
+
 def test_a_run_of_another_machine_is_dead_once_nobody_holds_its_lock(
     instance: dg.DagsterInstance, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
