@@ -11,6 +11,7 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 from stillhouse.files import plain_disk_error, plain_full_disk
 from stillhouse.home import Home
+from stillhouse.stores import plain_store_error
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C has ended, as shells have it: 128 and the number of the signal."""
@@ -54,13 +55,17 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _plain(error: BaseException) -> StillhouseError | None:
-    from stillhouse.records.databases import plain_database_error
+    from stillhouse.records.databases import plain_connection_error, plain_database_error
 
     if isinstance(error, OSError):
         return plain_disk_error(error, _state())
     if isinstance(error, UnicodeEncodeError):
         return _undecodable(error)
-    return plain_database_error(error, str(_state()))
+    return (
+        plain_database_error(error, str(_state()))
+        or plain_connection_error(error, "Postgres")
+        or plain_store_error(error, Home.from_environment().artifacts)
+    )
 
 
 def _undecodable(error: UnicodeEncodeError) -> StillhouseError | None:

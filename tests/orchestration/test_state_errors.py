@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -66,6 +67,7 @@ def test_it_is_one_plain_line_and_exit_code_2(
         (OSError(errno.EIO, os.strerror(errno.EIO)), "cannot be used"),
         (sqlite_error(sqlite3.SQLITE_BUSY).orig, "is locked by another process"),
         (UnicodeEncodeError("utf-8", "bad\udcff.csv", 3, 4, "surrogates not allowed"), "bad\\udcff.csv"),
+        (psycopg2.OperationalError("connection refused"), "the database cannot be reached (connection refused)"),
     ],
 )
 def test_what_a_library_wraps_is_found_inside(
