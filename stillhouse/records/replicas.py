@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateTable
 
-from stillhouse.records.databases import engine_of
+from stillhouse.records.databases import engine_of, make_table
 
 _SECONDS_FOR_A_LOCK = 5
 _metadata = sa.MetaData()
@@ -72,6 +71,5 @@ def replicas(ledger_url: str, recipe: str) -> list[Heartbeat]:
 def _engine(url: str) -> sa.Engine:
     """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
     engine = engine_of(url, seconds_for_a_lock=_SECONDS_FOR_A_LOCK)
-    with engine.begin() as connection:
-        connection.execute(CreateTable(_replicas, if_not_exists=True))
+    make_table(engine, _replicas)
     return engine
