@@ -189,6 +189,7 @@ def _frozen_bar(facts: Mapping[str, Any]) -> FrozenBar | None:
     except ValidationError:  # a bar of a version with other fields is another bar
         return FrozenBar(str(facts["bar_digest"]), facts["bar"])
     values = bar_values(known, facts["bar"].get("golden_rounds_at_most"))
+    values |= {name: facts["bar"][name] for name in ("cascade",) if name in facts["bar"]}
     return FrozenBar(digest_of(values), values)
 
 

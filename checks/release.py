@@ -30,6 +30,8 @@ def the_release_names_its_inputs(context: GateContext) -> Finding:
     }
     named = {name: getattr(record, name) for name in ("contract", "prompts", "teacher", "transfer_set", "selection")}
     named[f"exports/{record.student}"] = record.export
+    if record.cascade is not None:
+        named["cascade"] = record.cascade
     wrong = sorted(name for name, digest in named.items() if inputs.get(name) != digest)
     return none_of(len(wrong), f"not its inputs: {', '.join(wrong)}" if wrong else f"{len(named)} digests agree")
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from stillhouse.digests import digest_of
 from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveSpec, SliceSpec, StressSpec, Terms
+from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
@@ -108,6 +109,11 @@ class Recipe(Part):
     )
     students: Annotated[tuple[StudentSpec, ...], Field(min_length=1)] = Field(
         description="candidates; the smallest that clears the bar is released"
+    )
+    cascade: CascadeSpec | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a recipe without the field keeps its digest
+        description="the teacher answers what the student is unsure of; when left out the student answers everything",
     )
     economics: EconomicsSpec | None = Field(
         None, description="whether a student pays for itself; to be filled in where cost is a pain"
@@ -266,6 +272,51 @@ class Recipe(Part):
                 "data.provenance.teacher_may_see: must say which privacy classes may be sent to the teacher's server"
             )
         return self
+
+    @model_validator(mode="after")
+    def _a_cascade_can_be_calibrated_and_asked(self) -> "Recipe":
+        if self.cascade is None:
+            return self
+        if mistake := self._unfit_for_a_cascade():
+            raise FieldError(mistake, "cascade")
+        field, mistake = self._unfit_slices(self.cascade)
+        if mistake:
+            raise FieldError(mistake, "cascade", field)
+        return self
+
+    def _unfit_for_a_cascade(self) -> str:
+        """Why a recipe with such a teacher and such rows can have no cascade; empty where it can."""
+        kind, provenance, calls = self.teacher.kind, self.data.provenance, self.serving.teacher
+        if kind not in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.ENDPOINT):
+            return f"must be left out where teacher.kind is {kind}, which no server asks"
+        if self.data.group is not None:
+            return "must be left out where data.group is set: its bound counts rows that stand alone"
+        if provenance.privacy_column is not None or provenance.privacy_class not in provenance.teacher_may_see:
+            return (
+                "must be left out where the teacher may not see every text: nobody says of which privacy class a "
+                "request is, so data.provenance.privacy_column has to be left out, and privacy_class to be one of "
+                "teacher_may_see"
+            )
+        if self.teacher.endpoint is None:
+            given = [name for name in ("endpoint", "usd_per_month") if getattr(calls, name) is not None]
+            return f"serving.teacher.{given[0]} must be left out where teacher.kind is {kind}" if given else ""
+        is_paid = self.teacher.endpoint.usd_per_million_in + self.teacher.endpoint.usd_per_million_out > 0
+        unpaid = "serving.teacher.usd_per_month must be given where calls of the teacher cost money"
+        return unpaid if is_paid and calls.usd_per_month is None else ""
+
+    def _unfit_slices(self, cascade: CascadeSpec) -> tuple[str, str]:
+        """The field of a cascade that names what no server can tell, and the mistake; or no mistake."""
+        column_of = {item.name: item.column for item in self.slices}
+        for name in cascade.protect:
+            if name not in column_of:
+                return "protect", f"there is no slice {name}, only {', '.join(column_of) or 'none'}"
+            if column_of[name] not in ("label", *cascade.request_columns):
+                return "protect", (
+                    f"a server does not know which texts are in {name}: its column {column_of[name]} is neither "
+                    "`label` nor one of cascade.request_columns"
+                )
+        foreign = sorted(set(cascade.request_columns) - set(column_of.values()))
+        return "request_columns", f"{foreign[0]} is the column of no slice" if foreign else ""
 
     @property
     def weights(self) -> WeightsSpec:

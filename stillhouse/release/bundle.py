@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from stillhouse.base import Record
 from stillhouse.digests import digest_of_file, entries_below, files_below, links_below
@@ -49,6 +49,7 @@ class ReleaseRecord(Record):
     golden: str
     transfer_set: str
     selection: str
+    cascade: str | None = Field(None, exclude_if=lambda digest: digest is None)  # of a recipe that has one
     row_kinds: dict[str, int]
     waived: tuple[WaivedGate, ...] = ()
 

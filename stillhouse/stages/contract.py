@@ -114,7 +114,8 @@ def examine_language_model(file: RecipeFile, store: ArtifactStore) -> tuple[Weig
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:
     """All that a student has to prove, and in how many rounds of candidates it may be tried, as JSON values."""
-    return bar_values(recipe.terms, recipe.split.golden_rounds_at_most)
+    bar = bar_values(recipe.terms, recipe.split.golden_rounds_at_most)
+    return bar if recipe.cascade is None else {**bar, "cascade": recipe.cascade.model_dump(mode="json")}
 
 
 def bar_values(terms: Terms, golden_rounds_at_most: int | None) -> dict[str, Any]:

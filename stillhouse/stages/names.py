@@ -21,6 +21,7 @@ EXPORTS = "exports"
 EVALUATION = "evaluation"
 ERROR_ANALYSIS = "error_analysis"
 SELECTION = "selection"
+CASCADE = "cascade"
 RELEASE = "release"
 CHAMPION = "champion"
 TRAFFIC = "traffic"
@@ -40,6 +41,7 @@ KINDS: dict[str, SpentOn] = {
     EVALUATION: "evaluation",
     ERROR_ANALYSIS: "evaluation",
     SELECTION: "evaluation",
+    CASCADE: "evaluation",
     RELEASE: "evaluation",
     CHAMPION: "evaluation",
     TRAFFIC: "data",
@@ -102,7 +104,8 @@ def stage_names(recipe: Recipe) -> list[str]:
         CANDIDATES: [candidate(student.name) for student in parents_first],
         EXPORTS: [export(form.name) for form in recipe.forms],
     }
-    return [stage for kind in KINDS if kind not in BESIDE for stage in of_each.get(kind, [kind])]
+    left_out = (*BESIDE, *([CASCADE] if recipe.cascade is None else []))
+    return [stage for kind in KINDS if kind not in left_out for stage in of_each.get(kind, [kind])]
 
 
 def stages_beside(recipe: Recipe) -> list[str]:

@@ -20,6 +20,7 @@ from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
 from stillhouse.release.card import CARD, model_card
+from stillhouse.release.cascade import CASCADE
 from stillhouse.release.probe import PROBE, Probe, probe_of
 from stillhouse.stages.facts import PromptFacts, TeacherFacts, TransferSetFacts
 from stillhouse.stages.names import MODEL, SELECTION
@@ -41,6 +42,7 @@ class Evidence:
         transfer_set: what the students learned from.
         selection: the choice, with the report.
         exported: the export of each student in each precision, by the name of that form.
+        cascade: the threshold from which it answers alone; None where it answers everything.
     """
 
     contract: Artifact
@@ -49,12 +51,13 @@ class Evidence:
     transfer_set: Artifact
     selection: Artifact
     exported: Mapping[str, Artifact]
+    cascade: Artifact | None = None
 
     @property
     def artifacts(self) -> list[Artifact]:
         """All of them."""
         named = [self.contract, self.prompts, self.teacher, self.transfer_set, self.selection]
-        return [*named, *self.exported.values()]
+        return [*named, *self.exported.values(), *([] if self.cascade is None else [self.cascade])]
 
 
 def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRecord]:
@@ -93,6 +96,7 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
         golden=evidence.prompts.facts(PromptFacts).golden_digest,
         transfer_set=evidence.transfer_set.digest,
         selection=evidence.selection.digest,
+        cascade=None if evidence.cascade is None else evidence.cascade.digest,
         row_kinds=evidence.transfer_set.facts(TransferSetFacts).row_kinds,
         waived=_waived(file, evidence.artifacts, ledger),
     )
@@ -115,7 +119,11 @@ def plan(file: RecipeFile, evidence: Evidence, ledger: Ledger) -> Plan[ReleaseRe
             folder,
             record,
             model=student.folder / MODEL,
-            evidence=[evidence.contract.folder / "recipe.json", evidence.selection.folder / "report.json"],
+            evidence=[
+                evidence.contract.folder / "recipe.json",
+                evidence.selection.folder / "report.json",
+                *([] if evidence.cascade is None else [evidence.cascade.folder / CASCADE]),
+            ],
             head=ledger.head(),
             written={PROBE: probe.model_dump_json(indent=1), CARD: card},
         )

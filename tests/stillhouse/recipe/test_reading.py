@@ -774,3 +774,58 @@ def test_a_chain_of_students_begins_at_the_teacher(
     assert stages.index("candidates/middle") < stages.index("candidates/small")
     assert "parent" not in recipe.student("middle").model_dump(), "else another digest"
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+PROTECTED = {"slices": [{"name": "people", "column": "kind", "values": ["HUM:ind"], "critical": True}]}
+
+
+@pytest.mark.parametrize(
+    ("cascade", "others", "says"),
+    [
+        ({}, {}, None),
+        ({"protect": ["people"], "request_columns": ["kind"]}, PROTECTED, None),
+        ({"protect": ["people"]}, PROTECTED, r"cascade.protect: a server does not know which texts are in people"),
+        ({"protect": ["persons"]}, PROTECTED, "cascade.protect: there is no slice persons, only people"),
+        ({"request_columns": ["channel"]}, PROTECTED, "cascade.request_columns: channel is the column of no slice"),
+        ({"share_at_most": 1.5}, {}, "cascade.share_at_most"),
+        ({"delta": 0.5}, {}, "cascade.delta"),
+        ({}, {"serving": {"teacher": {"usd_per_month": 5}}}, "cascade: serving.teacher.usd_per_month must be left out"),
+        ({}, {"serving": {"teacher": {"endpoint": "no server"}}}, "serving.teacher.endpoint: .*address of a server"),
+    ],
+)
+def test_a_cascade_is_one_that_a_server_can_keep(
+    tmp_path: Path, cascade: dict[str, object], others: dict[str, object], says: str | None
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"] |= {**others, "cascade": {"margin": 0.01, **cascade}}
+    path = written(tmp_path, document)
+    if says is not None:
+        with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: {says}"):
+            read_recipe(path)
+        return
+    recipe = read_recipe(path).recipe
+    stages = stage_names(recipe)
+    assert stages.index("selection") + 1 == stages.index("cascade") == stages.index("release") - 1
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"group": "customer"}, "must be left out where data.group is set"),
+        ({"provenance": {"privacy_column": "class"}}, "must be left out where the teacher may not see every text"),
+        ({"provenance": {"privacy_class": "secret"}}, "must be left out where the teacher may not see every text"),
+    ],
+)
+def test_a_cascade_has_rows_that_stand_alone_and_that_its_teacher_may_see(
+    tmp_path: Path, data: dict[str, object], says: str
+) -> None:
+    document = yaml.safe_load(DEMO.read_text())
+    document["attributes"]["cascade"] = {"margin": 0.01}
+    document["attributes"]["data"] |= data
+    with pytest.raises(StillhouseError, match=rf"defs.yaml:\d+: cascade: {says}"):
+        read_recipe(written(tmp_path, document))
+
+
+def test_a_recipe_without_a_cascade_has_no_such_stage_and_keeps_its_digest() -> None:
+    recipe = read_recipe(DEMO).recipe
+    assert "cascade" not in stage_names(recipe) and "cascade" not in recipe.model_dump()
