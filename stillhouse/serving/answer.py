@@ -16,6 +16,7 @@ from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.refused import RefusedError
 
 KEY_CHARACTERS = 200
+VALUE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ class Question(_Sent):
         min_length=1,
         max_length=KEY_CHARACTERS,
         description="what stays the same for one user, such as a customer number; only an HMAC of it is kept",
+    )
+    columns: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=VALUE_CHARACTERS)]] = Field(
+        {}, max_length=20, description="what is known of the texts beside them, by column, where the recipe asks for it"
     )
     deadline_ms: float | None = Field(
         None, gt=0, description="from the request's arrival; what has not been begun by then is not answered"
@@ -138,6 +142,6 @@ def _read(record: type[Sent], body: bytes) -> Sent:
 
 
 _FORMS: dict[type[BaseModel], str] = {
-    Question: '{"text": "..."} or {"texts": ["..."]}, and if wanted "key" and "deadline_ms"',
+    Question: '{"text": "..."} or {"texts": ["..."]}, and if wanted "key", "columns" and "deadline_ms"',
     Truth: '{"id": "...", "truth": "...", "by": "..."}, of which "by" may be left out',
 }

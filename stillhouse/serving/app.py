@@ -29,6 +29,7 @@ from stillhouse.base import Record
 from stillhouse.data.one_text import spelled
 from stillhouse.serving.answer import Answer, Answers, read_question, read_truth
 from stillhouse.serving.desired import Slot
+from stillhouse.serving.handing_on import Final, final_answer
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
@@ -64,6 +65,8 @@ class WhoServes(Record):
     deployment: int
     since: str
     labels: tuple[str, ...]
+    threshold: float | None
+    to_teacher: tuple[str, ...]
 
 
 class Server:
@@ -136,7 +139,7 @@ class Server:
         release = serving.arm(key)
         clean = [_usable(text, release) for text in question.asked]
         by = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
-        asked = _Asked(slot.name, serving.deployment, release, key, arrived, at)
+        asked = _Asked(slot, serving.deployment, release, key, question.columns, by, arrived, at)
         slot.waiting += 1
         try:
             answers = []
@@ -144,29 +147,37 @@ class Server:
                 await asyncio.sleep(0)
                 if by is not None and time.perf_counter() > by:
                     raise RefusedError(504, "the deadline has passed", "a later one")
-                answers.append(self._answer(asked, id if place == 0 else self._ids.issue(), sent, text))
+                answers.append(await self._answer(asked, id if place == 0 else self._ids.issue(), sent, text))
         finally:
             slot.waiting -= 1
-        self._metrics.answered(slot.name, release.release, time.perf_counter() - arrived, len(answers))
+        self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
         said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
         return _json(said, 200, {"x-stillhouse-release": release.release})
 
-    def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> Answer:
+    async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> Answer:
         """Answer one text, and have it kept how."""
         said: Said | None = None
+        final: Final | None = None
+        status = 500
         try:
             said = asked.release.say(clean)
+            final = await final_answer(asked.release, said, clean, asked.columns, asked.seconds_left)
+            self._metrics.handed_on(asked.slot.name, final)
+            if final.away is not None and asked.slot.limits.teacher_away == "refuse":
+                final, status = None, 503
+                raise _come_again("the teacher cannot be asked, and the student is not sure")
+            status = 200
         finally:
-            if (log := self._logs.get(asked.recipe)) is not None:
-                log.put(asked.row(id, sent, said))
+            if (log := self._logs.get(asked.slot.name)) is not None:
+                log.put(asked.row(id, sent, said, final, status))
         return Answer(
             id=id,
-            label=said.label,
-            confidence=said.confidence,
-            source="student",
+            label=final.label,
+            confidence=final.confidence,
+            source=final.source,
             release=asked.release.release,
             deployment=asked.deployment,
-            degraded=False,
+            degraded=final.away is not None,
         )
 
     async def _feedback(self, request: Request, id: str) -> Response:
@@ -195,6 +206,8 @@ class Server:
             deployment=serving.deployment,
             since=serving.at,
             labels=tuple(champion.task.names),
+            threshold=None if champion.cascade is None else champion.cascade.rule.threshold.threshold,
+            to_teacher=() if champion.cascade is None else tuple(each.name for each in champion.cascade.rule.protected),
         )
         return _json(shown, 200)
 
@@ -236,26 +249,33 @@ class Server:
 class _Asked:
     """What the texts of one request have in common."""
 
-    recipe: str
+    slot: Slot
     deployment: int
     release: LoadedRelease
     key: str | None
+    columns: Mapping[str, str]
+    by: float | None
     arrived: float
     at: float
 
-    def row(self, id: str, sent: str, said: Said | None) -> ServedRequest:
-        """What is kept of one text; without an answer the model has failed."""
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the caller's deadline; None where there is none."""
+        return None if self.by is None else max(self.by - time.perf_counter(), 0.001)
+
+    def row(self, id: str, sent: str, said: Said | None, final: Final | None, status: int) -> ServedRequest:
+        """What is kept of one text; without what was said the model has failed."""
         return ServedRequest(
             id=id,
             at=self.at,
-            recipe=self.recipe,
+            recipe=self.slot.name,
             release=self.release.release,
             deployment=self.deployment,
-            source="student",
-            label=None if said is None else said.label,
-            confidence=None if said is None else said.confidence,
-            degraded=False,
-            status=500 if said is None else 200,
+            source="student" if final is None else final.source,
+            label=None if final is None else final.label,
+            confidence=None if final is None else final.confidence,
+            degraded=final is not None and final.away is not None,
+            status=status,
             latency_ms=(time.perf_counter() - self.arrived) * 1000,
             characters=len(sent),
             tokens=None if said is None else said.tokens,

@@ -10,9 +10,10 @@ being loaded, hold up no request. Whatever fails, what serves goes on serving.
 import logging
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,9 +25,13 @@ from stillhouse.recipe.serving import ServingSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import DeployedRelease, desired
 from stillhouse.records.replicas import Heartbeat, beat, now
+from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.tokens import Tokens
+
+if TYPE_CHECKING:
+    from stillhouse.serving.teacher import Teacher
 
 LOG = logging.getLogger("stillhouse.serving")
 
@@ -60,6 +65,8 @@ class Slot:
             `tried`, by the monotonic clock.
         why: what is in its way.
         ledger_seen: when the ledger last answered, by the monotonic clock; None where it never did.
+        open_teacher: gives the teacher that a release with a cascade names; None where none is asked here.
+        teachers: those of the releases that are warm, by the digest of their artifact.
     """
 
     name: str
@@ -71,6 +78,14 @@ class Slot:
     why: str = ""
     tried: float = 0.0
     ledger_seen: float | None = None
+    open_teacher: "Callable[[TeacherOnCall], Teacher] | None" = None
+    teachers: "dict[str, Teacher]" = field(default_factory=dict)
+
+    @property
+    def warm(self) -> list[LoadedRelease]:
+        """The releases that are loaded."""
+        known = (None if self.serving is None else self.serving.champion, self.previous)
+        return [each for each in known if each is not None]
 
     @property
     def ledger_age(self) -> float:
@@ -105,6 +120,9 @@ class Follower:
         """Look no more; a look that is under way is waited for a moment."""
         self._end.set()
         self._thread.join(timeout=5)
+        for slot in self._slots.values():
+            for teacher in slot.teachers.values():
+                teacher.close()
 
     def _follow(self) -> None:
         while not self._end.wait(EVERY_SECONDS):
@@ -139,6 +157,7 @@ class Follower:
         slot.refused, slot.why = None, ""
         if before is not None and before is not champion:
             slot.previous = before
+        _close_unused_teachers(slot)
         LOG.info(
             "%s: deployment %d, %s %s serves", slot.name, wanted.deployment, wanted.champion.student,
             wanted.champion.release[:12],
@@ -172,13 +191,17 @@ class Follower:
 
     def _loaded(self, slot: Slot, wanted: DeployedRelease) -> LoadedRelease:
         """The release as it is warm already, or loaded aside, proven and warmed up."""
-        warm = (None if slot.serving is None else slot.serving.champion, slot.previous)
-        known = next((each for each in warm if each is not None and each.release == wanted.release), None)
+        known = next((each for each in slot.warm if each.release == wanted.release), None)
         if known is not None:
             return known
         loaded = LoadedRelease(self._folder(wanted), wanted.release)
         LOG.info("%s: release %s: %s", slot.name, wanted.release[:12], loaded.prove())
         loaded.warm_up()
+        if loaded.cascade is not None and slot.open_teacher is not None:
+            on_call = loaded.cascade.teacher
+            if on_call.artifact not in slot.teachers:
+                slot.teachers[on_call.artifact] = slot.open_teacher(on_call)
+            loaded.teacher = slot.teachers[on_call.artifact]
         return loaded
 
     def _folder(self, wanted: DeployedRelease) -> Path:
@@ -214,3 +237,10 @@ class Follower:
             goes_on = "nothing is served" if slot.serving is None else f"{slot.serving.champion.release[:12]} goes on"
             LOG.error("%s: deployment %d cannot be served, %s: %s", slot.name, deployment, goes_on, why)
         slot.refused, slot.why, slot.tried = deployment, why, time.monotonic()
+
+
+def _close_unused_teachers(slot: Slot) -> None:
+    """A teacher in a process of its own holds memory until it is closed."""
+    used = {each.cascade.teacher.artifact for each in slot.warm if each.cascade is not None}
+    for artifact in slot.teachers.keys() - used:
+        slot.teachers.pop(artifact).close()

@@ -8,9 +8,11 @@ would depend on its neighbours, and would not be the one that was judged (micros
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,8 +26,12 @@ from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import serving_now
 from stillhouse.release.bundle import MODEL, RECORD, ReleaseRecord, bundle_problems
+from stillhouse.release.cascade import CASCADE, Cascade, HandedOn
 from stillhouse.release.probe import PROBE, Probe, probe_problems
 from stillhouse.tasks import task_of
+
+if TYPE_CHECKING:
+    from stillhouse.serving.teacher import Teacher
 
 _LONG_TEXT_CHARACTERS = 4_000
 """A token has some four, so that a model which reads 512 of them reads all that it can."""
@@ -65,6 +71,10 @@ class LoadedRelease:
         folder: of its bundle.
         release: its digest, as the store has hashed it.
 
+    Attributes:
+        cascade: by what it hands texts on to its teacher; None where it answers all of them.
+        teacher: who is asked then; a server sets it.
+
     Raises:
         StillhouseError: if something in the bundle is missing or was altered.
     """
@@ -85,6 +95,9 @@ class LoadedRelease:
         self._temperature = self._model.temperature
         written = folder / PROBE
         self.probe = Probe.model_validate_json(written.read_bytes()) if written.is_file() else None
+        written = folder / CASCADE
+        self.cascade = Cascade.model_validate_json(written.read_bytes()) if written.is_file() else None
+        self.teacher: Teacher | None = None
         self.task = task_of(recipe["data"].get("answer", "single_label"), self._model.labels)  # 0.1.0 knew no other
 
     def prove(self) -> str:
@@ -119,8 +132,19 @@ class LoadedRelease:
         for text in [*names[:8], " ".join(names * (_LONG_TEXT_CHARACTERS // len(" ".join(names)) + 1))]:
             self.say(text)
 
+    def handed_on(self, said: Said, columns: Mapping[str, str]) -> HandedOn | None:
+        """Why the teacher is to answer in the place of the student; None where it is not.
+
+        Args:
+            said: what the student says.
+            columns: what the caller says of the text, by column.
+        """
+        if self.cascade is None or said.confidence is None:
+            return None
+        return self.cascade.rule.hands_on(said.label, said.confidence, columns)
+
     def answer(self, text: str) -> Said:
-        """Give a text the one spelling that it had in training, and ask.
+        """Give a text the one spelling that it had in training, and ask the student.
 
         Raises:
             StillhouseError: if nothing in it can be seen.

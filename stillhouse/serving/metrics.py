@@ -4,13 +4,15 @@ Belongs here: counting answers and refusals, and showing what is served.
 Does not: deciding anything by them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stillhouse.serving.answer import Answer
 from stillhouse.serving.desired import Slot
+from stillhouse.serving.handing_on import Final
 from stillhouse.serving.requests import Log
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -44,9 +46,17 @@ class Metrics:
             "stillhouse_request_seconds", "From a request's arrival to its answer.", ["recipe"], buckets=BUCKETS,
             registry=self._registry,
         )  # fmt: skip
+        self._handed_on = Counter(
+            "stillhouse_handed_on", "Texts that the teacher was to answer, by why.", ["recipe", "why"],
+            registry=self._registry,
+        )  # fmt: skip
+        self._degraded = Counter(
+            "stillhouse_degraded_texts", "Of these, those that it did not answer, by why.", ["recipe", "why"],
+            registry=self._registry,
+        )  # fmt: skip
         # Looking a child up by its labels takes longer than counting.
         self._of_request: dict[tuple[str, str, int], Counter] = {}
-        self._of_text: dict[tuple[str, str], Counter] = {}
+        self._of_text: dict[tuple[str, str, str], Counter] = {}
         self._timed = {name: self._seconds.labels(name) for name in slots}
 
     def ended(self, recipe: str, endpoint: str, status: int) -> None:
@@ -57,14 +67,22 @@ class Metrics:
             child = self._of_request[key] = self._requests.labels(recipe, endpoint, str(status))
         child.inc()
 
-    def answered(self, recipe: str, release: str, seconds: float, texts: int) -> None:
-        """Count a request's answers, and how long they took."""
-        key = recipe, release
-        child = self._of_text.get(key)
-        if child is None:
-            child = self._of_text[key] = self._texts.labels(recipe, release[:12], "student")
-        child.inc(texts)
+    def answered(self, recipe: str, answers: Sequence[Answer], seconds: float) -> None:
+        """Count a request's answers, and how long all of them took."""
+        for answer in answers:
+            key = recipe, answer.release, answer.source
+            child = self._of_text.get(key)
+            if child is None:
+                child = self._of_text[key] = self._texts.labels(recipe, answer.release[:12], answer.source)
+            child.inc()
         self._timed[recipe].observe(seconds)
+
+    def handed_on(self, recipe: str, final: Final) -> None:
+        """Count a text that the teacher was to answer, and whether it did."""
+        if final.why is not None:
+            self._handed_on.labels(recipe, final.why).inc()
+        if final.away is not None:
+            self._degraded.labels(recipe, final.away).inc()
 
     def shown(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -124,4 +142,16 @@ class _State(Collector):
             refused.add_metric([name], slot.refused or 0)
             waiting.add_metric([name], slot.waiting)
             unseen.add_metric([name], slot.ledger_age)
-        return applied, refused, waiting, unseen
+        breaker, usd = (
+            GaugeMetricFamily(f"stillhouse_teacher_{name}", text, labels=of_recipe)
+            for name, text in (
+                ("breaker_open", "1 while the teacher is not asked because it failed."),
+                ("usd_this_month", "Spent or taken for calls, by all servers, as this one last saw."),
+            )
+        )
+        for name, slot in self._slots.items():
+            teacher = None if slot.serving is None else slot.serving.champion.teacher
+            if teacher is not None:
+                breaker.add_metric([name], float(teacher.breaker.is_open))
+                usd.add_metric([name], teacher.usd_this_month)
+        return applied, refused, waiting, unseen, breaker, usd

@@ -9,19 +9,25 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import log_of
 from stillhouse.serving.tokens import Access, Tokens
+
+if TYPE_CHECKING:
+    from stillhouse.serving.teacher import Teacher
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than a load balancer keeps a connection that it may use again at any moment (nginx: 60)."""
@@ -63,13 +69,17 @@ def run(
 
     tokens = Tokens(home.serving)
     access = Access(tokens, where.host)
-    slots = {file.name: Slot(file.name, file.recipe.serving) for file in files}
+    builds = BuildStore(home)
+    slots = {
+        file.name: Slot(file.name, file.recipe.serving, open_teacher=partial(_open_teacher, file, builds))
+        for file in files
+    }
     with _listening(where) as listener, ExitStack() as ending:
         own = replica or f"{socket.gethostname()}-{listener.getsockname()[1]}"
         logs = {file.name: log_of(home, file, own) for file in files if file.recipe.traffic is not None}
         for log in logs.values():
             ending.callback(log.close)  # after the last answer
-        follower = Follower(BuildStore(home), slots, tokens, own)
+        follower = Follower(builds, slots, tokens, own)
         server = Server(slots, RequestIds.of(home.serving), access, logs)
         follower.start()
         config = uvicorn.Config(
@@ -94,6 +104,12 @@ def run(
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             follower.stop()
+
+
+def _open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> "Teacher":
+    from stillhouse.serving.teacher import open_teacher  # of no use where no release has a cascade
+
+    return open_teacher(file, builds, on_call)
 
 
 def _in_words(serving: Serving | None) -> str:

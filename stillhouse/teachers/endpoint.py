@@ -44,6 +44,97 @@ _MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """A server that speaks OpenAI's protocol: one call, and what it costs.
+
+    Args:
+        url: where it is, ending in /v1.
+        limits: with prices, key and timeout.
+        asking: what is asked of each text.
+    """
+
+    url: str
+    limits: EndpointSpec
+    asking: Asking
+
+    def attempt(self, body: dict[str, Any]) -> "Reply | Refusal":
+        """Make one call; whatever can come of it is a value, and only a mistake of our own is an exception."""
+        import httpx2
+        from openai import APIConnectionError, APIStatusError
+
+        settings = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        begun = time.perf_counter()
+        try:
+            raw = self.client.chat.completions.with_raw_response.create(
+                model=body["model"], messages=body["messages"], extra_body=settings
+            )
+            text, took = raw.http_response.text, 1000 * (time.perf_counter() - begun)
+            return _read(text, took) or Refusal(f"a reply that is none of the protocol: {self._in_short(text)}")
+        except APIStatusError as error:
+            status, spoken = error.status_code, self._in_short(error.response.text)
+            return Refusal(
+                f"status {status}, {spoken}",
+                _seconds(error.response.headers),
+                is_final=status < 500 and status not in (*_AGAIN, *_OF_THE_TEXT),
+                is_of_this_text=status in _OF_THE_TEXT,
+                is_free=status < 500 and status != 408,  # refused before anything was read
+            )
+        except APIConnectionError as error:
+            cause = error.__cause__ or error
+            never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol)
+            return Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}", is_free=never_sent)
+
+    def most(self, body: dict[str, Any]) -> float:
+        """USD that a call can cost at the most: no token is shorter than a byte."""
+        read = len(json.dumps(body["messages"], ensure_ascii=False).encode()) + self.limits.tokens_around
+        return self._usd(read, self.asking.longest_answer)
+
+    def cost(self, reply: Reply, most: float) -> float:
+        """What a reply cost by the server's own count; at the most where it does not count."""
+        return self._usd(reply.tokens_in, reply.tokens_out) if reply.tokens_in else most
+
+    def _usd(self, read: int, written: int) -> float:
+        return (read * self.limits.usd_per_million_in + written * self.limits.usd_per_million_out) / _MILLION
+
+    @property
+    def _key(self) -> str:
+        variable = self.limits.api_key_env
+        return "" if variable is None else os.environ.get(variable, "").strip()
+
+    def _in_short(self, text: str) -> str:
+        """The beginning of what a server said, without the key, which some repeat."""
+        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:200]
+
+    @cached_property
+    def client(self) -> "OpenAI":
+        """What makes the calls.
+
+        Raises:
+            StillhouseError: if the package or the key is missing.
+        """
+        try:
+            from openai import DefaultHttpxClient, OpenAI
+        except ImportError as error:
+            raise StillhouseError(
+                "the package openai is not installed", where="teacher.kind: endpoint",
+                expected="the extra `endpoint`", do="pip install 'stillhouse[endpoint]'",
+            ) from error  # fmt: skip
+        key, variable = self._key, self.limits.api_key_env
+        if variable is not None and not re.fullmatch("[!-~]+", key):
+            raise StillhouseError(
+                f"the variable {variable} {'holds what is no key' if key else 'is not set'}",
+                where=f"{self.url}: api_key_env", expected="the key of the server, without blanks",
+                do=f"Set {variable} where Stillhouse runs.",
+            )  # fmt: skip
+        # Its own retries would spend outside the cap, and a redirect would take the texts to somebody else.
+        http = DefaultHttpxClient(follow_redirects=False)
+        timeout = self.limits.timeout_s
+        client = OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=timeout, http_client=http)
+        client.organization = client.project = None  # those of the environment are for another server
+        return client
+
+
+@dataclass(frozen=True)
 class EndpointTeacher:
     """A model that is asked over the network.
 
@@ -67,6 +158,10 @@ class EndpointTeacher:
     pilot: StoredTeacher | None = None
     sleep: Callable[[float], object] | None = None
     _pace: "_Pace" = field(default_factory=lambda: _Pace(), compare=False, repr=False)
+
+    @cached_property
+    def _endpoint(self) -> Endpoint:
+        return Endpoint(self.url, self.limits, self.asking)
 
     @property
     def fingerprint(self) -> str:
@@ -98,8 +193,8 @@ class EndpointTeacher:
     def costs(self, replies: Replies, prompts: pl.DataFrame) -> list[float]:
         """USD that the replies to each of these prompts cost."""
         texts = dict(prompts.select("prompt_id", "text").iter_rows())
-        most = {name: self._most(self.asking.body(texts[name])) for name in replies.said}
-        return [sum(self._cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
+        most = {name: self._endpoint.most(self.asking.body(texts[name])) for name in replies.said}
+        return [sum(self._endpoint.cost(reply, most[name]) for reply in each) for name, each in replies.said.items()]
 
     def unasked(self, prompts: pl.DataFrame) -> float:
         """How many of these prompts have no reply yet, and are still to be paid for; some have a part of theirs."""
@@ -132,7 +227,10 @@ class EndpointTeacher:
         return Replies(said, self.asking, self.task)
 
     def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Reply]:
-        over, _ = threading.Event(), self._client  # made before threads want it, and before a call is written down
+        over, _ = (
+            threading.Event(),
+            self._endpoint.client,
+        )  # made before threads want it, and before a call is written down
         first: list[BaseException] = []
 
         def ask(digest: str) -> tuple[str, Reply] | None:
@@ -157,18 +255,18 @@ class EndpointTeacher:
         return dict(filter(None, (each.result() for each in asked)))
 
     def _call(self, digest: str, body: dict[str, Any], over: threading.Event) -> Reply:
-        most, refused = self._most(body), "the run was broken off"
+        most, refused = self._endpoint.most(body), "the run was broken off"
         for attempt in range(self.limits.attempts):
             self._pace.wait(self.limits.requests_per_minute, self.sleep or over.wait)
             if over.is_set():
                 break
             call = self.calls.reserve(digest, self.recipe, usd=most, usd_at_most=self.limits.usd_at_most)
-            answer = self._attempt(body)
+            answer = self._endpoint.attempt(body)
             if isinstance(answer, Reply):
                 if self.asking.codes and answer.alternatives is None and answer.failure in (None, Failure.CUT_OFF):
-                    self.calls.settle(call, usd=self._cost(answer, most), reply=None)
+                    self.calls.settle(call, usd=self._endpoint.cost(answer, most), reply=None)
                     raise self._tells_no_probabilities()
-                cost = self._cost(answer, most)
+                cost = self._endpoint.cost(answer, most)
                 self.calls.settle(call, usd=min(cost, most), reply=answer)
                 if cost > most:
                     raise self._counts_more(answer)
@@ -191,33 +289,6 @@ class EndpointTeacher:
             "answered is kept and is not asked again.",
         )
 
-    def _attempt(self, body: dict[str, Any]) -> "Reply | _Refusal":
-        """Make one call; whatever can come of it is a value, and only a mistake of our own is an exception."""
-        import httpx2
-        from openai import APIConnectionError, APIStatusError
-
-        settings = {name: value for name, value in body.items() if name not in ("model", "messages")}
-        begun = time.perf_counter()
-        try:
-            raw = self._client.chat.completions.with_raw_response.create(
-                model=body["model"], messages=body["messages"], extra_body=settings
-            )
-            text, took = raw.http_response.text, 1000 * (time.perf_counter() - begun)
-            return _read(text, took) or _Refusal(f"a reply that is none of the protocol: {self._in_short(text)}")
-        except APIStatusError as error:
-            status, spoken = error.status_code, self._in_short(error.response.text)
-            return _Refusal(
-                f"status {status}, {spoken}",
-                _seconds(error.response.headers),
-                is_final=status < 500 and status not in (*_AGAIN, *_OF_THE_TEXT),
-                is_of_this_text=status in _OF_THE_TEXT,
-                is_free=status < 500 and status != 408,  # refused before anything was read
-            )
-        except APIConnectionError as error:
-            cause = error.__cause__ or error
-            never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol)
-            return _Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}", is_free=never_sent)
-
     def _tells_no_probabilities(self) -> StillhouseError:
         return StillhouseError(
             "the server gives an answer and no log-probabilities with it",
@@ -236,53 +307,9 @@ class EndpointTeacher:
             do="Raise `teacher.endpoint.tokens_around` if its template is that long; else do not trust this server.",
         )
 
-    def _most(self, body: dict[str, Any]) -> float:
-        """USD that a call can cost at the most: no token is shorter than a byte."""
-        read = len(json.dumps(body["messages"], ensure_ascii=False).encode()) + self.limits.tokens_around
-        return self._usd(read, self.asking.longest_answer)
-
-    def _cost(self, reply: Reply, most: float) -> float:
-        """What a reply cost by the server's own count; at the most where it does not count."""
-        return self._usd(reply.tokens_in, reply.tokens_out) if reply.tokens_in else most
-
-    def _usd(self, read: int, written: int) -> float:
-        return (read * self.limits.usd_per_million_in + written * self.limits.usd_per_million_out) / _MILLION
-
-    @property
-    def _key(self) -> str:
-        variable = self.limits.api_key_env
-        return "" if variable is None else os.environ.get(variable, "").strip()
-
-    def _in_short(self, text: str) -> str:
-        """The beginning of what a server said, without the key, which some repeat."""
-        return " ".join((text.replace(self._key, "***") if self._key else text).split())[:200]
-
-    @cached_property
-    def _client(self) -> "OpenAI":
-        try:
-            from openai import DefaultHttpxClient, OpenAI
-        except ImportError as error:
-            raise StillhouseError(
-                "the package openai is not installed", where="teacher.kind: endpoint",
-                expected="the extra `endpoint`", do="pip install 'stillhouse[endpoint]'",
-            ) from error  # fmt: skip
-        key, variable = self._key, self.limits.api_key_env
-        if variable is not None and not re.fullmatch("[!-~]+", key):
-            raise StillhouseError(
-                f"the variable {variable} {'holds what is no key' if key else 'is not set'}",
-                where=f"{self.url}: api_key_env", expected="the key of the server, without blanks",
-                do=f"Set {variable} where Stillhouse runs.",
-            )  # fmt: skip
-        # Its own retries would spend outside the cap, and a redirect would take the texts to somebody else.
-        http = DefaultHttpxClient(follow_redirects=False)
-        timeout = self.limits.timeout_s
-        client = OpenAI(base_url=self.url, api_key=key or "none", max_retries=0, timeout=timeout, http_client=http)
-        client.organization = client.project = None  # those of the environment are for another server
-        return client
-
 
 @dataclass(frozen=True)
-class _Refusal:
+class Refusal:
     """A call that gave no reply.
 
     Args:

@@ -21,6 +21,7 @@ from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.ledger import Head
 from stillhouse.release.bundle import ReleaseRecord, write_bundle
 from stillhouse.release.card import CARD, model_card
+from stillhouse.release.cascade import CASCADE, Cascade
 from stillhouse.release.probe import PROBE, probe_of
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
@@ -64,7 +65,9 @@ class Installation:
     builds: BuildStore
     exports: Sequence[Path]
 
-    def release(self, model: int, recipe: str = RECIPE, probed: int | None = None) -> Artifact:
+    def release(
+        self, model: int, recipe: str = RECIPE, probed: int | None = None, cascade: Cascade | None = None
+    ) -> Artifact:
         """Publish a release of one of the models, with the answers of one of them, itself, as its probe."""
         answers_of = model if probed is None else probed
 
@@ -91,15 +94,20 @@ class Installation:
                 written={
                     PROBE: exact.model_dump_json(),
                     CARD: model_card(recipe_json, REPORT, record, LABELS, max_tokens=64),
+                    **({} if cascade is None else {CASCADE: cascade.model_dump_json()}),
                 },
             )  # fmt: skip
             return Measured({"export": f"model{model}"})
 
-        return self.builds.make(BuildRequest(recipe, "release", "run", "v", {"model": model, "probed": probed}), build)
+        said = None if cascade is None else cascade.model_dump(mode="json")
+        about = {"model": model, "probed": probed, "cascade": said}
+        return self.builds.make(BuildRequest(recipe, "release", "run", "v", about), build)
 
-    def promote(self, model: int, recipe: str = RECIPE, probed: int | None = None) -> Artifact:
+    def promote(
+        self, model: int, recipe: str = RECIPE, probed: int | None = None, cascade: Cascade | None = None
+    ) -> Artifact:
         """Have the ledger say that a release of one of the models serves."""
-        made = self.release(model, recipe, probed)
+        made = self.release(model, recipe, probed, cascade)
         body = {"digest": made.digest, "manifest": made.identity, "student": f"model{model}", "before": None}
         self.builds.ledger.append("promotion", recipe, body)
         return made

@@ -1,0 +1,59 @@
+"""A teacher that fails is left alone for a while, and comes back after one text that it answered."""
+
+from collections.abc import Iterable
+
+from stillhouse.serving.breaker import FAILURES_IN_A_ROW, OPEN_SECONDS, Breaker
+
+
+class Clock:
+    """Seconds that the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ended(breaker: Breaker, outcomes: Iterable[bool]) -> None:
+    for failed in outcomes:
+        assert breaker.lets_through()
+        breaker.ended(failed=failed)
+
+
+def test_it_opens_after_failures_in_a_row_and_lets_nothing_through() -> None:
+    breaker = Breaker(Clock())
+    ended(breaker, [True] * (FAILURES_IN_A_ROW - 1) + [False] + [True] * (FAILURES_IN_A_ROW - 1))
+    assert not breaker.is_open
+    ended(breaker, [True])
+    assert breaker.is_open and not breaker.lets_through()
+
+
+def test_it_opens_after_ten_failures_of_the_last_fifty() -> None:
+    breaker = Breaker(Clock())
+    ended(breaker, [True, False, False, False, False] * 9)
+    assert not breaker.is_open
+    ended(breaker, [True])
+    assert breaker.is_open
+    rarely = Breaker(Clock())
+    ended(rarely, ([True] + [False] * 5) * 40)
+    assert not rarely.is_open, "nine of fifty, however often"
+
+
+def test_after_a_while_one_text_is_tried_and_decides() -> None:
+    clock = Clock()
+    breaker = Breaker(clock)
+    ended(breaker, [True] * FAILURES_IN_A_ROW)
+    clock.now = OPEN_SECONDS - 0.01
+    assert not breaker.lets_through()
+    clock.now = OPEN_SECONDS
+    assert breaker.lets_through() and not breaker.lets_through(), "one alone"
+    breaker.ended(failed=True)
+    assert breaker.is_open and not breaker.lets_through()
+    clock.now = 2 * OPEN_SECONDS
+    assert breaker.lets_through()
+    breaker.ended(failed=None)
+    assert breaker.lets_through(), "nobody waited for the last one, so the next is tried"
+    breaker.ended(failed=False)
+    assert not breaker.is_open and breaker.lets_through() and breaker.lets_through()
+    ended(breaker, [True] * (FAILURES_IN_A_ROW - 1))
+    assert not breaker.is_open, "what was before it opened is forgotten"

@@ -1,0 +1,162 @@
+"""A release with its teacher behind it: who answers, what the caller is told, and what is counted and kept."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from stillhouse.recipe.serving import ServingSpec, TeacherCallsSpec
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.release.cascade import Cascade, ProtectedSlice, Rule, TeacherOnCall
+from stillhouse.serving.requests import ServedRequest
+from stillhouse.serving.teacher import Away, AwayError, Teacher, TeacherSaid
+from stillhouse.statistics.fixed_sequence import CascadeThreshold
+from tests.stillhouse.conftest import LABELS
+from tests.stillhouse.serving.conftest import RECIPE, Served
+
+TEXT, SECRET = "who is the king ?", "ann.lee@example.org"
+
+
+def cascade(threshold: float | None = 0.0, *protected: ProtectedSlice, artifact: str = "a" * 64) -> Cascade:
+    """One in which the untrained student, never surer than 0.5, answers what is not protected, or nothing."""
+    found = CascadeThreshold(
+        threshold=threshold, handed_on=0.3, rows=300, margin=0.02, delta=0.1, lost=0, won=0, p_value=0.05,
+        next_p_value=None,
+    )  # fmt: skip
+    teacher = TeacherOnCall(
+        kind=TeacherKind.ENCODER, artifact=artifact, fingerprint="f" * 64, answer="single_label",
+        labels=tuple(LABELS), temperature=1.0, accuracy=None, asking=None,
+    )  # fmt: skip
+    return Cascade(rule=Rule(threshold=found, protected=protected), golden_share=0.3, teacher=teacher)
+
+
+class Asked:
+    """Says what the test wants."""
+
+    seen_usd = 1.25
+
+    def __init__(self, says: Callable[[str], TeacherSaid]) -> None:
+        self.says, self.texts, self.is_closed = says, list[str](), False
+
+    def is_ready(self) -> bool:
+        return True
+
+    def ask(self, text: str, seconds: float) -> TeacherSaid:
+        self.texts.append(text)
+        return self.says(text)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def place(text: str) -> TeacherSaid:
+    return TeacherSaid("place", 0.97)
+
+
+def away(text: str) -> TeacherSaid:
+    raise AwayError(Away.BUDGET)
+
+
+def behind(
+    served: Served, of: Cascade, says: Callable[[str], TeacherSaid] = place, model: int = 1, **limits: Any
+) -> Asked:
+    """Have the server serve a release with a cascade."""
+    asked = Asked(says)
+    served.slot.limits = ServingSpec(**limits)
+    served.slot.open_teacher = lambda on_call: Teacher(asked, TeacherCallsSpec(deadline_ms=20_000))
+    served.installation.promote(model, cascade=of)
+    served.follower.look()
+    return asked
+
+
+def counted(served: Served, name: str) -> dict[str, float]:
+    """A counter of the recipe by its other label."""
+    text = served.client.get("/metrics").text
+    found = re.findall(rf'^{name}{{recipe="{RECIPE}",\w+="(\w+)"}} (\S+)$', text, re.MULTILINE)
+    return {label: float(value) for label, value in found}
+
+
+def test_what_the_student_is_unsure_of_the_teacher_answers_without_personal_data(served: Served) -> None:
+    asked = behind(served, cascade(None))
+    said = served.predict(text=f"{TEXT} {SECRET}").json()
+    assert (said["label"], said["confidence"], said["source"], said["degraded"]) == ("place", 0.97, "teacher", False)
+    assert asked.texts == [f"{TEXT} [EMAIL]"]
+    (row,) = served.kept
+    assert isinstance(row, ServedRequest)
+    assert (row.label, row.source, row.degraded, row.status) == ("place", "teacher", False, 200)
+    assert row.tokens is not None and row.release == said["release"]
+    assert counted(served, "stillhouse_handed_on_total") == {"unsure": 1.0}
+    assert 'source="teacher"} 1.0' in served.client.get("/metrics").text
+
+
+def test_what_the_student_is_sure_of_stays_its_own(served: Served) -> None:
+    asked = behind(served, cascade(0.0))
+    ((label, confidence),) = served.installation.expected(1, [TEXT])
+    said = served.predict(text=TEXT).json()
+    assert (said["label"], said["confidence"], said["source"]) == (label, confidence, "student")
+    assert asked.texts == [] and counted(served, "stillhouse_handed_on_total") == {}
+
+
+def test_a_protected_slice_goes_to_the_teacher_by_what_the_caller_says(served: Served) -> None:
+    by_post = ProtectedSlice(name="by_post", column="channel", values=("post",), declared=True)
+    behind(served, cascade(0.0, by_post))
+    assert served.predict(text=TEXT, columns={"channel": "app"}).json()["source"] == "student"
+    assert served.predict(text=TEXT, columns={"channel": "post"}).json()["source"] == "teacher"
+    assert served.predict(text=TEXT).json()["source"] == "teacher"
+    assert counted(served, "stillhouse_handed_on_total") == {"protected": 1.0, "unknown_slice": 1.0}
+    shown = served.client.get(f"/v1/{RECIPE}").json()
+    assert (shown["threshold"], shown["to_teacher"]) == (0.0, ["by_post"])
+
+
+def test_a_teacher_that_is_away_is_told_and_counted(served: Served) -> None:
+    behind(served, cascade(None), away)
+    ((label, confidence),) = served.installation.expected(1, [TEXT])
+    said = served.predict(text=TEXT).json()
+    assert (said["label"], said["confidence"], said["source"], said["degraded"]) == (label, confidence, "student", True)
+    (row,) = served.kept
+    assert isinstance(row, ServedRequest) and row.degraded and row.status == 200
+    assert counted(served, "stillhouse_degraded_texts_total") == {"budget": 1.0}
+    assert f'stillhouse_teacher_usd_this_month{{recipe="{RECIPE}"}} 1.25' in served.client.get("/metrics").text
+
+
+def test_where_the_recipe_says_so_an_answer_without_the_teacher_is_refused(served: Served) -> None:
+    behind(served, cascade(None), away, teacher_away="refuse")
+    refused = served.predict(text=TEXT)
+    assert refused.status_code == 503 and "teacher" in refused.json()["error"] and refused.headers["retry-after"]
+    (row,) = served.kept
+    assert isinstance(row, ServedRequest) and (row.status, row.label, row.degraded) == (503, None, False)
+    assert served.slot.waiting == 0
+
+
+def test_a_caller_that_waits_no_longer_gets_the_students_answer(served: Served) -> None:
+    asked = behind(served, cascade(None))
+    assert served.predict(text=TEXT, deadline_ms=1e6).json()["source"] == "teacher"
+    waits: list[float] = []
+    real = asked.ask
+    asked.ask = lambda text, seconds: (waits.append(seconds), real(text, seconds))[1]  # type: ignore[method-assign]
+    served.predict(text=TEXT, deadline_ms=3_000)
+    served.predict(text=TEXT)
+    assert waits[0] <= 3 and waits[1] == 20
+
+
+def test_what_a_caller_sends_as_columns_is_limited(served: Served) -> None:
+    for columns in ({"channel": "x" * 201}, {"x" * 61: "post"}, {f"c{n}": "x" for n in range(21)}, {"channel": 7}):
+        refused = served.predict(text=TEXT, columns=columns)
+        assert refused.status_code == 422 and "columns" in refused.json()["error"], columns
+        assert "xxx" not in refused.text and "post" not in refused.text
+
+
+def test_a_teacher_is_kept_through_a_swap_and_closed_once_no_release_needs_it(served: Served) -> None:
+    first = behind(served, cascade(None))
+    teacher = served.slot.teachers["a" * 64]
+    second = behind(served, cascade(0.0), model=2)
+    assert served.slot.teachers == {"a" * 64: teacher} and not first.is_closed and second.texts == []
+    assert served.slot.serving is not None and served.slot.serving.champion.teacher is teacher
+    for model in (0, 1):
+        served.installation.promote(model)
+        served.follower.look()
+    assert served.slot.teachers == {} and first.is_closed
+
+
+def test_a_release_without_a_cascade_says_so(served: Served) -> None:
+    shown = served.client.get(f"/v1/{RECIPE}").json()
+    assert (shown["threshold"], shown["to_teacher"]) == (None, [])

@@ -1,0 +1,217 @@
+"""The teacher behind a student: a server that speaks the real protocol, and a real network in a process of its own."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillhouse.serving.teacher
+from stillhouse.home import Home
+from stillhouse.models.predictor import TorchClassifier
+from stillhouse.recipe.serving import TeacherCallsSpec
+from stillhouse.recipe.teacher import EndpointSpec, TeacherKind
+from stillhouse.records import spending
+from stillhouse.records.builds import BuildStore
+from stillhouse.release.cascade import TeacherOnCall
+from stillhouse.serving.breaker import FAILURES_IN_A_ROW
+from stillhouse.serving.teacher import Away, AwayError, OwnProcess, PaidEndpoint, Teacher, TeacherSaid
+from stillhouse.serving.teacher_process import EndedError, TeacherProcess
+from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.endpoint import Endpoint
+from stillhouse.teachers.requests import Asking
+from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.stillhouse.conftest import LABELS
+
+ASKING = Asking("large", "Kind of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
+ON_CALL = TeacherOnCall(
+    kind=TeacherKind.ENDPOINT, artifact="a" * 64, fingerprint="f" * 64, answer="single_label", labels=tuple(LABELS),
+    temperature=1.0, accuracy=0.9, asking=None,
+)  # fmt: skip
+PRICES = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0}
+
+
+def answer(text: str) -> str:
+    return "person" if "who" in text else "place"
+
+
+def behind(server: Server, home: Home, *, asking: Asking = ASKING, usd: float = 1.0, **calls: Any) -> Teacher:
+    spec = TeacherCallsSpec(**{"deadline_ms": 5_000, **calls})
+    limits = EndpointSpec(**PRICES, timeout_s=spec.deadline_ms / 1000)
+    endpoint = Endpoint(server.url, limits, asking)
+    return Teacher(PaidEndpoint(ON_CALL, endpoint, "small", home.ledger_url, usd), spec)
+
+
+def said(teacher: Teacher, *texts: str) -> list[TeacherSaid | Away]:
+    async def all_of_them() -> list[TeacherSaid | Away]:
+        return [await teacher.answer(text) for text in texts]
+
+    return asyncio.run(all_of_them())
+
+
+def test_it_answers_for_what_the_server_bills_and_sees_no_personal_data(home: Home) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    with serving(Server(answer)) as server:
+        teacher = behind(server, home)
+        assert said(teacher, "who is ann.lee@example.org ?", "where is it ?") == [
+            TeacherSaid("person", 0.9), TeacherSaid("place", 0.9),
+        ]  # fmt: skip
+        assert set(server.asked) == {"Kind of: who is [EMAIL] ?", "Kind of: where is it ?"}
+        spent = spending.spent(home.ledger_url, "small", spending.month_now())
+        assert spent == pytest.approx(server.usd) == pytest.approx(teacher.usd_this_month) and spent > 0
+        teacher.close()
+
+
+def test_beyond_the_months_money_nobody_is_asked(home: Home) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    with serving(Server(answer)) as server:
+        asked = said(behind(server, home, usd=1e-6), "who ?")
+        assert asked == [Away.BUDGET] and server.calls == 0
+
+
+def test_where_money_cannot_be_counted_nobody_is_asked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> float:
+        raise OSError
+
+    monkeypatch.setattr(stillhouse.serving.teacher.spending, "reserve", away)
+    with serving(Server(answer)) as server:
+        assert said(behind(server, home), "who ?") == [Away.UNCOUNTED] and server.calls == 0
+
+
+def test_an_answer_that_comes_too_late_is_not_waited_for_and_is_paid(home: Home) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    with serving(Server(answer, takes=1.0)) as server:
+        teacher = behind(server, home, deadline_ms=100)
+        assert said(teacher, "who ?") == [Away.DEADLINE]
+        assert spending.spent(home.ledger_url, "small", spending.month_now()) > 0, "nobody knows that it cost nothing"
+
+
+@pytest.mark.parametrize(("fault", "why"), [("503", Away.FAILED), ("cut", Away.FAILED), ("page", Away.FAILED)])
+def test_a_server_that_fails_is_left_alone_after_a_few_texts(home: Home, fault: str, why: Away) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    with serving(Server(answer, faults=dict.fromkeys(range(50), fault))) as server:
+        teacher = behind(server, home)
+        asked = said(teacher, *["who ?"] * (FAILURES_IN_A_ROW + 3))
+        assert asked == [why] * FAILURES_IN_A_ROW + [Away.BREAKER] * 3
+        assert server.calls == FAILURES_IN_A_ROW and teacher.breaker.is_open
+
+
+@pytest.mark.parametrize("fault", ["outside", "refusal", "null", "422"])
+def test_an_answer_without_a_label_is_none_and_no_failure_of_the_server(home: Home, fault: str) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    with serving(Server(answer, faults=dict.fromkeys(range(50), fault))) as server:
+        teacher = behind(server, home)
+        assert said(teacher, *["who ?"] * 8) == [Away.NO_LABEL] * 8 and not teacher.breaker.is_open
+
+
+def test_it_is_asked_as_often_as_when_it_was_judged(home: Home) -> None:
+    home.root.mkdir(parents=True, exist_ok=True)
+    answers = iter(["person", "place", "person"])
+    asking = Asking(**{**ASKING.__dict__, "samples": 3})
+    with serving(Server(lambda text: next(answers))) as server:
+        (found,) = said(behind(server, home, asking=asking), "who ?")
+        assert isinstance(found, TeacherSaid) and found.label == "person" and server.calls == 3
+        assert found.confidence is not None and 0.4 < found.confidence < 0.9
+
+
+class Stuck:
+    """Answers when it may."""
+
+    seen_usd = 0.0
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+
+    def is_ready(self) -> bool:
+        return True
+
+    def ask(self, text: str, seconds: float) -> TeacherSaid:
+        self.may.wait(30)
+        return TeacherSaid("place", 0.5)
+
+    def close(self) -> None:
+        self.may.set()
+
+
+def test_more_texts_at_one_time_than_it_takes_do_not_wait() -> None:
+    stuck = Stuck()
+    teacher = Teacher(stuck, TeacherCallsSpec(concurrency=2, deadline_ms=20_000))
+
+    async def asked() -> list[Any]:
+        waiting = [asyncio.create_task(teacher.answer(f"{n}")) for n in range(2)]
+        await asyncio.sleep(0)
+        late = await teacher.answer("late")
+        stuck.may.set()
+        return [late, *await asyncio.gather(*waiting), await teacher.answer("after")]
+
+    answered = TeacherSaid("place", 0.5)
+    assert asyncio.run(asked()) == [Away.BUSY, answered, answered, answered]
+    teacher.close()
+
+
+@pytest.fixture
+def process(classifier: Path) -> Iterator[TeacherProcess]:
+    started = TeacherProcess(lambda: classifier)
+    yield started
+    started.close()
+
+
+def wait_until_ready(process: TeacherProcess) -> None:
+    deadline = time.monotonic() + 120
+    while not process.is_ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_network_answers_in_a_process_of_its_own_and_is_started_again_after_a_kill(
+    process: TeacherProcess, classifier: Path
+) -> None:
+    assert not process.is_ready(), "it begins when it is first asked"
+    wait_until_ready(process)
+    texts = ["who is the king ?", "where\nis it ?", "é"]
+    expected = TorchClassifier(classifier).logits(texts)
+    for text, row in zip(texts, expected, strict=True):
+        np.testing.assert_allclose(process.ask(text, 60), row, atol=1e-5)
+    assert process.running is not None
+    os.kill(process.running, signal.SIGKILL)
+    with pytest.raises((EndedError, TimeoutError)):
+        for _ in range(100):
+            process.ask("who ?", 10)
+    wait_until_ready(process)
+    np.testing.assert_allclose(process.ask(texts[0], 60), expected[0], atol=1e-5)
+    left = process.running
+    process.close()
+    assert left is not None and not Path(f"/proc/{left}").exists() and not process.is_ready()
+
+
+def test_a_network_that_cannot_be_opened_is_away(tmp_path: Path) -> None:
+    def lost() -> Path:
+        raise FileNotFoundError
+
+    process = TeacherProcess(lost)
+    assert not process.is_ready()
+    with pytest.raises(EndedError):
+        process.ask("who ?", 1)
+    process.close()
+
+
+def test_what_a_network_says_is_read_at_its_own_temperature(home: Home) -> None:
+    asked = OwnProcess(ON_CALL.model_copy(update={"temperature": 2.0}), BuildStore(home))
+
+    class Logits:
+        def ask(self, text: str, seconds: float) -> list[float]:
+            if text == "late":
+                raise TimeoutError
+            return [0.0, 2.0, 1.0]
+
+    asked._process = Logits()  # type: ignore[assignment]
+    expected = SingleLabel(tuple(LABELS)).confidence(np.array([[0.0, 1.0, 0.5]]))[0]
+    assert asked.ask("text", 1) == TeacherSaid(LABELS[1], pytest.approx(expected))
+    with pytest.raises(AwayError):
+        asked.ask("late", 1)
