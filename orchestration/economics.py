@@ -18,7 +18,8 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.stages.asking import call_log
-from stillhouse.stages.names import KINDS, SELECTION, kind_of
+from stillhouse.stages.cascade import CascadeFacts
+from stillhouse.stages.names import CASCADE, KINDS, SELECTION, kind_of
 
 ANSWERS_PAID = "teacher's answers"
 """What a server was paid, which is no compute of this machine."""
@@ -68,9 +69,8 @@ def roi(builds: BuildStore, file: RecipeFile) -> Account:
         expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
         milliseconds = _student_ms(builds, file)
         if milliseconds is not None:
-            measured = actual(
-                recipe.economics, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour
-            )
+            prices = recipe.economics.model_copy(update=_measured_fallback(builds, file))
+            measured = actual(prices, costs, student_ms=milliseconds, machine_usd_per_hour=recipe.machine_usd_per_hour)
     paid_back, total = measured or expected, sum(costs.values())
     return Account(
         recipe=file.name,
@@ -83,6 +83,14 @@ def roi(builds: BuildStore, file: RecipeFile) -> Account:
         spent_usd=costs,
         data_share=1 - (costs.get("training", 0.0) + costs.get(OTHER, 0.0)) / total if total else None,
     )
+
+
+def _measured_fallback(builds: BuildStore, file: RecipeFile) -> dict[str, float]:
+    """The share of golden rows that the teacher answers, in the place of the recipe's guess; where it was measured."""
+    key = key_of(file.name, CASCADE)
+    if file.recipe.cascade is None or newest_materialization(builds.ledger, key) is None:
+        return {}
+    return {"fallback_share": newest_artifact(builds, key).facts(CascadeFacts).golden_share}
 
 
 def _student_ms(builds: BuildStore, file: RecipeFile) -> float | None:

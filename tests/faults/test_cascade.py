@@ -1,0 +1,36 @@
+"""What is asked of every fault of cascade.py, and what there is without one."""
+
+import json
+
+from stillhouse.release.bundle import ReleaseRecord, bundle_problems
+from stillhouse.release.cascade import CASCADE as FILE
+from stillhouse.release.cascade import Cascade
+from stillhouse.stages.cascade import ROWS, CascadeFacts
+from stillhouse.stages.names import CASCADE, CHAMPION, PROMPTS, RELEASE, TEACHER
+from tests.faults.asked import test_a_fault_closes_its_gate_and_is_diagnosed
+from tests.faults.bench import NAME
+from tests.faults.cascade import FAULTS, with_a_cascade
+from tests.faults.conftest import OpenBench
+
+__all__ = ["FAULTS", "test_a_fault_closes_its_gate_and_is_diagnosed"]
+
+
+def test_a_release_carries_the_threshold_that_its_gates_let_through(open_bench: OpenBench) -> None:
+    with open_bench(True) as bench:
+        file = with_a_cascade(bench)
+        bench.must_run(file, CASCADE, RELEASE, CHAMPION)
+        assert {state.state for state in bench.states(file, CASCADE, None)} == {"passed"}
+        made, release = bench.newest(CASCADE), bench.newest(RELEASE)
+        written = (release.folder / FILE).read_bytes()
+        assert written == (made.folder / FILE).read_bytes()
+        assert release.facts(ReleaseRecord).cascade == made.digest and bundle_problems(release.folder) == []
+        cascade, facts = Cascade.model_validate_json(written), made.facts(CascadeFacts)
+        assert cascade.teacher.artifact == bench.newest(TEACHER).digest
+        assert cascade.golden_share == facts.golden_share < 1 and facts.threshold is not None
+        rows, prompts = made.frame(ROWS), bench.newest(PROMPTS).frame("prompts")
+        assert rows.height == facts.calibration_rows == cascade.rule.threshold.rows
+        assert set(rows.join(prompts, on="prompt_id")["split"]) == {"validation"}
+        assert (bench.place.home.reports / f"{NAME}.cascade.html").is_file()
+        assert json.loads((release.folder / "recipe.json").read_text())["cascade"]["margin"] == 0.05
+        again = bench.run(file, CASCADE)
+        assert again.success and bench.newest(CASCADE).digest == made.digest
