@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -80,6 +80,9 @@ bench-seeds: .venv/installed  ## how often luck wins between two equal models, b
 
 bench-alarms: .venv/installed  ## how often a live alarm or promotion is false, however often somebody looks, and how late it is
 	$(BIN)/python -m benchmarks.alarms
+
+bench-cascade: .venv/installed  ## the demo's student with its teacher behind it: what goes to the teacher, and how often its bound breaks
+	$(BIN)/python -m benchmarks.cascade
 
 bench-harness: .venv/installed  ## a hundred thousand golden rows with slices and resampling, timed and weighed
 	$(BIN)/python -m benchmarks.harness

@@ -50,7 +50,7 @@ def recipe_like(template: Path, folder: Path, name: str, changes: Mapping[str, A
     """
     attributes = yaml.safe_load(template.read_text(encoding="utf-8"))["attributes"]
     for field, value in changes.items():
-        attributes[field] = {**attributes[field], **value} if isinstance(value, Mapping) else value
+        attributes[field] = {**attributes.get(field, {}), **value} if isinstance(value, Mapping) else value
     return write_recipe(folder, name, attributes)
 
 

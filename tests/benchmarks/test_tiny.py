@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import benchmarks.latency_load
+from benchmarks import cascade
 from benchmarks.peers import stillhouse_game, stillhouse_loop, usable
 from benchmarks.peers.__main__ import compared
 from benchmarks.peers.material import Job, make_material, texts
@@ -38,6 +40,19 @@ def test_it_ends_with_its_line_and_breaks_none_of_its_limits(name: str) -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert json.loads(ran.stdout.splitlines()[-1]).keys() == keys
+
+
+def test_the_bound_of_a_cascade_is_looked_up_in_rows_of_which_all_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(1)
+    confidence = 1 / (1 + np.exp(-generator.uniform(0, 6, 1500)))
+    student = generator.random(1500) < confidence
+    population = cascade.Population(confidence, generator.random(1500) < 0.95, student)
+    assert population.at(None) == (1.0, 0.0)
+    assert population.at(0.0) == (0.0, pytest.approx(population.teacher.mean() - student.mean()))
+    found = cascade.table(population, 20)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(found) == 11
+    assert all(each.broken <= 0.3 and each.naive_share < each.share for each in found.values())
+    assert max(each.naive_broken for each in found.values()) > 0.3
 
 
 def test_speed_beside_busy_processes_is_measured_to_the_end(
