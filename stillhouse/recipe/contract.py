@@ -23,6 +23,7 @@ from stillhouse.recipe.students import StudentForm, StudentSpec, unfit_parent
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.recipe.watch import WatchSpec
 from stillhouse.recipe.weights import WeightsSpec
 
 NOTIFY_PATTERN = r"^(\$\{[A-Z][A-Z0-9_]*\}|[a-z][a-z0-9+]*://.+)$"
@@ -132,6 +133,11 @@ class Recipe(Part):
         None,
         exclude=True,  # how long answers are kept is no other contract
         description="what servers keep of their answers; nothing when left out",
+    )
+    watch: WatchSpec | None = Field(
+        None,
+        exclude_if=lambda given: given is None,  # so that a recipe without the part keeps its digest
+        description="how the champion is watched while it serves, and when it is taken back; not when left out",
     )
 
     @model_validator(mode="after")

@@ -41,6 +41,7 @@ Kind = Literal[
     "round",
     "erasure",
     "deployment",
+    "baseline",
 ]
 
 GENESIS = "0" * 64
@@ -386,6 +387,7 @@ _ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
     "round": lambda recipe, body: Asked(subject=body["run_id"]),
     "deployment": lambda recipe, body: Asked(content=body["champion"]["release"]),
     "erasure": lambda recipe, body: Asked(),
+    "baseline": lambda recipe, body: Asked(content=body["release"]),
 }
 """What can be asked of each kind of entry."""
 

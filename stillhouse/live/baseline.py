@@ -1,0 +1,130 @@
+"""What live traffic is held against: the golden rows, and after a quiet month the traffic itself.
+
+Belongs here: counting a reference, and the chance that student and teacher agree, by the student's
+confidence.
+Does not: limits that follow from it (watches.py), reading golden rows (stillhouse/stages/live_report.py).
+"""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from stillhouse.base import Record
+
+FloatArray = npt.NDArray[np.float64]
+
+_LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
+_UNSURE = 0.1
+"""The share of golden rows with the least confidence: how many live ones are as unsure is watched."""
+
+
+class AgreementScale(Record):
+    """How often student and teacher agreed on golden rows, by the student's confidence."""
+
+    edges: tuple[float, ...] = Field(description="Between bins of confidence, ascending; none where there is one bin.")
+    rows: tuple[int, ...]
+    agreed: tuple[int, ...]
+
+    def chance(self, confidence: Sequence[float | None]) -> FloatArray:
+        """Calibrated chance of agreement of each answer; never 0 or 1, by Laplace's rule of succession."""
+        of_bin = [(agreed + 1) / (rows + 2) for agreed, rows in zip(self.agreed, self.rows, strict=True)]
+        return np.array([of_bin[0 if each is None else bisect_right(self.edges, each)] for each in confidence])
+
+    @property
+    def of_golden_rows(self) -> FloatArray:
+        """The chance of each golden row, shape (rows,): what a plan of asking is made for."""
+        of_bin = [(agreed + 1) / (rows + 2) for agreed, rows in zip(self.agreed, self.rows, strict=True)]
+        return np.repeat(of_bin, self.rows)
+
+    @property
+    def disagreed(self) -> int:
+        """Golden rows on which the two differ."""
+        return sum(self.rows) - sum(self.agreed)
+
+
+class Reference(Record):
+    """Counts of what is watched, on rows that are as they should be."""
+
+    release: str = Field(description="Whose answers were counted.")
+    origin: Literal["golden", "live"] = Field(description="Golden rows, or a month of live answers.")
+    until: str | None = Field(None, description="Last day of a live reference.")
+    rows: int
+    labels: dict[str, int] = Field(description="Answers by label; one that never occurred has 0.")
+    edges: tuple[int, ...] = Field(description="Between bins of length in characters, ascending.")
+    lengths: tuple[int, ...] = Field(description="Texts in each bin.")
+    unsure_below: float | None = Field(description="Confidence below which an answer is unsure; null without any.")
+    unsure: int = Field(description="Answers below it.")
+    agreement: AgreementScale | None = Field(description="Null where the teacher said nothing of golden rows.")
+    labelled: int = Field(description="Golden rows with a label.")
+    wrong: int = Field(description="Of them, answered wrong.")
+
+
+def golden_reference(
+    release: str,
+    names: Sequence[str],
+    texts: Sequence[str],
+    answers: Sequence[str],
+    confidence: Sequence[float | None],
+    *,
+    teacher: Sequence[str | None],
+    truth: Sequence[str | None],
+) -> Reference:
+    """Count what a release says to its golden rows.
+
+    Args:
+        release: its digest.
+        names: all labels that it can answer.
+        texts: golden texts, at least one.
+        answers: its answer to each.
+        confidence: of each answer; None where answers have none.
+        teacher: what the teacher says to each; None where it says nothing.
+        truth: the label of each; None where it has none.
+    """
+    characters = [len(text) for text in texts]
+    edges = _edges([float(each) for each in characters], _LENGTH_BINS)
+    lengths = tuple(int(edge) for edge in edges)
+    known = [each for each in confidence if each is not None]
+    unsure_below = float(np.quantile(known, _UNSURE)) if known else None
+    said = Counter(answers)
+    return Reference(
+        release=release,
+        origin="golden",
+        rows=len(texts),
+        labels={name: said[name] for name in names},
+        edges=lengths,
+        lengths=_counted([bisect_right(lengths, each) for each in characters], len(lengths) + 1),
+        unsure_below=unsure_below,
+        unsure=sum(each < unsure_below for each in known) if unsure_below is not None else 0,
+        agreement=_scale(answers, confidence, teacher),
+        labelled=sum(each is not None for each in truth),
+        wrong=sum(each is not None and each != answer for each, answer in zip(truth, answers, strict=True)),
+    )
+
+
+def _scale(
+    answers: Sequence[str], confidence: Sequence[float | None], teacher: Sequence[str | None]
+) -> AgreementScale | None:
+    heard = [place for place, said in enumerate(teacher) if said is not None]
+    if not heard:
+        return None
+    sure = [each for place in heard if (each := confidence[place]) is not None]
+    edges = tuple(_edges(sure, _CONFIDENCE_BINS)) if len(sure) == len(heard) else ()
+    bins = [bisect_right(edges, confidence[place] or 0.0) if edges else 0 for place in heard]
+    agreed = [found for found, place in zip(bins, heard, strict=True) if teacher[place] == answers[place]]
+    many = len(edges) + 1
+    return AgreementScale(edges=edges, rows=_counted(bins, many), agreed=_counted(agreed, many))
+
+
+def _edges(values: Sequence[float], bins: int) -> list[float]:
+    """Quantiles between bins of about as many values each; fewer where many values are the same."""
+    return sorted({float(each) for each in np.quantile(values, np.arange(1, bins) / bins)}) if values else []
+
+
+def _counted(places: Sequence[int], many: int) -> tuple[int, ...]:
+    found = Counter(places)
+    return tuple(found[place] for place in range(many))

@@ -1,0 +1,124 @@
+"""What a watch has found, and what is to be done about it.
+
+Belongs here: a finding as people and programs read it, and which action follows from what is known.
+Does not: carrying it out (orchestration/watch.py), keeping it (state.py), what is watched (watches.py).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.live.watches import Watch, WatchKind
+from stillhouse.recipe.watch import WatchSpec
+
+
+class Action(StrEnum):
+    """What a finding leads to."""
+
+    ASK_MORE = "the teacher is asked more often"
+    ROLL_BACK = "the release was taken back"
+    ROUND = "a round is due"
+    PERSON = "a person has to look"
+
+
+class FoundKind(StrEnum):
+    """What a finding is about."""
+
+    INPUTS = "inputs"
+    AGREEMENT = "agreement"
+    TRUTH = "truth"
+    ERRORS = "errors"
+    LATENCY = "latency"
+    FALLBACK = "fallback"
+    TEACHER = "teacher"
+
+    @classmethod
+    def of(cls, kind: WatchKind) -> "FoundKind":
+        """What an alarm of a kind of watch is about."""
+        return cls.INPUTS if kind.is_of_inputs else cls(kind.value)
+
+
+class Evidence(Record):
+    """By what it was found."""
+
+    events: float = Field(
+        description="On how many of the rows since the bets began it happened; debiased, of agreement."
+    )
+    rows: int
+    limit: float
+    reference: float | None
+    log10_worth: float = Field(description="Logarithm to base 10 of what all bets are worth.")
+    log10_threshold: float = Field(description="The same of what they have to be worth for an alarm.")
+
+
+class LiveFinding(Record):
+    """One finding; written once."""
+
+    key: str = Field(description="What it is about and which alarm of it: once for ever.")
+    kind: FoundKind
+    watch: str
+    release: str
+    deployment: int
+    at: float = Field(description="In seconds since 1970.")
+    sentence: str
+    evidence: Evidence | None = Field(description="Null where no bets were placed, as of a teacher that has changed.")
+    action: Action
+    because: str = Field(description="Why this is done about it, or what was done.")
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether anybody is sent it: drift of inputs buys answers of the teacher, and disturbs nobody."""
+        return self.action is not Action.ASK_MORE
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What an action depends on beside the alarm.
+
+    Args:
+        age_days: since the promotion of the release.
+        teacher_answers_as_recorded: whether its canary prompts were answered as before; None where nobody knows.
+        held_by: who holds the champion, if anybody does.
+        was_brought_back: whether the watch itself has gone back to this release: then it is not the release.
+        has_earlier: whether there is a release to go back to.
+    """
+
+    age_days: float
+    teacher_answers_as_recorded: bool | None
+    held_by: str | None
+    was_brought_back: bool
+    has_earlier: bool
+
+
+def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Action, str]:
+    """What is done about a finding, and why.
+
+    Errors and slowness are taken back whatever the release's age; lost agreement and accuracy while the release is
+    young enough to be blamed, and agreement only against a teacher that is what it was.
+    """
+    if kind is FoundKind.INPUTS:
+        return Action.ASK_MORE, f"up to {spec.ask_when_drifting:.0%} of answers, until the share is back for a day"
+    if kind is FoundKind.TEACHER:
+        return Action.PERSON, "a teacher that has changed measures nothing; agreement is not counted meanwhile"
+    if kind is FoundKind.FALLBACK:
+        return Action.ROUND, "what the student is unsure of is what it has to learn"
+    is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY)
+    otherwise = Action.PERSON if is_of_service else Action.ROUND
+    if kind is FoundKind.AGREEMENT and now.teacher_answers_as_recorded is None:
+        return otherwise, "whether the teacher is what it was could not be asked, so the release is not blamed"
+    if not is_of_service and now.age_days >= spec.blame_days:
+        return otherwise, f"the release serves for {now.age_days:.0f} days, and what has changed is the world"
+    if now.held_by is not None:
+        return Action.PERSON, f"{now.held_by} holds the champion, so only a person changes who serves"
+    if now.was_brought_back:
+        return Action.PERSON, "the watch has gone back to this release already: it is not the release"
+    if not now.has_earlier:
+        return Action.PERSON, "nothing served before it"
+    return Action.ROLL_BACK, "an earlier release that held its bar takes its place"
+
+
+def sentence_of(watch: Watch, share: float, rows: int) -> str:
+    """What an alarm says, for a person."""
+    return f"{watch.in_words(share)} ({rows:,} requests since the bets began)"

@@ -1,0 +1,416 @@
+"""How rows of traffic move the state of a watch: in goes a state and what is new, out come a state and alarms.
+
+Belongs here: the state, advancing it, when drift ends and when traffic becomes the reference. No disk, no clock.
+Does not: reading rows (reader.py), keeping the state (state.py), what an alarm leads to (findings.py).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.live.baseline import Reference
+from stillhouse.live.estimate import AgreementPlan, AskedFrom, Heard, plan_of
+from stillhouse.live.findings import Evidence
+from stillhouse.live.segments import SECONDS_A_DAY
+from stillhouse.live.watches import COUNTED, Watch, WatchKind, counted, detectors_of, watches_of
+from stillhouse.recipe.watch import WatchSpec
+from stillhouse.statistics.detector import Detector
+
+DAYS_KEPT = 40
+"""Days of counts: the longest baseline is chosen from them."""
+
+
+class TeacherHealth(Record):
+    """What came of asking the teacher its canary prompts again."""
+
+    at: float
+    day: int
+    as_recorded: bool | None = Field(description="Null where it could not be asked.")
+    sentence: str
+
+
+class WatchedDay(Record):
+    """Of one day, counted by arrival: on how many of how many rows what is watched happened."""
+
+    day: int = Field(description="Days since 1970.")
+    counts: dict[str, tuple[int, int]] = Field(description="Events and rows, by watch.")
+
+
+class Bets(Record):
+    """One watch: its detector, and what it has seen since its bets began."""
+
+    detector: Detector
+    events: float = 0.0
+    rows: int = 0
+    alarms: int = Field(0, description="So far, of this release.")
+
+
+class WatchState(Record):
+    """All that a watch remembers of a recipe."""
+
+    release: str
+    since: float = Field(description="When the release was promoted, in seconds since 1970.")
+    reference: Reference
+    bets: dict[str, Bets]
+    standing: dict[str, int] = Field(
+        default={},
+        description="Of watches that rows speak of: the day of the alarm, until a whole day is within the limit.",
+    )
+    quiet_since: int = Field(description="Day from which on there was no finding about inputs.")
+    days: tuple[WatchedDay, ...] = ()
+    budgets: tuple[AskedFrom, ...] = Field(description="How much the teacher is asked, by when that began.")
+    day: int = Field(description="The last day on which anybody looked; it never goes back.")
+    newest: float = Field(description="The latest arrival seen, or look, in seconds since 1970.")
+    marks: dict[str, dict[str, int]] = Field(default={}, description="Of each day and replica the last row looked at.")
+    asked: dict[str, dict[str, int]] = Field(default={}, description="The same of rows that agreement was asked of.")
+    segments: tuple[str, ...] = Field((), description="Beginnings of the digests of files that were looked at.")
+    matured: str | None = Field(None, description="The last day of answers whose truth was counted.")
+    teacher: TeacherHealth | None = None
+
+    @property
+    def drifting(self) -> tuple[str, ...]:
+        """Watches of inputs that stand."""
+        service = {kind.value for kind in COUNTED if not kind.is_of_inputs}  # each is a watch of its name
+        return tuple(name for name in self.standing if name not in service)
+
+    def rests(self, name: str) -> bool:
+        """Whether a watch has no bets before the next day, so that what it would see now would count for nothing."""
+        detector = self.bets[name].detector if name in self.bets else None
+        return detector is not None and detector.day == self.day and detector.log_evidence is None
+
+    @property
+    def share_asked(self) -> float:
+        """The share of answers that the teacher is asked about now."""
+        return self.budgets[-1].share if self.budgets else 0.0
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A watch whose bets have become worth what the budget asks.
+
+    Args:
+        watch: which.
+        number: which alarm of it under this release, from 1.
+        share: what was seen since its bets began.
+        rows: how many.
+        evidence: as it is written down.
+    """
+
+    watch: Watch
+    number: int
+    share: float
+    rows: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a watch goes by.
+
+    Args:
+        spec: of the recipe.
+        truth_binds: whether feedback comes for every answer.
+        asks: whether the teacher can be asked.
+    """
+
+    spec: WatchSpec
+    truth_binds: bool
+    asks: bool
+
+    def watches(self, reference: Reference) -> tuple[Watch, ...]:
+        """Everything that is watched."""
+        return watches_of(self.spec, reference, truth_binds=self.truth_binds, asks=self.asks)
+
+
+def begin(terms: Terms, reference: Reference, *, since: float, at: float, before: WatchState | None) -> WatchState:
+    """The state of a release that has just begun to serve.
+
+    Args:
+        terms: see `Terms`.
+        reference: of the release.
+        since: when it was promoted.
+        at: now.
+        before: the state under the release before it: what was looked at is not looked at again.
+    """
+    day = max(day_of(at), before.day if before else 0)
+    newest = max(at, before.newest) if before else at
+    state = WatchState(
+        release=reference.release, since=since, reference=reference, bets={}, quiet_since=day, budgets=(), day=day,
+        newest=newest,
+    )  # fmt: skip
+    if before is not None:
+        state = _copy(
+            state, budgets=before.budgets, marks=before.marks, asked=before.asked, segments=before.segments,
+            matured=before.matured, teacher=before.teacher,
+        )  # fmt: skip
+    state = _with_share(state, terms.spec.ask_teacher if terms.asks else 0.0)
+    return _with_bets(state, terms)
+
+
+def held_to_terms(state: WatchState, terms: Terms) -> WatchState:
+    """The state after the recipe was changed: watches with another limit begin again, the others go on."""
+    watches, fresh = terms.watches(state.reference), _fresh(state, terms)
+    kept = {
+        each.name: state.bets[each.name]
+        for each in watches
+        if each.name in state.bets and _alike(state.bets[each.name].detector, fresh[each.name])
+    }
+    if kept.keys() == fresh.keys() == state.bets.keys() and _share_wanted(state, terms) == state.share_asked:
+        return state
+    bets = {name: kept.get(name, _anew(state, name, detector)) for name, detector in fresh.items()}
+    standing = {name: day for name, day in state.standing.items() if name in bets}
+    state = _copy(state, bets=bets, standing=standing)
+    return _with_share(state, _share_wanted(state, terms))
+
+
+def with_rows(state: WatchState, terms: Terms, rows: pl.DataFrame, *, at: float) -> tuple[WatchState, list[Alarm]]:
+    """Count rows of traffic by the watched release.
+
+    Args:
+        state: before.
+        terms: see `Terms`.
+        rows: that nobody has counted yet; those of other releases are passed over.
+        at: now; on a clock that was set back the last day goes on.
+    """
+    state = _on_day(state, terms, day_of(at))
+    newest = max([state.newest, at, *rows["at"]])
+    rows = rows.filter(pl.col("release") == state.release)
+    watches = {each.name: each for each in terms.watches(state.reference)}
+    found = counted([*watches.values()], state.reference, terms.spec, rows)
+    state, alarms = _with_counts(_copy(state, newest=newest), watches, found)
+    standing = {**state.standing, **{each.watch.name: state.day for each in alarms}}
+    drifts = any(each.watch.kind.is_of_inputs for each in alarms)
+    state = _copy(state, standing=standing, quiet_since=state.day + 1 if drifts else state.quiet_since)
+    return _with_share(state, _share_wanted(state, terms)), alarms
+
+
+def with_truth(state: WatchState, terms: Terms, wrong: int, rows: int) -> tuple[WatchState, list[Alarm]]:
+    """Count answers of the watched release of which it has turned out whether they were right."""
+    watches = {each.name: each for each in terms.watches(state.reference) if each.kind is WatchKind.TRUTH}
+    return _with_counts(state, watches, {name: (wrong, rows) for name in watches})
+
+
+def with_agreement(
+    state: WatchState, terms: Terms, parts: Sequence[tuple[AgreementPlan, Heard]]
+) -> tuple[WatchState, list[Alarm]]:
+    """Count answers of the watched release that the teacher was asked about, as each budget had it."""
+    watch = next((each for each in terms.watches(state.reference) if each.kind is WatchKind.AGREEMENT), None)
+    if watch is None:
+        return state, []
+    bets = state.bets[watch.name]
+    for plan, heard in parts:
+        values = heard.disagreement
+        # A bet is limited by what one value can cost. It is chosen before the values are seen, so the promise holds.
+        detector = bets.detector.model_copy(update={"lowest": plan.lowest})
+        detector = detector.advanced(state.day, values, np.ones(len(values)))
+        total = bets.events + float(values.sum())
+        bets = bets.model_copy(update={"detector": detector, "events": total, "rows": bets.rows + len(values)})
+    bets, alarm = _looked(watch, bets)
+    return _copy(state, bets={**state.bets, watch.name: bets}), [alarm] if alarm else []
+
+
+def with_teacher(state: WatchState, health: TeacherHealth) -> WatchState:
+    """Know what the canary said. Where the teacher has changed, what was staked on agreement is void."""
+    bets = state.bets
+    if health.as_recorded is False and (agreement := bets.get(WatchKind.AGREEMENT)) is not None:
+        bets = {**bets, WatchKind.AGREEMENT.value: _restarted(agreement)}
+    return _copy(state, teacher=health, bets=bets)
+
+
+def live_reference(state: WatchState, terms: Terms) -> Reference | None:
+    """A month of traffic without a finding as a reference; None before there is one, or where there is one already."""
+    first = state.day - terms.spec.baseline_days
+    if state.reference.origin == "live" or state.quiet_since > first or state.drifting:
+        return None
+    return _reference_from(state, first)
+
+
+def accepted(state: WatchState, terms: Terms, *, days: int) -> WatchState:
+    """The state after a person has accepted what the last whole days were like as the new normal.
+
+    Raises:
+        ValueError: if there is no row in them.
+    """
+    reference = _reference_from(state, state.day - days)
+    if reference is None:
+        raise ValueError(f"no answers in the last {days} whole days")
+    return with_reference(state, terms, reference)
+
+
+def with_reference(state: WatchState, terms: Terms, reference: Reference) -> WatchState:
+    """The state under another reference of the same release: watches of inputs begin again, the others go on."""
+    watches = {each.name: each for each in terms.watches(reference)}
+    standing = {name: day for name, day in state.standing.items() if name not in state.drifting}
+    state = _copy(state, reference=reference, standing=standing, quiet_since=state.day, days=())
+    fresh = _fresh(state, terms)
+    bets = {
+        name: _anew(state, name, detector)
+        if watches[name].kind.is_of_inputs or name not in state.bets
+        else state.bets[name]
+        for name, detector in fresh.items()
+    }
+    return _with_share(_copy(state, bets=bets), _share_wanted(state, terms))
+
+
+def _reference_from(state: WatchState, first: int) -> Reference | None:
+    days = [each for each in state.days if first <= each.day < state.day]
+    total = _summed([each.counts for each in days])
+    reference = state.reference
+    labels = {label: _events(total, f"label {label} rises", f"label {label} falls") for label in reference.labels}
+    lengths = [_events(total, f"length {place} rises", None) for place in range(len(reference.lengths))]
+    rows = max((of for name, (_, of) in total.items() if name.startswith(("label ", "length "))), default=0)
+    if not rows:
+        return None
+    unsure, sure_of = total.get("unsure", (0, 0))
+    return reference.model_copy(
+        update={
+            "origin": "live",
+            "until": str(np.datetime64(state.day - 1, "D")),
+            "rows": rows,
+            # A share that is not watched has no count: it stays what it was.
+            "labels": {k: _or_as_before(v, reference.labels[k], reference.rows, rows) for k, v in labels.items()},
+            "lengths": tuple(
+                _or_as_before(each, before, reference.rows, rows)
+                for each, before in zip(lengths, reference.lengths, strict=True)
+            ),
+            "unsure": unsure if sure_of else _or_as_before(None, reference.unsure, reference.rows, rows),
+        }
+    )
+
+
+def _events(total: Mapping[str, tuple[int, int]], rises: str, falls: str | None) -> int | None:
+    if rises in total:
+        return total[rises][0]
+    if falls is not None and falls in total:
+        return total[falls][1] - total[falls][0]
+    return None
+
+
+def _or_as_before(events: int | None, before: int, of: int, rows: int) -> int:
+    return min(rows, round(before / of * rows)) if events is None else events
+
+
+def _summed(counts: Sequence[Mapping[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    total: dict[str, tuple[int, int]] = {}
+    for each in counts:
+        for name, (events, rows) in each.items():
+            before = total.get(name, (0, 0))
+            total[name] = before[0] + events, before[1] + rows
+    return total
+
+
+def _on_day(state: WatchState, terms: Terms, day: int) -> WatchState:
+    """Begin a day: what stands has ended if the last day that anybody looked on, now whole, was within its limit."""
+    if day <= state.day:
+        return state
+    limits = {each.name: each.limit for each in terms.watches(state.reference)}
+    last = {each.day: each.counts for each in state.days}.get(state.day, {})
+    over = {
+        name
+        for name, began in state.standing.items()
+        if name in last and began < state.day and last[name][0] <= limits.get(name, 1.0) * last[name][1]
+    }
+    if over:
+        bets = {name: _restarted(each) if name in over else each for name, each in state.bets.items()}
+        left = {name: began for name, began in state.standing.items() if name not in over}
+        drifted = any(name in over for name in state.drifting)
+        state = _copy(state, standing=left, bets=bets, quiet_since=day if drifted else state.quiet_since)
+    recent = tuple(each for each in state.days if each.day > day - DAYS_KEPT)
+    state = _copy(state, day=day, days=recent)
+    return _with_share(state, _share_wanted(state, terms))
+
+
+def _with_counts(
+    state: WatchState, watches: Mapping[str, Watch], found: Mapping[str, tuple[int, int]]
+) -> tuple[WatchState, list[Alarm]]:
+    bets, alarms = dict(state.bets), []
+    for name, (events, rows) in found.items():
+        if not rows or name in state.standing:  # while it stands it is known, and bets on it say nothing new
+            continue
+        before = bets[name]
+        counts = np.array([events, rows - events], dtype=np.float64)
+        moved = before.model_copy(
+            update={
+                "detector": before.detector.advanced(state.day, np.array([1.0, 0.0]), counts),
+                "events": before.events + events,
+                "rows": before.rows + rows,
+            }
+        )
+        bets[name], alarm = _looked(watches[name], moved)
+        alarms += [alarm] if alarm else []
+    today = _summed([each.counts for each in state.days if each.day == state.day] + [found])
+    kept = {
+        name: today[name] for name, of in watches.items() if name in today and today[name][1] and of.kind in COUNTED
+    }
+    if kept:
+        days = (*(each for each in state.days if each.day != state.day), WatchedDay(day=state.day, counts=kept))
+    else:
+        days = state.days
+    return _copy(state, bets=bets, days=days), alarms
+
+
+def _looked(watch: Watch, bets: Bets) -> tuple[Bets, Alarm | None]:
+    detector = bets.detector
+    if not detector.alarmed or not bets.rows:
+        return bets, None
+    assert detector.log_evidence is not None
+    evidence = Evidence(
+        events=bets.events,
+        rows=bets.rows,
+        limit=watch.limit,
+        reference=watch.reference,
+        log10_worth=detector.log_evidence / math.log(10),
+        log10_threshold=math.log10(detector.threshold),
+    )
+    alarm = Alarm(watch, bets.alarms + 1, bets.events / bets.rows, bets.rows, evidence)
+    return _restarted(bets).model_copy(update={"alarms": bets.alarms + 1}), alarm
+
+
+def _anew(state: WatchState, name: str, detector: Detector) -> Bets:
+    """A watch at its beginning; its alarms go on being numbered."""
+    before = state.bets.get(name)
+    return Bets(detector=detector, alarms=before.alarms if before else 0)
+
+
+def _restarted(bets: Bets) -> Bets:
+    return bets.model_copy(update={"detector": bets.detector.restarted(), "events": 0.0, "rows": 0})
+
+
+def _share_wanted(state: WatchState, terms: Terms) -> float:
+    if not terms.asks:
+        return 0.0
+    return terms.spec.ask_when_drifting if state.drifting else terms.spec.ask_teacher
+
+
+def _with_share(state: WatchState, share: float) -> WatchState:
+    """Ask about another share from now on: no request that anybody has seen arrived later than `newest`."""
+    if state.budgets and state.budgets[-1].share == share:
+        return state
+    return _copy(state, budgets=(*state.budgets, AskedFrom(after=state.newest, share=share)))
+
+
+def _with_bets(state: WatchState, terms: Terms) -> WatchState:
+    return _copy(state, bets={name: Bets(detector=each) for name, each in _fresh(state, terms).items()})
+
+
+def _fresh(state: WatchState, terms: Terms) -> dict[str, Detector]:
+    plan = plan_of(state.reference.agreement, terms.spec.ask_teacher)
+    return detectors_of(terms.watches(state.reference), terms.spec, plan)
+
+
+def _alike(one: Detector, other: Detector) -> bool:
+    return (one.limit, one.threshold) == (other.limit, other.threshold)
+
+
+def _copy(state: WatchState, **changes: object) -> WatchState:
+    return state.model_copy(update=changes)
+
+
+def day_of(at: float) -> int:
+    """Days since 1970 of a moment, UTC."""
+    return int(at // SECONDS_A_DAY)

@@ -1,0 +1,183 @@
+"""What of live traffic is watched, each a share of requests with a limit.
+
+Belongs here: the watches of a recipe, their limits, and counting rows for them.
+Does not: the reference (baseline.py), the alarm (stillhouse/statistics/detector.py), what follows from one
+(findings.py).
+
+One idea: everything that is watched is a bounded mean. A share that may neither rise nor fall is two watches.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.live.baseline import Reference
+from stillhouse.live.estimate import AgreementPlan
+from stillhouse.recipe.watch import WatchSpec
+from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_limit
+
+
+class WatchKind(StrEnum):
+    """What a share is of."""
+
+    LABEL = "label"
+    LENGTH = "length"
+    UNSURE = "unsure"
+    FALLBACK = "fallback"
+    ERRORS = "errors"
+    LATENCY = "latency"
+    AGREEMENT = "agreement"
+    TRUTH = "truth"
+
+    @property
+    def is_of_inputs(self) -> bool:
+        """Whether it says what is asked, and not how good the answers are."""
+        return self in (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE)
+
+
+COUNTED = (WatchKind.LABEL, WatchKind.LENGTH, WatchKind.UNSURE, WatchKind.FALLBACK, WatchKind.ERRORS, WatchKind.LATENCY)
+"""What every row of traffic says of itself; agreement has to be asked for, and truth waited for."""
+
+
+class Watch(Record):
+    """A share of requests, and what it may not exceed."""
+
+    name: str = Field(description="Once in a recipe, and the same for as long as there is such a watch.")
+    kind: WatchKind
+    of: str | None = Field(None, description="The label, or the place of the bin of lengths.")
+    falls: bool = Field(False, description="Whether it is the complement that is counted: the share may not fall.")
+    reference: float | None = Field(description="The share on reference rows; null where the recipe names the limit.")
+    limit: float
+
+    def detector(self, watches: int, spec: WatchSpec) -> Detector:
+        """A detector at its beginning.
+
+        Args:
+            watches: how many run side by side.
+            spec: with the budget of false alarms.
+        """
+        threshold = alarm_threshold(watches=watches, false_alarms_per_year=spec.false_alarms_per_year)
+        return Detector(limit=self.limit, lowest=0.0, threshold=threshold)
+
+    def in_words(self, share: float) -> str:
+        """A share of this watch, as a clause."""
+        shown, of = 1 - share if self.falls else share, self.of
+        normal = None if self.reference is None else (1 - self.reference if self.falls else self.reference)
+        limit = 1 - self.limit if self.falls else self.limit
+        subject = {
+            WatchKind.LABEL: f"{shown:.1%} of answers are {of}",
+            WatchKind.LENGTH: f"{shown:.1%} of texts are of length bin {of}",
+            WatchKind.UNSURE: f"{shown:.1%} of answers are unsure",
+            WatchKind.FALLBACK: f"{shown:.1%} of answers come from the teacher, or stand in for it",
+            WatchKind.ERRORS: f"the model fails on {shown:.2%} of requests",
+            WatchKind.LATENCY: f"{shown:.1%} of answers take too long",
+            WatchKind.AGREEMENT: f"student and teacher disagree on {shown:.1%}",
+            WatchKind.TRUTH: f"{shown:.1%} of matured answers are wrong",
+        }[self.kind]
+        edge = "at least" if self.falls else "at most"
+        return f"{subject}; {edge} {limit:.1%}" + ("" if normal is None else f", {normal:.1%} on the reference")
+
+
+def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks: bool) -> tuple[Watch, ...]:
+    """Everything that is watched of a recipe.
+
+    Args:
+        spec: of the recipe.
+        reference: what its limits follow from.
+        truth_binds: whether feedback comes for every answer, so that it may decide.
+        asks: whether the teacher can be asked.
+
+    Returns:
+        By name. A share whose limit would be 1, such as that of a class so rare that it may vanish, is left out.
+    """
+    wanted = list(_of_reference(reference))
+    scale = reference.agreement
+    beside = [asks and scale is not None, truth_binds and reference.labelled > 0, spec.fallback_share is not None]
+    many = len(wanted) + sum(beside) + 2
+    found = [
+        Watch(
+            name=name, kind=kind, of=of, falls=falls, reference=events / rows,
+            limit=reference_limit(events, rows, watches=many, tolerance=TOLERANCE),
+        )
+        for name, kind, of, falls, events, rows in wanted
+    ]  # fmt: skip
+    if beside[0] and scale is not None:
+        found.append(_held_to(WatchKind.AGREEMENT, scale.disagreed, sum(scale.rows), many, spec))
+    if beside[1]:
+        found.append(_held_to(WatchKind.TRUTH, reference.wrong, reference.labelled, many, spec))
+    for kind, limit in (
+        (WatchKind.FALLBACK, spec.fallback_share),
+        (WatchKind.ERRORS, spec.errors),
+        (WatchKind.LATENCY, spec.latency_share),
+    ):
+        if limit is not None:
+            found.append(Watch(name=kind.value, kind=kind, reference=None, limit=limit))
+    return tuple(sorted((each for each in found if each.limit < 1), key=lambda each: each.name))
+
+
+def _of_reference(reference: Reference) -> Iterator[tuple[str, WatchKind, str | None, bool, int, int]]:
+    rows = reference.rows
+    for label, events in sorted(reference.labels.items()):
+        yield f"label {label} rises", WatchKind.LABEL, label, False, events, rows
+        yield f"label {label} falls", WatchKind.LABEL, label, True, rows - events, rows
+    for place, events in enumerate(reference.lengths):
+        yield f"length {place} rises", WatchKind.LENGTH, str(place), False, events, rows
+    if reference.unsure_below is not None:
+        yield "unsure", WatchKind.UNSURE, None, False, reference.unsure, rows
+
+
+def _held_to(kind: WatchKind, events: int, rows: int, many: int, spec: WatchSpec) -> Watch:
+    limit = reference_limit(events, rows, watches=many, tolerance=spec.agreement_tolerance)
+    return Watch(name=kind.value, kind=kind, reference=events / rows, limit=limit)
+
+
+def detectors_of(watches: Sequence[Watch], spec: WatchSpec, plan: AgreementPlan | None) -> dict[str, Detector]:
+    """A detector for each watch, at its beginning."""
+    found = {each.name: each.detector(len(watches), spec) for each in watches}
+    if plan is not None and (agreement := found.get(WatchKind.AGREEMENT)) is not None:
+        found[WatchKind.AGREEMENT] = agreement.model_copy(update={"lowest": plan.lowest})
+    return found
+
+
+def counted(
+    watches: Sequence[Watch], reference: Reference, spec: WatchSpec, rows: pl.DataFrame
+) -> dict[str, tuple[int, int]]:
+    """Of each watch that rows speak of themselves, on how many of how many it happened.
+
+    Args:
+        watches: see `watches_of`.
+        reference: with the bins.
+        spec: with the latency.
+        rows: of traffic, as `REQUEST_COLUMNS` has them.
+    """
+    answered = rows.filter(pl.col("status") < 500)
+    events = {
+        WatchKind.ERRORS: (rows, pl.col("status") >= 500),
+        WatchKind.LATENCY: (answered, pl.col("latency_ms") > spec.latency_ms),
+        WatchKind.FALLBACK: (answered, (pl.col("source") == "teacher") | pl.col("degraded")),
+        WatchKind.UNSURE: (
+            answered.filter(pl.col("confidence").is_not_null()), pl.col("confidence") < (reference.unsure_below or 0.0)
+        ),
+    }  # fmt: skip
+    labels = dict(answered["label"].value_counts().iter_rows())
+    bins = dict(answered.select(_bin(reference.edges).alias("bin"))["bin"].value_counts().iter_rows())
+    found = {}
+    for each in watches:
+        if each.kind is WatchKind.LABEL:
+            hits, of = int(labels.get(each.of, 0)), answered.height
+        elif each.kind is WatchKind.LENGTH:
+            hits, of = int(bins.get(int(each.of or 0), 0)), answered.height
+        elif each.kind in events:
+            frame, is_one = events[each.kind]
+            hits, of = frame.filter(is_one).height, frame.height
+        else:
+            continue
+        found[each.name] = (of - hits if each.falls else hits, of)
+    return found
+
+
+def _bin(edges: Sequence[int]) -> pl.Expr:
+    return pl.sum_horizontal(pl.lit(0), *((pl.col("characters") >= edge).cast(pl.Int64) for edge in edges))

@@ -1,0 +1,49 @@
+"""How a recipe's champion is watched while it serves.
+
+Belongs here: what is watched for, from which numbers on it is a finding, and how much the teacher is asked.
+Does not: the watching (stillhouse/live/), the test behind an alarm (stillhouse/statistics/detector.py).
+"""
+
+from pydantic import Field, model_validator
+
+from stillhouse.recipe.fields import FieldError, Part
+
+
+class WatchSpec(Part):
+    """The watch over live traffic of one recipe."""
+
+    false_alarms_per_year: float = Field(
+        0.5, gt=0, le=12, description="alarms a year that stable traffic may cause, all that is watched together"
+    )
+    ask_teacher: float = Field(
+        0.05, ge=0, le=1, description="share of the student's answers that the teacher is asked about; 0 asks nobody"
+    )
+    ask_when_drifting: float = Field(0.5, ge=0, le=1, description="the same while inputs differ from the reference")
+    agreement_tolerance: float = Field(
+        0.02,
+        gt=0,
+        lt=1,
+        description="how far live agreement with the teacher, or live accuracy, may lie below what golden rows prove",
+    )
+    latency_ms: float = Field(20, gt=0, description="how long an answer may take, without the network")
+    latency_share: float = Field(0.01, gt=0, lt=1, description="share of answers that may take longer")
+    errors: float = Field(0.005, gt=0, lt=1, description="share of requests on which the model may fail")
+    fallback_share: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="share of answers that may come from the teacher, or from the student in its place; not watched "
+        "when left out",
+    )
+    blame_days: int = Field(
+        14, ge=0, description="days since its promotion in which lost agreement or accuracy is blamed on the release"
+    )
+    baseline_days: int = Field(
+        28, ge=7, description="days without a finding about inputs after which they become the reference"
+    )
+
+    @model_validator(mode="after")
+    def _drift_asks_more(self) -> "WatchSpec":
+        if self.ask_when_drifting < self.ask_teacher:
+            raise FieldError(f"must not be below ask_teacher, which is {self.ask_teacher:g}", "ask_when_drifting")
+        return self

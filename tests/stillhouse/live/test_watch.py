@@ -1,0 +1,233 @@
+"""The state of a watch: what moves it, when it alarms, when drift ends, and when traffic becomes the reference."""
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stillhouse.live.estimate import AgreementPlan, Heard, plan_of
+from stillhouse.live.segments import SECONDS_A_DAY
+from stillhouse.live.watch import (
+    TeacherHealth,
+    Terms,
+    WatchState,
+    accepted,
+    begin,
+    day_of,
+    held_to_terms,
+    live_reference,
+    with_agreement,
+    with_reference,
+    with_rows,
+    with_teacher,
+    with_truth,
+)
+from stillhouse.live.watches import WatchKind
+from stillhouse.statistics.detector import reference_limit
+from tests.stillhouse.live.made import NOON, OTHER, reference, rows, terms
+
+
+def fresh(how: Terms) -> WatchState:
+    return begin(how, reference(), since=NOON, at=NOON, before=None)
+
+
+def days(state: WatchState, how: Terms, many: int, *, after: int = 0, shares: tuple[float, ...] = (0.6, 0.3, 0.1)):  # type: ignore[no-untyped-def]
+    alarms = []
+    for day in range(after, after + many):
+        at = NOON + day * SECONDS_A_DAY
+        state, found = with_rows(state, how, rows(400, at=at, seed=day, shares=shares), at=at)
+        alarms += found
+    return state, alarms
+
+
+def test_traffic_like_the_reference_is_no_finding_for_a_month() -> None:
+    state, alarms = days(fresh(terms()), terms(), 27)
+    assert alarms == [] and not state.drifting
+
+
+def test_a_label_that_became_frequent_is_drift_and_the_teacher_is_asked_ten_times_as_often() -> None:
+    state, alarms = days(fresh(terms()), terms(), 3, shares=(0.3, 0.3, 0.4))
+    assert {alarm.watch.name for alarm in alarms} >= {"label place rises"}
+    assert "label place rises" in state.drifting
+    assert [each.share for each in state.budgets] == [0.05, 0.5]
+    first = next(alarm for alarm in alarms if alarm.watch.name == "label place rises")
+    assert first.number == 1 and first.evidence.log10_worth >= first.evidence.log10_threshold
+    assert first.share == pytest.approx(0.4, abs=0.05)
+
+
+def test_what_drifts_is_found_once_and_ends_with_the_first_whole_day_within_the_limit() -> None:
+    state, first = days(fresh(terms()), terms(), 10, shares=(0.3, 0.3, 0.4))
+    assert len([alarm for alarm in first if alarm.watch.name == "label place rises"]) == 1
+    state, _ = days(state, terms(), 1, after=10)
+    assert state.drifting, "the day is not over"
+    state, _ = days(state, terms(), 1, after=11)
+    assert not state.drifting and state.share_asked == 0.05
+    _, again = days(state, terms(), 3, after=12, shares=(0.3, 0.3, 0.4))
+    assert [alarm.number for alarm in again if alarm.watch.name == "label place rises"] == [2]
+
+
+def test_a_day_without_an_answer_ends_no_drift_and_places_no_bet() -> None:
+    state, _ = days(fresh(terms()), terms(), 3, shares=(0.3, 0.3, 0.4))
+    before = state
+    for day in range(3, 6):
+        at = NOON + day * SECONDS_A_DAY
+        state, alarms = with_rows(state, terms(), rows(0, at=at), at=at)
+        assert alarms == []
+    assert state.drifting == before.drifting
+    assert {name: bets.detector for name, bets in state.bets.items()} == {
+        name: bets.detector for name, bets in before.bets.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("columns", "name"),
+    [
+        ({"status": 500, "label": None, "confidence": None}, "errors"),
+        ({"latency_ms": 30.0}, "latency"),
+        ({"confidence": 0.3}, "unsure"),
+        ({"characters": 200}, "length 4 rises"),
+    ],
+)
+def test_each_share_that_rows_speak_of_is_watched(columns: dict[str, object], name: str) -> None:
+    _, alarms = with_rows(fresh(terms()), terms(), rows(400, **columns), at=NOON)
+    assert name in {alarm.watch.name for alarm in alarms}
+
+
+def test_fallback_is_watched_where_the_recipe_sets_a_limit() -> None:
+    how = terms(fallback_share=0.1)
+    assert "fallback" not in fresh(terms()).bets
+    _, alarms = with_rows(fresh(how), how, rows(400, source="teacher"), at=NOON)
+    assert [alarm.watch.name for alarm in alarms] == ["fallback"]
+
+
+def test_rows_of_another_release_say_nothing_of_this_one() -> None:
+    state, alarms = with_rows(fresh(terms()), terms(), rows(400, release=OTHER, latency_ms=99.0), at=NOON)
+    assert alarms == [] and state.days == ()
+
+
+def test_rows_may_come_in_any_portions() -> None:
+    whole, _ = with_rows(fresh(terms()), terms(), rows(400), at=NOON)
+    state = fresh(terms())
+    for begin_, end in pairwise((0, 1, 130, 400)):
+        state, _ = with_rows(state, terms(), rows(400)[begin_:end], at=NOON)
+    assert state.days == whole.days
+    for name, bets in whole.bets.items():
+        evidence = state.bets[name].detector.log_evidence
+        assert evidence == (None if bets.rows == 0 else pytest.approx(bets.detector.log_evidence))
+
+
+def test_a_clock_that_is_set_back_goes_on_with_the_last_day_and_one_ahead_is_asked_under_the_old_budget() -> None:
+    state, _ = days(fresh(terms()), terms(), 2)
+    back, _ = with_rows(state, terms(), rows(100, at=NOON - 5 * SECONDS_A_DAY), at=NOON - 5 * SECONDS_A_DAY)
+    assert back.day == state.day == day_of(NOON) + 1
+    ahead = rows(400, at=NOON + 3 * 3600, shares=(0.0, 0.0, 1.0))
+    drifted, _ = with_rows(fresh(terms()), terms(), ahead, at=NOON)
+    assert drifted.budgets[-1].after == NOON + 3 * 3600, "no row that was seen is asked about by another chance"
+
+
+def test_limits_follow_from_the_reference() -> None:
+    watches = {each.name: each for each in terms().watches(reference())}
+    many = 3 * 2 + 5 + 1 + 1 + 2  # labels up and down, lengths, unsure; agreement; errors and latency
+    assert len(watches) == many
+    place = watches["label place rises"]
+    assert place.limit == reference_limit(100, 1000, watches=many)
+    assert watches["agreement"].limit == reference_limit(100, 1000, watches=many, tolerance=0.02)
+    assert (watches["errors"].limit, watches["latency"].limit) == (0.005, 0.01)
+    assert fresh(terms()).bets["errors"].detector.threshold == 365 * many / 0.5
+
+
+def agreement(share: float, many: int, seed: int) -> tuple[AgreementPlan, Heard]:
+    plan = plan_of(reference().agreement, 0.5)
+    assert plan is not None
+    chance = np.random.default_rng(seed)
+    p = plan.scale.chance(chance.choice([0.5, 0.8, 0.95], many, p=[0.2, 0.3, 0.5]).tolist())
+    pi = plan.plan.chance(p)
+    asked = chance.random(many) < pi
+    return plan, Heard(p, pi, asked, chance.random(many) < p * share / 0.9)
+
+
+def test_agreement_that_fell_is_found_and_agreement_that_holds_is_not() -> None:
+    held = fell = fresh(terms())
+    alarms, found = [], []
+    for day in range(20):
+        held, more = with_agreement(held.model_copy(update={"day": held.day + 1}), terms(), [agreement(0.9, 500, day)])
+        alarms += more
+        fell, some = with_agreement(fell.model_copy(update={"day": fell.day + 1}), terms(), [agreement(0.7, 500, day)])
+        found += some
+    assert alarms == []
+    assert found[0].watch.kind is WatchKind.AGREEMENT
+    assert found[0].share == pytest.approx(0.3, abs=0.03), "the debiased share that disagrees"
+
+
+def test_a_teacher_that_has_changed_voids_what_was_staked_on_agreement() -> None:
+    state, _ = with_agreement(fresh(terms()), terms(), [agreement(0.8, 400, 1)])
+    assert state.bets["agreement"].rows == 400
+    changed = with_teacher(state, TeacherHealth(at=NOON, day=20_000, as_recorded=False, sentence="other logits"))
+    assert changed.bets["agreement"].rows == 0 and changed.bets["agreement"].detector.log_evidence is None
+    assert changed.rests("agreement") and not state.rests("agreement") and not fresh(terms()).rests("agreement")
+    assert not changed.model_copy(update={"day": changed.day + 1}).rests("agreement")
+    unknown = with_teacher(state, TeacherHealth(at=NOON, day=20_000, as_recorded=None, sentence="away"))
+    assert unknown.bets == state.bets
+
+
+def test_truth_is_watched_where_feedback_is_complete() -> None:
+    how = terms(truth_binds=True)
+    assert with_truth(fresh(terms()), terms(), 300, 300)[1] == []
+    _, alarms = with_truth(fresh(how), how, 120, 300)
+    assert [alarm.watch.kind for alarm in alarms] == [WatchKind.TRUTH]
+    assert with_truth(fresh(how), how, 36, 300)[1] == []
+
+
+def test_a_quiet_month_becomes_the_reference_once() -> None:
+    state, _ = days(fresh(terms()), terms(), 28, shares=(0.57, 0.3, 0.13))
+    assert live_reference(state, terms()) is None, "the last day is not over"
+    state, _ = days(state, terms(), 1, after=28, shares=(0.57, 0.3, 0.13))
+    found = live_reference(state, terms())
+    assert found is not None and found.origin == "live" and found.rows == 28 * 400
+    counts = pl.concat([rows(400, seed=day, shares=(0.57, 0.3, 0.13)) for day in range(28)])["label"].value_counts()
+    assert found.labels == dict(counts.iter_rows())
+    assert found.agreement == reference().agreement
+    state = with_reference(state, terms(), found)
+    assert live_reference(state, terms()) is None
+
+
+def test_a_month_with_a_finding_is_no_reference() -> None:
+    state, _ = days(fresh(terms()), terms(), 3, shares=(0.3, 0.3, 0.4))
+    state, _ = days(state, terms(), 26, after=3)
+    assert live_reference(state, terms()) is None
+    state, _ = days(state, terms(), 10, after=29)
+    assert live_reference(state, terms()) is not None
+
+
+def test_a_person_accepts_what_drifted_as_normal() -> None:
+    shares = (0.3, 0.3, 0.4)
+    state, _ = days(fresh(terms()), terms(), 5, shares=shares)
+    normal = accepted(state, terms(), days=2)
+    assert not normal.drifting and normal.share_asked == 0.05
+    _, alarms = days(normal, terms(), 10, after=5, shares=shares)
+    assert alarms == []
+    with pytest.raises(ValueError, match="no answers"):
+        accepted(fresh(terms()), terms(), days=2)
+
+
+def test_another_limit_begins_its_watch_again_and_leaves_the_others() -> None:
+    state, _ = days(fresh(terms()), terms(), 2)
+    moved = held_to_terms(state, terms(latency_share=0.1))
+    assert moved.bets["latency"].rows == 0
+    assert moved.bets["errors"] == state.bets["errors"]
+    assert held_to_terms(state, terms()) is state
+    assert held_to_terms(state, terms(asks=False)).share_asked == 0.0
+
+
+def test_another_release_begins_anew_and_looks_at_no_row_again() -> None:
+    state, _ = days(fresh(terms()), terms(), 2)
+    state = state.model_copy(update={"marks": {"2024-10-04": {"r1": 7}}})
+    begun = begin(terms(), reference(OTHER), since=NOON, at=NOON, before=state)
+    assert (begun.release, begun.marks, begun.day) == (OTHER, state.marks, state.day)
+    assert all(bets.rows == 0 for bets in begun.bets.values())
+
+
+def test_a_state_is_the_same_after_it_was_written_and_read() -> None:
+    state, _ = days(fresh(terms()), terms(), 3, shares=(0.3, 0.3, 0.4))
+    assert WatchState.model_validate_json(state.model_dump_json()) == state
