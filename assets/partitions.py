@@ -15,20 +15,29 @@ from assets.keys import batches_of
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.ledger import Ledger
-from stillhouse.stages.names import BATCHED, BESIDE, kind_of
+from stillhouse.stages.names import BATCHED, BESIDE, LIVE_REPORT, kind_of
 
 
 def partitions_of(file: RecipeFile, stage: str) -> dg.PartitionsDefinition | None:
     """The partitions of a stage of a recipe; None where there is one of it."""
     if stage in BATCHED:
         return batches_of(file.name)
-    return _days_since(Home.from_environment().ledger_url, file.name) if kind_of(stage) in BESIDE else None
+    if kind_of(stage) not in BESIDE:
+        return None
+    return _days_since(Home.from_environment().ledger_url, file.name, with_today=kind_of(stage) == LIVE_REPORT)
 
 
 @cache
-def _days_since(ledger_url: str, recipe: str) -> dg.DailyPartitionsDefinition:
-    """Each day since the first promotion; while there is none, since today. Loading again finds the first one."""
-    return dg.DailyPartitionsDefinition(start_date=_first_promotion(ledger_url, recipe) or _today(), timezone="UTC")
+def _days_since(ledger_url: str, recipe: str, *, with_today: bool) -> dg.DailyPartitionsDefinition:
+    """Each day since the first promotion; while there is none, since today. Loading again finds the first one.
+
+    Args:
+        ledger_url: of the ledger.
+        recipe: whose promotion.
+        with_today: whether there is one of the day that has not ended; a report is drawn up again as it goes on.
+    """
+    first = _first_promotion(ledger_url, recipe) or _today()
+    return dg.DailyPartitionsDefinition(start_date=first, timezone="UTC", end_offset=int(with_today))
 
 
 def _first_promotion(ledger_url: str, recipe: str) -> str | None:

@@ -112,6 +112,7 @@ def stage_asset(
     outside: Collection[str] = (),
     every_batch: Collection[str] = (),
     of_version: str = "",
+    first: str | None = None,
 ) -> Callable[[StageFunction], dg.AssetsDefinition]:
     """Make a Dagster asset of `function(context, **inputs) -> StageOutput`.
 
@@ -126,6 +127,7 @@ def stage_asset(
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
         of_version: what the UI counts as code beside our own: where it was changed, the asset shows as changed.
+        first: a resource that is called with builds and recipe before the function, for work that is not ours to know.
     """
     partitions = partitions_of(file, stage)
 
@@ -159,7 +161,7 @@ def stage_asset(
             description=inspect.getdoc(function),
             code_version=f"{version[:12]}{of_version and '-'}{of_version}",
             io_manager_key="artifacts",
-            required_resource_keys={"builds", "artifacts"},
+            required_resource_keys={"builds", "artifacts", *([first] if first else [])},
         )
         def compute(
             context: dg.AssetExecutionContext, **artifacts: Artifact | list[Artifact]
@@ -176,6 +178,8 @@ def stage_asset(
                 load_gated=partial(context.resources.artifacts.load_gated, builds, file.recipe),
             )
             with progress.listening(log_lines(context.log.info)), readable_failures():
+                if first is not None:
+                    getattr(context.resources, first)(builds, file)
                 artifacts |= {name: asked.read(upstream, _batch_read(upstream)) for name, upstream in beside.items()}
                 progress.tell(progress.StageStep(stage, 0, 1))
                 shown = function(asked, **artifacts)

@@ -16,15 +16,17 @@ from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
 from orchestration.databases import wait_less_for_the_disk
 from orchestration.dead_runs import dead_runs_sensor
-from orchestration.jobs import distil_job, ingest_job, traffic_job
+from orchestration.jobs import distil_job, ingest_job, live_report_job, traffic_job
 from orchestration.notices import notices_sensor
 from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
 from orchestration.schedules import refresh_schedule, refreshed, traffic_schedule
 from orchestration.sensors import rounds_sensor
+from orchestration.watch import watch_sensor
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import InvalidRecipeError, RecipeFile, Recipes, UnreadableRecipe, mistakes_of
+from stillhouse.stages.names import LIVE_REPORT, TRAFFIC
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:
@@ -44,13 +46,18 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
 def _definitions_of(file: RecipeFile) -> dg.Definitions:
     assets, beside = assets_of(file), assets_beside(file)
     ingest, distil = ingest_job(file), distil_job(file)
-    of_days = [traffic_job(file)] if beside else []
+    of_days = [traffic_job(file)] if TRAFFIC in beside else []
+    watched = [live_report_job(file)] if LIVE_REPORT in beside else []
     return dg.Definitions(
         assets=[*refreshed(file, automated(file, assets.values())), *beside.values(), *external_assets(file)],
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in (*assets, *beside)],
-        jobs=[ingest, distil, *of_days],
+        jobs=[ingest, distil, *of_days, *watched],
         schedules=[refresh_schedule(file, distil), *(traffic_schedule(file, job) for job in of_days)],
-        sensors=[rounds_sensor(file, [ingest, distil]), automation_sensor(file, assets)],
+        sensors=[
+            rounds_sensor(file, [ingest, distil]),
+            automation_sensor(file, assets),
+            *(watch_sensor(file, job) for job in watched),
+        ],
     )
 
 

@@ -82,13 +82,48 @@ def roll_back(
     seen = serving_now(ledger, name)
     if (finished := _finished(instance, builds, file, seen)) is not None:
         return finished
+    target, entry = _go_back(builds, file, seen, digest, by=by, reason=reason)
+    return _see_through(instance, builds, file, target, seen, entry)
+
+
+def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
+    """Withdraw the release that serves for the one that it replaced, without Dagster: the ledger and the witness alone.
+
+    Args:
+        builds: whose ledger decides.
+        file: the recipe.
+        seen: the deployment whose champion is withdrawn.
+        by: what decides.
+        reason: why.
+
+    Returns:
+        The promotion of the earlier release.
+
+    Raises:
+        StillhouseError: if there is none, it was altered, or its gates had not passed.
+        OvertakenError: if another deployment was written since.
+    """
+    _, entry = _go_back(builds, file, seen, None, by=by, reason=reason)
+    promotion.tell(builds.ledger, Witness.from_environment(), entry)
+    return entry
+
+
+def see_through(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Decided | None:
+    """Finish a decision that the ledger has and the champion asset does not name yet; None where there is none."""
+    seen = desired(builds.ledger, file.name)
+    return None if seen is None else _finished(instance, builds, file, seen)
+
+
+def _go_back(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, digest: str | None, *, by: str, reason: str
+) -> tuple[DeployedRelease, Entry]:
+    ledger, name = builds.ledger, file.name
     target = _served_before(builds, file, digest)
     release = _whole(builds, file, target)
     _refuse_closed_gates(name, target, _verdicts(builds, release, before=_first_promotion(builds, file, target)))
     serving = builds.artifact(seen.champion.release, seen.champion.manifest)
     exports = _export(serving), _export(release)
-    entry = promotion.go_back(ledger, name, seen, target, exports=exports, by=by, reason=reason)
-    return _see_through(instance, builds, file, target, seen, entry)
+    return target, promotion.go_back(ledger, name, seen, target, exports=exports, by=by, reason=reason)
 
 
 def promote(

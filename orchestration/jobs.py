@@ -1,4 +1,5 @@
-"""Jobs: two for each recipe, the whole way and the way of a new batch; one more where its traffic is kept.
+"""Jobs: two for each recipe, the whole way and the way of a new batch; one more where its traffic is kept, and one
+where it is watched.
 
 Belongs here: what is selected.
 Does not: when it starts and for which batch (batches.py, dispatcher.py, schedules.py).
@@ -11,7 +12,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.keys import key_of
 from assets.partitions import partitions_of
-from orchestration.runs import DISTIL, INGEST, OF_DAYS, RECIPE_TAG, VERSION_TAG, lock_of_days, version_of
+from orchestration.runs import DISTIL, INGEST, LIVE, OF_DAYS, RECIPE_TAG, VERSION_TAG, lock_of_days, version_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import names
 
@@ -49,9 +50,21 @@ def traffic_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """What servers answered on one day; a run of it is no round, and no round waits for it."""
     return dg.define_asset_job(
         f"{OF_DAYS}_{file.name}",
-        selection=dg.AssetSelection.assets(*(key_of(file.name, stage) for stage in names.stages_beside(file.recipe))),
+        selection=dg.AssetSelection.assets(key_of(file.name, names.TRAFFIC)),
         description=f"One day of answers: {file.recipe.task}",
         tags={RECIPE_TAG: lock_of_days(file.name)},
         owners=list(file.recipe.owners),
         partitions_def=partitions_of(file, names.TRAFFIC),
+    )
+
+
+def live_report_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
+    """Ask the teacher about live answers, and report on a day; the watch asks for it, and no round waits for it."""
+    return dg.define_asset_job(
+        f"{LIVE}_{file.name}",
+        selection=dg.AssetSelection.assets(key_of(file.name, names.LIVE_REPORT)),
+        description=f"How the champion does on live answers: {file.recipe.task}",
+        tags={RECIPE_TAG: lock_of_days(file.name)},
+        owners=list(file.recipe.owners),
+        partitions_def=partitions_of(file, names.LIVE_REPORT),
     )

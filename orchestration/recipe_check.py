@@ -100,6 +100,16 @@ def load_mistakes(file: RecipeFile) -> tuple[str, ...]:
                 do='"0 3 * * 1" is each Monday at three in the morning, UTC.',
             )
         )  # fmt: skip
+    # Not a rule of the contract: what is frozen of a recipe, and validated again, has no traffic.
+    if recipe.watch is not None and recipe.traffic is None:
+        found.append(
+            _line(
+                file, "watch",
+                what="there is no traffic to watch",
+                expected="`traffic:`, whose rows it reads",
+                do="Add `traffic: {}`, or leave `watch` out.",
+            )
+        )  # fmt: skip
     found += [
         _line(
             file, "owners", place,

@@ -5,7 +5,8 @@ Does not: the rule that the IO manager applies (checks/gatekeeper.py), the locks
 (stillhouse/records/locks.py).
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,11 +15,16 @@ from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import load_gated, load_gated_batches
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
+from orchestration.watch import ask, hand_on, look
+from stillhouse import progress
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.locks import recipes_locked
+from stillhouse.serving.spool import forward_left
 from stillhouse.stages.names import BASE
 
 
@@ -89,4 +95,22 @@ def gated_artifacts() -> GatedArtifacts:
     return GatedArtifacts()
 
 
-RESOURCES: dict[str, Any] = {"builds": builds_from_environment, "artifacts": gated_artifacts}
+@dg.resource(description="Asks the teacher about live answers before they are reported on, and acts on what it says")
+def live_answers_asked() -> Callable[[BuildStore, RecipeFile], None]:
+    """Give a function of builds and recipe."""
+
+    def ask_and_tell(builds: BuildStore, file: RecipeFile) -> None:
+        forward_left(builds.home, file)  # what ended servers of this machine have left
+        look(builds, file, at=time.time())
+        try:
+            ask(builds, file, at=time.time())
+        except StillhouseError as error:  # a teacher that is away, or a cap: what was drawn is asked next time
+            progress.remark(f"the teacher was not asked about live answers: {error}")
+        hand_on(builds, file)
+
+    return ask_and_tell
+
+
+RESOURCES: dict[str, Any] = {
+    "builds": builds_from_environment, "artifacts": gated_artifacts, "live_answers": live_answers_asked
+}  # fmt: skip

@@ -25,6 +25,7 @@ CASCADE = "cascade"
 RELEASE = "release"
 CHAMPION = "champion"
 TRAFFIC = "traffic"
+LIVE_REPORT = "live_report"
 
 SpentOn = Literal["data", "capture", "training", "evaluation"]
 
@@ -45,6 +46,7 @@ KINDS: dict[str, SpentOn] = {
     RELEASE: "evaluation",
     CHAMPION: "evaluation",
     TRAFFIC: "data",
+    LIVE_REPORT: "evaluation",
 }
 """Kinds of stage in the order in which data flows, and what the compute of each is spent on. Each has a module of its
 name in stillhouse/stages/, assets/ and checks/; of candidates there is one stage for each student, of exports one for
@@ -60,7 +62,7 @@ MEMBERS = "members"
 BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
 """Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
 
-BESIDE = (TRAFFIC,)
+BESIDE = (TRAFFIC, LIVE_REPORT)
 """Stages that are no part of a round: partitioned by day, of what has happened since a champion serves."""
 
 BASE = "base"
@@ -110,4 +112,5 @@ def stage_names(recipe: Recipe) -> list[str]:
 
 def stages_beside(recipe: Recipe) -> list[str]:
     """Every stage of a recipe that is no part of a round."""
-    return [] if recipe.traffic is None else [TRAFFIC]
+    wanted = {TRAFFIC: recipe.traffic, LIVE_REPORT: recipe.watch}
+    return [stage for stage, part in wanted.items() if part is not None]

@@ -5,11 +5,21 @@ from importlib import import_module
 from checks.stages import GATES
 from stillhouse.stages.names import BATCHED
 from tests import gates_page
-from tests.faults import cascade, contract_and_source, evaluation, prompts, release, students, teacher, traffic
+from tests.faults import (
+    cascade,
+    contract_and_source,
+    evaluation,
+    live_report,
+    prompts,
+    release,
+    students,
+    teacher,
+    traffic,
+)
 from tests.faults.bench import stages_of
 from tests.faults.conftest import Finished, OpenBench
 
-ROOMS = (contract_and_source, prompts, teacher, students, evaluation, cascade, release, traffic)
+ROOMS = (contract_and_source, prompts, teacher, students, evaluation, cascade, release, traffic, live_report)
 FAULTS = [fault for room in ROOMS for fault in room.FAULTS]
 
 

@@ -1,0 +1,144 @@
+"""Gates on a day of live answers: is the champion still what it was judged to be?
+
+All of them are advice: a report stops nothing. What changes who serves is an alarm, whose false ones have a yearly
+budget (stillhouse/live/watch.py); these gates say of one day what can be said of one day.
+"""
+
+from checks.gate import Finding, GateContext, gate, gates_of_module, share_at_most
+from stillhouse.live.watches import WatchKind
+from stillhouse.stages.live_report import LiveFacts, WatchedShare, watch_of
+from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.statistics.verdicts import Verdict
+
+
+def _facts(context: GateContext) -> LiveFacts:
+    return context.artifact.facts(LiveFacts)
+
+
+def _changed(facts: LiveFacts) -> bool:
+    return facts.teacher is not None and facts.teacher.as_recorded is False
+
+
+def _share(facts: LiveFacts, kind: WatchKind) -> WatchedShare | None:
+    return next((each for each in facts.shares if each.kind == kind), None)
+
+
+def _in_words(share: WatchedShare) -> str:
+    return f"{share.subject} {share.seen}, {share.allowed}"
+
+
+@gate("a student that no longer says what its teacher would is no replacement for it", blocking=False)
+def agreement_holds(context: GateContext) -> Finding:
+    """Debiased agreement with the teacher, by the answers that it was asked about."""
+    facts = _facts(context)
+    found, limit = facts.agreement, facts.agreement_limit
+    if facts.answers == 0 or limit is None:
+        why = "there are no answers" if facts.answers == 0 else "the teacher is not asked about live answers"
+        return Finding(Verdict.PASS, why)
+    if _changed(facts):
+        return Finding(Verdict.INCONCLUSIVE, "the teacher has changed, so that agreement with it says nothing")
+    if found is None or not found.asked:
+        return Finding(Verdict.INCONCLUSIVE, f"the teacher was asked about none of {facts.answers:,} answers")
+    low, high = found.debiased - found.half_width, found.debiased + found.half_width
+    sentence = (
+        f"{found.debiased:.1%} agreement ({low:.1%} to {high:.1%}, {found.asked:,} of {found.requests:,} asked), "
+        f"limit {limit:.1%}"
+    )
+    verdict = Verdict.FAIL if high < limit else Verdict.PASS if low >= limit else Verdict.INCONCLUSIVE
+    return Finding(verdict, sentence, observed=found.debiased, limit=limit)
+
+
+@gate("confidence that promises more than the teacher confirms hides the next fall", blocking=False)
+def label_free_and_debiased_agree(context: GateContext) -> Finding:
+    """What the student's confidence promises, against what the teacher's answers correct it to."""
+    facts, limit = _facts(context), watch_of(context.file).agreement_tolerance
+    found = facts.agreement
+    if found is None or not found.asked or _changed(facts):
+        return Finding(Verdict.PASS, "there is nothing to hold confidence against")
+    apart = abs(found.gap) - found.gap_half_width
+    return Finding(
+        Verdict.FAIL if apart > limit else Verdict.PASS,
+        f"confidence promises {found.label_free:.1%}, the teacher confirms {found.debiased:.1%}: they differ by "
+        f"{found.gap:+.1%} ± {found.gap_half_width:.1%}, limit {limit:.1%}",
+        observed=max(apart, 0.0),
+        limit=limit,
+    )
+
+
+@gate("questions of another kind than the golden ones are judged by nothing", blocking=False)
+def inputs_look_like_the_reference(context: GateContext) -> Finding:
+    """Share of each label, of each length, and of unsure answers, at an error rate over all of them together."""
+    shares = [each for each in _facts(context).shares if WatchKind(each.kind).is_of_inputs]
+    alpha = 0.02 / max(len(shares), 1)  # two-sided, of which one side counts
+    beyond = [each for each in shares if wilson_interval(each.events, each.rows, alpha)[0] > each.limit]
+    nearest = max(shares, key=lambda each: each.share - each.limit, default=None)
+    said = "; ".join(map(_in_words, beyond[:5]))
+    within = "" if nearest is None else f", nearest to its limit {_in_words(nearest)}"
+    return Finding(
+        Verdict.FAIL if beyond else Verdict.PASS,
+        said or f"{len(shares)} shares are within their limits{within}",
+        {"beyond": [each.name for each in beyond]},
+        observed=len(beyond),
+        limit=0,
+    )
+
+
+@gate("each answer of the teacher is paid for, and the student was to spare them", blocking=False)
+def fallback_is_inside_its_budget(context: GateContext) -> Finding:
+    """Answers of the teacher, and of the student in its place."""
+    found = _share(_facts(context), WatchKind.FALLBACK)
+    if found is None:
+        return Finding(Verdict.PASS, "the recipe sets no limit on answers of the teacher")
+    said = f"{found.events:,} of {found.rows:,} answers come from the teacher or stand in for it"
+    return share_at_most(found.events, found.rows, found.limit, said)
+
+
+@gate("a caller whose request fails has no answer at all", blocking=False)
+def errors_are_inside_their_budget(context: GateContext) -> Finding:
+    """Requests on which the model failed."""
+    found = _share(_facts(context), WatchKind.ERRORS)
+    assert found is not None, "errors are always watched"
+    return share_at_most(found.events, found.rows, found.limit, f"{found.events:,} of {found.rows:,} requests failed")
+
+
+@gate("an answer that comes too late is not used", blocking=False)
+def latency_is_inside_its_objective(context: GateContext) -> Finding:
+    """Answers that took longer than the recipe allows, without the network."""
+    facts, spec = _facts(context), watch_of(context.file)
+    found = _share(facts, WatchKind.LATENCY)
+    assert found is not None, "latency is always watched"
+    median = "" if facts.latency_ms is None else f", the median {facts.latency_ms[0]:.2g} ms"
+    said = f"{found.events:,} of {found.rows:,} answers took longer than {spec.latency_ms:g} ms{median}"
+    return share_at_most(found.events, found.rows, found.limit, said)
+
+
+@gate("what turned out to be true is the one thing that no model has said", blocking=False)
+def matured_truth_holds(context: GateContext) -> Finding:
+    """Accuracy by feedback, which decides where it comes for every answer."""
+    facts = _facts(context)
+    truth, limit = facts.truth, facts.truth_limit
+    if not truth.known:
+        return Finding(Verdict.PASS, f"no truth is known of {truth.matured:,} mature answers")
+    share = truth.right / truth.known
+    said = (
+        f"{share:.1%} right ({truth.low:.1%} to {truth.high:.1%}) of {truth.known:,} with a truth, of "
+        f"{truth.matured:,} mature ones"
+    )
+    if limit is None:
+        chosen = {"unknown": "whoever cared to say so", "sample": "a sample"}.get(truth.selection, truth.selection)
+        return Finding(Verdict.PASS, f"{said}; told by {chosen}, which decides nothing", observed=share)
+    verdict = Verdict.FAIL if truth.high < limit else Verdict.PASS if share >= limit else Verdict.INCONCLUSIVE
+    return Finding(verdict, f"{said}, limit {limit:.1%}", observed=share, limit=limit)
+
+
+@gate("a yardstick that moved measures nothing", blocking=False)
+def the_teacher_answers_as_recorded(context: GateContext) -> Finding:
+    """Its canary prompts, asked again when the day was reported on."""
+    facts = _facts(context)
+    if facts.teacher is None:
+        return Finding(Verdict.PASS, "the teacher is not asked about live answers")
+    verdicts = {True: Verdict.PASS, False: Verdict.FAIL, None: Verdict.INCONCLUSIVE}
+    return Finding(verdicts[facts.teacher.as_recorded], facts.teacher.sentence)
+
+
+GATES = gates_of_module(__name__)

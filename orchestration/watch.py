@@ -1,0 +1,531 @@
+"""The watch over a recipe's live traffic: the same functions in a sensor, in a run, and in a command without Dagster.
+
+Belongs here: looking, asking the teacher, carrying out what a finding asks for, handing findings on, the sensor.
+Does not: what a look does to the state (stillhouse/live/watch.py), which action follows (stillhouse/live/findings.py).
+
+A look is cheap and decides on what rows say of themselves. Asking loads a teacher or pays for one, so it is done in a
+run or a command. What is found is acted on first and written down then: where the ledger says that the watch went back
+and no finding does, the next look finds the same and names that entry.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+import polars as pl
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from checks.gate import GateContext
+from checks.teacher_signal import the_canary_answers_as_recorded
+from orchestration.notices import notify_owners
+from orchestration.runs import BECAUSE_TAG
+from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.live.asking import LiveAnswers
+from stillhouse.live.baseline import Reference
+from stillhouse.live.estimate import PURPOSE, heard_of
+from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
+from stillhouse.live.reader import new_rows, with_texts
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, end_of
+from stillhouse.live.state import WatchBook
+from stillhouse.live.traffic import answers
+from stillhouse.live.watch import (
+    DAYS_KEPT,
+    Alarm,
+    TeacherHealth,
+    Terms,
+    WatchState,
+    accepted,
+    begin,
+    day_of,
+    held_to_terms,
+    live_reference,
+    with_agreement,
+    with_reference,
+    with_rows,
+    with_teacher,
+    with_truth,
+)
+from stillhouse.live.watches import WatchKind
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.champions import promoted
+from stillhouse.records.deployments import DeployedRelease, Deployment, desired
+from stillhouse.records.events import EventKind, note
+from stillhouse.records.governance import signed
+from stillhouse.records.ledger import Entry, OvertakenError
+from stillhouse.records.outbox import Notice, Tone
+from stillhouse.serving.ids import RequestIds
+from stillhouse.stages.live_report import (
+    LiveFacts,
+    base_signal_behind,
+    live_day,
+    reference_of,
+    report,
+    terms_of,
+    watch_of,
+    watched_on,
+)
+from stillhouse.stages.live_teacher import ask_live, teacher_behind
+from stillhouse.statistics.verdicts import Verdict
+
+EVENT_OF = {
+    FoundKind.INPUTS: EventKind.INPUTS,
+    FoundKind.AGREEMENT: EventKind.AGREEMENT,
+    FoundKind.TRUTH: EventKind.AGREEMENT,
+    FoundKind.ERRORS: EventKind.SERVICE,
+    FoundKind.LATENCY: EventKind.SERVICE,
+    FoundKind.FALLBACK: EventKind.FALLBACK,
+    FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
+}
+"""What a finding is among the events of a recipe, by which rounds begin."""
+BY = "the watch"
+"""Whom the ledger names where no person went back to an earlier release."""
+SECONDS_BETWEEN_LOOKS = 60
+REPORT_IS_FINAL_AT = 3_600.0
+"""Seconds after the end of a day, when servers have sealed all of it."""
+_LONGEST_NAME = 200
+"""Of a watch in a key; labels may be longer."""
+_TRIES = 20
+"""Of a look that others overtake: each time one of them has written."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What came of a look.
+
+    Args:
+        state: what the watch knows now; None while nothing serves.
+        findings: that were written down by this look.
+    """
+
+    state: WatchState | None
+    findings: Sequence[LiveFinding]
+
+    @property
+    def sentence(self) -> str:
+        """One line for a person."""
+        if self.state is None:
+            return "nothing serves yet"
+        if self.findings:
+            return "\n".join(f"{each.sentence}: {each.action}, {each.because}" for each in self.findings)
+        drifting = f"; inputs drift: {', '.join(self.state.drifting)}" if self.state.drifting else ""
+        return f"{self.state.release[:12]} is watched, {len(self.state.bets)} shares, nothing found{drifting}"
+
+
+def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
+    """Look at what servers have kept since the last look, and act on it.
+
+    Args:
+        builds: whose ledger decides.
+        file: a recipe with `watch:`.
+        at: now, in seconds since 1970.
+
+    Raises:
+        StillhouseError: if the reference of the champion cannot be had, or a file of traffic was altered.
+    """
+    book, terms, store = _book(builds, file), terms_of(file), _store(builds, file)
+
+    def moved(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
+        new = new_rows(store, state.marks, state.segments, at=at)
+        findings, next_state = _with_new(builds, file, terms, state, new.rows, at)
+        now_serves = desired(builds.ledger, file.name)
+        if now_serves is not None and now_serves.champion.release != state.release:
+            begun = _begun(builds, file, terms, now_serves, at, before=next_state)
+            more, next_state = _with_new(builds, file, terms, begun, new.rows, at)
+            findings += more
+        else:
+            next_state = _with_live_reference(builds, file, terms, next_state)
+        update = {"marks": new.marks, "segments": new.segments}
+        return next_state.model_copy(update=update), findings
+
+    return _written(builds, file, book, terms, moved, at)
+
+
+def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
+    """Ask the teacher about the live answers that were drawn, once, and act on what it says.
+
+    Its canary prompts come first, once a day, and again before a release is blamed: when those are answered otherwise,
+    nothing that the teacher says of live answers counts.
+
+    Args:
+        builds: whose ledger decides.
+        file: a recipe with `watch:`.
+        at: now, in seconds since 1970.
+
+    Raises:
+        StillhouseError: if the teacher cannot be asked; the same answers are asked about next time.
+    """
+    looked = look(builds, file, at=at)
+    book, terms, store = _book(builds, file), terms_of(file), _store(builds, file)
+    if looked.state is None or not terms.asks:
+        return looked
+    key = drawing_key(builds.home)
+
+    def moved(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
+        if seen.champion.release != state.release:
+            return state, []  # it was changed this very moment: the next look begins with the other one
+        ready, texts = with_texts(store, new_rows(store, state.asked, (), at=at))
+        findings: list[LiveFinding] = []
+        day = max(day_of(at), state.day)
+        if state.teacher is None or state.teacher.day < day or not state.teacher.as_recorded:
+            state, findings = _with_canary(builds, file, state, seen, at)
+        if state.teacher is not None and state.teacher.as_recorded is False:
+            return state, findings  # what was drawn waits for a teacher that is what it was
+        if state.rests(WatchKind.AGREEMENT):
+            return state, findings  # and after an alarm for the next day, on which bets are placed again
+        teacher = teacher_behind(builds, seen.champion)
+        rows = ready.rows.filter(pl.col("release") == state.release)
+        parts = heard_of(
+            rows, texts, state.reference.agreement, state.budgets, key,
+            lambda some: ask_live(builds, file, teacher, some, at=at),
+        )  # fmt: skip
+        before = state
+        state, alarms = with_agreement(state, terms, parts)
+        if alarms:
+            state, found = _with_canary(builds, file, state, seen, at)
+            findings += found
+            if state.teacher is not None and state.teacher.as_recorded is False:
+                return with_teacher(before, state.teacher), findings
+            findings += _acted(builds, file, state, alarms, at)
+        recent = {each: marks for each, marks in state.asked.items() if each > day_at(at - DAYS_KEPT * SECONDS_A_DAY)}
+        return state.model_copy(update={"asked": {**recent, **ready.marks}}), findings
+
+    found = _written(builds, file, book, terms, moved, at)
+    assert file.recipe.traffic is not None
+    LiveAnswers.of(builds.home).forget(at - file.recipe.traffic.days * SECONDS_A_DAY)
+    return Looked(found.state, [*looked.findings, *found.findings])
+
+
+def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
+    """Note as events what was found and not handed on yet, and tell owners; a line for each address not reached.
+
+    Killed in between, a finding is handed on again: notices and events know it by its key.
+    """
+    book, lines = _book(builds, file), list[str]()
+    for finding in book.findings(untold=True):
+        note(
+            builds.ledger, file.name, EVENT_OF[finding.kind], finding.key, finding.sentence,
+            {"release": finding.release, "watch": finding.watch, "action": finding.action.value},
+        )  # fmt: skip
+        if finding.is_for_people:
+            lines += notify_owners(
+                builds.ledger, file.name, f"live:{finding.key}", finding.key, notice_of(file.name, finding)
+            )
+        book.told(finding)
+    return lines
+
+
+def notice_of(recipe: str, finding: LiveFinding) -> Notice:
+    """A finding as people are sent it."""
+    tone = Tone.BROKEN if finding.action is Action.ROLL_BACK else Tone.LOOK
+    text = (
+        f"{finding.sentence}.\n{finding.action.value.capitalize()}: {finding.because}.\n"
+        f"`stillhouse live {recipe}` shows the day."
+    )
+    return Notice(f"{recipe}: {finding.kind.value} of {finding.release[:12]}, {finding.action}", text, tone)
+
+
+def accept(builds: BuildStore, file: RecipeFile, *, days: int, by: str, reason: str, at: float) -> Reference:
+    """Make what the last whole days were like the reference, because a person says that it is normal.
+
+    Raises:
+        StillhouseError: if nobody or no reason is named, nothing is watched yet, or nothing was answered in these days.
+    """
+    decision, book, terms = signed(by, reason), _book(builds, file), terms_of(file)
+    for _ in range(_TRIES):
+        read = book.read()
+        if read.state is None:
+            raise _nothing_watched(file)
+        try:
+            state = accepted(read.state, terms, days=days)
+        except ValueError as error:
+            raise StillhouseError(
+                str(error), where=file.name, expected="answers that were counted",
+                do=f"`stillhouse watch {file.name}` counts; accept when a whole day has been looked at.",
+            ) from error  # fmt: skip
+        if book.write(read, state, []):
+            _record_baseline(builds, file, state.reference, **decision)
+            return state.reference
+    raise _overtaken(file)
+
+
+def reports_on(builds: BuildStore, file: RecipeFile, state: WatchState, day: str, *, at: float) -> LiveFacts:
+    """The numbers of a day as they are now; the teacher is not asked."""
+    watched = watched_on(builds, file, state, day)
+    key = RequestIds.of(builds.home.serving).keyed
+    live = live_day(builds, file, watched, _store(builds, file), day, key=key, at=at)
+    assert file.recipe.traffic is not None
+    return report(live, watched, selection=file.recipe.traffic.feedback)
+
+
+def drawing_key(home: Home) -> bytes:
+    """By which the answers are drawn that the teacher is asked about; whoever has the installation's secret has it."""
+    return RequestIds.of(home.serving).keyed(PURPOSE).encode()
+
+
+def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Look once a minute, and ask for the run that asks the teacher and draws the report up."""
+
+    @dg.sensor(
+        name=f"watch_{file.name}",
+        job=job,
+        minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Watches the champion of {file.name} on live answers, and takes it back where it has to",
+        owners=list(file.recipe.owners),
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        from orchestration.deployments import see_through
+
+        builds, at = BuildStore(Home.from_environment()), time.time()
+        looked = look(builds, file, at=at)
+        lines = [looked.sentence, *hand_on(builds, file)]
+        if went_back_by_itself(builds, file.name):
+            see_through(context.instance, builds, file)
+        due = reports_due(looked.state, at)
+        if not due:
+            return dg.SkipReason("\n".join(lines))
+        tags = {BECAUSE_TAG: "answers of a day to report on"}
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(run_key=key, partition_key=day, tags=tags) for key, day in due],
+            cursor=context.cursor,
+        )
+
+    return watch
+
+
+def reports_due(state: WatchState | None, at: float) -> list[tuple[str, str]]:
+    """Which days to report on now, and the key of each, under which a run is asked for once.
+
+    Today once an hour, and while inputs drift every ten minutes, since the teacher is asked in that run; the day before
+    once it is whole.
+    """
+    if state is None:
+        return []
+    seen, today, due = {each.day for each in state.days}, day_at(at), list[tuple[str, str]]()
+    if day_of(at) in seen:
+        moment = datetime.fromtimestamp(at, UTC)
+        part = f"{moment.hour:02}" + (f":{moment.minute // 10}0" if state.drifting else "")
+        due.append((f"{today} {part}", today))
+    yesterday = day_at(at - SECONDS_A_DAY)
+    if day_of(at) - 1 in seen and at >= end_of(yesterday) + REPORT_IS_FINAL_AT:
+        due.append((f"{yesterday} whole", yesterday))
+    return due
+
+
+def went_back_by_itself(builds: BuildStore, recipe: str) -> bool:
+    """Whether what serves was brought back by the watch."""
+    newest = builds.ledger.newest(recipe, "promotion")
+    return newest is not None and _is_by_the_watch(newest)
+
+
+Moved = Callable[[WatchState, Deployment], tuple[WatchState, list[LiveFinding]]]
+
+
+def _written(builds: BuildStore, file: RecipeFile, book: WatchBook, terms: Terms, moved: Moved, at: float) -> Looked:
+    """Read, move, write in place of what was read; again as long as somebody else was faster."""
+    for _ in range(_TRIES):
+        read, seen = book.read(), desired(builds.ledger, file.name)
+        if seen is None:
+            return Looked(None, ())
+        state = read.state or _begun(builds, file, terms, seen, at, before=None)
+        state, findings = moved(held_to_terms(state, terms), seen)
+        if book.write(read, state, findings):
+            return Looked(state, findings)
+    raise _overtaken(file)
+
+
+def _with_new(
+    builds: BuildStore, file: RecipeFile, terms: Terms, state: WatchState, rows: pl.DataFrame, at: float
+) -> tuple[list[LiveFinding], WatchState]:
+    """Count rows, and the truths of days that have matured, and act on alarms."""
+    state, alarms = with_rows(state, terms, rows, at=at)
+    state, more = _with_matured(builds, file, terms, state, at)
+    return _acted(builds, file, state, [*alarms, *more], at), state
+
+
+def _with_matured(
+    builds: BuildStore, file: RecipeFile, terms: Terms, state: WatchState, at: float
+) -> tuple[WatchState, list[Alarm]]:
+    traffic, alarms = file.recipe.traffic, list[Alarm]()
+    if traffic is None or not terms.truth_binds:
+        return state, alarms
+    wait = traffic.matures_after_days * SECONDS_A_DAY
+    after = state.matured or day_at(state.since - SECONDS_A_DAY)
+    store = _store(builds, file)
+    for day in [each for each in store.days() if each > after and end_of(each) + wait <= at]:
+        rows = answers(store, [day], at=at, matures_after_days=traffic.matures_after_days)
+        known = rows.filter(
+            (pl.col("release") == state.release) & pl.col("truth").is_not_null() & pl.col("label").is_not_null()
+        )
+        wrong = known.filter(pl.col("truth") != pl.col("label")).height
+        state, found = with_truth(state.model_copy(update={"matured": day}), terms, wrong, known.height)
+        alarms += found
+    return state, alarms
+
+
+def _with_live_reference(builds: BuildStore, file: RecipeFile, terms: Terms, state: WatchState) -> WatchState:
+    reference = live_reference(state, terms)
+    if reference is None:
+        return state
+    because = f"{terms.spec.baseline_days} days without a finding about inputs"
+    _record_baseline(builds, file, reference, **signed(BY, because))
+    return with_reference(state, terms, reference)
+
+
+def _record_baseline(
+    builds: BuildStore, file: RecipeFile, reference: Reference, *, by: str, reason: str, account: str
+) -> None:
+    newest = builds.ledger.newest(file.name, "baseline", content=reference.release)
+    body = {"release": reference.release, "reference": reference.model_dump(mode="json")}
+    if newest is None or newest.body["reference"] != body["reference"]:  # a look that was overtaken has written it
+        builds.ledger.append("baseline", file.name, {**body, "by": by, "reason": reason, "account": account})
+
+
+def _begun(
+    builds: BuildStore, file: RecipeFile, terms: Terms, seen: Deployment, at: float, *, before: WatchState | None
+) -> WatchState:
+    promotion = builds.ledger.newest(file.name, "promotion")
+    assert promotion is not None, "what serves was promoted"
+    since = datetime.fromisoformat(promotion.at).timestamp()
+    return begin(terms, reference_of(builds, seen.champion), since=since, at=at, before=before)
+
+
+def _with_canary(
+    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, at: float
+) -> tuple[WatchState, list[LiveFinding]]:
+    """Ask the teacher its canary prompts again; what was known before decides whether that it changed is news."""
+    health = canary(builds, file, seen.champion, at=at, day=max(day_of(at), state.day))
+    knew = state.teacher is not None and state.teacher.as_recorded is False
+    moved = with_teacher(state, health)
+    if health.as_recorded is not False or knew:
+        return moved, []
+    action, because = action_on(FoundKind.TEACHER, watch_of(file), _circumstances(builds, file, moved, seen, at))
+    finding = LiveFinding(
+        key=f"teacher@{int(at)}", kind=FoundKind.TEACHER, watch="teacher", release=state.release,
+        deployment=seen.number, at=at, sentence=f"the teacher answers its canary prompts otherwise: {health.sentence}",
+        evidence=None, action=action, because=because,
+    )  # fmt: skip
+    return moved, [finding]
+
+
+def canary(builds: BuildStore, file: RecipeFile, champion: DeployedRelease, *, at: float, day: int) -> TeacherHealth:
+    """Ask the teacher behind a release prompts again that it has answered, as the gate on its signal does."""
+    signal = base_signal_behind(builds, champion)
+    found = the_canary_answers_as_recorded.evaluate(GateContext(file, signal, builds))
+    verdicts = {Verdict.PASS: True, Verdict.FAIL: False, Verdict.INCONCLUSIVE: None}
+    return TeacherHealth(at=at, day=day, as_recorded=verdicts[found.verdict], sentence=found.sentence)
+
+
+def _acted(
+    builds: BuildStore, file: RecipeFile, state: WatchState, alarms: Sequence[Alarm], at: float
+) -> list[LiveFinding]:
+    """Carry out what each alarm asks for, the serious first, and put it into words."""
+    findings = []
+    for alarm in sorted(alarms, key=lambda each: each.watch.kind.is_of_inputs):
+        kind, sentence = FoundKind.of(alarm.watch.kind), sentence_of(alarm.watch, alarm.share, alarm.rows)
+        seen = desired(builds.ledger, file.name)
+        assert seen is not None, "what is watched was promoted"
+        action, because = _already_gone(builds, file, state, seen) or action_on(
+            kind, watch_of(file), _circumstances(builds, file, state, seen, at)
+        )
+        if action is Action.ROLL_BACK and seen.champion.release == state.release:
+            action, because = _taken_back(builds, file, state, seen, sentence)
+        findings.append(
+            LiveFinding(
+                key=_key(alarm, state),
+                kind=kind,
+                watch=alarm.watch.name,
+                release=state.release,
+                deployment=seen.number,
+                at=at,
+                sentence=sentence,
+                evidence=alarm.evidence,
+                action=action,
+                because=because,
+            )
+        )
+    return findings
+
+
+def _key(alarm: Alarm, state: WatchState) -> str:
+    """What a finding is known by: the watch, the release since its promotion, and which alarm."""
+    name = alarm.watch.name
+    short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}~{digest_of(name)[:12]}"
+    return f"{short}@{state.release[:12]}.{int(state.since)}#{alarm.number}"
+
+
+def _taken_back(
+    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, sentence: str
+) -> tuple[Action, str]:
+    from orchestration.deployments import take_back
+
+    try:
+        take_back(builds, file, seen, by=BY, reason=sentence)
+    except OvertakenError:
+        pass  # another watch, or a person, has decided meanwhile
+    except StillhouseError as error:
+        return Action.PERSON, f"it could not be taken back: {error.what}, {error.where}"
+    now_serves = desired(builds.ledger, file.name)
+    assert now_serves is not None
+    return _already_gone(builds, file, state, now_serves) or (
+        Action.PERSON,
+        f"ledger entry {now_serves.number} was written meanwhile, and it still serves",
+    )
+
+
+def _already_gone(
+    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment
+) -> tuple[Action, str] | None:
+    """What is to be said where the release does not serve any more; None where it does."""
+    if seen.champion.release == state.release:
+        return None
+    withdrawn = builds.ledger.newest(file.name, "withdrawal", content=state.release)
+    serves = f"{seen.champion.release[:12]} serves"
+    if withdrawn is not None and withdrawn.body["by"] == BY:
+        return Action.ROLL_BACK, f"ledger entry {withdrawn.sequence} withdrew it, {serves}"
+    return Action.PERSON, f"it does not serve any more: {serves} since {seen.at[:10]}"
+
+
+def _circumstances(
+    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, at: float
+) -> Circumstances:
+    """What is known of the release that is watched, though another watch may have gone back from it this moment."""
+    promotion = builds.ledger.newest(file.name, "promotion", content=state.release)
+    return Circumstances(
+        age_days=(at - state.since) / SECONDS_A_DAY,
+        teacher_answers_as_recorded=state.teacher.as_recorded if state.teacher else None,
+        held_by=seen.hold.by if seen.hold else None,
+        was_brought_back=promotion is not None and _is_by_the_watch(promotion),
+        has_earlier=len({each.release for each in promoted(builds.ledger, file.name)}) > 1,
+    )
+
+
+def _is_by_the_watch(promotion: Entry) -> bool:
+    return promotion.body.get("because") == "rollback" and promotion.body["by"] == BY
+
+
+def _book(builds: BuildStore, file: RecipeFile) -> WatchBook:
+    return WatchBook(builds.ledger.url, file.name)
+
+
+def _store(builds: BuildStore, file: RecipeFile) -> TrafficStore:
+    return TrafficStore(builds.home.artifacts, file.name)
+
+
+def _nothing_watched(file: RecipeFile) -> StillhouseError:
+    return StillhouseError(
+        "nothing was watched yet", where=file.name, expected="a look at live answers",
+        do=f"`stillhouse watch {file.name} --once` looks.",
+    )  # fmt: skip
+
+
+def _overtaken(file: RecipeFile) -> StillhouseError:
+    return StillhouseError(
+        "other watches have written each time", where=file.name, expected="one watch at a time to be done",
+        do="One is enough: the sensor, or `stillhouse watch`.",
+    )  # fmt: skip

@@ -1,0 +1,376 @@
+"""One day of live answers, held against what the release was judged by.
+
+Belongs here: the reference of a release, what the report depends on, and drawing it up; it is pure.
+Does not: asking the teacher (live_teacher.py), alarms (stillhouse/live/watch.py), gates (checks/live_report.py).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.digests import digest_of
+from stillhouse.errors import StillhouseError
+from stillhouse.live.asking import LiveAnswers
+from stillhouse.live.baseline import Reference, golden_reference
+from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
+from stillhouse.live.reader import Marks, up_to
+from stillhouse.live.segments import TRAFFIC, Segment, TrafficStore
+from stillhouse.live.traffic import answers
+from stillhouse.live.watch import TeacherHealth, Terms, WatchState
+from stillhouse.live.watches import Watch, counted
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.watch import WatchSpec
+from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.records.champions import promoted
+from stillhouse.records.deployments import DeployedRelease
+from stillhouse.release.bundle import MODEL
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.live_teacher import can_be_asked, teacher_behind
+from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.statistics.live_agreement import LiveAgreement
+from stillhouse.statistics.proportions import wilson_interval
+from stillhouse.tasks import task_of
+from stillhouse.teachers.answers import with_answers
+from stillhouse.wording import percent
+
+
+class WatchedShare(Record):
+    """A share that is watched, as it was on one day."""
+
+    name: str
+    kind: str
+    falls: bool = Field(description="Whether events are rows without what is watched: its share may not fall.")
+    events: int
+    rows: int
+    limit: float
+    reference: float | None
+
+    @property
+    def share(self) -> float:
+        """Of the rows of the day; 0 of none."""
+        return self.events / max(self.rows, 1)
+
+    @property
+    def subject(self) -> str:
+        """What it is a share of, whether that may not rise or not fall."""
+        return self.name.removesuffix(" rises").removesuffix(" falls")
+
+    @property
+    def seen(self) -> str:
+        """The share of its subject, as a person reads it."""
+        return (
+            "no rows" if not self.rows else percent(self._of_subject(self.share), against=self._of_subject(self.limit))
+        )
+
+    @property
+    def allowed(self) -> str:
+        """The limit likewise."""
+        return f"at {'least' if self.falls else 'most'} {percent(self._of_subject(self.limit))}"
+
+    @property
+    def usual(self) -> str:
+        """The reference likewise; empty where the recipe names the limit."""
+        return "" if self.reference is None else percent(self._of_subject(self.reference))
+
+    def _of_subject(self, share: float) -> float:
+        return 1 - share if self.falls else share
+
+
+class MaturedTruth(Record):
+    """Answers of this day of which it has been said whether they were right, as far as they are mature."""
+
+    selection: str = Field(description="unknown = whoever cared to say; sample = some that were drawn; complete = all.")
+    matured: int = Field(description="Answers whose time for feedback is over.")
+    known: int = Field(description="Of them, those with a truth.")
+    right: int
+    low: float = Field(description="95 % interval of the share that is right (Wilson).")
+    high: float
+
+
+class LiveFacts(Record):
+    """One day of answers of the release that is watched."""
+
+    day: str
+    release: str
+    student: str
+    since: str = Field(description="When the release was promoted.")
+    answers: int = Field(description="By this release, with those on which the model failed.")
+    of_others: int = Field(description="By other releases, which are not looked at.")
+    agreement: LiveAgreement | None = Field(description="Null where fewer than two answers could be asked about.")
+    agreement_limit: float | None = Field(description="Lowest agreement that is no finding; null if nobody is asked.")
+    silent: int = Field(description="Answers that the teacher was to be asked about and gave no answer to.")
+    teacher: TeacherHealth | None = Field(description="What its canary prompts said last; null before.")
+    truth: MaturedTruth
+    truth_limit: float | None = Field(description="Lowest accuracy that is no finding; null where truth binds nothing.")
+    shares: tuple[WatchedShare, ...]
+    latency_ms: tuple[float, float, float] | None = Field(description="Median, 95th and 99th percentile.")
+    origin: str = Field(description="What inputs are held against: golden rows, or a month of live answers.")
+
+
+@dataclass(frozen=True)
+class LiveDay:
+    """What is known of one day.
+
+    Args:
+        day: as `2026-11-28`, UTC.
+        segments: files of answers and feedback that were read.
+        rows: its answers, of all releases, as `live.traffic.answers` gives them.
+        heard: those of the watched release that the teacher could be asked about.
+        silent: how many of them the teacher was asked about in vain.
+    """
+
+    day: str
+    segments: Sequence[Segment]
+    rows: pl.DataFrame
+    heard: Heard
+    silent: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The release that is watched, and by what.
+
+    Args:
+        champion: the release.
+        since: when it was promoted, ISO 8601.
+        terms: what the watch goes by.
+        reference: what its inputs are held against.
+        budgets: how much the teacher was asked, by when that began.
+        teacher: what came of its canary.
+        asked: the last answer of each day and replica that the teacher was asked about or passed over.
+    """
+
+    champion: DeployedRelease
+    since: str
+    terms: Terms
+    reference: Reference
+    budgets: Sequence[AskedFrom]
+    teacher: TeacherHealth | None
+    asked: Marks
+
+
+def watch_of(file: RecipeFile) -> WatchSpec:
+    """What the recipe says of its watch; a recipe that says nothing has no such stage."""
+    assert file.recipe.watch is not None
+    return file.recipe.watch
+
+
+def terms_of(file: RecipeFile) -> Terms:
+    """What the watch of a recipe goes by."""
+    spec, traffic = watch_of(file), file.recipe.traffic
+    assert traffic is not None, "a watch has traffic to read"
+    asks = spec.ask_teacher > 0 and file.recipe.keeps_texts and can_be_asked(file)
+    return Terms(spec, truth_binds=traffic.feedback == "complete", asks=asks)
+
+
+def reference_of(builds: BuildStore, release: DeployedRelease) -> Reference:
+    """Ask a release its golden rows, one at a time as a server does, and count.
+
+    Raises:
+        StillhouseError: if it, or what it was made from, is gone or was altered, or it has no golden rows.
+    """
+    from stillhouse.models.predictor import OnnxClassifier
+
+    bundle = builds.artifact(release.release, release.manifest)
+    (prompts,) = builds.inputs_of(bundle, PROMPTS)
+    golden = prompts.frame("prompts").filter(pl.col("split") == "golden").sort("prompt_id")
+    if golden.is_empty():
+        raise StillhouseError(
+            "there are no golden rows to watch by",
+            where=f"release {release.release[:12]}",
+            expected="rows by which the release was judged",
+            do="Leave `watch:` out of the recipe, or run a round with golden rows.",
+        )
+    model = OnnxClassifier(bundle.folder / MODEL)
+    teacher = teacher_behind(builds, release).facts(TeacherFacts)
+    task = task_of(teacher.answer, model.labels)
+    texts, labels = golden["text"].to_list(), golden["label"].to_list()
+    logits = [model.logits([text]) for text in texts]
+    answers = [task.written(task.answers(each))[0] for each in logits]
+    confidence = [task.confidence(each, model.temperature) for each in logits]
+    said = with_answers(_base_signal(builds, bundle).frame("signal"), teacher.task).select("prompt_id", "answer")
+    return golden_reference(
+        release.release,
+        task.names,
+        texts,
+        answers,
+        [None if each is None else float(each[0]) for each in confidence],
+        teacher=golden.join(said, on="prompt_id", how="left", maintain_order="left")["answer"].to_list(),
+        truth=labels,
+    )
+
+
+def base_signal_behind(builds: BuildStore, release: DeployedRelease) -> Artifact:
+    """What the teacher of a release said to the base batch, from which its canary is drawn."""
+    return _base_signal(builds, builds.artifact(release.release, release.manifest))
+
+
+def _base_signal(builds: BuildStore, bundle: Artifact) -> Artifact:
+    (transfer_set,) = builds.inputs_of(bundle, TRANSFER_SET)
+    signals = builds.inputs_of(transfer_set, TEACHER_SIGNAL)
+    return next(each for each in signals if each.batch == BASE)
+
+
+def watched_on(builds: BuildStore, file: RecipeFile, state: WatchState, day: str) -> Watched:
+    """The release that served at the end of a day, or of today until now, and by what it is watched.
+
+    Args:
+        builds: with the ledger.
+        file: the recipe.
+        state: what the watch remembers, of the release that serves now.
+        day: as `2026-11-28`, UTC.
+
+    Raises:
+        StillhouseError: if nothing served on that day.
+    """
+    served = next((each for each in promoted(builds.ledger, file.name) if each.since[:10] <= day), None)
+    if served is None:
+        raise StillhouseError(
+            f"nothing served on {day}", where=f"{file.name}/live_report", expected="a day since the first promotion",
+            do="Choose a later day.",
+        )  # fmt: skip
+    champion = DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
+    is_watched = champion.release == state.release
+    reference = state.reference if is_watched else reference_of(builds, champion)
+    return Watched(champion, served.since, terms_of(file), reference, state.budgets, state.teacher, state.asked)
+
+
+def live_day(
+    builds: BuildStore,
+    file: RecipeFile,
+    watched: Watched,
+    store: TrafficStore,
+    day: str,
+    *,
+    key: Callable[[str], str],
+    at: float,
+) -> LiveDay:
+    """Read a day of answers, with what the teacher has said of those that were drawn; nobody is asked here.
+
+    Args:
+        builds: with the answers of teachers.
+        file: the recipe.
+        watched: the release.
+        store: of the recipe.
+        day: as `2026-11-28`, UTC.
+        key: from a purpose to the key of this installation for it.
+        at: now, in seconds since 1970: by it truths are mature.
+    """
+    assert file.recipe.traffic is not None
+    rows = answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days)
+    segments = [*store.segments(day, "requests")]
+    segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
+    parts, silent = [], 0
+    if watched.terms.asks:
+        known = LiveAnswers.of(builds.home)
+        fingerprint = teacher_behind(builds, watched.champion).facts(TeacherFacts).fingerprint
+        of_release = up_to(rows, watched.asked.get(day, {})).filter(pl.col("release") == watched.champion.release)
+        drawn_for = []
+
+        def said(texts: Sequence[str]) -> pl.DataFrame:
+            drawn_for.append(len(texts))
+            return known.kept(fingerprint, prompt_ids(pl.Series(texts, dtype=pl.String)).to_list())
+
+        found = heard_of(
+            of_release, store.frame(day, "texts"), watched.reference.agreement, watched.budgets,
+            key(PURPOSE).encode(), said,
+        )  # fmt: skip
+        parts = [heard for _, heard in found]
+        silent = sum(drawn_for) - sum(int(each.asked.sum()) for each in parts)
+    return LiveDay(day, segments, rows, together(parts), silent)
+
+
+def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
+    """Draw up the report of a day.
+
+    Args:
+        file: the recipe.
+        live: what is known of the day.
+        watched: the release that served at the end of it, and by what it is watched.
+    """
+    addresses = {
+        f"{TRAFFIC}/{file.name}/{each.day}/{each.kind}/{each.digest}.parquet": each.digest for each in live.segments
+    }
+    truths = live.rows.select("replica", "number", "truth", "matured").sort("replica", "number")
+    depends_on = {
+        "day": live.day,
+        "segments": sorted(addresses),
+        "truths": digest_of(truths.rows()),
+        "heard": digest_of([getattr(live.heard, name).tolist() for name in live.heard.__dict__]),
+        "silent": live.silent,
+        "champion": [watched.champion.release, watched.since],
+        "reference": watched.reference.model_dump(mode="json"),
+        "teacher": watched.teacher and watched.teacher.model_dump(mode="json"),
+        "terms": [watched.terms.truth_binds, watched.terms.asks, file.recipe.traffic and file.recipe.traffic.feedback],
+    }
+
+    def build(folder: Path) -> LiveFacts:
+        facts = report(live, watched, selection=file.recipe.traffic.feedback if file.recipe.traffic else "unknown")
+        shown = [each.model_dump() for each in facts.shares]
+        pl.DataFrame(shown, schema=_SHARES).write_parquet(folder / "shares.parquet")
+        return facts
+
+    return Plan(build, depends_on, config={"watch": watch_of(file).model_dump(mode="json")}, external_inputs=addresses)
+
+
+_SHARES: dict[str, pl.DataType] = {
+    "name": pl.String(), "kind": pl.String(), "falls": pl.Boolean(), "events": pl.Int64(), "rows": pl.Int64(),
+    "limit": pl.Float64(), "reference": pl.Float64(),
+}  # fmt: skip
+
+
+def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
+    """Everything that a day says of a release.
+
+    Args:
+        live: what is known of the day.
+        watched: the release, and by what it is watched.
+        selection: which answers feedback comes for.
+    """
+    terms, rows = watched.terms, live.rows.filter(pl.col("release") == watched.champion.release)
+    watches = {each.name: each for each in terms.watches(watched.reference)}
+    counts = counted([*watches.values()], watched.reference, terms.spec, rows)
+    took = rows.filter(pl.col("status") < 500)["latency_ms"]
+    quantiles = [took.quantile(each, "higher") for each in (0.5, 0.95, 0.99)]
+    return LiveFacts(
+        day=live.day,
+        release=watched.champion.release,
+        student=watched.champion.student,
+        since=watched.since,
+        answers=rows.height,
+        of_others=live.rows.height - rows.height,
+        agreement=live.heard.estimate,
+        agreement_limit=_lowest(watches.get("agreement")),
+        silent=live.silent,
+        teacher=watched.teacher,
+        truth=_truth(rows, selection),
+        truth_limit=_lowest(watches.get("truth")),
+        shares=tuple(
+            WatchedShare(
+                name=name, kind=watches[name].kind.value, falls=watches[name].falls, events=events, rows=of,
+                limit=watches[name].limit, reference=watches[name].reference,
+            )
+            for name, (events, of) in counts.items()
+        ),
+        latency_ms=None if took.is_empty() else tuple(float(each or 0.0) for each in quantiles),
+        origin=watched.reference.origin,
+    )  # fmt: skip
+
+
+def _lowest(watch: Watch | None) -> float | None:
+    return None if watch is None else 1 - watch.limit
+
+
+def _truth(rows: pl.DataFrame, selection: str) -> MaturedTruth:
+    mature = rows.filter(pl.col("matured"))
+    known = mature.filter(pl.col("truth").is_not_null() & pl.col("label").is_not_null())
+    right = known.filter(pl.col("truth") == pl.col("label")).height
+    low, high = wilson_interval(right, known.height)
+    return MaturedTruth(
+        selection=selection, matured=mature.height, known=known.height, right=right, low=low, high=high
+    )  # fmt: skip

@@ -1,0 +1,132 @@
+"""Faults of a day of live answers, in a copy of the finished installation: its champion, its teacher, made traffic.
+
+Belongs here: a day as it should be, and how each fault is planted.
+Does not: what is asked of it (test_live_report.py).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from orchestration.watch import look
+from stillhouse.live.segments import COLUMNS, TrafficStore, day_at, sealed
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import serving_now
+from stillhouse.release.bundle import MODEL
+from stillhouse.stages.names import LIVE_REPORT
+from stillhouse.tasks import task_of
+from tests.faults.bench import NAME, Bench, Fault, Plant, rows
+
+TRAFFIC = {"feedback": "complete", "matures_after_days": 0}
+WATCH = {"ask_teacher": 1.0, "ask_when_drifting": 1.0, "latency_ms": 1000.0}
+NOW = time.time()
+DAY = day_at(NOW)
+ANSWERS = 400
+
+
+def answers(builds: BuildStore) -> pl.DataFrame:
+    """What the champion says to real questions, with the question and the truth beside it."""
+    champion = serving_now(builds.ledger, NAME).champion
+    model = OnnxClassifier(builds.artifact(champion.release, champion.manifest).folder / MODEL)
+    asked = rows(ANSWERS, skip=1200)  # which nobody has trained on
+    task = task_of("single_label", model.labels)
+    logits = np.concatenate([model.logits([text]) for text in asked["question"]])
+    confidence = task.confidence(logits, model.temperature)
+    assert confidence is not None
+    values: dict[str, Any] = {
+        "replica": "r1", "number": range(1, ANSWERS + 1), "id": [f"id{place}" for place in range(ANSWERS)], "at": NOW,
+        "release": champion.release, "deployment": 1, "source": "student", "label": task.written(task.answers(logits)),
+        "confidence": confidence, "degraded": False, "status": 200, "latency_ms": 1.0,
+        "characters": asked["question"].str.len_chars(), "tokens": 10, "key": None,
+    }  # fmt: skip
+    schema = {"replica": pl.String, **COLUMNS["requests"]}
+    whole = {name: value if hasattr(value, "__len__") and not isinstance(value, str) else [value] * ANSWERS
+             for name, value in values.items()}  # fmt: skip
+    return pl.DataFrame(whole, schema=schema).with_columns(text=asked["question"], truth=asked["service"])
+
+
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+def a_day(bench: Bench, change: Change = lambda frame: frame, **watch: float) -> RecipeFile:
+    """A day of the champion's answers, begun to be watched before the first of them; something may be done to them."""
+    file = bench.recipe(traffic=TRAFFIC, watch={**WATCH, **watch})
+    look(bench.place.builds, file, at=NOW - 60)
+    keep(bench.place.builds, change(answers(bench.place.builds)))
+    return file
+
+
+def keep(builds: BuildStore, day: pl.DataFrame) -> None:
+    """Seal answers, texts and truths as a server does."""
+    store, nobody = TrafficStore(builds.home.artifacts, NAME), pl.lit(None, dtype=pl.String)
+    store.put(DAY, "texts", sealed(day.select("replica", "number", "id", "text")))
+    said = day.select("replica", pl.col("number") + 10_000, "id", "at", "truth", by=nobody)
+    store.put(DAY, "feedback", sealed(said))
+    store.put(DAY, "requests", sealed(day.select("replica", *COLUMNS["requests"])))
+
+
+def with_(change: Change, **watch: float) -> Plant:
+    return lambda bench: a_day(bench, change, **watch)
+
+
+def shuffled(frame: pl.DataFrame) -> pl.DataFrame:
+    """As sure as before, and of the same labels, given to other questions."""
+    return frame.with_columns(pl.col("label").shuffle(seed=1))
+
+
+def with_a_teacher_that_has_changed(bench: Bench) -> RecipeFile:
+    """Its weights hash to what they were, and its answers are others: as after an update of what runs it."""
+
+    def put(real: Any) -> Any:
+        def ask(teacher: Any, prompts: pl.DataFrame) -> pl.DataFrame:
+            said = real(teacher, prompts)
+            return said.with_columns(pl.col("logits").list.eval(pl.element() * 0.5))
+
+        return ask
+
+    bench.patch("stillhouse.teachers.teacher:NetworkTeacher.ask", put)
+    return a_day(bench)
+
+
+def advice(name: str, gate: str, plant: Plant, says: str) -> Fault:
+    return Fault(name, LIVE_REPORT, gate, plant, says, advice=True)
+
+
+FAULTS = [
+    advice("answers that the teacher would not give", "agreement_holds", with_(shuffled), "agreement ("),
+    advice(
+        "confidence that nothing confirms", "label_free_and_debiased_agree",
+        with_(lambda frame: shuffled(frame).with_columns(confidence=pl.lit(0.99))), "the teacher confirms",
+    ),
+    advice(
+        "answers of one class alone", "inputs_look_like_the_reference",
+        with_(lambda frame: frame.with_columns(label=pl.lit("LOC"))), "label LOC 100.0%, at most",
+    ),
+    advice(
+        "the teacher answers most requests", "fallback_is_inside_its_budget",
+        with_(lambda frame: frame.with_columns(source=pl.lit("teacher")), fallback_share=0.3),
+        "400 of 400 answers come from the teacher",
+    ),
+    advice(
+        "a model that fails", "errors_are_inside_their_budget",
+        with_(lambda frame: frame.with_columns(status=pl.lit(500, pl.Int32), label=pl.lit(None, pl.String))),
+        "400 of 400 requests failed",
+    ),
+    advice(
+        "answers that come too late", "latency_is_inside_its_objective",
+        with_(lambda frame: frame.with_columns(latency_ms=pl.lit(2_000.0))), "400 of 400 answers took longer",
+    ),
+    advice(
+        "answers that turn out to be wrong", "matured_truth_holds",
+        with_(lambda frame: frame.with_columns(truth=pl.lit("nothing"))), "0.0% right",
+    ),
+    advice(
+        "a teacher that answers otherwise than recorded, live", "the_teacher_answers_as_recorded",
+        with_a_teacher_that_has_changed, "largest change of a logit",
+    ),
+]  # fmt: skip

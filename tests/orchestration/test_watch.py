@@ -1,0 +1,318 @@
+"""The watch acts on what it finds: with releases that are names in a ledger, and rows made by hand.
+
+A real release, its real teacher and Dagster are in test_live.py.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import orchestration.deployments
+import orchestration.watch
+from orchestration.notices import look_and_send
+from orchestration.recipe_check import load_mistakes
+from orchestration.watch import BY, Looked, accept, hand_on, look, reports_due
+from stillhouse.errors import StillhouseError
+from stillhouse.home import Home
+from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, sealed
+from stillhouse.live.state import WatchBook
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import Deployment, desired
+from stillhouse.records.events import EventKind, history
+from stillhouse.records.ledger import Entry
+from stillhouse.records.outbox import Outbox
+from stillhouse.records.promotion import go_back, hold
+from tests.promotions import model_of, named, serve
+from tests.small import small_recipe
+from tests.stillhouse.live.made import put, reference, rows
+
+
+@pytest.fixture
+def builds(home: Home) -> BuildStore:
+    return BuildStore(home)
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
+    """A recipe with a watch that asks nobody; the releases of its ledger are names, without artifacts behind them."""
+    small_recipe(
+        tmp_path, rows=100, name="r", traffic={"feedback": "complete"}, watch={"ask_teacher": 0.0},
+        notify=["${NOBODY_HAS_SET_THIS}"],
+    )  # fmt: skip
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+
+    def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
+        exports = model_of(seen.champion.release), "a"
+        return go_back(builds.ledger, file.name, seen, named("a"), exports=exports, by=by, reason=reason)
+
+    monkeypatch.setattr(orchestration.deployments, "take_back", take_back)
+    monkeypatch.setattr(orchestration.watch, "reference_of", lambda builds, release: reference(release.release))
+    return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
+
+
+@pytest.fixture
+def now(builds: BuildStore) -> float:
+    """Releases a and b were promoted; it is the middle of the day."""
+    serve(builds.ledger, "a")
+    serve(builds.ledger, "b")
+    return builds.ledger.now().timestamp()
+
+
+def answered(
+    builds: BuildStore, many: int, *, at: float, release: str = "b", first: int = 1, **columns: object
+) -> None:
+    put(TrafficStore(builds.home.artifacts, "r"), rows(many, at=at, release=release, first=first, **columns))
+
+
+def serving(builds: BuildStore) -> str:
+    found = desired(builds.ledger, "r")
+    assert found is not None
+    return found.champion.release
+
+
+def begun(builds: BuildStore, file: RecipeFile, at: float) -> Looked:
+    """The watch has looked at the champion before anything was answered."""
+    return look(builds, file, at=at)
+
+
+def test_no_traffic_and_nothing_that_serves_are_no_findings(builds: BuildStore, file: RecipeFile) -> None:
+    assert look(builds, file, at=0.0).sentence == "nothing serves yet"
+    serve(builds.ledger, "a")
+    now = builds.ledger.now().timestamp()
+    for day in range(40):
+        assert not look(builds, file, at=now + day * SECONDS_A_DAY).findings
+    assert builds.ledger.entries("r", "baseline") == []
+    assert reports_due(WatchBook(builds.ledger.url, "r").read().state, now + 39 * SECONDS_A_DAY) == []
+
+
+def test_a_release_that_fails_is_taken_back_first_and_then_people_are_told(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 200, at=now, status=500, label=None, confidence=None)
+    (finding,) = look(builds, file, at=now + 60).findings
+    assert (finding.kind, finding.action, finding.release) == (FoundKind.ERRORS, Action.ROLL_BACK, "b")
+    assert serving(builds) == "a"
+    withdrawal = builds.ledger.newest("r", "withdrawal")
+    assert withdrawal is not None
+    assert (withdrawal.body["by"], withdrawal.body["reason"]) == (BY, finding.sentence)
+    assert f"entry {withdrawal.sequence}" in finding.because
+    (line,) = hand_on(builds, file)
+    assert "NOBODY_HAS_SET_THIS is not set" in line
+    assert hand_on(builds, file) == [], "once"
+    (noted,) = history(builds.ledger, "r")
+    assert (noted.event.kind, noted.event.times) == (EventKind.SERVICE, 1)
+    later = builds.ledger.now() + timedelta(hours=1)
+    due = Outbox(builds.ledger.url).take_due("r", file.recipe.notify, remind=timedelta(days=3), at=later)
+    assert [each.notice.title for each in due] == ["r: errors of b, the release was taken back"]
+
+
+def test_the_release_that_was_brought_back_is_not_taken_back_for_the_same(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    serve(builds.ledger, "c")
+    begun(builds, file, now)
+    answered(builds, 200, at=now, release="c", latency_ms=99.0)
+    look(builds, file, at=now + 60)
+    assert serving(builds) == "a"
+    answered(builds, 200, at=now + 120, release="a", first=201, latency_ms=99.0)
+    (finding,) = look(builds, file, at=now + 180).findings
+    assert (finding.action, finding.release) == (Action.PERSON, "a")
+    assert serving(builds) == "a"
+
+
+def test_what_stands_is_said_once_until_a_whole_day_is_within_its_limit(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    hold(builds.ledger, "r", by="Ann Lee", reason="the month is being closed")
+    begun(builds, file, now)
+    found = []
+    for day, slow in enumerate((99.0, 99.0, 99.0, 1.0, 1.0, 99.0)):
+        at = now + day * SECONDS_A_DAY
+        answered(builds, 200, at=at, first=200 * day + 1, latency_ms=slow)
+        found.append(len(look(builds, file, at=at + 1).findings))
+    assert found == [1, 0, 0, 0, 0, 1]
+
+
+def test_nobody_takes_back_what_a_person_holds(builds: BuildStore, file: RecipeFile, now: float) -> None:
+    hold(builds.ledger, "r", by="Ann Lee", reason="the month is being closed")
+    begun(builds, file, now)
+    answered(builds, 200, at=now, latency_ms=99.0)
+    (finding,) = look(builds, file, at=now + 60).findings
+    assert finding.action is Action.PERSON and "Ann Lee" in finding.because
+    assert serving(builds) == "b"
+
+
+def test_drift_asks_the_teacher_more_and_disturbs_nobody(builds: BuildStore, file: RecipeFile, now: float) -> None:
+    begun(builds, file, now)
+    answered(builds, 400, at=now, shares=(0.1, 0.1, 0.8))
+    findings = look(builds, file, at=now + 60).findings
+    assert {finding.action for finding in findings} == {Action.ASK_MORE}
+    assert hand_on(builds, file) == [] and look_and_send(builds.ledger, file) == []
+    assert WatchBook(builds.ledger.url, "r").findings(untold=True) == []
+    assert serving(builds) == "b"
+
+
+def test_truth_that_matured_is_counted_once_and_takes_a_young_release_back(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 400, at=now)
+    store = TrafficStore(builds.home.artifacts, "r")
+    frame = store.frame(day_at(now), "requests")
+    said = frame.select(
+        "replica",
+        pl.col("number") + 1000,
+        "id",
+        "at",
+        pl.lit("another").alias("truth"),
+        pl.lit(None, pl.String).alias("by"),
+    )
+    store.put(day_at(now), "feedback", sealed(said))
+    assert not look(builds, file, at=now + 60).findings
+    (finding,) = look(builds, file, at=now + 9 * SECONDS_A_DAY).findings
+    assert (finding.kind, finding.action) == (FoundKind.TRUTH, Action.ROLL_BACK)
+    assert finding.evidence is not None and finding.evidence.rows == 400
+    assert not look(builds, file, at=now + 9 * SECONDS_A_DAY + 60).findings
+
+
+def test_killed_between_going_back_and_noting_it_the_next_look_notes_what_was_done(
+    builds: BuildStore, file: RecipeFile, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 200, at=now, latency_ms=99.0)
+    with monkeypatch.context() as patches:
+        patches.setattr(WatchBook, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            look(builds, file, at=now + 60)
+    assert serving(builds) == "a"
+    promotions = len(builds.ledger.entries("r", "promotion"))
+    (finding,) = look(builds, file, at=now + 120).findings
+    assert (finding.release, finding.action) == ("b", Action.ROLL_BACK)
+    assert "withdrew it" in finding.because
+    assert len(builds.ledger.entries("r", "promotion")) == promotions, "nobody went back twice"
+    state = WatchBook(builds.ledger.url, "r").read().state
+    assert state is not None and state.release == "a"
+
+
+def killed(*_: object) -> bool:
+    raise KeyboardInterrupt
+
+
+def test_killed_before_people_were_told_they_are_told_once(
+    builds: BuildStore, file: RecipeFile, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 200, at=now, latency_ms=99.0)
+    look(builds, file, at=now + 60)
+    with monkeypatch.context() as patches:
+        patches.setattr(WatchBook, "told", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hand_on(builds, file)
+    hand_on(builds, file)
+    assert WatchBook(builds.ledger.url, "r").findings(untold=True) == []
+
+
+def test_two_watches_at_once_go_back_once_and_note_it_once(builds: BuildStore, file: RecipeFile, now: float) -> None:
+    begun(builds, file, now)
+    answered(builds, 200, at=now, latency_ms=99.0)
+    start, failed = threading.Barrier(4), []
+
+    def watching() -> None:
+        own = BuildStore(builds.home)
+        start.wait()
+        try:
+            look(own, file, at=now + 60)
+        except Exception as error:
+            failed.append(error)
+
+    all_of_them(watching, 4)
+    assert failed == []
+    assert [entry.body["digest"] for entry in builds.ledger.entries("r", "promotion")] == ["a", "b", "a"]
+    assert len(builds.ledger.entries("r", "withdrawal")) == 1
+    (finding,) = WatchBook(builds.ledger.url, "r").findings()
+    assert finding.action is Action.ROLL_BACK
+
+
+def all_of_them(work: Callable[[], None], many: int) -> None:
+    threads = [threading.Thread(target=work) for _ in range(many)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_rows_of_a_clock_that_is_ahead_and_looks_of_one_that_was_set_back_count_once(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 50, at=now + 1.5 * SECONDS_A_DAY)
+    look(builds, file, at=now + 60)
+    look(builds, file, at=now - 2 * SECONDS_A_DAY)
+    found = look(builds, file, at=now + 120)
+    assert found.state is not None
+    assert [day.counts["latency"] for day in found.state.days] == [(0, 50)]
+
+
+def test_a_person_accepts_a_new_normal_by_name_and_reason(builds: BuildStore, file: RecipeFile, now: float) -> None:
+    with pytest.raises(StillhouseError, match="nothing was watched yet"):
+        accept(builds, file, days=1, by="Ann Lee", reason="the autumn campaign", at=now)
+    begun(builds, file, now)
+    for day in range(3):
+        at = now + day * SECONDS_A_DAY
+        answered(builds, 400, at=at, first=400 * day + 1, shares=(0.1, 0.1, 0.8), seed=day)
+        look(builds, file, at=at)
+    with pytest.raises(StillhouseError, match="reason"):
+        accept(builds, file, days=2, by="Ann Lee", reason="", at=now)
+    found = accept(builds, file, days=2, by="Ann Lee", reason="the autumn campaign", at=now)
+    assert (found.origin, found.rows) == ("live", 800)
+    entry = builds.ledger.newest("r", "baseline", content="b")
+    assert entry is not None and (entry.body["by"], entry.body["reason"]) == ("Ann Lee", "the autumn campaign")
+    state = WatchBook(builds.ledger.url, "r").read().state
+    assert state is not None and not state.drifting
+
+
+def test_a_report_is_asked_for_each_hour_and_of_a_whole_day_once(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    midnight = (now // SECONDS_A_DAY + 1) * SECONDS_A_DAY
+    serve(builds.ledger, "b")
+    begun(builds, file, midnight)
+    answered(builds, 50, at=midnight + 10)
+    state = look(builds, file, at=midnight + 20).state
+    day, next_day = day_at(midnight), day_at(midnight + SECONDS_A_DAY)
+    assert reports_due(state, midnight + 3 * 3600 + 5) == [(f"{day} 03", day)]
+    answered(builds, 50, at=midnight + SECONDS_A_DAY, first=51)
+    state = look(builds, file, at=midnight + SECONDS_A_DAY + 20).state
+    assert reports_due(state, midnight + SECONDS_A_DAY + 60) == [(f"{next_day} 00", next_day)]
+    assert reports_due(state, midnight + SECONDS_A_DAY + 3700) == [
+        (f"{next_day} 01", next_day),
+        (f"{day} whole", day),
+    ]
+
+
+def test_the_first_release_is_left_to_people(builds: BuildStore, file: RecipeFile) -> None:
+    serve(builds.ledger, "a")
+    now = builds.ledger.now().timestamp()
+    begun(builds, file, now)
+    answered(builds, 200, at=now, release="a", latency_ms=99.0)
+    (finding,) = look(builds, file, at=now + 60).findings
+    assert (finding.action, finding.because) == (Action.PERSON, "nothing served before it")
+
+
+def test_a_watch_needs_traffic_and_is_part_of_the_contract(tmp_path: Path) -> None:
+    (mistake,) = load_mistakes(small_recipe(tmp_path, rows=100, watch={}))
+    assert "watch: there is no traffic to watch" in mistake
+    plain = small_recipe(tmp_path, rows=100, traffic={}).recipe
+    assert "watch" not in plain.model_dump()
+    watched = small_recipe(tmp_path, rows=100, traffic={}, watch={}).recipe
+    assert Recipe.model_validate_json(watched.model_dump_json()).digest == watched.digest, "as runs are handed it"
+    other = small_recipe(tmp_path, rows=100, traffic={}, watch={"errors": 0.1}).recipe
+    assert len({plain.digest, watched.digest, other.digest}) == 3
