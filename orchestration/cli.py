@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.commands import answers, decisions, recipes, rounds, serving, traffic
+from orchestration.commands import answers, decisions, live, recipes, rounds, serving, traffic
 from orchestration.system_errors import INTERRUPTED, plain_system_errors
 from orchestration.terminal import err, flush_output, open_closed_streams, out
 from stillhouse.errors import StillhouseError
@@ -32,6 +32,7 @@ PANELS = {
     "Rounds": rounds.commands,
     "Serving": serving.commands,
     "Traffic": traffic.commands,
+    "Live": live.commands,
     "Answers": answers.commands,
     "Decisions": decisions.commands,
 }

@@ -4,14 +4,19 @@ Belongs here: what of an answer is shown, and in which words.
 Does not: finding the answers (status.py, leaderboard.py, economics.py), commands (commands/).
 """
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
 from rich.table import Table
 from rich.text import Text
 
 from orchestration.economics import Account
 from orchestration.fleet import Fleet
 from orchestration.leaderboard import Board
+from orchestration.live import LiveScreen
 from orchestration.planned import Duration
 from orchestration.status import RecipeStatus, Verified
+from stillhouse.live.planning import LivePlan
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
 SHORT_SECONDS = 5.0
@@ -35,6 +40,65 @@ def fleet_table(shown: Fleet) -> Table:
             Text(f"{last.at[:10]} {last.ending}" if last else "none"),
             Text(f"{line.working} works on it" if line.working else line.next),
         )
+    return table
+
+
+def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
+    """The day, what is watched, and what was found."""
+    day, agreement, truth = shown.day, shown.day.agreement, shown.day.truth
+    title = f"{shown.recipe}: {day.student} {day.release[:12]} on {day.day}, {day.answers:,} answers"
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
+    if agreement is not None:
+        table.add_row("agreement by confidence", percent(agreement.label_free), "")
+        said = f"± {percent(agreement.half_width)}, {agreement.asked:,} of {agreement.requests:,} asked"
+        limit = "" if day.agreement_limit is None else f", limit {percent(day.agreement_limit)}"
+        table.add_row("agreement, debiased", percent(agreement.debiased), said + limit)
+        table.add_row("gap", percent(agreement.gap), f"± {percent(agreement.gap_half_width)}")
+    if day.teacher is not None:
+        table.add_row("teacher", "as recorded" if day.teacher.as_recorded else "not as recorded", day.teacher.sentence)
+    if truth.known:
+        said = f"{percent(truth.low)} to {percent(truth.high)}, {truth.known:,} of {truth.matured:,} mature answers"
+        table.add_row("right, as told", percent(truth.right / truth.known), f"{said}; told of: {truth.selection}")
+    if day.latency_ms is not None:
+        table.add_row(
+            "latency", f"{day.latency_ms[0]:.2g} ms", f"95 % {day.latency_ms[1]:.2g}, 99 % {day.latency_ms[2]:.2g}"
+        )
+    table.add_row("teacher is asked about", percent(shown.asked_about), f"looked at {shown.looked_at}")
+    yield table
+    shares = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("watched", "share", "limit", "reference", "rows"):
+        shares.add_column(column)
+    for each in day.shares:
+        beyond = each.rows > 0 and each.share > each.limit
+        shares.add_row(
+            Text(each.subject, "yellow" if beyond else ""),
+            each.seen,
+            each.allowed,
+            each.usual,
+            f"{each.rows:,}",
+        )
+    yield shares
+    for finding in shown.findings:
+        moment = datetime.fromtimestamp(finding.at, UTC)
+        yield Text(f"{moment:%Y-%m-%d %H:%M} UTC  {finding.sentence}: {finding.action}, {finding.because}")
+    if not shown.findings:
+        yield Text("nothing was found in 30 days")
+
+
+def live_plan_table(recipe: str, plan: LivePlan) -> Table:
+    """Days until a fall of agreement is found, by what is asked."""
+    falls = sorted({each.fall for each in plan.table})
+    title = (
+        f"{recipe}: median days until a fall of agreement is found, {plan.requests_a_day:,} requests a day; agreement "
+        f"{percent(plan.agreement)}, the limit that golden rows prove {percent(1 - plan.limit)}"
+    )
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("teacher answers a day", "ask_teacher", *(f"fall of {fall * 100:g} points" for fall in falls)):
+        table.add_column(column)
+    for answers in sorted({each.answers_a_day for each in plan.table}):
+        found = {each.fall: each for each in plan.table if each.answers_a_day == answers}
+        days = ("never" if found[fall].days is None else f"{found[fall].days}" for fall in falls)
+        table.add_row(f"{answers:,}", f"{found[falls[0]].share:g}", *days)
     return table
 
 

@@ -67,6 +67,7 @@ class Answer(StrEnum):
     CHECK = "check"
     STATUS = "status"
     FLEET = "fleet"
+    LIVE = "live"
     DIAGNOSE = "diagnose"
     ROI = "roi"
     LEADERBOARD = "leaderboard"
@@ -90,6 +91,7 @@ def schema(
     from orchestration.economics import Account
     from orchestration.fleet import Fleet
     from orchestration.leaderboard import Board
+    from orchestration.live import LiveScreen
     from orchestration.planned import Planned
     from orchestration.recipe_check import Checked
     from orchestration.schema_table import fields_table, part_of
@@ -101,7 +103,7 @@ def schema(
     records: dict[Answer, type[BaseModel]] = {
         Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
         Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
-        Answer.AUDIT: Audit, Answer.FLEET: Fleet,
+        Answer.AUDIT: Audit, Answer.FLEET: Fleet, Answer.LIVE: LiveScreen,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)

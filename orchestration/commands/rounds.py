@@ -30,9 +30,16 @@ def plan(
         float | None,
         typer.Option(min=0.001, max=1.0, help="Expected share of rows that exactly one of the two models gets right."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Instead: how long a fall on live answers goes unseen, by what is asked.")
+    ] = False,
+    requests: Annotated[int, typer.Option(min=50, help="With --live: requests a day.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
     """Say which claims the golden set can support at all, and how long a run takes, before anything is paid for."""
+    if live:
+        _plan_live(name, requests, as_json=as_json)
+        return
     from orchestration.planned import planned
     from orchestration.tables import duration_table
     from stillhouse.evaluation.planning import USUAL_DISCORDANCE
@@ -62,6 +69,18 @@ def plan(
             out.print(duration_table(found.duration))
             out.print(f"a whole run: {found.duration.forecast.sentence}")
     raise typer.Exit(1 if found.unsupported else 0)
+
+
+def _plan_live(name: str, requests: int, *, as_json: bool) -> None:
+    from orchestration.live import planned_watch
+    from orchestration.tables import live_plan_table
+    from stillhouse.records.builds import BuildStore
+
+    found = planned_watch(BuildStore(Home.from_environment()), find_recipe(name), requests_a_day=requests)
+    if as_json:
+        print_json(found.model_dump_json(indent=1))
+    else:
+        out.print(live_plan_table(name, found))
 
 
 @commands.command()

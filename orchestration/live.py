@@ -1,0 +1,99 @@
+"""How a champion does on live answers, on one screen; and what watching it closer would buy.
+
+Belongs here: putting together what the watch remembers and what a day says, without asking anybody.
+Does not: the watch (watch.py), the report's numbers (stillhouse/stages/live_report.py), printing (tables.py).
+"""
+
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from orchestration.watch import reports_on
+from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
+from stillhouse.live.findings import LiveFinding
+from stillhouse.live.planning import LivePlan, live_plan
+from stillhouse.live.segments import SECONDS_A_DAY
+from stillhouse.live.state import WatchBook
+from stillhouse.live.watches import WatchKind
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import serving_now
+from stillhouse.stages.live_report import LiveFacts, reference_of, terms_of
+
+_DAYS_OF_FINDINGS = 30
+
+
+class LiveScreen(Record):
+    """The day of a champion."""
+
+    recipe: str
+    day: LiveFacts
+    looked_at: str = Field(description="When the watch looked last, ISO 8601, UTC.")
+    asked_about: float = Field(description="Share of answers that the teacher is asked about now.")
+    drifting: tuple[str, ...] = Field(description="What of the inputs differs from the reference.")
+    findings: tuple[LiveFinding, ...] = Field(description="Of the last 30 days, the newest first.")
+
+
+def live_screen(builds: BuildStore, file: RecipeFile, day: str, *, at: float) -> LiveScreen:
+    """Put a day on one screen; nothing is asked and nothing changes.
+
+    Args:
+        builds: with ledger and traffic.
+        file: a recipe with `watch:`.
+        day: as `2026-11-28`, UTC.
+        at: now, in seconds since 1970.
+
+    Raises:
+        StillhouseError: if the recipe has no watch, or nothing was looked at yet.
+    """
+    require_a_watch(file)
+    book = WatchBook(builds.ledger.url, file.name)
+    state = book.read().state
+    if state is None:
+        raise StillhouseError(
+            "nobody has looked yet", where=file.name, expected="a watch over the champion",
+            do=f"`stillhouse watch {file.name} --once` looks; so does the sensor `watch_{file.name}`.",
+        )  # fmt: skip
+    found = book.findings(since=at - _DAYS_OF_FINDINGS * SECONDS_A_DAY)
+    return LiveScreen(
+        recipe=file.name,
+        day=reports_on(builds, file, state, day, at=at),
+        looked_at=datetime.fromtimestamp(state.newest, UTC).isoformat(timespec="seconds"),
+        asked_about=state.share_asked,
+        drifting=tuple(sorted(state.drifting)),
+        findings=tuple(reversed(found)),
+    )
+
+
+def planned_watch(builds: BuildStore, file: RecipeFile, *, requests_a_day: int) -> LivePlan:
+    """What each budget of teacher answers buys, for the release that serves.
+
+    Raises:
+        StillhouseError: if the recipe has no watch or no champion, or its teacher cannot be asked.
+    """
+    require_a_watch(file)
+    terms, reference = terms_of(file), reference_of(builds, serving_now(builds.ledger, file.name).champion)
+    watches = terms.watches(reference)
+    watch = next((each for each in watches if each.kind is WatchKind.AGREEMENT), None)
+    if watch is None or reference.agreement is None:
+        raise StillhouseError(
+            "its teacher is not asked about live answers",
+            where=file.where("watch", "ask_teacher"),
+            expected="a teacher that can be asked, texts that are kept, and ask_teacher above 0",
+            do="See docs/live.md on which teachers can be asked.",
+        )
+    return live_plan(reference.agreement, watch, len(watches), terms.spec, requests_a_day=requests_a_day)
+
+
+def require_a_watch(file: RecipeFile) -> None:
+    """Refuse a recipe that is not watched.
+
+    Raises:
+        StillhouseError: if it has no `watch:`.
+    """
+    if file.recipe.watch is None or file.recipe.traffic is None:
+        raise StillhouseError(
+            "it is not watched", where=str(file.path), expected="`traffic:` and `watch:` in the recipe",
+            do="Add `traffic: {}` and `watch: {}`; `stillhouse schema watch` shows what can be said there.",
+        )  # fmt: skip
