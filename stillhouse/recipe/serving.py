@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from stillhouse.recipe.asking import is_server
 from stillhouse.recipe.fields import Part
-from stillhouse.recipe.teacher import is_server
 
 
 class TeacherCallsSpec(Part):
