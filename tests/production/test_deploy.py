@@ -244,7 +244,6 @@ def shown() -> dict[str, set[str]]:
     slots = {"small": Slot("small", ServingSpec())}
     metrics = Metrics(slots, {"small": KeptRows()})
     metrics.ended("small", "predict", 200)
-    metrics.answered("small", "r", 0.001, 1)
     families = text_string_to_metric_families(metrics.shown().decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
