@@ -36,8 +36,10 @@ from stillhouse.stages.names import BASE, BATCHED
 from stillhouse.stages.source import drop_folder
 from tests.quick_dagster import lay_fresh_databases, quick_dagster
 from tests.spared import (
+    remember_baselines,
     remember_builds,
     shared_folder,
+    spare_baselines,
     spare_drawing,
     spare_measuring,
 )
@@ -177,13 +179,14 @@ class Place:
 
 @contextmanager
 def a_place(
-    folder: Path, *, seeded: Path | None = None, measured: bool = False, drawn: bool = False
+    folder: Path, *, seeded: Path | None = None, baselines: bool = True, measured: bool = False, drawn: bool = False
 ) -> Iterator[Place]:
     """Open an installation of its own, for a fixture of wider scope than one test.
 
     Args:
         folder: where it lies.
         seeded: the folder `shared`, to be given what other tests built for the same orders; see `remember_builds`.
+        baselines: whether those that ask a network are fitted and asked; else they answer as the majority class does.
         measured: whether speed and memory are measured, a little; else every model is as fast as every other.
         drawn: whether pictures are drawn; they are where speed is measured.
     """
@@ -203,6 +206,10 @@ def a_place(
             spare_drawing(environment)
         if seeded is not None:
             remember_builds(environment, seeded)
+            if baselines:
+                remember_baselines(environment, seeded)
+        if not baselines:
+            spare_baselines(environment)
         home = Home.from_environment()
         lay_fresh_databases(home)
         with initialise(home) as instance:

@@ -9,20 +9,29 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
+import polars as pl
 import pytest
 from filelock import FileLock
 from pydantic import BaseModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 from stillhouse.digests import digest_of
+from stillhouse.evaluation.baselines.fitted import Baseline, constant
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, device_stamp
 from stillhouse.records.builds import BuildRequest, BuildStore
+from stillhouse.stages.bench import Bench, JudgedModel, bytes_below
 from stillhouse.stages.names import CANDIDATES, EXPORTS, TEACHER, kind_of
+from stillhouse.students.static_embeddings import StaticEmbeddings
+from stillhouse.tasks.task import Task
 from tests.small import Measured
 
 RATIO = 3.0
@@ -77,13 +86,49 @@ def _named(context: Any, artifact: Any, name: str, draw: Callable[[], bytes]) ->
     return dg.MetadataValue.md(f"![{name}](not drawn)")
 
 
+def spare_baselines(patches: pytest.MonkeyPatch) -> None:
+    """Let every baseline that asks a network answer as the majority class does, and be as large as that network."""
+    patches.setattr("stillhouse.evaluation.baselines.fitted.linear_probe", _unfitted)
+    patches.setattr("stillhouse.students.static_embeddings.static_embeddings", _no_vectors)
+    patches.setattr("stillhouse.stages.baselines._in_int8", _not_exported)
+
+
+def _unfitted(
+    embed: Any,
+    labelled: Sequence[str],
+    labels: Sequence[str],
+    texts: Sequence[str],
+    *,
+    task: Task,
+    encoder_bytes: int,
+    name: str,
+) -> Baseline:
+    return replace(constant(labels, texts, task=task), name=name, size_bytes=encoder_bytes)
+
+
+def _no_vectors(teacher: Path) -> StaticEmbeddings:
+    return StaticEmbeddings(np.zeros((0, 1), np.int8), Tokenizer(WordPiece()), bytes_below(teacher))
+
+
+def _not_exported(
+    name: str, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame
+) -> JudgedModel:
+    as_majority = constant(validation["label"].to_list(), bench.texts, task=bench.task)
+    named = replace(as_majority, name=name, size_bytes=bytes_below(model), note=note)
+    return JudgedModel(named.evaluated(bench.golden["prompt_id"].to_list()), named.predict)
+
+
 def remember_builds(patches: pytest.MonkeyPatch, shared: Path) -> None:
-    """Give what another test built for the same order: a teacher, a student, its export, and judged baselines.
+    """Give what another test built for the same order: a teacher, a student or its export.
 
     Each installation publishes, records and gates it as its own; only the computing is not done twice. Not for a test
     that replaces a part of the computing: the order would be the same.
     """
     patches.setattr(BuildStore, "make", _remembering(BuildStore.make, shared))
+
+
+def remember_baselines(patches: pytest.MonkeyPatch, shared: Path) -> None:
+    """Give baselines as another test judged them on the same golden rows beside the same teacher."""
     judge_all = import_module("stillhouse.stages.baselines")._judge_all
     patches.setattr("stillhouse.stages.baselines._judge_all", functools.partial(_judged, judge_all, shared))
 

@@ -36,7 +36,7 @@ def weights(place: Place, student: str, folder: str = "model") -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("seeds"), measured=True) as place:
+    with a_place(tmp_path_factory.mktemp("seeds"), baselines=False, measured=True) as place:
         yield place
 
 

@@ -5,6 +5,7 @@ The tests are steps on the way of one recipe and run in order.
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -43,9 +44,9 @@ def recipe(place: Place, *, partial: bool) -> RecipeFile:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
     """An installation whose base batch is taken in."""
-    with a_place(tmp_path_factory.mktemp("batches")) as place:
+    with a_place(tmp_path_factory.mktemp("batches"), seeded=shared, baselines=False) as place:
         base().write_csv(place.folder / "questions.csv")
         assert place.run(recipe(place, partial=False), "contract", *OF_A_BATCH, "teacher", "baselines").success
         yield place

@@ -18,10 +18,10 @@ from tests.small import small_recipe
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RecipeFile]:
+def finished(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Path, RecipeFile]:
     """An installation in which a recipe went all the way, and the recipe."""
     folder = tmp_path_factory.mktemp("finished")
-    with a_place(folder) as place:
+    with a_place(folder, seeded=shared) as place:
         file = small_recipe(folder)
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
     return folder, file

@@ -21,10 +21,10 @@ NAME = "march.csv"
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RecipeFile]:
+def begun(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Path, RecipeFile]:
     """An installation whose base batch is in, and whose teacher answered it."""
     folder = tmp_path_factory.mktemp("begun")
-    with a_place(folder) as place:
+    with a_place(folder, seeded=shared, baselines=False) as place:
         file = small_recipe(folder, rows=ROWS)
         result = place.run(file, "contract", "teacher", "baselines", *OF_A_BATCH)
         assert result.success, (failures(result), verdicts(result))

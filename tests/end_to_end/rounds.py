@@ -28,6 +28,7 @@ from tests.small import questions, small_recipe
 
 ROWS, NEW_ROWS = 1200, 40
 SECONDS = 600.0
+STUDENT = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}
 
 DISTIL = """
     import sys
@@ -132,9 +133,14 @@ def nothing_goes(place: Running, *but: str) -> Callable[[], bool]:
 
 
 @contextmanager
-def finished(folder: Path) -> Iterator[Running]:
-    """Make the installation, of which the drop folder is watched every five seconds."""
-    with a_place(folder) as place:
+def finished(folder: Path, shared: Path) -> Iterator[Running]:
+    """Make the installation, of which the drop folder is watched every five seconds.
+
+    Args:
+        folder: where it lies.
+        shared: the folder `shared`.
+    """
+    with a_place(folder, seeded=shared) as place:
         # The student keeps the words of the rows: with many more of them it is less than six times smaller. With less
         # asked the quantised teacher would clear the bar. Of forty rows in a file the small teacher may doubt six, and
         # one class may lose a fifth: what closes a gate by chance of the rows is not what is tried here, and would stop
@@ -142,6 +148,7 @@ def finished(folder: Path) -> Iterator[Running]:
         file = small_recipe(
             place.folder,
             rows=ROWS,
+            students=[STUDENT],
             budget__size_ratio_at_least=5.5,
             data__wrong_labels_at_most=0.99,
             limits={"lost_share_at_most": 0.99, "rejected_rows_at_most": 0.99, "int8_agreement_at_least": 0.5},

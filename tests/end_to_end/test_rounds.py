@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -27,8 +28,8 @@ SECONDS_OF_A_ROUND = 30.0
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with finished(tmp_path_factory.mktemp("rounds")) as place:
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Running]:
+    with finished(tmp_path_factory.mktemp("rounds"), shared) as place:
         yield place
 
 

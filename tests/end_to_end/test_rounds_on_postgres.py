@@ -24,11 +24,11 @@ def keep_dagster_on(url: str, home: Path) -> None:
 
 
 @pytest.mark.experiment("D1")
-def test_a_dropped_file_is_taken_in_on_postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dropped_file_is_taken_in_on_postgres(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with postgres() as url:
         monkeypatch.setenv("STILLHOUSE_LEDGER_URL", url)
         keep_dagster_on(url, tmp_path / "home")
-        with finished(tmp_path) as place:
+        with finished(tmp_path, shared) as place:
             assert place.home == Home.from_environment() and place.home.ledger_url == url
             assert not list(place.home.root.rglob("*.db")), "nothing is kept in a file of its own"
             before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}

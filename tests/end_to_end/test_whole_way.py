@@ -3,8 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +18,26 @@ from checks.gatekeeper import GateStatus
 from orchestration.auditing import audit_recipe
 from orchestration.status import status
 from stillhouse.digests import digest_of_folder
-from stillhouse.home import CHECKOUT
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.stages.names import BATCHED
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
+from tests.warm import WarmParent, warm_parent
 
 ROWS = 1200
+IMPORTED = (
+    "orchestration.run",
+    "orchestration.build",
+    "dagster._core.execution.plan.execute_plan",
+    "transformers.models.bert.modeling_bert",
+    "onnxruntime.quantization",
+    "great_expectations.expectations",
+    "sklearn.linear_model",
+    "scipy.stats",
+    "matplotlib",
+)
+"""What takes a run a while to import."""
 
 DISTIL = """
     import os, signal, sys
@@ -37,11 +47,13 @@ DISTIL = """
     from stillhouse import progress
     from stillhouse.home import Home
     from stillhouse.recipe.reading import read_recipe
+    from stillhouse.stages import bench
 
     def kill_at(news):
         if isinstance(news, progress.Step) and (news.description, news.done) == ({kill!r}, {done}):
             os.kill(os.getpid(), signal.SIGKILL)
 
+    bench.TIMED_TEXTS = 20  # speed is measured, a little
     with progress.listening(kill_at):
         outcome = distil(read_recipe(Path({recipe!r})), Home.from_environment(), Terminal(width=200))
     sys.exit(0 if outcome.succeeded else 1)
@@ -53,11 +65,11 @@ class WholeWay(Place):
     """An installation with a small recipe that is run as people run it, in a process that may be killed."""
 
     file: RecipeFile
+    parent: WarmParent
 
     def distil(self, *, kill: str = "never", done: int = 1) -> subprocess.CompletedProcess[str]:
         """Run the recipe in a process of its own, which kills itself at a step of its own progress."""
-        script = textwrap.dedent(DISTIL.format(kill=kill, done=done, recipe=str(self.file.path)))
-        return subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True)
+        return self.parent.run(DISTIL.format(kill=kill, done=done, recipe=str(self.file.path)))
 
     def shown(self, stage: str, batch: str = "base") -> dict[str, Any]:
         """Metadata of the newest materialization of a stage."""
@@ -87,9 +99,9 @@ class WholeWay(Place):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeWay]:
-    with a_place(tmp_path_factory.mktemp("whole_way")) as place:
+    with a_place(tmp_path_factory.mktemp("whole_way")) as place, warm_parent(IMPORTED) as parent:
         file = small_recipe(place.folder, rows=ROWS, data__allow_missing_columns=["kind"])
-        yield WholeWay(place.folder, place.home, place.instance, file)
+        yield WholeWay(place.folder, place.home, place.instance, file, parent)
 
 
 @pytest.mark.parametrize(

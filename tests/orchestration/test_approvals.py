@@ -48,7 +48,7 @@ def recipe(folder: Path, margin: float = 0.07) -> RecipeFile:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
-    with a_place(tmp_path_factory.mktemp("people"), seeded=shared) as place:
+    with a_place(tmp_path_factory.mktemp("people"), seeded=shared, baselines=False) as place:
         yield place
 
 

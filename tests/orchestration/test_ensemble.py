@@ -32,7 +32,7 @@ def write_replies(path: Path) -> None:
 
 
 def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         told = {
             "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed",
             "reason": "It answers today.", "minimum_accuracy": 0.5,

@@ -50,7 +50,7 @@ def recipe_with(folder: Path, model: Path, **teacher: Any) -> RecipeFile:
 
 
 def test_what_a_language_model_says_is_copied_and_never_asked_twice(tmp_path: Path, taught: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         file = recipe_with(place.folder, taught)
         assert check(Recipes((file,), ())).all_is_well
         assert distil(file, place.home, Terminal(quiet=True)).succeeded
@@ -83,7 +83,7 @@ def test_what_a_language_model_says_is_copied_and_never_asked_twice(tmp_path: Pa
 
 
 def test_one_that_is_not_worth_copying_is_turned_away_before_the_rest_is_asked(tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         tokenizer = byte_pairs(of_three_services(300)["question"].to_list(), 400)
         file = recipe_with(place.folder, language_model(tmp_path / "random", tokenizer))
         result = place.run(file)
@@ -97,7 +97,7 @@ def test_one_that_is_not_worth_copying_is_turned_away_before_the_rest_is_asked(t
 
 
 def test_other_weights_at_the_same_source_are_another_teacher(tmp_path: Path, taught: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         model = tmp_path / "model"
         model.mkdir()
         for path in taught.iterdir():

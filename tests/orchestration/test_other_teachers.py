@@ -90,7 +90,7 @@ def test_the_same_weights_say_the_same_under_both_names(tmp_path: Path) -> None:
 
 
 def test_from_rows_to_a_release_that_answers_beside_a_student_without_a_layer(tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         as_distilbert(small_teacher(place.folder / "bert"), place.folder / "teacher")
         file = small_recipe(place.folder)
         static = {"name": "static", "layers": [], "training": {"epochs": 20, "learning_rate": 0.01, "max_tokens": 32}}
@@ -136,7 +136,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_published_classifier_is_copied_as_it_is(published: Path, tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         as_it_is = {
             "kind": "classifier", "rename": OUTPUTS, "max_tokens": 32, "source": str(published), "revision": "test",
             "licence": "Apache-2.0", "training_on_outputs": "allowed", "reason": "It answers today.",
@@ -191,11 +191,10 @@ def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) 
 
 def small_recipe_elsewhere(folder: Path, *, changed: dict[str, Any] | None = None, **teacher: Any) -> RecipeFile:
     (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
-    base = {"source": str(small_teacher(folder / "base", units=ALL_UNITS)), "revision": "test", "licence": "Apache-2.0"}
+    base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
     learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
     students = [
         {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl"}},
-        {"name": "one_labels", "layers": [0, 1], "learns_from": "labels", "training": {**learning, "loss": "labels"}},
     ]
     changes = {"bar": {"margin": 0.16}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 20}}
     paths = {"source": str(folder / "replies.jsonl"), "ask": {"model": "large", "prompt": str(folder / "prompt.md")}}
@@ -207,7 +206,7 @@ def small_recipe_elsewhere(folder: Path, *, changed: dict[str, Any] | None = Non
 
 
 def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         file = small_recipe_elsewhere(place.folder)
         (line,) = check(Recipes((file,), ())).mistakes[file.name]
         assert "teacher.source: " in line and "replies.jsonl" in line, "nobody has asked yet"
@@ -257,7 +256,7 @@ def recipe_with_a_golden_file(folder: Path, **changes: Any) -> RecipeFile:
 
 
 def test_unlabelled_rows_become_a_student_that_rows_of_a_golden_file_judge(tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         file = recipe_with_a_golden_file(place.folder)
         answers = (place.folder / "answers.csv").read_bytes()
         (place.folder / "answers.csv").unlink()
@@ -313,7 +312,7 @@ def test_a_student_of_labels_alone_is_refused_where_the_source_has_none(tmp_path
 
 
 def test_golden_rows_without_an_answer_are_named(tmp_path: Path, shared: Path) -> None:
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         file = small_recipe_elsewhere(place.folder, minimum_accuracy=0.5)
         write_requests(place.builds, file, place.folder / "requests.jsonl")
         answered_by_a_batch_api(place.folder / "requests.jsonl", place.folder / "replies.jsonl", all_but=150)
@@ -334,7 +333,7 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         text = asked.partition("Question: ")[2].rstrip("\n")
         return (WRONG[services[text]] if len(text) % 12 == 0 else services[text]).lower()
 
-    with a_place(tmp_path, seeded=shared) as place, serving(Server(answer)) as server:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
         (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
         prices = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT}
         asking = {
@@ -383,7 +382,7 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
         shares = {letters[service]: sure - 0.01, letters[WRONG[service]]: 1 - sure, "The": 0.01}
         return {token: math.log(share) for token, share in shares.items()}
 
-    with a_place(tmp_path, seeded=shared) as place:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
         with serving(
             Server(lambda prompt: max(told(prompt), key=told(prompt).__getitem__), alternatives=told)
         ) as server:
@@ -396,7 +395,9 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
                 },
                 "endpoint": {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 3.0},
             }  # fmt: skip
-            file = small_recipe_elsewhere(place.folder, **asking)
+            able = str(small_teacher(place.folder / "able", units=ALL_UNITS))
+            base = {"source": able, "revision": "test", "licence": "Apache-2.0"}
+            file = small_recipe_elsewhere(place.folder, changed={"base": base}, **asking)
             assert distil(file, place.home, Terminal(quiet=True)).succeeded
         said = place.newest("teacher").facts(TeacherFacts).said
         assert said is not None and said.label_mass == pytest.approx(0.99)

@@ -47,7 +47,7 @@ def recipe(place: Place, epochs: int) -> RecipeFile:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("rollback")
-    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
+    with a_place(folder, seeded=shared, baselines=False) as place, pytest.MonkeyPatch.context() as patches:
         patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
         yield place
 
