@@ -165,7 +165,7 @@ class Server:
             self._metrics.handed_on(asked.slot.name, final)
             if final.away is not None and asked.slot.limits.teacher_away == "refuse":
                 final, status = None, 503
-                raise _come_again("the teacher cannot be asked, and the student is not sure")
+                raise _come_again("the teacher is to answer this, and cannot be asked")
             status = 200
         finally:
             if (log := self._logs.get(asked.slot.name)) is not None:

@@ -125,7 +125,10 @@ class Teacher:
             clean: the text in its one spelling; the teacher gets it without personal data, as it did in training.
             seconds: that the caller waits at most; None for as long as the recipe says.
         """
-        seconds = min(self._calls.deadline_ms / 1000, np.inf if seconds is None else seconds)
+        own = self._calls.deadline_ms / 1000
+        seconds = own if seconds is None else min(own, seconds)
+        # That a caller waits no longer says nothing of the teacher.
+        outcomes = {Away.FAILED: True, Away.NO_LABEL: False, **({Away.DEADLINE: True} if seconds == own else {})}
         if not self._asked.is_ready():
             return Away.STARTING
         if self._under_way >= self._calls.concurrency:
@@ -139,10 +142,10 @@ class Teacher:
             failed = False
             return said
         except TimeoutError:
-            failed = True
+            failed = outcomes.get(Away.DEADLINE)
             return Away.DEADLINE
         except AwayError as error:
-            failed = error.why is Away.FAILED
+            failed = outcomes.get(error.why)
             return error.why
         except Exception as error:  # whatever it is, the student answers
             LOG.error("the teacher failed (%s)", type(error).__name__)
@@ -259,7 +262,11 @@ class PaidEndpoint:
         most, month = self._endpoint.most(body), spending.month_now()
         if most > 0:
             self._reserve(most, month)
-        answer = self._endpoint.attempt(body)
+        try:
+            answer = self._endpoint.attempt(body)
+        except StillhouseError as error:  # nothing was sent: there is no key, or no package
+            self._settle(most, 0.0, month)
+            raise AwayError(Away.FAILED) from error
         if isinstance(answer, Reply):
             self._settle(most, min(self._endpoint.cost(answer, most), most), month)
             return answer
@@ -303,4 +310,8 @@ def open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -
     # A thread is given up where nobody waits for it any more; it ends soon after.
     limits = spec.endpoint.model_copy(update={"timeout_s": min(spec.endpoint.timeout_s, calls.deadline_ms / 1000)})
     endpoint = Endpoint(calls.endpoint or spec.source, limits, Asking(**on_call.asking))
+    try:
+        _ = endpoint.client  # made now, since its packages take longer to load than an answer may
+    except StillhouseError as error:
+        LOG.error("%s: the teacher cannot be asked: %s", file.name, error)
     return Teacher(PaidEndpoint(on_call, endpoint, file.name, builds.home.ledger_url, calls.usd_per_month), calls)

@@ -13,20 +13,23 @@ import numpy as np
 import pytest
 
 import stillhouse.serving.teacher
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.models.predictor import TorchClassifier
+from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.serving import TeacherCallsSpec
 from stillhouse.recipe.teacher import EndpointSpec, TeacherKind
 from stillhouse.records import spending
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.breaker import FAILURES_IN_A_ROW
-from stillhouse.serving.teacher import Away, AwayError, OwnProcess, PaidEndpoint, Teacher, TeacherSaid
+from stillhouse.serving.teacher import Away, AwayError, OwnProcess, PaidEndpoint, Teacher, TeacherSaid, open_teacher
 from stillhouse.serving.teacher_process import EndedError, TeacherProcess
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.endpoint import Endpoint
 from stillhouse.teachers.requests import Asking
 from tests.protocol import USD_IN, USD_OUT, Server, serving
+from tests.small import small_recipe
 from tests.stillhouse.conftest import LABELS
 
 ASKING = Asking("large", "Kind of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
@@ -155,6 +158,18 @@ def test_more_texts_at_one_time_than_it_takes_do_not_wait() -> None:
     teacher.close()
 
 
+def test_a_caller_that_waits_no_longer_is_no_failure_of_the_teacher() -> None:
+    impatient, slow = (Teacher(Stuck(), TeacherCallsSpec(concurrency=256, deadline_ms=each)) for each in (20_000, 1))
+
+    async def asked(teacher: Teacher, seconds: float | None) -> list[TeacherSaid | Away]:
+        return [await teacher.answer("who ?", seconds) for _ in range(FAILURES_IN_A_ROW)]
+
+    assert set(asyncio.run(asked(impatient, 0.001))) == {Away.DEADLINE} and not impatient.breaker.is_open
+    assert set(asyncio.run(asked(slow, 0.5))) == {Away.DEADLINE} and slow.breaker.is_open
+    impatient.close()
+    slow.close()
+
+
 @pytest.fixture
 def process(classifier: Path) -> Iterator[TeacherProcess]:
     started = TeacherProcess(lambda: classifier)
@@ -215,3 +230,41 @@ def test_what_a_network_says_is_read_at_its_own_temperature(home: Home) -> None:
     assert asked.ask("text", 1) == TeacherSaid(LABELS[1], pytest.approx(expected))
     with pytest.raises(AwayError):
         asked.ask("late", 1)
+
+
+def paid_recipe(folder: Path, teacher: dict[str, Any] | None = None, **calls: Any) -> RecipeFile:
+    """A recipe with a cascade whose teacher is an endpoint."""
+    spec = {
+        "kind": "endpoint", "source": "http://127.0.0.1:9/v1", "revision": "1", "licence": "its terms",
+        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.5,
+        "ask": {"model": "large", "settings": {"max_tokens": 4}}, "endpoint": {**PRICES, **(teacher or {})},
+    }  # fmt: skip
+    return small_recipe(
+        folder, rows=60, teacher=spec, base={"source": "base", "revision": "1", "licence": "MIT"},
+        budget={"latency_ms_at_most": 50}, students=[{"name": "one", "layers": [0], "training": {"loss": "kl"}}],
+        cascade={"margin": 0.05}, data__provenance={"teacher_may_see": ["internal"]}, serving={"teacher": calls},
+    )  # fmt: skip
+
+
+def test_an_endpoint_is_opened_as_the_recipe_says_now_and_without_its_key_all_is_degraded(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("KEY_OF_TEACHER", raising=False)
+    home.root.mkdir(parents=True, exist_ok=True)
+    on_call = ON_CALL.model_copy(update={"asking": ASKING.__dict__})
+    with serving(Server(answer, key="secret")) as server:
+        calls = {"endpoint": server.url, "usd_per_month": 1, "deadline_ms": 5_000}
+        file = paid_recipe(tmp_path, {"api_key_env": "KEY_OF_TEACHER"}, **calls)
+        assert said(open_teacher(file, BuildStore(home), on_call), "who ?") == [Away.FAILED]
+        assert "the variable KEY_OF_TEACHER is not set" in caplog.text and server.calls == 0
+        monkeypatch.setenv("KEY_OF_TEACHER", "secret")
+        opened = open_teacher(file, BuildStore(home), on_call)
+        assert spending.spent(home.ledger_url, "small", spending.month_now()) == 0
+        assert said(opened, "who ?") == [TeacherSaid("person", 0.9)] and server.calls == 1
+        assert spending.spent(home.ledger_url, "small", spending.month_now()) == pytest.approx(server.usd)
+
+
+def test_a_paid_teacher_needs_a_limit_of_a_month(tmp_path: Path) -> None:
+    with pytest.raises(StillhouseError, match="usd_per_month must be given where calls of the teacher cost money"):
+        paid_recipe(tmp_path)
+    paid_recipe(tmp_path, {"usd_per_million_in": 0, "usd_per_million_out": 0})
