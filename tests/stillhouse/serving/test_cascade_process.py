@@ -55,11 +55,11 @@ def test_a_network_is_started_with_the_first_text_and_ends_with_a_server_that_is
     installation: Installation, classifier: Path, tmp_path: Path
 ) -> None:
     calls = {"teacher": {"deadline_ms": 60_000}}
-    small_recipe(tmp_path / "recipe", name=RECIPE, rows=60, cascade={"margin": 0.05}, serving=calls)
+    small_recipe(tmp_path, name=RECIPE, rows=60, cascade={"margin": 0.05}, serving=calls)
     teacher = published(installation.builds, classifier)
     installation.promote(0, cascade=cascade(None, artifact=teacher))
     errors = tmp_path / "errors"
-    with serving(RECIPE, tmp_path / "recipe" / "recipes", errors, PYTHONPROFILEIMPORTTIME="1") as running:
+    with serving(RECIPE, tmp_path / "recipes", errors, PYTHONPROFILEIMPORTTIME="1") as running:
         assert children(running) == []
         first = running.ask(RECIPE, text=TEXT)
         assert (first["source"], first["degraded"]) == ("student", True)
