@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from orchestration.economics import roi
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.release.cascade import CASCADE as FILE
 from stillhouse.release.cascade import Cascade
@@ -17,7 +20,11 @@ __all__ = ["FAULTS", "test_a_fault_closes_its_gate_and_is_diagnosed"]
 
 def test_a_release_carries_the_threshold_that_its_gates_let_through(open_bench: OpenBench) -> None:
     with open_bench(True) as bench:
-        file = with_a_cascade(bench)
+        prices = {
+            "calls_per_month": 1e6, "teacher_usd_per_1000_calls": 1.0, "engineering_hours": 1,
+            "engineering_usd_per_hour": 100,
+        }  # fmt: skip
+        file = with_a_cascade(bench, economics=prices)
         bench.must_run(file, CASCADE, RELEASE, CHAMPION)
         assert {state.state for state in bench.states(file, CASCADE, None)} == {"passed"}
         made, release = bench.newest(CASCADE), bench.newest(RELEASE)
@@ -32,5 +39,9 @@ def test_a_release_carries_the_threshold_that_its_gates_let_through(open_bench: 
         assert set(rows.join(prompts, on="prompt_id")["split"]) == {"validation"}
         assert (bench.place.home.reports / f"{NAME}.cascade.html").is_file()
         assert json.loads((release.folder / "recipe.json").read_text())["cascade"]["margin"] == 0.05
+        paid = roi(bench.place.builds, file).actual
+        assert paid is not None
+        both = paid.student_usd_per_1000_calls + facts.golden_share * 1.0
+        assert paid.cascade_usd_per_1000_calls == pytest.approx(both)
         again = bench.run(file, CASCADE)
         assert again.success and bench.newest(CASCADE).digest == made.digest
