@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from assets.found import note_weak_slices
 from assets.stage import StageContext, StageOutput, picture, stage_asset
 from assets.tables import evaluation_table
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
@@ -49,6 +50,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         by_form = {form.name: exported[f"export_{form.name}"] for form in recipe.forms}
         artifact = context.make(stage.plan(recipe, bench, by_form, context.reader))
         evaluations = read_evaluations(artifact.folder)
+        note_weak_slices(context, artifact, evaluations, prompts)
         shown = {
             "students": evaluation_table(evaluations),
             "teacher_accuracy": evaluations[0].teacher.accuracy,

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from assets.keys import LANGUAGE_MODEL, PRETRAINED_WEIGHTS, SOURCE_FILE, TEACHER_ELSEWHERE, group_of, outside
+from assets.keys import CALLS, LANGUAGE_MODEL, PRETRAINED_WEIGHTS, SOURCE_FILE, TEACHER_ELSEWHERE, group_of, outside
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.events import EventKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.weights import WeightsSpec
@@ -51,7 +52,20 @@ def external_assets(file: RecipeFile) -> list[dg.AssetSpec]:
             kinds={"huggingface"},
         ),
         *([] if teacher.runs_here else [_apart_from_the_base(file)]),
+        *([_calls(file)] if EventKind.WEBHOOK in file.recipe.refresh.start else []),
     ]
+
+
+def _calls(file: RecipeFile) -> dg.AssetSpec:
+    """What others report a materialization of, where they may ask for a round."""
+    return dg.AssetSpec(
+        outside(file.name, CALLS),
+        description="Calls from outside. Each materialization that is reported of this asset is one event of the kind "
+        "webhook, and the same again is none; docs/events.md has the line of curl.",
+        group_name=group_of(file.name, CONTRACT),
+        owners=list(file.recipe.owners),
+        tags={"stillhouse/recipe": file.name},
+    )
 
 
 def weights_and_teacher(recipe: Recipe) -> list[str]:

@@ -15,6 +15,8 @@ from stillhouse.stages.names import KINDS, kind_of, student_of
 SOURCE_FILE, PRETRAINED_WEIGHTS, TEACHER_ELSEWHERE = "source_file", "pretrained_weights", "teacher_elsewhere"
 LANGUAGE_MODEL = "language_model"
 """What comes from outside and is made by nobody here."""
+CALLS = "calls"
+"""Likewise: what others report to ask for a round."""
 
 _OF_A_STUDENT = {names.CANDIDATES: "candidate_", names.EXPORTS: "export_"}
 """The UI shows the last part of a key alone: `candidates/small` and `exports/small` would be two nodes `small`."""

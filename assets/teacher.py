@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.found import note_another_teacher
 from assets.stage import StageContext, StageOutput, learning_curve, stage_asset
 from assets.tables import markdown_table
 from stillhouse.recipe.reading import RecipeFile
@@ -37,6 +38,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 if spec.members
             }
             artifact = context.make(stage.plan(file, contract, prompts, base, context.builds, members=members))
+        note_another_teacher(context, artifact)
         facts = artifact.facts(TeacherFacts)
         return StageOutput(
             artifact,

@@ -13,11 +13,10 @@ from dagster._core.definitions.declarative_automation.automation_context import 
 from assets.keys import key_of
 from checks.gate_status import GateStatus
 from checks.gatekeeper import lineage
-from orchestration.dispatcher import stopped
+from orchestration.dispatcher import held, stopped
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.rounds import held_back
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""
@@ -140,10 +139,7 @@ def automated(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list
 
     def is_stopped(instance: dg.DagsterInstance) -> bool:
         builds = BuildStore(Home.from_environment())
-        return (
-            stopped(instance, builds, file) is not None
-            or held_back(builds.ledger, file.name, file.recipe.refresh) is not None
-        )
+        return stopped(instance, builds, file) is not None or held(builds, file) is not None
 
     keys = {asset.key for asset in assets}
     condition = on_changed_data(open_without_waiver(file), is_stopped)

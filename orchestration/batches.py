@@ -23,6 +23,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import batches as recorded
 from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import EventKind, note_once
 from stillhouse.records.manifest import Manifest
 from stillhouse.stages.names import BASE, BATCHED, SOURCE, TEACHER_SIGNAL
 from stillhouse.stages.source import drop_folder, has_other_rows, is_as_it_was
@@ -76,6 +77,8 @@ def ingest_what_is_new(
     new = next_batch(known, not_in, look.folder, now=datetime.now(UTC))
     if new is not None:
         record(builds.ledger, file.name, new)
+        facts = {"files": len(new.files)}
+        note_once(builds.ledger, file.name, EventKind.NEW_ROWS, new.batch, f"batch {new.batch}: {new.because}", facts)
     return sync_batches(instance, builds, file), new
 
 

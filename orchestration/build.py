@@ -16,11 +16,12 @@ from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
 from orchestration.databases import wait_less_for_the_disk
 from orchestration.dead_runs import dead_runs_sensor
+from orchestration.freshness import refreshed
 from orchestration.jobs import distil_job, ingest_job, live_report_job, traffic_job
 from orchestration.notices import notices_sensor
 from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
-from orchestration.schedules import refresh_schedule, refreshed, traffic_schedule
+from orchestration.schedules import refresh_schedule, traffic_schedule
 from orchestration.sensors import rounds_sensor
 from orchestration.watch import watch_sensor
 from stillhouse import progress

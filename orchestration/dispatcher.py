@@ -1,14 +1,18 @@
 """What a recipe needs next: by its state, and not by what has changed since somebody last looked.
 
-Belongs here: the first thing that is missing or stale, whether a run of the recipe is under way, how often the same was
-asked for already, and the one round that follows from it.
-Does not: taking in files (batches.py), the sensor that asks at each tick (sensors.py), deciding gates (checks/).
+Belongs here: the first thing that is missing or stale, the events that wait for a round, whether a run of the recipe is
+under way, how often the same was asked for already, and the one round that follows from it.
+Does not: taking in files (batches.py), the sensor that asks at each tick (sensors.py), deciding gates (checks/),
+keeping events (stillhouse/records/events.py).
 
 A closed gate waits for a person. Whatever is only missing or stale is asked for, however it came to be so: a new batch,
 a run that was killed, an update that Dagster's automation lost, changed code, a changed recipe. An attempt that changes
 nothing is repeated after a pause that grows, and after the third a person is told. Of an attempt whose run was killed
 three count as one, and there is no pause: it says little about the work, though a run that dies each time (out of
 memory, say) may not be repeated for ever either.
+
+An event that a recipe wants a round for starts one though nothing is missing or stale, or a gate is closed. All events
+that wait are for one round, and its attempts are counted like any others.
 """
 
 import time
@@ -22,10 +26,12 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES, RunRecord
 from orchestration.batches import PlannedRun, plan_runs
 from orchestration.runs import (
     ATTEMPT_TAG,
+    EVENTS_TAG,
     OUTCOME_TAG,
     RECIPE_TAG,
     STATE_TAG,
     VERSION_TAG,
+    in_a_tag,
     process_of,
     recipes_of,
     version_of,
@@ -34,12 +40,15 @@ from orchestration.status import StageNow, stages_now
 from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.rounds import held_back
+from stillhouse.records.events import Event, EventKind, pending
+from stillhouse.records.rounds import MONTH, held_back, starts_a_round
+from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
 from stillhouse.stages.versions import code_version
 
 ATTEMPTS = 3
 KILLED_PER_ATTEMPT = 3
+EVENTS_IN_WORDS = 3
 PAUSES = (60.0, 600.0)
 """Seconds between an attempt that changed nothing and the next one."""
 
@@ -67,6 +76,7 @@ class Ask:
         state: digest of what it is to change.
         attempt: which attempt at that state this is.
         is_stale: something was made from what is no longer current, which Dagster's automation may follow by itself.
+        events: names of those that wait, all of which it takes.
     """
 
     rounds: Sequence[PlannedRun]
@@ -74,11 +84,12 @@ class Ask:
     state: str
     attempt: int
     is_stale: bool
+    events: Sequence[str] = ()
 
     @property
     def tags(self) -> dict[str, str]:
         """What each of its runs carries."""
-        return {STATE_TAG: self.state, ATTEMPT_TAG: str(self.attempt)}
+        return {STATE_TAG: self.state, ATTEMPT_TAG: str(self.attempt), EVENTS_TAG: in_a_tag(self.events)}
 
 
 def under_way(instance: dg.DagsterInstance, recipe: str) -> str | None:
@@ -99,16 +110,32 @@ def given_up(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile,
 def stopped(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> str | None:
     """The run by whose end a person has stopped a recipe, or None.
 
-    That is its newest one, if it was cancelled, however far it had come. The stop counts until a person starts another,
-    the recipe or the code is changed, or new rows arrive.
+    That is its newest one, if it was cancelled, however far it had come. The stop counts until a person starts another
+    or notes that something has happened, the recipe or the code is changed, or new rows arrive.
     """
     newest = instance.get_run_records(dg.RunsFilter(tags={RECIPE_TAG: file.name}), limit=1)
     if not newest or newest[0].dagster_run.status is not dg.DagsterRunStatus.CANCELED:
         return None
     run, version = newest[0].dagster_run, version_of(file)
-    batch = builds.ledger.newest(file.name, "batch")
-    is_newer = batch is not None and datetime.fromisoformat(batch.at) > newest[0].create_timestamp
+    batch, since = builds.ledger.newest(file.name, "batch"), newest[0].create_timestamp
+    is_newer = batch is not None and datetime.fromisoformat(batch.at) > since
+    by_people = [each for each in pending(builds.ledger, file.name) if each.kind is EventKind.PERSON]
+    is_newer = is_newer or any(event.first_seen > since for event in by_people)
     return None if is_newer or run.tags.get(VERSION_TAG, version) != version else run.run_id
+
+
+def held(builds: BuildStore, file: RecipeFile, events: Sequence[Event] = ()) -> str | None:
+    """Why no round of a recipe may start by itself now, by its own limits; None if one may.
+
+    Args:
+        builds: with the ledger, and the log of what the teacher was paid.
+        file: the recipe.
+        events: those that the round would be for, if it is for any.
+    """
+    ledger, refresh, paid = builds.ledger, file.recipe.refresh, 0.0
+    if refresh.usd_per_month is not None:
+        paid = call_log(builds.home).spent(file.name, since=ledger.now() - MONTH)
+    return held_back(ledger, file.name, refresh, paid_usd=paid, events=events)
 
 
 def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str]) -> Wait | Ask:
@@ -123,19 +150,24 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
     stages = stages_now(builds, file, batches)
     if len(batches) == 1 and all(now.newest is None for now in stages):
         return Wait(f"nothing of {file.name} was made yet: `stillhouse run {file.name}` begins, or a file of rows")
-    found = _first_problem(file, stages)
-    if found is None:
+    waiting = pending(builds.ledger, file.name)
+    wanted = [event for event in waiting if starts_a_round(file.recipe.refresh, event)]
+    found, of_events = _first_problem(file, stages), _of_events(wanted) if wanted else None
+    if found is None and of_events is None:
         return Wait(f"nothing of {file.name} is missing or stale")
-    if found.is_closed:
+    if found is not None and found.is_closed:
         untried = [batch for batch in batches if batch != BASE and _is_untried(instance, stages, batch)]
-        if not untried:
+        if not untried and of_events is None:
             return Wait(f"{found.what.removesuffix('.')}. A person has to decide: `stillhouse diagnose {file.name}`")
-        found = _Problem(f"{len(untried)} new batches" if len(untried) > 1 else "a new batch", digest_of(untried))
+        what = f"{len(untried)} new batches" if len(untried) > 1 else "a new batch"
+        found = _Problem(what, digest_of(untried)) if untried else None
+    by_state, found = found is not None, found or of_events
+    assert found is not None
     if stopped(instance, builds, file) is not None:
         return _cancelled(file, found)
-    if (why := held_back(builds.ledger, file.name, file.recipe.refresh)) is not None:
+    if (why := held(builds, file, () if by_state else wanted)) is not None:
         return Wait(f"{found.what}; {why}")
-    return _counted(instance, builds, file, batches, found)
+    return _counted(instance, builds, file, batches, found, [event.name for event in waiting])
 
 
 @dataclass(frozen=True)
@@ -144,6 +176,13 @@ class _Problem:
     state: str
     is_closed: bool = False
     is_stale: bool = False
+
+
+def _of_events(events: Sequence[Event]) -> _Problem:
+    """What a round is for that only events ask for: the same ones again are the same."""
+    said = "; ".join(f"{event.kind.in_words}: {event.sentence}" for event in events[:EVENTS_IN_WORDS])
+    more = f" and {len(events) - EVENTS_IN_WORDS} more events" if len(events) > EVENTS_IN_WORDS else ""
+    return _Problem(said + more, digest_of(sorted(event.name for event in events)))
 
 
 def _first_problem(file: RecipeFile, stages: Sequence[StageNow]) -> _Problem | None:
@@ -188,7 +227,12 @@ def _is_untried(instance: dg.DagsterInstance, stages: Sequence[StageNow], batch:
 
 
 def _counted(
-    instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, batches: Sequence[str], found: _Problem
+    instance: dg.DagsterInstance,
+    builds: BuildStore,
+    file: RecipeFile,
+    batches: Sequence[str],
+    found: _Problem,
+    events: Sequence[str],
 ) -> Wait | Ask:
     """Ask for a round, unless the same was asked for too often or just now."""
     attempts = _attempts(instance, file, found.state)
@@ -205,7 +249,7 @@ def _counted(
         if pause > 0:
             return Wait(f"{found.what}; attempt {len(attempts)} changed nothing, the next follows in {pause:.0f} s")
     due = plan_runs(builds, file, batches)
-    return Ask(due, found.what, found.state, len(attempts) + 1, found.is_stale)
+    return Ask(due, found.what, found.state, len(attempts) + 1, found.is_stale, events)
 
 
 def _cancelled(file: RecipeFile, found: _Problem) -> Wait:

@@ -11,8 +11,9 @@ import dagster as dg
 from pydantic import Field
 
 from orchestration.dispatcher import Ask, next_step
-from orchestration.schedules import overdue_after
-from orchestration.status import ChampionStatus, batches_in, champion_status
+from orchestration.event_list import requested_rows, waiting_events
+from orchestration.freshness import overdue_after
+from orchestration.status import ChampionStatus, LastRound, batches_in, champion_status, last_round
 from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -22,24 +23,17 @@ from stillhouse.records.rounds import MONTH, rounds_to_the_champion
 from stillhouse.stages.names import CHAMPION
 
 
-class LastRound(Record):
-    """How the last round ended."""
-
-    at: str = Field(description="When, ISO 8601, UTC.")
-    ending: str = Field(description="promoted, kept, taken in, closed or broke.")
-    sentence: str
-    because: str = Field(description="What started it; empty for a run of the UI.")
-
-
 class FleetLine(Record):
     """One recipe."""
 
     champion: ChampionStatus | None = Field(description="Null before the first promotion.")
     days_served: float | None = Field(description="Since its newest promotion.")
-    overdue: bool = Field(description="Whether its last decision is older than its clock and a quarter more.")
+    overdue: bool = Field(description="Whether its last decision is older than the recipe allows.")
     last_round: LastRound | None
     rounds: int = Field(description="Rounds in the last 30 days.")
     promotions: int = Field(description="Times in the last 30 days that another release took over.")
+    events: int = Field(description="What has happened and waits for a round.")
+    requested_rows: int = Field(description="Slices that want for rows, as `stillhouse status` lists them.")
     working: str | None = Field(description="Who works on it now.")
     next: str = Field(description="What it needs next, and whether by itself or from a person.")
 
@@ -73,22 +67,17 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     return FleetLine(
         champion=champion,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
-        overdue=decided is not None and now - _moment(decided) > overdue_after(file.recipe.refresh.cron),
-        last_round=_last(rounds),
+        overdue=decided is not None and now - _moment(decided) > overdue_after(file),
+        last_round=last_round(ledger, name),
         rounds=sum(now - _moment(entry) < MONTH for entry in rounds),
         promotions=sum(
             now - _moment(entry) < MONTH and entry.body.get("before") != entry.body["digest"] for entry in promotions
         ),
+        events=len(waiting_events(ledger, file)),
+        requested_rows=len(requested_rows(ledger, file)),
         working=None if working is None else working.by,
         next=f"a round: {step.because}" if isinstance(step, Ask) else step.sentence,
     )
-
-
-def _last(rounds: list[Entry]) -> LastRound | None:
-    if not rounds:
-        return None
-    body = rounds[-1].body
-    return LastRound(at=rounds[-1].at, ending=body["ending"], sentence=body["sentence"], because=body["because"])
 
 
 def _moment(entry: Entry) -> datetime:

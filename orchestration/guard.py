@@ -23,7 +23,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from assets.keys import CALLS
 from stillhouse.hosts import is_ip, is_loopback
+from stillhouse.recipe.fields import NAME_PATTERN
 
 GRAPHQL = "/graphql"
 REPORTS = "/report_asset_"
@@ -32,6 +34,8 @@ NO_REPORTS = (
     "what is made and which gates are open is decided by what Stillhouse's own runs enter in its ledger; a report from "
     "outside is not taken"
 )
+CALL = re.compile(rf"/report_asset_materialization/{NAME_PATTERN}/{CALLS}")
+"""The one asset that may be reported: that somebody asks for a round. It stands for nothing that was made."""
 LARGEST_BODY = 1 << 20
 """Bytes of a GraphQL request: a backfill of thousands of partitions has a tenth; parsing more holds up the others."""
 
@@ -68,6 +72,9 @@ class Refusal:
 
     status: HTTPStatus
     reason: str
+
+
+_TOO_LARGE = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {LARGEST_BODY:,} bytes")
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ class Guard:
                 return
             refusal = answer
         if refusal is None:
-            refusal = not_allowed(scope, headers)
+            refusal = not_allowed(scope, headers, self._rules)
         if refusal is None and scope["path"] == GRAPHQL:
             if scope["method"] == "POST":
                 body = await _body(receive)
@@ -148,6 +155,10 @@ class Guard:
                 receive = _replaying(body or b"", receive)
             else:
                 refusal = refused_query(scope["query_string"])
+        elif refusal is None and scope["method"] == "POST":  # a call
+            body = await _body(receive)
+            refusal = _TOO_LARGE if body is None else None
+            receive = _replaying(body or b"", receive)
         if refusal is not None:
             await _answer(refusal, scope)(scope, receive, send)
             return
@@ -214,17 +225,18 @@ def same_origin(origin: str, host: Authority) -> bool:
     return (authority.name, authority.port_for(scheme)) == (host.name, host.port_for(scheme))
 
 
-def not_allowed(scope: Scope, headers: Headers) -> Refusal | None:
-    """Refuse methods, addresses and content types that no part of the UI uses.
+def not_allowed(scope: Scope, headers: Headers, rules: Rules) -> Refusal | None:
+    """Refuse methods, addresses and content types that no part of the UI uses, but for calls that ask for a round.
 
     A page of another site may send a form or plain text without asking first, but never JSON.
     """
     path, method = scope["path"], scope["method"]
-    if path.startswith(REPORTS):
+    is_call = method == "POST" and CALL.fullmatch(path) is not None and not rules.read_only
+    if path.startswith(REPORTS) and not is_call:
         return Refusal(HTTPStatus.FORBIDDEN, NO_REPORTS)
     if method in ("GET", "HEAD", "OPTIONS"):
         return None
-    if method != "POST" or path != GRAPHQL:
+    if not is_call and (method != "POST" or path != GRAPHQL):
         return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"only {GRAPHQL} takes anything but GET, by POST")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content type has to be application/json")
@@ -251,7 +263,7 @@ def refused_body(body: bytes | None, rules: Rules) -> Refusal | None:
         rules: whether mutations are allowed.
     """
     if body is None:
-        return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {LARGEST_BODY:,} bytes")
+        return _TOO_LARGE
     try:
         content = json.loads(body)
     except ValueError:

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from orchestration.schedules import overdue_after
+from orchestration.event_list import requested_rows
+from orchestration.freshness import overdue_after
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.recipe.contract import Recipe
@@ -104,10 +105,14 @@ def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple
     if hold is not None and now - datetime.fromisoformat(hold.since) >= HELD_LONG:
         text = f"{hold.by} holds it since {hold.since[:10]}: {hold.reason}\n`stillhouse resume {name}` ends that."
         yield f"{STANDING}hold", (hold.since, Notice(f"{name}: the champion is held", text, Tone.LOOK))
+    for asked in requested_rows(ledger, file):
+        notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)
+        yield f"{STANDING}rows:{asked.slice}", (f"{asked.rows_needed}", notice)
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
-    if decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file.recipe.refresh.cron):
+    if decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file):
         text = (
-            f"No round has reached the champion since {decided.at[:10]}, and the clock is {file.recipe.refresh.cron}.\n"
+            f"No round has decided about the champion since {decided.at[:10]}; it is overdue after "
+            f"{overdue_after(file) / timedelta(days=1):.3g} days.\n"
             f"`stillhouse diagnose {name}` says what is in the way."
         )
         yield f"{STANDING}overdue", (decided.body["digest"], Notice(f"{name}: overdue", text, Tone.LOOK))

@@ -30,7 +30,7 @@ from orchestration.runs import (
     is_round,
 )
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.events import pending
+from stillhouse.records.events import RUN_ID, pending
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.rounds import Ending
@@ -96,9 +96,10 @@ def outcome_recorded(
     instance.add_run_tags(run.run_id, {EVENTS_TAG: in_a_tag(taken)})
     yield
     outcome = _outcome(instance, builds, run, before)
+    found = [event.name for event in pending(builds.ledger, recipe) if event.facts.get(RUN_ID) == run.run_id]
     body = {
         **which,
-        "events": taken if outcome.ending.answers_events else [],
+        "events": [*taken, *found] if outcome.ending.answers_events else [],
         "ending": str(outcome.ending),
         "sentence": outcome.sentence,
         "gate": outcome.gate,
@@ -153,7 +154,8 @@ def _show_on_champion(
         job_name=run.job_name,
         message=f"{recipe}/{CHAMPION} serves on",
     )
-    instance.report_dagster_event(event, run_id=run.run_id)
+    # Of the time when a round last decided, so that the champion still grows overdue.
+    instance.report_dagster_event(event, run_id=run.run_id, timestamp=newest.at.timestamp())
 
 
 def _outcome(

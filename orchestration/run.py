@@ -27,6 +27,7 @@ from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import ingest_what_is_new, plan_runs
 from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
+from orchestration.happenings import note_changes
 from orchestration.instance import initialise
 from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, process_tag
 from orchestration.screens import drawn_progress, framed, options_screen, result_screen
@@ -104,6 +105,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         stages = stage_names(file.recipe)
         built = definitions([file])
         batches = _ingest(instance, builds, file, console)
+        note_changes(builds, file, stages_now(builds, file, batches))
         planned = plan_runs(builds, file, batches)
         for each in planned:
             if len(planned) > 1:

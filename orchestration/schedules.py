@@ -1,54 +1,25 @@
 """Schedules: the refresh policy of a recipe, and its days of answers.
 
-Belongs here: when the clock starts a round, and how old a decision may become before the UI calls it overdue.
-Does not: rounds that follow from the state of a recipe (sensors.py).
+Belongs here: when the clock starts a round.
+Does not: rounds that follow from the state of a recipe (sensors.py), how old a decision may become (freshness.py).
 """
 
-from collections.abc import Collection
 from datetime import timedelta
-from itertools import islice, pairwise
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._utils.schedules import cron_string_iterator
 
-from assets.keys import key_of
 from assets.partitions import partitions_of
 from orchestration.batches import plan_runs, sync_batches
+from orchestration.dispatcher import held
+from orchestration.happenings import note_labels
 from orchestration.jobs import ingest_assets
 from orchestration.runs import BECAUSE_TAG, OF_DAYS
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.rounds import held_back
-from stillhouse.stages.names import CHAMPION, SELECTION, TRAFFIC
-
-TICKS_LOOKED_AT = 50
-DECISIONS = (SELECTION, CHAMPION)
-"""What a refresh decides again, whether or not anything has changed."""
-
-
-def overdue_after(cron: str) -> timedelta:
-    """How old what a refresh decides may become: the longest pause of its clock, and a quarter more for the round."""
-    ticks = [tick.timestamp() for tick in islice(cron_string_iterator(0.0, cron, "UTC"), TICKS_LOOKED_AT)]
-    pause = timedelta(seconds=max(later - earlier for earlier, later in pairwise(ticks)))
-    return pause + max(pause / 4, timedelta(hours=1))
-
-
-def freshness_of(cron: str) -> dg.FreshnessPolicy:
-    """The same as Dagster has it."""
-    return dg.FreshnessPolicy.time_window(fail_window=overdue_after(cron))
-
-
-def refreshed(file: RecipeFile, assets: Collection[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """Give what a refresh decides the freshness policy that follows from its clock."""
-    policy, keys = freshness_of(file.recipe.refresh.cron), {key_of(file.name, stage) for stage in DECISIONS}
-    return [
-        asset.map_asset_specs(
-            lambda spec: spec.replace_attributes(freshness_policy=policy) if spec.key in keys else spec
-        )
-        for asset in assets
-    ]
+from stillhouse.records.events import EventKind, note_once
+from stillhouse.stages.names import TRAFFIC
 
 
 def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
@@ -68,12 +39,14 @@ def refresh_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
     )
     def refresh(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         builds = BuildStore(Home.from_environment())
-        if (why := held_back(builds.ledger, file.name, file.recipe.refresh)) is not None:
+        if (why := held(builds, file)) is not None:
             return dg.SkipReason(why)
+        at = context.scheduled_execution_time.isoformat()
+        note_once(builds.ledger, file.name, EventKind.CLOCK, at, f"the clock of the recipe, {file.recipe.refresh.cron}")
         batches = sync_batches(context.instance, builds, file)
         return [
             dg.RunRequest(
-                run_key=f"{context.scheduled_execution_time.isoformat()}:{each.job}:{each.batch}",
+                run_key=f"{at}:{each.job}:{each.batch}",
                 partition_key=each.batch,
                 tags={BECAUSE_TAG: f"refresh policy {file.recipe.refresh.cron}"},
                 asset_selection=None if each.job == job.name else ingest_assets(file),
@@ -97,6 +70,7 @@ def traffic_schedule(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.
         owners=list(file.recipe.owners),
     )
     def days(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        note_labels(BuildStore(Home.from_environment()), file, context.scheduled_execution_time.date())
         day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
         partitions = partitions_of(file, TRAFFIC)
         assert partitions is not None

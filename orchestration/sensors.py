@@ -12,7 +12,9 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from orchestration.batches import ingest_what_is_new
 from orchestration.dispatcher import Ask, next_step, under_way
+from orchestration.happenings import note_calls, note_changes, note_overdue
 from orchestration.runs import BECAUSE_TAG
+from orchestration.status import stages_now
 from stillhouse.data.drop_folder import Look, look_at
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
@@ -27,7 +29,7 @@ SECONDS_TO_READ = 20.0
 
 
 def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
-    """At each tick look at the drop folder, and ask for one round if the recipe needs one and nothing is under way.
+    """At each tick look at the drop folder and at what has happened, and ask for one round if the recipe needs one.
 
     The cursor remembers since when something has been stale and nothing else: what is needed is asked of the state, so
     that a tick that died, a run that was killed and an update that was lost are all made up for at the next tick.
@@ -43,6 +45,8 @@ def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         builds = BuildStore(Home.from_environment())
+        note_calls(context.instance, builds.ledger, file)
+        note_overdue(builds.ledger, file)
         look = look_at(builds, file, drop_folder(file, builds.home), seconds=SECONDS_TO_READ)
         with recipe_locked_if_free(builds.home, file.name, by=f"a look at the drop folder of {file.name}") as holder:
             going = holder or under_way(context.instance, file.name)
@@ -63,6 +67,7 @@ def _ask(
         return _skip(step.sentence, look)
     if step.is_stale and new is None and not _stale_for_long(context, step.state):
         return _skip(f"automation may still follow: {step.because}", look)
+    note_changes(builds, file, stages_now(builds, file, batches))
     because = f"batch {new.batch}: {new.because}" if new is not None else step.because
     requests = [
         dg.RunRequest(

@@ -18,13 +18,16 @@ from checks.gatekeeper import AssetState, GateState, asset_state
 from checks.stages import waiver_rules
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
+from orchestration.event_list import EventShown, RequestedRows, requested_rows, waiting_events
 from stillhouse.base import Record
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import Hold, desired
 from stillhouse.records.governance import valid_waivers
+from stillhouse.records.ledger import Ledger
 from stillhouse.records.locks import who_works_on
+from stillhouse.records.rounds import rounds_to_the_champion
 from stillhouse.stages.names import BASE, BATCHED, stage_names
 
 _WORST_FIRST = (
@@ -85,6 +88,17 @@ class Running(Record):
 
     by: str = Field(description="A run, or a command with its process.")
     since: str = Field(description="ISO 8601, UTC.")
+    because: str = Field(description="What started it; empty where that is not known.")
+
+
+class LastRound(Record):
+    """How the last round ended."""
+
+    at: str = Field(description="When, ISO 8601, UTC.")
+    ending: str = Field(description="promoted, kept, taken in, closed or broke.")
+    sentence: str
+    because: str = Field(description="What started it; empty for a run of the UI.")
+    events: int = Field(description="How many events it has answered.")
 
 
 class Verified(Record):
@@ -105,6 +119,9 @@ class RecipeStatus(Record):
     )
     drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
     waivers: tuple[str, ...] = Field(description="Waivers that count no longer, with what to do.")
+    last_round: LastRound | None = Field(description="How the last round ended, and what started it.")
+    events: tuple[EventShown, ...] = Field(description="What has happened and waits for a round.")
+    requested_rows: tuple[RequestedRows, ...] = Field(description="More rows of a slice that a model needs.")
     verified: Verified | None = Field(None, description="Null where no artifact was hashed.")
 
     @property
@@ -194,12 +211,35 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         dagster=tuple(other_events_in_dagster(instance, every)),
         drop_folder=tuple(drop_folder_lines(builds, file)),
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),
+        last_round=last_round(builds.ledger, file.name),
+        events=waiting_events(builds.ledger, file),
+        requested_rows=requested_rows(builds.ledger, file),
     )
 
 
 def _running(builds: BuildStore, recipe: str) -> Running | None:
     holder = who_works_on(builds.home, recipe)
-    return None if holder is None else Running(by=holder.by, since=holder.since.isoformat(timespec="seconds"))
+    if holder is None:
+        return None
+    begun, ended = builds.ledger.newest(recipe, "round_begun"), builds.ledger.newest(recipe, "round")
+    is_it = begun is not None and (ended is None or ended.body["run_id"] != begun.body["run_id"])
+    because = begun.body["because"] if begun is not None and is_it else ""
+    return Running(by=holder.by, since=holder.since.isoformat(timespec="seconds"), because=because)
+
+
+def last_round(ledger: Ledger, recipe: str) -> LastRound | None:
+    """How the last round that was to reach the champion ended."""
+    rounds = rounds_to_the_champion(ledger, recipe)
+    if not rounds:
+        return None
+    body = rounds[-1].body
+    return LastRound(
+        at=rounds[-1].at,
+        ending=body["ending"],
+        sentence=body["sentence"],
+        because=body["because"],
+        events=len(body.get("events", ())),
+    )
 
 
 def champion_status(builds: BuildStore, recipe: str) -> ChampionStatus | None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.economics import Account
+from orchestration.event_list import Events
 from orchestration.fleet import Fleet
 from orchestration.leaderboard import Board
 from orchestration.live import LiveScreen
@@ -25,7 +26,8 @@ SHORT_SECONDS = 5.0
 def fleet_table(shown: Fleet) -> Table:
     """One line for each recipe."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("recipe", "champion", "serves", "rounds", "took over", "last round", "next"):
+    columns = ("recipe", "champion", "serves", "rounds", "took over", "last round", "events", "rows wanted", "next")
+    for column in columns:
         table.add_column(column, overflow="fold")
     for name, line in shown.recipes.items():
         champion, last = line.champion, line.last_round
@@ -38,6 +40,8 @@ def fleet_table(shown: Fleet) -> Table:
             f"{line.rounds} in 30 days",
             f"{line.promotions}",
             Text(f"{last.at[:10]} {last.ending}" if last else "none"),
+            f"{line.events}",
+            f"{line.requested_rows} slices" if line.requested_rows else "",
             Text(f"{line.working} works on it" if line.working else line.next),
         )
     return table
@@ -117,6 +121,7 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
         serving += f"; {hold.by} holds it since {hold.since[:10]}: {hold.reason}"
     if state.running:
         serving += f"; {state.running.by} works on it since {state.running.since[:16].replace('T', ' ')} UTC"
+        serving += f", because {state.running.because}" if state.running.because else ""
     table = Table(title=Text(f"{recipe}: {serving}"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("stage", "digest", "age", "gates"):
         table.add_column(column)
@@ -142,6 +147,37 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
             else Text("not made yet", "dim")
         )
         table.add_row(Text(stage), (shown.digest or "")[:12], _age(shown.age_seconds), gates)
+    return table
+
+
+def round_lines(state: RecipeStatus) -> list[str]:
+    """What the last round was for, what waits for the next, and which rows are asked for."""
+    last, lines = state.last_round, []
+    if last is not None:
+        because = last.because or "it was asked for in the UI"
+        lines.append(f"last round {last.at[:16].replace('T', ' ')} UTC, because {because}: {last.sentence}")
+    for event in state.events:
+        what = "starts a round" if event.starts_a_round else "waits for the next round"
+        lines.append(f"{event.kind.in_words}: {event.sentence} ({what})")
+    return lines + [asked.sentence for asked in state.requested_rows]
+
+
+def events_table(shown: Events) -> Table:
+    """What has happened, the oldest first."""
+    table = Table(title=Text(f"{shown.recipe}: events"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("since", "times", "event", "what happened", "round"):
+        table.add_column(column, overflow="fold")
+    for event in shown.events:
+        waits = "starts one" if event.starts_a_round else "waits for the next"
+        table.add_row(
+            event.first_seen[:16].replace("T", " "),
+            f"{event.times}",
+            Text(event.kind.in_words),
+            Text(event.sentence),
+            Text(event.answered_by[:8])
+            if event.answered_by
+            else Text(waits, "yellow" if event.starts_a_round else "dim"),
+        )
     return table
 
 

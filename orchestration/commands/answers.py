@@ -1,6 +1,6 @@
-"""Commands that say how things are and change nothing.
+"""Commands that say how things are, and change nothing but what `events --note` adds.
 
-Belongs here: status, fleet, report, leaderboard, audit, diagnosis, account, checklist.
+Belongs here: status, fleet, events, report, leaderboard, audit, diagnosis, account, checklist.
 Does not: finding the answers (orchestration/status.py and the like), deciding anything (decisions.py).
 """
 
@@ -39,7 +39,7 @@ def status(
     from orchestration.instance import initialise
     from orchestration.status import Verified
     from orchestration.status import status as status_of
-    from orchestration.tables import status_table, verified_lines
+    from orchestration.tables import round_lines, status_table, verified_lines
     from stillhouse.records.builds import BuildStore
 
     home = Home.from_environment()
@@ -56,6 +56,8 @@ def status(
     else:
         for recipe, state in shown.recipes.items():
             out.print(status_table(recipe, state))
+            for line in round_lines(state):
+                out.print(Text(line), soft_wrap=True)
             for line in [*state.drop_folder, *state.waivers, *state.dagster]:
                 out.print(Text(line, "yellow"), soft_wrap=True)
             out.print(Text("\n".join(verified_lines(state.verified))), soft_wrap=True)
@@ -80,6 +82,36 @@ def fleet(as_json: AsJson = False) -> None:
         out.print(fleet_table(shown))
     say_unreadable(recipes)
     raise typer.Exit(2 if recipes.unreadable else 0)
+
+
+@commands.command()
+def events(
+    name: Name,
+    happened: Annotated[
+        str | None,
+        typer.Option("--note", help="Note that this has happened, so that a round starts; with --by, --reason."),
+    ] = None,
+    by: Annotated[str, typer.Option(help="With --note: your name, better with an e-mail address.")] = "",
+    reason: Annotated[str, typer.Option(help="With --note: why a round is wanted.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what has happened to a recipe and which round has answered it; with --note, add what you know."""
+    from orchestration.event_list import events_of, note_by_person
+    from orchestration.tables import events_table
+    from stillhouse.records.ledger import Ledger
+
+    file, ledger = find_recipe(name), Ledger(Home.from_environment().ledger_url)
+    if happened is not None:
+        is_news = note_by_person(ledger, file.name, happened, by=by, reason=reason)
+        if not as_json:
+            out.print("noted: a round starts for it" if is_news else "that was noted today already, and is counted")
+    shown = events_of(ledger, file)
+    if as_json:
+        print_json(shown.model_dump_json(indent=1))
+    elif shown.events:
+        out.print(events_table(shown))
+    else:
+        out.print(f"nothing has happened to {file.name} yet")
 
 
 @commands.command()

@@ -68,6 +68,7 @@ class Answer(StrEnum):
     STATUS = "status"
     FLEET = "fleet"
     LIVE = "live"
+    EVENTS = "events"
     DIAGNOSE = "diagnose"
     ROI = "roi"
     LEADERBOARD = "leaderboard"
@@ -89,6 +90,7 @@ def schema(
 
     from orchestration.diagnosis import Diagnosis
     from orchestration.economics import Account
+    from orchestration.event_list import Events
     from orchestration.fleet import Fleet
     from orchestration.leaderboard import Board
     from orchestration.live import LiveScreen
@@ -103,7 +105,7 @@ def schema(
     records: dict[Answer, type[BaseModel]] = {
         Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
         Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
-        Answer.AUDIT: Audit, Answer.FLEET: Fleet, Answer.LIVE: LiveScreen,
+        Answer.AUDIT: Audit, Answer.FLEET: Fleet, Answer.LIVE: LiveScreen, Answer.EVENTS: Events,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)

@@ -16,6 +16,7 @@ from stillhouse.recipe.bar import BarSpec, BehaviourSpec, BudgetSpec, SensitiveS
 from stillhouse.recipe.cascade import CascadeSpec
 from stillhouse.recipe.data import DataSpec, SplitSpec
 from stillhouse.recipe.economics import EconomicsSpec
+from stillhouse.recipe.events import Startable
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.serving import ServingSpec
@@ -56,6 +57,26 @@ class RefreshSpec(Part):
     )
     wait_hours_at_most: float = Field(
         6, gt=0, exclude=True, description="hours after which a batch is waited for no longer, whatever still arrives"
+    )
+    start: tuple[Startable, ...] = Field(
+        (),
+        exclude=True,
+        description="events that start a round beside new rows, the clock, a change and a person: labels, agreement, "
+        "weak_slice, fallback, overdue, webhook (docs/events.md)",
+    )
+    usd_per_month: float | None = Field(
+        None,
+        gt=0,
+        exclude=True,
+        description="USD in 30 days, for compute and teacher's answers, after which no round starts by itself; no "
+        "limit if left out",
+    )
+    max_age_days: float | None = Field(
+        None,
+        gt=0,
+        exclude=True,
+        description="days after which the champion is overdue unless a round has decided about it; the longest pause "
+        "of the clock and a quarter more if left out",
     )
 
 

@@ -24,10 +24,12 @@ from stillhouse.recipe.events import EventKind
 from stillhouse.records.databases import engine_of, make_table
 from stillhouse.records.ledger import Ledger
 
-__all__ = ["Event", "EventKind", "Fact", "Noted", "answered", "history", "note", "pending"]
+__all__ = ["RUN_ID", "Event", "EventKind", "Fact", "Noted", "answered", "history", "note", "note_once", "pending"]
 
 Fact = str | int | float | bool | None
 LONGEST_KEY = 300
+RUN_ID = "run_id"
+"""The fact that says which run has noted an event that it answers itself."""
 
 _metadata = sa.MetaData()
 _events = sa.Table(
@@ -128,6 +130,17 @@ def note(
         if _insert(ledger.url, row, body, moment):
             return True
         # Somebody else has just inserted it: now it can be counted.
+
+
+def note_once(
+    ledger: Ledger, recipe: str, kind: EventKind, key: str, sentence: str, facts: Mapping[str, Fact] | None = None
+) -> None:
+    """Note what goes on being so whenever somebody looks, as one that has happened once."""
+    row = (_events.c.recipe == recipe, _events.c.kind == kind.value, _events.c.key == key)
+    with _engine(ledger.url).connect() as connection:
+        is_known = connection.execute(sa.select(_events.c.times).where(*row)).first() is not None
+    if not is_known:
+        note(ledger, recipe, kind, key, sentence, facts)
 
 
 def pending(ledger: Ledger, recipe: str) -> list[Event]:

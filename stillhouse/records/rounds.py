@@ -1,16 +1,22 @@
 """The rounds of a recipe: what each came to, and how many more may start without a person, and when.
 
-Belongs here: reading them from the ledger, and the limits of a recipe's `refresh` on those that start by themselves.
+Belongs here: reading them from the ledger, what they cost, and the limits of a recipe's `refresh` on those that start
+by themselves.
 Does not: what a recipe needs (orchestration/dispatcher.py), finding out how a round ended (orchestration/outcomes.py).
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from stillhouse.economics import amount
 from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.records.events import Event, EventKind
 from stillhouse.records.ledger import Entry, Ledger
 
 MONTH = timedelta(days=30)
+EVENTS_QUIET = timedelta(minutes=1)
+"""How long after the last event a round starts for it at the earliest, so that a storm of them is one round."""
 
 
 class Ending(StrEnum):
@@ -33,7 +39,9 @@ def rounds_to_the_champion(ledger: Ledger, recipe: str) -> list[Entry]:
     return [entry for entry in ledger.entries(recipe, "round") if entry.body["ending"] != Ending.TAKEN_IN]
 
 
-def held_back(ledger: Ledger, recipe: str, refresh: RefreshSpec) -> str | None:
+def held_back(
+    ledger: Ledger, recipe: str, refresh: RefreshSpec, *, paid_usd: float = 0.0, events: Sequence[Event] = ()
+) -> str | None:
     """Why no round of a recipe may start by itself now, and until when; None if one may.
 
     Rounds that a person started count too, and are never held back: `stillhouse run` does not ask here.
@@ -42,12 +50,16 @@ def held_back(ledger: Ledger, recipe: str, refresh: RefreshSpec) -> str | None:
         ledger: with the rounds that ended and the batches that were taken in.
         recipe: its name.
         refresh: its limits.
+        paid_usd: what a server was paid in the last 30 days for the teacher's answers.
+        events: those that the round would be for, if it is for any.
     """
     now = ledger.now()
     return (
         _too_many(ledger, recipe, refresh, now)
+        or _too_dear(ledger, recipe, refresh, now, paid_usd)
         or _too_soon(ledger, recipe, refresh, now)
         or _still_arriving(ledger, recipe, refresh, now)
+        or _still_happening(refresh, now, events)
     )
 
 
@@ -61,6 +73,29 @@ def _too_many(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime) 
     return (
         f"{len(recent)} rounds in 30 days, and refresh.rounds_per_month is {refresh.rounds_per_month}: the next may "
         f"start by itself {_at(free)}; `stillhouse run {recipe}` starts one now"
+    )
+
+
+def starts_a_round(refresh: RefreshSpec, event: Event) -> bool:
+    """Whether a recipe wants a round for an event; for what a person asks there always is one."""
+    return event.kind is EventKind.PERSON or event.kind.value in refresh.start
+
+
+def compute_usd(ledger: Ledger, recipe: str, since: datetime) -> float:
+    """What the compute of a recipe has cost since a moment, with what led to nothing."""
+    made = ledger.entries(recipe, "materialization")
+    return sum(float(entry.body["cost_usd"]) for entry in made if datetime.fromisoformat(entry.at) > since)
+
+
+def _too_dear(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: datetime, paid_usd: float) -> str | None:
+    if refresh.usd_per_month is None:
+        return None
+    spent = compute_usd(ledger, recipe, now - MONTH) + paid_usd
+    if spent < refresh.usd_per_month:
+        return None
+    return (
+        f"{amount(spent)} USD spent in 30 days, and refresh.usd_per_month is {refresh.usd_per_month:g}: the next round "
+        f"may start by itself when enough of that is older; `stillhouse run {recipe}` starts one now"
     )
 
 
@@ -86,10 +121,21 @@ def _still_arriving(ledger: Ledger, recipe: str, refresh: RefreshSpec, now: date
     if not waiting:
         return None
     due = min(waiting[-1] + quiet, waiting[0] + longest)
-    if now >= due:
+    return None if now >= due else _until(due, f"{len(waiting)} new batches", waiting[-1])
+
+
+def _still_happening(refresh: RefreshSpec, now: datetime, events: Sequence[Event]) -> str | None:
+    """Likewise of events; one that only happens again is nothing new."""
+    if not events:
         return None
-    waits = f"{len(waiting)} new batches, the last of {_at(waiting[-1])}"
-    return f"{waits}: a round starts {_at(due)}, or later where more arrive"
+    quiet = max(timedelta(minutes=refresh.quiet_minutes), EVENTS_QUIET)
+    times = sorted(event.first_seen for event in events)
+    due = min(times[-1] + quiet, times[0] + timedelta(hours=refresh.wait_hours_at_most))
+    return None if now >= due else _until(due, f"{len(events)} events", times[-1])
+
+
+def _until(due: datetime, what: str, last: datetime) -> str:
+    return f"{what}, the last of {_at(last)}: a round starts {_at(due)}, or later where more arrive"
 
 
 def _rounds(ledger: Ledger, recipe: str) -> list[datetime]:

@@ -80,7 +80,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
 
     def build(folder: Path) -> SelectionFacts:
         against = _against_champion(around, evaluation, chosen, rival)
-        reported = _reported(around.file.recipe, judged, chosen)
+        reported = reported_of(around.file.recipe, judged, chosen)
         student = around.file.recipe.form(reported.name).student
         about: dict[str, Any] = {
             "others": [other for other in everything if other.name != reported.name],
@@ -216,7 +216,7 @@ def _what_models_read(builds: BuildStore, evaluation: Artifact) -> list[tuple[st
     return [("texts", coverage.length_sentence), ("word pieces", coverage.unknown_sentence)]
 
 
-def _reported(recipe: Recipe, judged: list[Evaluation], chosen: Selection) -> Evaluation:
+def reported_of(recipe: Recipe, judged: list[Evaluation], chosen: Selection) -> Evaluation:
     """The chosen candidate; when there is none, the most accurate one, so that the report says what was missing.
 
     Of a student in several precisions only the one that stands for it, whose reason is known.

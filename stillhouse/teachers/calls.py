@@ -89,12 +89,17 @@ class CallLog:
                 found.update({request: Reply(**json.loads(reply)) for request, reply in rows})
         return found
 
-    def spent(self, recipe: str) -> float:
-        """USD that the calls of a recipe have cost, those without a reply at the most that they can."""
+    def spent(self, recipe: str, *, since: datetime | None = None) -> float:
+        """USD that the calls of a recipe have cost, those without a reply at the most that they can.
+
+        Args:
+            recipe: who pays.
+            since: from when on, in UTC; from the first call when left out.
+        """
         if not self.path.exists():
             return 0.0
         with self._open() as connection:
-            return _spent(connection, recipe)
+            return _spent(connection, recipe, since)
 
     def reserve(self, request: str, recipe: str, *, usd: float, usd_at_most: float) -> int:
         """Write down that a call is going to be made.
@@ -181,6 +186,8 @@ class CallLog:
             yield
 
 
-def _spent(connection: sqlite3.Connection, recipe: str) -> float:
-    (usd,) = connection.execute("SELECT COALESCE(SUM(usd), 0) FROM calls WHERE recipe = ?", (recipe,)).fetchone()
+def _spent(connection: sqlite3.Connection, recipe: str, since: datetime | None = None) -> float:
+    first = "" if since is None else since.isoformat(timespec="milliseconds")
+    asked = "SELECT COALESCE(SUM(usd), 0) FROM calls WHERE recipe = ? AND sent_at >= ?"
+    (usd,) = connection.execute(asked, (recipe, first)).fetchone()
     return float(usd)

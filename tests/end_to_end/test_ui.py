@@ -4,7 +4,10 @@ person does works, and nothing of it is left when it ends, however it ends."""
 import functools
 import http.server
 import json
+import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
@@ -16,8 +19,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from stillhouse.home import Home
+from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.events import EventKind, pending
+from stillhouse.records.ledger import Ledger
 from tests.end_to_end.server import LAUNCH, GuardedServer, Server, stillhouse_ui
 from tests.small import small_recipe
 
@@ -177,6 +182,31 @@ def test_attacks_over_http_are_refused_and_a_run_can_be_launched(tmp_path: Path,
         server.materialize("small", "source", "prompts", "teacher", batch="base")
         assert len(server.processes()) >= 5
         assert server.end(signal.SIGKILL) == -signal.SIGKILL
+
+
+CALL = """
+curl -s http://127.0.0.1:3000/report_asset_materialization/small/calls -H 'content-type: application/json' \\
+  -H "Authorization: Bearer $STILLHOUSE_UI_TOKEN" -d '{"description": "the price list has changed", "metadata": {"by": "erp"}}'
+"""  # noqa: E501
+"""As docs/events.md has it."""
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_a_call_by_curl_is_one_event_of_the_recipe_though_it_is_sent_twice(tmp_path: Path, home: Home) -> None:
+    refresh = {"cron": "0 3 1 1 *", "watch_seconds": 5, "start": ["webhook"]}
+    file = small_recipe(tmp_path, rows=300, slices=[], refresh=refresh)
+    assert CALL.strip().replace("/small/", "/question_routing/") in (CHECKOUT / "docs/events.md").read_text()
+    with stillhouse_ui(tmp_path, file, home, STILLHOUSE_UI_TOKEN=TOKEN) as server:
+        for token, answer in ((TOKEN, "{}"), (TOKEN, "{}"), ("another", "refused: open the address")):
+            called = subprocess.run(
+                ["bash", "-c", CALL.replace("http://127.0.0.1:3000", server.url)],
+                env={**os.environ, "STILLHOUSE_UI_TOKEN": token}, capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            assert called.stdout.startswith(answer), called
+        deadline = time.monotonic() + 90
+        while not (events := pending(Ledger(home.ledger_url), "small")) and time.monotonic() < deadline:
+            time.sleep(0.5)  # the sensor looks every five seconds
+        assert [(event.kind, event.sentence) for event in events] == [(EventKind.WEBHOOK, "the price list has changed")]
 
 
 @pytest.mark.skipif(browser.DRIVER is None, reason="needs Debian's chromium and chromium-driver")

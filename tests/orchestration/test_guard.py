@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from assets.keys import CALLS
 from orchestration.guard import COOKIE, LARGEST_BODY, LOOPBACK, Authority, Guard, Rules, same_origin
 from orchestration.ui import Listening, rules_for
 from stillhouse.errors import StillhouseError
@@ -218,6 +219,20 @@ def test_the_rest_reports_are_closed(kind: str, method: str) -> None:
         f"/%72eport_asset_{kind}/a",
     ):
         assert ask(path, method, body={"passed": True})[0] == 403
+
+
+def test_a_call_that_asks_for_a_round_is_the_one_report_that_is_taken() -> None:
+    calls = "/report_asset_materialization/small/calls"
+    assert ask(calls, "POST", body={"description": "prices have changed"})[0] == 200
+    for path in (f"{calls}/x", f"/report_asset_materialization/small/x/{CALLS}", "/report_asset_materialization/calls"):
+        assert ask(path, "POST", body={})[0] == 403, path
+    assert ask(calls.replace("materialization", "check"), "POST", body={})[0] == 403
+    assert ask(calls, "GET")[0] == 403
+    assert ask(calls, "POST", body={}, content_type="text/plain")[0] == 415
+    assert ask(calls, "POST", body={}, rules=Rules(read_only=True))[0] == 403
+    assert ask(calls, "POST", body={}, rules=Rules(token=TOKEN))[0] == 401
+    assert ask(calls, "POST", body={}, origin="https://evil.example")[0] == 403
+    assert ask(calls, "POST", body=b" " * (LARGEST_BODY + 1))[0] == 413
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from orchestration.schedules import refresh_schedule
 from orchestration.status import status
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.records.events import EventKind, pending
+from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import BATCHED, CHAMPION, stage_names
 from stillhouse.stages.source import has_other_rows
 from tests.conftest import Place, a_place, failures
@@ -39,7 +41,8 @@ def recipe(place: Place, **changes: Any) -> RecipeFile:
     as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     bar = {"margin": 0.6, "champion_margin": 0.5}
     doubted = {"data__wrong_labels_at_most": 0.99}  # of so few rows the teacher doubts many labels
-    return small_recipe(place.folder, students=[one, as_it_is], slices=[], bar=bar, **doubted, **changes)
+    people = {"name": "people", "column": "label", "values": ["HUM"], "critical": False, "margin": 0.001}
+    return small_recipe(place.folder, students=[one, as_it_is], slices=[people], bar=bar, **doubted, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +65,17 @@ def told(result: dg.ExecuteInProcessResult) -> list[str]:
     return failures(result) + [f"{one.check_name}: {one.description}" for one in looked_at if not one.passed]
 
 
-def refresh(place: Place, file: RecipeFile, week: int) -> list[dg.ExecuteInProcessResult]:
+def week(number: int) -> datetime:
+    return AT + timedelta(weeks=number)
+
+
+def refresh(place: Place, file: RecipeFile, number: int) -> list[dg.ExecuteInProcessResult]:
     """Ask the schedule what it would start in a week, and run that in the order asked."""
     built = definitions([file])
     # It opens the instance once more, and Dagster goes on asking that one for definitions until it is closed.
     with dg.build_schedule_context(
         instance=place.instance,
-        scheduled_execution_time=AT + timedelta(weeks=week),
+        scheduled_execution_time=week(number),
         repository_def=built.get_repository_def(),
     ) as context:
         requests = refresh_schedule(file, distil_job(file)).evaluate_tick(context).run_requests or []
@@ -132,6 +139,20 @@ def test_how_the_round_ended_is_on_the_champion_as_it_is_on_the_run_and_in_the_l
     assert said["because"] == "refresh policy 0 3 * * 1"
     run = place.instance.get_run_by_id(said["run"])
     assert run is not None and run.tags[OUTCOME_TAG] == said["round"]
+
+
+def test_the_round_has_answered_the_clock_and_the_other_teacher_and_asks_for_rows_of_a_weak_slice(place: Place) -> None:
+    ledger = place.builds.ledger
+    ended, begun = ledger.newest("small", "round"), ledger.newest("small", "round_begun")
+    assert ended is not None and begun is not None and begun.sequence < ended.sequence
+    assert begun.body["run_id"] == ended.body["run_id"] and f"clock:{week(1).isoformat()}" in begun.body["events"]
+    teacher = place.newest("teacher").facts(TeacherFacts).fingerprint
+    assert ended.body["events"] == [*begun.body["events"], f"teacher:{teacher}"]
+    (weak,) = [event for event in pending(ledger, "small")]
+    assert weak.kind is EventKind.WEAK_SLICE and weak.facts["evaluation"] == place.newest("evaluation").digest
+    (asked,) = status(place.instance, place.builds, [recipe(place)]).recipes["small"].requested_rows
+    assert (asked.slice, asked.rows_needed) == ("people", weak.facts["rows_needed"])
+    assert asked.rows_needed is not None and asked.rows_needed > 0
 
 
 def test_a_refresh_with_nothing_new_is_one_run_that_computes_nothing(place: Place) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from stillhouse.recipe.contract import RefreshSpec
+from stillhouse.records.events import Event, EventKind
 from stillhouse.records.ledger import GENESIS, Entry, Ledger
 from stillhouse.records.rounds import held_back
 
@@ -17,8 +18,10 @@ class AtNoon:
     """A ledger of which only kinds and times matter, at noon of the last of March."""
 
     def __init__(self, rounds: Sequence[timedelta], batches: Sequence[timedelta], ending: str) -> None:
-        self.bodies: dict[str, dict[str, Any]] = {"round": {"ending": ending}, "batch": {}}
-        self.ages = {"round": rounds, "batch": batches}
+        self.bodies: dict[str, dict[str, Any]] = {
+            "round": {"ending": ending}, "batch": {}, "materialization": {"cost_usd": 1.5}
+        }  # fmt: skip
+        self.ages = {"round": rounds, "batch": batches, "materialization": hours(1, 24 * 29, 24 * 31)}
 
     def now(self) -> datetime:
         return NOW
@@ -29,10 +32,17 @@ class AtNoon:
 
 
 def why(
-    *, rounds: Sequence[timedelta] = (), batches: Sequence[timedelta] = (), ending: str = "kept", **limits: float
+    *,
+    rounds: Sequence[timedelta] = (),
+    batches: Sequence[timedelta] = (),
+    ending: str = "kept",
+    paid_usd: float = 0.0,
+    events: Sequence[timedelta] = (),
+    **limits: float,
 ) -> str | None:
-    refresh = RefreshSpec.model_validate({"cron": "0 5 * * 1", **limits})
-    return held_back(cast(Ledger, AtNoon(rounds, batches, ending)), "r", refresh)
+    refresh, ledger = RefreshSpec.model_validate({"cron": "0 5 * * 1", **limits}), AtNoon(rounds, batches, ending)
+    happened = [Event(EventKind.WEBHOOK, str(age), NOW - age, NOW, 9, "asked", {}) for age in events]
+    return held_back(cast(Ledger, ledger), "r", refresh, paid_usd=paid_usd, events=happened)
 
 
 def hours(*ages: float) -> list[timedelta]:
@@ -89,6 +99,26 @@ def test_files_that_go_on_arriving_are_waited_for(
     assert found is None if due is None else found is not None and f"a round starts 2026-03-31 {due} UTC" in found
 
 
+@pytest.mark.parametrize(
+    ("events", "quiet", "due"),
+    [((0.01, 0.2), 0, "12:00"), ((0.02, 0.2), 0, None), ((0.02, 0.2), 10, "12:08"), ((0.01, 5.99), 10, "12:00"),
+     ((0.01, 6), 10, None)],
+)  # fmt: skip
+def test_events_that_go_on_happening_are_waited_for_a_minute_at_least(
+    events: Sequence[float], quiet: float, due: str | None
+) -> None:
+    found = why(events=hours(*events), quiet_minutes=quiet)
+    assert found is None if due is None else found is not None and f"a round starts 2026-03-31 {due} UTC" in found
+
+
+@pytest.mark.parametrize(("paid", "limit", "spent"), [(0, 3, "3"), (0, 3.01, None), (2, 5, "5"), (1.9, 5, None)])
+def test_a_month_has_so_much_money_for_compute_and_for_answers(paid: float, limit: float, spent: str | None) -> None:
+    """Two materializations of 1.50 USD are of the last 30 days, and one is older."""
+    found = why(paid_usd=paid, usd_per_month=limit)
+    assert found is None if spent is None else found is not None and found.startswith(f"{spent} USD spent in 30 days")
+
+
 def test_no_limit_is_part_of_the_contract() -> None:
-    with_limits = RefreshSpec.model_validate({"cron": "0 5 * * 1", "rounds_per_month": 3, "quiet_minutes": 10})
+    limits = {"rounds_per_month": 3, "quiet_minutes": 10, "usd_per_month": 5, "max_age_days": 9, "start": ["webhook"]}
+    with_limits = RefreshSpec.model_validate({"cron": "0 5 * * 1", **limits})
     assert with_limits.model_dump() == RefreshSpec.model_validate({"cron": "0 5 * * 1"}).model_dump()

@@ -1,0 +1,124 @@
+"""What has happened to a recipe: each event, what it started, and what a person adds.
+
+Belongs here: the events as people and scripts are shown them, and noting one by name and reason.
+Does not: keeping them (stillhouse/records/events.py), printing (tables.py), finding out that something has happened
+(happenings.py).
+"""
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from assets.keys import key_of
+from assets.materializations import newest_materialization
+from stillhouse.base import Record
+from stillhouse.digests import digest_of
+from stillhouse.names import clean_reason
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.events import Event, EventKind, Fact, Noted, history, note
+from stillhouse.records.governance import signed
+from stillhouse.records.ledger import Ledger
+from stillhouse.records.rounds import starts_a_round
+from stillhouse.stages.names import EVALUATION
+
+
+class EventShown(Record):
+    """One event."""
+
+    kind: EventKind
+    key: str = Field(description="What it is about: the same again is the same event.")
+    sentence: str = Field(description="What happened.")
+    first_seen: str = Field(description="ISO 8601, UTC.")
+    last_seen: str = Field(description="ISO 8601, UTC.")
+    times: int = Field(description="How often it was noted.")
+    facts: Mapping[str, Fact]
+    starts_a_round: bool = Field(description="Whether the recipe wants a round for it, now that it waits.")
+    answered_by: str | None = Field(description="Run of the round that has answered it; null while it waits.")
+
+
+class Events(Record):
+    """The events of a recipe, the oldest first."""
+
+    recipe: str
+    events: tuple[EventShown, ...]
+
+
+class RequestedRows(Record):
+    """More rows of a slice that a model needs."""
+
+    slice: str
+    critical: bool = Field(description="Whether owners are sent it: another slice is reported only.")
+    rows_needed: int | None = Field(description="How many more; null where whoever asks cannot say.")
+    sentence: str
+
+
+def events_of(ledger: Ledger, file: RecipeFile) -> Events:
+    """List the events of a recipe."""
+    shown = tuple(_shown(file, noted) for noted in history(ledger, file.name))
+    return Events(recipe=file.name, events=shown)
+
+
+def waiting_events(ledger: Ledger, file: RecipeFile) -> tuple[EventShown, ...]:
+    """Those that no round has answered."""
+    return tuple(event for event in events_of(ledger, file).events if event.answered_by is None)
+
+
+def requested_rows(ledger: Ledger, file: RecipeFile) -> tuple[RequestedRows, ...]:
+    """The requests for rows that count: of the newest evaluation, and of live traffic while no round has answered."""
+    newest = newest_materialization(ledger, key_of(file.name, EVALUATION))
+    current = None if newest is None else newest.digest
+    counting = [noted.event for noted in history(ledger, file.name) if _counts(noted, current)]
+    return tuple(_request(event) for event in counting)
+
+
+def note_by_person(ledger: Ledger, recipe: str, happened: str, *, by: str, reason: str) -> bool:
+    """Note what a person says has happened, so that a round starts; the same by the same person again is counted.
+
+    Args:
+        ledger: in whose database it is kept.
+        recipe: name of the recipe.
+        happened: what.
+        by: who says so.
+        reason: why a round is wanted.
+
+    Returns:
+        Whether it is news.
+
+    Raises:
+        StillhouseError: if nobody, nothing or no reason is named.
+    """
+    what, decision = clean_reason(happened, where="--note"), signed(by, reason)
+    key = f"{ledger.now():%Y-%m-%d} {digest_of([what, decision])[:32]}"
+    return note(ledger, recipe, EventKind.PERSON, key, f"{decision['by']}: {what}", decision)
+
+
+def _shown(file: RecipeFile, noted: Noted) -> EventShown:
+    event = noted.event
+    return EventShown(
+        kind=event.kind,
+        key=event.key,
+        sentence=event.sentence,
+        first_seen=event.first_seen.isoformat(timespec="seconds"),
+        last_seen=event.last_seen.isoformat(timespec="seconds"),
+        times=event.times,
+        facts=event.facts,
+        starts_a_round=noted.answered_by is None and starts_a_round(file.recipe.refresh, event),
+        answered_by=noted.answered_by,
+    )
+
+
+def _counts(noted: Noted, evaluation: str | None) -> bool:
+    if noted.event.kind is not EventKind.WEAK_SLICE:
+        return False
+    of = noted.event.facts.get("evaluation")
+    return noted.answered_by is None if of is None else of == evaluation
+
+
+def _request(event: Event) -> RequestedRows:
+    needed = event.facts.get("rows_needed")
+    return RequestedRows(
+        slice=str(event.facts.get("name", event.key)),
+        critical=event.facts.get("critical") is not False,
+        rows_needed=needed if isinstance(needed, int) else None,
+        sentence=event.sentence,
+    )

@@ -1,0 +1,110 @@
+"""Finding out that something has happened to a recipe, and noting it as an event.
+
+Belongs here: what a tick or a day finds: an overdue champion, a call from outside, matured feedback, another recipe or
+code.
+Does not: keeping events (stillhouse/records/events.py), what starts a round (dispatcher.py), files of rows
+(batches.py), what a stage finds while it is made (assets/found.py).
+
+Whatever is looked at here is state that exists, so a look that was killed is made up for by the next one.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from assets.keys import CALLS, outside
+from assets.materializations import Materialization
+from orchestration.freshness import overdue_after
+from orchestration.status import StageNow
+from stillhouse.digests import digest_of
+from stillhouse.live.segments import TrafficStore
+from stillhouse.live.traffic import answers
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import Event, EventKind, Fact, history, note, note_once
+from stillhouse.records.ledger import Ledger
+from stillhouse.stages.facts import ContractFacts
+from stillhouse.stages.names import CHAMPION, CONTRACT
+from stillhouse.stages.versions import code_version
+
+CALLS_AT_ONCE = 1000
+LONGEST_SENTENCE = 300
+DAYS_LOOKED_AT = 31
+"""How many days of answers are looked at for feedback that has matured and was not noted."""
+STORAGE_ID = "storage_id"
+
+
+def note_overdue(ledger: Ledger, file: RecipeFile) -> None:
+    """Note a champion about which no round has decided for longer than the recipe allows."""
+    decided, limit = ledger.newest(file.name, "materialization", subject=f"{file.name}/{CHAMPION}"), overdue_after(file)
+    if decided is None or ledger.now() - datetime.fromisoformat(decided.at) <= limit:
+        return
+    key = f"{decided.body['digest'][:16]} decided {decided.at[:19]}"
+    days = limit / timedelta(days=1)
+    sentence = f"no round has decided about the champion since {decided.at[:10]}, and {days:.3g} days are allowed"
+    note_once(ledger, file.name, EventKind.OVERDUE, key, sentence, {"days_at_most": days})
+
+
+def note_calls(instance: dg.DagsterInstance, ledger: Ledger, file: RecipeFile) -> None:
+    """Note what was reported of the external asset through which others ask for a round: what is new, and each once."""
+    if EventKind.WEBHOOK not in file.recipe.refresh.start:
+        return
+    known = [event.facts.get(STORAGE_ID) for event in _of_kind(ledger, file.name, EventKind.WEBHOOK)]
+    last = max((number for number in known if isinstance(number, int)), default=None)
+    wanted = dg.AssetRecordsFilter(asset_key=outside(file.name, CALLS), after_storage_id=last)
+    for record in instance.fetch_materializations(wanted, limit=CALLS_AT_ONCE, ascending=True).records:
+        said = record.asset_materialization
+        assert said is not None
+        metadata = {name: str(value.value) for name, value in said.metadata.items()}
+        body = digest_of([said.description, metadata, (said.tags or {}).get("dagster/data_version")])
+        sentence = " ".join((said.description or "a call from outside").split())[:LONGEST_SENTENCE]
+        note(ledger, file.name, EventKind.WEBHOOK, body[:32], sentence, {STORAGE_ID: record.storage_id})
+
+
+def note_labels(builds: BuildStore, file: RecipeFile, today: date) -> None:
+    """Note each day of answers whose feedback has matured, if anybody has said of an answer what was true."""
+    spec = file.recipe.traffic
+    if spec is None:
+        return
+    store, known = TrafficStore(builds.home.artifacts, file.name), _of_kind(builds.ledger, file.name, EventKind.LABELS)
+    noted = {event.key.partition(" ")[0] for event in known}
+    last = (today - timedelta(days=1 + spec.matures_after_days)).isoformat()
+    for day in [day for day in store.days() if day <= last and day not in noted][-DAYS_LOOKED_AT:]:
+        at = datetime.combine(today, datetime.min.time(), UTC).timestamp()
+        found = answers(store, [day], at=at, matures_after_days=spec.matures_after_days).filter(pl.col("matured"))
+        labelled = found.filter(pl.col("truth").is_not_null()).select("id", "truth").sort("id")
+        if labelled.is_empty():
+            continue
+        sentence = f"{labelled.height:,} of {found.height:,} answers of {day} have their truth"
+        facts: dict[str, Fact] = {
+            "day": day,
+            "labels": labelled.height,
+            "answers": found.height,
+            "selection": spec.feedback,
+        }
+        note(builds.ledger, file.name, EventKind.LABELS, f"{day} {digest_of(labelled.rows())[:32]}", sentence, facts)
+
+
+def note_changes(builds: BuildStore, file: RecipeFile, stages: Sequence[StageNow]) -> None:
+    """Note that the recipe is another than the one that was frozen, or the code another than what made its stages."""
+    made = {now.stage: now.newest for now in stages if now.newest is not None}
+    contract = made.get(CONTRACT)
+    frozen = None if contract is None else builds.artifact(contract.digest, contract.manifest).facts(ContractFacts)
+    if frozen is not None and frozen.recipe != file.recipe.digest:
+        what = f"the recipe is {file.recipe.digest[:12]} now"
+        note_once(builds.ledger, file.name, EventKind.RECIPE, file.recipe.digest, what)
+    changed = sorted(stage for stage, newest in made.items() if _is_made_by_other_code(builds, stage, newest))
+    if changed:
+        key = digest_of([[stage, code_version(stage)] for stage in changed])
+        note_once(builds.ledger, file.name, EventKind.CODE, key, f"the code of {', '.join(changed)} was changed")
+
+
+def _is_made_by_other_code(builds: BuildStore, stage: str, newest: Materialization) -> bool:
+    manifest = builds.store.read_manifest(newest.digest, newest.manifest)
+    return manifest.code_digest != code_version(stage)
+
+
+def _of_kind(ledger: Ledger, recipe: str, kind: EventKind) -> list[Event]:
+    return [noted.event for noted in history(ledger, recipe) if noted.event.kind is kind]

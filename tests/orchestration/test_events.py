@@ -1,0 +1,254 @@
+"""Events start one round, however many they are, and say so; each is found out once, whoever looks how often."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.keys import CALLS, outside
+from orchestration import dispatcher
+from orchestration.dispatcher import Ask, Wait, next_step
+from orchestration.happenings import note_calls, note_changes, note_labels, note_overdue
+from orchestration.runs import ATTEMPT_TAG, EVENTS_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG
+from orchestration.status import stages_now
+from stillhouse.digests import digest_of
+from stillhouse.live.segments import TrafficStore, columns_of, sealed
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import Event, EventKind, history, note, pending
+from stillhouse.records.ledger import Ledger
+from tests.conftest import Run
+from tests.small import small_recipe
+
+LONG_AGO = timedelta(minutes=2)
+
+
+def recipe(folder: Path, *, start: tuple[str, ...] = ("webhook", "agreement"), **changes: Any) -> RecipeFile:
+    """A recipe that waits for a person at its first gate, so that events alone ask for anything."""
+    fields = {"slices": [], "teacher__training_on_outputs": "unknown", "refresh__start": list(start), **changes}
+    return small_recipe(folder, rows=100, **fields)
+
+
+@pytest.fixture
+def file(tmp_path: Path, run: Run) -> RecipeFile:
+    file = recipe(tmp_path)
+    assert not run(file, "contract").success
+    return file
+
+
+def happened(builds: BuildStore, *keys: str, kind: EventKind = EventKind.WEBHOOK) -> None:
+    for key in keys:
+        note(builds.ledger, "small", kind, key, f"somebody asked for {key}", at=builds.ledger.now() - LONG_AGO)
+
+
+def step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Ask | Wait:
+    return next_step(instance, builds, file, ["base"])
+
+
+def asked(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Ask:
+    found = step(instance, builds, file)
+    assert isinstance(found, Ask), found
+    return found
+
+
+def waits(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> str:
+    found = step(instance, builds, file)
+    assert isinstance(found, Wait), found
+    return found.sentence
+
+
+def ended(instance: dg.DagsterInstance, ask: Ask, status: dg.DagsterRunStatus, **tags: str) -> None:
+    """Pretend that the run that was asked for has been, and how it ended."""
+
+    @dg.job
+    def empty() -> None: ...
+
+    of_ours = {RECIPE_TAG: "small", "dagster/partition": "base"}
+    instance.create_run_for_job(empty, status=status, tags={**ask.tags, **of_ours, **tags})
+
+
+@pytest.mark.parametrize("kind", [EventKind.WEBHOOK, EventKind.AGREEMENT, EventKind.PERSON])
+def test_a_storm_of_any_kind_is_one_round_that_says_what_started_it(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore, kind: EventKind
+) -> None:
+    happened(builds, *(f"{number:03}" for number in range(500)), kind=kind)
+    ask = asked(instance, builds, file)
+    assert [(each.job, each.batch) for each in ask.rounds] == [("distil_small", "base")]
+    first = f"{kind}: somebody asked for 000; {kind}: somebody asked for 001; {kind}: somebody asked for 002"
+    assert ask.because == f"{first} and 497 more events"
+    assert ask.tags[EVENTS_TAG] == f"{kind}:000, {kind}:001, {kind}:002 and 497 more"
+    assert asked(instance, builds, file).tags == ask.tags, "a tick that died asks for the same run"
+    names = [event.name for event in pending(builds.ledger, "small")]
+    builds.ledger.append("round", "small", {"run_id": "r", "ending": "closed", "because": "", "events": names})
+    assert "A person has to decide" in waits(instance, builds, file)
+
+
+def test_an_event_that_the_recipe_does_not_name_starts_nothing_and_is_taken_by_the_next_round(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    happened(builds, "a", kind=EventKind.INPUTS)
+    happened(builds, "b", kind=EventKind.OVERDUE)
+    assert "A person has to decide" in waits(instance, builds, file)
+    happened(builds, "c", kind=EventKind.PERSON)
+    ask = asked(instance, builds, file)
+    assert ask.because == "person: somebody asked for c"
+    assert set(ask.events) == {"inputs:a", "overdue:b", "person:c"}
+
+
+def test_events_that_go_on_happening_are_waited_for_and_not_for_ever(
+    tmp_path: Path, run: Run, instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(tmp_path, refresh__quiet_minutes=10, refresh__wait_hours_at_most=1)
+    assert not run(file, "contract").success
+    began = builds.ledger.now()
+    for minutes in range(0, 60, 9):
+        now = began + timedelta(minutes=minutes)
+        monkeypatch.setattr(Ledger, "now", lambda ledger, now=now: now)
+        note(builds.ledger, "small", EventKind.WEBHOOK, f"{minutes}", "asked")
+        note(builds.ledger, "small", EventKind.WEBHOOK, "always the same", "asked")
+        assert "a round starts" in waits(instance, builds, file), minutes
+    at = began + timedelta(minutes=61)
+    monkeypatch.setattr(Ledger, "now", lambda ledger: at)
+    assert len(asked(instance, builds, file).events) == 8
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        ({"refresh__rounds_per_month": 1}, "refresh.rounds_per_month is 1"),
+        ({"refresh__hours_between_rounds": 5}, "refresh.hours_between_rounds is 5"),
+        ({"refresh__usd_per_month": 1}, "2 USD spent in 30 days, and refresh.usd_per_month is 1"),
+    ],
+)
+def test_the_limits_on_rounds_hold_for_events_too(
+    tmp_path: Path, run: Run, instance: dg.DagsterInstance, builds: BuildStore, limit: dict[str, float], why: str
+) -> None:
+    file = recipe(tmp_path, **limit)
+    assert not run(file, "contract").success
+    happened(builds, "a")
+    assert asked(instance, builds, file)
+    builds.ledger.append("round", "small", {"run_id": "r", "ending": "kept", "because": "", "events": []})
+    made = {"asset": "small/x", "digest": digest_of("x"), "manifest": digest_of("m"), "run_id": "r", "cost_usd": 2.0}
+    builds.ledger.append("materialization", "small", made)
+    assert why in waits(instance, builds, file)
+
+
+def test_rounds_that_break_or_are_killed_are_repeated_and_then_given_up_and_another_event_is_tried_again(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "PAUSES", (0.0, 0.0))
+    happened(builds, "a")
+    failed = dg.DagsterRunStatus.FAILURE
+    ended(instance, asked(instance, builds, file), failed)
+    for _ in range(3):
+        ask = asked(instance, builds, file)
+        ended(instance, ask, failed, **{OUTCOME_TAG: "no space left"})
+    assert ask.tags[ATTEMPT_TAG] == "4"
+    assert "4 attempts changed nothing, the last: no space left" in waits(instance, builds, file)
+    happened(builds, "b")
+    again = asked(instance, builds, file)
+    assert again.tags[ATTEMPT_TAG] == "1" and again.tags[STATE_TAG] != ask.tags[STATE_TAG]
+    assert set(again.events) == {"webhook:a", "webhook:b"}
+
+
+def test_a_person_who_cancels_stops_the_events_too_and_one_who_asks_goes_on(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    happened(builds, "a")
+    ended(instance, asked(instance, builds, file), dg.DagsterRunStatus.CANCELED)
+    happened(builds, "b")
+    assert "was cancelled" in waits(instance, builds, file)
+    note(builds.ledger, "small", EventKind.PERSON, "go on", "go on", at=datetime.now(UTC) + timedelta(seconds=1))
+    found = step(instance, builds, file)
+    assert isinstance(found, Ask) or "a round starts" in found.sentence, found
+
+
+def test_a_call_from_outside_is_one_event_however_often_somebody_looks(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore, tmp_path: Path
+) -> None:
+    def call(description: str | None, **metadata: str) -> None:
+        key = outside("small", CALLS)
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, description=description, metadata=metadata))
+
+    def noted() -> list[tuple[str, int]]:
+        note_calls(instance, builds.ledger, file)
+        return [(event.sentence, event.times) for event in of_kind(builds, EventKind.WEBHOOK)]
+
+    call("prices have changed", by="erp")
+    call("prices have changed", by="erp")
+    call("prices have changed", by="shop")
+    assert noted() == [("prices have changed", 2), ("prices have changed", 1)]
+    assert noted() == [("prices have changed", 2), ("prices have changed", 1)]
+    call(None)
+    assert noted()[2:] == [("a call from outside", 1)]
+    call("prices have changed", by="erp")
+    assert noted() == [("prices have changed", 3), ("prices have changed", 1), ("a call from outside", 1)]
+    (tmp_path / "deaf").mkdir()
+    note_calls(instance, builds.ledger, recipe(tmp_path / "deaf", start=()))
+    assert len(of_kind(builds, EventKind.WEBHOOK)) == 3
+
+
+def of_kind(builds: BuildStore, kind: EventKind) -> list[Event]:
+    return [noted.event for noted in history(builds.ledger, "small") if noted.event.kind is kind]
+
+
+def test_a_champion_that_no_round_decides_about_is_overdue_once_and_again_after_the_next_decision(
+    tmp_path: Path, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = recipe(tmp_path, refresh__max_age_days=30)
+    note_overdue(builds.ledger, file)
+    made = {"asset": "small/champion", "digest": digest_of("c"), "manifest": digest_of("m"), "run_id": "r"}
+    decided = builds.ledger.append("materialization", "small", made)
+    for days, known in ((29.9, 0), (30.1, 1), (40, 1)):
+        now = datetime.fromisoformat(decided.at) + timedelta(days=days)
+        monkeypatch.setattr(Ledger, "now", lambda ledger, now=now: now)
+        note_overdue(builds.ledger, file)
+        assert len(of_kind(builds, EventKind.OVERDUE)) == known, days
+    (event,) = of_kind(builds, EventKind.OVERDUE)
+    assert event.times == 1 and f"since {decided.at[:10]}, and 30 days are allowed" in event.sentence
+
+
+def answered(store: TrafficStore, day: str, *ids: str) -> None:
+    at = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()
+    rows = [
+        (number, id, at, "r", 1, "student", "HUM", 0.9, False, 200, 1.0, 10, 3, None)
+        for number, id in enumerate(ids, 1)
+    ]
+    store.put(day, "requests", sealed(columns_of("requests", "one", rows)))
+
+
+def said(store: TrafficStore, day: str, *ids: str) -> None:
+    rows = [(100 + number, id, 0.0, "LOC", None) for number, id in enumerate(ids)]
+    store.put(day, "feedback", sealed(columns_of("feedback", "one", rows)))
+
+
+def test_feedback_of_a_day_is_one_event_when_it_has_matured(tmp_path: Path, builds: BuildStore) -> None:
+    file = recipe(tmp_path, traffic={"matures_after_days": 7, "feedback": "sample"})
+    store = TrafficStore(builds.home.artifacts, "small")
+    answered(store, "2026-03-01", "a", "b", "c")
+    answered(store, "2026-03-02", "d")
+    said(store, "2026-03-04", "a", "c", "of no answer")
+    note_labels(builds, file, date(2026, 3, 8))
+    assert of_kind(builds, EventKind.LABELS) == [], "an answer at the end of the day has not matured"
+    for _ in range(2):
+        note_labels(builds, file, date(2026, 3, 9))
+    note_labels(builds, file, date(2026, 3, 20))
+    (event,) = of_kind(builds, EventKind.LABELS)
+    assert event.sentence == "2 of 3 answers of 2026-03-01 have their truth"
+    assert event.facts == {"day": "2026-03-01", "labels": 2, "answers": 3, "selection": "sample"} and event.times == 1
+
+
+def test_another_recipe_is_noted_once_however_often_it_is_asked_for(
+    tmp_path: Path, run: Run, instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    file = recipe(tmp_path)
+    assert not run(file, "contract").success
+    note_changes(builds, file, stages_now(builds, file, ["base"]))
+    assert pending(builds.ledger, "small") == []
+    changed = recipe(tmp_path, bar={"margin": 0.2})
+    for _ in range(2):
+        note_changes(builds, changed, stages_now(builds, changed, ["base"]))
+    (event,) = pending(builds.ledger, "small")
+    assert (event.name, event.times) == (f"recipe:{changed.recipe.digest}", 1)
