@@ -41,6 +41,7 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, pending
+from stillhouse.records.plays import closed_in_words, closure_of
 from stillhouse.records.rounds import MONTH, held_back, starts_a_round
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.names import BASE, SOURCE, TRANSFER_SET
@@ -125,7 +126,7 @@ def stopped(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) 
 
 
 def held(builds: BuildStore, file: RecipeFile, events: Sequence[Event] = ()) -> str | None:
-    """Why no round of a recipe may start by itself now, by its own limits; None if one may.
+    """Why no round of a recipe may start by itself now, by its own limits or a play; None if one may.
 
     Args:
         builds: with the ledger, and the log of what the teacher was paid.
@@ -133,6 +134,8 @@ def held(builds: BuildStore, file: RecipeFile, events: Sequence[Event] = ()) -> 
         events: those that the round would be for, if it is for any.
     """
     ledger, refresh, paid = builds.ledger, file.recipe.refresh, 0.0
+    if (closure := closure_of(ledger, file.name)) is not None:
+        return closed_in_words(file.name, closure)
     if refresh.usd_per_month is not None:
         paid = call_log(builds.home).spent(file.name, since=ledger.now() - MONTH)
     return held_back(ledger, file.name, refresh, paid_usd=paid, events=events)
@@ -148,7 +151,7 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
         batches: all its batches, the base first.
     """
     stages = stages_now(builds, file, batches)
-    if len(batches) == 1 and all(now.newest is None for now in stages):
+    if len(batches) <= 1 and all(now.newest is None for now in stages):
         return Wait(f"nothing of {file.name} was made yet: `stillhouse run {file.name}` begins, or a file of rows")
     waiting = pending(builds.ledger, file.name)
     wanted = [event for event in waiting if starts_a_round(file.recipe.refresh, event)]

@@ -13,8 +13,17 @@ from pydantic import Field
 from orchestration.dispatcher import Ask, next_step
 from orchestration.event_list import requested_rows, waiting_events
 from orchestration.freshness import overdue_after
-from orchestration.status import ChampionStatus, LastRound, batches_in, champion_status, last_round
+from orchestration.status import (
+    ChampionStatus,
+    LastRound,
+    batches_in,
+    champion_status,
+    closed_by_a_play,
+    last_round,
+    risks_to_review,
+)
 from stillhouse.base import Record
+from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Entry
@@ -34,6 +43,9 @@ class FleetLine(Record):
     promotions: int = Field(description="Times in the last 30 days that another release took over.")
     events: int = Field(description="What has happened and waits for a round.")
     requested_rows: int = Field(description="Slices that want for rows, as `stillhouse status` lists them.")
+    closed: bool = Field(description="Whether a play lets no round start by itself until a person resumes it.")
+    risks: int = Field(description="Risks whose day of review has come.")
+    prune: tuple[str, ...] = Field(description="What is measured and decides nothing: to be given a limit, or pruned.")
     working: str | None = Field(description="Who works on it now.")
     next: str = Field(description="What it needs next, and whether by itself or from a person.")
 
@@ -62,7 +74,7 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     rounds = rounds_to_the_champion(ledger, name)
     promotions = ledger.entries(name, "promotion")
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
-    working = who_works_on(builds.home, name)
+    working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     step = next_step(instance, builds, file, batches_in(instance, file))
     return FleetLine(
         champion=champion,
@@ -75,8 +87,11 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         ),
         events=len(waiting_events(ledger, file)),
         requested_rows=len(requested_rows(ledger, file)),
+        closed=closed is not None,
+        risks=len(risks_to_review(ledger, file)),
+        prune=tuple(str(each) for each in undecided(file.recipe.terms)),
         working=None if working is None else working.by,
-        next=f"a round: {step.because}" if isinstance(step, Ask) else step.sentence,
+        next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
     )
 
 

@@ -15,16 +15,20 @@ import dagster as dg
 
 from orchestration.event_list import requested_rows
 from orchestration.freshness import overdue_after
+from orchestration.status import closed_by_a_play, risk_in_words
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.plays import PERIODS, PlaySpec
 from stillhouse.recipe.reading import RecipeFile, read_recipe, recipes_in
 from stillhouse.records.deployments import desired
+from stillhouse.records.events import history
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.outbox import Due, Notice, Outbox, Tone
 from stillhouse.stages.names import CHAMPION
 
+EVENTS_IN_A_NOTICE = 5
 SECONDS_BETWEEN_LOOKS = 60
 ENDS_SOON = timedelta(days=3)
 """How long before its last day a waiver is worth a notice."""
@@ -71,6 +75,9 @@ def look_and_send(ledger: Ledger, file: RecipeFile) -> list[str]:
     for subject, (key, notice) in standing.items():
         outbox.put(file.name, subject, key, notice, to=file.recipe.notify, at=now)
     outbox.settle(file.name, STANDING, list(standing))
+    for play in file.recipe.plays:
+        for at, key, notice in _triggered(ledger, file.name, play, now):
+            outbox.put(file.name, f"play:{play.name}", key, notice, to=file.recipe.notify, at=at)
     return list(_send(ledger, file.name, file.recipe, now))
 
 
@@ -105,7 +112,14 @@ def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple
     if hold is not None and now - datetime.fromisoformat(hold.since) >= HELD_LONG:
         text = f"{hold.by} holds it since {hold.since[:10]}: {hold.reason}\n`stillhouse resume {name}` ends that."
         yield f"{STANDING}hold", (hold.since, Notice(f"{name}: the champion is held", text, Tone.LOOK))
-    for asked in requested_rows(ledger, file):
+    closed = closed_by_a_play(ledger, name)
+    if closed is not None:
+        yield f"{STANDING}closed", (closed, Notice(f"{name}: closed to rounds", closed, Tone.LOOK))
+    for risk in file.recipe.risks:
+        if risk.review <= now.date():
+            notice = Notice(f"{name}: a risk is to be looked at", risk_in_words(risk), Tone.LOOK)
+            yield f"{STANDING}risk:{risk.name}", (str(risk.review), notice)
+    for asked in (each for each in requested_rows(ledger, file) if each.critical):
         notice = Notice(f"{name}: rows of '{asked.slice}' are needed", asked.sentence, Tone.LOOK)
         yield f"{STANDING}rows:{asked.slice}", (f"{asked.rows_needed}", notice)
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
@@ -116,6 +130,20 @@ def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple
             f"`stillhouse diagnose {name}` says what is in the way."
         )
         yield f"{STANDING}overdue", (decided.body["digest"], Notice(f"{name}: overdue", text, Tone.LOOK))
+
+
+def _triggered(ledger: Ledger, recipe: str, play: PlaySpec, now: datetime) -> Iterator[tuple[datetime, str, Notice]]:
+    """What the owner of a play is told in this period of its cadence, if anything; as of the first event in it."""
+    period = PERIODS[play.cadence]
+    number = int(now.timestamp() // period.total_seconds())
+    begun = datetime.fromtimestamp(number * period.total_seconds(), UTC)
+    events = [noted.event for noted in history(ledger, recipe)]
+    triggers = [event for event in events if event.kind in play.on and event.first_seen >= begun]
+    if triggers:
+        said = [f"{event.kind.in_words}: {event.sentence}" for event in triggers[:EVENTS_IN_A_NOTICE]]
+        more = f"All of them: `stillhouse events {recipe}`"
+        text = "\n".join([f"{play.owner}: {play.do}", *said, more])
+        yield triggers[0].first_seen, f"{number}", Notice(f"{recipe}: play '{play.name}'", text, Tone.PLAIN)
 
 
 def _send(ledger: Ledger, recipe: str, terms: Recipe, now: datetime) -> Iterator[str]:

@@ -20,6 +20,7 @@ from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipe_locked_if_free
+from stillhouse.records.plays import close_where_met
 from stillhouse.stages.source import drop_folder
 
 SECONDS_FOR_AUTOMATION = 60.0
@@ -52,6 +53,7 @@ def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]
             going = holder or under_way(context.instance, file.name)
             if going is not None:
                 return _skip(f"{going} is under way", look)
+            close_where_met(builds.ledger, file.name, file.recipe.plays)
             return _ask(context, builds, file, look)
 
     return sensor

@@ -20,6 +20,7 @@ from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
 from orchestration.event_list import EventShown, RequestedRows, requested_rows, waiting_events
 from stillhouse.base import Record
+from stillhouse.recipe.plays import RiskSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
@@ -27,6 +28,7 @@ from stillhouse.records.deployments import Hold, desired
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.locks import who_works_on
+from stillhouse.records.plays import closed_in_words, closure_of
 from stillhouse.records.rounds import rounds_to_the_champion
 from stillhouse.stages.names import BASE, BATCHED, stage_names
 
@@ -119,6 +121,8 @@ class RecipeStatus(Record):
     )
     drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
     waivers: tuple[str, ...] = Field(description="Waivers that count no longer, with what to do.")
+    closed: str | None = Field(description="Why a play lets no round start by itself; null where none does.")
+    risks: tuple[str, ...] = Field(description="Risks whose day of review has come.")
     last_round: LastRound | None = Field(description="How the last round ended, and what started it.")
     events: tuple[EventShown, ...] = Field(description="What has happened and waits for a round.")
     requested_rows: tuple[RequestedRows, ...] = Field(description="More rows of a slice that a model needs.")
@@ -211,6 +215,8 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         dagster=tuple(other_events_in_dagster(instance, every)),
         drop_folder=tuple(drop_folder_lines(builds, file)),
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),
+        closed=closed_by_a_play(builds.ledger, file.name),
+        risks=risks_to_review(builds.ledger, file),
         last_round=last_round(builds.ledger, file.name),
         events=waiting_events(builds.ledger, file),
         requested_rows=requested_rows(builds.ledger, file),
@@ -225,6 +231,23 @@ def _running(builds: BuildStore, recipe: str) -> Running | None:
     is_it = begun is not None and (ended is None or ended.body["run_id"] != begun.body["run_id"])
     because = begun.body["because"] if begun is not None and is_it else ""
     return Running(by=holder.by, since=holder.since.isoformat(timespec="seconds"), because=because)
+
+
+def closed_by_a_play(ledger: Ledger, recipe: str) -> str | None:
+    """Why a play lets no round of a recipe start by itself, and what a person can do; None where none does."""
+    closure = closure_of(ledger, recipe)
+    return None if closure is None else closed_in_words(recipe, closure)
+
+
+def risks_to_review(ledger: Ledger, file: RecipeFile) -> tuple[str, ...]:
+    """The risks of a recipe whose day of review has come, one line each."""
+    today = ledger.now().date()
+    return tuple(risk_in_words(risk) for risk in file.recipe.risks if risk.review <= today)
+
+
+def risk_in_words(risk: RiskSpec) -> str:
+    """A risk that is to be looked at again."""
+    return f"the risk '{risk.name}' was to be looked at by {risk.review} by {risk.owner}: {risk.what}"
 
 
 def last_round(ledger: Ledger, recipe: str) -> LastRound | None:

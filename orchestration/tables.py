@@ -26,8 +26,8 @@ SHORT_SECONDS = 5.0
 def fleet_table(shown: Fleet) -> Table:
     """One line for each recipe."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    columns = ("recipe", "champion", "serves", "rounds", "took over", "last round", "events", "rows wanted", "next")
-    for column in columns:
+    of_rounds = ("rounds", "took over", "last round")
+    for column in ("recipe", "champion", "serves", *of_rounds, "events", "rows wanted", "risks", "next"):
         table.add_column(column, overflow="fold")
     for name, line in shown.recipes.items():
         champion, last = line.champion, line.last_round
@@ -42,6 +42,7 @@ def fleet_table(shown: Fleet) -> Table:
             Text(f"{last.at[:10]} {last.ending}" if last else "none"),
             f"{line.events}",
             f"{line.requested_rows} slices" if line.requested_rows else "",
+            Text(f"{line.risks} to review" if line.risks else "", "yellow"),
             Text(f"{line.working} works on it" if line.working else line.next),
         )
     return table
@@ -106,6 +107,11 @@ def live_plan_table(recipe: str, plan: LivePlan) -> Table:
     return table
 
 
+def prune_lines(shown: Fleet) -> list[str]:
+    """What is measured and decides nothing, by recipe."""
+    return [f"{name}: {each}" for name, line in shown.recipes.items() for each in line.prune]
+
+
 def status_table(recipe: str, state: RecipeStatus) -> Table:
     """Digest, age and gates of each stage, under what serves."""
     champion = state.champion
@@ -152,7 +158,7 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
 
 def round_lines(state: RecipeStatus) -> list[str]:
     """What the last round was for, what waits for the next, and which rows are asked for."""
-    last, lines = state.last_round, []
+    last, lines = state.last_round, [*([state.closed] if state.closed else []), *state.risks]
     if last is not None:
         because = last.because or "it was asked for in the UI"
         lines.append(f"last round {last.at[:16].replace('T', ' ')} UTC, because {because}: {last.sentence}")

@@ -70,7 +70,7 @@ def fleet(as_json: AsJson = False) -> None:
     """Show every recipe on one line: what serves, how its rounds go, what it needs next."""
     from orchestration.fleet import fleet as look_at
     from orchestration.instance import initialise
-    from orchestration.tables import fleet_table
+    from orchestration.tables import fleet_table, prune_lines
     from stillhouse.records.builds import BuildStore
 
     home, recipes = Home.from_environment(), all_recipes()
@@ -80,6 +80,11 @@ def fleet(as_json: AsJson = False) -> None:
         print_json(shown.model_dump_json(indent=1))
     else:
         out.print(fleet_table(shown))
+        decides_nothing = prune_lines(shown)
+        if decides_nothing:
+            out.print("\nmeasured, and decides nothing:")
+        for line in decides_nothing:
+            out.print(Text(line, "dim"), soft_wrap=True)
     say_unreadable(recipes)
     raise typer.Exit(2 if recipes.unreadable else 0)
 

@@ -121,13 +121,21 @@ def hold(name: Name, by: By, reason: Reason) -> None:
 
 @commands.command()
 def resume(name: Name, by: By, reason: Reason) -> None:
-    """Let rounds replace the champion again."""
+    """Let rounds replace the champion again, and start by themselves where a play has closed the recipe to them."""
     from orchestration.deployments import resume as let_rounds
     from orchestration.instance import initialise
     from stillhouse.records.builds import BuildStore
-    from stillhouse.records.deployments import deployment_of
+    from stillhouse.records.deployments import deployment_of, desired
+    from stillhouse.records.plays import closure_of, reopen
 
     home, file = Home.from_environment(), find_recipe(name)
+    ledger = BuildStore(home).ledger
+    if closure_of(ledger, file.name) is not None:
+        play = reopen(ledger, file.name, by=by, reason=reason).body["play"]
+        out.print(f"rounds of {file.name} may start by themselves again; the play '{play}' counts from now on")
+        serving = desired(ledger, file.name)
+        if serving is None or serving.hold is None:
+            return
     with initialise(home) as instance:
         entry = let_rounds(instance, BuildStore(home), file, by=by, reason=reason)
     champion = deployment_of(entry).champion

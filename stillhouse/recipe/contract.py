@@ -19,6 +19,7 @@ from stillhouse.recipe.economics import EconomicsSpec
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
+from stillhouse.recipe.plays import PlaySpec, RiskSpec
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.students import StudentForm, StudentSpec, unfit_parent
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
@@ -145,6 +146,14 @@ class Recipe(Part):
     )
     machine_usd_per_hour: float = Field(0.10, ge=0, description="price of the machine that trains and serves")
     refresh: RefreshSpec
+    plays: tuple[PlaySpec, ...] = Field(
+        (),
+        exclude=True,  # who is told and when it is given up decides nothing about a model
+        description="who does something when something happens, and when that is given up (docs/events.md)",
+    )
+    risks: tuple[RiskSpec, ...] = Field(
+        (), exclude=True, description="what may go wrong, and when it is looked at again"
+    )
     serving: ServingSpec = Field(
         ServingSpec(),
         exclude=True,  # another limit on requests is no other contract
@@ -163,7 +172,8 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _names_are_unique_and_someone_may_win(self) -> "Recipe":
-        for what, names in (("slices", self.slices), ("behaviour", self.behaviour), ("students", self.students)):
+        named = ("slices", "behaviour", "students", "plays", "risks")
+        for what, names in ((each, getattr(self, each)) for each in named):
             twice = [name for name, count in Counter(item.name for item in names).items() if count > 1]
             if twice:
                 raise ValueError(f"{what}: {', '.join(twice)} is named twice")

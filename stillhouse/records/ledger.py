@@ -42,6 +42,8 @@ Kind = Literal[
     "erasure",
     "deployment",
     "baseline",
+    "closure",
+    "reopening",
 ]
 
 GENESIS = "0" * 64
@@ -388,6 +390,8 @@ _ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
     "deployment": lambda recipe, body: Asked(content=body["champion"]["release"]),
     "erasure": lambda recipe, body: Asked(),
     "baseline": lambda recipe, body: Asked(content=body["release"]),
+    "closure": lambda recipe, body: Asked(),
+    "reopening": lambda recipe, body: Asked(),
 }
 """What can be asked of each kind of entry."""
 

@@ -1,17 +1,25 @@
 """Events start one round, however many they are, and say so; each is found out once, whoever looks how often."""
 
+import json
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import dagster as dg
 import pytest
 
+import orchestration.outcomes
 from assets.keys import CALLS, outside
 from orchestration import dispatcher
 from orchestration.dispatcher import Ask, Wait, next_step
 from orchestration.happenings import note_calls, note_changes, note_labels, note_overdue
+from orchestration.jobs import distil_job, ingest_job
+from orchestration.outcomes import RoundOutcome, outcome_recorded
 from orchestration.runs import ATTEMPT_TAG, EVENTS_TAG, OUTCOME_TAG, RECIPE_TAG, STATE_TAG
+from orchestration.schedules import refresh_schedule
+from orchestration.sensors import rounds_sensor
 from orchestration.status import stages_now
 from stillhouse.digests import digest_of
 from stillhouse.live.segments import TrafficStore, columns_of, sealed
@@ -19,6 +27,8 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, history, note, pending
 from stillhouse.records.ledger import Ledger
+from stillhouse.records.rounds import Ending
+from tests.command import stillhouse
 from tests.conftest import Run
 from tests.small import small_recipe
 
@@ -161,8 +171,49 @@ def test_a_person_who_cancels_stops_the_events_too_and_one_who_asks_goes_on(
     happened(builds, "b")
     assert "was cancelled" in waits(instance, builds, file)
     note(builds.ledger, "small", EventKind.PERSON, "go on", "go on", at=datetime.now(UTC) + timedelta(seconds=1))
-    found = step(instance, builds, file)
-    assert isinstance(found, Ask) or "a round starts" in found.sentence, found
+    assert "a round starts" in waits(instance, builds, file), "which it does after a minute"
+
+
+def test_wherever_something_is_killed_no_event_is_lost_and_none_is_answered_twice(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks and runs are killed at any point while events go on arriving; each time one run at last is not."""
+    monkeypatch.setattr(dispatcher, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(orchestration.outcomes, "_outcome", lambda *_: RoundOutcome(Ending.KEPT, "champion kept"))
+    for seed in range(20):
+        chance = Random(seed)
+        for number in range(4):
+            happened(builds, *(f"{seed} {number} {each}" for each in range(chance.randrange(3))))
+            found = step(instance, builds, file)
+            killed = chance.choice(["the tick", "the run", "nothing"])
+            if isinstance(found, Wait) or killed == "the tick":
+                continue  # before what it asked for was stored: nothing has happened
+            run = a_run(instance, found)
+            work = outcome_recorded(instance, builds, run, lambda line: None)
+            work.__enter__()
+            happened(builds, f"{seed} {number} while it works")
+            if killed == "the run":
+                instance.report_run_failed(run)
+            else:
+                work.__exit__(None, None, None)
+                instance.report_dagster_event(succeeded(run), run_id=run.run_id)
+        while isinstance(found := step(instance, builds, file), Ask):
+            run = a_run(instance, found)
+            with outcome_recorded(instance, builds, run, lambda line: None):
+                pass
+            instance.report_dagster_event(succeeded(run), run_id=run.run_id)
+    answered = Counter(name for entry in builds.ledger.entries("small", "round") for name in entry.body["events"])
+    assert len(answered) > 60 and set(answered.values()) == {1}
+    assert set(answered) == {noted.event.name for noted in history(builds.ledger, "small")}
+
+
+def a_run(instance: dg.DagsterInstance, ask: Ask) -> dg.DagsterRun:
+    tags = {**ask.tags, RECIPE_TAG: "small", "dagster/partition": "base"}
+    return instance.add_run(dg.DagsterRun(job_name="distil_small", tags=tags, status=dg.DagsterRunStatus.STARTED))
+
+
+def succeeded(run: dg.DagsterRun) -> dg.DagsterEvent:
+    return dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name)
 
 
 def test_a_call_from_outside_is_one_event_however_often_somebody_looks(
@@ -238,6 +289,57 @@ def test_feedback_of_a_day_is_one_event_when_it_has_matured(tmp_path: Path, buil
     (event,) = of_kind(builds, EventKind.LABELS)
     assert event.sentence == "2 of 3 answers of 2026-03-01 have their truth"
     assert event.facts == {"day": "2026-03-01", "labels": 2, "answers": 3, "selection": "sample"} and event.times == 1
+
+
+PLAY = {
+    "name": "drift", "on": ["webhook"], "owner": "team:a", "do": "label two hundred rows", "cadence": "weekly",
+    "kill": "closed_rounds >= 2",
+}  # fmt: skip
+
+
+def test_a_play_that_is_given_up_closes_the_recipe_until_a_person_resumes_it(
+    tmp_path: Path, run: Run, instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    file = recipe(tmp_path, plays=[PLAY])
+    assert not run(file, "contract").success
+    happened(builds, "a")
+    rounds = rounds_sensor(file, [ingest_job(file), distil_job(file)])
+    for ended_so_far in range(2):
+        answer = rounds(dg.build_sensor_context(instance=instance))
+        assert isinstance(answer, dg.SensorResult) and len(answer.run_requests or ()) == 1, ended_so_far
+        body = {"run_id": "r", "ending": "closed", "because": "", "sentence": "closed", "events": []}
+        builds.ledger.append("round", "small", body)
+    why = "closed_rounds is 2, and the play 'drift' is given up at closed_rounds >= 2 in 30 days"
+    answer = rounds(dg.build_sensor_context(instance=instance))
+    assert isinstance(answer, dg.SkipReason) and why in str(answer.skip_message)
+    clock = refresh_schedule(file, distil_job(file)).evaluate_tick(
+        dg.build_schedule_context(instance=instance, scheduled_execution_time=datetime.now(UTC))
+    )
+    assert not clock.run_requests and why in str(clock.skip_message)
+    shown = json.loads(stillhouse("fleet", "--json").stdout)["recipes"]["small"]
+    assert shown["closed"] and why in shown["next"] and "`stillhouse resume small`" in shown["next"]
+    assert why in " ".join(stillhouse("status", "small").stdout.split())
+    said = stillhouse("resume", "small", "--by", "Ada Lovelace", "--reason", "the rows were put right")
+    assert said.returncode == 0 and "may start by themselves again" in said.stdout, said
+    assert isinstance(rounds(dg.build_sensor_context(instance=instance)), dg.SensorResult)
+
+
+def test_a_person_notes_what_has_happened_and_is_shown_it(
+    file: RecipeFile, tmp_path: Path, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STILLHOUSE_RECIPES", str(tmp_path / "recipes"))
+    assert "nothing has happened to small yet" in stillhouse("events", "small").stdout
+    note_it = ("events", "small", "--note", "two queues were renamed", "--reason", "the labels are others")
+    nobody = stillhouse(*note_it)
+    assert nobody.returncode == 2 and "--by" in nobody.stderr and pending(builds.ledger, "small") == []
+    assert "noted: a round starts for it" in stillhouse(*note_it, "--by", "Ada Lovelace").stdout
+    assert "noted today already" in stillhouse(*note_it, "--by", "Ada Lovelace").stdout
+    (shown,) = json.loads(stillhouse("events", "small", "--json").stdout)["events"]
+    assert (shown["kind"], shown["times"], shown["starts_a_round"], shown["answered_by"]) == ("person", 2, True, None)
+    assert shown["sentence"] == "Ada Lovelace: two queues were renamed"
+    assert shown["facts"]["reason"] == "the labels are others" and shown["facts"]["account"]
+    assert "two queues were renamed (starts a round)" in " ".join(stillhouse("status", "small").stdout.split())
 
 
 def test_another_recipe_is_noted_once_however_often_it_is_asked_for(

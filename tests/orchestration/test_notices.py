@@ -18,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import EventKind, note
 from stillhouse.records.governance import Waiver, WaiverRules, waive
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.promotion import hold
@@ -177,6 +178,36 @@ def test_what_stands_out_between_rounds_is_sent_once(
         with in_the_future(monkeypatch, timedelta(days=days)):
             assert look_and_send(ledger, file) == []
         assert [each["title"][: len(title)] for each, title in zip(sent, titles, strict=True)] == titles
+
+
+def test_the_owner_of_a_play_is_told_once_a_week_and_of_a_risk_from_its_day_on(
+    recipes: Path, hook: tuple[str, list[dict[str, Any]]], builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, sent = hook
+    play = {"name": "drift", "on": ["agreement"], "owner": "team:a", "do": "label 200 rows", "cadence": "weekly"}
+    monday = datetime(2026, 1, 1, tzinfo=UTC)  # weeks are counted from 1970-01-01, a Thursday as this day is
+    risk = {"name": "terms", "what": "the licence of the rows ends", "owner": "team:b", "review": "2026-01-10"}
+    file = small_recipe(recipes, rows=60, notify=[f"{address}/hook"], plays=[play], risks=[risk])
+    ledger = builds.ledger
+
+    def told(days: float) -> list[str]:
+        sent.clear()
+        with in_the_future(monkeypatch, monday - datetime.now(UTC) + timedelta(days=days)):
+            assert look_and_send(ledger, file) == []
+        return [each["title"] for each in sent]
+
+    assert told(0.1) == []
+    note(ledger, "small", EventKind.INPUTS, "a", "drifted", at=monday + timedelta(days=0.2))
+    assert told(0.3) == []
+    note(ledger, "small", EventKind.AGREEMENT, "a", "agreement 0.86", at=monday + timedelta(days=0.4))
+    assert told(0.5) == ["small: play 'drift'"]
+    assert sent[0]["message"].splitlines()[:2] == ["team:a: label 200 rows", "agreement: agreement 0.86"]
+    note(ledger, "small", EventKind.AGREEMENT, "b", "agreement 0.84", at=monday + timedelta(days=5))
+    assert told(6) == []
+    note(ledger, "small", EventKind.AGREEMENT, "c", "agreement 0.82", at=monday + timedelta(days=8))
+    assert told(8.1) == ["small: play 'drift'"]
+    assert told(9.1) == ["small: a risk is to be looked at"] and "by 2026-01-10 by team:b" in sent[0]["message"]
+    assert told(9.2) == []
 
 
 @contextmanager
