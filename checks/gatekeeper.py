@@ -24,7 +24,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.champions import was_chosen
+from stillhouse.records.champions import serves_on
 from stillhouse.records.governance import Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.manifest import Manifest, ReliedOn, asset_and_batch
@@ -128,8 +128,10 @@ def gate_states(
     key: dg.AssetKey,
     newest: Materialization | None,
     batch: str | None = None,
+    *,
+    blocking: bool = True,
 ) -> list[GateState]:
-    """State of each blocking gate of one asset, or of one batch of it, on its newest materialization.
+    """State of each gate of one asset, or of one batch of it, on its newest materialization.
 
     A gate is open when its newest verdict is about this content with this manifest, was reached by the code as it is
     now, and passed; or when it was found wanting and a valid waiver lets it be.
@@ -140,10 +142,11 @@ def gate_states(
         key: the asset.
         newest: its newest materialization, or None.
         batch: which batch, for an asset that is made batch by batch.
+        blocking: of the gates that stop a run, or of the others.
     """
     asset, stage = address_of(key, batch), stage_of(key)
     found = []
-    for name in gates_of(stage).names(blocking=True):
+    for name in gates_of(stage).names(blocking=blocking):
         verdict = ledger.newest(key.path[0], "verdict", subject=asset, gate=name)
         found.append(_waived(_state(asset, name, stage, newest, verdict), newest, waivers))
     return found
@@ -185,10 +188,12 @@ def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, mani
     if manifest.code_digest != code_version(stage):
         yield "the code that makes it was changed since"
     for name, read in manifest.inputs.items():
-        if stage == CHAMPION and was_chosen(ledger, newest.key.path[0], read.digest):
-            continue  # a person decided that, though there is a newer release
         asset, batch = asset_and_batch(name)
         current = newest_materialization(ledger, key_at(asset), batch)
+        if stage == CHAMPION and serves_on(
+            ledger, newest.key.path[0], read.digest, current.digest if current else None
+        ):
+            continue
         if current is None or current.digest != read.digest:
             yield f"it was made from an older {name} than the current one"
 
@@ -265,9 +270,11 @@ def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | N
             continue
         manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
         for name, read in manifest.inputs.items():
-            if stage_of(key) == CHAMPION and was_chosen(builds.ledger, key.path[0], read.digest):
-                continue  # what is newest now is another release; its own gates were asked before it came back
             asset, of = asset_and_batch(name)
+            if stage_of(key) == CHAMPION:
+                made = newest_materialization(builds.ledger, key_at(asset), of)
+                if serves_on(builds.ledger, key.path[0], read.digest, made.digest if made else None):
+                    continue  # what is newest now is another release; its own gates were asked before it served
             if name not in found and (step := (key_at(asset), of)) not in queue:
                 queue.append(step)
     return list(found.values())

@@ -19,13 +19,14 @@ def _store(context: GateContext) -> TrafficStore:
 
 @gate("an answer of a release that nobody promoted leads back to no rows")
 def every_answer_names_a_known_release(context: GateContext) -> Finding:
-    """Each release that answered was promoted or deployed by the ledger."""
+    """Each release that answered was promoted, deployed or offered by the ledger."""
     answers, ledger, name = context.frame("answers"), context.builds.ledger, context.file.name
     unknown = [
         release
         for release in answers["release"].unique().sort()
         if ledger.newest(name, "promotion", content=release) is None
         and ledger.newest(name, "deployment", content=release) is None
+        and ledger.newest(name, "deployment", subject=release) is None
     ]
     rows = answers.filter(pl.col("release").is_in(unknown))["rows"].sum()
     known = answers["release"].n_unique() - len(unknown)

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from stillhouse.audit.audit import audit
 from stillhouse.audit.history import History
 from stillhouse.audit.records import Audit, Outside
+from stillhouse.audit.words import one_line
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import the_answer
 from stillhouse.records.artifacts import ArtifactStore
+from stillhouse.records.deployments import Stage, deployment_of
 from stillhouse.records.ledger import Entry, Ledger
 
 
@@ -101,7 +103,18 @@ def _deployment_problems(entry: Entry | None, recipe: str, release: str) -> list
     """Whether the ledger said that this release should serve; a promotion of an earlier version says it alone."""
     if entry is None or entry.recipe != recipe or entry.kind not in ("deployment", "promotion"):
         return ["the ledger has no deployment of the number that the answer names"]
-    named = entry.body["digest"] if entry.kind == "promotion" else entry.body["champion"]["release"]
-    if named != release:
-        return [f"ledger entry {entry.sequence} has release {named[:12]} serve, and {release[:12]} answered"]
+    if entry.kind == "promotion":
+        named = [entry.body["digest"]]
+    else:
+        try:
+            deployment = deployment_of(entry)
+        except StillhouseError as error:
+            return [one_line(error)]
+        named = [deployment.champion.release, *(each.instead.release for each in deployment.quarantine)]
+        challenger = deployment.challenger
+        if challenger is not None and challenger.stage is Stage.CANARY:
+            named.append(challenger.deployed.release)
+    if release not in named:
+        serve = " and ".join(each[:12] for each in named)
+        return [f"ledger entry {entry.sequence} has release {serve} serve, and {release[:12]} answered"]
     return []

@@ -7,7 +7,8 @@ Does not: holding it against what remembers it (remembered.py), the chain of dig
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from stillhouse.records.keys import Signature
 from stillhouse.records.ledger import GENESIS, Entry, Head, Ledger
@@ -70,9 +71,17 @@ class History:
         return [entry for entry in found if before is None or entry.sequence < before.sequence]
 
     def promotion_of(self, recipe: str, release: str) -> Entry | None:
-        """The newest promotion of a release that can prove something."""
+        """The newest promotion of a release that can prove something; of one that never was the champion its offer."""
         found = [entry for entry in self.of_kind(recipe, "promotion") if entry.body["digest"] == release]
-        return found[-1] if found else None
+        return found[-1] if found else self._offer_of(recipe, release)
+
+    def _offer_of(self, recipe: str, release: str) -> Entry | None:
+        """The deployment by which a release began its way to be the champion, with the fields of a promotion."""
+        for entry in self.of_kind(recipe, "deployment"):
+            challenger = challenger_in(entry)
+            if challenger is not None and challenger["release"] == release:
+                return replace(entry, body={"digest": release, "manifest": challenger["manifest"]})
+        return None
 
     def newest(self, recipe: str, kind: str) -> Entry | None:
         """The newest entry of a kind that can prove something."""
@@ -86,6 +95,16 @@ def _has_its_fields(entry: Entry) -> bool:
     if not isinstance(body, dict) or any(not isinstance(body.get(name), str) for name in _FIELDS.get(entry.kind, ())):
         return False
     if entry.kind == "deployment":
-        champion = body.get("champion")
-        return isinstance(champion, dict) and isinstance(champion.get("release"), str)
+        return _names_a_release(body.get("champion")) and ("challenger" not in body or challenger_in(entry) is not None)
     return entry.kind != "waiver" or _DAY.fullmatch(body["until"]) is not None
+
+
+def challenger_in(entry: Entry) -> dict[str, str] | None:
+    """The challenger of a deployment, `release` and `manifest`; None where there is none that can be read."""
+    challenger = entry.body.get("challenger")
+    deployed = challenger.get("deployed") if isinstance(challenger, dict) else None
+    return deployed if _names_a_release(deployed) and isinstance(deployed.get("manifest"), str) else None
+
+
+def _names_a_release(deployed: object) -> TypeGuard[dict[str, str]]:
+    return isinstance(deployed, dict) and isinstance(deployed.get("release"), str)

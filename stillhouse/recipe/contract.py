@@ -20,6 +20,7 @@ from stillhouse.recipe.events import Startable
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError, Part, Sentence
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.plays import PlaySpec, RiskSpec
+from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.students import StudentForm, StudentSpec, unfit_parent
 from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
@@ -168,6 +169,11 @@ class Recipe(Part):
         None,
         exclude_if=lambda given: given is None,  # so that a recipe without the part keeps its digest
         description="how the champion is watched while it serves, and when it is taken back; not when left out",
+    )
+    rollout: RolloutSpec | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a recipe without the part keeps its digest
+        description="how a release takes over from the champion; at once when left out",
     )
 
     @model_validator(mode="after")

@@ -90,6 +90,23 @@ def was_chosen(ledger: Ledger, recipe: str, release: str) -> bool:
     return champion is not None and champion.get("because") in BY_A_PERSON and champion["digest"] == release
 
 
+def serves_on(ledger: Ledger, recipe: str, release: str, newest: str | None) -> bool:
+    """Whether a release serves though a newer one was made: a person decided so, or the newer one was withdrawn.
+
+    Args:
+        ledger: that says who serves.
+        recipe: whose champion.
+        release: digest of the release that the champion names.
+        newest: digest of the release that was made last.
+    """
+    if was_chosen(ledger, recipe, release):
+        return True
+    champion = ledger.champion(recipe)
+    if newest is None or champion is None or champion["digest"] != release:
+        return False
+    return withdrawal_of(ledger, recipe, release=newest, export=None) is not None
+
+
 def rival_of(line: Sequence[Served], export: str, export_of: Callable[[Served], str]) -> Served | None:
     """The champion that a student has to be compared with: the newest one that is another model.
 
@@ -112,8 +129,8 @@ def export_of(store: ArtifactStore, served: Served) -> str:
     return str(store.read_manifest(served.release, served.manifest).facts["export"])
 
 
-def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str) -> Withdrawal | None:
-    """The withdrawal of a release or of the model in it, unless a person has brought it back since."""
+def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str | None) -> Withdrawal | None:
+    """The withdrawal of a release, or of the model in it if given, unless a person has brought it back since."""
     entries = [*ledger.entries(recipe, "withdrawal"), *ledger.entries(recipe, "promotion")]
     found = None
     for entry in sorted(entries, key=lambda entry: entry.sequence):

@@ -1,12 +1,15 @@
 """Who should serve: all of it in one entry of the ledger, which every replica obeys.
 
 Belongs here: a deployment as it is written and read, and that it takes the place of the one which its writer saw.
-Does not: which release may serve (stillhouse/stages/champion.py), promoting, going back and holding (promotion.py).
+Does not: which release may serve (stillhouse/stages/champion.py), promoting, going back and holding (promotion.py), the
+way of a challenger (rollouts.py).
 
 An entry is the whole desired state and no change to an earlier one, so that whoever reads the newest knows what to do.
 """
 
 from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -15,8 +18,13 @@ from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.records.ledger import Entry, Expected, Kind, Ledger
 
-Because = Literal["round", "rollback", "promote", "hold", "resume"]
-"""What brought a deployment about: a round by itself, or the command of a person."""
+Because = Literal[
+    "round", "rollback", "promote", "hold", "resume",
+    "offer", "stage", "rollout", "withdraw", "stuck", "quarantine",
+]  # fmt: skip
+"""What brought a deployment about: a round by itself, or the command of a person; from `offer` on a rollout: a
+challenger is offered, moves a stage on, takes over, is withdrawn, or is held for want of evidence; or a slice is taken
+from the champion."""
 
 _KINDS: tuple[Kind, ...] = ("promotion", "deployment")
 """A promotion of an earlier version stands without a deployment."""
@@ -38,6 +46,52 @@ class Hold(Record):
     since: str = Field(description="When, ISO 8601, UTC.")
 
 
+class Stage(StrEnum):
+    """How far a challenger has come."""
+
+    SHADOW = "shadow"
+    """it answers nobody: texts that the champion was asked are put to it again"""
+    CANARY = "canary"
+    """it answers a share of the callers"""
+
+
+class Challenger(Record):
+    """A release that passed its gates and is on its way to be the champion."""
+
+    deployed: DeployedRelease
+    export: str = Field(description="Digest of the model in it.")
+    stage: Stage
+    share: float = Field(ge=0, lt=1, description="Of the callers that it answers; 0 in the shadow.")
+    salt: str = Field(
+        description="Decides with a caller's key who is among them, the same ones in each stage; of this rollout alone."
+    )
+    offered: str = Field(description="When its way began, ISO 8601, UTC.")
+    since: str = Field(description="When this stage began, or a person had it go on; likewise.")
+    run_id: str = Field(description="The run that offered it.")
+    gates: str = Field(description="Digest of the names of the gates that were found open then.")
+    stuck: str | None = Field(
+        None, description="What is missing, where it has not shown enough for so long that a person has to decide."
+    )
+
+
+class Quarantine(Record):
+    """A part of the requests that the champion does not answer, until a day.
+
+    What decides is known when a request comes: the label that the champion would give, or the length of the text.
+    """
+
+    slice: str = Field(description="As the person named it.")
+    labels: tuple[str, ...] = Field((), description="Answers of the champion that are meant; none if length decides.")
+    characters: tuple[int, int | None] | None = Field(
+        None, description="Fewest and most characters of the texts that are meant; no most for all that are longer."
+    )
+    instead: DeployedRelease = Field(description="Who answers instead: an earlier champion.")
+    by: str
+    reason: str
+    since: str = Field(description="When, ISO 8601, UTC.")
+    until: date = Field(description="The last day on which it counts, in UTC.")
+
+
 @dataclass(frozen=True)
 class Deployment:
     """The desired state of a recipe.
@@ -48,6 +102,8 @@ class Deployment:
         champion: the release that answers.
         hold: while there is one, only a person changes who serves.
         because: what brought it about.
+        challenger: the release that is on its way to take over; at most one.
+        quarantine: parts of the requests that the champion does not answer, those whose day has passed included.
     """
 
     number: int
@@ -55,6 +111,8 @@ class Deployment:
     champion: DeployedRelease
     hold: Hold | None
     because: Because
+    challenger: Challenger | None = None
+    quarantine: tuple[Quarantine, ...] = ()
 
 
 def desired(ledger: Ledger, recipe: str) -> Deployment | None:
@@ -92,13 +150,15 @@ def deployment_of(entry: Entry) -> Deployment:
     """
     body = entry.body
     try:
-        hold = body["hold"]
+        hold, challenger = body["hold"], body.get("challenger")  # an earlier version knew of no challenger
         return Deployment(
             number=entry.sequence,
             at=entry.at,
             champion=DeployedRelease.model_validate(body["champion"]),
             hold=None if hold is None else Hold.model_validate(hold),
             because=body["because"],
+            challenger=None if challenger is None else Challenger.model_validate(challenger),
+            quarantine=tuple(Quarantine.model_validate(each) for each in body.get("quarantine", ())),
         )
     except (KeyError, TypeError, ValidationError) as error:
         raise StillhouseError(
@@ -110,7 +170,13 @@ def deployment_of(entry: Entry) -> Deployment:
 
 
 def entry_of(
-    champion: DeployedRelease, because: Because, *, seen: Deployment | None, hold: Hold | None
+    champion: DeployedRelease,
+    because: Because,
+    *,
+    seen: Deployment | None,
+    hold: Hold | None,
+    challenger: Challenger | None = None,
+    quarantine: tuple[Quarantine, ...] = (),
 ) -> tuple[Kind, dict[str, Any]]:
     """Kind and body of the entry of a deployment.
 
@@ -119,13 +185,19 @@ def entry_of(
         because: what brings it about.
         seen: the deployment that it takes the place of.
         hold: the hold that is in force from now on.
+        challenger: the release that is on its way to take over from now on.
+        quarantine: what the champion does not answer from now on.
     """
-    body = {
+    body: dict[str, Any] = {
         "champion": champion.model_dump(),
         "hold": None if hold is None else hold.model_dump(),
         "because": because,
         "replaces": seen.number if seen else None,
     }
+    if challenger is not None:
+        body["challenger"] = challenger.model_dump(mode="json")
+    if quarantine:
+        body["quarantine"] = [each.model_dump(mode="json") for each in quarantine]
     return "deployment", body
 
 

@@ -86,7 +86,7 @@ class Asked:
     """What an entry is about, as far as it can be asked for.
 
     Args:
-        subject: address of the asset, with its batch in brackets.
+        subject: address of the asset, with its batch in brackets; of a deployment the challenger's release.
         gate: name of the gate.
         content: digest of what it is about: an artifact, a release, a bar.
     """
@@ -387,7 +387,10 @@ _ASKED: dict[str, Callable[[str, dict[str, Any]], Asked]] = {
     "batch": lambda recipe, body: Asked(subject=body["batch"]),
     "round_begun": lambda recipe, body: Asked(subject=body["run_id"]),
     "round": lambda recipe, body: Asked(subject=body["run_id"]),
-    "deployment": lambda recipe, body: Asked(content=body["champion"]["release"]),
+    "deployment": lambda recipe, body: Asked(
+        subject=body["challenger"]["deployed"]["release"] if "challenger" in body else None,
+        content=body["champion"]["release"],
+    ),
     "erasure": lambda recipe, body: Asked(),
     "baseline": lambda recipe, body: Asked(content=body["release"]),
     "closure": lambda recipe, body: Asked(),

@@ -1,14 +1,15 @@
 """Changing who serves: by a round, or by a person who chooses a release, goes back to one, or holds what serves.
 
 Belongs here: the entries that each of these writes, all or none, and that the witness remembers them.
-Does not: whether the gates of a release are open (checks/gatekeeper.py), finding one (orchestration/deployments.py).
+Does not: whether the gates of a release are open (checks/gatekeeper.py), finding one (orchestration/deployments.py),
+the way of a challenger before it serves (rollouts.py).
 
 Each is written in place of the deployment that its writer saw: of two who decide at once one wins, and the other is
 refused before anything is written.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stillhouse.digests import digest_of
@@ -79,15 +80,20 @@ def promote(
     """
     refuse(ledger, recipe, offered.release, seen=seen, export=export)
     before = ledger.newest(recipe, "promotion")
-    gates = digest_of(sorted({f"{gate.asset}:{gate.gate}" for gate in relied_on}))
+    gates = names_of_gates(relied_on)
     changed = before is None or before.body["digest"] != offered.release
     same = before is not None and (before.body.get("because") in BY_A_PERSON or before.body.get("gates") == gates)
     if before is None or changed or not same:
-        entry = _serve(ledger, recipe, offered, "round", seen=seen, more={"run_id": run_id, "gates": gates})
+        entry = serve(ledger, recipe, offered, "round", seen=seen, more={"run_id": run_id, "gates": gates})
     else:
         entry = before
     witnessed, said = tell(ledger, witness, entry)
     return Promotion(entry, changed, said, witnessed)
+
+
+def names_of_gates(relied_on: Sequence[ReliedOn]) -> str:
+    """Digest of which gates were relied on, whatever they found."""
+    return digest_of(sorted({f"{gate.asset}:{gate.gate}" for gate in relied_on}))
 
 
 def refuse(ledger: Ledger, recipe: str, release: str, *, seen: Deployment | None, export: str) -> None:
@@ -157,7 +163,7 @@ def go_back(
         )
     decision = signed(by, reason)
     withdrawal = {"release": seen.champion.release, "export": exports[0], **decision}
-    return _serve(
+    return serve(
         ledger, recipe, target, "rollback", seen=seen, more={"export": exports[1], **decision}, first=withdrawal
     )
 
@@ -190,7 +196,7 @@ def bring_in(
         StillhouseError: if nobody or no reason is named.
         OvertakenError: if another deployment was written since.
     """
-    return _serve(ledger, recipe, target, "promote", seen=seen, more={"export": export, **signed(by, reason)})
+    return serve(ledger, recipe, target, "promote", seen=seen, more={"export": export, **signed(by, reason)})
 
 
 def hold(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
@@ -215,14 +221,18 @@ def hold(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
 
 
 def resume(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
-    """Let rounds change who serves again.
+    """Let rounds change who serves again, and a challenger go on that was held for want of evidence.
 
     Raises:
         StillhouseError: if nobody holds it, or nobody or no reason is named.
         OvertakenError: if another deployment was written meanwhile.
     """
     seen = serving_now(ledger, recipe)
-    if seen.hold is None:
+    challenger = seen.challenger
+    if challenger is not None and challenger.stuck is not None:
+        goes_on = {"stuck": None, "since": ledger.now().isoformat(timespec="seconds")}
+        seen = replace(seen, challenger=challenger.model_copy(update=goes_on))
+    elif seen.hold is None:
         raise StillhouseError(
             "nobody holds it", where=recipe, expected="a champion that is held",
             do=f"`stillhouse run {recipe}` looks at its gates again.",
@@ -233,11 +243,13 @@ def resume(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
 def _without_promotion(
     ledger: Ledger, recipe: str, seen: Deployment, because: Because, *, hold: Hold | None, decision: dict[str, str]
 ) -> Entry:
-    kind, body = entry_of(seen.champion, because, seen=seen, hold=hold)
+    kind, body = entry_of(
+        seen.champion, because, seen=seen, hold=hold, challenger=seen.challenger, quarantine=seen.quarantine
+    )
     return ledger.append_all(recipe, [(kind, {**body, **decision})], expected=in_place_of(seen))[0]
 
 
-def _serve(
+def serve(
     ledger: Ledger,
     recipe: str,
     target: DeployedRelease,
@@ -247,7 +259,10 @@ def _serve(
     more: dict[str, Any],
     first: dict[str, Any] | None = None,
 ) -> Entry:
-    """Write promotion and deployment, after a withdrawal if there is one; the promotion is given back."""
+    """Write promotion and deployment, after a withdrawal if there is one; the promotion is given back.
+
+    With the champion goes what is about it: a challenger that was compared with it, and what was taken from it.
+    """
     promotion = {
         "digest": target.release,
         "manifest": target.manifest,
@@ -258,7 +273,17 @@ def _serve(
     }
     happened: list[tuple[Kind, dict[str, Any]]] = [] if first is None else [("withdrawal", first)]
     happened.append(("promotion", promotion))
-    happened.append(entry_of(target, because, seen=seen, hold=seen.hold if seen else None))
+    stays = seen is not None and seen.champion.release == target.release
+    happened.append(
+        entry_of(
+            target,
+            because,
+            seen=seen,
+            hold=seen.hold if seen else None,
+            challenger=seen.challenger if seen and stays else None,
+            quarantine=seen.quarantine if seen and stays else (),
+        )
+    )
     entries = ledger.append_all(recipe, happened, expected=in_place_of(seen))
     return next(entry for entry in entries if entry.kind == "promotion")
 

@@ -6,7 +6,6 @@ Belongs here: naming the release that serves, and refusing one that may not.
 Does not: making a release (release.py), writing the promotion (stillhouse/records/promotion.py), serving it.
 """
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -22,15 +21,35 @@ from stillhouse.stages.names import RELEASE, SELECTION
 from stillhouse.stages.selection import SelectionFacts
 
 
-def plan(release: Artifact) -> Plan[ChampionFacts]:
-    """Say which release serves: for a round, and for a person who goes back to an older one."""
-    named = ChampionFacts(student=release.facts(ReleaseRecord).student, release=release.digest)
+def plan(release: Artifact, serves: DeployedRelease | None = None) -> Plan[ChampionFacts]:
+    """Say which release serves: for a round, and for a person who goes back to an older one.
+
+    Args:
+        release: that was decided upon.
+        serves: the release that serves, where that is another one as long as this one is on its way.
+    """
+    champion = serves or deployed(release)
+    waits = champion.release != release.digest
+    named = ChampionFacts(
+        student=champion.student, release=champion.release, offered=release.digest if waits else None
+    )  # fmt: skip
 
     def build(folder: Path) -> ChampionFacts:
-        (folder / "champion.json").write_text(json.dumps({"release": named.release, "student": named.student}))
+        (folder / "champion.json").write_text(named.model_dump_json(exclude_none=True))
         return named
 
-    return Plan(build, {"release": release.digest})
+    return Plan(build, {"release": release.digest, **({"serves": named.release} if waits else {})})
+
+
+def rolls_out(file: RecipeFile, release: Artifact, builds: BuildStore) -> bool:
+    """Whether a release has to show itself beside the champion first.
+
+    Not where the recipe asks for no rollout, for the first release of all, and for the very model that serves.
+    """
+    line = promoted(builds.ledger, file.name)
+    if file.recipe.rollout is None or not line:
+        return False
+    return export_of(builds.store, line[0]) != release.facts(ReleaseRecord).export
 
 
 def deployed(release: Artifact) -> DeployedRelease:

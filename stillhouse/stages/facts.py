@@ -304,3 +304,6 @@ class ChampionFacts(Record):
 
     student: str
     release: str = Field(description="Digest of the release.")
+    offered: str | None = Field(
+        None, description="Digest of the release that was decided upon, where that is not the one that serves yet."
+    )

@@ -1,0 +1,68 @@
+"""How a release takes over: replayed in the shadow of the champion, then for a few callers, then for more of them.
+
+Belongs here: these decisions.
+Does not: replaying (stillhouse/live/shadow.py), who answers a caller (stillhouse/serving/routing.py), moving on
+(orchestration/rollout.py).
+"""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from stillhouse.recipe.bar import Fraction, Positive
+from stillhouse.recipe.fields import Part
+
+
+class ShadowSpec(Part):
+    """What a challenger has to show before it answers anybody: texts that were asked are put to it again."""
+
+    days_at_most: float = Field(
+        14,
+        gt=0,
+        le=366,
+        description="days after which a challenger that has not shown enough is held, until a person decides or the "
+        "next release takes its place",
+    )
+    margin: Fraction = Field(
+        0.02, description="largest acceptable drop from the champion in agreeing with whoever judges, as a fraction"
+    )
+    judge_by: Literal["teacher", "truth"] = Field(
+        "teacher",
+        description="who says which of two answers is right: the teacher, asked where they differ; or feedback that "
+        "has matured, where it comes for all answers or for some that were drawn (traffic.feedback)",
+    )
+
+
+class CanarySpec(Part):
+    """For how many callers a challenger answers, for how long, and what ends it."""
+
+    shares: tuple[Fraction, ...] = Field(
+        (0.05, 0.25, 0.5), min_length=1, description="shares of the callers that it answers, one stage after the other"
+    )
+    hours_at_least: float = Field(24, ge=0, description="hours that each of these stages takes at least")
+    errors_at_most: Fraction = Field(
+        0.005, description="share of a caller's requests of one day, on average, that it may fail to answer"
+    )
+    slow_ms: Positive = Field(100, description="milliseconds after which an answer counts as slow")
+    slow_at_most: Fraction = Field(0.05, description="share of a caller's answers, on average, that may be slow")
+
+    @field_validator("shares")
+    @classmethod
+    def _they_grow(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if list(shares) != sorted(set(shares)):
+            raise ValueError(f"each has to be larger than the one before, not {', '.join(map(str, shares))}")
+        return shares
+
+
+class RolloutSpec(Part):
+    """The way of a release from passing its gates to being the champion."""
+
+    shadow: ShadowSpec = ShadowSpec()
+    canary: CanarySpec = CanarySpec()
+    keep_warm: int = Field(
+        1,
+        ge=0,
+        le=8,
+        exclude=True,  # it decides nothing about a release
+        description="earlier champions that a server keeps loaded, so that going back takes no time",
+    )
