@@ -57,6 +57,7 @@ REQUEST_COLUMNS: dict[str, type[pl.DataType]] = {
     "characters": pl.Int32,
     "tokens": pl.Int32,
     "key": pl.String,
+    "arm": pl.String,
 }
 TEXT_COLUMNS: dict[str, type[pl.DataType]] = {"number": pl.Int64, "id": pl.String, "text": pl.String}
 FEEDBACK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -73,6 +74,9 @@ COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
 }
 """Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
 and a text has the number of its answer."""
+
+ADDED: dict[FileKind, dict[str, str]] = {"requests": {"arm": "champion"}, "texts": {}, "feedback": {}}
+"""Columns that earlier versions did not write, and what was true of their rows."""
 
 SECONDS_A_DAY = 86_400
 Read = TypeVar("Read", bound=Record)
@@ -192,7 +196,8 @@ class TrafficStore:
                 do="Restore it from a copy, or remove it: its rows then count as missing.",
             )
         frame = pl.read_parquet(io.BytesIO(content))
-        return frame, pl.read_parquet_metadata(io.BytesIO(content)).get(_REPLACES)
+        added = [pl.lit(value).alias(name) for name, value in ADDED[segment.kind].items() if name not in frame.columns]
+        return frame.with_columns(added), pl.read_parquet_metadata(io.BytesIO(content)).get(_REPLACES)
 
     def frame(self, day: str, kind: FileKind) -> pl.DataFrame:
         """All rows of a kind of one day, by replica and number; none where nothing was kept."""

@@ -197,6 +197,7 @@ class KeptAnswer:
     characters: int
     tokens: int | None
     key: str | None
+    arm: str
 
 
 def the_answer(store: TrafficStore, id: str, *, issued_at: float) -> KeptAnswer | None:

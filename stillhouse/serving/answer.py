@@ -6,14 +6,16 @@ Does not: HTTP (app.py), the model (loaded.py), which deployment is wanted (desi
 Nothing of what a caller sends is quoted in an error: neither a value nor the name of a field.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stillhouse.base import Record
-from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.refused import RefusedError
+from stillhouse.serving.routing import Arm, ServedChallenger, Taken
 
 KEY_CHARACTERS = 200
 VALUE_CHARACTERS = 200
@@ -27,15 +29,74 @@ class Serving:
         deployment: its number in the ledger.
         at: when it was decided, ISO 8601, UTC.
         champion: the release that answers.
+        challenger: the release that answers a share of the callers, if one does.
+        taken: parts of the requests that the champion does not answer.
     """
 
     deployment: int
     at: str
     champion: LoadedRelease
+    challenger: ServedChallenger | None = None
+    taken: tuple[Taken, ...] = ()
 
-    def arm(self, key: str | None) -> LoadedRelease:
-        """The release that answers a caller; the one place where this is decided."""
-        return self.champion
+    def arm(self, key: str) -> Arm:
+        """Whose a caller is; the one place where this is decided.
+
+        Args:
+            key: what stays the same for the caller; of one that gives none the id of the request.
+        """
+        return "challenger" if self.challenger is not None and self.challenger.answers(key) else "champion"
+
+    def say(self, arm: Arm, clean: str, at: float, failed: Callable[[Exception], None]) -> "Given":
+        """Answer a text that has its one spelling.
+
+        A challenger that raises, and an earlier champion that does, leave the answer to the champion: a caller sees
+        none of it.
+
+        Args:
+            arm: whose the caller is.
+            clean: the text.
+            at: when the request came, in seconds since 1970.
+            failed: takes what was raised.
+        """
+        if arm == "challenger" and self.challenger is not None:
+            try:
+                said = self.challenger.release.say(clean)
+            except Exception as error:  # whatever it is, the caller is answered
+                self.challenger.breaker.failed()
+                failed(error)
+            else:
+                self.challenger.breaker.answered()
+                return Given(said, self.challenger.release, "challenger")
+        said = self.champion.say(clean)
+        if arm == "challenger":
+            return Given(said, self.champion, "challenger")
+        meant = next((each for each in self.taken if each.holds(said.label, len(clean), at)), None)
+        if meant is None:
+            return Given(said, self.champion, "champion")
+        if meant.instead is not None:
+            try:
+                return Given(meant.instead.say(clean), meant.instead, "instead")
+            except Exception as error:
+                failed(error)
+        return Given(said, self.champion, "instead", degraded=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer, and who gave it.
+
+    Args:
+        said: the answer.
+        release: that gave it.
+        arm: whose the request was.
+        degraded: whether the champion answered what was taken from it.
+    """
+
+    said: Said
+    release: LoadedRelease
+    arm: Arm
+    degraded: bool = False
 
 
 class _Sent(BaseModel):
@@ -99,7 +160,7 @@ class Answer(Record):
     source: Literal["student", "teacher"]
     release: str = Field(description="digest of the release that answered")
     deployment: int = Field(description="number in the ledger of what was decided to serve")
-    degraded: bool = Field(description="whether the student answered where the teacher should have")
+    degraded: bool = Field(description="whether the champion answered where another one should have")
 
 
 class Answers(Record):

@@ -27,14 +27,15 @@ from starlette.types import ASGIApp
 
 from stillhouse.base import Record
 from stillhouse.data.one_text import spelled
-from stillhouse.serving.answer import Answer, Answers, read_question, read_truth
+from stillhouse.serving.answer import Answer, Answers, Given, Serving, read_question, read_truth
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final, final_answer
 from stillhouse.serving.ids import RequestIds
-from stillhouse.serving.loaded import LoadedRelease, Said
+from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.metrics import CONTENT_TYPE, NOT_SERVED, Metrics
 from stillhouse.serving.refused import RefusedError
 from stillhouse.serving.requests import Feedback, Log, ServedRequest
+from stillhouse.serving.routing import Arm
 from stillhouse.serving.tokens import Access, Scope
 
 LOG = logging.getLogger("stillhouse.serving")
@@ -67,6 +68,9 @@ class WhoServes(Record):
     labels: tuple[str, ...]
     threshold: float | None
     to_teacher: tuple[str, ...]
+    challenger: str | None
+    share: float
+    quarantine: tuple[str, ...]
 
 
 class Server:
@@ -136,10 +140,9 @@ class Server:
         if serving is None:
             raise _come_again("nothing is served yet")
         key = None if question.key is None else self._ids.keyed(question.key)
-        release = serving.arm(key)
-        clean = [_usable(text, release) for text in question.asked]
+        clean = [_usable(text, serving.champion) for text in question.asked]
         by = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
-        asked = _Asked(slot, serving.deployment, release, key, question.columns, by, arrived, at)
+        asked = _Asked(slot, serving, serving.arm(key or id), key, question.columns, by, arrived, at)
         slot.waiting += 1
         try:
             answers = []
@@ -152,16 +155,21 @@ class Server:
             slot.waiting -= 1
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
         said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
-        return _json(said, 200, {"x-stillhouse-release": release.release})
+        return _json(said, 200, {"x-stillhouse-release": answers[0].release})
 
     async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> Answer:
         """Answer one text, and have it kept how."""
-        said: Said | None = None
+
+        def failed(error: Exception) -> None:
+            LOG.error("request %s: %s", id, _known_by(error))
+            self._metrics.failed(asked.slot.name, asked.arm)
+
+        given: Given | None = None
         final: Final | None = None
         status = 500
         try:
-            said = asked.release.say(clean)
-            final = await final_answer(asked.release, said, clean, asked.columns, asked.seconds_left)
+            given = asked.serving.say(asked.arm, clean, asked.at, failed)
+            final = await final_answer(given.release, given.said, clean, asked.columns, asked.seconds_left)
             self._metrics.handed_on(asked.slot.name, final)
             if final.away is not None and asked.slot.limits.teacher_away == "refuse":
                 final, status = None, 503
@@ -169,15 +177,15 @@ class Server:
             status = 200
         finally:
             if (log := self._logs.get(asked.slot.name)) is not None:
-                log.put(asked.row(id, sent, said, final, status))
+                log.put(asked.row(id, sent, given, final, status))
         return Answer(
             id=id,
             label=final.label,
             confidence=final.confidence,
             source=final.source,
-            release=asked.release.release,
-            deployment=asked.deployment,
-            degraded=final.away is not None,
+            release=given.release.release,
+            deployment=asked.serving.deployment,
+            degraded=given.degraded or final.away is not None,
         )
 
     async def _feedback(self, request: Request, id: str) -> Response:
@@ -208,6 +216,9 @@ class Server:
             labels=tuple(champion.task.names),
             threshold=None if champion.cascade is None else champion.cascade.rule.threshold.threshold,
             to_teacher=() if champion.cascade is None else tuple(each.name for each in champion.cascade.rule.protected),
+            challenger=None if serving.challenger is None else serving.challenger.release.release,
+            share=0.0 if serving.challenger is None else serving.challenger.share,
+            quarantine=tuple(each.quarantine.slice for each in serving.taken),
         )
         return _json(shown, 200)
 
@@ -250,8 +261,8 @@ class _Asked:
     """What the texts of one request have in common."""
 
     slot: Slot
-    deployment: int
-    release: LoadedRelease
+    serving: Serving
+    arm: Arm
     key: str | None
     columns: Mapping[str, str]
     by: float | None
@@ -263,24 +274,26 @@ class _Asked:
         """Until the caller's deadline; None where there is none."""
         return None if self.by is None else max(self.by - time.perf_counter(), 0.001)
 
-    def row(self, id: str, sent: str, said: Said | None, final: Final | None, status: int) -> ServedRequest:
-        """What is kept of one text; without what was said the model has failed."""
+    def row(self, id: str, sent: str, given: Given | None, final: Final | None, status: int) -> ServedRequest:
+        """What is kept of one text; without what was said the champion has failed."""
+        said = None if given is None else given.said
         return ServedRequest(
             id=id,
             at=self.at,
             recipe=self.slot.name,
-            release=self.release.release,
-            deployment=self.deployment,
+            release=self.serving.champion.release if given is None else given.release.release,
+            deployment=self.serving.deployment,
             source="student" if final is None else final.source,
             label=None if final is None else final.label,
             confidence=None if final is None else final.confidence,
-            degraded=final is not None and final.away is not None,
+            degraded=given is not None and final is not None and (given.degraded or final.away is not None),
             status=status,
             latency_ms=(time.perf_counter() - self.arrived) * 1000,
             characters=len(sent),
             tokens=None if said is None else said.tokens,
             key=self.key,
             text=sent,
+            arm=self.arm if given is None else given.arm,
         )
 
 

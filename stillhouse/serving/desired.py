@@ -23,11 +23,12 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import DeployedRelease, desired
+from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, desired
 from stillhouse.records.replicas import Heartbeat, beat, now
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
 from stillhouse.serving.loaded import LoadedRelease
+from stillhouse.serving.routing import Breaker, ServedChallenger, Taken
 from stillhouse.serving.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Applied(Record):
     deployment: int
     at: str
     champion: DeployedRelease
+    challenger: Challenger | None = None
+    quarantine: tuple[Quarantine, ...] = ()
 
 
 @dataclass
@@ -59,11 +62,14 @@ class Slot:
         name: of the recipe.
         limits: what is taken at most.
         serving: what answers; None while there is nothing to serve.
-        previous: the champion before, kept warm, so that going back to it takes no time.
+        keep_warm: how many earlier champions are kept loaded, so that going back to one takes no time.
+        previous: these, the newest first.
         waiting: requests that have been read and are not answered yet.
         refused: number of the deployment that should serve and cannot, None where there is none; it was last tried at
             `tried`, by the monotonic clock.
         why: what is in its way.
+        lacks: what cannot be loaded of the deployment that serves: a challenger, or who answers in the place of the
+            champion; empty where all of it serves. That was last tried at `tried`, too.
         ledger_seen: when the ledger last answered, by the monotonic clock; None where it never did.
         open_teacher: gives the teacher that a release with a cascade names; None where none is asked here.
         teachers: those of the releases that are warm, by the digest of their artifact.
@@ -72,10 +78,12 @@ class Slot:
     name: str
     limits: ServingSpec
     serving: Serving | None = None
-    previous: LoadedRelease | None = None
+    keep_warm: int = 1
+    previous: tuple[LoadedRelease, ...] = ()
     waiting: int = 0
     refused: int | None = None
     why: str = ""
+    lacks: str = ""
     tried: float = 0.0
     ledger_seen: float | None = None
     open_teacher: "Callable[[TeacherOnCall], Teacher] | None" = None
@@ -84,8 +92,12 @@ class Slot:
     @property
     def warm(self) -> list[LoadedRelease]:
         """The releases that are loaded."""
-        known = (None if self.serving is None else self.serving.champion, self.previous)
-        return [each for each in known if each is not None]
+        serving = self.serving
+        if serving is None:
+            return [*self.previous]
+        challenger = [] if serving.challenger is None else [serving.challenger.release]
+        instead = [each.instead for each in serving.taken if each.instead is not None]
+        return [serving.champion, *challenger, *instead, *self.previous]
 
     @property
     def ledger_age(self) -> float:
@@ -143,9 +155,12 @@ class Follower:
 
     def _look_at(self, slot: Slot) -> None:
         wanted = self._wanted(slot)
-        if wanted is None or (slot.serving is not None and slot.serving.deployment == wanted.deployment):
+        if wanted is None:
             return
-        if slot.refused == wanted.deployment and time.monotonic() - slot.tried < TRY_AGAIN_SECONDS:
+        serves_it = slot.serving is not None and slot.serving.deployment == wanted.deployment
+        if serves_it and not slot.lacks:
+            return
+        if (serves_it or slot.refused == wanted.deployment) and time.monotonic() - slot.tried < TRY_AGAIN_SECONDS:
             return
         try:
             champion = self._loaded(slot, wanted.champion)
@@ -153,10 +168,15 @@ class Follower:
             self._refuse(slot, wanted.deployment, str(error) if isinstance(error, StillhouseError) else repr(error))
             return
         before = None if slot.serving is None else slot.serving.champion
-        slot.serving = Serving(wanted.deployment, wanted.at, champion)
+        lacks: list[str] = []
+        challenger = self._challenger(slot, wanted.challenger, lacks)
+        taken = tuple(Taken(each, self._if_loadable(slot, each.instead, lacks)) for each in wanted.quarantine)
+        slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken)
         slot.refused, slot.why = None, ""
+        slot.lacks, slot.tried = "; ".join(lacks), time.monotonic()
         if before is not None and before is not champion:
-            slot.previous = before
+            others = (each for each in slot.previous if each is not champion)
+            slot.previous = (before, *others)[: slot.keep_warm]
         _close_unused_teachers(slot)
         LOG.info(
             "%s: deployment %d, %s %s serves", slot.name, wanted.deployment, wanted.champion.student,
@@ -173,7 +193,15 @@ class Follower:
             return self._remembered(slot) if slot.serving is None else None
         self._troubles.pop(slot.name, None)
         slot.ledger_seen = time.monotonic()
-        return None if found is None else Applied(deployment=found.number, at=found.at, champion=found.champion)
+        if found is None:
+            return None
+        return Applied(
+            deployment=found.number,
+            at=found.at,
+            champion=found.champion,
+            challenger=found.challenger,
+            quarantine=found.quarantine,
+        )
 
     def _trouble(self, slot: Slot, error: Exception) -> None:
         """Say why the ledger's word is not followed, once until it is something else."""
@@ -203,6 +231,27 @@ class Follower:
                 slot.teachers[on_call.artifact] = slot.open_teacher(on_call)
             loaded.teacher = slot.teachers[on_call.artifact]
         return loaded
+
+    def _challenger(self, slot: Slot, wanted: Challenger | None, lacks: list[str]) -> ServedChallenger | None:
+        """The challenger where it answers callers; one that failed too often here stays out through all its stages."""
+        if wanted is None or wanted.stage is not Stage.CANARY:
+            return None
+        release = self._if_loadable(slot, wanted.deployed, lacks)
+        if release is None:
+            return None
+        known = None if slot.serving is None else slot.serving.challenger
+        breaker = known.breaker if known is not None and known.salt == wanted.salt else Breaker()
+        return ServedChallenger(release, wanted.share, wanted.salt, breaker)
+
+    def _if_loadable(self, slot: Slot, wanted: DeployedRelease, lacks: list[str]) -> LoadedRelease | None:
+        """A release beside the champion; where it cannot be loaded that is said, and the champion answers for it."""
+        try:
+            return self._loaded(slot, wanted)
+        except Exception as error:  # whatever it is, the champion serves
+            why = str(error) if isinstance(error, StillhouseError) else repr(error)
+            LOG.error("%s: %s answers nobody here: %s", slot.name, wanted.release[:12], why)
+            lacks.append(f"{wanted.release[:12]}: {why}")
+            return None
 
     def _folder(self, wanted: DeployedRelease) -> Path:
         """The release's files, hashed; from the local copy where the store is elsewhere and may be out of reach."""

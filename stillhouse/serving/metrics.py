@@ -54,6 +54,10 @@ class Metrics:
             "stillhouse_degraded_texts", "Of these, those that it did not answer, by why.", ["recipe", "why"],
             registry=self._registry,
         )  # fmt: skip
+        self._failed = Counter(
+            "stillhouse_stood_in", "Texts that the champion answered because another release failed.",
+            ["recipe", "arm"], registry=self._registry,
+        )  # fmt: skip
         # Looking a child up by its labels takes longer than counting.
         self._of_request: dict[tuple[str, str, int], Counter] = {}
         self._of_text: dict[tuple[str, str, str], Counter] = {}
@@ -83,6 +87,10 @@ class Metrics:
             self._handed_on.labels(recipe, final.why).inc()
         if final.away is not None:
             self._degraded.labels(recipe, final.away).inc()
+
+    def failed(self, recipe: str, arm: str) -> None:
+        """Count a text that another release than the champion failed to answer, so that the champion did."""
+        self._failed.labels(recipe, arm).inc()
 
     def shown(self) -> bytes:
         """All of it in Prometheus' text format."""
@@ -128,13 +136,15 @@ class _State(Collector):
     def collect(self) -> Iterable[Metric]:
         """A gauge for each thing that an operator is woken for."""
         of_recipe = ["recipe"]
-        applied, refused, waiting, unseen = (
+        applied, refused, waiting, unseen, share, broken = (
             GaugeMetricFamily(f"stillhouse_{name}", text, labels=of_recipe)
             for name, text in (
                 ("applied_deployment", "Number of the deployment that serves, 0 for none."),
                 ("refused_deployment", "Number of the deployment that should serve and cannot, else 0."),
                 ("waiting_requests", "Requests that were read and are not answered yet."),
                 ("ledger_age_seconds", "Since the ledger last answered; NaN where it never did."),
+                ("challenger_share", "Share of the callers that a challenger answers here, 0 for none."),
+                ("challenger_stopped", "1 where the challenger failed so often that it is asked no more here."),
             )
         )
         for name, slot in self._slots.items():
@@ -142,6 +152,10 @@ class _State(Collector):
             refused.add_metric([name], slot.refused or 0)
             waiting.add_metric([name], slot.waiting)
             unseen.add_metric([name], slot.ledger_age)
+            challenger = None if slot.serving is None else slot.serving.challenger
+            stopped = challenger is not None and challenger.breaker.is_open
+            share.add_metric([name], 0 if challenger is None or stopped else challenger.share)
+            broken.add_metric([name], int(stopped))
         breaker, usd = (
             GaugeMetricFamily(f"stillhouse_teacher_{name}", text, labels=of_recipe)
             for name, text in (
@@ -154,4 +168,4 @@ class _State(Collector):
             if teacher is not None:
                 breaker.add_metric([name], float(teacher.breaker.is_open))
                 usd.add_metric([name], teacher.usd_this_month)
-        return applied, refused, waiting, unseen, breaker, usd
+        return applied, refused, waiting, unseen, share, broken, breaker, usd

@@ -8,7 +8,7 @@ import gc
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -70,10 +70,7 @@ def run(
     tokens = Tokens(home.serving)
     access = Access(tokens, where.host)
     builds = BuildStore(home)
-    slots = {
-        file.name: Slot(file.name, file.recipe.serving, open_teacher=partial(_open_teacher, file, builds))
-        for file in files
-    }
+    slots = {file.name: _slot(file, builds) for file in files}
     with _listening(where) as listener, ExitStack() as ending:
         own = replica or f"{socket.gethostname()}-{listener.getsockname()[1]}"
         logs = {file.name: log_of(home, file, own) for file in files if file.recipe.traffic is not None}
@@ -104,6 +101,14 @@ def run(
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             follower.stop()
+
+
+def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
+    slot, rollout = (
+        Slot(file.name, file.recipe.serving, open_teacher=partial(_open_teacher, file, builds)),
+        file.recipe.rollout,
+    )
+    return slot if rollout is None else replace(slot, keep_warm=rollout.keep_warm)
 
 
 def _open_teacher(file: RecipeFile, builds: BuildStore, on_call: TeacherOnCall) -> "Teacher":

@@ -21,13 +21,14 @@ class ServedRequest:
         source: who gave the answer.
         label: the answer; None where there was none.
         confidence: calibrated probability that it is right; None where answers have none.
-        degraded: whether the student answered where the teacher should have.
+        degraded: whether the champion answered where another one should have.
         status: of HTTP.
         latency_ms: from arrival to the answer, without the network.
         characters: of the text as it was sent.
         tokens: that the student read, special ones included.
         key: HMAC of the caller's key; never the key.
         text: as the caller sent it; whoever writes it down redacts it first.
+        arm: whose it was (routing.py); of a challenger that failed, so that the champion answered, `challenger`.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ServedRequest:
     tokens: int | None
     key: str | None
     text: str | None
+    arm: str = "champion"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from stillhouse.live.segments import COLUMNS, FILE_KINDS, Erasure, FileKind
+from stillhouse.live.segments import ADDED, COLUMNS, FILE_KINDS, Erasure, FileKind
 from stillhouse.serving.counts import Counts, counted
 
 
@@ -48,9 +48,14 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def make_tables(database: sqlite3.Connection) -> None:
-    """Make the tables that are not there yet."""
+    """Make the tables that are not there yet, and the columns that an earlier version did not write."""
     for statement in _SCHEMA:
         database.execute(statement)
+    for kind, columns in ADDED.items():
+        known = {row[1] for row in database.execute(f"PRAGMA table_info({kind})")}
+        for name, value in columns.items():
+            if name not in known:
+                database.execute(f"ALTER TABLE {kind} ADD COLUMN \"{name}\" DEFAULT '{value}'")
 
 
 def settle(database: sqlite3.Connection, path: Path) -> bytes:

@@ -55,7 +55,9 @@ def test_feedback_is_idempotent_and_its_order_of_arrival_decides_nothing(
     tmp_path_factory: pytest.TempPathFactory, order: list[tuple[int, str]], files: int
 ) -> None:
     store = TrafficStore(str(tmp_path_factory.mktemp("store")), "small")
-    answer = columns_of("requests", "r1", [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None)])
+    answer = columns_of(
+        "requests", "r1", [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion")]
+    )
     store.put(FIRST, "requests", sealed(answer))
     for number in range(files):
         rows = [(number * 10 + place, "a", DAY + at, truth, None) for place, (at, truth) in enumerate(order)]

@@ -43,7 +43,7 @@ def test_a_promotion_is_served_at_the_next_look_and_the_one_before_stays_warm(se
     assert said["release"] == made.digest and said["deployment"] > before.deployment
     ((label, confidence),) = served.installation.expected(1, [TEXT])
     assert (said["label"], said["confidence"]) == (label, confidence)
-    assert served.slot.previous is before.champion
+    assert served.slot.previous == (before.champion,)
 
 
 def test_going_back_takes_the_model_that_is_warm(served: Served) -> None:

@@ -1,0 +1,116 @@
+"""Who answers a request: the champion, the challenger, or an earlier champion for what was taken from this one.
+
+Belongs here: which callers are the challenger's, when it is asked no more here, which requests are in quarantine.
+Does not: what should serve (stillhouse/records/rollouts.py), asking (answer.py, app.py).
+
+Nothing statistical is computed in a request: who moves a challenger on or withdraws it reads the rows later
+(orchestration/rollout.py). The brake here is this process's own, and works without ledger and Dagster.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Literal
+
+from stillhouse.live.segments import end_of
+from stillhouse.records.deployments import Quarantine
+from stillhouse.serving.loaded import LoadedRelease
+
+Arm = Literal["champion", "challenger", "instead"]
+"""Whose a request was. `challenger` stays even where it failed and the champion answered; `instead` is what was taken
+from the champion."""
+
+FAILURES_IN_A_ROW = 5
+FAILURES, OF_THE_LAST = 10, 50
+
+
+def is_the_challengers(salt: str, key: str, share: float) -> bool:
+    """Whether a caller is among the share that a challenger answers: the same in every process and at every time.
+
+    Who is in a share is in each larger one, too.
+
+    Args:
+        salt: of the rollout.
+        key: what stays the same for the caller; of one that gives none the id of the request.
+        share: of all callers, in [0, 1).
+
+    Returns:
+        True with that chance over keys: the first 53 bits of a SHA-256 are a number in [0, 1).
+    """
+    drawn = sha256(f"{salt} {key}".encode()).digest()
+    return (int.from_bytes(drawn[:8], "big") >> 11) * 2.0**-53 < share
+
+
+class Breaker:
+    """Whether a challenger is still asked in this process: 5 failures in a row, or 10 of the last 50, end it.
+
+    It does not recover: the next challenger begins with another one.
+    """
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.is_open = False
+        self._in_a_row = 0
+        self._last: deque[bool] = deque(maxlen=OF_THE_LAST)
+
+    def answered(self) -> None:
+        """Count an answer."""
+        self._in_a_row = 0
+        self._last.append(False)
+
+    def failed(self) -> None:
+        """Count a failure."""
+        self.failures += 1
+        self._in_a_row += 1
+        self._last.append(True)
+        if self._in_a_row >= FAILURES_IN_A_ROW or sum(self._last) >= FAILURES:
+            self.is_open = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServedChallenger:
+    """A challenger that answers a share of the callers.
+
+    Args:
+        release: loaded and proven.
+        share: of the callers.
+        salt: of the rollout.
+        breaker: this process's brake on it.
+    """
+
+    release: LoadedRelease
+    share: float
+    salt: str
+    breaker: Breaker = field(default_factory=Breaker)
+
+    def answers(self, key: str) -> bool:
+        """Whether a caller is its own, as long as it is asked at all."""
+        return not self.breaker.is_open and is_the_challengers(self.salt, key, self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A part of the requests that another release answers than the champion.
+
+    Args:
+        quarantine: what is meant, and until when.
+        instead: who answers; None where it cannot be loaded here.
+    """
+
+    quarantine: Quarantine
+    instead: LoadedRelease | None
+
+    def holds(self, label: str, characters: int, at: float) -> bool:
+        """Whether a request is meant.
+
+        Args:
+            label: that the champion would give.
+            characters: of the text in its one spelling.
+            at: when the request came, in seconds since 1970.
+        """
+        if at >= end_of(self.quarantine.until.isoformat()):
+            return False
+        if self.quarantine.characters is not None:
+            fewest, most = self.quarantine.characters
+            return fewest <= characters and (most is None or characters <= most)
+        return label in self.quarantine.labels
