@@ -15,14 +15,14 @@ from assets.keys import batches_of
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.ledger import Ledger
-from stillhouse.stages.names import BATCHED, BESIDE, LIVE_REPORT, kind_of
+from stillhouse.stages.names import BATCHED, BY_DAY, LIVE_REPORT, kind_of
 
 
 def partitions_of(file: RecipeFile, stage: str) -> dg.PartitionsDefinition | None:
     """The partitions of a stage of a recipe; None where there is one of it."""
     if stage in BATCHED:
         return batches_of(file.name)
-    if kind_of(stage) not in BESIDE:
+    if kind_of(stage) not in BY_DAY:
         return None
     return _days_since(Home.from_environment().ledger_url, file.name, with_today=kind_of(stage) == LIVE_REPORT)
 

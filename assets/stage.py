@@ -110,6 +110,7 @@ def stage_asset(
     kinds: set[str],
     beside: Mapping[str, str] = MappingProxyType({}),
     outside: Collection[str] = (),
+    after: Collection[str] = (),
     every_batch: Collection[str] = (),
     of_version: str = "",
     first: str | None = None,
@@ -124,6 +125,8 @@ def stage_asset(
         beside: further parameters likewise, of stages that some input was made from. They are read behind the same
             gates and are in the manifest; an edge for each would hide the way in the graph.
         outside: what it is made from that nobody makes here, by the last part of its key.
+        after: stages that it hangs below without reading them behind their gates: it is about releases that the ledger
+            names, whatever has become of a round since.
         every_batch: parameters that receive all batches of a batched stage, as a list; the others receive the base
             batch, or, in a batched stage, the same batch.
         of_version: what the UI counts as code beside our own: where it was changed, the asset shows as changed.
@@ -152,7 +155,7 @@ def stage_asset(
                 )
                 for name, upstream in inputs.items()
             },
-            deps=[outside_key(file.name, what) for what in outside],
+            deps=[*(outside_key(file.name, what) for what in outside), *(key_of(file.name, each) for each in after)],
             group_name=group_of(file.name, stage),
             metadata={**code_references(function, file), **read_beside},
             tags={"stillhouse/recipe": file.name, "stillhouse/stage": kind_of(stage)},

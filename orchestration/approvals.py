@@ -14,6 +14,7 @@ from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import Stage, desired
 from stillhouse.records.gate_names import gate_address, gate_name
 from stillhouse.records.governance import Waiver, approve, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
@@ -90,15 +91,21 @@ def waive_newest(builds: BuildStore, file: RecipeFile, wanted: Waiver, batches: 
 
 
 def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> str:
-    """Record a person's approval of the newest release and return its digest.
+    """Record a person's approval of a release and return its digest: of the one that answers callers beside the
+    champion, which waits for it, or else of the newest.
 
     Raises:
         StillhouseError: if there is no release, or the person is the author.
     """
-    release = newest_artifact(builds, key_of(file.name, RELEASE))
+    deployed = desired(builds.ledger, file.name)
+    challenger = None if deployed is None else deployed.challenger
+    if challenger is not None and challenger.stage is Stage.CANARY:
+        release = challenger.deployed.release
+    else:
+        release = newest_artifact(builds, key_of(file.name, RELEASE)).digest
     author = file.recipe.author or file.recipe.owners[0]
-    approve(builds.ledger, file.name, release=release.digest, author=author, by=by, reason=reason)
-    return release.digest
+    approve(builds.ledger, file.name, release=release, author=author, by=by, reason=reason)
+    return release
 
 
 def how_to_waive(gate: str) -> str:

@@ -17,17 +17,18 @@ from orchestration.automation import automated, automation_sensor
 from orchestration.databases import wait_less_for_the_disk
 from orchestration.dead_runs import dead_runs_sensor
 from orchestration.freshness import refreshed
-from orchestration.jobs import distil_job, ingest_job, live_report_job, traffic_job
+from orchestration.jobs import distil_job, ingest_job, live_report_job, shadow_job, traffic_job
 from orchestration.notices import notices_sensor
 from orchestration.recipe_check import load_mistakes
 from orchestration.resources import RESOURCES
+from orchestration.rollout import rollout_sensor
 from orchestration.schedules import refresh_schedule, traffic_schedule
 from orchestration.sensors import rounds_sensor
 from orchestration.watch import watch_sensor
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import InvalidRecipeError, RecipeFile, Recipes, UnreadableRecipe, mistakes_of
-from stillhouse.stages.names import LIVE_REPORT, TRAFFIC
+from stillhouse.stages.names import LIVE_REPORT, SHADOW, TRAFFIC
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:
@@ -49,15 +50,17 @@ def _definitions_of(file: RecipeFile) -> dg.Definitions:
     ingest, distil = ingest_job(file), distil_job(file)
     of_days = [traffic_job(file)] if TRAFFIC in beside else []
     watched = [live_report_job(file)] if LIVE_REPORT in beside else []
+    shadows = [shadow_job(file)] if SHADOW in beside else []
     return dg.Definitions(
         assets=[*refreshed(file, automated(file, assets.values())), *beside.values(), *external_assets(file)],
         asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in (*assets, *beside)],
-        jobs=[ingest, distil, *of_days, *watched],
+        jobs=[ingest, distil, *of_days, *watched, *shadows],
         schedules=[refresh_schedule(file, distil), *(traffic_schedule(file, job) for job in of_days)],
         sensors=[
             rounds_sensor(file, [ingest, distil]),
             automation_sensor(file, assets),
             *(watch_sensor(file, job) for job in watched),
+            *(rollout_sensor(file, job) for job in shadows),
         ],
     )
 

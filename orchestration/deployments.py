@@ -19,7 +19,6 @@ from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
-from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, process_tag
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
@@ -27,6 +26,7 @@ from stillhouse.records import promotion
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.champions import (
     ANSWERED_BY_A_PERSON,
+    BY_A_PERSON,
     Served,
     export_of,
     line_of_champions,
@@ -34,7 +34,7 @@ from stillhouse.records.champions import (
     rival_of,
     was_chosen,
 )
-from stillhouse.records.deployments import DeployedRelease, Deployment, desired, serving_now
+from stillhouse.records.deployments import Because, DeployedRelease, Deployment, desired, serving_now
 from stillhouse.records.ledger import Entry
 from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
@@ -108,12 +108,6 @@ def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str
     return entry
 
 
-def see_through(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Decided | None:
-    """Finish a decision that the ledger has and the champion asset does not name yet; None where there is none."""
-    seen = desired(builds.ledger, file.name)
-    return None if seen is None else _finished(instance, builds, file, seen)
-
-
 def _go_back(
     builds: BuildStore, file: RecipeFile, seen: Deployment, digest: str | None, *, by: str, reason: str
 ) -> tuple[DeployedRelease, Entry]:
@@ -171,6 +165,35 @@ def resume(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *
             instance, file, dg.AssetSelection.checks_for_assets(key_of(file.name, RELEASE)), "a hold that ended"
         )
     return entry
+
+
+def see_through(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Decided | None:
+    """Have the champion asset name what serves, after a decision that the ledger has and the asset does not name yet.
+
+    Returns:
+        What was finished; None where the asset says what the ledger says.
+    """
+    ledger, name = builds.ledger, file.name
+    seen, newest = desired(ledger, name), ledger.newest(name, "promotion")
+    if seen is None or newest is None:
+        return None
+    named = _named_by_the_asset(builds, file)
+    if named is None or not _is_behind(named, seen, decided=newest.body.get("because") in SEEN_THROUGH):
+        return None
+    _make_the_asset_name(instance, builds, file, seen.champion)
+    _, said = promotion.tell(ledger, Witness.from_environment(), newest)
+    return Decided(seen.champion, replaced=None, witness=said, was_broken_off=True)
+
+
+SEEN_THROUGH: tuple[Because, ...] = (*BY_A_PERSON, "rollout")
+"""What promotes without a run that materializes the champion; a round that is under way does so itself."""
+
+
+def _is_behind(named: ChampionFacts, seen: Deployment, *, decided: bool) -> bool:
+    """Whether the asset names another release than serves, or one as on its way when none is."""
+    if named.release != seen.champion.release:
+        return decided
+    return named.offered is not None and seen.challenger is None
 
 
 def _export(release: Artifact) -> str:
@@ -296,10 +319,13 @@ def _see_through(
 
 
 def _asset_names(builds: BuildStore, file: RecipeFile, serving: DeployedRelease) -> bool:
+    named = _named_by_the_asset(builds, file)
+    return named is not None and named.release == serving.release
+
+
+def _named_by_the_asset(builds: BuildStore, file: RecipeFile) -> ChampionFacts | None:
     newest = newest_materialization(builds.ledger, key_of(file.name, CHAMPION))
-    if newest is None:
-        return False
-    return builds.artifact(newest.digest, newest.manifest).facts(ChampionFacts).release == serving.release
+    return None if newest is None else builds.artifact(newest.digest, newest.manifest).facts(ChampionFacts)
 
 
 def _make_the_asset_name(
@@ -323,8 +349,7 @@ def _make_the_asset_name(
     instance.report_runless_asset_event(
         dg.AssetMaterialization(
             key,
-            description=f"{decided.decided_by} {'went back to it' if decided.because == 'rollback' else 'chose it'}: "
-            f"{decided.reason}",
+            description=_who_decided(decided),
             metadata=shown,
             tags={"dagster/data_version": artifact.digest},
         )
@@ -333,8 +358,16 @@ def _make_the_asset_name(
     _look_again(instance, file, chosen, f"a {decided.because}")
 
 
+def _who_decided(served: Served) -> str:
+    if served.decided_by is None:
+        return "It serves by what it has shown beside the champion" if served.because == "rollout" else "Serves on"
+    return f"{served.decided_by} {'went back to it' if served.because == 'rollback' else 'chose it'}: {served.reason}"
+
+
 def _look_again(instance: dg.DagsterInstance, file: RecipeFile, chosen: dg.AssetSelection, because: str) -> None:
     """Run gates by themselves, whose answer a decision has changed."""
+    from orchestration.build import definitions  # which has the sensors that decide, too
+
     job = dg.define_asset_job("look_after_decision", selection=chosen)
     built = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[job]))
     run_id = make_new_run_id()

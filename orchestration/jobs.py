@@ -1,5 +1,5 @@
 """Jobs: two for each recipe, the whole way and the way of a new batch; one more where its traffic is kept, and one
-where it is watched.
+where it is watched; and one where releases take over step by step.
 
 Belongs here: what is selected.
 Does not: when it starts and for which batch (batches.py, dispatcher.py, schedules.py).
@@ -12,7 +12,17 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from assets.keys import key_of
 from assets.partitions import partitions_of
-from orchestration.runs import DISTIL, INGEST, LIVE, OF_DAYS, RECIPE_TAG, VERSION_TAG, lock_of_days, version_of
+from orchestration.runs import (
+    DISTIL,
+    INGEST,
+    LIVE,
+    OF_DAYS,
+    RECIPE_TAG,
+    SHADOWS,
+    VERSION_TAG,
+    lock_of_days,
+    version_of,
+)
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import names
 
@@ -67,4 +77,15 @@ def live_report_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
         tags={RECIPE_TAG: lock_of_days(file.name)},
         owners=list(file.recipe.owners),
         partitions_def=partitions_of(file, names.LIVE_REPORT),
+    )
+
+
+def shadow_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
+    """What the release that is on its way would have answered; no round waits for it, and it stops none."""
+    return dg.define_asset_job(
+        f"{SHADOWS}_{file.name}",
+        selection=dg.AssetSelection.assets(key_of(file.name, names.SHADOW)),
+        description=f"The next release beside the champion: {file.recipe.task}",
+        tags={RECIPE_TAG: lock_of_days(file.name)},
+        owners=list(file.recipe.owners),
     )

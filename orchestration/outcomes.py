@@ -30,6 +30,7 @@ from orchestration.runs import (
     is_round,
 )
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import desired
 from stillhouse.records.events import RUN_ID, pending
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Tone
@@ -169,7 +170,7 @@ def _outcome(
         name = f"{champion['student']} {champion['digest'][:12]}"
         if before is None or before["digest"] != champion["digest"]:
             return RoundOutcome(Ending.PROMOTED, f"promoted {name}")
-        return RoundOutcome(Ending.KEPT, f"champion kept: {name}")
+        return RoundOutcome(Ending.KEPT, f"champion kept: {name}{_offered_by(builds, run)}")
     for verdict in _verdicts_of(builds, run):
         gate = f"{verdict['asset']}:{verdict['gate']}"
         if verdict["state"] != GateStatus.PASSED and not verdict["waived"] and _is_blocking(verdict):
@@ -180,6 +181,15 @@ def _outcome(
             step, why = event.dagster_event.step_key, what_broke(event.dagster_event.step_failure_data)
             return RoundOutcome(Ending.BROKE, f"{step} failed: {why}")
     return RoundOutcome(Ending.TAKEN_IN, f"{run.tags.get('dagster/partition', BASE)} is taken in")
+
+
+def _offered_by(builds: BuildStore, run: dg.DagsterRun) -> str:
+    """What a run has offered to take over from the champion, as the end of a sentence."""
+    deployed = desired(builds.ledger, run.tags[RECIPE_TAG])
+    challenger = None if deployed is None else deployed.challenger
+    if challenger is None or challenger.run_id != run.run_id:
+        return ""
+    return f"; {challenger.deployed.student} {challenger.deployed.release[:12]} is offered and begins in the shadow"
 
 
 def _verdicts_of(builds: BuildStore, run: dg.DagsterRun) -> list[dict[str, Any]]:

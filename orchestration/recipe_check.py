@@ -120,7 +120,35 @@ def load_mistakes(file: RecipeFile) -> tuple[str, ...]:
         for place, owner in enumerate(recipe.owners)
         if _refused(partial(dg.AssetSpec, "any", owners=[owner]))
     ]  # fmt: skip
-    return tuple(found)
+    return (*found, *_rollout_mistakes(file))
+
+
+def _rollout_mistakes(file: RecipeFile) -> Iterator[str]:
+    """What a rollout asks of the part `traffic`, which is no part of the contract and not shipped with it."""
+    recipe, rollout, traffic = file.recipe, file.recipe.rollout, file.recipe.traffic
+    if rollout is None:
+        return
+    if not recipe.keeps_texts or traffic is None:
+        yield _line(
+            file, "rollout",
+            what="no texts of requests are kept that could be put to a release again",
+            expected="`traffic` with keep_texts and text_days, and rows whose privacy class is public or internal",
+            do="Keep them, or leave the part out: a release then serves as soon as it has passed its gates.",
+        )  # fmt: skip
+    elif rollout.shadow.judge_by == "truth" and traffic.feedback == "unknown":
+        yield _line(
+            file, "rollout", "shadow", "judge_by",
+            what="those who care to say what was right are no sample",
+            expected="teacher where traffic.feedback is unknown",
+            do="Write teacher, or say in traffic.feedback that feedback comes for all answers, or for a sample.",
+        )  # fmt: skip
+    elif rollout.shadow.judge_by == "truth" and traffic.matures_after_days >= traffic.text_days:
+        yield _line(
+            file, "rollout", "shadow", "judge_by",
+            what=f"feedback matures in {traffic.matures_after_days} days, and texts are kept for {traffic.text_days}",
+            expected="teacher, or texts that are kept for longer",
+            do="Write teacher, or raise traffic.text_days.",
+        )  # fmt: skip
 
 
 def _refused(define: Callable[[], object]) -> bool:

@@ -15,7 +15,7 @@ from assets.keys import batches_name, key_of
 from assets.materializations import Materialization, other_event_in_dagster
 from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState, asset_state
-from checks.stages import waiver_rules
+from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import drop_folder_lines
 from orchestration.event_list import EventShown, RequestedRows, requested_rows, waiting_events
@@ -24,13 +24,14 @@ from stillhouse.recipe.plays import RiskSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
-from stillhouse.records.deployments import Hold, desired
+from stillhouse.records.deployments import Challenger, Hold, desired
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.locks import who_works_on
 from stillhouse.records.plays import closed_in_words, closure_of
+from stillhouse.records.rollouts import counting
 from stillhouse.records.rounds import rounds_to_the_champion
-from stillhouse.stages.names import BASE, BATCHED, stage_names
+from stillhouse.stages.names import BASE, BATCHED, SHADOW, stage_names
 
 _WORST_FIRST = (
     GateStatus.FAILED,
@@ -74,6 +75,25 @@ class Decision(Record):
     reason: str
 
 
+class ChallengerStatus(Record):
+    """A release that is on its way to take over."""
+
+    digest: str = Field(description="Of the release.")
+    student: str
+    stage: str = Field(description="shadow or canary.")
+    share: float = Field(description="Of the callers that it answers.")
+    since: str = Field(description="When this stage began, ISO 8601, UTC.")
+    held: bool = Field(description="Whether it has not shown enough for so long that a person has to decide.")
+    missing: str | None = Field(description="What its shadow has not shown yet, and how many requests that would take.")
+
+    @property
+    def in_words(self) -> str:
+        """One line."""
+        where = f"answers {self.share:.0%} of the callers" if self.share else "is in the shadow"
+        held = ", held" if self.held else ""
+        return f"{self.student} {self.digest[:12]} {where} since {self.since[:10]}{held}"
+
+
 class ChampionStatus(Record):
     """What serves."""
 
@@ -83,6 +103,8 @@ class ChampionStatus(Record):
     rolled_back: Decision | None = Field(None, description="Null where no person went back to it.")
     promoted: Decision | None = Field(None, description="Null where no person brought it in by `stillhouse promote`.")
     hold: Hold | None = Field(None, description="Null where rounds may replace it.")
+    challenger: ChallengerStatus | None = Field(None, description="Null where no release is on its way.")
+    quarantine: tuple[str, ...] = Field((), description="What an earlier champion answers, and until when.")
 
 
 class Running(Record):
@@ -278,6 +300,35 @@ def champion_status(builds: BuildStore, recipe: str) -> ChampionStatus | None:
         rolled_back=by if newest.because == "rollback" else None,
         promoted=by if newest.because == "promote" else None,
         hold=deployed.hold,
+        challenger=_challenger_status(builds, recipe, deployed.challenger),
+        quarantine=tuple(
+            f"{each.slice} is answered by {each.instead.student} {each.instead.release[:12]} until {each.until}"
+            for each in counting(deployed, builds.ledger.now().date())
+        ),
+    )
+
+
+def _challenger_status(builds: BuildStore, recipe: str, challenger: Challenger | None) -> ChallengerStatus | None:
+    if challenger is None:
+        return None
+    asset = f"{recipe}/{SHADOW}"
+    newest = (
+        builds.ledger.newest(recipe, "verdict", subject=asset, gate=gate)
+        for gate in gates_of(SHADOW).names(blocking=False)
+    )
+    open_ = [
+        entry.body["sentence"]
+        for entry in newest
+        if entry is not None and entry.at >= challenger.offered and entry.body["state"] != GateStatus.PASSED
+    ]
+    return ChallengerStatus(
+        digest=challenger.deployed.release,
+        student=challenger.deployed.student,
+        stage=challenger.stage,
+        share=challenger.share,
+        since=challenger.since,
+        held=challenger.stuck is not None,
+        missing=challenger.stuck or "; ".join(open_) or None,
     )
 
 

@@ -35,7 +35,8 @@ def fleet_table(shown: Fleet) -> Table:
         table.add_row(
             Text(name),
             Text(f"{champion.student} {champion.digest[:12]}" if champion else "none yet")
-            + Text(", held" if champion and champion.hold else "", "yellow"),
+            + Text(", held" if champion and champion.hold else "", "yellow")
+            + Text(f"; {champion.challenger.in_words}" if champion and champion.challenger else ""),
             Text(serves) + Text(", overdue" if line.overdue else "", "red"),
             f"{line.rounds} in 30 days",
             f"{line.promotions}",
@@ -125,6 +126,11 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
     if champion and champion.hold:
         hold = champion.hold
         serving += f"; {hold.by} holds it since {hold.since[:10]}: {hold.reason}"
+    if champion and champion.challenger:
+        serving += f"; {champion.challenger.in_words}"
+        serving += f": {champion.challenger.missing}" if champion.challenger.missing else ""
+    for taken in champion.quarantine if champion else ():
+        serving += f"; {taken}"
     if state.running:
         serving += f"; {state.running.by} works on it since {state.running.since[:16].replace('T', ' ')} UTC"
         serving += f", because {state.running.because}" if state.running.because else ""

@@ -48,7 +48,7 @@ def waive(
 
 @commands.command()
 def approve(name: Name, by: By, reason: Reason) -> None:
-    """Approve the newest release of a recipe whose stakes are high; its author cannot."""
+    """Approve the release that waits for it, of a recipe whose stakes are high; its author cannot."""
     from orchestration.approvals import approve_newest_release
     from stillhouse.records.builds import BuildStore
 
@@ -140,6 +140,47 @@ def resume(name: Name, by: By, reason: Reason) -> None:
         entry = let_rounds(instance, BuildStore(home), file, by=by, reason=reason)
     champion = deployment_of(entry).champion
     out.print(f"champion {champion.student} {champion.release[:12]}: rounds may replace it", soft_wrap=True)
+
+
+@commands.command()
+def withdraw(name: Name, by: By, reason: Reason) -> None:
+    """End the way of the release that is to take over: it answers nobody any more, and no round offers it again."""
+    from orchestration.instance import initialise
+    from orchestration.rollout import look
+    from stillhouse.records.builds import BuildStore
+    from stillhouse.records.deployments import serving_now
+    from stillhouse.records.rollouts import withdraw as record
+
+    home, file = Home.from_environment(), find_recipe(name)
+    builds = BuildStore(home)
+    seen = serving_now(builds.ledger, file.name)
+    record(builds.ledger, file.name, seen, by=by, reason=reason)
+    assert seen.challenger is not None
+    withdrawn = seen.challenger.deployed
+    with initialise(home) as instance:
+        look(instance, builds, file)
+    serves = f"champion {seen.champion.student} {seen.champion.release[:12]} serves on"
+    out.print(f"{withdrawn.student} {withdrawn.release[:12]} is withdrawn; {serves}", soft_wrap=True)
+
+
+@commands.command()
+def quarantine(
+    name: Name,
+    slice: Annotated[str, typer.Argument(help="A slice of classes, label=CLASS, or length=FEWEST-MOST.")],
+    by: By,
+    reason: Reason,
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
+) -> None:
+    """Have the champion before answer a part of the requests until a day; what is meant is known of each request."""
+    from orchestration.quarantine import quarantine_slice
+    from stillhouse.records.builds import BuildStore
+
+    file = find_recipe(name)
+    given = quarantine_slice(
+        BuildStore(Home.from_environment()), file, slice, by=by, reason=reason, until=until.date()
+    )  # fmt: skip
+    who = f"{given.instead.student} {given.instead.release[:12]}"
+    out.print(Text(f"{given.slice} is answered by {who} until {given.until}"), soft_wrap=True)
 
 
 @commands.command()

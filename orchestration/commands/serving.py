@@ -1,6 +1,6 @@
 """Commands about serving the champion.
 
-Belongs here: the server, and the tokens of those who ask it.
+Belongs here: the server, the tokens of those who ask it, and how far the next release is.
 Does not: answering a request (stillhouse/serving/), the champion asked or handed over once (rounds.py).
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orchestration.commands.common import find_recipe
+from orchestration.commands.common import Name, find_recipe
 from orchestration.terminal import out
 from stillhouse.home import Home
 from stillhouse.serving.tokens import Scope, Tokens
@@ -37,6 +37,29 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     listening = Listening(host, port)
     run(Home.from_environment(), files, listening, lambda line: out.print(Text(line), soft_wrap=True), replica)
+
+
+@commands.command()
+def rollout(
+    name: Name,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="First put what was asked to both releases again, here and now.")
+    ] = False,
+) -> None:
+    """Say how far the next release is and what is missing, and take its next step, as the sensor does each minute."""
+    from orchestration.instance import initialise
+    from orchestration.rollout import look, replay_now
+    from stillhouse.records.builds import BuildStore
+
+    home, file = Home.from_environment(), find_recipe(name)
+    builds = BuildStore(home)
+    with initialise(home) as instance:
+        done = replay_now(instance, builds, file) if replay else True
+        step = look(instance, builds, file)
+    out.print(Text(step.sentence), soft_wrap=True)
+    if not done:
+        out.print(Text(f"the replay broke; `stillhouse ui` shows its run of the job shadow_{name}", "red"))
+        raise typer.Exit(1)
 
 
 @tokens.command("new")

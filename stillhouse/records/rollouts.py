@@ -261,4 +261,4 @@ def _write(
 
 
 def _now(ledger: Ledger) -> str:
-    return ledger.now().isoformat(timespec="seconds")
+    return ledger.now().isoformat(timespec="milliseconds")  # an approval has to be later than a stage

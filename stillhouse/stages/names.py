@@ -26,6 +26,7 @@ RELEASE = "release"
 CHAMPION = "champion"
 TRAFFIC = "traffic"
 LIVE_REPORT = "live_report"
+SHADOW = "shadow"
 
 SpentOn = Literal["data", "capture", "training", "evaluation"]
 
@@ -47,6 +48,7 @@ KINDS: dict[str, SpentOn] = {
     CHAMPION: "evaluation",
     TRAFFIC: "data",
     LIVE_REPORT: "evaluation",
+    SHADOW: "evaluation",
 }
 """Kinds of stage in the order in which data flows, and what the compute of each is spent on. Each has a module of its
 name in stillhouse/stages/, assets/ and checks/; of candidates there is one stage for each student, of exports one for
@@ -62,8 +64,11 @@ MEMBERS = "members"
 BATCHED = (SOURCE, PROMPTS, TEACHER_SIGNAL)
 """Stages that are partitioned by batch: a bad drop of rows closes itself and no other."""
 
-BESIDE = (TRAFFIC, LIVE_REPORT)
-"""Stages that are no part of a round: partitioned by day, of what has happened since a champion serves."""
+BY_DAY = (TRAFFIC, LIVE_REPORT)
+"""Stages that are partitioned by day, of what has happened since a champion serves."""
+
+BESIDE = (*BY_DAY, SHADOW)
+"""Stages that are no part of a round."""
 
 BASE = "base"
 """The batch of the recipe's own source, which alone is split, trains the teacher and judges. Others are files."""
@@ -112,5 +117,5 @@ def stage_names(recipe: Recipe) -> list[str]:
 
 def stages_beside(recipe: Recipe) -> list[str]:
     """Every stage of a recipe that is no part of a round."""
-    wanted = {TRAFFIC: recipe.traffic, LIVE_REPORT: recipe.watch}
+    wanted = {TRAFFIC: recipe.traffic, LIVE_REPORT: recipe.watch, SHADOW: recipe.rollout}
     return [stage for stage, part in wanted.items() if part is not None]

@@ -12,6 +12,7 @@ from tests.faults import (
     live_report,
     prompts,
     release,
+    shadow,
     students,
     teacher,
     traffic,
@@ -19,7 +20,7 @@ from tests.faults import (
 from tests.faults.bench import stages_of
 from tests.faults.conftest import Finished, OpenBench
 
-ROOMS = (contract_and_source, prompts, teacher, students, evaluation, cascade, release, traffic, live_report)
+ROOMS = (contract_and_source, prompts, teacher, students, evaluation, cascade, release, traffic, live_report, shadow)
 FAULTS = [fault for room in ROOMS for fault in room.FAULTS]
 
 

@@ -175,3 +175,30 @@ def test_a_recipe_with_several_mistakes_is_one_line_of_a_list(tmp_path: Path, ho
     file.path.write_text(file.path.read_text().replace("margin: 0.07", "margin: 7").replace("task:", "tasks:"))
     (unreadable,) = recipes_in(tmp_path / "recipes").unreadable
     assert len(unreadable.mistakes) == 3 and unreadable.in_short.endswith(" And 2 more: `stillhouse check`.")
+
+
+BY_TRUTH = {"shadow": {"judge_by": "truth"}}
+
+
+@pytest.mark.parametrize(
+    ("rollout", "traffic", "says"),
+    [
+        ({}, None, "rollout: no texts of requests are kept"),
+        ({}, {"keep_texts": False}, "rollout: no texts of requests are kept"),
+        ({}, {"text_days": 0}, "rollout: no texts of requests are kept"),
+        (BY_TRUTH, {}, "rollout.shadow.judge_by: those who care to say what was right are no sample"),
+        (
+            BY_TRUTH, {"feedback": "complete", "matures_after_days": 14},
+            "feedback matures in 14 days, and texts are kept for 14",
+        ),
+        (BY_TRUTH, {"feedback": "sample"}, None),
+        ({}, {}, None),
+    ],
+)  # fmt: skip
+def test_a_rollout_needs_texts_and_somebody_who_says_what_is_right(
+    tmp_path: Path, home: Home, rollout: dict[str, object], traffic: dict[str, object] | None, says: str | None
+) -> None:
+    parts = {"rollout": rollout} if traffic is None else {"rollout": rollout, "traffic": traffic}
+    found = mistakes(small_recipe(tmp_path, rows=100, **parts))
+    assert len(found) == (says is not None)
+    assert says is None or says in found[0]

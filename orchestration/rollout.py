@@ -1,0 +1,369 @@
+"""Moving a challenger on: from the shadow to a share of the callers, to more of them, to champion; or out.
+
+Belongs here: what the next step is by what was found, taking it, and the sensor that asks every minute.
+Does not: what was found (checks/shadow.py, stillhouse/live/canary.py), what a step writes (records/rollouts.py).
+
+A step rests on the ledger alone: on the verdicts on the newest look of the shadow, by the gatekeeper's own rule, and on
+the rows of the canary. So it is found again after whatever was killed, and `move` needs no Dagster. What is withdrawn
+is withdrawn first and explained afterwards.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from assets.keys import key_of
+from assets.shadow import newest_shadow
+from checks.gate_status import GateStatus
+from checks.gatekeeper import GateState, asset_state, gate_states
+from checks.stages import waiver_rules
+from orchestration.deployments import see_through
+from orchestration.dispatcher import under_way
+from orchestration.notices import notify_owners
+from orchestration.runs import BECAUSE_TAG, SHADOWS, process_tag
+from stillhouse.base import Record
+from stillhouse.home import Home
+from stillhouse.live.canary import CanaryFound, canary_found
+from stillhouse.live.segments import TrafficStore, day_at
+from stillhouse.live.shadow import Judged
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.rollout import RolloutSpec
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import Challenger, Deployment, Stage, desired
+from stillhouse.records.events import EventKind, note
+from stillhouse.records.governance import valid_waivers
+from stillhouse.records.ledger import OvertakenError
+from stillhouse.records.locks import recipe_locked_if_free
+from stillhouse.records.outbox import Notice, Tone
+from stillhouse.records.rollouts import BY_ITSELF, keep_back, move_on, take_over, withdraw
+from stillhouse.records.witness import Witness
+from stillhouse.stages.names import SHADOW
+from stillhouse.stages.shadow import Replay, ShadowFacts
+
+SECONDS_BETWEEN_LOOKS = 60
+SECONDS_BETWEEN_REPLAYS = 3_600.0
+LONGEST_REASON = 500
+WAIT_FOR_A_REPLAY = timedelta(days=1)
+"""How long a challenger that is late is not held because a replay is due, which may break again and again."""
+
+
+class RolloutEvidence(Record):
+    """What a step of a rollout rests on, as the ledger keeps it beside the step."""
+
+    said: tuple[str, ...]
+    shadow: str | None
+    overall: Judged | None
+    critical: dict[str, Judged]
+    canary: CanaryFound | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of a look at a rollout.
+
+    Args:
+        sentence: how it stands, and what is missing.
+        tone: of a step that was taken; None where nothing has changed.
+        replay: whether the shadow is to be looked at again.
+    """
+
+    sentence: str
+    tone: Tone | None = None
+    replay: bool = False
+
+
+@dataclass(frozen=True)
+class _Shadow:
+    """The newest look of a challenger's shadow, as the gatekeeper sees it."""
+
+    facts: ShadowFacts | None
+    digest: str | None
+    looked_at: datetime | None
+    gates: tuple[GateState, ...]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether there is a look of this rollout, by code as it is now, on which every gate has decided."""
+        undecided = (GateStatus.MISSING, GateStatus.STALE)
+        return self.facts is not None and not any(gate.state in undecided for gate in self.gates)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether each gate is open."""
+        return self.is_current and all(gate.is_open for gate in self.gates)
+
+    @property
+    def failed(self) -> list[str]:
+        """What was found wanting."""
+        return [gate.sentence for gate in self.gates if self.is_current and gate.state is GateStatus.FAILED]
+
+    @property
+    def missing(self) -> list[str]:
+        """Why it is not open."""
+        return [gate.sentence for gate in self.gates if self.is_current and not gate.is_open]
+
+
+def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Step:
+    """Take the next step of a rollout, if what was found allows it or asks for it.
+
+    Args:
+        builds: with ledger and traffic.
+        file: the recipe.
+        at: now, in seconds since 1970; by the clock when left out.
+    """
+    now = datetime.fromtimestamp(time.time() if at is None else at, UTC)
+    seen = desired(builds.ledger, file.name)
+    if file.recipe.rollout is None or seen is None or seen.challenger is None:
+        return Step("no release is on its way to take over")
+    try:
+        if seen.challenger.stage is Stage.SHADOW:
+            return _in_shadow(builds, file, seen, seen.challenger, now)
+        return _in_canary(builds, file, seen, seen.challenger, now)
+    except OvertakenError as error:
+        return Step(f"somebody else has decided meanwhile: {error}")
+
+
+def _in_shadow(builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime) -> Step:
+    spec, shadow = _spec(file), _newest_shadow(builds, file, challenger)
+    evidence = _evidence(shadow, None)
+    if shadow.failed:
+        return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
+    if (waits := _waits(file, seen, challenger)) is not None:
+        return Step(waits)
+    if shadow.is_open:
+        share = spec.canary.shares[0]
+        move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
+        return Step(
+            f"{_name(challenger)} has shown enough in the shadow and answers {share:.0%} of the callers", Tone.GOOD
+        )
+    missing = "; ".join(shadow.missing) or "nothing that was asked since it was offered was replayed yet"
+    late_by = now - _moment(challenger.since) - timedelta(days=spec.shadow.days_at_most)
+    is_due = _replay_is_due(builds, file, seen, shadow, now)
+    if late_by >= (WAIT_FOR_A_REPLAY if is_due else timedelta()):
+        return _kept_back(builds, file, seen, challenger, missing, evidence)
+    return Step(f"{_name(challenger)} is in the shadow: {missing}", replay=is_due)
+
+
+def _in_canary(builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime) -> Step:
+    spec = _spec(file)
+    found = look_at_canary(builds, file, challenger, now)
+    shadow = _newest_shadow(builds, file, challenger)
+    evidence = _evidence(shadow, found)
+    if found.failed is not None:
+        step = _withdrawn(builds, file, seen, challenger, found.failed, evidence)
+        note(
+            builds.ledger,
+            file.name,
+            EventKind.SERVICE,
+            f"{challenger.deployed.release}:{challenger.salt}",
+            step.sentence,
+        )
+        return step
+    if shadow.failed:
+        return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
+    if (waits := _waits(file, seen, challenger)) is not None:
+        return Step(waits)
+    began = _moment(challenger.since)
+    where = f"{_name(challenger)} answers {challenger.share:.0%} of the callers"
+    if found.missing:
+        missing = f"{found.missing:,} more callers are needed, counted by day"
+        if now - began >= timedelta(days=spec.shadow.days_at_most):
+            return _kept_back(builds, file, seen, challenger, missing, evidence)
+        return Step(f"{where}: {missing}")
+    ends = began + timedelta(hours=spec.canary.hours_at_least)
+    if now < ends:
+        return Step(
+            f"{where} until {ends:%Y-%m-%d %H:%M} UTC at least; {found.callers:,} callers by day, no harm found"
+        )
+    if not shadow.is_open:
+        return Step(
+            f"{where}: {'; '.join(shadow.missing) or 'its shadow has to be looked at again'}",
+            replay=not shadow.is_current,
+        )
+    share = next((each for each in spec.canary.shares if each > challenger.share), None)
+    if share is not None:
+        move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
+        return Step(f"{_name(challenger)} answers {share:.0%} of the callers from now on", Tone.GOOD)
+    if file.recipe.stakes == "high" and not _approved_since(builds, file, challenger):
+        how = f"`stillhouse approve {file.name} --by NAME --reason WHY` makes it the champion"
+        return Step(f"{where} and has shown enough; the stakes are high: {how}")
+    take_over(builds.ledger, Witness.from_environment(), file.name, seen, evidence=evidence)
+    return Step(f"{_name(challenger)} is the champion", Tone.GOOD)
+
+
+def look_at_canary(builds: BuildStore, file: RecipeFile, challenger: Challenger, now: datetime) -> CanaryFound:
+    """What the callers of a challenger have met since it was offered."""
+    store, offered = TrafficStore(builds.home.artifacts, file.name), _moment(challenger.offered).timestamp()
+    first, last = day_at(offered), day_at(now.timestamp())
+    return canary_found(
+        store,
+        [day for day in store.days() if first <= day <= last],
+        challenger=challenger.deployed.release,
+        offered=offered,
+        since=_moment(challenger.since).timestamp(),
+        spec=_spec(file).canary,
+    )
+
+
+def _newest_shadow(builds: BuildStore, file: RecipeFile, challenger: Challenger) -> _Shadow:
+    key = key_of(file.name, SHADOW)
+    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
+    state = asset_state(builds, file.recipe, waivers, key)
+    if state.newest is None or state.broken or state.stale:
+        return _Shadow(None, None, None, ())
+    found = newest_shadow(builds, file)
+    facts = (
+        None if found is None or found.manifest.facts.get("rollout") != challenger.salt else found.facts(ShadowFacts)
+    )
+    gates = tuple(gate_states(builds.ledger, waivers, key, state.newest, blocking=False))
+    return _Shadow(facts, state.newest.digest, state.newest.at, gates)
+
+
+def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shadow: _Shadow, now: datetime) -> bool:
+    """Whether texts came that were not replayed, or a look counts no longer; not within an hour of the last one.
+
+    Once more when its days are over: what is too rare to prove anything is then judged by what it has shown.
+    """
+    assert seen.challenger is not None
+    if shadow.is_current and shadow.looked_at is not None:
+        if (now - shadow.looked_at).total_seconds() < SECONDS_BETWEEN_REPLAYS:
+            return False
+        late = _moment(seen.challenger.since) + timedelta(days=_spec(file).shadow.days_at_most)
+        if shadow.looked_at < late <= now:
+            return True
+    replay = Replay.of(file, builds, seen, newest_shadow(builds, file), now.timestamp())
+    counts_no_longer = replay.before is not None and not shadow.is_current
+    return counts_no_longer or not replay.due().is_empty()
+
+
+def _evidence(shadow: _Shadow, canary: CanaryFound | None) -> RolloutEvidence:
+    facts = shadow.facts
+    return RolloutEvidence(
+        said=tuple(gate.sentence for gate in shadow.gates) if facts else (),
+        shadow=shadow.digest if facts else None,
+        overall=facts and facts.overall,
+        critical=facts.critical if facts else {},
+        canary=canary,
+    )
+
+
+def _withdrawn(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, why: str, evidence: RolloutEvidence
+) -> Step:
+    withdraw(builds.ledger, file.name, seen, by=BY_ITSELF, reason=why[:LONGEST_REASON], evidence=evidence)
+    return Step(f"{_name(challenger)} is withdrawn: {why}", Tone.BROKEN)
+
+
+def _kept_back(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, why: str, evidence: RolloutEvidence
+) -> Step:
+    keep_back(builds.ledger, file.name, seen, missing=why[:LONGEST_REASON], evidence=evidence)
+    return Step(f"{_name(challenger)} is held in {challenger.stage}: {why}. {_what_a_person_can_do(file)}", Tone.LOOK)
+
+
+def _waits(file: RecipeFile, seen: Deployment, challenger: Challenger) -> str | None:
+    """Why a challenger that is not found wanting goes no further, whatever it shows; None where it may."""
+    if challenger.stuck is not None:
+        return f"{_name(challenger)} is held in {challenger.stage}: {challenger.stuck}. {_what_a_person_can_do(file)}"
+    if seen.hold is not None:
+        return f"{_name(challenger)} waits in {challenger.stage}: {seen.hold.by} holds the champion: {seen.hold.reason}"
+    return None
+
+
+def _what_a_person_can_do(file: RecipeFile) -> str:
+    name, by = file.name, "--by NAME --reason WHY"
+    return (
+        f"`stillhouse resume {name} {by}` waits for as long again, `promote` brings it in, `withdraw` ends its way; "
+        "else the next release takes its place"
+    )
+
+
+def _approved_since(builds: BuildStore, file: RecipeFile, challenger: Challenger) -> bool:
+    """Whether a person has approved it knowing what its callers met: while it answered the last share."""
+    found = builds.ledger.newest(file.name, "approval", content=challenger.deployed.release)
+    return found is not None and _moment(found.at) >= _moment(challenger.since)
+
+
+def _spec(file: RecipeFile) -> RolloutSpec:
+    assert file.recipe.rollout is not None
+    return file.recipe.rollout
+
+
+def _name(challenger: Challenger) -> str:
+    return f"{challenger.deployed.student} {challenger.deployed.release[:12]}"
+
+
+def _moment(at: str) -> datetime:
+    return datetime.fromisoformat(at).astimezone(UTC)
+
+
+def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Step:
+    """Take the next step, tell owners of it, and have the champion asset name what serves.
+
+    Whatever was killed after the ledger was written is finished at the next look.
+    """
+    step = move(builds, file)
+    if step.tone is not None:
+        notice = Notice(f"{file.name}: {step.sentence[:80]}", step.sentence, step.tone)
+        notify_owners(builds.ledger, file.name, "rollout", step.sentence, notice)
+    with recipe_locked_if_free(builds.home, file.name, by=f"a step of the rollout of {file.name}") as holder:
+        is_free = holder is None and under_way(instance, file.name) is None
+    if is_free:
+        see_through(instance, builds, file)
+    return step
+
+
+def replay_now(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> bool:
+    """Replay what is due in this process, and look at the gates; whether it came to its end."""
+    from dagster._core.utils import make_new_run_id
+
+    from orchestration.build import definitions
+
+    run_id = make_new_run_id()
+    done = (
+        definitions([file])
+        .resolve_job_def(f"{SHADOWS}_{file.name}")
+        .execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_id=run_id,
+            tags={BECAUSE_TAG: "asked for", **process_tag(run_id)},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    )
+    return done.success
+
+
+def rollout_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """At each tick take the next step of a rollout, and ask for a replay where one is due.
+
+    The cursor holds when a replay was asked for last, so that one that breaks is not asked for each minute.
+    """
+
+    @dg.sensor(
+        name=f"rollout_{file.name}",
+        job=job,
+        minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"The next release of {file.name}: shadow, a share of the callers, champion",
+        owners=list(file.recipe.owners),
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        builds, now = BuildStore(Home.from_environment()), time.time()
+        step = look(context.instance, builds, file)
+        asked = float(context.cursor or 0)
+        if not step.replay or now - asked < SECONDS_BETWEEN_REPLAYS or _replays(context.instance, file):
+            return dg.SkipReason(step.sentence)
+        context.update_cursor(str(now))
+        return dg.RunRequest(run_key=f"{now:.0f}", tags={BECAUSE_TAG: step.sentence[:200]})
+
+    return sensor
+
+
+def _replays(instance: dg.DagsterInstance, file: RecipeFile) -> bool:
+    filters = dg.RunsFilter(job_name=f"{SHADOWS}_{file.name}", statuses=NOT_FINISHED_STATUSES)
+    return bool(instance.get_runs(filters, limit=1))

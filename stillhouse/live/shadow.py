@@ -1,0 +1,193 @@
+"""What a challenger would have answered: texts that were asked are put to it and to the champion again.
+
+Belongs here: which texts are due, the two answers to each, counting who was right, the verdict.
+Does not: the artifact (stillhouse/stages/shadow.py), asking the teacher (stillhouse/stages/live_teacher.py), moving on
+(orchestration/rollout.py).
+
+Where both answer alike neither lost, whatever the teacher would say: it is asked about the others alone, and nothing is
+estimated. Verdicts are those of stillhouse/statistics/betting.py, so that they may be looked at at any time. They know
+no order, so counts are kept, and no answer of anybody.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.live.segments import TrafficStore
+from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.rollout import ShadowSpec
+from stillhouse.statistics.betting import AnytimeTest, anytime_non_inferiority
+
+ROWS_AT_ONCE = 20_000
+"""Texts that one look replays at most, some 12 CPU seconds for each of two models; of more a sample, drawn by id."""
+
+ALL = "all requests"
+LENGTHS: dict[str, tuple[int, int | None]] = {
+    "up to 50 characters": (0, 50), "51 to 200 characters": (51, 200), "more than 200 characters": (201, None),
+}  # fmt: skip
+
+Say = Callable[[str], str]
+"""The label that a model gives to one text."""
+
+COUNTS = ("rows", "differ", "lost", "won", "unanswered")
+SEEN_SCHEMA = {"replica": pl.String, "day": pl.String, "upto": pl.Int64}
+TALLY_SCHEMA = {"slice": pl.String, **dict.fromkeys(COUNTS, pl.Int64)}
+
+
+class Judged(Record):
+    """A part of the requests: how often the challenger lost against the champion, and what that proves."""
+
+    critical: bool = Field(description="Whether the verdict binds.")
+    rows: int
+    differ: int = Field(description="Of them, those that the two answered otherwise.")
+    lost: int = Field(description="Of these, those that only the champion got right.")
+    won: int = Field(description="Of these, those that only the challenger got right.")
+    unanswered: int = Field(description="Of these, those about which nobody could say who is right; in no other count.")
+    test: AnytimeTest
+
+
+def known_when_asked(slices: Sequence[SliceSpec]) -> list[SliceSpec]:
+    """The slices of a recipe that are known of a request: those of classes, by what the champion answers.
+
+    Other columns come with rows and not with requests.
+    """
+    return [each for each in slices if each.column == "label"]
+
+
+def due(store: TrafficStore, days: Sequence[str], since: float, seen: pl.DataFrame) -> pl.DataFrame:
+    """Texts of requests that are to be replayed: those of some days, from a moment on, that were not seen yet.
+
+    Args:
+        store: of the recipe.
+        days: of the requests.
+        since: in seconds since 1970.
+        seen: of each replica and day up to which number its rows were seen, as `SEEN_SCHEMA`.
+
+    Returns:
+        `replica`, `day`, `number`, `id` and `text`, by replica, day and number.
+    """
+    found = [pl.DataFrame(schema={**SEEN_SCHEMA, "number": pl.Int64, "id": pl.String, "text": pl.String}).drop("upto")]
+    for day in days:
+        texts = store.frame(day, "texts").with_columns(day=pl.lit(day))
+        asked = store.frame(day, "requests").filter(pl.col("at") >= since).select("replica", "number")
+        new = texts.join(asked, on=["replica", "number"]).join(seen, on=["replica", "day"], how="left")
+        new = new.filter(pl.col("number") > pl.col("upto").fill_null(0))
+        found.append(new.select("replica", "day", "number", "id", "text"))
+    return pl.concat(found).sort("replica", "day", "number")
+
+
+def sample(rows: pl.DataFrame, at_most: int = ROWS_AT_ONCE) -> pl.DataFrame:
+    """At most so many of some rows, whichever have the smallest digests of their ids: no order or caller decides."""
+    if rows.height <= at_most:
+        return rows
+    drawn = [sha256(id.encode()).hexdigest() for id in rows["id"]]
+    return rows.with_columns(pl.Series("drawn", drawn)).sort("drawn").head(at_most).drop("drawn")
+
+
+def seen_after(seen: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """Up to which number the rows of each replica and day were seen, some more having been looked at."""
+    more = rows.group_by("replica", "day").agg(upto=pl.col("number").max())
+    return pl.concat([seen, more.select(*SEEN_SCHEMA)]).group_by("replica", "day").agg(pl.col("upto").max()).sort(
+        "replica", "day"
+    )  # fmt: skip
+
+
+def replayed(rows: pl.DataFrame, champion: Say, challenger: Say) -> pl.DataFrame:
+    """Put each different text to both, one at a time as a server does: `champion` and `challenger` are the answers."""
+    texts = rows["text"].unique(maintain_order=True).to_list()
+    said = pl.DataFrame(
+        {"text": texts, "champion": [champion(text) for text in texts], "challenger": [challenger(t) for t in texts]},
+        schema={"text": pl.String, "champion": pl.String, "challenger": pl.String},
+    )
+    return rows.join(said, on="text", how="left", maintain_order="left")
+
+
+def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
+    """Say of each request who was right.
+
+    Args:
+        rows: `text`, `champion`, `challenger`, and `right`, the label that the judge gives; null where it gives none.
+
+    Returns:
+        The same with `characters` and, as booleans, `differ`, `lost`, `won` and `unanswered`.
+    """
+    differ = pl.col("champion") != pl.col("challenger")
+    return rows.with_columns(
+        characters=pl.col("text").str.len_chars(),
+        differ=differ,
+        lost=(differ & (pl.col("champion") == pl.col("right"))).fill_null(False),
+        won=(differ & (pl.col("challenger") == pl.col("right"))).fill_null(False),
+        unanswered=differ & pl.col("right").is_null(),
+    )
+
+
+def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec]) -> pl.DataFrame:
+    """Count outcomes over all requests and in each part of them, as `TALLY_SCHEMA`.
+
+    A request of which nobody can say who was right is no row: where it counted as one that neither lost, a teacher that
+    is away would let anything pass.
+    """
+    parts: dict[str, pl.Expr] = {ALL: pl.lit(True)}
+    parts |= {each.name: pl.col("champion").is_in(each.values) for each in slices}
+    for name, (fewest, most) in LENGTHS.items():
+        parts[name] = (pl.col("characters") >= fewest) & (pl.lit(most is None) | (pl.col("characters") <= (most or 0)))
+    counted = [
+        {
+            "slice": name,
+            "rows": part.height - int(part["unanswered"].sum()),
+            **{count: int(part[count].sum()) for count in COUNTS[1:]},
+        }
+        for name, part in ((name, rows.filter(where)) for name, where in parts.items())
+    ]
+    return pl.DataFrame(counted, schema=TALLY_SCHEMA)
+
+
+def added(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Counts of one part after the other, in one table."""
+    return pl.concat(tallies).group_by("slice", maintain_order=True).agg(pl.col(*COUNTS).sum())
+
+
+def judged(tally: pl.DataFrame, slices: Sequence[SliceSpec], spec: ShadowSpec) -> dict[str, Judged]:
+    """What the counts prove, by part.
+
+    All requests pass and fail at the margin of the rollout. A critical slice passes at its own margin, and fails on any
+    loss, which shows much sooner in a slice that has few rows: each at its part of the error rate.
+
+    Args:
+        tally: as `tallied` gives it.
+        slices: of the recipe, those that are known of a request.
+        spec: with the margin.
+    """
+    known = {each.name: each for each in slices}
+    critical = sum(each.critical for each in slices)
+    found = {}
+    for row in tally.iter_rows(named=True):
+        name, counts = row["slice"], {count: row[count] for count in COUNTS}
+        of_slice = known.get(name)
+        binds = name == ALL or (of_slice is not None and of_slice.critical)
+        found[name] = Judged(
+            critical=binds,
+            **counts,
+            test=anytime_non_inferiority(
+                row["lost"],
+                row["won"],
+                row["rows"],
+                margin=(of_slice and of_slice.margin) or spec.margin,
+                harmless=None if name == ALL else 0.0,
+                slices=1 if name == ALL else max(critical, 1),
+            ),
+        )
+    return found
+
+
+def by_judge(differing: pl.DataFrame, answers: Mapping[str, str | None]) -> pl.DataFrame:
+    """Add `right` to rows by the answers of a judge to their texts; null where it gave none."""
+    texts = differing["text"].unique().to_list()
+    said = pl.DataFrame(
+        {"text": texts, "right": [answers.get(text) for text in texts]},
+        schema={"text": pl.String, "right": pl.String},
+    )
+    return differing.join(said, on="text", how="left", maintain_order="left")

@@ -1,0 +1,214 @@
+"""The shadow of the champion: what a challenger would have answered to what was asked since it was offered.
+
+The artifact holds counts alone: no text, no answer, and no caller. What was counted once is added to and not counted
+again, since texts expire sooner than a slow recipe sees enough of them.
+
+Belongs here: what the summary depends on, and making it.
+Does not: the arithmetic (stillhouse/live/shadow.py), what follows from it (orchestration/rollout.py).
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field
+
+from stillhouse.base import Record
+from stillhouse.live import shadow
+from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
+from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say
+from stillhouse.live.traffic import answers
+from stillhouse.models.predictor import OnnxClassifier
+from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.rollout import RolloutSpec
+from stillhouse.records.builds import Artifact, BuildStore, Plan
+from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
+from stillhouse.release.bundle import MODEL
+from stillhouse.stages.live_teacher import ask_live, teacher_behind
+from stillhouse.tasks import task_of
+
+SEEN, TALLY = "seen", "tally"
+
+
+class ShadowFacts(Record):
+    """A challenger beside its champion, on what was asked since it was offered."""
+
+    rollout: str = Field(description="The salt of the rollout: what is found counts for no other.")
+    champion: str = Field(description="Digest of the release that serves.")
+    challenger: str = Field(description="Digest of the release that is on its way.")
+    judge: str = Field(description="Who says which of two answers is right: teacher or truth.")
+    days: tuple[str, ...] = Field(description="Of the requests that are counted.")
+    asked: int = Field(description="Different texts that the teacher was asked about, this time.")
+    left_out: int = Field(description="Requests that were not replayed, since there were more than one look replays.")
+    parts: dict[str, Judged] = Field(description="All requests, slices and lengths.")
+
+    @property
+    def overall(self) -> Judged:
+        """All requests."""
+        return self.parts[ALL]
+
+    @property
+    def critical(self) -> dict[str, Judged]:
+        """The slices that bind."""
+        return {name: part for name, part in self.parts.items() if part.critical and name != ALL}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is put to whom.
+
+    Args:
+        file: the recipe.
+        builds: with releases, and the teacher's answers.
+        store: with what was asked.
+        champion: the release that serves.
+        challenger: the release that is on its way.
+        before: the counts so far, None where there are none of this rollout.
+        at: now, in seconds since 1970.
+    """
+
+    file: RecipeFile
+    builds: BuildStore
+    store: TrafficStore
+    champion: DeployedRelease
+    challenger: Challenger
+    before: Artifact | None
+    at: float
+
+    @classmethod
+    def of(
+        cls,
+        file: RecipeFile,
+        builds: BuildStore,
+        deployment: Deployment,
+        newest: Artifact | None,
+        at: float | None = None,
+    ) -> "Replay":
+        """The replay that a deployment asks for.
+
+        Args:
+            file: the recipe.
+            builds: with releases, and the teacher's answers.
+            deployment: with a challenger.
+            newest: the newest artifact of the stage.
+            at: now; by the clock when left out.
+        """
+        challenger = deployment.challenger
+        assert challenger is not None
+        before = newest if newest is not None and newest.manifest.facts.get("rollout") == challenger.salt else None
+        store = TrafficStore(builds.home.artifacts, file.name)
+        return cls(file, builds, store, deployment.champion, challenger, before, time.time() if at is None else at)
+
+    @property
+    def spec(self) -> RolloutSpec:
+        """What the recipe says; one that says nothing has no such stage."""
+        assert self.file.recipe.rollout is not None
+        return self.file.recipe.rollout
+
+    @property
+    def judged_by_truth(self) -> bool:
+        """Whether feedback says who is right, and not the teacher."""
+        return self.spec.shadow.judge_by == "truth"
+
+    @property
+    def days(self) -> list[str]:
+        """Days since the offer; where feedback decides, those all of whose answers have matured."""
+        first = day_at(self._since)
+        days = [day for day in self.store.days() if day >= first]
+        if not self.judged_by_truth:
+            return days
+        assert self.file.recipe.traffic is not None
+        matures = self.file.recipe.traffic.matures_after_days * SECONDS_A_DAY
+        return [day for day in days if end_of(day) + matures <= self.at]
+
+    @property
+    def _since(self) -> float:
+        return datetime.fromisoformat(self.challenger.offered).timestamp()
+
+    def seen(self) -> pl.DataFrame:
+        """What was counted before."""
+        return pl.DataFrame(schema=SEEN_SCHEMA) if self.before is None else self.before.frame(SEEN)
+
+    def due(self) -> pl.DataFrame:
+        """Requests that are to be replayed now."""
+        return shadow.due(self.store, self.days, self._since, self.seen())
+
+    def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+        """Replayed rows with the label that is right, and how many texts the teacher was asked about."""
+        if self.judged_by_truth:
+            said = answers(self.store, self.days, at=self.at, matures_after_days=0)
+            known = said.filter(pl.col("truth").is_not_null()).select("replica", "day", "number", right="truth")
+            # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
+            return rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left"), 0
+        differing = rows.filter(pl.col("champion") != pl.col("challenger"))
+        texts = differing["text"].unique(maintain_order=True).to_list()
+        by_text = dict[str, str | None]()
+        if texts:
+            teacher = teacher_behind(self.builds, self.challenger.deployed)
+            answered = ask_live(self.builds, self.file, teacher, texts, at=self.at)
+            by_text = dict(zip(texts, answered["answer"], strict=True))
+        return shadow.by_judge(rows, by_text), len(texts)
+
+
+def plan(replay: Replay) -> Plan[ShadowFacts]:
+    """Replay what is due, and add it to what was counted before."""
+    recipe, spec = replay.file.recipe, replay.spec.shadow
+    slices = shadow.known_when_asked(recipe.slices)
+    segments = [each for day in replay.days for each in replay.store.segments(day, "texts")]
+
+    def build(folder: Path) -> ShadowFacts:
+        due = replay.due()
+        drawn = shadow.sample(due)
+        both = (_says(replay.builds, recipe, each) for each in (replay.champion, replay.challenger.deployed))
+        said = shadow.replayed(drawn, *both)
+        rows, asked = replay.right(said)
+        counts = [shadow.tallied(shadow.outcomes(rows), slices)]
+        if replay.before is not None:
+            counts.insert(0, replay.before.frame(TALLY))
+        tally = shadow.added(counts)
+        shadow.seen_after(replay.seen(), due).write_parquet(folder / f"{SEEN}.parquet")
+        tally.write_parquet(folder / f"{TALLY}.parquet")
+        before = None if replay.before is None else replay.before.facts(ShadowFacts)
+        return ShadowFacts(
+            rollout=replay.challenger.salt,
+            champion=replay.champion.release,
+            challenger=replay.challenger.deployed.release,
+            judge=spec.judge_by,
+            days=tuple(replay.days),
+            asked=asked,
+            left_out=due.height - drawn.height + (0 if before is None else before.left_out),
+            parts=shadow.judged(tally, slices, spec),
+        )
+
+    return Plan(
+        build,
+        {
+            "rollout": replay.challenger.salt,
+            "champion": replay.champion.release,
+            "challenger": replay.challenger.deployed.release,
+            "before": None if replay.before is None else replay.before.digest,
+            "segments": [each.digest for each in segments],
+            "days": replay.days,
+            "slices": [each.model_dump(mode="json") for each in slices],
+        },
+        config={"shadow": spec.model_dump(mode="json")},
+        external_inputs={
+            f"{TRAFFIC}/{replay.store.recipe}/{each.day}/{each.kind}/{each.digest}.parquet": each.digest
+            for each in segments
+        },
+    )
+
+
+def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:
+    """Ask a release as a server does: each text by itself, since int8 lets an answer depend on its neighbours."""
+    model = OnnxClassifier(builds.artifact(release.release, release.manifest).folder / MODEL)
+    task = task_of(recipe.data.answer, model.labels)
+
+    def say(text: str) -> str:
+        (label,) = task.written(task.answers(model.logits([text])))
+        return str(label)
+
+    return say

@@ -1,0 +1,144 @@
+"""Faults of a release that is on its way to take over, beside the champion of the finished installation.
+
+Belongs here: how each is planted.
+Does not: what is asked of it (test_shadow.py).
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from assets.keys import key_of
+from assets.materializations import newest_artifact
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import Artifact, BuildRequest
+from stillhouse.records.deployments import desired
+from stillhouse.records.rollouts import offer
+from stillhouse.release.bundle import MODEL, ReleaseRecord
+from stillhouse.release.probe import PROBE
+from stillhouse.serving.spool import log_of
+from stillhouse.stages.champion import deployed
+from stillhouse.stages.names import RELEASE, SHADOW
+from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.small import questions
+from tests.stillhouse.serving.killed import served
+
+PEOPLE = {"name": "people", "column": "label", "values": ["HUM"], "critical": True}
+TEXTS = questions(400)["question"].to_list()[200:320]
+Change = Callable[[Path], None]
+
+
+def recipe_of(bench: Bench, **changes: Any) -> RecipeFile:
+    """A recipe whose releases have to show themselves first; a wide margin is proven by few requests."""
+    rollout = {"shadow": {"margin": 0.5}}
+    wanted = {"traffic": {"days": 90, "text_days": 14}, "rollout": rollout, "slices": [PEOPLE], **changes}
+    return bench.recipe(**wanted)
+
+
+def offered(bench: Bench, change: Change) -> Artifact:
+    """The champion's release with something changed, on its way to take over from it."""
+    builds = bench.place.builds
+    release = newest_artifact(builds, key_of(NAME, RELEASE))
+
+    def build(folder: Path) -> ReleaseRecord:
+        shutil.copytree(release.folder, folder, dirs_exist_ok=True)
+        change(folder)
+        return release.facts(ReleaseRecord)
+
+    inputs = [builds.artifact(each.digest, each.manifest) for each in release.manifest.inputs.values()]
+    made = builds.make(BuildRequest(NAME, RELEASE, "run", "v", {"change": change.__qualname__}, inputs=inputs), build)
+    seen = desired(builds.ledger, NAME)
+    assert seen is not None
+    offer(builds.ledger, NAME, deployed(made), seen=seen, export="another", run_id="run", relied_on=())
+    return made
+
+
+def asked(bench: Bench, file: RecipeFile, texts: Iterable[str]) -> None:
+    """Somebody asks the champion, from now on."""
+    log = log_of(bench.place.home, file, "r1")
+    for place, text in enumerate(texts):
+        log.put(replace(served(f"id{place}", at=time.time() + 1), text=text))
+    log.close()
+
+
+def beside(change: Change, texts: Iterable[str] = TEXTS) -> Plant:
+    """A challenger that is changed, and requests since it was offered."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        file = recipe_of(bench)
+        offered(bench, change)
+        asked(bench, file, texts)
+        return file
+
+    return plant
+
+
+def unchanged(folder: Path) -> None:
+    (folder / "note").write_text("the same model in another bundle")
+
+
+def _labels(folder: Path, change: Callable[[list[str]], list[str]]) -> None:
+    path = folder / MODEL / "config.json"
+    config = json.loads(path.read_text())
+    names = change([config["id2label"][str(place)] for place in range(len(config["id2label"]))])
+    config["id2label"] = {str(place): name for place, name in enumerate(names)}
+    path.unlink()
+    path.write_text(json.dumps(config))
+
+
+def with_every_class_renamed(folder: Path) -> None:
+    """Names are sorted wherever they are read, so that two which change places would change nothing."""
+    _labels(folder, lambda names: [f"{name}_" for name in names])
+
+
+def with_people_renamed(folder: Path) -> None:
+    _labels(folder, lambda names: ["HUMAN" if name == "HUM" else name for name in names])
+
+
+def with_another_probe(folder: Path) -> None:
+    path = folder / PROBE
+    probe = json.loads(path.read_text())
+    probe["logits"] = [row[::-1] for row in probe["logits"]]
+    path.unlink()
+    path.write_text(json.dumps(probe))
+
+
+def of_a_teacher_that_says_nothing(bench: Bench) -> RecipeFile:
+    nothing = pl.Series("answer", [None], dtype=pl.String)
+    bench.patch(
+        "stillhouse.stages.shadow:ask_live",
+        lambda real: lambda builds, file, teacher, texts, at: nothing.new_from_index(0, len(texts)).to_frame(),
+    )
+    return beside(with_people_renamed)(bench)
+
+
+WORSE, SLICE = "the_challenger_is_not_worse", "no_critical_slice_is_worse"
+JUDGE, AS_JUDGED = "the_judge_answered_where_they_differ", "the_challenger_answers_as_judged"
+FAULTS = [
+    Fault(
+        "a challenger whose classes have other names", SHADOW, WORSE, beside(with_every_class_renamed),
+        "answered otherwise", also=(SLICE, AS_JUDGED),
+    ),
+    Fault(
+        "a challenger that calls people something else", SHADOW, SLICE, beside(with_people_renamed),
+        "people: ", also=(AS_JUDGED,),
+    ),
+    Fault(
+        "a challenger of which hardly anything was asked", SHADOW, WORSE, beside(unchanged, TEXTS[:3]),
+        "more requests are needed if they go on like these", state="inconclusive", also=(SLICE,),
+    ),
+    Fault(
+        "a teacher that says nothing where two releases differ", SHADOW, JUDGE, of_a_teacher_that_says_nothing,
+        "have no answer to go by", also=(SLICE, AS_JUDGED),
+    ),
+    Fault(
+        "a challenger that answers otherwise here than where it was judged", SHADOW, AS_JUDGED,
+        beside(with_another_probe), "",
+    ),
+]  # fmt: skip

@@ -1,0 +1,300 @@
+"""What moves a release on, and what withdraws or holds it: by verdicts and rows alone, without models and Dagster."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import orchestration.rollout
+from checks.gate import gate_code
+from checks.stages import gates_of
+from orchestration.approvals import approve_newest_release
+from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
+from stillhouse.errors import StillhouseError
+from stillhouse.live.canary import CALLERS_AT_LEAST
+from stillhouse.live.segments import TrafficStore, columns_of, day_at, sealed
+from stillhouse.live.shadow import ALL, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
+from stillhouse.records.deployments import Challenger, Deployment, Stage
+from stillhouse.records.events import EventKind, pending
+from stillhouse.records.governance import approve
+from stillhouse.records.promotion import hold
+from stillhouse.records.rollouts import offer
+from stillhouse.stages.names import SHADOW
+from stillhouse.stages.shadow import SEEN, TALLY, ShadowFacts
+from stillhouse.stages.versions import code_version
+from tests.promotions import model_of, named, seen, serve
+from tests.small import small_recipe
+
+DAY = 86_400.0
+WORSE = "the_challenger_is_not_worse"
+NAMES = gates_of(SHADOW).names(blocking=False)
+
+
+class World:
+    """A recipe `r` whose champion is a1, and b1 on its way to take over from it."""
+
+    def __init__(self, builds: BuildStore, folder: Path, **changes: Any) -> None:
+        wanted = {"traffic": {}, "rollout": {"canary": {"shares": [0.05, 0.5]}}, **changes}
+        self.file = small_recipe(folder, rows=100, name="r", **wanted)
+        self.builds, self.ledger = builds, builds.ledger
+        self.store = TrafficStore(builds.home.artifacts, "r")
+        serve(self.ledger, "a1")
+        self.offer("b1")
+        self.rows = 0
+
+    def offer(self, release: str) -> Challenger:
+        now = seen(self.ledger)
+        return offer(
+            self.ledger, "r", named(release), seen=now, export=model_of(release), run_id="run", relied_on=()
+        ).challenger
+
+    @property
+    def now(self) -> Deployment:
+        return seen(self.ledger)
+
+    @property
+    def challenger(self) -> Challenger:
+        assert self.now.challenger is not None
+        return self.now.challenger
+
+    def look(self, *, version: str | None = None, salt: str | None = None, **states: str) -> Artifact:
+        """The shadow is replayed, and its gates say this; those that are not named have passed."""
+        tally = pl.DataFrame([{"slice": ALL, **dict.fromkeys(COUNTS, 0)}], schema=TALLY_SCHEMA)
+        assert self.file.recipe.rollout is not None
+        facts = ShadowFacts(
+            rollout=salt or self.challenger.salt, champion="a1", challenger="b1", judge="teacher", days=(), asked=0,
+            left_out=0, parts=judged(tally, [], self.file.recipe.rollout.shadow),
+        )  # fmt: skip
+
+        def build(folder: Path) -> ShadowFacts:
+            pl.DataFrame(schema=SEEN_SCHEMA).write_parquet(folder / f"{SEEN}.parquet")
+            tally.write_parquet(folder / f"{TALLY}.parquet")
+            return facts
+
+        made = self.builds.make(
+            BuildRequest("r", SHADOW, "run", version or code_version(SHADOW), {"look": len(self.ledger.entries("r"))}),
+            build,
+        )
+        for name in NAMES:
+            state = states.get(name, "passed")
+            body = {
+                "asset": made.address, "digest": made.digest, "manifest": made.identity, "gate": name, "state": state,
+                "sentence": f"{name} is {state}, 500 more requests are needed", "code": gate_code(SHADOW),
+                "run_id": "0123456789", "waived": None,
+            }  # fmt: skip
+            self.ledger.append("verdict", "r", body)
+        return made
+
+    def asks(self, callers: int, *, after: float = 60.0, arm: str = "challenger", fails: int = 0) -> None:
+        """As many callers ask, some of them the challenger in vain."""
+        at = time.time() + after
+        release = "b1" if arm == "challenger" else "a1"
+        rows = [
+            (n, f"{self.rows}-{n}", at, "a1" if n <= fails else release, 1, "student", "x", 0.5, False, 200, 1.0, 3, 2,
+             f"{self.rows}k{n}", arm)
+            for n in range(1, callers + 1)
+        ]  # fmt: skip
+        self.rows += 1
+        replica = f"r{self.rows}"
+        self.store.put(day_at(at), "requests", sealed(columns_of("requests", replica, rows)))
+        texts = [(row[0], row[1], "who is it ?") for row in rows]
+        self.store.put(day_at(at), "texts", sealed(columns_of("texts", replica, texts)))
+
+    def kinds(self) -> list[str]:
+        return [entry.body["because"] for entry in self.ledger.entries("r", "deployment")]
+
+
+@pytest.fixture
+def world(builds: BuildStore, tmp_path: Path) -> World:
+    return World(builds, tmp_path)
+
+
+def later(days: float) -> float:
+    return time.time() + days * DAY
+
+
+def test_without_a_request_it_waits_and_is_held_when_its_days_are_over(world: World) -> None:
+    step = move(world.builds, world.file)
+    assert (step.tone, step.replay) == (None, False)
+    assert "nothing that was asked since it was offered was replayed yet" in step.sentence
+    step = move(world.builds, world.file, at=later(14.1))
+    assert step.tone is not None and "is held in shadow" in step.sentence and "`stillhouse resume r" in step.sentence
+    assert world.challenger.stuck is not None and world.kinds()[-1] == "stuck"
+    again = move(world.builds, world.file, at=later(15))
+    assert again.tone is None and "is held in shadow" in again.sentence, "it is said once, and stands"
+    world.offer("c1")
+    assert world.challenger.deployed == named("c1")
+
+
+def test_what_was_asked_since_the_offer_is_replayed_and_once_an_hour_at_most(world: World) -> None:
+    world.asks(3, arm="champion")
+    assert move(world.builds, world.file).replay
+    world.look(**{WORSE: "inconclusive"})
+    assert not move(world.builds, world.file).replay
+    assert move(world.builds, world.file, at=time.time() + SECONDS_BETWEEN_REPLAYS + 60).replay
+
+
+def test_when_every_gate_of_the_newest_look_is_open_a_share_of_the_callers_is_its_own(world: World) -> None:
+    world.look(**{WORSE: "inconclusive"})
+    made = world.look()
+    step = move(world.builds, world.file)
+    assert step.tone is not None and "answers 5% of the callers" in step.sentence
+    assert (world.challenger.stage, world.challenger.share) == (Stage.CANARY, 0.05)
+    evidence = world.ledger.entries("r", "deployment")[-1].body["evidence"]
+    assert evidence["shadow"] == made.digest and len(evidence["said"]) == len(NAMES)
+
+
+@pytest.mark.parametrize("gate", NAMES)
+@pytest.mark.parametrize("state", ["inconclusive", "failed"])
+def test_one_gate_that_is_not_open_is_enough(world: World, gate: str, state: str) -> None:
+    world.look()
+    world.look(**{gate: state})
+    step = move(world.builds, world.file)
+    if state == "failed":
+        assert world.now.challenger is None and world.kinds()[-1] == "withdraw"
+        assert "is withdrawn: " in step.sentence
+        with pytest.raises(StillhouseError, match=r"was withdrawn .* by rollout"):
+            world.offer("b2")
+    else:
+        assert world.challenger.stage is Stage.SHADOW and "500 more requests are needed" in step.sentence
+        held = move(world.builds, world.file, at=later(14.1))
+        assert "500 more requests are needed" in str(world.challenger.stuck) or held.replay
+
+
+def test_too_little_evidence_is_held_and_says_how_much_is_missing(world: World) -> None:
+    world.look(**{WORSE: "inconclusive"})
+    step = move(world.builds, world.file, at=later(14.1))
+    assert step.replay, "once it is late its rare slices are judged by what they have shown"
+    assert move(world.builds, world.file, at=later(15.1)).tone is not None
+    assert world.challenger.stuck == f"{WORSE} is inconclusive, 500 more requests are needed"
+
+
+@pytest.mark.parametrize("how", [{"salt": "of another"}, {"version": "of other code"}])
+def test_a_look_that_counts_no_longer_moves_nothing(world: World, how: Any) -> None:
+    world.asks(3, arm="champion")
+    world.look(**how)
+    step = move(world.builds, world.file)
+    assert (step.tone, step.replay, world.challenger.stage) == (None, True, Stage.SHADOW)
+    world.look(**{WORSE: "failed"}, **how)
+    move(world.builds, world.file)
+    assert world.challenger.stage is Stage.SHADOW, "nor does it withdraw anything"
+
+
+def in_canary(world: World) -> World:
+    world.look()
+    assert move(world.builds, world.file).tone is not None
+    return world
+
+
+def test_a_stage_takes_its_hours_and_its_callers_and_the_last_one_makes_it_champion(world: World) -> None:
+    in_canary(world)
+    assert f"{CALLERS_AT_LEAST} more callers are needed" in move(world.builds, world.file).sentence
+    world.asks(60)
+    assert "40 more callers are needed" in move(world.builds, world.file, at=later(1.1)).sentence
+    world.asks(60)
+    assert "answers 5% of the callers until" in move(world.builds, world.file, at=later(0.5)).sentence
+    assert "answers 50% of the callers from now on" in move(world.builds, world.file, at=later(1.1)).sentence
+    world.asks(120)
+    step = move(world.builds, world.file, at=later(1.1))
+    assert step.sentence == "one b1 is the champion"
+    assert (world.now.champion, world.now.challenger, world.now.because) == (named("b1"), None, "rollout")
+    evidence = world.ledger.entries("r", "promotion")[-1].body["evidence"]
+    assert evidence["canary"]["callers"] == 240 and evidence["canary"]["failures"]["verdict"] == "inconclusive"
+    assert move(world.builds, world.file).sentence == "no release is on its way to take over"
+
+
+def test_without_callers_a_stage_is_held(world: World) -> None:
+    in_canary(world)
+    step = move(world.builds, world.file, at=later(14.1))
+    assert "is held in canary: 100 more callers are needed" in step.sentence
+    assert world.challenger.stuck is not None and world.challenger.share == 0.05
+
+
+def test_one_that_fails_callers_is_withdrawn_at_once_and_while_a_person_holds(world: World) -> None:
+    in_canary(world)
+    hold(world.ledger, "r", by="Ann Lee", reason="month-end close")
+    world.asks(90, fails=10)
+    step = move(world.builds, world.file)
+    assert "is withdrawn: 11.1% of the requests of a caller failed, over 90 callers by day" in step.sentence
+    assert (world.now.champion, world.now.challenger) == (named("a1"), None)
+    assert world.now.hold is not None
+    withdrawal = world.ledger.entries("r", "withdrawal")[-1].body
+    assert (withdrawal["release"], withdrawal["by"]) == ("b1", "rollout")
+    (event,) = pending(world.ledger, "r")
+    assert event.kind is EventKind.SERVICE and event.sentence == step.sentence
+
+
+def test_a_hold_keeps_it_where_it_is(world: World) -> None:
+    world.look()
+    hold(world.ledger, "r", by="Ann Lee", reason="month-end close")
+    step = move(world.builds, world.file)
+    assert "waits in shadow: Ann Lee holds the champion" in step.sentence
+    assert world.challenger.stage is Stage.SHADOW
+
+
+def test_a_shadow_that_was_looked_at_by_other_code_is_looked_at_again_before_it_goes_on(world: World) -> None:
+    in_canary(world)
+    world.asks(120)
+    world.look(version="of other code")
+    step = move(world.builds, world.file, at=later(1.1))
+    assert step.replay and world.challenger.share == 0.05
+
+
+def test_where_the_stakes_are_high_a_person_approves_what_its_callers_met(builds: BuildStore, tmp_path: Path) -> None:
+    world = World(builds, tmp_path, stakes="high", author="Ann Lee", rollout={"canary": {"shares": [0.5]}})
+    approve(world.ledger, "r", release="b1", author="Ann Lee", by="Bob Ray", reason="the report is convincing")
+    world.look()
+    in_stage = move(world.builds, world.file)
+    assert "answers 50%" in in_stage.sentence
+    world.asks(120)
+    assert "`stillhouse approve r" in move(world.builds, world.file, at=later(1.1)).sentence, "it was given too early"
+    assert approve_newest_release(world.builds, world.file, by="Bob Ray", reason="no caller was failed") == "b1"
+    assert move(world.builds, world.file, at=later(1.1)).sentence == "one b1 is the champion"
+
+
+def test_killed_between_verdict_and_step_the_next_look_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*about: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    world.look()
+    before = world.kinds()
+    with monkeypatch.context() as patches:
+        patches.setattr(orchestration.rollout, "move_on", killed)
+        with pytest.raises(KeyboardInterrupt):
+            move(world.builds, world.file)
+    assert world.kinds() == before
+    assert move(world.builds, world.file).tone is not None
+    assert move(world.builds, world.file).tone is None, "and takes it once"
+
+
+def test_two_that_look_at_once_take_one_step(world: World) -> None:
+    world.look()
+    steps: list[Any] = []
+    begin = threading.Barrier(4)
+
+    def looks() -> None:
+        begin.wait()
+        steps.append(move(BuildStore(world.builds.home), world.file))
+
+    threads = [threading.Thread(target=looks) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [step.tone is not None for step in steps].count(True) == 1
+    assert world.kinds().count("stage") == 1 and world.challenger.share == 0.05
+
+
+def test_who_was_overtaken_says_so_and_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.look()
+    old = world.now
+    hold(world.ledger, "r", by="Ann Lee", reason="month-end close")
+    before = world.kinds()
+    monkeypatch.setattr(orchestration.rollout, "desired", lambda ledger, recipe: old)
+    step = move(world.builds, world.file)
+    assert step.tone is None and "somebody else has decided meanwhile" in step.sentence
+    assert world.kinds() == before

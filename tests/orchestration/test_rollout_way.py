@@ -1,0 +1,226 @@
+"""A release on its whole way: offered by a round, replayed, asked by a share of the callers, champion; or out.
+
+The tests are steps on the way of one recipe and run in order. The rules alone are tested in test_rollout.py.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from typer.testing import CliRunner, Result
+
+import orchestration.deployments
+import orchestration.rollout
+from orchestration.auditing import audit_request
+from orchestration.build import definitions
+from orchestration.cli import app
+from orchestration.jobs import shadow_job
+from orchestration.rollout import look, move, replay_now, rollout_sensor
+from orchestration.run import Outcome, distil
+from orchestration.status import status
+from orchestration.terminal import Terminal
+from stillhouse.errors import StillhouseError
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.deployments import Deployment, Stage, desired
+from stillhouse.records.rollouts import counting
+from stillhouse.serving.ids import RequestIds
+from stillhouse.serving.spool import log_of
+from stillhouse.stages.names import CHAMPION, RELEASE, SHADOW
+from stillhouse.stages.shadow import ShadowFacts
+from tests.conftest import Place, a_place
+from tests.small import questions, small_recipe
+from tests.stillhouse.serving.killed import served
+
+BY, WHY = "Ann Lee <ann@example.org>", "it is rude to callers"
+TEXTS = questions(1_500)["question"].to_list()[1_200:1_400]
+RELEASES: dict[str, str] = {}
+
+
+def recipe(place: Place, epochs: int) -> RecipeFile:
+    """As that of test_rollback.py, whose models are found again; with a margin that 200 requests can prove."""
+    training = {"epochs": epochs, "learning_rate": 1e-3 if epochs > 1 else 3e-4, "max_tokens": 32}
+    student = {"name": "one", "layers": [0], "training": training}
+    as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
+    bar = {"margin": 0.6, "champion_margin": 0.06}
+    rollout = {"shadow": {"margin": 0.3}, "canary": {"shares": [0.25, 0.5], "hours_at_least": 1}}
+    return small_recipe(
+        place.folder, students=[student, as_it_is], bar=bar, slices=[], traffic={}, rollout=rollout
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("rollout")
+    with a_place(folder, seeded=shared) as place, pytest.MonkeyPatch.context() as patches:
+        patches.setenv("STILLHOUSE_RECIPES", str(folder / "recipes"))
+        yield place
+
+
+def a_round(place: Place, epochs: int) -> Outcome:
+    return distil(recipe(place, epochs), place.home, Terminal(quiet=True))
+
+
+def now(place: Place) -> Deployment:
+    found = desired(place.builds.ledger, "small")
+    assert found is not None
+    return found
+
+
+def named(place: Place) -> tuple[str, str | None]:
+    """The release that the champion asset names as the one that serves, and as the one on its way."""
+    facts = place.newest(CHAMPION).manifest.facts
+    return facts["release"], facts["offered"]
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "400"})
+
+
+def ask(place: Place, epochs: int, *, arm: str = "champion", callers: int = 200) -> list[str]:
+    """Requests since now, and their ids."""
+    deployment, ids = now(place), []
+    challenger = deployment.challenger
+    own = arm == "challenger" and challenger is not None
+    release = challenger.deployed.release if own and challenger else deployment.champion.release
+    release = deployment.quarantine[0].instead.release if arm == "instead" else release
+    log = log_of(place.home, recipe(place, epochs), f"r{time.time_ns()}")
+    for number in range(callers):
+        id = RequestIds.of(place.home.serving).issue()
+        row = served(id, at=time.time() + 1, text=TEXTS[number % len(TEXTS)], key=f"{number:032x}")
+        log.put(replace(row, release=release, deployment=deployment.number, arm=arm))
+        ids.append(id)
+    log.close()
+    return ids
+
+
+def test_the_first_release_serves_at_once_and_the_next_one_is_offered(place: Place) -> None:
+    assert a_round(place, epochs=4).succeeded
+    RELEASES["first"] = now(place).champion.release
+    assert now(place).challenger is None and named(place) == (RELEASES["first"], None)
+    assert a_round(place, epochs=6).succeeded, "the round ends well, and nobody has waited for the shadow"
+    challenger = now(place).challenger
+    assert challenger is not None and challenger.stage is Stage.SHADOW
+    RELEASES["second"] = challenger.deployed.release
+    assert now(place).champion.release == RELEASES["first"]
+    assert named(place) == (RELEASES["first"], RELEASES["second"])
+    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
+    assert command("audit", "small").exit_code == 0
+
+
+def test_an_unchanged_round_offers_nothing_again(place: Place) -> None:
+    before = place.builds.ledger.entries("small", "deployment")
+    assert a_round(place, epochs=6).succeeded
+    assert place.builds.ledger.entries("small", "deployment") == before
+
+
+def test_status_and_fleet_say_where_it_is_and_what_is_missing(place: Place) -> None:
+    ask(place, 6, callers=3)
+    assert command("rollout", "small", "--replay").exit_code == 0
+    file = recipe(place, 6)
+    shown = status(place.instance, place.builds, [file]).recipes["small"].champion
+    assert shown is not None and shown.challenger is not None
+    assert (shown.challenger.digest, shown.challenger.stage) == (RELEASES["second"], "shadow")
+    assert shown.challenger.missing is not None and "more requests are needed" in shown.challenger.missing
+    assert f"{RELEASES['second'][:12]} is in the shadow since" in " ".join(command("status", "small").stdout.split())
+    assert "is in the shadow since" in " ".join(command("fleet").stdout.split())
+    assert "more requests are needed" in command("rollout", "small").stdout
+
+
+def test_the_sensor_asks_for_a_replay_once_and_says_why_it_waits(place: Place) -> None:
+    file = recipe(place, 6)
+    ask(place, 6)
+    assert "rollout_small" in {sensor.name for sensor in definitions([file]).sensors or ()}
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(orchestration.rollout, "SECONDS_BETWEEN_REPLAYS", 0.0)
+        ticks = rollout_sensor(file, shadow_job(file))
+        context = dg.build_sensor_context(instance=place.instance)
+        (request,) = ticks.evaluate_tick(context).run_requests or []
+        assert "is in the shadow" in request.tags["stillhouse/because"]
+    later = dg.build_sensor_context(instance=place.instance, cursor=str(time.time()))
+    tick = ticks.evaluate_tick(later)
+    assert not tick.run_requests and "is in the shadow" in str(tick.skip_message)
+
+
+def test_what_was_asked_is_put_to_both_and_counted_on_top_of_what_was_counted(place: Place) -> None:
+    file = recipe(place, 6)
+    assert replay_now(place.instance, place.builds, file)
+    facts = place.newest(SHADOW).facts(ShadowFacts)
+    assert facts.overall.rows == 203 and facts.overall.differ < 203
+    assert facts.asked <= facts.overall.differ, "the teacher is asked where they differ, and each text once"
+    assert (facts.champion, facts.challenger) == (RELEASES["first"], RELEASES["second"])
+    assert replay_now(place.instance, place.builds, file)
+    assert place.newest(SHADOW).facts(ShadowFacts).overall.rows == 203, "nothing is counted twice"
+
+
+def test_it_answers_a_share_of_the_callers_and_its_answers_lead_to_its_rows(place: Place) -> None:
+    step = look(place.instance, place.builds, recipe(place, 6))
+    assert step.sentence.endswith("has shown enough in the shadow and answers 25% of the callers")
+    assert named(place) == (RELEASES["first"], RELEASES["second"])
+    ids = ask(place, 6, arm="challenger", callers=120)
+    found = audit_request(place.home, recipe(place, 6), ids[0])
+    assert (found.release, found.problems, found.ok) == (RELEASES["second"], (), True)
+
+
+def test_it_takes_over_and_the_asset_the_gates_and_the_audit_agree(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*about: object) -> None:
+        raise KeyboardInterrupt
+
+    file, in_time = recipe(place, 6), time.time() + 3_700
+    assert "answers 50% of the callers from now on" in move(place.builds, file, at=in_time).sentence
+    ask(place, 6, arm="challenger", callers=120)
+    assert "is the champion" in move(place.builds, file, at=in_time).sentence
+    with monkeypatch.context() as patches:
+        patches.setattr(orchestration.deployments, "_make_the_asset_name", killed)
+        with pytest.raises(KeyboardInterrupt):
+            look(place.instance, place.builds, file)
+    assert named(place) == (RELEASES["first"], RELEASES["second"])
+    look(place.instance, place.builds, file)
+    assert named(place) == (RELEASES["second"], None)
+    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
+    assert command("audit", "small").exit_code == 0
+    promotions = place.builds.ledger.entries("small", "promotion")
+    assert a_round(place, epochs=6).succeeded
+    assert place.builds.ledger.entries("small", "promotion") == promotions
+
+
+def test_a_slice_that_is_known_when_a_request_comes_is_taken_from_the_champion(place: Place) -> None:
+    until = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%d")
+    signed = ["--by", BY, "--reason", WHY, "--until", until]
+    ended = command("quarantine", "small", "label=HUM", *signed)
+    by_the_first = f"label=HUM is answered by one {RELEASES['first'][:12]} until {until}"
+    assert ended.exit_code == 0 and by_the_first in ended.stdout
+    assert command("quarantine", "small", "length=100-", *signed).exit_code == 0
+    given = counting(now(place), datetime.now(UTC).date())
+    assert [(each.labels, each.characters) for each in given] == [(("HUM",), None), ((), (100, None))]
+    for slice, why in (("label=NOBODY", "no such slice or class"), ("length=9", "no such slice or class")):
+        with pytest.raises(StillhouseError, match=why):
+            app(["quarantine", "small", slice, *signed], standalone_mode=False)
+    with pytest.raises(StillhouseError, match="too far away"):
+        app(["quarantine", "small", "label=HUM", *signed[:-1], "2099-01-01"], standalone_mode=False)
+    assert "label=HUM is answered by" in " ".join(command("status", "small").stdout.split())
+    ids = ask(place, 6, arm="instead", callers=1)
+    assert audit_request(place.home, recipe(place, 6), ids[0]).ok
+
+
+def test_a_person_withdraws_what_is_on_its_way_and_the_champion_serves_on(place: Place) -> None:
+    """The third release is a person's to end, and the next round brings it back no more."""
+    with pytest.raises(StillhouseError, match="no release is on its way"):
+        app(["withdraw", "small", "--by", BY, "--reason", WHY], standalone_mode=False)
+    assert a_round(place, epochs=5).succeeded
+    challenger = now(place).challenger
+    assert challenger is not None
+    ended = command("withdraw", "small", "--by", BY, "--reason", WHY)
+    assert ended.exit_code == 0 and f"champion one {RELEASES['second'][:12]} serves on" in ended.stdout, ended.output
+    assert now(place).challenger is None and named(place) == (RELEASES["second"], None)
+    assert place.states(RELEASE)["the_release_was_not_withdrawn"].state == "failed"
+    assert {state.state for state in place.states(CHAMPION).values()} == {"passed"}
+    outcome = a_round(place, epochs=5)
+    assert {gate.name for gate in outcome.closed} == {"the_release_was_not_withdrawn"}
+    assert now(place).challenger is None and now(place).champion.release == RELEASES["second"]
+    assert command("audit", "small").exit_code == 0

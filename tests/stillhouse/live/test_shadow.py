@@ -1,0 +1,183 @@
+"""Replaying what was asked: which texts are due, who lost, and what that proves, by hand counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.live.segments import TrafficStore, columns_of, sealed
+from stillhouse.live.shadow import (
+    ALL,
+    COUNTS,
+    SEEN_SCHEMA,
+    TALLY_SCHEMA,
+    added,
+    by_judge,
+    due,
+    judged,
+    known_when_asked,
+    outcomes,
+    replayed,
+    sample,
+    seen_after,
+    tallied,
+)
+from stillhouse.recipe.bar import SliceSpec
+from stillhouse.recipe.rollout import ShadowSpec
+from stillhouse.statistics.verdicts import Verdict
+
+DAY = 20_000 * 86_400.0
+NAMED = "2024-10-04"
+PEOPLE = SliceSpec(name="people", column="label", values=("HUM", "WHO"), critical=True)
+PLACES = SliceSpec(name="places", column="label", values=("LOC",), critical=True, margin=0.1)
+BY_COLUMN = SliceSpec(name="old", column="age", values=("old",), critical=True)
+NOTHING_SEEN = pl.DataFrame(schema=SEEN_SCHEMA)
+
+
+def kept(store: TrafficStore, replica: str, texts: Sequence[str], first: int = 1, at: float = DAY + 60) -> None:
+    """Rows of one replica, sealed in one file."""
+    numbers = range(first, first + len(texts))
+    rows = [
+        (n, f"{replica}{n}", at + n, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion")
+        for n in numbers
+    ]
+    store.put(NAMED, "requests", sealed(columns_of("requests", replica, rows)))
+    asked = [(n, f"{replica}{n}", text) for n, text in zip(numbers, texts, strict=True)]
+    store.put(NAMED, "texts", sealed(columns_of("texts", replica, asked)))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TrafficStore:
+    return TrafficStore(str(tmp_path), "small")
+
+
+def test_each_text_is_due_once_from_the_offer_on(store: TrafficStore) -> None:
+    kept(store, "r1", ["before", "after"])
+    kept(store, "r2", ["other"], first=7)
+    found = due(store, [NAMED], DAY + 62, NOTHING_SEEN)
+    assert found["text"].to_list() == ["after", "other"]
+    seen = seen_after(NOTHING_SEEN, found)
+    assert seen.rows() == [("r1", NAMED, 2), ("r2", NAMED, 7)]
+    assert due(store, [NAMED], DAY + 62, seen).is_empty()
+    kept(store, "r1", ["later"], first=3)
+    again = due(store, [NAMED], DAY + 62, seen)
+    assert again["text"].to_list() == ["later"]
+    assert seen_after(seen, again).rows() == [("r1", NAMED, 3), ("r2", NAMED, 7)]
+    assert due(store, [], DAY, NOTHING_SEEN).columns == found.columns
+
+
+def test_a_text_that_was_erased_is_not_replayed_and_what_took_its_files_place_is_not_counted_again(
+    store: TrafficStore,
+) -> None:
+    kept(store, "r1", ["one", "two"])
+    seen = seen_after(NOTHING_SEEN, due(store, [NAMED], DAY, NOTHING_SEEN))
+    (segment,) = store.segments(NAMED, "texts")
+    store.replace(segment, store.frame(NAMED, "texts").tail(1))
+    assert due(store, [NAMED], DAY, seen).is_empty()
+    assert due(store, [NAMED], DAY, NOTHING_SEEN)["text"].to_list() == ["two"]
+
+
+def test_a_sample_is_the_same_whatever_order_the_rows_are_in() -> None:
+    rows = pl.DataFrame({"id": [f"id{n}" for n in range(100)]})
+    drawn = sample(rows, 10)
+    assert drawn.height == 10 and set(sample(rows.reverse(), 10)["id"]) == set(drawn["id"])
+    assert sample(rows, 100).equals(rows)
+
+
+def test_each_different_text_is_asked_once_by_itself() -> None:
+    asked: list[str] = []
+
+    def champion(text: str) -> str:
+        asked.append(text)
+        return "HUM"
+
+    rows = replayed(pl.DataFrame({"text": ["a", "b", "a"]}), champion, str.upper)
+    assert asked == ["a", "b"]
+    assert rows["champion"].to_list() == ["HUM"] * 3 and rows["challenger"].to_list() == ["A", "B", "A"]
+
+
+ROWS = pl.DataFrame(
+    [
+        # text, champion, challenger, what the teacher says of it
+        ("both alike", "HUM", "HUM", None),
+        ("lost", "HUM", "LOC", "HUM"),
+        ("won", "LOC", "WHO", "WHO"),
+        ("both wrong", "LOC", "HUM", "NUM"),
+        ("nobody knows", "WHO", "LOC", None),
+        ("x" * 60, "HUM", "LOC", "HUM"),
+    ],
+    schema=["text", "champion", "challenger", "right"],
+    orient="row",
+)
+
+
+def test_who_lost_by_hand() -> None:
+    found = outcomes(ROWS)
+    assert found["differ"].to_list() == [False, True, True, True, True, True]
+    assert found["lost"].to_list() == [False, True, False, False, False, True]
+    assert found["won"].to_list() == [False, False, True, False, False, False]
+    assert found["unanswered"].to_list() == [False, False, False, False, True, False]
+
+
+def test_counts_by_part_and_what_nobody_can_judge_is_no_row() -> None:
+    counts = {row["slice"]: tuple(row[each] for each in COUNTS) for row in tally_of(ROWS).iter_rows(named=True)}
+    assert counts[ALL] == (5, 5, 2, 1, 1)
+    assert counts["people"] == (3, 3, 2, 0, 1), "by what the champion answers: HUM and WHO"
+    assert counts["places"] == (2, 2, 0, 1, 0)
+    assert counts["51 to 200 characters"] == (1, 1, 1, 0, 0)
+    assert counts["more than 200 characters"] == (0, 0, 0, 0, 0)
+    twice = {row["slice"]: row["rows"] for row in added([tally_of(ROWS), tally_of(ROWS)]).iter_rows(named=True)}
+    assert twice[ALL] == 10 and twice["people"] == 6
+
+
+def tally_of(rows: pl.DataFrame) -> pl.DataFrame:
+    return tallied(outcomes(rows), [PEOPLE, PLACES])
+
+
+@given(st.integers(0, 5))
+def test_counting_in_two_looks_is_counting_in_one(cut: int) -> None:
+    """Counts know no order, so what expired since the first look is still in."""
+    both = added([tally_of(ROWS.head(cut)), tally_of(ROWS.tail(6 - cut))])
+    assert both.sort("slice").equals(tally_of(ROWS).sort("slice"))
+
+
+def a_tally(**parts: tuple[int, int, int, int, int]) -> pl.DataFrame:
+    rows = [
+        {"slice": name.replace("_", " "), **dict(zip(COUNTS, counts, strict=True))} for name, counts in parts.items()
+    ]
+    return pl.DataFrame(rows, schema=TALLY_SCHEMA)
+
+
+def test_all_requests_pass_at_the_margin_and_a_slice_fails_on_any_loss() -> None:
+    """1,150 requests is what the design measured as usual for 2 points; a slice of 94 shows a loss of 20 points."""
+    spec = ShadowSpec(margin=0.02)
+    found = judged(
+        a_tally(
+            all_requests=(2_000, 20, 2, 18, 0), people=(94, 19, 19, 0, 0), places=(0, 0, 0, 0, 0),
+            up_to_50_characters=(2_000, 20, 2, 18, 0),
+        ),
+        [PEOPLE, PLACES], spec,
+    )  # fmt: skip
+    assert found[ALL].test.verdict is Verdict.PASS and found[ALL].critical
+    assert found["people"].test.verdict is Verdict.FAIL
+    assert found["people"].test.fail_alpha == 0.05 / 2 and found["people"].test.harmless == 0.0
+    assert (found["places"].test.verdict, found["places"].test.limit) == (Verdict.INCONCLUSIVE, 0.1)
+    assert not found["up to 50 characters"].critical, "it is shown, and decides nothing"
+
+
+def test_too_few_requests_say_how_many_more_they_need() -> None:
+    test = judged(a_tally(all_requests=(100, 2, 1, 1, 0)), [], ShadowSpec())[ALL].test
+    assert test.verdict is Verdict.INCONCLUSIVE and test.rows_needed is not None and 100 < test.rows_needed < 2_000
+
+
+def test_a_slice_of_another_column_is_not_known_when_a_request_comes() -> None:
+    assert known_when_asked([PEOPLE, BY_COLUMN, PLACES]) == [PEOPLE, PLACES]
+
+
+def test_answers_of_the_judge_are_joined_by_text() -> None:
+    rows = pl.DataFrame({"text": ["a", "b", "a"]})
+    assert by_judge(rows, {"a": "HUM"})["right"].to_list() == ["HUM", None, "HUM"]
+    assert by_judge(rows, {})["right"].to_list() == [None] * 3
