@@ -26,6 +26,7 @@ from orchestration.dispatcher import under_way
 from orchestration.notices import notify_owners
 from orchestration.runs import BECAUSE_TAG, SHADOWS, process_tag
 from stillhouse.base import Record
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.canary import CanaryFound, canary_found
 from stillhouse.live.segments import TrafficStore, day_at
@@ -124,6 +125,10 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> St
             return _in_shadow(builds, file, seen, seen.challenger, now)
         return _in_canary(builds, file, seen, seen.challenger, now)
     except OvertakenError as error:
+        return Step(f"somebody else has decided meanwhile: {error}")
+    except StillhouseError as error:
+        if desired(builds.ledger, file.name) == seen:
+            raise
         return Step(f"somebody else has decided meanwhile: {error}")
 
 

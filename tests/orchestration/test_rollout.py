@@ -22,7 +22,7 @@ from stillhouse.records.deployments import Challenger, Deployment, Stage
 from stillhouse.records.events import EventKind, pending
 from stillhouse.records.governance import approve
 from stillhouse.records.promotion import hold
-from stillhouse.records.rollouts import offer
+from stillhouse.records.rollouts import offer, withdraw
 from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import SEEN, TALLY, ShadowFacts
 from stillhouse.stages.versions import code_version
@@ -287,6 +287,22 @@ def test_two_that_look_at_once_take_one_step(world: World) -> None:
         thread.join()
     assert [step.tone is not None for step in steps].count(True) == 1
     assert world.kinds().count("stage") == 1 and world.challenger.share == 0.05
+
+
+def test_a_withdrawal_between_the_look_and_the_step_is_a_decision_of_somebody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: the step was refused as that of a withdrawn release, and the tick of the sensor failed."""
+    world.look()
+    real = orchestration.rollout.move_on
+
+    def too_late(*about: Any, **more: Any) -> object:
+        withdraw(world.ledger, "r", world.now, by="Ann Lee", reason="it is rude to callers")
+        return real(*about, **more)
+
+    monkeypatch.setattr(orchestration.rollout, "move_on", too_late)
+    assert "somebody else has decided meanwhile" in move(world.builds, world.file).sentence
+    assert world.now.challenger is None and world.kinds()[-1] == "withdraw"
 
 
 def test_who_was_overtaken_says_so_and_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

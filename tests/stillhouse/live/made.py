@@ -59,6 +59,7 @@ def rows(
         "characters": chance.integers(0, 100, many),
         "tokens": 10,
         "key": None,
+        "arm": "champion",
         **columns,
     }
     schema = {"replica": pl.String, **COLUMNS["requests"]}
