@@ -22,7 +22,7 @@ from orchestration.schedules import refresh_schedule
 from orchestration.sensors import rounds_sensor
 from orchestration.status import stages_now
 from stillhouse.digests import digest_of
-from stillhouse.live.segments import TrafficStore, columns_of, sealed
+from stillhouse.live.segments import REQUEST_COLUMNS, TrafficStore, columns_of, sealed
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import Event, EventKind, history, note, pending
@@ -264,7 +264,7 @@ def test_a_champion_that_no_round_decides_about_is_overdue_once_and_again_after_
 def answered(store: TrafficStore, day: str, *ids: str) -> None:
     at = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()
     rows = [
-        (number, id, at, "r", 1, "student", "HUM", 0.9, False, 200, 1.0, 10, 3, None)
+        tuple({"number": number, "id": id, "at": at, "release": "r"}.get(name) for name in REQUEST_COLUMNS)
         for number, id in enumerate(ids, 1)
     ]
     store.put(day, "requests", sealed(columns_of("requests", "one", rows)))

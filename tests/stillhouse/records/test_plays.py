@@ -81,6 +81,16 @@ def test_a_met_rule_closes_until_a_person_resumes_and_then_counts_from_there(led
     assert close_where_met(ledger, "small", plays) is not None
 
 
+def test_what_is_counted_over_days_begins_where_a_person_has_resumed_too(ledger: Ledger) -> None:
+    plays = [play("closed_rounds >= 2")]
+    rounds(ledger, "closed", "closed")
+    assert close_where_met(ledger, "small", plays) is not None
+    reopen(ledger, "small", **BY)
+    assert close_where_met(ledger, "small", plays) is None
+    rounds(ledger, "closed", "closed")
+    assert close_where_met(ledger, "small", plays) is not None
+
+
 def test_only_a_named_person_opens_what_is_closed(ledger: Ledger) -> None:
     with pytest.raises(StillhouseError, match="no play has closed it"):
         reopen(ledger, "small", **BY)
