@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.records.databases import engine_of
+from stillhouse.records.databases import engine_of, make_table
 from stillhouse.records.keys import Signature
 
 Kind = Literal[
@@ -300,13 +300,10 @@ def _engine(url: str) -> sa.Engine:
 
 def _make_ready(engine: sa.Engine) -> None:
     """Make the table, or give one of version 0.1.0 the columns that it lacks; no entry's digest covers them."""
-    if not sa.inspect(engine).has_table(_signatures.name):
-        with engine.begin() as connection:
-            connection.execute(CreateTable(_signatures, if_not_exists=True))
+    make_table(engine, _signatures)
     if _has_all_indexes(engine):
         return
-    with engine.begin() as connection:
-        connection.execute(CreateTable(_entries, if_not_exists=True))
+    make_table(engine, _entries)
     for column in (_entries.c.subject, _entries.c.gate, _entries.c.content):
         _add_column(engine, column)
     with engine.begin() as connection:
