@@ -40,7 +40,7 @@ test-gpu: .venv/installed  ## what is promised of a CUDA device; says that it wa
 	$(BIN)/python -m pytest -n 0 -rs -m slow tests/gpu
 
 test-production: export HF_HUB_OFFLINE = 1
-test-production: .venv/production  ## deploy/ on this machine: a Postgres, an S3 API, a daemon, two servers
+test-production: .venv/production  ## deploy/ on this machine: a Postgres, an S3 API, a daemon, two servers, cut off and healed
 	$(BIN)/python -m pytest -n 0 -rs tests/production
 
 test-hub: export HF_HUB_OFFLINE = 0

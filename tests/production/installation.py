@@ -83,6 +83,12 @@ def read(server: Server, path: str) -> tuple[int, str]:
     return response.status, response.read().decode()
 
 
+def metric(server: Server, name: str) -> float:
+    """A gauge or counter of the recipe."""
+    (line,) = [each for each in read(server, "/metrics")[1].splitlines() if each.startswith(f"{name}{{recipe=")]
+    return float(line.rpartition(" ")[2])
+
+
 def who_serves(server: Server) -> dict[str, Any]:
     """What answers for the recipe."""
     found: dict[str, Any] = json.loads(read(server, f"/v1/{RECIPE}")[1])
