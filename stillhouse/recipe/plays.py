@@ -109,7 +109,7 @@ Owner = Annotated[str, Field(min_length=3, description="e-mail address or team:<
 class PlaySpec(Part):
     """What is done when something happens: who is told, how often, and when it is given up."""
 
-    name: Name
+    name: Name = Field(description="what events, status and notices call it")
     on: Annotated[tuple[EventKind, ...], Field(min_length=1)] = Field(
         description="kinds of events that it is for (docs/events.md)"
     )
@@ -136,7 +136,7 @@ class PlaySpec(Part):
 class RiskSpec(Part):
     """Something that may go wrong, and when somebody looks at it again."""
 
-    name: Name
+    name: Name = Field(description="what notices call it")
     what: Sentence = Field(description="what may go wrong, in a sentence")
     owner: Owner
     review: date = Field(description="day on which it is looked at again at the latest; its owner is told from then on")

@@ -1,0 +1,163 @@
+"""What each advice says of a day of live answers, on both sides of its limit and where it cannot tell."""
+
+from typing import Any
+
+import pytest
+
+from checks.live_report import (
+    agreement_holds,
+    errors_are_inside_their_budget,
+    fallback_is_inside_its_budget,
+    inputs_look_like_the_reference,
+    label_free_and_debiased_agree,
+    latency_is_inside_its_objective,
+    matured_truth_holds,
+    the_teacher_answers_as_recorded,
+)
+from stillhouse.live.watch import TeacherHealth
+from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
+from stillhouse.statistics.live_agreement import LiveAgreement
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+
+NO_TRUTH = MaturedTruth(selection="unknown", matured=40, known=0, right=0, low=0.0, high=1.0)
+RECIPE = recipe(traffic={}, watch={"latency_ms": 20, "agreement_tolerance": 0.02})
+
+
+def agreement(debiased: float, half: float = 0.02, *, asked: int = 50, gap: float = 0.0, gap_half: float = 0.01) -> Any:
+    return LiveAgreement(
+        requests=1_000, asked=asked, alpha=0.05, label_free=debiased + gap, debiased=debiased, half_width=half,
+        gap=gap, gap_half_width=gap_half,
+    )  # fmt: skip
+
+
+def share(name: str, kind: str, events: int, rows: int, limit: float) -> WatchedShare:
+    return WatchedShare(name=name, kind=kind, falls=False, events=events, rows=rows, limit=limit, reference=None)
+
+
+def teacher(as_recorded: bool | None) -> TeacherHealth:
+    return TeacherHealth(at=0.0, day=0, as_recorded=as_recorded, sentence="as it was")
+
+
+def day(**changes: Any) -> Any:
+    facts = {
+        "day": "2026-11-27", "release": "r", "student": "one", "since": "2026-11-01", "answers": 1_000, "of_others": 0,
+        "agreement": None, "agreement_limit": 0.9, "silent": 0, "teacher": None, "truth": NO_TRUTH, "truth_limit": None,
+        "shares": (), "latency_ms": (2.0, 4.0, 8.0), "origin": "golden rows",
+    }  # fmt: skip
+    return artifact(LiveFacts.model_validate({**facts, **changes}), stage="live_report", batch="2026-11-27")
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ({"agreement": agreement(0.92)}, PASS),
+        ({"agreement": agreement(0.91)}, INCONCLUSIVE),
+        ({"agreement": agreement(0.89)}, INCONCLUSIVE),
+        ({"agreement": agreement(0.87)}, FAIL),
+        ({"agreement": agreement(0.87), "teacher": teacher(True)}, FAIL),
+        ({"agreement": agreement(0.87), "teacher": teacher(None)}, FAIL),
+        ({"agreement": agreement(0.87), "teacher": teacher(False)}, INCONCLUSIVE),
+        ({"agreement": agreement(0.99, asked=0)}, INCONCLUSIVE),
+        ({"agreement": None}, INCONCLUSIVE),
+        ({"agreement": agreement(0.5), "answers": 0}, PASS),
+        ({"agreement": agreement(0.5), "agreement_limit": None}, PASS),
+    ],
+)
+def test_agreement_is_held_by_its_interval_and_by_no_teacher_that_has_changed(
+    found: dict[str, Any], verdict: object
+) -> None:
+    assert ask(agreement_holds, day(**found), recipe=RECIPE).verdict is verdict
+
+
+def test_the_sentence_of_agreement_has_its_interval_and_how_many_were_asked() -> None:
+    finding = ask(agreement_holds, day(agreement=agreement(0.87)), recipe=RECIPE)
+    assert finding.sentence == "87.0% agreement (85.0% to 89.0%, 50 of 1,000 asked), limit 90.0%"
+    assert (finding.observed, finding.limit) == (0.87, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("gap", "half", "verdict", "observed"),
+    [(0.0, 0.01, PASS, 0.0), (0.03, 0.01, PASS, 0.02), (0.04, 0.01, FAIL, 0.03), (-0.04, 0.01, FAIL, 0.03)],
+)
+def test_confidence_is_held_against_what_the_teacher_confirms(
+    gap: float, half: float, verdict: object, observed: float
+) -> None:
+    found = day(agreement=agreement(0.9, gap=gap, gap_half=half))
+    finding = ask(label_free_and_debiased_agree, found, recipe=RECIPE)
+    assert finding.verdict is verdict and finding.observed == pytest.approx(observed) and finding.limit == 0.02
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"agreement": None},
+        {"agreement": agreement(0.9, asked=0, gap=0.5)},
+        {"agreement": agreement(0.9, gap=0.5), "teacher": teacher(False)},
+    ],
+)
+def test_there_may_be_nothing_to_hold_confidence_against(found: dict[str, Any]) -> None:
+    nothing = (PASS, "there is nothing to hold confidence against")
+    assert told(label_free_and_debiased_agree, day(**found), recipe=RECIPE) == nothing
+
+
+def test_an_input_is_beyond_its_limit_only_where_the_rows_show_it() -> None:
+    def looked(*shares: WatchedShare) -> Any:
+        return ask(inputs_look_like_the_reference, day(shares=shares), recipe=RECIPE)
+
+    more = share("label HUM rises", "label", 300, 1_000, 0.2)
+    few = share("label HUM rises", "label", 3, 10, 0.2)
+    service = share("errors", "errors", 1_000, 1_000, 0.01)
+    assert looked(few, service).verdict is PASS, "three of ten may be chance, and errors are no input"
+    found = looked(few, more)
+    assert (found.verdict, found.observed, found.sentence) == (FAIL, 1, "label HUM 30.0%, at most 20.0%")
+    assert looked().sentence == "0 shares are within their limits"
+    assert "nearest to its limit label HUM 30.0%" in looked(few, share("length 1 rises", "length", 0, 10, 0.5)).sentence
+
+
+@pytest.mark.parametrize(
+    ("gate", "kind", "said"),
+    [
+        (fallback_is_inside_its_budget, "fallback", "{} of 1,000 answers come from the teacher or stand in for it"),
+        (errors_are_inside_their_budget, "errors", "{} of 1,000 requests failed"),
+        (latency_is_inside_its_objective, "latency", "{} of 1,000 answers took longer than 20 ms, the median 2 ms"),
+    ],
+)
+def test_a_share_of_answers_is_held_against_its_limit(gate: Any, kind: str, said: str) -> None:
+    for events, verdict in ((100, PASS), (110, INCONCLUSIVE), (200, FAIL)):
+        finding = ask(gate, day(shares=(share(kind, kind, events, 1_000, 0.1),)), recipe=RECIPE)
+        assert finding.verdict is verdict and finding.sentence.startswith(said.format(events))
+    if kind != "fallback":
+        with pytest.raises(AssertionError, match="always watched"):
+            ask(gate, day(), recipe=RECIPE)
+
+
+def test_without_a_limit_on_answers_of_the_teacher_there_is_nothing_to_ask() -> None:
+    assert told(fallback_is_inside_its_budget, day(), recipe=RECIPE)[0] is PASS
+
+
+def truth(right: int, low: float, high: float, selection: str = "complete") -> MaturedTruth:
+    return MaturedTruth(selection=selection, matured=120, known=100, right=right, low=low, high=high)
+
+
+def test_truth_decides_where_it_comes_for_every_answer() -> None:
+    for right, low, high, verdict in ((90, 0.8, 0.95, PASS), (84, 0.75, 0.9, INCONCLUSIVE), (70, 0.6, 0.8, FAIL)):
+        found = day(truth=truth(right, low, high), truth_limit=0.85)
+        finding = ask(matured_truth_holds, found, recipe=RECIPE)
+        assert (finding.verdict, finding.observed, finding.limit) == (verdict, right / 100, 0.85)
+    assert finding.sentence == "70.0% right (60.0% to 80.0%) of 100 with a truth, of 120 mature ones, limit 85.0%"
+    assert told(matured_truth_holds, day(), recipe=RECIPE) == (PASS, "no truth is known of 40 mature answers")
+
+
+@pytest.mark.parametrize(("selection", "whom"), [("unknown", "whoever cared to say so"), ("sample", "a sample")])
+def test_truth_of_whoever_cared_to_say_so_decides_nothing(selection: str, whom: str) -> None:
+    verdict, sentence = told(matured_truth_holds, day(truth=truth(10, 0.05, 0.2, selection)), recipe=RECIPE)
+    assert verdict is PASS and sentence.endswith(f"; told by {whom}, which decides nothing")
+
+
+@pytest.mark.parametrize(("as_recorded", "verdict"), [(True, PASS), (False, FAIL), (None, INCONCLUSIVE)])
+def test_a_teacher_that_could_not_be_asked_is_not_taken_for_one_that_is_as_it_was(
+    as_recorded: bool | None, verdict: object
+) -> None:
+    found = told(the_teacher_answers_as_recorded, day(teacher=teacher(as_recorded)), recipe=RECIPE)
+    assert found == (verdict, "as it was")
+    assert told(the_teacher_answers_as_recorded, day(), recipe=RECIPE)[0] is PASS
