@@ -50,7 +50,7 @@ def teacher(server: Server, place: Path, *, asking: Asking = ASKING, **limits: A
 
 def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
     rows = texts(40)
-    with serving(Server(answer, takes=0.01)) as server:
+    with serving(Server(answer, takes=0.05)) as server:
         asked = teacher(server, tmp_path, concurrency=4)
         said = asked.ask(rows)
         assert said.schema == pl.Schema(ANSWER_SCHEMA) and said["prompt_id"].to_list() == rows["prompt_id"].to_list()
