@@ -16,7 +16,7 @@ from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown
 from stillhouse.data.leakage import target_proxies
 from stillhouse.data.quoting import quoted
 from stillhouse.data.several_labels import several_in_a_cell
-from stillhouse.data.spellings import alike
+from stillhouse.data.spellings import alike, has_unseen, shown
 from stillhouse.stages.facts import PromptFacts
 
 
@@ -61,7 +61,7 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
         spellings for spellings in alike(counts, context.recipe.data.labels) if not here.keys().isdisjoint(spellings)
     ]
     detail = [
-        " and ".join(f"{quoted(label)!r} ({rows:,} rows)" for label, rows in spellings.items()) for spellings in found
+        " and ".join(f"{_as_yaml(label)} ({rows:,} rows)" for label, rows in spellings.items()) for spellings in found
     ]
     more = len(found) - CLASSES_TOLD
     return none_of(
@@ -133,6 +133,11 @@ def no_batch_brings_a_new_label(context: GateContext) -> Finding:
 
 def _as_map(spellings: Collection[str], *, one_class: bool) -> str:
     """What a recipe says of spellings, as YAML in one line: they are the first one, or each is its own class."""
-    first, *others = ("'" + quoted(label).replace("'", "''") + "'" for label in spellings)
+    first, *others = map(_as_yaml, spellings)
     pairs = {other: first for other in others} if one_class else {label: label for label in (first, *others)}
     return "{" + ", ".join(f"{label}: {name}" for label, name in pairs.items()) + "}"
+
+
+def _as_yaml(label: str) -> str:
+    # Only between double quotes does YAML read an escape.
+    return f'"{shown(label)}"' if has_unseen(label) else "'" + shown(label).replace("'", "''") + "'"

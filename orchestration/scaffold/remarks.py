@@ -20,7 +20,7 @@ from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import count_reasons
 from stillhouse.data.several_labels import columns_like, several_in_a_cell
 from stillhouse.data.sources import SourceRead, read_rows
-from stillhouse.data.spellings import alike
+from stillhouse.data.spellings import alike, shown
 from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.facts import CoverageFacts
 from stillhouse.wording import points
@@ -60,7 +60,7 @@ def thin_classes(suggested: Suggestion) -> Iterator[str]:
 def spellings(made: PromptSet) -> Iterator[str]:
     """Labels that a gate will ask about, and those that other programs write where there is none."""
     counts = dict(made.prompts["label"].drop_nulls().value_counts().iter_rows())
-    found = [" and ".join(map(quoted, each)) for each in alike(counts, {})]
+    found = [" and ".join(map(shown, each)) for each in alike(counts, {})]
     if found:
         yield f"one class? {'; '.join(found[:CLASSES_TOLD])}: `data.labels` says so, or that they are two"
     none = [label for label in sorted(counts) if label.casefold() in _NO_LABEL]

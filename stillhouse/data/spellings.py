@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 
+from stillhouse.data.quoting import quoted
+
 _AROUND = "\"'`\u2018\u2019\u201c\u201d"
 _AT_THE_END = ".,:;!?"
 # Between words; not a sign before a number, nor what stands at an end, as in C++ and A-.
@@ -49,6 +51,27 @@ def alike(counts: Mapping[str, int], answers: Mapping[str, str]) -> list[dict[st
     return [found for found in classes.values() if len(found) > 1 and not answered.issuperset(found)]
 
 
+def shown(label: str) -> str:
+    """A label as it may be quoted, with an escape of YAML for what cannot be seen; else two spellings look the same."""
+    if not has_unseen(label):
+        return quoted(label)
+    escaped = label.replace("\\", "\\\\").replace('"', '\\"')
+    return quoted("".join(_escape(character) if _is_unseen(character) else character for character in escaped))
+
+
+def has_unseen(label: str) -> bool:
+    """Whether a label has a joiner, a mark of direction or another character that nobody sees."""
+    return any(map(_is_unseen, label))
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) == "Cf"
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if character <= "\uffff" else f"\\U{ord(character):08x}"
+
+
 def _can_be_seen(character: str) -> bool:
     is_variation_selector = "\ufe00" <= character <= "\ufe0f"
-    return not is_variation_selector and unicodedata.category(character) != "Cf"
+    return not is_variation_selector and not _is_unseen(character)

@@ -1,8 +1,12 @@
 """Whether labels are the classes that are meant: verdict and sentence of each gate."""
 
+import json
+import re
 from typing import Any
 
 import polars as pl
+import pytest
+import yaml
 
 from checks.prompts.labels import (
     classes_have_enough_rows,
@@ -49,6 +53,22 @@ def test_labels_in_two_spellings_are_asked_about_with_both_answers() -> None:
     )
     apart, source = spelled("billing", "repair")
     assert told(gate, apart, made_from=source) == (PASS, "2 labels, none like another")
+
+
+@pytest.mark.parametrize("unseen", ["\u200d", "\u200e", "\U000e0041"])
+def test_labels_that_look_the_same_are_asked_about_with_an_answer_that_opens_the_gate(unseen: str) -> None:
+    """Regression: `'repair' and 'repair'`, and the map in the sentence named one of them twice."""
+    other = f"re{unseen}pair"
+    gate, (made, source) = labels_have_one_spelling_each, spelled("repair", "repair", other, "billing")
+    verdict, said = told(gate, made, made_from=source)
+    escaped = json.dumps(other) if unseen <= "\uffff" else '"re\\U000e0041pair"'
+    assert verdict is FAIL and said.startswith(f"one class? 'repair' (2 rows) and {escaped} (1 rows). ")
+    for answer in re.findall(r"`data\.labels: ({.*?})`", said):
+        answers = yaml.safe_load(answer)
+        assert other in answers
+        as_mapped = [answers.get(label, label) for label in ("repair", "repair", other, "billing")]
+        made, source = spelled(*as_mapped)
+        assert told(gate, made, recipe=recipe(data__labels=answers), made_from=source)[0] is PASS
 
 
 def test_a_later_batch_is_asked_about_its_own_spellings_alone() -> None:
