@@ -19,7 +19,7 @@ from stillhouse.data.lines import numbered_lines
 from stillhouse.data.places import Place, lines_of, opened_as_text
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
-from stillhouse.data.table import PATHS_TOLD, Record, Table, as_text, batches, require_columns
+from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Record, Table, as_text, batches, require_columns
 from stillhouse.errors import StillhouseError
 
 _ELEMENT_PART = 1_048_576
@@ -44,6 +44,7 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
     paths: dict[str, None] = {}
     nested: dict[str, dict[str, None]] = {}
     found: set[str] = set()
+    several = False
     is_array = holds_an_array(place)
     only: list[_Item] = []
     with opened_as_text(place) as text:
@@ -61,6 +62,7 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
                 found |= {name for name, value in values.items() if value is not _NOT_THERE}
                 parts = {name: value for name, value in values.items() if isinstance(value, dict | list)}
                 if parts:
+                    several |= any(isinstance(value, list) and len(value) > 1 for value in parts.values())
                     table.rejects.append((item.spelled, RejectReason.NESTED_VALUE, item.where))
                     for name, value in parts.items():
                         nested.setdefault(name, {}).update(dict.fromkeys(_paths({name: value})))
@@ -78,7 +80,7 @@ def read_json(place: Place, columns: Sequence[str], optional: Collection[str]) -
             f"column {name!r} holds lists or objects",
             where=place.uri,
             expected="text, such as " + ", ".join(repr(quoted(path)) for path in list(below)[:PATHS_TOLD]),
-            do="Name a field in it by its path.",
+            do="Name a field in it by its path." + (f" {LIST_ADVICE}" if several else ""),
         )
     return table
 

@@ -15,7 +15,7 @@ from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
 from stillhouse.data.limits import parquet_within
 from stillhouse.data.places import Place, in_memory, is_packed, told_plainly
 from stillhouse.data.quoting import quoted
-from stillhouse.data.table import PATHS_TOLD, Table, require_columns
+from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Table, require_columns
 from stillhouse.errors import StillhouseError
 
 
@@ -112,7 +112,8 @@ def _string_column(column: pl.Series, place: Place) -> pl.Series:
             expected="text, such as " + ", ".join(repr(quoted(path)) for path in paths[:PATHS_TOLD])
             if paths
             else "text, or numbers and dates that can be written as text",
-            do="Name a field in it by its path, or write it as a string column.",
+            do="Name a field in it by its path, or write it as a string column."
+            + (f" {LIST_ADVICE}" if kind == pl.List and (column.list.len() > 1).any() else ""),
         )
     if kind == pl.Binary:
         return _decoded(column, place)

@@ -24,6 +24,11 @@ Record = list[str | None]
 Item = TypeVar("Item")
 
 PATHS_TOLD = 30
+LIST_ADVICE = (
+    "The path of one element leaves the others out. Of several labels a row a model here learns one: write that one "
+    "into a column, or make a recipe for each label that says whether it is given."
+)
+"""Said of a column of lists with several elements, of which a path takes one."""
 """Paths to values that an error names at most."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

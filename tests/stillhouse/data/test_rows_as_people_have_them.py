@@ -211,6 +211,21 @@ def test_a_nested_column_of_parquet_is_named_by_its_path(tmp_path: Path) -> None
     assert "'ticket.body', 'choices.0.label'" in error.expected
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.json", "rows.ndjson"])
+def test_several_labels_in_a_list_are_told_beside_the_path_of_the_first(tmp_path: Path, name: str) -> None:
+    """Regression: the advice was the path of the first element, and that others would be left out was not said."""
+    for labels, is_told in (([["x", "y"], ["x"]], True), ([["x"], ["y"]], False)):
+        frame = pl.DataFrame({"text": ["pay", "close"], "label": labels})
+        if name == "rows.parquet":
+            frame.write_parquet(tmp_path / "made")
+        else:
+            write = frame.write_json if name == "rows.json" else frame.write_ndjson
+            write(tmp_path / "made")
+        error = refused(tmp_path, name, (tmp_path / "made").read_bytes())
+        assert "'label.0'" in error.expected
+        assert ("a recipe for each label that says whether it is given" in error.do) is is_told
+
+
 def test_the_limits_hold_for_a_nested_column_and_for_bytes(tmp_path: Path) -> None:
     limits = Limits(line_characters_at_most=1_000)
     for value, name in (({"body": "a" * 1_001}, "ticket.body"), (b"a" * 1_001, "ticket")):
