@@ -116,10 +116,12 @@ def _after(entries: Sequence[Entry], first: datetime) -> list[Entry]:
 
 
 def _rounds_without_promotion(ledger: Ledger, recipe: str, play: PlaySpec, first: datetime, now: datetime) -> float:
-    endings = [entry.body["ending"] for entry in _after(rounds_to_the_champion(ledger, recipe), first)]
+    """Rounds since the last one that promoted, or since what an earlier one offered has taken over."""
+    promotions = ledger.entries(recipe, "promotion")
+    took_over = max((entry.sequence for entry in promotions if entry.body.get("because") == "rollout"), default=0)
     without = 0
-    for ending in reversed(endings):
-        if ending == Ending.PROMOTED:
+    for entry in reversed(_after(rounds_to_the_champion(ledger, recipe), first)):
+        if entry.body["ending"] == Ending.PROMOTED or entry.sequence < took_over:
             break
         without += 1
     return without

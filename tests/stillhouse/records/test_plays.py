@@ -41,6 +41,17 @@ def test_rounds_are_counted_since_the_last_promotion_and_those_that_took_a_batch
     assert value(ledger, "rounds_without_promotion") == 0
 
 
+def test_a_release_that_took_over_by_its_rollout_was_promoted_though_its_round_kept_the_champion(
+    ledger: Ledger,
+) -> None:
+    """Regression: with a rollout no round promotes, and a recipe that got on well was closed."""
+    rounds(ledger, "promoted", "kept", "kept")
+    ledger.append("promotion", "small", {"digest": "d", "because": "rollout"})
+    assert value(ledger, "rounds_without_promotion") == 0
+    rounds(ledger, "kept")
+    assert value(ledger, "rounds_without_promotion") == 1
+
+
 def test_days_money_and_events_are_counted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     assert value(ledger, "days_without_promotion") == 0, "nothing has been promoted yet"
     promoted = ledger.append("promotion", "small", {"digest": "d"})
