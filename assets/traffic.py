@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import markdown_table
+from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.spool import forward_left
@@ -30,7 +31,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
         home = context.builds.home
         store = TrafficStore(home.artifacts, file.name)
         forward_left(home, file)
-        stage.tidy(file, store, datetime.now(UTC).date())
+        stage.tidy(file, store, LiveAnswers.of(home).forget_texts, datetime.now(UTC).date())
         artifact = context.make(stage.plan(store, context.batch))
         facts = artifact.facts(TrafficFacts)
         counts = facts.model_dump(exclude={"day"})

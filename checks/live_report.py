@@ -88,7 +88,7 @@ def fallback_is_inside_its_budget(context: GateContext) -> Finding:
     """Answers of the teacher, and of the student in its place."""
     found = _share(_facts(context), WatchKind.FALLBACK)
     if found is None:
-        return Finding(Verdict.PASS, "the recipe sets no limit on answers of the teacher")
+        return Finding(Verdict.PASS, "there is no cascade, and the recipe sets no limit on answers of the teacher")
     said = f"{found.events:,} of {found.rows:,} answers come from the teacher or stand in for it"
     return share_at_most(found.events, found.rows, found.limit, said)
 

@@ -29,7 +29,7 @@ from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import PURPOSE, heard_of
 from stillhouse.live.findings import Action, Circumstances, FoundKind, LiveFinding, action_on, sentence_of
 from stillhouse.live.reader import new_rows, with_texts
-from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, end_of
+from stillhouse.live.segments import HANDED_ON, SECONDS_A_DAY, TrafficStore, day_at, end_of
 from stillhouse.live.state import WatchBook
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import (
@@ -360,7 +360,10 @@ def _with_matured(
     for day in [each for each in store.days() if each > after and end_of(each) + wait <= at]:
         rows = answers(store, [day], at=at, matures_after_days=traffic.matures_after_days)
         known = rows.filter(
-            (pl.col("release") == state.release) & pl.col("truth").is_not_null() & pl.col("label").is_not_null()
+            (pl.col("release") == state.release)
+            & ~HANDED_ON
+            & pl.col("truth").is_not_null()
+            & pl.col("label").is_not_null()
         )
         wrong = known.filter(pl.col("truth") != pl.col("label")).height
         state, found = with_truth(state.model_copy(update={"matured": day}), terms, wrong, known.height)

@@ -24,6 +24,7 @@ def erase(
     id: Annotated[str | None, typer.Option(help="Id of one answer.")] = None,
 ) -> None:
     """Erase the texts of one caller up to now, or of one answer; the ledger keeps how many, and not whose."""
+    from stillhouse.live.asking import LiveAnswers
     from stillhouse.live.segments import Erasure, TrafficStore
     from stillhouse.live.traffic import erase as erase_texts
     from stillhouse.names import account
@@ -40,7 +41,8 @@ def erase(
     home, file = Home.from_environment(), find_recipe(name)
     stored = None if key is None else RequestIds.of(home.serving).keyed(key)
     store = TrafficStore(home.artifacts, file.name)
-    done = erase_texts(store, Erasure(id=id, key=stored, at=time.time()))
+    answers = LiveAnswers.of(home)
+    done = erase_texts(store, Erasure(id=id, key=stored, at=time.time()), answers.forget_texts)
     by = "id" if key is None else "key"
     body = {"by": by, "texts": done.texts, "keys": done.keys, "account": account()}
     BuildStore(home).ledger.append("erasure", file.name, body)

@@ -113,6 +113,13 @@ class LiveAnswers:
                 database.execute("DELETE FROM answers WHERE at < ?", (before,))
                 database.commit()
 
+    def forget_texts(self, ids: Sequence[str]) -> None:
+        """Remove what teachers have said of some texts, given as `prompt_ids`."""
+        if self.path.exists() and ids:
+            with self._open() as database:
+                database.executemany("DELETE FROM answers WHERE prompt = ?", [(each,) for each in ids])
+                database.commit()
+
     @contextmanager
     def one_at_a_time(self, fingerprint: str) -> Iterator[None]:
         """Let one process ask a teacher at once: another one finds the answers."""

@@ -59,9 +59,14 @@ class Reference(Record):
     lengths: tuple[int, ...] = Field(description="Texts in each bin.")
     unsure_below: float | None = Field(description="Confidence below which an answer is unsure; null without any.")
     unsure: int = Field(description="Answers below it.")
-    agreement: AgreementScale | None = Field(description="Null where the teacher said nothing of golden rows.")
-    labelled: int = Field(description="Golden rows with a label.")
+    agreement: AgreementScale | None = Field(
+        description="Of rows that the student answers by itself. Null where the teacher said nothing of them."
+    )
+    labelled: int = Field(description="Golden rows with a label that the student answers by itself.")
     wrong: int = Field(description="Of them, answered wrong.")
+    handed_on: tuple[int, int] | None = Field(
+        None, description="Golden rows that the teacher behind it answers, and all of them; null without a cascade."
+    )
 
 
 def golden_reference(
@@ -73,8 +78,12 @@ def golden_reference(
     *,
     teacher: Sequence[str | None],
     truth: Sequence[str | None],
+    handed_on: Sequence[bool] | None = None,
 ) -> Reference:
     """Count what a release says to its golden rows.
+
+    What is asked is counted over all of them, as the student says it. How good answers are is counted over those that
+    it answers by itself, as it is of live ones: of what is handed on it is unsure, and nobody is given its answer.
 
     Args:
         release: its digest.
@@ -84,7 +93,11 @@ def golden_reference(
         confidence: of each answer; None where answers have none.
         teacher: what the teacher says to each; None where it says nothing.
         truth: the label of each; None where it has none.
+        handed_on: whether the teacher behind it answers each; None where there is no cascade.
     """
+    own = [True] * len(texts) if handed_on is None else [not each for each in handed_on]
+    taught = [said if mine else None for said, mine in zip(teacher, own, strict=True)]
+    known_truth = [said if mine else None for said, mine in zip(truth, own, strict=True)]
     characters = [len(text) for text in texts]
     edges = _edges([float(each) for each in characters], _LENGTH_BINS)
     lengths = tuple(int(edge) for edge in edges)
@@ -100,9 +113,10 @@ def golden_reference(
         lengths=_counted([bisect_right(lengths, each) for each in characters], len(lengths) + 1),
         unsure_below=unsure_below,
         unsure=sum(each < unsure_below for each in known) if unsure_below is not None else 0,
-        agreement=_scale(answers, confidence, teacher),
-        labelled=sum(each is not None for each in truth),
-        wrong=sum(each is not None and each != answer for each, answer in zip(truth, answers, strict=True)),
+        agreement=_scale(answers, confidence, taught),
+        labelled=sum(each is not None for each in known_truth),
+        wrong=sum(each is not None and each != answer for each, answer in zip(known_truth, answers, strict=True)),
+        handed_on=None if handed_on is None else (sum(handed_on), len(texts)),
     )
 
 

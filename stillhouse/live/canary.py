@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from stillhouse.base import Record
-from stillhouse.live.segments import TrafficStore
+from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TrafficStore
 from stillhouse.recipe.rollout import CanarySpec
 from stillhouse.statistics.betting import LARGEST, log_e_value
 from stillhouse.statistics.verdicts import Verdict
@@ -80,8 +80,9 @@ def canary_found(
     rows = pl.concat(frames).filter(pl.col("at") >= offered)
     rows = rows.with_columns(
         caller=pl.col("key").fill_null(pl.col("id")),
-        failed=((pl.col("arm") == "challenger") & (pl.col("release") != challenger)) | (pl.col("status") >= 500),
-        slow=pl.col("latency_ms") > spec.slow_ms,
+        failed=((pl.col("arm") == "challenger") & (pl.col("release") != challenger)) | MODEL_FAILED,
+        # The teacher behind a release is slow, and that is what the recipe has it for.
+        slow=pl.when(~HANDED_ON).then(pl.col("latency_ms") > spec.slow_ms),
     )
     first = rows.filter(pl.col("arm") == "challenger")["at"].min()
     beside = rows.filter((pl.col("arm") == "champion") & (pl.col("at") >= (math.inf if first is None else first)))
@@ -91,7 +92,7 @@ def canary_found(
         of_this_stage=int((own["last"] >= since).sum()),
         requests=int(own["requests"].sum()),
         failures=_guardrail(own["failed"], others["failed"], spec.errors_at_most),
-        slow=_guardrail(own["slow"], others["slow"], spec.slow_at_most),
+        slow=_guardrail(own["slow"].drop_nulls(), others["slow"].drop_nulls(), spec.slow_at_most),
     )
 
 

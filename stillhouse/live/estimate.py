@@ -3,7 +3,8 @@
 Belongs here: the plan of asking of a recipe, who was drawn, and joining the teacher's answers.
 Does not: the estimate's arithmetic (stillhouse/statistics/live_agreement.py), asking (asking.py).
 
-Agreement is that of the answers which the student gave: what the teacher answered in its place agrees by itself.
+Agreement is that of the answers which the student gave by itself: what the teacher answered in its place agrees, and of
+what it gave because the teacher was away it is known to be unsure.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.baseline import AgreementScale
+from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.statistics.live_agreement import (
     AskingPlan,
     LiveAgreement,
@@ -159,7 +161,7 @@ def drawn(rows: pl.DataFrame, texts: pl.DataFrame, plan: AgreementPlan, key: byt
         plan: chances of agreement and of asking.
         key: see `is_asked`.
     """
-    answered = rows.filter((pl.col("source") == "student") & (pl.col("status") < 500) & pl.col("label").is_not_null())
+    answered = rows.filter(~HANDED_ON & ~MODEL_FAILED & pl.col("label").is_not_null())
     whole = answered.join(texts.select("replica", "number", "text"), on=["replica", "number"], maintain_order="left")
     agreement = plan.scale.chance(whole["confidence"].to_list())
     chance = plan.plan.chance(agreement)

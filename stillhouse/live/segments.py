@@ -58,6 +58,8 @@ REQUEST_COLUMNS: dict[str, type[pl.DataType]] = {
     "tokens": pl.Int32,
     "key": pl.String,
     "arm": pl.String,
+    "student_label": pl.String,
+    "student_confidence": pl.Float64,
 }
 TEXT_COLUMNS: dict[str, type[pl.DataType]] = {"number": pl.Int64, "id": pl.String, "text": pl.String}
 FEEDBACK_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -75,8 +77,17 @@ COLUMNS: dict[FileKind, dict[str, type[pl.DataType]]] = {
 """Of each kind of file, beside `replica`. `number` counts the rows of one replica from 1, answers and feedback alike,
 and a text has the number of its answer."""
 
-ADDED: dict[FileKind, dict[str, str]] = {"requests": {"arm": "champion"}, "texts": {}, "feedback": {}}
+ADDED: dict[FileKind, dict[str, str | None]] = {
+    "requests": {"arm": "champion", "student_label": None, "student_confidence": None},
+    "texts": {},
+    "feedback": {},
+}
 """Columns that earlier versions did not write, and what was true of their rows."""
+
+HANDED_ON = (pl.col("source") == "teacher") | pl.col("student_label").is_not_null()
+"""Of answers, those that the teacher was to give, whether it did or was away."""
+MODEL_FAILED = (pl.col("status") >= 500) & (pl.col("status") != 503)
+"""Of answers, those that a model failed to give. With 503 one is refused whose teacher is away."""
 
 SECONDS_A_DAY = 86_400
 Read = TypeVar("Read", bound=Record)
@@ -196,7 +207,12 @@ class TrafficStore:
                 do="Restore it from a copy, or remove it: its rows then count as missing.",
             )
         frame = pl.read_parquet(io.BytesIO(content))
-        added = [pl.lit(value).alias(name) for name, value in ADDED[segment.kind].items() if name not in frame.columns]
+        schema = COLUMNS[segment.kind]
+        added = [
+            pl.lit(value, dtype=schema[name]).alias(name)
+            for name, value in ADDED[segment.kind].items()
+            if name not in frame.columns
+        ]
         return frame.with_columns(added), pl.read_parquet_metadata(io.BytesIO(content)).get(_REPLACES)
 
     def frame(self, day: str, kind: FileKind) -> pl.DataFrame:

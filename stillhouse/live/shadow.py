@@ -4,13 +4,16 @@ Belongs here: which texts are due, the two answers to each, counting who was rig
 Does not: the artifact (stillhouse/stages/shadow.py), asking the teacher (stillhouse/stages/live_teacher.py), moving on
 (orchestration/rollout.py).
 
-Where both answer alike neither lost, whatever the teacher would say: it is asked about the others alone, and nothing is
+What is compared is what callers get: of a release with a cascade the teacher's answer where it hands a text on. Where
+both answer alike neither lost, whatever the teacher would say: it is asked about the others alone, and nothing is
 estimated. Verdicts are those of stillhouse/statistics/betting.py, so that they may be looked at at any time. They know
 no order, so counts are kept, and no answer of anybody.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal
 
 import polars as pl
 from pydantic import Field
@@ -29,8 +32,22 @@ LENGTHS: dict[str, tuple[int, int | None]] = {
     "up to 50 characters": (0, 50), "51 to 200 characters": (51, 200), "more than 200 characters": (201, None),
 }  # fmt: skip
 
-Say = Callable[[str], str]
-"""The label that a model gives to one text."""
+
+@dataclass(frozen=True)
+class Word:
+    """What a release says to one text.
+
+    Args:
+        label: of its student.
+        handed_on: whether the teacher behind it is to answer.
+    """
+
+    label: str
+    handed_on: bool = False
+
+
+Say = Callable[[str], Word]
+"""What a release says to one text."""
 
 COUNTS = ("rows", "differ", "lost", "won", "unanswered")
 SEEN_SCHEMA = {"replica": pl.String, "day": pl.String, "upto": pl.Int64}
@@ -50,7 +67,7 @@ class Judged(Record):
 
 
 def known_when_asked(slices: Sequence[SliceSpec]) -> list[SliceSpec]:
-    """The slices of a recipe that are known of a request: those of classes, by what the champion answers.
+    """The slices of a recipe that are known of a request: those of classes, by what the champion's student says.
 
     Other columns come with rows and not with requests.
     """
@@ -96,20 +113,69 @@ def seen_after(seen: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def replayed(rows: pl.DataFrame, champion: Say, challenger: Say) -> pl.DataFrame:
-    """Put each different text to both, one at a time as a server does: `champion` and `challenger` are the answers."""
+    """Put each different text to both, one at a time as a server does.
+
+    Returns:
+        The rows with `said`, what the student of the champion says, by which slices are known; `champion` and
+        `challenger`, what the two students say; and `champion_asks` and `challenger_asks`, whether the teacher behind
+        it is to answer.
+    """
     texts = rows["text"].unique(maintain_order=True).to_list()
+    words = [(text, champion(text), challenger(text)) for text in texts]
     said = pl.DataFrame(
-        {"text": texts, "champion": [champion(text) for text in texts], "challenger": [challenger(t) for t in texts]},
-        schema={"text": pl.String, "champion": pl.String, "challenger": pl.String},
-    )
+        [(text, one.label, one.label, other.label, one.handed_on, other.handed_on) for text, one, other in words],
+        schema={
+            "text": pl.String, "said": pl.String, "champion": pl.String, "challenger": pl.String,
+            "champion_asks": pl.Boolean, "challenger_asks": pl.Boolean,
+        },
+        orient="row",
+    )  # fmt: skip
     return rows.join(said, on="text", how="left", maintain_order="left")
+
+
+Who = Literal["champion", "challenger"]
+
+
+def to_ask(rows: pl.DataFrame, who: Who, *, same_teacher: bool) -> list[str]:
+    """Texts that the teacher behind one of the two is to answer; where both ask one teacher they answer alike."""
+    both = pl.col("champion_asks") & pl.col("challenger_asks") & pl.lit(same_teacher)
+    return rows.filter(pl.col(f"{who}_asks") & ~both)["text"].unique(maintain_order=True).to_list()
+
+
+def with_teachers(
+    rows: pl.DataFrame,
+    champions: Mapping[str, str | None],
+    challengers: Mapping[str, str | None],
+    *,
+    same_teacher: bool,
+) -> pl.DataFrame:
+    """Put what the teachers say in the place of what the students say, where they are to answer.
+
+    Args:
+        rows: as `replayed` gives them.
+        champions: what the teacher behind the champion says, by text; where it says nothing the student's answer
+            stands, as it does in a server.
+        challengers: likewise.
+        same_teacher: whether there is one teacher behind both.
+    """
+    both = pl.col("champion_asks") & pl.col("challenger_asks") & pl.lit(same_teacher)
+    answers: dict[Who, Mapping[str, str | None]] = {"champion": champions, "challenger": challengers}
+    given = [
+        pl.when(pl.col(f"{who}_asks") & ~both)
+        .then(pl.coalesce(pl.col("text").replace_strict(dict(said), default=None, return_dtype=pl.String), who))
+        .otherwise(who)
+        .alias(who)
+        for who, said in answers.items()
+    ]
+    return rows.with_columns(given).with_columns(challenger=pl.when(both).then("champion").otherwise("challenger"))
 
 
 def outcomes(rows: pl.DataFrame) -> pl.DataFrame:
     """Say of each request who was right.
 
     Args:
-        rows: `text`, `champion`, `challenger`, and `right`, the label that the judge gives; null where it gives none.
+        rows: `text`, `champion` and `challenger` as callers get them, and `right`, the label that the judge gives; null
+            where it gives none.
 
     Returns:
         The same with `characters` and, as booleans, `differ`, `lost`, `won` and `unanswered`.
@@ -131,7 +197,7 @@ def tallied(rows: pl.DataFrame, slices: Sequence[SliceSpec]) -> pl.DataFrame:
     is away would let anything pass.
     """
     parts: dict[str, pl.Expr] = {ALL: pl.lit(True)}
-    parts |= {each.name: pl.col("champion").is_in(each.values) for each in slices}
+    parts |= {each.name: pl.col("said").is_in(each.values) for each in slices}
     for name, (fewest, most) in LENGTHS.items():
         parts[name] = (pl.col("characters") >= fewest) & (pl.lit(most is None) | (pl.col("characters") <= (most or 0)))
     counted = [

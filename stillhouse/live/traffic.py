@@ -4,12 +4,13 @@ Belongs here: the arithmetic of the rows, joining feedback, expiry, erasure.
 Does not: where the files are (segments.py), writing them down (stillhouse/serving/spool.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
+from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, Erasure, FileKind, Tally, TrafficStore, day_at
 from stillhouse.recipe.traffic import TrafficSpec
 
@@ -141,22 +142,28 @@ class Erased:
     keys: int
 
 
-def erase(store: TrafficStore, erasure: Erasure) -> Erased:
+Forget = Callable[[Sequence[str]], None]
+"""Takes the `prompt_ids` of texts that nobody has asked any more, so that what a teacher said of them is removed."""
+
+
+def erase(store: TrafficStore, erasure: Erasure, forget: Forget) -> Erased:
     """Remove the texts of one caller or one answer, and the caller's key; killed anywhere, the same again ends it.
 
     The erasure itself is written down first: a server that has such rows in its spool removes them before it seals
     them.
     """
     store.ask_to_erase(erasure)
-    return erase_again(store, [erasure])
+    return erase_again(store, [erasure], forget)
 
 
-def erase_again(store: TrafficStore, erasures: Sequence[Erasure]) -> Erased:
+def erase_again(store: TrafficStore, erasures: Sequence[Erasure], forget: Forget) -> Erased:
     """Carry out erasures on what was sealed: a server may have sealed some of it while the erasure was asked for."""
     texts = keys = 0
-    for day in store.days() if erasures else ():
-        requests = store.frame(day, "requests")
-        meant = requests.filter(pl.any_horizontal(_is_meant(each) for each in erasures)).select("replica", "number")
+    days = store.days() if erasures else []
+    # First, while the texts are there by which it is known what was said of them.
+    forget(_asked_by_nobody_else(store, days, erasures))
+    for day in days:
+        meant = _meant(store, day, erasures)
         # Texts first: which of them are meant is known by the keys.
         for segment, frame in store.whole(day, "texts"):
             left = frame.join(meant, on=["replica", "number"], how="anti", maintain_order="left")
@@ -170,6 +177,24 @@ def erase_again(store: TrafficStore, erasures: Sequence[Erasure]) -> Erased:
                 store.replace(segment, left)
                 keys += left["key"].null_count() - frame["key"].null_count()
     return Erased(texts, keys)
+
+
+def _meant(store: TrafficStore, day: str, erasures: Sequence[Erasure]) -> pl.DataFrame:
+    requests = store.frame(day, "requests")
+    return requests.filter(pl.any_horizontal(_is_meant(each) for each in erasures)).select("replica", "number")
+
+
+def _asked_by_nobody_else(store: TrafficStore, days: Sequence[str], erasures: Sequence[Erasure]) -> list[str]:
+    """`prompt_ids` of the texts that are to be erased and stand in no other row."""
+    erased, stay = set[str](), set[str]()
+    for day in days:
+        texts = store.frame(day, "texts")
+        texts = texts.with_columns(prompt_ids(texts["text"]))
+        meant = texts.join(_meant(store, day, erasures), on=["replica", "number"], how="semi")
+        others = texts.join(meant, on=["replica", "number"], how="anti")
+        erased |= {*meant["prompt_id"]}
+        stay |= {*others["prompt_id"]}
+    return sorted(erased - stay)
 
 
 def _is_meant(erasure: Erasure) -> pl.Expr:
@@ -198,6 +223,8 @@ class KeptAnswer:
     tokens: int | None
     key: str | None
     arm: str
+    student_label: str | None
+    student_confidence: float | None
 
 
 def the_answer(store: TrafficStore, id: str, *, issued_at: float) -> KeptAnswer | None:

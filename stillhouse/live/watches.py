@@ -16,6 +16,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import AgreementPlan
+from stillhouse.live.segments import HANDED_ON, MODEL_FAILED
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import TOLERANCE, Detector, alarm_threshold, reference_limit
 
@@ -95,7 +96,8 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     """
     wanted = list(_of_reference(reference))
     scale = reference.agreement
-    beside = [asks and scale is not None, truth_binds and reference.labelled > 0, spec.fallback_share is not None]
+    has_fallback = spec.fallback_share is not None or reference.handed_on is not None
+    beside = [asks and scale is not None, truth_binds and reference.labelled > 0, has_fallback]
     many = len(wanted) + sum(beside) + 2
     found = [
         Watch(
@@ -108,13 +110,18 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
         found.append(_held_to(WatchKind.AGREEMENT, scale.disagreed, sum(scale.rows), many, spec))
     if beside[1]:
         found.append(_held_to(WatchKind.TRUTH, reference.wrong, reference.labelled, many, spec))
-    for kind, limit in (
+    if spec.fallback_share is None and reference.handed_on is not None:
+        events, rows = reference.handed_on
+        limit = reference_limit(events, rows, watches=many, tolerance=TOLERANCE)
+        kind = WatchKind.FALLBACK
+        found.append(Watch(name=kind.value, kind=kind, reference=events / rows, limit=limit))
+    for kind, named in (
         (WatchKind.FALLBACK, spec.fallback_share),
         (WatchKind.ERRORS, spec.errors),
         (WatchKind.LATENCY, spec.latency_share),
     ):
-        if limit is not None:
-            found.append(Watch(name=kind.value, kind=kind, reference=None, limit=limit))
+        if named is not None:
+            found.append(Watch(name=kind.value, kind=kind, reference=None, limit=named))
     return tuple(sorted((each for each in found if each.limit < 1), key=lambda each: each.name))
 
 
@@ -147,17 +154,25 @@ def counted(
 ) -> dict[str, tuple[int, int]]:
     """Of each watch that rows speak of themselves, on how many of how many it happened.
 
+    What is asked is told by what the student says, whoever answered, so that a teacher that is away is no drift. For
+    the same reason latency is that of the student's own answers, and a request that was refused because the teacher is
+    away is no error of the model.
+
     Args:
         watches: see `watches_of`.
         reference: with the bins.
         spec: with the latency.
         rows: of traffic, as `REQUEST_COLUMNS` has them.
     """
-    answered = rows.filter(pl.col("status") < 500)
+    by_the_teacher = pl.col("student_label").is_not_null()
+    answered = rows.filter(~MODEL_FAILED).with_columns(
+        label=pl.coalesce("student_label", "label"),
+        confidence=pl.when(by_the_teacher).then("student_confidence").otherwise("confidence"),
+    )
     events = {
-        WatchKind.ERRORS: (rows, pl.col("status") >= 500),
-        WatchKind.LATENCY: (answered, pl.col("latency_ms") > spec.latency_ms),
-        WatchKind.FALLBACK: (answered, (pl.col("source") == "teacher") | pl.col("degraded")),
+        WatchKind.ERRORS: (rows, MODEL_FAILED),
+        WatchKind.LATENCY: (answered.filter(~HANDED_ON), pl.col("latency_ms") > spec.latency_ms),
+        WatchKind.FALLBACK: (answered, HANDED_ON),
         WatchKind.UNSURE: (
             answered.filter(pl.col("confidence").is_not_null()), pl.col("confidence") < (reference.unsure_below or 0.0)
         ),

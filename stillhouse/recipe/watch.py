@@ -32,8 +32,8 @@ class WatchSpec(Part):
         None,
         gt=0,
         lt=1,
-        description="share of answers that may come from the teacher, or from the student in its place; not watched "
-        "when left out",
+        description="share of answers that may come from the teacher, or from the student in its place; left out, the "
+        "share of golden rows, and a little beyond, where there is a cascade",
     )
     blame_days: int = Field(
         14, ge=0, description="days since its promotion in which lost agreement or accuracy is blamed on the release"

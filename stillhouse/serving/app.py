@@ -172,7 +172,7 @@ class Server:
             final = await final_answer(given.release, given.said, clean, asked.columns, asked.seconds_left)
             self._metrics.handed_on(asked.slot.name, final)
             if final.away is not None and asked.slot.limits.teacher_away == "refuse":
-                final, status = None, 503
+                status = 503
                 raise _come_again("the teacher is to answer this, and cannot be asked")
             status = 200
         finally:
@@ -277,16 +277,18 @@ class _Asked:
     def row(self, id: str, sent: str, given: Given | None, final: Final | None, status: int) -> ServedRequest:
         """What is kept of one text; without what was said the champion has failed."""
         said = None if given is None else given.said
+        to_teacher = None if final is None or final.why is None else said
+        answer = None if status == 503 else final
         return ServedRequest(
             id=id,
             at=self.at,
             recipe=self.slot.name,
             release=self.serving.champion.release if given is None else given.release.release,
             deployment=self.serving.deployment,
-            source="student" if final is None else final.source,
-            label=None if final is None else final.label,
-            confidence=None if final is None else final.confidence,
-            degraded=given is not None and final is not None and (given.degraded or final.away is not None),
+            source="student" if answer is None else answer.source,
+            label=None if answer is None else answer.label,
+            confidence=None if answer is None else answer.confidence,
+            degraded=given is not None and answer is not None and (given.degraded or answer.away is not None),
             status=status,
             latency_ms=(time.perf_counter() - self.arrived) * 1000,
             characters=len(sent),
@@ -294,6 +296,8 @@ class _Asked:
             key=self.key,
             text=sent,
             arm=self.arm if given is None else given.arm,
+            student_label=None if to_teacher is None else to_teacher.label,
+            student_confidence=None if to_teacher is None else to_teacher.confidence,
         )
 
 

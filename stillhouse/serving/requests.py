@@ -29,6 +29,9 @@ class ServedRequest:
         key: HMAC of the caller's key; never the key.
         text: as the caller sent it; whoever writes it down redacts it first.
         arm: whose it was (routing.py); of a challenger that failed, so that the champion answered, `challenger`.
+        student_label: what the student said to a text that the teacher was to answer, whether that did or not; None
+            where the student was to answer.
+        student_confidence: likewise.
     """
 
     id: str
@@ -47,6 +50,8 @@ class ServedRequest:
     key: str | None
     text: str | None
     arm: str = "champion"
+    student_label: str | None = None
+    student_confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ def make_tables(database: sqlite3.Connection) -> None:
         known = {row[1] for row in database.execute(f"PRAGMA table_info({kind})")}
         for name, value in columns.items():
             if name not in known:
-                database.execute(f"ALTER TABLE {kind} ADD COLUMN \"{name}\" DEFAULT '{value}'")
+                default = "NULL" if value is None else f"'{value}'"
+                database.execute(f'ALTER TABLE {kind} ADD COLUMN "{name}" DEFAULT {default}')
 
 
 def settle(database: sqlite3.Connection, path: Path) -> bytes:

@@ -19,7 +19,7 @@ from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference, golden_reference
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
 from stillhouse.live.reader import Marks, up_to
-from stillhouse.live.segments import TRAFFIC, Segment, TrafficStore
+from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, Terms, WatchState
 from stillhouse.live.watches import Watch, counted
@@ -29,6 +29,7 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.release.bundle import MODEL
+from stillhouse.release.cascade import CASCADE, LABEL, Cascade
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.live_teacher import can_be_asked, teacher_behind
 from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
@@ -85,7 +86,7 @@ class MaturedTruth(Record):
     """Answers of this day of which it has been said whether they were right, as far as they are mature."""
 
     selection: str = Field(description="unknown = whoever cared to say; sample = some that were drawn; complete = all.")
-    matured: int = Field(description="Answers whose time for feedback is over.")
+    matured: int = Field(description="Answers of the student by itself whose time for feedback is over.")
     known: int = Field(description="Of them, those with a truth.")
     right: int
     low: float = Field(description="95 % interval of the share that is right (Wilson).")
@@ -108,7 +109,9 @@ class LiveFacts(Record):
     truth: MaturedTruth
     truth_limit: float | None = Field(description="Lowest accuracy that is no finding; null where truth binds nothing.")
     shares: tuple[WatchedShare, ...]
-    latency_ms: tuple[float, float, float] | None = Field(description="Median, 95th and 99th percentile.")
+    latency_ms: tuple[float, float, float] | None = Field(
+        description="Median, 95th and 99th percentile, of the answers that the student gave by itself."
+    )
     origin: str = Field(description="What inputs are held against: golden rows, or a month of live answers.")
 
 
@@ -193,16 +196,35 @@ def reference_of(builds: BuildStore, release: DeployedRelease) -> Reference:
     logits = [model.logits([text]) for text in texts]
     answers = [task.written(task.answers(each))[0] for each in logits]
     confidence = [task.confidence(each, model.temperature) for each in logits]
+    sure = [None if each is None else float(each[0]) for each in confidence]
     said = with_answers(_base_signal(builds, bundle).frame("signal"), teacher.task).select("prompt_id", "answer")
     return golden_reference(
         release.release,
         task.names,
         texts,
         answers,
-        [None if each is None else float(each[0]) for each in confidence],
+        sure,
         teacher=golden.join(said, on="prompt_id", how="left", maintain_order="left")["answer"].to_list(),
         truth=labels,
+        handed_on=_handed_on(bundle, golden, answers, sure),
     )
+
+
+def _handed_on(
+    bundle: Artifact, golden: pl.DataFrame, answers: Sequence[str], confidence: Sequence[float | None]
+) -> list[bool] | None:
+    """Which golden rows the teacher behind a release answers, callers sending what it asks for; None without one."""
+    written = bundle.folder / CASCADE
+    if not written.is_file():
+        return None
+    rule = Cascade.model_validate_json(written.read_bytes()).rule
+    named = sorted({each.column for each in rule.protected} - {LABEL})
+    columns = golden.select(pl.col(named).cast(pl.String)).rows(named=True) if named else [{}] * golden.height
+    said = ({name: value for name, value in row.items() if value is not None} for row in columns)
+    return [
+        sure is not None and rule.hands_on(answer, sure, row) is not None
+        for answer, sure, row in zip(answers, confidence, said, strict=True)
+    ]
 
 
 def base_signal_behind(builds: BuildStore, release: DeployedRelease) -> Artifact:
@@ -335,7 +357,7 @@ def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
     terms, rows = watched.terms, live.rows.filter(pl.col("release") == watched.champion.release)
     watches = {each.name: each for each in terms.watches(watched.reference)}
     counts = counted([*watches.values()], watched.reference, terms.spec, rows)
-    took = rows.filter(pl.col("status") < 500)["latency_ms"]
+    took = rows.filter(~HANDED_ON & ~MODEL_FAILED)["latency_ms"]
     quantiles = [took.quantile(each, "higher") for each in (0.5, 0.95, 0.99)]
     return LiveFacts(
         day=live.day,
@@ -367,7 +389,7 @@ def _lowest(watch: Watch | None) -> float | None:
 
 
 def _truth(rows: pl.DataFrame, selection: str) -> MaturedTruth:
-    mature = rows.filter(pl.col("matured"))
+    mature = rows.filter(pl.col("matured") & ~HANDED_ON)
     known = mature.filter(pl.col("truth").is_not_null() & pl.col("label").is_not_null())
     right = known.filter(pl.col("truth") == pl.col("label")).height
     low, high = wilson_interval(right, known.height)

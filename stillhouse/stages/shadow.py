@@ -8,6 +8,7 @@ Does not: the arithmetic (stillhouse/live/shadow.py), what follows from it (orch
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.live import shadow
 from stillhouse.live.segments import SECONDS_A_DAY, TRAFFIC, TrafficStore, day_at, end_of
-from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say
+from stillhouse.live.shadow import ALL, SEEN_SCHEMA, Judged, Say, Word
 from stillhouse.live.traffic import answers
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.contract import Recipe
@@ -27,6 +28,7 @@ from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.deployments import Challenger, DeployedRelease, Deployment
 from stillhouse.release.bundle import MODEL
+from stillhouse.release.cascade import CASCADE, LABEL, Cascade, Rule
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.tasks import task_of
 
@@ -41,7 +43,7 @@ class ShadowFacts(Record):
     challenger: str = Field(description="Digest of the release that is on its way.")
     judge: str = Field(description="Who says which of two answers is right: teacher or truth.")
     days: tuple[str, ...] = Field(description="Of the requests that are counted.")
-    asked: int = Field(description="Different texts that the teacher was asked about, this time.")
+    asked: int = Field(description="Different texts that teachers were asked about, this time.")
     left_out: int = Field(description="Requests that were not replayed, since there were more than one look replays.")
     parts: dict[str, Judged] = Field(description="All requests, slices and lengths.")
 
@@ -137,20 +139,35 @@ class Replay:
         return shadow.due(self.store, self.days, self._since, self.seen())
 
     def right(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-        """Replayed rows with the label that is right, and how many texts the teacher was asked about."""
+        """Replayed rows with what callers get and the label that is right, and how many texts teachers were asked."""
         if self.judged_by_truth:
             said = answers(self.store, self.days, at=self.at, matures_after_days=0)
             known = said.filter(pl.col("truth").is_not_null()).select("replica", "day", "number", right="truth")
             # Of all rows alike: those that both answer alike need no judge, and would outnumber the others.
-            return rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left"), 0
-        differing = rows.filter(pl.col("champion") != pl.col("challenger"))
+            known_rows = rows.join(known, on=["replica", "day", "number"], how="inner", maintain_order="left")
+            given, asked = self._given(known_rows)
+            return given, len(asked)
+        given, asked = self._given(rows)
+        differing = given.filter(pl.col("champion") != pl.col("challenger"))
         texts = differing["text"].unique(maintain_order=True).to_list()
-        by_text = dict[str, str | None]()
-        if texts:
-            teacher = teacher_behind(self.builds, self.challenger.deployed)
-            answered = ask_live(self.builds, self.file, teacher, texts, at=self.at)
-            by_text = dict(zip(texts, answered["answer"], strict=True))
-        return shadow.by_judge(rows, by_text), len(texts)
+        return shadow.by_judge(given, self._ask(self.challenger.deployed, texts)), len(asked | {*texts})
+
+    def _given(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, set[str]]:
+        """Rows with what callers get, where a release hands texts on to its teacher, and what those were asked."""
+        two = self.champion, self.challenger.deployed
+        same = len({teacher_behind(self.builds, each).digest for each in two}) == 1
+        champions, challengers = (
+            shadow.to_ask(rows, who, same_teacher=same) for who in ("champion", "challenger")
+        )  # fmt: skip
+        said = self._ask(two[0], champions), self._ask(two[1], challengers)
+        return shadow.with_teachers(rows, *said, same_teacher=same), {*champions, *challengers}
+
+    def _ask(self, release: DeployedRelease, texts: Sequence[str]) -> dict[str, str | None]:
+        """What the teacher behind a release says to some texts."""
+        if not texts:
+            return {}
+        answered = ask_live(self.builds, self.file, teacher_behind(self.builds, release), texts, at=self.at)
+        return dict(zip(texts, answered["answer"], strict=True))
 
 
 def plan(replay: Replay) -> Plan[ShadowFacts]:
@@ -204,11 +221,30 @@ def plan(replay: Replay) -> Plan[ShadowFacts]:
 
 def _says(builds: BuildStore, recipe: Recipe, release: DeployedRelease) -> Say:
     """Ask a release as a server does: each text by itself, since int8 lets an answer depend on its neighbours."""
-    model = OnnxClassifier(builds.artifact(release.release, release.manifest).folder / MODEL)
+    folder = builds.artifact(release.release, release.manifest).folder
+    model, rule = OnnxClassifier(folder / MODEL), _rule_in(folder)
     task = task_of(recipe.data.answer, model.labels)
 
-    def say(text: str) -> str:
-        (label,) = task.written(task.answers(model.logits([text])))
-        return str(label)
+    def say(text: str) -> Word:
+        logits = model.logits([text])
+        (label,) = task.written(task.answers(logits))
+        sure = None if rule is None else task.confidence(logits, model.temperature)
+        return Word(str(label), rule is not None and sure is not None and _hands_on(rule, str(label), float(sure[0])))
 
     return say
+
+
+def _hands_on(rule: Rule, label: str, sure: float) -> bool:
+    return rule.hands_on(label, sure, {}) is not None
+
+
+def _rule_in(folder: Path) -> Rule | None:
+    """By what a release hands texts on, as far as that is known of a text that is replayed.
+
+    Columns that callers have sent are not kept, so that slices of them are protected in neither release.
+    """
+    written = folder / CASCADE
+    if not written.is_file():
+        return None
+    rule = Cascade.model_validate_json(written.read_bytes()).rule
+    return rule.model_copy(update={"protected": tuple(each for each in rule.protected if each.column == LABEL)})

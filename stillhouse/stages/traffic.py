@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.live.segments import FILE_KINDS, SECONDS_A_DAY, TRAFFIC, TrafficStore
-from stillhouse.live.traffic import arithmetic, erase_again, expire
+from stillhouse.live.traffic import Forget, arithmetic, erase_again, expire
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.records.builds import Plan
@@ -35,9 +35,9 @@ class TrafficFacts(Record):
     replicas: int
 
 
-def tidy(file: RecipeFile, store: TrafficStore, today: date) -> None:
+def tidy(file: RecipeFile, store: TrafficStore, forget: Forget, today: date) -> None:
     """Carry out what was asked to be erased, and remove what has been kept for as long as the recipe allows."""
-    erase_again(store, store.erasures())
+    erase_again(store, store.erasures(), forget)
     expire(store, spec_of(file), today)
     first = (today - date(1970, 1, 1)).days - spec_of(file).days
     store.forget_erasures(first * SECONDS_A_DAY)

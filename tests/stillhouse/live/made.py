@@ -60,6 +60,8 @@ def rows(
         "tokens": 10,
         "key": None,
         "arm": "champion",
+        "student_label": None,
+        "student_confidence": None,
         **columns,
     }
     schema = {"replica": pl.String, **COLUMNS["requests"]}

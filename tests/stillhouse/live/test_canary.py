@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from stillhouse.live.canary import CALLERS_AT_LEAST, CanaryFound, canary_found
@@ -43,6 +44,8 @@ def keep(store: TrafficStore, rows: Sequence[Row], day: int = 0) -> None:
             2,
             key,
             arm,
+            None,
+            None,
         )
         for n, (key, arm, release, status, ms, after) in enumerate(rows, start=1)
     ]
@@ -106,6 +109,22 @@ def test_a_challenger_that_is_slow_beside_a_quick_champion_is_found(store: Traff
     keep(store, [*callers(60, ms=5.0), *callers(40, ms=500.0, first=60), *callers(300, "champion", OLD)])
     found = look(store)
     assert found.failed is not None and "were slow" in found.failed
+
+
+def test_the_time_that_a_teacher_takes_is_no_slowness_of_the_challenger(store: TrafficStore) -> None:
+    """Regression: a challenger with a cascade, beside a champion without one, was withdrawn as slow."""
+    keep(store, [*callers(100, ms=500.0), *callers(300, "champion", OLD)])
+    assert look(store).failed is not None
+    for segment, frame in store.whole(DAYS[0], "requests"):
+        behind = pl.when(pl.col("arm") == "challenger").then(pl.lit("y")).alias("student_label")
+        store.replace(segment, frame.with_columns(behind))
+    found = look(store)
+    assert (found.failed, found.slow.mean, found.callers) == (None, None, 100)
+
+
+def test_a_refusal_because_the_teacher_is_away_is_no_failure_of_the_challenger(store: TrafficStore) -> None:
+    keep(store, [(f"c{n}", "challenger", NEW, 503, 5.0, 60.0) for n in range(100)])
+    assert look(store).failures.mean == 0.0
 
 
 def test_rows_from_before_the_offer_and_other_arms_are_not_counted(store: TrafficStore) -> None:

@@ -30,6 +30,18 @@ def test_a_reference_counts_what_a_release_says_to_its_golden_rows() -> None:
     assert (sum(found.agreement.rows), found.agreement.disagreed) == (4, 1)
 
 
+def test_how_good_answers_are_is_counted_over_what_the_student_answers_by_itself() -> None:
+    found = golden_reference(
+        "r", ["x", "y"], ["a", "bb", "ccc", "dddd"], ["x", "x", "y", "y"], [0.5, 0.6, 0.7, 0.8],
+        teacher=["y", "y", "y", "x"], truth=["y", "x", None, "x"], handed_on=[True, False, False, False],
+    )  # fmt: skip
+    assert (found.handed_on, found.labelled, found.wrong) == ((1, 4), 2, 1)
+    assert found.agreement is not None and (sum(found.agreement.rows), found.agreement.disagreed) == (3, 2)
+    assert (found.rows, found.labels, found.unsure_below) == (4, {"x": 2, "y": 2}, pytest.approx(0.53))
+    everything = golden_reference("r", ["x"], ["a"], ["x"], [0.5], teacher=["x"], truth=["x"], handed_on=[True])
+    assert (everything.agreement, everything.labelled, everything.handed_on) == (None, 0, (1, 1))
+
+
 def test_chances_of_agreement_follow_confidence_and_are_never_certain() -> None:
     assert SCALE is not None
     np.testing.assert_allclose(
@@ -52,7 +64,9 @@ def test_anybody_who_has_the_key_draws_the_same_answers() -> None:
 def test_answers_without_a_text_of_the_teacher_or_without_a_label_are_left_out() -> None:
     plan = plan_of(SCALE, 0.05)
     assert plan is not None
-    frame = pl.concat([rows(10), rows(10, first=11, source="teacher"), rows(10, first=21, status=500, label=None)])
+    away = rows(10, first=31, degraded=True, student_label="place")  # the teacher's, had it been there
+    taught = rows(10, first=11, source="teacher")
+    frame = pl.concat([rows(10), taught, rows(10, first=21, status=500, label=None), away])
     found = drawn(frame, texts_of(frame).filter(pl.col("number") != 3), plan, KEY)
     assert found.rows.height == 9
 

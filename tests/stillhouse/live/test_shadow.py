@@ -14,6 +14,7 @@ from stillhouse.live.shadow import (
     COUNTS,
     SEEN_SCHEMA,
     TALLY_SCHEMA,
+    Word,
     added,
     by_judge,
     due,
@@ -24,6 +25,8 @@ from stillhouse.live.shadow import (
     sample,
     seen_after,
     tallied,
+    to_ask,
+    with_teachers,
 )
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.rollout import ShadowSpec
@@ -41,7 +44,7 @@ def kept(store: TrafficStore, replica: str, texts: Sequence[str], first: int = 1
     """Rows of one replica, sealed in one file."""
     numbers = range(first, first + len(texts))
     rows = [
-        (n, f"{replica}{n}", at + n, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion")
+        (n, f"{replica}{n}", at + n, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None)
         for n in numbers
     ]
     store.put(NAMED, "requests", sealed(columns_of("requests", replica, rows)))
@@ -90,13 +93,33 @@ def test_a_sample_is_the_same_whatever_order_the_rows_are_in() -> None:
 def test_each_different_text_is_asked_once_by_itself() -> None:
     asked: list[str] = []
 
-    def champion(text: str) -> str:
+    def champion(text: str) -> Word:
         asked.append(text)
-        return "HUM"
+        return Word("HUM")
 
-    rows = replayed(pl.DataFrame({"text": ["a", "b", "a"]}), champion, str.upper)
+    rows = replayed(pl.DataFrame({"text": ["a", "b", "a"]}), champion, lambda text: Word(text.upper()))
     assert asked == ["a", "b"]
     assert rows["champion"].to_list() == ["HUM"] * 3 and rows["challenger"].to_list() == ["A", "B", "A"]
+
+
+def test_what_callers_get_is_the_teachers_where_a_release_hands_a_text_on() -> None:
+    """A challenger that keeps what the champion hands on is held against the teacher's answer, not the student's."""
+    asks = {"both": (True, True), "one": (True, False), "other": (False, True), "none": (False, False)}
+    rows = replayed(
+        pl.DataFrame({"text": [*asks, "one"]}), lambda text: Word("HUM", asks[text][0]),
+        lambda text: Word("LOC", asks[text][1]),
+    )  # fmt: skip
+    assert (to_ask(rows, "champion", same_teacher=True), to_ask(rows, "challenger", same_teacher=True)) == (
+        ["one"], ["other"],
+    )  # fmt: skip
+    assert to_ask(rows, "champion", same_teacher=False) == ["both", "one"]
+    given = with_teachers(rows, {"one": "NUM"}, {"other": None}, same_teacher=True)
+    assert given.select("champion", "challenger").rows() == [
+        ("HUM", "HUM"), ("NUM", "LOC"), ("HUM", "LOC"), ("HUM", "LOC"), ("NUM", "LOC"),
+    ], "one teacher says the same to both; one that is silent leaves the student's answer"  # fmt: skip
+    other = with_teachers(rows, {"both": "NUM"}, {"both": "LOC"}, same_teacher=False)
+    assert other.row(0, named=True) | {"champion": "NUM", "challenger": "LOC"} == other.row(0, named=True)
+    assert other["said"].to_list() == ["HUM"] * 5, "slices are known by what the champion's student says"
 
 
 ROWS = pl.DataFrame(
@@ -111,7 +134,7 @@ ROWS = pl.DataFrame(
     ],
     schema=["text", "champion", "challenger", "right"],
     orient="row",
-)
+).with_columns(said="champion")
 
 
 def test_who_lost_by_hand() -> None:

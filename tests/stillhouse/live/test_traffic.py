@@ -1,6 +1,7 @@
 """What was kept of answers: counted, joined with what turned out to be true, expired and erased."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.segments import Erasure, Tally, TrafficStore, columns_of, day_at, sealed
 from stillhouse.live.traffic import Erased, answers, arithmetic, erase, erase_again, expire, overdue, the_answer
 from stillhouse.recipe.traffic import TrafficSpec
@@ -23,6 +25,10 @@ FIRST, SECOND = "2024-10-04", "2024-10-05"
 @pytest.fixture
 def store(tmp_path: Path) -> TrafficStore:
     return TrafficStore(str(tmp_path / "store"), "small")
+
+
+def _nothing_was_said(ids: Sequence[str]) -> None:
+    """Where no teacher was asked."""
 
 
 def keep(tmp_path: Path, store: TrafficStore, *rows: object, replica: str = "r1") -> None:
@@ -56,7 +62,9 @@ def test_feedback_is_idempotent_and_its_order_of_arrival_decides_nothing(
 ) -> None:
     store = TrafficStore(str(tmp_path_factory.mktemp("store")), "small")
     answer = columns_of(
-        "requests", "r1", [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion")]
+        "requests",
+        "r1",
+        [(1, "a", DAY, "r", 1, "student", "x", 0.5, False, 200, 1.0, 3, 2, None, "champion", None, None)],
     )
     store.put(FIRST, "requests", sealed(answer))
     for number in range(files):
@@ -125,7 +133,7 @@ def test_an_erasure_takes_the_texts_of_one_caller_and_the_key(tmp_path: Path, st
     rows = [served("a", key="k1"), served("b", key="k2"), served("c", key="k1", at=DAY + A_DAY), served("d")]
     keep(tmp_path, store, *rows, served("later", key="k1", at=DAY + 2 * A_DAY))
     asked = Erasure(key="k1", at=DAY + 1.5 * A_DAY)
-    assert erase(store, asked) == Erased(texts=2, keys=2)
+    assert erase(store, asked, _nothing_was_said) == Erased(texts=2, keys=2)
     assert texts_of(store) == ["b", "d", "later"]
     assert [key for day in store.days() for key in store.frame(day, "requests")["key"]] == [
         None,
@@ -135,12 +143,21 @@ def test_an_erasure_takes_the_texts_of_one_caller_and_the_key(tmp_path: Path, st
         "k1",
     ]
     assert all(replica.problems == [] for day in store.days() for replica in arithmetic(store, day))
-    assert erase_again(store, store.erasures()) == Erased(0, 0)
+    assert erase_again(store, store.erasures(), _nothing_was_said) == Erased(0, 0)
+
+
+def test_what_a_teacher_said_of_a_text_goes_with_the_last_one_who_asked_it(tmp_path: Path, store: TrafficStore) -> None:
+    keep(tmp_path, store, served("a", text="Who ?"), served("b", text="who ?"), served("c", text="Where ?"))
+    forgotten: list[str] = []
+    erase(store, Erasure(id="a", at=DAY), forgotten.extend)
+    assert forgotten == [], "b has asked it, too"
+    erase(store, Erasure(id="b", at=DAY), forgotten.extend)
+    assert forgotten == prompt_ids(pl.Series(["who ?"])).to_list()
 
 
 def test_an_erasure_by_id_takes_one_text(tmp_path: Path, store: TrafficStore) -> None:
     keep(tmp_path, store, served("a", key="k1"), served("b", key="k1"))
-    assert erase(store, Erasure(id="a", at=DAY)) == Erased(texts=1, keys=0)
+    assert erase(store, Erasure(id="a", at=DAY), _nothing_was_said) == Erased(texts=1, keys=0)
     assert texts_of(store) == ["b"]
 
 
@@ -149,8 +166,8 @@ def test_an_erasure_reaches_what_a_server_has_in_its_spool(tmp_path: Path, store
     log = TrafficLog(tmp_path / "r1", "r1", store, keep_texts=True, limits=slow)
     for row in (served("a", key="k1"), served("b"), served("c")):
         log.put(row)
-    erase(store, Erasure(key="k1", at=DAY))
-    erase(store, Erasure(id="c", at=DAY))
+    erase(store, Erasure(key="k1", at=DAY), _nothing_was_said)
+    erase(store, Erasure(id="c", at=DAY), _nothing_was_said)
     log.close()
     assert texts_of(store) == ["b"]
     assert store.frame(FIRST, "requests")["key"].to_list() == [None, None, None]
@@ -166,10 +183,10 @@ def test_killed_between_writing_and_removing_nobody_reads_what_was_erased(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(store, "remove", killed)
-        erase(store, Erasure(id="a", at=DAY))
+        erase(store, Erasure(id="a", at=DAY), _nothing_was_said)
     assert len(store.segments(FIRST, "texts")) == 2
     assert texts_of(store) == ["b"]
-    erase_again(store, store.erasures())
+    erase_again(store, store.erasures(), _nothing_was_said)
     assert len(store.segments(FIRST, "texts")) == 1
 
 

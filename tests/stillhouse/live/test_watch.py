@@ -101,6 +101,52 @@ def test_fallback_is_watched_where_the_recipe_sets_a_limit() -> None:
     assert [alarm.watch.name for alarm in alarms] == ["fallback"]
 
 
+BEHIND = reference().model_copy(update={"handed_on": (300, 1000)})
+"""The reference of a release that hands 30 % of its golden rows on."""
+
+
+def behind(how: Terms) -> WatchState:
+    return begin(how, BEHIND, since=NOON, at=NOON, before=None)
+
+
+def handed_on(many: int, place: int, **columns: object) -> pl.DataFrame:
+    """Answers of a cascade: the teacher is slow, sure of itself, and says `place` in the place of the student."""
+    own = rows(many, seed=place)
+    unsure = pl.Series("unsure", np.random.default_rng(place).random(many) < 0.3)
+    given = {"source": "teacher", "label": "place", "confidence": 0.99, "latency_ms": 200.0, **columns}
+    kept = own.with_columns(unsure, student_label="label", student_confidence="confidence")
+    return kept.with_columns(
+        *(pl.when("unsure").then(pl.lit(value, own.schema[name])).otherwise(name).alias(name)
+          for name, value in given.items()),
+        *(pl.when("unsure").then(name).alias(name) for name in ("student_label", "student_confidence")),
+    ).drop("unsure")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{}, {"source": "student", "degraded": True}, {"source": "student", "status": 503, "label": None}],
+    ids=["the teacher answers", "the student in its place", "nobody"],
+)
+def test_a_teacher_behind_the_student_is_no_drift_no_slowness_and_no_error(columns: dict[str, object]) -> None:
+    """Regression: each of them was counted as the student's, and a release was taken back for its slow teacher."""
+    state, found = behind(terms()), []
+    for day in range(10):
+        at = NOON + day * SECONDS_A_DAY
+        state, alarms = with_rows(state, terms(), handed_on(400, day, **columns), at=at)
+        found += alarms
+    assert found == [] and not state.drifting
+
+
+def test_the_limit_of_fallback_is_what_the_release_was_judged_by_unless_the_recipe_names_another() -> None:
+    watch = {each.name: each for each in terms().watches(BEHIND)}["fallback"]
+    assert watch.reference == 0.3
+    assert watch.limit == reference_limit(300, 1000, watches=len(terms().watches(BEHIND)))
+    named = {each.name: each for each in terms(fallback_share=0.5).watches(BEHIND)}["fallback"]
+    assert (named.limit, named.reference) == (0.5, None)
+    _, alarms = with_rows(behind(terms()), terms(), rows(400, source="teacher"), at=NOON)
+    assert [alarm.watch.name for alarm in alarms] == ["fallback"]
+
+
 def test_rows_of_another_release_say_nothing_of_this_one() -> None:
     state, alarms = with_rows(fresh(terms()), terms(), rows(400, release=OTHER, latency_ms=99.0), at=NOON)
     assert alarms == [] and state.days == ()

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from stillhouse.recipe.serving import ServingSpec, TeacherCallsSpec
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.release.cascade import Cascade, ProtectedSlice, Rule, TeacherOnCall
@@ -84,6 +86,8 @@ def test_what_the_student_is_unsure_of_the_teacher_answers_without_personal_data
     assert isinstance(row, ServedRequest)
     assert (row.label, row.source, row.degraded, row.status) == ("place", "teacher", False, 200)
     assert row.tokens is not None and row.release == said["release"]
+    ((student, sure),) = served.installation.expected(1, [f"{TEXT} {SECRET}"])
+    assert (row.student_label, row.student_confidence) == (student, pytest.approx(sure))
     assert counted(served, "stillhouse_handed_on_total") == {"unsure": 1.0}
     assert 'source="teacher"} 1.0' in served.client.get("/metrics").text
 
@@ -94,6 +98,8 @@ def test_what_the_student_is_sure_of_stays_its_own(served: Served) -> None:
     said = served.predict(text=TEXT).json()
     assert (said["label"], said["confidence"], said["source"]) == (label, confidence, "student")
     assert asked.texts == [] and counted(served, "stillhouse_handed_on_total") == {}
+    (row,) = served.kept
+    assert isinstance(row, ServedRequest) and row.student_label is None
 
 
 def test_a_protected_slice_goes_to_the_teacher_by_what_the_caller_says(served: Served) -> None:
@@ -124,6 +130,7 @@ def test_where_the_recipe_says_so_an_answer_without_the_teacher_is_refused(serve
     assert refused.status_code == 503 and "teacher" in refused.json()["error"] and refused.headers["retry-after"]
     (row,) = served.kept
     assert isinstance(row, ServedRequest) and (row.status, row.label, row.degraded) == (503, None, False)
+    assert row.student_label is not None, "the watch knows what was asked, and that no model has failed"
     assert served.slot.waiting == 0
 
 
