@@ -79,7 +79,7 @@ def test_what_each_budget_of_answers_buys_is_computed_for_the_release_that_serve
         falling = [days[answers, fall] or 401 for answers in (20, 50, 200, 500)]
         assert falling == sorted(falling, reverse=True)
     assert days[500, 0.20] < 30
-    assert "teacher answers a day" in command("plan", "small", "--live").output
+    assert "median days until a fall of agreement is found" in command("plan", "small", "--live").output
 
 
 def test_answers_as_the_release_gives_them_are_no_finding(place: Place) -> None:

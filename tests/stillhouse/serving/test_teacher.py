@@ -45,7 +45,7 @@ def answer(text: str) -> str:
 
 
 def behind(server: Server, home: Home, *, asking: Asking = ASKING, usd: float = 1.0, **calls: Any) -> Teacher:
-    spec = TeacherCallsSpec(**{"deadline_ms": 5_000, **calls})
+    spec = TeacherCallsSpec(**{"deadline_ms": 60_000, **calls})
     limits = EndpointSpec(**PRICES, timeout_s=spec.deadline_ms / 1000)
     endpoint = Endpoint(server.url, limits, asking)
     return Teacher(PaidEndpoint(ON_CALL, endpoint, "small", home.ledger_url, usd), spec)
