@@ -126,7 +126,7 @@ def test_status_and_fleet_say_where_it_is_and_what_is_missing(place: Place) -> N
     assert (shown.challenger.digest, shown.challenger.stage) == (RELEASES["second"], "shadow")
     assert shown.challenger.missing is not None and "more requests are needed" in shown.challenger.missing
     assert f"{RELEASES['second'][:12]} is in the shadow since" in " ".join(command("status", "small").stdout.split())
-    assert "is in the shadow since" in command("fleet", "--json").stdout  # the table wraps where it is narrow
+    assert '"stage": "shadow"' in command("fleet", "--json").stdout  # the table wraps where it is narrow
     assert "more requests are needed" in command("rollout", "small").stdout
 
 
