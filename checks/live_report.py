@@ -126,7 +126,7 @@ def matured_truth_holds(context: GateContext) -> Finding:
     )
     if limit is None:
         chosen = {"unknown": "whoever cared to say so", "sample": "a sample"}.get(truth.selection, truth.selection)
-        return Finding(Verdict.PASS, f"{said}; told by {chosen}, which decides nothing", observed=share)
+        return Finding(Verdict.PASS, f"{said}; said by {chosen}, which decides nothing", observed=share)
     verdict = Verdict.FAIL if truth.high < limit else Verdict.PASS if share >= limit else Verdict.INCONCLUSIVE
     return Finding(verdict, f"{said}, limit {limit:.1%}", observed=share, limit=limit)
 

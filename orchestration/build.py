@@ -24,7 +24,7 @@ from orchestration.resources import RESOURCES
 from orchestration.rollout import rollout_sensor
 from orchestration.schedules import refresh_schedule, traffic_schedule
 from orchestration.sensors import rounds_sensor
-from orchestration.watch import watch_sensor
+from orchestration.watch_sensor import watch_sensor
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import InvalidRecipeError, RecipeFile, Recipes, UnreadableRecipe, mistakes_of

@@ -57,35 +57,28 @@ def ingest_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
 
 
 def traffic_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
-    """What servers answered on one day; a run of it is no round, and no round waits for it."""
-    return dg.define_asset_job(
-        f"{OF_DAYS}_{file.name}",
-        selection=dg.AssetSelection.assets(key_of(file.name, names.TRAFFIC)),
-        description=f"One day of answers: {file.recipe.task}",
-        tags={RECIPE_TAG: lock_of_days(file.name)},
-        owners=list(file.recipe.owners),
-        partitions_def=partitions_of(file, names.TRAFFIC),
-    )
+    """What servers answered on one day."""
+    return _beside_rounds(OF_DAYS, file, names.TRAFFIC, f"One day of answers: {file.recipe.task}")
 
 
 def live_report_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
-    """Ask the teacher about live answers, and report on a day; the watch asks for it, and no round waits for it."""
-    return dg.define_asset_job(
-        f"{LIVE}_{file.name}",
-        selection=dg.AssetSelection.assets(key_of(file.name, names.LIVE_REPORT)),
-        description=f"How the champion does on live answers: {file.recipe.task}",
-        tags={RECIPE_TAG: lock_of_days(file.name)},
-        owners=list(file.recipe.owners),
-        partitions_def=partitions_of(file, names.LIVE_REPORT),
-    )
+    """Ask the teacher about live answers, and report on a day; the watch asks for it."""
+    what = f"How the champion does on live answers: {file.recipe.task}"
+    return _beside_rounds(LIVE, file, names.LIVE_REPORT, what)
 
 
 def shadow_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
-    """What the release that is on its way would have answered; no round waits for it, and it stops none."""
+    """What the release that is on its way would have answered; it stops no round."""
+    return _beside_rounds(SHADOWS, file, names.SHADOW, f"The next release beside the champion: {file.recipe.task}")
+
+
+def _beside_rounds(prefix: str, file: RecipeFile, stage: str, description: str) -> UnresolvedAssetJobDefinition:
+    """A run of it is no round, and no round waits for it."""
     return dg.define_asset_job(
-        f"{SHADOWS}_{file.name}",
-        selection=dg.AssetSelection.assets(key_of(file.name, names.SHADOW)),
-        description=f"The next release beside the champion: {file.recipe.task}",
+        f"{prefix}_{file.name}",
+        selection=dg.AssetSelection.assets(key_of(file.name, stage)),
+        description=description,
         tags={RECIPE_TAG: lock_of_days(file.name)},
         owners=list(file.recipe.owners),
+        partitions_def=partitions_of(file, stage),
     )

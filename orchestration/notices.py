@@ -133,7 +133,7 @@ def _standing(ledger: Ledger, file: RecipeFile, now: datetime) -> Iterator[tuple
 
 
 def _triggered(ledger: Ledger, recipe: str, play: PlaySpec, now: datetime) -> Iterator[tuple[datetime, str, Notice]]:
-    """What the owner of a play is told in this period of its cadence, if anything; as of the first event in it."""
+    """What the owner of a play is sent in this period of its cadence, if anything; as of the first event in it."""
     period = PERIODS[play.cadence]
     number = int(now.timestamp() // period.total_seconds())
     begun = datetime.fromtimestamp(number * period.total_seconds(), UTC)

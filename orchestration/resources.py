@@ -15,7 +15,8 @@ from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import load_gated, load_gated_batches
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
-from orchestration.watch import ask, hand_on, look
+from orchestration.watch import ask, look
+from orchestration.watch_sensor import hand_on
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home

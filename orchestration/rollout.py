@@ -307,7 +307,7 @@ def _moment(at: str) -> datetime:
 
 
 def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Step:
-    """Take the next step, tell owners of it, and have the champion asset name what serves.
+    """Take the next step, send its owners a notice, and have the champion asset name what serves.
 
     Whatever was killed after the ledger was written is finished at the next look.
     """

@@ -64,7 +64,7 @@ def live_table(shown: LiveScreen) -> Iterator[Table | Text]:
         table.add_row("teacher", "as recorded" if day.teacher.as_recorded else "not as recorded", day.teacher.sentence)
     if truth.known:
         said = f"{percent(truth.low)} to {percent(truth.high)}, {truth.known:,} of {truth.matured:,} mature answers"
-        table.add_row("right, as told", percent(truth.right / truth.known), f"{said}; told of: {truth.selection}")
+        table.add_row("right, by feedback", percent(truth.right / truth.known), f"{said}; selection: {truth.selection}")
     if day.latency_ms is not None:
         table.add_row(
             "latency", f"{day.latency_ms[0]:.2g} ms", f"95 % {day.latency_ms[1]:.2g}, 99 % {day.latency_ms[2]:.2g}"

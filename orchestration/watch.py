@@ -1,26 +1,22 @@
 """The watch over a recipe's live traffic: the same functions in a sensor, in a run, and in a command without Dagster.
 
-Belongs here: looking, asking the teacher, carrying out what a finding asks for, handing findings on, the sensor.
-Does not: what a look does to the state (stillhouse/live/watch.py), which action follows (stillhouse/live/findings.py).
+Belongs here: looking, asking the teacher, carrying out what a finding asks for.
+Does not: what a look does to the state (stillhouse/live/watch.py), which action follows (stillhouse/live/findings.py),
+events, notices and the sensor (watch_sensor.py).
 
 A look is cheap and decides on what rows say of themselves. Asking loads a teacher or pays for one, so it is done in a
 run or a command. What is found is acted on first and written down then: where the ledger says that the watch went back
 and no finding does, the next look finds the same and names that entry.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
-import dagster as dg
 import polars as pl
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from checks.gate import GateContext
 from checks.teacher_signal import the_canary_answers_as_recorded
-from orchestration.notices import notify_owners
-from orchestration.runs import BECAUSE_TAG
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -54,10 +50,8 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import DeployedRelease, Deployment, desired
-from stillhouse.records.events import EventKind, note
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, OvertakenError
-from stillhouse.records.outbox import Notice, Tone
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.live_report import (
     LiveFacts,
@@ -72,21 +66,8 @@ from stillhouse.stages.live_report import (
 from stillhouse.stages.live_teacher import ask_live, teacher_behind
 from stillhouse.statistics.verdicts import Verdict
 
-EVENT_OF = {
-    FoundKind.INPUTS: EventKind.INPUTS,
-    FoundKind.AGREEMENT: EventKind.AGREEMENT,
-    FoundKind.TRUTH: EventKind.AGREEMENT,
-    FoundKind.ERRORS: EventKind.SERVICE,
-    FoundKind.LATENCY: EventKind.SERVICE,
-    FoundKind.FALLBACK: EventKind.FALLBACK,
-    FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
-}
-"""What a finding is among the events of a recipe, by which rounds begin."""
 BY = "the watch"
 """Whom the ledger names where no person went back to an earlier release."""
-SECONDS_BETWEEN_LOOKS = 60
-REPORT_IS_FINAL_AT = 3_600.0
-"""Seconds after the end of a day, when servers have sealed all of it."""
 _LONGEST_NAME = 200
 """Of a watch in a key; labels may be longer."""
 _TRIES = 20
@@ -127,7 +108,7 @@ def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
     Raises:
         StillhouseError: if the reference of the champion cannot be had, or a file of traffic was altered.
     """
-    book, terms, store = _book(builds, file), terms_of(file), _store(builds, file)
+    book, terms, store = book_of(builds, file), terms_of(file), _store(builds, file)
 
     def moved(state: WatchState, seen: Deployment) -> tuple[WatchState, list[LiveFinding]]:
         new = new_rows(store, state.marks, state.segments, at=at)
@@ -160,7 +141,7 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
         StillhouseError: if the teacher cannot be asked; the same answers are asked about next time.
     """
     looked = look(builds, file, at=at)
-    book, terms, store = _book(builds, file), terms_of(file), _store(builds, file)
+    book, terms, store = book_of(builds, file), terms_of(file), _store(builds, file)
     if looked.state is None or not terms.asks:
         return looked
     key = drawing_key(builds.home)
@@ -200,42 +181,13 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
     return Looked(found.state, [*looked.findings, *found.findings])
 
 
-def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
-    """Note as events what was found and not handed on yet, and tell owners; a line for each address not reached.
-
-    Killed in between, a finding is handed on again: notices and events know it by its key.
-    """
-    book, lines = _book(builds, file), list[str]()
-    for finding in book.findings(untold=True):
-        note(
-            builds.ledger, file.name, EVENT_OF[finding.kind], finding.key, finding.sentence,
-            {"release": finding.release, "watch": finding.watch, "action": finding.action.value},
-        )  # fmt: skip
-        if finding.is_for_people:
-            lines += notify_owners(
-                builds.ledger, file.name, f"live:{finding.key}", finding.key, notice_of(file.name, finding)
-            )
-        book.told(finding)
-    return lines
-
-
-def notice_of(recipe: str, finding: LiveFinding) -> Notice:
-    """A finding as people are sent it."""
-    tone = Tone.BROKEN if finding.action is Action.ROLL_BACK else Tone.LOOK
-    text = (
-        f"{finding.sentence}.\n{finding.action.value.capitalize()}: {finding.because}.\n"
-        f"`stillhouse live {recipe}` shows the day."
-    )
-    return Notice(f"{recipe}: {finding.kind.value} of {finding.release[:12]}, {finding.action}", text, tone)
-
-
 def accept(builds: BuildStore, file: RecipeFile, *, days: int, by: str, reason: str, at: float) -> Reference:
     """Make what the last whole days were like the reference, because a person says that it is normal.
 
     Raises:
         StillhouseError: if nobody or no reason is named, nothing is watched yet, or nothing was answered in these days.
     """
-    decision, book, terms = signed(by, reason), _book(builds, file), terms_of(file)
+    decision, book, terms = signed(by, reason), book_of(builds, file), terms_of(file)
     for _ in range(_TRIES):
         read = book.read()
         if read.state is None:
@@ -265,56 +217,6 @@ def reports_on(builds: BuildStore, file: RecipeFile, state: WatchState, day: str
 def drawing_key(home: Home) -> bytes:
     """By which the answers are drawn that the teacher is asked about; whoever has the installation's secret has it."""
     return RequestIds.of(home.serving).keyed(PURPOSE).encode()
-
-
-def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
-    """Look once a minute, and ask for the run that asks the teacher and draws the report up."""
-
-    @dg.sensor(
-        name=f"watch_{file.name}",
-        job=job,
-        minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Watches the champion of {file.name} on live answers, and takes it back where it has to",
-        owners=list(file.recipe.owners),
-    )
-    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        from orchestration.deployments import see_through
-
-        builds, at = BuildStore(Home.from_environment()), time.time()
-        looked = look(builds, file, at=at)
-        lines = [looked.sentence, *hand_on(builds, file)]
-        if went_back_by_itself(builds, file.name):
-            see_through(context.instance, builds, file)
-        due = reports_due(looked.state, at)
-        if not due:
-            return dg.SkipReason("\n".join(lines))
-        tags = {BECAUSE_TAG: "answers of a day to report on"}
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=key, partition_key=day, tags=tags) for key, day in due],
-            cursor=context.cursor,
-        )
-
-    return watch
-
-
-def reports_due(state: WatchState | None, at: float) -> list[tuple[str, str]]:
-    """Which days to report on now, and the key of each, under which a run is asked for once.
-
-    Today once an hour, and while inputs drift every ten minutes, since the teacher is asked in that run; the day before
-    once it is whole.
-    """
-    if state is None:
-        return []
-    seen, today, due = {each.day for each in state.days}, day_at(at), list[tuple[str, str]]()
-    if day_of(at) in seen:
-        moment = datetime.fromtimestamp(at, UTC)
-        part = f"{moment.hour:02}" + (f":{moment.minute // 10}0" if state.drifting else "")
-        due.append((f"{today} {part}", today))
-    yesterday = day_at(at - SECONDS_A_DAY)
-    if day_of(at) - 1 in seen and at >= end_of(yesterday) + REPORT_IS_FINAL_AT:
-        due.append((f"{yesterday} whole", yesterday))
-    return due
 
 
 def went_back_by_itself(builds: BuildStore, recipe: str) -> bool:
@@ -512,7 +414,8 @@ def _is_by_the_watch(promotion: Entry) -> bool:
     return promotion.body.get("because") == "rollback" and promotion.body["by"] == BY
 
 
-def _book(builds: BuildStore, file: RecipeFile) -> WatchBook:
+def book_of(builds: BuildStore, file: RecipeFile) -> WatchBook:
+    """What the watch over a recipe knows."""
     return WatchBook(builds.ledger.url, file.name)
 
 

@@ -34,7 +34,8 @@ def watch(
 ) -> None:
     """Watch the champion without Dagster: look each minute, ask its teacher each ten, take it back where it must be."""
     from orchestration.live import require_a_watch
-    from orchestration.watch import accept, ask, hand_on, look
+    from orchestration.watch import accept, ask, look
+    from orchestration.watch_sensor import hand_on
     from stillhouse.records.builds import BuildStore
 
     file, builds = find_recipe(name), BuildStore(Home.from_environment())

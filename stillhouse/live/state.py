@@ -1,6 +1,6 @@
 """What watches remember and have found, beside the ledger: one row a recipe, written in place of the one that was read.
 
-Belongs here: the two tables, compare-and-set, findings that nobody has been told yet.
+Belongs here: the two tables, compare-and-set, findings that were not handed on yet.
 Does not: what the state means (watch.py), whom a finding is reported to (orchestration/watch.py).
 
 Of two watches at once one writes, and the other looks again. Findings are written in the transaction that moves the
@@ -34,7 +34,7 @@ _findings = sa.Table(
     sa.Column("key", sa.String(300), primary_key=True),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("finding", sa.Text, nullable=False),
-    sa.Column("told", sa.Boolean, nullable=False),
+    sa.Column("handed_on", sa.Boolean, nullable=False),
 )
 
 
@@ -79,7 +79,7 @@ class WatchBook:
                 "what the watch remembers is not what this version of Stillhouse reads",
                 where=f"table watch_states, {self.recipe}",
                 expected="a state as this version writes it",
-                do="Delete this row: the watch then begins anew, and what was found so far stays.",
+                do="Delete this row: the watch then begins again, and what was found so far stays.",
             ) from error
 
     def write(self, read: Remembered, state: WatchState, findings: Sequence[LiveFinding]) -> bool:
@@ -100,30 +100,30 @@ class WatchBook:
                         return False
                 for each in findings:
                     row = {"recipe": self.recipe, "key": each.key, "at": each.at, "finding": each.model_dump_json()}
-                    connection.execute(_findings.insert().values(**row, told=False))
+                    connection.execute(_findings.insert().values(**row, handed_on=False))
         except sa.exc.IntegrityError:
             return False
         return True
 
-    def findings(self, *, since: float = 0.0, untold: bool = False) -> list[LiveFinding]:
+    def findings(self, *, since: float = 0.0, waiting: bool = False) -> list[LiveFinding]:
         """What was found, the oldest first.
 
         Args:
             since: in seconds since 1970.
-            untold: what nobody was told yet, alone.
+            waiting: those alone that were not handed on yet.
         """
         wanted = sa.select(_findings.c.finding).where(_findings.c.recipe == self.recipe, _findings.c.at >= since)
-        if untold:
-            wanted = wanted.where(_findings.c.told.is_(False))
+        if waiting:
+            wanted = wanted.where(_findings.c.handed_on.is_(False))
         with self._engine.connect() as connection:
             rows = connection.execute(wanted.order_by(_findings.c.at, _findings.c.key)).all()
         return [LiveFinding.model_validate_json(row.finding) for row in rows]
 
-    def told(self, finding: LiveFinding) -> None:
+    def handed_on(self, finding: LiveFinding) -> None:
         """Remember that a finding was handed on to those who tell people and start rounds."""
         same = (_findings.c.recipe == self.recipe) & (_findings.c.key == finding.key)
         with self._engine.begin() as connection:
-            connection.execute(_findings.update().where(same).values(told=True))
+            connection.execute(_findings.update().where(same).values(handed_on=True))
 
 
 @functools.cache

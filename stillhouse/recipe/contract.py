@@ -149,7 +149,7 @@ class Recipe(Part):
     refresh: RefreshSpec
     plays: tuple[PlaySpec, ...] = Field(
         (),
-        exclude=True,  # who is told and when it is given up decides nothing about a model
+        exclude=True,  # who is sent a notice and when it is given up decides nothing about a model
         description="who does something when something happens, and when that is given up (docs/events.md)",
     )
     risks: tuple[RiskSpec, ...] = Field(

@@ -107,7 +107,7 @@ Owner = Annotated[str, Field(min_length=3, description="e-mail address or team:<
 
 
 class PlaySpec(Part):
-    """What is done when something happens: who is told, how often, and when it is given up."""
+    """What is done when something happens: who is sent a notice, how often, and when it is given up."""
 
     name: Name = Field(description="what events, status and notices call it")
     on: Annotated[tuple[EventKind, ...], Field(min_length=1)] = Field(
@@ -115,7 +115,7 @@ class PlaySpec(Part):
     )
     owner: Owner
     do: Sentence = Field(description="what its owner does then, in a sentence")
-    cadence: Cadence = Field(description="how often its owner is told at most")
+    cadence: Cadence = Field(description="how often its owner is sent a notice at most")
     kill: str | None = Field(
         None,
         description="when the recipe is closed to rounds, such as rounds_without_promotion >= 3; the champion serves "
@@ -139,7 +139,9 @@ class RiskSpec(Part):
     name: Name = Field(description="what notices call it")
     what: Sentence = Field(description="what may go wrong, in a sentence")
     owner: Owner
-    review: date = Field(description="day on which it is looked at again at the latest; its owner is told from then on")
+    review: date = Field(
+        description="day on which it is looked at again at the latest; its owner is sent a notice from then on"
+    )
 
 
 @dataclass(frozen=True)

@@ -391,7 +391,7 @@ def _usd(teacher: Artifact, student: Evaluation) -> tuple[float | None, float | 
 
 def _on_the_page(spec: CascadeSpec, rule: Rule, facts: CascadeFacts) -> list[tuple[str, str]]:
     found = rule.threshold
-    told = [
+    lines = [
         ("threshold", facts.sentence),
         (
             "bound",
@@ -402,5 +402,5 @@ def _on_the_page(spec: CascadeSpec, rule: Rule, facts: CascadeFacts) -> list[tup
         ("always the teacher", ", ".join(facts.protected) or "no slice"),
     ]
     if facts.failing:
-        told.append(("fails, and no server can tell which texts", ", ".join(facts.failing)))
-    return [*told, ("1,000 calls", facts.cost)] if facts.cost else told
+        lines.append(("fails, and no server can tell which texts", ", ".join(facts.failing)))
+    return [*lines, ("1,000 calls", facts.cost)] if facts.cost else lines

@@ -151,7 +151,7 @@ def test_truth_decides_where_it_comes_for_every_answer() -> None:
 @pytest.mark.parametrize(("selection", "whom"), [("unknown", "whoever cared to say so"), ("sample", "a sample")])
 def test_truth_of_whoever_cared_to_say_so_decides_nothing(selection: str, whom: str) -> None:
     verdict, sentence = told(matured_truth_holds, day(truth=truth(10, 0.05, 0.2, selection)), recipe=RECIPE)
-    assert verdict is PASS and sentence.endswith(f"; told by {whom}, which decides nothing")
+    assert verdict is PASS and sentence.endswith(f"; said by {whom}, which decides nothing")
 
 
 @pytest.mark.parametrize(("as_recorded", "verdict"), [(True, PASS), (False, FAIL), (None, INCONCLUSIVE)])

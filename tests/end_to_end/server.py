@@ -157,11 +157,18 @@ class Server:
 
 
 @contextmanager
-def dagster_dev(folder: Path, file: RecipeFile, home: Home) -> Iterator[Server]:
-    """Serve a recipe, and end every process of the server afterwards."""
+def dagster_dev(folder: Path, file: RecipeFile, home: Home, *, first: str = "") -> Iterator[Server]:
+    """Serve a recipe, and end every process of the server afterwards.
+
+    Args:
+        folder: where the code location and the log are.
+        file: the recipe.
+        home: of the installation.
+        first: lines of Python that the code location begins with.
+    """
     location = folder / LOCATION
     location.write_text(
-        "from pathlib import Path\n"
+        f"{first}from pathlib import Path\n"
         "from orchestration.build import definitions\n"
         "from stillhouse.recipe.reading import read_recipe\n"
         f"defs = definitions([read_recipe(Path({str(file.path)!r}))])\n"

@@ -15,7 +15,8 @@ import orchestration.deployments
 import orchestration.watch
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
-from orchestration.watch import BY, Looked, accept, hand_on, look, reports_due
+from orchestration.watch import BY, Looked, accept, look
+from orchestration.watch_sensor import hand_on, reports_due
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.findings import Action, FoundKind
@@ -156,7 +157,7 @@ def test_drift_asks_the_teacher_more_and_disturbs_nobody(builds: BuildStore, fil
     findings = look(builds, file, at=now + 60).findings
     assert {finding.action for finding in findings} == {Action.ASK_MORE}
     assert hand_on(builds, file) == [] and look_and_send(builds.ledger, file) == []
-    assert WatchBook(builds.ledger.url, "r").findings(untold=True) == []
+    assert WatchBook(builds.ledger.url, "r").findings(waiting=True) == []
     assert serving(builds) == "b"
 
 
@@ -213,11 +214,11 @@ def test_killed_before_people_were_told_they_are_told_once(
     answered(builds, 200, at=now, latency_ms=99.0)
     look(builds, file, at=now + 60)
     with monkeypatch.context() as patches:
-        patches.setattr(WatchBook, "told", killed)
+        patches.setattr(WatchBook, "handed_on", killed)
         with pytest.raises(KeyboardInterrupt):
             hand_on(builds, file)
     hand_on(builds, file)
-    assert WatchBook(builds.ledger.url, "r").findings(untold=True) == []
+    assert WatchBook(builds.ledger.url, "r").findings(waiting=True) == []
 
 
 def test_two_watches_at_once_go_back_once_and_note_it_once(builds: BuildStore, file: RecipeFile, now: float) -> None:

@@ -63,10 +63,10 @@ def test_many_at_once_count_each_once(book: WatchBook) -> None:
     assert (after.version, after.state.day) == (9, 20_008)
 
 
-def test_a_finding_is_untold_until_somebody_was_told(book: WatchBook) -> None:
+def test_a_finding_waits_until_it_was_handed_on(book: WatchBook) -> None:
     book.write(book.read(), state(), [finding("x"), finding("y")])
-    book.told(book.findings()[0])
-    assert [each.key for each in book.findings(untold=True)] == ["y"]
+    book.handed_on(book.findings()[0])
+    assert [each.key for each in book.findings(waiting=True)] == ["y"]
     assert book.findings(since=NOON + 1) == []
 
 

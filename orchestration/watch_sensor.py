@@ -1,0 +1,115 @@
+"""What follows a look of the watch: events and notices of what it found, reports that are due, and the sensor.
+
+Belongs here: what is done about a finding once the watch has acted, and looking each minute.
+Does not: looking and acting (watch.py), the command (commands/live.py).
+"""
+
+import time
+from datetime import UTC, datetime
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from orchestration.deployments import see_through
+from orchestration.notices import notify_owners
+from orchestration.runs import BECAUSE_TAG
+from orchestration.watch import book_of, look, went_back_by_itself
+from stillhouse.home import Home
+from stillhouse.live.findings import Action, FoundKind, LiveFinding
+from stillhouse.live.segments import SECONDS_A_DAY, day_at, end_of
+from stillhouse.live.watch import WatchState, day_of
+from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
+from stillhouse.records.events import EventKind, note
+from stillhouse.records.outbox import Notice, Tone
+
+EVENT_OF = {
+    FoundKind.INPUTS: EventKind.INPUTS,
+    FoundKind.AGREEMENT: EventKind.AGREEMENT,
+    FoundKind.TRUTH: EventKind.AGREEMENT,
+    FoundKind.ERRORS: EventKind.SERVICE,
+    FoundKind.LATENCY: EventKind.SERVICE,
+    FoundKind.FALLBACK: EventKind.FALLBACK,
+    FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
+}
+"""What a finding is among the events of a recipe, by which rounds begin."""
+SECONDS_BETWEEN_LOOKS = 60
+REPORT_IS_FINAL_AT = 3_600.0
+"""Seconds after the end of a day, when servers have sealed all of it."""
+
+
+def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
+    """Note what was found as events and send it to owners, once; a line for each address that was not reached.
+
+    Killed in between, a finding is handed on again: notices and events know it by its key.
+    """
+    book, lines = book_of(builds, file), list[str]()
+    for finding in book.findings(waiting=True):
+        note(
+            builds.ledger, file.name, EVENT_OF[finding.kind], finding.key, finding.sentence,
+            {"release": finding.release, "watch": finding.watch, "action": finding.action.value},
+        )  # fmt: skip
+        if finding.is_for_people:
+            lines += notify_owners(
+                builds.ledger, file.name, f"live:{finding.key}", finding.key, notice_of(file.name, finding)
+            )
+        book.handed_on(finding)
+    return lines
+
+
+def notice_of(recipe: str, finding: LiveFinding) -> Notice:
+    """A finding as people are sent it."""
+    tone = Tone.BROKEN if finding.action is Action.ROLL_BACK else Tone.LOOK
+    text = (
+        f"{finding.sentence}.\n{finding.action.value.capitalize()}: {finding.because}.\n"
+        f"`stillhouse live {recipe}` shows the day."
+    )
+    return Notice(f"{recipe}: {finding.kind.value} of {finding.release[:12]}, {finding.action}", text, tone)
+
+
+def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Look once a minute, and ask for the run that asks the teacher and draws the report up."""
+
+    @dg.sensor(
+        name=f"watch_{file.name}",
+        job=job,
+        minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Watches the champion of {file.name} on live answers, and takes it back where it has to",
+        owners=list(file.recipe.owners),
+    )
+    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        builds, at = BuildStore(Home.from_environment()), time.time()
+        looked = look(builds, file, at=at)
+        lines = [looked.sentence, *hand_on(builds, file)]
+        if went_back_by_itself(builds, file.name):
+            see_through(context.instance, builds, file)
+        due = reports_due(looked.state, at)
+        if not due:
+            return dg.SkipReason("\n".join(lines))
+        tags = {BECAUSE_TAG: "answers of a day to report on"}
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(run_key=key, partition_key=day, tags=tags) for key, day in due],
+            cursor=context.cursor,
+        )
+
+    return watch
+
+
+def reports_due(state: WatchState | None, at: float) -> list[tuple[str, str]]:
+    """Which days to report on now, and the key of each, under which a run is asked for once.
+
+    Today once an hour, and while inputs drift every ten minutes, since the teacher is asked in that run; the day before
+    once it is whole.
+    """
+    if state is None:
+        return []
+    seen, today, due = {each.day for each in state.days}, day_at(at), list[tuple[str, str]]()
+    if day_of(at) in seen:
+        moment = datetime.fromtimestamp(at, UTC)
+        part = f"{moment.hour:02}" + (f":{moment.minute // 10}0" if state.drifting else "")
+        due.append((f"{today} {part}", today))
+    yesterday = day_at(at - SECONDS_A_DAY)
+    if day_of(at) - 1 in seen and at >= end_of(yesterday) + REPORT_IS_FINAL_AT:
+        due.append((f"{yesterday} whole", yesterday))
+    return due
