@@ -1,6 +1,7 @@
 """Writing local files so that a kill, a power cut or a full disk leaves the old state or the new one.
 
-Belongs here: atomic writes, folders whose entries survive a power cut, setting a bad file aside, disk errors in words.
+Belongs here: atomic writes, folders whose entries survive a power cut, setting a bad file aside, disk errors in words,
+locks between processes of one machine.
 Does not: what is written (records/artifacts.py, teachers/signal.py, models/checkpoint.py), digests (digests.py).
 
 A rename is only as durable as the folder that holds the name: on ext4 and XFS it may be lost with the power until the
@@ -8,6 +9,7 @@ folder itself has been synced (man 2 fsync). Every rename here is therefore foll
 """
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -75,6 +77,21 @@ def write_atomically(path: Path, content: bytes) -> None:
             move_into_place(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_process_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is inside such a block with the same file.
+
+    Raises:
+        StillhouseError: if the file cannot be made.
+    """
+    with plain_disk_errors(lock):
+        make_folder(lock.parent)
+        file = lock.open("w")
+    with file:  # the kernel lets go of it when the process dies
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def set_aside(path: Path, why: str, *, where: Path | None = None, name: str | None = None) -> Path:

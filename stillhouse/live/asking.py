@@ -8,7 +8,6 @@ An answer is found by the fingerprint of its teacher and the digest of its text,
 about the same text pay once. Neither outputs nor states are kept: a state says much of a text that has to be forgotten.
 """
 
-import fcntl
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -20,7 +19,7 @@ import polars as pl
 from stillhouse import progress
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
-from stillhouse.files import make_folder, plain_disk_errors
+from stillhouse.files import make_folder, one_process_at_a_time, plain_disk_errors
 from stillhouse.home import Home
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import with_answers
@@ -123,11 +122,7 @@ class LiveAnswers:
     @contextmanager
     def one_at_a_time(self, fingerprint: str) -> Iterator[None]:
         """Let one process ask a teacher at once: another one finds the answers."""
-        with plain_disk_errors(self.path):
-            make_folder(self.path.parent)
-            lock = self.path.with_name(f"live-{fingerprint[:16]}.lock").open("w")
-        with lock:  # the kernel lets go of it when the process dies
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_process_at_a_time(self.path.with_name(f"live-{fingerprint[:16]}.lock")):
             yield
 
     @contextmanager

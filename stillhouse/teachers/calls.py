@@ -8,7 +8,6 @@ that dies leaves its open calls at the most that they can cost, so that no kill 
 that is in the log is never paid for again, whatever became of who asked.
 """
 
-import fcntl
 import json
 import sqlite3
 import threading
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stillhouse.errors import StillhouseError
-from stillhouse.files import make_folder, plain_disk_errors
+from stillhouse.files import make_folder, one_process_at_a_time, plain_disk_errors
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -178,11 +177,7 @@ class CallLog:
         Args:
             asking: digest of what is asked.
         """
-        with plain_disk_errors(self.path):
-            make_folder(self.path.parent)
-            lock = self.path.with_name(f"{asking[:16]}.lock").open("w")
-        with lock:  # the kernel lets go of it when the process dies
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_process_at_a_time(self.path.with_name(f"{asking[:16]}.lock")):
             yield
 
 

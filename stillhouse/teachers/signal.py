@@ -9,7 +9,6 @@ has that name. A shard that is cut, edited or not in the ledger counts as absent
 asks its rows again. So it does once with the shards of version 0.1.0, which were in no ledger.
 """
 
-import fcntl
 import hashlib
 import io
 import re
@@ -24,7 +23,7 @@ import polars as pl
 
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.files import make_folder, plain_disk_errors, set_aside, write_atomically
+from stillhouse.files import one_process_at_a_time, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import logits_of
@@ -195,11 +194,7 @@ class SignalStore:
     @contextmanager
     def _writing(self, fingerprint: str) -> Iterator[None]:
         folder = self._folder(fingerprint)
-        with plain_disk_errors(folder):
-            make_folder(folder)
-            lock = (folder / ".lock").open("w")
-        with lock:  # the kernel lets go of it when the process dies
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_process_at_a_time(folder / ".lock"):
             for leftover in folder.glob(".*"):
                 if leftover.name != ".lock":
                     leftover.unlink()
