@@ -46,7 +46,7 @@ def _promoted(file: RecipeFile, context: StageContext, release: Artifact, seen: 
         file.name,
         stage.deployed(release),
         seen=seen,
-        export=release.facts(ReleaseRecord).export,
+        export=release.facts(ReleaseRecord).answers_by,
         run_id=context.run_id,
         relied_on=release.relied_on,
     )
@@ -63,7 +63,7 @@ def _offered(file: RecipeFile, context: StageContext, release: Artifact, seen: D
         file.name,
         stage.deployed(release),
         seen=seen,
-        export=release.facts(ReleaseRecord).export,
+        export=release.facts(ReleaseRecord).answers_by,
         run_id=context.run_id,
         relied_on=release.relied_on,
     )

@@ -59,7 +59,7 @@ def the_bundle_loads_and_predicts(context: GateContext) -> Finding:
 def the_release_was_not_withdrawn(context: GateContext) -> Finding:
     """Neither this release nor the model in it was withdrawn by a rollback, or a person has brought it back since."""
     ledger, name, artifact = context.builds.ledger, context.file.name, context.artifact
-    withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts(ReleaseRecord).export)
+    withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts(ReleaseRecord).answers_by)
     if withdrawn is None:
         return passed_if(True, "it was not withdrawn")
     serves = promoted(ledger, name)[0]

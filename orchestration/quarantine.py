@@ -11,7 +11,7 @@ from functools import partial
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of
+from stillhouse.records.champions import answers_of, line_of_champions, promoted, rival_of
 from stillhouse.records.deployments import DeployedRelease, Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
 from stillhouse.release.bundle import MODEL, bundle_problems
@@ -80,7 +80,7 @@ def _labels(builds: BuildStore, file: RecipeFile, slice: str, champion: Deployed
 def _before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
     """The champion before this one, which is another model."""
     line = line_of_champions(promoted(builds.ledger, file.name))
-    before = rival_of(line, export_of(builds.store, line[0]), partial(export_of, builds.store))
+    before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
     if before is None:
         raise StillhouseError(
             "nothing served before the champion that could answer instead", where=file.name,

@@ -48,7 +48,7 @@ class Withdrawal:
 
     Args:
         release: its digest.
-        export: digest of the model in it; the same model under another release digest is withdrawn, too.
+        export: what callers are answered by, see `answers_of`; under another release digest it is withdrawn, too.
         by: who withdrew it.
         reason: why.
         at: when, ISO 8601, UTC.
@@ -127,6 +127,12 @@ def rival_of(line: Sequence[Served], export: str, export_of: Callable[[Served], 
 def export_of(store: ArtifactStore, served: Served) -> str:
     """Digest of the model in a release, as its manifest has it."""
     return str(store.read_manifest(served.release, served.manifest).facts["export"])
+
+
+def answers_of(store: ArtifactStore, served: Served) -> str:
+    """Digest of what callers of a release are answered by: its model, with a cascade that and when its teacher is."""
+    facts = store.read_manifest(served.release, served.manifest).facts
+    return str(facts.get("answers") or facts["export"])
 
 
 def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str | None) -> Withdrawal | None:

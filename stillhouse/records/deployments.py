@@ -59,7 +59,9 @@ class Challenger(Record):
     """A release that passed its gates and is on its way to be the champion."""
 
     deployed: DeployedRelease
-    export: str = Field(description="Digest of the model in it.")
+    export: str = Field(
+        description="Digest of what callers are answered by: the model in it, and its teacher with a cascade."
+    )
     stage: Stage
     share: float = Field(ge=0, lt=1, description="Of the callers that it answers; 0 in the shadow.")
     salt: str = Field(

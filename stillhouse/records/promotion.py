@@ -70,7 +70,7 @@ def promote(
         recipe: whose champion.
         offered: the release.
         seen: the deployment of the moment at which the release was found fit to take its place.
-        export: digest of the model in the release.
+        export: what callers are answered by, see `answers_of`.
         run_id: the run that promotes.
         relied_on: every gate that was found open.
 
@@ -104,7 +104,7 @@ def refuse(ledger: Ledger, recipe: str, release: str, *, seen: Deployment | None
         recipe: whose champion.
         release: digest of the release.
         seen: the deployment of this moment.
-        export: digest of the model in the release.
+        export: what callers are answered by, see `answers_of`.
 
     Raises:
         StillhouseError: if it, or the model in it, was withdrawn, or a person holds another release.
@@ -185,7 +185,7 @@ def bring_in(
         recipe: whose champion.
         seen: the deployment that it takes the place of.
         target: what serves from now on.
-        export: digest of the model in it.
+        export: what callers are answered by, see `answers_of`.
         by: who decides.
         reason: why.
 

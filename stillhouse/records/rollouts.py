@@ -69,7 +69,7 @@ def offer(
         recipe: whose champion it is to replace.
         offered: the release.
         seen: the deployment of the moment at which it was found fit.
-        export: digest of the model in it.
+        export: what callers are answered by, see `answers_of`.
         run_id: the run that offers it.
         relied_on: every gate that was found open.
 

@@ -50,8 +50,18 @@ class ReleaseRecord(Record):
     transfer_set: str
     selection: str
     cascade: str | None = Field(None, exclude_if=lambda digest: digest is None)  # of a recipe that has one
+    answers: str | None = Field(
+        None,
+        description="Digest of what callers are answered by, where that is not the export alone but its teacher, too.",
+        exclude_if=lambda digest: digest is None,
+    )
     row_kinds: dict[str, int]
     waived: tuple[WaivedGate, ...] = ()
+
+    @property
+    def answers_by(self) -> str:
+        """Digest of what callers are answered by: of two releases with the same one they get the same answers."""
+        return self.answers or self.export
 
 
 def write_bundle(

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from stillhouse.base import Record
+from stillhouse.digests import digest_of
 from stillhouse.recipe.data import TaskKind
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.statistics.fixed_sequence import CascadeThreshold
@@ -80,6 +81,15 @@ class Cascade(Record):
     rule: Rule
     golden_share: float = Field(description="Share of the golden rows that the teacher answered.")
     teacher: TeacherOnCall
+
+    def answers_with(self, export: str) -> str:
+        """Digest of what callers are answered by.
+
+        Args:
+            export: digest of the student.
+        """
+        protected = [each.model_dump(mode="json") for each in self.rule.protected]
+        return digest_of([export, self.rule.threshold.threshold, protected, self.teacher.fingerprint])
 
 
 def protects(slices: Sequence[ProtectedSlice], label: str, columns: Mapping[str, str]) -> HandedOn | None:

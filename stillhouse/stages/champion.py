@@ -12,7 +12,7 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
-from stillhouse.records.champions import export_of, line_of_champions, promoted, rival_of
+from stillhouse.records.champions import answers_of, export_of, line_of_champions, promoted, rival_of
 from stillhouse.records.deployments import DeployedRelease, Deployment
 from stillhouse.records.promotion import refuse as refuse_by_decision
 from stillhouse.release.bundle import ReleaseRecord
@@ -44,12 +44,13 @@ def plan(release: Artifact, serves: DeployedRelease | None = None) -> Plan[Champ
 def rolls_out(file: RecipeFile, release: Artifact, builds: BuildStore) -> bool:
     """Whether a release has to show itself beside the champion first.
 
-    Not where the recipe asks for no rollout, for the first release of all, and for the very model that serves.
+    Not where the recipe asks for no rollout, for the first release of all, and where callers are answered by what
+    answers them already. The same model with another cascade, or without one, answers them otherwise.
     """
     line = promoted(builds.ledger, file.name)
     if file.recipe.rollout is None or not line:
         return False
-    return export_of(builds.store, line[0]) != release.facts(ReleaseRecord).export
+    return answers_of(builds.store, line[0]) != release.facts(ReleaseRecord).answers_by
 
 
 def deployed(release: Artifact) -> DeployedRelease:
@@ -66,7 +67,7 @@ def refuse(file: RecipeFile, release: Artifact, builds: BuildStore, seen: Deploy
         StillhouseError: if it was withdrawn, a person holds the champion, or it met another one than serves.
     """
     refuse_by_decision(
-        builds.ledger, file.name, release.digest, seen=seen, export=release.facts(ReleaseRecord).export
+        builds.ledger, file.name, release.digest, seen=seen, export=release.facts(ReleaseRecord).answers_by
     )  # fmt: skip
     _refuse_what_met_another_champion(file, release, builds)
 

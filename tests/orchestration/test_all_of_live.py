@@ -35,6 +35,7 @@ from stillhouse.recipe.serving import TeacherCallsSpec
 from stillhouse.records.deployments import DeployedRelease, Deployment, Stage, desired
 from stillhouse.records.events import EventKind, history
 from stillhouse.records.plays import measured
+from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.release.cascade import CASCADE, Cascade, TeacherOnCall
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
@@ -57,7 +58,7 @@ TEXTS = questions(1_700)["question"].to_list()[1_200:1_600]
 SEEN: dict[str, Any] = {}
 
 
-def recipe(place: Place, epochs: int) -> RecipeFile:
+def recipe(place: Place, epochs: int, *, with_teacher: bool = True) -> RecipeFile:
     training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
     student = {"name": "one", "layers": [0], "training": training}
     as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
@@ -67,7 +68,7 @@ def recipe(place: Place, epochs: int) -> RecipeFile:
         bar={"margin": 0.6, "champion_margin": 0.3},
         slices=[],
         traffic={"days": 30, "text_days": 7},
-        cascade={"margin": 0.05, "share_at_most": 0.95},
+        **({"cascade": {"margin": 0.05, "share_at_most": 0.95}} if with_teacher else {}),
         watch={"ask_teacher": 1.0, "ask_when_drifting": 1.0, "latency_ms": 1_000.0},
         rollout={
             "shadow": {"margin": 0.3},
@@ -91,8 +92,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Pl
         yield place
 
 
-def a_round(place: Place, epochs: int) -> Outcome:
-    return distil(recipe(place, epochs), place.home, Terminal(quiet=True))
+def a_round(place: Place, epochs: int, *, with_teacher: bool = True) -> Outcome:
+    return distil(recipe(place, epochs, with_teacher=with_teacher), place.home, Terminal(quiet=True))
 
 
 def command(*arguments: str) -> Result:
@@ -346,6 +347,23 @@ def test_a_champion_that_fails_is_taken_back_while_another_release_is_on_its_way
     assert again is not None and again.salt != on_its_way.salt
     assert again.export == on_its_way.export, "the same model, held against the champion that serves now"
     assert command("audit", "small").exit_code == 0
+
+
+def test_the_model_that_serves_without_its_teacher_is_another_release_to_callers(place: Place) -> None:
+    assert command("withdraw", "small", *BY).exit_code == 0
+    recipe(place, 4, with_teacher=False)
+    assert command("amend", "small", *BY).exit_code == 0, "who answers is part of the bar"
+    assert a_round(place, 4, with_teacher=False).succeeded
+    alone = now(place).challenger
+    assert alone is not None and alone.stage is Stage.SHADOW and now(place).champion == SEEN["first"]
+    models = [place.builds.artifact(each.release, each.manifest).facts(ReleaseRecord).export
+              for each in (alone.deployed, SEEN["first"])]  # fmt: skip
+    assert models[0] == models[1]
+    assert command("withdraw", "small", *BY).exit_code == 0
+    recipe(place, 4)
+    assert command("amend", "small", *BY).exit_code == 0
+    assert a_round(place, 4).succeeded, "the champion itself was not withdrawn with it"
+    assert now(place).champion == SEEN["first"] and now(place).challenger is None
 
 
 def test_a_text_that_is_erased_leaves_no_answer_of_the_teacher_behind(place: Place) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from stillhouse.release.cascade import HandedOn, ProtectedSlice, Rule
+from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.release.cascade import Cascade, HandedOn, ProtectedSlice, Rule, TeacherOnCall
 from stillhouse.statistics.fixed_sequence import CascadeThreshold
 
 PEOPLE = ProtectedSlice(name="people", column="label", values=("HUM",), declared=True)
@@ -35,3 +36,24 @@ def test_a_protected_slice_is_the_teachers_however_sure_the_student_is() -> None
 def test_a_text_of_which_nobody_says_whether_it_is_protected_is_the_teachers() -> None:
     assert rule(0.5, BY_POST).hands_on("LOC", 1.0, {}) is HandedOn.UNKNOWN_SLICE
     assert rule(0.5, PEOPLE).hands_on("LOC", 1.0, {"label": "HUM"}) is None, "its label is what the student answers"
+
+
+def cascade(rule: Rule, *, golden_share: float = 0.3, fingerprint: str = "f") -> Cascade:
+    teacher = TeacherOnCall(
+        kind=TeacherKind.ENCODER, artifact="a", fingerprint=fingerprint, answer="single_label", labels=("a", "b"),
+        temperature=1.0, accuracy=None, asking=None,
+    )  # fmt: skip
+    return Cascade(rule=rule, golden_share=golden_share, teacher=teacher)
+
+
+def test_callers_get_other_answers_from_another_model_threshold_slice_or_teacher_and_from_nothing_else() -> None:
+    known = cascade(rule(0.5)).answers_with("e")
+    assert cascade(rule(0.5), golden_share=0.9).answers_with("e") == known, "what was measured of it is no part of it"
+    others = [
+        cascade(rule(0.5)).answers_with("another"),
+        cascade(rule(0.6)).answers_with("e"),
+        cascade(rule(None)).answers_with("e"),
+        cascade(rule(0.5, PEOPLE)).answers_with("e"),
+        cascade(rule(0.5), fingerprint="another").answers_with("e"),
+    ]
+    assert len({known, "e", *others}) == 7
