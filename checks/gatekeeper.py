@@ -307,10 +307,15 @@ def _what_to_do(closed: Sequence[AssetState]) -> str:
     return "materialize that asset with its checks again"
 
 
+class WayClosed(dg.Failure):
+    """What a stage would read lies behind a gate that was looked at and is closed: nothing broke."""
+
+
 def _refusal(key: dg.AssetKey, what: str, closed: Sequence[AssetState]) -> dg.Failure:
     recipe = key.path[0]
     lines = [line for state in closed for line in state.reasons]
-    return dg.Failure(
+    refused = WayClosed if any(gate.state.was_decided for state in closed for gate in state.gates) else dg.Failure
+    return refused(
         description=f"Refused to read {what}: {'; '.join(lines)}. To go on, {_what_to_do(closed)}; "
         f"`stillhouse diagnose {recipe}` says what is wrong first, `stillhouse status {recipe}` shows every gate.",
         metadata={"closed": dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))},

@@ -14,11 +14,12 @@ from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import Stage, desired
+from stillhouse.records.deployments import DeployedRelease, Stage, desired
 from stillhouse.records.gate_names import gate_address, gate_name
-from stillhouse.records.governance import Waiver, approve, waive, waivers_of_no_content
+from stillhouse.records.governance import Waiver, approve, valid_waivers, waive, waivers_of_no_content
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.release.bundle import ReleaseRecord
 from stillhouse.stages.names import BATCHED, RELEASE, stage_names
 
 
@@ -106,6 +107,20 @@ def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, rea
     author = file.recipe.author or file.recipe.owners[0]
     approve(builds.ledger, file.name, release=release, author=author, by=by, reason=reason)
     return release
+
+
+def ended_waivers(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> list[str]:
+    """Name the waivers that a release relied on when it was made and that count no more, one line each with what to do.
+
+    Where somebody has waived the gate again meanwhile, for what it was waived for then, that counts.
+    """
+    counting = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
+    ended = []
+    for given in builds.artifact(release.release, release.manifest).facts(ReleaseRecord).waived:
+        asset, _, gate = given.gate.partition(":")
+        if given.content is None or counting.of(asset, gate, given.content) is None:
+            ended.append(f"the waiver of {given.gate} has ended: {how_to_waive(given.gate)}")
+    return ended
 
 
 def how_to_waive(gate: str) -> str:

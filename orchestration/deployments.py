@@ -19,6 +19,7 @@ from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
+from orchestration.approvals import ended_waivers
 from orchestration.runs import BECAUSE_TAG, process_tag
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
@@ -28,7 +29,7 @@ from stillhouse.records.champions import (
     ANSWERED_BY_A_PERSON,
     BY_A_PERSON,
     Served,
-    export_of,
+    answers_of,
     line_of_champions,
     promoted,
     rival_of,
@@ -153,6 +154,11 @@ def promote(
         )  # fmt: skip
     release = _whole(builds, file, target)
     _refuse_closed_gates(name, target, _verdicts(builds, release, before=None))
+    if ended := ended_waivers(builds, file, target):
+        raise StillhouseError(
+            "; ".join(ended), where=f"release {target.release[:12]}", expected="waivers that count on this day",
+            do=f"Give them again, or have `stillhouse run {name}` make a release that needs none.",
+        )  # fmt: skip
     entry = promotion.bring_in(ledger, name, seen, target, export=_export(release), by=by, reason=reason)
     return _see_through(instance, builds, file, target, seen, entry)
 
@@ -197,14 +203,14 @@ def _is_behind(named: ChampionFacts, seen: Deployment, *, decided: bool) -> bool
 
 
 def _export(release: Artifact) -> str:
-    return release.facts(ReleaseRecord).export
+    return release.facts(ReleaseRecord).answers_by
 
 
 def _served_before(builds: BuildStore, file: RecipeFile, digest: str | None) -> DeployedRelease:
     """The release that a person means who goes back."""
     line = line_of_champions(promoted(builds.ledger, file.name))
     if digest is None:
-        before = rival_of(line, export_of(builds.store, line[0]), partial(export_of, builds.store))
+        before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
         if before is None:
             raise StillhouseError(
                 f"{line[0].release[:12]} is the first release, nothing served before it",

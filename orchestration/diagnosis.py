@@ -16,7 +16,7 @@ from assets.materializations import Materialization
 from checks.baselines import no_baseline_clears_the_bar
 from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
-from checks.gatekeeper import GateState
+from checks.gatekeeper import GateState, WayClosed
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import how_to_waive, waivers_to_give_again
 from orchestration.batches import drop_folder_lines
@@ -119,6 +119,11 @@ def what_broke(failure: StepFailureData) -> str:
 def is_closed_gate(failure: StepFailureData) -> bool:
     """Whether a step of gates failed because one that blocks is closed, and nothing broke."""
     return failure.error is not None and failure.error.cls_name == GatesClosed.__name__
+
+
+def is_behind_a_closed_gate(failure: StepFailureData) -> bool:
+    """Whether a step could not read what it is made from because a gate on the way is closed, and nothing broke."""
+    return failure.error is not None and failure.error.cls_name == WayClosed.__name__
 
 
 def _problem(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, now: StageNow) -> Found | None:

@@ -18,7 +18,7 @@ from assets.keys import key_of
 from assets.materializations import newest_materialization
 from checks.gate_status import GateStatus
 from checks.stages import gates_of
-from orchestration.diagnosis import what_broke
+from orchestration.diagnosis import is_behind_a_closed_gate, what_broke
 from orchestration.notices import notify_owners
 from orchestration.runs import (
     BECAUSE_TAG,
@@ -178,8 +178,9 @@ def _outcome(
     failures = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
     for event in failures:
         if event.dagster_event is not None:
-            step, why = event.dagster_event.step_key, what_broke(event.dagster_event.step_failure_data)
-            return RoundOutcome(Ending.BROKE, f"{step} failed: {why}")
+            step, failure = event.dagster_event.step_key, event.dagster_event.step_failure_data
+            ending = Ending.CLOSED if is_behind_a_closed_gate(failure) else Ending.BROKE
+            return RoundOutcome(ending, f"{step} failed: {what_broke(failure)}")
     return RoundOutcome(Ending.TAKEN_IN, f"{run.tags.get('dagster/partition', BASE)} is taken in")
 
 

@@ -21,6 +21,7 @@ from assets.shadow import newest_shadow
 from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
+from orchestration.approvals import ended_waivers
 from orchestration.deployments import see_through
 from orchestration.dispatcher import under_way
 from orchestration.notices import notify_owners
@@ -193,9 +194,19 @@ def _in_canary(builds: BuildStore, file: RecipeFile, seen: Deployment, challenge
     if share is not None:
         move_on(builds.ledger, file.name, seen, share=share, evidence=evidence)
         return Step(f"{_name(challenger)} answers {share:.0%} of the callers from now on", Tone.GOOD)
+    return _last_step(builds, file, seen, challenger, evidence)
+
+
+def _last_step(
+    builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, evidence: RolloutEvidence
+) -> Step:
+    """Make it the champion, unless a person has to say something first; days have passed since its gates were open."""
+    has_shown = f"{_name(challenger)} answers {challenger.share:.0%} of the callers and has shown enough"
     if file.recipe.stakes == "high" and not _approved_since(builds, file, challenger):
         how = f"`stillhouse approve {file.name} --by NAME --reason WHY` makes it the champion"
-        return Step(f"{where} and has shown enough; the stakes are high: {how}")
+        return Step(f"{has_shown}; the stakes are high: {how}")
+    if ended := ended_waivers(builds, file, challenger.deployed):
+        return Step(f"{has_shown}; {'; '.join(ended)}")
     take_over(builds.ledger, Witness.from_environment(), file.name, seen, evidence=evidence)
     return Step(f"{_name(challenger)} is the champion", Tone.GOOD)
 

@@ -239,12 +239,22 @@ class Walk:
             )
         return problems
 
+    def _let_through(self, promotion: Entry) -> Entry:
+        """When a release was found fit: of one that somebody went back to, as it served first.
+
+        Going back is for a moment in which what serves does harm, and waits for nobody to waive anything again.
+        """
+        if promotion.body.get("because") != "rollback":
+            return promotion
+        of_it = self.history.of_kind(self.recipe, "promotion", promotion)
+        return next((entry for entry in of_it if entry.body["digest"] == promotion.body["digest"]), promotion)
+
     def _not_waived(self, asset: str, gate: str, digest: str, until: Entry | None) -> str | None:
         """Why no waiver counted for a gate when the release was promoted; None when one did."""
         if self.terms is None:
             return "and the contract that says who may waive it cannot be read"
         entries = self.history.of_kind(self.recipe, "waiver", until)
-        day = _day(until.at if until else self.history.entries[-1].at)
+        day = _day(self._let_through(until).at if until else self.history.entries[-1].at)
         rules = WaiverRules.of(self.terms, self.unwaivable)
         if waivers_among(entries, rules, day).of(asset, gate, digest) is not None:
             return None

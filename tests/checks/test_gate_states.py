@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from checks import gatekeeper
-from checks.gatekeeper import AssetState, asset_state, lineage, load_gated, load_gated_batches
+from checks.gatekeeper import AssetState, WayClosed, asset_state, lineage, load_gated, load_gated_batches
 from stillhouse.home import Home
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
@@ -74,7 +74,9 @@ def refused(read: Callable[[], Any]) -> str:
     with pytest.raises(dg.Failure) as caught:
         read()
     assert caught.value.allow_retries is False
-    return caught.value.description or ""
+    told = caught.value.description or ""
+    assert isinstance(caught.value, WayClosed) == (" is failed" in told or " is inconclusive" in told)
+    return told
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import time_machine
 
 import stillhouse.records.governance
 from checks.stages import UNWAIVABLE, waiver_rules
-from orchestration.approvals import approve_newest_release, waivable_gate, waive_newest
+from orchestration.approvals import approve_newest_release, ended_waivers, how_to_waive, waivable_gate, waive_newest
 from orchestration.build import definitions
 from orchestration.diagnosis import checklist, diagnose
 from orchestration.run import distil
@@ -24,7 +25,10 @@ from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.names import account
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildRequest, BuildStore
+from stillhouse.records.deployments import DeployedRelease
 from stillhouse.records.governance import Waiver, waive
+from stillhouse.release.bundle import ReleaseRecord, WaivedGate
 from tests.command import stillhouse as command
 from tests.conftest import RULES, Place, a_place, failures, verdicts
 from tests.orchestration.test_cli import DIAGNOSIS
@@ -306,3 +310,24 @@ def test_a_gate_is_waived_by_its_old_name_and_the_new_one_is_said(place: Place) 
     assert "the gate it_is_worth_copying is called teacher_accuracy_reaches_the_minimum now" in ended.stdout
     entry = place.builds.ledger.entries("small", "waiver")[-1]
     assert entry.body["gate"] == "small/teacher:teacher_accuracy_reaches_the_minimum"
+
+
+def test_a_waiver_that_ended_while_a_release_was_on_its_way_is_named_until_somebody_gives_it_again(
+    builds: BuildStore, tmp_path: Path
+) -> None:
+    """Regression: what a waiver had let through was promoted days after that waiver had ended."""
+    file, content = small_recipe(tmp_path, rows=100), "c" * 64
+    given = WaivedGate(gate=GATE, by="Ann", reason=WHY, until="2020-01-01", content=content)
+    of_0_1_0 = given.model_copy(update={"content": None})
+    record = ReleaseRecord.model_validate(
+        dict.fromkeys(ReleaseRecord.model_fields, "x")
+        | {"precision": "int8", "row_kinds": {}, "waived": (given, of_0_1_0)}
+    )
+    made = builds.make(BuildRequest("small", "release", "run", "v", {}), lambda folder: record)
+    release = DeployedRelease(release=made.digest, manifest=made.identity, student="x")
+    ended = f"the waiver of {GATE} has ended: {how_to_waive(GATE)}"
+    assert ended_waivers(builds, file, release) == [ended, ended]
+    waive(builds.ledger, "small", Waiver(GATE, "Ann", WHY, UNTIL, content), waiver_rules(file.recipe))
+    assert ended_waivers(builds, file, release) == [ended], "that of the first version was for no content"
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=90), tick=True):
+        assert ended_waivers(builds, file, release) == [ended, ended]

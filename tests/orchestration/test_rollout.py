@@ -34,6 +34,12 @@ WORSE = "the_challenger_is_not_worse"
 NAMES = gates_of(SHADOW).names(blocking=False)
 
 
+@pytest.fixture(autouse=True)
+def nothing_was_waived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The releases here are names, without artifacts that would say what was waived."""
+    monkeypatch.setattr(orchestration.rollout, "ended_waivers", lambda builds, file, release: [])
+
+
 class World:
     """A recipe `r` whose champion is a1, and b1 on its way to take over from it."""
 
@@ -190,7 +196,9 @@ def in_canary(world: World) -> World:
     return world
 
 
-def test_a_stage_takes_its_hours_and_its_callers_and_the_last_one_makes_it_champion(world: World) -> None:
+def test_a_stage_takes_its_hours_and_its_callers_and_the_last_one_makes_it_champion(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     in_canary(world)
     assert f"{CALLERS_AT_LEAST} more callers are needed" in move(world.builds, world.file).sentence
     world.asks(60)
@@ -199,6 +207,12 @@ def test_a_stage_takes_its_hours_and_its_callers_and_the_last_one_makes_it_champ
     assert "answers 5% of the callers until" in move(world.builds, world.file, at=later(0.5)).sentence
     assert "answers 50% of the callers from now on" in move(world.builds, world.file, at=later(1.1)).sentence
     world.asks(120)
+    with monkeypatch.context() as patches:
+        ended = ["the waiver of r/prompts[base]:g has ended: waive it again"]
+        patches.setattr(orchestration.rollout, "ended_waivers", lambda builds, file, release: ended)
+        step = move(world.builds, world.file, at=later(1.1))
+        assert "has shown enough; the waiver of r/prompts[base]:g has ended" in step.sentence
+        assert (world.now.champion, step.tone) == (named("a1"), None), "it waits, and is not withdrawn for that"
     step = move(world.builds, world.file, at=later(1.1))
     assert step.sentence == "one b1 is the champion"
     assert (world.now.champion, world.now.challenger, world.now.because) == (named("b1"), None, "rollout")

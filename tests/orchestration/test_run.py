@@ -20,9 +20,9 @@ from assets.keys import key_of
 from assets.materializations import Materialization
 from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
-from checks.gatekeeper import AssetState, GateState
+from checks.gatekeeper import AssetState, GateState, WayClosed
 from orchestration.approvals import waivable_gate
-from orchestration.diagnosis import is_closed_gate, what_broke
+from orchestration.diagnosis import is_behind_a_closed_gate, is_closed_gate, what_broke
 from orchestration.run import _outcome, distil
 from orchestration.screens import drawn_progress, options_screen, result_screen
 from orchestration.status import StageNow
@@ -128,12 +128,23 @@ def broken() -> None:
     raise ValueError("a log said: GatesClosed: gate rows:rows_are_kept is failed")
 
 
+@dg.asset
+def behind_it() -> None:
+    raise WayClosed("Refused to read rows: gate rows:rows_are_kept is failed", allow_retries=False)
+
+
+@dg.asset
+def refused_otherwise() -> None:
+    raise dg.Failure("Refused to read rows: rows was never materialized", allow_retries=False)
+
+
 def test_a_closed_gate_is_told_from_what_broke_by_the_kind_of_the_error() -> None:
     """Regression: whatever quoted the name of Dagster's error was left out of what a person is told."""
     loud = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = dg.materialize([rows, gates, broken], raise_on_error=False, run_config=loud)
+    result = dg.materialize([rows, gates, broken, behind_it, refused_otherwise], raise_on_error=False, run_config=loud)
     failed = {event.step_key: event.step_failure_data for event in result.all_events if event.is_step_failure}
     assert is_closed_gate(failed["rows__gates"]) and not is_closed_gate(failed["broken"])
+    assert [name for name, failure in failed.items() if is_behind_a_closed_gate(failure)] == ["behind_it"]
     assert "a log said" in what_broke(failed["broken"])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from stillhouse.audit.content import altered
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.deployments import desired
+from stillhouse.records.deployments import desired, serving_now
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Entry, Ledger, _engine
@@ -337,6 +338,23 @@ def test_a_gate_that_was_validly_waived_is_no_problem(chain: Chain) -> None:
 def test_a_waiver_that_did_not_count_does_not_count(chain: Chain, gate: str, how: dict[str, Any], why: str) -> None:
     chain.promote(chain.release(before_release=lambda c: waived(c, gate, **how), **{gate: "failed"}))
     assert f"r/teacher: gate {gate} was failed" in said(chain) and why in said(chain)
+
+
+def test_who_goes_back_need_not_waive_again_what_was_waived_when_that_release_served_first(chain: Chain) -> None:
+    """Regression: a rollback after the day on which a waiver ended left an audit that nobody could put right."""
+    first = chain.release(one_holds="failed", before_release=lambda c: waived(c, "one_holds"))
+    second = chain.release("another model")
+    chain.promote(first)
+    chain.promote(second)
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=10), tick=True):
+        go_back(
+            chain.builds.ledger, "r", serving_now(chain.builds.ledger, "r"), deployed(first),
+            exports=(second.digest, first.digest), by="Ann Lee", reason="it is rude to callers",
+        )  # fmt: skip
+        chain.promote(first)
+        assert [each for each in chain.audit().problems if "waive" in each] == []
+        chain.promote(chain.release("a third model", one_holds="failed"))
+        assert "had expired" in said(chain), "a round is not let through by what has ended"
 
 
 def test_a_waiver_that_came_after_the_promotion_is_too_late(chain: Chain) -> None:
