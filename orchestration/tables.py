@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestration.economics import Account
 from orchestration.event_list import Events
-from orchestration.fleet import Fleet
+from orchestration.fleet import Fleet, FleetLine
 from orchestration.leaderboard import Board
 from orchestration.live import LiveScreen
 from orchestration.planned import Duration
@@ -24,29 +24,50 @@ SHORT_SECONDS = 5.0
 
 
 def fleet_table(shown: Fleet) -> Table:
-    """One line for each recipe."""
+    """One line for each recipe; what is so of none of them has no column, since a terminal is narrow."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    of_rounds = ("rounds", "took over", "last round")
-    for column in ("recipe", "champion", "serves", *of_rounds, "events", "rows wanted", "risks", "next"):
-        table.add_column(column, overflow="fold")
-    for name, line in shown.recipes.items():
-        champion, last = line.champion, line.last_round
-        serves = "" if line.days_served is None else f"{line.days_served:.0f} days"
-        table.add_row(
-            Text(name),
-            Text(f"{champion.student} {champion.digest[:12]}" if champion else "none yet")
-            + Text(", held" if champion and champion.hold else "", "yellow")
-            + Text(f"; {champion.challenger.in_words}" if champion and champion.challenger else ""),
-            Text(serves) + Text(", overdue" if line.overdue else "", "red"),
-            f"{line.rounds} in 30 days",
-            f"{line.promotions}",
-            Text(f"{last.at[:10]} {last.ending}" if last else "none"),
-            f"{line.events}",
-            f"{line.requested_rows} slices" if line.requested_rows else "",
-            Text(f"{line.risks} to review" if line.risks else "", "yellow"),
-            Text(f"{line.working} works on it" if line.working else line.next),
-        )
+    columns = {
+        "recipe": [Text(name) for name in shown.recipes],
+        "champion": [_champion_in_short(line) for line in shown.recipes.values()],
+        "serves": [_serves_in_short(line) for line in shown.recipes.values()],
+        "last round": [Text(_last_round_in_short(line)) for line in shown.recipes.values()],
+        "rounds": [Text(f"{line.rounds}") for line in shown.recipes.values()],
+        "took over": [Text(f"{line.promotions}") for line in shown.recipes.values()],
+        "events": [Text(f"{line.events or ''}") for line in shown.recipes.values()],
+        "rows wanted": [Text(f"{line.requested_rows or ''}") for line in shown.recipes.values()],
+        "risks": [Text(f"{line.risks or ''}", "yellow") for line in shown.recipes.values()],
+    }
+    shown_columns = {name: cells for name, cells in columns.items() if any(cells)}
+    for name in shown_columns:
+        table.add_column(name, overflow="fold")
+    for cells in zip(*shown_columns.values(), strict=True):
+        table.add_row(*cells)
     return table
+
+
+def next_lines(shown: Fleet) -> Iterator[str]:
+    """What is on its way to take over, and what each recipe needs next."""
+    for name, line in shown.recipes.items():
+        on_its_way = line.champion.challenger if line.champion else None
+        if on_its_way is not None:
+            yield f"{name}: {on_its_way.in_words}"
+        yield f"{name}: {f'{line.working} works on it' if line.working else line.next}"
+
+
+def _champion_in_short(line: FleetLine) -> Text:
+    if line.champion is None:
+        return Text("none yet")
+    name = Text(f"{line.champion.student} {line.champion.digest[:12]}")
+    return name + Text(", held" if line.champion.hold else "", "yellow")
+
+
+def _serves_in_short(line: FleetLine) -> Text:
+    days = "" if line.days_served is None else f"{line.days_served:.0f} days"
+    return Text(days) + Text(", overdue" if line.overdue else "", "red")
+
+
+def _last_round_in_short(line: FleetLine) -> str:
+    return "none" if line.last_round is None else f"{line.last_round.at[:10]} {line.last_round.ending}"
 
 
 def live_table(shown: LiveScreen) -> Iterator[Table | Text]:

@@ -70,7 +70,7 @@ def fleet(as_json: AsJson = False) -> None:
     """Show every recipe on one line: what serves, how its rounds go, what it needs next."""
     from orchestration.fleet import fleet as look_at
     from orchestration.instance import initialise
-    from orchestration.tables import fleet_table, prune_lines
+    from orchestration.tables import fleet_table, next_lines, prune_lines
     from stillhouse.records.builds import BuildStore
 
     home, recipes = Home.from_environment(), all_recipes()
@@ -80,6 +80,9 @@ def fleet(as_json: AsJson = False) -> None:
         print_json(shown.model_dump_json(indent=1))
     else:
         out.print(fleet_table(shown))
+        out.print()
+        for line in next_lines(shown):
+            out.print(Text(line), soft_wrap=True)
         decides_nothing = prune_lines(shown)
         if decides_nothing:
             out.print("\nmeasured, and decides nothing:")

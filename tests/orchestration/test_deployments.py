@@ -4,6 +4,7 @@ The tests are steps on the way of one recipe and run in order. Going back is in 
 writes is in tests/stillhouse/records/test_promotion.py.
 """
 
+import re
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -147,16 +148,18 @@ def test_the_fleet_says_in_a_line_what_serves_and_what_is_needed(place: Place) -
     assert (line.rounds, line.promotions, line.working, line.overdue) == (len(rounds), 4, None, False)
     assert line.last_round is not None and line.last_round.sentence == rounds[-1].body["sentence"]
     assert NOT_APPROVED in line.next and line.next.endswith("A person has to decide: `stillhouse diagnose small`")
-    printed = printed_wide(shown)
-    assert f"one {RELEASES['second'][:12]} " in printed and f"{len(rounds)} in 30 days" in printed
+    printed = printed_narrow(shown)
+    assert re.search(rf"^small +one {RELEASES['second'][:12]} +0 days .* {len(rounds)} +4", printed, re.MULTILINE)
+    assert "risks" not in printed, "there are none"
+    assert line.next in command("fleet").stdout.splitlines()[-1]
     decide("hold", "small")
     held = Fleet.model_validate_json(command("fleet", "--json").stdout)
-    assert f"one {RELEASES['second'][:12]}, held" in printed_wide(held)
+    assert f"one {RELEASES['second'][:12]}, held" in printed_narrow(held)
 
 
-def printed_wide(shown: Fleet) -> str:
-    """The table without a line that is broken, however wide the console of this process is."""
-    console = Console(width=400, file=StringIO())
+def printed_narrow(shown: Fleet) -> str:
+    """The table as a terminal of the usual width has it."""
+    console = Console(width=80, file=StringIO())
     console.print(fleet_table(shown))
     file = console.file
     assert isinstance(file, StringIO)
