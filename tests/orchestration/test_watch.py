@@ -4,12 +4,15 @@ A real release, its real teacher and Dagster are in test_live.py.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 import orchestration.deployments
 import orchestration.watch
@@ -219,6 +222,62 @@ def test_killed_before_people_were_told_they_are_told_once(
             hand_on(builds, file)
     hand_on(builds, file)
     assert WatchBook(builds.ledger.url, "r").findings(waiting=True) == []
+
+
+WRITES = 24
+"""And commits of a look that takes a release back and sends a notice of it: fewer would end before the last kill."""
+
+
+class KilledError(BaseException):
+    """As a kill leaves it: what was not committed has not happened, and nobody catches it."""
+
+
+@contextmanager
+def killed_before(number: int) -> Iterator[None]:
+    """Kill this process, as far as databases can tell, before it writes or commits something for the nth time."""
+    left = number
+
+    def counted(*about: Any) -> None:
+        nonlocal left
+        statement = about[2] if len(about) > 2 else "COMMIT"
+        if statement.lstrip().startswith(("INSERT", "UPDATE", "DELETE", "COMMIT")):
+            left -= 1
+            if left == 0:
+                raise KilledError
+
+    hooks = [("before_cursor_execute", counted), ("commit", lambda connection: counted(connection))]
+    for name, hook in hooks:
+        sa.event.listen(sa.Engine, name, hook)
+    try:
+        yield
+    finally:
+        for name, hook in hooks:
+            sa.event.remove(sa.Engine, name, hook)
+
+
+@pytest.mark.parametrize("number", range(1, WRITES + 1))
+def test_killed_before_any_write_it_goes_back_once_and_people_are_sent_one_notice(
+    builds: BuildStore, file: RecipeFile, now: float, number: int
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 200, at=now, latency_ms=99.0)
+
+    def a_look(at: float) -> None:
+        look(builds, file, at=at)
+        hand_on(builds, file)
+
+    with killed_before(number), pytest.raises(KilledError):
+        a_look(now + 60)
+    a_look(now + 120)
+    a_look(now + 180)
+    assert [entry.body["digest"] for entry in builds.ledger.entries("r", "promotion")] == ["a", "b", "a"]
+    assert len(builds.ledger.entries("r", "withdrawal")) == 1
+    (finding,) = WatchBook(builds.ledger.url, "r").findings()
+    assert (finding.release, finding.action) == ("b", Action.ROLL_BACK)
+    assert len(history(builds.ledger, "r")) == 1
+    later = builds.ledger.now() + timedelta(hours=1)
+    due = Outbox(builds.ledger.url).take_due("r", file.recipe.notify, remind=timedelta(days=3), at=later)
+    assert len(due) == 1
 
 
 def test_two_watches_at_once_go_back_once_and_note_it_once(builds: BuildStore, file: RecipeFile, now: float) -> None:
