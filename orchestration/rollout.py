@@ -204,9 +204,9 @@ def _last_step(
     has_shown = f"{_name(challenger)} answers {challenger.share:.0%} of the callers and has shown enough"
     if file.recipe.stakes == "high" and not _approved_since(builds, file, challenger):
         how = f"`stillhouse approve {file.name} --by NAME --reason WHY` makes it the champion"
-        return Step(f"{has_shown}; the stakes are high: {how}")
+        return Step(f"{has_shown}; the stakes are high: {how}", Tone.LOOK)
     if ended := ended_waivers(builds, file, challenger.deployed):
-        return Step(f"{has_shown}; {'; '.join(ended)}")
+        return Step(f"{has_shown}; {'; '.join(ended)}", Tone.LOOK)
     take_over(builds.ledger, Witness.from_environment(), file.name, seen, evidence=evidence)
     return Step(f"{_name(challenger)} is the champion", Tone.GOOD)
 

@@ -21,6 +21,7 @@ from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import Challenger, Deployment, Stage
 from stillhouse.records.events import EventKind, pending
 from stillhouse.records.governance import approve
+from stillhouse.records.outbox import Tone
 from stillhouse.records.promotion import hold
 from stillhouse.records.rollouts import offer, withdraw
 from stillhouse.stages.names import SHADOW
@@ -212,7 +213,7 @@ def test_a_stage_takes_its_hours_and_its_callers_and_the_last_one_makes_it_champ
         patches.setattr(orchestration.rollout, "ended_waivers", lambda builds, file, release: ended)
         step = move(world.builds, world.file, at=later(1.1))
         assert "has shown enough; the waiver of r/prompts[base]:g has ended" in step.sentence
-        assert (world.now.champion, step.tone) == (named("a1"), None), "it waits, and is not withdrawn for that"
+        assert (world.now.champion, step.tone) == (named("a1"), Tone.LOOK), "it waits, and is not withdrawn for that"
     step = move(world.builds, world.file, at=later(1.1))
     assert step.sentence == "one b1 is the champion"
     assert (world.now.champion, world.now.challenger, world.now.because) == (named("b1"), None, "rollout")
@@ -265,7 +266,9 @@ def test_where_the_stakes_are_high_a_person_approves_what_its_callers_met(builds
     in_stage = move(world.builds, world.file)
     assert "answers 50%" in in_stage.sentence
     world.asks(120)
-    assert "`stillhouse approve r" in move(world.builds, world.file, at=later(1.1)).sentence, "it was given too early"
+    waits = move(world.builds, world.file, at=later(1.1))
+    assert "`stillhouse approve r" in waits.sentence, "it was given too early"
+    assert waits.tone is Tone.LOOK, "owners are sent what they are asked for"
     assert approve_newest_release(world.builds, world.file, by="Bob Ray", reason="no caller was failed") == "b1"
     assert move(world.builds, world.file, at=later(1.1)).sentence == "one b1 is the champion"
 
