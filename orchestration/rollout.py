@@ -69,7 +69,7 @@ class Step:
 
     Args:
         sentence: how it stands, and what is missing.
-        tone: of a step that was taken; None where nothing has changed.
+        tone: of what owners are sent a notice of, a step that was taken or what is asked of them; None of all else.
         replay: whether the shadow is to be looked at again.
     """
 
