@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-gpu test-hub test-production demo serve test drills mutants ui smoke demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -60,6 +60,10 @@ ui: .venv/installed  ## the Dagster UI with everything loaded, for this machine 
 
 smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 	$(BIN)/python -m tests.smoke
+
+month: export HF_HUB_OFFLINE = 1
+month: .venv/installed  ## thirty days of callers, a watch, four rollouts and their accidents, held against what was written by hand
+	$(BIN)/python -m tests.month
 
 demo-endpoint: .venv/installed  ## the same questions with a teacher behind a server of this machine, and its bill
 	$(BIN)/python -m tests.demo_endpoint
