@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPConnection
@@ -309,15 +309,17 @@ def _cpu_seconds(pid: int) -> float:
     spent = 0
     for each in _with_children(pid):
         for task in Path(f"/proc/{each}/task").iterdir():
-            spent += int((task / "schedstat").read_text().split()[0])
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end at any moment
+                spent += int((task / "schedstat").read_text().split()[0])
     return spent / 1e9
 
 
 def _with_children(pid: int) -> list[int]:
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += _with_children(int(child))
+        with suppress(FileNotFoundError, ProcessLookupError):  # likewise
+            for child in (task / "children").read_text().split():
+                found += _with_children(int(child))
     return found
 
 
