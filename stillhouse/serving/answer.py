@@ -194,13 +194,32 @@ def _read(record: type[Sent], body: bytes) -> Sent:
     try:
         return record.model_validate_json(body)
     except ValidationError as error:
-        # The names of our own fields and pydantic's words for a kind of mistake; what was sent is in neither.
+        # The names of our own fields and our own words for a kind of mistake; what was sent is in neither.
         found = error.errors(include_url=False, include_context=False, include_input=False)
         fields = record.model_fields.keys()
         places = (each["loc"][0] if each["loc"] and each["loc"][0] in fields else "body" for each in found)
-        named = sorted({f"{place}: {each['type']}" for place, each in zip(places, found, strict=True)})
+        mistakes = (_MISTAKES.get(each["type"], each["type"]) for each in found)
+        named = sorted({f"{place}: {mistake}" for place, mistake in zip(places, mistakes, strict=True)})
         raise RefusedError(422, "; ".join(named), _FORMS[record]) from None
 
+
+_MISTAKES = {
+    "json_invalid": "it is no JSON",
+    "model_type": "it is no JSON object",
+    "value_error": "either text or texts has to be given",
+    "extra_forbidden": "it has a field that is none of those expected",
+    "missing": "it is missing",
+    "string_type": "it is no text",
+    "string_too_short": "it is empty",
+    "too_short": "it is empty",
+    "string_too_long": "it is too long",
+    "too_long": "it is too long",
+    "string_pattern_mismatch": "it has characters that are not allowed there",
+    "float_type": "it is no number",
+    "float_parsing": "it is no number",
+    "greater_than": "it is too small",
+}
+"""What pydantic calls a mistake, in words; a kind that is not among these keeps its name."""
 
 _FORMS: dict[type[BaseModel], str] = {
     Question: '{"text": "..."} or {"texts": ["..."]}, and if wanted "key", "columns" and "deadline_ms"',
