@@ -11,7 +11,8 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -390,12 +391,26 @@ def _scan_tensors(paths: Sequence[Path]) -> tuple[dict[str, tuple[int, ...]], in
     return shapes, parameters
 
 
+@dataclass(frozen=True)
+class _WeightsFile:
+    """A file, the same as long as nobody writes to it: the kept weights of a recipe are looked at by several stages."""
+
+    path: Path = field(compare=False)
+    identity: tuple[int, ...]
+
+
 def _scan_file(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
+    seen = path.stat() if path.exists() else None
+    identity = () if seen is None else (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return _scanned(_WeightsFile(path, identity))
+
+
+@lru_cache(maxsize=8)
+def _scanned(weights: _WeightsFile) -> tuple[dict[str, tuple[int, ...]], int]:
     import torch
     from safetensors import SafetensorError, safe_open
 
-    shapes: dict[str, tuple[int, ...]] = {}
-    parameters = 0
+    path, shapes, parameters = weights.path, dict[str, tuple[int, ...]](), 0
     try:
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - a safetensors handle, not a dict

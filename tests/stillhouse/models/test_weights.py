@@ -108,6 +108,25 @@ def test_a_weight_that_is_not_finite_is_refused(encoder: Path, poison: float) ->
     assert "embeddings.LayerNorm.bias holds NaN or infinity" in refusal(encoder)
 
 
+def test_the_numbers_of_a_file_are_read_once_as_long_as_nobody_writes_to_it(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for each in encoder.iterdir():
+        (elsewhere / each.name).symlink_to(each)
+    record, reads = verify_weights(encoder), list[str]()
+    finite = torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda tensor: reads.append("read") or finite(tensor))
+    assert verify_weights(encoder) == verify_weights(elsewhere) == record and reads == []
+    name = "embeddings.LayerNorm.bias"
+    sound = load_file(encoder / "model.safetensors")[name].clone()
+    change_weights(encoder, name, torch.full_like(sound, float("nan")))
+    assert f"{name} holds NaN" in refusal(elsewhere) and reads
+    change_weights(encoder, name, sound)
+    assert verify_weights(elsewhere).parameters == record.parameters
+
+
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
