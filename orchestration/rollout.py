@@ -43,7 +43,7 @@ from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.rollouts import BY_ITSELF, keep_back, move_on, take_over, withdraw
 from stillhouse.records.witness import Witness
-from stillhouse.stages.names import SHADOW
+from stillhouse.stages.names import CHAMPION, SHADOW
 from stillhouse.stages.shadow import Replay, ShadowFacts
 
 SECONDS_BETWEEN_LOOKS = 60
@@ -317,13 +317,20 @@ def _moment(at: str) -> datetime:
     return datetime.fromisoformat(at).astimezone(UTC)
 
 
-def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Step:
-    """Take the next step, send its owners a notice, and have the champion asset name what serves.
+def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Step:
+    """Take the next step, say so to its owners and on the champion's page, and have its asset name what serves.
 
     Whatever was killed after the ledger was written is finished at the next look.
+
+    Args:
+        instance: where the UI reads what happened.
+        builds: with ledger and traffic.
+        file: the recipe.
+        at: now, as `move` takes it.
     """
-    step = move(builds, file)
+    step = move(builds, file, at=at)
     if step.tone is not None:
+        _show_on_champion(instance, file, step)
         notice = Notice(f"{file.name}: {step.sentence[:80]}", step.sentence, step.tone)
         notify_owners(builds.ledger, file.name, "rollout", step.sentence, notice)
     with recipe_locked_if_free(builds.home, file.name, by=f"a step of the rollout of {file.name}") as holder:
@@ -331,6 +338,16 @@ def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> 
     if is_free:
         see_through(instance, builds, file)
     return step
+
+
+def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: Step) -> None:
+    """Write an observation of the champion, which its page shows; what is waited for once, and not each minute."""
+    key = key_of(file.name, CHAMPION)
+    newest = instance.fetch_observations(key, limit=1).records
+    shown = newest[0].asset_observation if newest else None
+    if shown is None or shown.description != step.sentence:
+        observation = dg.AssetObservation(key, description=step.sentence, metadata={"rollout": step.sentence})
+        instance.report_runless_asset_event(observation)
 
 
 def replay_now(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> bool:

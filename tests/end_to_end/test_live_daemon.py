@@ -1,6 +1,7 @@
 """The real daemon brings a release in by what it shows on live texts, and takes it back when it fails callers.
 
-Belongs here: that replay, rollout, watch and report happen by themselves, with nobody at a command.
+Belongs here: that replay, rollout, watch and report happen by themselves, with nobody at a command, and what a person
+sees of it in a browser.
 Does not: their rules (tests/orchestration/test_rollout.py, test_watch.py), all the live half in one process
 (test_all_of_live.py).
 """
@@ -12,22 +13,29 @@ from pathlib import Path
 from assets.keys import key_of
 from assets.materializations import newest_artifact
 from orchestration.auditing import audit_recipe
+from orchestration.rollout import look
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from orchestration.watch import BY
 from stillhouse.live.findings import Action, FoundKind
+from stillhouse.live.segments import SECONDS_A_DAY
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import Challenger, Deployment, Stage, serving_now
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import log_of
 from stillhouse.stages.facts import ChampionFacts
+from stillhouse.stages.names import LIVE_REPORT
+from tests.command import stillhouse
 from tests.conftest import Place, a_place
+from tests.end_to_end import browser
 from tests.end_to_end.rounds import Running, until
 from tests.end_to_end.server import dagster_dev
 from tests.small import questions, small_recipe
 from tests.stillhouse.serving.killed import served
 
+WHY = "it is rude to callers"
+BY_ANN = ("--by", "Ann Lee <ann@example.org>", "--reason", WHY)
 TEXTS = questions(1_500)["question"].to_list()[1_200:1_400]
 QUICKLY = """
 import orchestration.rollout, orchestration.watch_sensor
@@ -59,16 +67,21 @@ def answer(place: Place, file: RecipeFile, release: str, *, arm: str = "champion
     log.close()
 
 
-def test_a_release_is_replayed_tried_promoted_watched_and_taken_back_by_itself(tmp_path: Path, shared: Path) -> None:
+def test_a_release_is_held_tried_promoted_watched_and_taken_back_by_itself(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared) as installed:
         for epochs in (4, 6):
             file = recipe(installed.folder, epochs)
             assert distil(file, installed.home, Terminal(quiet=True)).succeeded
+        recipes = installed.folder / "recipes"
         place = Running(installed.folder, installed.home, installed.instance, file)
         first = now(place).champion.release
         second = on_its_way(place).deployed.release
-        answer(place, file, first)
-        with dagster_dev(place.folder, file, place.home, first=QUICKLY):
+        held = look(place.instance, place.builds, file, at=time.time() + 30 * SECONDS_A_DAY).sentence
+        assert "is held in shadow: nothing that was asked since it was offered was replayed yet" in held
+        with dagster_dev(place.folder, file, place.home, first=QUICKLY) as server:
+            sees(f"{server.url}/assets/small/champion?view=events", held)
+            assert stillhouse("resume", "small", *BY_ANN, recipes=recipes).returncode == 0
+            answer(place, file, first)
             until(place, lambda: on_its_way(place).stage is Stage.CANARY, "it does not leave the shadow")
             assert now(place).champion.release == first and on_its_way(place).share == 0.5
             answer(place, file, second, arm="challenger")
@@ -78,13 +91,28 @@ def test_a_release_is_replayed_tried_promoted_watched_and_taken_back_by_itself(t
             answer(place, file, second, status=500)
             until(place, lambda: now(place).champion.release == first, "it is not taken back")
             until(place, lambda: named(place) == first, "the champion asset names another release")
+            report = key_of("small", LIVE_REPORT)
+            until(place, lambda: bool(place.instance.fetch_materializations(report, limit=1).records), "no report")
+            sees(f"{server.url}/assets/small/live_report?view=checks", "agreement_holds", "errors_are_inside")
+            assert stillhouse("promote", "small", second[:12], *BY_ANN, recipes=recipes).returncode == 0
+            assert stillhouse("rollback", "small", *BY_ANN, recipes=recipes).returncode == 0
+            sees(f"{server.url}/assets/small/champion", first, "brought_back", WHY)
         audited = audit_recipe(place.home, "small")
         assert audited.ok, audited.problems
     (finding,) = [each for each in book.findings() if each.kind is FoundKind.ERRORS]
     assert (finding.release, finding.action) == (second, Action.ROLL_BACK)
     promotions = place.builds.ledger.entries("small", "promotion")
-    assert [entry.body.get("because", "round") for entry in promotions] == ["round", "rollout", "rollback"]
-    assert promotions[-1].body["by"] == BY
+    because = [entry.body.get("because", "round") for entry in promotions]
+    assert because == ["round", "rollout", "rollback", "promote", "rollback"]
+    assert [promotions[place].body["by"] for place in (2, 4)] == [BY, BY_ANN[1]]
+
+
+def sees(url: str, *texts: str) -> None:
+    """A person opens a page and reads this there, where there is a browser."""
+    if browser.DRIVER is not None:
+        with browser.chromium() as person:
+            person.open(url)
+            person.see(*texts)
 
 
 def now(place: Place) -> Deployment:

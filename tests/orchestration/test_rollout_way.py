@@ -15,17 +15,19 @@ from typer.testing import CliRunner, Result
 
 import orchestration.deployments
 import orchestration.rollout
+from assets.keys import key_of
 from orchestration.auditing import audit_request
 from orchestration.build import definitions
 from orchestration.cli import app
 from orchestration.jobs import shadow_job
-from orchestration.rollout import look, move, replay_now, rollout_sensor
+from orchestration.rollout import Step, look, move, replay_now, rollout_sensor
 from orchestration.run import Outcome, distil
 from orchestration.status import status
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.deployments import Deployment, Stage, desired
+from stillhouse.records.outbox import Tone
 from stillhouse.records.rollouts import counting
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.spool import log_of
@@ -163,6 +165,22 @@ def test_it_answers_a_share_of_the_callers_and_its_answers_lead_to_its_rows(plac
     ids = ask(place, 6, arm="challenger", callers=120)
     found = audit_request(place.home, recipe(place, 6), ids[0])
     assert (found.release, found.problems, found.ok) == (RELEASES["second"], (), True)
+
+
+def test_the_page_of_the_champion_says_where_it_is_and_what_is_waited_for_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> list[str | None]:
+        records = place.instance.fetch_observations(key_of("small", CHAMPION), limit=9).records
+        return [record.asset_observation and record.asset_observation.description for record in records]
+
+    before = said()
+    assert str(before[0]).endswith("has shown enough in the shadow and answers 25% of the callers")
+    waits = Step("it has shown enough; the stakes are high", Tone.LOOK)
+    monkeypatch.setattr(orchestration.rollout, "move", lambda builds, file, *, at: waits)
+    for _ in range(3):
+        look(place.instance, place.builds, recipe(place, 6))
+    assert said() == [waits.sentence, *before]
 
 
 def test_it_takes_over_and_the_asset_the_gates_and_the_audit_agree(
