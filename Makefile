@@ -62,7 +62,7 @@ smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
 	$(BIN)/python -m tests.smoke
 
 month: export HF_HUB_OFFLINE = 1
-month: .venv/installed  ## thirty days of callers, a watch, four rollouts and their accidents, held against what was written by hand
+month: .venv/installed  ## thirty days of callers, a watch, four rollouts and their accidents, held against what has to come of them
 	$(BIN)/python -m tests.month
 
 demo-endpoint: .venv/installed  ## the same questions with a teacher behind a server of this machine, and its bill

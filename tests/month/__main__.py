@@ -1,4 +1,4 @@
-"""`make month`: play it, hold what came of it against what was written down by hand, and say so in the last line.
+"""`make month`: play it, hold what came of it against what has to come of it, and say so in the last line.
 
 Exit 1 where they differ, a request failed, or the audit finds anything. STILLHOUSE_WRITE_DOCS=1 writes docs/events.md.
 """

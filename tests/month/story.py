@@ -1,4 +1,4 @@
-"""The month: what happens in the world on which day, and what was written down by hand before it was played.
+"""The month: what happens in the world on which day, and what has to come of it.
 
 Belongs here: the days, and what has to come of them.
 Does not: how a day goes (play.py), what came of it (chronicle.py).

@@ -1,4 +1,4 @@
-"""The month begins as it was written down, and its parts say what they have to; `make month` plays all of it."""
+"""The month begins as it has to, and its parts say what they have to; `make month` plays all of it."""
 
 from collections import Counter
 from datetime import timedelta
