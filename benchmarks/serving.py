@@ -6,7 +6,7 @@ are up at once and asked in turns, some hundred requests a turn on one connectio
 does meets all alike. What counts is the CPU time of a server's processes during its turn, not how long it took.
 
 Then the real server is swapped under load: SWAPS promotions while four connections ask, and how many requests failed,
-how long after its ledger entry a deployment was first answered by, and what its memory did.
+how long after its ledger entry a deployment was first answered by, and what its memory did. Exit 1 if one failed.
 
 The last line is JSON: `{"overhead_cpu_ms_p50", "over_fastapi", "over_litserve", "over_bentoml"}`: CPU milliseconds of a
 request beyond bare ONNX Runtime, the median of the turns, and requests per core-second as multiples of the others';
@@ -123,10 +123,10 @@ def main(folder: Path) -> int:
             said[server.name] = statistics.median(
                 theirs / mine for theirs, mine in zip(server.cpu_ms, ours, strict=True)
             )
-    _swap_under_load(builds, first, second)
+    failed = _swap_under_load(builds, first, second)
     last = {"overhead_cpu_ms_p50": round(beyond["stillhouse"], 3)}
     print(json.dumps(last | {f"over_{name}": round(said[name], 2) if name in said else None for name in PACKAGES}))
-    return 0
+    return 1 if failed else 0
 
 
 def _middle_of_differences(first: list[float], second: list[float]) -> float:
@@ -257,17 +257,18 @@ def _ask_bare(process: subprocess.Popen[str]) -> float:
     return (_cpu_seconds(process.pid) - before) * 1000 / REQUESTS
 
 
-def _swap_under_load(builds: BuildStore, first: Artifact, second: Artifact) -> None:
+def _swap_under_load(builds: BuildStore, first: Artifact, second: Artifact) -> int:
+    """Swap while four connections ask, until both are done as often as they have to be; how many requests failed."""
     failed: list[str] = []
     seen: dict[int, float] = {}
     asked = 0
-    lock = threading.Lock()
+    lock, swapped = threading.Lock(), threading.Event()
     with _ours() as server:
 
         def load() -> None:
             nonlocal asked
             connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
-            for _ in range(SWAPPED_UNDER // CONNECTIONS):
+            while not (swapped.is_set() and asked + len(failed) >= SWAPPED_UNDER):
                 try:
                     number = server.ask(connection)["deployment"]
                 except Exception as error:  # counted and shown: this is what is measured
@@ -282,26 +283,25 @@ def _swap_under_load(builds: BuildStore, first: Artifact, second: Artifact) -> N
         threads = [threading.Thread(target=load) for _ in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
-        swaps = 0
-        while any(thread.is_alive() for thread in threads):
-            if swaps < SWAPS:
-                _promote(builds, (second, first)[swaps % 2])
-                swaps += 1
+        for swap in range(SWAPS):
+            _promote(builds, (second, first)[swap % 2])
             time.sleep(1.2)
             memory.append(_resident_mb(server.process.pid))
+        swapped.set()
         for thread in threads:
             thread.join()
     written = {each.sequence: each.at for each in builds.ledger.entries(RECIPE, "promotion")}
     # The deployment that it began with was written long before.
     delays = [at - datetime.fromisoformat(written[number]).timestamp() for number, at in sorted(seen.items())[1:]]
     print(
-        f"\n{asked:,} requests on {CONNECTIONS} connections, {swaps} swaps: {len(failed)} failed; "
+        f"\n{asked:,} requests on {CONNECTIONS} connections, {SWAPS} swaps: {len(failed)} failed; "
         f"answered by {len(delays)} deployments after {statistics.median(delays):.2f} s in the middle, "
         f"{max(delays):.2f} s at the most; memory {memory[0]:.0f} MB, then {max(memory):.0f} at the most, "
         f"{memory[-1]:.0f} at the end"
     )
     for line in failed[:3]:
         print(line)
+    return len(failed)
 
 
 def _cpu_seconds(pid: int) -> float:
