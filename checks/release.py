@@ -57,7 +57,7 @@ def the_bundle_loads_and_predicts(context: GateContext) -> Finding:
     waivable=False,
 )
 def the_release_was_not_withdrawn(context: GateContext) -> Finding:
-    """Neither this release nor the model in it was withdrawn by a rollback, or a person has brought it back since."""
+    """Neither this release nor one that answers callers alike was withdrawn, or a person has brought it back since."""
     ledger, name, artifact = context.builds.ledger, context.file.name, context.artifact
     withdrawn = withdrawal_of(ledger, name, release=artifact.digest, export=artifact.facts(ReleaseRecord).answers_by)
     if withdrawn is None:

@@ -136,7 +136,7 @@ def answers_of(store: ArtifactStore, served: Served) -> str:
 
 
 def withdrawal_of(ledger: Ledger, recipe: str, *, release: str, export: str | None) -> Withdrawal | None:
-    """The withdrawal of a release, or of the model in it if given, unless a person has brought it back since."""
+    """The withdrawal of a release, or of what answers alike if given, unless a person has brought it back since."""
     entries = [*ledger.entries(recipe, "withdrawal"), *ledger.entries(recipe, "promotion")]
     found = None
     for entry in sorted(entries, key=lambda entry: entry.sequence):

@@ -75,7 +75,7 @@ def promote(
         relied_on: every gate that was found open.
 
     Raises:
-        StillhouseError: if the release, or the model in it, was withdrawn, or a person holds the one that serves.
+        StillhouseError: if the release, or one that answers alike, was withdrawn, or a person holds the champion.
         OvertakenError: if another deployment was written since.
     """
     refuse(ledger, recipe, offered.release, seen=seen, export=export)
@@ -107,7 +107,7 @@ def refuse(ledger: Ledger, recipe: str, release: str, *, seen: Deployment | None
         export: what callers are answered by, see `answers_of`.
 
     Raises:
-        StillhouseError: if it, or the model in it, was withdrawn, or a person holds another release.
+        StillhouseError: if it, or one that answers alike, was withdrawn, or a person holds another release.
     """
     withdrawn = withdrawal_of(ledger, recipe, release=release, export=export)
     if withdrawn is not None:

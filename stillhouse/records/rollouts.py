@@ -74,7 +74,7 @@ def offer(
         relied_on: every gate that was found open.
 
     Raises:
-        StillhouseError: if the release, or the model in it, was withdrawn, or a person holds the champion.
+        StillhouseError: if the release, or one that answers alike, was withdrawn, or a person holds the champion.
         OvertakenError: if another deployment was written since.
     """
     refuse(ledger, recipe, offered.release, seen=seen, export=export)
