@@ -14,8 +14,8 @@ from orchestration.auditing import audit_recipe
 from tests.month import page
 from tests.month.chronicle import chronicle
 from tests.month.play import installation, play
-from tests.month.story import AS_WRITTEN, AWAY_ON, day_of
-from tests.month.world import NAME
+from tests.month.story import AS_WRITTEN, AWAY_ON
+from tests.month.world import NAME, day_of
 from tests.quick_dagster import quick_dagster
 
 REQUESTS_A_DAY = 1_200

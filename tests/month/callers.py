@@ -16,6 +16,8 @@ RARE = "ABBR"
 MIX: Mapping[str, float] = {"ABBR": 0.02, "DESC": 0.22, "ENTY": 0.23, "HUM": 0.23, "LOC": 0.15, "NUM": 0.15}
 """Share of each class among the questions, about as in the rows."""
 CALLERS = 20_000
+FIRST_HOUR = 2
+"""Before it nobody asks, and the day before is summed up."""
 _FOR_LETTERS = (
     "What does {0} stand for ?",
     "What does the abbreviation {0} stand for ?",
@@ -55,11 +57,10 @@ class Callers:
 
     Args:
         a_day: how many questions.
-        begin, end: hours between which they ask.
     """
 
-    def __init__(self, a_day: int, *, begin: float = 2.0, end: float = 24.0) -> None:
-        self._a_day, self._begin, self._end = a_day, begin, end
+    def __init__(self, a_day: int) -> None:
+        self._a_day = a_day
         texts = questions(10_000, skip=ROWS)
         self._texts = {name: texts.filter(texts["service"] == name)["question"].to_list() for name in MIX}
 
@@ -81,5 +82,5 @@ class Callers:
         surge = abbreviations(self._a_day, seed=10_000 + day)
         for place, truth in enumerate(random.choices([*mix], [*mix.values()], k=self._a_day)):
             text = surge[place] if truth == RARE else random.choice(self._texts[truth])
-            moment = 3600 * (self._begin + (self._end - self._begin) * place / self._a_day)
+            moment = 3600 * (FIRST_HOUR + (24 - FIRST_HOUR) * place / self._a_day)
             yield Request(moment, text, f"caller {random.randrange(CALLERS)}", truth)

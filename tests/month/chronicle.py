@@ -58,11 +58,6 @@ def chronicle(builds: BuildStore, file: RecipeFile) -> list[Line]:
     return sorted(lines, key=lambda line: line.at)
 
 
-def champions(lines: list[Line]) -> list[str]:
-    """Which release served, in order."""
-    return [line.what.split()[0] for line in lines if " serves: " in line.what]
-
-
 def _of_entry(entry: Entry, names: Names) -> Iterator[Line]:
     at = datetime.fromisoformat(entry.at)
     if entry.kind == "round":

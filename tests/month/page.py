@@ -8,7 +8,8 @@ from itertools import groupby
 
 from stillhouse.home import CHECKOUT
 from tests.month.chronicle import Line
-from tests.month.story import MONTH, Day, day_of
+from tests.month.story import MONTH, Day
+from tests.month.world import day_of
 
 PAGE = CHECKOUT / "docs" / "events.md"
 _BEGIN, _END = "<!-- what `make month` has seen -->\n", "<!-- to here -->\n"

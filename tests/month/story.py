@@ -6,7 +6,7 @@ Does not: how a day goes (play.py), what came of it (chronicle.py).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 
@@ -70,9 +70,9 @@ def _teacher_away(*, away: bool) -> Callable[[World], None]:
 
 def _another(*, epochs: int, with_teacher: bool = True, crashes: bool = False) -> Callable[[World], None]:
     def act(world: World) -> None:
-        moved = with_teacher != world.with_teacher
+        moved = with_teacher != (world.file.recipe.cascade is not None)
         world.change(recipe(world.place.folder, epochs=epochs, with_teacher=with_teacher))
-        world.next_one_crashes, world.with_teacher = crashes, with_teacher
+        world.next_one_crashes = crashes
         if moved:
             say("amend", NAME, *ANN, "--reason", "whether the teacher answers is part of the bar")
 
@@ -105,11 +105,6 @@ MONTH: Mapping[int, Day] = {
 }  # fmt: skip
 DAYS = 30
 AWAY_ON = 26
-
-
-def day_of(at: datetime) -> int:
-    """The day of the month; 0 and less are before it."""
-    return (at - FIRST_DAY).days + 1
 
 
 AS_WRITTEN = [

@@ -10,8 +10,8 @@ from tests.month import page
 from tests.month.callers import MIX, RARE, Callers
 from tests.month.chronicle import Line, chronicle
 from tests.month.play import installation, play
-from tests.month.story import AS_WRITTEN, DAYS, MONTH, day_of
-from tests.month.world import FIRST_DAY
+from tests.month.story import AS_WRITTEN, DAYS, MONTH
+from tests.month.world import FIRST_DAY, day_of
 
 
 def test_the_first_day_is_as_it_was_written(tmp_path: Path, shared: Path) -> None:

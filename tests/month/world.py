@@ -46,6 +46,11 @@ LONG = 60
 """Characters of a text on which a broken release fails."""
 
 
+def day_of(at: datetime) -> int:
+    """The day of the month; 0 and less are before it."""
+    return (at - FIRST_DAY).days + 1
+
+
 def recipe(folder: Path, *, epochs: int, with_teacher: bool = True) -> RecipeFile:
     """Students that differ in how much they learned, under a bar that any of them clears, with or without a cascade."""
     training = {"epochs": epochs, "learning_rate": 1e-3, "max_tokens": 32}
@@ -147,8 +152,6 @@ class World:
         self._teachers: dict[tuple[str, bool], AskedOnce] = {}
         self.teacher_is_away = False
         self.teacher_has_changed = False
-        self.with_teacher = True
-        """Whether the recipe has a cascade now."""
         self.next_one_crashes = False
         """Whether the next release that is offered fails on long texts."""
 
@@ -156,11 +159,6 @@ class World:
     def now(self) -> Deployment:
         """What serves and what is on its way."""
         return serving_now(self.place.builds.ledger, NAME)
-
-    @property
-    def day(self) -> int:
-        """The day of the month; 0 is the one before."""
-        return (datetime.now(UTC) - FIRST_DAY).days + 1
 
     def goes_on_at(self, moment: datetime) -> None:
         """Let it be a later moment; what has taken longer than the story allows is not undone."""
@@ -191,7 +189,7 @@ class World:
             status, said = await post(app, f"/v1/{NAME}/predict", {"text": request.text, "key": request.key})
             self.answers[str(status)] += 1
             if status == 200 and said["degraded"]:
-                self.degraded[self.day] += 1
+                self.degraded[day_of(datetime.now(UTC))] += 1
 
     @contextmanager
     def _a_server(self) -> Iterator[ASGIApp]:
