@@ -12,6 +12,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tests.scored_pieces import unigram
 from tests.small import questions
 
 BEGIN, END = "<s>", "</s>"
@@ -32,11 +33,11 @@ def byte_pairs(texts: Sequence[str], pieces: int, *, begin: bool = False) -> Tok
 
 def scored_pieces(texts: Sequence[str], pieces: int) -> Tokenizer:
     """As of Llama 2: a blank belongs to the word behind it, and there is one before the first word."""
-    tokenizer = Tokenizer(models.Unigram())
+    special = [BEGIN, END, "<unk>"]
+    tokenizer = unigram(texts, pieces, special, "<unk>")
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=pieces, special_tokens=[BEGIN, END, "<unk>"], unk_token="<unk>")
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens(special)
     tokenizer.add_tokens([AddedToken("\n")])
     tokenizer.post_processor = processors.TemplateProcessing(f"{BEGIN} $A", None, [(BEGIN, 0)])
     return tokenizer

@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from stillhouse.models.family import FAMILIES
+from tests.scored_pieces import unigram
 
 PIECES = {
     "word pieces": 200,
@@ -94,13 +95,11 @@ def _byte_pairs_in_steps(texts: Sequence[str], pieces: int) -> Tokenizer:
 
 def _scored_pieces(texts: Sequence[str], pieces: int) -> Tokenizer:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    tokenizer = Tokenizer(models.Unigram())
+    tokenizer = unigram(texts, pieces, special, "<unk>")
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(
-        texts, trainers.UnigramTrainer(vocab_size=pieces, special_tokens=special, unk_token="<unk>")
-    )
+    tokenizer.add_special_tokens(special)
     tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 0), ("</s>", 2)])
     return tokenizer
 
@@ -108,13 +107,10 @@ def _scored_pieces(texts: Sequence[str], pieces: int) -> Tokenizer:
 def _scored_pieces_of_deberta(texts: Sequence[str], pieces: int) -> Tokenizer:
     """Its mask is no entry of the model: it comes after all of them."""
     special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
-    tokenizer = Tokenizer(models.Unigram())
+    tokenizer = unigram(texts, pieces, special, "[UNK]")
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(
-        texts, trainers.UnigramTrainer(vocab_size=pieces, special_tokens=special, unk_token="[UNK]")
-    )
-    tokenizer.add_special_tokens(["[MASK]"])
+    tokenizer.add_special_tokens([*special, "[MASK]"])
     tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 1), ("[SEP]", 2)])
     return tokenizer
 
