@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -154,11 +155,12 @@ class GateContext:
 
     @cached_property
     def circumstances(self) -> str:
-        """Digest of all that decides what a gate finds: artifact, inputs, recipe, code and installed packages."""
+        """Digest of all that decides what a gate finds: artifact, inputs, recipe, code, installed packages, machine."""
         manifest = self.artifact.manifest
         inputs = {asset: item.digest for asset, item in manifest.inputs.items()}
         code = gate_code(manifest.asset.partition("/")[2])
-        return digest_of([manifest.address, manifest.digest, inputs, self.recipe.digest, code, lock_digest()])
+        made_by = [self.recipe.digest, code, lock_digest(), self.builds.device.machine]
+        return digest_of([manifest.address, manifest.digest, inputs, *made_by])
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class Gate:
         blocking: False for advice, which is shown and closes nothing.
         waivable: False where no person can let it pass, whatever a recipe says.
         closes_as: what it is called when it fails, where that is a result and not a fault: there is no need to distil.
+        daily: that it passed stands until the day ends (UTC) while nothing that it rests on has changed.
     """
 
     name: str
@@ -180,15 +183,21 @@ class Gate:
     blocking: bool = True
     waivable: bool = True
     closes_as: str | None = None
+    daily: bool = False
 
 
 def gate(
-    because: str, *, blocking: bool = True, waivable: bool = True, closes_as: str | None = None
+    because: str,
+    *,
+    blocking: bool = True,
+    waivable: bool = True,
+    closes_as: str | None = None,
+    daily: bool = False,
 ) -> Callable[[Callable[[GateContext], Finding]], Gate]:
     """Make a gate of a function whose name is the sentence; see `Gate`."""
 
     def wrap(evaluate: Callable[[GateContext], Finding]) -> Gate:
-        return Gate(evaluate.__name__, because, evaluate, blocking, waivable, closes_as)
+        return Gate(evaluate.__name__, because, evaluate, blocking, waivable, closes_as, daily)
 
     return wrap
 
@@ -238,9 +247,10 @@ class StageGates:
         """
         for one in self.gates:
             if one.name in wanted:
-                yield one.name, one.evaluate(context)
+                passed = _passed_before(context, one.name, on=datetime.now(UTC).date()) if one.daily else None
+                yield one.name, passed or one.evaluate(context)
         if self.suite is not None and not self.suite.because.keys().isdisjoint(wanted):
-            findings = _passed_before(context, self.suite) or self.suite.evaluate(context)
+            findings = _suite_passed_before(context, self.suite) or self.suite.evaluate(context)
             page = {"data_docs": data_docs(context)}
             for name, finding in findings.items():
                 if name in wanted:
@@ -367,20 +377,28 @@ def data_docs(context: GateContext) -> Path:
     return context.builds.home.reports / "data_docs" / name
 
 
-def _passed_before(context: GateContext, suite: Suite) -> dict[str, Finding] | None:
+def _passed_before(context: GateContext, gate: str, *, on: date | None = None) -> Finding | None:
+    """The newest finding of a gate from the ledger, if it has passed under the present circumstances, `on` that day."""
+    artifact = context.artifact
+    earlier = context.builds.ledger.newest(
+        context.file.name, "verdict", subject=artifact.address, gate=gate, content=artifact.digest
+    )
+    if earlier is None or earlier.body["circumstances"] != context.circumstances:
+        return None
+    if earlier.body["state"] != GateStatus.PASSED:
+        return None
+    if on is not None and datetime.fromisoformat(earlier.at).date() != on:
+        return None
+    observed, limit = (earlier.body.get(name) for name in ("observed", "limit"))  # version 0.1.0 entered none
+    evidence = {"found_in_run": earlier.body["run_id"]}
+    return Finding(Verdict.PASS, earlier.body["sentence"], evidence, observed=observed, limit=limit)
+
+
+def _suite_passed_before(context: GateContext, suite: Suite) -> dict[str, Finding] | None:
     """Findings of a suite from the ledger, if each of its gates has passed under the present circumstances."""
-    ledger, name, artifact = context.builds.ledger, context.file.name, context.artifact
-    findings = {}
-    for gate in suite.because:
-        earlier = ledger.newest(name, "verdict", subject=artifact.address, gate=gate, content=artifact.digest)
-        if earlier is None or earlier.body["circumstances"] != context.circumstances:
-            return None
-        if earlier.body["state"] != GateStatus.PASSED:
-            return None
-        observed, limit = (earlier.body.get(name) for name in ("observed", "limit"))  # version 0.1.0 entered none
-        evidence = {"found_in_run": earlier.body["run_id"]}
-        findings[gate] = Finding(Verdict.PASS, earlier.body["sentence"], evidence, observed=observed, limit=limit)
-    return findings
+    findings = {gate: _passed_before(context, gate) for gate in suite.because}
+    passed = {gate: finding for gate, finding in findings.items() if finding is not None}
+    return passed if passed.keys() == findings.keys() else None
 
 
 def gate_code(stage: str) -> str:

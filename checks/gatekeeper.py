@@ -145,11 +145,10 @@ def gate_states(
         blocking: of the gates that stop a run, or of the others.
     """
     asset, stage = address_of(key, batch), stage_of(key)
-    found = []
-    for name in gates_of(stage).names(blocking=blocking):
-        verdict = ledger.newest(key.path[0], "verdict", subject=asset, gate=name)
-        found.append(_waived(_state(asset, name, stage, newest, verdict), newest, waivers))
-    return found
+    names, code = gates_of(stage).names(blocking=blocking), gate_code(stage)
+    verdicts = ledger.newest_verdicts(key.path[0], asset, names)
+    states = [_state(asset, name, code, newest, verdicts.get(name)) for name in names]
+    return [_waived(state, newest, waivers) for state in states]
 
 
 def _waived(state: GateState, newest: Materialization | None, waivers: Waivers) -> GateState:
@@ -162,7 +161,7 @@ def _waived(state: GateState, newest: Materialization | None, waivers: Waivers) 
     return GateState(state.asset, state.name, GateStatus.WAIVED, f"{waiver}: {state.sentence}", state.run_id)
 
 
-def _state(asset: str, name: str, stage: str, newest: Materialization | None, verdict: Entry | None) -> GateState:
+def _state(asset: str, name: str, code: str, newest: Materialization | None, verdict: Entry | None) -> GateState:
     def state(status: GateStatus, sentence: str) -> GateState:
         return GateState(asset, name, status, sentence, "" if verdict is None else verdict.body["run_id"])
 
@@ -173,7 +172,7 @@ def _state(asset: str, name: str, stage: str, newest: Materialization | None, ve
     body = verdict.body
     if body["digest"] != newest.digest or body.get("manifest", newest.manifest) != newest.manifest:
         return state(GateStatus.STALE, "it looked at an older materialization")
-    if body.get("code") != gate_code(stage):  # a verdict of version 0.1.0 names none
+    if body.get("code") != code:  # a verdict of version 0.1.0 names none
         return state(GateStatus.STALE, "the code of the gate was changed since it looked")
     return state(GateStatus(body["state"]), body["sentence"])
 

@@ -57,9 +57,12 @@ def every_prompt_was_answered(context: GateContext) -> Finding:
     )
 
 
-@gate("a teacher that changed in silence gives answers that nobody evaluated")
+@gate("a teacher that changed in silence gives answers that nobody evaluated", daily=True)
 def the_canary_answers_as_recorded(context: GateContext) -> Finding:
-    """A few prompts are asked again, drawn by a new key each time, so that nobody knows which answers to spare."""
+    """A few prompts are asked again, drawn by a new key each time, so that nobody knows which answers to spare.
+
+    Once a day: to load a teacher takes as long as a third of a round in which nothing has changed.
+    """
     prompts = context.made_from("prompts").frame("prompts").select("prompt_id", "text")
     teacher = context.made_from("teacher")
     if context.recipe.teacher.kind is TeacherKind.ENDPOINT:

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections import OrderedDict
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,16 @@ def _relaxed(connection: Any, _: Any) -> None:
     if not isinstance(connection, sqlite3.Connection):
         return
     path = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
-    home = os.environ.get("DAGSTER_HOME")
-    if not path or not home or not Path(path).is_relative_to(Path(home).resolve()):
+    if not _is_below(path, os.environ.get("DAGSTER_HOME", "")):
         return
     connection.execute("PRAGMA synchronous=NORMAL")
     with _one_at_a_time:
         _hold_open(path, is_logged=connection.execute("PRAGMA journal_mode").fetchone() == ("wal",))
+
+
+@lru_cache(maxsize=64)
+def _is_below(path: str, home: str) -> bool:
+    return bool(path and home) and Path(path).is_relative_to(Path(home).resolve())
 
 
 def _hold_open(path: str, *, is_logged: bool) -> None:

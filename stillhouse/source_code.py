@@ -132,7 +132,13 @@ def _without_types(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _file_of(module: str) -> Path | None:
-    path = CHECKOUT.joinpath(*module.split("."))
+    return _file_below(CHECKOUT, module)
+
+
+# For the life of a process, as the digests: the modules of thirty closures are each looked for hundreds of times.
+@functools.cache
+def _file_below(checkout: Path, module: str) -> Path | None:
+    path = checkout.joinpath(*module.split("."))
     for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
         if file.is_file():
             return file

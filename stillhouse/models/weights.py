@@ -11,14 +11,14 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.files import make_folder
 from stillhouse.models.family import family_of
+from stillhouse.models.tensors import corrupt, tensors_in
 from stillhouse.packages import SCHEME, in_package
 from stillhouse.records.artifacts import ArtifactStore
 
@@ -239,9 +239,9 @@ def _config_of(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise _corrupt(path, error) from error
+        raise corrupt(path, error) from error
     if not isinstance(config, dict):
-        raise _corrupt(path, ValueError("no object"))
+        raise corrupt(path, ValueError("no object"))
     return config
 
 
@@ -289,7 +289,7 @@ def finite_weights(folder: Path) -> int:
     Raises:
         StillhouseError: if one of them is not finite, or the file is cut short.
     """
-    return _scan_file(folder / _WEIGHTS)[1]
+    return tensors_in(folder / _WEIGHTS).parameters
 
 
 def _from_hub(source: str, revision: str | None) -> Path:
@@ -343,7 +343,7 @@ def _shards_of(index: Path) -> set[str]:
     try:
         named = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _corrupt(index, error) from error
+        raise corrupt(index, error) from error
     odd = sorted(str(name) for name in named if not re.fullmatch(r"[\w.-]+\.safetensors", str(name)))
     if odd or not named:
         raise StillhouseError(
@@ -385,53 +385,10 @@ def _scan_tensors(paths: Sequence[Path]) -> tuple[dict[str, tuple[int, ...]], in
     shapes: dict[str, tuple[int, ...]] = {}
     parameters = 0
     for path in paths:
-        found, numbers = _scan_file(path)
-        shapes |= found
-        parameters += numbers
+        found = tensors_in(path)
+        shapes |= found.shapes
+        parameters += found.parameters
     return shapes, parameters
-
-
-@dataclass(frozen=True)
-class _WeightsFile:
-    """A file, the same as long as nobody writes to it: the kept weights of a recipe are looked at by several stages."""
-
-    path: Path = field(compare=False)
-    identity: tuple[int, ...]
-
-
-def _scan_file(path: Path) -> tuple[dict[str, tuple[int, ...]], int]:
-    seen = path.stat() if path.exists() else None
-    identity = () if seen is None else (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-    return _scanned(_WeightsFile(path, identity))
-
-
-@lru_cache(maxsize=8)
-def _scanned(weights: _WeightsFile) -> tuple[dict[str, tuple[int, ...]], int]:
-    import torch
-    from safetensors import SafetensorError, safe_open
-
-    path, shapes, parameters = weights.path, dict[str, tuple[int, ...]](), 0
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - a safetensors handle, not a dict
-                tensor = file.get_tensor(name)
-                if tensor.is_floating_point():
-                    parameters += tensor.numel()
-                    _require_finite(bool(torch.isfinite(tensor).all()), name, path)
-                shapes[name] = tuple(tensor.shape)
-    except SafetensorError as error:
-        raise _corrupt(path, error) from error
-    return shapes, parameters
-
-
-def _require_finite(finite: bool, name: str, path: Path) -> None:
-    if not finite:
-        raise StillhouseError(
-            f"{name} holds NaN or infinity",
-            where=str(path),
-            expected="finite weights",
-            do="Fetch the weights again from a source you trust.",
-        )
 
 
 def _match_shapes(shapes: dict[str, tuple[int, ...]], config: dict[str, Any], folder: Path) -> None:
@@ -475,7 +432,7 @@ def _match_tokenizer(folder: Path, vocab_size: int) -> None:
     try:
         tokenizer = Tokenizer.from_str(path.read_text("utf-8"))
     except Exception as error:  # tokenizers raises bare Exception for a file it cannot parse
-        raise _corrupt(path, error) from error
+        raise corrupt(path, error) from error
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if highest >= vocab_size:
         raise StillhouseError(
@@ -484,13 +441,3 @@ def _match_tokenizer(folder: Path, vocab_size: int) -> None:
             expected=f"ids below vocab_size {vocab_size} from config.json",
             do="Use the tokenizer that was published with the weights.",
         )
-
-
-def _corrupt(path: Path, error: Exception) -> StillhouseError:
-    reason = " ".join(str(error).split())[:200]
-    return StillhouseError(
-        f"truncated or corrupt ({reason})",
-        where=str(path),
-        expected="a complete file",
-        do="Fetch the file again.",
-    )

@@ -88,5 +88,12 @@ def asset_and_batch(address: str) -> tuple[str, str | None]:
 
 @functools.cache
 def lock_digest() -> str:
-    """Digest the installed distributions: the lock that was really in force, not the one on paper."""
-    return digest_of(sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()))
+    """Digest the installed distributions: the lock that was really in force, not the one on paper.
+
+    Of two with one name the first counts, which is what is imported: our own is there twice where the folder of a
+    checkout is on the path, as it is under `dagster dev` and not under `stillhouse`.
+    """
+    found: dict[str, str] = {}
+    for about in (each.metadata for each in metadata.distributions()):  # parsed again whenever it is asked for
+        found.setdefault(about["Name"], about["Version"])
+    return digest_of(sorted(f"{name}=={version}" for name, version in found.items()))

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
+import time_machine
 
 import checks.gate
 import checks.prompts
@@ -134,15 +135,18 @@ def test_tables_of_all_batches_stand_one_below_the_other() -> None:
 
 
 def test_everything_that_a_finding_rests_on_is_in_its_circumstances(monkeypatch: pytest.MonkeyPatch) -> None:
-    def digest(manifest: str = "m", read: str = "i", code: str = "c", packages: str = "p", **recipe_of: Any) -> str:
+    def digest(
+        manifest: str = "m", read: str = "i", code: str = "c", packages: str = "p", on: str = "x86", **recipe_of: Any
+    ) -> str:
         monkeypatch.setattr(checks.gate, "gate_code", lambda stage: f"{stage} {code}")
         monkeypatch.setattr(checks.gate, "lock_digest", lambda: packages)
         looked_at = artifact(digest=manifest, inputs={"small/source[base]": SimpleNamespace(digest=read)})
-        return context(looked_at, recipe=recipe(**recipe_of)).circumstances
+        return context(looked_at, recipe=recipe(**recipe_of), device=SimpleNamespace(machine=on)).circumstances
 
     assert digest() == digest()
     others = [digest("n"), digest(read="j"), digest(code="d"), digest(packages="q"), digest(bar__margin=0.05)]
-    assert len({digest(), *others}) == 6
+    others.append(digest(on="x86, CUDA"))
+    assert len({digest(), *others}) == 7
 
 
 @pytest.fixture
@@ -206,6 +210,35 @@ def test_a_suite_is_believed_if_all_of_it_passed_under_the_same_circumstances(
         assert look().sentence == "before"
 
 
+def test_of_a_daily_gate_a_pass_stands_until_the_day_ends_while_nothing_has_changed(
+    asked: GateContext, ledger: Ledger
+) -> None:
+    looks: list[str] = []
+
+    @gate("it costs much", daily=True)
+    def it_is_asked_daily(context: GateContext) -> Finding:
+        looks.append(context.artifact.digest)
+        return passed_if(True, f"look {len(looks)}")
+
+    def look(**changes: Any) -> str:
+        (found,) = (found for _, found in StageGates([it_is_asked_daily]).evaluate(asked, {"it_is_asked_daily"}))
+        body = {
+            "asset": "small/prompts[base]", "digest": "d" * 64, "gate": "it_is_asked_daily", "state": "passed",
+            "sentence": found.sentence, "circumstances": asked.circumstances, "run_id": "r1",
+        }  # fmt: skip
+        ledger.append("verdict", "small", {**body, **changes})
+        return found.sentence
+
+    with time_machine.travel(datetime(2026, 11, 27, 9, tzinfo=UTC)) as clock:
+        assert [look(), look()] == ["look 1", "look 1"]
+        clock.move_to(datetime(2026, 11, 27, 23, 59, tzinfo=UTC))
+        assert look() == "look 1"
+        clock.move_to(datetime(2026, 11, 28, 0, 1, tzinfo=UTC))
+        assert [look(), look(state="failed")] == ["look 2", "look 2"], "what was found after midnight stands again"
+        assert look(circumstances="others") == "look 3", "a failure is looked at again"
+        assert look() == "look 4", "and so is what was found elsewhere"
+
+
 def run_checks(monkeypatch: pytest.MonkeyPatch, asked: GateContext, *gates: Gate, batch: str | None) -> Any:
     """Let Dagster run the check op of a stage on an artifact, and give its evaluations by name."""
     looked_at, stage = asked.artifact, "prompts" if batch else "contract"
@@ -216,8 +249,9 @@ def run_checks(monkeypatch: pytest.MonkeyPatch, asked: GateContext, *gates: Gate
         batch,
         f"small/{stage}" + f"[{batch}]" * bool(batch),
     )
+    there = asked.builds
     builds = SimpleNamespace(
-        ledger=asked.builds.ledger, home=asked.builds.home, artifact=lambda digest, manifest: looked_at
+        ledger=there.ledger, home=there.home, device=there.device, artifact=lambda digest, manifest: looked_at
     )
     definition = stage_checks(asked.file, stage, StageGates(gates))
     job = dg.Definitions(

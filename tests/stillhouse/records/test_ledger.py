@@ -1,7 +1,7 @@
 """The ledger keeps its order, notices every alteration, and works on Postgres as on SQLite."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,22 @@ def test_the_newest_of_what_is_asked_for_is_found_by_field(ledger: Ledger) -> No
     assert [entry.body["state"] for entry in ledger.entries("r", "verdict", content="d2")] == ["failed"]
 
 
+def test_the_newest_verdict_of_each_gate_is_that_of_the_gate_alone(ledger: Ledger) -> None:
+    gates = ["g", "other", "never looked at", "g' OR 1=1 --"]
+    looks = [("g", "failed"), ("other", "failed"), ("g", "passed"), (gates[3], "passed"), ("not asked", "passed")]
+    for gate, state in looks:
+        verdict(ledger, gate, state)
+        verdict(ledger, gate, "elsewhere", asset="r/source[later]")
+    found = ledger.newest_verdicts("r", "r/source[base]", gates)
+    alone = {gate: ledger.newest("r", "verdict", subject="r/source[base]", gate=gate) for gate in gates}
+    assert found == {gate: entry for gate, entry in alone.items() if entry is not None}
+    assert {gate: entry.body["state"] for gate, entry in found.items()} == {
+        "g": "passed", "other": "failed", gates[3]: "passed",
+    }  # fmt: skip
+    assert ledger.newest_verdicts("r", "r/source[base]", []) == {}
+    assert ledger.newest_verdicts("another", "r/source[base]", gates) == {}
+
+
 def test_the_head_is_the_newest_entry(ledger: Ledger) -> None:
     assert ledger.head() == Head(0, GENESIS)
     entry = verdict(ledger, "g", "passed")
@@ -148,18 +164,29 @@ def test_a_ledger_of_0_1_0_is_given_its_columns_and_keeps_its_entries(ledger: Le
 )
 def test_a_look_walks_an_index_and_sorts_nothing(tmp_path: Path, asked: dict[str, str], index: str) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    (step,) = steps_of(ledger, lambda: ledger.newest("r", "verdict", **asked))  # sorting would be a second one
+    assert f"USING INDEX {index}" in step
+
+
+def test_a_look_at_many_gates_walks_an_index_for_each_and_sorts_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    steps = steps_of(ledger, lambda: ledger.newest_verdicts("r", "s", ["g", "h", "i"]))
+    assert sum("USING COVERING INDEX ledger_by_gate" in step for step in steps) == 3
+    assert not [step for step in steps if step.startswith(("SCAN ledger", "USE TEMP"))]
+
+
+def steps_of(ledger: Ledger, look: Callable[[], object]) -> list[str]:
+    """How SQLite finds what the one statement of a look asks for."""
     statements: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         statements.append((statement, parameters))
 
     sa.event.listen(ledger._engine, "before_cursor_execute", note)
-    assert ledger.newest("r", "verdict", **asked) is None
+    look()
+    ((statement, parameters),) = statements
     with ledger._engine.connect() as connection:
-        statement, parameters = statements[0]
-        steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    (step,) = steps  # sorting would be a second one
-    assert f"USING INDEX {index}" in step.detail
+        return [step.detail for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
 
 
 @pytest.fixture
