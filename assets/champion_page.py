@@ -33,7 +33,7 @@ def champion_page(builds: BuildStore, recipe: str) -> dict[str, Any]:
     serving, since, before = _line(promoted(builds.ledger, recipe))
     who = {
         "student": serving.student,
-        "release": serving.release,
+        "release": serving.release[:12],  # as commands print and take it; a whole one is cut by the edge of the table
         "serves_since": since,
         "served_before": f"{before.student} {before.release[:12]}" if before else "nothing",
     }

@@ -74,6 +74,14 @@ class Browser:
         metrics = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
+    def in_a_window(self, width: int, height: int) -> None:
+        """Make the window of another size."""
+        self._driver.set_window_size(width, height)
+
+    def remember(self, setting: str, value: str) -> None:
+        """Choose what a page keeps for its next visit."""
+        self._driver.execute_script("localStorage.setItem(arguments[0], JSON.stringify(arguments[1]))", setting, value)
+
     def wider_than(self, width: int) -> list[str]:
         """What of the page reaches beyond its right edge, or is cut off in its own box."""
         return list(self._driver.execute_script(_WIDER_THAN, width))
@@ -95,6 +103,10 @@ class Browser:
             return all(text in page for text in texts)
 
         self._wait().until(seen, f"not all on the page: {texts}")
+
+    def see_no_more(self, text: str) -> None:
+        """Wait until a text has gone from the page."""
+        self._wait().until(lambda _: text not in self.read(), f"still on the page: {text}")
 
     def press(self, text: str) -> None:
         """Press the first button or link that begins with a text, once it is there."""

@@ -8,8 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from assets.keys import group_of
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.stages.names import KINDS
 from tests.end_to_end.browser import CLOSED, chromium, recipe_with_a_closed_gate
 from tests.end_to_end.server import dagster_dev
 
@@ -23,10 +25,16 @@ def finished_demo(file: RecipeFile) -> None:
         dagster_dev(Path(folder), file, Home.from_environment()) as server,
         chromium() as browser,
     ):
-        browser.open(f"{server.url}/asset-groups/~/code_location.py:__repository__@code_location.py")
-        browser.see(f"{file.name}_release")
+        rooms = ",".join(sorted({f"global@global:{group_of(file.name, stage)}" for stage in KINDS}))
+        browser.in_a_window(1500, 1700)
+        browser.open(server.url)
+        browser.remember("asset-graph-direction", "vertical")
+        browser.open(f"{server.url}/asset-groups/~/code_location.py:__repository__@code_location.py?expanded={rooms}")
+        browser.see("teacher_signal", "transfer_set", "evaluation")
         time.sleep(5)  # the graph is laid out and its checks are counted after its first text is there
+        browser.see_no_more("Loading")
         browser.shoot(IMAGES / "asset_graph.png")
+        browser.in_a_window(1500, 1000)
         browser.open(f"{server.url}/assets/{file.name}/champion")
         browser.see("serves_since", "accuracy")
         time.sleep(3)
