@@ -21,7 +21,7 @@ from assets.keys import group_of, key_of
 from assets.keys import outside as outside_key
 from assets.partitions import partitions_of
 from stillhouse import progress, stages
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore, Plan
@@ -235,7 +235,12 @@ def readable_failures() -> Iterator[None]:
     try:
         yield
     except StillhouseError as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        kind = MachineFailure if isinstance(error, MachineError) else dg.Failure
+        raise kind(description=str(error), allow_retries=False) from error
+
+
+class MachineFailure(dg.Failure):
+    """A step that ended by a fault of this machine, such as a full disk: nothing was found out about any content."""
 
 
 def log_lines(log: Callable[[str], None]) -> progress.Listener:

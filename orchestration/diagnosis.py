@@ -13,6 +13,7 @@ from pydantic import Field
 
 from assets.keys import keys_of_events
 from assets.materializations import Materialization
+from assets.stage import MachineFailure
 from checks.baselines import no_baseline_clears_the_bar
 from checks.gate import GatesClosed
 from checks.gate_status import GateStatus
@@ -119,6 +120,11 @@ def what_broke(failure: StepFailureData) -> str:
 def is_closed_gate(failure: StepFailureData) -> bool:
     """Whether a step of gates failed because one that blocks is closed, and nothing broke."""
     return failure.error is not None and failure.error.cls_name == GatesClosed.__name__
+
+
+def is_of_the_machine(failure: StepFailureData) -> bool:
+    """Whether a step ended by a fault of this machine, such as a full disk, which says nothing of what it looked at."""
+    return failure.error is not None and failure.error.cls_name == MachineFailure.__name__
 
 
 def is_behind_a_closed_gate(failure: StepFailureData) -> bool:

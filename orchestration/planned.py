@@ -9,7 +9,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.device import device_of
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.evaluation.planning import Plan, plan
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
@@ -78,12 +78,9 @@ def _duration(builds: BuildStore, file: RecipeFile, prompts: pl.DataFrame) -> Du
     try:
         found = forecast(file, prompts, builds)
     except StillhouseError as error:
-        where = file.where("teacher", "source")
-        if error.where.startswith(str(file.path)):
+        if isinstance(error, MachineError) or error.where.startswith(str(file.path)):
             raise
-        raise StillhouseError(
-            error.what, where=f"{where}: {error.where}", expected=error.expected, do=error.do
-        ) from error
+        raise error.at(f"{file.where('teacher', 'source')}: {error.where}") from error
     return Duration(forecast=found, took=took(builds.ledger, file))
 
 

@@ -26,7 +26,7 @@ from checks.stages import CLOSES_AS
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import ingest_what_is_new, plan_runs
 from orchestration.build import definitions
-from orchestration.diagnosis import is_closed_gate, what_broke, write_checklist
+from orchestration.diagnosis import is_closed_gate, is_of_the_machine, what_broke, write_checklist
 from orchestration.happenings import note_changes
 from orchestration.instance import initialise
 from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, process_tag
@@ -59,6 +59,7 @@ class Outcome:
         closed: gates that are closed now.
         stopped: why there is no need to distil, if that is the result: no pain, or a baseline that clears the bar.
         errors: what failed otherwise, one line each.
+        of_the_machine: whether the machine is at fault, such as its disk, so that nothing was found out.
     """
 
     run_id: str
@@ -66,6 +67,7 @@ class Outcome:
     closed: list[GateState] = field(default_factory=list)
     stopped: str | None = None
     errors: list[str] = field(default_factory=list)
+    of_the_machine: bool = False
 
     @property
     def ends_well(self) -> bool:
@@ -185,7 +187,7 @@ def _outcome(
         stopped = results[0].sentence
     failed = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     errors = [what_broke(failure) for failure in failed if not is_closed_gate(failure)]  # the gates say it better
-    return Outcome(result.run_id, result.success, closed, stopped, errors)
+    return Outcome(result.run_id, result.success, closed, stopped, errors, any(map(is_of_the_machine, failed)))
 
 
 def _closed_beside(result: GateState, closed: list[GateState]) -> list[GateState]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from stillhouse import progress
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -123,7 +123,7 @@ def require_room(folder: Path, size_bytes: int) -> None:
     """Refuse to begin a file that the disk has no room for, for writers that remove what they could not finish.
 
     Raises:
-        StillhouseError: if there is less space left.
+        MachineError: if there is less space left.
     """
     if shutil.disk_usage(folder).free < size_bytes:
         raise _no_space(folder)
@@ -136,7 +136,7 @@ def plain_full_disk(where: Path) -> Iterator[None]:
     Libraries such as polars have no error of their own for a full disk, so after theirs the disk itself is asked.
 
     Raises:
-        StillhouseError: if there is no space left.
+        MachineError: if there is no space left.
     """
     try:
         yield
@@ -162,7 +162,7 @@ def plain_disk_errors(where: Path) -> Iterator[None]:
         raise plain from error
 
 
-def plain_disk_error(error: OSError, where: Path) -> StillhouseError | None:
+def plain_disk_error(error: OSError, where: Path) -> MachineError | None:
     """Say in one line what the system's error means; None for any error that is not about disk, rights or names.
 
     Args:
@@ -176,7 +176,7 @@ def plain_disk_error(error: OSError, where: Path) -> StillhouseError | None:
         return None
     refused = error.errno in _NOT_WRITABLE
     what = "written" if error.errno == errno.EROFS else "read or written" if refused else "used"
-    return StillhouseError(
+    return MachineError(
         f"cannot be {what} ({error.strerror})",
         where=str(place),
         expected="a place that this account may write to" if refused else "a file or folder that can be used",
@@ -189,8 +189,8 @@ def _nearest_folder(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
-def _no_space(where: Path) -> StillhouseError:
-    return StillhouseError(
+def _no_space(where: Path) -> MachineError:
+    return MachineError(
         "no space left on the disk",
         where=str(where),
         expected="room to write; nothing was published and nothing half-written was kept",

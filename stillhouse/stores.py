@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from stillhouse.addresses import without_credentials
-from stillhouse.errors import StillhouseError
-from stillhouse.files import make_folder, move_into_place, sync_file
+from stillhouse.errors import MachineError
+from stillhouse.files import make_folder, move_into_place, plain_disk_errors, plain_full_disk, sync_file
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -39,18 +39,25 @@ def send(source: Path, target: "UPath") -> None:
 
 
 def fetch(source: "UPath", target: Path) -> None:
-    """Copy a file from a place to this machine; whoever looks sees all of it or none."""
-    make_folder(target.parent)
+    """Copy a file from a place to this machine; whoever looks sees all of it or none.
+
+    Raises:
+        MachineError: if this machine has no room for it, or may not write there.
+    """
+    with plain_disk_errors(target):
+        make_folder(target.parent)
     partial = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
-        source.fs.get_file(source.path, str(partial))
-        sync_file(partial)
-        move_into_place(partial, target)
+        with plain_full_disk(target):  # other errors may be of the place
+            source.fs.get_file(source.path, str(partial))
+        with plain_disk_errors(target):
+            sync_file(partial)
+            move_into_place(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def plain_store_error(error: BaseException, where: str) -> StillhouseError | None:
+def plain_store_error(error: BaseException, where: str) -> MachineError | None:
     """Say in one line what the driver of S3 means by an error; None for any other error.
 
     Args:
@@ -60,7 +67,7 @@ def plain_store_error(error: BaseException, where: str) -> StillhouseError | Non
     raised = sys.modules.get("botocore.exceptions")  # not loaded: it has raised nothing
     if raised is None or not isinstance(error, raised.BotoCoreError | raised.ClientError):
         return None
-    return StillhouseError(
+    return MachineError(
         f"the store cannot be used ({type(error).__name__}: {without_credentials(' '.join(str(error).split()))})",
         where=without_credentials(where),
         expected="a store that answers, and a key that may read and write there",

@@ -16,7 +16,7 @@ from rich.text import Text
 from orchestration.commands.common import AsJson, Name, find_recipe, make_ready
 from orchestration.terminal import out, print_json
 from stillhouse.device import device_of
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.home import Home
 from stillhouse.wording import MEGABYTE, in_minutes
 
@@ -95,6 +95,8 @@ def run(name: Name) -> None:
     device_of(home.device)  # one that is not there ends it here, before anything is made
     try:
         expected = forecast_of_a_first_run(builds, file)
+    except MachineError:
+        raise
     except StillhouseError as error:  # the gates of the stage that it belongs to say it, and leave a record
         out.print(Text(f"no forecast: {error}", "yellow"), soft_wrap=True)
         expected = None
@@ -106,6 +108,9 @@ def run(name: Name) -> None:
         forecast, seconds = expected.compared
         stages = len(expected.took)
         out.print(f"took {in_minutes(seconds)} for {stages} stages, of which the forecast was {in_minutes(forecast)}")
+    if outcome.of_the_machine:
+        typer.echo(outcome.errors[0], err=True)
+        raise typer.Exit(2)
     raise typer.Exit(0 if outcome.ends_well else 1)
 
 

@@ -18,7 +18,7 @@ from stillhouse.audit.remembered import (
 )
 from stillhouse.audit.walk import Walk
 from stillhouse.audit.words import one_line
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.witness import Memory
@@ -44,6 +44,8 @@ def audit(store: ArtifactStore, ledger: Ledger, recipe: str, outside: Outside, *
     try:
         history = History.of(ledger)
         problems = [*ledger.problems(), *history.unsound]
+    except MachineError:
+        raise
     except StillhouseError as error:  # nothing can be asked of a ledger with an entry that cannot be read
         return Audit.of_nothing(one_line(error))
     newest = history.newest(recipe, "promotion")

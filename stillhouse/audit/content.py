@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stillhouse.audit.words import one_line
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.manifest import Manifest
 
@@ -50,6 +50,8 @@ def content_problems(store: ArtifactStore, asset: str, digest: str) -> list[str]
         problems = [f"{asset}: {problem}" for problem in _no_plain_files(Path(str(store.root)) / digest)]
     try:
         store.open(digest)
+    except MachineError:
+        raise
     except StillhouseError as error:
         problems.append(f"{asset}: {one_line(error)}")
     return problems

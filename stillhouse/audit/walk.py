@@ -16,7 +16,7 @@ from stillhouse.audit.content import content_problems, manifest_of
 from stillhouse.audit.history import History
 from stillhouse.audit.records import GatesOf, Link
 from stillhouse.audit.words import one_line, rerun
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.names import same_person
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.champions import ANSWERED_BY_A_PERSON, BY_A_PERSON
@@ -181,6 +181,8 @@ class Walk:
         for address, digest in manifest.external_inputs.items():
             try:
                 self.store.kept(digest)
+            except MachineError:
+                raise
             except StillhouseError as error:
                 problems.append(f"{asset}: {address}: {error}")
         return problems

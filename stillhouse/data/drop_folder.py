@@ -16,9 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from stillhouse.base import Record
 from stillhouse.data.dropped import read_dropped, require_known_ending
+from stillhouse.data.limits import refuse_file
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.digests import digest_of
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import BatchFile, Folder, shown
@@ -36,12 +37,14 @@ class SeenFile(Record):
         size: in bytes.
         digest: of its bytes, once they were kept.
         refused: why it is not taken in and what to do, in one line.
+        again: whether that was no fault of the file, so that the next look tries it once more.
     """
 
     mark: str
     size: int
     digest: str | None = None
     refused: str | None = None
+    again: bool = False
 
 
 class _Memory(BaseModel):
@@ -86,7 +89,7 @@ def look_at(builds: BuildStore, file: RecipeFile, folder: str, *, seconds: float
         if known is None or known.mark != entry.mark:
             name_is_wrong = _wrong_name(entry.name)
             seen[entry.name] = SeenFile(mark=entry.mark, size=entry.size, refused=name_is_wrong)
-        elif known.digest is None and known.refused is None and monotonic() < until:
+        elif known.digest is None and (known.refused is None or known.again) and monotonic() < until:
             seen[entry.name] = _read_once(builds, file, entry)
         else:
             seen[entry.name] = known
@@ -121,23 +124,35 @@ def _wrong_name(name: str) -> str | None:
 
 
 def _read_once(builds: BuildStore, file: RecipeFile, entry: FolderEntry) -> SeenFile:
-    """Keep the bytes of a finished file, and read them to see whether it can be taken in."""
+    """Keep the bytes of a finished file, and read them to see whether it can be taken in.
+
+    What is wrong with its bytes stays wrong until they change. That they could not be kept, by rights, a disk or a
+    network, is found anew at each look.
+    """
     nothing_yet = SeenFile(mark=entry.mark, size=entry.size)
     if entry.size == 0:
         return nothing_yet.model_copy(update={"refused": "it is empty. Put rows into it, or take it away."})
     try:
         require_known_ending(file.recipe, entry.name)
-        digest = entry.keep(builds.store, file.recipe.data.limits)
-        kept = builds.store.kept(digest)
+        refuse_file(file.recipe.data.limits, entry.size, entry.name)
+        try:
+            digest = entry.keep(builds.store, file.recipe.data.limits)
+            kept = builds.store.kept(digest)
+        except (OSError, StillhouseError) as error:
+            return nothing_yet.model_copy(update={"refused": _in_words(error), "again": True})
         if entry.is_local and kept.stat().st_size != entry.size:
             return nothing_yet  # it grew while it was copied
         read_dropped(file.recipe, entry.name, kept, batch="look")
-    except StillhouseError as error:
-        return nothing_yet.model_copy(update={"refused": f"{error.what}; expected {error.expected}. {error.do}"})
-    except (OSError, ValueError) as error:
-        said = " ".join(str(error).split())
-        return nothing_yet.model_copy(update={"refused": f"it cannot be read ({said}). Check its rights and content."})
+    except (StillhouseError, OSError, ValueError) as error:
+        is_of_the_machine = isinstance(error, MachineError)
+        return nothing_yet.model_copy(update={"refused": _in_words(error), "again": is_of_the_machine})
     return nothing_yet.model_copy(update={"digest": digest})
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, StillhouseError):
+        return f"{error.what}; expected {error.expected}. {error.do}"
+    return f"it cannot be read ({' '.join(str(error).split())}). Check its rights and content."
 
 
 def _what_decides(file: RecipeFile) -> str:

@@ -47,8 +47,7 @@ def read_golden_file(file: RecipeFile, kept: Mapping[str, Path] | None = None) -
             do=f"{error.do} `data.golden_text` and `data.golden_label` name columns that are called otherwise there.",
         ) from error
     except StillhouseError as error:
-        where = f"{file.where('data', 'golden')}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+        raise error.at(f"{file.where('data', 'golden')}: {error.where}") from error
 
 
 def _field_naming(file: RecipeFile, column: str) -> str:

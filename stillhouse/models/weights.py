@@ -124,8 +124,7 @@ def base_model(
         try:
             yield BaseModel(folder, (verify or verify_weights)(folder), digests)
         except StillhouseError as error:  # of whoever reads them, too: the folder is gone when a person sees its name
-            where = error.where.replace(str(folder), str(outside))
-            raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+            raise error.at(error.where.replace(str(folder), str(outside))) from error
 
 
 def fingerprint_of(folder: Path) -> str:

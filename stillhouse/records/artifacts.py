@@ -34,7 +34,7 @@ from upath import UPath
 
 from stillhouse import progress
 from stillhouse.digests import digest_of, digest_of_file, digest_of_folder, entries_below, files_below, links_below
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.files import (
     SET_ASIDE,
     make_folder,
@@ -151,6 +151,8 @@ class ArtifactStore:
             return False
         try:
             self.open(digest)
+        except MachineError:
+            raise
         except StillhouseError as error:
             self._set_aside(source, f"cannot be used ({error.what})")
             return False
@@ -169,8 +171,9 @@ class ArtifactStore:
         target = self.cache / digest
         if target.exists():
             return target
-        make_folder(self.cache)
-        partial = Path(tempfile.mkdtemp(dir=self.cache))
+        with plain_disk_errors(self.cache):
+            make_folder(self.cache)
+            partial = Path(tempfile.mkdtemp(dir=self.cache))
         try:
             base = self.root / digest / "files"
             for path in base.fs.find(base.path):
@@ -253,6 +256,8 @@ class ArtifactStore:
             return False
         try:
             self.kept(digest)
+        except MachineError:
+            raise
         except StillhouseError as error:
             self._set_aside(path, f"cannot be used ({error.what})")
             return False
@@ -334,6 +339,8 @@ class ArtifactStore:
         digest, identity = entry
         try:
             manifest = self.read_manifest(digest, identity)
+        except MachineError:
+            raise
         except StillhouseError as error:
             written = self._manifest_path(digest, identity)
             if written.exists():

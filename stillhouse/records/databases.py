@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
 
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError
 
 # What is wrong and what to do, by SQLite's primary result code (sqlite.org/rescode.html).
 _PLAIN = {
@@ -38,16 +38,16 @@ _WITHOUT_AN_ANSWER = {
 cut off in the middle of a question."""
 
 
-def plain_database_error(original: BaseException | None, where: str) -> StillhouseError | None:
+def plain_database_error(original: BaseException | None, where: str) -> MachineError | None:
     """Say in one line what a driver's error means; None for any error that is not about disk, rights or locks."""
     code = getattr(original, "sqlite_errorcode", None)
     if code is None or code & _PRIMARY not in _PLAIN:
         return None
     what, do = _PLAIN[code & _PRIMARY]
-    return StillhouseError(what, where=where, expected="a database that can be read and written", do=do)
+    return MachineError(what, where=where, expected="a database that can be read and written", do=do)
 
 
-def plain_connection_error(original: BaseException, where: str) -> StillhouseError | None:
+def plain_connection_error(original: BaseException, where: str) -> MachineError | None:
     """Say in one line that a Postgres cannot be reached or was lost; None for any other error.
 
     Args:
@@ -58,7 +58,7 @@ def plain_connection_error(original: BaseException, where: str) -> StillhouseErr
     code = getattr(original, "pgcode", None) or getattr(original, "sqlstate", None)
     if not is_of_the_driver or type(original).__name__ != "OperationalError" or code is not None:
         return None
-    return StillhouseError(
+    return MachineError(
         f"the database cannot be reached ({' '.join(str(original).split())})",
         where=where,
         expected="a Postgres that answers, and takes this account",

@@ -10,7 +10,7 @@ from typing import Any
 
 from stillhouse.data.sources import read_outside
 from stillhouse.digests import digest_of
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
@@ -94,6 +94,8 @@ def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFact
             needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
             found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)
             return found, base.external_inputs(spec.address)
+    except MachineError:
+        raise
     except StillhouseError as error:  # not the end of the contract: the gate on safety says it
         return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
 
@@ -108,6 +110,8 @@ def examine_language_model(file: RecipeFile, store: ArtifactStore) -> tuple[Weig
             needed = model.record.parameters * (2 if spec.causal_lm.dtype == "bfloat16" else 4) / 1e9
             found = WeightsFacts(fingerprint=model.record.fingerprint, training_gb=needed, problem=None)
             return found, model.external_inputs(spec.address)
+    except MachineError:
+        raise
     except StillhouseError as error:  # as above
         return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
 

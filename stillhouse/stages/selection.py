@@ -17,7 +17,7 @@ import polars as pl
 
 from stillhouse.base import Record
 from stillhouse.error_analysis.rules import read_analyses
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.evaluation.against_champion import (
     AgainstChampion,
     Answers,
@@ -158,6 +158,8 @@ def _rival_of(around: Surroundings, evaluation: Artifact, chosen: Selection) -> 
         return None
     try:
         return Rival(served, around.builds.artifact(served.release, served.manifest))
+    except MachineError:
+        raise
     except StillhouseError as error:
         return Rival(served, None, str(error))
 

@@ -164,8 +164,7 @@ def read_source(file: RecipeFile, kept: Mapping[str, Path] | None = None) -> Sou
     try:
         return _read(file, file.recipe.data.source, kept, keep=file.recipe.kept_columns, batch=BASE)
     except UnknownColumnError as error:
-        where = f"{file.where(*file.recipe.field_naming(error.column))}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+        raise error.at(f"{file.where(*file.recipe.field_naming(error.column))}: {error.where}") from error
 
 
 def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
@@ -176,8 +175,7 @@ def _read_traffic(file: RecipeFile, kept: Mapping[str, Path]) -> pl.DataFrame:
     try:
         return _read(file, str(data.traffic), kept, keep=keep, optional=optional, batch="traffic").rows
     except StillhouseError as error:
-        where = f"{file.where('data', 'traffic')}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+        raise error.at(f"{file.where('data', 'traffic')}: {error.where}") from error
 
 
 def _read(

@@ -118,7 +118,7 @@ def _read(
     except UnknownColumnError as error:
         field = ("answers", fields[error.column]) if error.column in fields else ("source",)
         where = f"{file.where('teacher', *field)}: {error.where}"
-        raise StillhouseError(error.what, where=where, expected=error.expected, do=error.do) from error
+        raise error.at(where) from error
 
 
 def _taken(column: str, pattern: str | None, group: str) -> pl.Expr:

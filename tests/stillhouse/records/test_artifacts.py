@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.digests import digest_of, digest_of_folder
-from stillhouse.errors import StillhouseError
+from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.records.artifacts import ArtifactStore, build_key
 from stillhouse.records.manifest import Manifest
@@ -310,6 +310,30 @@ def test_a_store_that_is_away_leaves_no_half_copy(tmp_path: Path, monkeypatch: p
         store.open(digest)
     assert not list((tmp_path / "cache").iterdir())
     assert sorted(path.name for path in store.open(digest).iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("options", "says"), [("ro", "Read-only file system"), ("size=200k", "no space left")])
+def test_content_that_finds_no_place_on_this_machine_is_not_set_aside_for_everybody(
+    tmp_path: Path, options: str, says: str
+) -> None:
+    """Nothing that is looked up from such a machine may be taken for broken: it is whole where all others read it."""
+    root = f"memory://artifacts-in-use-{options}"
+    whole, large = store_in(tmp_path, root), "x" * 500_000
+    digest, kept = published(whole, a=large), whole.keep(io.BytesIO(large.encode()))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        here = ArtifactStore(root, cache=disk / "cache", workbench=tmp_path / "bench")
+        with pytest.raises(MachineError, match=says):
+            published(here, a=large)
+        with pytest.raises(MachineError, match=says):
+            here.keep(io.BytesIO(large.encode()))
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    elsewhere = ArtifactStore(root, cache=tmp_path / "other", workbench=tmp_path / "bench")
+    assert (elsewhere.open(digest) / "a").read_text() == large and elsewhere.kept(kept).read_text() == large
 
 
 def test_a_full_disk_publishes_nothing_and_says_so(tmp_path: Path) -> None:
