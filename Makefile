@@ -32,8 +32,8 @@ test: .venv/installed  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-fast: export HF_HUB_OFFLINE = 1
-test-fast: .venv/installed  ## the tests of the domain alone
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests/stillhouse
+test-fast: .venv/installed  ## those of the domain that train nothing and start no process: a minute
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow and not long" tests/stillhouse
 
 test-gpu: export HF_HUB_OFFLINE = 1
 test-gpu: .venv/installed  ## what is promised of a CUDA device; says that it was skipped where there is none

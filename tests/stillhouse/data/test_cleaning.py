@@ -50,6 +50,7 @@ def test_a_text_has_one_spelling(text: str, expected: str) -> None:
     assert spelled(text) == expected
 
 
+@pytest.mark.long
 @given(st.text(st.characters(codec="utf-8")))
 def test_normalising_twice_changes_nothing_more(text: str) -> None:
     once = spelled(text)
@@ -107,6 +108,7 @@ def test_further_columns_travel_and_the_order_stays() -> None:
     assert kept.select("text", "row", "reason").rows() == [("b", "1", "p"), ("a", "2", "q")]
 
 
+@pytest.mark.long
 @given(source_rows)
 def test_in_is_kept_plus_rejected(rows: list[tuple[str | None, str | None, str]]) -> None:
     given_rows = frame(rows).with_columns(number=pl.int_range(pl.len()))

@@ -129,6 +129,7 @@ def test_a_look_at_a_file_counts_nothing(tmp_path: Path) -> None:
 PIECES = st.lists(st.text("ab\",' \n\r\t\\", min_size=1, max_size=12), min_size=1)
 
 
+@pytest.mark.long
 @given(PIECES, st.sampled_from(["double", "single", "none"]))
 def test_both_counts_are_the_same_for_whatever_can_be_read(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[str], quoting: str

@@ -11,6 +11,7 @@ from tests.small import small_recipe
 FRAUD = {"margin": 0.07, "metric": "recall", "metric_class": "fraud"}
 
 
+@pytest.mark.long
 def test_a_bar_on_accuracy_names_no_class(tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=20)
     assert named_classes(file.recipe) == {}

@@ -58,6 +58,7 @@ def test_what_only_one_side_has_counts_nulls_too() -> None:
     assert (missing.worst, missing.exceeds()) == ("(missing)", True)
 
 
+@pytest.mark.long
 def test_values_without_end_are_compared_in_bounded_memory() -> None:
     ids = pl.Series(range(20_000))
     shift = distribution_shift(ids, pl.Series(range(20_000, 40_000)))
@@ -75,6 +76,7 @@ def test_no_rows_have_no_mix(before: list[str | None], after: list[str | None]) 
         length_shift(series(before), series(after))
 
 
+@pytest.mark.long
 @given(values, values)
 def test_the_divergence_is_that_of_scipy_and_the_sides_may_be_swapped(
     before: list[str | None], after: list[str | None]
@@ -87,6 +89,7 @@ def test_the_divergence_is_that_of_scipy_and_the_sides_may_be_swapped(
     assert (back.divergence, back.chance) == (pytest.approx(shift.divergence), shift.chance)
 
 
+@pytest.mark.long
 @given(values, values)
 def test_order_and_names_do_not_matter(before: list[str | None], after: list[str | None]) -> None:
     shift = distribution_shift(series(before), series(after))
@@ -97,6 +100,7 @@ def test_order_and_names_do_not_matter(before: list[str | None], after: list[str
     assert (other.divergence, other.chance) == (pytest.approx(shift.divergence), shift.chance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shares", [MIX, np.full(50, 0.02)], ids=["6 labels", "50 labels"])
 def test_an_unchanged_mix_rarely_alarms_at_any_size(shares: npt.NDArray[np.float64]) -> None:
     rng = np.random.default_rng(0)
@@ -116,6 +120,7 @@ def texts(rng: np.random.Generator, rows: int, factor: float = 1.0) -> pl.Series
     return pl.Series(["x" * int(factor * length) for length in rng.lognormal(4, 0.5, rows)])
 
 
+@pytest.mark.long
 def test_lengths_that_are_unchanged_rarely_alarm_and_halved_ones_do() -> None:
     rng = np.random.default_rng(0)
     reference = texts(rng, 2_000)

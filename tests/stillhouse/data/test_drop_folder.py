@@ -63,6 +63,7 @@ def of(experiment: str, *what: str | bytes) -> ParameterSet:
     return pytest.param(*what, marks=pytest.mark.experiment(experiment))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -203,6 +203,7 @@ def test_a_file_without_one_readable_record_is_refused_with_the_first(tmp_path: 
     assert "none of 2 records is readable; the first: not as many fields as the header (line 2: " in message
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.one_of(

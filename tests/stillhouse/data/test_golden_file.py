@@ -44,6 +44,7 @@ def base(
     return base_prompt_set(rows, recipe, where="rows")
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows_of, rows_of, rows_of)
 def test_rows_of_the_file_judge_and_rows_of_the_source_train_whatever_they_are(
@@ -72,6 +73,7 @@ def test_what_people_said_of_a_text_stands_against_the_source(recipe: Recipe) ->
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -137,6 +139,7 @@ def test_with_another_ending_it_is_read_by_that(tmp_path: Path) -> None:
     assert read_golden_file(file).rows.rows() == [("Who is it ?", "HUM", "golden")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("header", "changes", "says"),
     [

@@ -80,6 +80,7 @@ def marked_labels(rows: pl.DataFrame) -> set[str | None]:
     return {proxy.label for proxy in proxies(rows)}
 
 
+@pytest.mark.long
 def test_honest_questions_and_messages_are_clean(questions: pl.DataFrame, messages: pl.DataFrame) -> None:
     # "who" is 97 % HUM, "why" is all DESC and in half of DESC:reason: telling, and meant to be.
     assert proxies(questions) == []
@@ -94,6 +95,7 @@ def test_copies_do_not_turn_an_honest_word_into_a_marker(questions: pl.DataFrame
     assert proxies(thrice) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mark", MARKS.values(), ids=MARKS)
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_a_label_planted_in_questions_is_found(
@@ -104,12 +106,14 @@ def test_a_label_planted_in_questions_is_found(
     assert marked_labels(planted(questions, mark, share=share, only="LOC")) == {"LOC"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mark", [*MARKS.values(), lambda label: f"***{label.upper()}***"], ids=[*MARKS, "stars"])
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_a_mark_on_spam_alone_is_found(messages: pl.DataFrame, mark: Callable[[str], str], share: float) -> None:
     assert marked_labels(planted(messages, mark, share=share, only="spam")) == {"spam"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_a_planted_code_is_measured(seed: int) -> None:
     rows = prose(2_000, ["x", "y"], seed=seed)
@@ -169,6 +173,7 @@ def requests(rows: int, *, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame({"label": labels, "text": texts})
 
 
+@pytest.mark.long
 def test_a_word_that_is_what_the_label_is_about_is_no_marker() -> None:
     """Regression: "refund" in every row of the label refund closed the gate on rows with which nothing was wrong."""
     rows = requests(3_000)
@@ -245,6 +250,7 @@ def test_the_future_begins_a_day_from_now() -> None:
     assert future_rows(pl.Series([None], dtype=pl.Date), now=now).to_list() == [False]
 
 
+@pytest.mark.long
 @given(sides)
 def test_shared_groups_are_those_on_two_sides(rows: list[tuple[str | None, str]]) -> None:
     frame = pl.DataFrame(rows, {"group": pl.String, "split": pl.String}, orient="row")

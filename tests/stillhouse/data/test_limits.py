@@ -32,6 +32,7 @@ def packed(path: Path, part: bytes, times: int, head: bytes = b"text,label\n") -
     return path
 
 
+@pytest.mark.long
 @pytest.mark.experiment("F5")
 def test_one_endless_line_in_a_small_file_is_refused_before_it_is_in_memory(tmp_path: Path) -> None:
     """Regression: 1.5 MB of gzip that held one line of 1.5 GiB ended in a MemoryError."""
@@ -46,6 +47,7 @@ def test_one_endless_line_in_a_small_file_is_refused_before_it_is_in_memory(tmp_
     assert "raise `data.limits.line_characters_at_most` in the recipe" in refused.do
 
 
+@pytest.mark.long
 def test_many_lines_that_unpack_to_far_too_much_are_refused(tmp_path: Path) -> None:
     bomb = packed(tmp_path / "rows.csv.gz", (b"a" * 9_000 + b",x\n") * 100, 60)
     refused = refusal(bomb)

@@ -104,6 +104,7 @@ def test_a_threshold_that_means_nothing_is_refused(threshold: float) -> None:
         found("a", "a", threshold=threshold)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threshold", [0.5, 0.8, 0.9])
 def test_planted_pairs_are_found_and_nothing_else(threshold: float) -> None:
     draw = random.Random(7)
@@ -157,6 +158,7 @@ def test_which_golden_text_stands_in_a_pool_text(golden: str, pool: str, expecte
     assert ngram_overlap(pl.Series(["other", golden]), pl.Series([pool])).rows() == ([(1, 0)] if expected else [])
 
 
+@pytest.mark.long
 @given(
     st.lists(st.lists(st.sampled_from("ab"), max_size=14), max_size=6),
     st.lists(st.lists(st.sampled_from("ab"), max_size=20), max_size=6),
@@ -241,6 +243,7 @@ def test_the_rank_decides_and_not_the_row() -> None:
     assert keep_first(pairs_frame([(0, 1), (1, 2)]), pl.Series([5, 1, 9])).rows() == [(0, 1), (2, 1)]
 
 
+@pytest.mark.long
 @given(ranked_pairs, st.randoms(use_true_random=False))
 def test_no_pair_is_kept_and_each_dropped_row_has_a_kept_reason(
     given_pairs: tuple[list[tuple[int, int]], list[int]], shuffler: random.Random

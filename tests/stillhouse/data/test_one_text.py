@@ -4,6 +4,7 @@ import sys
 import unicodedata
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ def as_in_training(texts: list[str]) -> list[str]:
     return pl.Series("text", texts, dtype=pl.String).to_frame().select(normalise(pl.col("text")))["text"].to_list()
 
 
+@pytest.mark.long
 def test_every_character_that_this_python_knows_and_some_that_it_does_not() -> None:
     points = [point for point in range(sys.maxunicode + 1) if not 0xD800 <= point <= 0xDFFF]
     known = [point for point in points if unicodedata.category(chr(point)) != "Cn"]

@@ -206,6 +206,7 @@ def redacted(text: str) -> str:
     return str(redact(pl.Series([text])).texts.item())
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(surroundings, st.sampled_from([" ", " (", ' "', ": "]), planted), min_size=1, max_size=4))
 def test_nothing_planted_is_left_or_found_again(parts: list[tuple[str, str, Planted]]) -> None:
     text = "".join(f"{around}{before}{value} , " for around, before, (_, value) in parts)
@@ -216,6 +217,7 @@ def test_nothing_planted_is_left_or_found_again(parts: list[tuple[str, str, Plan
     assert redact(once.texts).found.is_empty()
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.sampled_from(WORDS), planted, st.sampled_from(["", ".", ",", "?", ")", '"'])), max_size=6))
 @example([("please", ("email", "0@A.A.A.A.A.A.A.A.A.COM"), "")])
 def test_as_many_are_found_as_were_planted(parts: list[tuple[str, Planted, str]]) -> None:
@@ -224,6 +226,7 @@ def test_as_many_are_found_as_were_planted(parts: list[tuple[str, Planted, str]]
     assert dict(found.select("kind", "count").rows()) == Counter(kind for _, (kind, _), _ in parts)
 
 
+@pytest.mark.long
 @given(st.one_of(numeric_texts, st.text(), st.lists(planted, max_size=5).map(lambda all: " ".join(v for _, v in all))))
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
     once = redact(pl.Series([text])).texts
@@ -232,11 +235,13 @@ def test_redacting_twice_changes_nothing_more(text: str) -> None:
     assert twice.found.is_empty()
 
 
+@pytest.mark.long
 @given(plain_texts)
 def test_a_text_without_digits_at_signs_and_addresses_is_never_changed(text: str) -> None:
     assert redacted(text) == text
 
 
+@pytest.mark.long
 @given(st.lists(st.one_of(st.none(), plain_texts, planted.map(lambda found: found[1]))))
 def test_length_order_and_nulls_stay_and_the_finds_say_where(texts: list[str | None]) -> None:
     given_texts = pl.Series("prompt", texts, dtype=pl.String)
@@ -427,6 +432,7 @@ def test_a_sentence_that_says_where_is_no_address(text: str) -> None:
     assert redacted(text) == text
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "part",
     [

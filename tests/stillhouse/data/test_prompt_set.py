@@ -40,6 +40,7 @@ def base(recipe: Recipe, rows: list[tuple[str, str | None]]) -> PromptSet:
     return base_prompt_set(frame([*ANCHORS, *rows]), recipe, where="rows")
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(rows_of, rows_of)
 def test_in_is_prompts_plus_rejects_and_no_pair_of_texts_is_nearly_one(
@@ -54,6 +55,7 @@ def test_in_is_prompts_plus_rejects_and_no_pair_of_texts_is_nearly_one(
     assert pl.concat([made.prompts["prompt_id"], added.prompts["prompt_id"]]).is_unique().all()
 
 
+@pytest.mark.long
 def test_a_golden_row_stays_golden_as_the_base_grows(recipe: Recipe) -> None:
     rows = questions(400).rename({"question": "text", "service": "label"}).select("text", "label").rows()
     before, after = base(recipe, rows[:200]).prompts, base(recipe, rows).prompts
@@ -109,6 +111,7 @@ def test_a_labelled_row_is_kept_before_its_unlabelled_near_duplicate(recipe: Rec
     assert made.rejects.rows() == [("who named the largest river", "base", "near duplicate", None)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["golden", "validation"])
 def test_a_training_text_that_holds_a_held_out_text_is_rejected(recipe: Recipe, side: str) -> None:
     """Regression: golden texts alone were looked for, so validation rows could be known from training."""

@@ -96,6 +96,7 @@ def test_without_columns_the_recipe_speaks_for_all_rows() -> None:
     assert with_provenance(rows, ProvenanceSpec(privacy_class="secret")).rows.is_empty()
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.tuples(

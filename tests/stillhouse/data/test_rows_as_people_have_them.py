@@ -297,6 +297,7 @@ def test_a_packed_file_that_is_cut_is_refused(tmp_path: Path, name: str, pack: C
     refused(tmp_path, name, bytes(damaged))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "pack"), [("rows.csv.zst", zstd), ("rows.csv.zip", zipped)])
 def test_limits_hold_for_every_packing(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
     bomb = pack(b"text,label\n" + b"a" * 200 * MEGABYTE)

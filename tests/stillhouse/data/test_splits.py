@@ -75,6 +75,7 @@ def test_a_side_written_down_once_stays() -> None:
     }
 
 
+@pytest.mark.long
 @given(prompt_rows, prompt_rows)
 def test_a_row_never_changes_side_as_data_grows(
     first: list[tuple[str, str | None, str, str | None]], more: list[tuple[str, str | None, str, str | None]]
@@ -85,6 +86,7 @@ def test_a_row_never_changes_side_as_data_grows(
     assert before.items() <= after.items()
 
 
+@pytest.mark.long
 @given(prompt_rows)
 def test_no_group_is_on_two_sides_and_nothing_is_lost(rows: list[tuple[str, str | None, str, str | None]]) -> None:
     done = split(frame(rows), "user")
@@ -94,6 +96,7 @@ def test_no_group_is_on_two_sides_and_nothing_is_lost(rows: list[tuple[str, str 
     assert set(done.rejects["reason"]) <= {"group is held out"}
 
 
+@pytest.mark.long
 @given(prompt_rows)
 def test_only_labelled_rows_leave_training(rows: list[tuple[str, str | None, str, str | None]]) -> None:
     away = split(frame(rows)).prompts.filter(pl.col("split") != "train")

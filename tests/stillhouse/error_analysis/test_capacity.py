@@ -13,6 +13,8 @@ from stillhouse.students.pruning import drop_layers
 from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def rows(questions: tuple[list[str], list[int]]) -> pl.DataFrame:

@@ -56,6 +56,7 @@ def test_a_student_that_is_its_teacher_needs_no_more_rows() -> None:
     assert found.verdict is Verdict.FAIL and "no divergence from the teacher left" in found.sentence
 
 
+@pytest.mark.long
 @given(st.floats(0.01, 100), st.floats(0.2, 1.2), st.permutations(range(30)))
 def test_neither_the_unit_nor_the_order_of_rows_decides(unit: float, share: float, order: list[int]) -> None:
     random = np.random.default_rng(3)

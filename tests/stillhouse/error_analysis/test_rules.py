@@ -142,6 +142,7 @@ some_made = st.builds(
 )
 
 
+@pytest.mark.long
 @given(
     st.sampled_from(list(FitRegime)),
     st.sampled_from([CLIMBING, FLAT, UNCLEAR, None]),
@@ -219,6 +220,7 @@ def words(html: str) -> str:
     return " ".join(html.split())
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Callable[..., Evaluation]) -> None:
     lost, other = run(name="tiny", wrong=range(0, 1200, 10)), run(name="small", wrong=range(0, 1200, 11))
@@ -235,6 +237,7 @@ def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Call
     assert told["tiny"]["more_rows"]["points"][1]["rows"] == 1000
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_of_a_student_that_passes_the_report_says_only_how_it_generalises(run: Callable[..., Evaluation]) -> None:
     analyses = {"tiny": analysis_of(facts(missed=(), capacity=None, more_rows=None), "tiny")}
@@ -244,5 +247,6 @@ def test_of_a_student_that_passes_the_report_says_only_how_it_generalises(run: C
     assert report_json(run(name="tiny"), analyses=analyses)["error_analysis"]["tiny"]["sentence"] is None
 
 
+@pytest.mark.long
 def test_a_report_without_reasons_has_no_room_for_them(run: Callable[..., Evaluation]) -> None:
     assert "Does it generalise?" not in report_html(run()) and report_json(run())["error_analysis"] == {}

@@ -169,6 +169,7 @@ def test_the_metric_is_that_of_the_bar(golden, metric: str, says: str) -> None:
     assert result.verdict is Verdict.FAIL and result.sentence.startswith(says)
 
 
+@pytest.mark.long
 def test_the_report_shows_it_to_people_and_machines(run, golden) -> None:
     evaluation = run()
     against = compared(golden(1000), [], range(100), slices=[SliceSpec(**APP, critical=True)])

@@ -145,6 +145,7 @@ def test_a_class_that_does_not_exist_is_refused_with_those_that_do(run) -> None:
         run(bar=BarSpec(margin=0.03, metric="recall", metric_class="fraud"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("group_rows", "verdict"), [(1, Verdict.PASS), (30, Verdict.INCONCLUSIVE)])
 def test_rows_that_are_lost_together_are_less_evidence(subject, golden, group_rows: int, verdict: Verdict) -> None:
     rows = golden(3000).with_columns(customer=pl.int_range(pl.len()) // group_rows)
@@ -221,6 +222,7 @@ def test_rounding_never_puts_a_bound_on_the_wrong_side() -> None:
     assert percent(0.953) == "95.3%"
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
     rows, classes = 100_000, tuple(f"c{index:02d}" for index in range(20))
     generator = np.random.default_rng(0)

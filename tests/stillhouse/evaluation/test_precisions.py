@@ -73,6 +73,7 @@ def test_exactly_as_many_answers_as_are_asked_are_enough(run: Any) -> None:
     assert judged[1].verdict is PASS
 
 
+@pytest.mark.long
 def test_the_smallest_that_clears_stands_for_a_student_else_what_only_the_budget_is_in_the_way_of(run: Any) -> None:
     def name(**wrong: range) -> str:
         spec, judged = asked(run, wrong)
@@ -87,6 +88,7 @@ def test_the_smallest_that_clears_stands_for_a_student_else_what_only_the_budget
     assert name(int8=range(80), int4=range(80)) == "one", "the first, which has lost least"
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_the_report_shows_which_slice_the_next_smaller_precision_lost(run: Any) -> None:
     spec, judged = asked(run, {"int8": range(2), "int4": range(34)})  # the first 600 rows are the slice 'app'

@@ -80,6 +80,7 @@ def test_each_row_is_drawn_by_the_budget_that_was_in_force_when_it_arrived() -> 
     ]
 
 
+@pytest.mark.long
 def test_the_debiased_agreement_is_right_where_confidence_is_wrong_and_silence_is_as_if_nobody_was_asked() -> None:
     frame = rows(20_000)
     truth = np.random.default_rng(1).random(20_000) < 0.7  # confidence promises 0.9

@@ -1,5 +1,7 @@
 """How long a fall of agreement goes unseen, by how many answers of the teacher are paid for."""
 
+import pytest
+
 from stillhouse.live.baseline import AgreementScale
 from stillhouse.live.planning import live_plan
 from stillhouse.live.watches import WatchKind
@@ -21,6 +23,7 @@ def days_of(times: int) -> dict[tuple[int, float], int | None]:
     return {(each.answers_a_day, each.fall): each.days for each in found.table}
 
 
+@pytest.mark.long
 def test_more_answers_find_a_fall_earlier_and_a_deep_one_is_found_earlier_than_a_slight_one() -> None:
     days = days_of(20)
     for fall in (0.06, 0.10, 0.20):
@@ -31,5 +34,6 @@ def test_more_answers_find_a_fall_earlier_and_a_deep_one_is_found_earlier_than_a
     assert days[20, 0.20] in range(1, 20)
 
 
+@pytest.mark.long
 def test_a_fall_within_what_few_golden_rows_prove_is_never_found() -> None:
     assert days_of(1)[500, 0.04] is None

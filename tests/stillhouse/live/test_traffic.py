@@ -55,6 +55,7 @@ def test_the_latest_feedback_counts_whenever_and_wherever_it_came(tmp_path: Path
     assert found.select("id", "truth", "matured").rows() == [("a", "person", False), ("b", None, False)]
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(st.permutations([(0, "location"), (1, "person"), (2, "number"), (2, "number")]), st.integers(1, 3))
 def test_feedback_is_idempotent_and_its_order_of_arrival_decides_nothing(
@@ -86,6 +87,7 @@ def test_rows_that_add_up_have_no_problem(tmp_path: Path, store: TrafficStore) -
     assert (replica.requests, replica.feedback, replica.texts, replica.problems) == (1, 1, 1, [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -129,6 +131,7 @@ def test_texts_go_first_and_the_rest_later(tmp_path: Path, store: TrafficStore) 
     assert store.days() == ["2024-10-14"]
 
 
+@pytest.mark.long
 def test_an_erasure_takes_the_texts_of_one_caller_and_the_key(tmp_path: Path, store: TrafficStore) -> None:
     rows = [served("a", key="k1"), served("b", key="k2"), served("c", key="k1", at=DAY + A_DAY), served("d")]
     keep(tmp_path, store, *rows, served("later", key="k1", at=DAY + 2 * A_DAY))

@@ -41,6 +41,7 @@ def days(state: WatchState, how: Terms, many: int, *, after: int = 0, shares: tu
     return state, alarms
 
 
+@pytest.mark.long
 def test_traffic_like_the_reference_is_no_finding_for_a_month() -> None:
     state, alarms = days(fresh(terms()), terms(), 27)
     assert alarms == [] and not state.drifting
@@ -122,6 +123,7 @@ def handed_on(many: int, place: int, **columns: object) -> pl.DataFrame:
     ).drop("unsure")  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "columns",
     [{}, {"source": "student", "degraded": True}, {"source": "student", "status": 503, "label": None}],
@@ -225,6 +227,7 @@ def test_truth_is_watched_where_feedback_is_complete() -> None:
     assert with_truth(fresh(how), how, 36, 300)[1] == []
 
 
+@pytest.mark.long
 def test_a_quiet_month_becomes_the_reference_once() -> None:
     state, _ = days(fresh(terms()), terms(), 28, shares=(0.57, 0.3, 0.13))
     assert live_reference(state, terms()) is None, "the last day is not over"
@@ -238,6 +241,7 @@ def test_a_quiet_month_becomes_the_reference_once() -> None:
     assert live_reference(state, terms()) is None
 
 
+@pytest.mark.long
 def test_a_month_with_a_finding_is_no_reference() -> None:
     state, _ = days(fresh(terms()), terms(), 3, shares=(0.3, 0.3, 0.4))
     state, _ = days(state, terms(), 26, after=3)

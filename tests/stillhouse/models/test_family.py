@@ -55,6 +55,7 @@ def test_what_the_table_names_is_what_transformers_calls_it(model_type: str, cla
         assert any(name.endswith(ending) for name in weights), ending
 
 
+@pytest.mark.long
 def test_its_states_are_those_of_transformers_own_class(model_type: str, classifier: Path) -> None:
     """The same weights and the same config, so the same hidden states; a field that was lost on the way would show."""
     from transformers import AutoModel
@@ -67,6 +68,7 @@ def test_its_states_are_those_of_transformers_own_class(model_type: str, classif
         torch.testing.assert_close(ours(ids, torch.ones_like(ids))[1], expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.long
 def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(classifier: Path) -> None:
     model = TorchClassifier(classifier)
     alone = model.logits([QUESTIONS[0]])
@@ -74,6 +76,7 @@ def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(classifier: Path
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)
 
 
+@pytest.mark.long
 def test_it_reads_as_many_tokens_as_the_table_says_and_no_more(model_type: str, classifier: Path) -> None:
     net = network.load(classifier)
     assert net.longest_text == POSITIONS
@@ -86,6 +89,7 @@ def test_it_reads_as_many_tokens_as_the_table_says_and_no_more(model_type: str, 
     assert np.isfinite(long_text).all(), "the tokenizer cuts what is longer"
 
 
+@pytest.mark.long
 def test_it_learns_and_what_is_frozen_stays(model_type: str, classifier: Path, tmp_path: Path) -> None:
     task = SingleLabel(tuple(LABELS))
     examples = TrainingExamples(QUESTIONS, TARGETS[: len(QUESTIONS)], task, validation_texts=QUESTIONS[:2],
@@ -100,6 +104,7 @@ def test_it_learns_and_what_is_frozen_stays(model_type: str, classifier: Path, t
     assert {name for name in before if name.startswith(f"{layers}.") and name.endswith(".weight")} <= moved
 
 
+@pytest.mark.long
 def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: Path, tmp_path: Path) -> None:
     drop_layers(classifier, (0, 2), tmp_path / "cut")
     teacher = network.load(classifier)
@@ -115,6 +120,7 @@ def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: 
         torch.testing.assert_close(network.load(tmp_path / "cut")(ids, torch.ones_like(ids))[0], expected)
 
 
+@pytest.mark.long
 def test_it_is_cut_narrowed_exported_and_answers_as_before(classifier: Path, tmp_path: Path) -> None:
     cut, narrow, shipped = tmp_path / "cut", tmp_path / "narrow", tmp_path / "shipped"
     drop_layers(classifier, (0, 2), cut)
@@ -126,6 +132,7 @@ def test_it_is_cut_narrowed_exported_and_answers_as_before(classifier: Path, tmp
     assert OnnxClassifier(shipped).logits(QUESTIONS).shape == (len(QUESTIONS), len(LABELS))
 
 
+@pytest.mark.long
 def test_units_that_contribute_nothing_are_the_first_to_go(model_type: str, classifier: Path, tmp_path: Path) -> None:
     family, weights = FAMILIES[model_type], load_file(classifier / "model.safetensors")
     for number in range(3):
@@ -140,6 +147,7 @@ def test_units_that_contribute_nothing_are_the_first_to_go(model_type: str, clas
     )
 
 
+@pytest.mark.long
 def test_its_vocabulary_is_trimmed_and_texts_read_as_before(classifier: Path, tmp_path: Path) -> None:
     texts = QUESTIONS[:4]
     trimmed = trim_vocabulary(classifier, texts, tmp_path / "trimmed")
@@ -158,6 +166,7 @@ def test_transformers_own_tokenizer_reads_what_was_saved(classifier: Path) -> No
     assert theirs.pad_token_id == network.read_config(classifier)["pad_token_id"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_exports(activation: str, tmp_path: Path) -> None:
     folder = a_classifier("bert", tmp_path / "classifier", hidden_act=activation)
@@ -246,6 +255,7 @@ def test_a_classifier_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert network.load(folder).labels == LABELS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_it_is_trained_in_bfloat16_or_says_before_any_step_that_it_cannot_be(model_type: str, tmp_path: Path) -> None:
     build_classifier(published(model_type, tmp_path / "published"), LABELS, tmp_path / "start", 0)

@@ -137,6 +137,7 @@ def hot(term: LossTerm, temperature: float) -> LossTerm:
     return term.model_copy(update={"temperature": temperature, **settings})
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(seed=st.integers(0, 999), temperature=st.floats(0.5, 8))
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
@@ -175,6 +176,7 @@ def weights_of(config: TrainingConfig) -> list[torch.Tensor]:
     return [torch.tensor(0.5 + place, dtype=torch.float64) for place in range(len(config.mixture))]
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(seed=st.integers(0, 999), how=st.fixed_dictionaries(SETTINGS))
 def test_the_combined_loss_is_the_one_in_the_formulas(seed: int, how: dict) -> None:

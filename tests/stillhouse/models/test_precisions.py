@@ -43,6 +43,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     return exported
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int8_static", "int4"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_answers_in_every_precision_nearly_as_it_was_trained(
@@ -56,6 +57,7 @@ def test_every_family_answers_in_every_precision_nearly_as_it_was_trained(
     assert spread > 0, "a model that says the same to everything is near to anything"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "int8_static", "int4"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_answer_but_in_int8_depends_on_what_else_is_in_its_batch(
@@ -88,6 +90,7 @@ def test_static_activations_have_no_sign_which_processors_multiply_in_float32(ex
     assert of_activations == {onnx.TensorProto.UINT8}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["int8_static", "int4"])
 def test_the_same_weights_give_the_same_bytes(precision: Precision, export: Export, tmp_path: Path) -> None:
     model, targets = a_classifier("bert", tmp_path / "model"), np.arange(len(QUESTIONS)) % 2
@@ -161,6 +164,7 @@ def test_each_weight_of_int4_is_within_half_a_step_of_its_own_block() -> None:
     assert (np.abs(back - rows) <= np.repeat(scales, 32, axis=1)[:, :100] * 1.001).all()
 
 
+@pytest.mark.long
 def test_static_ranges_are_those_of_the_texts_alone_and_not_of_padding(
     export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

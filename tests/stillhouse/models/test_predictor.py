@@ -24,6 +24,7 @@ def exported(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(texts=st.lists(st.sampled_from(TEXTS) | st.text(max_size=30), max_size=12), batch_size=st.integers(1, 5))
 def test_answers_come_in_the_order_asked_whatever_the_batches(

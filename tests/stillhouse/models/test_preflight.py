@@ -38,6 +38,7 @@ def examples(classifier: Path, questions: tuple[list[str], list[int]]) -> Traini
     return TrainingExamples(texts, np.array(labels), task, said, pooled[::-1].copy())
 
 
+@pytest.mark.long
 def test_all_losses_at_once_pass_and_lower_what_they_cost(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def of_the_best_answer(student: torch.Tensor, teacher: torch.Tensor, how: LossTe
     return (student.argmax(-1) != teacher.argmax(-1)).double() + 0 * student.sum(-1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cost", "says"),
     [

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 from stillhouse.models.temperature_scaling import calibrate_temperature, is_at_an_end
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(truth=st.floats(0.3, 5), seed=st.integers(0, 100))
 def test_a_model_made_overconfident_by_a_factor_gets_the_factor_back(truth: float, seed: int) -> None:

@@ -36,6 +36,7 @@ def test_shapes_are_of_every_tensor_and_weights_are_the_floats(tmp_path: Path) -
     assert found.parameters == 6 + 5 + 4 + 1 + 0
 
 
+@pytest.mark.long
 @given(kind=st.sampled_from([*FLOATS]), data=st.data())
 def test_any_bits_are_finite_where_torch_says_so(
     kind: torch.dtype, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

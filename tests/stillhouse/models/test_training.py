@@ -36,6 +36,7 @@ def taught(examples: TrainingExamples, teacher: Path) -> TrainingExamples:
     return replace(examples, teacher_logits=logits, teacher_embeddings=pooled)
 
 
+@pytest.mark.long
 def test_a_teacher_learns_its_labels(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
     report = train(classifier, tmp_path / "out", examples, LABELS_ONLY)
     assert [epoch.epoch for epoch in report.epochs] == list(range(8))
@@ -46,6 +47,7 @@ def test_a_teacher_learns_its_labels(classifier: Path, examples: TrainingExample
     assert (report.examples, report.steps, report.resumed_at) == (48, 48, 0)
 
 
+@pytest.mark.long
 def test_a_student_comes_to_answer_as_its_teacher(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
     from stillhouse.students.pruning import drop_layers
 
@@ -61,6 +63,7 @@ def test_a_student_comes_to_answer_as_its_teacher(classifier: Path, examples: Tr
     assert error["student"] < error["cut"] / 5
 
 
+@pytest.mark.long
 def test_two_trainings_give_the_same_bits(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
     reports = [train(classifier, tmp_path / name, examples, LABELS_ONLY) for name in ("one", "two")]
     assert fingerprint_of(tmp_path / "one") == fingerprint_of(tmp_path / "two")
@@ -116,6 +119,7 @@ def without_clock(report: TrainingReport) -> TrainingReport:
     return replace(report, seconds=0.0, examples_per_second=0.0, resumed_at=0)
 
 
+@pytest.mark.long
 def test_a_killed_training_resumes_to_the_same_bits(
     parent: WarmParent, classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -136,6 +140,7 @@ def test_a_killed_training_resumes_to_the_same_bits(
     assert train(classifier, tmp_path / "a", swapped, config, checkpoints).resumed_at == 0
 
 
+@pytest.mark.long
 def test_a_finished_training_that_kept_its_checkpoint_is_not_done_again(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -150,6 +155,7 @@ def test_a_finished_training_that_kept_its_checkpoint_is_not_done_again(
     assert not list((tmp_path / "checkpoints").glob("*.safetensors"))
 
 
+@pytest.mark.long
 def test_checkpoints_change_nothing(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
     often = LABELS_ONLY.model_copy(update={"checkpoint_every": 1})
     train(classifier, tmp_path / "with", examples, often, tmp_path / "checkpoints")
@@ -228,6 +234,7 @@ def test_relations_between_states_are_learned_from_a_teacher_of_another_width(
         train(classifier, tmp_path / "out", unlike, within)
 
 
+@pytest.mark.long
 def test_the_weight_of_a_term_moves_in_a_line_and_a_resumed_training_goes_on_in_it(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -271,6 +278,7 @@ def test_a_loss_that_is_not_finite_stops_the_training(
         train(classifier, tmp_path / "out", huge, TrainingConfig(epochs=1))
 
 
+@pytest.mark.long
 def test_whoever_watches_hears_of_every_step_and_how_the_epochs_went(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -334,6 +342,7 @@ def test_answers_of_another_task_than_the_networks_are_refused(
         train(classifier, tmp_path / "out", other, LABELS_ONLY)
 
 
+@pytest.mark.long
 def test_importing_the_configuration_costs_no_torch() -> None:
     script = "import sys, stillhouse.models.training; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

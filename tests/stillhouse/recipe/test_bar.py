@@ -60,6 +60,7 @@ def test_the_bar_loads_without_numbers_or_frameworks() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.long
 def test_the_harness_and_report_load_without_heavy_libraries() -> None:
     program = (
         "import sys, stillhouse.report.document, stillhouse.evaluation.baselines.fitted\n"

@@ -63,6 +63,7 @@ def written(folder: Path, document: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "line_of", "message"),
     [
@@ -218,6 +219,7 @@ def test_the_demo_pins_the_weights_of_its_teacher() -> None:
     assert teacher.fingerprint == fingerprint_of(resolve_model(teacher.source, teacher.revision))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("field", sorted(name for name, field in Recipe.model_fields.items() if field.is_required()))
 def test_every_field_of_the_contract_is_missed_when_it_is_left_out(tmp_path: Path, field: str) -> None:
     document = yaml.safe_load(DEMO.read_text())
@@ -312,6 +314,7 @@ CHEAP = {"model": "s", "usd_per_million_in": 0.1, "usd_per_million_out": 0.4}
 """A cheaper model that might be asked instead of a teacher."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -354,6 +357,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -463,6 +467,7 @@ def test_how_answers_are_read_fits_together(tmp_path: Path, answers: dict[str, s
         read_recipe(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -518,6 +523,7 @@ def test_a_teacher_that_runs_elsewhere_is_asked_for_nothing_that_it_cannot_give(
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("soft_labels", "loss", "says"),
     [
@@ -560,6 +566,7 @@ MEMBER = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("ensemble", "loss", "says"),
     [
@@ -722,6 +729,7 @@ MIDDLE = {"name": "middle", "layers": [0, 2, 4, 5], "feed_forward": 512, "traini
 SMALL = {"name": "small", "parent": "middle", "layers": [0, 3], "training": {}}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("students", "says"),
     [
@@ -779,6 +787,7 @@ def test_a_chain_of_students_begins_at_the_teacher(
 PROTECTED = {"slices": [{"name": "people", "column": "kind", "values": ["HUM:ind"], "critical": True}]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("cascade", "others", "says"),
     [

@@ -151,6 +151,7 @@ def test_an_edit_that_keeps_size_and_time_is_found_by_the_same_store(tmp_path: P
 ROOTS = pytest.mark.parametrize("root", [None, "memory://kept-test"])
 
 
+@pytest.mark.long
 @ROOTS
 @given(content=st.binary(max_size=200))
 def test_what_is_kept_is_what_was_hashed(tmp_path_factory: pytest.TempPathFactory, root: str, content: bytes) -> None:
@@ -397,6 +398,7 @@ KILLED = """
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", range(0, 16))
 def test_a_kill_at_any_step_of_publishing_leaves_all_or_nothing(parent: WarmParent, tmp_path: Path, step: int) -> None:
     ended = parent.run(KILLED.format(folder=str(tmp_path), step=step))

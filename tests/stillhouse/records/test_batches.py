@@ -103,6 +103,7 @@ def test_names_are_printed_without_control_characters(name: str, printed: str) -
 contents = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("VWXYZ"))
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(contents, st.booleans()), max_size=6))
 def test_every_content_is_in_at_most_one_batch_and_what_lies_in_the_folder_in_exactly_one(
     looks: list[tuple[dict[str, str], bool]],

@@ -70,6 +70,7 @@ def experiment(harm: str) -> tuple[str, ...]:
     return ("C8",) if harm.startswith("build entry") else ("C9",) if harm.startswith("manifest") else ()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harm", [pytest.param(h, marks=pytest.mark.experiment(*experiment(h))) for h in HARMS])
 def test_whatever_was_harmed_is_made_again_and_then_found_again(home: Home, harm: str) -> None:
     HARMS[harm](home, BuildStore(home).make(ORDER, build))

@@ -108,6 +108,7 @@ def test_nothing_is_lost_and_nothing_waits_twice(happened: list[str | frozenset[
     assert {event.key for event in pending(ledger, recipe)} == set(times) - answered
 
 
+@pytest.mark.long
 def test_it_is_the_same_on_postgres() -> None:
     if PG_CTL is None:
         pytest.skip("needs Debian's postgresql")

@@ -80,6 +80,7 @@ def append_many(url: str, writer: int) -> None:
         Ledger(url).append("verdict", f"writer{writer}", {"number": number})
 
 
+@pytest.mark.long
 def test_writers_at_the_same_time_make_one_chain(ledger: Ledger) -> None:
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=append_many, args=(ledger.url, writer)) for writer in range(3)]
@@ -328,6 +329,7 @@ def test_a_body_that_is_no_json_names_its_entry(on_disk: Ledger) -> None:
         on_disk.entries()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "body", "about"),
     [

@@ -44,6 +44,7 @@ def holding(place: Home) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 def test_a_second_process_is_refused_by_name_until_the_first_is_killed(place: Home) -> None:
     process = holding(place)
     try:
@@ -62,6 +63,7 @@ def test_a_second_process_is_refused_by_name_until_the_first_is_killed(place: Ho
         process.wait()
 
 
+@pytest.mark.long
 def test_a_look_says_who_works_and_since_when_and_holds_nobody_up(place: Home) -> None:
     assert who_works_on(place, "small") is None
     before = datetime.now(UTC)
@@ -80,6 +82,7 @@ def test_a_look_says_who_works_and_since_when_and_holds_nobody_up(place: Home) -
         assert found is None, "the look gave it back"
 
 
+@pytest.mark.long
 def test_one_who_waits_is_told_for_whom_once_and_goes_on(place: Home) -> None:
     process = holding(place)
     said: list[tuple[str, str]] = []

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SAY = "import sys; from stillhouse.records.manifest import lock_digest; print(lock_digest())"
 
 
@@ -24,6 +26,7 @@ def digest_with(*first: Path) -> str:
     return ended.stdout.strip()
 
 
+@pytest.mark.long
 def test_a_distribution_that_is_on_the_path_twice_counts_once_as_what_is_imported(tmp_path: Path) -> None:
     """Regression: `dagster dev`, with the checkout on its path, and the command line had digests of their own."""
     one, same, other = (

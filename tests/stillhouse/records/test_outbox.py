@@ -74,6 +74,7 @@ def test_what_asks_for_nobody_is_sent_again_only_if_it_has_happened_again(outbox
     assert len(send(outbox, after(days=11))) == 2
 
 
+@pytest.mark.long
 def test_an_address_that_takes_nothing_is_tried_again_ever_later_and_the_other_is_not(outbox: Outbox) -> None:
     put(outbox)
     first, second = due(outbox, START)
@@ -131,6 +132,7 @@ def test_a_cause_that_is_gone_is_news_when_it_comes_back(outbox: Outbox) -> None
     assert len(stands(after(hours=3))) == 2
 
 
+@pytest.mark.long
 def test_it_is_the_same_on_postgres() -> None:
     if PG_CTL is None:
         pytest.skip("needs Debian's postgresql")

@@ -136,6 +136,7 @@ actions = st.lists(
 )
 
 
+@pytest.mark.long
 @given(actions)
 @settings(max_examples=40)
 def test_whatever_is_done_one_release_serves_that_no_withdrawal_names_and_the_deployment_is_the_promotion(
@@ -199,10 +200,12 @@ def race(url: str, rounds: int) -> list[int]:
     return winners
 
 
+@pytest.mark.long
 def test_of_two_who_write_at_once_one_wins_each_time(tmp_path: Path) -> None:
     assert race(f"sqlite:///{tmp_path / 'ledger.db'}", 200) == [1] * 200
 
 
+@pytest.mark.long
 def test_of_two_who_write_at_once_one_wins_each_time_on_postgres() -> None:
     if PG_CTL is None:
         pytest.skip("needs Debian's postgresql")

@@ -170,6 +170,7 @@ def test_nothing_moves_without_a_challenger(ledger: Ledger) -> None:
         withdraw(ledger, "r", now, by=BY, reason=WHY)
 
 
+@pytest.mark.long
 def test_of_a_sensor_and_a_person_who_decide_at_once_one_wins(ledger: Ledger) -> None:
     """The sensor moves on, the person withdraws, both having seen the same deployment."""
     for turn in range(40):

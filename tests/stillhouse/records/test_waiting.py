@@ -34,6 +34,7 @@ def test_what_its_address_says_is_followed(monkeypatch: pytest.MonkeyPatch) -> N
     assert given["connect_timeout"] == "40" and given["keepalives_idle"] == 10
 
 
+@pytest.mark.long
 def test_one_that_takes_a_connection_and_says_nothing_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -84,6 +84,7 @@ def test_it_holds_all_that_is_needed_and_the_digest_of_each_file(folder: Path) -
     assert json.loads((folder / "labels.json").read_text()) == LABELS
 
 
+@pytest.mark.long
 def test_the_loader_answers_as_the_released_model_where_there_is_no_stillhouse(
     bundle: Path, folder: Path, questions: tuple[list[str], list[int]]
 ) -> None:
@@ -105,6 +106,7 @@ def test_the_loader_answers_as_the_released_model_where_there_is_no_stillhouse(
     assert [float(line[1]) for line in lines] == pytest.approx(shares.max(axis=1), abs=0.0006)
 
 
+@pytest.mark.long
 def test_its_tokenizer_gives_every_character_the_spelling_that_training_gave_it(bundle: Path, folder: Path) -> None:
     """All of Unicode that has a character or steers one, between two words."""
     characters = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) not in ("Cn", "Co", "Cs")]
@@ -126,6 +128,7 @@ def test_the_card_quotes_the_evidence_and_obeys_none_of_it(folder: Path) -> None
     assert RELEASE in card
 
 
+@pytest.mark.long
 def test_the_five_lines_of_the_card_run(folder: Path, bundle: Path) -> None:
     card = (folder / "README.md").read_text()
     lines = card.partition("```python\n")[2].partition("```")[0]

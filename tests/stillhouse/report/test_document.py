@@ -75,6 +75,7 @@ def test_what_was_not_measured_is_null_and_not_a_number(run) -> None:
     assert report["latency_ratio"] is None and report["verdict"] == "inconclusive"
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     student = run(name="tiny", wrong=[1, 2])
@@ -99,6 +100,7 @@ def test_the_page_says_the_metric_that_binds(run) -> None:
     assert "Recall of 'block' within 3.0 points of the teacher: drop 0.2, 95% bound" in page.text
 
 
+@pytest.mark.long
 def test_the_worst_pairs_are_listed_with_the_teachers_count_beside(run) -> None:
     """Rows 0, 3 and 6 are 'balance' given 'block', of 400 such rows; the teacher gives it to row 3 alone."""
     evaluation = run(wrong=[0, 3, 6, 1], teacher_wrong=[3])
@@ -112,6 +114,7 @@ def test_the_worst_pairs_are_listed_with_the_teachers_count_beside(run) -> None:
     assert "balance block 3 400 not kept" in read(report_html(older)).text
 
 
+@pytest.mark.long
 def test_the_contents_lead_to_every_part_in_order(run) -> None:
     html = report_html(run(wrong=[1, 2], teacher_wrong=[1]))
     linked = re.findall(r'<li><a href="#(part-\d+)">(.*?)</a></li>', html)
@@ -130,6 +133,7 @@ def test_claims_that_bind_come_before_those_that_are_only_reported(run) -> None:
     assert shown == sorted(shown, reverse=True) and {*shown} == {"yes", "reported only"}
 
 
+@pytest.mark.long
 def test_it_says_when_and_beside_what_load_models_were_judged(run, latency) -> None:
     text = read(report_html(run(), judged_at="2026-11-27T05:31:09+00:00")).text
     assert "Judged 2026-11-27 05:31 UTC." in text and "2026-11-27T05:31:09+00:00" in text
@@ -138,6 +142,7 @@ def test_it_says_when_and_beside_what_load_models_were_judged(run, latency) -> N
     assert "waited 40.0% of the time for a processor: the machine was busy" in read(report_html(busy)).text
 
 
+@pytest.mark.long
 @pytest.mark.figures
 def test_nothing_is_cut_on_a_phone(run, probed, tmp_path) -> None:
     browser = pytest.importorskip("tests.end_to_end.browser", exc_type=ImportError)
@@ -154,6 +159,7 @@ def test_nothing_is_cut_on_a_phone(run, probed, tmp_path) -> None:
         assert person.wider_than(390) == [], person.wider_than(390)
 
 
+@pytest.mark.long
 @pytest.mark.experiment("F2")
 def test_text_of_rows_cannot_become_markup(run) -> None:
     html = report_html(run(wrong=[3]))
@@ -161,6 +167,7 @@ def test_text_of_rows_cannot_become_markup(run) -> None:
     assert "text <b>3" not in html
 
 
+@pytest.mark.long
 @pytest.mark.figures
 @pytest.mark.parametrize("rows", [3, 60])
 def test_a_hardly_populated_report_still_renders(run, rows: int) -> None:
@@ -213,6 +220,7 @@ def test_behaviour_and_stress_are_in_both_reports(probed) -> None:
     assert "stress by 'so: {text}'" in ruled_out(evaluation)
 
 
+@pytest.mark.long
 def test_what_was_not_asked_says_so(probed) -> None:
     evaluation = probed(None)
     assert report_json(evaluation)["stress"][0]["student"] is None
@@ -223,6 +231,7 @@ def test_what_was_not_asked_says_so(probed) -> None:
     assert "Behaviour" not in plain.text and "Under stress" not in plain.text
 
 
+@pytest.mark.long
 def test_the_page_and_the_json_say_that_the_machine_was_busy_or_that_cpu_time_is_missing(run, latency) -> None:
     busy = run(latency=latency(wall_ratio=12, waiting_share=0.6))
     old = run(latency=latency(wall_ratio=12).model_copy(update={"cpu": None}))
@@ -232,6 +241,7 @@ def test_the_page_and_the_json_say_that_the_machine_was_busy_or_that_cpu_time_is
     assert report_json(run())["latency"]["caveat"] is None
 
 
+@pytest.mark.long
 def test_a_page_has_one_latency_of_the_teacher(run, latency) -> None:
     others = [run(name="probe", kind=ModelKind.BASELINE, latency=latency(student_ms=7.777))]
     text = read(report_html(run(latency=latency(student_ms=5.0)), others=others)).text

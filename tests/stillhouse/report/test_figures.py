@@ -27,6 +27,7 @@ def dimensions(png: bytes) -> tuple[int, int]:
     return width, height
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_figure_is_a_png_of_report_width(run, theme) -> None:
     empty = SliceSpec(
@@ -47,6 +48,7 @@ def test_every_figure_is_a_png_of_report_width(run, theme) -> None:
         assert dimensions(png)[0] == 1280
 
 
+@pytest.mark.long
 def test_the_same_evaluation_gives_the_same_bytes(run) -> None:
     evaluation = run()
     assert size_quality([evaluation]) == size_quality([evaluation])
@@ -62,6 +64,7 @@ def test_of_many_classes_the_worst_pairs_are_drawn_and_of_a_few_the_matrix(run, 
     assert drawn == ["matrix", "matrix", "pairs", "pairs"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("number", [0, 1, 10])
 def test_pairs_are_drawn_with_and_without_the_teacher(theme, number: int) -> None:
@@ -79,6 +82,7 @@ def test_the_frontier_is_of_those_that_no_other_beats() -> None:
     assert frontier([3.0], [0.1]) == [0]
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
 def test_along_the_frontier_more_accuracy_costs_more_size(models: list[tuple[int, int]]) -> None:
     kept = [models[place] for place in frontier(*map(list, zip(*models, strict=True)))]
@@ -87,6 +91,7 @@ def test_along_the_frontier_more_accuracy_costs_more_size(models: list[tuple[int
         assert any(s <= size and a >= accuracy for s, a in kept)
 
 
+@pytest.mark.long
 def test_one_epoch_and_no_epochs() -> None:
     assert dimensions(learning_curve([1.0], [1.0], measure="accuracy"))
     with pytest.raises(ValueError, match="per epoch"):

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.hosted import hosted
 from stillhouse.evaluation.models import ModelKind
@@ -14,6 +16,7 @@ OF_ONE_CLASS = range(1, 1200, 3)
 """Every golden row of the class 'block'."""
 
 
+@pytest.mark.long
 def test_the_page_is_about_the_smallest_option_that_finds_every_class(run: Callable[..., Evaluation]) -> None:
     def option(name: str, size: int, bar: BarSpec = EASY, wrong: range = range(0)) -> Evaluation:
         return run(name=name, size_bytes=size, bar=bar, wrong=wrong, kind=ModelKind.BASELINE)

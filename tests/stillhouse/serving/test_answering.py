@@ -50,6 +50,7 @@ def test_each_text_is_a_row_with_what_the_caller_was_told(served: Served) -> Non
     assert (first.tokens, first.status, first.source, first.recipe) == (7, 200, "student", RECIPE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.records.builds import BuildRequest, BuildStore
@@ -51,6 +52,7 @@ def status(process: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
+@pytest.mark.long
 def test_a_network_is_started_with_the_first_text_and_ends_with_a_server_that_is_killed(
     installation: Installation, classifier: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tests.small import small_recipe
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
 
 
+@pytest.mark.long
 def test_by_its_folder_and_by_its_recipe_it_answers_as_predict_does(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +41,7 @@ def test_the_lines_of_the_page_about_serving_run(
     assert capsys.readouterr().out.split() == [label, str(confidence)]
 
 
+@pytest.mark.long
 def test_what_cannot_be_loaded_is_said_plainly(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +62,7 @@ def test_what_cannot_be_loaded_is_said_plainly(
         stillhouse.load(made.folder)
 
 
+@pytest.mark.long
 def test_the_lines_of_the_card_run_where_they_stand(installation: Installation) -> None:
     made = installation.release(2)
     card = (made.folder / "README.md").read_text()

@@ -28,6 +28,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "recipes"
 
 
+@pytest.mark.long
 def test_it_answers_without_torch_and_dagster_and_says_no_text(
     installation: Installation, recipes: Path, tmp_path: Path
 ) -> None:
@@ -48,6 +49,7 @@ def test_it_answers_without_torch_and_dagster_and_says_no_text(
     assert "ann.lee" not in text
 
 
+@pytest.mark.long
 def test_swaps_under_load_fail_no_request_and_each_answer_was_the_desired_one(
     installation: Installation, recipes: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_swaps_under_load_fail_no_request_and_each_answer_was_the_desired_one(
         assert since[number] <= received and sent <= until[number] + 30
 
 
+@pytest.mark.long
 def test_after_a_kill_it_serves_the_same_again(installation: Installation, recipes: Path, tmp_path: Path) -> None:
     made = installation.promote(1)
     with serving(RECIPE, recipes, tmp_path / "errors") as running:
@@ -105,6 +108,7 @@ def test_after_a_kill_it_serves_the_same_again(installation: Installation, recip
     assert [again[name] for name in same] == [first[name] for name in same] and again["release"] == made.digest
 
 
+@pytest.mark.long
 def test_the_line_of_the_readme_works(installation: Installation, recipes: Path, tmp_path: Path) -> None:
     installation.promote(0)
     (line,) = re.findall(r"^curl .*$", (CHECKOUT / "README.md").read_text("utf-8"), re.MULTILINE)

@@ -95,6 +95,7 @@ def arms(served: Served) -> list[tuple[str, str]]:
     return [(row.arm, row.release) for row in served.kept if hasattr(row, "arm")]
 
 
+@pytest.mark.long
 def test_a_share_of_the_callers_is_the_challengers_and_each_stays_where_it_is(served: Served) -> None:
     champion, other = served.installation.release(0), served.installation.release(1)
     says(served, champion, challenger=challenger_of(other))
@@ -120,6 +121,7 @@ def test_what_is_in_the_shadow_answers_nobody(served: Served) -> None:
     assert served.slot.serving is not None and served.slot.serving.challenger is None
 
 
+@pytest.mark.long
 def test_a_challenger_that_raises_is_answered_for_and_soon_asked_no_more(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +176,7 @@ def test_a_champion_that_takes_over_is_the_model_that_was_warm(served: Served) -
     assert served.slot.serving is not None and served.slot.serving.champion is before.challenger.release
 
 
+@pytest.mark.long
 def test_as_many_earlier_champions_stay_warm_as_the_recipe_says(served: Served) -> None:
     served.slot.keep_warm = 2
     made = [served.installation.release(model) for model in (0, 1, 2)]
@@ -185,6 +188,7 @@ def test_as_many_earlier_champions_stay_warm_as_the_recipe_says(served: Served) 
     assert served.slot.previous == ()
 
 
+@pytest.mark.long
 def test_what_is_in_quarantine_is_answered_by_the_champion_before(served: Served) -> None:
     champion, before = served.installation.release(0), served.installation.release(1)
     ((label, _),) = served.installation.expected(0, [TEXT])

@@ -74,6 +74,7 @@ def test_what_was_put_is_in_segments_once_the_log_is_closed(tmp_path: Path, addr
     assert not [*(tmp_path / "spool" / "outgoing").iterdir()]
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(
     lives=st.lists(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=60), min_size=1, max_size=3),
@@ -99,6 +100,7 @@ def test_the_arithmetic_closes_whatever_comes_and_however_small_the_queue(
         assert all(store.frame(day, "texts").is_empty() for day in store.days())
 
 
+@pytest.mark.long
 def test_killed_at_twenty_random_points_it_loses_no_row_unseen_and_has_none_twice(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     command = [sys.executable, "-m", "tests.stillhouse.serving.killed", str(tmp_path), str(seed), "20"]
@@ -207,6 +209,7 @@ def test_two_processes_cannot_keep_one_log(tmp_path: Path) -> None:
     log_in(tmp_path).close()
 
 
+@pytest.mark.long
 def test_rows_that_went_with_the_machine_are_said_to_be_in_no_count(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.stillhouse.serving.killed", str(tmp_path), "7", "1"], timeout=60, check=True

@@ -190,6 +190,7 @@ def test_what_is_remembered_is_the_deployment(served: Served, home: Home) -> Non
     assert content["champion"]["release"] == release_of(served.slot)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "body", [{}, {"champion": {"release": "x"}, "hold": None, "because": "round"}, {"champion": 3}]
 )

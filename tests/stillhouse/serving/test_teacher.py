@@ -58,6 +58,7 @@ def said(teacher: Teacher, *texts: str) -> list[TeacherSaid | Away]:
     return asyncio.run(all_of_them())
 
 
+@pytest.mark.long
 def test_it_answers_for_what_the_server_bills_and_sees_no_personal_data(home: Home) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     with serving(Server(answer)) as server:
@@ -95,6 +96,7 @@ def test_an_answer_that_comes_too_late_is_not_waited_for_and_is_paid(home: Home)
         assert spending.spent(home.ledger_url, "small", spending.month_now()) > 0, "nobody knows that it cost nothing"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("fault", "why"), [("503", Away.FAILED), ("cut", Away.FAILED), ("page", Away.FAILED)])
 def test_a_server_that_fails_is_left_alone_after_a_few_texts(home: Home, fault: str, why: Away) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
@@ -105,6 +107,7 @@ def test_a_server_that_fails_is_left_alone_after_a_few_texts(home: Home, fault: 
         assert server.calls == FAILURES_IN_A_ROW and teacher.breaker.is_open
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["outside", "refusal", "null", "422"])
 def test_an_answer_without_a_label_is_none_and_no_failure_of_the_server(home: Home, fault: str) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
@@ -184,6 +187,7 @@ def wait_until_ready(process: TeacherProcess) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_network_answers_in_a_process_of_its_own_and_is_started_again_after_a_kill(
     process: TeacherProcess, classifier: Path
 ) -> None:

@@ -39,6 +39,7 @@ def test_rows_are_grouped_by_the_column_of_the_recipe_where_golden_rows_have_it(
     assert bench(group).groups == groups
 
 
+@pytest.mark.long
 def test_a_row_that_changes_its_group_or_groups_that_begin_to_count_are_judged_again() -> None:
     moved = GOLDEN.with_columns(customer=pl.lit("c"))
     assert bench("customer").depends_on() != bench("customer", moved).depends_on()
@@ -67,6 +68,7 @@ def test_the_teacher_is_asked_each_text_once_and_answers_in_the_order_asked() ->
     assert asked == ["bbb", "a", "cc"]
 
 
+@pytest.mark.long
 def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judged_again() -> None:
     def sensitive(limit: float | None, golden: pl.DataFrame = GOLDEN) -> dict[str, Any]:
         told = bench(None, golden)

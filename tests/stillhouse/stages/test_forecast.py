@@ -112,6 +112,7 @@ def test_more_rows_and_longer_trainings_take_longer(tmp_path: Path) -> None:
     assert long - few == pytest.approx(27 * (1000 * 0.01 + 100 * 0.001) / 3), "27 more epochs"
 
 
+@pytest.mark.long
 def test_the_probe_works_on_the_recipes_own_rows_and_teacher_and_keeps_nothing(tmp_path: Path, home: Home) -> None:
     file = small_recipe(tmp_path, rows=300)
     found = forecast(file, prompts_to_come(file), BuildStore(home))

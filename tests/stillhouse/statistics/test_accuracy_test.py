@@ -57,6 +57,7 @@ def test_rows_needed_match_the_table_under_holm_over_twenty_slices(margin: float
     assert 1 < rows_needed_for(margin, 0.10, 0.05 / 20, 0.8) / rows < 1 + 0.85 * margin / 0.10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("margin", "discordance"), [(0.01, 0.06), (0.03, 0.06), (0.05, 0.06), (0.1, 0.11), (0.03, 0.1)]
 )
@@ -190,6 +191,7 @@ def test_the_margin_itself_is_a_failing_drop() -> None:
     assert result.verdict is Verdict.FAIL
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(
     rows=st.integers(1, 3000),
@@ -215,6 +217,7 @@ def test_losing_one_more_row_never_helps(lost: int, won: int, rows: int) -> None
     assert non_inferiority_p_value(lost + 1, won, rows, margin=0.03) >= before - 1e-9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rows", "discordance"), [(100, 0.035), (250, 0.06), (700, 0.12), (2000, 0.08)])
 def test_a_student_at_the_margin_passes_at_most_alpha_of_the_time(rows: int, discordance: float) -> None:
     """Simulation: a true drop of exactly the margin is a bad student, whatever the discordance."""
@@ -225,6 +228,7 @@ def test_a_student_at_the_margin_passes_at_most_alpha_of_the_time(rows: int, dis
     assert passed <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
 
 
+@pytest.mark.long
 def test_an_equal_student_passes_with_about_the_promised_power() -> None:
     rows = rows_needed_for(0.03, 0.1)
     assert share_passed(rows, [0.05, 0.05, 0.9], trials=1500, seed=3) == pytest.approx(0.81, abs=0.04)

@@ -61,6 +61,7 @@ def test_a_share_is_what_another_library_combines(events: int, rows: int, limit:
     assert anytime_share(events, rows, limit=limit).e_beyond == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("margin", "discordance", "alpha"), [(0.1, 0.1, 0.05), (0.1, 0.3, 0.3), (0.3, 0.9, 0.05), (0.05, 0.1, 0.3)]
 )

@@ -25,6 +25,7 @@ def tally(labels: np.ndarray, predicted: np.ndarray, classes: int = 3) -> Tally:
     return Tally(*counted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["accuracy", "macro_f1", "recall"])
 def test_bounds_match_those_of_scipy(name: str) -> None:
     """scipy.stats.bootstrap, method BCa: its two-sided 90 % interval is our two one-sided 95 % bounds."""
@@ -57,6 +58,7 @@ def test_the_metrics_are_those_of_the_report() -> None:
         assert value == pytest.approx(metrics.macro_f1(metrics.per_class(confusion, "abcde")))
 
 
+@pytest.mark.long
 def test_rows_of_their_own_group_are_rows_that_stand_alone() -> None:
     """Two ways to draw and to leave out: cells with their numbers of rows, and rows one by one."""
     rows = answers(300, seed=3)
@@ -116,6 +118,7 @@ def test_another_seed_is_another_draw_and_the_same_seed_the_same() -> None:
     assert uppers[0] == uppers[1] != uppers[2]
 
 
+@pytest.mark.long
 def test_each_bound_is_missed_about_as_often_as_promised() -> None:
     """400 samples of 300 rows: a rate of 5 % is within 2 to 8.5 % but for one time in 500."""
     # The student loses a fifth of class 1 to class 2, half the rows are of class 0: recall of class 1 falls by 0.2.

@@ -57,6 +57,7 @@ def one_bin_alone(generator: np.random.Generator, rows: int, limit: float) -> tu
     return np.where(unsure, 0.56, 0.97), np.where(unsure, 0.56 - 4 * limit, 0.97)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("model", "limit"),
     [

@@ -44,6 +44,7 @@ def test_the_state_is_24_numbers_that_json_keeps() -> None:
         Detector(limit=0.2, lowest=0.0, threshold=9.0, day=1, log_capital=(0.0,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threshold", [1.5, 3.0, 6.0])
 def test_in_k_days_at_the_limit_at_most_k_over_the_threshold_alarms_are_expected(threshold: float) -> None:
     """All 4,096 ways of three days of four values, with a look after each value and a new start after each alarm."""
@@ -62,6 +63,7 @@ def test_in_k_days_at_the_limit_at_most_k_over_the_threshold_alarms_are_expected
     assert 0.2 / threshold < alarms <= 3 / threshold
 
 
+@pytest.mark.long
 @given(
     days=st.lists(st.lists(st.sampled_from([0.0, 0.3, 1.0]), min_size=1, max_size=20), min_size=1, max_size=5),
     seed=st.integers(0, 99),

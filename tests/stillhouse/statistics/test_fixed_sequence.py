@@ -57,6 +57,7 @@ def test_what_is_not_kept_cannot_be_lost_and_counts_as_a_row() -> None:
     assert found.p_value == non_inferiority_p_value(3, 0, 1000, margin=0.02)
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_threshold_is_the_one_of_a_plain_loop_whatever_the_order_of_the_rows(seed: int) -> None:

@@ -110,6 +110,7 @@ def test_what_makes_no_sense_is_refused(counts: tuple[int, int], change: dict[st
         floor_test(*counts, **{"floor": 0.9, "resolution": 0.03, **change})
 
 
+@pytest.mark.long
 def test_a_floor_of_whole_groups_says_what_it_rests_on() -> None:
     found = floor_test_by_groups(np.arange(1200) >= 60, np.arange(1200) // 30, 0.93)
     assert (found.floor, found.groups) == (0.93, 40)

@@ -40,6 +40,7 @@ def test_where_everything_was_asked_it_is_the_share_that_agreed() -> None:
     assert live_agreement(SURE, ones, ones > 0, agreed).debiased == pytest.approx(agreed.mean())
 
 
+@pytest.mark.long
 @given(
     p=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     chance=st.lists(st.floats(0.05, 1), min_size=3, max_size=3),

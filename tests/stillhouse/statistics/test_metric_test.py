@@ -138,6 +138,7 @@ def test_rows_lost_a_group_at_a_time_are_less_evidence_than_rows_lost_one_by_one
     assert (lumped.verdict, spread.verdict) == (Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("metric", "metric_class", "index"), [("macro_f1", None, 0), ("recall", "fraud", 1)])
 def test_a_student_at_the_margin_passes_at_most_about_alpha_of_the_time(metric, metric_class, index) -> None:
     """300 students whose true drop is the margin; more than 9 % of them passing would be one chance in 700."""

@@ -40,6 +40,7 @@ def test_layers_that_make_no_sense_are_refused(classifier: Path, tmp_path: Path,
         drop_layers(classifier, layers, tmp_path / "cut")
 
 
+@pytest.mark.long
 def test_units_that_contribute_nothing_are_the_first_to_go(classifier: Path, tmp_path: Path) -> None:
     full = load_file(classifier / "model.safetensors")
     width = len(full["bert.encoder.layer.0.intermediate.dense.bias"])

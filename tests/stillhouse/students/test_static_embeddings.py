@@ -71,6 +71,7 @@ def test_components_are_those_of_scikit_learn_up_to_their_sign() -> None:
     assert np.abs(principal_components(rows, 3)) == pytest.approx(np.abs(PCA(3).fit_transform(rows)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", sorted(OF_A_KIND.values()))
 def test_of_every_kind_of_tokenizer_special_tokens_weigh_nothing(model_type: str, tmp_path: Path) -> None:
     teacher = a_classifier(model_type, tmp_path / "teacher")
@@ -95,6 +96,7 @@ def test_a_piece_is_asked_between_whatever_the_tokenizer_puts_around_a_text(tmp_
     assert _frame(tokenizer) == ([], [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model_type", sorted(OF_A_KIND.values()))
 def test_a_student_without_a_layer_learns_and_ships(model_type: str, tmp_path: Path) -> None:
     teacher = a_classifier(model_type, tmp_path / "teacher")

@@ -81,6 +81,7 @@ def test_of_scored_pieces_those_that_nothing_spells_are_kept() -> None:
     assert [piece for piece, _ in left["vocab"]] == ["<unk>", "a", "b", "ax", "<0x0A>"]
 
 
+@pytest.mark.long
 @given(task=st.lists(st.sampled_from(QUESTIONS), min_size=1, max_size=8), other=st.text(max_size=30))
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS))
 def test_the_texts_of_the_task_are_read_as_before_and_no_other_becomes_unknown(
@@ -114,6 +115,7 @@ def test_what_is_put_around_a_text_and_behind_it_keeps_its_token_where_its_id_mo
     assert [kept[token_id] for token_id in after.ids] == before.ids
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", sorted(TOKENIZERS))
 def test_every_special_token_has_its_own_row_still(kind: str, tmp_path: Path) -> None:
     folder = a_classifier(OF_A_KIND[kind], tmp_path / "full")
@@ -158,6 +160,7 @@ def test_a_trimmed_model_may_take_the_place_of_the_full_one(classifier: Path, tm
     TorchClassifier(tmp_path / "student").logits(HELD_OUT)
 
 
+@pytest.mark.long
 def test_the_published_encoder_gets_no_new_unknowns_on_held_out_questions() -> None:
     import json
     import tempfile

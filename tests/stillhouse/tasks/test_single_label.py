@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -19,6 +20,7 @@ def test_the_first_of_equal_logits_answers_and_an_unknown_label_is_never_right()
     assert SingleLabel(("a", "b", "c")).right(logits, np.array([2, 0, -1])).tolist() == [False, True, False]
 
 
+@pytest.mark.long
 @given(LOGITS, st.floats(-5, 5), st.sampled_from([0.5, 2.0, 4.0]))
 def test_neither_a_shift_nor_a_temperature_changes_an_answer(logits: np.ndarray, shift: float, factor: float) -> None:
     top = np.sort(logits, axis=1)

@@ -53,6 +53,7 @@ def read_alone(folder: Path, template: str = TEMPLATE, answers: tuple[str, ...] 
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", sorted(LANGUAGE_MODELS))
 def test_every_type_says_what_a_plain_reading_says(kind: str, tmp_path: Path) -> None:
     tokenizer = byte_pairs(QUESTIONS, 330, begin=kind == "llama")

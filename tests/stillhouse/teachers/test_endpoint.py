@@ -48,6 +48,7 @@ def teacher(server: Server, place: Path, *, asking: Asking = ASKING, **limits: A
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_each_prompt_is_asked_once_and_paid_once(tmp_path: Path) -> None:
     rows = texts(40)
     with serving(Server(answer, takes=0.05)) as server:
@@ -74,6 +75,7 @@ FAULTS = {
 """How the answer of a prompt fails whose first call ends so; None where the next one gives it."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_call_ends_in_an_answer_or_in_a_reason(tmp_path: Path, fault: str) -> None:
     rows = texts(6)
@@ -92,6 +94,7 @@ def test_every_call_ends_in_an_answer_or_in_a_reason(tmp_path: Path, fault: str)
         assert server.usd <= asked.calls.spent("tickets") < 1.0
 
 
+@pytest.mark.long
 def test_an_answer_that_takes_too_long_is_asked_again(tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.5)) as server:
         with pytest.raises(StillhouseError, match=r"did not answer: .*[Tt]imeout"):
@@ -99,6 +102,7 @@ def test_an_answer_that_takes_too_long_is_asked_again(tmp_path: Path) -> None:
         assert server.calls == 3
 
 
+@pytest.mark.long
 def test_a_server_that_never_answers_ends_the_run_and_keeps_what_it_said(tmp_path: Path) -> None:
     with serving(Server(answer, dict.fromkeys(range(3, 99), "500"))) as server:
         asked = teacher(server, tmp_path, concurrency=1, attempts=4)
@@ -125,6 +129,7 @@ def test_a_wrong_key_ends_it_at_once_and_is_nowhere_to_be_read(tmp_path: Path, m
             teacher(server, tmp_path, api_key_env="TEACHER_KEY").ask(texts(6))
 
 
+@pytest.mark.long
 def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
     rows = texts(60)
     with serving(Server(answer)) as server:
@@ -141,6 +146,7 @@ def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
         assert server.calls < calls + 60, "what was answered before the cap is not asked again"
 
 
+@pytest.mark.long
 def test_another_revision_under_the_same_name_is_asked_anew(tmp_path: Path) -> None:
     with serving(Server(answer)) as server:
         teacher(server, tmp_path).ask(texts(3))
@@ -148,6 +154,7 @@ def test_another_revision_under_the_same_name_is_asked_anew(tmp_path: Path) -> N
         assert server.calls == 6
 
 
+@pytest.mark.long
 def test_a_run_that_is_broken_off_waits_for_no_server(parent: WarmParent, tmp_path: Path) -> None:
     code = f"""
         import signal, sys
@@ -168,6 +175,7 @@ def test_a_run_that_is_broken_off_waits_for_no_server(parent: WarmParent, tmp_pa
         assert process.wait() != 0 and "KeyboardInterrupt" in process.said("stderr")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", ["402", "404", "413"])
 def test_a_refusal_that_is_no_texts_fault_ends_the_run(tmp_path: Path, status: str) -> None:
     with serving(Server(answer, {3: status})) as server:
@@ -193,6 +201,7 @@ def test_a_server_that_counts_more_than_was_reserved_ends_the_run(tmp_path: Path
         assert asked.ask(texts(5))["failure"].null_count() == 5, "and what it said is kept"
 
 
+@pytest.mark.long
 def test_two_processes_pay_once(parent: WarmParent, tmp_path: Path) -> None:
     with serving(Server(answer, takes=0.05)) as server:
         both = [parent.start(KILLED, server.url, tmp_path, 40) for _ in range(2)]
@@ -208,6 +217,7 @@ def test_a_server_that_is_down_costs_nothing(tmp_path: Path) -> None:
     assert asked.calls.spent("tickets") == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["", "sk with blanks", "schlüssel"])
 def test_what_is_no_key_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("TEACHER_KEY", key)
@@ -286,6 +296,7 @@ KILLED = """
 """
 
 
+@pytest.mark.long
 def test_a_kill_loses_at_most_the_calls_under_way(parent: WarmParent, tmp_path: Path) -> None:
     rows, kills, chance = 300, 5, random.Random(0)
     with serving(Server(answer, takes=0.02)) as server:

@@ -45,6 +45,7 @@ def test_more_seen_allows_more_and_more_asked_twice_allows_less(prompts: int, of
     assert flips_by_chance(prompts, seen=seen, of=2 * of) <= found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("by_itself", "found_at_least"), [(0.0, 0.99), (0.02, 0.9), (0.1, 0.5)])
 def test_an_honest_server_alarms_less_than_once_in_200_days_and_a_changed_one_soon(
     by_itself: float, found_at_least: float

@@ -49,6 +49,7 @@ def taken(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_it_says_what_transformers_says_in_the_order_of_the_rows(folder: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
@@ -62,12 +63,14 @@ def test_it_says_what_transformers_says_in_the_order_of_the_rows(folder: Path) -
         np.testing.assert_allclose(ours.logits([text])[0], expected[[2, 0, 1]], atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(folder: Path) -> None:
     model = TorchClassifier(taken(folder))
     alone, beside = model.logits(QUESTIONS[:1]), model.logits([QUESTIONS[0], " ".join(QUESTIONS[:3])])
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_student_is_cut_out_of_it_learns_and_ships(folder: Path, tmp_path: Path) -> None:
     texts, targets = [*QUESTIONS, "what", " ".join(QUESTIONS)], np.arange(len(QUESTIONS) + 2) % 3
     task = SingleLabel(NAMES)
@@ -119,6 +122,7 @@ def test_a_classifier_that_answers_something_else_is_refused(tmp_path: Path, pro
         outputs_in_order(tmp_path, NAMES, {})
 
 
+@pytest.mark.long
 def test_its_encoder_alone_is_what_the_linear_probe_looks_at(folder: Path, tmp_path: Path) -> None:
     build_classifier(folder, NAMES, tmp_path / "untuned", seed=0)
     taken(folder)

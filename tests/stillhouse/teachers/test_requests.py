@@ -42,6 +42,7 @@ def test_a_text_is_asked_as_it_is(tmp_path: Path) -> None:
     assert message["content"].count(odd) == 2 and message["content"].endswith(f"billing\naccess: {odd} again: {odd}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("content", "says"), [(None, "cannot be read"), (b"\xff", "cannot be read"), (b"Hi", "{text}")]
 )

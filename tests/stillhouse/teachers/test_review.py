@@ -63,6 +63,7 @@ def fill(cells: Cells) -> Cells:
     return [cells[0], *([*row[:3], "yes", "Ada", ""] for row in cells[1:])]
 
 
+@pytest.mark.long
 @given(st.integers(0, 30), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_the_draw_is_a_subset_of_the_size_asked_and_ignores_the_order(count: int, size: int, random: object) -> None:
     rows = answers(count)
@@ -87,6 +88,7 @@ def test_the_other_half_is_the_least_confident_of_the_rest() -> None:
     assert set(risk["prompt_id"]) == set(rest.sort("confidence", "prompt_id").head(20)["prompt_id"])
 
 
+@pytest.mark.long
 def test_the_order_does_not_tell_the_halves_apart() -> None:
     places = []
     for number in range(200):
@@ -109,6 +111,7 @@ def test_a_draw_that_makes_no_sense_is_our_bug() -> None:
         draw_review(pl.concat([answers(2), answers(1)]), size=2, key="k")
 
 
+@pytest.mark.long
 @settings(deadline=None)  # every example waits for a disk
 @given(
     st.lists(st.tuples(texts, texts), max_size=6), st.sampled_from([",", ";"]), st.sampled_from(["utf-8", "utf-8-sig"])
@@ -283,6 +286,7 @@ def test_no_defect_in_59_rows_proves_five_percent_and_58_do_not() -> None:
         assert (found.verdict, found.rows_needed) == (Verdict.INCONCLUSIVE, 59)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("defects", "rows"), [(1, 40), (3, 100), (7, 100), (3, 30), (1, 1)])
 def test_the_rows_needed_settle_it_and_no_fewer_do(defects: int, rows: int) -> None:
     needed = judge_review(reviewed(defects, rows), defect_limit=0.05).rows_needed
@@ -324,6 +328,7 @@ def test_the_risk_half_counts_for_nothing_in_the_verdict() -> None:
     assert found.interval == judge_review(reviewed(0, 59), defect_limit=0.05).interval
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [60, 150])
 @pytest.mark.parametrize("limit", [0.02, 0.1])
 def test_a_batch_at_the_limit_passes_and_fails_at_most_once_in_twenty(rows: int, limit: float) -> None:
@@ -334,6 +339,7 @@ def test_a_batch_at_the_limit_passes_and_fails_at_most_once_in_twenty(rows: int,
         assert chances[[found == verdict for found in verdicts]].sum() <= 0.05
 
 
+@pytest.mark.long
 def test_the_whole_way_keeps_the_promise_where_risk_and_defects_go_together() -> None:
     rows = answers(1000).sort("confidence").with_columns((pl.int_range(pl.len()) % 7 != 0).alias("correct"))
     # The 100 defects are among the 700 least confident, so the risk half is full of them.

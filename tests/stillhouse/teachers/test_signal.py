@@ -61,6 +61,7 @@ def test_only_what_is_missing_is_computed(classifier: Path, prompts: pl.DataFram
     assert (third.already_stored, third.computed, third.tokens) == (60, 0, 0)
 
 
+@pytest.mark.long
 @settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_answers_do_not_depend_on_the_order_of_the_prompts(
@@ -95,6 +96,7 @@ def empty(content: bytes) -> bytes:
     return b""
 
 
+@pytest.mark.long
 @pytest.mark.experiment("A39")
 @pytest.mark.parametrize("harm", [cut, edited, empty])
 def test_a_harmed_shard_counts_as_absent_and_only_its_rows_are_asked_again(

@@ -58,6 +58,7 @@ def test_answers_are_averaged_as_what_each_is_worth() -> None:
     np.testing.assert_allclose(np.exp(by_votes({0: 3, 2: 1}, stated)), [0.625, 0.1, 0.275])
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.integers(0, 3), st.integers(1, 9), min_size=1))
 def test_votes_are_a_distribution_in_their_own_order(votes: dict[int, int]) -> None:
     found = np.exp(by_votes(votes, SingleLabel(("a", "b", "c", "d")).stated(np.arange(4), 0.7)))
@@ -114,6 +115,7 @@ def test_a_letter_is_read_with_the_probabilities_of_all() -> None:
     assert found.label_mass == pytest.approx(0.7)  # between 0.5 and 0.9
 
 
+@pytest.mark.long
 def test_labels_are_put_in_the_tasks_order_whatever_the_letters(tmp_path: Path) -> None:
     asking = Asking("large", "{text}", {"max_tokens": 1}, None, {}, "", codes_of(["billing", "access"]))
     told = {"A": math.log(0.8), "B": math.log(0.2)}
@@ -122,6 +124,7 @@ def test_labels_are_put_in_the_tasks_order_whatever_the_letters(tmp_path: Path) 
     np.testing.assert_allclose(np.exp(np.array(said["logits"].to_list())), [[0.2, 0.8]] * 3, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_a_server_tells_how_sure_it_is_and_is_asked_once(tmp_path: Path) -> None:
     def told(text: str) -> dict[str, float]:
         sure = 0.9 if "invoice" in text else 0.2
@@ -147,6 +150,7 @@ def test_a_server_that_tells_no_probabilities_is_found_out_by_the_first_call_and
         assert asked.calls.spent("tickets") == pytest.approx(server.usd)
 
 
+@pytest.mark.long
 def test_each_sample_is_a_call_of_its_own_and_a_kill_between_them_pays_none_twice(tmp_path: Path) -> None:
     rows = texts(10)
     votes: Counter[str] = Counter()

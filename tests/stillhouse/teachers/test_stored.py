@@ -101,11 +101,13 @@ def test_each_prompt_without_an_answer_says_why(tmp_path: Path) -> None:
     assert rows["answer"].to_list() == [None, None, None, None, "other", None]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spelled", ["billing", "Billing.", ' "billing" ', "**BILLING**"])
 def test_case_and_what_is_around_a_label_do_not_matter(tmp_path: Path, spelled: str) -> None:
     assert said(read(tmp_path, table(("a", spelled))), "a")["answer"].to_list() == ["billing"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("spelled", ["billing or access", "bill", "It is billing"])
 def test_no_label_is_guessed_from_a_longer_answer(tmp_path: Path, spelled: str) -> None:
     assert said(read(tmp_path, table(("a", spelled))), "a")["failure"].to_list() == [Failure.NO_LABEL]
@@ -191,6 +193,7 @@ def test_of_requests_that_stillhouse_wrote_the_ids_are_those_of_the_prompts(tmp_
     assert said(found, "wrong sum")["answer"].to_list() == ["billing"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "line"),
     [
@@ -211,6 +214,7 @@ def test_an_answer_is_as_sure_as_the_teacher_is_right(tmp_path: Path) -> None:
     np.testing.assert_allclose(probabilities, [[0.1, 0.8, 0.1]], atol=1e-6)
 
 
+@pytest.mark.long
 @given(st.floats(1e-6, 1 - 1e-6), st.lists(st.integers(0, 2), min_size=1, max_size=5))
 def test_what_was_answered_stays_the_answer_however_seldom_it_is_right(accuracy: float, targets: list[int]) -> None:
     outputs = TASK.stated(np.array(targets), accuracy)

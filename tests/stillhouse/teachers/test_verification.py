@@ -49,6 +49,7 @@ def tables(rows: list[dict]) -> tuple[pl.DataFrame, pl.DataFrame]:
     return prompts, signal.reverse()
 
 
+@pytest.mark.long
 @given(st.lists(row, min_size=1, max_size=30))
 def test_every_training_row_is_kept_or_rejected_and_no_other_row_is_there(rows: list[dict]) -> None:
     prompts, signal = tables(rows)

@@ -14,6 +14,8 @@ from stillhouse.models.export import export_student
 from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
+pytestmark = pytest.mark.long
+
 TEXTS = ["who is the king ?", "where " * 200]
 
 

@@ -25,6 +25,8 @@ from stillhouse.teachers.classifier import build_classifier
 from tests.small import small_teacher
 from tests.warm import WarmParent
 
+pytestmark = pytest.mark.long
+
 
 class Machine:
     """Time moves when a model works; on a busy machine the model also waits for the processor."""

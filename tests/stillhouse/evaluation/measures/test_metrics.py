@@ -10,6 +10,7 @@ from sklearn import metrics as oracle
 from stillhouse.evaluation.measures import metrics
 
 
+@pytest.mark.long
 @settings(max_examples=50)
 @given(pairs=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=40))
 def test_all_agree_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
@@ -43,6 +44,7 @@ def test_the_place_of_a_label_is_first_where_it_is_the_answer() -> None:
     assert metrics.places(logits, np.array([0, 1, 0, 2])).tolist() == [0, 2, 0, 2]
 
 
+@pytest.mark.long
 @given(arrays(np.float64, (20, 5), elements=st.integers(-3, 3).map(float)), st.integers(0, 4))
 def test_first_place_and_argmax_are_one(logits: np.ndarray, label: int) -> None:
     labels = np.full(20, label)

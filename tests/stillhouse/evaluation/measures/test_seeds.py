@@ -205,6 +205,7 @@ def test_no_gain_is_shown_only_where_the_seeds_show_it_too() -> None:
     assert compare_with_control(*apart, golden, task=SingleLabel(tuple(CLASSES))).verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (2, 5)], ids=str)
 def test_two_equal_models_have_no_winner(seeds: tuple[int, int]) -> None:
     """Pairs of one and the same model: rows of its own difficulty, and a seed that moves all of them a little.

@@ -70,6 +70,7 @@ def test_only_critical_slices_share_the_error_rate() -> None:
     assert all(r.non_inferiority.alpha == 0.05 for r in results[4:] if r.non_inferiority)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_margin", [3, 2])
 def test_any_of_several_slices_at_the_margin_passes_for_one_student_in_twenty(at_margin: int) -> None:
     """Simulation: three critical slices, on some of which the true drop is the margin; on the others there is none."""
@@ -110,6 +111,7 @@ def test_a_missing_column_and_a_repeated_name_are_refused() -> None:
         slice_masks(golden, [spec("x", "a"), spec("x", "b")])
 
 
+@pytest.mark.long
 def test_fifty_slices_of_a_hundred_thousand_rows_take_seconds() -> None:
     generator = np.random.default_rng(0)
     masks = generator.random((50, 100_000)) < 0.02
@@ -130,6 +132,7 @@ def test_a_slice_is_held_to_its_own_margin_where_it_declares_one() -> None:
     assert (wide.verdict, narrow.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
 
 
+@pytest.mark.long
 def test_rows_that_are_lost_together_pass_at_the_margin_only_when_they_are_counted_one_by_one() -> None:
     """200 students whose true drop is the margin, with the chance to lose a row varying by group (Beta, mean 5 %).
 
@@ -162,6 +165,7 @@ def test_a_slice_in_too_few_groups_proves_neither_its_margin_nor_its_floor(group
     assert (result.non_inferiority.groups, result.floor.groups) == (groups, groups)
 
 
+@pytest.mark.long
 def test_whole_groups_share_the_error_rate_by_holm() -> None:
     """Two of three critical slices pass at a third of the error rate; the one left is judged at all of it."""
     masks = np.repeat(np.eye(4, dtype=bool), 3000, axis=1)

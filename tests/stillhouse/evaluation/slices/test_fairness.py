@@ -196,6 +196,7 @@ def test_a_column_of_numbers_is_groups_by_value() -> None:
     assert [(each.group, each.rows) for each in result.groups] == [("40", 30), ("30", 20)]
 
 
+@pytest.mark.long
 def test_the_reports_have_every_group(evaluated) -> None:
     regions = ["north"] * 600 + ["south <b>"] * 600 + ["east"] * 3
     result = evaluated(regions, wrong=range(600, 660))

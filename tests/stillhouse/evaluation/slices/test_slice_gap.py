@@ -86,6 +86,7 @@ def test_the_least_certain_pair_decides_and_is_not_always_best_and_worst() -> No
     assert result.measured.least_certain == ("best", "thin")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("right", "rows"),
     [
