@@ -32,6 +32,7 @@ from stillhouse.home import Home
 from stillhouse.live.canary import CanaryFound, canary_found
 from stillhouse.live.segments import TrafficStore, day_at
 from stillhouse.live.shadow import Judged
+from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.records.builds import BuildStore
@@ -135,10 +136,10 @@ def move(builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> St
 
 def _in_shadow(builds: BuildStore, file: RecipeFile, seen: Deployment, challenger: Challenger, now: datetime) -> Step:
     spec, shadow = _spec(file), _newest_shadow(builds, file, challenger)
-    evidence = _evidence(shadow, None)
-    if shadow.failed:
+    evidence, changed = _evidence(shadow, None), _teacher_changed(builds, file)
+    if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
-    if (waits := _waits(file, seen, challenger)) is not None:
+    if (waits := _waits(file, seen, challenger, changed)) is not None:
         return Step(waits)
     if shadow.is_open:
         share = spec.canary.shares[0]
@@ -169,9 +170,10 @@ def _in_canary(builds: BuildStore, file: RecipeFile, seen: Deployment, challenge
             step.sentence,
         )
         return step
-    if shadow.failed:
+    changed = _teacher_changed(builds, file)
+    if shadow.failed and changed is None:
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
-    if (waits := _waits(file, seen, challenger)) is not None:
+    if (waits := _waits(file, seen, challenger, changed)) is not None:
         return Step(waits)
     began = _moment(challenger.since)
     where = f"{_name(challenger)} answers {challenger.share:.0%} of the callers"
@@ -281,12 +283,30 @@ def _kept_back(
     return Step(f"{_name(challenger)} is held in {challenger.stage}: {why}. {_what_a_person_can_do(file)}", Tone.LOOK)
 
 
-def _waits(file: RecipeFile, seen: Deployment, challenger: Challenger) -> str | None:
+def _teacher_changed(builds: BuildStore, file: RecipeFile) -> str | None:
+    """What the watch has found where the teacher no longer answers as recorded; what it says of two releases is void.
+
+    That callers fail is seen without it, and ends a rollout all the same.
+    """
+    if file.recipe.watch is None or _spec(file).shadow.judge_by == "truth":
+        return None
+    state = WatchBook(builds.ledger.url, file.name).read().state
+    health = None if state is None else state.teacher
+    return health.sentence if health is not None and health.as_recorded is False else None
+
+
+def _waits(file: RecipeFile, seen: Deployment, challenger: Challenger, teacher_changed: str | None) -> str | None:
     """Why a challenger that is not found wanting goes no further, whatever it shows; None where it may."""
+    where = f"{_name(challenger)} waits in {challenger.stage}"
     if challenger.stuck is not None:
         return f"{_name(challenger)} is held in {challenger.stage}: {challenger.stuck}. {_what_a_person_can_do(file)}"
     if seen.hold is not None:
-        return f"{_name(challenger)} waits in {challenger.stage}: {seen.hold.by} holds the champion: {seen.hold.reason}"
+        return f"{where}: {seen.hold.by} holds the champion: {seen.hold.reason}"
+    if teacher_changed is not None:
+        return (
+            f"{where}: the teacher does not answer as recorded, so nothing it says of the two releases counts "
+            f"({teacher_changed}). It goes on when the canary of a later day passes"
+        )
     return None
 
 

@@ -109,7 +109,7 @@ class Walk:
                 f"{self.recipe}/release: the stakes are high and nobody approved {release[:12]} before its promotion"
             ]
         if same_person(self.terms.author or "", names[-1]):
-            return [f"{self.recipe}/release: approved by {names[-1]}, who cannot be told from its author"]
+            return [f"{self.recipe}/release: approved by {names[-1]}, who cannot be distinguished from its author"]
         return []
 
     def _champion(self) -> list[Link]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
 from stillhouse.data.limits import parquet_within
-from stillhouse.data.places import Place, in_memory, is_packed, told_plainly
+from stillhouse.data.places import Place, in_memory, is_packed, plain_read_errors
 from stillhouse.data.quoting import quoted
 from stillhouse.data.table import LIST_ADVICE, PATHS_TOLD, Table, require_columns
 from stillhouse.errors import StillhouseError
@@ -25,7 +25,7 @@ def read_parquet(place: Place, columns: Sequence[str], optional: Collection[str]
     Raises:
         StillhouseError: for a file that is no parquet, an unknown column, or one that does not hold text or numbers.
     """
-    with told_plainly(place.uri, "a parquet file"):
+    with plain_read_errors(place.uri, "a parquet file"):
         file: Path | BytesIO = in_memory(place) if place.path is None or is_packed(place) else place.path
         refuse_what_is_no_rows(file.getvalue()[:HEAD] if isinstance(file, BytesIO) else _head(file), place.uri)
         scan = pl.scan_parquet(file, glob=False)

@@ -93,7 +93,7 @@ def may_be_there(uri: str, root: str | Path | None) -> bool:
 
 
 @contextmanager
-def told_plainly(where: str, expected: str) -> Iterator[None]:
+def plain_read_errors(where: str, expected: str) -> Iterator[None]:
     """Translate what polars, fsspec and the operating system say into one line for the user."""
     try:
         yield
@@ -149,7 +149,7 @@ def opened_as_text(place: Place) -> Iterator[TextIO]:
         StillhouseError: if it is no text, or a byte is not of its encoding, which is named by place.
     """
     _require_encoding(place)
-    with told_plainly(place.uri, "a readable text file"):
+    with plain_read_errors(place.uri, "a readable text file"):
         try:
             with binary(place) as raw:
                 head = raw.peek(HEAD)[:HEAD]  # type: ignore[attr-defined]
@@ -186,7 +186,7 @@ def name_inside(place: Place) -> str:
     if Path(inside).suffix:
         return inside
     with (
-        told_plainly(place.uri, "a zip file"),
+        plain_read_errors(place.uri, "a zip file"),
         opened_as_bytes(place) as raw,
     ):
         refuse_what_is_no_rows(raw.read(HEAD), place.uri)

@@ -29,8 +29,8 @@ from stillhouse.data.places import (
     local_path,
     name_inside,
     opened_as_bytes,
+    plain_read_errors,
     remote,
-    told_plainly,
     unpacked_name,
 )
 from stillhouse.data.rejects import RejectReason, rejected
@@ -115,7 +115,7 @@ def read_outside(
     """
     digests, marks = {}, {}
     for place in find_places(uri, root, limits=limits):
-        with told_plainly(place.uri, "a file that can be read"):
+        with plain_read_errors(place.uri, "a file that can be read"):
             if place.path is not None:
                 digests[place.uri] = store.keep(place.path)
                 continue
@@ -242,7 +242,10 @@ class FolderEntry:
         """
         if self.is_local:
             return store.keep(Path(self.address))
-        with told_plainly(self.address, "a file that can be read"), remote(Place(self.address, None)).open("rb") as raw:
+        with (
+            plain_read_errors(self.address, "a file that can be read"),
+            remote(Place(self.address, None)).open("rb") as raw,
+        ):
             return store.keep(within_size(raw, limits, self.address))
 
 
@@ -356,7 +359,7 @@ def format_of(place: Place, format: Format | None = None, pattern: str | None = 
         )
     kind = format or ("lines" if pattern else _SUFFIXES.get(suffix))
     if kind is None or kind not in get_args(Format):
-        with told_plainly(place.uri, "a file of rows"), opened_as_bytes(place) as raw:
+        with plain_read_errors(place.uri, "a file of rows"), opened_as_bytes(place) as raw:
             refuse_what_is_no_rows(raw.read(HEAD), place.uri)
         raise SettingError(
             f"unknown format {kind!r}" if kind else f"the ending {suffix!r} tells no format",
@@ -457,7 +460,7 @@ def _local_entries(folder: Path) -> list[FolderEntry]:
 
 def _remote_entries(folder: str) -> list[FolderEntry]:
     prefix = remote(Place(folder, None))
-    with told_plainly(folder, "a folder that can be listed"):
+    with plain_read_errors(folder, "a folder that can be listed"):
         files = [item for item in prefix.iterdir() if item.is_file()] if prefix.exists() else []
         return [
             FolderEntry(item.name, str(item), _mark(facts, str(item)), int(facts.get("size") or 0), is_local=False)
@@ -481,7 +484,7 @@ def _mark(facts: Mapping[str, Any], uri: str) -> str:
 
 
 def _remote_digest(uri: str) -> str:
-    with told_plainly(uri, "a file that can be looked up"):
+    with plain_read_errors(uri, "a file that can be looked up"):
         path = remote(Place(uri, None))
         facts = path.fs.info(path.path)
     return sha256(_mark(facts, uri).encode()).hexdigest()

@@ -20,7 +20,7 @@ from zipfile import ZipFile
 
 from stillhouse.data.foreign import HEAD, refuse_what_is_no_rows
 from stillhouse.data.limits import refuse_line, zip_within
-from stillhouse.data.places import BATCH_ROWS, Place, opened_as_bytes, told_plainly
+from stillhouse.data.places import BATCH_ROWS, Place, opened_as_bytes, plain_read_errors
 from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
 from stillhouse.data.table import Table, as_text, require_columns, require_once
@@ -89,7 +89,7 @@ def read_xlsx(place: Place, columns: Sequence[str], optional: Collection[str]) -
 
 def count_xlsx(place: Place) -> int:
     """Count the rows below the header by the marks in the workbook's own files."""
-    with told_plainly(place.uri, "an Excel workbook"), opened_as_bytes(place) as raw:
+    with plain_read_errors(place.uri, "an Excel workbook"), opened_as_bytes(place) as raw:
         archive = zip_within(raw, place.limits, place.uri)
         sheets = [name for name in archive.namelist() if name.startswith(_SHEETS) and name.endswith(".xml")]
         try:
@@ -215,7 +215,7 @@ def _workbook(place: Place) -> Iterator[tuple[Any, ZipFile]]:
             expected="the extra xlsx of Stillhouse",
             do='Run `pip install -e ".[xlsx]"`, or save the sheet as csv.',
         ) from error
-    with told_plainly(place.uri, "an Excel workbook"), opened_as_bytes(place) as raw:
+    with plain_read_errors(place.uri, "an Excel workbook"), opened_as_bytes(place) as raw:
         refuse_what_is_no_rows(raw.read(HEAD), place.uri)
         archive = zip_within(raw, place.limits, place.uri)
         raw.seek(0)

@@ -86,7 +86,7 @@ def engine_of(url: str, *, seconds_for_a_lock: int = 60, keep_connections: bool 
             connect_args={name: value for name, value in waits.items() if name not in parsed.query},
             poolclass=None if keep_connections else sa.NullPool,
         )
-    tell_plainly(engine)
+    explain_errors(engine)
     return engine
 
 
@@ -102,7 +102,7 @@ def make_table(engine: sa.Engine, table: sa.Table) -> None:
             raise
 
 
-def tell_plainly(engine: sa.Engine) -> None:
+def explain_errors(engine: sa.Engine) -> None:
     """Have an engine raise a plain error where its disk is full, read-only or locked; nothing was written then."""
 
     def handle(context: sa.engine.ExceptionContext) -> None:

@@ -186,7 +186,7 @@ def approve(ledger: Ledger, recipe: str, *, release: str, author: str, by: str, 
     decision = signed(by, reason)
     if same_person(clean_name(author, where="author"), decision["by"]):
         raise StillhouseError(
-            f"{by} wrote the recipe, or cannot be told from {author}",
+            f"{by} wrote the recipe, or cannot be distinguished from {author}",
             where="--by",
             expected="an approver who is not the author",
             do="Ask somebody else to read the report and approve.",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from stillhouse.records.databases import make_table, tell_plainly
+from stillhouse.records.databases import explain_errors, make_table
 
 _SECONDS_FOR_A_LOCK = 5
 _metadata = sa.MetaData()
@@ -90,6 +90,6 @@ def _engine(url: str) -> sa.Engine:
     on_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
     arguments = {"timeout": _SECONDS_FOR_A_LOCK} if on_sqlite else {}
     engine = sa.create_engine(url, pool_pre_ping=not on_sqlite, connect_args=arguments)
-    tell_plainly(engine)
+    explain_errors(engine)
     make_table(engine, _spending)
     return engine

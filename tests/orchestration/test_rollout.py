@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live.canary import CALLERS_AT_LEAST
 from stillhouse.live.segments import TrafficStore, columns_of, day_at, sealed
 from stillhouse.live.shadow import ALL, COUNTS, SEEN_SCHEMA, TALLY_SCHEMA, judged
+from stillhouse.live.watch import TeacherHealth
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import Challenger, Deployment, Stage
 from stillhouse.records.events import EventKind, pending
@@ -249,6 +251,56 @@ def test_a_hold_keeps_it_where_it_is(world: World) -> None:
     step = move(world.builds, world.file)
     assert "waits in shadow: Ann Lee holds the champion" in step.sentence
     assert world.challenger.stage is Stage.SHADOW
+
+
+class Watch:
+    """Stands in for what the watch remembers: how the teacher has answered its canary prompts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.as_recorded: bool | None = True
+        monkeypatch.setattr(orchestration.rollout, "WatchBook", lambda url, recipe: self)
+
+    def read(self) -> SimpleNamespace:
+        health = TeacherHealth(at=0.0, day=0, as_recorded=self.as_recorded, sentence="a logit moved by 6")
+        return SimpleNamespace(state=SimpleNamespace(teacher=health))
+
+
+@pytest.mark.parametrize("stage", ["shadow", "canary"])
+@pytest.mark.parametrize("found", ["passed", "failed"])
+def test_while_the_teacher_answers_otherwise_nothing_that_it_says_moves_or_ends_a_rollout(
+    builds: BuildStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, found: str
+) -> None:
+    watch, world = Watch(monkeypatch), World(builds, tmp_path, watch={})
+    if stage == "canary":
+        in_canary(world)
+        world.asks(120)
+    world.look(**{WORSE: found})
+    before, at = world.now, later(1.1)
+    watch.as_recorded = False
+    said = move(world.builds, world.file, at=at).sentence
+    assert world.now == before and "b1" in said and "the teacher does not answer as recorded" in said
+    assert "a logit moved by 6" in said
+    watch.as_recorded = True if stage == "shadow" else None  # None: it was away, and nothing is known against it
+    said = move(world.builds, world.file, at=at).sentence
+    assert world.now != before and ("is withdrawn" in said if found == "failed" else "of the callers" in said), said
+
+
+def test_where_truth_judges_a_teacher_that_changed_holds_nothing_up(
+    builds: BuildStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = {"traffic": {"feedback": "complete"}, "rollout": {"shadow": {"judge_by": "truth"}}, "watch": {}}
+    watch, world = Watch(monkeypatch), World(builds, tmp_path, **truth)
+    watch.as_recorded = False
+    assert in_canary(world).challenger.stage is Stage.CANARY
+
+
+def test_callers_that_fail_end_a_rollout_whatever_the_teacher_says(
+    builds: BuildStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, world = Watch(monkeypatch), in_canary(World(builds, tmp_path, watch={}))
+    watch.as_recorded = False
+    world.asks(90, fails=10)
+    assert "is withdrawn" in move(world.builds, world.file).sentence
 
 
 def test_a_shadow_that_was_looked_at_by_other_code_is_looked_at_again_before_it_goes_on(world: World) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from upath import UPath
 
-from stillhouse.data.places import told_plainly
+from stillhouse.data.places import plain_read_errors
 from stillhouse.data.sources import (
     digests_now,
     drop_folder_entries,
@@ -342,10 +342,10 @@ def test_a_dropped_file_may_lack_what_the_recipe_allows(tmp_path: Path, recipe: 
 
 def test_what_a_driver_says_of_a_signed_address_is_in_no_log() -> None:
     """A log writes down the cause of an error, too."""
-    with pytest.raises(StillhouseError) as refused, told_plainly("https://host/rows.csv", "a file"):
+    with pytest.raises(StillhouseError) as refused, plain_read_errors("https://host/rows.csv", "a file"):
         raise OSError("403, url='https://other/rows.csv?X-Amz-Signature=5ecr3t'")
     assert "5ecr3t" not in str(refused.value) and "X-Amz-Signature=***" in str(refused.value)
     assert "5ecr3t" not in "".join(traceback.format_exception(refused.value))
-    with pytest.raises(StillhouseError) as refused, told_plainly("https://host/rows.csv", "a file"):
+    with pytest.raises(StillhouseError) as refused, plain_read_errors("https://host/rows.csv", "a file"):
         raise OSError("404, url='https://host/rows.csv'")
     assert isinstance(refused.value.__cause__, OSError), "what has no secret in it is kept for who looks for the cause"

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from stillhouse.errors import StillhouseError
-from stillhouse.records.databases import tell_plainly
+from stillhouse.records.databases import explain_errors
 from stillhouse.records.ledger import Ledger
 
 
@@ -70,7 +70,7 @@ def test_a_locked_ledger_is_waited_for(ledger: Ledger, tmp_path: Path) -> None:
 @pytest.mark.experiment("C12")
 def test_a_database_that_stays_locked_is_told(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'db'}", connect_args={"timeout": 0})
-    tell_plainly(engine)
+    explain_errors(engine)
     holder = sqlite3.connect(tmp_path / "db")
     holder.execute("CREATE TABLE t (x)")
     holder.execute("BEGIN EXCLUSIVE")
@@ -81,6 +81,6 @@ def test_a_database_that_stays_locked_is_told(tmp_path: Path) -> None:
 
 def test_a_mistake_in_a_statement_stays_what_it_is(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'db'}")
-    tell_plainly(engine)
+    explain_errors(engine)
     with pytest.raises(sa.exc.OperationalError, match="no such table"), engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO absent VALUES (1)"))
