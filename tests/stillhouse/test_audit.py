@@ -29,6 +29,8 @@ from stillhouse.records.witness import Witness
 from tests.stillhouse.chain import CONTRACT, FROM_OUTSIDE, Chain, deployed
 from tests.stillhouse.forgery import Row, alter, rebuild
 
+pytestmark = pytest.mark.long
+
 RULES = WaiverRules(frozenset({"another_holds"}), 30)
 
 
@@ -283,7 +285,6 @@ def test_a_verdict_that_came_after_the_promotion_is_too_late(chain: Chain) -> No
     assert "r/teacher: gate one_holds was failed before the promotion" in said(chain)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("wrong", [{"digest": "0" * 64}, {"manifest": "0" * 64}, {"asset": "r/exports"}])
 def test_a_verdict_on_something_else_proves_nothing(chain: Chain, wrong: dict[str, str]) -> None:
     release = chain.release()
@@ -328,7 +329,6 @@ def test_a_gate_that_was_validly_waived_is_no_problem(chain: Chain) -> None:
     assert chain.audit().problems == ()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("gate", "how", "why"),
     [
@@ -342,7 +342,6 @@ def test_a_waiver_that_did_not_count_does_not_count(chain: Chain, gate: str, how
     assert f"r/teacher: gate {gate} was failed" in said(chain) and why in said(chain)
 
 
-@pytest.mark.long
 def test_who_goes_back_need_not_waive_again_what_was_waived_when_that_release_served_first(chain: Chain) -> None:
     """Regression: a rollback after the day on which a waiver ended left an audit that nobody could put right."""
     first = chain.release(one_holds="failed", before_release=lambda c: waived(c, "one_holds"))
@@ -388,7 +387,6 @@ def test_an_entry_that_no_version_writes_is_a_problem_and_no_crash(chain: Chain,
     assert "has not the fields of a promotion" in problems and "has not the fields of a waiver" in problems
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("by", "ok"), [("Ann Lee", True), ("grace+work@example.org", False), ("Hopper, Grace", False)])
 def test_only_the_approval_of_somebody_else_counts(chain: Chain, by: str, ok: bool) -> None:
     release = chain.release(contract=HIGH)
@@ -574,7 +572,6 @@ def test_entries_before_there_was_a_key_are_named(chain: Chain, champion: Artifa
 EDITS = ["at", "kind", "recipe", "body", "previous", "digest"]
 
 
-@pytest.mark.long
 @pytest.mark.experiment("A24", "A25", "A26")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 10**6), column=st.sampled_from([*EDITS, "delete"]), flip=st.integers(0, 10**6))
@@ -601,7 +598,6 @@ def test_any_single_edit_of_the_ledger_is_found(chain: Chain, place: int, column
         database(chain).write_bytes(kept)
 
 
-@pytest.mark.long
 @pytest.mark.experiment("A17", "A18")
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 10**6), where=st.integers(0, 10**6), bit=st.integers(0, 6))
@@ -692,7 +688,6 @@ def test_a_run_that_goes_on_during_an_audit_is_no_contradiction(
     assert chain.audit().problems == () and next(rounds, None) == "newest"
 
 
-@pytest.mark.long
 def test_signatures_of_entries_that_are_gone_are_found(chain: Chain, home: Home, tmp_path: Path) -> None:
     Keys.from_environment().make(home.root)
     chain.promote(chain.release())

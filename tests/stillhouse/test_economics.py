@@ -71,6 +71,7 @@ def test_what_costs_nothing_to_make_pays_at_once_if_it_saves_anything() -> None:
     assert account(spec(), {}, student_usd_per_1000_calls=2.0).payback_months is None
 
 
+@pytest.mark.long
 @given(st.floats(1, 1e9), st.floats(0, 0.99), st.floats(1.01, 1000))
 def test_more_calls_and_less_fallback_never_make_it_later(calls: float, fallback: float, faster: float) -> None:
     def months(**changes: float) -> float:

@@ -96,6 +96,7 @@ def test_two_people_are_two(one: str, other: str) -> None:
     assert not same_person(one, other) and not same_person(other, one)
 
 
+@pytest.mark.long
 @given(st.text(min_size=1, max_size=40))
 def test_a_name_is_refused_or_keeps_its_normal_form_and_is_the_person_itself(name: str) -> None:
     try:

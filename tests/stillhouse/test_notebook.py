@@ -26,6 +26,7 @@ def logits(truth: np.ndarray, wrong: int) -> pl.DataFrame:
     return pl.DataFrame({"prompt_id": [f"{n:04}" for n in range(ROWS)], "logits": (4.0 * np.eye(3)[answers]).tolist()})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("wrong", "quality"), [(33, "pass"), (150, "fail")])
 def test_the_snippet_judges_a_student(
     wrong: int, quality: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

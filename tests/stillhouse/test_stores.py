@@ -8,6 +8,8 @@ import pytest
 
 from stillhouse.stores import fetch, place_at, send
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def address() -> str:

@@ -18,6 +18,7 @@ def test_a_bar_on_accuracy_names_no_class(tmp_path: Path) -> None:
     require_named_classes(file, [])
 
 
+@pytest.mark.long
 def test_a_class_of_the_rows_is_known_and_one_of_other_case_is_not(tmp_path: Path) -> None:
     recipe = small_recipe(tmp_path, rows=20, bar=FRAUD).recipe
     assert named_classes(recipe) == {("bar", "metric_class"): "fraud"}

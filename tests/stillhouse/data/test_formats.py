@@ -162,6 +162,7 @@ def test_a_pattern_without_the_column_or_that_is_broken_is_refused(tmp_path: Pat
     assert "takes no pattern" in refusal(source, format="csv", pattern="(?P<text>.*)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["rows.csv", "rows.ndjson"])
 def test_a_byte_of_another_encoding_is_named_by_offset_and_line(tmp_path: Path, name: str) -> None:
     # Far enough into the file that the decoder's own offset, counted from its last chunk, would be wrong.

@@ -90,6 +90,7 @@ def test_a_text_of_the_source_that_gives_a_golden_one_away_is_not_trained_on(
     assert made.rejects.select("text", "batch", "reason").rows() == [(text, "base", reason)]
 
 
+@pytest.mark.long
 def test_a_group_of_the_file_is_held_out_of_the_source(tmp_path: Path) -> None:
     grouped = recipe_with(tmp_path, data__group="writer").recipe
     source = frame([*ANCHORS, ("one of anna", None), ("one of bert", None)])
@@ -110,6 +111,7 @@ def test_a_golden_row_without_a_label_judges_nothing_and_is_not_trained_on(recip
     assert "nobody said what this is" not in made.prompts["text"]
 
 
+@pytest.mark.long
 def test_what_golden_and_validation_share_leave_of_the_file_trains(tmp_path: Path) -> None:
     made = base(recipe_with(tmp_path, 0.4, 0.2).recipe, []).prompts.filter(pl.col("batch") == "golden")
     assert set(made["split"]) == {"golden", "validation", "train"} and made["label"].null_count() == 0

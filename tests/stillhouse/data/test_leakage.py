@@ -89,6 +89,7 @@ def test_honest_questions_and_messages_are_clean(questions: pl.DataFrame, messag
     assert proxies(messages.with_columns(label=pl.col("label").replace({"ham": "0", "spam": "1"}))) == []
 
 
+@pytest.mark.long
 def test_copies_do_not_turn_an_honest_word_into_a_marker(questions: pl.DataFrame) -> None:
     """Three times as many rows make "why" pure beyond doubt; its neighbours still show that it is a word."""
     thrice = pl.concat([questions] * 3).with_columns(label="kind")
@@ -192,6 +193,7 @@ def test_clean_rows_of_many_classes_are_clean() -> None:
     assert len(marked_labels(planted(rows, lambda label: f"zq {label}", share=1.0))) == 150
 
 
+@pytest.mark.long
 def test_texts_without_blanks_are_looked_at_by_their_characters() -> None:
     """Regression: a text of one long word has no token in common with another, so nothing could be found."""
     rng = np.random.default_rng(0)

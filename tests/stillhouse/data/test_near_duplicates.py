@@ -129,6 +129,7 @@ def test_texts_are_the_same_in_every_chunk(monkeypatch: pytest.MonkeyPatch) -> N
     assert near_duplicate_pairs(texts).equals(at_once)
 
 
+@pytest.mark.long
 def test_many_rows_of_one_text_give_few_pairs_and_one_row_is_kept() -> None:
     pairs = near_duplicate_pairs(pl.Series(["Where is my order?"] * 3000))
     assert pairs.height < 8 * 3000

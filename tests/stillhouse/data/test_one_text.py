@@ -26,6 +26,7 @@ def test_every_character_that_this_python_knows_and_some_that_it_does_not() -> N
     assert not differing, f"{len(differing)}: {[ascii(text) for text in differing[:10]]}"
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.one_of(

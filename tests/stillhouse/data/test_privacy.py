@@ -345,6 +345,7 @@ RANDOM = "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5z"
 """Letters and digits as a key has them; the shapes are those of the services' own documentation."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "key",
     [

@@ -71,6 +71,7 @@ def test_personal_data_is_out_of_prompts_and_rejects(recipe: Recipe) -> None:
     assert made.redacted == {"email": 3, "phone": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "label", "reason"),
     [

@@ -34,6 +34,7 @@ def test_a_long_value_is_cut_after_the_search_so_that_no_half_of_an_address_stay
     assert len(told) == LONGEST and told.endswith("[EMAI...")
 
 
+@pytest.mark.long
 @given(st.text())
 def test_a_quote_is_one_short_line_and_quoting_it_again_changes_nothing(text: str) -> None:
     told = quoted(text)

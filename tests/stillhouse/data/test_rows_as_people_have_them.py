@@ -286,6 +286,7 @@ def test_a_zip_file_of_several_files_or_with_a_password_is_refused(tmp_path: Pat
     assert "locked with a password" in refused(tmp_path, "rows.csv.zip", bytes(locked)).what
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "pack"), [("rows.csv.zst", zstd), ("rows.csv.zip", zipped), ("rows.csv.gz", gzip.compress)]
 )
@@ -333,6 +334,7 @@ def test_a_zip_file_of_thousands_of_files_is_refused_before_they_are_listed(tmp_
 # What is no file of rows
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("content", "what"),
     [

@@ -46,6 +46,7 @@ def test_the_draw_is_a_keyed_blake2b_of_the_content() -> None:
     assert keyed_uniform(["abc"], key="secret", purpose="split").to_list() == [(int.from_bytes(digest) >> 11) / 2**53]
 
 
+@pytest.mark.long
 def test_the_draw_is_uniform_and_another_key_is_another_draw() -> None:
     ids = many(20_000)["prompt_id"]
     one, other = keyed_uniform(ids, key="k", purpose="split"), keyed_uniform(ids, key="l", purpose="split")

@@ -162,6 +162,7 @@ def test_whatever_was_measured_a_miss_is_never_the_last_word(
         assert found.evidence and found.change and not found.evidence.endswith(".")
 
 
+@pytest.mark.long
 @given(some_made)
 def test_training_longer_ends(how: Made) -> None:
     """Each round trains as the last one said; a student that still does not fit its rows is too small in the end."""

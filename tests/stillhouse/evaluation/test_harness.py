@@ -61,6 +61,7 @@ def test_a_golden_set_too_small_is_inconclusive_and_says_how_many_more(run) -> N
     assert "60 rows; about 282 rows would settle it, 222 more" in claim(result, "non_inferiority").sentence
 
 
+@pytest.mark.long
 def test_a_failing_critical_slice_closes_and_a_failing_other_slice_is_reported(run) -> None:
     app_lost, phone_lost = run(rows=2400, wrong=range(0, 1200, 20)), run(rows=2400, wrong=range(1200, 2400, 20))
     assert claim(app_lost, "slice/app").verdict is Verdict.FAIL
@@ -174,6 +175,7 @@ def test_too_few_groups_say_so(subject, golden) -> None:
     )
 
 
+@pytest.mark.long
 def test_slices_and_floors_take_whole_groups_too_and_say_so(subject, golden) -> None:
     rows = golden(1200).with_columns(customer=pl.int_range(pl.len()) % 12)
     teacher = subject(1200, name="teacher", kind=ModelKind.TEACHER, size_bytes=400_000_000)
@@ -352,6 +354,7 @@ def test_near_the_bar_a_busy_machine_decides_nothing_since_load_moves_cpu_time_a
     assert "allowing for the load" in busy.sentence
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shared_host", [True, None])
 def test_near_the_bar_a_machine_that_may_have_neighbours_decides_nothing(run, latency, shared_host) -> None:
     for ratio in (4.4, 3.7):
@@ -371,6 +374,7 @@ def behind_a_server(usd: float, ms: float) -> EvaluatedModel:
     return EvaluatedModel("prompted small", ModelKind.BASELINE, make_outputs(1200, range(3)), None, hosted=seen)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("usd", "ms", "budget", "verdict", "sentence"),
     [

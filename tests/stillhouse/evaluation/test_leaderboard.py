@@ -27,6 +27,7 @@ def test_evaluations_of_two_golden_sets_are_refused_by_their_digests(run) -> Non
         leaderboard([])
 
 
+@pytest.mark.long
 def test_the_most_accurate_is_first_and_of_equals_the_smaller(run) -> None:
     big = run(name="big", size_bytes=30_000_000, wrong=range(12))
     small = run(name="small", size_bytes=20_000_000, wrong=range(12))
@@ -37,6 +38,7 @@ def test_the_most_accurate_is_first_and_of_equals_the_smaller(run) -> None:
     assert (board.golden_rows, board.rows[0].drop, board.rows[0].latency_ratio) == (1200, pytest.approx(3 / 1200), 8)
 
 
+@pytest.mark.long
 def test_models_whose_intervals_overlap_share_their_ranks(run) -> None:
     """Wilson by hand, 1,200 rows: 1,170 right is 96.5 to 98.2 %, 1,155 is 95.0 to 97.3 %, 600 is 47.2 to 52.8 %."""
     models = {"good": range(30), "near": range(45), "majority": range(600)}
@@ -49,6 +51,7 @@ def test_models_whose_intervals_overlap_share_their_ranks(run) -> None:
     assert board.rows[0].accuracy_interval == pytest.approx((0.9645, 0.9824), abs=1e-4)
 
 
+@pytest.mark.long
 def test_the_newest_evaluation_of_an_artifact_counts_and_of_a_baseline_that_of_its_name(run) -> None:
     baseline = {"name": "probe", "kind": ModelKind.BASELINE}
     board = leaderboard(
@@ -67,6 +70,7 @@ def test_the_newest_evaluation_of_an_artifact_counts_and_of_a_baseline_that_of_i
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "older",
     [

@@ -12,6 +12,8 @@ from stillhouse import progress
 from stillhouse.device import CPU
 from stillhouse.models.checkpoint import EpochReport, Progress, resume, save_checkpoint
 
+pytestmark = pytest.mark.long
+
 FILE = "checkpoint.safetensors"
 
 
@@ -71,7 +73,6 @@ def refuses(folder: Path, content: bytes) -> None:
     assert run.resume(folder) == Progress(), "and the next run is not refused either"
 
 
-@pytest.mark.long
 @pytest.mark.experiment("A42")
 @given(data=st.data())
 def test_one_flipped_bit_anywhere_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -82,7 +83,6 @@ def test_one_flipped_bit_anywhere_is_found(tmp_path_factory: pytest.TempPathFact
     refuses(folder, bytes(content))
 
 
-@pytest.mark.long
 @pytest.mark.experiment("C10")
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_a_cut_or_empty_one_is_found(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:

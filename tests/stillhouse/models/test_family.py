@@ -42,6 +42,7 @@ def test_every_family_is_tested_with_a_tokenizer_of_its_kind() -> None:
     assert KINDS.keys() == FAMILIES.keys()
 
 
+@pytest.mark.long
 def test_what_the_table_names_is_what_transformers_calls_it(model_type: str, classifier: Path) -> None:
     net, family = network.load(classifier), FAMILIES[model_type]
     names = net.state_dict().keys()
@@ -203,6 +204,7 @@ def test_a_first_layer_that_is_built_differently_has_to_stay(tmp_path: Path) -> 
         drop_layers(folder, (1, 2), tmp_path / "cut")
 
 
+@pytest.mark.long
 def test_weights_under_the_names_of_earlier_years_are_read(tmp_path: Path) -> None:
     """BERT's own files on the hub still call the weight of a norm `gamma`, and begin with `bert.`."""
     folder = published("bert", tmp_path / "new")

@@ -67,11 +67,13 @@ def test_no_answer_but_in_int8_depends_on_what_else_is_in_its_batch(
     np.testing.assert_allclose(model.logits(QUESTIONS, 20), model.logits(QUESTIONS, 1), atol=1e-5)
 
 
+@pytest.mark.long
 def test_an_answer_in_int8_does_which_is_why_it_is_asked_one_text_at_a_time(export: Export) -> None:
     model = OnnxClassifier(export("bert", "int8")[0])
     assert np.abs(model.logits(QUESTIONS, 20) - model.logits(QUESTIONS, 1)).max() > 1e-4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_int4_no_matrix_of_weights_is_left_in_float32(family: str, export: Export) -> None:
     graph = onnx.load(export(family, "int4")[0] / "model.onnx").graph
@@ -82,6 +84,7 @@ def test_in_int4_no_matrix_of_weights_is_left_in_float32(family: str, export: Ex
     assert {"MatMulNBits", "GatherBlockQuantized"} <= {node.op_type for node in graph.node}
 
 
+@pytest.mark.long
 def test_static_activations_have_no_sign_which_processors_multiply_in_float32(export: Export) -> None:
     """Regression: with a sign the demo's student took 7.8 ms for a call and not 1."""
     graph = onnx.load(export("bert", "int8_static")[0] / "model.onnx").graph

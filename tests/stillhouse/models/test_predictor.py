@@ -60,6 +60,7 @@ def test_a_megabyte_of_text_is_truncated_and_answered_at_once(exported: Path) ->
         assert time.perf_counter() - start < 2
 
 
+@pytest.mark.long
 def test_the_exported_student_needs_neither_torch_nor_transformers(exported: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from stillhouse.models.predictor import OnnxClassifier;"

@@ -91,6 +91,7 @@ def test_a_loss_that_breaks_a_property_ends_the_training_before_its_first_step(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_two_labels_leave_standardised_logits_nothing_to_say(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -136,6 +137,7 @@ def test_an_encoder_that_looks_at_its_neighbours_is_found(
         train(classifier, tmp_path / "out", examples, TrainingConfig(epochs=1))
 
 
+@pytest.mark.long
 def test_it_draws_no_random_number_and_leaves_no_gradient(
     classifier: Path, examples: TrainingExamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

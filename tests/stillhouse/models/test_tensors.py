@@ -96,6 +96,7 @@ def test_a_file_that_was_written_again_is_read_again(tmp_path: Path) -> None:
         tensors_in(path)
 
 
+@pytest.mark.long
 def test_torch_is_not_loaded_for_it(tmp_path: Path) -> None:
     save_file({"layer.weight": torch.ones(4, dtype=torch.bfloat16)}, tmp_path / "w.safetensors")
     look = (

@@ -163,6 +163,7 @@ def test_checkpoints_change_nothing(classifier: Path, examples: TrainingExamples
     assert fingerprint_of(tmp_path / "with") == fingerprint_of(tmp_path / "without")
 
 
+@pytest.mark.long
 def test_frozen_embeddings_stay_and_others_move(classifier: Path, examples: TrainingExamples, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
@@ -200,6 +201,7 @@ def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
     assert np.mean(spread) < 5  # all lengths: 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -221,6 +223,7 @@ def test_targets_that_do_not_fit_are_refused_before_any_compute(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_relations_between_states_are_learned_from_a_teacher_of_another_width(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:
@@ -292,6 +295,7 @@ def test_whoever_watches_hears_of_every_step_and_how_the_epochs_went(
     assert steps[-1].note.startswith(f"epoch 8 of 8: loss {last.train_loss:.4f}, validation accuracy ")
 
 
+@pytest.mark.long
 def test_the_trained_folder_truncates_where_training_did(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:

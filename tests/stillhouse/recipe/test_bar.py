@@ -50,6 +50,7 @@ def test_specs_cannot_be_changed() -> None:
         BarSpec(margin=0.03).margin = 0.5  # type: ignore[misc]
 
 
+@pytest.mark.long
 def test_the_bar_loads_without_numbers_or_frameworks() -> None:
     """The contract embeds it, and the contract must load in every process."""
     program = (

@@ -59,6 +59,7 @@ def test_what_is_no_rule_is_refused_and_says_what_is(text: str, why: str) -> Non
         parse_rule(text)
 
 
+@pytest.mark.long
 @given(st.sampled_from(LedgerFact), st.sampled_from([">=", ">", "<=", "<"]), st.floats(0, 10**9), st.integers(1, 400))
 def test_a_rule_that_is_written_is_read_the_same(fact: LedgerFact, compared: str, limit: float, days: int) -> None:
     rule = KillRule(fact, compared, limit, days if fact.is_counted_over_days else None)

@@ -197,6 +197,7 @@ def test_a_contract_that_names_no_golden_file_does_not_know_of_one() -> None:
     assert [name for name in data if name.startswith("golden")] == [] and data["label"] == "service"
 
 
+@pytest.mark.long
 @pytest.mark.experiment("F10")
 @pytest.mark.parametrize("revision", ["main", "v1.0", "0a" * 19, "0A" * 20])
 def test_a_branch_of_the_hub_is_no_pin(tmp_path: Path, revision: str) -> None:
@@ -269,6 +270,7 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
     assert moved.digest != spaced.digest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -450,6 +452,7 @@ def test_asking_a_server_has_a_limit(tmp_path: Path, changes: dict[str, object],
         read_recipe(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
@@ -634,6 +637,7 @@ def test_a_recipe_that_names_no_precision_has_the_digest_that_it_had_before_ther
     assert recipe.form(names[2]).precision == "int4" and recipe.form(names[2]).student == recipe.students[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("precisions", "other", "says"),
     [
@@ -656,6 +660,7 @@ def test_precisions_that_cannot_be_are_refused_by_name(
         read_recipe(written(tmp_path, document))
 
 
+@pytest.mark.long
 @pytest.mark.experiment("F8")
 @pytest.mark.parametrize("folder", ["Evil Name[x]", "..x", "1st", "a" * 61, "a\x1b[2J", "a\n"])
 def test_a_folder_whose_name_no_recipe_may_have_is_refused_in_one_line(tmp_path: Path, folder: str) -> None:
@@ -679,6 +684,7 @@ def test_ordinary_names_are_names_of_recipes() -> None:
     assert [require_recipe_name(name, "recipe") for name in ("a", "question_routing", "a" * 60)]
 
 
+@pytest.mark.long
 @pytest.mark.experiment("F6")
 @pytest.mark.parametrize(
     ("old", "new", "line_of"),
@@ -817,6 +823,7 @@ def test_a_cascade_is_one_that_a_server_can_keep(
     assert stages.index("selection") + 1 == stages.index("cascade") == stages.index("release") - 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -46,6 +46,7 @@ def manifest_of(digest: str, key: str = "k", **changes: object) -> Manifest:
     return Manifest.model_validate({**values, **changes})
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.text(min_size=1), st.integers() | st.text() | st.none()))
 def test_a_digest_does_not_depend_on_key_order(value: dict[str, object]) -> None:
     assert digest_of(value) == digest_of(dict(reversed(value.items())))

@@ -82,6 +82,7 @@ def test_whatever_was_harmed_is_made_again_and_then_found_again(home: Home, harm
     assert found.manifest.facts == {"measured": 1}
 
 
+@pytest.mark.long
 def test_an_untouched_build_is_found_again(home: Home) -> None:
     made = BuildStore(home).make(ORDER, build)
     assert BuildStore(home).make(ORDER, build_evil).manifest.made_by == made.identity

@@ -41,6 +41,7 @@ def line(history: list[tuple[str, bool]]) -> list[Served]:
     return line_of_champions([served(*each) for each in reversed(history)])
 
 
+@pytest.mark.long
 @given(histories, releases)
 def test_a_student_that_is_promoted_keeps_its_rival(history: list[tuple[str, bool]], challenger: str) -> None:
     """So a round in which nothing changed finds its selection again."""
@@ -49,6 +50,7 @@ def test_a_student_that_is_promoted_keeps_its_rival(history: list[tuple[str, boo
     assert (before and before.release) == (after and after.release)
 
 
+@pytest.mark.long
 @given(histories, releases)
 def test_the_rival_is_what_serves_unless_that_is_the_student_itself(
     history: list[tuple[str, bool]], challenger: str
@@ -63,6 +65,7 @@ def test_the_rival_is_what_serves_unless_that_is_the_student_itself(
         assert rival is None or model_of(rival) != challenger[0]
 
 
+@pytest.mark.long
 @given(histories)
 def test_the_newest_promotion_serves(history: list[tuple[str, bool]]) -> None:
     assert [each.release for each in line(history)[:1]] == [release for release, _ in history[-1:]]

@@ -54,6 +54,7 @@ def test_a_read_only_disk_is_told_and_can_be_read(ledger: Ledger) -> None:
             ledger.append("amendment", "r", {"bar": "two"})
 
 
+@pytest.mark.long
 @pytest.mark.experiment("C11")
 def test_a_locked_ledger_is_waited_for(ledger: Ledger, tmp_path: Path) -> None:
     holder = sqlite3.connect(tmp_path / "ledger.db", check_same_thread=False)

@@ -78,6 +78,7 @@ def test_a_key_that_is_none_or_too_long_is_refused_and_nothing_is_kept(ledger: L
     assert pending(ledger, "small") == []
 
 
+@pytest.mark.long
 def test_who_note_the_same_at_one_moment_are_all_counted_and_one_of_them_is_news(ledger: Ledger) -> None:
     def noted(number: int) -> bool:
         return note(ledger, "small", EventKind.INPUTS, f"key {number % 4}", "drifted", at=START)
@@ -88,6 +89,7 @@ def test_who_note_the_same_at_one_moment_are_all_counted_and_one_of_them_is_news
     assert [event.times for event in pending(ledger, "small")] == [20, 20, 20, 20]
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(
     st.lists(st.one_of(st.sampled_from("abcde"), st.sets(st.sampled_from("abcde")).map(frozenset[str])), max_size=12)

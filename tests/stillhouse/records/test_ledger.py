@@ -142,6 +142,7 @@ def test_a_column_that_says_otherwise_than_its_body_is_found(ledger: Ledger, col
     assert ledger.problems() == ["ledger entry 1 (verdict of r): its columns were altered"]
 
 
+@pytest.mark.long
 def test_a_ledger_of_0_1_0_is_given_its_columns_and_keeps_its_entries(ledger: Ledger) -> None:
     entries = [verdict(ledger, "g", "failed"), ledger.append("promotion", "r", {"digest": "a"})]
     for name in ("ledger_by_subject", "ledger_by_content", "ledger_by_gate"):
@@ -367,6 +368,7 @@ def test_of_many_entries_the_newest_is_one(on_disk: Ledger) -> None:
     assert on_disk.head() == Head(3, entries[-1].digest)
 
 
+@pytest.mark.long
 def test_a_column_that_another_process_was_quicker_to_add_is_no_fault(
     on_disk: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

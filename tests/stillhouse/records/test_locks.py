@@ -97,6 +97,7 @@ def test_one_who_waits_is_told_for_whom_once_and_goes_on(place: Home) -> None:
     assert said == [("small", "run 1a2b3c4d")]
 
 
+@pytest.mark.long
 def test_a_thread_takes_its_own_lock_again_and_another_does_not(place: Home) -> None:
     seen: list[str | None] = []
 

@@ -139,6 +139,7 @@ def test_the_five_lines_of_the_card_run(folder: Path, bundle: Path) -> None:
     assert (label, float(share)) == (LABELS[shares.argmax()], pytest.approx(shares.max(), abs=1e-5))
 
 
+@pytest.mark.long
 def test_what_is_there_already_is_not_overwritten(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -150,6 +151,7 @@ def test_what_is_there_already_is_not_overwritten(bundle: Path, tmp_path: Path) 
     assert (tmp_path / "empty" / "model.onnx").is_file()
 
 
+@pytest.mark.long
 def test_of_two_at_once_one_is_written_whole_and_the_other_is_refused(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

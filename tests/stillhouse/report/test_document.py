@@ -39,6 +39,7 @@ def read(html: str) -> Page:
     return page
 
 
+@pytest.mark.long
 def test_the_json_has_the_agreed_shape(run) -> None:
     report = json.loads(json.dumps(report_json(run(wrong=[1, 2], teacher_wrong=[1]))))
     assert report["verdict"] == "pass"
@@ -54,6 +55,7 @@ def test_the_json_has_the_agreed_shape(run) -> None:
     assert (first["name"], first["rows"], first["verdict"]) == ("app", 600, "pass")
 
 
+@pytest.mark.long
 def test_a_slice_is_shown_with_its_own_margin_and_not_with_the_bars(run) -> None:
     app = SliceSpec(name="app", column="channel", values=("app",), critical=True, margin=0.08)
     evaluation = run(wrong=[1, 2], teacher_wrong=[1], slices=[app])
@@ -95,6 +97,7 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     assert "Holds the quality, but the budget rules it out: only 3.64 times smaller" in page.text
 
 
+@pytest.mark.long
 def test_the_page_says_the_metric_that_binds(run) -> None:
     page = read(report_html(run(wrong=[1], bar=BarSpec(margin=0.03, metric="recall", metric_class="block"))))
     assert "Recall of 'block' within 3.0 points of the teacher: drop 0.2, 95% bound" in page.text
@@ -123,6 +126,7 @@ def test_the_contents_lead_to_every_part_in_order(run) -> None:
     assert html.index("<nav") < html.index('id="part-1"')
 
 
+@pytest.mark.long
 def test_claims_that_bind_come_before_those_that_are_only_reported(run) -> None:
     told, binding = (SliceSpec(name=f"app {c}", column="channel", values=("app",), critical=c) for c in (False, True))
     evaluation = run(wrong=[1, 2], slices=[told, binding])
@@ -176,6 +180,7 @@ def test_a_hardly_populated_report_still_renders(run, rows: int) -> None:
     assert "latency not measured" in page.text
 
 
+@pytest.mark.long
 def test_memory_and_cost_are_told_for_each_model_that_has_them(run) -> None:
     served = {"footprint": Footprint(teacher_mb=550.3, student_mb=68.4, texts=20), "machine_usd_per_hour": 0.36}
     student = run(**served)
@@ -200,12 +205,14 @@ def test_what_ruled_a_model_out(run) -> None:
     assert lost.endswith("Also: slice 'app', size ratio")
 
 
+@pytest.mark.long
 def test_the_report_says_in_a_field_whether_only_the_budget_is_missed(run) -> None:
     slow, lost = run(latency=None), run(wrong=range(0, 1200, 10), size_bytes=100_000_000)
     others = report_json(run(), others=[run(), slow, lost])["others"]
     assert [other["misses_only_the_budget"] for other in others] == [False, True, False]
 
 
+@pytest.mark.long
 def test_behaviour_and_stress_are_in_both_reports(probed) -> None:
     evaluation = probed(answers_block, drop_at_most=0.1)
     report = json.loads(json.dumps(report_json(evaluation)))

@@ -98,6 +98,7 @@ def test_one_epoch_and_no_epochs() -> None:
         learning_curve([1.0], [])
 
 
+@pytest.mark.long
 def test_ticks_between_whole_points_say_so_and_nothing_is_above_all() -> None:
     from matplotlib.figure import Figure
 

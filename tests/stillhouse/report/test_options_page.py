@@ -30,6 +30,7 @@ def test_the_page_is_about_the_smallest_option_that_finds_every_class(run: Calla
     assert page_to_take([misses], title="mine", task="Sort.") is None
 
 
+@pytest.mark.long
 def test_an_option_behind_a_server_comes_after_those_that_need_none_and_shows_its_price(
     run: Callable[..., Evaluation],
 ) -> None:

@@ -9,6 +9,8 @@ from stillhouse.serving.requests import Feedback, ServedRequest
 from tests.stillhouse.conftest import LABELS
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Served
 
+pytestmark = pytest.mark.long
+
 TEXT = "who is the king ?"
 
 
@@ -50,7 +52,6 @@ def test_each_text_is_a_row_with_what_the_caller_was_told(served: Served) -> Non
     assert (first.tokens, first.status, first.source, first.recipe) == (7, 200, "student", RECIPE)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "status", "error"),
     [

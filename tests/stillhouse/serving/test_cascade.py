@@ -15,6 +15,8 @@ from stillhouse.statistics.fixed_sequence import CascadeThreshold
 from tests.stillhouse.conftest import LABELS
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
+pytestmark = pytest.mark.long
+
 TEXT, SECRET = "who is the king ?", "ann.lee@example.org"
 
 
@@ -152,7 +154,6 @@ def test_what_a_caller_sends_as_columns_is_limited(served: Served) -> None:
         assert "xxx" not in refused.text and "post" not in refused.text
 
 
-@pytest.mark.long
 def test_a_teacher_is_kept_through_a_swap_and_closed_once_no_release_needs_it(served: Served) -> None:
     first = behind(served, cascade(None))
     teacher = served.slot.teachers["a" * 64]

@@ -11,6 +11,8 @@ from stillhouse.recipe.serving import ServingSpec
 from stillhouse.serving.loaded import LoadedRelease
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
+pytestmark = pytest.mark.long
+
 TEXT = "who is the king ?"
 SECRET = "ann.lee@example.org"
 

@@ -28,6 +28,7 @@ def test_by_its_folder_and_by_its_recipe_it_answers_as_predict_does(
         assert [(each.label, each.confidence) for each in said] == installation.expected(1, ODD)
 
 
+@pytest.mark.long
 def test_the_lines_of_the_page_about_serving_run(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

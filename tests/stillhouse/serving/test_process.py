@@ -119,6 +119,7 @@ def test_the_line_of_the_readme_works(installation: Installation, recipes: Path,
     assert '"label":"' in said and '"confidence":' in said
 
 
+@pytest.mark.long
 def test_it_refuses_to_be_reached_by_other_machines_without_a_token(
     installation: Installation, recipes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

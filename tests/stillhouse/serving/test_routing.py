@@ -12,6 +12,8 @@ from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.routing import FAILURES_IN_A_ROW, Breaker, Taken, is_the_challengers
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
+pytestmark = pytest.mark.long
+
 TEXT = "who is the king ?"
 SALT, AT = "5a17" * 8, "2026-11-28T08:00:00+00:00"
 
@@ -95,7 +97,6 @@ def arms(served: Served) -> list[tuple[str, str]]:
     return [(row.arm, row.release) for row in served.kept if hasattr(row, "arm")]
 
 
-@pytest.mark.long
 def test_a_share_of_the_callers_is_the_challengers_and_each_stays_where_it_is(served: Served) -> None:
     champion, other = served.installation.release(0), served.installation.release(1)
     says(served, champion, challenger=challenger_of(other))
@@ -121,7 +122,6 @@ def test_what_is_in_the_shadow_answers_nobody(served: Served) -> None:
     assert served.slot.serving is not None and served.slot.serving.challenger is None
 
 
-@pytest.mark.long
 def test_a_challenger_that_raises_is_answered_for_and_soon_asked_no_more(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +176,6 @@ def test_a_champion_that_takes_over_is_the_model_that_was_warm(served: Served) -
     assert served.slot.serving is not None and served.slot.serving.champion is before.challenger.release
 
 
-@pytest.mark.long
 def test_as_many_earlier_champions_stay_warm_as_the_recipe_says(served: Served) -> None:
     served.slot.keep_warm = 2
     made = [served.installation.release(model) for model in (0, 1, 2)]
@@ -188,7 +187,6 @@ def test_as_many_earlier_champions_stay_warm_as_the_recipe_says(served: Served) 
     assert served.slot.previous == ()
 
 
-@pytest.mark.long
 def test_what_is_in_quarantine_is_answered_by_the_champion_before(served: Served) -> None:
     champion, before = served.installation.release(0), served.installation.release(1)
     ((label, _),) = served.installation.expected(0, [TEXT])

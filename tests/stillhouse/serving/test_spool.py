@@ -60,6 +60,7 @@ def check_arithmetic(store: TrafficStore, received: int) -> Counter[str]:
     return total
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("address", [None, "memory://traffic"])
 def test_what_was_put_is_in_segments_once_the_log_is_closed(tmp_path: Path, address: str | None) -> None:
     store = TrafficStore(f"{address}-{uuid4().hex}" if address else str(tmp_path / "store"), "small")

@@ -19,6 +19,8 @@ from stillhouse.serving.loaded import LoadedRelease
 from stillhouse.serving.tokens import Tokens
 from tests.stillhouse.serving.conftest import RECIPE, Installation, Served
 
+pytestmark = pytest.mark.long
+
 TEXT = "who is the king ?"
 
 
@@ -190,7 +192,6 @@ def test_what_is_remembered_is_the_deployment(served: Served, home: Home) -> Non
     assert content["champion"]["release"] == release_of(served.slot)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "body", [{}, {"champion": {"release": "x"}, "hold": None, "because": "round"}, {"champion": 3}]
 )

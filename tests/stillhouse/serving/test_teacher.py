@@ -72,6 +72,7 @@ def test_it_answers_for_what_the_server_bills_and_sees_no_personal_data(home: Ho
         teacher.close()
 
 
+@pytest.mark.long
 def test_beyond_the_months_money_nobody_is_asked(home: Home) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     with serving(Server(answer)) as server:
@@ -79,6 +80,7 @@ def test_beyond_the_months_money_nobody_is_asked(home: Home) -> None:
         assert asked == [Away.BUDGET] and server.calls == 0
 
 
+@pytest.mark.long
 def test_where_money_cannot_be_counted_nobody_is_asked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: Any, **__: Any) -> float:
         raise OSError
@@ -88,6 +90,7 @@ def test_where_money_cannot_be_counted_nobody_is_asked(home: Home, monkeypatch: 
         assert said(behind(server, home), "who ?") == [Away.UNCOUNTED] and server.calls == 0
 
 
+@pytest.mark.long
 def test_an_answer_that_comes_too_late_is_not_waited_for_and_is_paid(home: Home) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     with serving(Server(answer, takes=1.0)) as server:
@@ -116,6 +119,7 @@ def test_an_answer_without_a_label_is_none_and_no_failure_of_the_server(home: Ho
         assert said(teacher, *["who ?"] * 8) == [Away.NO_LABEL] * 8 and not teacher.breaker.is_open
 
 
+@pytest.mark.long
 def test_it_is_asked_as_often_as_when_it_was_judged(home: Home) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     answers = iter(["person", "place", "person"])
@@ -250,6 +254,7 @@ def paid_recipe(folder: Path, teacher: dict[str, Any] | None = None, **calls: An
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_an_endpoint_is_opened_as_the_recipe_says_now_and_without_its_key_all_is_degraded(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

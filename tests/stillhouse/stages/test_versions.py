@@ -18,6 +18,7 @@ def source_of(kind: str) -> set[str]:
     return {str(file.relative_to(CHECKOUT / "stillhouse")) for file in files}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "counts", "does_not"),
     [
@@ -50,6 +51,7 @@ def test_what_a_stage_runs_counts_and_what_it_does_not_run_does_not(
     assert all((CHECKOUT / "stillhouse" / name).exists() for name in does_not)
 
 
+@pytest.mark.long
 def test_every_stage_has_a_module_of_its_kind_and_a_version_of_its_own() -> None:
     recipe = read_recipe(DEMO).recipe
     versions = {kind_of(stage): code_version(stage) for stage in stage_names(recipe)}

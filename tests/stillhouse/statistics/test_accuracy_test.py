@@ -210,6 +210,7 @@ def test_bound_p_value_and_verdict_never_contradict_one_another(
         assert result.rows_needed > rows
 
 
+@pytest.mark.long
 @settings(max_examples=25)
 @given(lost=st.integers(0, 30), won=st.integers(0, 30), rows=st.integers(70, 900))
 def test_losing_one_more_row_never_helps(lost: int, won: int, rows: int) -> None:

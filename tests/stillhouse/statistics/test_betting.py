@@ -103,6 +103,7 @@ def chance_of_ever(
     return float(ever), float(worth)
 
 
+@pytest.mark.long
 def test_an_equal_candidate_passes_as_soon_as_was_measured_for_the_design() -> None:
     """Margin 2 points, discordance 5 %, a look at every 50 rows: median 1,150, 80 % by 1,850 rows (../shared/live.md).
 
@@ -183,6 +184,7 @@ def test_an_e_value_beyond_all_numbers_is_still_a_number() -> None:
     assert log_e_value(PAIRS, np.array([1e7, 0.0, 0.0]), mean_at_most=0.02, lowest=-1.0) > 1e6
 
 
+@pytest.mark.long
 @given(lost=st.integers(0, 300), won=st.integers(0, 300), ties=st.integers(0, 2000), margin=st.floats(0.005, 0.3))
 def test_only_one_of_two_e_values_about_one_limit_can_be_above_one(
     lost: int, won: int, ties: int, margin: float
@@ -191,6 +193,7 @@ def test_only_one_of_two_e_values_about_one_limit_can_be_above_one(
     assert min(found.e_within, found.e_beyond) <= 1 + 1e-9
 
 
+@pytest.mark.long
 @given(lost=st.integers(0, 200), won=st.integers(0, 200), ties=st.integers(1, 2000), margin=st.floats(0.005, 0.3))
 def test_a_row_won_instead_of_lost_never_hurts(lost: int, won: int, ties: int, margin: float) -> None:
     rows = lost + won + ties
@@ -200,6 +203,7 @@ def test_a_row_won_instead_of_lost_never_hurts(lost: int, won: int, ties: int, m
     assert worse.e_beyond >= same.e_beyond >= better.e_beyond
 
 
+@pytest.mark.long
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=30), mean=st.floats(0.05, 0.95), seed=st.integers(0, 99))
 def test_order_unit_and_origin_change_nothing(values: list[float], mean: float, seed: int) -> None:
     array, ones = np.array(values), np.ones(len(values))

@@ -90,6 +90,7 @@ def test_a_student_that_is_always_wrong_beside_a_teacher_that_never_is_has_no_sp
     assert (found.teacher, found.student, found.lower, found.upper) == (1.0, 0.0, 1.0, 1.0)
 
 
+@pytest.mark.long
 def test_copies_of_a_row_in_one_group_are_no_further_evidence() -> None:
     """Five copies of each row: as wide as the rows alone, while taking copies for rows is narrower by root 5."""
     rows = answers(200, seed=6)

@@ -24,6 +24,7 @@ def bar(limit: float) -> BarSpec:
     return BarSpec(margin=0.2, calibration_error_at_most=limit)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [0, 1, 4, 12])
 def test_where_all_rows_have_one_confidence_the_bound_is_that_of_clopper_and_pearson(wrong: int) -> None:
     correct = np.arange(100) >= wrong
@@ -217,6 +218,7 @@ def test_the_weights_of_a_draw_sum_to_one_however_many_are_drawn_at_once(monkeyp
     assert [len(unseen) for _, unseen in _weights(rows, 2)] == [1, 1]
 
 
+@pytest.mark.long
 def test_a_limit_binds_and_each_verdict_says_why(run) -> None:
     good = run(wrong=range(0, 1200, 11), slices=(), bar=bar(0.05))  # 109 of 1,200 wrong: as sure as it is right
     assert good.calibration_test is not None and good.calibration_test.error == pytest.approx(0, abs=0.002)
@@ -246,6 +248,7 @@ def test_no_limit_no_claim(run) -> None:
     assert "calibration" not in {each.name for each in result.claims}
 
 
+@pytest.mark.long
 def test_what_is_asked_is_the_confidence_that_is_served(subject, run) -> None:
     """The same answers, divided by a temperature, are other confidences and the same accuracy."""
     from dataclasses import replace

@@ -87,6 +87,7 @@ def test_what_was_lost_for_the_moment_is_not_lost_for_the_day() -> None:
     assert in_parts.log_evidence == pytest.approx(at_once.log_evidence) and at_once.alarmed
 
 
+@pytest.mark.long
 @given(ones=st.integers(0, 50), zeros=st.integers(0, 300))
 def test_more_of_what_is_watched_is_more_evidence(ones: int, zeros: int) -> None:
     before = after(watch(), 1, 5, 20)
@@ -116,6 +117,7 @@ def test_a_day_that_is_over_takes_no_more_values() -> None:
         Detector(limit=0.0, lowest=0.0, threshold=10.0)
 
 
+@pytest.mark.long
 def test_a_class_that_doubles_is_found_within_hours_and_one_that_does_not_move_is_not() -> None:
     """15 % to 30 % at a limit of 22 %, 100 requests an hour: the design measured 7 hours at the median."""
     random, hours = np.random.default_rng(14), []

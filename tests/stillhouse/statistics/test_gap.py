@@ -20,6 +20,7 @@ def test_the_least_difference_is_made_of_exact_limits() -> None:
     assert least_difference(Part("", 9, 10), Part("", 3, 10), 0.05) == pytest.approx(expected)
 
 
+@pytest.mark.long
 @given(parts, parts)
 def test_what_was_measured_is_never_under_its_bound(one: Part, other: Part) -> None:
     assert least_difference(one, other, 0.05) <= one.accuracy - other.accuracy + 1e-12
@@ -39,6 +40,7 @@ def rows_for(pooled: float, distance: float, alpha: float = 0.05) -> int:
     return math.ceil(2 * pooled * (1 - pooled) * (z / distance) ** 2)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
 def test_the_bounds_are_the_widest_of_all_pairs(alpha: float) -> None:
     found = gap_test(THREE, limit=0.2, alpha=alpha).measured

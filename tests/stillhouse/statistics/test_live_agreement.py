@@ -94,6 +94,7 @@ def test_a_budget_that_cannot_be_spent_is_left_over() -> None:
     assert everything.chance(SURE[SURE < 1]).mean() > 0.95
 
 
+@pytest.mark.long
 @given(
     threshold=st.floats(0, 1),
     budget=st.floats(0.001, 1),

@@ -101,6 +101,7 @@ def test_a_drop_just_over_the_margin_is_inconclusive_and_not_a_pass() -> None:
     assert found.rows_needed is not None and found.rows_needed > 900
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("groups", [FEWEST_GROUPS - 1, FEWEST_GROUPS])
 def test_too_few_groups_prove_nothing_either_way(groups: int) -> None:
     assert FEWEST_GROUPS == 20, "as the documentation says"
@@ -112,6 +113,7 @@ def test_too_few_groups_prove_nothing_either_way(groups: int) -> None:
         assert found.verdict is (Verdict.INCONCLUSIVE if groups < FEWEST_GROUPS else verdict)
 
 
+@pytest.mark.long
 def test_a_class_that_few_groups_have_is_in_few_groups_however_many_there_are() -> None:
     labels = labels_of(5000, 300, 4700)
     groups = np.arange(10_000) // 20  # 500 groups, of which 15 have the class

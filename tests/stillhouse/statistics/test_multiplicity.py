@@ -13,6 +13,7 @@ def test_holm_matches_a_hand_calculation() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.long
 @given(p_values=st.lists(st.floats(0, 1), max_size=8))
 def test_holm_levels_reject_what_holm_rejects(p_values: list[float]) -> None:
     adjusted, levels = holm(p_values), holm_levels(p_values, 0.05)

@@ -46,6 +46,7 @@ def test_the_restricted_estimate_maximises_the_likelihood(b: int, c: int, n: int
     )
 
 
+@pytest.mark.long
 def test_the_exact_tail_matches_summing_over_every_table() -> None:
     """Oracle: all tables of 30 pairs, over a fine grid of discordance rates."""
     n, drop, pairs = 30, 0.1, Pairs(1, 1, 30)
@@ -127,6 +128,7 @@ def test_the_test_at_the_margin_decides_on_which_side_a_bound_is() -> None:
     assert upper_bound(pairs, 0.05, margin=0.05, p_at_margin=0.05, exact=False) == pytest.approx(bound)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pairs", [Pairs(1, 0, 44), Pairs(3, 1, 30), Pairs(0, 0, 50), Pairs(0, 6, 40)])
 @pytest.mark.parametrize("margin", [0.02, 0.1, 0.3])
 def test_an_exact_bound_is_where_the_exact_p_value_falls_to_alpha(pairs: Pairs, margin: float) -> None:

@@ -74,6 +74,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return language_model(tmp_path_factory.mktemp("lm") / "model", byte_pairs(QUESTIONS, 330))
 
 
+@pytest.mark.long
 def test_scored_pieces_are_joined_across_no_border(tmp_path: Path) -> None:
     """A blank belongs to the word behind it there, so that the head's last token is another one with a text behind."""
     folder = language_model(tmp_path / "model", scored_pieces([*QUESTIONS, "Answer: place person"], 90))

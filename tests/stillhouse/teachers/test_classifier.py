@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from safetensors.torch import load_file
 
 from stillhouse.models.predictor import TorchClassifier
@@ -24,6 +25,7 @@ def test_logits_come_in_the_order_of_the_names(encoder: Path, tmp_path: Path) ->
     assert model.logits(["who is the king"]).shape == (1, 3)
 
 
+@pytest.mark.long
 def test_the_seed_decides_the_first_weights(encoder: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("same", 1), ("two", 2)):
         build_classifier(encoder, ["a", "b"], tmp_path / name, seed=seed)

@@ -114,6 +114,7 @@ def test_a_server_that_never_answers_ends_the_run_and_keeps_what_it_said(tmp_pat
         assert server.calls == 7 + 7, "the three that were answered are not asked again"
 
 
+@pytest.mark.long
 def test_a_wrong_key_ends_it_at_once_and_is_nowhere_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEACHER_KEY", "sk-wrong-1234567890")
     with serving(Server(answer, key="sk-right")) as server:
@@ -184,6 +185,7 @@ def test_a_refusal_that_is_no_texts_fault_ends_the_run(tmp_path: Path, status: s
         assert server.calls == 4
 
 
+@pytest.mark.long
 def test_the_first_error_is_the_one_that_is_said(tmp_path: Path) -> None:
     faults = {0: "429", **dict.fromkeys(range(1, 99), "401")}
     with serving(Server(answer, faults, retry_after="30", takes=0.05)) as server:
@@ -192,6 +194,7 @@ def test_the_first_error_is_the_one_that_is_said(tmp_path: Path) -> None:
             asked.ask(texts(10))
 
 
+@pytest.mark.long
 def test_a_server_that_counts_more_than_was_reserved_ends_the_run(tmp_path: Path) -> None:
     with serving(Server(answer, {1: "lies"})) as server:
         asked = teacher(server, tmp_path, concurrency=1)
@@ -208,6 +211,7 @@ def test_two_processes_pay_once(parent: WarmParent, tmp_path: Path) -> None:
         assert [process.wait() for process in both] == [0, 0] and server.calls == 40
 
 
+@pytest.mark.long
 def test_a_server_that_is_down_costs_nothing(tmp_path: Path) -> None:
     with serving(Server(answer)) as server:
         pass
@@ -230,6 +234,7 @@ def test_what_is_no_key_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert teacher(server, tmp_path, api_key_env="TEACHER_KEY").ask(texts(1))["failure"].null_count() == 1
 
 
+@pytest.mark.long
 def test_a_log_that_is_broken_stops_everything(tmp_path: Path) -> None:
     (tmp_path / "calls.db").write_bytes(b"no database at all" * 100)
     with serving(Server(answer)) as server:
@@ -238,6 +243,7 @@ def test_a_log_that_is_broken_stops_everything(tmp_path: Path) -> None:
         assert server.calls == 0
 
 
+@pytest.mark.long
 def test_what_was_refused_is_asked_again_by_the_next_capture(tmp_path: Path) -> None:
     rows = texts(6)
     store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
@@ -275,6 +281,7 @@ def test_the_fingerprint_is_of_all_that_is_asked_and_of_no_server(tmp_path: Path
     assert here.fingerprint != replace(here, pilot=replace(PILOT, accuracy=0.8)).fingerprint
 
 
+@pytest.mark.long
 def test_a_reply_is_read_as_the_recipe_says(tmp_path: Path) -> None:
     asking = Asking("large", "{text}", {"max_tokens": 9}, r"queue: (?P<answer>.*)$", {"money": "billing"}, "")
     replies = {"a": "queue: Money", "b": "I think\nqueue:  money ", "c": "Access", "d": "queue: ACCESS."}
@@ -314,6 +321,7 @@ def test_a_kill_loses_at_most_the_calls_under_way(parent: WarmParent, tmp_path: 
         assert server.usd <= asked.calls.spent("tickets") < 1.0, "open calls count at the most that they can cost"
 
 
+@pytest.mark.long
 def test_a_server_can_be_held_to_json_with_one_of_the_labels(tmp_path: Path) -> None:
     asking = replace(ASKING, choices=TASK.names)
     replies = {

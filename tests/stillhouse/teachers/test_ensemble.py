@@ -94,6 +94,7 @@ def test_its_fingerprint_is_of_the_members_and_the_rule_and_not_of_their_order()
     assert len({whole.fingerprint, *(each.fingerprint for each in others)}) == 4
 
 
+@pytest.mark.long
 def test_a_member_is_asked_once_whatever_is_made_of_it(tmp_path: Path) -> None:
     store, asked = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")), members()
     for rule in Combination:

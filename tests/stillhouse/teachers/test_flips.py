@@ -36,6 +36,7 @@ def test_a_pilot_that_saw_none_change_lets_six_of_48_and_one_that_saw_all_change
     assert flips_by_chance(48, seen=7, of=7) == 48
 
 
+@pytest.mark.long
 @given(st.integers(1, 200), st.integers(1, 150), st.data())
 def test_more_seen_allows_more_and_more_asked_twice_allows_less(prompts: int, of: int, data: st.DataObject) -> None:
     seen = data.draw(st.integers(0, of - 1))

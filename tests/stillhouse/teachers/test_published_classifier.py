@@ -85,6 +85,7 @@ def test_a_student_is_cut_out_of_it_learns_and_ships(folder: Path, tmp_path: Pat
     assert OnnxClassifier(tmp_path / "shipped").logits(texts).shape == (len(texts), 3)
 
 
+@pytest.mark.long
 def test_it_reads_as_far_as_it_has_positions(tmp_path: Path) -> None:
     model = network.load(taken(published("bert", tmp_path / "published", outputs=OUTPUTS)))
     assert model.longest_text == POSITIONS
@@ -154,6 +155,7 @@ def test_a_head_that_the_config_promises_and_the_weights_lack_is_named(tmp_path:
         taken(folder)
 
 
+@pytest.mark.long
 def test_two_outputs_that_bear_no_names_are_called_as_transformers_calls_them(tmp_path: Path) -> None:
     folder = published("bert", tmp_path / "published", outputs=("LABEL_0", "LABEL_1"))
     config = json.loads((folder / "config.json").read_text())
@@ -164,6 +166,7 @@ def test_two_outputs_that_bear_no_names_are_called_as_transformers_calls_them(tm
     np.testing.assert_allclose(renamed, as_it_is[:, ::-1], atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_head_as_wide_as_the_encoder_is_put_in_order_at_its_last_layer(tmp_path: Path) -> None:
     """RoBERTa's head has two layers; of sixteen outputs both are as large."""
     outputs = [f"class {number:02}" for number in range(16)]

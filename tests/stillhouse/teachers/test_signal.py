@@ -36,6 +36,7 @@ def prompts(questions: tuple[list[str], list[int]]) -> pl.DataFrame:
     return prompts_of(questions[0])
 
 
+@pytest.mark.long
 def test_what_is_read_is_what_the_teacher_says(classifier: Path, prompts: pl.DataFrame, tmp_path: Path) -> None:
     store, fingerprint = store_in(tmp_path), fingerprint_of(classifier)
     store.capture(prompts, NetworkTeacher(classifier, fingerprint, batch_size=7))
@@ -129,6 +130,7 @@ def forged(rows: pl.DataFrame, folder: Path) -> Path:
     return (folder / "new").rename(folder / f"{hashlib.sha256(content).hexdigest()}.parquet")
 
 
+@pytest.mark.long
 @pytest.mark.experiment("A40")
 def test_a_forged_shard_is_not_believed_though_its_name_is_its_digest(
     classifier: Path, prompts: pl.DataFrame, tmp_path: Path
@@ -258,6 +260,7 @@ KILLED_CAPTURE = """
 """
 
 
+@pytest.mark.long
 def test_a_killed_capture_loses_only_the_shard_under_way(
     parent: WarmParent, classifier: Path, prompts: pl.DataFrame, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_where_no_alternative_is_a_code_nothing_is_known(told: list[tuple[str, f
     assert by_alternatives(told, ["A", "B"]) == (None, 0.0)
 
 
+@pytest.mark.long
 @given(st.lists(st.floats(-50, 5), min_size=2, max_size=20))
 def test_the_alternatives_of_all_codes_give_their_own_distribution_back(logits: list[float]) -> None:
     logprobs, codes = log_softmax(logits), list(codes_of([str(place) for place in range(len(logits))]))
@@ -141,6 +142,7 @@ def test_a_server_tells_how_sure_it_is_and_is_asked_once(tmp_path: Path) -> None
     assert again.equals(said)
 
 
+@pytest.mark.long
 def test_a_server_that_tells_no_probabilities_is_found_out_by_the_first_call_and_that_is_paid(tmp_path: Path) -> None:
     with serving(Server(lambda text: "A")) as server:
         asked = teacher(server, tmp_path, asking=LETTERS, concurrency=1)

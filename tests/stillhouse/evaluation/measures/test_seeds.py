@@ -89,12 +89,14 @@ def test_drops_are_in_the_metric_of_the_bar(bar: BarSpec, drop: float, words: st
     assert spread.warning.startswith(words) and bool(spread.warning) == bool(words)
 
 
+@pytest.mark.long
 def test_one_seed_has_no_spread_and_the_report_says_what_that_means() -> None:
     one = judged(make_subject(1000), 1000)
     assert one.seeds is None and report_json(one)["seeds"] is None
     assert "student was trained with one seed, which tells nothing of how much of its score is luck" in report_html(one)
 
 
+@pytest.mark.long
 def test_the_report_has_a_line_for_each_seed_and_says_which_one_ships() -> None:
     student = judged(with_seeds(make_subject(1000, range(10)), 1000, range(60)), 1000)
     shown = report_json(student)["seeds"]

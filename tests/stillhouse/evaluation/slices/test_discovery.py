@@ -77,6 +77,7 @@ def planted(*specs: SliceSpec) -> Evaluation:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_declared_slice_that_fails_under_a_good_average_closes_and_is_not_found_again() -> None:
     result = planted(SliceSpec(name="fax", column="channel", values=("fax",), critical=True))
     assert result.non_inferiority.verdict is Verdict.PASS
@@ -100,6 +101,7 @@ def test_the_same_slice_undeclared_is_discovered_and_named_and_binds_nothing() -
     assert Evaluation.model_validate_json(result.model_dump_json()) == result
 
 
+@pytest.mark.long
 def test_a_page_without_any_says_so(run) -> None:
     assert "None was found on which student is shown to lose more" in report_html(run(wrong=[1, 5]))
 

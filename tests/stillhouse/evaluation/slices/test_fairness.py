@@ -183,6 +183,7 @@ def test_a_column_that_golden_rows_do_not_have_is_refused(golden) -> None:
         fairness(golden(3), [SensitiveSpec(column="region")], *[np.zeros(3, dtype=np.int64)] * 3, classes=("a",))
 
 
+@pytest.mark.long
 def test_a_row_that_changes_its_group_is_another_golden_set(evaluated) -> None:
     one, other = (evaluated([first, *["north"] * 59]) for first in ("north", "south"))
     assert one.golden_digest != other.golden_digest

@@ -28,6 +28,7 @@ def test_a_slice_is_measured_on_its_own_rows(run) -> None:
     assert phone is not None and phone.expected_calibration_error == pytest.approx(0.071, abs=0.001)
 
 
+@pytest.mark.long
 def test_few_rows_are_null_and_the_page_says_so(run) -> None:
     result = run(
         rows=2 * FEWEST_ROWS - 1, slices=(SliceSpec(name="app", column="channel", values=("app",), critical=False),)
@@ -38,6 +39,7 @@ def test_few_rows_are_null_and_the_page_says_so(run) -> None:
     assert "too few" in report_html(result)
 
 
+@pytest.mark.long
 def test_the_page_and_the_json_have_each_slice(run) -> None:
     result = run(wrong=WRONG)
     page = report_html(result)
