@@ -12,6 +12,8 @@ from stillhouse.models.temperature_scaling import calibrate_temperature
 from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
+pytestmark = pytest.mark.long
+
 TASK = SingleLabel(tuple(LABELS))
 
 
@@ -77,7 +79,6 @@ def test_any_batch_and_any_length_run(export: tuple[Path, ExportReport]) -> None
         assert model.logits(texts).shape == (len(texts), 3)
 
 
-@pytest.mark.long
 def test_fp32_onnx_agrees_with_torch_away_from_the_traced_shape(classifier: Path, tmp_path: Path) -> None:
     export_onnx(classifier, tmp_path / "model.onnx")
     for name in ("config.json", "tokenizer.json"):
@@ -102,7 +103,6 @@ def test_parity_with_another_model_is_told_apart(
     assert far.max_abs_logit_diff > 3 * near.max_abs_logit_diff
 
 
-@pytest.mark.long
 def test_parity_on_nothing_is_no_evidence(classifier: Path, tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="no texts"):
         export_student(classifier, tmp_path / "out", [], np.array([], dtype=np.int64), TASK)

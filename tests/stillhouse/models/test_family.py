@@ -22,6 +22,8 @@ from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier
 from tests.stillhouse.models.encoders import KINDS, LABELS, POSITIONS, QUESTIONS, a_classifier, published
 
+pytestmark = pytest.mark.long
+
 OF_ALL_LENGTHS = [*QUESTIONS, "what", " ".join(QUESTIONS)]  # the last is longer than any model reads
 TARGETS = np.arange(len(OF_ALL_LENGTHS)) % 2
 
@@ -42,7 +44,6 @@ def test_every_family_is_tested_with_a_tokenizer_of_its_kind() -> None:
     assert KINDS.keys() == FAMILIES.keys()
 
 
-@pytest.mark.long
 def test_what_the_table_names_is_what_transformers_calls_it(model_type: str, classifier: Path) -> None:
     net, family = network.load(classifier), FAMILIES[model_type]
     names = net.state_dict().keys()
@@ -56,7 +57,6 @@ def test_what_the_table_names_is_what_transformers_calls_it(model_type: str, cla
         assert any(name.endswith(ending) for name in weights), ending
 
 
-@pytest.mark.long
 def test_its_states_are_those_of_transformers_own_class(model_type: str, classifier: Path) -> None:
     """The same weights and the same config, so the same hidden states; a field that was lost on the way would show."""
     from transformers import AutoModel
@@ -69,7 +69,6 @@ def test_its_states_are_those_of_transformers_own_class(model_type: str, classif
         torch.testing.assert_close(ours(ids, torch.ones_like(ids))[1], expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.long
 def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(classifier: Path) -> None:
     model = TorchClassifier(classifier)
     alone = model.logits([QUESTIONS[0]])
@@ -77,7 +76,6 @@ def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(classifier: Path
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)
 
 
-@pytest.mark.long
 def test_it_reads_as_many_tokens_as_the_table_says_and_no_more(model_type: str, classifier: Path) -> None:
     net = network.load(classifier)
     assert net.longest_text == POSITIONS
@@ -90,7 +88,6 @@ def test_it_reads_as_many_tokens_as_the_table_says_and_no_more(model_type: str, 
     assert np.isfinite(long_text).all(), "the tokenizer cuts what is longer"
 
 
-@pytest.mark.long
 def test_it_learns_and_what_is_frozen_stays(model_type: str, classifier: Path, tmp_path: Path) -> None:
     task = SingleLabel(tuple(LABELS))
     examples = TrainingExamples(QUESTIONS, TARGETS[: len(QUESTIONS)], task, validation_texts=QUESTIONS[:2],
@@ -105,7 +102,6 @@ def test_it_learns_and_what_is_frozen_stays(model_type: str, classifier: Path, t
     assert {name for name in before if name.startswith(f"{layers}.") and name.endswith(".weight")} <= moved
 
 
-@pytest.mark.long
 def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: Path, tmp_path: Path) -> None:
     drop_layers(classifier, (0, 2), tmp_path / "cut")
     teacher = network.load(classifier)
@@ -121,7 +117,6 @@ def test_a_cut_student_is_its_teacher_with_the_other_layers_skipped(classifier: 
         torch.testing.assert_close(network.load(tmp_path / "cut")(ids, torch.ones_like(ids))[0], expected)
 
 
-@pytest.mark.long
 def test_it_is_cut_narrowed_exported_and_answers_as_before(classifier: Path, tmp_path: Path) -> None:
     cut, narrow, shipped = tmp_path / "cut", tmp_path / "narrow", tmp_path / "shipped"
     drop_layers(classifier, (0, 2), cut)
@@ -133,7 +128,6 @@ def test_it_is_cut_narrowed_exported_and_answers_as_before(classifier: Path, tmp
     assert OnnxClassifier(shipped).logits(QUESTIONS).shape == (len(QUESTIONS), len(LABELS))
 
 
-@pytest.mark.long
 def test_units_that_contribute_nothing_are_the_first_to_go(model_type: str, classifier: Path, tmp_path: Path) -> None:
     family, weights = FAMILIES[model_type], load_file(classifier / "model.safetensors")
     for number in range(3):
@@ -148,7 +142,6 @@ def test_units_that_contribute_nothing_are_the_first_to_go(model_type: str, clas
     )
 
 
-@pytest.mark.long
 def test_its_vocabulary_is_trimmed_and_texts_read_as_before(classifier: Path, tmp_path: Path) -> None:
     texts = QUESTIONS[:4]
     trimmed = trim_vocabulary(classifier, texts, tmp_path / "trimmed")
@@ -167,7 +160,6 @@ def test_transformers_own_tokenizer_reads_what_was_saved(classifier: Path) -> No
     assert theirs.pad_token_id == network.read_config(classifier)["pad_token_id"]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_exports(activation: str, tmp_path: Path) -> None:
     folder = a_classifier("bert", tmp_path / "classifier", hidden_act=activation)
@@ -204,7 +196,6 @@ def test_a_first_layer_that_is_built_differently_has_to_stay(tmp_path: Path) -> 
         drop_layers(folder, (1, 2), tmp_path / "cut")
 
 
-@pytest.mark.long
 def test_weights_under_the_names_of_earlier_years_are_read(tmp_path: Path) -> None:
     """BERT's own files on the hub still call the weight of a norm `gamma`, and begin with `bert.`."""
     folder = published("bert", tmp_path / "new")
@@ -257,7 +248,6 @@ def test_a_classifier_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert network.load(folder).labels == LABELS
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_it_is_trained_in_bfloat16_or_says_before_any_step_that_it_cannot_be(model_type: str, tmp_path: Path) -> None:
     build_classifier(published(model_type, tmp_path / "published"), LABELS, tmp_path / "start", 0)

@@ -29,6 +29,8 @@ from stillhouse.release.standalone import LOADER, write_standalone
 from stillhouse.tasks.single_label import SingleLabel
 from tests.stillhouse.conftest import LABELS
 
+pytestmark = pytest.mark.long
+
 RELEASE = "a1b2" * 16
 SCORE = {"accuracy": 0.9, "accuracy_interval": [0.85, 0.93], "macro_f1": 0.88, "size_bytes": 1e6}
 
@@ -84,7 +86,6 @@ def test_it_holds_all_that_is_needed_and_the_digest_of_each_file(folder: Path) -
     assert json.loads((folder / "labels.json").read_text()) == LABELS
 
 
-@pytest.mark.long
 def test_the_loader_answers_as_the_released_model_where_there_is_no_stillhouse(
     bundle: Path, folder: Path, questions: tuple[list[str], list[int]]
 ) -> None:
@@ -106,7 +107,6 @@ def test_the_loader_answers_as_the_released_model_where_there_is_no_stillhouse(
     assert [float(line[1]) for line in lines] == pytest.approx(shares.max(axis=1), abs=0.0006)
 
 
-@pytest.mark.long
 def test_its_tokenizer_gives_every_character_the_spelling_that_training_gave_it(bundle: Path, folder: Path) -> None:
     """All of Unicode that has a character or steers one, between two words."""
     characters = [chr(point) for point in range(0x110000) if unicodedata.category(chr(point)) not in ("Cn", "Co", "Cs")]
@@ -128,7 +128,6 @@ def test_the_card_quotes_the_evidence_and_obeys_none_of_it(folder: Path) -> None
     assert RELEASE in card
 
 
-@pytest.mark.long
 def test_the_five_lines_of_the_card_run(folder: Path, bundle: Path) -> None:
     card = (folder / "README.md").read_text()
     lines = card.partition("```python\n")[2].partition("```")[0]
@@ -139,7 +138,6 @@ def test_the_five_lines_of_the_card_run(folder: Path, bundle: Path) -> None:
     assert (label, float(share)) == (LABELS[shares.argmax()], pytest.approx(shares.max(), abs=1e-5))
 
 
-@pytest.mark.long
 def test_what_is_there_already_is_not_overwritten(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
@@ -151,7 +149,6 @@ def test_what_is_there_already_is_not_overwritten(bundle: Path, tmp_path: Path) 
     assert (tmp_path / "empty" / "model.onnx").is_file()
 
 
-@pytest.mark.long
 def test_of_two_at_once_one_is_written_whole_and_the_other_is_refused(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from stillhouse.serving.spool import SpoolLimits, TrafficLog
 from stillhouse.serving.tokens import Access, Tokens
 from tests.stillhouse.serving.conftest import RECIPE, Installation
 
+pytestmark = pytest.mark.long
+
 PERSONAL = "jane.doe@example.org"
 
 

@@ -10,6 +10,8 @@ from stillhouse.serving.refused import RefusedError
 from stillhouse.serving.tokens import Access, Scope, Tokens
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
+pytestmark = pytest.mark.long
+
 TEXT = "who is the king ?"
 
 

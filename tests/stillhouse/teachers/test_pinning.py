@@ -9,6 +9,8 @@ from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.teachers.pinning import Pin, pin_of
 from tests.small import Measured, small_recipe
 
+pytestmark = pytest.mark.long
+
 FIRST, SECOND = "1" * 64, "2" * 64
 
 
