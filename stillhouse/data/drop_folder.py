@@ -126,8 +126,8 @@ def _wrong_name(name: str) -> str | None:
 def _read_once(builds: BuildStore, file: RecipeFile, entry: FolderEntry) -> SeenFile:
     """Keep the bytes of a finished file, and read them to see whether it can be taken in.
 
-    What is wrong with its bytes stays wrong until they change. That they could not be kept, by rights, a disk or a
-    network, is found anew at each look.
+    What is wrong with its bytes stays wrong until they change. Where they could not be kept, because of rights, a disk
+    or a network, each look tries again.
     """
     nothing_yet = SeenFile(mark=entry.mark, size=entry.size)
     if entry.size == 0:

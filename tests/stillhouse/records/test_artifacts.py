@@ -195,7 +195,7 @@ def test_an_altered_kept_file_is_refused_and_kept_again(tmp_path: Path, root: st
     assert any(item.name.startswith(f"kept-{digest}") for item in (store.root / "set_aside").iterdir())
 
 
-def test_what_was_never_kept_is_plain_read_errors(tmp_path: Path) -> None:
+def test_what_was_never_kept_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(StillhouseError, match="were not kept"):
         store_in(tmp_path).kept("0" * 64)
 
