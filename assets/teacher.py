@@ -50,6 +50,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "validation_accuracy": facts.validation_accuracy,
                 **{f"validation_accuracy of {name}": each.validation_accuracy for name, each in facts.members.items()},
                 "temperature": facts.temperature,
+                **({} if facts.neighbours is None else {"neighbours_kept": facts.neighbours.kept}),
                 **({} if facts.training is None else _learning(context, artifact, facts.training)),
             },
         )

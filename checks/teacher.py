@@ -9,6 +9,7 @@ from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MEMBERS, MODEL
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.teachers.forgetting import FEWEST, NEAREST
 
 
 @gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
@@ -75,6 +76,26 @@ def teacher_accuracy_reaches_the_minimum(context: GateContext) -> Finding:
         observed=right / rows,
         limit=minimum,
     )
+
+
+@gate("an encoder that is fine-tuned for one task can lose what it is used for elsewhere")
+def neighbours_are_kept_by_fine_tuning(context: GateContext) -> Finding:
+    """Of an encoder that is to stay of use: texts whose nearest one before is near still; the interval decides."""
+    asked, found = context.recipe.teacher.neighbours_kept_at_least, context.artifact.facts(TeacherFacts).neighbours
+    if asked is None:
+        return passed_if(True, "asked where teacher.neighbours_kept_at_least says how many")
+    if found is None:
+        return Finding(Verdict.INCONCLUSIVE, "the teacher was made before this was asked: materialize it again")
+    if found.texts < FEWEST:
+        return Finding(Verdict.INCONCLUSIVE, f"{found.texts} texts are too few to say; at least {FEWEST} are needed")
+    share, (low, high) = found.kept / found.texts, wilson_interval(found.kept, found.texts)
+    sentence = (
+        f"{share:.0%} of {found.texts:,} texts ({low:.0%} to {high:.0%}) have their nearest text among the {NEAREST} "
+        f"nearest after fine-tuning, at least {asked:.0%} asked"
+    )
+    verdict = Verdict.PASS if low >= asked else Verdict.FAIL if high < asked else Verdict.INCONCLUSIVE
+    advice = "" if verdict is Verdict.PASS else ": train for fewer epochs, or at a lower learning_rate"
+    return Finding(verdict, sentence + advice, observed=share, limit=asked)
 
 
 @gate("probabilities of labels say nothing where the teacher would rather have written something else")

@@ -30,12 +30,14 @@ class TargetTensors:
         known: shape (n,), 1.0 where the label is known, else 0.0.
         teacher_logits: shape (n, outputs), or None when no teacher was asked.
         teacher_embeddings: shape (n, width), or None.
+        row_weights: shape (n,), what each example counts, or None when each counts 1.
     """
 
     labels: "Tensor"
     known: "Tensor"
     teacher_logits: "Tensor | None" = None
     teacher_embeddings: "Tensor | None" = None
+    row_weights: "Tensor | None" = None
 
     def of(self, rows: "Tensor | slice") -> "TargetTensors":
         """Those of some rows."""
@@ -44,6 +46,7 @@ class TargetTensors:
             self.known[rows],
             None if self.teacher_logits is None else self.teacher_logits[rows],
             None if self.teacher_embeddings is None else self.teacher_embeddings[rows],
+            None if self.row_weights is None else self.row_weights[rows],
         )
 
 
@@ -152,7 +155,8 @@ def combined_loss(
     """Sum over the batch of what each example costs.
 
     An example costs `(1 - w) * loss + w * label loss + embedding_weight * embedding loss + the mixture`, where w is
-    `label_weight` if its label is known and 0 if not, so an unlabelled example leans on the teacher alone.
+    `label_weight` if its label is known and 0 if not, so an unlabelled example leans on the teacher alone; all of it
+    times what the example counts.
 
     Args:
         logits: shape (n, outputs), the student's.
@@ -174,4 +178,4 @@ def combined_loss(
         cost = cost + config.embedding_weight * term_costs(states, logits, embeddings, targets, task)
     for weight, term in zip(weights, config.mixture, strict=True):
         cost = cost + weight * term_costs(term, logits, embeddings, targets, task)
-    return cost.sum()
+    return cost.sum() if targets.row_weights is None else (targets.row_weights * cost).sum()

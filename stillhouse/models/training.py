@@ -54,6 +54,7 @@ class TrainingExamples:
         teacher_embeddings: shape (n, width), or None.
         validation_texts: m of them, may be none.
         validation_targets: shape (m,), all known.
+        row_weights: shape (n,), what each counts, 0 or more and 1 in the mean; None where each counts 1.
     """
 
     texts: Sequence[str]
@@ -63,6 +64,7 @@ class TrainingExamples:
     teacher_embeddings: FloatArray | None = None
     validation_texts: Sequence[str] = ()
     validation_targets: Targets = field(default_factory=lambda: np.empty(0, np.int64))
+    row_weights: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,8 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
         wanted["teacher_logits"] = examples.teacher_logits
     if config.embedding_losses:
         wanted["teacher_embeddings"] = examples.teacher_embeddings
+    if examples.row_weights is not None:
+        wanted["row_weights"] = examples.row_weights
     for name, array in wanted.items():
         if array is None or len(array) != len(examples.texts) or not np.isfinite(array).all():
             found = "no" if array is None else f"{len(array)} rows of"
@@ -279,6 +283,7 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
         teacher_embeddings=rows(examples.teacher_embeddings),
         validation_texts=examples.validation_texts,
         validation_targets=np.asarray(examples.validation_targets),
+        row_weights=rows(examples.row_weights),
     )
 
 
@@ -327,6 +332,7 @@ def _targets(examples: TrainingExamples, device: Device) -> TargetTensors:
         known=torch.from_numpy(examples.task.known(examples.targets)).to(device.name),
         teacher_logits=tensor(examples.teacher_logits),
         teacher_embeddings=tensor(examples.teacher_embeddings),
+        row_weights=tensor(examples.row_weights),
     )
 
 
@@ -401,7 +407,7 @@ def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig,
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         digest.update((model / name).read_bytes())
     digest.update(json.dumps([list(examples.texts), list(examples.validation_texts)]).encode())
-    arrays = (examples.targets, examples.teacher_logits, examples.teacher_embeddings, examples.validation_targets)
-    for array in arrays:
+    learned = (examples.targets, examples.teacher_logits, examples.teacher_embeddings, examples.row_weights)
+    for array in (*learned, examples.validation_targets):
         digest.update(b"none" if array is None else array.tobytes())
     return digest.hexdigest()

@@ -299,6 +299,9 @@ class Recipe(Part):
             if student.training is None:
                 raise ValueError(f"students: {student.name} has to learn: the base alone knows none of the labels")
         for place, student in enumerate(self.students):
+            if student.weigh_by_agreement and kind is not TeacherKind.ENSEMBLE:
+                mistake = f"must be left out where teacher.kind is {kind}: only members of an ensemble can agree"
+                raise FieldError(mistake, "students", place, "weigh_by_agreement")
             for field, term in () if student.training is None else student.training.terms:
                 if term.needs > self.teacher.gives and student.learns_from != "parent":  # which gives all there is
                     raise FieldError(

@@ -49,6 +49,11 @@ class StudentSpec(Part):
     training: TrainingConfig | None = Field(
         None, description="how it is trained; to be given unless it learns from nothing, and then left out"
     )
+    weigh_by_agreement: bool = Field(
+        False,
+        exclude_if=lambda weighs: weighs is False,  # so that a recipe without the field keeps its digest
+        description="an example counts for as much as the share of the ensemble's members that give its answer",
+    )
     more_seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
         description="further seeds with which it is trained again, to see how much of its score is luck; "
@@ -94,6 +99,12 @@ class StudentSpec(Part):
     def copies(self) -> bool:
         """Whether it learns what a larger model answers."""
         return self.learns_from in ("teacher", "parent")
+
+    @model_validator(mode="after")
+    def _who_agreed_matters_to_a_copy(self) -> "StudentSpec":
+        if self.weigh_by_agreement and not self.copies:
+            raise FieldError(f"must be left out where learns_from is {self.learns_from}", "weigh_by_agreement")
+        return self
 
     @model_validator(mode="after")
     def _training_goes_with_learning(self) -> "StudentSpec":

@@ -85,7 +85,7 @@ class EnsembleSpec(Part):
         for name, member in self.members.items():
             if member.kind not in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.STORED):
                 raise FieldError(f"a member is no {member.kind}", "members", name, "kind")
-            for part in ("review", "ask"):
+            for part in ("review", "ask", "neighbours_kept_at_least"):
                 if getattr(member, part) is not None:
                     raise FieldError(f"{part}: must be left out of a member", "members", name, part)
         return self
@@ -111,6 +111,14 @@ class TeacherSpec(WeightsSpec):
     )
     training: TrainingConfig | None = Field(
         None, description="how an encoder is fine-tuned on the labelled rows; no other teacher is trained"
+    )
+    neighbours_kept_at_least: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        exclude_if=lambda asked: asked is None,  # so that a recipe without the field keeps its digest
+        description="where the fine-tuned encoder is to be used for other things, too: the share of texts whose "
+        "nearest text by the encoder as published is to be among the ten nearest still; not measured when left out",
     )
     rename: dict[str, str] = Field(
         {}, description="what outputs of a classifier are called in the rows, where they have another name there"
@@ -274,6 +282,7 @@ class TeacherSpec(WeightsSpec):
 
 _FIELDS_OF_KINDS = {
     "training": [TeacherKind.ENCODER],
+    "neighbours_kept_at_least": [TeacherKind.ENCODER],
     "rename": [TeacherKind.CLASSIFIER],
     "max_tokens": [TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM],
     "answers": [TeacherKind.STORED, TeacherKind.ENDPOINT],

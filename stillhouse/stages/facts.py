@@ -19,6 +19,7 @@ from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks import task_of
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.forgetting import NeighboursKept
 from stillhouse.wording import percent
 
 
@@ -201,6 +202,10 @@ class TeacherFacts(Answering):
     validation_right: int
     validation_rows: int
     training: TrainingFacts | None = Field(None, description="How it was fine-tuned; null where it was not.")
+    neighbours: NeighboursKept | None = Field(
+        None,
+        description="Of an encoder that is to stay of use elsewhere: texts whose neighbours are kept.",
+    )
     said: SaidFacts | None = Field(None, description="Of a teacher that students are not cut from, but an ensemble.")
     language_model: LanguageModelFacts | None = Field(None, description="Of a teacher that is one.")
     members: dict[str, "TeacherFacts"] = Field({}, description="Of an ensemble its members, by name.")

@@ -36,6 +36,7 @@ from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.flips import ASKED_TWICE, flips
+from stillhouse.teachers.forgetting import TEXTS, NeighboursKept, neighbours_kept
 from stillhouse.teachers.requests import Asking, asking_of
 from stillhouse.teachers.stored import held_to
 from stillhouse.teachers.teacher import share_as_taught
@@ -69,11 +70,13 @@ def plan(
     spec = file.recipe.teacher
     task = task_of(file.recipe.data.answer, prompts.facts(PromptFacts).labels)
     rows = labelled_rows(prompts.frame("prompts"))
-    depends_on = {
+    depends_on: dict[str, object] = {
         "rows": digest_of(rows.select("prompt_id", "label", "split").rows()),
         "labels": task.names,
         "base": base.record.fingerprint,
     }
+    if spec.neighbours_kept_at_least is not None:
+        depends_on["asked_before_and_after"] = True  # how many have to be kept is for the gate alone
     config = spec.model_dump(mode="json", include={"kind", "training", "rename", "max_tokens"})
     # Not in the config, on which the content depends: the same weights from elsewhere are the same.
     weights = base.external_inputs(file.recipe.weights.address)
@@ -146,12 +149,15 @@ def _network(
     from stillhouse.teachers.classifier import take_classifier
 
     spec, examples = file.recipe.teacher, labelled_examples(rows, task)
+    neighbours = None
     with builds.one_heavy_task():
         if spec.training is None:
             take_classifier(base.folder, task.names, folder / MODEL, rename=spec.rename, max_tokens=spec.longest_text)
             report = None
         else:
             report = _fine_tuned(base, folder, examples, spec.training, checkpoints, builds.device)
+            if spec.neighbours_kept_at_least is not None:
+                neighbours = _neighbours(base, folder, examples, builds.device)
         logits = TorchClassifier(folder / MODEL, builds.device).logits(examples.validation_texts)
     temperature = temperature_of(task, logits, examples.validation_targets)
     calibration = {"temperature": temperature, "rows": len(examples.validation_texts)}
@@ -167,7 +173,21 @@ def _network(
         validation_right=int(task.right(logits, examples.validation_targets).sum()),
         validation_rows=len(examples.validation_texts),
         training=report and training_facts(report),
+        neighbours=neighbours,
     )
+
+
+def _neighbours(base: "BaseModel", folder: Path, examples: "TrainingExamples", device: Device) -> NeighboursKept:
+    """Ask the encoder about the same texts as it was published and as it is now; they are in an order of no meaning."""
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.teachers.classifier import build_classifier
+
+    texts = [*dict.fromkeys([*examples.texts, *examples.validation_texts])][:TEXTS]
+    untrained = folder / "untrained"
+    build_classifier(base.folder, examples.task.names, untrained, seed=0)
+    before, after = (TorchClassifier(each, device).answer(texts).embeddings for each in (untrained, folder / MODEL))
+    shutil.rmtree(untrained)
+    return neighbours_kept(before, after)
 
 
 def _fine_tuned(

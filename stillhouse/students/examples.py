@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from stillhouse.device import Device
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.teacher import DISAGREEMENT
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples
@@ -72,6 +74,16 @@ def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFra
         task=task,
         teacher_logits=logits_of(rows) if copies else None,
         teacher_embeddings=np.array(rows["embedding"].to_list(), dtype=np.float32) if matched else None,
+        row_weights=_agreement(rows) if student.weigh_by_agreement else None,
         validation_texts=validation["text"].to_list(),
         validation_targets=task.targets(validation["label"]),
     )
+
+
+def _agreement(rows: pl.DataFrame) -> npt.NDArray[np.float32]:
+    """What each row counts, shape (rows,): the share of the members that agree, by a factor that makes their mean 1.
+
+    So the sum of the gradients, and with it the learning rate, means the same as where each counts 1.
+    """
+    agreed = 1.0 - rows[DISAGREEMENT].cast(pl.Float64).to_numpy()
+    return np.asarray(agreed / agreed.mean(), np.float32)

@@ -25,8 +25,8 @@ class Verified:
     """Training rows in two parts that together are the signal of the training rows.
 
     Args:
-        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `row_kind`, `logits`, `embedding`, sorted by
-            `prompt_id`.
+        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `row_kind`, `logits`, `embedding`, of an ensemble
+            `disagreement`, sorted by `prompt_id`.
         rejects: a reject ledger.
     """
 
@@ -42,9 +42,9 @@ def verify_signal(
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
             first row is judged and the others are rejected.
-        signal: `prompt_id`, `logits`, `embedding`, `failure`.
+        signal: `prompt_id`, `logits`, `embedding`, `failure`, of an ensemble `disagreement`.
         task: what an answer is, and when one is doubtful.
-        agree_at_least: share of an ensemble's members that have to give its answer; `signal` then has `disagreement`.
+        agree_at_least: share of an ensemble's members that have to give its answer.
 
     Raises:
         ValueError: if a training row has no signal.
@@ -53,10 +53,8 @@ def verify_signal(
         (~pl.col("prompt_id").is_first_distinct()).alias("again")
     )
     train = everything.filter(~pl.col("again")).sort("prompt_id")
-    disagreement = pl.lit(0.0) if agree_at_least is None else pl.col(DISAGREEMENT).cast(pl.Float64)
-    asked = signal.select(
-        "prompt_id", "logits", "embedding", "failure", disagreement.alias("apart"), pl.lit(True).alias("asked")
-    )
+    of_several = [DISAGREEMENT] if DISAGREEMENT in signal.columns else []
+    asked = signal.select("prompt_id", "logits", "embedding", "failure", *of_several, pl.lit(True).alias("asked"))
     everyone = train.join(asked, on="prompt_id", how="left", maintain_order="left")
     if everyone["asked"].null_count():
         raise ValueError(f"{everyone['asked'].null_count()} training rows have no teacher signal")
@@ -69,14 +67,17 @@ def verify_signal(
     judged = rows.with_columns(pl.Series("reason", reasons, dtype=pl.String)).with_columns(
         reason=pl.when(foreign).then(pl.lit(RejectReason.CONTRADICTS_LABEL.value)).otherwise("reason")
     )
-    # A member of several is a share with a rounding error.
-    apart = pl.col("reason").is_null() & (pl.col("apart") > 1 - (agree_at_least or 0.0) + 1e-6)
-    judged = judged.with_columns(
-        reason=pl.when(apart).then(pl.lit(RejectReason.MEMBERS_DISAGREE.value)).otherwise("reason")
-    )
+    if agree_at_least is not None:
+        # A member of several is a share with a rounding error.
+        apart = pl.col("reason").is_null() & (pl.col(DISAGREEMENT).cast(pl.Float64) > 1 - agree_at_least + 1e-6)
+        judged = judged.with_columns(
+            reason=pl.when(apart).then(pl.lit(RejectReason.MEMBERS_DISAGREE.value)).otherwise("reason")
+        )
     keep = pl.col("reason").is_null()
     return Verified(
-        judged.filter(keep).select("prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding"),
+        judged.filter(keep).select(
+            "prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding", *of_several
+        ),
         all_rejects(
             [
                 rejected(silent, RejectReason.NO_ANSWER, pl.col("failure")),

@@ -9,6 +9,7 @@ import pytest
 import checks.pinning
 import checks.teacher
 from checks.teacher import (
+    neighbours_are_kept_by_fine_tuning,
     teacher_accuracy_reaches_the_minimum,
     the_fingerprint_is_its_own,
     the_teacher_began_with_pinned_weights,
@@ -16,6 +17,7 @@ from checks.teacher import (
 )
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.forgetting import NeighboursKept
 from stillhouse.teachers.pinning import Pin
 from stillhouse.teachers.stored import StoredTeacher
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ensemble_recipe, recipe, told
@@ -111,3 +113,25 @@ def test_the_weights_of_each_member_are_looked_at_again(monkeypatch: pytest.Monk
     monkeypatch.setattr(checks.teacher, "verify_weights", verify)
     assert told(weights_are_whole_and_safe, recipe=ensemble_recipe())[0] is PASS
     assert looked == [f"/nowhere/{place}model" for place in ("", "members/one/", "members/two/")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "verdict", "says"),
+    [
+        (None, None, PASS, "asked where teacher.neighbours_kept_at_least says how many"),
+        (0.5, None, INCONCLUSIVE, "the teacher was made before this was asked: materialize it again"),
+        (0.5, (49, 49), INCONCLUSIVE, "49 texts are too few to say; at least 50 are needed"),
+        (0.5, (400, 240), PASS, "60% of 400 texts (55% to 65%) have their nearest text among the 10 nearest"),
+        (0.62, (400, 240), INCONCLUSIVE, "60% of 400 texts"),
+        (0.66, (400, 240), FAIL, "60% of 400 texts"),
+    ],
+)
+def test_an_encoder_that_forgets_its_neighbours_closes_where_it_is_to_be_of_use_elsewhere(
+    asked: float | None, found: tuple[int, int] | None, verdict: object, says: str
+) -> None:
+    kept = None if found is None else NeighboursKept(texts=found[0], kept=found[1])
+    teacher = artifact(SimpleNamespace(neighbours=kept))
+    how = recipe() if asked is None else recipe(teacher__neighbours_kept_at_least=asked)
+    state, sentence = told(neighbours_are_kept_by_fine_tuning, teacher, recipe=how)
+    assert state is verdict and sentence.startswith(says)
+    assert ("lower learning_rate" in sentence) is (found == (400, 240) and verdict is not PASS)

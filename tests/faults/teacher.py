@@ -28,6 +28,7 @@ from tests.faults.plants import (
     ONE,
     altered,
     anew,
+    as_trained_before,
     edit_weights,
     not_a_number,
     shuffled,
@@ -81,6 +82,12 @@ def began_with_other_weights(bench: Bench) -> RecipeFile:
     return with_exchanged_weights(bench)
 
 
+def forgets_what_was_alike(bench: Bench) -> RecipeFile:
+    """Nothing happens to the teacher: it is the recipe that wants to use it for other things, too."""
+    bench.patch("stillhouse.models.training:train", as_trained_before(TEACHER, lambda folder: None, bench))
+    return bench.up_to(TEACHER, teacher__neighbours_kept_at_least=0.99)
+
+
 def speaks_of_something_else(bench: Bench) -> RecipeFile:
     """An endpoint of which letters are asked would rather write a sentence; here a teacher of another kind says so."""
     said = SaidFacts(texts=30, failures={}, accuracy=0.9, label_mass=0.41)
@@ -116,6 +123,10 @@ TEACHER_FAULTS = [
     Fault(
         "the teacher's letters are not what it wants to say", TEACHER, "probability_is_on_the_labels",
         speaks_of_something_else, "41% of the probability is on the letters of the labels", refuses=BASELINES,
+    ),
+    Fault(
+        "fine-tuning draws the texts of a class together", TEACHER, "neighbours_are_kept_by_fine_tuning",
+        forgets_what_was_alike, "nearest after fine-tuning, at least 99% asked", refuses=BASELINES,
     ),
     Fault(
         "the teacher's weights hold a not-a-number", TEACHER, None,

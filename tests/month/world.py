@@ -69,7 +69,7 @@ def recipe(folder: Path, *, epochs: int, with_teacher: bool = True) -> RecipeFil
         watch={"ask_teacher": 0.05, "ask_when_drifting": 0.5, "latency_ms": 2_000.0, "blame_days": 7},
         rollout={
             "shadow": {"margin": 0.04, "days_at_most": 5},
-            "canary": {"shares": [0.05, 0.25, 0.5], "hours_at_least": 12, "slow_ms": 4_000},
+            "canary": {"shares": [0.05, 0.25, 0.5], "hours_at_least": 10, "slow_ms": 4_000},
         },
         refresh={"cron": "0 3 * * 1", "start": ["agreement", "fallback"], "quiet_minutes": 1},
         data__wrong_labels_at_most=0.99,

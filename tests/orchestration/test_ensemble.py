@@ -54,6 +54,7 @@ def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: P
         further = [{"loss": "labels", "weight": 0.5, "first_weight": 0.0}]
         students = [
             {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl", "mixture": further}},
+            {"name": "weighed", "layers": [0, 1], "weigh_by_agreement": True, "training": {**learning, "loss": "kl"}},
             {"name": "labels", "layers": [0, 1], "learns_from": "labels", "training": {**learning, "loss": "labels"}},
         ]
         file = small_recipe(

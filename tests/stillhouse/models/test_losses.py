@@ -1,6 +1,7 @@
 """Losses, held against the same arithmetic written a second time in numpy, row by row in float64."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,6 +192,27 @@ def test_the_combined_loss_is_the_one_in_the_formulas(seed: int, how: dict) -> N
         expected += (0.5 + place) * oracle(term, *arrays)
     cost = combined_loss(logits, pooled, targets, task=TASK, config=config, weights=weights_of(config))
     assert cost.item() == pytest.approx(expected.sum(), rel=1e-8)
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 999), how=st.fixed_dictionaries(SETTINGS))
+def test_an_example_counts_for_its_row_weight(seed: int, how: dict) -> None:
+    """Twice a row is the row with weight two, and a row of weight zero is not there; relations see their batch all the
+    same."""
+    config = configured(how)
+    logits, pooled, targets = batch(seed)
+
+    def cost(row_weights: torch.Tensor) -> float:
+        weighted = replace(targets, row_weights=row_weights)
+        return combined_loss(
+            logits, pooled, weighted.of(slice(None)), task=TASK, config=config, weights=weights_of(config)
+        ).item()
+
+    alone = [cost(row) for row in torch.eye(N, dtype=torch.float64)]
+    row_weights = torch.from_numpy(np.random.default_rng(seed).uniform(0, 2, N))
+    assert cost(row_weights) == pytest.approx(float(row_weights @ torch.tensor(alone, dtype=torch.float64)), rel=1e-9)
+    unweighted = combined_loss(logits, pooled, targets, task=TASK, config=config, weights=weights_of(config))
+    assert cost(torch.ones(N, dtype=torch.float64)) == pytest.approx(unweighted.item(), rel=1e-12)
 
 
 @settings(max_examples=30)

@@ -304,6 +304,16 @@ def test_the_digest_changes_with_the_bar_and_not_with_the_layout(tmp_path: Path)
             "layers: [0], learns_from: labels, training: {epochs: 6,",
             "students.0.training.loss: must be labels where learns_from is labels, and not logit_mse",
         ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [0], learns_from: labels, weigh_by_agreement: true, training: {loss: labels, epochs: 6,",
+            "students.0.weigh_by_agreement: must be left out where learns_from is labels",
+        ),
+        (
+            "layers: [0, 1, 3, 4, 5], feed_forward: 256, training: {epochs: 6,",
+            "layers: [0], weigh_by_agreement: true, training: {epochs: 6,",
+            "students.0.weigh_by_agreement: must be left out where teacher.kind is encoder",
+        ),
     ],
 )
 def test_training_goes_with_what_a_student_learns_from(tmp_path: Path, old: str, new: str, message: str) -> None:

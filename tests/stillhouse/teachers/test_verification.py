@@ -65,6 +65,7 @@ def test_rows_about_which_members_disagree_are_rejected_for_that(agree_at_least:
     apart = signal.with_columns(pl.Series("disagreement", [0.5, 1 / 3, 0.0, 0.0], dtype=pl.Float32))
     verified = verify_signal(prompts, apart, SingleLabel(tuple(LABELS)), agree_at_least=agree_at_least)
     assert verified.kept.height == kept
+    assert verified.kept["disagreement"].to_list() == apart.sort("prompt_id")["disagreement"][:kept].to_list()
     assert verified.rejects["reason"].to_list() == [RejectReason.MEMBERS_DISAGREE] * (4 - kept)
 
 
