@@ -147,7 +147,7 @@ def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
 def training_fits_into_memory(context: GateContext) -> Finding:
     """An estimate for a model as large as the teacher, with the most texts and tokens of any training of the recipe.
 
-    Of a language model, which is not trained, its weights alone.
+    Of a language model, which is not trained, its weights and what it keeps of the texts that it reads at once.
     """
     facts = context.artifact.facts(ContractFacts)
     taken_in = [facts.weights, *([] if facts.language_model is None else [facts.language_model])]

@@ -102,12 +102,14 @@ def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFact
 
 def examine_language_model(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
     """Take in a language model that is the teacher, before anything is asked of it; see `examine_weights`."""
+    from stillhouse.models.memory import language_model_memory_gb
     from stillhouse.models.weights import base_model, verify_language_model
 
     spec = file.recipe.teacher
     try:
         with base_model(file.located(spec.source), spec.revision, store, verify_language_model) as model:
-            needed = model.record.parameters * (2 if spec.causal_lm.dtype == "bfloat16" else 4) / 1e9
+            in_bytes = 2 if spec.causal_lm.dtype == "bfloat16" else 4
+            needed = language_model_memory_gb(model.record.parameters, bytes_a_weight=in_bytes)
             found = WeightsFacts(fingerprint=model.record.fingerprint, training_gb=needed, problem=None)
             return found, model.external_inputs(spec.address)
     except MachineError:

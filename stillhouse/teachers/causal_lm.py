@@ -26,6 +26,7 @@ from stillhouse import progress
 from stillhouse.device import CPU, Device
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.models.memory import CONTEXT_BYTES
 from stillhouse.models.published import loaded
 from stillhouse.models.tokenization import MAX_CHARACTERS, batches_by_length
 from stillhouse.models.weights import fingerprint_of, read_language_model_config
@@ -44,8 +45,6 @@ PLAIN_PROMPT = f"{TASK}\n\nLabels:\n{LABELS}\n\nText: {TEXT}\nLabel: {ANSWER}"
 """What is read where the recipe names no prompt of its own."""
 WITHOUT_CONTENT = ("N/A", "", "[MASK]")
 """Texts that say nothing: what a model prefers after them is a habit (Zhao et al. 2021, arXiv:2102.09690)."""
-_BYTES_AT_ONCE = 1 << 30
-"""Of keys, values and logits of one pass on a CPU; a GPU gets what it can hold."""
 
 
 @dataclass(frozen=True)
@@ -415,7 +414,7 @@ class _LanguageModel:
         nodes = len(self._tree.tokens) + 1
         of_a_token = sum(each.nbytes for kept in self._kept for each in kept) / max(len(self._head), 1)
         of_a_row = (longest + nodes) * of_a_token + 4 * 3 * nodes * self._model.config.vocab_size
-        return max(1, min(self._device.texts_at_once, int(_BYTES_AT_ONCE / of_a_row)))
+        return max(1, min(self._device.texts_at_once, int(CONTEXT_BYTES / of_a_row)))
 
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
