@@ -44,13 +44,24 @@ class AnswersSpec(Part):
     answer_pattern: str | None = Field(
         None, description="regular expression with a group `answer`, where a label has more around it"
     )
+    rationale: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,  # so that a recipe without the field keeps its digest
+        description="column or path of why the teacher answered so, where it was asked to say; the answer's, where "
+        "rationale_pattern takes it out of that. Students match it by embedding losses, and no others",
+    )
+    rationale_pattern: str | None = Field(
+        None,
+        exclude_if=lambda named: named is None,
+        description="regular expression with a group `rationale`, where it has more around it",
+    )
     requests: str | None = Field(
         None,
         description="the file that was sent to the batch API, joined by custom_id; when left out, `stillhouse ask` "
         "wrote it, and its ids are those of the prompts",
     )
 
-    @field_validator("text_pattern", "answer_pattern")
+    @field_validator("text_pattern", "answer_pattern", "rationale_pattern")
     @classmethod
     def _it_has_the_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
         return with_its_group(pattern, info)
@@ -72,6 +83,11 @@ class AnswersSpec(Part):
     def answer_path(self) -> str:
         """Where the answer is."""
         return self.answer or _ANSWER_PATHS[self.format]
+
+    @property
+    def rationale_path(self) -> str | None:
+        """Where it is said why; None where it is not read."""
+        return self.rationale or (None if self.rationale_pattern is None else self.answer_path)
 
 
 _TEXT_PATHS = {

@@ -303,6 +303,8 @@ class Recipe(Part):
                 mistake = f"must be left out where teacher.kind is {kind}: only members of an ensemble can agree"
                 raise FieldError(mistake, "students", place, "weigh_by_agreement")
             for field, term in () if student.training is None else student.training.terms:
+                if term.embedding_loss is not None and self.teacher.answers.rationale_path is not None:
+                    continue  # the base has a state of each
                 if term.needs > self.teacher.gives and student.learns_from != "parent":  # which gives all there is
                     raise FieldError(
                         f"{term.name} needs a teacher that gives {term.needs.in_words}; where teacher.kind is {kind} "

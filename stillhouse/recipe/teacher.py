@@ -88,6 +88,8 @@ class EnsembleSpec(Part):
             for part in ("review", "ask", "neighbours_kept_at_least"):
                 if getattr(member, part) is not None:
                     raise FieldError(f"{part}: must be left out of a member", "members", name, part)
+            if member.answers.rationale_path is not None:
+                raise FieldError("members have no rationale in common", "members", name, "answers")
         return self
 
 

@@ -14,9 +14,10 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.facts import CandidateFacts, SeedFacts, TeacherFacts, VocabularyFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.trained import training_facts
-from stillhouse.students.examples import examples_of, taught_by, validation_rows
+from stillhouse.students.examples import examples_of, explained, taught_by, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
+from stillhouse.teachers.teacher import RATIONALE
 
 
 def plan(
@@ -75,6 +76,8 @@ def plan(
         on = builds.device
         with builds.one_heavy_task():
             learned = taught_by(larger, rows, on) if student.learns_from == "parent" else rows
+            if RATIONALE in rows.columns and student.learns_from == "teacher" and student.training.embedding_losses:
+                learned = explained(teacher.folder / MODEL, rows, on)
             examples = examples_of(student, learned, validation, taught.task)
             report = train(
                 start, folder / MODEL, examples, student.training, checkpoints, keep_checkpoint=bool(again), device=on

@@ -15,7 +15,7 @@ from stillhouse.device import Device
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
-from stillhouse.teachers.teacher import DISAGREEMENT
+from stillhouse.teachers.teacher import DISAGREEMENT, RATIONALE
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples
@@ -60,6 +60,21 @@ def taught_by(parent: Path, rows: pl.DataFrame, device: Device) -> pl.DataFrame:
         pl.Series("logits", said.logits.tolist(), dtype=rows.schema["logits"]),
         pl.Series("embedding", said.embeddings.tolist(), dtype=rows.schema["embedding"]),
     )
+
+
+def explained(base: Path, rows: pl.DataFrame, device: Device) -> pl.DataFrame:
+    """Rows of the transfer set with the state that an encoder has of each rationale, for students to match.
+
+    Args:
+        base: model folder of the encoder.
+        rows: with `text` and `rationale`; a row without one has the state of its text.
+        device: where it is asked.
+    """
+    from stillhouse.models.predictor import TorchClassifier
+
+    said = rows.select(pl.col(RATIONALE).fill_null(pl.col("text")))[RATIONALE]
+    states = TorchClassifier(base, device).answer(said.to_list()).embeddings
+    return rows.with_columns(pl.Series("embedding", states.tolist(), dtype=rows.schema["embedding"]))
 
 
 def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFrame, task: Task) -> "TrainingExamples":

@@ -28,7 +28,7 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.stored import Failure
-from stillhouse.teachers.teacher import ANSWER_SCHEMA, DISAGREEMENT, SIGNAL_SCHEMA, Teacher
+from stillhouse.teachers.teacher import ANSWER_SCHEMA, SIGNAL_SCHEMA, Teacher, further_columns
 
 _SHARD_ROWS = 512
 SHARED = "*"
@@ -132,7 +132,7 @@ class SignalStore:
             StillhouseError: if a prompt has no answer in any shard that is whole and in the ledger.
         """
         rows = self._read(prompt_ids, fingerprint)
-        return rows.select(*SIGNAL_SCHEMA, *([DISAGREEMENT] if DISAGREEMENT in rows.columns else []))
+        return rows.select(*SIGNAL_SCHEMA, *further_columns(rows))
 
     def latencies_ms(self, prompt_ids: Sequence[str], fingerprint: str) -> pl.DataFrame:
         """Columns prompt_id and latency_ms: a prompt's share of the batch it was asked in."""

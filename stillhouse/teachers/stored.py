@@ -21,7 +21,7 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
+from stillhouse.teachers.teacher import ANSWER_SCHEMA, RATIONALE
 
 _AROUND = " \t\n.,:;!\"'`*()[]"
 """What language models put around a label."""
@@ -53,23 +53,27 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
     the same prompt. Case, and quotes or a full stop around a label, do not matter.
 
     Args:
-        replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label.
+        replies: `prompt_id`, which may occur several times, and `answer`, the part of a reply that should be a label;
+            `rationale` where one is read.
         labels: of the rows.
         spellings: from another spelling of a label to the label.
 
     Returns:
-        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none.
+        `prompt_id` (unique, sorted), `answer`, and `failure` where there is none; where replies have it `rationale`,
+        the first of one with that answer.
     """
     plain = Counter(_plain(label) for label in labels)
     alike = {_plain(spelling): label for spelling, label in spellings.items() if label in labels}
     alike |= {_plain(label): label for label in labels if plain[_plain(label)] == 1}
     exact = {**{spelling: label for spelling, label in spellings.items() if label in labels}, **{x: x for x in labels}}
     found = [None if said is None else exact.get(said, alike.get(_plain(said))) for said in replies["answer"]]
-    held = replies.select("prompt_id", "answer", pl.Series("label", found, dtype=pl.String))
+    why = [RATIONALE] if RATIONALE in replies.columns else []
+    held = replies.select("prompt_id", "answer", *why, pl.Series("label", found, dtype=pl.String))
     by_prompt = held.group_by("prompt_id").agg(
         pl.col("label").drop_nulls().n_unique().alias("labels"),
         pl.col("label").drop_nulls().first(),
         pl.col("answer").is_not_null().any().alias("said"),
+        *(pl.col(name).filter(pl.col("label").is_not_null()).drop_nulls().first() for name in why),
     )
     failure = (
         pl.when(pl.col("labels") > 1)
@@ -81,7 +85,12 @@ def held_to(replies: pl.DataFrame, labels: Sequence[str], spellings: Mapping[str
     )
     return (
         by_prompt.with_columns(failure.alias("failure"))
-        .select("prompt_id", pl.when(pl.col("failure").is_null()).then("label").alias("answer"), "failure")
+        .select(
+            "prompt_id",
+            pl.when(pl.col("failure").is_null()).then("label").alias("answer"),
+            "failure",
+            *(pl.when(pl.col("failure").is_null()).then(name).alias(name) for name in why),
+        )
         .sort("prompt_id")
     )
 
@@ -98,7 +107,8 @@ def _plain(label: str) -> str:
 
 def fingerprint_of_answers(answers: pl.DataFrame, accuracy: float) -> str:
     """Digest of what `StoredTeacher` answers with; 64 hex digits."""
-    return digest_of({"answers": answers.select("prompt_id", "answer", "failure").rows(), "accuracy": accuracy})
+    said = ["prompt_id", "answer", "failure", *([RATIONALE] if RATIONALE in answers.columns else [])]
+    return digest_of({"answers": answers.select(said).rows(), "accuracy": accuracy})
 
 
 @dataclass(frozen=True)
@@ -137,11 +147,12 @@ class StoredTeacher:
             pl.Series("logits", outputs.tolist(), dtype=pl.List(pl.Float32()))
         )
         said = rows.join(found, on="prompt_id", how="left", maintain_order="left")
+        schema = ANSWER_SCHEMA | ({RATIONALE: pl.String()} if RATIONALE in said.columns else {})
         return (
             said.select(
-                pl.col(name) if name in ("prompt_id", "logits", "failure") else pl.lit(None).alias(name)
-                for name in ANSWER_SCHEMA
+                pl.col(name) if name in ("prompt_id", "logits", "failure", RATIONALE) else pl.lit(None).alias(name)
+                for name in schema
             )
             .with_columns(pl.lit(self.fingerprint).alias("fingerprint"))
-            .cast(pl.Schema(ANSWER_SCHEMA))
+            .cast(pl.Schema(schema))
         )

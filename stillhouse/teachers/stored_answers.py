@@ -19,6 +19,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.teachers.stored import taken
+from stillhouse.teachers.teacher import RATIONALE
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class AnswersRead:
     """A file of answers.
 
     Args:
-        answers: `prompt_id` and `answer`, null where nothing was said; a row for each reply, sorted.
+        answers: `prompt_id` and `answer`, null where nothing was said, and `rationale` where the recipe reads one; a
+            row for each reply, sorted.
         records: that could be read.
         unreadable: that could not.
         without_text: records of which no text, or no request, could be found.
@@ -52,27 +54,52 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     spec = file.recipe.teacher.answers
     is_batch = spec.format is AnswersFormat.BATCH
     text = _ID if is_batch else spec.text_path
-    replies = _read(file, file.recipe.teacher.source, kept, text=text, also=spec.answer_path, keep=[_ENDED] * is_batch)
+    elsewhere = [spec.rationale_path] if spec.rationale_path not in (None, spec.answer_path) else []
+    replies = _read(
+        file,
+        file.recipe.teacher.source,
+        kept,
+        text=text,
+        also=spec.answer_path,
+        keep=[*elsewhere, *([_ENDED] * is_batch)],
+        optional=[_ENDED] * is_batch,
+    )
     whole = pl.col(_ENDED).ne_missing("length") if is_batch else pl.lit(True)
+    said_with = elsewhere[0] if elsewhere else "label"
+    why = [] if spec.rationale_path is None else [_taken(said_with, spec.rationale_pattern, RATIONALE).alias(RATIONALE)]
     rows = replies.rows.select(
         pl.col("text").alias("asked"),
         pl.when(whole).then(_taken("label", spec.answer_pattern, "answer")).alias("label"),
+        *why,
     )
     if spec.requests is not None:
         texts = _texts_by_id(_read(file, spec.requests, kept, text=spec.text_path, also=_ID).rows, spec.requests)
         rows = rows.with_columns(normalise(pl.col("asked"))).join(texts, on="asked", how="left", maintain_order="left")
     else:
         rows = rows.with_columns(pl.col("asked").alias("text"))
-    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label")
+    further = [RATIONALE] if why else []
+    rows = rows.select(_taken("text", spec.text_pattern, "text"), "label", *further)
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
     return AnswersRead(
-        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer")]).sort("prompt_id", "answer"),
+        pl.DataFrame(
+            [
+                ids.alias("prompt_id"),
+                found["label"].alias("answer"),
+                *(_without_people(found[name]) for name in further),
+            ]
+        ).sort("prompt_id", "answer", *further),
         records=rows.height,
         unreadable=replies.rejects.height,
         without_text=rows.height - found.height,
     )
+
+
+def _without_people(said: pl.Series) -> pl.Series:
+    """What a teacher wrote, without personal data, which it repeats from the text; null where it wrote nothing."""
+    clean = redacted(pl.DataFrame({"text": said.fill_null("")})).rows["text"]
+    return clean.set(clean == "", None).alias(said.name)
 
 
 def _texts_by_id(sent: pl.DataFrame, where: str) -> pl.DataFrame:
@@ -100,10 +127,11 @@ def _read(
     text: str,
     also: str,
     keep: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> SourceRead:
     """Read two columns, as `text` and as `label`; a reply that failed has no answer, and is read all the same."""
     spec = file.recipe.teacher.answers
-    fields = {spec.text_path: "text", spec.answer_path: "answer"}
+    fields = {spec.rationale_path: "rationale", spec.text_path: "text", spec.answer_path: "answer"}
     try:
         return read_rows(
             uri,
@@ -111,7 +139,7 @@ def _read(
             text=text,
             label=also,
             keep=keep,
-            optional=keep,
+            optional=optional,
             root=file.root,
             limits=file.recipe.data.limits,
         )

@@ -32,6 +32,13 @@ model a server says has answered."""
 ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
 DISAGREEMENT = "disagreement"
 """A further column that ensembles alone have: the share of members that answer otherwise than all together."""
+RATIONALE = "rationale"
+"""A further column that stored answers may have: why the teacher answered so, in its words."""
+
+
+def further_columns(rows: pl.DataFrame) -> list[str]:
+    """Which of the columns that only some teachers have are there."""
+    return [name for name in (DISAGREEMENT, RATIONALE) if name in rows.columns]
 
 
 class Teacher(Protocol):

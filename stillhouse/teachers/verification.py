@@ -11,7 +11,7 @@ import polars as pl
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.tasks.task import Doubt, Task
 from stillhouse.teachers.answers import outputs_for
-from stillhouse.teachers.teacher import DISAGREEMENT
+from stillhouse.teachers.teacher import DISAGREEMENT, further_columns
 
 REASONS = {
     Doubt.CONTRADICTS_LABEL: RejectReason.CONTRADICTS_LABEL,
@@ -25,8 +25,8 @@ class Verified:
     """Training rows in two parts that together are the signal of the training rows.
 
     Args:
-        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `row_kind`, `logits`, `embedding`, of an ensemble
-            `disagreement`, sorted by `prompt_id`.
+        kept: `prompt_id`, `text`, `label` (null = unknown), `batch`, `row_kind`, `logits`, `embedding` and the
+            further columns of the signal, sorted by `prompt_id`.
         rejects: a reject ledger.
     """
 
@@ -42,7 +42,7 @@ def verify_signal(
     Args:
         prompts: `prompt_id`, `text`, `label`, `split`, `batch`, `row_kind`; of a prompt that is in several batches the
             first row is judged and the others are rejected.
-        signal: `prompt_id`, `logits`, `embedding`, `failure`, of an ensemble `disagreement`.
+        signal: `prompt_id`, `logits`, `embedding`, `failure`, and what only some teachers have (`further_columns`).
         task: what an answer is, and when one is doubtful.
         agree_at_least: share of an ensemble's members that have to give its answer.
 
@@ -53,8 +53,8 @@ def verify_signal(
         (~pl.col("prompt_id").is_first_distinct()).alias("again")
     )
     train = everything.filter(~pl.col("again")).sort("prompt_id")
-    of_several = [DISAGREEMENT] if DISAGREEMENT in signal.columns else []
-    asked = signal.select("prompt_id", "logits", "embedding", "failure", *of_several, pl.lit(True).alias("asked"))
+    of_some = further_columns(signal)
+    asked = signal.select("prompt_id", "logits", "embedding", "failure", *of_some, pl.lit(True).alias("asked"))
     everyone = train.join(asked, on="prompt_id", how="left", maintain_order="left")
     if everyone["asked"].null_count():
         raise ValueError(f"{everyone['asked'].null_count()} training rows have no teacher signal")
@@ -75,9 +75,7 @@ def verify_signal(
         )
     keep = pl.col("reason").is_null()
     return Verified(
-        judged.filter(keep).select(
-            "prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding", *of_several
-        ),
+        judged.filter(keep).select("prompt_id", "text", "label", "batch", "row_kind", "logits", "embedding", *of_some),
         all_rejects(
             [
                 rejected(silent, RejectReason.NO_ANSWER, pl.col("failure")),

@@ -20,6 +20,7 @@ from orchestration.planned import planned
 from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
+from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
@@ -32,7 +33,8 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
-from stillhouse.stages.names import MODEL
+from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.students.examples import explained
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
@@ -237,6 +239,44 @@ def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp
         assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
         report = (place.newest("selection").folder / "report.html").read_text()
         assert "not here" in report and "None" not in report.replace("None was found", "")
+
+
+def test_a_student_matches_the_state_of_why_its_teacher_answered_so(tmp_path: Path, shared: Path) -> None:
+    with a_place(tmp_path, seeded=shared, baselines=False) as place:
+        why = pl.concat_str(pl.lit("It asks for "), pl.col("kind"))
+        said = questions(1200).select(text="question", answer="service", why=why)
+        said.write_csv(place.folder / "said.csv")
+        learning = {"epochs": 2, "learning_rate": 1e-3, "max_tokens": 32, "loss": "kl"}
+        students = [
+            {"name": "plain", "layers": [0, 1], "training": learning},
+            {
+                "name": "why",
+                "layers": [0, 1],
+                "training": {**learning, "embedding_weight": 1, "embedding_loss": "cosine"},
+            },
+        ]
+        source, changed = str(place.folder / "said.csv"), {"students": students}
+        with pytest.raises(StillhouseError, match=r"students.1.training.embedding_weight: .* needs a teacher that"):
+            small_recipe_elsewhere(place.folder, source=source, answers={}, changed=changed)
+        file = small_recipe_elsewhere(place.folder, source=source, answers={"rationale": "why"}, changed=changed)
+        stages = [CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL, TRANSFER_SET]
+        result = place.run(file, *stages, "candidates/plain", "candidates/why")
+        assert result.success, failures(result)
+        kept = place.newest(TRANSFER_SET).frame("transfer_set")
+        assert kept["rationale"].str.starts_with("It asks for ").all() and kept.height > 500
+        assert place.newest(TEACHER_SIGNAL, "base").frame("signal")["embedding"].null_count() > 500, "it gives no state"
+
+        texts = kept["text"].to_list()[:200]
+        states = np.array(explained(place.newest(TEACHER).folder / MODEL, kept[:200], CPU)["embedding"].to_list())
+        near = {}
+        for name in ("plain", "why"):
+            own = TorchClassifier(place.newest(f"candidates/{name}").folder / MODEL).answer(texts).embeddings
+            near[name] = float((unit(own) * unit(states)).sum(1).mean())
+        assert near["why"] > near["plain"] + 0.1, near
+
+
+def unit(states: np.ndarray) -> np.ndarray:
+    return states / np.linalg.norm(states, axis=1, keepdims=True)
 
 
 def recipe_with_a_golden_file(folder: Path, **changes: Any) -> RecipeFile:

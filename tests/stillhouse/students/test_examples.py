@@ -1,13 +1,19 @@
 """Rows of a transfer set as what a student learns from."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
+from stillhouse.device import CPU
+from stillhouse.models.predictor import TorchClassifier
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.recipe.training import TrainingConfig
-from stillhouse.students.examples import examples_of
+from stillhouse.students.examples import examples_of, explained
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.classifier import build_classifier
+from tests.small import small_teacher
 
 ROWS = pl.DataFrame(
     {
@@ -30,3 +36,16 @@ def test_a_row_weighs_what_the_members_that_agree_are(weigh: bool) -> None:
         return
     assert examples.row_weights is not None
     np.testing.assert_allclose(examples.row_weights, np.array([4, 2, 3]) / 3, rtol=1e-6)
+
+
+def test_a_row_is_matched_with_the_state_of_its_rationale_and_without_one_of_its_text(tmp_path: Path) -> None:
+    build_classifier(small_teacher(tmp_path / "bert"), ["x", "y"], tmp_path / "base", seed=0)
+    rows = ROWS.with_columns(
+        rationale=pl.Series(["It asks for a king.", None, "It asks for a number."]),
+        embedding=pl.lit(None, pl.List(pl.Float32)),
+    )
+    said = explained(tmp_path / "base", rows, CPU)
+    assert said.drop("embedding").equals(rows.drop("embedding"))
+    texts = ["It asks for a king.", "c d", "It asks for a number."]
+    expected = TorchClassifier(tmp_path / "base").answer(texts).embeddings
+    np.testing.assert_allclose(np.array(said["embedding"].to_list()), expected, atol=1e-6)

@@ -113,6 +113,48 @@ def test_no_label_is_guessed_from_a_longer_answer(tmp_path: Path, spelled: str) 
     assert said(read(tmp_path, table(("a", spelled))), "a")["failure"].to_list() == [Failure.NO_LABEL]
 
 
+def test_why_is_read_from_a_column_or_out_of_the_answer_and_bears_no_name(tmp_path: Path) -> None:
+    lines: list[Line] = [
+        {"text": "a", "answer": "billing", "why": "It speaks of an  invoice to ann@example.org"},
+        {"text": "b", "answer": "access", "why": ""},
+        {"text": "c", "answer": "nothing", "why": "of no label"},
+    ]
+    found = read(tmp_path, lines, rationale="why")
+    rows = StoredTeacher(held_to(found.answers, TASK.names, {}), 0.9, TASK).ask(asked("a", "b", "c", "d"))
+    assert rows.schema == pl.Schema({**ANSWER_SCHEMA, "rationale": pl.String})
+    assert rows["rationale"].to_list() == ["It speaks of an invoice to [EMAIL]", None, None, None]
+
+    written(tmp_path / "replies.jsonl", [{"text": "a", "answer": "An invoice is named. Queue: billing"}])
+    patterns = {"answer_pattern": r"Queue: (?P<answer>\w+)", "rationale_pattern": r"^(?P<rationale>.*) Queue:"}
+    (tmp_path / "other").mkdir()
+    file = recipe(tmp_path / "other", source="../replies.jsonl", **patterns)
+    assert read_answers(file).answers.select("answer", "rationale").rows() == [("billing", "An invoice is named.")]
+
+
+def test_what_is_said_of_why_is_part_of_the_fingerprint() -> None:
+    replies = pl.DataFrame({"prompt_id": ["p"], "answer": ["other"], "rationale": ["so"]})
+    held = held_to(replies, TASK.names, {})
+    without, otherwise = held.drop("rationale"), held.with_columns(rationale=pl.lit("because"))
+    assert len({StoredTeacher(each, 0.9, TASK).fingerprint for each in (held, without, otherwise)}) == 3
+
+
+def test_the_rationale_is_that_of_a_reply_with_the_answer() -> None:
+    replies = pl.DataFrame(
+        {
+            "prompt_id": ["p", "p", "p", "q"],
+            "answer": ["so long", "other", "other", "so long"],
+            "rationale": ["of no label", None, "the second", "of no label"],
+        }
+    )
+    assert held_to(replies, TASK.names, {})["rationale"].to_list() == ["the second", None]
+
+
+def test_a_column_of_rationales_that_is_not_there_is_named_in_its_line(tmp_path: Path) -> None:
+    with pytest.raises(StillhouseError, match=r"defs.yaml:\d+.*") as caught:
+        read(tmp_path, table(("a", "billing")), rationale="why")
+    assert "why" in str(caught.value) and "rationale" in caught.value.where
+
+
 def test_two_labels_that_differ_in_case_alone_are_told_apart() -> None:
     replies = pl.DataFrame({"prompt_id": ["p", "q", "r"], "answer": ["us", "US", "Us"]})
     assert held_to(replies, ["US", "us"], {})["answer"].to_list() == ["us", "US", None]
