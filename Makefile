@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -28,8 +28,13 @@ serve: .venv/installed  ## answer requests with the demo's champion, on http://1
 test: export HF_HUB_OFFLINE = 1
 # In the order of the files: whatever starts servers and processes is long and comes first, the domain's quick tests last,
 # so that both workers end together. By itself xdist begins with the files of most tests, which are the quick ones.
-test: .venv/installed  ## the whole test suite
+test: .venv/installed  ## each promise and each gate once, in six minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-all: export HF_HUB_OFFLINE = 1
+test-all: .venv/installed  ## and what takes long: more kills, servers and browsers, every fault through the whole chain
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		--ignore tests/gpu --ignore tests/hub --ignore tests/production
 
 test-fast: export HF_HUB_OFFLINE = 1
 test-fast: .venv/installed  ## those of the domain that train nothing and start no process: a minute

@@ -17,6 +17,8 @@ from stillhouse.stages.error_analysis import learners_of
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 STRICT = {"margin": 0.004}
 """A one-layer student of this teacher loses a point or more, which is under any other test's bar."""
 

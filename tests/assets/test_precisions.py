@@ -23,6 +23,8 @@ from stillhouse.statistics.verdicts import Verdict
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 FORMS = {"one_fp32": "fp32", "one": "int8", "one_int8_static": "int8_static", "one_int4": "int4"}
 
 

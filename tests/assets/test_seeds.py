@@ -21,6 +21,8 @@ from stillhouse.students.seeds import models_by_seed
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 STUDENTS = ("one", "one_labels", "single")
 FIRST = ("contract", "source", "prompts", "teacher", "baselines", "teacher_signal", "transfer_set", "candidates/one")
 MADE = tuple(f"{part}/{name}" for part in ("candidates", "exports") for name in STUDENTS)

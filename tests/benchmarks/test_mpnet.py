@@ -24,6 +24,8 @@ from stillhouse.teachers.classifier import build_classifier
 from tests.conftest import a_place
 from tests.small import small_teacher
 
+pytestmark = pytest.mark.slow
+
 LEARNING = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
 
 

@@ -10,6 +10,8 @@ from benchmarks.quality import CONTROL, DATA, STUDENT, Round, broken, one_round,
 from benchmarks.recipes import recipe_like
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 GOOD = Round(
     teacher=0.9, student=0.88, control=0.8, teacher_ece=0.04, student_ece=0.03, control_ece=0.05,
     smaller=7.5, p=0.001, golden=1000, labelled=300, rows=3000,

@@ -20,6 +20,8 @@ from benchmarks.peers.material import Job, make_material, texts
 from stillhouse.home import CHECKOUT
 from tests.small import small_teacher
 
+pytestmark = pytest.mark.slow
+
 TINY = {
     "prompts": (["3000"], {"rows", "seconds", "peak_rss_gb"}),
     "false_alarms": (["1"], {"resamples", "closed"}),

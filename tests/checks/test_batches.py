@@ -20,6 +20,8 @@ from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.small import questions, small_recipe
 
+pytestmark = pytest.mark.slow
+
 ROWS = 300
 BLANKS = pl.DataFrame({"question": [" "] * 9 + ["What is the last one ?"], "service": ["LOC"] * 10})
 OF_A_BATCH = ("source", "prompts", "teacher_signal")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import checks.contract
+import checks.pinning
 from checks.contract import (
     a_moved_bar_has_a_name_and_a_reason,
     a_pain_is_declared,
@@ -15,6 +16,7 @@ from checks.contract import (
     the_bar_is_frozen,
     the_student_pays_for_itself,
     the_teachers_weights_are_safe,
+    the_weights_are_the_pinned_ones,
     training_fits_into_memory,
 )
 from stillhouse.digests import digest_of
@@ -22,7 +24,19 @@ from stillhouse.records.governance import amend
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
-from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, stored_recipe, told
+from stillhouse.teachers.pinning import Pin
+from tests.checks.hand_made import (
+    DEMO,
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    artifact,
+    ask,
+    language_model_recipe,
+    recipe,
+    stored_recipe,
+    told,
+)
 
 ECONOMICS = {
     "calls_per_month": 1e6, "teacher_usd_per_1000_calls": 1.0, "engineering_hours": 10.0,
@@ -162,3 +176,13 @@ def test_a_bar_that_was_moved_after_a_candidate_needs_a_name_and_a_reason(rounds
     assert "`stillhouse amend small --by NAME --reason WHY`" in sentence
     amend(rounds.ledger, "small", bar=digest_of(bar_of(DEMO)), by="Ada", reason="the old one was a guess")
     assert look(rounds) == (PASS, "changed by Ada: the old one was a guess", "Ada")
+
+
+def test_exchanged_weights_of_the_encoder_or_of_the_language_model_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = {"base": Pin("f" * 64), "teacher": Pin("a" * 64)}
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *about: pins[about[-1]])
+    for taken, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
+        contract = frozen(language_model=taken_in(fingerprint=taken))
+        assert told(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is verdict
+    contract = frozen(language_model=taken_in(fingerprint="a" * 64), fingerprint="e" * 64)
+    assert told(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is FAIL

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
+
+pytestmark = pytest.mark.slow
 
 GATE = "no_golden_row_has_changed"
 

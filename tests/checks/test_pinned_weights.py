@@ -11,6 +11,8 @@ from tests.conftest import Run, failures, verdicts
 from tests.faults.plants import edit_weights, noisy
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 TRAINING = {"epochs": 1, "learning_rate": 1e-3, "loss": "labels", "max_tokens": 16}
 
 

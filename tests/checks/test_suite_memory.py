@@ -11,6 +11,8 @@ from stillhouse.records.builds import BuildStore
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
 
+pytestmark = pytest.mark.slow
+
 UP_TO_PROMPTS = ("contract", "source", "prompts")
 
 

@@ -23,6 +23,8 @@ from stillhouse.stages.names import BASELINES, SELECTION, TEACHER_SIGNAL, candid
 from tests.conftest import Place, a_place, failures
 from tests.small import LAYERS, small_recipe
 
+pytestmark = pytest.mark.slow
+
 MARGIN = 0.07
 NAMED = "{name: int8_teacher, layers: [0, 1], learns_from: nothing, trim_vocabulary: false}"
 # Half the size and not slower: what int8 alone gives.

@@ -10,6 +10,7 @@ import checks.pinning
 import checks.teacher
 from checks.teacher import (
     neighbours_are_kept_by_fine_tuning,
+    probability_is_on_the_labels,
     teacher_accuracy_reaches_the_minimum,
     the_fingerprint_is_its_own,
     the_teacher_began_with_pinned_weights,
@@ -135,3 +136,15 @@ def test_an_encoder_that_forgets_its_neighbours_closes_where_it_is_to_be_of_use_
     state, sentence = told(neighbours_are_kept_by_fine_tuning, teacher, recipe=how)
     assert state is verdict and sentence.startswith(says)
     assert ("lower learning_rate" in sentence) is (found == (400, 240) and verdict is not PASS)
+
+
+@pytest.mark.parametrize(
+    ("mass", "verdict"), [(None, PASS), (0.9, PASS), (0.89, FAIL)], ids=["none is taught", "enough", "too little"]
+)
+def test_probability_that_is_not_on_the_labels_closes(mass: float | None, verdict: object) -> None:
+    teacher = artifact(SimpleNamespace(said=SimpleNamespace(label_mass=mass)))
+    state, sentence = told(probability_is_on_the_labels, teacher)
+    assert state is verdict
+    assert (
+        mass is None or f"{mass:.0%} of the probability is on the letters of the labels, at least 90% asked" in sentence
+    )

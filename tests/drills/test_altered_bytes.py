@@ -16,6 +16,8 @@ from tests.conftest import Place, a_place
 from tests.faults.bench import a_copy_of
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Path, RecipeFile]:

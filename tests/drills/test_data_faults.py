@@ -15,6 +15,8 @@ from tests.conftest import Place, a_place, failures, verdicts
 from tests.faults.bench import a_copy_of
 from tests.small import questions, small_recipe
 
+pytestmark = pytest.mark.slow
+
 ROWS = 1200
 OF_A_BATCH = ("source", "prompts", "teacher_signal")
 NAME = "march.csv"

@@ -7,6 +7,8 @@ import pytest
 from stillhouse.home import Home
 from tests.end_to_end.server import dagster_dev
 
+pytestmark = pytest.mark.slow
+
 browser = pytest.importorskip("tests.end_to_end.browser", exc_type=ImportError)
 
 

@@ -10,6 +10,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from assets.keys import key_of
 from assets.materializations import newest_artifact
 from orchestration.auditing import audit_recipe
@@ -33,6 +35,8 @@ from tests.end_to_end.rounds import Running, until
 from tests.end_to_end.server import dagster_dev
 from tests.small import questions, small_recipe
 from tests.stillhouse.serving.killed import served
+
+pytestmark = pytest.mark.slow
 
 WHY = "it is rude to callers"
 BY_ANN = ("--by", "Ann Lee <ann@example.org>", "--reason", WHY)

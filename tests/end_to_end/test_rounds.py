@@ -60,6 +60,7 @@ def test_a_dropped_file_is_taken_in_while_somebody_presses_materialize_and_a_pla
 
 
 @pytest.mark.experiment("C6", "D3")
+@pytest.mark.slow
 def test_after_a_kill_of_everything_the_queue_moves_and_the_work_is_done(place: Running) -> None:
     before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
     with dagster_dev(place.folder, place.file, place.home) as server:
@@ -78,6 +79,7 @@ def test_after_a_kill_of_everything_the_queue_moves_and_the_work_is_done(place: 
 
 
 @pytest.mark.experiment("B9")
+@pytest.mark.slow
 def test_the_command_line_waits_for_the_run_of_the_daemon_and_says_so(place: Running) -> None:
     earlier = {run.run_id for run in place.rounds()}
     with dagster_dev(place.folder, place.file, place.home):

@@ -26,6 +26,8 @@ from stillhouse.records.ledger import Ledger
 from tests.end_to_end.server import LAUNCH, GuardedServer, Server, stillhouse_ui
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 browser = pytest.importorskip("tests.end_to_end.browser", exc_type=ImportError)
 
 TOKEN = "a-token-of-the-tests-0123456789"

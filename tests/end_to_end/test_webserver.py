@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from orchestration.batches import sync_batches
 from orchestration.instance import initialise
@@ -12,6 +13,8 @@ from stillhouse.records.builds import BuildStore
 from tests.conftest import ingest
 from tests.end_to_end.server import AUTOMATION, dagster_dev
 from tests.small import small_recipe
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_person_sees_gates_pass_then_fail_and_the_downstream_refused(tmp_path: Path, home: Home) -> None:

@@ -104,6 +104,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeWay]:
         yield WholeWay(place.folder, place.home, place.instance, file, parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kill", "done"),
     [("training", 20), ("teacher signal", 934), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],

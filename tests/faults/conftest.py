@@ -35,11 +35,21 @@ OpenBench = Callable[[bool], AbstractContextManager[Bench]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Ask each question of the faults of the room that a test file names."""
-    if "fault" in metafunc.fixturenames:
-        faults: list[Fault] = metafunc.module.FAULTS
-        advice = metafunc.function.__name__ == "test_advice_is_given_and_closes_nothing"
-        metafunc.parametrize("fault", [f for f in faults if f.advice == advice], ids=lambda fault: fault.name)
+    """Ask each question of the faults of the room that a test file names.
+
+    `make test` plants one of each stage, since tests/checks asks every gate by itself; `make test-all` and `make docs`
+    plant all of them.
+    """
+    if "fault" not in metafunc.fixturenames:
+        return
+    advice = metafunc.function.__name__ == "test_advice_is_given_and_closes_nothing"
+    faults: list[Fault] = [fault for fault in metafunc.module.FAULTS if fault.advice == advice]
+    of_stage = {fault.stage: fault.name for fault in reversed(faults) if fault.gate}
+    params = [
+        pytest.param(fault, id=fault.name, marks=() if of_stage.get(fault.stage) == fault.name else pytest.mark.slow)
+        for fault in faults
+    ]
+    metafunc.parametrize("fault", params)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from checks.stages import GATES
+from stillhouse.home import CHECKOUT
 from stillhouse.stages.names import BATCHED
 from tests import gates_page
 from tests.faults import (
@@ -38,6 +39,14 @@ def test_every_gate_was_seen_to_close() -> None:
     closed = {gate for fault in FAULTS for gate in (fault.gate, *fault.also)}
     for stage, gates in GATES.items():
         assert set(gates.because()) - closed == set(), stage
+
+
+def test_every_gate_is_asked_by_itself() -> None:
+    """By a test that `make test` runs, where it plants one fault of each stage."""
+    sources = [path.read_text("utf-8") for path in (CHECKOUT / "tests" / "checks").rglob("test_*.py")]
+    asked = [source for source in sources if "\npytestmark = pytest.mark.slow" not in source]
+    for stage, gates in GATES.items():
+        assert [gate for gate in gates.because() if not any(gate in source for source in asked)] == [], stage
 
 
 def test_the_page_has_no_other_faults() -> None:

@@ -13,6 +13,8 @@ from tests.month.play import installation, play
 from tests.month.story import AS_WRITTEN, DAYS, MONTH
 from tests.month.world import FIRST_DAY, day_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_first_day_is_as_it_was_written(tmp_path: Path, shared: Path) -> None:
     with installation(tmp_path, 60, seeded=shared) as world:

@@ -52,6 +52,8 @@ from stillhouse.teachers.answers import with_answers
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 
+pytestmark = pytest.mark.slow
+
 BY = ["--by", "Ann Lee <ann@example.org>", "--reason", "all of it is tried together"]
 TEXTS = questions(1_700)["question"].to_list()[1_200:1_600]
 """Of the kind of the rows, and nobody has trained on them."""

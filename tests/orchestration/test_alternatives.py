@@ -25,6 +25,8 @@ from tests.orchestration.test_other_teachers import WRONG, small_recipe_elsewher
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import questions
 
+pytestmark = pytest.mark.slow
+
 SERVICES = dict(questions(10_000).select("question", "service").iter_rows())
 PRICES = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT}
 KEY = "TEACHER_KEY_OF_A_TEST"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -19,6 +20,8 @@ from stillhouse.stages.names import EVALUATION, MODEL, candidate
 from stillhouse.students.examples import taught_by
 from tests.conftest import a_place
 from tests.small import small_recipe
+
+pytestmark = pytest.mark.slow
 
 LEARNING = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
 STUDENTS = [

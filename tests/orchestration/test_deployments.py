@@ -25,6 +25,8 @@ from stillhouse.stages.names import CHAMPION, RELEASE
 from tests.conftest import Place, a_place, failures
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 BY, WHY = "Ann Lee", "the month is being closed"
 NOT_APPROVED = "another_person_has_approved_it"
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from orchestration.auditing import audit_recipe
 from orchestration.recipe_check import check
@@ -17,6 +18,8 @@ from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MODEL
 from tests.conftest import a_place
 from tests.small import questions, small_recipe, small_teacher
+
+pytestmark = pytest.mark.slow
 
 SERVICES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 WRONG = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))

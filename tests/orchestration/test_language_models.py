@@ -23,6 +23,8 @@ from tests.conftest import a_place, verdicts
 from tests.language_models import PROMPT, byte_pairs, language_model, of_three_services, taught_language_model
 from tests.small import small_recipe, small_teacher
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:

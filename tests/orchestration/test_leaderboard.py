@@ -17,6 +17,8 @@ from stillhouse.stages.names import BASELINES, CONTRACT, EVALUATION, PROMPTS, SO
 from tests.conftest import Place, a_place, verdicts
 from tests.small import Measured, small_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rounds(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[tuple[Place, RecipeFile]]:

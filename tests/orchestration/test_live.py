@@ -36,6 +36,8 @@ from tests.conftest import Place, a_place
 from tests.faults.live_report import DAY, NOW, TRAFFIC, WATCH, answers, keep, shuffled
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 RELEASES: dict[str, str] = {}
 
 

@@ -42,6 +42,8 @@ from tests.conftest import Place, a_place, failures
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import ALL_UNITS, questions, small_recipe, small_teacher
 
+pytestmark = pytest.mark.slow
+
 NAMES = {
     "attention.self.query": "attention.q_lin",
     "attention.self.key": "attention.k_lin",

@@ -26,6 +26,8 @@ from stillhouse.stages.source import has_other_rows
 from tests.conftest import Place, a_place, failures
 from tests.small import questions, small_recipe
 
+pytestmark = pytest.mark.slow
+
 ROWS = 600
 AT = datetime(2030, 1, 7, 3, tzinfo=UTC)
 

@@ -37,6 +37,8 @@ from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
 from tests.stillhouse.serving.killed import served
 
+pytestmark = pytest.mark.slow
+
 BY, WHY = "Ann Lee <ann@example.org>", "it is rude to callers"
 TEXTS = questions(1_500)["question"].to_list()[1_200:1_400]
 RELEASES: dict[str, str] = {}
