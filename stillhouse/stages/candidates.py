@@ -17,7 +17,7 @@ from stillhouse.stages.trained import training_facts
 from stillhouse.students.examples import examples_of, explained, taught_by, validation_rows
 from stillhouse.students.pruning import cut_from
 from stillhouse.students.seeds import seed_folder
-from stillhouse.teachers.teacher import RATIONALE
+from stillhouse.teachers.columns import RATIONALE
 
 
 def plan(

@@ -15,7 +15,7 @@ from stillhouse.device import Device
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import logits_of
-from stillhouse.teachers.teacher import DISAGREEMENT, RATIONALE
+from stillhouse.teachers.columns import DISAGREEMENT, RATIONALE
 
 if TYPE_CHECKING:
     from stillhouse.models.training import TrainingExamples

@@ -31,8 +31,8 @@ from stillhouse.models.published import loaded
 from stillhouse.models.tokenization import MAX_CHARACTERS, batches_by_length
 from stillhouse.models.weights import fingerprint_of, read_language_model_config
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

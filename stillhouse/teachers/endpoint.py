@@ -24,10 +24,10 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import CallLog, Reply
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.stored import Failure, StoredTeacher
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -18,8 +18,9 @@ from stillhouse.digests import digest_of
 from stillhouse.recipe.teacher import Combination
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.answers import outputs_for
+from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT
 from stillhouse.teachers.signal import SignalStore
-from stillhouse.teachers.teacher import ANSWER_SCHEMA, DISAGREEMENT, Teacher
+from stillhouse.teachers.teacher import Teacher
 
 FloatArray = npt.NDArray[np.float64]
 

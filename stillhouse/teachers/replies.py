@@ -16,10 +16,10 @@ import polars as pl
 
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import Reply
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.soft_labels import FloatArray, by_alternatives, by_votes
 from stillhouse.teachers.stored import Failure, held_to
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 _ANSWERS = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}
 

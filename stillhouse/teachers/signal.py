@@ -27,8 +27,9 @@ from stillhouse.files import one_process_at_a_time, set_aside, write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.columns import ANSWER_SCHEMA, SIGNAL_SCHEMA, further_columns
 from stillhouse.teachers.stored import Failure
-from stillhouse.teachers.teacher import ANSWER_SCHEMA, SIGNAL_SCHEMA, Teacher, further_columns
+from stillhouse.teachers.teacher import Teacher
 
 _SHARD_ROWS = 512
 SHARED = "*"

@@ -21,7 +21,7 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.tasks.task import Task
-from stillhouse.teachers.teacher import ANSWER_SCHEMA, RATIONALE
+from stillhouse.teachers.columns import ANSWER_SCHEMA, RATIONALE
 
 _AROUND = " \t\n.,:;!\"'`*()[]"
 """What language models put around a label."""

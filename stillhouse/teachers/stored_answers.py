@@ -18,8 +18,8 @@ from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.answers import AnswersFormat
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.teachers.columns import RATIONALE
 from stillhouse.teachers.stored import taken
-from stillhouse.teachers.teacher import RATIONALE
 
 
 @dataclass(frozen=True)

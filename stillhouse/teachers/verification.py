@@ -11,7 +11,7 @@ import polars as pl
 from stillhouse.data.rejects import RejectReason, all_rejects, rejected
 from stillhouse.tasks.task import Doubt, Task
 from stillhouse.teachers.answers import outputs_for
-from stillhouse.teachers.teacher import DISAGREEMENT, further_columns
+from stillhouse.teachers.columns import DISAGREEMENT, further_columns
 
 REASONS = {
     Doubt.CONTRADICTS_LABEL: RejectReason.CONTRADICTS_LABEL,

@@ -11,8 +11,8 @@ from stillhouse.data.cleaning import prompt_ids
 from stillhouse.errors import StillhouseError
 from stillhouse.live.asking import TEXTS_AT_ONCE, LiveAnswers, LiveTeacher, ask_teacher
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.stored import Failure
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 TASK = SingleLabel.of(["number", "person"])
 FIRST = "a" * 64

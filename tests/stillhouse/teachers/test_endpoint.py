@@ -18,11 +18,11 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.calls import CallLog, CapReachedError
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure, StoredTeacher
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.warm import WarmParent
 

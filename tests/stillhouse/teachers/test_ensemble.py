@@ -10,10 +10,10 @@ import pytest
 from stillhouse.recipe.teacher import Combination
 from stillhouse.records.ledger import Ledger
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.ensemble import EnsembleTeacher, Member
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 TASK = SingleLabel(("a", "b", "c"))
 PROMPTS = pl.DataFrame({"prompt_id": ["q", "p", "r"], "text": ["Q", "P", "R"]})

@@ -15,8 +15,9 @@ from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.records.ledger import Ledger
+from stillhouse.teachers.columns import SIGNAL_SCHEMA
 from stillhouse.teachers.signal import SignalStore, largest_change
-from stillhouse.teachers.teacher import SIGNAL_SCHEMA, NetworkTeacher
+from stillhouse.teachers.teacher import NetworkTeacher
 from tests.warm import WarmParent
 
 

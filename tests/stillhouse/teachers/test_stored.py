@@ -19,9 +19,9 @@ from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 from stillhouse.statistics.calibration import probabilities_of
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 from stillhouse.teachers.stored_answers import AnswersRead, read_answers
-from stillhouse.teachers.teacher import ANSWER_SCHEMA
 
 TASK = SingleLabel(("billing", "access", "other"))
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"

@@ -1,0 +1,28 @@
+"""The columns of what a teacher said.
+
+Belongs here: their names and types. Does not: who says it (teacher.py), keeping it (signal.py).
+"""
+
+import polars as pl
+
+SIGNAL_SCHEMA: dict[str, pl.DataType] = {
+    "prompt_id": pl.String(),
+    "fingerprint": pl.String(),
+    "logits": pl.List(pl.Float32()),
+    "embedding": pl.List(pl.Float32()),
+    "failure": pl.String(),
+    "observed": pl.String(),
+    "tokens": pl.Int32(),
+}
+"""What a teacher said of a prompt: outputs, or why there are none; a state and read tokens where it has such, and which
+model a server says has answered."""
+ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float32()}
+DISAGREEMENT = "disagreement"
+"""A further column that ensembles alone have: the share of members that answer otherwise than all together."""
+RATIONALE = "rationale"
+"""A further column that stored answers may have: why the teacher answered so, in its words."""
+
+
+def further_columns(rows: pl.DataFrame) -> list[str]:
+    """Which of the columns that only some teachers have are there."""
+    return [name for name in (DISAGREEMENT, RATIONALE) if name in rows.columns]
