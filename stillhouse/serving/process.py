@@ -5,9 +5,10 @@ Does not: the command (orchestration/commands/serving.py), a request (app.py).
 """
 
 import gc
+import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -98,16 +99,18 @@ def run(
             say(f"http://{_authority(where.host, listener.getsockname()[1])}")
             gc.collect()
             gc.freeze()  # what is there by now stays; a request does not wait until all of it was looked at again
-            uvicorn.Server(config).run(sockets=[listener])
+            # When the last requests are answered uvicorn sends itself the signal again, which by default would end the
+            # process here, with rows that are not sealed.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
         finally:
             follower.stop()
 
 
 def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
-    slot, rollout = (
-        Slot(file.name, file.recipe.serving, open_teacher=partial(_open_teacher, file, builds)),
-        file.recipe.rollout,
-    )
+    slot = Slot(file.name, file.recipe.serving, open_teacher=partial(_open_teacher, file, builds))
+    rollout = file.recipe.rollout
     return slot if rollout is None else replace(slot, keep_warm=rollout.keep_warm)
 
 
