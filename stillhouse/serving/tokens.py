@@ -66,6 +66,7 @@ class Tokens:
         self._path = folder / "tokens.json"
         self._seen: object = None
         self.all: tuple[Token, ...] = ()
+        self.are_asked_for = False
         self.refresh()
 
     def refresh(self) -> None:
@@ -77,6 +78,7 @@ class Tokens:
         if not self._path.exists():
             self._seen, self.all = None, ()
             return
+        self.are_asked_for = True  # from the first one on, also when the last one was taken back
         status = self._path.stat()
         seen = status.st_ino, status.st_mtime_ns, status.st_size
         if seen == self._seen:
@@ -157,7 +159,7 @@ class Access:
         Raises:
             RefusedError: if it brings no token that counts here.
         """
-        if not self._tokens.all and self._alone:
+        if not self._tokens.are_asked_for and self._alone:
             # A page that points a name of its own at this machine is asked for by that name (DNS rebinding).
             host = headers.get("host", "")
             name, _, port = host.rpartition(":")

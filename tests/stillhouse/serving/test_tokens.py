@@ -59,6 +59,23 @@ def test_a_token_that_another_process_revoked_counts_no_more_after_a_look(served
     assert asked == [401, 200]
 
 
+def test_after_the_last_token_was_taken_back_nobody_is_let_in(served: Served) -> None:
+    """On this machine, where none is needed before there is a first one; a proxy before it is this machine, too."""
+    assert served.predict(text=TEXT).status_code == 200
+    shop = served.tokens.new("shop", [Scope.PREDICT])
+    Tokens(served.installation.builds.home.serving).revoke("shop")
+    served.follower.look()
+    for headers in ({}, bearer(shop)):
+        answered = served.client.post(f"/v1/{RECIPE}/predict", json={"text": TEXT}, headers=headers)
+        assert answered.status_code == 401
+    again = Access(Tokens(served.installation.builds.home.serving), "127.0.0.1")
+    with pytest.raises(RefusedError):
+        again.require(Headers({"host": "127.0.0.1"}), Scope.PREDICT)
+    (served.installation.builds.home.serving / "tokens.json").unlink()
+    served.follower.look()
+    assert served.predict(text=TEXT).status_code == 401, "a file that is lost opens nothing, either"
+
+
 def test_a_damaged_file_lets_nobody_else_in_and_locks_nobody_out(served: Served) -> None:
     shop = served.tokens.new("shop", [Scope.PREDICT])
     (served.installation.builds.home.serving / "tokens.json").write_text("[")
