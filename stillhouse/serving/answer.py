@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from stillhouse.base import Record
 from stillhouse.serving.loaded import LoadedRelease, Said
@@ -51,7 +51,7 @@ class Serving:
         """Answer a text that has its one spelling.
 
         A challenger that raises, and an earlier champion that does, leave the answer to the champion: a caller sees
-        none of it.
+        none of it. What is taken from the champion is taken from it there, too.
 
         Args:
             arm: whose the caller is.
@@ -69,17 +69,16 @@ class Serving:
                 self.challenger.breaker.answered()
                 return Given(said, self.challenger.release, "challenger")
         said = self.champion.say(clean)
-        if arm == "challenger":
-            return Given(said, self.champion, "challenger")
         meant = next((each for each in self.taken if each.holds(said.label, len(clean), at)), None)
         if meant is None:
-            return Given(said, self.champion, "champion")
+            return Given(said, self.champion, arm, degraded=arm == "challenger")
+        whose: Arm = "instead" if arm == "champion" else arm
         if meant.instead is not None:
             try:
-                return Given(meant.instead.say(clean), meant.instead, "instead")
+                return Given(meant.instead.say(clean), meant.instead, whose, degraded=arm == "challenger")
             except Exception as error:
                 failed(error)
-        return Given(said, self.champion, "instead", degraded=True)
+        return Given(said, self.champion, whose, degraded=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Given:
         said: the answer.
         release: that gave it.
         arm: whose the request was.
-        degraded: whether the champion answered what was taken from it.
+        degraded: whether another release should have answered.
     """
 
     said: Said
@@ -126,6 +125,13 @@ class Question(_Sent):
         None, gt=0, description="from the request's arrival; what has not been begun by then is not answered"
     )
 
+    @field_validator("columns")
+    @classmethod
+    def _as_rows_have_them(cls, columns: dict[str, str]) -> dict[str, str]:
+        """Without the blanks around a value, and without blank values: a row of the source has none of them either."""
+        stripped = {column: value.strip() for column, value in columns.items()}
+        return {column: value for column, value in stripped.items() if value}
+
     @model_validator(mode="after")
     def _one_of_the_two(self) -> "Question":
         if (self.text is None) == (self.texts is None):
@@ -160,7 +166,7 @@ class Answer(Record):
     source: Literal["student", "teacher"]
     release: str = Field(description="digest of the release that answered")
     deployment: int = Field(description="number in the ledger of what was decided to serve")
-    degraded: bool = Field(description="whether the champion answered where another one should have")
+    degraded: bool = Field(description="whether another release, or the teacher, should have answered")
 
 
 class Answers(Record):

@@ -133,8 +133,7 @@ class Server:
     async def _predict(self, request: Request, id: str) -> Response:
         arrived, at = time.perf_counter(), time.time()
         slot = self._slot(request)
-        if slot.waiting >= slot.limits.concurrency:
-            raise _come_again(f"{slot.waiting} requests are waiting")
+        _require_room(slot)
         question = read_question(await _body(request, slot.limits.body_bytes), texts_at_most=slot.limits.texts)
         serving = slot.serving
         if serving is None:
@@ -143,22 +142,31 @@ class Server:
         clean = [_usable(text, serving.champion) for text in question.asked]
         by = None if question.deadline_ms is None else arrived + question.deadline_ms / 1000
         asked = _Asked(slot, serving, serving.arm(key or id), key, question.columns, by, arrived, at)
+        _require_room(slot)  # once more: others came while the body was read
         slot.waiting += 1
         try:
-            answers = []
+            answers, rows = list[Answer](), list[ServedRequest]()
             for place, (sent, text) in enumerate(zip(question.asked, clean, strict=True)):
                 await asyncio.sleep(0)
                 if by is not None and time.perf_counter() > by:
                     raise RefusedError(504, "the deadline has passed", "a later one")
-                answers.append(await self._answer(asked, id if place == 0 else self._ids.issue(), sent, text))
+                answer, row = await self._answer(asked, id if place == 0 else self._ids.issue(), sent, text)
+                answers.append(answer)
+                rows.append(row)
         finally:
             slot.waiting -= 1
+        for row in rows:  # now that nothing can fail: of a request that fails nobody has received the answers before
+            self._keep(slot, row)
         self._metrics.answered(slot.name, answers, time.perf_counter() - arrived)
         said = answers[0] if question.text is not None else Answers(answers=tuple(answers))
         return _json(said, 200, {"x-stillhouse-release": answers[0].release})
 
-    async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> Answer:
-        """Answer one text, and have it kept how."""
+    def _keep(self, slot: Slot, row: ServedRequest) -> None:
+        if (log := self._logs.get(slot.name)) is not None:
+            log.put(row)
+
+    async def _answer(self, asked: "_Asked", id: str, sent: str, clean: str) -> tuple[Answer, ServedRequest]:
+        """Answer one text, and say what is to be kept of it; where it fails that is kept at once."""
 
         def failed(error: Exception) -> None:
             LOG.error("request %s: %s", id, _known_by(error))
@@ -174,11 +182,10 @@ class Server:
             if final.away is not None and asked.slot.limits.teacher_away == "refuse":
                 status = 503
                 raise _come_again("the teacher is to answer this, and cannot be asked")
-            status = 200
-        finally:
-            if (log := self._logs.get(asked.slot.name)) is not None:
-                log.put(asked.row(id, sent, given, final, status))
-        return Answer(
+        except BaseException:
+            self._keep(asked.slot, asked.row(id, sent, clean, given, final, status))
+            raise
+        answer = Answer(
             id=id,
             label=final.label,
             confidence=final.confidence,
@@ -187,6 +194,7 @@ class Server:
             deployment=asked.serving.deployment,
             degraded=given.degraded or final.away is not None,
         )
+        return answer, asked.row(id, sent, clean, given, final, 200)
 
     async def _feedback(self, request: Request, id: str) -> Response:
         slot = self._slot(request)
@@ -274,7 +282,9 @@ class _Asked:
         """Until the caller's deadline; None where there is none."""
         return None if self.by is None else max(self.by - time.perf_counter(), 0.001)
 
-    def row(self, id: str, sent: str, given: Given | None, final: Final | None, status: int) -> ServedRequest:
+    def row(
+        self, id: str, sent: str, clean: str, given: Given | None, final: Final | None, status: int
+    ) -> ServedRequest:
         """What is kept of one text; without what was said the champion has failed."""
         said = None if given is None else given.said
         to_teacher = None if final is None or final.why is None else said
@@ -291,7 +301,7 @@ class _Asked:
             degraded=given is not None and answer is not None and (given.degraded or answer.away is not None),
             status=status,
             latency_ms=(time.perf_counter() - self.arrived) * 1000,
-            characters=len(sent),
+            characters=len(clean),
             tokens=None if said is None else said.tokens,
             key=self.key,
             text=sent,
@@ -299,6 +309,11 @@ class _Asked:
             student_label=None if to_teacher is None else to_teacher.label,
             student_confidence=None if to_teacher is None else to_teacher.confidence,
         )
+
+
+def _require_room(slot: Slot) -> None:
+    if slot.waiting >= slot.limits.concurrency:
+        raise _come_again(f"{slot.waiting} requests are waiting")
 
 
 def _usable(text: str, release: LoadedRelease) -> str:

@@ -1,7 +1,7 @@
-"""When a teacher that fails is not asked for a while.
+"""When what fails is not asked any more: a teacher for a while, a challenger for good.
 
 Belongs here: counting how asking ended, and saying whether it may be asked.
-Does not: asking it (teacher.py).
+Does not: asking a teacher (teacher.py) or a challenger (answer.py).
 """
 
 import time
@@ -10,11 +10,46 @@ from collections.abc import Callable
 
 FAILURES_IN_A_ROW, FAILURES, OF_THE_LAST = 5, 10, 50
 OPEN_SECONDS = 10.0
-"""In which nobody asks; after it one text is tried, and more only once that was answered."""
+"""In which nobody asks a teacher; after it one text is tried, and more only once that was answered."""
 
 
-class Breaker:
-    """Opens after 5 failures in a row or 10 of the last 50; of one thread.
+class FailureCount:
+    """Failures in a row, and among the last; of one thread."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._last: deque[bool] = deque(maxlen=OF_THE_LAST)
+
+    def answered(self) -> None:
+        """Count an answer."""
+        self._in_a_row = 0
+        self._last.append(False)
+
+    def failed(self) -> bool:
+        """Count a failure, and say whether that makes 5 in a row or 10 of the last 50."""
+        self._in_a_row += 1
+        self._last.append(True)
+        return self._in_a_row >= FAILURES_IN_A_ROW or sum(self._last) >= FAILURES
+
+
+class ChallengerBreaker:
+    """Whether a challenger is still asked in this process: it does not close again, the next challenger has another."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self._count = FailureCount()
+
+    def answered(self) -> None:
+        """Count an answer."""
+        self._count.answered()
+
+    def failed(self) -> None:
+        """Count a failure."""
+        self.is_open |= self._count.failed()
+
+
+class TeacherBreaker:
+    """Whether a teacher is asked: once open it closes when a text that is tried is answered; of one thread.
 
     Args:
         clock: seconds that only grow.
@@ -22,8 +57,7 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last: deque[bool] = deque(maxlen=OF_THE_LAST)
-        self._in_a_row = 0
+        self._count = FailureCount()
         self._opened: float | None = None
         self._is_trying = False
 
@@ -46,14 +80,10 @@ class Breaker:
         was_trying, self._is_trying = self._is_trying, False
         if failed is None:
             return
-        if not failed:
-            self._in_a_row = 0
-            if was_trying:
-                self._opened = None
-                self._last.clear()
-            self._last.append(False)
+        if failed:
+            if self._count.failed() or was_trying:
+                self._opened = self._clock()
             return
-        self._in_a_row += 1
-        self._last.append(True)
-        if was_trying or self._in_a_row >= FAILURES_IN_A_ROW or sum(self._last) >= FAILURES:
-            self._opened = self._clock()
+        if was_trying:
+            self._opened, self._count = None, FailureCount()
+        self._count.answered()

@@ -27,8 +27,9 @@ from stillhouse.records.deployments import Challenger, DeployedRelease, Quaranti
 from stillhouse.records.replicas import Heartbeat, beat, now
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
+from stillhouse.serving.breaker import ChallengerBreaker
 from stillhouse.serving.loaded import LoadedRelease
-from stillhouse.serving.routing import Breaker, ServedChallenger, Taken
+from stillhouse.serving.routing import ServedChallenger, Taken
 from stillhouse.serving.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ class Follower:
         if release is None:
             return None
         known = None if slot.serving is None else slot.serving.challenger
-        breaker = known.breaker if known is not None and known.salt == wanted.salt else Breaker()
+        breaker = known.breaker if known is not None and known.salt == wanted.salt else ChallengerBreaker()
         return ServedChallenger(release, wanted.share, wanted.salt, breaker)
 
     def _if_loadable(self, slot: Slot, wanted: DeployedRelease, lacks: list[str]) -> LoadedRelease | None:

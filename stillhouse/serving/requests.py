@@ -21,10 +21,10 @@ class ServedRequest:
         source: who gave the answer.
         label: the answer; None where there was none.
         confidence: calibrated probability that it is right; None where answers have none.
-        degraded: whether the champion answered where another one should have.
+        degraded: whether another release, or the teacher, should have answered.
         status: of HTTP.
         latency_ms: from arrival to the answer, without the network.
-        characters: of the text as it was sent.
+        characters: of the text in its one spelling, as the golden texts are counted that it is held against.
         tokens: that the student read, special ones included.
         key: HMAC of the caller's key; never the key.
         text: as the caller sent it; whoever writes it down redacts it first.

@@ -4,24 +4,21 @@ Belongs here: which callers are the challenger's, when it is asked no more here,
 Does not: what should serve (stillhouse/records/rollouts.py), asking (answer.py, app.py).
 
 Nothing statistical is computed in a request: who moves a challenger on or withdraws it reads the rows later
-(orchestration/rollout.py). The brake here is this process's own, and works without ledger and Dagster.
+(orchestration/rollout.py). The breaker (breaker.py) is this process's own, and works without ledger and Dagster.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
 from stillhouse.live.segments import end_of
 from stillhouse.records.deployments import Quarantine
+from stillhouse.serving.breaker import ChallengerBreaker
 from stillhouse.serving.loaded import LoadedRelease
 
 Arm = Literal["champion", "challenger", "instead"]
 """Whose a request was. `challenger` stays even where it failed and the champion answered; `instead` is what was taken
 from the champion."""
-
-FAILURES_IN_A_ROW = 5
-FAILURES, OF_THE_LAST = 10, 50
 
 
 def is_the_challengers(salt: str, key: str, share: float) -> bool:
@@ -41,32 +38,6 @@ def is_the_challengers(salt: str, key: str, share: float) -> bool:
     return (int.from_bytes(drawn[:8], "big") >> 11) * 2.0**-53 < share
 
 
-class Breaker:
-    """Whether a challenger is still asked in this process: 5 failures in a row, or 10 of the last 50, end it.
-
-    It does not recover: the next challenger begins with another one.
-    """
-
-    def __init__(self) -> None:
-        self.failures = 0
-        self.is_open = False
-        self._in_a_row = 0
-        self._last: deque[bool] = deque(maxlen=OF_THE_LAST)
-
-    def answered(self) -> None:
-        """Count an answer."""
-        self._in_a_row = 0
-        self._last.append(False)
-
-    def failed(self) -> None:
-        """Count a failure."""
-        self.failures += 1
-        self._in_a_row += 1
-        self._last.append(True)
-        if self._in_a_row >= FAILURES_IN_A_ROW or sum(self._last) >= FAILURES:
-            self.is_open = True
-
-
 @dataclass(frozen=True, slots=True)
 class ServedChallenger:
     """A challenger that answers a share of the callers.
@@ -75,13 +46,13 @@ class ServedChallenger:
         release: loaded and proven.
         share: of the callers.
         salt: of the rollout.
-        breaker: this process's brake on it.
+        breaker: this process's own.
     """
 
     release: LoadedRelease
     share: float
     salt: str
-    breaker: Breaker = field(default_factory=Breaker)
+    breaker: ChallengerBreaker = field(default_factory=ChallengerBreaker)
 
     def answers(self, key: str) -> bool:
         """Whether a caller is its own, as long as it is asked at all."""

@@ -27,7 +27,7 @@ from stillhouse.recipe.serving import TeacherCallsSpec
 from stillhouse.records import spending
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.cascade import TeacherOnCall
-from stillhouse.serving.breaker import Breaker
+from stillhouse.serving.breaker import TeacherBreaker
 from stillhouse.serving.teacher_process import EndedError, TeacherProcess
 from stillhouse.stages.names import MODEL
 from stillhouse.tasks import task_of
@@ -116,7 +116,7 @@ class Teacher:
         self._asked, self._calls = asked, calls
         self._pool = ThreadPoolExecutor(calls.concurrency, thread_name_prefix="teacher")
         self._under_way = 0
-        self.breaker = Breaker()
+        self.breaker = TeacherBreaker()
 
     async def answer(self, clean: str, seconds: float | None = None) -> TeacherSaid | Away:
         """Ask about a text, for no longer than the deadline.

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from stillhouse.serving.loaded import LoadedRelease, Said
 from stillhouse.serving.requests import Feedback, ServedRequest
 from tests.stillhouse.conftest import LABELS
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Served
@@ -47,9 +48,24 @@ def test_each_text_is_a_row_with_what_the_caller_was_told(served: Served) -> Non
     assert [(row.id, row.label, row.confidence) for row in (first, second)] == [
         (each["id"], each["label"], each["confidence"]) for each in said
     ]
-    assert second.text == "where  is city 1 ?" and second.characters == 18
+    assert second.text == "where  is city 1 ?" and second.characters == 17, "as golden texts are counted"
     assert first.key == second.key is not None and "customer" not in first.key
     assert (first.tokens, first.status, first.source, first.recipe) == (7, 200, "student", RECIPE)
+
+
+def test_answers_that_no_caller_received_are_no_rows(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one of several texts fails the whole request does, and what is asked again would be counted twice."""
+    say = LoadedRelease.say
+
+    def fails_on_the_last(release: LoadedRelease, clean: str) -> Said:
+        if clean == "c":
+            raise ValueError("broken")
+        return say(release, clean)
+
+    monkeypatch.setattr(LoadedRelease, "say", fails_on_the_last)
+    assert served.predict(texts=["a", "b", "c"]).status_code == 500
+    (row,) = served.kept
+    assert isinstance(row, ServedRequest) and (row.text, row.status, row.label) == ("c", 500, None)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from stillhouse.serving.breaker import FAILURES_IN_A_ROW, OPEN_SECONDS, Breaker
+from stillhouse.serving.breaker import FAILURES_IN_A_ROW, OPEN_SECONDS, TeacherBreaker
 
 
 class Clock:
@@ -14,14 +14,14 @@ class Clock:
         return self.now
 
 
-def ended(breaker: Breaker, outcomes: Iterable[bool]) -> None:
+def ended(breaker: TeacherBreaker, outcomes: Iterable[bool]) -> None:
     for failed in outcomes:
         assert breaker.lets_through()
         breaker.ended(failed=failed)
 
 
 def test_it_opens_after_failures_in_a_row_and_lets_nothing_through() -> None:
-    breaker = Breaker(Clock())
+    breaker = TeacherBreaker(Clock())
     ended(breaker, [True] * (FAILURES_IN_A_ROW - 1) + [False] + [True] * (FAILURES_IN_A_ROW - 1))
     assert not breaker.is_open
     ended(breaker, [True])
@@ -29,19 +29,19 @@ def test_it_opens_after_failures_in_a_row_and_lets_nothing_through() -> None:
 
 
 def test_it_opens_after_ten_failures_of_the_last_fifty() -> None:
-    breaker = Breaker(Clock())
+    breaker = TeacherBreaker(Clock())
     ended(breaker, [True, False, False, False, False] * 9)
     assert not breaker.is_open
     ended(breaker, [True])
     assert breaker.is_open
-    rarely = Breaker(Clock())
+    rarely = TeacherBreaker(Clock())
     ended(rarely, ([True] + [False] * 5) * 40)
     assert not rarely.is_open, "nine of fifty, however often"
 
 
 def test_after_a_while_one_text_is_tried_and_decides() -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = TeacherBreaker(clock)
     ended(breaker, [True] * FAILURES_IN_A_ROW)
     clock.now = OPEN_SECONDS - 0.01
     assert not breaker.lets_through()

@@ -1,7 +1,9 @@
 """Load is shed before work begins, deadlines are kept, and nothing that a caller sends is said again."""
 
 import asyncio
+import json
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -39,6 +41,32 @@ def test_more_than_may_wait_are_told_to_come_again_and_the_others_are_answered(
     assert {each.headers["retry-after"] for each in answered if each.status_code == 503} == {"1"}
     assert len(asked) == 3 and served.slot.waiting == 0
     assert served.predict(text=TEXT).status_code == 200
+
+
+def test_bodies_that_come_later_are_counted_when_they_are_there(served: Served) -> None:
+    served.slot.limits = ServingSpec(concurrency=3)
+    headers = {"content-type": "application/json"}
+
+    async def send() -> list[httpx.Response]:
+        everybody_waits = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            await everybody_waits.wait()
+            yield json.dumps({"text": TEXT}).encode()
+
+        transport = httpx.ASGITransport(served.client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            asked = [
+                asyncio.create_task(client.post(f"/v1/{RECIPE}/predict", content=body(), headers=headers))
+                for _ in range(8)
+            ]
+            await asyncio.sleep(0.1)
+            everybody_waits.set()
+            return await asyncio.gather(*asked)
+
+    answered = asyncio.run(send())
+    assert sorted(each.status_code for each in answered) == [200] * 3 + [503] * 5
+    assert served.slot.waiting == 0
 
 
 def test_an_expired_deadline_is_not_computed(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

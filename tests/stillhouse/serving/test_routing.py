@@ -8,8 +8,9 @@ import pytest
 
 from stillhouse.records.builds import Artifact
 from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, entry_of
+from stillhouse.serving.breaker import FAILURES_IN_A_ROW, ChallengerBreaker
 from stillhouse.serving.loaded import LoadedRelease
-from stillhouse.serving.routing import FAILURES_IN_A_ROW, Breaker, Taken, is_the_challengers
+from stillhouse.serving.routing import Taken, is_the_challengers
 from tests.stillhouse.serving.conftest import RECIPE, Served
 
 pytestmark = pytest.mark.long
@@ -38,15 +39,15 @@ def test_a_key_is_drawn_as_the_digest_says_in_any_process() -> None:
 
 
 def test_five_failures_in_a_row_stop_it_or_ten_of_the_last_fifty() -> None:
-    breaker = Breaker()
+    breaker = ChallengerBreaker()
     for in_a_row in (4, 4, 1):
         for _ in range(in_a_row):
             breaker.failed()
         breaker.answered()
-    assert not breaker.is_open and breaker.failures == 9
+    assert not breaker.is_open
     breaker.failed()
     assert breaker.is_open, "the tenth of the last fifty"
-    in_a_row = Breaker()
+    in_a_row = ChallengerBreaker()
     for number in range(FAILURES_IN_A_ROW):
         assert not in_a_row.is_open, number
         in_a_row.failed()
@@ -56,12 +57,12 @@ def test_five_failures_in_a_row_stop_it_or_ten_of_the_last_fifty() -> None:
 
 
 def test_failures_that_are_long_ago_do_not_count() -> None:
-    breaker = Breaker()
+    breaker = ChallengerBreaker()
     for _ in range(20):
         for _ in range(9):
             breaker.answered()
         breaker.failed()
-    assert not breaker.is_open and breaker.failures == 20
+    assert not breaker.is_open
 
 
 def deployed(release: Artifact) -> DeployedRelease:
@@ -150,6 +151,25 @@ def test_a_challenger_that_raises_is_answered_for_and_soon_asked_no_more(
     says(served, champion, challenger=challenger_of(other, share=0.9, salt="the next"))
     assert served.slot.serving is not None and served.slot.serving.challenger is not None
     assert not served.slot.serving.challenger.breaker.is_open
+
+
+def test_what_is_taken_from_the_champion_is_not_its_own_where_a_challenger_fails(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion, other, before = (served.installation.release(model) for model in (0, 1, 2))
+    taken = (taken_from(before, characters=(1, None)),)
+    says(served, champion, challenger=challenger_of(other, share=0.99), quarantine=taken)
+    real = LoadedRelease.say
+
+    def raises(self: LoadedRelease, clean: str) -> object:
+        if self.release == other.digest:
+            raise ValueError("broken")
+        return real(self, clean)
+
+    monkeypatch.setattr(LoadedRelease, "say", raises)
+    said = served.predict(text=TEXT, key="k1").json()
+    assert (said["release"], said["degraded"]) == (before.digest, True)
+    assert arms(served) == [("challenger", before.digest)], "the canary counts it as a failure of the challenger"
 
 
 def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_and_is_tried_again(

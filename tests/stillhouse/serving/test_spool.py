@@ -149,6 +149,26 @@ def test_a_file_whose_move_was_not_confirmed_is_moved_again_and_is_there_once(
     check_arithmetic(TrafficStore(str(tmp_path / "store"), "small"), 1)
 
 
+class BreaksAfterTheFirst(TrafficStore):
+    """A store that takes one file and is away from then on."""
+
+    def put(self, day: str, kind: FileKind, content: bytes) -> str:
+        if self.days():
+            raise ConnectionError("away")
+        return super().put(day, kind, content)
+
+
+def test_a_text_is_in_the_store_before_the_answer_that_says_whose_it_is(tmp_path: Path) -> None:
+    """So that whoever erases what a caller has sent finds it, wherever moving broke off."""
+    log = log_in(tmp_path, BreaksAfterTheFirst(str(tmp_path / "store"), "small"))
+    log.put(served("a"))
+    until(lambda: log.problem is not None)
+    log.close()
+    store = TrafficStore(str(tmp_path / "store"), "small")
+    (day,) = store.days()
+    assert (store.frame(day, "texts").height, store.frame(day, "requests").height) == (1, 0)
+
+
 def test_a_sealed_file_whose_rows_are_still_in_the_spool_is_removed(tmp_path: Path) -> None:
     log = log_in(tmp_path, limits=SpoolLimits(seal_seconds=3600, write_seconds=0.002))
     log.put(served("a"))
