@@ -8,6 +8,7 @@ import time
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from orchestration.commands.common import Name, find_recipe
 from orchestration.terminal import out
@@ -24,11 +25,13 @@ def erase(
     id: Annotated[str | None, typer.Option(help="Id of one answer.")] = None,
 ) -> None:
     """Erase the texts of one caller up to now, or of one answer; the ledger keeps how many, and not whose."""
+    from orchestration.runs import lock_of_days
     from stillhouse.live.asking import LiveAnswers
     from stillhouse.live.segments import Erasure, TrafficStore
     from stillhouse.live.traffic import erase as erase_texts
     from stillhouse.names import account
     from stillhouse.records.builds import BuildStore
+    from stillhouse.records.locks import recipes_locked
     from stillhouse.serving.ids import RequestIds
 
     if (key is None) == (id is None):
@@ -42,7 +45,13 @@ def erase(
     stored = None if key is None else RequestIds.of(home.serving).keyed(key)
     store = TrafficStore(home.artifacts, file.name)
     answers = LiveAnswers.of(home)
-    done = erase_texts(store, Erasure(id=id, key=stored, at=time.time()), answers.forget_texts)
+
+    # Two that replace one file at a time would each leave what the other has taken out.
+    def waiting(_: str, holder: str) -> None:
+        out.print(Text(f"waiting for {holder}", "dim"), soft_wrap=True)
+
+    with recipes_locked(home, [lock_of_days(file.name)], by=f"erasing texts of {file.name}", waiting=waiting):
+        done = erase_texts(store, Erasure(id=id, key=stored, at=time.time()), answers.forget_texts)
     by = "id" if key is None else "key"
     body = {"by": by, "texts": done.texts, "keys": done.keys, "account": account()}
     BuildStore(home).ledger.append("erasure", file.name, body)

@@ -343,7 +343,9 @@ class TrafficLog:
         return True
 
     def _move_all(self, database: sqlite3.Connection) -> None:
-        for digest, day, kind in database.execute("SELECT digest, day, kind FROM outgoing").fetchall():
+        # Answers last: whose a text is stands in them alone, so that whoever erases an answer finds its text beside it.
+        waiting = "SELECT digest, day, kind FROM outgoing ORDER BY kind = 'requests'"
+        for digest, day, kind in database.execute(waiting).fetchall():
             path = self._folder / "outgoing" / digest
             self._store.put(_day_name(day), kind, path.read_bytes())
             with transaction(database):

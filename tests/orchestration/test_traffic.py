@@ -1,6 +1,7 @@
 """What people do with the traffic log: erase, and go from an answer to the rows behind it."""
 
 import json
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from typer.testing import CliRunner
 import orchestration.auditing
 from orchestration.auditing import audit_request
 from orchestration.cli import app
+from orchestration.runs import lock_of_days
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile, read_recipe
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import desired
+from stillhouse.records.locks import recipes_locked
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.spool import log_of
@@ -117,6 +120,20 @@ def test_erasing_leaves_a_count_in_the_ledger_and_neither_key_nor_id(home: Home,
     assert {name: second.body[name] for name in ("by", "texts", "keys")} == {"by": "id", "texts": 1, "keys": 0}
     for secret in (key, str(gone.key), gone.id, kept.id):
         assert secret not in json.dumps([first.body, second.body])
+
+
+def test_an_erasure_waits_for_whoever_rewrites_the_same_files(home: Home, file: RecipeFile) -> None:
+    answered(home, file, key=RequestIds.of(home.serving).keyed("customer 4711"))
+    arguments = ["erase", "r", "--key", "customer 4711"]
+    ledger = BuildStore(home).ledger
+    with recipes_locked(home, [lock_of_days("r")], by="another erasure", waiting=lambda *_: None):
+        other = threading.Thread(target=CliRunner().invoke, args=(app, arguments))
+        other.start()
+        other.join(1.0)
+        assert other.is_alive() and ledger.entries("r", "erasure") == []
+    other.join(60)
+    (entry,) = ledger.entries("r", "erasure")
+    assert entry.body["texts"] == 1
 
 
 @pytest.mark.parametrize("options", [(), ("--key", "a", "--id", "b")])
