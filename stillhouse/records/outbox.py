@@ -24,6 +24,8 @@ LEASE = timedelta(minutes=2)
 """How long a notice is one sender's alone."""
 LONGEST_PAUSE = timedelta(hours=6)
 """Between two attempts at an address that takes nothing; from two minutes on each is twice as long."""
+_DOUBLINGS = 8
+"""After which a pause is the longest one, however often an address was tried."""
 
 _metadata = sa.MetaData()
 _notices = sa.Table(
@@ -178,9 +180,7 @@ class Outbox:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(_notices).where(*wanted)).all()
-        found = sorted(
-            (row for row in rows if row.address in places), key=lambda row: (row.subject, places[row.address])
-        )
+        found = [row for row in rows if row.address in places]
         return [
             Due(recipe, row.subject, places[row.address], _notice(row), row.tries, row.key)
             for row in sorted(found, key=lambda row: (row.subject, places[row.address]))
@@ -203,7 +203,7 @@ class Outbox:
 
     def not_taken(self, due: Due, written: str, at: datetime) -> None:
         """Have it tried again after a pause that doubles."""
-        pause = min(LEASE * 2**due.tries, LONGEST_PAUSE)
+        pause = min(LEASE * 2 ** min(due.tries, _DOUBLINGS), LONGEST_PAUSE)
         self._ended(due, written, tries=due.tries + 1, not_before=_naive(at) + pause)
 
     def _ended(self, due: Due, written: str, **values: datetime | int) -> None:

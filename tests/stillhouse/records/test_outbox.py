@@ -90,6 +90,15 @@ def test_an_address_that_takes_nothing_is_tried_again_ever_later_and_the_other_i
     assert len(send(outbox, after(days=1.5))) == 1 and send(outbox, after(days=1.6)) == []
 
 
+@pytest.mark.long
+def test_an_address_that_took_nothing_for_weeks_is_still_tried(outbox: Outbox) -> None:
+    put(outbox)
+    for hour in range(0, 24 * 30, 6):
+        for each in due(outbox, after(hours=hour, minutes=1)):
+            outbox.not_taken(each, OWNERS[each.address], after(hours=hour))
+    assert {each.tries for each in due(outbox, after(days=31))} == {120}
+
+
 def test_a_sender_that_is_killed_has_it_sent_by_the_next(outbox: Outbox) -> None:
     put(outbox)
     assert len(due(outbox, START)) == 2
