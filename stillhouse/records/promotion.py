@@ -221,15 +221,18 @@ def hold(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
 
 
 def resume(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
-    """Let rounds change who serves again, and a challenger go on that was held for want of evidence.
+    """Let a challenger go on that was held for want of evidence, or else rounds change who serves again.
+
+    One of the two: who lets a challenger go on need not know that somebody else holds the champion.
 
     Raises:
         StillhouseError: if nobody holds it, or nobody or no reason is named.
         OvertakenError: if another deployment was written meanwhile.
     """
     seen = serving_now(ledger, recipe)
-    challenger = seen.challenger
+    challenger, still = seen.challenger, None
     if challenger is not None and challenger.stuck is not None:
+        still = seen.hold
         goes_on = {"stuck": None, "since": ledger.now().isoformat(timespec="seconds")}
         seen = replace(seen, challenger=challenger.model_copy(update=goes_on))
     elif seen.hold is None:
@@ -237,7 +240,7 @@ def resume(ledger: Ledger, recipe: str, *, by: str, reason: str) -> Entry:
             "nobody holds it", where=recipe, expected="a champion that is held",
             do=f"`stillhouse run {recipe}` looks at its gates again.",
         )  # fmt: skip
-    return _without_promotion(ledger, recipe, seen, "resume", hold=None, decision=signed(by, reason))
+    return _without_promotion(ledger, recipe, seen, "resume", hold=still, decision=signed(by, reason))
 
 
 def _without_promotion(

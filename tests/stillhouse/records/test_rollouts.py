@@ -150,6 +150,18 @@ def test_one_that_is_stuck_goes_on_when_a_person_says_so(ledger: Ledger) -> None
     move_on(ledger, "r", seen(ledger), share=0.05, evidence=SEEN)
 
 
+def test_who_lets_a_challenger_go_on_ends_nobodys_hold(ledger: Ledger) -> None:
+    offered(ledger, "b1")
+    keep_back(ledger, "r", seen(ledger), missing="500 more requests", evidence=SEEN)
+    hold(ledger, "r", by="Ann Lee", reason="no change before the holidays")
+    resume(ledger, "r", by=BY, reason="next month is busier")
+    now = seen(ledger)
+    assert now.challenger is not None and now.challenger.stuck is None
+    assert now.hold is not None and now.hold.by == "Ann Lee"
+    resume(ledger, "r", by="Ann Lee", reason="they are over")
+    assert seen(ledger).hold is None
+
+
 def test_with_the_champion_goes_the_challenger_that_was_compared_with_it(ledger: Ledger) -> None:
     serve(ledger, "b1")
     offered(ledger, "c1")
