@@ -5,7 +5,7 @@ Does not: recording the decision (stillhouse/records/governance.py), the command
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from assets.keys import key_at, key_of
@@ -91,9 +91,22 @@ def waive_newest(builds: BuildStore, file: RecipeFile, wanted: Waiver, batches: 
     return waive(builds.ledger, file.name, given, waiver_rules(file.recipe))
 
 
-def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> str:
-    """Record a person's approval of a release and return its digest: of the one that answers callers beside the
-    champion, which waits for it, or else of the newest.
+@dataclass(frozen=True)
+class Approved:
+    """A release that a person has approved.
+
+    Args:
+        release: its digest.
+        answers_callers: whether it answers a share of the callers; else it waits at its gate.
+    """
+
+    release: str
+    answers_callers: bool
+
+
+def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, reason: str) -> Approved:
+    """Record a person's approval of a release: of the one that answers callers beside the champion, which waits for it,
+    or else of the newest.
 
     Raises:
         StillhouseError: if there is no release, or the person is the author.
@@ -101,12 +114,12 @@ def approve_newest_release(builds: BuildStore, file: RecipeFile, *, by: str, rea
     deployed = desired(builds.ledger, file.name)
     challenger = None if deployed is None else deployed.challenger
     if challenger is not None and challenger.stage is Stage.CANARY:
-        release = challenger.deployed.release
+        approved = Approved(challenger.deployed.release, answers_callers=True)
     else:
-        release = newest_artifact(builds, key_of(file.name, RELEASE)).digest
+        approved = Approved(newest_artifact(builds, key_of(file.name, RELEASE)).digest, answers_callers=False)
     author = file.recipe.author or file.recipe.owners[0]
-    approve(builds.ledger, file.name, release=release, author=author, by=by, reason=reason)
-    return release
+    approve(builds.ledger, file.name, release=approved.release, author=author, by=by, reason=reason)
+    return approved
 
 
 def ended_waivers(builds: BuildStore, file: RecipeFile, release: DeployedRelease) -> list[str]:

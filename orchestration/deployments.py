@@ -20,6 +20,7 @@ from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
 from orchestration.approvals import ended_waivers
+from orchestration.dispatcher import under_way
 from orchestration.runs import BECAUSE_TAG, process_tag
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
@@ -37,6 +38,7 @@ from stillhouse.records.champions import (
 )
 from stillhouse.records.deployments import Because, DeployedRelease, Deployment, desired, serving_now
 from stillhouse.records.ledger import Entry
+from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.witness import Witness
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.stages import champion
@@ -189,6 +191,16 @@ def see_through(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFi
     _make_the_asset_name(instance, builds, file, seen.champion)
     _, said = promotion.tell(ledger, Witness.from_environment(), newest)
     return Decided(seen.champion, replaced=None, witness=said, was_broken_off=True)
+
+
+def see_through_if_free(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> None:
+    """The same, unless something of the recipe is under way: a tick must not wait for a round until that ends.
+
+    The lock is held until it is done, so that no round begins meanwhile.
+    """
+    with recipe_locked_if_free(builds.home, file.name, by=f"naming the champion of {file.name}") as holder:
+        if holder is None and under_way(instance, file.name) is None:
+            see_through(instance, builds, file)
 
 
 SEEN_THROUGH: tuple[Because, ...] = (*BY_A_PERSON, "rollout")

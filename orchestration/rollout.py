@@ -22,8 +22,7 @@ from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
-from orchestration.deployments import see_through
-from orchestration.dispatcher import under_way
+from orchestration.deployments import see_through_if_free
 from orchestration.notices import notify_owners
 from orchestration.runs import BECAUSE_TAG, SHADOWS, process_tag
 from stillhouse.base import Record
@@ -40,7 +39,6 @@ from stillhouse.records.deployments import Challenger, Deployment, Stage, desire
 from stillhouse.records.events import EventKind, note
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import OvertakenError
-from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.rollouts import BY_ITSELF, keep_back, move_on, take_over, withdraw
 from stillhouse.records.witness import Witness
@@ -353,10 +351,7 @@ def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, 
         _show_on_champion(instance, file, step)
         notice = Notice(f"{file.name}: {step.sentence[:80]}", step.sentence, step.tone)
         notify_owners(builds.ledger, file.name, "rollout", step.sentence, notice)
-    with recipe_locked_if_free(builds.home, file.name, by=f"a step of the rollout of {file.name}") as holder:
-        is_free = holder is None and under_way(instance, file.name) is None
-    if is_free:
-        see_through(instance, builds, file)
+    see_through_if_free(instance, builds, file)
     return step
 
 

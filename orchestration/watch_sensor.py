@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from orchestration.deployments import see_through
+from orchestration.deployments import see_through_if_free
 from orchestration.notices import notify_owners
 from orchestration.runs import BECAUSE_TAG
 from orchestration.watch import book_of, look, went_back_by_itself
@@ -83,7 +83,7 @@ def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.Sens
         looked = look(builds, file, at=at)
         lines = [looked.sentence, *hand_on(builds, file)]
         if went_back_by_itself(builds, file.name):
-            see_through(context.instance, builds, file)
+            see_through_if_free(context.instance, builds, file)
         due = reports_due(looked.state, at)
         if not due:
             return dg.SkipReason("\n".join(lines))

@@ -52,8 +52,9 @@ def approve(name: Name, by: By, reason: Reason) -> None:
     from orchestration.approvals import approve_newest_release
     from stillhouse.records.builds import BuildStore
 
-    digest = approve_newest_release(BuildStore(Home.from_environment()), find_recipe(name), by=by, reason=reason)
-    out.print(f"{digest[:12]} is approved; `stillhouse run {name}` makes it the champion", soft_wrap=True)
+    done = approve_newest_release(BuildStore(Home.from_environment()), find_recipe(name), by=by, reason=reason)
+    next_step = "rollout" if done.answers_callers else "run"
+    out.print(f"{done.release[:12]} is approved; `stillhouse {next_step} {name}` makes it the champion", soft_wrap=True)
 
 
 @commands.command()

@@ -238,7 +238,7 @@ def test_an_approved_release_becomes_the_champion_when_it_is_looked_at_again(pla
     assert failures(place.run(file, "champion")), "an approval is evidence, and a gate has to look at it"
     assert place.run(file, "release", "champion").success
     champion = place.builds.ledger.champion("small")
-    assert champion is not None and champion["digest"] == approved == place.newest("release").digest
+    assert champion is not None and champion["digest"] == approved.release == place.newest("release").digest
     assert place.states("release")["another_person_has_approved_it"].sentence.startswith(f"approved by {BOB}: read")
 
 

@@ -6,13 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
+import orchestration.deployments
 import orchestration.rollout
 from checks.gate import gate_code
 from checks.stages import gates_of
-from orchestration.approvals import approve_newest_release
+from orchestration.approvals import Approved, approve_newest_release
+from orchestration.deployments import see_through_if_free
 from orchestration.rollout import SECONDS_BETWEEN_REPLAYS, move
 from stillhouse.errors import StillhouseError
 from stillhouse.live.canary import CALLERS_AT_LEAST
@@ -23,6 +26,7 @@ from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import Challenger, Deployment, Stage
 from stillhouse.records.events import EventKind, pending
 from stillhouse.records.governance import approve
+from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.outbox import Tone
 from stillhouse.records.promotion import hold
 from stillhouse.records.rollouts import offer, withdraw
@@ -321,7 +325,8 @@ def test_where_the_stakes_are_high_a_person_approves_what_its_callers_met(builds
     waits = move(world.builds, world.file, at=later(1.1))
     assert "`stillhouse approve r" in waits.sentence, "it was given too early"
     assert waits.tone is Tone.LOOK, "owners are sent what they are asked for"
-    assert approve_newest_release(world.builds, world.file, by="Bob Ray", reason="no caller was failed") == "b1"
+    approved = approve_newest_release(world.builds, world.file, by="Bob Ray", reason="no caller was failed")
+    assert approved == Approved("b1", answers_callers=True)
     assert move(world.builds, world.file, at=later(1.1)).sentence == "one b1 is the champion"
 
 
@@ -383,3 +388,28 @@ def test_who_was_overtaken_says_so_and_changes_nothing(world: World, monkeypatch
     step = move(world.builds, world.file)
     assert step.tone is None and "somebody else has decided meanwhile" in step.sentence
     assert world.kinds() == before
+
+
+def test_the_champion_is_named_while_nobody_works_on_the_recipe_and_nobody_begins_meanwhile(
+    world: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, seen = world.builds.home, list[str | None]()
+
+    def name_it(*_: object) -> None:
+        def another() -> None:
+            with recipe_locked_if_free(home, "r", by="a round") as holder:
+                seen.append(holder)
+
+        thread = threading.Thread(target=another)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(orchestration.deployments, "see_through", name_it)
+    see_through_if_free(instance, world.builds, world.file)
+    assert len(seen) == 1 and seen[0] is not None and "naming the champion of r" in seen[0]
+
+    tick = threading.Thread(target=see_through_if_free, args=(instance, world.builds, world.file))
+    with recipe_locked_if_free(home, "r", by="a round"):
+        tick.start()
+        tick.join()
+    assert len(seen) == 1, "a tick waits for no round"
