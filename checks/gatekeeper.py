@@ -270,7 +270,7 @@ def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | N
         manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
         for name, read in manifest.inputs.items():
             asset, of = asset_and_batch(name)
-            if stage_of(key) == CHAMPION:
+            if stage_of(state.key) == CHAMPION:
                 made = newest_materialization(builds.ledger, key_at(asset), of)
                 if serves_on(builds.ledger, key.path[0], read.digest, made.digest if made else None):
                     continue  # what is newest now is another release; its own gates were asked before it served
