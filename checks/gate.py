@@ -116,12 +116,14 @@ class GateContext:
         artifact: the newest of its asset, or of one batch of it.
         builds: where what it was made from is found.
         batches: all batches that the recipe has now.
+        occasion: for which a teacher behind a server is asked again, beside the look of the day; none is of the day.
     """
 
     file: RecipeFile
     artifact: Artifact
     builds: BuildStore
     batches: tuple[str, ...] = ()
+    occasion: str | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -170,7 +172,7 @@ class Gate:
     Args:
         name: the sentence, with underscores.
         because: what goes wrong without it.
-        evaluate: decides it; an exception leaves the gate closed.
+        evaluate: decides it; an exception leaves it as it was, closed where the artifact is new.
         blocking: False for advice, which is shown and closes nothing.
         waivable: False where no person can let it pass, whatever a recipe says.
         closes_as: what it is called when it fails, where that is a result and not a fault: there is no need to distil.

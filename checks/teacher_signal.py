@@ -120,8 +120,8 @@ def _members_answer_as_recorded(context: GateContext, artifact: Artifact, prompt
 
 
 def _few_answers_changed(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
-    """An endpoint is asked some prompts again once a day, which is paid like any call."""
-    said, day = artifact.facts(TeacherFacts).said, today().isoformat()
+    """An endpoint is asked some prompts again once a day, and on occasions, which is paid like any call."""
+    said, day = artifact.facts(TeacherFacts).said, context.occasion or today().isoformat()
     assert said is not None
     recorded = with_answers(context.frame("signal"), context.artifact.facts(SignalFacts).task)
     asked = drawn(prompts.join(recorded, on="prompt_id"), day, context.recipe.limits.canary_flips_prompts)

@@ -11,7 +11,7 @@ and no finding does, the next look finds the same and names that entry.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -94,7 +94,8 @@ class Looked:
         if self.findings:
             return "\n".join(f"{each.sentence}: {each.action}, {each.because}" for each in self.findings)
         drifting = f"; inputs drift: {', '.join(self.state.drifting)}" if self.state.drifting else ""
-        return f"{self.state.release[:12]} is watched, {len(self.state.bets)} shares, nothing found{drifting}"
+        limits = len(self.state.bets)
+        return f"{self.state.release[:12]} is watched: {limits} limits on live traffic, nothing found{drifting}"
 
 
 def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
@@ -167,7 +168,9 @@ def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
         before = state
         state, alarms = with_agreement(state, terms, parts)
         if alarms:
-            state, found = _with_canary(builds, file, state, seen, at)
+            # By this moment and not by the day: a server is not asked a second time what it was asked this morning.
+            now = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+            state, found = _with_canary(builds, file, state, seen, at, occasion=now)
             findings += found
             if state.teacher is not None and state.teacher.as_recorded is False:
                 return with_teacher(before, state.teacher), findings
@@ -301,10 +304,10 @@ def _begun(
 
 
 def _with_canary(
-    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, at: float
+    builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, at: float, occasion: str | None = None
 ) -> tuple[WatchState, list[LiveFinding]]:
     """Ask the teacher its canary prompts again; what was known before decides whether that it changed is news."""
-    health = canary(builds, file, seen.champion, at=at, day=max(day_of(at), state.day))
+    health = canary(builds, file, seen.champion, at=at, day=max(day_of(at), state.day), occasion=occasion)
     knew = state.teacher is not None and state.teacher.as_recorded is False
     moved = with_teacher(state, health)
     if health.as_recorded is not False or knew:
@@ -318,10 +321,18 @@ def _with_canary(
     return moved, [finding]
 
 
-def canary(builds: BuildStore, file: RecipeFile, champion: DeployedRelease, *, at: float, day: int) -> TeacherHealth:
+def canary(
+    builds: BuildStore,
+    file: RecipeFile,
+    champion: DeployedRelease,
+    *,
+    at: float,
+    day: int,
+    occasion: str | None = None,
+) -> TeacherHealth:
     """Ask the teacher behind a release prompts again that it has answered, as the gate on its signal does."""
     signal = base_signal_behind(builds, champion)
-    found = the_canary_answers_as_recorded.evaluate(GateContext(file, signal, builds))
+    found = the_canary_answers_as_recorded.evaluate(GateContext(file, signal, builds, occasion=occasion))
     verdicts = {Verdict.PASS: True, Verdict.FAIL: False, Verdict.INCONCLUSIVE: None}
     return TeacherHealth(at=at, day=day, as_recorded=verdicts[found.verdict], sentence=found.sentence)
 
@@ -342,7 +353,7 @@ def _acted(
             action, because = _taken_back(builds, file, state, seen, sentence)
         findings.append(
             LiveFinding(
-                key=_key(alarm, state),
+                key=_key(alarm, state, at),
                 kind=kind,
                 watch=alarm.watch.name,
                 release=state.release,
@@ -357,11 +368,14 @@ def _acted(
     return findings
 
 
-def _key(alarm: Alarm, state: WatchState) -> str:
-    """What a finding is known by: the watch, the release since its promotion, and which alarm."""
+def _key(alarm: Alarm, state: WatchState, at: float) -> str:
+    """What a finding is known by: the watch, the release, when it was found, and which alarm.
+
+    Alarms are counted from 1 again where a watch begins again: without the time they would have the keys of others.
+    """
     name = alarm.watch.name
     short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}~{digest_of(name)[:12]}"
-    return f"{short}@{state.release[:12]}.{int(state.since)}#{alarm.number}"
+    return f"{short}@{state.release[:12]}.{int(at)}#{alarm.number}"
 
 
 def _taken_back(
@@ -432,6 +446,6 @@ def _nothing_watched(file: RecipeFile) -> StillhouseError:
 
 def _overtaken(file: RecipeFile) -> StillhouseError:
     return StillhouseError(
-        "other watches have written each time", where=file.name, expected="one watch at a time to be done",
-        do="One is enough: the sensor, or `stillhouse watch`.",
+        "several watches run at once, and each time another was faster", where=file.name, expected="one watch",
+        do="Stop all but one: the sensor of a running Stillhouse, or `stillhouse watch`.",
     )  # fmt: skip

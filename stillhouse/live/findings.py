@@ -44,7 +44,7 @@ class Evidence(Record):
     """By what it was found."""
 
     events: float = Field(
-        description="On how many of the rows since the bets began it happened; debiased, of agreement."
+        description="On how many of the rows since counting began it happened; debiased, of agreement."
     )
     rows: int
     limit: float
@@ -113,7 +113,7 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
     if now.held_by is not None:
         return Action.PERSON, f"{now.held_by} holds the champion, so only a person changes who serves"
     if now.was_brought_back:
-        return Action.PERSON, "the watch has gone back to this release already: it is not the release"
+        return Action.PERSON, "the watch has brought this release back once already, so that it is not the cause"
     if not now.has_earlier:
         return Action.PERSON, "nothing served before it"
     return Action.ROLL_BACK, "an earlier release that held its bar takes its place"
@@ -121,4 +121,4 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
 
 def sentence_of(watch: Watch, share: float, rows: int) -> str:
     """What an alarm says, for a person."""
-    return f"{watch.in_words(share)} ({rows:,} requests since the bets began)"
+    return f"{watch.in_words(share)} ({rows:,} requests since counting for this limit began)"

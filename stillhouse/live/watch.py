@@ -17,7 +17,7 @@ from stillhouse.live.baseline import Reference
 from stillhouse.live.estimate import AgreementPlan, AskedFrom, Heard, plan_of
 from stillhouse.live.findings import Evidence
 from stillhouse.live.segments import SECONDS_A_DAY
-from stillhouse.live.watches import COUNTED, Watch, WatchKind, counted, detectors_of, watches_of
+from stillhouse.live.watches import COUNTED, Watch, WatchKind, counted, detectors_of, watch_name, watches_of
 from stillhouse.recipe.watch import WatchSpec
 from stillhouse.statistics.detector import Detector
 
@@ -261,12 +261,15 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
     days = [each for each in state.days if first <= each.day < state.day]
     total = _summed([each.counts for each in days])
     reference = state.reference
-    labels = {label: _events(total, f"label {label} rises", f"label {label} falls") for label in reference.labels}
-    lengths = [_events(total, f"length {place} rises", None) for place in range(len(reference.lengths))]
-    rows = max((of for name, (_, of) in total.items() if name.startswith(("label ", "length "))), default=0)
+    labels = {label: _events(total, WatchKind.LABEL, label) for label in reference.labels}
+    lengths = [_events(total, WatchKind.LENGTH, place) for place in range(len(reference.lengths))]
+    every = [(WatchKind.LABEL, each) for each in reference.labels]
+    every += [(WatchKind.LENGTH, str(place)) for place in range(len(reference.lengths))]
+    names = {watch_name(kind, of, falls=falls) for kind, of in every for falls in (False, True)}
+    rows = max((of for name, (_, of) in total.items() if name in names), default=0)
     if not rows:
         return None
-    unsure, sure_of = total.get("unsure", (0, 0))
+    unsure, sure_of = total.get(watch_name(WatchKind.UNSURE), (0, 0))
     return reference.model_copy(
         update={
             "origin": "live",
@@ -283,10 +286,11 @@ def _reference_from(state: WatchState, first: int) -> Reference | None:
     )
 
 
-def _events(total: Mapping[str, tuple[int, int]], rises: str, falls: str | None) -> int | None:
+def _events(total: Mapping[str, tuple[int, int]], kind: WatchKind, of: object) -> int | None:
+    rises, falls = (watch_name(kind, of, falls=each) for each in (False, True))
     if rises in total:
         return total[rises][0]
-    if falls is not None and falls in total:
+    if falls in total:
         return total[falls][1] - total[falls][0]
     return None
 

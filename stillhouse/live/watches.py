@@ -82,6 +82,11 @@ class Watch(Record):
         return f"{subject}; {edge} {limit:.1%}" + ("" if normal is None else f", {normal:.1%} on the reference")
 
 
+def watch_name(kind: WatchKind, of: object = None, *, falls: bool = False) -> str:
+    """The name of a watch: of what, and which way its share may not go."""
+    return kind.value if of is None else f"{kind.value} {of} {'falls' if falls else 'rises'}"
+
+
 def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks: bool) -> tuple[Watch, ...]:
     """Everything that is watched of a recipe.
 
@@ -101,10 +106,10 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     many = len(wanted) + sum(beside) + 2
     found = [
         Watch(
-            name=name, kind=kind, of=of, falls=falls, reference=events / rows,
+            name=watch_name(kind, of, falls=falls), kind=kind, of=of, falls=falls, reference=events / rows,
             limit=reference_limit(events, rows, watches=many, tolerance=TOLERANCE),
         )
-        for name, kind, of, falls, events, rows in wanted
+        for kind, of, falls, events, rows in wanted
     ]  # fmt: skip
     if beside[0] and scale is not None:
         found.append(_held_to(WatchKind.AGREEMENT, scale.disagreed, sum(scale.rows), many, spec))
@@ -125,15 +130,15 @@ def watches_of(spec: WatchSpec, reference: Reference, *, truth_binds: bool, asks
     return tuple(sorted((each for each in found if each.limit < 1), key=lambda each: each.name))
 
 
-def _of_reference(reference: Reference) -> Iterator[tuple[str, WatchKind, str | None, bool, int, int]]:
+def _of_reference(reference: Reference) -> Iterator[tuple[WatchKind, str | None, bool, int, int]]:
     rows = reference.rows
     for label, events in sorted(reference.labels.items()):
-        yield f"label {label} rises", WatchKind.LABEL, label, False, events, rows
-        yield f"label {label} falls", WatchKind.LABEL, label, True, rows - events, rows
+        yield WatchKind.LABEL, label, False, events, rows
+        yield WatchKind.LABEL, label, True, rows - events, rows
     for place, events in enumerate(reference.lengths):
-        yield f"length {place} rises", WatchKind.LENGTH, str(place), False, events, rows
+        yield WatchKind.LENGTH, str(place), False, events, rows
     if reference.unsure_below is not None:
-        yield "unsure", WatchKind.UNSURE, None, False, reference.unsure, rows
+        yield WatchKind.UNSURE, None, False, reference.unsure, rows
 
 
 def _held_to(kind: WatchKind, events: int, rows: int, many: int, spec: WatchSpec) -> Watch:

@@ -59,7 +59,7 @@ class WatchedShare(Record):
     @property
     def subject(self) -> str:
         """What it is a share of, whether that may not rise or not fall."""
-        return self.name.removesuffix(" rises").removesuffix(" falls")
+        return self.name.removesuffix(" falls" if self.falls else " rises")
 
     @property
     def seen(self) -> str:

@@ -123,12 +123,17 @@ class Installation:
 
 
 def context(
-    looked_at: Any = None, *, recipe: Recipe = DEMO, batches: Sequence[str] = (), **installation: Any
+    looked_at: Any = None,
+    *,
+    recipe: Recipe = DEMO,
+    batches: Sequence[str] = (),
+    occasion: str | None = None,
+    **installation: Any,
 ) -> GateContext:
     """What a gate is asked with; further arguments are of the installation."""
     file: Any = SimpleNamespace(name="small", recipe=recipe)
     builds: Any = Installation(**installation)
-    return GateContext(file, artifact() if looked_at is None else looked_at, builds, tuple(batches))
+    return GateContext(file, artifact() if looked_at is None else looked_at, builds, tuple(batches), occasion)
 
 
 def ask(gate: Gate, looked_at: Any = None, **asked: Any) -> Finding:

@@ -111,12 +111,12 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
         signal = teacher.ask(rows)
         pilot = SaidFacts(texts=120, failures={}, accuracy=0.9, asked_twice=100, flips=0)
 
-        def look(said: SaidFacts = pilot) -> Finding:
+        def look(said: SaidFacts = pilot, occasion: str | None = None) -> Finding:
             facts = SimpleNamespace(said=said)
             inputs = {"prompts": artifact(frames={"prompts": rows}), "teacher": artifact(facts)}
             looked_at = artifact(SimpleNamespace(task=TASK), frames={"signal": signal}, stage="teacher_signal")
             elsewhere = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENDPOINT))
-            return ask(the_canary_answers_as_recorded, looked_at, recipe=elsewhere, made_from=inputs)
+            return ask(the_canary_answers_as_recorded, looked_at, recipe=elsewhere, made_from=inputs, occasion=occasion)
 
         first = look()
         assert first.verdict is Verdict.PASS and server.calls == 120 + 48
@@ -127,9 +127,11 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
 
         answers.update({n: "billing" for n in range(120) if n % 3 == 0})
         assert look().verdict is Verdict.PASS and server.calls == 120 + 48
+        at_once = look(occasion="2026-11-27T14:00:00+00:00")
+        assert at_once.verdict is Verdict.FAIL and server.calls == 120 + 96, "before a release is blamed it is asked"
         day[0] = date(2026, 11, 28)
         closed = look()
-        assert closed.verdict is Verdict.FAIL and server.calls == 120 + 96
+        assert closed.verdict is Verdict.FAIL and server.calls == 120 + 144
         assert closed.observed is not None and 0.15 < closed.observed < 0.55
 
         day[0] = date(2026, 11, 29)
@@ -137,7 +139,7 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
         teacher = endpoint(server, tmp_path, usd_at_most=1e-9)
         poor = look()
         assert poor.verdict is Verdict.INCONCLUSIVE and "could not be asked again" in poor.sentence
-        assert server.calls == 120 + 96
+        assert server.calls == 120 + 144
         teacher, server.faults = endpoint(server, tmp_path, attempts=1), dict.fromkeys(range(999), "500")
         away = look()
         assert away.verdict is Verdict.INCONCLUSIVE and "the server did not answer" in away.sentence

@@ -15,6 +15,7 @@ from checks.live_report import (
     the_teacher_answers_as_recorded,
 )
 from stillhouse.live.watch import TeacherHealth
+from stillhouse.live.watches import WatchKind, watch_name
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
@@ -161,3 +162,13 @@ def test_a_teacher_that_could_not_be_asked_is_not_taken_for_one_that_is_as_it_wa
     found = told(the_teacher_answers_as_recorded, day(teacher=teacher(as_recorded)), recipe=RECIPE)
     assert found == (verdict, "as it was")
     assert told(the_teacher_answers_as_recorded, day(), recipe=RECIPE)[0] is PASS
+
+
+def test_what_is_watched_keeps_its_name_where_a_label_ends_as_a_watch_does() -> None:
+    label = "temperature falls"
+    for falls in (False, True):
+        watched = WatchedShare(
+            name=watch_name(WatchKind.LABEL, label, falls=falls), kind="label", falls=falls, events=1, rows=10,
+            limit=0.5, reference=None,
+        )  # fmt: skip
+        assert watched.subject == f"label {label}"

@@ -164,6 +164,19 @@ def test_drift_asks_the_teacher_more_and_disturbs_nobody(builds: BuildStore, fil
     assert serving(builds) == "b"
 
 
+def test_a_watch_that_begins_again_writes_its_alarms_down_beside_the_earlier_ones(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    begun(builds, file, now)
+    answered(builds, 400, at=now, shares=(0.1, 0.1, 0.8))
+    first = look(builds, file, at=now + 60).findings
+    with sa.create_engine(builds.ledger.url).begin() as connection:  # as advised where another version wrote the state
+        connection.execute(sa.text("DELETE FROM watch_states"))
+    again = look(builds, file, at=now + 120).findings
+    assert first and [each.watch for each in again] == [each.watch for each in first]
+    assert len(WatchBook(builds.ledger.url, "r").findings()) == 2 * len(first)
+
+
 def test_truth_that_matured_is_counted_once_and_takes_a_young_release_back(
     builds: BuildStore, file: RecipeFile, now: float
 ) -> None:
