@@ -100,6 +100,7 @@ def test_order_and_names_do_not_matter(before: list[str | None], after: list[str
     assert (other.divergence, other.chance) == (pytest.approx(shift.divergence), shift.chance)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("shares", [MIX, np.full(50, 0.02)], ids=["6 labels", "50 labels"])
 def test_an_unchanged_mix_rarely_alarms_at_any_size(shares: npt.NDArray[np.float64]) -> None:

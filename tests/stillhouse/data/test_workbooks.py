@@ -146,6 +146,7 @@ def test_several_sheets_with_rows_a_lacking_column_and_no_rows_are_refused(tmp_p
     assert "holds no rows" in refused(tmp_path, workbook(rows[:1])).what
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_limits_hold_for_a_workbook(tmp_path: Path) -> None:
     rows: Sheet = [["text", "label"], ["a" * 1_001, "x"]]

@@ -32,6 +32,7 @@ def student(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_student_that_tells_texts_apart_learns_a_batch_by_heart(student: Path, rows: pl.DataFrame) -> None:
     found = overfit_one_batch(student, rows, TrainingConfig(freeze_embeddings=False), SingleLabel(tuple(LABELS)))
     assert (found.rows, found.agreement) == (32, 1.0)
@@ -50,6 +51,7 @@ def test_the_batch_does_not_depend_on_the_order_of_the_rows(
     assert again == found
 
 
+@pytest.mark.slow
 def test_a_student_that_reads_one_word_does_not(student: Path, rows: pl.DataFrame) -> None:
     """Three tokens are the first word and its frame: 'how' is always one answer, and logits differ between rows."""
     same = rows.with_columns(text="who " + pl.col("text"))

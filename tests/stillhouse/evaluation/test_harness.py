@@ -224,6 +224,7 @@ def test_rounding_never_puts_a_bound_on_the_wrong_side() -> None:
     assert percent(0.953) == "95.3%"
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_hundred_thousand_rows_and_fifty_slices_take_seconds() -> None:
     rows, classes = 100_000, tuple(f"c{index:02d}" for index in range(20))

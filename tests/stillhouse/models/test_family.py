@@ -160,6 +160,7 @@ def test_transformers_own_tokenizer_reads_what_was_saved(classifier: Path) -> No
     assert theirs.pad_token_id == network.read_config(classifier)["pad_token_id"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_exports(activation: str, tmp_path: Path) -> None:
     folder = a_classifier("bert", tmp_path / "classifier", hidden_act=activation)

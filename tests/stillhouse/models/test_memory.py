@@ -48,6 +48,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_estimate_is_near_what_a_training_was_measured_to_take(tmp_path: Path) -> None:
     start = tmp_path / "start"

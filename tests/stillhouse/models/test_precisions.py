@@ -43,6 +43,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     return exported
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int8_static", "int4"])
 @pytest.mark.parametrize("family", FAMILIES)

@@ -205,6 +205,7 @@ def test_of_two_who_write_at_once_one_wins_each_time(tmp_path: Path) -> None:
     assert race(f"sqlite:///{tmp_path / 'ledger.db'}", 200) == [1] * 200
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_of_two_who_write_at_once_one_wins_each_time_on_postgres() -> None:
     if PG_CTL is None:

@@ -59,6 +59,7 @@ def test_of_servers_that_want_the_last_cent_as_many_get_one_as_there_are(url: st
     race(url)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.skipif(PG_CTL is None, reason="there is no Postgres on this machine")
 def test_so_it_is_on_postgres() -> None:

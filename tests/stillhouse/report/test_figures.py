@@ -27,6 +27,7 @@ def dimensions(png: bytes) -> tuple[int, int]:
     return width, height
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_figure_is_a_png_of_report_width(run, theme) -> None:

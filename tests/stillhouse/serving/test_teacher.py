@@ -191,6 +191,7 @@ def wait_until_ready(process: TeacherProcess) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_network_answers_in_a_process_of_its_own_and_is_started_again_after_a_kill(
     process: TeacherProcess, classifier: Path

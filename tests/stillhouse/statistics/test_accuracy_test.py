@@ -57,6 +57,7 @@ def test_rows_needed_match_the_table_under_holm_over_twenty_slices(margin: float
     assert 1 < rows_needed_for(margin, 0.10, 0.05 / 20, 0.8) / rows < 1 + 0.85 * margin / 0.10
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("margin", "discordance"), [(0.01, 0.06), (0.03, 0.06), (0.05, 0.06), (0.1, 0.11), (0.03, 0.1)]
@@ -218,6 +219,7 @@ def test_losing_one_more_row_never_helps(lost: int, won: int, rows: int) -> None
     assert non_inferiority_p_value(lost + 1, won, rows, margin=0.03) >= before - 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(("rows", "discordance"), [(100, 0.035), (250, 0.06), (700, 0.12), (2000, 0.08)])
 def test_a_student_at_the_margin_passes_at_most_alpha_of_the_time(rows: int, discordance: float) -> None:

@@ -44,6 +44,7 @@ def test_the_state_is_24_numbers_that_json_keeps() -> None:
         Detector(limit=0.2, lowest=0.0, threshold=9.0, day=1, log_capital=(0.0,))
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("threshold", [1.5, 3.0, 6.0])
 def test_in_k_days_at_the_limit_at_most_k_over_the_threshold_alarms_are_expected(threshold: float) -> None:

@@ -96,6 +96,7 @@ def test_a_piece_is_asked_between_whatever_the_tokenizer_puts_around_a_text(tmp_
     assert _frame(tokenizer) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("model_type", sorted(OF_A_KIND.values()))
 def test_a_student_without_a_layer_learns_and_ships(model_type: str, tmp_path: Path) -> None:

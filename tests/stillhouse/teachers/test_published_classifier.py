@@ -70,6 +70,7 @@ def test_a_text_is_answered_alike_alone_and_beside_a_longer_one(folder: Path) ->
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_student_is_cut_out_of_it_learns_and_ships(folder: Path, tmp_path: Path) -> None:
     texts, targets = [*QUESTIONS, "what", " ".join(QUESTIONS)], np.arange(len(QUESTIONS) + 2) % 3

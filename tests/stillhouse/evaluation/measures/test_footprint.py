@@ -61,6 +61,7 @@ def test_what_the_process_that_asks_holds_is_not_counted(exported: Path) -> None
     assert 20 < serving_memory_mb(exported, TEXTS) < 200 < held.nbytes / 1e6
 
 
+@pytest.mark.slow
 def test_an_exported_student_is_served_without_torch_and_a_teacher_with_it(exported: Path, classifier: Path) -> None:
     for folder, runtime, other in ((exported, "onnxruntime", "torch"), (classifier, "torch", "onnxruntime")):
         script = (

@@ -111,6 +111,7 @@ def test_a_missing_column_and_a_repeated_name_are_refused() -> None:
         slice_masks(golden, [spec("x", "a"), spec("x", "b")])
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_fifty_slices_of_a_hundred_thousand_rows_take_seconds() -> None:
     generator = np.random.default_rng(0)
@@ -132,6 +133,7 @@ def test_a_slice_is_held_to_its_own_margin_where_it_declares_one() -> None:
     assert (wide.verdict, narrow.verdict) == (Verdict.PASS, Verdict.INCONCLUSIVE)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_rows_that_are_lost_together_pass_at_the_margin_only_when_they_are_counted_one_by_one() -> None:
     """200 students whose true drop is the margin, with the chance to lose a row varying by group (Beta, mean 5 %).

@@ -132,6 +132,7 @@ def test_an_intersection_of_two_declared_slices_is_found() -> None:
     assert slice_.description == "label = card and channel = app"
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_what_a_declared_slice_explains_is_not_found_in_other_words() -> None:
     """A column that is the slice under another name, alone or with any other condition: luck at most."""
@@ -154,6 +155,7 @@ def test_rows_on_which_both_models_are_unsteady_are_no_slice() -> None:
     assert found(golden, teacher, student) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("student_right", [0.95, 0.75])
 def test_luck_is_reported_in_at_most_alpha_of_golden_sets(student_right: float) -> None:
@@ -181,6 +183,7 @@ def test_a_handful_of_rows_finds_nothing(rows: int) -> None:
     assert found(golden, np.ones(rows, bool), np.zeros(rows, bool)) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_a_hundred_thousand_rows_take_seconds() -> None:
     generator = np.random.default_rng(8)
