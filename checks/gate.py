@@ -99,7 +99,7 @@ def share_at_most(hits: int, rows: int, limit: float, sentence: str, **evidence:
         evidence: see `Finding`.
     """
     share = hits / max(rows, 1)
-    if hits <= limit * max(rows, 1):
+    if share <= limit:
         return Finding(Verdict.PASS, sentence, evidence, observed=share, limit=limit)
     if wilson_interval(min(hits, rows), rows)[0] > limit:
         return Finding(Verdict.FAIL, sentence, evidence, observed=share, limit=limit)

@@ -39,6 +39,10 @@ def agreement_holds(context: GateContext) -> Finding:
         return Finding(Verdict.INCONCLUSIVE, "the teacher has changed, so that agreement with it says nothing")
     if found is None or not found.asked:
         return Finding(Verdict.INCONCLUSIVE, f"the teacher was asked about none of {facts.answers:,} answers")
+    silent, drawn = facts.silent, facts.silent + found.asked
+    if silent > context.recipe.limits.unanswered_prompts_at_most * drawn:
+        missing = f"the teacher gave no answer to {silent:,} of {drawn:,} texts that it was asked about"
+        return Finding(Verdict.INCONCLUSIVE, f"{missing}, so that agreement on the others says too little")
     low, high = found.debiased - found.half_width, found.debiased + found.half_width
     sentence = (
         f"{found.debiased:.1%} agreement ({low:.1%} to {high:.1%}, {found.asked:,} of {found.requests:,} asked), "

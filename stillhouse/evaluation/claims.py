@@ -310,6 +310,9 @@ def _stress(result: StressResult, limit: float) -> Claim:
         within = f"within {points(limit)} points of that on clean text"
         sentence = f"cannot tell whether {subject} is {within}: the model cannot be asked new texts"
         return Claim(name=name, group="quality", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
+    if not result.texts_changed:
+        sentence = f"cannot tell whether {subject} is as on clean text: it changes none of {result.rows:,} texts"
+        return Claim(name=name, group="quality", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
     claim = _non_inferiority(
         name,
         "quality",

@@ -32,14 +32,18 @@ class AgreementScale(Record):
 
     def chance(self, confidence: Sequence[float | None]) -> FloatArray:
         """Calibrated chance of agreement of each answer; never 0 or 1, by Laplace's rule of succession."""
-        of_bin = [(agreed + 1) / (rows + 2) for agreed, rows in zip(self.agreed, self.rows, strict=True)]
-        return np.array([of_bin[0 if each is None else bisect_right(self.edges, each)] for each in confidence])
+        places = [0 if each is None else bisect_right(self.edges, each) for each in confidence]
+        return self.of_bins[np.array(places, np.int64)]
+
+    @property
+    def of_bins(self) -> FloatArray:
+        """The chance in each bin, shape (bins,); a half where no golden row is."""
+        return (np.array(self.agreed) + 1.0) / (np.array(self.rows) + 2.0)
 
     @property
     def of_golden_rows(self) -> FloatArray:
         """The chance of each golden row, shape (rows,): what a plan of asking is made for."""
-        of_bin = [(agreed + 1) / (rows + 2) for agreed, rows in zip(self.agreed, self.rows, strict=True)]
-        return np.repeat(of_bin, self.rows)
+        return np.repeat(self.of_bins, self.rows)
 
     @property
     def disagreed(self) -> int:

@@ -58,8 +58,11 @@ class AgreementPlan:
 
     @property
     def lowest(self) -> float:
-        """The least that one request can add to the debiased disagreement: each of the scale's bins is looked at."""
-        agreement = np.unique(self.scale.of_golden_rows)
+        """The least that one request can add to the debiased disagreement: each of the scale's bins is looked at.
+
+        Also one that no golden row is in, which an answer may fall into all the same.
+        """
+        agreement = self.scale.of_bins
         return float(((1 - agreement) * (1 - 1 / self.plan.chance(agreement))).min()) - _ROUNDING
 
 

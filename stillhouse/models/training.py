@@ -29,6 +29,7 @@ from stillhouse.models.losses import TargetTensors
 from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, tokenizer_text
 from stillhouse.recipe.losses import SAME_WIDTH
 from stillhouse.recipe.training import TrainingConfig
+from stillhouse.source_code import closure_digest
 from stillhouse.tasks.task import Targets, Task
 
 if TYPE_CHECKING:
@@ -401,9 +402,17 @@ def _summed(loss: float, losses: Sequence[float], step: int) -> float:
 
 
 def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig, device: Device) -> str:
-    """Identity of a run: what must be equal for a checkpoint to be continued."""
+    """Identity of a run: what must be equal for a checkpoint to be continued to the bits that it would have had.
+
+    Besides what is learned that is the code of this loop, with all that it imports, torch, and on a CPU its threads.
+    """
+    import torch
+
     digest = hashlib.sha256(config.model_dump_json(exclude={"checkpoint_every"}).encode())
-    digest.update(device.kind.encode())
+    made_by = [device.kind, torch.__version__, closure_digest(__name__)]
+    if device.kind == "cpu":
+        made_by.append(str(torch.get_num_threads()))
+    digest.update(json.dumps(made_by).encode())
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         digest.update((model / name).read_bytes())
     digest.update(json.dumps([list(examples.texts), list(examples.validation_texts)]).encode())

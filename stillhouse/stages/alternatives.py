@@ -75,7 +75,7 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
         yield EvaluatedModel(
             each.called,
             ModelKind.BASELINE,
-            bench.with_wrong_answers(answers),
+            bench.with_answers(answers, right=False),
             None,
             note=f"{each.model} at {'a server of its own' if each.source else 'the server of the teacher'}"
             + (f"; {silent:,} golden rows without an answer count as wrong" if silent else ""),

@@ -6,7 +6,7 @@ Does not: the harness and its statistics (stillhouse/evaluation/).
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,9 +115,10 @@ class Bench:
 
     def depends_on(self) -> dict[str, Any]:
         """What a judgement depends on beside the model that is judged."""
-        columns = {"label", *(item.column for item in self.recipe.slices), *feature_columns(self.golden)}
+        columns = {"text", "label", *(item.column for item in self.recipe.slices), *feature_columns(self.golden)}
         columns |= {item.column for item in self.recipe.sensitive}
         return {
+            # As written: an id is of a text whatever its case, of which a model may make something else.
             "golden": digest_of(self.golden.select(pl.col("prompt_id", *sorted(columns)).cast(pl.String)).rows()),
             "teacher": self.teacher.digest,
             "terms": self.recipe.terms.model_dump(mode="json"),
@@ -152,7 +153,9 @@ class Bench:
 
     @cached_property
     def evaluated_teacher(self) -> EvaluatedModel:
-        """The teacher's stored answers as the harness wants them.
+        """The teacher's stored answers as students are compared with them.
+
+        A golden row without an answer counts as right: what is not known of the teacher is no win of a student.
 
         Raises:
             StillhouseError: if it did not answer every golden row.
@@ -171,13 +174,19 @@ class Bench:
         return EvaluatedModel(
             "teacher",
             ModelKind.TEACHER,
-            self.with_wrong_answers(outputs),
+            self.with_answers(outputs, right=True),
             self._teacher_bytes,
             temperature=self._teacher_facts.temperature,
             digest=self.teacher.digest,
             predict_logits=self.ask_teacher if self.runs_here else None,
-            note=f"{silent.height:,} golden rows without an answer count as wrong" if silent.height else "",
+            note=f"{silent.height:,} golden rows without an answer count as right" if silent.height else "",
         )
+
+    @property
+    def teacher_as_asked(self) -> EvaluatedModel:
+        """The teacher as callers would get it, who have no answer where it gives none: those rows count as wrong."""
+        outputs = self._said_of_golden_rows(self._teacher_facts.fingerprint)
+        return replace(self.evaluated_teacher, outputs=self.with_answers(outputs, right=False))
 
     @property
     def _teacher_bytes(self) -> int | None:
@@ -193,7 +202,7 @@ class Bench:
             EvaluatedModel(
                 name,
                 ModelKind.TEACHER,
-                self.with_wrong_answers(self._said_of_golden_rows(each.fingerprint)),
+                self.with_answers(self._said_of_golden_rows(each.fingerprint), right=False),
                 None,
                 temperature=each.temperature,
             )
@@ -203,16 +212,16 @@ class Bench:
     def _said_of_golden_rows(self, fingerprint: str) -> pl.DataFrame:
         return self.signal.read(self.golden["prompt_id"].to_list(), fingerprint)
 
-    def with_wrong_answers(self, outputs: pl.DataFrame) -> pl.DataFrame:
-        """Let a golden row that the teacher did not answer count as one that it got wrong."""
+    def with_answers(self, outputs: pl.DataFrame, *, right: bool) -> pl.DataFrame:
+        """Let golden rows that were not answered count as right ones, or as wrong ones: against whoever is to win."""
         answered, silent = (
             outputs.filter(each) for each in (pl.col("failure").is_null(), pl.col("failure").is_not_null())
         )
         if silent.is_empty():
             return outputs
         labels = silent.select("prompt_id").join(self.golden, on="prompt_id", maintain_order="left")["label"]
-        wrong = self.task.unanswered(self.task.targets(labels)).tolist()
-        return pl.concat([answered, silent.with_columns(pl.Series("logits", wrong, dtype=outputs.schema["logits"]))])
+        given = self.task.unanswered(self.task.targets(labels), right=right).tolist()
+        return pl.concat([answered, silent.with_columns(pl.Series("logits", given, dtype=outputs.schema["logits"]))])
 
     @cached_property
     def teacher_model(self) -> "TorchClassifier":

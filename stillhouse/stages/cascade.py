@@ -322,7 +322,7 @@ def _asked(bench: Bench, export: Artifact) -> tuple[Both, Both, int]:
             expected="rows by which the threshold can be found: 300 and more prove a margin of one point",
             do="Raise split.validation_share, or leave `cascade` out.",
         )
-    teacher = align(bench.evaluated_teacher, bench.golden, bench.task)
+    teacher = align(bench.teacher_as_asked, bench.golden, bench.task)
 
     def both(of: pl.DataFrame, taught: npt.NDArray[Any]) -> Both:
         said = student.logits(of["text"].to_list())

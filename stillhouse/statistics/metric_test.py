@@ -227,4 +227,6 @@ def _unseen(
     diluted = np.divide(2 * right, both + moved[:, None], out=np.zeros((classes, classes)), where=both > 0)
     falls = (f1 - without)[:, None] + (f1 - diluted)
     np.fill_diagonal(falls, 0.0)
-    return float(falls.max() / np.count_nonzero(both))
+    # A class with fewer right rows than may be lost loses these, and another one like it the rest.
+    a_row = np.divide(falls, moved[:, None], out=np.zeros_like(falls), where=moved[:, None] > 0)
+    return float(min(lost * a_row.max() / np.count_nonzero(both), 1.0))

@@ -129,10 +129,10 @@ class SingleLabel:
         outputs[np.arange(len(targets)), targets] = np.log(share)
         return outputs
 
-    def unanswered(self, targets: npt.NDArray[Any]) -> FloatArray:
-        """All classes alike, and the right one a little less."""
+    def unanswered(self, targets: npt.NDArray[Any], *, right: bool) -> FloatArray:
+        """All classes alike, and the right one a little more, or a little less."""
         outputs = np.zeros((len(targets), len(self.classes)))
-        outputs[np.arange(len(targets)), targets] = -STATED_ABOVE_CHANCE
+        outputs[np.arange(len(targets)), targets] = STATED_ABOVE_CHANCE if right else -STATED_ABOVE_CHANCE
         return outputs
 
     def doubts(self, logits: Logits, targets: npt.NDArray[Any]) -> list[Doubt | None]:

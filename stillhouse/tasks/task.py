@@ -107,8 +107,8 @@ class Task(Protocol):
         """Outputs, shape (n, outputs), of a teacher that gives answers alone and is right in this share of them."""
         ...
 
-    def unanswered(self, targets: Targets) -> FloatArray:
-        """Outputs, shape (n, outputs), of one that knows nothing of these rows and answers none of them rightly."""
+    def unanswered(self, targets: Targets, *, right: bool) -> FloatArray:
+        """Outputs, shape (n, outputs), that say hardly anything of these rows and count as right, or as wrong."""
         ...
 
     def doubts(self, logits: Logits, targets: Targets) -> list[Doubt | None]:

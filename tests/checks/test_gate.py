@@ -25,6 +25,7 @@ from checks.gate import (
     none_of,
     offenders,
     passed_if,
+    share_at_most,
     stage_checks,
 )
 from checks.gate_status import GateStatus
@@ -32,6 +33,7 @@ from checks.stages import CLOSES_AS, GATES, UNWAIVABLE, gates_of, waiver_rules
 from stillhouse.records.governance import Waiver, WaiverRules, waive
 from stillhouse.records.ledger import Ledger
 from stillhouse.source_code import closure_digest
+from stillhouse.statistics.verdicts import Verdict
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, context, recipe
 
 MADE = datetime(2026, 3, 5, 7, 9, tzinfo=UTC)
@@ -363,3 +365,10 @@ def test_a_waived_gate_stays_red_and_warns(monkeypatch: pytest.MonkeyPatch, aske
     unwaivable = Gate("it_fails", "r", lambda c: passed_if(False, "no"), waivable=False)
     ended, shown = run_checks(monkeypatch, asked, unwaivable, batch=None)
     assert not ended.success and shown["it_fails"].description == "no"
+
+
+@pytest.mark.parametrize(("hits", "limit"), [(29, 0.29), (57, 0.57), (58, 0.58)])
+def test_a_share_that_is_just_its_limit_passes(hits: int, limit: float) -> None:
+    """0.29 * 100 is a little less than 29."""
+    assert share_at_most(hits, 100, limit, "").verdict is Verdict.PASS
+    assert share_at_most(hits + 1, 100, limit, "").verdict is not Verdict.PASS

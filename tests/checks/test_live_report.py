@@ -70,6 +70,12 @@ def test_agreement_is_held_by_its_interval_and_by_no_teacher_that_has_changed(
     assert ask(agreement_holds, day(**found), recipe=RECIPE).verdict is verdict
 
 
+def test_a_teacher_that_leaves_out_what_it_would_disagree_with_confirms_nothing() -> None:
+    found = ask(agreement_holds, day(agreement=agreement(0.99), silent=3), recipe=RECIPE)
+    assert found.verdict is INCONCLUSIVE and "no answer to 3 of 53 texts" in found.sentence
+    assert ask(agreement_holds, day(agreement=agreement(0.99), silent=2), recipe=RECIPE).verdict is PASS
+
+
 def test_the_sentence_of_agreement_has_its_interval_and_how_many_were_asked() -> None:
     finding = ask(agreement_holds, day(agreement=agreement(0.87)), recipe=RECIPE)
     assert finding.sentence == "87.0% agreement (85.0% to 89.0%, 50 of 1,000 asked), limit 90.0%"

@@ -148,7 +148,7 @@ def _judge(spec: BehaviourSpec, ours: _Said | None, theirs: _Said | None) -> Beh
     if missed is None:
         verdict = Verdict.INCONCLUSIVE
     else:
-        verdict = Verdict.PASS if len(failing) <= spec.failures_at_most * len(spec.cases) else Verdict.FAIL
+        verdict = Verdict.PASS if len(failing) / len(spec.cases) <= spec.failures_at_most else Verdict.FAIL
     return BehaviourResult(
         name=spec.name,
         kind=spec.kind,

@@ -68,7 +68,7 @@ class StressResult(Record):
         """None without a limit; a limit that was not measured is not shown to hold."""
         if self.drop_at_most is None:
             return None
-        return Verdict.INCONCLUSIVE if self.test is None else self.test.verdict
+        return Verdict.INCONCLUSIVE if self.test is None or not self.texts_changed else self.test.verdict
 
     @property
     def in_words(self) -> str:

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from stillhouse.data.cleaning import prompt_ids
-from stillhouse.live.baseline import golden_reference
+from stillhouse.live.baseline import AgreementScale, golden_reference
 from stillhouse.live.estimate import AskedFrom, by_budget, drawn, heard_of, plan_of, together
-from stillhouse.statistics.live_agreement import is_asked
+from stillhouse.statistics.live_agreement import debiased_disagreement, is_asked
 from tests.stillhouse.live.made import NOON, reference, rows
 
 KEY = b"secret"
@@ -110,6 +110,17 @@ def test_no_value_is_below_the_lowest_that_a_plan_allows() -> None:
         everybody = found.heard(pl.DataFrame({"prompt_id": found.rows["prompt_id"], "answer": found.rows["label"]}))
         assert everybody.disagreement.min() >= plan.lowest
     assert plan_of(SCALE, 0.0) is None and plan_of(None, 0.5) is None
+
+
+def test_a_bin_that_no_golden_row_is_in_has_its_lowest_value_too() -> None:
+    """A live answer may fall into it: ties of the lowest confidence leave the first bin empty."""
+    scale = AgreementScale(edges=(0.41, 0.9), rows=(0, 400, 100), agreed=(0, 360, 100))
+    plan = plan_of(scale, 0.05)
+    assert plan is not None
+    agreement = scale.chance([0.4])
+    chance = plan.plan.chance(agreement)
+    value = debiased_disagreement(agreement, chance, np.array([True]), np.array([True]))
+    assert value[0] < -1 and plan.lowest <= value[0]
 
 
 def test_of_no_answers_nothing_is_estimated() -> None:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from stillhouse import progress
+from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
 from stillhouse.models.losses import combined_loss
 from stillhouse.models.predictor import TorchClassifier
-from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, train
+from stillhouse.models.training import TrainingExamples, TrainingReport, _epoch_batches, _run_digest, train
 from stillhouse.models.weights import fingerprint_of
 from stillhouse.recipe.losses import LossTerm
 from stillhouse.recipe.training import TrainingConfig
@@ -350,3 +352,23 @@ def test_answers_of_another_task_than_the_networks_are_refused(
 def test_importing_the_configuration_costs_no_torch() -> None:
     script = "import sys, stillhouse.models.training; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_checkpoint_is_of_the_code_the_torch_and_the_threads_that_made_it(
+    classifier: Path, examples: TrainingExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them may give other bits, and the manifest names one of each."""
+
+    def digest() -> str:
+        return _run_digest(classifier, examples, LABELS_ONLY, CPU)
+
+    before = digest()
+    assert digest() == before
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    assert digest() != before
+    torch.set_num_threads(threads)
+    for name, value in (("torch.__version__", "9.9.9"), ("stillhouse.models.training.closure_digest", lambda _: "x")):
+        with monkeypatch.context() as patches:
+            patches.setattr(name, value)
+            assert digest() != before, name

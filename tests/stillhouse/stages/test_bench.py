@@ -14,6 +14,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.stages.bench import Bench, JudgedModel
 from stillhouse.stages.contract import bar_of
+from stillhouse.tasks.single_label import SingleLabel
 
 DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
 GOLDEN = pl.DataFrame(
@@ -45,6 +46,30 @@ def test_a_row_that_changes_its_group_or_groups_that_begin_to_count_are_judged_a
     assert bench("customer").depends_on() != bench("customer", moved).depends_on()
     assert bench("customer").depends_on() != bench(None).depends_on()
     assert bench("customer").depends_on() == bench("customer", GOLDEN.clone()).depends_on()
+
+
+def test_a_text_that_is_written_otherwise_is_judged_again() -> None:
+    """Its id is the same, whatever its case; a cased encoder may answer it otherwise."""
+    louder = GOLDEN.with_columns(pl.col("text").str.to_uppercase())
+    assert bench(None).depends_on() != bench(None, louder).depends_on()
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_golden_row_without_an_answer_counts_against_whoever_is_to_win(
+    right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the teacher as right, since a student must not win by what is not known; of an option that wants to win as
+    wrong."""
+    task = SingleLabel(("x", "y"))
+    monkeypatch.setattr(Bench, "task", task)
+    said = pl.DataFrame(
+        {"prompt_id": ["p1", "p2"], "logits": [[2.0, 0.0], None], "failure": [None, "the answer is empty"]},
+        schema_overrides={"logits": pl.List(pl.Float32)},
+    )
+    given = bench(None).with_answers(said, right=right).sort("prompt_id")
+    outputs = np.array(given["logits"].to_list())
+    assert task.right(outputs, task.targets(GOLDEN["label"])).tolist() == [True, right]
+    assert outputs[0].tolist() == [2.0, 0.0] and abs(outputs[1][0] - outputs[1][1]) < 0.01, "hardly anything is said"
 
 
 def test_a_bar_that_asks_for_other_behaviour_or_stress_is_judged_again() -> None:

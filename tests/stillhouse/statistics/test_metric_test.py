@@ -264,6 +264,27 @@ def test_groups_lose_as_many_rows_at_a_time_as_they_were_seen_to_and_one_whole()
     assert _rows_lost_at_a_time(labels, labels, student, None) == 1.0
 
 
+@pytest.mark.parametrize(("classes", "rows", "points"), [(100, 1, 3.99), (150, 2, 1.33), (50, 40, 0.150)])
+def test_where_classes_have_fewer_rows_than_may_be_lost_unseen_several_of_them_lose_all(
+    classes: int, rows: int, points: float
+) -> None:
+    """By hand: a class that loses all its rows falls by its F1 of 1, and the one that is answered instead by a third:
+    log(20) rows cost 4/3 of a class each where it has one, and half of that where it has two. Of forty one loses all.
+    """
+    labels, lost = np.repeat(np.arange(classes), rows), math.log(20)
+    found = _unseen(labels, labels, "macro_f1", None, lost, classes)
+    assert 100 * found == pytest.approx(points, abs=0.005)
+    if rows < lost:
+        assert found == pytest.approx(lost * (4 / 3) / rows / classes)
+
+
+def test_a_hundred_classes_of_one_row_prove_no_small_margin() -> None:
+    labels = np.arange(100)
+    names = tuple(map(str, range(100)))
+    found = metric_test(labels, labels, labels, metric="macro_f1", classes=names, margin=0.02, alpha=0.05)
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
 def test_what_is_unseen_is_taken_from_where_it_hurts_most() -> None:
     """By hand: two more rows lost, of ten in three classes of which the student is wrong on one."""
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])

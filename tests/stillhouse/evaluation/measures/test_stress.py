@@ -133,6 +133,18 @@ def test_a_limit_is_proven_and_not_just_measured(lost: int, limit: float, verdic
     assert result.test.drop == pytest.approx(lost / 40)
 
 
+def test_a_perturbation_that_changes_no_text_shows_nothing() -> None:
+    """Of a script without case upper case is the same text, on which no accuracy can be lost."""
+    golden = world().with_columns(text=pl.lit("東京はどこですか"))
+    outputs = {i: [1.0, 0.0] for i in golden["prompt_id"]}
+    same = {"predict_logits": lambda texts: np.tile([1.0, 0.0], (len(texts), 1))}
+    student, teacher = (
+        EvaluatedModel(kind, kind, outputs, 1, **same) for kind in (ModelKind.STUDENT, ModelKind.TEACHER)
+    )
+    result = stressed(student, teacher, golden, **CASE, drop_at_most=0.1)
+    assert (result.texts_changed, result.verdict) == (0, Verdict.INCONCLUSIVE)
+
+
 def test_the_first_rows_by_id_are_asked_whatever_their_order() -> None:
     golden = world()
     first = golden.sort("prompt_id").head(10)["text"].to_list()
