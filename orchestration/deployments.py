@@ -19,6 +19,8 @@ from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
+from checks.gate_status import GateStatus
+from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import ended_waivers
 from orchestration.dispatcher import under_way
 from orchestration.runs import BECAUSE_TAG, process_tag
@@ -37,6 +39,7 @@ from stillhouse.records.champions import (
     was_chosen,
 )
 from stillhouse.records.deployments import Because, DeployedRelease, Deployment, desired, serving_now
+from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Entry
 from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.witness import Witness
@@ -117,7 +120,7 @@ def _go_back(
     ledger, name = builds.ledger, file.name
     target = _served_before(builds, file, digest)
     release = _whole(builds, file, target)
-    _refuse_closed_gates(name, target, _verdicts(builds, release, before=_first_promotion(builds, file, target)))
+    _refuse_closed_gates(name, target, _open_when_promoted(builds, file, release, target))
     serving = builds.artifact(seen.champion.release, seen.champion.manifest)
     exports = _export(serving), _export(release)
     return target, promotion.go_back(ledger, name, seen, target, exports=exports, by=by, reason=reason)
@@ -155,7 +158,7 @@ def promote(
             "withdraws what serves, so that no round undoes it.",
         )  # fmt: skip
     release = _whole(builds, file, target)
-    _refuse_closed_gates(name, target, _verdicts(builds, release, before=None))
+    _refuse_closed_gates(name, target, _open_today(builds, file, release))
     if ended := ended_waivers(builds, file, target):
         raise StillhouseError(
             "; ".join(ended), where=f"release {target.release[:12]}", expected="waivers that count on this day",
@@ -285,27 +288,49 @@ def _whole(builds: BuildStore, file: RecipeFile, target: DeployedRelease) -> Art
     return release
 
 
-def _first_promotion(builds: BuildStore, file: RecipeFile, target: DeployedRelease) -> int:
+def _open_when_promoted(
+    builds: BuildStore, file: RecipeFile, release: Artifact, target: DeployedRelease
+) -> dict[str, bool]:
+    """By gate, whether the newest verdict before a release was first promoted was open, as gates were then."""
     promotions = builds.ledger.entries(file.name, "promotion")
-    return next(entry.sequence for entry in promotions if entry.body["digest"] == target.release)
-
-
-def _verdicts(builds: BuildStore, release: Artifact, *, before: int | None) -> dict[str, bool]:
-    """By gate, whether the newest verdict on a release was open; of those before an entry, if one is given."""
-    recipe = release.asset.partition("/")[0]
+    first = next(entry.sequence for entry in promotions if entry.body["digest"] == target.release)
     return {
-        entry.body["gate"]: entry.body["state"] == "passed" or entry.body["waived"] is not None
-        for entry in builds.ledger.entries(recipe, "verdict", subject=release.asset, content=release.digest)
-        if before is None or entry.sequence < before
+        entry.body["gate"]: entry.body["state"] == GateStatus.PASSED or entry.body["waived"] is not None
+        for entry in _verdicts_on(builds, release)
+        if entry.sequence < first
     }
 
 
-def _refuse_closed_gates(recipe: str, target: DeployedRelease, open_: Mapping[str, bool]) -> None:
+def _open_today(builds: BuildStore, file: RecipeFile, release: Artifact) -> dict[str, bool | None]:
+    """By each blocking gate that there is, whether its newest verdict on a release is open, with waivers of today.
+
+    None of one that nobody has looked at: a gate that broke leaves those after it unasked.
+    """
+    newest = {entry.body["gate"]: entry.body["state"] for entry in _verdicts_on(builds, release)}
+    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
+
+    def is_open(gate: str) -> bool | None:
+        if gate not in newest:
+            return None
+        return newest[gate] == GateStatus.PASSED or waivers.of(release.asset, gate, release.digest) is not None
+
+    return {gate: is_open(gate) for gate in gates_of(RELEASE).names(blocking=True)}
+
+
+def _verdicts_on(builds: BuildStore, release: Artifact) -> list[Entry]:
+    recipe = release.asset.partition("/")[0]
+    return list(builds.ledger.entries(recipe, "verdict", subject=release.asset, content=release.digest))
+
+
+def _refuse_closed_gates(recipe: str, target: DeployedRelease, open_: Mapping[str, bool | None]) -> None:
     """A person answers a withdrawal and a hold; no other gate."""
-    closed = sorted(gate for gate, is_open in open_.items() if not is_open and gate not in ANSWERED_BY_A_PERSON)
-    if closed or not open_:
+    asked = {gate: is_open for gate, is_open in open_.items() if gate not in ANSWERED_BY_A_PERSON}
+    closed = sorted(gate for gate, is_open in asked.items() if is_open is False)
+    unseen = sorted(gate for gate, is_open in asked.items() if is_open is None)
+    found = f"{', '.join(closed)} was closed" if closed else f"nobody looked at {', '.join(unseen)}" if unseen else ""
+    if found or not open_:
         raise StillhouseError(
-            f"{', '.join(closed)} was closed" if closed else "no gate ever looked at it",
+            found or "no gate ever looked at it",
             where=f"release {target.release[:12]}",
             expected="a release whose gates are open",
             do=f"`stillhouse audit {recipe}` says more.",
