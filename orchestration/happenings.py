@@ -13,11 +13,13 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
+from dagster._core.storage.runs import SqlRunStorage
 
 from assets.keys import CALLS, outside
 from assets.materializations import Materialization
 from orchestration.freshness import overdue_after
 from orchestration.status import StageNow
+from stillhouse.data.quoting import quoted
 from stillhouse.digests import digest_of
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.traffic import answers
@@ -34,6 +36,7 @@ LONGEST_SENTENCE = 300
 DAYS_LOOKED_AT = 31
 """How many days of answers are looked at for feedback that has matured and was not noted."""
 STORAGE_ID = "storage_id"
+STORAGE = "storage"
 
 
 def note_overdue(ledger: Ledger, file: RecipeFile) -> None:
@@ -51,16 +54,20 @@ def note_calls(instance: dg.DagsterInstance, ledger: Ledger, file: RecipeFile) -
     """Note what was reported of the external asset through which others ask for a round: what is new, and each once."""
     if EventKind.WEBHOOK not in file.recipe.refresh.start:
         return
-    known = [event.facts.get(STORAGE_ID) for event in _of_kind(ledger, file.name, EventKind.WEBHOOK)]
-    last = max((number for number in known if isinstance(number, int)), default=None)
+    # Another storage of Dagster's, such as a Postgres that it was moved to, numbers from 1 on again.
+    runs = instance.run_storage
+    here = runs.get_run_storage_id() if isinstance(runs, SqlRunStorage) else ""
+    known = [event.facts for event in _of_kind(ledger, file.name, EventKind.WEBHOOK)]
+    numbers = [facts.get(STORAGE_ID) for facts in known if facts.get(STORAGE, here) == here]
+    last = max((number for number in numbers if isinstance(number, int)), default=None)
     wanted = dg.AssetRecordsFilter(asset_key=outside(file.name, CALLS), after_storage_id=last)
     for record in instance.fetch_materializations(wanted, limit=CALLS_AT_ONCE, ascending=True).records:
         said = record.asset_materialization
         assert said is not None
         metadata = {name: str(value.value) for name, value in said.metadata.items()}
         body = digest_of([said.description, metadata, (said.tags or {}).get("dagster/data_version")])
-        sentence = " ".join((said.description or "a call from outside").split())[:LONGEST_SENTENCE]
-        note(ledger, file.name, EventKind.WEBHOOK, body[:32], sentence, {STORAGE_ID: record.storage_id})
+        sentence = quoted(" ".join((said.description or "a call from outside").split()), LONGEST_SENTENCE)
+        note(ledger, file.name, EventKind.WEBHOOK, body[:32], sentence, {STORAGE_ID: record.storage_id, STORAGE: here})
 
 
 def note_labels(builds: BuildStore, file: RecipeFile, today: date) -> None:

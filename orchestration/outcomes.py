@@ -29,6 +29,7 @@ from orchestration.runs import (
     in_a_tag,
     is_round,
 )
+from stillhouse.data.quoting import LONGEST_SENTENCE, quoted
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import desired
 from stillhouse.records.events import RUN_ID, pending
@@ -180,7 +181,7 @@ def _outcome(
         if event.dagster_event is not None:
             step, failure = event.dagster_event.step_key, event.dagster_event.step_failure_data
             ending = Ending.CLOSED if is_behind_a_closed_gate(failure) else Ending.BROKE
-            return RoundOutcome(ending, f"{step} failed: {what_broke(failure)}")
+            return RoundOutcome(ending, quoted(f"{step} failed: {what_broke(failure)}", LONGEST_SENTENCE))
     return RoundOutcome(Ending.TAKEN_IN, f"{run.tags.get('dagster/partition', BASE)} is taken in")
 
 

@@ -241,6 +241,24 @@ def test_a_call_from_outside_is_one_event_however_often_somebody_looks(
     assert len(of_kind(builds, EventKind.WEBHOOK)) == 3
 
 
+def test_calls_are_noted_after_dagsters_storage_began_afresh_and_name_nobody(
+    file: RecipeFile, instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    def call(where: dg.DagsterInstance, description: str) -> None:
+        where.report_runless_asset_event(dg.AssetMaterialization(outside("small", CALLS), description=description))
+
+    for number in range(3):
+        call(instance, f"call {number}")
+    note_calls(instance, builds.ledger, file)
+    with dg.DagsterInstance.ephemeral() as afresh:
+        note_calls(afresh, builds.ledger, file)
+        call(afresh, "ticket 4711 of jane.doe@example.com")
+        for _ in range(3):
+            note_calls(afresh, builds.ledger, file)
+        noted = {event.sentence: event.times for event in of_kind(builds, EventKind.WEBHOOK)}
+    assert noted == {"call 0": 1, "call 1": 1, "call 2": 1, "ticket 4711 of [EMAIL]": 1}
+
+
 def of_kind(builds: BuildStore, kind: EventKind) -> list[Event]:
     return [noted.event for noted in history(builds.ledger, "small") if noted.event.kind is kind]
 
