@@ -73,6 +73,7 @@ def rollback(
     from stillhouse.records.builds import BuildStore
 
     home, file = Home.from_environment(), find_recipe(name)
+    _say_who_works(home, file.name)
     with initialise(home) as instance:
         done = roll_back(instance, BuildStore(home), file, digest, by=by, reason=reason)
     _say(done, lambda replaced: f"{replaced} is withdrawn and no round brings it back")
@@ -93,9 +94,22 @@ def promote(
     from stillhouse.records.builds import BuildStore
 
     home, file = Home.from_environment(), find_recipe(name)
+    _say_who_works(home, file.name)
     with initialise(home) as instance:
         done = bring_in(instance, BuildStore(home), file, digest, by=by, reason=reason)
     _say(done, lambda replaced: f"it replaced {replaced}")
+
+
+def _say_who_works(home: Home, recipe: str) -> None:
+    """Before a command that waits for a round to end, so that nobody believes that nothing has happened."""
+    from stillhouse.records.locks import who_works_on
+
+    if (holder := who_works_on(home, recipe)) is not None:
+        out.print(
+            f"{holder.by} works on {recipe} since {holder.since:%Y-%m-%d %H:%M} UTC. What you decide counts at once, "
+            "and servers follow it; the champion's page and its gates follow when that has ended, for which this waits",
+            soft_wrap=True,
+        )
 
 
 def _say(done: "Decided", of_the_other: Callable[[str], str]) -> None:
@@ -137,6 +151,7 @@ def resume(name: Name, by: By, reason: Reason) -> None:
         serving = desired(ledger, file.name)
         if serving is None or serving.hold is None:
             return
+    _say_who_works(home, file.name)
     with initialise(home) as instance:
         entry = let_rounds(instance, BuildStore(home), file, by=by, reason=reason)
     champion = deployment_of(entry).champion

@@ -77,6 +77,10 @@ def test_status_says_who_works_on_a_recipe_and_since_when(tmp_path: Path, home: 
     locked.wait()
     shown = stillhouse("status", "small", recipes=tmp_path / "recipes").stdout
     state = json.loads(stillhouse("status", "--json", recipes=tmp_path / "recipes").stdout)["recipes"]["small"]
+    decided = {
+        command: stillhouse(command, "small", "--by", "Ann Lee", "--reason", "it is rude", recipes=tmp_path / "recipes")
+        for command in ("rollback", "promote", "resume")
+    }
     over.set()
     working.join()
     assert state["running"]["by"] == by
@@ -85,6 +89,9 @@ def test_status_says_who_works_on_a_recipe_and_since_when(tmp_path: Path, home: 
     assert f"no champion yet; {by} works on it since {since} UTC" in " ".join(shown.split())
     later = json.loads(stillhouse("status", "--json", recipes=tmp_path / "recipes").stdout)["recipes"]["small"]
     assert later["running"] is None
+    for command, said in decided.items():
+        assert f"{by} works on small since {since}" in " ".join(said.stdout.split()), command
+        assert "for which this waits" in said.stdout
 
 
 def test_diagnose_of_a_recipe_that_was_never_run_has_the_shape_that_scripts_rely_on(tmp_path: Path, home: Home) -> None:
