@@ -12,6 +12,8 @@ import pytest
 from stillhouse.home import CHECKOUT
 from tests.stillhouse.conftest import write_encoder
 
+pytestmark = pytest.mark.slow
+
 PAGE = (CHECKOUT / "CONTRIBUTING.md").read_text()
 PLACE = re.compile(
     r"in `(?P<file>[a-z_/]+\.py)`, (?P<how>before `|instead of `|a new file)(?P<anchor>[^`:]*)"

@@ -19,6 +19,8 @@ from stillhouse.records.governance import Waiver, waive
 from tests.conftest import RULES, Place, a_place
 from tests.small import questions, small_recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:

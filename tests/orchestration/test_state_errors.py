@@ -26,6 +26,8 @@ from tests.command import stillhouse
 from tests.quick_dagster import lay_fresh_databases
 from tests.small import small_recipe
 
+pytestmark = pytest.mark.slow
+
 
 def sqlite_error(code: int) -> sa.exc.OperationalError:
     error = sqlite3.OperationalError("as Dagster's own database would say it")
