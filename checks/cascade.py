@@ -3,10 +3,12 @@
 import polars as pl
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if, share_at_most
+from checks.golden_use import within_the_limit
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.release.cascade import CASCADE, Cascade
 from stillhouse.stages.cascade import GOLDEN, ROWS, CascadeFacts, spec_of
+from stillhouse.stages.names import CASCADE as STAGE
 from stillhouse.statistics.fixed_sequence import cascade_threshold
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent
@@ -91,6 +93,12 @@ def the_cascade_is_of_what_ships(context: GateContext) -> Finding:
     return none_of(
         len(named), f"not those that ship: {', '.join(named)}" if named else f"{facts.student} and its teacher"
     )
+
+
+@gate("golden rows that judge cascade after cascade until one passes prove nothing", waivable=False)
+def cascades_are_judged_within_the_limit(context: GateContext) -> Finding:
+    """Cascades judged by golden rows of this split key, as the rounds of candidates are counted for themselves."""
+    return within_the_limit(context, STAGE)
 
 
 def _cascade(context: GateContext) -> Cascade:

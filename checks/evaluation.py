@@ -4,11 +4,11 @@ Whether a student is good enough is asked of the selection.
 """
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
+from checks.golden_use import rounds_judged, within_the_limit
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.measures.fidelity import MISTAKES_REPEATED
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.fairness import ModelGaps
-from stillhouse.records.golden_set_usage import GoldenRead, golden_set_usage
 from stillhouse.stages.facts import EvaluationFacts, PromptFacts
 from stillhouse.stages.names import EVALUATION
 from stillhouse.wording import points
@@ -104,38 +104,18 @@ def few_mistakes_of_the_teacher_are_repeated(context: GateContext) -> Finding:
 )
 def golden_rounds_are_within_the_limit(context: GateContext) -> Finding:
     """Rounds judged by golden rows of this split key, where the recipe sets a limit; a round that crashed had begun."""
-    limit, rounds = context.recipe.split.golden_rounds_at_most, _rounds(context)
-    if limit is None:
-        return passed_if(True, "the recipe sets no limit")
-    detail = f"{len(rounds)} of at most {limit} rounds judged by golden rows of key {_split_key(context)!r}"
-    if len(rounds) > limit:
-        when = ", ".join(map(str, rounds))
-        detail += f": {when}; another split key is a fresh golden set, and nothing else is"
-    return passed_if(len(rounds) <= limit, detail, observed=len(rounds), limit=limit)
+    return within_the_limit(context, EVALUATION)
 
 
 @gate("each further round that the same rows judge overfits them a little", blocking=False)
 def the_golden_set_was_not_used_before(context: GateContext) -> Finding:
     """Rounds of candidates that were judged by these golden rows, from the ledger's log of who read them."""
-    rounds = _rounds(context)
+    rounds = rounds_judged(context, EVALUATION)
     said = "first use"
     if len(rounds) > 1:
         used = f"not clean: {len(rounds)} rounds were judged by these rows since {rounds[0].date}"
         said = f"{used}; another split key is a fresh set"
     return passed_if(len(rounds) <= 1, said, observed=len(rounds), limit=1)
-
-
-def _rounds(context: GateContext) -> list[GoldenRead]:
-    """Every round of candidates that was judged by golden rows of this split key."""
-    golden = context.made_from("prompts").facts(PromptFacts).golden_digest
-    return golden_set_usage(
-        context.builds.ledger, context.file.name, golden=golden, split_key=_split_key(context), reader=EVALUATION
-    )
-
-
-def _split_key(context: GateContext) -> str:
-    """The key that made the golden rows golden, as their own manifest has it."""
-    return str(context.made_from("prompts").manifest.config["split"]["key"])
 
 
 @gate("a slice that nobody declared is one that no average and no slice test will ever show", blocking=False)

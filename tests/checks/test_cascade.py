@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from checks.cascade import (
+    cascades_are_judged_within_the_limit,
     the_cascade_holds_every_critical_slice,
     the_cascade_holds_its_margin,
     the_cascade_is_of_what_ships,
@@ -19,6 +20,8 @@ from stillhouse.evaluation.harness import evaluate, write_evaluations
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.records.golden_set_usage import log_golden_read
+from stillhouse.records.ledger import Ledger
 from stillhouse.release.cascade import CASCADE, Cascade, Rule, TeacherOnCall
 from stillhouse.stages.cascade import GOLDEN, ROWS, CascadeFacts, terms_of
 from stillhouse.statistics.fixed_sequence import cascade_threshold
@@ -171,3 +174,18 @@ def test_student_and_teacher_are_those_that_ship(tmp_path: Path) -> None:
         assert told(gate, looked, recipe=ASKED, made_from=other) == (FAIL, f"not those that ship: {what}")
     miscounted = looked_at(tmp_path, facts={"golden_to_teacher": 199})
     assert told(gate, miscounted, recipe=ASKED, made_from=ships) == (FAIL, "not those that ship: golden rows")
+
+
+def test_cascades_are_counted_against_the_limit_of_rounds_by_themselves(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    prompts = artifact(SimpleNamespace(golden_digest="g" * 64), config={"split": {"key": "k"}})
+    asked: dict[str, Any] = {"made_from": {"prompts": prompts}, "ledger": ledger}
+    looked = artifact(stage="cascade", batch=None)
+    one = recipe(split__golden_rounds_at_most=1)
+    for number, reader in enumerate(("evaluation", "evaluation", "cascade")):
+        log_golden_read(ledger, "small", golden="g" * 64, split_key="k", reader=reader, run_id=f"run {number}")
+    assert told(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)[0] is PASS
+    log_golden_read(ledger, "small", golden="g" * 64, split_key="k", reader="cascade", run_id="run 3")
+    verdict, sentence = told(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)
+    assert verdict is FAIL and sentence.startswith("2 of at most 1 rounds judged by golden rows of key 'k': ")
+    assert told(cascades_are_judged_within_the_limit, looked, **asked) == (PASS, "the recipe sets no limit")

@@ -59,6 +59,13 @@ def of_another_teacher(real: Any) -> Any:
     return lambda teacher: real(teacher).model_copy(update={"artifact": NOBODY})
 
 
+def judged_twice(bench: Bench) -> RecipeFile:
+    """A second cascade that a person stands up for, after the golden rows have judged a first one."""
+    once = {"split__golden_rounds_at_most": 1}
+    bench.must_run(with_a_cascade(bench, **once), CASCADE)
+    return with_a_cascade(bench, {**BOTH, "margin": 0.06}, **once)
+
+
 FAULTS = [
     Fault(
         "a cascade that gives other answers than student and teacher", CASCADE, "the_cascade_holds_its_margin",
@@ -78,6 +85,10 @@ FAULTS = [
     Fault(
         "a threshold that golden rows have found", CASCADE, "the_threshold_was_found_by_other_rows",
         made("labelled_rows", golden_rows_as_validation), "rows are no validation rows",
+    ),
+    Fault(
+        "golden rows for one round judge a second cascade", CASCADE, "cascades_are_judged_within_the_limit",
+        judged_twice, "2 of at most 1 rounds judged by golden rows of key 'small'",
     ),
     Fault(
         "a threshold of another teacher", CASCADE, "the_cascade_is_of_what_ships",
