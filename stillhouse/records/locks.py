@@ -121,21 +121,29 @@ class _Lock:
         """Take it, or take it once more where this thread has it."""
         if not self._between_threads.acquire(blocking=False):
             return False
-        if not self._signed and not self._place.try_to_lock():
-            self._between_threads.release()
-            return False
-        self._signed.append(by)
-        self._place.sign(by)
+        # Whatever goes wrong, such as a database that takes no session more, what was taken goes back: a process that
+        # lives on would hold the recipe for good and tell every later one of another run.
+        with ExitStack() as undo:
+            undo.callback(self._between_threads.release)
+            if not self._signed:
+                if not self._place.try_to_lock():
+                    return False
+                undo.callback(self._place.unlock)
+            self._place.sign(by)
+            self._signed.append(by)
+            undo.pop_all()
         return True
 
     def give_back(self) -> None:
         """Undo one `take`."""
         self._signed.pop()
-        if self._signed:
-            self._place.sign(self._signed[-1])
-        else:
-            self._place.unlock()
-        self._between_threads.release()
+        try:
+            if self._signed:
+                self._place.sign(self._signed[-1])
+            else:
+                self._place.unlock()
+        finally:
+            self._between_threads.release()
 
     def signed(self) -> Holder | None:
         """Who has it and since when, as far as that is written down."""
@@ -162,14 +170,19 @@ class _LockedFile:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._descriptor = descriptor
         return True
 
     def unlock(self) -> None:
         assert self._descriptor is not None
-        flock(self._descriptor, LOCK_UN)  # closing alone would leave it to a process that was forked meanwhile
-        os.close(self._descriptor)
-        self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        try:
+            flock(descriptor, LOCK_UN)  # closing alone would leave it to a process that was forked meanwhile
+        finally:
+            os.close(descriptor)
 
     def sign(self, by: str) -> None:
         assert self._descriptor is not None
@@ -192,13 +205,15 @@ class _AdvisoryLock:
         self._session: sa.Connection | None = None
 
     def try_to_lock(self) -> bool:
-        session = self._engine.connect()
-        # A machine that is gone says so to nobody: after a minute without an answer its session ends, and so its lock.
-        for setting, value in (("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10")):
-            session.execute(sa.select(sa.func.set_config(setting, value, False)))
-        if not session.scalar(sa.select(sa.func.pg_try_advisory_lock(self._key))):
-            session.close()
-            return False
+        with ExitStack() as unless_locked:
+            session = unless_locked.enter_context(self._engine.connect())
+            # A machine that is gone says so to nobody: after a minute without an answer its session ends, and so its
+            # lock.
+            for setting, value in (("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10")):
+                session.execute(sa.select(sa.func.set_config(setting, value, False)))
+            if not session.scalar(sa.select(sa.func.pg_try_advisory_lock(self._key))):
+                return False
+            unless_locked.pop_all()
         self._session = session
         return True
 
@@ -206,8 +221,8 @@ class _AdvisoryLock:
         assert self._session is not None
         session, self._session = self._session, None
         # Closing alone would leave it held until the server has noticed, and whoever asks at once would be refused. A
-        # session that is lost has given it back.
-        with suppress(sa.exc.OperationalError), session:
+        # session that is lost has given it back; where signing has shown that, a rollback is asked for first.
+        with suppress(sa.exc.OperationalError, sa.exc.PendingRollbackError), session:
             session.execute(sa.select(sa.func.pg_advisory_unlock(self._key)))
 
     def sign(self, by: str) -> None:

@@ -1,5 +1,7 @@
 """No two runs of one recipe work at the same time, and no lock outlives its holder."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -9,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.records import locks
 from stillhouse.records.locks import recipe_locked_if_free, recipes_locked, who_works_on
 from tests.postgres import PG_CTL, postgres
 
@@ -34,6 +38,27 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
         pytest.skip("no Postgres is installed")
     with postgres() as url:
         yield Home(tmp_path, "", url)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Home:
+    """Where the locks are files."""
+    return Home(tmp_path, "", f"sqlite:///{tmp_path}/ledger.db")
+
+
+def seen_by_another_thread(place: Home) -> str | None:
+    """Who holds the lock of the recipe `small` as another thread of this process is told; None where it gets it."""
+    seen: list[str | None] = []
+
+    def look() -> None:
+        with recipe_locked_if_free(place, "small", by="another thread") as holder:
+            seen.append(holder)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    (holder,) = seen
+    return holder
 
 
 def holding(place: Home) -> subprocess.Popen[str]:
@@ -99,23 +124,87 @@ def test_one_who_waits_is_told_for_whom_once_and_goes_on(place: Home) -> None:
 
 @pytest.mark.long
 def test_a_thread_takes_its_own_lock_again_and_another_does_not(place: Home) -> None:
-    seen: list[str | None] = []
-
-    def look() -> None:
-        with recipe_locked_if_free(place, "small", by="another thread") as holder:
-            seen.append(holder)
-
-    def in_a_thread() -> None:
-        thread = threading.Thread(target=look)
-        thread.start()
-        thread.join()
-
     def never(recipe: str, holder: str) -> None:
         raise AssertionError(f"waited for {recipe}, held by {holder}")
 
     with recipes_locked(place, ["small", "large"], by="the command line", waiting=never):
         with recipes_locked(place, ["small"], by="run 1a2b3c4d", waiting=never):
-            in_a_thread()
-        in_a_thread()
-    in_a_thread()
-    assert seen == ["run 1a2b3c4d", "the command line", None]
+            assert seen_by_another_thread(place) == "run 1a2b3c4d"
+        assert seen_by_another_thread(place) == "the command line"
+    assert seen_by_another_thread(place) is None
+
+
+@pytest.mark.parametrize("step", ["try_to_lock", "sign", "unlock"])
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyboardInterrupt()])
+def test_a_lock_whose_place_fails_once_is_free_again(
+    files: Home, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
+) -> None:
+    """Regression: the thread kept it for as long as the process lived, and every later run was told of another one."""
+    as_ever = getattr(locks._LockedFile, step)
+
+    def fails(*about: object) -> None:
+        if step == "unlock":  # what the system closed is closed, whatever it says of it
+            as_ever(*about)
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(locks._LockedFile, step, fails)
+        with pytest.raises(type(error)), recipe_locked_if_free(files, "small", by="run 1a2b3c4d"):
+            pass
+    assert seen_by_another_thread(files) is None
+
+
+def test_a_file_that_cannot_be_locked_is_closed(files: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, how: int) -> None:
+        opened.append(descriptor)
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    opened: list[int] = []
+    monkeypatch.setattr(locks, "flock", no_locks)
+    with pytest.raises(OSError, match="no locks"), recipe_locked_if_free(files, "small", by="run 1a2b3c4d"):
+        pass
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(*opened)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Home]:
+    """Where the locks are those of a Postgres."""
+    if PG_CTL is None:
+        pytest.skip("no Postgres is installed")
+    with postgres() as url:
+        yield Home(tmp_path, "", url)
+
+
+@pytest.mark.long
+def test_a_session_that_is_lost_before_it_is_signed_leaves_the_lock_free_and_says_so(
+    database: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = locks._AdvisoryLock.sign
+
+    def lost(lock: locks._AdvisoryLock, by: str) -> None:
+        everybody_else = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        with sa.create_engine(database.ledger_url).begin() as connection:
+            connection.execute(sa.text(everybody_else))
+        sign(lock, by)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(locks._AdvisoryLock, "sign", lost)
+        with pytest.raises(sa.exc.OperationalError), recipe_locked_if_free(database, "small", by="run 1a2b3c4d"):
+            pass
+    assert seen_by_another_thread(database) is None
+
+
+@pytest.mark.long
+def test_a_session_that_is_interrupted_as_it_locks_is_closed(database: Home) -> None:
+    def interrupted(connection: object, cursor: object, statement: str, *about: object) -> None:
+        if "pg_try_advisory_lock" in statement:
+            raise KeyboardInterrupt
+
+    sa.event.listen(sa.Engine, "after_cursor_execute", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt) as kept, recipe_locked_if_free(database, "small", by="run 1a2b3c4d"):
+            pass
+    finally:
+        sa.event.remove(sa.Engine, "after_cursor_execute", interrupted)
+    assert seen_by_another_thread(database) is None, f"{kept.value!r} keeps the session, as any log of it would"
