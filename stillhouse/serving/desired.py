@@ -120,6 +120,8 @@ class Follower:
         self._builds, self._slots, self._tokens = builds, slots, tokens
         self._replica = replica
         self._troubles: dict[str, str] = {}
+        self._unwritten: dict[str, Applied] = {}
+        self._found_no_room: set[str] = set()
         self._said: dict[str, tuple[Serving | None, int | None, float]] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follows the ledger", daemon=True)
@@ -152,6 +154,7 @@ class Follower:
                 self._look_at(slot)
             except Exception as error:  # a follower that ended, as of a full disk, would follow no rollback any more
                 self._trouble(slot, error)
+            self._remember(slot)
             self._say(slot)
 
     def _look_at(self, slot: Slot) -> None:
@@ -173,6 +176,7 @@ class Follower:
         challenger = self._challenger(slot, wanted.challenger, lacks)
         taken = tuple(Taken(each, self._if_loadable(slot, each.instead, lacks)) for each in wanted.quarantine)
         slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken)
+        self._unwritten[slot.name] = wanted
         slot.refused, slot.why = None, ""
         slot.lacks, slot.tried = "; ".join(lacks), time.monotonic()
         if before is not None and before is not champion:
@@ -183,7 +187,6 @@ class Follower:
             "%s: deployment %d, %s %s serves", slot.name, wanted.deployment, wanted.champion.student,
             wanted.champion.release[:12],
         )  # fmt: skip
-        write_atomically(self._memory(slot), wanted.model_dump_json().encode())
 
     def _wanted(self, slot: Slot) -> Applied | None:
         """What the ledger says; where it cannot be asked and nothing serves yet, what served last."""
@@ -210,6 +213,21 @@ class Follower:
         if self._troubles.get(slot.name) != why:
             self._troubles[slot.name] = why
             LOG.warning("%s: what should serve cannot be followed: %s", slot.name, why)
+
+    def _remember(self, slot: Slot) -> None:
+        """Write down what serves, at each look until it is written: a start without the ledger follows nothing else."""
+        unwritten = self._unwritten.get(slot.name)
+        if unwritten is None:
+            return
+        try:
+            write_atomically(self._memory(slot), unwritten.model_dump_json().encode())
+        except (StillhouseError, OSError) as error:
+            if slot.name not in self._found_no_room:
+                LOG.warning("%s: what serves is not remembered for a start without the ledger: %s", slot.name, error)
+            self._found_no_room.add(slot.name)
+            return
+        del self._unwritten[slot.name]
+        self._found_no_room.discard(slot.name)
 
     def _memory(self, slot: Slot) -> Path:
         return self._builds.home.serving / f"{slot.name}.json"

@@ -209,20 +209,45 @@ def test_an_entry_that_is_no_deployment_is_said_once_and_followed_by_whatever_co
     assert release_of(served.slot) == made.digest
 
 
-def test_a_disk_that_is_full_ends_no_follower(
+def full(*about: object) -> None:
+    raise OSError("no space left on the disk")
+
+
+def test_a_disk_that_is_full_ends_no_follower_and_is_said_once(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*about: object) -> None:
-        raise OSError("no space left on the disk")
-
     with monkeypatch.context() as patches:
         patches.setattr(desired, "write_atomically", full)
         served.installation.promote(1)
         served.follower.look()
-    assert "OSError" in caplog.text
+        served.follower.look()
+    assert len([line for line in caplog.messages if "no space left on the disk" in line]) == 1
     made = served.installation.promote(2)
     served.follower.look()
     assert release_of(served.slot) == made.digest
+
+
+@pytest.mark.parametrize("ledger_goes_away_first", [False, True])
+def test_a_rollback_that_finds_no_room_is_remembered_once_there_is_some(
+    served: Served, home: Home, monkeypatch: pytest.MonkeyPatch, ledger_goes_away_first: bool
+) -> None:
+    """Regression: it was written once, so that a restart without the ledger served the release that was withdrawn."""
+    withdrawn = served.installation.promote(1)
+    served.follower.look()
+    back = served.installation.promote(0)
+    with monkeypatch.context() as patches:
+        patches.setattr(desired, "write_atomically", full)
+        served.follower.look()
+    remembered = home.serving / f"{RECIPE}.json"
+    assert release_of(served.slot) == back.digest and withdrawn.digest in remembered.read_text()
+    if not ledger_goes_away_first:
+        served.follower.look()
+    monkeypatch.setattr(desired, "desired", away)
+    monkeypatch.setattr(desired, "beat", away)
+    served.follower.look()
+    follower, slot = follower_of(BuildStore(home))
+    follower.look()
+    assert release_of(slot) == back.digest
 
 
 def test_a_server_that_is_cut_off_from_its_ledger_is_ready_and_says_so(
