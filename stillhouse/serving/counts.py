@@ -11,6 +11,8 @@ import mmap
 import os
 from pathlib import Path
 
+from stillhouse.files import plain_disk_errors
+
 _DAYS = 4_096
 """Of one process, eleven years."""
 _WORDS_A_DAY = 3
@@ -23,15 +25,21 @@ class Counts:
     Args:
         path: the file, made if it is not there.
         life: id of the process, 16 bytes.
+
+    Raises:
+        MachineError: if the disk has no room for all of it.
     """
 
     def __init__(self, path: Path, life: bytes) -> None:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.ftruncate(handle, _BYTES)
-            self._map = mmap.mmap(handle, _BYTES)
-        finally:
-            os.close(handle)
+        with plain_disk_errors(path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                # A file that is only made longer has no blocks: on a disk that fills up later, counting would be a
+                # SIGBUS, which ends the server.
+                os.posix_fallocate(handle, 0, _BYTES)
+                self._map = mmap.mmap(handle, _BYTES)
+            finally:
+                os.close(handle)
         self._map[:16] = life
         self._words = memoryview(self._map).cast("Q")
         self._at: dict[int, int] = {}
