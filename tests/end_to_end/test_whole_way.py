@@ -104,10 +104,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeWay]:
         yield WholeWay(place.folder, place.home, place.instance, file, parent)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kill", "done"),
-    [("training", 20), ("teacher signal", 934), ("candidates/one", 0), ("release", 0), ("release", 1), ("champion", 0)],
+    [
+        pytest.param("training", 20, marks=pytest.mark.slow),
+        pytest.param("teacher signal", 934, marks=pytest.mark.slow),
+        ("candidates/one", 0),  # one of them always, since the next test is about a run after a kill
+        pytest.param("release", 0, marks=pytest.mark.slow),
+        pytest.param("release", 1, marks=pytest.mark.slow),
+        pytest.param("champion", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_a_kill_leaves_nothing_half_done(place: WholeWay, kill: str, done: int) -> None:
     ended = place.distil(kill=kill, done=done)
