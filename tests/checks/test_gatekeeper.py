@@ -1,4 +1,9 @@
-"""A closed gate stays closed however an asset is launched (design, "Gates that hold")."""
+"""A closed gate stays closed however an asset is launched (design, "Gates that hold").
+
+Belongs here: what only a real run through Dagster shows.
+Does not: which state a gate is in and what a refusal says (test_gate_states.py), what Dagster's event log changes
+(test_ledger_decides.py).
+"""
 
 from pathlib import Path
 
@@ -11,7 +16,7 @@ from checks.stages import GATES
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Run, failures, verdicts
-from tests.small import questions, small_recipe
+from tests.small import small_recipe
 
 
 @pytest.fixture
@@ -69,36 +74,6 @@ def test_a_stage_further_down_is_refused_with_the_true_cause_also_after_a_failed
         (message,) = failures(run(small, "teacher"))
         assert "small/prompts[base] is stale: it was made from an older small/source[base]" in message
         assert "gate small/source[base]:two_classes_are_labelled is failed" in message
-
-
-def test_a_gate_that_was_never_looked_at_is_closed(small: RecipeFile, run: Run) -> None:
-    run(small, "contract")
-    run(small, "source", gates=False)
-    (message,) = failures(run(small, "prompts"))
-    assert "gate small/source[base]:every_record_is_a_row_or_a_reject is missing" in message
-
-
-@pytest.mark.experiment("B3")
-def test_a_gate_that_looked_at_an_older_materialization_is_closed(small: RecipeFile, run: Run) -> None:
-    """Regression: a check record says `passed` for ever; it counts for the materialization that it looked at."""
-    run(small, "contract", "source")
-    run(small, "source", gates=False)
-    (message,) = failures(run(small, "prompts"))
-    assert "source[base]:two_classes_are_labelled is stale" in message
-    assert "looked at an older materialization" in message
-
-
-def test_a_gate_further_up_closes_everything_below(small: RecipeFile, run: Run, tmp_path: Path) -> None:
-    assert run(small, "contract", "source", "prompts").success
-    questions(201).write_csv(tmp_path / "questions.csv")
-    run(small, "source")
-    (message,) = failures(run(small, "teacher"))
-    assert "small/prompts[base] is stale: it was made from an older small/source[base] than the current one" in message
-
-
-def test_what_was_never_made_is_asked_for(small: RecipeFile, run: Run) -> None:
-    (message,) = failures(run(small, "prompts"))
-    assert "small/source[base] was never materialized" in message
 
 
 def test_open_gates_let_through_and_are_recorded_in_the_manifest(small: RecipeFile, run: Run, builds) -> None:

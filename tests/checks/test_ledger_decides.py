@@ -217,6 +217,7 @@ def test_an_artifact_of_another_asset_is_not_read(place: Place, file: RecipeFile
         read(place, file)
 
 
+WITHOUT_GATES = "a materialization without gates"
 PLANTS: dict[str, Callable[[Place, RecipeFile], Any]] = {
     "nothing": lambda place, file: None,
     "a newer verdict that failed": lambda place, file: later_verdict(place, state="failed"),
@@ -224,7 +225,7 @@ PLANTS: dict[str, Callable[[Place, RecipeFile], Any]] = {
     "a verdict on another manifest": lambda place, file: later_verdict(place, manifest="f" * 64),
     "a verdict on other content": lambda place, file: later_verdict(place, digest="f" * 64),
     "a verdict of other code": lambda place, file: later_verdict(place, code="another version"),
-    "a materialization without gates": lambda place, file: place.run(file, "source", gates=False),
+    WITHOUT_GATES: lambda place, file: place.run(file, "source", gates=False),
     "a manifest that is gone": lambda place, file: manifest_of_source(place).unlink(),
     "a manifest that was cut": lambda place, file: cut(manifest_of_source(place)),
 }
@@ -246,7 +247,10 @@ def cut(path: Path) -> None:
     path.write_bytes(beginning)
 
 
-@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize(
+    "plant",
+    [pytest.param(each, marks=[pytest.mark.experiment("B3")] * (each == WITHOUT_GATES)) for each in PLANTS],
+)
 def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: RecipeFile, plant: str) -> None:
     PLANTS[plant](place, file)
     (source,) = (n for n in stages_now(place.builds, file, batches_in(place.instance, file)) if n.stage == "source")

@@ -172,6 +172,7 @@ def test_a_byte_of_another_encoding_is_named_by_offset_and_line(tmp_path: Path, 
     assert f"offset {len(before) + 3} is not utf-8" in message
     line = before.count(b"\n") + 1
     assert f"line {line}:" in message
+    assert "encoding" in message and "cp1252 (Windows)" in message, "what to do"
 
 
 def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
