@@ -58,7 +58,10 @@ def test_two_bad_files_of_one_name_are_both_kept(tmp_path: Path) -> None:
 
 
 def test_setting_aside_what_another_process_took_is_no_error(tmp_path: Path) -> None:
-    set_aside(tmp_path / "gone", "is cut")
+    heard: list[progress.News] = []
+    with progress.listening(heard.append):
+        set_aside(tmp_path / "gone", "is cut")
+    assert heard == [], "whoever took it has said so"
 
 
 def test_without_a_listener_a_remark_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
