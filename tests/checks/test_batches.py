@@ -96,13 +96,6 @@ def test_a_bad_batch_closes_itself_by_name_and_no_other(place: Place, waits: Rec
     assert closed(place, "base") == closed(place, "monday.csv") == set()
 
 
-def test_training_waits_for_a_closed_batch_and_names_it(place: Place, waits: RecipeFile) -> None:
-    (told,) = failures(place.run(waits, "transfer_set"))
-    assert told.startswith("Refused to read small/prompts: ")
-    assert "gate small/prompts[blanks.csv]:few_rows_of_the_batch_were_rejected is failed" in told
-    assert "[monday.csv]" not in told and "[base]" not in told
-
-
 def test_a_changed_recipe_waits_for_its_contract(place: Place) -> None:
     """Otherwise a stage that is launched alone would follow a recipe that no gate has looked at."""
     (told,) = failures(place.run(recipe(place, partial=True), "transfer_set"))
@@ -164,29 +157,20 @@ def test_a_teacher_whose_gates_nobody_has_looked_at_is_one_run_and_not_one_for_e
     assert place.run(waits, "transfer_set").success
 
 
-@pytest.mark.parametrize("partial", [False, True])
-def test_nothing_goes_on_without_the_base_batch(place: Place, partial: bool) -> None:
-    file = adopt(place, "monday.csv", "blanks.csv", "tuesday.csv", partial=partial)
-    assert place.run(file, "source", gates=False).success
-    (told,) = failures(place.run(file, "transfer_set"))
-    assert "gate small/source[base]:two_classes_are_labelled is stale" in told
-    assert place.run(file, "source").success
-    assert place.run(file, "transfer_set").success
-
-
-def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place) -> None:
-    file = recipe(place, partial=True)
+def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place, waits: RecipeFile) -> None:
     pl.concat([base(), questions(1, skip=2000)]).write_csv(place.folder / "questions.csv")
-    result = place.run(file, "source", "prompts")
+    result = place.run(waits, "source", "prompts")
     assert result.success, (failures(result), verdicts(result))
     held_against = "small/prompts[monday.csv] is stale: it was made from an older small/prompts[base] than the current"
     with pytest.raises(dg.Failure, match=re.escape(held_against)):
-        load_gated(place.builds, file.recipe, key_of("small", "prompts"), "monday.csv")
-    (told,) = failures(place.run(file, "transfer_set"))
-    assert "small/teacher_signal[base] is stale" in told
+        load_gated(place.builds, waits.recipe, key_of("small", "prompts"), "monday.csv")
+    with pytest.raises(dg.Failure, match=re.escape("small/teacher_signal[base] is stale")):
+        load_gated(place.builds, waits.recipe, key_of("small", "teacher_signal"), "base")
+    (told,) = failures(place.run(waits, "transfer_set"))
+    assert "is stale: it was made from an older small/prompts[base] than the current" in told
     batches = ["base", "blanks.csv", "monday.csv", "tuesday.csv"]
-    planned = plan_runs(place.builds, file, batches)
+    planned = plan_runs(place.builds, waits, batches)
     assert [each.batch for each in planned] == batches, "each is taken in, and with the last one goes the whole way"
     assert [each.job for each in planned] == ["ingest_small"] * 3 + ["distil_small"]
-    assert place.run(file, "prompts", batch="monday.csv").success
-    assert load_gated(place.builds, file.recipe, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"
+    assert place.run(waits, "prompts", batch="monday.csv").success
+    assert load_gated(place.builds, waits.recipe, key_of("small", "prompts"), "monday.csv").batch == "monday.csv"

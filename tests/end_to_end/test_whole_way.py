@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,13 @@ class WholeWay(Place):
         record = self.instance.fetch_materializations(wanted, limit=1).records[0]
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+    def checked(self, stage: str, gate: str) -> Mapping[str, Any]:
+        """Metadata of the newest check of a gate."""
+        key = dg.AssetCheckKey(key_of(self.file.name, stage), gate)
+        record = self.instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+        assert record.evaluation is not None
+        return record.evaluation.metadata
 
     def batch_of(self, name: str) -> str:
         """The batch that a dropped file is in."""
@@ -203,6 +210,7 @@ def test_run_again_with_nothing_changed_computes_and_trains_nothing(place: Whole
         assert place.shown(stage)["found_again"] is True, stage
     assert place.shown("teacher_signal")["teacher_rows_computed"] == 0
     assert place.shown("baselines")["teacher_rows_computed"] == 0
+    assert "found_in_run" in place.checked("prompts", "every_prompt_has_text"), "nor is a suite validated again"
     assert place.builds.ledger.champion("small") == champion
     assert len(place.builds.ledger.entries("small", "promotion")) == 1
 

@@ -35,6 +35,8 @@ def test_without_a_fault_every_gate_is_open(finished: Finished, open_bench: Open
             states = bench.states(finished.file, stage, "base" if stage in BATCHED else None)
             assert len(states) >= 2
             assert {state.state for state in states} == {"passed"}
+        (page,) = (bench.place.home.reports / "data_docs").glob("small-prompts*base*.html")
+        assert "prompt_id" in page.read_text(), "Great Expectations' own page of what it was asked"
 
 
 def test_every_gate_was_seen_to_close() -> None:

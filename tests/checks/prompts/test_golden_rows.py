@@ -63,6 +63,7 @@ class Rounds:
     """Base batches in the order in which they were made, each with what the gate said of it."""
 
     GOLDEN = rows(["a", "b", "c", "d"], ["golden", "golden", "golden", "train"], label=["A", "B", "A", "B"])
+    RELABELLED = GOLDEN.with_columns(label=pl.when(pl.col("text") == "a").then(pl.lit("B")).otherwise("label"))
 
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
@@ -96,7 +97,7 @@ def before(tmp_path: Path) -> Rounds:
     [
         (Rounds.GOLDEN, 0),
         (pl.concat([Rounds.GOLDEN, rows(["e"], "golden", label=["B"])]), 0),
-        (Rounds.GOLDEN.with_columns(label=pl.when(pl.col("text") == "a").then(pl.lit("B")).otherwise("label")), 1),
+        (Rounds.RELABELLED, 1),
         (Rounds.GOLDEN.with_columns(split=pl.when(pl.col("text") == "a").then(pl.lit("train")).otherwise("split")), 1),
         (Rounds.GOLDEN.filter(pl.col("text") != "a"), 1),
         (Rounds.GOLDEN.with_columns(label=pl.lit(None).cast(pl.String)), 3),
@@ -130,3 +131,12 @@ def test_only_an_accepted_base_batch_under_the_same_split_counts(before: Rounds)
     assert look(fewer)[0] is PASS, "the newest accepted one counts"
     before.base("of another split", Rounds.GOLDEN, key="another")
     assert look(fewer) == NO_SET_BEFORE
+
+
+def test_a_label_that_was_refused_once_is_not_let_in_by_rows_that_are_added(before: Rounds) -> None:
+    grown = pl.concat([Rounds.GOLDEN, rows(["e"], "golden", label=["B"])])
+    grown_and_relabelled = pl.concat([Rounds.RELABELLED, rows(["e"], "golden", label=["B"])])
+    before.base("accepted", Rounds.GOLDEN)
+    before.base("refused", Rounds.RELABELLED, state="failed")
+    assert before.look(grown_and_relabelled).verdict is FAIL
+    assert before.look(grown).verdict is PASS
