@@ -106,5 +106,16 @@ def challenger_in(entry: Entry) -> dict[str, str] | None:
     return deployed if _names_a_release(deployed) and isinstance(deployed.get("manifest"), str) else None
 
 
+def releases_instead(entry: Entry) -> list[str]:
+    """The releases that answer what a deployment takes from the champion; of what cannot be read its text."""
+    taken = entry.body.get("quarantine") or []
+    found = (
+        [each.get("instead") if isinstance(each, dict) else each for each in taken]
+        if isinstance(taken, list)
+        else [taken]
+    )
+    return [each["release"] if _names_a_release(each) else str(each) for each in found]
+
+
 def _names_a_release(deployed: object) -> TypeGuard[dict[str, str]]:
     return isinstance(deployed, dict) and isinstance(deployed.get("release"), str)

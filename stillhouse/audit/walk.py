@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stillhouse.audit.content import content_problems, manifest_of
-from stillhouse.audit.history import History
+from stillhouse.audit.history import History, challenger_in, releases_instead
 from stillhouse.audit.records import GatesOf, Link
 from stillhouse.audit.words import one_line, rerun
 from stillhouse.errors import MachineError, StillhouseError
@@ -91,11 +91,34 @@ class Walk:
                     f"{self.recipe}: the deployment in ledger entry {deployed.sequence} has release {served[:12]} "
                     f"serve, the promotion in ledger entry {self.promotion.sequence} names {release[:12]}"
                 )
+        if deployed is not None:
+            problems += [*self._challenger_problems(deployed), *self._quarantine_problems(deployed)]
         if shown is not None and shown != made.body["digest"]:
             problems.append(
                 f"{self.recipe}/champion: Dagster shows {shown[:12]}, the ledger has {made.body['digest'][:12]}"
             )
         return problems
+
+    def _challenger_problems(self, deployed: Entry) -> list[str]:
+        """Whether the release that answers a share of the callers was made and let through before it was offered."""
+        challenger = challenger_in(deployed)
+        offer = None if challenger is None else self.history.promotion_of(self.recipe, challenger["release"])
+        if challenger is None or offer is None:
+            return []
+        asset, named = f"{self.recipe}/release", (challenger["release"], challenger["manifest"])
+        found = self._record_problems(asset, *named, offer)
+        found += self._verdict_problems(asset, *named, sorted(self.gates_of("release")), offer)
+        return [f"{problem} (it is on its way by ledger entry {deployed.sequence})" for problem in found]
+
+    def _quarantine_problems(self, deployed: Entry) -> list[str]:
+        """Whether whoever answers what is taken from the champion was the champion before."""
+        served = {entry.body["digest"] for entry in self.history.of_kind(self.recipe, "promotion", deployed)}
+        return [
+            f"{self.recipe}: by the deployment in ledger entry {deployed.sequence} release {instead[:12]} answers "
+            "instead of the champion, and it never was the champion itself"
+            for instead in releases_instead(deployed)
+            if instead not in served
+        ]
 
     def decision_problems(self) -> list[str]:
         """Whether somebody else approved the release, where the stakes are high."""

@@ -659,6 +659,30 @@ def test_a_deployment_of_another_release_than_was_promoted_is_found(chain: Chain
     assert f"has release {other[:12]} serve, the promotion" in said(chain)
 
 
+@pytest.mark.parametrize("how", ["quarantine", "challenger"])
+def test_a_deployment_by_which_an_unjudged_release_answers_callers_is_found(
+    chain: Chain, champion: Artifact, how: str
+) -> None:
+    """The champion is the right one, and all texts but its name are answered by another."""
+    serves = {"release": champion.digest, "manifest": champion.identity, "student": "s"}
+    forged = {"release": "e" * 64, "manifest": "f" * 64, "student": "s"}
+    parts = {
+        "quarantine": [{"slice": "all", "characters": [0, None], "labels": [], "instead": forged, "by": "Ann",
+                        "reason": "r", "since": "2026-01-01", "until": "2099-01-01"}],
+        "challenger": {"deployed": forged, "stage": "canary", "share": 0.99},
+    }  # fmt: skip
+    body = {"champion": serves, "hold": None, "because": "quarantine", "replaces": 1, how: parts[how]}
+    assert chain.audit().problems == ()
+    chain.builds.ledger.append("deployment", "r", body)
+    problems = said(chain)
+    if how == "quarantine":
+        assert f"release {'e' * 12} answers instead of the champion, and it never was the champion itself" in problems
+    else:
+        assert (
+            "the ledger has no verdict on eeeeeeeeeeee" in problems and "it is on its way by ledger entry" in problems
+        )
+
+
 def test_a_waiver_by_the_command_is_one_that_the_audit_takes(chain: Chain) -> None:
     def by_command(chain: Chain) -> None:
         made = chain.builds.ledger.entries("r", "materialization")[-1].body["digest"]
