@@ -16,6 +16,7 @@ On a local disk a folder is built aside and renamed; on an object store, which h
 an artifact without a manifest does not exist. Either way a kill at any moment leaves the old state or the new one.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -113,7 +114,9 @@ class ArtifactStore:
             return digest
         if self.is_local:
             with plain_disk_errors(Path(str(target))):
-                _publish_by_rename(folder, Path(str(self.root)) / digest)
+                is_placed = _publish_by_rename(folder, Path(str(self.root)) / digest)
+            if not is_placed:  # another process was faster: what it published is looked at like any that is there
+                return self.publish(folder)
         else:
             for path in files_below(folder):
                 send(path, target / path.relative_to(folder).as_posix())
@@ -411,15 +414,22 @@ def _status(path: Path) -> tuple[Path, int, int, int, int, int]:
     return path, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _publish_by_rename(folder: Path, target: Path) -> None:
+def _publish_by_rename(folder: Path, target: Path) -> bool:
+    """Move a folder into its place; False, and the folder stays, where something stands there by now."""
     for path in files_below(folder):
         sync_file(path)
         path.chmod(0o444)
     for inner in sorted({path.parent for path in files_below(folder)} | {folder}, reverse=True):
         sync_folder(inner)
     make_folder(target)
-    move_into_place(folder, target / "files")
+    try:
+        move_into_place(folder, target / "files")
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # rename(2): either one, by file system
+            raise
+        return False
     folder.mkdir()
+    return True
 
 
 _IS_DIGEST = re.compile("[0-9a-f]{64}")

@@ -1,5 +1,6 @@
 """The store holds what its names say, whatever happens to the process or the disk."""
 
+import errno
 import hashlib
 import io
 import os
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from stillhouse.digests import digest_of, digest_of_folder
 from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.files import write_atomically
+from stillhouse.records import artifacts
 from stillhouse.records.artifacts import ArtifactStore, build_key
 from stillhouse.records.manifest import Manifest
 from tests.warm import WarmParent
@@ -224,6 +226,28 @@ def test_an_altered_byte_is_refused_and_the_next_build_puts_the_content_back(tmp
     assert store.find_build("k", is_recorded=always) is None
     assert published(store, a="1") == digest
     assert (store.open(digest) / "a").read_text() == "1"
+
+
+@pytest.mark.parametrize("number", [errno.ENOTEMPTY, errno.EEXIST])
+@pytest.mark.parametrize("theirs", ["1", "altered"])
+def test_of_two_that_publish_the_same_at_once_both_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theirs: str, number: int
+) -> None:
+    """Regression: two recipes of one source, run beside each other, and one of them ended in an error of the system."""
+    place = artifacts.move_into_place
+
+    def another_is_faster(source: Path, target: Path) -> None:
+        monkeypatch.setattr(artifacts, "move_into_place", place)
+        target.mkdir()
+        (target / "a").write_text(theirs)
+        with pytest.raises(OSError, match="not empty"):
+            place(source, target)
+        raise OSError(number, os.strerror(number), str(source), None, str(target))
+
+    monkeypatch.setattr(artifacts, "move_into_place", another_is_faster)
+    store = store_in(tmp_path)
+    digest = published(store, a="1")
+    assert (store.open(digest) / "a").read_text() == "1" and not list((tmp_path / "bench").iterdir())
 
 
 def test_a_missing_artifact_says_what_to_do(tmp_path: Path) -> None:
