@@ -30,8 +30,11 @@ CREATE TABLE IF NOT EXISTS calls (
     reply TEXT
 );
 CREATE INDEX IF NOT EXISTS calls_by_request ON calls (request) WHERE reply IS NOT NULL;
-CREATE INDEX IF NOT EXISTS calls_by_recipe ON calls (recipe, usd);
+CREATE INDEX IF NOT EXISTS calls_by_time ON calls (recipe, sent_at, usd);
+DROP INDEX IF EXISTS calls_by_recipe;
 """
+"""What a recipe has spent, in all or of late, is asked before each call: by an index that holds all that the sum needs,
+since beside it in the rows are the replies. The one that went before held no time."""
 _AT_ONCE = 500
 """Requests looked up by one statement."""
 

@@ -3,8 +3,10 @@
 import json
 import random
 import signal
+import sqlite3
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,46 @@ def test_another_recipe_has_a_cap_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(CapReachedError, match=r"0\.9000 USD are spent or reserved"):
         log.reserve("b", "one", usd=0.2, usd_at_most=1.0)
     assert (log.spent("one"), log.spent("three")) == (0.9, 0.0)
+
+
+EARLIER_INDEX = """
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY, request TEXT NOT NULL, recipe TEXT NOT NULL, sent_at TEXT NOT NULL, usd REAL NOT NULL,
+    reply TEXT
+);
+CREATE INDEX calls_by_recipe ON calls (recipe, usd);
+"""
+
+
+@pytest.mark.parametrize("written_earlier", [False, True])
+def test_what_is_spent_is_summed_without_reading_the_replies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written_earlier: bool
+) -> None:
+    """Regression: each paid call read every row of its recipe, replies and all."""
+    path, said = tmp_path / "calls.db", list[str]()
+    if written_earlier:
+        with sqlite3.connect(path) as earlier:
+            earlier.executescript(EARLIER_INDEX)
+    connect = sqlite3.connect
+
+    def overheard(*about: Any, **how: Any) -> sqlite3.Connection:
+        connection = connect(*about, **how)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    log = CallLog(path)
+    with monkeypatch.context() as listening:
+        listening.setattr(sqlite3, "connect", overheard)
+        log.reserve("a", "one", usd=0.5, usd_at_most=1.0)
+        assert log.spent("one", since=datetime(2026, 1, 1, tzinfo=UTC)) == log.spent("one") == 0.5
+    sums = [statement for statement in said if "SUM(usd)" in statement]
+    assert len(sums) == 3
+    with sqlite3.connect(path) as database:
+        for statement in sums:
+            ((*_, plan),) = database.execute(f"EXPLAIN QUERY PLAN {statement}")
+            assert plan == "SEARCH calls USING COVERING INDEX calls_by_time (recipe=? AND sent_at>?)"
+        kept_up = {name for (_, name, *_) in database.execute("PRAGMA index_list(calls)")}
+    assert kept_up == {"calls_by_request", "calls_by_time"}, "an index that nobody reads costs each call a write"
 
 
 @pytest.mark.parametrize("change", ASKING.__dict__)
