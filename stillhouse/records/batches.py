@@ -10,9 +10,12 @@ takes the place of the old one. A batch that is not in yet, because a gate is cl
 again from what is in the folder as soon as one of its files is put right or taken away.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from pydantic import field_validator
 
 from stillhouse.base import Record
 from stillhouse.digests import digest_of
@@ -30,13 +33,22 @@ class BatchFile(Record):
 class Batch(Record):
     """What one look took in.
 
-    A batch without files takes the place of others and leaves nothing: their files are gone.
+    A batch without files takes the place of others and leaves nothing: their files are gone. Each file has a name of
+    its own: by its name it is read.
     """
 
     batch: str
     files: tuple[BatchFile, ...]
     replaces: tuple[str, ...] = ()
     because: str
+
+    @field_validator("files")
+    @classmethod
+    def _each_has_a_name_of_its_own(cls, files: tuple[BatchFile, ...]) -> tuple[BatchFile, ...]:
+        twice = [shown(name) for name, times in Counter(file.name for file in files).items() if times > 1]
+        if twice:
+            raise ValueError(f"two files of one name, of which only one would be read: {', '.join(twice)}")
+        return files
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ def next_batch(known: Mapping[str, Batch], not_in: Collection[str], folder: Fold
         folder: what the drop folder holds.
         now: in UTC; with the content it makes the name of the batch.
     """
-    there_by_content = {file.digest for file in folder.ready.values()}
+    there_by_content = {file.digest: file for _, file in sorted(folder.ready.items(), reverse=True)}
     kept: list[BatchFile] = []
     replaced: list[str] = []
     reasons: list[str] = []
@@ -92,6 +104,7 @@ def next_batch(known: Mapping[str, Batch], not_in: Collection[str], folder: Fold
             replaced.append(batch.batch)
             kept += [file for file in batch.files if file not in left]
             reasons += left.values()
+    kept = _under_names_of_now(kept, folder, there_by_content)
     counted = {file.digest for batch in known.values() if batch.batch not in replaced for file in batch.files}
     counted |= {file.digest for file in kept}
     new: dict[str, BatchFile] = {}
@@ -128,6 +141,23 @@ def _why_it_leaves(file: BatchFile, folder: Folder, there_by_content: Collection
     if not is_in and file.name not in folder.there:
         return f"{shown(file.name)} was taken away before it was in"
     return None
+
+
+def _under_names_of_now(
+    kept: Iterable[BatchFile], folder: Folder, there_by_content: Mapping[str, BatchFile]
+) -> list[BatchFile]:
+    """Files that stay, by the names that the folder has for their content; what has left it keeps its own.
+
+    A file that was renamed would else share its name with whatever came under it since. Of several of one name that
+    have all left the folder, which were once in batches of their own, each but the first is told by its content.
+    """
+    named: dict[str, BatchFile] = {}
+    for file in kept:
+        now = file if folder.ready.get(file.name) == file else there_by_content.get(file.digest, file)
+        if now.name in named:
+            now = now.model_copy(update={"name": f"{now.digest[:12]}-{now.name}"})
+        named[now.name] = now
+    return [*named.values()]
 
 
 def _name(files: Collection[BatchFile], now: datetime) -> str:

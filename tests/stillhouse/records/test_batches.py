@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from stillhouse.records.batches import Batch, BatchFile, Folder, batches_of, next_batch, record, shown, taken_over
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.source import taken_in
+from tests.small import small_recipe
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -57,6 +60,36 @@ def test_a_new_edition_takes_the_place_of_the_old_one_and_of_nothing_else() -> N
     assert made is not None and made.replaces == ("one",)
     assert names(made) == {"a.csv": "A2", "b.csv": "B"}
     assert "a.csv has a new edition" in made.because
+
+
+def test_a_file_that_was_renamed_before_a_new_one_took_its_name_is_still_read(tmp_path: Path) -> None:
+    """Regression: the batch had two files of one name, of which one was read and the other's rows were gone."""
+    ledger, file = Ledger(f"sqlite:///{tmp_path}/ledger.db"), small_recipe(tmp_path, rows=50)
+    looks = folder({"a.csv": "1", "b.csv": "2"}), folder({"a_old.csv": "1", "a.csv": "3", "b.csv": "4"})
+    for second, look in enumerate(looks):
+        made = next_batch(batches_of(ledger, file.name), (), look, now=NOW.replace(second=second))
+        assert made is not None
+        record(ledger, file.name, made)
+    (one,) = batches_of(ledger, file.name)
+    assert taken_in(ledger, file, one).digests == {"a_old.csv": "1", "a.csv": "3", "b.csv": "4"}
+
+
+def test_a_copy_beside_a_file_that_stays_does_not_rename_it() -> None:
+    known = batch("one", {"b.csv": "B", "c.csv": "C"})
+    made = next_batch(known, (), folder({"a copy of b.csv": "B", "b.csv": "B", "c.csv": "C2"}), now=NOW)
+    assert names(made) == {"b.csv": "B", "c.csv": "C2"}
+
+
+def test_files_of_one_name_that_have_left_the_folder_are_both_kept_when_their_batches_become_one() -> None:
+    known = batch("one", {"a.csv": "A", "b.csv": "B"}) | batch("two", {"a.csv": "Z" * 64, "c.csv": "C"})
+    made = next_batch(known, (), folder({"b.csv": "B2", "c.csv": "C2"}), now=NOW)
+    assert names(made) == {"a.csv": "A", "ZZZZZZZZZZZZ-a.csv": "Z" * 64, "b.csv": "B2", "c.csv": "C2"}
+
+
+def test_no_batch_has_two_files_of_one_name() -> None:
+    twice = (*of({"a.csv": "A"}).values(), *of({"a.csv": "B"}).values())
+    with pytest.raises(ValidationError, match=r"only one would be read: a\.csv"):
+        Batch(batch="one", files=twice, because="")
 
 
 def test_a_batch_that_is_not_in_is_made_again_without_the_file_that_was_taken_away() -> None:
