@@ -15,8 +15,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import field_validator
-
 from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.records.ledger import Ledger
@@ -41,14 +39,6 @@ class Batch(Record):
     files: tuple[BatchFile, ...]
     replaces: tuple[str, ...] = ()
     because: str
-
-    @field_validator("files")
-    @classmethod
-    def _each_has_a_name_of_its_own(cls, files: tuple[BatchFile, ...]) -> tuple[BatchFile, ...]:
-        twice = [shown(name) for name, times in Counter(file.name for file in files).items() if times > 1]
-        if twice:
-            raise ValueError(f"two files of one name, of which only one would be read: {', '.join(twice)}")
-        return files
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,14 @@ def batches_of(ledger: Ledger, recipe: str) -> dict[str, Batch]:
 
 
 def record(ledger: Ledger, recipe: str, batch: Batch) -> None:
-    """Enter a batch: from now on it counts, and those that it replaces do not."""
+    """Enter a batch: from now on it counts, and those that it replaces do not.
+
+    Raises:
+        ValueError: if two files have one name. Asked here: a batch that an earlier version entered has to be read.
+    """
+    twice = [shown(name) for name, times in Counter(file.name for file in batch.files).items() if times > 1]
+    if twice:
+        raise ValueError(f"two files of one name, of which only one would be read: {', '.join(twice)}")
     ledger.append("batch", recipe, batch.model_dump(mode="json"))
 
 

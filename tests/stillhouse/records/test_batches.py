@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from stillhouse.records.batches import Batch, BatchFile, Folder, batches_of, next_batch, record, shown, taken_over
 from stillhouse.records.ledger import Ledger
@@ -86,10 +85,13 @@ def test_files_of_one_name_that_have_left_the_folder_are_both_kept_when_their_ba
     assert names(made) == {"a.csv": "A", "ZZZZZZZZZZZZ-a.csv": "Z" * 64, "b.csv": "B2", "c.csv": "C2"}
 
 
-def test_no_batch_has_two_files_of_one_name() -> None:
-    twice = (*of({"a.csv": "A"}).values(), *of({"a.csv": "B"}).values())
-    with pytest.raises(ValidationError, match=r"only one would be read: a\.csv"):
-        Batch(batch="one", files=twice, because="")
+def test_no_batch_with_two_files_of_one_name_is_entered_and_one_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db")
+    twice = Batch(batch="one", files=(*of({"a.csv": "A"}).values(), *of({"a.csv": "B"}).values()), because="")
+    with pytest.raises(ValueError, match=r"only one would be read: a\.csv"):
+        record(ledger, "small", twice)
+    ledger.append("batch", "small", twice.model_dump(mode="json"))
+    assert batches_of(ledger, "small") == {"one": twice}
 
 
 def test_a_batch_that_is_not_in_is_made_again_without_the_file_that_was_taken_away() -> None:
