@@ -145,7 +145,7 @@ AS_WRITTEN = [
     "22 F answers 5% of the callers",
     "24 F answers 25% of the callers",
     "25 F answers 50% of the callers",
-    "26 F serves: it has shown enough",
+    "25 F serves: it has shown enough",
     "28 C serves: the one before it was taken back",
     "29 a round ends: closed",
 ]
