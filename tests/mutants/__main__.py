@@ -42,6 +42,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "checks/contract.py": ("tests/checks/test_contract.py", "tests/checks/test_moved_bar.py"),
     "checks/gate_status.py": ("tests/checks/test_gate.py",),
     "checks/gatekeeper.py": ("tests/checks/test_gate_states.py",),
+    "checks/golden_use.py": ("tests/checks/test_evaluation.py", "tests/checks/test_cascade.py"),
     "checks/prompts/__init__.py": ("tests/checks/test_gate.py",),
     "checks/prompts/base_batch.py": ("tests/checks/prompts",),
     "checks/prompts/golden_rows.py": ("tests/checks/prompts/test_golden_rows.py", "tests/checks/test_golden_file.py"),
