@@ -5,6 +5,8 @@ this process. What each piece does by itself is in the tests of that piece.
 """
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,12 +32,13 @@ from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.findings import Action, FoundKind
 from stillhouse.live.segments import TrafficStore
+from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.recipe.serving import TeacherCallsSpec
 from stillhouse.records.deployments import DeployedRelease, Deployment, Stage, desired
 from stillhouse.records.events import EventKind, history
 from stillhouse.records.plays import measured
-from stillhouse.release.bundle import ReleaseRecord
+from stillhouse.release.bundle import MODEL, ReleaseRecord
 from stillhouse.release.cascade import CASCADE, Cascade, TeacherOnCall
 from stillhouse.serving.app import Server
 from stillhouse.serving.desired import Follower, Slot
@@ -388,3 +391,9 @@ def test_a_text_that_is_erased_leaves_no_answer_of_the_teacher_behind(place: Pla
 
 def test_an_export_of_it_answers_alone(place: Place, tmp_path: Path) -> None:
     assert command("export", "small", str(tmp_path / "out")).exit_code == 0
+    asked = [sys.executable, str(tmp_path / "out" / "classify.py"), *TEXTS[:20]]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    serves = now(place).champion
+    student = OnnxClassifier(place.builds.artifact(serves.release, serves.manifest).folder / MODEL)
+    labels = [student.labels[place] for place in student.logits(TEXTS[:20]).argmax(axis=1)]
+    assert [line.split("\t")[0] for line in said] == labels, "without its teacher, the student answers everything"

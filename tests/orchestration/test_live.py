@@ -136,5 +136,6 @@ def test_the_sensor_has_the_champion_asset_name_what_serves(place: Place) -> Non
 
 
 def test_no_round_brings_back_what_the_watch_has_withdrawn(place: Place) -> None:
-    distil(recipe(place, 6), place.home, Terminal(quiet=True))
+    outcome = distil(recipe(place, 6), place.home, Terminal(quiet=True))
+    assert {gate.name for gate in outcome.closed} == {"the_release_was_not_withdrawn"}
     assert serving_now(place.builds.ledger, "small").champion.release == RELEASES["first"]
