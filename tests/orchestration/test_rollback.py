@@ -1,16 +1,19 @@
-"""A weaker challenger loses to the champion, and a person goes back to an earlier release, which no round undoes.
+"""Who serves: a better challenger replaces the champion, a weaker one loses; a person holds, goes back and promotes.
 
-The tests are steps on the way of one recipe and run in order. The functions alone are tested in
-tests/stillhouse/records/test_champions.py.
+The tests are steps on the way of one recipe and run in order, through rounds and commands. The functions alone are tested
+in tests/stillhouse/records/test_champions.py, and what each decision writes in test_promotion.py beside it.
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from scipy.special import softmax
 from typer.testing import CliRunner, Result
 
@@ -19,9 +22,11 @@ from checks.gatekeeper import load_gated
 from orchestration.cli import app
 from orchestration.deployments import roll_back
 from orchestration.diagnosis import diagnose
+from orchestration.fleet import Fleet
 from orchestration.run import Outcome, distil
 from orchestration.serving import Predictions
 from orchestration.status import Decision, status
+from orchestration.tables import fleet_table
 from orchestration.terminal import Terminal
 from stillhouse.errors import StillhouseError
 from stillhouse.models.predictor import OnnxClassifier
@@ -32,16 +37,17 @@ from tests.conftest import Place, a_place, failures, key_of
 from tests.small import small_recipe
 
 BY, WHY = "Ann Lee <ann@example.org>", "it is rude to callers"
+NOT_APPROVED = "another_person_has_approved_it"
 NOT_WITHDRAWN, NOT_WORSE = "the_release_was_not_withdrawn", "the_challenger_is_not_worse_than_the_champion"
 
 
-def recipe(place: Place, epochs: int) -> RecipeFile:
+def recipe(place: Place, epochs: int, **more: str) -> RecipeFile:
     """A student trained for so long, under a bar that a weak one clears too; what is taken as it is, is too large."""
     training = {"epochs": epochs, "learning_rate": 1e-3 if epochs > 1 else 3e-4, "max_tokens": 32}
     student = {"name": "one", "layers": [0], "training": training}
     as_it_is = {"name": "as_it_is", "layers": [0, 1], "learns_from": "nothing", "trim_vocabulary": False}
     bar = {"margin": 0.6, "champion_margin": 0.06}
-    return small_recipe(place.folder, students=[student, as_it_is], bar=bar, slices=[])
+    return small_recipe(place.folder, students=[student, as_it_is], bar=bar, slices=[], **more)
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +76,44 @@ def command(*arguments: str) -> Result:
     return CliRunner().invoke(app, [*arguments], env={"COLUMNS": "300"})
 
 
+def decide(*arguments: str) -> str:
+    done = command(*arguments, "--by", BY, "--reason", WHY)
+    assert done.exit_code == 0, done.output or done.exception
+    return done.output
+
+
 RELEASES: dict[str, str] = {}
 
 
-def test_the_first_student_meets_nobody_and_a_better_one_replaces_it(place: Place) -> None:
+def test_the_first_student_meets_nobody(place: Place) -> None:
     assert a_round(place, epochs=4).succeeded
     RELEASES["first"] = champion(place)
     first = place.newest(SELECTION).manifest.facts["against_champion"]
     assert (first["verdict"], first["release"]) == ("pass", None)
+
+
+def test_while_a_person_holds_it_a_round_ends_at_the_release_and_says_who_holds(place: Place) -> None:
+    assert decide("hold", "small").startswith(f"champion one {RELEASES['first'][:12]} is held")
+    outcome = a_round(place, epochs=6)
+    (gate,) = outcome.closed
+    assert (gate.name, gate.asset) == ("the_champion_is_not_held", f"small/{RELEASE}")
+    assert gate.sentence.startswith(f"{BY} holds champion one {RELEASES['first'][:12]} since ")
+    RELEASES["second"] = place.newest(RELEASE).digest
+    assert RELEASES["second"] != RELEASES["first"] == champion(place)
+    (refusal,) = failures(place.run(recipe(place, 6), CHAMPION))
+    assert "the_champion_is_not_held is failed" in refusal
+    shown = " ".join(command("status", "small").output.split())
+    assert f"{BY} holds it since " in shown and WHY in shown
+
+
+def test_when_a_person_resumes_the_gate_opens_and_in_the_next_round_the_better_one_replaces_it(place: Place) -> None:
+    decide("resume", "small")
+    verdict = place.builds.ledger.newest(
+        "small", "verdict", subject=f"small/{RELEASE}", gate="the_champion_is_not_held"
+    )  # fmt: skip
+    assert verdict is not None and verdict.body["state"] == "passed"
     assert a_round(place, epochs=6).succeeded
-    RELEASES["second"] = champion(place)
+    assert champion(place) == RELEASES["second"]
     against = place.newest(SELECTION).manifest.facts["against_champion"]
     assert (against["verdict"], against["release"]) == ("pass", RELEASES["first"])
     assert against["rows"] == place.newest("prompts", "base").manifest.facts["golden"]
@@ -97,13 +131,6 @@ def test_it_is_in_the_report_on_the_page_of_the_release_and_in_the_ledger(place:
     assert verdict is not None and (verdict.body["state"], verdict.body["sentence"]) == ("passed", sentence)
     reads = place.builds.ledger.entries("small", "golden_read")
     assert [entry.body["reader"] for entry in reads].count(SELECTION) == 1, "the first student met nobody"
-
-
-def test_an_unchanged_round_finds_the_comparison_again_and_promotes_nothing(place: Place) -> None:
-    before = place.builds.ledger.entries("small", "promotion"), place.newest(SELECTION).digest
-    assert a_round(place, epochs=6).succeeded
-    assert (place.builds.ledger.entries("small", "promotion"), place.newest(SELECTION).digest) == before
-    assert place.newest(SELECTION).manifest.made_by is not None
 
 
 def test_a_weaker_challenger_that_clears_the_bar_loses_and_the_champion_stays(place: Place) -> None:
@@ -237,9 +264,79 @@ def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Plac
     assert ended.exit_code == 0, ended.output
     assert champion(place) == RELEASES["second"] == place.newest(CHAMPION).manifest.facts["release"]
     assert place.states(RELEASE)[NOT_WITHDRAWN].state == "passed"
-    promotions = len(place.builds.ledger.entries("small", "promotion"))
+    before = place.builds.ledger.entries("small", "promotion"), place.newest(SELECTION).digest
     assert a_round(place, epochs=6).succeeded
-    assert len(place.builds.ledger.entries("small", "promotion")) == promotions
+    assert (place.builds.ledger.entries("small", "promotion"), place.newest(SELECTION).digest) == before
+    assert place.newest(SELECTION).manifest.made_by is not None, "the comparison was found again"
     assert diagnose(place.instance, place.builds, recipe(place, 6)).stage is None
     assert command("audit", "small").exit_code == 0
     assert place.builds.ledger.problems() == []
+
+
+@pytest.mark.slow
+def test_a_withdrawn_release_serves_again_when_a_person_promotes_it(place: Place) -> None:
+    decide("rollback", "small")
+    assert champion(place) == RELEASES["first"]
+    said = decide("promote", "small")
+    assert said.startswith(f"champion one {RELEASES['second'][:12]} serves; it replaced {RELEASES['first'][:12]}")
+    shown = status(place.instance, place.builds, [recipe(place, 6)]).recipes["small"].champion
+    assert shown is not None
+    assert (shown.digest, shown.rolled_back) == (RELEASES["second"], None)
+    assert shown.promoted == Decision(by=BY, reason=WHY)
+    assert place.states(RELEASE)[NOT_WITHDRAWN].state == "passed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("release", "message"),
+    [
+        ("second", "serves already"),
+        ("first", "served before and was replaced"),
+        ("feed", "no releases begin with 'feed'"),
+    ],
+)
+def test_what_need_not_or_cannot_be_promoted_is_refused(place: Place, release: str, message: str) -> None:
+    entries = len(place.builds.ledger.entries())
+    done = command("promote", "small", RELEASES.get(release, release)[:12], "--by", BY, "--reason", WHY)
+    assert done.exit_code != 0 and message in str(done.exception)
+    assert len(place.builds.ledger.entries()) == entries
+
+
+@pytest.mark.slow
+def test_a_release_with_another_closed_gate_is_not_promoted(place: Place) -> None:
+    """Only the two gates that a promotion answers are answered by it."""
+    high = recipe(place, 6, stakes="high", author="Grace Hopper")
+    assert closed(distil(high, place.home, Terminal(quiet=True))) == {NOT_APPROVED}
+    entries = len(place.builds.ledger.entries())
+    done = command("promote", "small", "--by", BY, "--reason", WHY)
+    assert f"{NOT_APPROVED} was closed" in str(done.exception)
+    assert len(place.builds.ledger.entries()) == entries
+    assert command("audit", "small").exit_code == 0, "of what a person promoted"
+
+
+@pytest.mark.slow
+def test_the_fleet_says_in_a_line_what_serves_and_what_is_needed(place: Place) -> None:
+    shown = Fleet.model_validate_json(command("fleet", "--json").stdout)
+    line = shown.recipes["small"]
+    assert line.champion is not None and line.champion.digest == RELEASES["second"]
+    rounds, promotions = (place.builds.ledger.entries("small", kind) for kind in ("round", "promotion"))
+    assert (line.rounds, line.promotions, line.working, line.overdue) == (len(rounds), len(promotions), None, False)
+    assert len(promotions) == 6, "each of two releases by its round, then back and forth, and by a person's word"
+    assert line.last_round is not None and line.last_round.sentence == rounds[-1].body["sentence"]
+    assert NOT_APPROVED in line.next and line.next.endswith("A person has to decide: `stillhouse diagnose small`")
+    printed = printed_narrow(shown)
+    assert re.search(rf"^small +one {RELEASES['second'][:12]} +0 days .* {len(rounds)} +6", printed, re.MULTILINE)
+    assert "risks" not in printed, "there are none"
+    assert line.next in command("fleet").stdout.splitlines()[-1]
+    decide("hold", "small")
+    held = Fleet.model_validate_json(command("fleet", "--json").stdout)
+    assert f"one {RELEASES['second'][:12]}, held" in printed_narrow(held)
+
+
+def printed_narrow(shown: Fleet) -> str:
+    """The table as a terminal of the usual width has it."""
+    console = Console(width=80, file=StringIO())
+    console.print(fleet_table(shown))
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()
