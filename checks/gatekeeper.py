@@ -10,8 +10,9 @@ Belongs here: the state of every gate on the current artifact, waivers counted, 
 Does not: deciding gates (the stage modules), loading artifacts (orchestration/resources.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import dagster as dg
 
@@ -65,6 +66,7 @@ class AssetState:
         batch: which batch of it.
         newest: its newest materialization; None if there is none.
         gates: every blocking gate.
+        manifest: how that was made; None if there is none, or it cannot be read.
         stale: why what is there no longer counts, one clause each: recipe, code or an input has changed since.
         broken: what is wrong with its record, if that cannot be read.
     """
@@ -73,6 +75,7 @@ class AssetState:
     batch: str | None
     newest: Materialization | None
     gates: tuple[GateState, ...]
+    manifest: Manifest | None = None
     stale: tuple[str, ...] = ()
     broken: str | None = None
 
@@ -96,6 +99,134 @@ class AssetState:
         return found + [_line(gate) for gate in self.gates if not gate.is_open]
 
 
+class OneLook:
+    """What the ledger says of a recipe's assets at one moment: of each it is asked once, however many are made from it.
+
+    All batches have most of their ancestors in common. Nothing that is written after it was asked about is seen, so
+    that each decision takes a look of its own.
+
+    Args:
+        builds: where ledger and manifests are.
+        recipe: as it is now.
+        waivers: those that are valid now.
+        known: what it said a moment ago, which is part of this look.
+    """
+
+    def __init__(self, builds: BuildStore, recipe: Recipe, waivers: Waivers, known: Iterable[AssetState] = ()) -> None:
+        self.builds = builds
+        self._recipe = recipe
+        self._waivers = waivers
+        self._states = {state.address: state for state in known}
+        self._newest = {address: state.newest for address, state in self._states.items()}
+
+    @classmethod
+    def of(cls, builds: BuildStore, recipe: Recipe, name: str, known: Iterable[AssetState] = ()) -> "OneLook":
+        """Begin a look at the recipe of this name."""
+        return cls(builds, recipe, valid_waivers(builds.ledger, name, waiver_rules(recipe)), known)
+
+    def newest(self, key: dg.AssetKey, batch: str | None = None) -> Materialization | None:
+        """The newest materialization of an asset, or of one batch of it, or None if there is none."""
+        address = address_of(key, batch)
+        if address not in self._newest:
+            self._newest[address] = newest_materialization(self.builds.ledger, key, batch)
+        return self._newest[address]
+
+    def state(self, key: dg.AssetKey, batch: str | None = None) -> AssetState:
+        """Say of one asset, or of one batch of it, what the ledger says; its ancestors are not asked."""
+        address = address_of(key, batch)
+        if address not in self._states:
+            self._states[address] = self._state(key, batch)
+        return self._states[address]
+
+    def lineage(self, key: dg.AssetKey, batch: str | None = None) -> list[AssetState]:
+        """Walk an asset and all its ancestors, each once and the asset first, and say of each what the ledger says."""
+        found: dict[str, AssetState] = {}
+        queue = [(key, batch)]
+        while queue:
+            state = self.state(*queue.pop(0))
+            found[state.address] = state
+            for name, read in state.manifest.inputs.items() if state.manifest else ():
+                if stage_of(state.key) == CHAMPION and self._serves_on(key.path[0], name, read.digest):
+                    continue  # what is newest now is another release; its own gates were asked before it served
+                asset, of = asset_and_batch(name)
+                if name not in found and (step := (key_at(asset), of)) not in queue:
+                    queue.append(step)
+        return list(found.values())
+
+    def _state(self, key: dg.AssetKey, batch: str | None) -> AssetState:
+        newest = self.newest(key, batch)
+        gates = tuple(gate_states(self.builds.ledger, self._waivers, key, newest, batch))
+        if newest is None:
+            return AssetState(key, batch, None, gates)
+        try:
+            manifest = self.builds.store.read_manifest(newest.digest, newest.manifest)
+        except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
+            return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
+        stale = [*self._what_has_changed(newest, manifest)]
+        if stage_of(key) == TRANSFER_SET:
+            stale += self._other_batches(key.path[0], manifest)
+        return AssetState(key, batch, newest, gates, manifest, stale=tuple(stale))
+
+    def _what_has_changed(self, newest: Materialization, manifest: Manifest) -> Iterator[str]:
+        """Why an artifact no longer counts, though nothing is wrong with it."""
+        stage = stage_of(newest.key)
+        if (manifest.address, manifest.digest) != (newest.address, newest.digest):
+            yield f"its manifest is of {manifest.address} {manifest.digest[:12]}"
+        if stage == CONTRACT and manifest.facts.get("recipe") != self._recipe.digest:
+            yield "the recipe was changed since it was frozen"
+        if manifest.code_digest != code_version(stage):
+            yield "the code that makes it was changed since"
+        self._ask_for_newest(manifest.inputs)
+        for name, read in manifest.inputs.items():
+            if stage == CHAMPION and self._serves_on(newest.key.path[0], name, read.digest):
+                continue
+            current = self._newest_at(name)
+            if current is None or current.digest != read.digest:
+                yield f"it was made from an older {name} than the current one"
+
+    def _other_batches(self, name: str, manifest: Manifest) -> Iterator[str]:
+        """Whether what was made of all batches was made of those that count now, as `load_gated_batches` chooses them.
+
+        Args:
+            name: of the recipe.
+            manifest: of what was made.
+        """
+        wanted = [BASE, *batches_of(self.builds.ledger, name)]
+        if self._recipe.refresh.train_on_open_batches:
+            signal = key_of(name, TEACHER_SIGNAL)
+            ways = {batch: self.lineage(signal, batch) for batch in wanted}
+            wanted = [batch for batch, way in ways.items() if batch == BASE or all(state.is_open for state in way)]
+        made_of = manifest.facts["batches"]
+        if sorted(made_of) != sorted(wanted):
+            yield f"it was made of the batches {', '.join(made_of)}, not {', '.join(wanted)}"
+
+    def _serves_on(self, recipe: str, release: str, digest: str) -> bool:
+        """Whether the release that a champion was made from serves on beside what is the newest of its address now."""
+        current = self._newest_at(release)
+        return serves_on(self.builds.ledger, recipe, digest, current.digest if current else None)
+
+    def _ask_for_newest(self, addresses: Iterable[str]) -> None:
+        """Ask for the newest materializations of some assets of one recipe together."""
+        unknown = [address for address in addresses if address not in self._newest]
+        if not unknown:
+            return
+        found = self.builds.ledger.newest_materializations(key_at(unknown[0]).path[0], unknown)
+        for address in unknown:
+            asset, batch = asset_and_batch(address)
+            self._newest[address] = _materialization(found.get(address), key_at(asset), batch)
+
+    def _newest_at(self, address: str) -> Materialization | None:
+        asset, batch = asset_and_batch(address)
+        return self.newest(key_at(asset), batch)
+
+
+def _materialization(entry: Entry | None, key: dg.AssetKey, batch: str | None) -> Materialization | None:
+    if entry is None:
+        return None
+    body, at = entry.body, datetime.fromisoformat(entry.at)
+    return Materialization(key, batch, body["digest"], body["manifest"], body["run_id"], at)
+
+
 def asset_state(
     builds: BuildStore, recipe: Recipe, waivers: Waivers, key: dg.AssetKey, batch: str | None = None
 ) -> AssetState:
@@ -108,18 +239,7 @@ def asset_state(
         key: the asset.
         batch: which batch, for an asset that is made batch by batch.
     """
-    newest = newest_materialization(builds.ledger, key, batch)
-    gates = tuple(gate_states(builds.ledger, waivers, key, newest, batch))
-    if newest is None:
-        return AssetState(key, batch, None, gates)
-    try:
-        manifest = builds.store.read_manifest(newest.digest, newest.manifest)
-    except (StillhouseError, ValueError) as error:  # absent or edited; cut, so that it is no JSON
-        return AssetState(key, batch, newest, gates, broken=" ".join(str(error).split()))
-    stale = [*_what_has_changed(builds.ledger, recipe.digest, newest, manifest)]
-    if stage_of(key) == TRANSFER_SET:
-        stale += _other_batches(builds, recipe, key.path[0], manifest)
-    return AssetState(key, batch, newest, gates, stale=tuple(stale))
+    return OneLook(builds, recipe, waivers).state(key, batch)
 
 
 def gate_states(
@@ -177,38 +297,6 @@ def _state(asset: str, name: str, code: str, newest: Materialization | None, ver
     return state(GateStatus(body["state"]), body["sentence"])
 
 
-def _what_has_changed(ledger: Ledger, recipe: str, newest: Materialization, manifest: Manifest) -> Iterator[str]:
-    """Why an artifact no longer counts, though nothing is wrong with it."""
-    stage = stage_of(newest.key)
-    if (manifest.address, manifest.digest) != (newest.address, newest.digest):
-        yield f"its manifest is of {manifest.address} {manifest.digest[:12]}"
-    if stage == CONTRACT and manifest.facts.get("recipe") != recipe:
-        yield "the recipe was changed since it was frozen"
-    if manifest.code_digest != code_version(stage):
-        yield "the code that makes it was changed since"
-    for name, read in manifest.inputs.items():
-        asset, batch = asset_and_batch(name)
-        current = newest_materialization(ledger, key_at(asset), batch)
-        if stage == CHAMPION and serves_on(
-            ledger, newest.key.path[0], read.digest, current.digest if current else None
-        ):
-            continue
-        if current is None or current.digest != read.digest:
-            yield f"it was made from an older {name} than the current one"
-
-
-def _other_batches(builds: BuildStore, recipe: Recipe, name: str, manifest: Manifest) -> Iterator[str]:
-    """Whether what was made of all batches was made of those that count now, as `load_gated_batches` chooses them."""
-    wanted = [BASE, *batches_of(builds.ledger, name)]
-    if recipe.refresh.train_on_open_batches:
-        signal = key_of(name, TEACHER_SIGNAL)
-        ways = {batch: lineage(builds, recipe, signal, batch) for batch in wanted}
-        wanted = [batch for batch, way in ways.items() if batch == BASE or all(state.is_open for state in way)]
-    made_of = manifest.facts["batches"]
-    if sorted(made_of) != sorted(wanted):
-        yield f"it was made of the batches {', '.join(made_of)}, not {', '.join(wanted)}"
-
-
 def load_gated(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | None = None) -> Artifact:
     """Open the current artifact of an asset, or of one batch of it, if every gate on the way to it is open.
 
@@ -242,7 +330,8 @@ def load_gated_batches(
     Raises:
         dagster.Failure: naming every closed gate, why it is closed, and what to do; never retried.
     """
-    ways = {batch: lineage(builds, recipe, key, batch) for batch in dict.fromkeys([BASE, *batches])}
+    look = OneLook.of(builds, recipe, key.path[0])
+    ways = {batch: look.lineage(key, batch) for batch in dict.fromkeys([BASE, *batches])}
     closed = {batch: [state for state in way if not state.is_open] for batch, way in ways.items()}
     wanted = [batch for batch in ways if not closed[batch] or batch == BASE or not partial]
     if every := {state.address: state for batch in wanted for state in closed[batch]}:
@@ -259,24 +348,7 @@ def lineage(builds: BuildStore, recipe: Recipe, key: dg.AssetKey, batch: str | N
         key: the asset to begin with.
         batch: which batch of it.
     """
-    waivers = valid_waivers(builds.ledger, key.path[0], waiver_rules(recipe))
-    found: dict[str, AssetState] = {}
-    queue = [(key, batch)]
-    while queue:
-        state = asset_state(builds, recipe, waivers, *queue.pop(0))
-        found[state.address] = state
-        if state.newest is None or state.broken:
-            continue
-        manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
-        for name, read in manifest.inputs.items():
-            asset, of = asset_and_batch(name)
-            if stage_of(state.key) == CHAMPION:
-                made = newest_materialization(builds.ledger, key_at(asset), of)
-                if serves_on(builds.ledger, key.path[0], read.digest, made.digest if made else None):
-                    continue  # what is newest now is another release; its own gates were asked before it served
-            if name not in found and (step := (key_at(asset), of)) not in queue:
-                queue.append(step)
-    return list(found.values())
+    return OneLook.of(builds, recipe, key.path[0]).lineage(key, batch)
 
 
 def _opened(builds: BuildStore, way: Sequence[AssetState]) -> Artifact:

@@ -5,7 +5,7 @@ Does not: starting them (run.py, dispatcher.py, schedules.py), what becomes a ba
 (stillhouse/records/batches.py, stillhouse/data/drop_folder.py).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,14 +14,14 @@ import dagster as dg
 
 from assets.keys import batches_name, key_of
 from assets.materializations import newest_materialization
-from checks.gatekeeper import lineage
+from checks.gatekeeper import AssetState, OneLook
 from orchestration.runs import DISTIL, INGEST
 from stillhouse.data.drop_folder import Look, last_look
 from stillhouse.data.sources import FolderEntry, drop_folder_entries
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import batches as recorded
-from stillhouse.records.batches import Batch, BatchFile, next_batch, record, shown, taken_over
+from stillhouse.records.batches import Batch, BatchFile, Folder, next_batch, record, shown, taken_over
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import EventKind, note_once
 from stillhouse.records.manifest import Manifest
@@ -73,7 +73,9 @@ def ingest_what_is_new(
     """
     sync_batches(instance, builds, file)
     known = recorded.batches_of(builds.ledger, file.name)
-    not_in = [name for name in known if not _was_ever_in(builds, file, name)]
+    one_look = OneLook.of(builds, file.recipe, file.name)
+    # Where all files of a batch are there it makes no difference, and each batch that is asked about is a walk.
+    not_in = [name for name in _gone(known, look.folder) if not _was_ever_in(one_look, file, name)]
     new = next_batch(known, not_in, look.folder, now=datetime.now(UTC))
     if new is not None:
         record(builds.ledger, file.name, new)
@@ -82,15 +84,24 @@ def ingest_what_is_new(
     return sync_batches(instance, builds, file), new
 
 
-def plan_runs(builds: BuildStore, file: RecipeFile, batches: Iterable[str]) -> list[PlannedRun]:
+def plan_runs(
+    builds: BuildStore, file: RecipeFile, batches: Iterable[str], known: Iterable[AssetState] = ()
+) -> list[PlannedRun]:
     """The runs that bring a recipe up to date: the last batch that is wanted goes the whole way, those before it first.
 
     So one new batch is one run, and a recipe where nothing is wanted is one run that finds everything again. Later
     batches are held against the base batch: where its own rows have changed they are all wanted, since none of them
     could be read once it is made again. What was closed may close again, so it does not go the whole way itself where
     the recipe can do without it.
+
+    Args:
+        builds: where artifacts and ledger are kept.
+        file: the recipe.
+        batches: all its batches.
+        known: what the ledger says of assets that were asked about a moment ago, which are not asked about again.
     """
-    states = {batch: batch_state(builds, file, batch) for batch in dict.fromkeys([BASE, *batches])}
+    look = OneLook.of(builds, file.recipe, file.name, known)
+    states = {batch: batch_state(look, file, batch) for batch in dict.fromkeys([BASE, *batches])}
     wanted = [batch for batch, state in states.items() if state in (BatchState.WANTED, BatchState.AGAIN)] or [BASE]
     if BASE in wanted and _base_has_other_rows(builds, file):
         wanted = list(states)
@@ -108,12 +119,10 @@ def drop_folder_lines(builds: BuildStore, file: RecipeFile) -> list[str]:
     """What a person should know of a recipe's drop folder as it was last looked at, one line each."""
     look = last_look(builds, file)
     known = recorded.batches_of(builds.ledger, file.name)
-    by_content = {item.digest for item in look.folder.ready.values()}
     gone = [
-        f"{shown(item.name)} is no longer in the drop folder; its rows stay in batch {batch.batch}"
-        for batch in known.values()
-        for item in batch.files
-        if item.name not in look.folder.there and item.digest not in by_content
+        f"{shown(item.name)} is no longer in the drop folder; its rows stay in batch {batch}"
+        for batch, files in _gone(known, look.folder).items()
+        for item in files
     ]
     entries = [Batch.model_validate(entry.body) for entry in builds.ledger.entries(file.name, "batch")]
     replaced = [
@@ -123,21 +132,21 @@ def drop_folder_lines(builds: BuildStore, file: RecipeFile) -> list[str]:
     return [*look.refused, *waiting, *gone, *replaced[-1:]]
 
 
-def batch_state(builds: BuildStore, file: RecipeFile, batch: str) -> BatchState:
+def batch_state(look: OneLook, file: RecipeFile, batch: str) -> BatchState:
     """Whether what the teacher says about a batch is there, open, and made from what files, recipe and code are now.
 
     Gates of what the batch shares with others, such as the teacher's, are not asked: whichever run comes next looks at
     them, and with many batches it would be a run for each of them that changes nothing.
     """
     for stage in BATCHED:
-        way = lineage(builds, file.recipe, key_of(file.name, stage), batch)
+        way = look.lineage(key_of(file.name, stage), batch)
         state = way[0]
         if state.newest is None:
             return BatchState.WANTED
         is_current = all(each.newest is not None and not each.stale and not each.broken for each in way)
         if is_current and stage == SOURCE:
-            manifest = builds.store.read_manifest(state.newest.digest, state.newest.manifest)
-            is_current = _is_as_it_was(builds, file, manifest)
+            assert state.manifest is not None  # what is not broken could be read
+            is_current = _is_as_it_was(look.builds, file, state.manifest)
         if any(gate.state.was_decided for gate in state.gates):
             return BatchState.CLOSED if is_current else BatchState.AGAIN
         if not is_current or not all(each.is_open for each in way if each.batch == batch):
@@ -162,11 +171,22 @@ def _base_has_other_rows(builds: BuildStore, file: RecipeFile) -> bool:
         return False
 
 
-def _was_ever_in(builds: BuildStore, file: RecipeFile, batch: str) -> bool:
+def _gone(known: Mapping[str, Batch], folder: Folder) -> dict[str, list[BatchFile]]:
+    """By batch the files that are no longer in the drop folder, under their name or another; of no other batch."""
+    there, contents = set(folder.there), {item.digest for item in folder.ready.values()}
+
+    def is_gone(item: BatchFile) -> bool:
+        return item.name not in there and item.digest not in contents
+
+    gone = {name: [item for item in batch.files if is_gone(item)] for name, batch in known.items()}
+    return {name: files for name, files in gone.items() if files}
+
+
+def _was_ever_in(look: OneLook, file: RecipeFile, batch: str) -> bool:
     """Whether a batch got as far as the teacher and no gate of it is closed now; what is only stale was in."""
-    if newest_materialization(builds.ledger, key_of(file.name, TEACHER_SIGNAL), batch) is None:
+    if look.newest(key_of(file.name, TEACHER_SIGNAL), batch) is None:
         return False
-    return batch_state(builds, file, batch) not in (BatchState.CLOSED, BatchState.AGAIN)
+    return batch_state(look, file, batch) not in (BatchState.CLOSED, BatchState.AGAIN)
 
 
 def _take_over(builds: BuildStore, file: RecipeFile, partitions: Collection[str]) -> None:

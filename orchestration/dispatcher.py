@@ -170,7 +170,7 @@ def next_step(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile
         return _cancelled(file, found)
     if (why := held(builds, file, () if by_state else wanted)) is not None:
         return Wait(f"{found.what}; {why}")
-    return _counted(instance, builds, file, batches, found, [event.name for event in waiting])
+    return _counted(instance, builds, file, batches, stages, found, [event.name for event in waiting])
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,7 @@ def _counted(
     builds: BuildStore,
     file: RecipeFile,
     batches: Sequence[str],
+    stages: Sequence[StageNow],
     found: _Problem,
     events: Sequence[str],
 ) -> Wait | Ask:
@@ -251,7 +252,7 @@ def _counted(
         pause = PAUSES[min(len(failed), len(PAUSES)) - 1] - (time.time() - failed[-1].ended)
         if pause > 0:
             return Wait(f"{found.what}; attempt {len(attempts)} changed nothing, the next follows in {pause:.0f} s")
-    due = plan_runs(builds, file, batches)
+    due = plan_runs(builds, file, batches, [now.state for now in stages])
     return Ask(due, found.what, found.state, len(attempts) + 1, found.is_stale, events)
 
 

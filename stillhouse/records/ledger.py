@@ -47,6 +47,8 @@ Kind = Literal[
 ]
 
 GENESIS = "0" * 64
+ASKED_AT_ONCE = 100
+"""For the newest entries of so many subjects by one statement: a database takes no statement of any length."""
 
 _metadata = sa.MetaData()
 _entries = sa.Table(
@@ -242,13 +244,29 @@ class Ledger:
 
         One statement for all of them: a walk along the lineage asks for some thousand.
         """
-        if not gates:
-            return {}
         wanted = {"recipe": recipe, "kind": "verdict", "subject": subject}
-        named = {f"gate_{place}": gate for place, gate in enumerate(gates)}
+        return {entry.body["gate"]: entry for entry in self._newest_of_each(wanted, "gate", gates)}
+
+    def newest_materializations(self, recipe: str, subjects: Sequence[str]) -> dict[str, Entry]:
+        """The newest materialization of each of some assets or batches of assets, of those that have one.
+
+        One statement for a hundred of them: what is made of all batches is made of some hundred.
+        """
+        wanted = {"recipe": recipe, "kind": "materialization"}
+        found: dict[str, Entry] = {}
+        for start in range(0, len(subjects), ASKED_AT_ONCE):
+            some = subjects[start : start + ASKED_AT_ONCE]
+            found |= {entry.body["asset"]: entry for entry in self._newest_of_each(wanted, "subject", some)}
+        return found
+
+    def _newest_of_each(self, wanted: dict[str, str], column: str, values: Sequence[str]) -> list[Entry]:
+        """Of the entries with the wanted values the newest with each of some values in one more column."""
+        if not values:
+            return []
+        named = {f"{column}_{place}": value for place, value in enumerate(values)}
+        statement = _newest_of_each(tuple(wanted), column, len(values))
         with self._engine.connect() as connection:
-            entries = [_entry(row) for row in connection.execute(_newest_of_each(len(named)), wanted | named)]
-        return {entry.body["gate"]: entry for entry in entries}
+            return [_entry(row) for row in connection.execute(statement, wanted | named)]
 
     def head(self) -> Head:
         """The newest entry of all."""
@@ -372,14 +390,14 @@ def _newest(columns: tuple[str, ...]) -> sa.Select[Any]:
 
 
 @functools.cache
-def _newest_of_each(gates: int) -> sa.Select[Any]:
+def _newest_of_each(columns: tuple[str, ...], column: str, values: int) -> sa.Select[Any]:
     numbers = [
-        _newest(("recipe", "kind", "subject"))
+        _newest(columns)
         .with_only_columns(_entries.c.sequence)
         .correlate(None)
-        .where(_entries.c.gate == sa.bindparam(f"gate_{place}"))
+        .where(_entries.c[column] == sa.bindparam(f"{column}_{place}"))
         .scalar_subquery()
-        for place in range(gates)
+        for place in range(values)
     ]
     return sa.select(_entries).where(_entries.c.sequence.in_(numbers))
 

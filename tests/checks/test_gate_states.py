@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from checks import gatekeeper
-from checks.gatekeeper import AssetState, WayClosed, asset_state, lineage, load_gated, load_gated_batches
+from checks.gatekeeper import AssetState, OneLook, WayClosed, asset_state, lineage, load_gated, load_gated_batches
 from stillhouse.home import Home
 from stillhouse.records.batches import Batch, BatchFile, record
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
@@ -226,6 +226,16 @@ def test_a_gate_further_up_closes_everything_below_and_each_is_asked_once(world:
 def of_batches(world: World, *batches: str, partial: bool = False) -> list[str | None]:
     handed = load_gated_batches(world.builds, world.recipe, key("prompts"), batches, partial=partial)
     return [artifact.batch for artifact in handed]
+
+
+def test_a_look_asks_of_each_asset_once_and_the_next_one_sees_what_has_happened_since(world: World) -> None:
+    teacher = world.make("teacher", world.make("source[base]"))
+    look = OneLook.of(world.builds, world.recipe, "r")
+    assert all(state.is_open for state in look.lineage(key("teacher")))
+    world.judge(teacher, ONE, "failed")
+    assert look.state(key("teacher")).is_open, "it is of the moment in which it was begun"
+    assert not OneLook.of(world.builds, world.recipe, "r").state(key("teacher")).is_open
+    assert not lineage(world.builds, world.recipe, key("teacher"))[0].is_open
 
 
 def test_batches_are_handed_over_together_or_without_the_closed_ones(world: World) -> None:

@@ -44,7 +44,7 @@ def test_what_may_close_again_goes_first_and_never_the_whole_way_where_the_recip
     tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     states = {"base": base, "first": first, "second": second}
-    monkeypatch.setattr(batches, "batch_state", lambda builds, file, batch: states[batch])
+    monkeypatch.setattr(batches, "batch_state", lambda look, file, batch: states[batch])
     monkeypatch.setattr(batches, "_base_has_other_rows", lambda builds, file: other_rows)
     planned = plan_runs(BuildStore(home), recipe(tmp_path, partial), states)
     assert planned == [PlannedRun(f"{job}_small", batch) for job, batch in map(str.split, expected)]

@@ -128,6 +128,20 @@ def test_the_newest_verdict_of_each_gate_is_that_of_the_gate_alone(ledger: Ledge
     assert ledger.newest_verdicts("another", "r/source[base]", gates) == {}
 
 
+def test_the_newest_materializations_of_many_assets_are_those_that_are_asked_for_one_by_one(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "ASKED_AT_ONCE", 2)
+    assets = [f"r/source[{number}]" for number in range(5)]
+    for digest, asset in [("old", assets[0]), *(("new", asset) for asset in assets[:4])]:
+        ledger.append("materialization", "r", {"asset": asset, "digest": digest, "manifest": "m"})
+    found = ledger.newest_materializations("r", assets)
+    one_by_one = {asset: ledger.newest("r", "materialization", subject=asset) for asset in assets}
+    assert found == {asset: entry for asset, entry in one_by_one.items() if entry is not None}
+    assert {entry.body["digest"] for entry in found.values()} == {"new"} and assets[4] not in found
+    assert ledger.newest_materializations("another", assets) == ledger.newest_materializations("r", []) == {}
+
+
 def test_the_head_is_the_newest_entry(ledger: Ledger) -> None:
     assert ledger.head() == Head(0, GENESIS)
     entry = verdict(ledger, "g", "passed")
