@@ -1,6 +1,6 @@
 """Who serves: a better challenger replaces the champion, a weaker one loses; a person holds, goes back and promotes.
 
-The tests are steps on the way of one recipe and run in order, through rounds and commands. The functions alone are tested
+The tests are steps on the way of one recipe and run in order, through rounds and commands. Functions alone are tested
 in tests/stillhouse/records/test_champions.py, and what each decision writes in test_promotion.py beside it.
 """
 
@@ -35,6 +35,8 @@ from stillhouse.release.bundle import MODEL
 from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
 from tests.conftest import Place, a_place, failures, key_of
 from tests.small import small_recipe
+
+pytestmark = pytest.mark.slow
 
 BY, WHY = "Ann Lee <ann@example.org>", "it is rude to callers"
 NOT_APPROVED = "another_person_has_approved_it"
