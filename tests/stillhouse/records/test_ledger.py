@@ -184,10 +184,19 @@ def test_a_look_walks_an_index_and_sorts_nothing(tmp_path: Path, asked: dict[str
     assert f"USING INDEX {index}" in step
 
 
-def test_a_look_at_many_gates_walks_an_index_for_each_and_sorts_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("look", "index"),
+    [
+        (lambda ledger: ledger.newest_verdicts("r", "s", ["g", "h", "i"]), "ledger_by_gate"),
+        (lambda ledger: ledger.newest_materializations("r", ["s", "t", "u"]), "ledger_by_subject"),
+    ],
+)
+def test_a_look_at_many_gates_or_assets_walks_an_index_for_each_and_sorts_nothing(
+    tmp_path: Path, look: Callable[[Ledger], object], index: str
+) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    steps = steps_of(ledger, lambda: ledger.newest_verdicts("r", "s", ["g", "h", "i"]))
-    assert sum("USING COVERING INDEX ledger_by_gate" in step for step in steps) == 3
+    steps = steps_of(ledger, lambda: look(ledger))
+    assert sum(f"USING COVERING INDEX {index}" in step for step in steps) == 3
     assert not [step for step in steps if step.startswith(("SCAN ledger", "USE TEMP"))]
 
 
