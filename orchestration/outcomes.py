@@ -195,7 +195,10 @@ def _offered_by(builds: BuildStore, run: dg.DagsterRun) -> str:
 
 
 def _verdicts_of(builds: BuildStore, run: dg.DagsterRun) -> list[dict[str, Any]]:
-    entries = builds.ledger.entries(run.tags[RECIPE_TAG], "verdict")
+    """What gates found since the run was begun; a run that was taken up again has begun more than once."""
+    recipe = run.tags[RECIPE_TAG]
+    begun = builds.ledger.entries(recipe, "round_begun", subject=run.run_id)[0]
+    entries = builds.ledger.entries(recipe, "verdict", after=begun.sequence)
     return [entry.body for entry in entries if entry.body["run_id"] == run.run_id]
 
 

@@ -210,6 +210,7 @@ class Ledger:
         subject: str | None = None,
         gate: str | None = None,
         content: str | None = None,
+        after: int | None = None,
     ) -> list[Entry]:
         """Entries in the order in which they happened; each argument that is given narrows them.
 
@@ -219,10 +220,14 @@ class Ledger:
             subject: about this asset or batch of an asset, by address.
             gate: of this gate.
             content: about this content, by digest.
+            after: written after the entry of this number.
         """
         wanted = _wanted(recipe, kind, Asked(subject, gate, content))
+        statement = _in_order(tuple(wanted))
+        if after is not None:
+            statement = statement.where(_entries.c.sequence > after)
         with self._engine.connect() as connection:
-            return [_entry(row) for row in connection.execute(_in_order(tuple(wanted)), wanted)]
+            return [_entry(row) for row in connection.execute(statement, wanted)]
 
     def newest(
         self,

@@ -10,8 +10,10 @@ from assets.keys import key_of
 from orchestration.outcomes import RoundOutcome, outcome_recorded
 from orchestration.runs import BECAUSE_TAG, EVENTS_TAG, OUTCOME_TAG, RECIPE_TAG, in_a_tag
 from stillhouse.digests import digest_of
+from stillhouse.records import ledger
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.events import EventKind, note, pending
+from stillhouse.records.ledger import Entry
 from stillhouse.records.rounds import Ending
 
 CHAMPION = key_of("small", "champion")
@@ -71,6 +73,40 @@ def test_the_run_the_ledger_and_an_observation_say_how_it_ended(
     assert told is not None and told.tags[OUTCOME_TAG] == sentence
     assert entry is not None and (entry.body["sentence"], entry.body["gate"]) == (sentence, GATE)
     assert record.asset_observation is not None and record.asset_observation.metadata["because"].value == "a new batch"
+
+
+def test_how_a_round_ended_is_read_from_what_was_entered_since_it_began(
+    instance: dg.DagsterInstance, builds: BuildStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regression: every verdict of the recipe was read at the end of each round, those of years ago too."""
+    for _ in range(20):
+        builds.ledger.append("verdict", "small", {"run_id": "an earlier round", "waived": None, **closed()})
+    read = list[str]()
+
+    def counted(row: Any) -> Entry:
+        read.append(row.kind)
+        return entry_of(row)
+
+    entry_of = ledger._entry
+    monkeypatch.setattr(ledger, "_entry", counted)
+    run = a_round(instance, builds, closed())
+    assert entries_ending(builds) == [(run.run_id, "closed")]
+    assert read.count("verdict") == 1
+
+
+def test_what_a_round_found_before_it_was_taken_up_again_is_part_of_how_it_ended(
+    instance: dg.DagsterInstance, builds: BuildStore
+) -> None:
+    run = started(instance, "distil_small")
+    outcome_recorded(instance, builds, run, LOG.append).__enter__()
+    builds.ledger.append("verdict", "small", {"run_id": run.run_id, "waived": None, **closed()})
+    with outcome_recorded(instance, builds, run, LOG.append):
+        pass
+    assert entries_ending(builds) == [(run.run_id, "closed")]
+
+
+def entries_ending(builds: BuildStore) -> list[tuple[str, str]]:
+    return [(entry.body["run_id"], entry.body["ending"]) for entry in builds.ledger.entries("small", "round")]
 
 
 def test_without_a_champion_nothing_serves_on(instance: dg.DagsterInstance, builds: BuildStore) -> None:

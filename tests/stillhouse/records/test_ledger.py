@@ -50,6 +50,13 @@ def test_entries_come_back_in_order_and_chained(ledger: Ledger) -> None:
     assert ledger.problems() == []
 
 
+def test_entries_after_one_are_those_that_were_written_later(ledger: Ledger) -> None:
+    first, second, other = (ledger.append(kind, "r", {}) for kind in ("verdict", "verdict", "round"))
+    assert ledger.entries("r", "verdict", after=first.sequence) == [second]
+    assert ledger.entries(after=first.sequence) == [second, other]
+    assert ledger.entries(after=other.sequence) == []
+
+
 def test_the_newest_promotion_is_the_champion(ledger: Ledger) -> None:
     assert ledger.champion("r") is None
     ledger.append("promotion", "r", {"digest": "a"})
