@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import Literal, TypeGuard, get_args
 
 from stillhouse.records.keys import Signature
 from stillhouse.records.ledger import GENESIS, Entry, Head, Ledger
@@ -23,6 +23,9 @@ _FIELDS = {
     "approval": ("release", "by"),
 }
 
+ArtifactKind = Literal["materialization", "verdict"]
+_OF_AN_ARTIFACT = get_args(ArtifactKind)
+
 
 @dataclass(frozen=True)
 class History:
@@ -33,6 +36,7 @@ class History:
         by_sequence: the same, by number.
         signatures: by number; of an entry that is no longer there, too.
         sound: by recipe and kind those that can prove something: not altered since, and with the fields of their kind.
+        sound_about: of these the ones that are about an artifact, by recipe, kind, asset and digest: each link asks.
         unsound: one line for each that was well chained and has not the fields of its kind.
     """
 
@@ -40,6 +44,7 @@ class History:
     by_sequence: Mapping[int, Entry]
     signatures: Mapping[int, Signature]
     sound: Mapping[tuple[str, str], Sequence[Entry]]
+    sound_about: Mapping[tuple[str, str, str, str], Sequence[Entry]]
     unsound: Sequence[str]
 
     @classmethod
@@ -47,18 +52,21 @@ class History:
         """Read a ledger, its signatures before and after so that none is missed that is written meanwhile."""
         before, entries, after = ledger.signatures(), ledger.entries(), ledger.signatures()
         sound, unsound = defaultdict[tuple[str, str], list[Entry]](list), list[str]()
+        about = defaultdict[tuple[str, str, str, str], list[Entry]](list)
         for entry in entries:
             if entry.digest != entry.expected_digest():
                 continue  # Ledger.problems names it
             if _has_its_fields(entry):
                 sound[entry.recipe, entry.kind].append(entry)
+                if entry.kind in _OF_AN_ARTIFACT:
+                    about[entry.recipe, entry.kind, entry.body["asset"], entry.body["digest"]].append(entry)
             else:
                 unsound.append(
                     f"ledger entry {entry.sequence} has not the fields of a {entry.kind}: no version wrote it"
                 )
         by_sequence = {entry.sequence: entry for entry in entries}
         signatures = {number: signature for number, signature in after.items() if number in by_sequence}
-        return cls(entries, by_sequence, signatures | before, sound, unsound)
+        return cls(entries, by_sequence, signatures | before, sound, about, unsound)
 
     @property
     def head(self) -> Head:
@@ -67,8 +75,11 @@ class History:
 
     def of_kind(self, recipe: str, kind: str, before: Entry | None = None) -> list[Entry]:
         """The entries of a kind that can prove something, those before another one if that is given."""
-        found = self.sound.get((recipe, kind), ())
-        return [entry for entry in found if before is None or entry.sequence < before.sequence]
+        return _before(self.sound.get((recipe, kind), ()), before)
+
+    def about(self, recipe: str, kind: ArtifactKind, asset: str, digest: str, before: Entry | None) -> list[Entry]:
+        """Those of the entries that `of_kind` would give which are about this content of an asset."""
+        return _before(self.sound_about.get((recipe, kind, asset, digest), ()), before)
 
     def promotion_of(self, recipe: str, release: str) -> Entry | None:
         """The newest promotion of a release that can prove something; of one that never was the champion its offer."""
@@ -87,6 +98,10 @@ class History:
         """The newest entry of a kind that can prove something."""
         found = self.of_kind(recipe, kind)
         return found[-1] if found else None
+
+
+def _before(entries: Sequence[Entry], other: Entry | None) -> list[Entry]:
+    return [entry for entry in entries if other is None or entry.sequence < other.sequence]
 
 
 def _has_its_fields(entry: Entry) -> bool:

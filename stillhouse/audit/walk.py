@@ -212,10 +212,9 @@ class Walk:
 
     def _record_problems(self, asset: str, digest: str, identity: str, until: Entry | None) -> list[str]:
         """Whether the ledger saw this artifact being made, before it was promoted."""
-        wanted = {"asset": asset, "digest": digest, "manifest": identity}
-        for entry in self.history.of_kind(self.recipe, "materialization", until):
-            if {name: entry.body.get(name) for name in wanted} == wanted:
-                return []
+        made = self.history.about(self.recipe, "materialization", asset, digest, until)
+        if any(entry.body["manifest"] == identity for entry in made):
+            return []
         when = "" if until is None else " before the promotion"
         return [f"{asset}: the ledger has no entry for manifest {identity[:12]}{when}"]
 
@@ -238,10 +237,9 @@ class Walk:
     ) -> list[str]:
         """Whether every blocking gate was passed, or validly waived, by this artifact in time."""
         newest: dict[str, Entry] = {}
-        for entry in self.history.of_kind(self.recipe, "verdict", until):
-            body = entry.body
-            if (body["asset"], body["digest"]) == (asset, digest) and body.get("manifest", identity) == identity:
-                newest[gate_name(body["gate"])] = entry
+        for entry in self.history.about(self.recipe, "verdict", asset, digest, until):
+            if entry.body.get("manifest", identity) == identity:
+                newest[gate_name(entry.body["gate"])] = entry
         when = "" if until is None else " before the promotion"
         problems = []
         if missing := [gate for gate in gates if gate not in newest]:

@@ -87,9 +87,13 @@ class Chain:
         contract: dict[str, Any] = CONTRACT,
         outside: dict[str, dict[str, str]] = FROM_OUTSIDE,
         before_release: Callable[["Chain"], None] = lambda chain: None,
+        and_from: Sequence[Artifact] = (),
         **states: str,
     ) -> Artifact:
-        """Make every stage up to a release and judge each; `states` are of the teacher's gates."""
+        """Make every stage up to a release, from some more artifacts too, and judge each.
+
+        `states` are of the teacher's gates.
+        """
         for content_from_outside in (ROWS, WEIGHTS):
             self.builds.store.keep(BytesIO(content_from_outside))
         frozen = self.make(
@@ -109,7 +113,7 @@ class Chain:
             head_in_record = {"sequence": head.sequence, "digest": head.digest}
             (folder / "release.json").write_text(json.dumps({"record": {}, "files": {}, "head": head_in_record}))
 
-        released = self.make("release", [frozen, source, teacher], content=content, write=write)
+        released = self.make("release", [frozen, source, teacher, *and_from], content=content, write=write)
         self.judge(released)
         return released
 
