@@ -4,11 +4,13 @@ Belongs here: walking the stages in order to the earliest exit condition that do
 Does not: deciding gates (checks/), printing (commands/).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.execution.plan.objects import StepFailureData
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from pydantic import Field
 
 from assets.keys import keys_of_events
@@ -36,6 +38,8 @@ TOLD_ELSEWHERE = frozenset({"state", "because", "looked_at", "found", "do", "obs
 """What the metadata of a check says that is no evidence: what was found, and what it was found of."""
 CHECKS_LOOKED_THROUGH = 50
 """How many of a gate's checks are searched for that of the run which decided; later ones may be plans or reports."""
+RUNS_LOOKED_THROUGH = 20
+"""How many of the runs that were to make an asset are searched for one that came as far; later ones broke before it."""
 
 
 class Found(Record):
@@ -171,7 +175,7 @@ def _closed(
     key, because = now.state.key, gates_of(now.stage).because()[gate.name]
     if not gate.state.was_decided:
         do = f"look at it: materialize {now.state.address} with its checks, or `stillhouse run {file.name}`"
-        broken = _why_it_failed(instance, key, now.batch, of="gates")
+        broken = _why_it_failed(instance, key, now.batch, gate=gate.name)
         return _found(gate.name, gate.state, because, broken or gate.sentence, [], do)
     if gate.name == no_baseline_clears_the_bar.name:
         do = "take it and stop, which is success" + _waiver(file, gate)
@@ -182,13 +186,12 @@ def _closed(
 
 
 def _why_it_failed(
-    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, *, of: str | None = None
+    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, *, gate: str | None = None
 ) -> str | None:
-    """What the newest attempt of an asset, or of its gates, died of, if it did not succeed since."""
-    steps = {"__".join([*each.path, *([of] if of else [])]) for each in keys_of_events(key)}
-    filters = dg.RunsFilter(tags={"dagster/partition": batch} if batch else {})
-    for record in instance.get_run_records(filters, limit=20):
-        events = instance.all_logs(record.dagster_run.run_id, of_type=_ENDINGS)
+    """What the newest attempt of an asset, or of the gates of it, died of, if it did not succeed since."""
+    steps = {"__".join([*each.path, *(["gates"] if gate else [])]) for each in keys_of_events(key)}
+    for run_id in _runs_with(instance, key, batch) if gate is None else _runs_with_gate(instance, key, batch, gate):
+        events = instance.all_logs(run_id, of_type=_ENDINGS)
         mine = [e.dagster_event for e in events if e.dagster_event and e.dagster_event.step_key in steps]
         if mine:
             last = mine[-1]
@@ -198,20 +201,41 @@ def _why_it_failed(
     return None
 
 
+def _runs_with(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None) -> list[str]:
+    """The runs that were to make an asset, the newest first.
+
+    They are asked for by the asset: runs of picked assets, such as those that automation starts, name no recipe, and
+    among the runs of all recipes those of another one would hide them.
+    """
+    batches = None if batch is None else [batch]
+    filters = [dg.AssetRecordsFilter(asset_key=each, asset_partitions=batches) for each in keys_of_events(key)]
+    found = (instance.fetch_planned_materializations(each, limit=RUNS_LOOKED_THROUGH).records for each in filters)
+    records = sorted((record for each in found for record in each), key=lambda record: record.storage_id, reverse=True)
+    return [record.run_id for record in records]
+
+
+def _runs_with_gate(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, gate: str) -> list[str]:
+    """The runs that were to look at a gate, the newest first; a check that was reported by hand has no run."""
+    records = _checks_of(instance, key, batch, gate, limit=RUNS_LOOKED_THROUGH)
+    return [record.run_id for record in sorted(records, key=lambda record: record.id, reverse=True) if record.run_id]
+
+
+def _checks_of(
+    instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, gate: str, *, limit: int
+) -> Iterator[AssetCheckExecutionRecord]:
+    partition = PartitionKeyFilter(key=batch) if batch is not None else None
+    for each in keys_of_events(key):
+        yield from instance.event_log_storage.get_asset_check_execution_history(
+            dg.AssetCheckKey(each, gate), limit=limit, partition_filter=partition
+        )
+
+
 def _evidence(instance: dg.DagsterInstance, key: dg.AssetKey, batch: str | None, gate: GateState) -> list[str]:
     """What the check of the run that decided has in its metadata beside state and reason, one line for each.
 
     Evidence may quote rows, so it is kept where it can be deleted: in Dagster's event log and not in the ledger.
     """
-    partition = PartitionKeyFilter(key=batch) if batch is not None else None
-    records = (
-        record
-        for each in keys_of_events(key)
-        for record in instance.event_log_storage.get_asset_check_execution_history(
-            dg.AssetCheckKey(each, gate.name), limit=CHECKS_LOOKED_THROUGH, partition_filter=partition
-        )
-    )
-    for record in records:
+    for record in _checks_of(instance, key, batch, gate.name, limit=CHECKS_LOOKED_THROUGH):
         if record.run_id == gate.run_id and isinstance(record.evaluation, dg.AssetCheckEvaluation):
             return [
                 f"{name}: {line}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -12,6 +13,7 @@ from assets.materializations import newest_artifact
 from assets.recipe_assets import assets_of
 from checks.stages import gates_of
 from orchestration.diagnosis import checklist, diagnose
+from orchestration.runs import RECIPE_TAG
 from stillhouse.recipe.reading import RecipeFile
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
@@ -102,6 +104,23 @@ def test_a_source_that_is_gone_is_told_in_the_words_of_the_step(place: Place) ->
     assert told["do"] == "fix that and run again"
 
 
+@pytest.mark.parametrize("tags", [{RECIPE_TAG: "another.traffic"}, {}], ids=["of another recipe", "of picked assets"])
+def test_what_failed_is_told_however_many_runs_of_others_came_after_it(place: Place, tags: dict[str, str]) -> None:
+    """Regression: after a day of another recipe's hourly report a stage that had failed was never materialized."""
+    file = recipe(place, "gone", None)
+    place.run(file, "contract", "source")
+    later_runs(place, tags)
+    assert "gone.csv: no such file" in found(place, file)["what"]
+
+
+def later_runs(place: Place, tags: dict[str, str]) -> None:
+    @dg.job
+    def empty() -> None: ...
+
+    for _ in range(25):
+        place.instance.create_run_for_job(empty, tags={**tags, "dagster/partition": "base"})
+
+
 def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> None:
     file = recipe(place, "went", questions(50))
     place.run(file, "contract", "source")
@@ -135,6 +154,7 @@ def test_a_check_that_raises_is_told_with_its_error(place: Place, monkeypatch: p
     monkeypatch.setattr(checks.contract, "machine_memory_gb", broken)
     file = recipe(place, "raises", questions(50))
     assert not place.run(file, "contract").success
+    later_runs(place, {RECIPE_TAG: "another.traffic"})
     told = found(place, file)
     assert (told["stage"], told["gate"]) == ("contract", "training_fits_into_memory")
     assert told["state"] == "missing" and "the disk is on fire" in told["what"]
