@@ -167,9 +167,11 @@ def test_what_is_taken_from_the_champion_is_not_its_own_where_a_challenger_fails
         return real(self, clean)
 
     monkeypatch.setattr(LoadedRelease, "say", raises)
-    said = served.predict(text=TEXT, key="k1").json()
-    assert (said["release"], said["degraded"]) == (before.digest, True)
-    assert arms(served) == [("challenger", before.digest)], "the canary counts it as a failure of the challenger"
+    said = [served.predict(text=TEXT, key=f"k{n}").json() for n in range(5)]
+    assert {each["release"] for each in said} == {before.digest}
+    # Which callers are in the share follows from the secret of this installation: hardly any is not in 99 %.
+    whose = [arm for arm, _ in arms(served)]
+    assert [each["degraded"] for each in said] == [arm == "challenger" for arm in whose] and "challenger" in whose
 
 
 def test_a_challenger_that_cannot_be_loaded_leaves_the_champion_and_is_tried_again(
