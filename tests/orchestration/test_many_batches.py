@@ -150,7 +150,7 @@ def for_each_batch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]
 
 
 @pytest.mark.parametrize(
-    ("found", "at_most"), [("nothing to do", 10), ("no file is there any more", 16), ("a round to ask for", 20)]
+    ("found", "at_most"), [("nothing to do", 10), ("no file is there any more", 17), ("a round to ask for", 20)]
 )
 def test_a_tick_puts_a_few_statements_to_the_ledger_for_each_batch(
     for_each_batch: dict[str, float], found: str, at_most: int
