@@ -40,7 +40,7 @@ def agreement_holds(context: GateContext) -> Finding:
     if found is None or not found.asked:
         return Finding(Verdict.INCONCLUSIVE, f"the teacher was asked about none of {facts.answers:,} answers")
     silent, drawn = facts.silent, facts.silent + found.asked
-    if silent > context.recipe.limits.unanswered_prompts_at_most * drawn:
+    if silent / drawn > context.recipe.limits.unanswered_prompts_at_most:
         missing = f"the teacher gave no answer to {silent:,} of {drawn:,} texts that it was asked about"
         return Finding(Verdict.INCONCLUSIVE, f"{missing}, so that agreement on the others says too little")
     low, high = found.debiased - found.half_width, found.debiased + found.half_width

@@ -146,7 +146,7 @@ def _under_names_of_now(
     """Files that stay, by the names that the folder has for their content; what has left it keeps its own.
 
     A file that was renamed would else share its name with whatever came under it since. Of several of one name that
-    have all left the folder, which were once in batches of their own, each but the first is told by its content.
+    have all left the folder, which were once in batches of their own, each but the first has its digest in its name.
     """
     named: dict[str, BatchFile] = {}
     for file in kept:
