@@ -59,6 +59,11 @@ query ($key: AssetKeyInput!) {
   }
 }
 """
+TICKS = """
+query ($sensor: SensorSelector!) {
+  sensorOrError(sensorSelector: $sensor) { ... on Sensor { sensorState { ticks(limit: 20) { tickId status } } } }
+}
+"""
 AUTOMATION = """
 query ($repository: RepositorySelector!) {
   sensorsOrError(repositorySelector: $repository) { ... on Sensors { results { name sensorState { status } } } }
@@ -136,6 +141,21 @@ class Server:
                 return status
             time.sleep(0.5)
         raise TimeoutError(f"run {run_id} did not finish in {seconds} s")
+
+    def ticks(self, sensor: str) -> dict[int, str]:
+        """Status of each of the newest ticks of a sensor, by its id, which grows."""
+        answer = self.ask(TICKS, sensor={**self.repository, "sensorName": sensor})
+        return {int(tick["tickId"]): str(tick["status"]) for tick in answer["sensorOrError"]["sensorState"]["ticks"]}
+
+    def two_more_ticks(self, sensor: str, seconds: float = 90) -> None:
+        """Wait until a sensor has begun and ended two more ticks."""
+        last, deadline = max(self.ticks(sensor)), time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended = [tick for tick, status in self.ticks(sensor).items() if tick > last and status != "STARTED"]
+            if len(ended) >= 2:
+                return
+            time.sleep(0.5)
+        raise TimeoutError(f"{sensor} had no two more ticks in {seconds} s")
 
     def failures(self, run_id: str) -> list[str]:
         """What the failed steps of a run say."""

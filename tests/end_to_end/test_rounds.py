@@ -46,7 +46,7 @@ def test_a_dropped_file_is_taken_in_while_somebody_presses_materialize_and_a_pla
         until(place, lambda: place.champion_decided_by() != before, "the champion is not decided again")
         until(place, nothing_goes(place, plan.run_id), "a run does not end")
         assert server.finished(pressed) == "SUCCESS", server.failures(pressed)
-        time.sleep(12)  # two more ticks
+        server.two_more_ticks("rounds_small")
         mine = [run for run in place.rounds() if run.run_id not in {*earlier, plan.run_id}]
         assert 1 <= len(mine) <= 2
         for run in mine:
@@ -156,13 +156,13 @@ def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place:
     names = [*place.dropped, *(f"f{n:03}.csv" for n in range(STORM))]
     unlabelled = pl.lit(None, pl.String).alias("service")  # of many labels a gate shows that the small teacher differs
     rows = unseen(ROWS_OF_A_STORM * STORM, NEW_ROWS * len(place.dropped)).with_columns(unlabelled)
-    with dagster_dev(place.folder, place.file, place.home):
+    with dagster_dev(place.folder, place.file, place.home) as server:
         for number in range(STORM):
             place.drop(f"f{number:03}.csv", rows.slice(number * ROWS_OF_A_STORM, ROWS_OF_A_STORM))
         (place.home.inbox("small") / "bad.csv").write_text("service,kind\nHUM,HUM:ind\n")
         until(place, lambda: len(place.files_taken_in()) == len(names), "not every file is taken in")
         until(place, lambda: place.champion_decided_by() != before and nothing_goes(place)(), "the rounds do not end")
-        time.sleep(12)  # two more ticks
+        server.two_more_ticks("rounds_small")
         mine = [run for run in place.rounds() if run.run_id not in earlier]
         assert len(mine) <= 3 and all(run.is_success for run in mine), place.told()
     assert place.files_taken_in() == sorted(names)

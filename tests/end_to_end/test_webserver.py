@@ -1,6 +1,5 @@
 """The real webserver and daemon: gates pass, bad rows are planted, the gate fails, the downstream launch is refused."""
 
-import time
 from pathlib import Path
 
 import polars as pl
@@ -73,5 +72,5 @@ def test_schedule_and_sensors_are_on_and_a_closed_gate_stops_the_round_and_waits
         runs = server.runs(at_least=2)
         assert {server.finished(run) for run in runs} == {"FAILURE"}
         assert server.checks("small", "contract")["terms_allow_training_on_outputs"][0] == "FAILED"
-        time.sleep(12)  # two more ticks
+        server.two_more_ticks("rounds_small")
         assert server.runs() == runs, "a closed gate waits for a person"
