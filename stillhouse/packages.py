@@ -1,6 +1,7 @@
-"""Files that travel inside an installed package: `package://<import name>/<path inside>`.
+"""Packages that Stillhouse finds beside its own: files inside one, `package://<import name>/<path inside>`, and extras.
 
-Belongs here: the one rule by which such an address becomes a path, for rows and for weights alike.
+Belongs here: the one rule by which such an address becomes a path, for rows and for weights alike, and how an extra of
+Stillhouse that is missing is installed.
 Does not: what the file holds (the readers in data/, models/weights.py).
 """
 
@@ -10,6 +11,11 @@ from pathlib import Path
 from stillhouse.errors import StillhouseError
 
 SCHEME = "package://"
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds an extra; never by the bare name, under which an index has nothing, or something else."""
+    return f"Run `pip install '/path/to/checkout[{extra}]'`, with the checkout that Stillhouse was installed from."
 
 
 def in_package(uri: str) -> Path:

@@ -25,6 +25,7 @@ from stillhouse.data.quoting import quoted
 from stillhouse.data.rejects import RejectReason
 from stillhouse.data.table import Table, as_text, require_columns, require_once
 from stillhouse.errors import StillhouseError
+from stillhouse.packages import how_to_install
 
 _SHEETS = "xl/worksheets/"
 ROWS_ABOVE = 20
@@ -212,8 +213,8 @@ def _workbook(place: Place) -> Iterator[tuple[Any, ZipFile]]:
         raise StillhouseError(
             "Excel workbooks are read by openpyxl, which is not installed",
             where=place.uri,
-            expected="the extra xlsx of Stillhouse",
-            do='Run `pip install -e ".[xlsx]"`, or save the sheet as csv.',
+            expected="the extra `xlsx`, or a sheet saved as csv",
+            do=how_to_install("xlsx"),
         ) from error
     with plain_read_errors(place.uri, "an Excel workbook"), opened_as_bytes(place) as raw:
         refuse_what_is_no_rows(raw.read(HEAD), place.uri)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
+from stillhouse.packages import how_to_install
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.release.cascade import TeacherOnCall
@@ -133,7 +134,7 @@ def _web_server() -> ModuleType:
             f"{', '.join(missing)} cannot be imported",
             where="serve",
             expected="the packages of the extra `serve`",
-            do='`pip install "stillhouse[serve]"`, or in a checkout `pip install -e ".[serve]"`.',
+            do=how_to_install("serve"),
         )
     return import_module("uvicorn")
 

@@ -21,6 +21,7 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.packages import how_to_install
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import CallLog, Reply
@@ -117,7 +118,7 @@ class Endpoint:
         except ImportError as error:
             raise StillhouseError(
                 "the package openai is not installed", where="teacher.kind: endpoint",
-                expected="the extra `endpoint`", do="pip install 'stillhouse[endpoint]'",
+                expected="the extra `endpoint`", do=how_to_install("endpoint"),
             ) from error  # fmt: skip
         key, variable = self._key, self.limits.api_key_env
         if variable is not None and not re.fullmatch("[!-~]+", key):

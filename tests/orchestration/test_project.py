@@ -149,6 +149,23 @@ def test_the_workflow_runs_check_and_status(folder: Path) -> None:
     assert commands[-2:] == ["stillhouse check", "stillhouse status"]
 
 
+@pytest.mark.parametrize(
+    ("comes_from", "ended"), [(None, "the variable STILLHOUSE of this repository is not set"), ("git+x", "git+x")]
+)
+def test_the_workflow_installs_nothing_by_the_bare_name(folder: Path, comes_from: str | None, ended: str) -> None:
+    """On a package index `stillhouse` is nothing, or what somebody else put there."""
+    lay_down(folder)
+    written = (folder / ".github" / "workflows" / "stillhouse.yml").read_text()
+    (install,) = (line for line in written.splitlines() if "pip install" in line and "--no-deps" not in line)
+    asked = install.partition("run: ")[2].replace("python -m pip install", "echo")
+    said = subprocess.run(
+        ["bash", "-c", asked], env={} if comes_from is None else {"STILLHOUSE": comes_from},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (said.stdout + said.stderr).strip().endswith(ended)
+    assert (said.returncode == 0) == (comes_from is not None)
+
+
 def test_init_where_recipes_are_elsewhere_makes_no_project(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

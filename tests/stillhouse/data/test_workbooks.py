@@ -177,4 +177,4 @@ def test_without_openpyxl_a_workbook_is_refused_in_one_clear_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     error = refused(tmp_path, b"PK")
-    assert "read by openpyxl, which is not installed" in error.what and ".[xlsx]" in error.do
+    assert "read by openpyxl, which is not installed" in error.what and "[xlsx]'" in error.do
