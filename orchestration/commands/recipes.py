@@ -73,8 +73,12 @@ class Answer(StrEnum):
     ROI = "roi"
     LEADERBOARD = "leaderboard"
     PLAN = "plan"
+    PLAN_LIVE = "plan-live"
+    ASK = "ask"
+    REPORT = "report"
     PREDICT = "predict"
     AUDIT = "audit"
+    AUDIT_REQUEST = "audit-request"
 
 
 @commands.command()
@@ -88,6 +92,7 @@ def schema(
     """Explain the fields of a recipe; with --json, or of a command's answer, as JSON schema."""
     from pydantic import BaseModel
 
+    from orchestration.asking import Asked
     from orchestration.diagnosis import Diagnosis
     from orchestration.economics import Account
     from orchestration.event_list import Events
@@ -99,13 +104,17 @@ def schema(
     from orchestration.schema_table import fields_table, part_of
     from orchestration.serving import Predictions
     from orchestration.status import Status
+    from stillhouse.audit.answers import AnswerAudit
     from stillhouse.audit.records import Audit
+    from stillhouse.live.planning import LivePlan
     from stillhouse.recipe.contract import Recipe
+    from stillhouse.report.record import Report
 
     records: dict[Answer, type[BaseModel]] = {
         Answer.RECIPE: Recipe, Answer.CHECK: Checked, Answer.STATUS: Status, Answer.DIAGNOSE: Diagnosis,
         Answer.ROI: Account, Answer.LEADERBOARD: Board, Answer.PLAN: Planned, Answer.PREDICT: Predictions,
         Answer.AUDIT: Audit, Answer.FLEET: Fleet, Answer.LIVE: LiveScreen, Answer.EVENTS: Events,
+        Answer.PLAN_LIVE: LivePlan, Answer.ASK: Asked, Answer.REPORT: Report, Answer.AUDIT_REQUEST: AnswerAudit,
     }  # fmt: skip
     mode: Literal["validation", "serialization"] = "validation" if of is Answer.RECIPE else "serialization"
     found = part_of(records[of].model_json_schema(mode=mode), part)

@@ -33,8 +33,10 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
-from stillhouse.report.document import in_order_of_options, report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.report.figures.material import Curve
+from stillhouse.report.options import in_order_of_options
+from stillhouse.report.record import report_of
 from stillhouse.stages.bench import Bench, Reader
 from stillhouse.stages.facts import CandidateFacts, EvaluationFacts, PromptFacts
 from stillhouse.stages.names import MODEL, PROMPTS, TEACHER, TRANSFER_SET, candidate, export
@@ -92,7 +94,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             "precisions": {form.precision: each for form in student.forms for each in judged if each.name == form.name},
             "members": read_members(evaluation.folder),
         }
-        (folder / "report.json").write_text(json.dumps(report_json(reported, **about), indent=1))
+        (folder / "report.json").write_text(json.dumps(report_of(reported, **about).model_dump(mode="json"), indent=1))
         curve = _curve_of(around.builds, analyses, student.name)
         html = report_html(
             reported,

@@ -20,6 +20,7 @@ from orchestration.status import status
 from stillhouse.digests import digest_of_folder
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.report.record import Report
 from stillhouse.stages.names import BATCHED
 from tests.conftest import Place, a_place
 from tests.small import questions, small_recipe
@@ -151,6 +152,7 @@ def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -
 def test_the_report_has_the_shape_that_scripts_rely_on(place: WholeWay) -> None:
     selection = newest_artifact(place.builds, key_of("small", "selection"))
     report = json.loads((selection.folder / "report.json").read_text())
+    assert Report.model_validate(report).model_dump(mode="json") == report, "as `stillhouse schema --of report` says"
     assert report["verdict"] == "pass" and report["student"]["name"] == "one"
     assert report["golden_rows"] == place.shown("prompts")["golden"]
     for name in ("agreement", "latency_ratio", "size_ratio"):

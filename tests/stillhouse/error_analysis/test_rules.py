@@ -16,8 +16,9 @@ from stillhouse.error_analysis.rules import EPOCHS_ENOUGH, RULES, Cause, ErrorAn
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.bar import BarSpec, BudgetSpec
-from stillhouse.report.document import report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
+from tests.reported import report_json
 
 ABLE = BatchTrial(rows=32, steps=60, agreement=1.0, divergence_left=0.001)
 UNABLE = BatchTrial(rows=32, steps=60, agreement=0.6, divergence_left=0.5)

@@ -11,9 +11,10 @@ from scipy import stats
 from stillhouse.evaluation.against_champion import AgainstChampion, Answers, compare_with_champion
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
 from stillhouse.records.champions import Served
-from stillhouse.report.document import report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
+from tests.reported import report_json
 
 CLASSES = ("balance", "block", "travel")
 RIVAL = Served("0123456789abcdef", "m", "five_layers", "2026-01-01")

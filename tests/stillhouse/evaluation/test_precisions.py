@@ -8,8 +8,9 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.precisions import KeptAnswers, holds_quality, judged_in_order, standing_for
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.students import StudentSpec
-from stillhouse.report.document import report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
+from tests.reported import report_json
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 KEPT = KeptAnswers(agreement=0.99, texts=300)

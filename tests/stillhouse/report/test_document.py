@@ -10,7 +10,9 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, SliceSpec
-from stillhouse.report.document import report_html, report_json, ruled_out
+from stillhouse.report.document import report_html
+from stillhouse.report.options import ruled_out
+from tests.reported import report_json
 from tests.stillhouse.evaluation.conftest import answers_block
 
 

@@ -6,11 +6,12 @@ from scipy.stats import beta
 
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.bar import BarSpec, Terms
-from stillhouse.report.document import report_json, ruled_out
+from stillhouse.report.options import ruled_out
 from stillhouse.statistics import calibration_test as module
 from stillhouse.statistics.calibration_test import _rows_needed, _units, _weights, calibration_test
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
+from tests.reported import report_json
 
 SURE = np.exp(3) / (np.exp(3) + 2)
 """Confidence of every answer of the models in conftest.py: 90.9 %."""

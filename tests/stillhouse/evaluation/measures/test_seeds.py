@@ -14,10 +14,11 @@ from stillhouse.evaluation.measures.seeds import gain_over_seeds, seed_spread
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, Terms
-from stillhouse.report.document import report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.statistics.proportions import paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
+from tests.reported import report_json
 from tests.stillhouse.evaluation.conftest import BUDGET, make_golden, make_latency, make_outputs, make_subject
 
 CLASSES = ("balance", "block", "travel")

@@ -11,9 +11,10 @@ from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice, _hypergeometric, _Tables, discover_slices
 from stillhouse.evaluation.slices.row_features import MOST_VALUES, feature_columns, row_features
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SliceSpec, Terms
-from stillhouse.report.document import report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
+from tests.reported import report_json
 
 WORDS = ["what", "who", "how", "when", "is", "the", "which", "name", "12", "list", "can", "do", "where", "why"]
 CHANNELS, LABELS = ("app", "fax", "phone", "web"), ("account", "block", "card", "travel")

@@ -11,9 +11,11 @@ from stillhouse.evaluation.harness import Evaluation, evaluate
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS, FairnessResult, fairness
 from stillhouse.recipe.bar import BarSpec, BudgetSpec, SensitiveSpec, Terms
-from stillhouse.report.document import report_html, report_json, ruled_out
+from stillhouse.report.document import report_html
+from stillhouse.report.options import ruled_out
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
+from tests.reported import report_json
 
 YES, NO = 1, 0
 

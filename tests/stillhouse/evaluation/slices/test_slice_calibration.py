@@ -5,8 +5,9 @@ import pytest
 
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS
 from stillhouse.recipe.bar import SliceSpec
-from stillhouse.report.document import report_html, report_json
+from stillhouse.report.document import report_html
 from stillhouse.statistics.calibration import calibration
+from tests.reported import report_json
 from tests.stillhouse.evaluation.conftest import make_golden, make_outputs
 
 WRONG = [*range(0, 600, 4), *range(600, 1200, 50)]

@@ -9,9 +9,10 @@ from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.slices.declared import SliceResult
 from stillhouse.evaluation.slices.slice_gap import slice_gap
 from stillhouse.recipe.bar import BarSpec, SliceSpec
-from stillhouse.report.document import report_json, ruled_out
+from stillhouse.report.options import ruled_out
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.verdicts import Verdict
+from tests.reported import report_json
 
 LIMITED = BarSpec(margin=0.05, slice_gap_at_most=0.05)
 BOTH = tuple(SliceSpec(name=name, column="channel", values=(name,), critical=True) for name in ("app", "phone"))
