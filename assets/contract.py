@@ -84,6 +84,7 @@ def _answers(taken: AnswersFacts | None) -> dict[str, int]:
         "answers": taken.records,
         "unreadable_answers": taken.unreadable,
         "answers_without_text": taken.without_text,
+        **({} if taken.without_rationale is None else {"answers_without_rationale": taken.without_rationale}),
     }
 
 

@@ -73,7 +73,12 @@ def _take_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]], out:
     """Read what a teacher answered elsewhere from the bytes that were kept."""
     read = read_answers(file, kept)
     read.answers.write_parquet(out)
-    return AnswersFacts(records=read.records, unreadable=read.unreadable, without_text=read.without_text)
+    return AnswersFacts(
+        records=read.records,
+        unreadable=read.unreadable,
+        without_text=read.without_text,
+        without_rationale=read.without_rationale,
+    )
 
 
 def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:

@@ -40,6 +40,9 @@ class AnswersFacts(Record):
     records: int = Field(description="Records that could be read.")
     unreadable: int
     without_text: int = Field(description="Records of which it is not known what was asked.")
+    without_rationale: int | None = Field(
+        None, description="Replies that do not say why; null where the recipe reads no rationale."
+    )
 
 
 class ContractFacts(Record):

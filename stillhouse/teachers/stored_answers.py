@@ -32,12 +32,14 @@ class AnswersRead:
         records: that could be read.
         unreadable: that could not.
         without_text: records of which no text, or no request, could be found.
+        without_rationale: replies that do not say why; None where the recipe reads no rationale.
     """
 
     answers: pl.DataFrame
     records: int
     unreadable: int
     without_text: int
+    without_rationale: int | None
 
 
 def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None = None) -> AnswersRead:
@@ -49,7 +51,8 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
             files themselves, for a look at them.
 
     Raises:
-        StillhouseError: if a file cannot be read or lacks a column; the recipe's line is named.
+        StillhouseError: if a file cannot be read or lacks a column, or no reply has the rationale that the recipe
+            reads; the recipe's line is named.
     """
     spec = file.recipe.teacher.answers
     is_batch = spec.format is AnswersFormat.BATCH
@@ -82,17 +85,32 @@ def read_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]] | None
     found = rows.filter(pl.col("text").is_not_null())
     named_by_us = is_batch and spec.requests is None
     ids = found["text"].alias("prompt_id") if named_by_us else prompt_ids(redacted(found).rows["text"])
+    reasons = [_without_people(found[name]) for name in further]
+    unexplained = reasons[0].null_count() if reasons else None
+    if unexplained and unexplained == found.height:
+        raise _no_rationale(file, found.height)
     return AnswersRead(
-        pl.DataFrame(
-            [
-                ids.alias("prompt_id"),
-                found["label"].alias("answer"),
-                *(_without_people(found[name]) for name in further),
-            ]
-        ).sort("prompt_id", "answer", *further),
+        pl.DataFrame([ids.alias("prompt_id"), found["label"].alias("answer"), *reasons]).sort(
+            "prompt_id", "answer", *further
+        ),
         records=rows.height,
         unreadable=replies.rejects.height,
         without_text=rows.height - found.height,
+        without_rationale=unexplained,
+    )
+
+
+def _no_rationale(file: RecipeFile, replies: int) -> StillhouseError:
+    """Students would match the states of the texts instead, and nobody would see it."""
+    pattern = file.recipe.teacher.answers.rationale_pattern
+    field = "rationale" if pattern is None else "rationale_pattern"
+    what = "says why" if pattern is None else "matches the pattern"
+    return StillhouseError(
+        f"none of {replies:,} replies {what}",
+        where=file.where("teacher", "answers", field),
+        expected="a rationale in at least one reply",
+        do=f"Correct it, or leave {field} out."
+        + ("" if pattern is None else " The pattern sees a reply in one line, with single blanks."),
     )
 
 

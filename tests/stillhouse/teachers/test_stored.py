@@ -131,6 +131,34 @@ def test_why_is_read_from_a_column_or_out_of_the_answer_and_bears_no_name(tmp_pa
     assert read_answers(file).answers.select("answer", "rationale").rows() == [("billing", "An invoice is named.")]
 
 
+@pytest.mark.parametrize(
+    ("spec", "field", "what"),
+    [
+        ({"rationale": "why"}, "rationale", "none of 2 replies says why"),
+        (
+            {"rationale_pattern": "Reason: (?P<rationale>.*)\n"},
+            "rationale_pattern",
+            "none of 2 replies matches the pattern",
+        ),
+    ],
+)
+def test_where_no_reply_has_the_rationale_that_is_asked_for_nothing_is_read(
+    tmp_path: Path, spec: dict[str, str], field: str, what: str
+) -> None:
+    """Regression: a pattern that never matched was said by nobody, and students matched the texts instead."""
+    lines = [{"text": text, "answer": "Reason: so\nQueue: billing", "why": " "} for text in "ab"]
+    with pytest.raises(StillhouseError, match=r"defs.yaml:\d+.*") as caught:
+        read(tmp_path, lines, **spec)
+    assert caught.value.what == what and field in caught.value.where and field in caught.value.do
+
+
+def test_replies_that_do_not_say_why_are_counted(tmp_path: Path) -> None:
+    lines = [{"text": text, "answer": "billing", "why": why} for text, why in (("a", " "), ("b", "It says so."))]
+    for name, spec, counted in (("read", {"rationale": "why"}, 1), ("not read", {}, None)):
+        (tmp_path / name).mkdir()
+        assert read(tmp_path / name, lines, **spec).without_rationale == counted
+
+
 def test_what_is_said_of_why_is_part_of_the_fingerprint() -> None:
     replies = pl.DataFrame({"prompt_id": ["p"], "answer": ["other"], "rationale": ["so"]})
     held = held_to(replies, TASK.names, {})
