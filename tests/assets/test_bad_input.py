@@ -36,12 +36,12 @@ def test_a_source_that_cannot_be_read_is_one_line(tmp_path: Path, run: Run) -> N
     assert len(told.splitlines()) == 1
 
 
-def test_a_sensitive_column_that_is_not_there_is_told_by_its_field(tmp_path: Path, run: Run) -> None:
+def test_a_sensitive_column_that_is_not_there_is_said_by_its_field(tmp_path: Path, run: Run) -> None:
     (told,) = failures(run(recipe_on(tmp_path, csv(GOOD), sensitive=[{"column": "region"}]), "contract", "source"))
     assert "sensitive.0.column" in told and "there is no column 'region'" in told
 
 
-def test_a_slice_on_a_column_that_does_not_exist_is_told_by_its_line(tmp_path: Path, run: Run) -> None:
+def test_a_slice_on_a_column_that_does_not_exist_is_said_by_its_line(tmp_path: Path, run: Run) -> None:
     wanted = [{"name": "people", "column": "knd", "values": ["HUM:ind"], "critical": True}]
     file = small_recipe(tmp_path, rows=100, slices=wanted)
     (told,) = failures(run(file, "contract", "source"))

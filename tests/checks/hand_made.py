@@ -141,7 +141,7 @@ def ask(gate: Gate, looked_at: Any = None, **asked: Any) -> Finding:
     return gate.evaluate(context(looked_at, **asked))
 
 
-def told(gate: Gate, looked_at: Any = None, **asked: Any) -> tuple[Verdict, str]:
+def answer_of(gate: Gate, looked_at: Any = None, **asked: Any) -> tuple[Verdict, str]:
     """Verdict and sentence of a gate; see `context`."""
     finding = ask(gate, looked_at, **asked)
     return finding.verdict, finding.sentence

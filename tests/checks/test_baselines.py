@@ -12,7 +12,7 @@ from checks.baselines import (
     the_bar_notices_a_lost_class,
 )
 from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
-from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, artifact, recipe, stored_recipe, told
+from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, answer_of, artifact, recipe, stored_recipe
 
 FORMS = artifact(SimpleNamespace(as_students={"int8 teacher": "{name: int8_teacher}"}))
 
@@ -49,24 +49,24 @@ def losing(name: str, found: int, rows: int = 100, teacher: int = 90) -> Any:
 
 def test_each_option_has_to_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     judged(monkeypatch, *map(option, OPTIONS))
-    assert told(every_option_was_measured) == (PASS, f"measured: {', '.join(OPTIONS)}")
+    assert answer_of(every_option_was_measured) == (PASS, f"measured: {', '.join(OPTIONS)}")
     judged(monkeypatch, *map(option, OPTIONS[1:]))
-    assert told(every_option_was_measured) == (FAIL, "not measured: majority class")
+    assert answer_of(every_option_was_measured) == (FAIL, "not measured: majority class")
     judged(monkeypatch, *map(option, OPTIONS[:-1]), option("pruned teacher", latency=None))
-    assert told(every_option_was_measured) == (FAIL, "not measured: pruned teacher")
+    assert answer_of(every_option_was_measured) == (FAIL, "not measured: pruned teacher")
 
 
 def test_of_a_teacher_that_runs_elsewhere_no_smaller_form_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE))
-    assert told(every_option_was_measured, recipe=stored_recipe())[0] is PASS
+    assert answer_of(every_option_was_measured, recipe=stored_recipe())[0] is PASS
     judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE[:-1]))
-    found = told(every_option_was_measured, recipe=stored_recipe())
+    found = answer_of(every_option_was_measured, recipe=stored_recipe())
     assert found == (FAIL, "not measured: static embeddings of the base")
 
 
 def test_where_no_option_clears_the_bar_the_most_accurate_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     judged(monkeypatch, option("a", accuracy=0.6), option("b", INCONCLUSIVE, 0.7), option("c", accuracy=0.1))
-    assert told(no_baseline_clears_the_bar) == (PASS, "the best misses: b misses.")
+    assert answer_of(no_baseline_clears_the_bar) == (PASS, "the best misses: b misses.")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_an_option_that_clears_the_bar_closes_and_says_how_it_is_released(
     monkeypatch: pytest.MonkeyPatch, clearing: list[str], sentence: str
 ) -> None:
     judged(monkeypatch, option("b"), *(option(name, PASS) for name in clearing))
-    assert told(no_baseline_clears_the_bar, FORMS) == (FAIL, sentence)
+    assert answer_of(no_baseline_clears_the_bar, FORMS) == (FAIL, sentence)
 
 
 def test_a_recipe_that_names_an_option_lets_it_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     judged(monkeypatch, option("int8 teacher", PASS))
     as_it_is = {"name": "int8_teacher", "layers": [0, 1], "learns_from": "nothing"}
     named = recipe(students=[*DEMO.model_dump()["students"], as_it_is])
-    verdict, sentence = told(no_baseline_clears_the_bar, FORMS, recipe=named)
+    verdict, sentence = answer_of(no_baseline_clears_the_bar, FORMS, recipe=named)
     assert verdict is PASS
     assert sentence.startswith("int8 teacher clears the bar, and the recipe names int8_teacher, which learns from noth")
 
@@ -110,19 +110,19 @@ def test_a_bar_that_is_cleared_without_a_class_closes(monkeypatch: pytest.Monkey
     """Regression: "take the baseline" recommended a model that found 5 of 103 rows of the class that mattered."""
     gate = the_bar_notices_a_lost_class
     judged(monkeypatch, option("b"), losing("TF-IDF", 5))
-    verdict, sentence = told(gate)
+    verdict, sentence = answer_of(gate)
     assert verdict is FAIL
     assert sentence.startswith(
         "the bar is cleared without a class: TF-IDF finds 5 of 100 rows of 'fraud', the teacher 90. Set `bar.metric:"
     )
     judged(monkeypatch, option("b"))
-    assert told(gate) == (PASS, "no option clears the bar")
+    assert answer_of(gate) == (PASS, "no option clears the bar")
 
 
 def test_an_option_that_finds_every_class_goes_before_one_that_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     judged(monkeypatch, losing("TF-IDF", 5), losing("int8 teacher", 80))
-    assert told(the_bar_notices_a_lost_class) == (PASS, "every class is found by int8 teacher")
-    assert told(no_baseline_clears_the_bar, FORMS)[1].startswith("take the baseline: int8 teacher clears the bar.")
+    assert answer_of(the_bar_notices_a_lost_class) == (PASS, "every class is found by int8 teacher")
+    assert answer_of(no_baseline_clears_the_bar, FORMS)[1].startswith("take the baseline: int8 teacher clears the bar.")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_class_is_lost_where_less_than_half_is_shown_to_be_found(
     monkeypatch: pytest.MonkeyPatch, found: int, rows: int, teacher: int, is_lost: bool
 ) -> None:
     judged(monkeypatch, losing("a", found, rows, teacher))
-    assert told(the_bar_notices_a_lost_class)[0] is (FAIL if is_lost else PASS)
+    assert answer_of(the_bar_notices_a_lost_class)[0] is (FAIL if is_lost else PASS)
 
 
 def test_an_alternative_behind_a_server_is_an_option_that_needs_no_release(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +151,11 @@ def test_an_alternative_behind_a_server_is_an_option_that_needs_no_release(monke
         teacher={**asked, **terms, "minimum_accuracy": 0.8}, data__provenance={"teacher_may_see": ["internal"]}
     )
     judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE))
-    assert told(every_option_was_measured, recipe=own) == (FAIL, "not measured: prompted s")
+    assert answer_of(every_option_was_measured, recipe=own) == (FAIL, "not measured: prompted s")
     prompted = option("prompted s", PASS, latency=None, hosted="its bill")
     judged(monkeypatch, *map(option, OPTIONS_ELSEWHERE), prompted)
-    assert told(every_option_was_measured, recipe=own)[0] is PASS
-    assert told(no_baseline_clears_the_bar, FORMS, recipe=own) == (
+    assert answer_of(every_option_was_measured, recipe=own)[0] is PASS
+    assert answer_of(no_baseline_clears_the_bar, FORMS, recipe=own) == (
         FAIL,
         "take the baseline: prompted s clears the bar. prompted s needs no release: ask its server as it was asked "
         "here",

@@ -15,7 +15,7 @@ from checks.candidates import (
     training_converged,
 )
 from stillhouse.stages.facts import CandidateFacts, EpochFacts, SeedFacts, TrainingFacts
-from tests.checks.hand_made import FAIL, PASS, artifact, measured, told
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, measured
 
 
 def trained(*losses: float, digest: str = "aa", accuracy: float | None = 0.7) -> TrainingFacts:
@@ -39,24 +39,24 @@ def student(training: TrainingFacts | None, *seeds: TrainingFacts, right: int | 
 def test_every_loss_of_every_seed_has_to_be_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks.candidates, "finite_weights", lambda folder: 1000)
     sentence = "2,000 weights and 3 epoch losses looked at"
-    assert told(every_weight_and_loss_is_finite, student(trained(2.0, 1.0), trained(1.0))) == (PASS, sentence)
+    assert answer_of(every_weight_and_loss_is_finite, student(trained(2.0, 1.0), trained(1.0))) == (PASS, sentence)
     for bad in (math.nan, math.inf):
-        assert told(every_weight_and_loss_is_finite, student(trained(2.0, 1.0), trained(bad))) == (FAIL, sentence)
+        assert answer_of(every_weight_and_loss_is_finite, student(trained(2.0, 1.0), trained(bad))) == (FAIL, sentence)
 
 
 def test_the_loss_has_to_fall_below_the_limit_for_each_seed() -> None:
-    assert told(training_converged, student(trained(1.0, 3.0, 0.79))) == (PASS, "training loss 1.0000 to 0.7900")
-    assert told(training_converged, student(trained(2.0, 0.5, 1.5)))[0] is PASS, "the limit is of the first loss"
+    assert answer_of(training_converged, student(trained(1.0, 3.0, 0.79))) == (PASS, "training loss 1.0000 to 0.7900")
+    assert answer_of(training_converged, student(trained(2.0, 0.5, 1.5)))[0] is PASS, "the limit is of the first loss"
     assert measured(training_converged, student(trained(2.0, 0.5, 1.5))) == (0.75, 0.8)
-    assert told(training_converged, student(trained(1.0, 0.5, 0.8))) == (FAIL, "training loss 1.0000 to 0.8000")
-    assert told(training_converged, student(trained(1.0)))[0] is PASS, "one epoch cannot show it"
-    verdict, sentence = told(training_converged, student(trained(1.0, 0.5), trained(2.0, 1.9)))
+    assert answer_of(training_converged, student(trained(1.0, 0.5, 0.8))) == (FAIL, "training loss 1.0000 to 0.8000")
+    assert answer_of(training_converged, student(trained(1.0)))[0] is PASS, "one epoch cannot show it"
+    verdict, sentence = answer_of(training_converged, student(trained(1.0, 0.5), trained(2.0, 1.9)))
     assert (verdict, sentence) == (
         FAIL,
         "training loss 1.0000 to 0.5000, training loss 2.0000 to 1.9000 (seeds/7)",
     )
     nothing = "it learns from nothing: there was nothing to train"
-    assert told(training_converged, student(None)) == (PASS, nothing)
+    assert answer_of(training_converged, student(None)) == (PASS, nothing)
 
 
 @pytest.mark.parametrize(("accuracy", "verdict"), [(0.5, FAIL), (0.51, PASS), (None, FAIL)])
@@ -64,7 +64,9 @@ def test_a_student_has_to_beat_the_most_frequent_class(accuracy: float | None, v
     labels = ["a"] * 3 + ["b"] * 2 + ["c"] + ["a"] * 50
     prompts = pl.DataFrame({"label": labels, "split": ["validation"] * 6 + ["train"] * 50})
     made_from = {"prompts": artifact(frames={"prompts": prompts})}
-    found = told(the_student_beats_the_majority_class, student(trained(1.0, accuracy=accuracy)), made_from=made_from)
+    found = answer_of(
+        the_student_beats_the_majority_class, student(trained(1.0, accuracy=accuracy)), made_from=made_from
+    )
     assert found[0] is verdict
     said = f"validation accuracy {accuracy:.3f}, most frequent class 0.500" if accuracy else "there is no validation"
     assert found[1].startswith(said)
@@ -87,11 +89,11 @@ def test_the_published_weights_are_those_that_training_reported(published: dict[
     ships, again = trained(1.0, digest="aa"), trained(1.0, digest="bb")
     gate = the_weights_are_those_that_were_trained
     published |= {"model": "aa", "7": "bb"}
-    assert told(gate, student(ships, again)) == (PASS, f"model trained {'a' * 12}, seeds/7 trained {'b' * 12}")
+    assert answer_of(gate, student(ships, again)) == (PASS, f"model trained {'a' * 12}, seeds/7 trained {'b' * 12}")
     published["7"] = "cc"
-    assert told(gate, student(ships, again))[0] is FAIL
+    assert answer_of(gate, student(ships, again))[0] is FAIL
     published["7"] = "aa"
-    assert told(gate, student(ships, ships))[0] is FAIL, "two seeds that gave the same weights are one seed"
+    assert answer_of(gate, student(ships, ships))[0] is FAIL, "two seeds that gave the same weights are one seed"
 
 
 def test_weights_that_were_not_trained_are_those_that_are_cut_once_more(
@@ -104,7 +106,7 @@ def test_weights_that_were_not_trained_are_those_that_are_cut_once_more(
     published["model"] = "aa"
     gate = the_weights_are_those_that_were_trained
     sentence = f"not trained; cut once more {'a' * 12}, published {'a' * 12}"
-    assert told(gate, student(None), made_from=made_from) == (PASS, sentence)
+    assert answer_of(gate, student(None), made_from=made_from) == (PASS, sentence)
     ((model, spec, texts, _),) = cut
     assert (model, spec.name, texts.to_list()) == (Path("/teacher/model"), "five_layers", ["t"])
 
@@ -112,4 +114,4 @@ def test_weights_that_were_not_trained_are_those_that_are_cut_once_more(
         published["model"] = "bb"
 
     monkeypatch.setattr(checks.candidates, "cut_from", other_weights)
-    assert told(gate, student(None), made_from=made_from)[0] is FAIL
+    assert answer_of(gate, student(None), made_from=made_from)[0] is FAIL

@@ -26,7 +26,7 @@ from stillhouse.release.cascade import CASCADE, Cascade, Rule, TeacherOnCall
 from stillhouse.stages.cascade import GOLDEN, ROWS, CascadeFacts, terms_of
 from stillhouse.statistics.fixed_sequence import cascade_threshold
 from stillhouse.tasks.single_label import SingleLabel
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, measured, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, measured, recipe
 
 TASK = SingleLabel(("a", "b"))
 SLICES = [{"name": "by_post", "column": "channel", "values": ["post"], "critical": True, "margin": 0.1}]
@@ -95,7 +95,7 @@ def looked_at(
 
 @pytest.mark.parametrize(("lost", "verdict"), [(0, PASS), (5, PASS), (15, INCONCLUSIVE), (60, FAIL)])
 def test_the_margin_is_shown_by_golden_rows(tmp_path: Path, lost: int, verdict: object) -> None:
-    found, sentence = told(the_cascade_holds_its_margin, looked_at(tmp_path, lost=lost), recipe=ASKED)
+    found, sentence = answer_of(the_cascade_holds_its_margin, looked_at(tmp_path, lost=lost), recipe=ASKED)
     assert found is verdict and "within 2.0 points of the teacher" in sentence
     assert measured(the_cascade_holds_its_margin, looked_at(tmp_path, lost=lost), recipe=ASKED) == (
         pytest.approx(lost / GOLDEN_ROWS), 0.02,
@@ -104,20 +104,20 @@ def test_the_margin_is_shown_by_golden_rows(tmp_path: Path, lost: int, verdict: 
 
 @pytest.mark.parametrize(("lost", "verdict"), [(0, PASS), (16, INCONCLUSIVE), (80, FAIL)])
 def test_a_critical_slice_holds_its_own_margin(tmp_path: Path, lost: int, verdict: object) -> None:
-    found, sentence = told(
+    found, sentence = answer_of(
         the_cascade_holds_every_critical_slice, looked_at(tmp_path, lost_of_post=lost), recipe=ASKED
     )  # fmt: skip
     assert found is verdict and "accuracy on 'by_post'" in sentence and "10.0 points of the teacher" in sentence
 
 
 def test_a_critical_slice_that_fails_and_that_nobody_can_tell_closes_its_gate(tmp_path: Path) -> None:
-    found, sentence = told(
+    found, sentence = answer_of(
         the_cascade_holds_every_critical_slice, looked_at(tmp_path, facts={"failing": ("by_post",)}), recipe=ASKED
     )
     assert found is FAIL and "no server can tell" in sentence and "cascade.request_columns" in sentence
     free = ASKED.model_copy(update={"slices": (ASKED.slices[0].model_copy(update={"critical": False}),)})
     other = looked_at(tmp_path, asked=free, facts={"failing": ("by_post",), "protected": ("others",)})
-    assert told(the_cascade_holds_every_critical_slice, other, recipe=free) == (
+    assert answer_of(the_cascade_holds_every_critical_slice, other, recipe=free) == (
         PASS, "no critical slice is the student's; always the teacher: others",
     )  # fmt: skip
 
@@ -125,14 +125,14 @@ def test_a_critical_slice_that_fails_and_that_nobody_can_tell_closes_its_gate(tm
 @pytest.mark.parametrize(("asked", "verdict"), [(300, PASS), (301, INCONCLUSIVE), (400, FAIL)])
 def test_the_teacher_answers_no_more_than_was_allowed(tmp_path: Path, asked: int, verdict: object) -> None:
     looked = looked_at(tmp_path, facts={"golden_to_teacher": asked})
-    found, sentence = told(the_teacher_is_asked_within_its_share, looked, recipe=ASKED)
+    found, sentence = answer_of(the_teacher_is_asked_within_its_share, looked, recipe=ASKED)
     assert found is verdict
     assert "at most 30.0% allowed; 1,000 calls cost 0.3" in sentence and "with the teacher alone" in sentence
 
 
 def test_without_a_threshold_the_teacher_answers_always_and_that_is_too_much(tmp_path: Path) -> None:
     looked = looked_at(tmp_path, facts={"golden_to_teacher": GOLDEN_ROWS, "threshold": None})
-    found, sentence = told(the_teacher_is_asked_within_its_share, looked, recipe=ASKED)
+    found, sentence = answer_of(the_teacher_is_asked_within_its_share, looked, recipe=ASKED)
     assert found is FAIL and "no threshold was proven by 500 rows" in sentence
 
 
@@ -145,12 +145,12 @@ def test_the_rows_that_calibrated_are_validation_rows_and_give_the_threshold_aga
     gate, looked = the_threshold_was_found_by_other_rows, looked_at(tmp_path)
     ids = looked.frame(ROWS)["prompt_id"].to_list()
     made_from = {"prompts": validation(ids)}
-    found, sentence = told(gate, looked, recipe=ASKED, made_from=made_from)
+    found, sentence = answer_of(gate, looked, recipe=ASKED, made_from=made_from)
     assert found is PASS and sentence.startswith("500 validation rows give 0.")
-    found, sentence = told(gate, looked, recipe=ASKED, made_from={"prompts": validation(ids[7:])})
+    found, sentence = answer_of(gate, looked, recipe=ASKED, made_from={"prompts": validation(ids[7:])})
     assert (found, sentence) == (FAIL, "7 of 500 rows are no validation rows, or a row counts twice")
     wider = recipe(**{"slices": SLICES, "cascade": {"margin": 0.02, "delta": 0.00001}})
-    assert told(gate, looked, recipe=wider, made_from=made_from)[0] is FAIL, "another delta, another threshold"
+    assert answer_of(gate, looked, recipe=wider, made_from=made_from)[0] is FAIL, "another delta, another threshold"
 
 
 def test_of_a_protected_row_no_confidence_counts(tmp_path: Path) -> None:
@@ -162,18 +162,18 @@ def test_of_a_protected_row_no_confidence_counts(tmp_path: Path) -> None:
     frames = {ROWS: sure, GOLDEN: looked.frame(GOLDEN)}
     other = artifact(looked.facts(None), frames, stage="cascade", batch=None, folder=tmp_path)
     made_from = {"prompts": validation(sure["prompt_id"].to_list())}
-    assert told(the_threshold_was_found_by_other_rows, other, recipe=ASKED, made_from=made_from)[0] is PASS
+    assert answer_of(the_threshold_was_found_by_other_rows, other, recipe=ASKED, made_from=made_from)[0] is PASS
 
 
 def test_student_and_teacher_are_those_that_ship(tmp_path: Path) -> None:
     gate, looked = the_cascade_is_of_what_ships, looked_at(tmp_path)
     ships = {"exports/one": SimpleNamespace(digest="export"), "teacher": SimpleNamespace(digest="teacher")}
-    assert told(gate, looked, recipe=ASKED, made_from=ships) == (PASS, "one and its teacher")
+    assert answer_of(gate, looked, recipe=ASKED, made_from=ships) == (PASS, "one and its teacher")
     for stage, what in (("exports/one", "student"), ("teacher", "teacher")):
         other = {**ships, stage: SimpleNamespace(digest="another")}
-        assert told(gate, looked, recipe=ASKED, made_from=other) == (FAIL, f"not those that ship: {what}")
+        assert answer_of(gate, looked, recipe=ASKED, made_from=other) == (FAIL, f"not those that ship: {what}")
     miscounted = looked_at(tmp_path, facts={"golden_to_teacher": 199})
-    assert told(gate, miscounted, recipe=ASKED, made_from=ships) == (FAIL, "not those that ship: golden rows")
+    assert answer_of(gate, miscounted, recipe=ASKED, made_from=ships) == (FAIL, "not those that ship: golden rows")
 
 
 def test_cascades_are_counted_against_the_limit_of_rounds_by_themselves(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_cascades_are_counted_against_the_limit_of_rounds_by_themselves(tmp_path
     one = recipe(split__golden_rounds_at_most=1)
     for number, reader in enumerate(("evaluation", "evaluation", "cascade")):
         log_golden_read(ledger, "small", golden="g" * 64, split_key="k", reader=reader, run_id=f"run {number}")
-    assert told(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)[0] is PASS
+    assert answer_of(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)[0] is PASS
     log_golden_read(ledger, "small", golden="g" * 64, split_key="k", reader="cascade", run_id="run 3")
-    verdict, sentence = told(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)
+    verdict, sentence = answer_of(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)
     assert verdict is FAIL and sentence.startswith("2 of at most 1 rounds judged by golden rows of key 'k': ")
-    assert told(cascades_are_judged_within_the_limit, looked, **asked) == (PASS, "the recipe sets no limit")
+    assert answer_of(cascades_are_judged_within_the_limit, looked, **asked) == (PASS, "the recipe sets no limit")

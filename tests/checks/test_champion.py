@@ -12,7 +12,7 @@ import checks.champion
 from checks.champion import the_ledger_names_this_release, the_serving_bundle_is_whole
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.rollouts import offer
-from tests.checks.hand_made import FAIL, PASS, artifact, told
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact
 from tests.promotions import named, seen, serve
 
 SERVES = artifact(SimpleNamespace(release="a" * 64, offered=None), stage="champion", batch=None)
@@ -38,7 +38,7 @@ def _look(ledger: Ledger, asset: Any, serves: str | None, challenger: str | None
     if challenger is not None:
         now = seen(ledger, "small")
         offer(ledger, "small", named(challenger), seen=now, export=challenger, run_id="run", relied_on=())
-    return told(the_ledger_names_this_release, asset, ledger=ledger)
+    return answer_of(the_ledger_names_this_release, asset, ledger=ledger)
 
 
 def test_the_newest_promotion_has_to_be_of_the_release_that_the_asset_names(look: Look) -> None:
@@ -62,6 +62,6 @@ def test_a_bundle_with_a_problem_does_not_serve(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(checks.champion, "bundle_problems", lambda folder: problems)
     release = {"release": artifact(stage="release")}
     whole = (PASS, "every file is there and as listed")
-    assert told(the_serving_bundle_is_whole, SERVES, made_from=release) == whole
+    assert answer_of(the_serving_bundle_is_whole, SERVES, made_from=release) == whole
     problems += ["a is missing", "b was altered"]
-    assert told(the_serving_bundle_is_whole, SERVES, made_from=release) == (FAIL, "a is missing; b was altered")
+    assert answer_of(the_serving_bundle_is_whole, SERVES, made_from=release) == (FAIL, "a is missing; b was altered")

@@ -30,12 +30,12 @@ from tests.checks.hand_made import (
     FAIL,
     INCONCLUSIVE,
     PASS,
+    answer_of,
     artifact,
     ask,
     language_model_recipe,
     recipe,
     stored_recipe,
-    told,
 )
 
 ECONOMICS = {
@@ -57,67 +57,67 @@ def taken_in(**weights: Any) -> WeightsFacts:
 
 
 def test_without_a_pain_there_is_nothing_to_distil_for() -> None:
-    assert told(a_pain_is_declared, recipe=recipe(pain=["latency", "stability"])) == (PASS, "latency, stability")
+    assert answer_of(a_pain_is_declared, recipe=recipe(pain=["latency", "stability"])) == (PASS, "latency, stability")
     nothing = "no pain is declared: keep the teacher, do not distil. If something hurts, say in `pain` whether it is"
-    verdict, sentence = told(a_pain_is_declared, recipe=recipe(pain=[]))
+    verdict, sentence = answer_of(a_pain_is_declared, recipe=recipe(pain=[]))
     assert verdict is FAIL and sentence.startswith(nothing)
 
 
 def test_a_student_has_to_pay_for_itself_where_prices_are_named() -> None:
     gate = the_student_pays_for_itself
-    assert told(gate) == (PASS, "cost is no pain here, and the recipe names no prices")
-    verdict, sentence = told(gate, recipe=recipe(economics=ECONOMICS))
+    assert answer_of(gate) == (PASS, "cost is no pain here, and the recipe names no prices")
+    verdict, sentence = answer_of(gate, recipe=recipe(economics=ECONOMICS))
     assert verdict is PASS and sentence.startswith("fund: 1,000 USD to make")
-    assert told(gate, recipe=recipe(economics={**ECONOMICS, "engineering_hours": 1e4}))[0] is FAIL
+    assert answer_of(gate, recipe=recipe(economics={**ECONOMICS, "engineering_hours": 1e4}))[0] is FAIL
 
 
 @pytest.mark.parametrize(("said", "verdict"), [("allowed", PASS), ("forbidden", FAIL), ("unknown", FAIL)])
 def test_only_terms_that_allow_it_allow_it(said: str, verdict: object) -> None:
-    found = told(terms_allow_training_on_outputs, recipe=recipe(teacher__training_on_outputs=said))
+    found = answer_of(terms_allow_training_on_outputs, recipe=recipe(teacher__training_on_outputs=said))
     assert found[0] is verdict and f"{DEMO.teacher.source} is {said}" in found[1]
     assert ("say in `teacher.training_on_outputs`" in found[1]) is (said == "unknown")
 
 
 @pytest.mark.parametrize("licence", ["", " Unknown ", "none", "TBD", "?"])
 def test_a_licence_that_is_none_is_not_named(licence: str) -> None:
-    assert told(licences_are_named) == (PASS, "teacher and data have one")
-    unnamed = told(licences_are_named, recipe=stored_recipe(base__licence=licence))
+    assert answer_of(licences_are_named) == (PASS, "teacher and data have one")
+    unnamed = answer_of(licences_are_named, recipe=stored_recipe(base__licence=licence))
     assert unnamed == (FAIL, "unnamed: base. Say in `base.licence` under which right it may be used")
-    assert told(licences_are_named, recipe=recipe(teacher__licence=licence)) == (
+    assert answer_of(licences_are_named, recipe=recipe(teacher__licence=licence)) == (
         FAIL,
         "unnamed: teacher. Say in `teacher.licence` under which right it may be used",
     )
     both = recipe(teacher__licence=licence, data__licence=licence)
-    assert told(licences_are_named, recipe=both)[1].startswith(
+    assert answer_of(licences_are_named, recipe=both)[1].startswith(
         "unnamed: teacher, data. Say in `teacher.licence` and `data.licence`"
     )
 
 
 def test_the_frozen_bar_is_that_of_the_recipe() -> None:
-    assert told(the_bar_is_frozen, frozen()) == (PASS, "the frozen bar is that of the recipe")
-    verdict, sentence = told(the_bar_is_frozen, frozen(), recipe=recipe(bar__margin=0.05))
+    assert answer_of(the_bar_is_frozen, frozen()) == (PASS, "the frozen bar is that of the recipe")
+    verdict, sentence = answer_of(the_bar_is_frozen, frozen(), recipe=recipe(bar__margin=0.05))
     assert verdict is FAIL and sentence.endswith("bar.margin was 0.04 and is 0.05; materialize contract again")
 
 
 def test_the_weights_have_to_be_safe() -> None:
-    assert told(the_teachers_weights_are_safe, frozen()) == (PASS, "safetensors only, whole and finite")
-    assert told(the_teachers_weights_are_safe, frozen(problem="a pickle")) == (FAIL, "a pickle")
+    assert answer_of(the_teachers_weights_are_safe, frozen()) == (PASS, "safetensors only, whole and finite")
+    assert answer_of(the_teachers_weights_are_safe, frozen(problem="a pickle")) == (FAIL, "a pickle")
     of_the_teacher = frozen(language_model=taken_in(problem="another pickle"))
-    assert told(the_teachers_weights_are_safe, of_the_teacher) == (FAIL, "another pickle")
+    assert answer_of(the_teachers_weights_are_safe, of_the_teacher) == (FAIL, "another pickle")
 
 
 def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks.contract, "machine_memory_gb", lambda: 2.0)
     gate = training_fits_into_memory
-    assert told(gate, frozen(training_gb=2.0)) == (PASS, "about 2.0 GB needed, 2.0 GB allowed")
-    assert told(gate, frozen(training_gb=2.1)) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
+    assert answer_of(gate, frozen(training_gb=2.0)) == (PASS, "about 2.0 GB needed, 2.0 GB allowed")
+    assert answer_of(gate, frozen(training_gb=2.1)) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
     allowed = recipe(budget__training_memory_gb_at_most=3.0)
-    assert told(gate, frozen(training_gb=2.1), recipe=allowed) == (PASS, "about 2.1 GB needed, 3.0 GB allowed")
+    assert answer_of(gate, frozen(training_gb=2.1), recipe=allowed) == (PASS, "about 2.1 GB needed, 3.0 GB allowed")
     refused = "the weights were refused, so there is nothing to estimate from"
-    assert told(gate, frozen(training_gb=None)) == (INCONCLUSIVE, refused)
+    assert answer_of(gate, frozen(training_gb=None)) == (INCONCLUSIVE, refused)
     large, none = (frozen(language_model=taken_in(training_gb=gb)) for gb in (2.1, None))
-    assert told(gate, large) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
-    assert told(gate, none) == (INCONCLUSIVE, refused)
+    assert answer_of(gate, large) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
+    assert answer_of(gate, none) == (INCONCLUSIVE, refused)
 
 
 class Rounds:
@@ -183,6 +183,6 @@ def test_exchanged_weights_of_the_encoder_or_of_the_language_model_close(monkeyp
     monkeypatch.setattr(checks.pinning, "pin_of", lambda *about: pins[about[-1]])
     for taken, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
         contract = frozen(language_model=taken_in(fingerprint=taken))
-        assert told(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is verdict
+        assert answer_of(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is verdict
     contract = frozen(language_model=taken_in(fingerprint="a" * 64), fingerprint="e" * 64)
-    assert told(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is FAIL
+    assert answer_of(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is FAIL

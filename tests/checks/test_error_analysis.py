@@ -8,7 +8,7 @@ import pytest
 import checks.error_analysis
 from checks.error_analysis import every_miss_has_a_reason, no_leak_is_suspected, the_analysis_is_of_the_judged_students
 from stillhouse.error_analysis.generalisation import FitRegime
-from tests.checks.hand_made import FAIL, PASS, artifact, told
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact
 
 FINE = next(regime for regime in FitRegime if regime is not FitRegime.LEAK)
 
@@ -39,7 +39,7 @@ def test_each_learner_that_misses_has_a_conclusion(monkeypatch: pytest.MonkeyPat
             for name, count in open_claims.items()
         ]
         monkeypatch.setattr(checks.error_analysis, "read_evaluations", lambda folder: judged)
-        return told(every_miss_has_a_reason, made_from={"evaluation": artifact(stage="evaluation")})
+        return answer_of(every_miss_has_a_reason, made_from={"evaluation": artifact(stage="evaluation")})
 
     assert look(five_layers=0, two_layers=0) == (PASS, "no student misses the bar")
     nobody_knows = "misses the bar, and nobody knows why: two_layers"
@@ -65,7 +65,7 @@ def test_the_analysed_students_are_the_judged_ones(monkeypatch: pytest.MonkeyPat
     analyses |= {name: analysis(name, candidate=f"{name} trained") for name in names}
 
     def look() -> Any:
-        return told(the_analysis_is_of_the_judged_students, made_from=made_from)
+        return answer_of(the_analysis_is_of_the_judged_students, made_from=made_from)
 
     assert look() == (PASS, "2 students asked")
     judged["two_layers"] = "another"
@@ -81,9 +81,9 @@ def test_the_analysed_students_are_the_judged_ones(monkeypatch: pytest.MonkeyPat
 
 def test_a_leak_is_a_warning(analyses: dict[str, Any]) -> None:
     analyses |= {"a": analysis("a"), "b": analysis("b")}
-    assert told(no_leak_is_suspected) == (PASS, "none in 2 students")
+    assert answer_of(no_leak_is_suspected) == (PASS, "none in 2 students")
     analyses["b"] = analysis("b", regime=FitRegime.LEAK)
-    verdict, sentence = told(no_leak_is_suspected)
+    verdict, sentence = answer_of(no_leak_is_suspected)
     assert verdict is FAIL and sentence.startswith(
         "b: better than on its own rows. Look for what validation rows share"
     )

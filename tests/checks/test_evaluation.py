@@ -21,7 +21,7 @@ from checks.evaluation import (
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.records.ledger import Ledger
-from tests.checks.hand_made import DEMO, FAIL, PASS, artifact, ask, measured, recipe, told
+from tests.checks.hand_made import DEMO, FAIL, PASS, answer_of, artifact, ask, measured, recipe
 
 LOCKED, OTHER = "a" * 64, "b" * 64
 STUDENTS = [student.name for student in DEMO.students]
@@ -50,7 +50,7 @@ def test_each_student_of_the_recipe_is_judged_as_it_was_exported() -> None:
     digests = {name: f"{name} exported" for name in STUDENTS}
 
     def look() -> Any:
-        return told(gate, evaluation(SimpleNamespace(judged=digests), inputs=inputs))
+        return answer_of(gate, evaluation(SimpleNamespace(judged=digests), inputs=inputs))
 
     assert look() == (PASS, "3 exports judged")
     digests["two_layers"] = "another"
@@ -65,23 +65,23 @@ def test_each_model_is_judged_by_the_rows_that_were_locked(judged: dict[Path, li
     judged[BASELINES] = [of("b", golden_digest=LOCKED, golden_rows=1450)]
     held = f"1,450 rows locked as {'a' * 12}"
     gate = the_golden_set_is_the_frozen_one
-    assert told(gate, evaluation(), made_from=made_from) == (PASS, f"{held}; all 2 models were judged by them")
+    assert answer_of(gate, evaluation(), made_from=made_from) == (PASS, f"{held}; all 2 models were judged by them")
     judged[BASELINES][0].golden_digest = OTHER
     by_others = f"{held}; judged by other rows: b by 1,450 rows, {'b' * 12}"
-    assert told(gate, evaluation(), made_from=made_from) == (FAIL, by_others)
+    assert answer_of(gate, evaluation(), made_from=made_from) == (FAIL, by_others)
 
 
 def test_each_declared_slice_has_a_verdict(judged: dict[Path, list[Any]]) -> None:
     every = [SimpleNamespace(name=item.name) for item in DEMO.slices]
     judged[HERE] = [of("a", slices=every), of("b", slices=every)]
-    assert told(every_declared_slice_has_a_verdict, evaluation()) == (PASS, "8 slices judged for each student")
+    assert answer_of(every_declared_slice_has_a_verdict, evaluation()) == (PASS, "8 slices judged for each student")
     judged[HERE][1].slices = every[2:]
-    assert told(every_declared_slice_has_a_verdict, evaluation()) == (FAIL, "b: people, places")
+    assert answer_of(every_declared_slice_has_a_verdict, evaluation()) == (FAIL, "b: people, places")
 
 
 def test_each_sensitive_column_is_reported_for_each_student(judged: dict[Path, list[Any]]) -> None:
     gate = every_sensitive_column_has_a_report
-    assert told(gate, evaluation()) == (PASS, "the recipe names no sensitive column")
+    assert answer_of(gate, evaluation()) == (PASS, "the recipe names no sensitive column")
     asked = recipe(sensitive=[{"column": "age"}, {"column": "sex"}])
     wide = SimpleNamespace(accuracy=SimpleNamespace(gap=0.125))
     unknown = SimpleNamespace(accuracy=None)
@@ -93,14 +93,14 @@ def test_each_sensitive_column_is_reported_for_each_student(judged: dict[Path, l
     first = {"student": "a", "column": "age", "groups": 2, "gap": "12.5 points", "teacher": "too few rows"}
     assert finding.evidence["gaps_in_accuracy"][0] == first and len(finding.evidence["gaps_in_accuracy"]) == 3
     judged[HERE].pop()
-    assert told(gate, evaluation(), recipe=asked) == (PASS, "reported by age, sex for each student")
+    assert answer_of(gate, evaluation(), recipe=asked) == (PASS, "reported by age, sex for each student")
 
 
 def test_latency_is_measured_for_each_student(judged: dict[Path, list[Any]]) -> None:
     judged[HERE] = [of("a", latency="measured"), of("b", latency=None)]
-    assert told(latency_was_measured, evaluation()) == (FAIL, "not measured: b")
+    assert answer_of(latency_was_measured, evaluation()) == (FAIL, "not measured: b")
     judged[HERE].pop()
-    assert told(latency_was_measured, evaluation()) == (PASS, "measured for every student")
+    assert answer_of(latency_was_measured, evaluation()) == (PASS, "measured for every student")
 
 
 def test_repeated_mistakes_are_a_warning_for_students_alone(judged: dict[Path, list[Any]]) -> None:
@@ -108,19 +108,19 @@ def test_repeated_mistakes_are_a_warning_for_students_alone(judged: dict[Path, l
     quiet = SimpleNamespace(warning=None, inherited_errors=10, rows=200)
     judged[HERE] = [of("a", fidelity=quiet), of("c", ModelKind.CONTROL, fidelity=warns)]
     fine = (PASS, "less than one row in ten for each student")
-    assert told(few_mistakes_of_the_teacher_are_repeated, evaluation()) == fine
+    assert answer_of(few_mistakes_of_the_teacher_are_repeated, evaluation()) == fine
     judged[HERE].append(of("b", fidelity=warns))
-    assert told(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (FAIL, "b repeats")
+    assert answer_of(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (FAIL, "b repeats")
     assert measured(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (0.15, 0.1)
 
 
-def test_a_hidden_slice_is_told_of_each_model_that_is_no_control(judged: dict[Path, list[Any]]) -> None:
+def test_a_hidden_slice_is_said_of_each_model_that_is_no_control(judged: dict[Path, list[Any]]) -> None:
     slice_ = SimpleNamespace(description="label = ABBR", confirmed_drop=0.2, rest_drop=0.01)
     judged[HERE] = [of("a", discovered=()), of("c", ModelKind.CONTROL, discovered=(slice_,))]
-    assert told(no_hidden_slice_was_found, evaluation()) == (PASS, "none was found")
+    assert answer_of(no_hidden_slice_was_found, evaluation()) == (PASS, "none was found")
     judged[HERE].append(of("b", discovered=(slice_,)))
     loses = "b loses 20.0 points where label = ABBR, 1.0 elsewhere: declare it as a slice, or find out why"
-    assert told(no_hidden_slice_was_found, evaluation()) == (FAIL, loses)
+    assert answer_of(no_hidden_slice_was_found, evaluation()) == (FAIL, loses)
 
 
 @pytest.fixture
@@ -142,23 +142,23 @@ def test_rounds_of_candidates_are_counted_against_the_limit_of_the_recipe(ledger
     gate, two = golden_rounds_are_within_the_limit, recipe(split__golden_rounds_at_most=2)
     rounds(ledger, "first", "second")
     rounds(ledger, "of the baselines", reader="baselines")
-    assert told(gate, evaluation(), **asked) == (PASS, "the recipe sets no limit")
+    assert answer_of(gate, evaluation(), **asked) == (PASS, "the recipe sets no limit")
     detail = "2 of at most 2 rounds judged by golden rows of key 'k'"
-    assert told(gate, evaluation(), recipe=two, **asked) == (PASS, detail)
+    assert answer_of(gate, evaluation(), recipe=two, **asked) == (PASS, detail)
     rounds(ledger, "third")
-    verdict, sentence = told(gate, evaluation(), recipe=two, **asked)
+    verdict, sentence = answer_of(gate, evaluation(), recipe=two, **asked)
     assert verdict is FAIL and sentence.startswith("3 of at most 2 rounds judged by golden rows of key 'k': ")
     assert "by run first, " in sentence and "by run third; another split key" in sentence
 
 
-def test_a_second_use_of_the_golden_rows_is_told(ledger: Ledger) -> None:
+def test_a_second_use_of_the_golden_rows_is_said(ledger: Ledger) -> None:
     prompts = artifact(SimpleNamespace(golden_digest=LOCKED), config={"split": {"key": "k"}})
     gate = the_golden_set_was_not_used_before
     asked: dict[str, Any] = {"made_from": {"prompts": prompts}, "ledger": ledger}
-    assert told(gate, evaluation(), **asked) == (PASS, "first use"), "nobody has read them yet"
+    assert answer_of(gate, evaluation(), **asked) == (PASS, "first use"), "nobody has read them yet"
     rounds(ledger, "first")
-    assert told(gate, evaluation(), **asked) == (PASS, "first use")
+    assert answer_of(gate, evaluation(), **asked) == (PASS, "first use")
     rounds(ledger, "second")
     since = ledger.entries("small", "golden_read")[0].at[:10]
     used = f"not clean: 2 rounds were judged by these rows since {since}; another split key is a fresh set"
-    assert told(gate, evaluation(), **asked) == (FAIL, used)
+    assert answer_of(gate, evaluation(), **asked) == (FAIL, used)

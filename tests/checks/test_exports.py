@@ -15,7 +15,7 @@ from checks.exports import (
 )
 from stillhouse.models.temperature_scaling import COLDEST, HOTTEST
 from stillhouse.stages.facts import ExportedFacts, ExportFacts, ParityFacts
-from tests.checks.hand_made import DEMO, FAIL, PASS, artifact, told
+from tests.checks.hand_made import DEMO, FAIL, PASS, answer_of, artifact
 
 
 def exported(difference: float = 1e-6, agreement: float = 0.99, **more: Any) -> dict[str, Any]:
@@ -36,25 +36,25 @@ def ships(*seeds: dict[str, Any], folder: Path = Path("/nowhere"), **measured: f
 
 def test_the_largest_difference_of_any_seed_has_to_be_within_the_limit() -> None:
     gate = onnx_computes_what_torch_computed
-    assert told(gate, ships(difference=1e-3)) == (PASS, "largest difference of a logit 0.001, limit 0.001")
-    assert told(gate, ships(difference=1.1e-3))[0] is FAIL
-    assert told(gate, ships(exported(0.5), exported(1e-6)))[0] is FAIL
+    assert answer_of(gate, ships(difference=1e-3)) == (PASS, "largest difference of a logit 0.001, limit 0.001")
+    assert answer_of(gate, ships(difference=1.1e-3))[0] is FAIL
+    assert answer_of(gate, ships(exported(0.5), exported(1e-6)))[0] is FAIL
 
 
 def test_the_answers_of_the_model_that_ships_decide_alone() -> None:
     gate = quantisation_keeps_the_answers
-    assert told(gate, ships(agreement=0.97)) == (PASS, "0.970 of the answers are the same, limit 0.97")
-    assert told(gate, ships(agreement=0.969))[0] is FAIL
+    assert answer_of(gate, ships(agreement=0.97)) == (PASS, "0.970 of the answers are the same, limit 0.97")
+    assert answer_of(gate, ships(agreement=0.969))[0] is FAIL
     said = "0.990 of the answers are the same, limit 0.97; 0.500 or more for 2 further seeds"
-    assert told(gate, ships(exported(agreement=0.5), exported(agreement=0.6))) == (PASS, said)
+    assert answer_of(gate, ships(exported(agreement=0.5), exported(agreement=0.6))) == (PASS, said)
 
 
 def test_one_of_several_precisions_that_changes_the_answers_stops_no_other() -> None:
     first = DEMO.students[0].model_copy(update={"precisions": ("fp32", "int8")})
     several = DEMO.model_copy(update={"students": (first, *DEMO.students[1:])})
     said = "0.500 of the answers are the same, limit 0.97; judged in int8 all the same, and not to be chosen in it"
-    assert told(quantisation_keeps_the_answers, ships(agreement=0.5), recipe=several) == (PASS, said)
-    assert told(quantisation_keeps_the_answers, ships(agreement=0.5))[0] is FAIL, "where it is the only one"
+    assert answer_of(quantisation_keeps_the_answers, ships(agreement=0.5), recipe=several) == (PASS, said)
+    assert answer_of(quantisation_keeps_the_answers, ships(agreement=0.5))[0] is FAIL, "where it is the only one"
 
 
 @pytest.fixture
@@ -74,22 +74,22 @@ def configured(model: Path, labels: int = 2, **config: Any) -> Any:
 
 def test_only_three_files_ship_and_they_name_two_labels(model: Path) -> None:
     files = "config.json, model.onnx, tokenizer.json"
-    assert told(only_onnx_and_json_ship, configured(model)) == (PASS, f"{files}; 2 labels")
-    assert told(only_onnx_and_json_ship, configured(model, labels=1)) == (FAIL, f"{files}; 1 labels")
+    assert answer_of(only_onnx_and_json_ship, configured(model)) == (PASS, f"{files}; 2 labels")
+    assert answer_of(only_onnx_and_json_ship, configured(model, labels=1)) == (FAIL, f"{files}; 1 labels")
     (model / "weights.pkl").touch()
-    assert told(only_onnx_and_json_ship, configured(model)) == (FAIL, f"{files}, weights.pkl; 2 labels")
+    assert answer_of(only_onnx_and_json_ship, configured(model)) == (FAIL, f"{files}, weights.pkl; 2 labels")
 
 
 @pytest.mark.parametrize("temperature", [None, "hot", 0.0, -1.0, math.inf, math.nan])
-def test_a_temperature_that_is_none_is_told_as_it_is(model: Path, temperature: object) -> None:
-    finding = told(confidence_was_calibrated, configured(model, temperature=temperature))
+def test_a_temperature_that_is_none_is_said_as_it_is(model: Path, temperature: object) -> None:
+    finding = answer_of(confidence_was_calibrated, configured(model, temperature=temperature))
     assert finding == (FAIL, f"config.json has no valid temperature (found {temperature})")
 
 
 def test_a_temperature_at_the_end_of_the_search_was_not_found(model: Path) -> None:
-    found = told(confidence_was_calibrated, configured(model, temperature=1.5))
+    found = answer_of(confidence_was_calibrated, configured(model, temperature=1.5))
     assert found == (PASS, "temperature 1.500, fitted on 1,234 validation rows")
     for end in (COLDEST, HOTTEST):
-        verdict, sentence = told(confidence_was_calibrated, configured(model, temperature=float(end)))
+        verdict, sentence = answer_of(confidence_was_calibrated, configured(model, temperature=float(end)))
         assert verdict is FAIL
         assert sentence.endswith(f": the search from {COLDEST:g} to {HOTTEST:g} ran into the end")

@@ -192,14 +192,14 @@ def test_what_other_code_or_another_recipe_made_is_stale(world: World, monkeypat
     assert world.look("teacher").stale == ("the code that makes it was changed since",)
 
 
-def test_the_manifest_of_another_asset_is_told(world: World) -> None:
+def test_the_manifest_of_another_asset_is_said(world: World) -> None:
     teacher = world.make("teacher")
     body = {"asset": "r/selection", "digest": teacher.digest, "manifest": teacher.identity, "run_id": "by hand"}
     world.builds.ledger.append("materialization", "r", body)
     assert world.look("selection").stale == (f"its manifest is of r/teacher {teacher.digest[:12]}",)
 
 
-def test_a_record_that_cannot_be_read_is_told_and_closes(world: World) -> None:
+def test_a_record_that_cannot_be_read_is_said_and_closes(world: World) -> None:
     made = world.make("teacher")
     path = made.folder.parent / "manifests" / f"{made.identity}.json"
     path.unlink()

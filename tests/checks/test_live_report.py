@@ -18,7 +18,7 @@ from stillhouse.live.watch import TeacherHealth
 from stillhouse.live.watches import WatchKind, watch_name
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.live_agreement import LiveAgreement
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 
 NO_TRUTH = MaturedTruth(selection="unknown", matured=40, known=0, right=0, low=0.0, high=1.0)
 RECIPE = recipe(traffic={}, watch={"latency_ms": 20, "agreement_tolerance": 0.02})
@@ -104,7 +104,7 @@ def test_confidence_is_held_against_what_the_teacher_confirms(
 )
 def test_there_may_be_nothing_to_hold_confidence_against(found: dict[str, Any]) -> None:
     nothing = (PASS, "there is nothing to hold confidence against")
-    assert told(label_free_and_debiased_agree, day(**found), recipe=RECIPE) == nothing
+    assert answer_of(label_free_and_debiased_agree, day(**found), recipe=RECIPE) == nothing
 
 
 def test_an_input_is_beyond_its_limit_only_where_the_rows_show_it() -> None:
@@ -139,7 +139,7 @@ def test_a_share_of_answers_is_held_against_its_limit(gate: Any, kind: str, said
 
 
 def test_without_a_limit_on_answers_of_the_teacher_there_is_nothing_to_ask() -> None:
-    assert told(fallback_is_inside_its_budget, day(), recipe=RECIPE)[0] is PASS
+    assert answer_of(fallback_is_inside_its_budget, day(), recipe=RECIPE)[0] is PASS
 
 
 def truth(right: int, low: float, high: float, selection: str = "complete") -> MaturedTruth:
@@ -152,12 +152,12 @@ def test_truth_decides_where_it_comes_for_every_answer() -> None:
         finding = ask(matured_truth_holds, found, recipe=RECIPE)
         assert (finding.verdict, finding.observed, finding.limit) == (verdict, right / 100, 0.85)
     assert finding.sentence == "70.0% right (60.0% to 80.0%) of 100 with a truth, of 120 mature ones, limit 85.0%"
-    assert told(matured_truth_holds, day(), recipe=RECIPE) == (PASS, "no truth is known of 40 mature answers")
+    assert answer_of(matured_truth_holds, day(), recipe=RECIPE) == (PASS, "no truth is known of 40 mature answers")
 
 
 @pytest.mark.parametrize(("selection", "whom"), [("unknown", "whoever cared to say so"), ("sample", "a sample")])
 def test_truth_of_whoever_cared_to_say_so_decides_nothing(selection: str, whom: str) -> None:
-    verdict, sentence = told(matured_truth_holds, day(truth=truth(10, 0.05, 0.2, selection)), recipe=RECIPE)
+    verdict, sentence = answer_of(matured_truth_holds, day(truth=truth(10, 0.05, 0.2, selection)), recipe=RECIPE)
     assert verdict is PASS and sentence.endswith(f"; said by {whom}, which decides nothing")
 
 
@@ -165,9 +165,9 @@ def test_truth_of_whoever_cared_to_say_so_decides_nothing(selection: str, whom: 
 def test_a_teacher_that_could_not_be_asked_is_not_taken_for_one_that_is_as_it_was(
     as_recorded: bool | None, verdict: object
 ) -> None:
-    found = told(the_teacher_answers_as_recorded, day(teacher=teacher(as_recorded)), recipe=RECIPE)
+    found = answer_of(the_teacher_answers_as_recorded, day(teacher=teacher(as_recorded)), recipe=RECIPE)
     assert found == (verdict, "as it was")
-    assert told(the_teacher_answers_as_recorded, day(), recipe=RECIPE)[0] is PASS
+    assert answer_of(the_teacher_answers_as_recorded, day(), recipe=RECIPE)[0] is PASS
 
 
 def test_what_is_watched_keeps_its_name_where_a_label_ends_as_a_watch_does() -> None:

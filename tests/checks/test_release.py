@@ -24,7 +24,7 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.records.promotion import hold, resume
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate
 from stillhouse.tasks.single_label import SingleLabel
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 from tests.promotions import back, seen, serve
 
 PARENTS = ("contract", "prompts[base]", "teacher", "transfer_set", "selection", "exports/s")
@@ -48,18 +48,18 @@ def ledger(tmp_path: Path) -> Ledger:
 def test_a_bundle_with_a_problem_is_not_released(monkeypatch: pytest.MonkeyPatch) -> None:
     problems: list[str] = []
     monkeypatch.setattr(checks.release, "bundle_problems", lambda folder: problems)
-    assert told(the_bundle_is_whole, released()) == (PASS, "every file is there and as listed")
+    assert answer_of(the_bundle_is_whole, released()) == (PASS, "every file is there and as listed")
     problems += ["a is missing", "b was altered"]
-    assert told(the_bundle_is_whole, released()) == (FAIL, "a is missing; b was altered")
+    assert answer_of(the_bundle_is_whole, released()) == (FAIL, "a is missing; b was altered")
 
 
 def test_the_digests_in_the_record_are_those_of_the_inputs() -> None:
     gate = the_release_names_its_inputs
     inputs = {f"small/{name}": SimpleNamespace(digest=name) for name in PARENTS}
-    assert told(gate, released(inputs=inputs)) == (PASS, "6 digests agree")
+    assert answer_of(gate, released(inputs=inputs)) == (PASS, "6 digests agree")
     inputs["small/teacher"] = SimpleNamespace(digest="another")
     del inputs["small/exports/s"]
-    assert told(gate, released(inputs=inputs)) == (FAIL, "not its inputs: exports/s, teacher")
+    assert answer_of(gate, released(inputs=inputs)) == (FAIL, "not its inputs: exports/s, teacher")
 
 
 def test_the_bundle_gives_an_answer_that_the_teacher_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_the_bundle_gives_an_answer_that_the_teacher_knows(monkeypatch: pytest.M
     }
     for labels, expected in answered.items():
         made_from = {"prompts": prompts, "teacher": artifact(SimpleNamespace(labels=labels, task=SingleLabel(labels)))}
-        found = told(the_bundle_loads_and_predicts, released(), made_from=made_from)
+        found = answer_of(the_bundle_loads_and_predicts, released(), made_from=made_from)
         assert found == expected
 
 
@@ -128,15 +128,15 @@ def test_while_a_person_holds_the_champion_no_other_release_passes(ledger: Ledge
 
 def test_where_stakes_are_high_another_person_than_the_author_approves(ledger: Ledger) -> None:
     gate = another_person_has_approved_it
-    assert told(gate, released(), ledger=ledger) == (PASS, "the stakes are low: no approval is asked for")
+    assert answer_of(gate, released(), ledger=ledger) == (PASS, "the stakes are low: no approval is asked for")
     high = recipe(stakes="high", author="Ada")
-    verdict, sentence = told(gate, released(), recipe=high, ledger=ledger)
+    verdict, sentence = answer_of(gate, released(), recipe=high, ledger=ledger)
     assert verdict is INCONCLUSIVE
     assert sentence.startswith(f"nobody has approved {'d' * 12} yet: read the report")
     approve(ledger, "small", release="d" * 64, author="Ada", by="Bob", reason="I have read the report")
     found = ask(gate, released(), recipe=high, ledger=ledger)
     assert (found.verdict, found.sentence, found.signed_by) == (PASS, "approved by Bob: I have read the report", "Bob")
-    own = told(gate, released(), recipe=recipe(stakes="high", author="Bob"), ledger=ledger)
+    own = answer_of(gate, released(), recipe=recipe(stakes="high", author="Bob"), ledger=ledger)
     assert own == (FAIL, "approved by Bob, its author: I have read the report")
 
 
@@ -148,5 +148,5 @@ def test_each_waiver_that_was_relied_on_is_listed() -> None:
         SimpleNamespace(asset="small/teacher", gate="three", state="passed"),
     ]
     both = ("small/prompts[base]:one", "small/teacher:two")
-    assert told(gate, released(*both, relied_on=relied)) == (PASS, "2 waivers, all listed")
-    assert told(gate, released(both[1], relied_on=relied)) == (FAIL, "not listed: small/prompts[base]:one")
+    assert answer_of(gate, released(*both, relied_on=relied)) == (PASS, "2 waivers, all listed")
+    assert answer_of(gate, released(both[1], relied_on=relied)) == (FAIL, "not listed: small/prompts[base]:one")

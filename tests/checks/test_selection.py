@@ -19,7 +19,7 @@ from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.stages.selection import SelectionFacts
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, measured, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, measured
 
 NO_CHAMPION = AgainstChampion(verdict=PASS, sentence="there is no champion yet")
 
@@ -68,9 +68,9 @@ def test_only_the_chosen_student_that_clears_the_bar_opens(
 def test_neither_a_control_nor_a_stranger_may_be_chosen() -> None:
     gate = the_chosen_student_is_no_control
     named = "candidates that are no control: five_layers, two_layers"
-    assert told(gate, chosen("two_layers")) == (PASS, f"chosen: two_layers; {named}")
+    assert answer_of(gate, chosen("two_layers")) == (PASS, f"chosen: two_layers; {named}")
     for winner in ("five_layers_labels_only", "another", None):
-        assert told(gate, chosen(winner)) == (FAIL, f"chosen: {winner}; {named}")
+        assert answer_of(gate, chosen(winner)) == (FAIL, f"chosen: {winner}; {named}")
 
 
 def test_what_the_comparison_with_the_champion_said_is_the_finding() -> None:
@@ -91,21 +91,21 @@ def reported(folder: Path, **report: Any) -> Any:
 def test_whether_distillation_was_worth_it_is_what_the_report_compares(tmp_path: Path) -> None:
     gate = distillation_was_worth_it
     baseline = {"name": "s", "kind": "baseline"}
-    taken = told(gate, reported(tmp_path, student=baseline))
+    taken = answer_of(gate, reported(tmp_path, student=baseline))
     assert taken == (PASS, "s learned from nothing: nothing was distilled that had to be worth it")
-    verdict, sentence = told(gate, reported(tmp_path, comparison=None))
+    verdict, sentence = answer_of(gate, reported(tmp_path, comparison=None))
     assert verdict is INCONCLUSIVE and sentence.startswith("the recipe has no control")
     compared = {"verdict": "fail", "sentence": "labels do as well", "gain": -0.01}
-    assert told(gate, reported(tmp_path, comparison=compared)) == (FAIL, "labels do as well")
+    assert answer_of(gate, reported(tmp_path, comparison=compared)) == (FAIL, "labels do as well")
     assert measured(gate, reported(tmp_path, comparison=compared)) == (-0.01, None)
 
 
 def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
     gate = all_seeds_are_within_the_margin
-    verdict, sentence = told(gate, reported(tmp_path, seeds=None))
+    verdict, sentence = answer_of(gate, reported(tmp_path, seeds=None))
     assert verdict is INCONCLUSIVE and sentence.endswith("; name more_seeds in the recipe to see")
     for warning, expected in ((None, PASS), ("one misses", FAIL)):
         scores = [{"drop": 0.01}, {"drop": 0.03}]
         spread = {"warning": warning, "sentence": "three seeds", "scores": scores, "margin": 0.04}
-        assert told(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")
+        assert answer_of(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")
         assert measured(gate, reported(tmp_path, seeds=spread)) == (0.03, 0.04)

@@ -17,7 +17,7 @@ from stillhouse.live.shadow import ALL, Judged
 from stillhouse.records.deployments import Challenger, DeployedRelease, Stage
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.betting import anytime_non_inferiority
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 RECIPE = recipe(traffic={}, rollout={"shadow": {"days_at_most": 14, "margin": 0.05}})
@@ -63,7 +63,7 @@ def test_a_challenger_is_held_against_the_margin_by_an_e_value(lost: int, won: i
 
 
 def test_before_anything_was_asked_nobody_knows_how_much_is_missing() -> None:
-    found = told(the_challenger_is_not_worse, looked_at(judged(0, 0, 0)), recipe=RECIPE)
+    found = answer_of(the_challenger_is_not_worse, looked_at(judged(0, 0, 0)), recipe=RECIPE)
     assert found[0] is INCONCLUSIVE and "nothing was asked" in found[1]
     assert found[1].endswith("how many requests are missing shows once there are some")
 
@@ -71,18 +71,18 @@ def test_before_anything_was_asked_nobody_knows_how_much_is_missing() -> None:
 def test_each_critical_slice_binds_and_no_other(on_its_way: Any) -> None:
     asked, well, ill = on_its_way(), judged(1_000, 2, 2), judged(1_000, 300, 0)
     aside = ill.model_copy(update={"critical": False})
-    assert told(no_critical_slice_is_worse, looked_at(ill), **asked)[0] is PASS, "there is none"
-    assert told(no_critical_slice_is_worse, looked_at(well, people=well, other=aside), **asked) == (
+    assert answer_of(no_critical_slice_is_worse, looked_at(ill), **asked)[0] is PASS, "there is none"
+    assert answer_of(no_critical_slice_is_worse, looked_at(well, people=well, other=aside), **asked) == (
         PASS, "1 critical slices show no loss beyond their margin",
     )  # fmt: skip
-    verdict, sentence = told(no_critical_slice_is_worse, looked_at(well, people=ill, places=well), **asked)
+    verdict, sentence = answer_of(no_critical_slice_is_worse, looked_at(well, people=ill, places=well), **asked)
     assert verdict is FAIL and sentence.startswith("people: 1,000 requests") and "places" not in sentence
 
 
 def test_a_rare_slice_that_shows_no_harm_is_enough_once_there_was_time(on_its_way: Any) -> None:
     def look(days: int, lost: int, salt: str = "salt") -> tuple[Any, str]:
         well, rare = judged(1_000, 2, 2), judged(20, lost, 0)
-        return told(no_critical_slice_is_worse, looked_at(well, people=rare), **on_its_way(days, salt))
+        return answer_of(no_critical_slice_is_worse, looked_at(well, people=rare), **on_its_way(days, salt))
 
     assert look(13, 0)[0] is INCONCLUSIVE
     assert look(14, 0) == (
@@ -102,5 +102,5 @@ def test_a_judge_that_says_nothing_compares_nothing(unanswered: int, verdict: ob
 
 
 def test_of_a_release_that_is_no_longer_on_its_way_nothing_is_said(on_its_way: Any) -> None:
-    found = told(the_challenger_answers_as_judged, looked_at(judged(9, 0, 0)), **on_its_way(salt="another"))
+    found = answer_of(the_challenger_answers_as_judged, looked_at(judged(9, 0, 0)), **on_its_way(salt="another"))
     assert found == (INCONCLUSIVE, "the release that this is about is no longer on its way")

@@ -17,7 +17,7 @@ from checks.source import (
     two_classes_are_labelled,
 )
 from stillhouse.stages.source import SourceFacts
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, measured, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, measured, recipe
 
 
 def rejects(*reasons: str) -> pl.DataFrame:
@@ -42,14 +42,14 @@ def source(
 
 def test_every_record_is_a_row_or_a_reject() -> None:
     gate, rows = every_record_is_a_row_or_a_reject, {"text": ["t"] * 3}
-    assert told(gate, source(rows, "a", "b", records=5)) == (PASS, "5 records = 3 rows + 2 rejects")
+    assert answer_of(gate, source(rows, "a", "b", records=5)) == (PASS, "5 records = 3 rows + 2 rejects")
     for records in (4, 6):
-        assert told(gate, source(rows, "a", "b", records=records))[0] is FAIL
+        assert answer_of(gate, source(rows, "a", "b", records=records))[0] is FAIL
 
 
 def test_records_are_counted_by_another_than_the_parser() -> None:
     gate, rows = record_count_matches_the_parsed_rows, {"text": ["t"]}
-    assert told(gate, source(rows, counted=100)) == (PASS, "100 records were parsed, and 100 are in the file")
+    assert answer_of(gate, source(rows, counted=100)) == (PASS, "100 records were parsed, and 100 are in the file")
     for counted in (99, 101):
         found = ask(gate, source(rows, counted=counted))
         assert (found.verdict, found.observed, found.limit) == (FAIL, 100, counted)
@@ -57,7 +57,7 @@ def test_records_are_counted_by_another_than_the_parser() -> None:
             f"100 records were parsed, and {counted} are in the file; see `quoting`, `separator` and `format` in the "
             "recipe"
         )
-    assert told(gate, source(rows)) == (INCONCLUSIVE, "the records were not counted; 100 were parsed")
+    assert answer_of(gate, source(rows)) == (INCONCLUSIVE, "the records were not counted; 100 were parsed")
 
 
 def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:
@@ -67,8 +67,8 @@ def test_a_hundredth_of_the_lines_may_be_unreadable() -> None:
     assert found.evidence["unreadable"] == [{"text": "t", "reason": "unreadable"}]
     assert (found.observed, found.limit) == (0.01, 0.01)
     assert measured(every_record_is_a_row_or_a_reject, source(rows, "a", records=5)) == (2, 5)
-    assert told(gate, source(rows, unreadable=6))[0] is FAIL
-    few = told(gate, source(rows, unreadable=2))
+    assert answer_of(gate, source(rows, unreadable=6))[0] is FAIL
+    few = answer_of(gate, source(rows, unreadable=2))
     assert few == (INCONCLUSIVE, "2 of 100 lines unreadable (2.0%), limit 1%; of so few rows that proves nothing")
 
 
@@ -79,10 +79,10 @@ def test_a_hundredth_of_the_texts_may_be_garbled() -> None:
     said = "1 of 100 texts look garbled (1.0%), limit 1%; see `encoding` in the recipe"
     assert (found.verdict, found.sentence) == (PASS, said)
     assert found.evidence["garbled"] == [{"text": bad}]
-    assert told(gate, source({"text": [bad, *["t"] * 98]}))[0] is INCONCLUSIVE
-    assert told(gate, source({"text": [*[bad] * 6, *["t"] * 94]}))[0] is FAIL
+    assert answer_of(gate, source({"text": [bad, *["t"] * 98]}))[0] is INCONCLUSIVE
+    assert answer_of(gate, source({"text": [*[bad] * 6, *["t"] * 94]}))[0] is FAIL
     none_at_all = source({"text": pl.Series([], dtype=pl.String)})
-    assert told(gate, none_at_all)[0] is PASS, "no text is garbled where there is none"
+    assert answer_of(gate, none_at_all)[0] is PASS, "no text is garbled where there is none"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_hundredth_of_the_texts_may_be_garbled() -> None:
     ],
 )
 def test_the_base_batch_needs_two_classes(labels: list[Any], batch: str, verdict: object, sentence: str) -> None:
-    assert told(two_classes_are_labelled, source({"label": labels}, batch=batch)) == (verdict, sentence)
+    assert answer_of(two_classes_are_labelled, source({"label": labels}, batch=batch)) == (verdict, sentence)
 
 
 def test_a_fifth_of_the_readable_rows_may_lack_provenance() -> None:
@@ -102,18 +102,18 @@ def test_a_fifth_of_the_readable_rows_may_lack_provenance() -> None:
     found = ask(gate, source(rows, "no date", "no rights", "no date", unreadable=50, quarantined=10))
     assert (found.verdict, found.sentence) == (PASS, "10 of 50 rows quarantined (20%), limit 20%")
     assert found.evidence["reasons"] == [{"reason": "no date", "rows": 2}, {"reason": "no rights", "rows": 1}]
-    assert told(gate, source(rows, unreadable=50, quarantined=11))[0] is INCONCLUSIVE
-    assert told(gate, source(rows, unreadable=50, quarantined=20))[0] is FAIL
+    assert answer_of(gate, source(rows, unreadable=50, quarantined=11))[0] is INCONCLUSIVE
+    assert answer_of(gate, source(rows, unreadable=50, quarantined=20))[0] is FAIL
     nothing = source({"text": pl.Series([], dtype=pl.String)}, unreadable=100)
-    assert told(gate, nothing) == (FAIL, "0 of 0 rows quarantined, so none is left"), "no row is left at all"
+    assert answer_of(gate, nothing) == (FAIL, "0 of 0 rows quarantined, so none is left"), "no row is left at all"
     one = source({"text": ["t"]}, unreadable=99, quarantined=0)
-    assert told(gate, one)[0] is PASS
+    assert answer_of(gate, one)[0] is PASS
 
 
 def test_no_row_of_a_class_that_the_teacher_may_not_see_goes_on() -> None:
     gate = no_row_is_above_its_privacy_class
-    assert told(gate, source({"privacy_class": ["public", "internal"]})) == (PASS, "all public, internal")
-    found = told(gate, source({"privacy_class": ["public", "secret", "secret", *"fedcba"]}))
+    assert answer_of(gate, source({"privacy_class": ["public", "internal"]})) == (PASS, "all public, internal")
+    found = answer_of(gate, source({"privacy_class": ["public", "secret", "secret", *"fedcba"]}))
     assert found == (FAIL, "8 rows of class a, b, c, d, e"), "five are named"
 
 
@@ -126,6 +126,8 @@ def test_a_row_may_be_of_tomorrow_and_no_later() -> None:
     found = ask(no_row_is_dated_in_the_future, dated, recipe=recipe(data__provenance__date_column="day"))
     assert (found.verdict, found.sentence) == (FAIL, "1 rows are dated after today")
     assert [row["text"] for row in found.evidence["late"]] == ["c"]
-    assert told(no_row_is_dated_in_the_future, dated) == (PASS, "the recipe names no date column")
+    assert answer_of(no_row_is_dated_in_the_future, dated) == (PASS, "the recipe names no date column")
     early = source({"text": ["a"], "day": ["2020-01-01"]})
-    assert told(no_row_is_dated_in_the_future, early, recipe=recipe(data__provenance__date_column="day"))[0] is PASS
+    assert (
+        answer_of(no_row_is_dated_in_the_future, early, recipe=recipe(data__provenance__date_column="day"))[0] is PASS
+    )

@@ -21,20 +21,20 @@ from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.forgetting import NeighboursKept
 from stillhouse.teachers.pinning import Pin
 from stillhouse.teachers.stored import StoredTeacher
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ensemble_recipe, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ensemble_recipe, recipe
 
 
 def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     record = SimpleNamespace(parameters=1234, tensors=5)
     monkeypatch.setattr(checks.teacher, "verify_weights", lambda folder: record)
-    assert told(weights_are_whole_and_safe) == (PASS, "1,234 finite weights in 5 tensors, no pickle")
+    assert answer_of(weights_are_whole_and_safe) == (PASS, "1,234 finite weights in 5 tensors, no pickle")
 
 
 def test_the_fingerprint_on_record_is_that_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = artifact(SimpleNamespace(fingerprint="a" * 64, said=None))
     for now, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
         monkeypatch.setattr(checks.teacher, "fingerprint_of", lambda folder, now=now: now)
-        assert told(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
+        assert answer_of(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
 
 
 def test_the_fingerprint_of_stored_answers_is_counted_again_from_them() -> None:
@@ -43,22 +43,22 @@ def test_the_fingerprint_of_stored_answers_is_counted_again_from_them() -> None:
     facts = SimpleNamespace(
         kind=TeacherKind.STORED, fingerprint=recorded, said=SimpleNamespace(accuracy=0.9), task=task
     )
-    assert told(the_fingerprint_is_its_own, artifact(facts, {"answers": answers}))[0] is PASS
+    assert answer_of(the_fingerprint_is_its_own, artifact(facts, {"answers": answers}))[0] is PASS
     altered = answers.with_columns(answer=pl.lit("B"))
-    assert told(the_fingerprint_is_its_own, artifact(facts, {"answers": altered}))[0] is FAIL
+    assert answer_of(the_fingerprint_is_its_own, artifact(facts, {"answers": altered}))[0] is FAIL
 
 
 def test_the_weights_that_were_trained_on_are_held_against_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("a" * 64))
     for began, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
         teacher = artifact(SimpleNamespace(base_fingerprint=began, language_model=None))
-        assert told(the_teacher_began_with_pinned_weights, teacher)[0] is verdict
+        assert answer_of(the_teacher_began_with_pinned_weights, teacher)[0] is verdict
 
 
 @pytest.mark.parametrize(("right", "verdict"), [(90, PASS), (89, FAIL)])
 def test_the_accuracy_itself_has_to_hold_the_minimum(right: int, verdict: object) -> None:
     teacher = artifact(SimpleNamespace(validation_right=right, validation_rows=100))
-    found = told(teacher_accuracy_reaches_the_minimum, teacher, recipe=recipe(teacher__minimum_accuracy=0.9))
+    found = answer_of(teacher_accuracy_reaches_the_minimum, teacher, recipe=recipe(teacher__minimum_accuracy=0.9))
     assert found[0] is verdict
     assert found[1].startswith(f"accuracy 0.{right}0 on 100 validation rows (0.8")
     assert found[1].endswith(", minimum 0.900")
@@ -67,9 +67,9 @@ def test_the_accuracy_itself_has_to_hold_the_minimum(right: int, verdict: object
 def test_without_validation_rows_nothing_is_known() -> None:
     teacher = artifact(SimpleNamespace(validation_right=0, validation_rows=0))
     said = (INCONCLUSIVE, "there are no labelled validation rows to measure it on")
-    assert told(teacher_accuracy_reaches_the_minimum, teacher) == said
+    assert answer_of(teacher_accuracy_reaches_the_minimum, teacher) == said
     one = artifact(SimpleNamespace(validation_right=1, validation_rows=1))
-    assert told(teacher_accuracy_reaches_the_minimum, one)[0] is PASS
+    assert answer_of(teacher_accuracy_reaches_the_minimum, one)[0] is PASS
 
 
 def of_two(right: int = 95, began: str = "a" * 64) -> SimpleNamespace:
@@ -89,7 +89,7 @@ def of_two(right: int = 95, began: str = "a" * 64) -> SimpleNamespace:
 
 @pytest.mark.parametrize(("right", "verdict"), [(50, PASS), (49, FAIL)])
 def test_each_member_has_to_hold_its_own_minimum(right: int, verdict: object) -> None:
-    found = told(teacher_accuracy_reaches_the_minimum, artifact(of_two(right=right)), recipe=ensemble_recipe())
+    found = answer_of(teacher_accuracy_reaches_the_minimum, artifact(of_two(right=right)), recipe=ensemble_recipe())
     assert found[0] is verdict
     assert (found[1] == "member two: accuracy 0.490 on 100 validation rows, minimum 0.500") == (verdict is FAIL)
 
@@ -100,7 +100,7 @@ def test_each_member_has_to_begin_with_the_weights_that_are_pinned_for_it(
 ) -> None:
     monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("d" * 64))
     pinned = ensemble_recipe(fingerprint="a" * 64)
-    found = told(the_teacher_began_with_pinned_weights, artifact(of_two(began=began)), recipe=pinned)
+    found = answer_of(the_teacher_began_with_pinned_weights, artifact(of_two(began=began)), recipe=pinned)
     assert found[0] is verdict and ("member two" in found[1]) == (verdict is FAIL)
 
 
@@ -112,7 +112,7 @@ def test_the_weights_of_each_member_are_looked_at_again(monkeypatch: pytest.Monk
         return SimpleNamespace(parameters=1, tensors=1)
 
     monkeypatch.setattr(checks.teacher, "verify_weights", verify)
-    assert told(weights_are_whole_and_safe, recipe=ensemble_recipe())[0] is PASS
+    assert answer_of(weights_are_whole_and_safe, recipe=ensemble_recipe())[0] is PASS
     assert looked == [f"/nowhere/{place}model" for place in ("", "members/one/", "members/two/")]
 
 
@@ -133,7 +133,7 @@ def test_an_encoder_that_forgets_its_neighbours_closes_where_it_is_to_be_of_use_
     kept = None if found is None else NeighboursKept(texts=found[0], kept=found[1])
     teacher = artifact(SimpleNamespace(neighbours=kept))
     how = recipe() if asked is None else recipe(teacher__neighbours_kept_at_least=asked)
-    state, sentence = told(neighbours_are_kept_by_fine_tuning, teacher, recipe=how)
+    state, sentence = answer_of(neighbours_are_kept_by_fine_tuning, teacher, recipe=how)
     assert state is verdict and sentence.startswith(says)
     assert ("lower learning_rate" in sentence) is (found == (400, 240) and verdict is not PASS)
 
@@ -143,7 +143,7 @@ def test_an_encoder_that_forgets_its_neighbours_closes_where_it_is_to_be_of_use_
 )
 def test_probability_that_is_not_on_the_labels_closes(mass: float | None, verdict: object) -> None:
     teacher = artifact(SimpleNamespace(said=SimpleNamespace(label_mass=mass)))
-    state, sentence = told(probability_is_on_the_labels, teacher)
+    state, sentence = answer_of(probability_is_on_the_labels, teacher)
     assert state is verdict
     assert (
         mass is None or f"{mass:.0%} of the probability is on the letters of the labels, at least 90% asked" in sentence

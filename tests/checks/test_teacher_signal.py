@@ -24,12 +24,12 @@ from tests.checks.hand_made import (
     FAIL,
     INCONCLUSIVE,
     PASS,
+    answer_of,
     artifact,
     ask,
     language_model_recipe,
     recipe,
     stored_recipe,
-    told,
 )
 
 SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
@@ -73,7 +73,7 @@ def made_from(*frames: pl.DataFrame) -> dict[str, Any]:
 def test_each_prompt_has_an_answer() -> None:
     rows = prompts("train", [None] * 3)
     answered = signal(rows, ["A"] * 3)
-    assert told(every_prompt_was_answered, answered, made_from=made_from(rows)) == (
+    assert answer_of(every_prompt_was_answered, answered, made_from=made_from(rows)) == (
         PASS,
         "0 of 3 prompts have no answer",
     )
@@ -112,9 +112,9 @@ def test_what_a_stored_teacher_cannot_show_is_said() -> None:
     asked: dict[str, Any] = {"made_from": made_from(rows), "recipe": stored_recipe()}
     asked["made_from"]["teacher"] = artifact(SimpleNamespace(fingerprint="f" * 64))
     answered = signal(rows, ["B", "A"])
-    canary = told(the_canary_answers_as_recorded, answered, **asked)
+    canary = answer_of(the_canary_answers_as_recorded, answered, **asked)
     assert canary == (PASS, f"this teacher cannot be asked again: what it said is kept, as {'f' * 12}")
-    verdict, sentence = told(few_labels_look_wrong, answered, **asked)
+    verdict, sentence = answer_of(few_labels_look_wrong, answered, **asked)
     assert verdict is PASS and sentence.startswith("a teacher that gives answers and no probabilities")
 
 
@@ -148,7 +148,7 @@ def test_in_bfloat16_an_answer_may_move_further(
 
 def test_without_an_answer_there_is_no_canary() -> None:
     rows = prompts("train", [None])
-    found = told(the_canary_answers_as_recorded, signal(rows[:0], []), made_from=made_from(rows))
+    found = answer_of(the_canary_answers_as_recorded, signal(rows[:0], []), made_from=made_from(rows))
     assert found == (PASS, "this batch has no answered prompts")
 
 
@@ -161,9 +161,9 @@ def test_the_teacher_is_asked_about_validation_rows_alone() -> None:
     assert found.verdict is PASS
     assert found.sentence.startswith("0.900 of 10 rows right (0.") and found.sentence.endswith("minimum 0.900")
     assert found.evidence["wrong"] == [{"prompt_id": "validation0", "label": "A", "answer": "B"}]
-    assert told(gate, signal(every, ["B"] * 2 + ["A"] * 98), **asked)[0] is FAIL
+    assert answer_of(gate, signal(every, ["B"] * 2 + ["A"] * 98), **asked)[0] is FAIL
     for batch, verdict in (("base", FAIL), ("later", PASS)):
-        none = told(gate, signal(others, ["A"] * 90, batch=batch), made_from=made_from(others))
+        none = answer_of(gate, signal(others, ["A"] * 90, batch=batch), made_from=made_from(others))
         assert none == (verdict, "there are no labelled validation rows")
 
 
@@ -194,13 +194,13 @@ def test_labels_that_look_wrong_are_counted_where_the_teacher_did_not_train() ->
 def test_answers_that_are_no_classes_could_not_be_looked_at() -> None:
     rows = prompts("validation", ["A", "B"])
     number = artifact(SimpleNamespace(task=SimpleNamespace(classes=None)), stage="teacher_signal", batch="base")
-    found = told(few_labels_look_wrong, number, made_from=made_from(rows))
+    found = answer_of(few_labels_look_wrong, number, made_from=made_from(rows))
     assert found == (INCONCLUSIVE, "confident learning needs classes, and the answers are none")
 
 
 def test_where_no_label_is_known_none_looks_wrong() -> None:
     rows = prompts("validation", [None, "a label that the teacher does not know"])
-    found = told(few_labels_look_wrong, signal(rows, ["A", "A"]), made_from=made_from(rows))
+    found = answer_of(few_labels_look_wrong, signal(rows, ["A", "A"]), made_from=made_from(rows))
     assert found == (PASS, "no label of this batch can be held against the teacher")
 
 
@@ -211,8 +211,8 @@ def test_a_person_judges_a_sample_where_the_recipe_asks_for_it(monkeypatch: pyte
     sample = rows.select("prompt_id", "text").with_columns(answer=pl.lit("A"))
     looked_at = signal(rows, ["A"] * 3, review=sample)
     home = SimpleNamespace(home=None)
-    assert told(gate, looked_at) == (PASS, "the recipe asks for no review")
-    nothing = told(gate, signal(rows, ["A"] * 3, review=sample[:0]), recipe=review)
+    assert answer_of(gate, looked_at) == (PASS, "the recipe asks for no review")
+    nothing = answer_of(gate, signal(rows, ["A"] * 3, review=sample[:0]), recipe=review)
     assert nothing == (PASS, "every answer of this batch can be checked by its label")
 
     def unread(path: Path, drawn: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from checks.traffic import (
 )
 from stillhouse.live.segments import TrafficStore, columns_of, sealed
 from stillhouse.records.ledger import Ledger
-from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.promotions import named, seen, serve
 
 DAY = "2026-11-27"
@@ -44,7 +44,7 @@ def test_an_answer_has_to_be_of_a_release_that_was_promoted_or_deployed(tmp_path
     body = {"champion": named("b1").model_dump(), "hold": None, "because": "rollback", "replaces": 1}
     ledger.append("deployment", "small", body)
     assert seen(ledger, "small").champion.release == "b1"
-    known = told(every_answer_names_a_known_release, day({"a1": 5, "b1": 1_000}), ledger=ledger)
+    known = answer_of(every_answer_names_a_known_release, day({"a1": 5, "b1": 1_000}), ledger=ledger)
     assert known == (PASS, "1,005 answers of 2 releases, each of which the ledger knows")
     finding = ask(every_answer_names_a_known_release, day({"a1": 5, "c1": 2, "d1": 3}), ledger=ledger)
     assert finding.verdict is FAIL and finding.observed == 5
@@ -53,7 +53,7 @@ def test_an_answer_has_to_be_of_a_release_that_was_promoted_or_deployed(tmp_path
 
 def test_what_a_replica_cannot_account_for_is_named_after_the_counts() -> None:
     counts = "9 received, 6 stored, 2 dropped, 1 lost"
-    assert told(nothing_was_lost_unseen, day({}, ([], []))) == (PASS, counts)
+    assert answer_of(nothing_was_lost_unseen, day({}, ([], []))) == (PASS, counts)
     finding = ask(nothing_was_lost_unseen, day({}, (["r1 received 3 rows"], ["r2 is away", "r2 has rows twice"])))
     assert (finding.verdict, finding.observed) == (FAIL, 3)
     assert finding.sentence == f"{counts}; r1 received 3 rows; r2 is away; r2 has rows twice"
@@ -101,13 +101,13 @@ def test_personal_data_is_found_in_each_column_that_people_fill(
     store: TrafficStore, artifacts: str, row: dict[str, str], where: str
 ) -> None:
     keep(store, **{"by": "desk", "key": KEY, **row})
-    verdict = told(no_personal_data_is_left, day({}), **installed(artifacts))
+    verdict = answer_of(no_personal_data_is_left, day({}), **installed(artifacts))
     assert verdict == (FAIL, f"personal data is in {where}")
 
 
 def test_what_names_nobody_was_looked_at_and_is_counted(store: TrafficStore, artifacts: str) -> None:
     keep(store, key=KEY)
-    verdict = told(no_personal_data_is_left, day({}), **installed(artifacts))
+    verdict = answer_of(no_personal_data_is_left, day({}), **installed(artifacts))
     assert verdict == (PASS, "none is in 3 texts, truths and keys")
 
 
@@ -117,12 +117,12 @@ def ago(days: int) -> str:
 
 def test_files_are_kept_as_long_as_the_recipe_says_and_no_day_longer(store: TrafficStore, artifacts: str) -> None:
     keep(store, ago(14))
-    assert told(retention_holds, day({}), **installed(artifacts)) == (
+    assert answer_of(retention_holds, day({}), **installed(artifacts)) == (
         PASS,
         "answers are kept for 90 days, texts for 14",
     )
     keep(store, ago(15))
-    verdict = told(retention_holds, day({}), **installed(artifacts))
+    verdict = answer_of(retention_holds, day({}), **installed(artifacts))
     assert verdict == (FAIL, f"kept for longer than the recipe allows: texts of {ago(15)}")
     keep(store, ago(91))
     finding = ask(retention_holds, day({}), **installed(artifacts))
@@ -131,9 +131,9 @@ def test_files_are_kept_as_long_as_the_recipe_says_and_no_day_longer(store: Traf
 
 def test_texts_of_any_age_are_too_many_where_the_recipe_keeps_none(store: TrafficStore, artifacts: str) -> None:
     keep(store, ago(1))
-    verdict = told(retention_holds, day({}), **installed(artifacts, keep_texts=False))
+    verdict = answer_of(retention_holds, day({}), **installed(artifacts, keep_texts=False))
     assert verdict == (FAIL, f"kept for longer than the recipe allows: texts of {ago(1)}")
     (segment,) = store.segments(ago(1), "texts")
     store.remove(segment)
-    verdict = told(retention_holds, day({}), **installed(artifacts, keep_texts=False))
+    verdict = answer_of(retention_holds, day({}), **installed(artifacts, keep_texts=False))
     assert verdict == (PASS, "answers are kept for 90 days, texts for 0")

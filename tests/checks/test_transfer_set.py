@@ -12,7 +12,7 @@ from checks.transfer_set import (
     no_golden_or_validation_row_is_inside,
     no_slice_loses_more_than_its_share,
 )
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 
 
 def prompts(*rows: tuple[str, str, str | None], kind: str = "x") -> Any:
@@ -37,14 +37,17 @@ def ids(letter: str, count: int) -> list[str]:
 def test_each_training_row_of_every_batch_is_kept_or_rejected() -> None:
     gate = kept_and_rejected_are_all_training_rows
     made_from = {"prompts": [prompts(*train("a", 3, "A"), ("g", "golden", "A")), prompts(*train("b", 2, None))]}
-    assert told(gate, transfer_set(["a0"], 4), made_from=made_from) == (PASS, "5 training rows = 1 kept + 4 rejected")
+    assert answer_of(gate, transfer_set(["a0"], 4), made_from=made_from) == (
+        PASS,
+        "5 training rows = 1 kept + 4 rejected",
+    )
     for rejected in (3, 5):
-        assert told(gate, transfer_set(["a0"], rejected), made_from=made_from)[0] is FAIL
+        assert answer_of(gate, transfer_set(["a0"], rejected), made_from=made_from)[0] is FAIL
 
 
 def test_no_row_that_is_held_out_is_inside() -> None:
     made_from = {"prompts": [prompts(("a", "train", "A"), ("g", "golden", "A"), ("v", "validation", "A"))]}
-    assert told(no_golden_or_validation_row_is_inside, transfer_set(["a"]), made_from=made_from) == (
+    assert answer_of(no_golden_or_validation_row_is_inside, transfer_set(["a"]), made_from=made_from) == (
         PASS,
         "0 rows leaked",
     )
@@ -60,19 +63,19 @@ def test_no_class_loses_more_than_a_fifth_of_its_training_rows() -> None:
     fine = ask(gate, transfer_set(ids("a", 9) + ids("b", 8)), made_from=made_from)
     assert (fine.verdict, fine.sentence) == (PASS, "class B loses most: 20.0% of 10 rows, limit 20%")
     assert [row["label"] for row in fine.evidence["loss_by_class"]] == ["B", "A"], "unlabelled rows are of no class"
-    lost = told(gate, transfer_set(ids("a", 7) + ids("b", 8)), made_from=made_from)
+    lost = answer_of(gate, transfer_set(ids("a", 7) + ids("b", 8)), made_from=made_from)
     assert lost[0] is INCONCLUSIVE and lost[1].endswith("of 10 rows, limit 20%; of too few rows to tell: A (30% of 10)")
-    none_left = told(gate, transfer_set(ids("a", 2) + ids("b", 8)), made_from=made_from)
+    none_left = answer_of(gate, transfer_set(ids("a", 2) + ids("b", 8)), made_from=made_from)
     assert none_left == (FAIL, "class A loses most: 80.0% of 10 rows, limit 20%"), "which chance does not give"
 
 
-def test_a_class_of_a_handful_of_rows_closes_nothing_beside_one_that_can_be_told() -> None:
+def test_a_class_of_a_handful_of_rows_closes_nothing_beside_one_that_can_be_judged() -> None:
     """Regression: a round of seventy classes was closed by 3 of 13 rows of one of them."""
     gate = no_class_loses_more_than_its_share
     made_from = {"prompts": [prompts(*train("a", 13, "A"), *train("b", 40, "B"))]}
-    some = told(gate, transfer_set(ids("a", 10) + ids("b", 36)), made_from=made_from)
+    some = answer_of(gate, transfer_set(ids("a", 10) + ids("b", 36)), made_from=made_from)
     assert some == (PASS, "class B loses most: 10.0% of 40 rows, limit 20%; of too few rows to tell: A (23% of 13)")
-    many = told(gate, transfer_set(ids("a", 13) + ids("b", 31)), made_from=made_from)
+    many = answer_of(gate, transfer_set(ids("a", 13) + ids("b", 31)), made_from=made_from)
     assert many == (FAIL, "class B loses most: 22.5% of 40 rows, limit 20%")
 
 
@@ -84,18 +87,21 @@ def test_no_slice_with_rows_enough_loses_more_than_a_fifth() -> None:
     made_from = {
         "prompts": [prompts(*twenty, *twenty, ("g", "golden", "A"), kind="big"), prompts(*nineteen, kind="small")]
     }
-    fine = told(gate, transfer_set(ids("a", 16)), made_from=made_from, recipe=asked)
+    fine = answer_of(gate, transfer_set(ids("a", 16)), made_from=made_from, recipe=asked)
     assert fine == (PASS, "slice big loses most: 20.0% of 20 rows, limit 20%"), "nineteen rows cannot tell"
-    lost = told(gate, transfer_set(ids("a", 15)), made_from=made_from, recipe=asked)
+    lost = answer_of(gate, transfer_set(ids("a", 15)), made_from=made_from, recipe=asked)
     assert lost == (FAIL, "slice big loses most: 25.0% of 20 rows, limit 20%")
     few = {"prompts": [prompts(*nineteen, kind="small")]}
-    assert told(gate, transfer_set([]), made_from=few, recipe=asked) == (PASS, "no declared slice has 20 training rows")
+    assert answer_of(gate, transfer_set([]), made_from=few, recipe=asked) == (
+        PASS,
+        "no declared slice has 20 training rows",
+    )
 
 
 def test_of_several_slices_the_worst_decides() -> None:
     slices = [{"name": name, "column": "kind", "values": [name], "critical": False} for name in ("one", "two")]
     made_from = {"prompts": [prompts(*train("a", 20, "A"), kind="one"), prompts(*train("b", 20, "A"), kind="two")]}
-    found = told(
+    found = answer_of(
         no_slice_loses_more_than_its_share,
         transfer_set(ids("a", 10) + ids("b", 20)),
         made_from=made_from,
@@ -106,6 +112,6 @@ def test_of_several_slices_the_worst_decides() -> None:
 
 def test_a_batch_that_was_left_out_is_named() -> None:
     two = transfer_set([], batches=("base", "b1"))
-    assert told(every_batch_is_in, two, batches=("base", "b1")) == (PASS, "2 batches")
+    assert answer_of(every_batch_is_in, two, batches=("base", "b1")) == (PASS, "2 batches")
     left_out = (FAIL, "left out, their gates are closed: b2, b3")
-    assert told(every_batch_is_in, two, batches=("base", "b1", "b2", "b3")) == left_out
+    assert answer_of(every_batch_is_in, two, batches=("base", "b1", "b2", "b3")) == left_out

@@ -90,7 +90,7 @@ def test_a_gate_that_nobody_can_waive_is_not_offered_for_waiving(place: Place) -
     assert told["do"] == "fix the cause and `stillhouse run terms`; nobody can waive this one"
 
 
-def test_a_source_that_is_gone_is_told_in_the_words_of_the_step(place: Place) -> None:
+def test_a_source_that_is_gone_is_said_in_the_words_of_the_step(place: Place) -> None:
     file = recipe(place, "gone", None)
     place.run(file, "contract", "source")
     told = found(place, file)
@@ -105,7 +105,7 @@ def test_a_source_that_is_gone_is_told_in_the_words_of_the_step(place: Place) ->
 
 
 @pytest.mark.parametrize("tags", [{RECIPE_TAG: "another.traffic"}, {}], ids=["of another recipe", "of picked assets"])
-def test_what_failed_is_told_however_many_runs_of_others_came_after_it(place: Place, tags: dict[str, str]) -> None:
+def test_what_failed_is_said_however_many_runs_of_others_came_after_it(place: Place, tags: dict[str, str]) -> None:
     """Regression: after a day of another recipe's hourly report a stage that had failed was never materialized."""
     file = recipe(place, "gone", None)
     place.run(file, "contract", "source")
@@ -121,7 +121,7 @@ def later_runs(place: Place, tags: dict[str, str]) -> None:
         place.instance.create_run_for_job(empty, tags={**tags, "dagster/partition": "base"})
 
 
-def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> None:
+def test_an_attempt_that_failed_after_one_that_did_not_is_said(place: Place) -> None:
     file = recipe(place, "went", questions(50))
     place.run(file, "contract", "source")
     (place.folder / "went.csv").unlink()
@@ -136,7 +136,7 @@ def test_an_attempt_that_failed_after_one_that_did_not_is_told(place: Place) -> 
     assert found(place, file)["stage"] == "prompts", "it has succeeded since"
 
 
-def test_a_file_that_was_altered_since_its_gates_were_passed_is_told(place: Place) -> None:
+def test_a_file_that_was_altered_since_its_gates_were_passed_is_said(place: Place) -> None:
     file = recipe(place, "rotten", questions(50))
     place.run(file, "contract", "source")
     source = newest_artifact(place.builds, key_of("rotten", "source"), "base")
@@ -147,7 +147,7 @@ def test_a_file_that_was_altered_since_its_gates_were_passed_is_told(place: Plac
     assert "the content was altered" in told["what"]
 
 
-def test_a_check_that_raises_is_told_with_its_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_raises_is_said_with_its_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError("the disk is on fire")
 

@@ -97,7 +97,7 @@ def published(builds: BuildStore, content: str) -> Artifact:
     return builds.make(order, build)
 
 
-def test_evaluations_of_another_version_are_told_and_never_guessed_at(tmp_path: Path, builds: BuildStore) -> None:
+def test_evaluations_of_another_version_are_said_and_never_guessed_at(tmp_path: Path, builds: BuildStore) -> None:
     published(builds, '[{"golden_digest": "of old"}]')
     with pytest.raises(StillhouseError, match="all of its 1 evaluations are of another version"):
         board(builds, small_recipe(tmp_path, rows=20))

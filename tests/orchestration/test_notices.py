@@ -61,7 +61,7 @@ def recipes(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Path
     return tmp_path
 
 
-def test_owners_are_told_how_the_round_ended(
+def test_owners_hear_how_the_round_ended(
     recipes: Path, hook: tuple[str, list[dict[str, Any]]], instance: dg.DagsterInstance, builds: BuildStore
 ) -> None:
     address, sent = hook
@@ -180,7 +180,7 @@ def test_what_stands_out_between_rounds_is_sent_once(
         assert [each["title"][: len(title)] for each, title in zip(sent, titles, strict=True)] == titles
 
 
-def test_the_owner_of_a_play_is_told_once_a_week_and_of_a_risk_from_its_day_on(
+def test_the_owner_of_a_play_hears_once_a_week_and_of_a_risk_from_its_day_on(
     recipes: Path, hook: tuple[str, list[dict[str, Any]]], builds: BuildStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, sent = hook

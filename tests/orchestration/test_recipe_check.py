@@ -132,7 +132,7 @@ def test_rows_that_are_not_there(tmp_path: Path, home: Home) -> None:
     assert "data.source: " in line and "no such file" in line
 
 
-def test_a_golden_file_that_is_not_there_or_lacks_a_column_is_told_beside_mistakes_in_the_source(
+def test_a_golden_file_that_is_not_there_or_lacks_a_column_is_said_beside_mistakes_in_the_source(
     tmp_path: Path, home: Home
 ) -> None:
     golden = tmp_path / "audited.csv"

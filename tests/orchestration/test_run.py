@@ -138,7 +138,7 @@ def refused_otherwise() -> None:
     raise dg.Failure("Refused to read rows: rows was never materialized", allow_retries=False)
 
 
-def test_a_closed_gate_is_told_from_what_broke_by_the_kind_of_the_error() -> None:
+def test_a_closed_gate_is_said_from_what_broke_by_the_kind_of_the_error() -> None:
     """Regression: whatever quoted the name of Dagster's error was left out of what a person is told."""
     loud = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     result = dg.materialize([rows, gates, broken, behind_it, refused_otherwise], raise_on_error=False, run_config=loud)

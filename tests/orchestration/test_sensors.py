@@ -284,7 +284,7 @@ def test_a_plan_that_nobody_started_holds_nobody_up_and_one_of_a_process_does(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_fails_three_times_is_left_to_a_person_who_is_told_what_and_where(
+def test_what_fails_three_times_is_left_to_a_person_who_hears_what_and_where(
     file: RecipeFile, run: Run, instance: dg.DagsterInstance
 ) -> None:
     assert run(file, "contract", "source").success

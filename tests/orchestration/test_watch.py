@@ -96,7 +96,7 @@ def test_no_traffic_and_nothing_that_serves_are_no_findings(builds: BuildStore, 
     assert reports_due(WatchBook(builds.ledger.url, "r").read().state, now + 39 * SECONDS_A_DAY) == []
 
 
-def test_a_release_that_fails_is_taken_back_first_and_then_people_are_told(
+def test_a_release_that_fails_is_taken_back_first_and_then_people_hear_of_it(
     builds: BuildStore, file: RecipeFile, now: float
 ) -> None:
     begun(builds, file, now)
@@ -223,7 +223,7 @@ def killed(*_: object) -> bool:
     raise KeyboardInterrupt
 
 
-def test_killed_before_people_were_told_they_are_told_once(
+def test_killed_before_people_hear_of_it_they_still_do_once(
     builds: BuildStore, file: RecipeFile, now: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun(builds, file, now)

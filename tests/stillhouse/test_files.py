@@ -79,7 +79,7 @@ def test_without_a_listener_a_remark_goes_to_the_log(caplog: pytest.LogCaptureFi
         (errno.EACCES, "cannot be read or written"),
     ],
 )
-def test_a_full_or_read_only_disk_is_told_in_one_line(tmp_path: Path, number: int, what: str) -> None:
+def test_a_full_or_read_only_disk_is_said_in_one_line(tmp_path: Path, number: int, what: str) -> None:
     with pytest.raises(StillhouseError, match=what) as caught, plain_disk_errors(tmp_path):
         raise OSError(number, os.strerror(number))
     assert "\n" not in str(caught.value)

@@ -81,7 +81,7 @@ def test_a_copied_checkout_never_writes_into_the_old_one(
     assert (Home.from_environment().root, recipes_folder()) == (copy / ".stillhouse", copy / "orchestration" / "defs")
 
 
-def test_a_process_in_another_folder_is_told_the_same_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_in_another_folder_is_said_the_same_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Regression: the UI works in the folder of the code, where a relative STILLHOUSE_RECIPES meant another folder."""
     monkeypatch.chdir(tmp_path)
     given = {

@@ -5,7 +5,7 @@ import pytest
 from checks.gate import Gate
 from checks.prompts.coverage import few_texts_are_cut, few_word_pieces_are_unknown
 from stillhouse.stages.facts import CoverageFacts
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of
 from tests.checks.prompts.prompt_sets import many, prompts
 
 COVERAGE = CoverageFacts(texts=200, max_tokens=64, positions=512, cut=20, enough=96, pieces=1000, unknown=50)
@@ -30,15 +30,15 @@ COVERAGE = CoverageFacts(texts=200, max_tokens=64, positions=512, cut=20, enough
         ),
     ],
 )
-def test_what_no_model_reads_is_told_with_what_to_change(gate: Gate, one_more: str, passes: str, advises: str) -> None:
+def test_what_no_model_reads_is_said_with_what_to_change(gate: Gate, one_more: str, passes: str, advises: str) -> None:
     assert not gate.blocking
-    assert told(gate, prompts(many(1), coverage=COVERAGE)) == (PASS, passes)
+    assert answer_of(gate, prompts(many(1), coverage=COVERAGE)) == (PASS, passes)
     more = COVERAGE.model_copy(update={one_more: getattr(COVERAGE, one_more) + 1})
-    assert told(gate, prompts(many(1), coverage=more)) == (FAIL, advises)
-    assert told(gate, prompts(many(1), coverage=None))[0] is INCONCLUSIVE
+    assert answer_of(gate, prompts(many(1), coverage=more)) == (FAIL, advises)
+    assert answer_of(gate, prompts(many(1), coverage=None))[0] is INCONCLUSIVE
 
 
-def test_a_text_that_is_longer_than_the_encoder_is_told_to_be_shortened() -> None:
+def test_a_text_that_is_longer_than_the_encoder_is_said_to_be_shortened() -> None:
     long = COVERAGE.model_copy(update={"cut": 180, "enough": 544, "max_tokens": 512})
-    _, sentence = told(few_texts_are_cut, prompts(many(1), coverage=long))
+    _, sentence = answer_of(few_texts_are_cut, prompts(many(1), coverage=long))
     assert "The teacher reads at most 512 tokens: keep the part of each text that decides" in sentence

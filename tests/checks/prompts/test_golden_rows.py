@@ -13,7 +13,7 @@ from checks.prompts.golden_rows import (
     the_golden_set_can_support_the_margin,
 )
 from stillhouse.records.ledger import Ledger
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import KIND, OTHER_KIND, many, prompts, rows
 
 
@@ -24,30 +24,30 @@ def test_each_slice_has_a_golden_row() -> None:
     assert (found.verdict, found.sentence) == (PASS, "2 slices have rows")
     assert found.evidence["slices"] == [{"slice": "kind_a", "rows": 2}, {"slice": "kind_b", "rows": 1}]
     empty = prompts(one.filter(pl.col("kind") != "b"))
-    assert told(gate, empty, recipe=asked) == (FAIL, "empty: kind_b"), "a training row is no golden row"
-    later = told(gate, prompts(one[:0], batch="later"), recipe=asked)
+    assert answer_of(gate, empty, recipe=asked) == (FAIL, "empty: kind_b"), "a training row is no golden row"
+    later = answer_of(gate, prompts(one[:0], batch="later"), recipe=asked)
     assert later == (PASS, "golden rows are those of the base batch")
 
 
 def test_fewer_than_thirty_golden_rows_are_thin() -> None:
     gate, asked = no_slice_is_thin, recipe(slices=[KIND])
-    assert told(gate, prompts(many(30)), recipe=asked) == (PASS, "none is thin")
+    assert answer_of(gate, prompts(many(30)), recipe=asked) == (PASS, "none is thin")
     thin = (FAIL, "fewer than 30 golden rows: kind_a (29)")
-    assert told(gate, prompts(many(29)), recipe=asked) == thin
-    later = told(gate, prompts(many(29), batch="later"), recipe=asked)
+    assert answer_of(gate, prompts(many(29)), recipe=asked) == thin
+    later = answer_of(gate, prompts(many(29), batch="later"), recipe=asked)
     assert later == (PASS, "golden rows are those of the base batch")
 
 
 def test_golden_rows_for_the_margin_are_asked_of_the_base_batch() -> None:
     gate = the_golden_set_can_support_the_margin
     asked = recipe(slices=[KIND, OTHER_KIND], bar__margin=0.3, bar__floor=None)
-    found = told(gate, prompts(many(500)), recipe=asked)
+    found = answer_of(gate, prompts(many(500)), recipe=asked)
     assert found[0] is PASS
     assert found[1].startswith("all golden rows: 500 rows, ") and "kind_a: 500 rows, " in found[1]
     assert "kind_b" not in found[1], "it does not bind"
-    few = told(gate, prompts(many(5)), recipe=asked)
+    few = answer_of(gate, prompts(many(5)), recipe=asked)
     assert few[0] is INCONCLUSIVE and few[1].endswith("needed for a margin of 30.0%")
-    later = told(gate, prompts(many(5), batch="later"), recipe=asked)
+    later = answer_of(gate, prompts(many(5), batch="later"), recipe=asked)
     assert later == (PASS, "golden rows are those of the base batch")
 
 

@@ -16,7 +16,7 @@ from checks.prompts.labels import (
     no_batch_brings_a_new_label,
     nothing_in_a_text_gives_its_label_away,
 )
-from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import base, many, prompts, rows
 
 
@@ -25,11 +25,11 @@ def test_a_word_that_stands_for_a_label_closes() -> None:
     labels = ["hum" if number % 2 else "loc" for number in range(400)]
     texts = [f"number {number} and so on label={label}" for number, label in enumerate(labels)]
     plain = rows([f"number {number} and so on" for number in range(400)], label=labels)
-    assert told(gate, prompts(plain)) == (PASS, "no word stands for a label")
-    verdict, sentence = told(gate, prompts(rows(texts, label=labels)))
+    assert answer_of(gate, prompts(plain)) == (PASS, "no word stands for a label")
+    verdict, sentence = answer_of(gate, prompts(rows(texts, label=labels)))
     assert verdict is FAIL and "'label=hum' means hum in 100.0% of 200 rows" in sentence
     of_one = rows(texts, label=["hum" if number % 2 else None for number in range(400)])
-    assert told(gate, prompts(of_one)) == (PASS, "fewer than two labels, so none can be given away")
+    assert answer_of(gate, prompts(of_one)) == (PASS, "fewer than two labels, so none can be given away")
 
 
 def spelled(*labels: str, batch: str = "base") -> tuple[Any, dict[str, Any]]:
@@ -40,19 +40,19 @@ def spelled(*labels: str, batch: str = "base") -> tuple[Any, dict[str, Any]]:
 
 def test_labels_in_two_spellings_are_asked_about_with_both_answers() -> None:
     gate, (made, source) = labels_have_one_spelling_each, spelled("Billing", "billing", "billing", "repair")
-    verdict, said = told(gate, made, made_from=source)
+    verdict, said = answer_of(gate, made, made_from=source)
     assert verdict is FAIL
     assert said == (
         "one class? 'billing' (2 rows) and 'Billing' (1 rows). If it is one, set `data.labels: {'Billing': 'billing'}` "
         "in the recipe; if not, `data.labels: {'billing': 'billing', 'Billing': 'Billing'}`"
     )
     answered = recipe(data__labels={"billing": "billing", "Billing": "Billing"})
-    assert told(gate, made, recipe=answered, made_from=source) == (
+    assert answer_of(gate, made, recipe=answered, made_from=source) == (
         PASS,
         "3 labels, none like another, or distinguished by `data.labels` (2)",
     )
     apart, source = spelled("billing", "repair")
-    assert told(gate, apart, made_from=source) == (PASS, "2 labels, none like another")
+    assert answer_of(gate, apart, made_from=source) == (PASS, "2 labels, none like another")
 
 
 @pytest.mark.parametrize("unseen", ["\u200d", "\u200e", "\U000e0041"])
@@ -60,7 +60,7 @@ def test_labels_that_look_the_same_are_asked_about_with_an_answer_that_opens_the
     """Regression: `'repair' and 'repair'`, and the map in the sentence named one of them twice."""
     other = f"re{unseen}pair"
     gate, (made, source) = labels_have_one_spelling_each, spelled("repair", "repair", other, "billing")
-    verdict, said = told(gate, made, made_from=source)
+    verdict, said = answer_of(gate, made, made_from=source)
     escaped = json.dumps(other) if unseen <= "\uffff" else '"re\\U000e0041pair"'
     assert verdict is FAIL and said.startswith(f"one class? 'repair' (2 rows) and {escaped} (1 rows). ")
     for answer in re.findall(r"`data\.labels: ({.*?})`", said):
@@ -68,29 +68,29 @@ def test_labels_that_look_the_same_are_asked_about_with_an_answer_that_opens_the
         assert other in answers
         as_mapped = [answers.get(label, label) for label in ("repair", "repair", other, "billing")]
         made, source = spelled(*as_mapped)
-        assert told(gate, made, recipe=recipe(data__labels=answers), made_from=source)[0] is PASS
+        assert answer_of(gate, made, recipe=recipe(data__labels=answers), made_from=source)[0] is PASS
 
 
 def test_a_later_batch_is_asked_about_its_own_spellings_alone() -> None:
     gate, base_rows = labels_have_one_spelling_each, rows(["a", "b"], label=["billing", "repair"])
     for label, verdict in (("Billing", FAIL), ("billing", PASS)):
         made, source = spelled(label, batch="later")
-        assert told(gate, made, made_from={**source, **base(base_rows)})[0] is verdict
+        assert answer_of(gate, made, made_from={**source, **base(base_rows)})[0] is verdict
     made, source = spelled("repair", batch="later")
     before = base(rows(["a", "b"], label=["billing", "Billing"]))
-    assert told(gate, made, made_from={**source, **before})[0] is PASS, "the base batch was asked about them"
+    assert answer_of(gate, made, made_from={**source, **before})[0] is PASS, "the base batch was asked about them"
 
 
 def test_each_class_that_the_recipe_names_has_rows() -> None:
     gate = every_named_class_is_in_the_rows
     there = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
-    assert told(gate, prompts(many(1), labels=there)) == (PASS, "11 named, 6 in the rows")
-    verdict, sentence = told(gate, prompts(many(1), labels=there[1:]))
+    assert answer_of(gate, prompts(many(1), labels=there)) == (PASS, "11 named, 6 in the rows")
+    verdict, sentence = answer_of(gate, prompts(many(1), labels=there[1:]))
     assert verdict is FAIL
     assert sentence.startswith("behaviour.0.cases.4.label: ") and sentence.endswith(
         "There are DESC, ENTY, HUM, LOC, NUM"
     )
-    later = told(gate, prompts(many(1), labels=there[1:], batch="later"))
+    later = answer_of(gate, prompts(many(1), labels=there[1:], batch="later"))
     assert later == (PASS, "asked of the base batch, whose classes are all there are")
 
 
@@ -98,7 +98,7 @@ def test_a_batch_brings_no_class_that_the_base_does_not_have() -> None:
     gate = no_batch_brings_a_new_label
     known = base(rows(["a", "b", "c"], label=["A", "B", None]))
     fine = prompts(rows(["d", "e"], label=["A", None]), batch="later")
-    assert told(gate, fine, made_from=known) == (PASS, "2 labels, all known")
+    assert answer_of(gate, fine, made_from=known) == (PASS, "2 labels, all known")
     new = ask(gate, prompts(rows(["d", "e"], label=["A", "C"]), batch="later"), made_from=known)
     assert (new.verdict, new.sentence) == (FAIL, "1 rows have a label that the source does not have")
     assert [row["label"] for row in new.evidence["rows"]] == ["C"]
@@ -111,25 +111,25 @@ def of_class(label: str, train: int, validation: int, golden: int) -> pl.DataFra
 
 def test_classes_without_enough_rows_are_named_and_too_many_close() -> None:
     gate, enough = classes_have_enough_rows, [of_class(name, 3, 1, 3) for name in "abcd"]
-    assert told(gate, prompts(pl.concat(enough))) == (
+    assert answer_of(gate, prompts(pl.concat(enough))) == (
         PASS,
         "each of 4 classes has rows to learn from and to be judged by",
     )
     for few in ((2, 1, 3), (3, 1, 2)):
-        verdict, sentence = told(gate, prompts(pl.concat([*enough, of_class("e", *few)])))
+        verdict, sentence = answer_of(gate, prompts(pl.concat([*enough, of_class("e", *few)])))
         counts = "{} training, {} validation, {} golden".format(*few)
         assert verdict is PASS, "one of five"
         assert sentence.startswith(
             f"1 of 5 classes have too few rows, limit 20%: 'e' ({counts}). At least 3 training and"
         )
         two = [*enough, of_class("e", *few), of_class("f", *few)]
-        assert told(gate, prompts(pl.concat(two)))[0] is FAIL
-        assert told(gate, prompts(pl.concat(two)), recipe=recipe(limits={"thin_classes_at_most": 0.4}))[0] is PASS
+        assert answer_of(gate, prompts(pl.concat(two)))[0] is FAIL
+        assert answer_of(gate, prompts(pl.concat(two)), recipe=recipe(limits={"thin_classes_at_most": 0.4}))[0] is PASS
 
 
 def test_a_class_without_validation_rows_is_named_and_closes_nothing() -> None:
     """It is learned and judged; only the watch on training does not see it."""
-    verdict, sentence = told(classes_have_enough_rows, prompts(of_class("a", 3, 0, 3)))
+    verdict, sentence = answer_of(classes_have_enough_rows, prompts(of_class("a", 3, 0, 3)))
     assert verdict is PASS and sentence.endswith("; without a validation row: a")
 
 
@@ -138,13 +138,13 @@ def test_of_many_classes_with_few_rows_some_are_named() -> None:
     found = ask(classes_have_enough_rows, prompts(thousand))
     assert found.verdict is FAIL and "and 10 more" in found.sentence and len(found.evidence["classes"]) == 20
     later = prompts(thousand, batch="later")
-    assert told(classes_have_enough_rows, later)[0] is PASS
+    assert answer_of(classes_have_enough_rows, later)[0] is PASS
 
 
-def test_labels_that_are_lists_of_labels_are_told() -> None:
+def test_labels_that_are_lists_of_labels_are_said() -> None:
     gate, single = labels_name_one_class_each, [many(9, label="a", letter="a"), many(9, label="b", letter="b")]
     assert not gate.blocking
-    assert told(gate, prompts(pl.concat(single))) == (PASS, "no label is a list of labels")
+    assert answer_of(gate, prompts(pl.concat(single))) == (PASS, "no label is a list of labels")
     found = ask(gate, prompts(pl.concat([*single, many(9, label="a, b", letter="c")])))
     assert found.verdict is FAIL and found.evidence["names"] == ["a", "b"]
     assert found.sentence.startswith("labels of 9 rows hold several classes, such as 'a, b'.")

@@ -7,7 +7,7 @@ from checks.prompts.mix import (
     the_mix_matches_recent_traffic,
     the_synthetic_share_is_under_its_cap,
 )
-from tests.checks.hand_made import FAIL, PASS, artifact, ask, recipe, told
+from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import base, many, prompts, rows
 
 
@@ -17,10 +17,10 @@ def mixed(a: int, b: int) -> pl.DataFrame:
 
 def test_a_mix_that_moved_far_and_not_by_chance_closes() -> None:
     gate = the_batch_is_like_the_base
-    assert told(gate, prompts(mixed(50, 50))) == (PASS, "it is the base batch")
+    assert answer_of(gate, prompts(mixed(50, 50))) == (PASS, "it is the base batch")
     empty = prompts(mixed(0, 0), batch="later")
-    assert told(gate, empty, made_from=base(mixed(50, 50))) == (PASS, "no row of it is new")
-    alike = told(gate, prompts(mixed(50, 50), batch="later"), made_from=base(mixed(50, 50)))
+    assert answer_of(gate, empty, made_from=base(mixed(50, 50))) == (PASS, "no row of it is new")
+    alike = answer_of(gate, prompts(mixed(50, 50), batch="later"), made_from=base(mixed(50, 50)))
     assert alike[0] is PASS and alike[1].startswith("3 columns alike, at most 0.000 bits apart, limit ")
     moved = ask(gate, prompts(mixed(1, 99), batch="later"), made_from=base(mixed(50, 50)))
     assert moved.verdict is FAIL
@@ -41,18 +41,18 @@ def test_a_column_that_a_side_does_not_fill_is_left_out_of_the_mix() -> None:
 def test_the_source_is_held_against_a_sample_of_traffic() -> None:
     gate, asked = the_mix_matches_recent_traffic, recipe(data__traffic="traffic.csv")
     made_from = {"source": artifact(frames={"rows": mixed(50, 50), "traffic": mixed(99, 1)}, stage="source")}
-    assert told(gate, prompts(mixed(1, 1)), made_from=made_from) == (PASS, "the recipe names no sample of traffic")
-    later = told(gate, prompts(mixed(1, 1), batch="later"), recipe=asked, made_from=made_from)
+    assert answer_of(gate, prompts(mixed(1, 1)), made_from=made_from) == (PASS, "the recipe names no sample of traffic")
+    later = answer_of(gate, prompts(mixed(1, 1), batch="later"), recipe=asked, made_from=made_from)
     assert later == (PASS, "asked of the base batch")
-    verdict, sentence = told(gate, prompts(mixed(1, 1)), recipe=asked, made_from=made_from)
+    verdict, sentence = answer_of(gate, prompts(mixed(1, 1)), recipe=asked, made_from=made_from)
     assert verdict is FAIL and sentence.startswith("label 'B' is 50% of the source and 1% of traffic")
 
 
 def test_half_of_the_training_rows_may_be_synthetic() -> None:
     gate = the_synthetic_share_is_under_its_cap
     kinds = rows(["a", "b", "c"], ["train", "train", "golden"], row_kind=["synthetic", "real", "synthetic"])
-    assert told(gate, prompts(kinds)) == (PASS, "50.0% of 2 training rows are synthetic, cap 50%")
+    assert answer_of(gate, prompts(kinds)) == (PASS, "50.0% of 2 training rows are synthetic, cap 50%")
     capped = recipe(data__provenance__synthetic_share_at_most=0.49)
-    assert told(gate, prompts(kinds), recipe=capped)[0] is FAIL
-    none = told(gate, prompts(kinds.filter(pl.col("split") == "golden")))
+    assert answer_of(gate, prompts(kinds), recipe=capped)[0] is FAIL
+    none = answer_of(gate, prompts(kinds.filter(pl.col("split") == "golden")))
     assert none == (PASS, "0.0% of 0 training rows are synthetic, cap 50%")

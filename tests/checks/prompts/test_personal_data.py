@@ -13,7 +13,7 @@ from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.stages.names import BASE
 from stillhouse.statistics.verdicts import Verdict
-from tests.checks.hand_made import FAIL, PASS, told
+from tests.checks.hand_made import FAIL, PASS, answer_of
 from tests.checks.prompts.prompt_sets import many, prompts
 from tests.conftest import Run, verdicts
 from tests.small import questions, small_recipe
@@ -22,7 +22,7 @@ ADDRESS, CARD = "john.doe@example.com", "4111 1111 1111 1111"
 
 
 @pytest.mark.experiment("E8")
-def test_personal_data_in_columns_is_told_by_column_and_count_and_never_quoted(
+def test_personal_data_in_columns_is_said_by_column_and_count_and_never_quoted(
     tmp_path: Path, home: Home, run: Run
 ) -> None:
     file = small_recipe(tmp_path, rows=300)
@@ -89,6 +89,6 @@ def test_a_finding_is_clean_whoever_made_it() -> None:
 
 
 def test_a_column_that_names_people_may_not_travel() -> None:
-    assert told(no_column_names_people, prompts(many(1))) == (PASS, "no column is personal")
+    assert answer_of(no_column_names_people, prompts(many(1))) == (PASS, "no column is personal")
     named = prompts(many(1).with_columns(customer_email=pl.lit("x")))
-    assert told(no_column_names_people, named) == (FAIL, "personal by name: customer_email")
+    assert answer_of(no_column_names_people, named) == (FAIL, "personal by name: customer_email")

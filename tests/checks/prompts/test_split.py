@@ -8,19 +8,21 @@ from checks.prompts.split import (
     no_near_duplicate_is_on_two_sides,
     no_text_is_on_both_sides_of_a_split,
 )
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, ask, recipe, told
+from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, ask, recipe
 from tests.checks.prompts.prompt_sets import base, prompts, rows
 
 
 def test_a_text_is_there_once_also_beside_the_base_batch() -> None:
     gate = no_text_is_on_both_sides_of_a_split
     once = rows(["who ?", "what ?"], ["train", "golden"])
-    assert told(gate, prompts(once)) == (PASS, "0 texts are there more than once")
-    assert told(gate, prompts(rows(["who ?", "Who ?"]))) == (FAIL, "1 texts are there more than once")
+    assert answer_of(gate, prompts(once)) == (PASS, "0 texts are there more than once")
+    assert answer_of(gate, prompts(rows(["who ?", "Who ?"]))) == (FAIL, "1 texts are there more than once")
     later = prompts(rows(["what ?"]), batch="later")
     found = ask(gate, later, made_from=base(once))
     assert (found.verdict, found.evidence["texts"][0]["rows"]) == (FAIL, 2)
-    assert told(gate, prompts(once), made_from=base(once))[0] is PASS, "the base batch is held against itself alone"
+    assert answer_of(gate, prompts(once), made_from=base(once))[0] is PASS, (
+        "the base batch is held against itself alone"
+    )
 
 
 LONG = "which of the seven famous rivers of the old country flows through the largest city in the north"
@@ -39,7 +41,7 @@ def test_a_near_duplicate_may_not_be_held_out_from_its_like() -> None:
         assert (found.verdict, found.sentence) == (verdict, f"{pairs} pairs of nearly equal texts are on two sides")
         assert len(found.evidence["pairs"]) == pairs
     later = prompts(rows([texts[1]], "train"), batch="later")
-    assert told(gate, later, made_from=base(rows([texts[0]], "golden")))[0] is FAIL
+    assert answer_of(gate, later, made_from=base(rows([texts[0]], "golden")))[0] is FAIL
 
 
 def test_a_golden_text_may_not_stand_inside_a_training_text() -> None:
@@ -50,14 +52,14 @@ def test_a_golden_text_may_not_stand_inside_a_training_text() -> None:
     assert found.evidence["texts"] == [{"golden": texts[0], "training": texts[1]}]
     for split in (["train", "golden"], ["golden", "validation"]):
         expected = FAIL if split == ["train", "golden"] else PASS  # thirteen words in a row are shared either way
-        assert told(gate, prompts(rows(texts, split)))[0] is expected
+        assert answer_of(gate, prompts(rows(texts, split)))[0] is expected
 
 
 CHINESE = "我昨天在你们网站上订购的打印机到现在还没有发货请尽快处理"
 
 
 def test_a_golden_text_without_blanks_is_looked_for_by_its_characters() -> None:
-    found = told(
+    found = answer_of(
         no_golden_text_is_inside_a_training_text, prompts(rows([CHINESE, f"转发 {CHINESE}。谢谢"], ["golden", "train"]))
     )
     assert found == (FAIL, "1 golden texts are inside training texts")
@@ -67,11 +69,11 @@ def test_golden_texts_that_cannot_be_looked_for_prove_nothing() -> None:
     """Regression: a text of one long word passed as one that stands in no other."""
     gate = no_golden_text_is_inside_a_training_text
     short = rows(["where is my order ?", "a train"], ["golden", "train"])
-    verdict, sentence = told(gate, prompts(short))
+    verdict, sentence = answer_of(gate, prompts(short))
     assert verdict is INCONCLUSIVE and "none of 1 golden texts has eight words" in sentence
-    assert told(gate, prompts(rows(["a train"], "train")))[0] is INCONCLUSIVE
+    assert answer_of(gate, prompts(rows(["a train"], "train")))[0] is INCONCLUSIVE
     some = pl.concat([short, rows([LONG], "golden")])
-    assert told(gate, prompts(some)) == (
+    assert answer_of(gate, prompts(some)) == (
         PASS,
         "0 golden texts are inside training texts; 1 of 2 are too short to be looked for",
     )
@@ -80,18 +82,18 @@ def test_golden_texts_that_cannot_be_looked_for_prove_nothing() -> None:
 def test_texts_that_cannot_be_compared_prove_nothing() -> None:
     gate = no_near_duplicate_is_on_two_sides
     marks = rows(["?!", "!!", "..."], ["golden", "train", "train"])
-    verdict, sentence = told(gate, prompts(marks))
+    verdict, sentence = answer_of(gate, prompts(marks))
     assert verdict is INCONCLUSIVE and "none of 3 texts has a letter, digit or symbol" in sentence
-    verdict, sentence = told(gate, prompts(pl.concat([marks, rows([CHINESE], "train")])))
+    verdict, sentence = answer_of(gate, prompts(pl.concat([marks, rows([CHINESE], "train")])))
     assert verdict is PASS and sentence.endswith("3 texts have no letter, digit or symbol to compare")
     almost = rows([CHINESE, CHINESE + "吧"], ["golden", "train"])
-    assert told(gate, prompts(almost)) == (FAIL, "1 pairs of nearly equal texts are on two sides")
+    assert answer_of(gate, prompts(almost)) == (FAIL, "1 pairs of nearly equal texts are on two sides")
 
 
 def test_a_group_stays_on_one_side() -> None:
     gate, by_kind = no_group_is_on_two_sides, recipe(data__group="kind")
     two = rows(["who ?", "what ?", "why ?"], ["train", "golden", "golden"], kind=["a", "b", "b"])
-    assert told(gate, prompts(two)) == (PASS, "the recipe names no group")
-    assert told(gate, prompts(two), recipe=by_kind) == (PASS, "0 groups are on more than one side")
+    assert answer_of(gate, prompts(two)) == (PASS, "the recipe names no group")
+    assert answer_of(gate, prompts(two), recipe=by_kind) == (PASS, "0 groups are on more than one side")
     both = prompts(two.with_columns(kind=pl.lit("a")))
-    assert told(gate, both, recipe=by_kind) == (FAIL, "1 groups are on more than one side")
+    assert answer_of(gate, both, recipe=by_kind) == (FAIL, "1 groups are on more than one side")

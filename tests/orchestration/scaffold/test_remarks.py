@@ -35,7 +35,7 @@ def seen_by_new(folder: Path, rows: pl.DataFrame, label: str) -> str:
     return "\n".join(lines)
 
 
-def test_labels_of_a_handful_of_rows_are_told(tmp_path: Path, home: Home) -> None:
+def test_labels_of_a_handful_of_rows_are_said(tmp_path: Path, home: Home) -> None:
     """As in a file of a thousand classes with three rows each."""
     rows = questions(240).with_columns(service=pl.format("c{}", pl.int_range(pl.len()) // 3))
     assert "80 of 80 labels have too few rows to be learned or judged, such as 'c" in seen_by_new(
@@ -43,14 +43,14 @@ def test_labels_of_a_handful_of_rows_are_told(tmp_path: Path, home: Home) -> Non
     )
 
 
-def test_several_labels_in_a_cell_are_told(tmp_path: Path, home: Home) -> None:
+def test_several_labels_in_a_cell_are_said(tmp_path: Path, home: Home) -> None:
     third = pl.int_range(pl.len()) % 3
     lists = pl.when(third == 0).then(pl.lit("['billing', 'urgent']")).when(third == 1).then(pl.lit("['repair']"))
     rows = questions(120).with_columns(service=lists.otherwise(pl.lit("['urgent', 'repair', 'billing']")))
     assert "hold several classes, such as " in seen_by_new(tmp_path, rows, "service")
 
 
-def test_labels_that_a_gate_will_ask_about_and_those_that_mean_none_are_told(tmp_path: Path, home: Home) -> None:
+def test_labels_that_a_gate_will_ask_about_and_those_that_mean_none_are_said(tmp_path: Path, home: Home) -> None:
     place = pl.int_range(pl.len())
     label = pl.when(place % 4 == 0).then(pl.lit("card_lost")).when(place % 4 == 1).then(pl.lit("Card lost"))
     rows = questions(120).with_columns(service=label.when(place % 4 == 2).then(pl.lit("nan")).otherwise(pl.lit("x")))
@@ -75,7 +75,7 @@ def test_columns_with_something_unseen_around_their_names_are_not_looked_at_agai
     assert ended.returncode == 0, ended.stderr
 
 
-def test_several_columns_of_labels_are_told(tmp_path: Path, home: Home) -> None:
+def test_several_columns_of_labels_are_said(tmp_path: Path, home: Home) -> None:
     place = pl.int_range(pl.len())
     rows = questions(120).with_columns(billing=place % 2, urgent=place % 3 % 2, repair=place % 5 % 2)
     said = "urgent, repair say one of two things of each row, as billing does: several labels a row? This recipe"

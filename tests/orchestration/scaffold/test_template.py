@@ -16,7 +16,7 @@ from orchestration.scaffold.template import recipe_text
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import parse_recipe
-from tests.checks.hand_made import FAIL, PASS, told
+from tests.checks.hand_made import FAIL, PASS, answer_of
 
 VALUES = {
     "task": "Give a text the right one of its labels.", "owner": "team:mine", "teacher": "package://some/model",
@@ -62,8 +62,8 @@ def parsed(text: str) -> Recipe:
     ],
 )
 def test_what_only_a_person_can_say_stays_open_and_its_gate_asks(gate: Gate, answers: Answers) -> None:
-    assert told(gate, recipe=parsed(written_text(VALUES)))[0] is FAIL
-    assert told(gate, recipe=parsed(written_text(VALUES, answers=answers)))[0] is PASS
+    assert answer_of(gate, recipe=parsed(written_text(VALUES)))[0] is FAIL
+    assert answer_of(gate, recipe=parsed(written_text(VALUES, answers=answers)))[0] is PASS
     assert len(Answers().open) == 3 and len(answers.open) == 2
 
 

@@ -56,7 +56,7 @@ def test_where_most_records_cannot_be_read_that_is_said_and_nothing_of_the_rest(
         write_recipe(tmp_path / "recipes", "mine", data=str(tmp_path / "rows.jsonl"), text="question", label="service")
 
 
-def test_rows_that_are_all_left_out_are_told_with_the_reason(tmp_path: Path, home: Home) -> None:
+def test_rows_that_are_all_left_out_are_said_with_the_reason(tmp_path: Path, home: Home) -> None:
     """Regression: it was said that none of 0 rows has a label."""
     questions(90).with_columns(question=pl.lit("the same text")).write_csv(tmp_path / "rows.csv")
     with pytest.raises(StillhouseError, match="every row is left out: 90 conflicting labels"):

@@ -38,7 +38,7 @@ def test_the_labels_of_behavioural_cases_are_named_and_cases_without_one_are_not
     assert named_classes(recipe) == {("behaviour", 0, "cases", 0, "label"): "LOC"}
 
 
-def test_of_many_classes_some_are_told_and_the_others_are_counted(tmp_path: Path) -> None:
+def test_of_many_classes_some_are_said_and_the_others_are_counted(tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=20, bar=FRAUD)
     with pytest.raises(StillhouseError, match=r"one of c000, .*c019 and 130 more\. Name one of these") as refused:
         require_named_classes(file, [f"c{number:03d}" for number in range(150)])

@@ -181,7 +181,7 @@ def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
         assert f"unknown encoding '{encoding}'" in refusal(source, encoding=encoding)
 
 
-def test_a_stream_error_without_a_byte_is_told_as_it_is(tmp_path: Path) -> None:
+def test_a_stream_error_without_a_byte_is_said_as_it_is(tmp_path: Path) -> None:
     source = write(tmp_path, "rows.csv", "text,label\na,x\n".encode("utf-16-le"))
     assert "UTF-16 stream does not start with BOM" in refusal(source, encoding="utf-16")
 

@@ -164,7 +164,7 @@ def test_which_golden_text_stands_in_a_pool_text(golden: str, pool: str, expecte
     st.lists(st.lists(st.sampled_from("ab"), max_size=14), max_size=6),
     st.lists(st.lists(st.sampled_from("ab"), max_size=20), max_size=6),
 )
-def test_every_row_with_a_shared_run_is_told(golden: list[list[str]], pool: list[list[str]]) -> None:
+def test_every_row_with_a_shared_run_is_said(golden: list[list[str]], pool: list[list[str]]) -> None:
     def stands_in(some: list[str], other: list[str]) -> bool:
         size = min(len(some), 9)
         runs = {tuple(some[start : start + size]) for start in range(len(some) - size + 1)}
@@ -213,7 +213,7 @@ def test_names_in_latin_letters_do_not_make_a_text_one_of_words() -> None:
         ("我昨天在你们网站上订购的打印机。", False),
     ],
 )
-def test_what_is_too_short_to_be_found_is_told(text: str, counts: bool) -> None:
+def test_what_is_too_short_to_be_found_is_said(text: str, counts: bool) -> None:
     series = pl.Series([text])
     assert can_be_looked_for(series).to_list() == [counts]
     assert ngram_overlap(series, pl.Series(["zero " + text])).height == counts
@@ -224,7 +224,7 @@ def test_words_of_a_language_with_blanks_are_counted_as_words() -> None:
     assert not has_few_blanks(texts).any()
 
 
-def test_boilerplate_is_not_told_for_all_with_all() -> None:
+def test_boilerplate_is_not_counted_for_all_with_all() -> None:
     both = pl.Series([f"{SAID} {row}" for row in range(500)])
     assert ngram_overlap(both, both).height < 3 * 500
 

@@ -121,7 +121,7 @@ def test_a_first_line_that_looks_like_a_row_is_not_quoted(tmp_path: Path, first:
 
 
 @pytest.mark.parametrize(("name", "quote"), [("rows.tsv", '"'), ("rows.csv", "'")])
-def test_a_header_in_other_quotes_is_told_with_the_setting(tmp_path: Path, name: str, quote: str) -> None:
+def test_a_header_in_other_quotes_is_said_with_the_setting(tmp_path: Path, name: str, quote: str) -> None:
     separator = "\t" if name.endswith("tsv") else ","
     content = "\n".join(
         separator.join(f"{quote}{field}{quote}" for field in row) for row in (("text", "label"), ("a", "x"))
@@ -212,7 +212,7 @@ def test_a_nested_column_of_parquet_is_named_by_its_path(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.json", "rows.ndjson"])
-def test_several_labels_in_a_list_are_told_beside_the_path_of_the_first(tmp_path: Path, name: str) -> None:
+def test_several_labels_in_a_list_are_said_beside_the_path_of_the_first(tmp_path: Path, name: str) -> None:
     """Regression: the advice was the path of the first element, and that others would be left out was not said."""
     for labels, is_told in (([["x", "y"], ["x"]], True), ([["x"], ["y"]], False)):
         frame = pl.DataFrame({"text": ["pay", "close"], "label": labels})

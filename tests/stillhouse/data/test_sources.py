@@ -278,7 +278,7 @@ def test_an_altered_copy_is_refused_and_not_read(project: Path, store: ArtifactS
         outside.kept(store)
 
 
-def test_a_missing_source_is_told_before_anything_is_kept(project: Path, store: ArtifactStore) -> None:
+def test_a_missing_source_is_said_before_anything_is_kept(project: Path, store: ArtifactStore) -> None:
     with pytest.raises(StillhouseError, match="no such file"):
         read_outside("none.csv", store, root=project)
     assert not store.root.exists()

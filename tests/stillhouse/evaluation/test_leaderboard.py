@@ -92,7 +92,7 @@ def test_a_drop_from_another_teacher_is_marked(run) -> None:
     assert {row.model: row.another_teacher for row in rows} == {"old": True, "new": False}
 
 
-def test_where_rows_come_in_groups_no_rank_is_told_apart(run) -> None:
+def test_where_rows_come_in_groups_no_rank_is_said_apart(run) -> None:
     bar = BarSpec(margin=0.03, metric="macro_f1")
     good, bad = (run(name=name, wrong=wrong, bar=bar) for name, wrong in (("good", ()), ("bad", range(600))))
     assert [row.best_rank for row in leaderboard([judged(good, "a"), judged(bad, "b")]).rows] == [1, 2]

@@ -89,7 +89,7 @@ def test_fp32_onnx_agrees_with_torch_away_from_the_traced_shape(classifier: Path
     )
 
 
-def test_parity_with_another_model_is_told_apart(
+def test_parity_with_another_model_is_said_apart(
     classifier: Path, export: tuple[Path, ExportReport], tmp_path: Path
 ) -> None:
     from stillhouse.students.pruning import drop_layers

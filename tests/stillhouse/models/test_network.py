@@ -57,7 +57,7 @@ def test_weights_of_another_shape_are_found_at_load(folder: Path) -> None:
         network.load(folder)
 
 
-def test_a_folder_that_is_not_a_classifier_is_told(encoder: Path) -> None:
+def test_a_folder_that_is_not_a_classifier_is_said(encoder: Path) -> None:
     with pytest.raises(StillhouseError, match="not a classifier folder"):
         network.load(encoder)
 

@@ -70,6 +70,6 @@ def test_the_exported_student_needs_neither_torch_nor_transformers(exported: Pat
     subprocess.run([sys.executable, "-c", script, exported], check=True)
 
 
-def test_a_folder_without_the_export_is_told(classifier: Path) -> None:
+def test_a_folder_without_the_export_is_said(classifier: Path) -> None:
     with pytest.raises(StillhouseError, match=r"missing model\.onnx"):
         OnnxClassifier(classifier)

@@ -185,7 +185,7 @@ def test_a_package_source_is_found_without_importing_the_package(
         ("/no/such/folder", "no such model folder"),
     ],
 )
-def test_a_source_that_leads_nowhere_is_told_in_one_line(source: str, told: str) -> None:
+def test_a_source_that_leads_nowhere_is_said_in_one_line(source: str, told: str) -> None:
     with pytest.raises(StillhouseError, match=told) as caught:
         resolve_model(source, None)
     assert "\n" not in str(caught.value)

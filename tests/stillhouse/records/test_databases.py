@@ -36,7 +36,7 @@ def under(ledger: Ledger, pragma: str) -> Iterator[None]:
 
 
 @pytest.mark.experiment("C4")
-def test_a_full_disk_is_told_and_the_ledger_goes_on_when_there_is_room(ledger: Ledger) -> None:
+def test_a_full_disk_is_said_and_the_ledger_goes_on_when_there_is_room(ledger: Ledger) -> None:
     with under(ledger, "max_page_count=1"), pytest.raises(StillhouseError, match="no space left") as caught:
         ledger.append("amendment", "r", {"bar": "x" * 500_000})
     assert "\n" not in str(caught.value)
@@ -46,7 +46,7 @@ def test_a_full_disk_is_told_and_the_ledger_goes_on_when_there_is_room(ledger: L
 
 
 @pytest.mark.experiment("C12")
-def test_a_read_only_disk_is_told_and_can_be_read(ledger: Ledger) -> None:
+def test_a_read_only_disk_is_said_and_can_be_read(ledger: Ledger) -> None:
     with under(ledger, "query_only=ON"):
         assert [entry.body["bar"] for entry in ledger.entries("r")] == ["one"]
         assert ledger.problems() == []
@@ -69,7 +69,7 @@ def test_a_locked_ledger_is_waited_for(ledger: Ledger, tmp_path: Path) -> None:
 
 
 @pytest.mark.experiment("C12")
-def test_a_database_that_stays_locked_is_told(tmp_path: Path) -> None:
+def test_a_database_that_stays_locked_is_said(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'db'}", connect_args={"timeout": 0})
     explain_errors(engine)
     holder = sqlite3.connect(tmp_path / "db")

@@ -258,7 +258,7 @@ def entry_after(head: Head) -> Entry:
     return Entry(head.sequence + 1, "2026-01-01T00:00:00+00:00", "round", "of another", {}, head.digest, "d" * 64)
 
 
-def test_what_the_database_refuses_for_another_reason_is_told(on_disk: Ledger) -> None:
+def test_what_the_database_refuses_for_another_reason_is_said(on_disk: Ledger) -> None:
     """Not tried again for ever: nobody has taken the place."""
     with pytest.raises(sa.exc.IntegrityError):
         on_disk.append("verdict", None, {})  # type: ignore[arg-type]
@@ -323,7 +323,7 @@ def test_time_never_runs_backwards(on_disk: Ledger, monkeypatch: pytest.MonkeyPa
         ("2100-01-01T00:00:00", "ledger entry 2 has no time: '2100-01-01T00:00:00'"),
     ],
 )
-def test_an_entry_of_another_time_is_told(on_disk: Ledger, at: str, told: str) -> None:
+def test_an_entry_of_another_time_is_said(on_disk: Ledger, at: str, told: str) -> None:
     for run in "xyz":
         on_disk.append("round", "r", {"run_id": run})
     alter(on_disk, f"UPDATE ledger SET at = '{at}' WHERE sequence = 2")
@@ -338,14 +338,14 @@ def test_an_entry_of_another_time_is_told(on_disk: Ledger, at: str, told: str) -
         ("UPDATE ledger SET digest = 'x' WHERE sequence = 3", "ledger entry 3 (round of r) was altered"),
     ],
 )
-def test_where_the_chain_breaks_is_told_once(on_disk: Ledger, statement: str, told: str) -> None:
+def test_where_the_chain_breaks_is_said_once(on_disk: Ledger, statement: str, told: str) -> None:
     for run in "xyz":
         on_disk.append("round", "r", {"run_id": run})
     alter(on_disk, statement)
     assert on_disk.problems() == [told]
 
 
-def test_an_entry_whose_predecessor_was_exchanged_is_told(on_disk: Ledger) -> None:
+def test_an_entry_whose_predecessor_was_exchanged_is_said(on_disk: Ledger) -> None:
     for run in "xy":
         on_disk.append("round", "r", {"run_id": run})
     alter(on_disk, "UPDATE ledger SET previous = 'x' WHERE sequence = 2")

@@ -183,7 +183,7 @@ def test_a_hardly_populated_report_still_renders(run, rows: int) -> None:
 
 
 @pytest.mark.long
-def test_memory_and_cost_are_told_for_each_model_that_has_them(run) -> None:
+def test_memory_and_cost_are_said_for_each_model_that_has_them(run) -> None:
     served = {"footprint": Footprint(teacher_mb=550.3, student_mb=68.4, texts=20), "machine_usd_per_hour": 0.36}
     student = run(**served)
     bare = run(name="majority", footprint=Footprint(teacher_mb=550.3, student_mb=None, texts=20), latency=None)

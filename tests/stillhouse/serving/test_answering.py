@@ -41,7 +41,7 @@ def test_odd_texts_are_answered_as_predict_answers_them_to_the_bit(served: Serve
     assert len({each["id"] for each in [*said, *alone]}) == 2 * len(ODD)
 
 
-def test_each_text_is_a_row_with_what_the_caller_was_told(served: Served) -> None:
+def test_each_text_is_a_row_with_what_the_caller_was_said(served: Served) -> None:
     said = served.predict(texts=[TEXT, "where  is city 1 ?"], key="customer 7").json()["answers"]
     first, second = served.kept
     assert isinstance(first, ServedRequest) and isinstance(second, ServedRequest)

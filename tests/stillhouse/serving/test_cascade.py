@@ -117,7 +117,7 @@ def test_a_protected_slice_goes_to_the_teacher_by_what_the_caller_says(served: S
     assert (shown["threshold"], shown["to_teacher"]) == (0.0, ["by_post"])
 
 
-def test_a_teacher_that_is_away_is_told_and_counted(served: Served) -> None:
+def test_a_teacher_that_is_away_is_said_and_counted(served: Served) -> None:
     behind(served, cascade(None), away)
     ((label, confidence),) = served.installation.expected(1, [TEXT])
     said = served.predict(text=TEXT).json()

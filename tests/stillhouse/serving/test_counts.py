@@ -24,7 +24,7 @@ def test_what_was_counted_is_read_back_by_day(tmp_path: Path) -> None:
     assert counted(tmp_path / "counts", b"another process.") is None
 
 
-def test_a_disk_without_room_for_the_counts_is_told_in_one_line(
+def test_a_disk_without_room_for_the_counts_is_said_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*about: object) -> None:

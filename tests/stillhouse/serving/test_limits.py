@@ -30,7 +30,7 @@ def at_once(served: Served, bodies: list[dict[str, Any]]) -> list[httpx.Response
     return asyncio.run(send())
 
 
-def test_more_than_may_wait_are_told_to_come_again_and_the_others_are_answered(
+def test_more_than_may_wait_are_said_to_come_again_and_the_others_are_answered(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served.slot.limits = ServingSpec(concurrency=3)

@@ -256,7 +256,7 @@ def test_where_nobody_can_answer_instead_the_champion_does_and_says_so(
         ({"characters": (3, None)}, "x", 600, True),
     ],
 )  # fmt: skip
-def test_what_is_meant_is_told_by_label_or_length(what: Any, label: str, characters: int, holds: bool) -> None:
+def test_what_is_meant_is_said_by_label_or_length(what: Any, label: str, characters: int, holds: bool) -> None:
     instead = DeployedRelease(release="r", manifest="m", student="s")
     until = datetime.now(UTC).date()
     meant = Quarantine(slice="s", instead=instead, by="Ann", reason="why", since="", until=until, **what)

@@ -221,7 +221,7 @@ def test_a_margin_is_a_fraction(margin: float) -> None:
         judged(labels, labels, "accuracy", alpha=0.5)
 
 
-def test_a_student_that_loses_nothing_is_told_how_many_rows_the_rule_of_three_takes() -> None:
+def test_a_student_that_loses_nothing_is_said_how_many_rows_the_rule_of_three_takes() -> None:
     labels = labels_of(10, 10, 10)
     found = judged(labels, labels, "accuracy")
     assert (found.drop, found.drop_lower_bound, found.standard_error) == (0.0, 0.0, 0.0)

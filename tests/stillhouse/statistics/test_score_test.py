@@ -81,7 +81,7 @@ def test_a_student_that_never_wins_has_a_p_value_one_can_find_by_hand() -> None:
     assert p_value(pairs, 0.1, exact=True) == pytest.approx(0.9**44 + 4.4 * 0.9**43 + NUISANCE_ERROR, abs=1e-6)
 
 
-def test_counts_are_told_as_drop_and_discordance() -> None:
+def test_counts_are_said_as_drop_and_discordance() -> None:
     pairs = Pairs(7, 2, 50)
     assert (pairs.drop, pairs.discordance) == (0.1, 0.18)
     assert pairs.swapped() == Pairs(2, 7, 50) and pairs.swapped().drop == -0.1

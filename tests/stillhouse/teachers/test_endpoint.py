@@ -150,7 +150,7 @@ def test_never_more_is_paid_than_is_allowed(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_another_revision_under_the_same_name_is_asked_anew(tmp_path: Path) -> None:
+def test_another_revision_under_the_same_name_is_asked_again(tmp_path: Path) -> None:
     with serving(Server(answer)) as server:
         teacher(server, tmp_path).ask(texts(3))
         teacher(server, tmp_path, asking=replace(ASKING, revision="November")).ask(texts(3))

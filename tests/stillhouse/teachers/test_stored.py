@@ -183,7 +183,7 @@ def test_a_column_of_rationales_that_is_not_there_is_named_in_its_line(tmp_path:
     assert "why" in str(caught.value) and "rationale" in caught.value.where
 
 
-def test_two_labels_that_differ_in_case_alone_are_told_apart() -> None:
+def test_two_labels_that_differ_in_case_alone_are_said_apart() -> None:
     replies = pl.DataFrame({"prompt_id": ["p", "q", "r"], "answer": ["us", "US", "Us"]})
     assert held_to(replies, ["US", "us"], {})["answer"].to_list() == ["us", "US", None]
 

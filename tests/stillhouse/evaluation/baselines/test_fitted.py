@@ -49,7 +49,7 @@ def test_a_probe_weighs_its_encoder_and_head() -> None:
     assert fitted()[1].size_bytes == 1_000_000 + 4 * (3 * 4 + 4)
 
 
-def test_two_classes_are_told_apart() -> None:
+def test_two_classes_are_kept_apart() -> None:
     baseline = tfidf_linear(TEXTS[:28], LABELS[:28], ASKED[:2], task=TASK)
     assert [CLASSES[k] for k in baseline.logits.argmax(axis=1)] == ["card", "travel"]
 

@@ -71,7 +71,7 @@ def test_an_exported_student_is_served_without_torch_and_a_teacher_with_it(expor
         subprocess.run([sys.executable, "-c", script], input=json.dumps(TEXTS), text=True, check=True)
 
 
-def test_a_folder_that_cannot_be_served_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_served_is_said(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(StillhouseError, match=r"exited with code 1 and .*missing config\.json"):
         serving_memory_mb(tmp_path, TEXTS)
