@@ -17,6 +17,8 @@ import pytest
 from orchestration.batches import drop_folder_lines
 from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG
+from stillhouse.recipe.reading import read_recipe
+from stillhouse.records.events import EventKind, history
 from tests.end_to_end.rounds import NEW_ROWS, SECONDS, Running, finished, nothing_goes, unseen, until
 from tests.end_to_end.server import dagster_dev
 
@@ -171,3 +173,17 @@ def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place:
     learned = place.newest("transfer_set").frame("transfer_set")
     assert learned["prompt_id"].is_unique().all()
     assert set(rows["question"].to_list()) & set(learned["text"].to_list())
+
+
+@pytest.mark.slow
+def test_the_schedule_starts_a_round_that_makes_nothing_a_second_time(place: Running) -> None:
+    place.file.path.write_text(place.file.path.read_text().replace("0 3 1 1 *", "'* * * * *'"))
+    file, made = read_recipe(place.file.path), place.newest("candidates/one").digest
+
+    def by_the_clock() -> list[bool]:
+        return [run.is_success for run in place.rounds() if run.tags.get(BECAUSE_TAG) == "refresh policy * * * * *"]
+
+    with dagster_dev(place.folder, file, place.home):
+        until(place, lambda: any(by_the_clock()), "the schedule has started no round that ended well")
+    assert place.newest("candidates/one").digest == made
+    assert any(each.event.kind is EventKind.CLOCK for each in history(place.builds.ledger, "small"))
