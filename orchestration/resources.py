@@ -76,9 +76,9 @@ def builds_from_environment(context: dg.InitResourceContext) -> Iterator[BuildSt
     def waiting(recipe: str, holder: str) -> None:
         log.info(f"waits for {holder}, which works on {recipe}")
 
-    with recipes_locked(home, recipes_of(instance, run), by=f"run {run.run_id[:8]}", waiting=waiting):
+    with recipes_locked(home, recipes_of(instance, run), by=f"run {run.run_id[:8]}", waiting=waiting) as require_held:
         _refuse_if_ended(instance, run)
-        builds = BuildStore(home)
+        builds = BuildStore(home, require_held)
         with outcome_recorded(instance, builds, run, log.warning):
             yield builds
 

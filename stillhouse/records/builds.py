@@ -147,16 +147,22 @@ class BuildRequest:
 
 
 class BuildStore:
-    """One installation's store and ledger, and the way to make artifacts with them."""
+    """One installation's store and ledger, and the way to make artifacts with them.
 
-    def __init__(self, home: Home) -> None:
+    Args:
+        home: the installation.
+        before_writing: raises where whoever works with this may write nothing more into the ledger.
+    """
+
+    def __init__(self, home: Home, before_writing: Callable[[], None] = lambda: None) -> None:
         self.home = home
+        self._before_writing = before_writing
         self.store = ArtifactStore(home.artifacts, cache=home.cache, workbench=home.workbench)
 
     @functools.cached_property
     def ledger(self) -> Ledger:
         """The ledger, its table created at first use; its entries are signed as soon as there is a key."""
-        return Ledger(self.home.ledger_url, Keys.from_environment().sign)
+        return Ledger(self.home.ledger_url, Keys.from_environment().sign, self._before_writing)
 
     @property
     def device(self) -> Device:

@@ -146,11 +146,13 @@ class Ledger:
     Args:
         url: of the database.
         sign: signs a head, or gives None while there is no key.
+        before_writing: raises where its user may write nothing more.
     """
 
-    def __init__(self, url: str, sign: Sign | None = None) -> None:
+    def __init__(self, url: str, sign: Sign | None = None, before_writing: Callable[[], None] = lambda: None) -> None:
         self.url = url
         self._sign = sign
+        self._before_writing = before_writing
         self._engine = _engine(url)
 
     def append(self, kind: Kind, recipe: str, body: dict[str, Any]) -> Entry:
@@ -177,6 +179,7 @@ class Ledger:
             OvertakenError: if the newest entry is no longer the expected one.
         """
         while True:
+            self._before_writing()
             entries: list[Entry] = []
             try:
                 with self._engine.begin() as connection:

@@ -7,6 +7,9 @@ The lock is the operating system's or the database's and not a row that somebody
 its holder is killed. Where the ledger is a Postgres it is an advisory lock of a session there, which holds between
 machines too (a pooler between has to pool sessions and not transactions); otherwise a locked file below
 STILLHOUSE_HOME. A thread that holds the lock may take it again, so that the command line plans and runs under one.
+
+A lock can be lost while its holder works on: the database ends a session, or somebody deletes the file. Whoever asked
+next has it by then, so a holder asks before each thing that it writes.
 """
 
 import os
@@ -24,6 +27,7 @@ from typing import Protocol
 
 import sqlalchemy as sa
 
+from stillhouse.errors import MachineError
 from stillhouse.home import Home
 from stillhouse.records.databases import engine_of
 
@@ -53,10 +57,14 @@ def who_works_on(home: Home, recipe: str) -> Holder | None:
     return lock.signed()
 
 
+RequireHeld = Callable[[], None]
+"""Raises a MachineError where a lock was lost, so that nothing is written beside whoever has it now."""
+
+
 @contextmanager
 def recipes_locked(
     home: Home, recipes: Collection[str], *, by: str, waiting: Callable[[str, str], None]
-) -> Iterator[None]:
+) -> Iterator[RequireHeld]:
     """Hold the locks of some recipes, waiting for whoever holds one now.
 
     Args:
@@ -64,7 +72,17 @@ def recipes_locked(
         recipes: their names; locked in sorted order, so that two holders of several cannot wait for each other.
         by: who holds them from now on, such as `run 1a2b3c4d`: what another one who waits is told.
         waiting: called once for each lock that is not free, with the recipe and who holds it.
+
+    Yields:
+        What to ask before anything is written.
     """
+    held: dict[str, _Lock] = {}
+
+    def require_held() -> None:
+        for recipe, lock in held.items():
+            if not lock.is_held():
+                raise _lost(recipe, by)
+
     with ExitStack() as locked:
         for recipe in sorted(recipes):
             lock = _lock(home, recipe)
@@ -73,7 +91,17 @@ def recipes_locked(
                 while not lock.take(by):
                     time.sleep(SECONDS_BETWEEN_TRIES)
             locked.callback(lock.give_back)
-        yield
+            held[recipe] = lock
+        yield require_held
+
+
+def _lost(recipe: str, by: str) -> MachineError:
+    return MachineError(
+        f"the lock of {recipe} was lost while {by} worked",
+        where=recipe,
+        expected="the session of the database, or the file below locks/, that keeps other runs out",
+        do="It writes nothing more, since another run may work by now. Start it again: what is finished is kept.",
+    )
 
 
 @contextmanager
@@ -94,6 +122,10 @@ class _Place(Protocol):
 
     def try_to_lock(self) -> bool:
         """Take it if it is free."""
+        ...
+
+    def is_held(self) -> bool:
+        """Whether it is still locked for this process, which has locked it."""
         ...
 
     def unlock(self) -> None:
@@ -145,6 +177,10 @@ class _Lock:
         finally:
             self._between_threads.release()
 
+    def is_held(self) -> bool:
+        """Whether the place still locks for this process."""
+        return self._place.is_held()
+
     def signed(self) -> Holder | None:
         """Who has it and since when, as far as that is written down."""
         return self._place.signed()
@@ -175,6 +211,14 @@ class _LockedFile:
             raise
         self._descriptor = descriptor
         return True
+
+    def is_held(self) -> bool:
+        # The file of that name may be another one by now, which anybody can lock.
+        assert self._descriptor is not None
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def unlock(self) -> None:
         assert self._descriptor is not None
@@ -215,6 +259,14 @@ class _AdvisoryLock:
                 return False
             unless_locked.pop_all()
         self._session = session
+        return True
+
+    def is_held(self) -> bool:
+        assert self._session is not None
+        try:
+            self._session.scalar(sa.select(1))
+        except (sa.exc.OperationalError, sa.exc.PendingRollbackError):
+            return False
         return True
 
     def unlock(self) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from stillhouse.errors import MachineError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.records import locks
+from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipe_locked_if_free, recipes_locked, who_works_on
 from tests.postgres import PG_CTL, postgres
 
@@ -208,3 +210,31 @@ def test_a_session_that_is_interrupted_as_it_locks_is_closed(database: Home) -> 
     finally:
         sa.event.remove(sa.Engine, "after_cursor_execute", interrupted)
     assert seen_by_another_thread(database) is None, f"{kept.value!r} keeps the session, as any log of it would"
+
+
+@pytest.mark.long
+def test_a_holder_whose_lock_is_lost_writes_nothing_more_and_another_one_may(place: Home) -> None:
+    with pytest.raises(MachineError, match="the lock of small was lost while run 1a2b3c4d worked"):  # noqa: SIM117
+        with recipes_locked(place, ["small"], by="run 1a2b3c4d", waiting=print) as require_held:
+            ledger = BuildStore(place, require_held).ledger
+            ledger.append("round_begun", "small", {})
+            _take_away(place)
+            assert seen_by_another_thread(place) is not None, "within a process it stays taken until it is given back"
+            with pytest.raises(MachineError, match="It writes nothing more"):
+                ledger.append("round_begun", "small", {})
+            process = holding(place)
+            process.kill()
+            process.communicate()
+            ledger.append("round_begun", "small", {})
+    assert len(BuildStore(place).ledger.entries("small")) == 1
+    assert seen_by_another_thread(place) is None
+
+
+def _take_away(place: Home) -> None:
+    """What an administrator, a failover or a clean-up does to a lock."""
+    if place.ledger_url.startswith("sqlite"):
+        (place.locks / "small.lock").unlink()
+        return
+    of_locks = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+    with sa.create_engine(place.ledger_url).begin() as connection:
+        connection.execute(sa.text(of_locks))
