@@ -1,8 +1,10 @@
-"""Every run that nobody works on any more is ended, and no other one is."""
+"""Every run that nobody works on any more is ended, no other one is, and one that has lost its lock ends itself."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -14,7 +16,11 @@ from orchestration.runs import PROCESS_TAG, RECIPE_TAG, process_of, process_tag
 from stillhouse import processes
 from stillhouse.home import Home
 from stillhouse.processes import ProcessName
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.locks import recipes_locked
+from stillhouse.stages.names import CONTRACT, SOURCE
+from tests.conftest import a_place, failures
+from tests.small import small_recipe
 
 Status = dg.DagsterRunStatus
 
@@ -161,3 +167,30 @@ def test_whoever_opens_the_installation_and_a_sensor_end_dead_runs(
     answer = dead_runs_sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(answer, dg.SkipReason) and second[:8] in str(answer.skip_message)
     assert dead_runs_sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_a_run_that_has_lost_the_lock_of_its_recipe_fails_and_writes_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_place(tmp_path) as place:
+        file = small_recipe(place.folder, rows=50)
+        make = BuildStore.make
+
+        def lost_in_the_middle(builds: BuildStore, order: BuildRequest, build: Any) -> Artifact:
+            if order.stage == SOURCE:
+                (place.home.locks / "small.lock").unlink()
+            return make(builds, order, build)
+
+        monkeypatch.setattr(BuildStore, "make", lost_in_the_middle)
+        result = place.run(file, CONTRACT, SOURCE)
+        (said,) = failures(result)
+        assert not result.success and "the lock of small was lost while run " in said and "Start it again" in said
+        made = place.builds.ledger.entries("small", "materialization")
+        assert [entry.body["asset"] for entry in made] == ["small/contract"]
+        assert not place.builds.ledger.entries("small", "verdict", subject="small/source[base]")
+
+        monkeypatch.undo()
+        again = place.run(file, CONTRACT, SOURCE)
+        made = place.builds.ledger.entries("small", "materialization", subject="small/source[base]")
+        assert [entry.body["run_id"] for entry in made] == [again.run_id], failures(again)
+        assert place.builds.ledger.entries("small", "verdict", subject="small/source[base]")

@@ -38,7 +38,7 @@ from stillhouse.students.examples import explained
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
-from tests.conftest import Place, a_place, failures
+from tests.conftest import Place, a_place, failures, verdicts
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import ALL_UNITS, questions, small_recipe, small_teacher
 
@@ -263,7 +263,7 @@ def test_a_student_matches_the_state_of_why_its_teacher_answered_so(tmp_path: Pa
         file = small_recipe_elsewhere(place.folder, source=source, answers={"rationale": "why"}, changed=changed)
         stages = [CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL, TRANSFER_SET]
         result = place.run(file, *stages, "candidates/plain", "candidates/why")
-        assert result.success, failures(result)
+        assert result.success, (failures(result), verdicts(result))
         kept = place.newest(TRANSFER_SET).frame("transfer_set")
         assert kept["rationale"].str.starts_with("It asks for ").all() and kept.height > 500
         assert place.newest(TEACHER_SIGNAL, "base").frame("signal")["embedding"].null_count() > 500, "it gives no state"
