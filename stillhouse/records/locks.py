@@ -255,6 +255,10 @@ class _AdvisoryLock:
             # lock.
             for setting, value in (("tcp_keepalives_idle", "30"), ("tcp_keepalives_interval", "10")):
                 session.execute(sa.select(sa.func.set_config(setting, value, False)))
+            # It is idle for as long as a training takes; before version 14 there is no such limit.
+            session.execute(
+                sa.text("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'")
+            )
             if not session.scalar(sa.select(sa.func.pg_try_advisory_lock(self._key))):
                 return False
             unless_locked.pop_all()

@@ -230,6 +230,17 @@ def test_a_holder_whose_lock_is_lost_writes_nothing_more_and_another_one_may(pla
     assert seen_by_another_thread(place) is None
 
 
+@pytest.mark.long
+def test_a_lock_outlasts_the_limit_on_idle_sessions(database: Home) -> None:
+    """It is idle for as long as a training takes."""
+    with sa.create_engine(database.ledger_url, isolation_level="AUTOCOMMIT").connect() as connection:
+        name = connection.scalar(sa.text("SELECT current_database()"))
+        connection.execute(sa.text(f'ALTER DATABASE "{name}" SET idle_session_timeout = 200'))
+    with recipes_locked(database, ["small"], by="run 1a2b3c4d", waiting=print) as require_held:
+        time.sleep(1)
+        require_held()
+
+
 def _take_away(place: Home) -> None:
     """What an administrator, a failover or a clean-up does to a lock."""
     if place.ledger_url.startswith("sqlite"):
