@@ -110,7 +110,7 @@ def test_a_look_says_who_works_and_since_when_and_holds_nobody_up(place: Home) -
 
 
 @pytest.mark.long
-def test_one_who_waits_is_said_for_whom_once_and_goes_on(place: Home) -> None:
+def test_one_who_waits_hears_for_whom_once_and_goes_on(place: Home) -> None:
     process = holding(place)
     said: list[tuple[str, str]] = []
 
