@@ -13,6 +13,7 @@ import yaml
 
 from tests.command import Ended, stillhouse_process
 from tests.small import questions, small_teacher
+from tests.stillhouse.serving.server import serving
 
 pytestmark = pytest.mark.slow
 
@@ -87,3 +88,11 @@ def test_what_people_ask_of_it_is_answered(person: Person) -> None:
     person.reads("export", "tickets", str(person.folder / "exported"))
     exported = {path.name for path in (person.folder / "exported").iterdir()}
     assert exported >= {"classify.py", "model.onnx", "tokenizer.json", "labels.json", "README.md"}
+
+
+def test_it_is_served_with_the_label_and_confidence_that_predict_gives(person: Person) -> None:
+    text = "Who was the first king of Denmark ?"
+    (expected,) = json.loads(person.reads("predict", "tickets", text, "--json"))["answers"]
+    with serving("tickets", person.folder / "recipes", person.folder / "errors") as server:
+        answer = server.ask("tickets", text=text)
+    assert answer.items() >= {"label": expected["label"], "confidence": expected["confidence"]}.items()

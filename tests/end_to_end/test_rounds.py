@@ -19,6 +19,7 @@ from orchestration.build import definitions
 from orchestration.runs import BECAUSE_TAG, OUTCOME_TAG
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.events import EventKind, history
+from tests.command import stillhouse
 from tests.end_to_end.rounds import NEW_ROWS, SECONDS, Running, finished, nothing_goes, unseen, until
 from tests.end_to_end.server import dagster_dev
 
@@ -44,6 +45,7 @@ def test_a_dropped_file_is_taken_in_while_somebody_presses_materialize_and_a_pla
         place.drop_new_rows("monday.csv")
         (place.home.inbox("small") / "empty.csv").touch()
         (place.home.inbox("small") / "README").write_text("rows of monday")
+        (place.home.inbox("small") / "other.csv").write_text("service,kind\nHUM,HUM:ind\n")
         pressed = server.materialize("small", "contract")
         until(place, lambda: place.champion_decided_by() != before, "the champion is not decided again")
         until(place, nothing_goes(place, plan.run_id), "a run does not end")
@@ -59,6 +61,13 @@ def test_a_dropped_file_is_taken_in_while_somebody_presses_materialize_and_a_pla
     recorded = place.builds.ledger.newest("small", "round")
     assert recorded is not None and recorded.body["run_id"] == mine[0].run_id
     assert recorded.body["ending"] in ("promoted", "kept")
+    shown = stillhouse("status", "small", recipes=place.folder / "recipes").stdout
+    for name, why in {
+        "empty.csv": "empty",
+        "README": "its ending is missing",
+        "other.csv": "no column 'question'",
+    }.items():
+        assert [line for line in shown.splitlines() if name in line and why in line], shown
 
 
 @pytest.mark.experiment("C6", "D3")

@@ -104,7 +104,8 @@ MONTH: Mapping[int, Day] = {
     29: Day("the clock of the recipe starts a round"),
 }  # fmt: skip
 DAYS = 30
-AWAY_ON = 26
+DEGRADED_ON = {21: "E fails on long questions, and C answers for it", 26: "the teacher is away"}
+"""Days on which some answer is not from whom it should be, and why; it says so itself."""
 
 
 AS_WRITTEN = [

@@ -234,11 +234,14 @@ def test_nobody_approves_a_release_of_their_own_recipe(place: Place, file: Recip
 
 
 def test_an_approved_release_becomes_the_champion_when_it_is_looked_at_again(place: Place, file: RecipeFile) -> None:
-    approved = approve_newest_release(place.builds, file, by=BOB, reason="read the report and the slices")
+    options = ("--by", BOB, "--reason", "read the report and the slices")
+    ended = command("approve", "small", *options, recipes=place.folder / "recipes")
+    assert ended.returncode == 0, ended.stderr
+    (approved,) = place.builds.ledger.entries("small", "approval")
     assert failures(place.run(file, "champion")), "an approval is evidence, and a gate has to look at it"
     assert place.run(file, "release", "champion").success
     champion = place.builds.ledger.champion("small")
-    assert champion is not None and champion["digest"] == approved.release == place.newest("release").digest
+    assert champion is not None and champion["digest"] == approved.body["release"] == place.newest("release").digest
     assert place.states("release")["another_person_has_approved_it"].sentence.startswith(f"approved by {BOB}: read")
 
 
