@@ -5,8 +5,10 @@ Does not: who may ask (orchestration/guard.py, stillhouse/serving/tokens.py).
 """
 
 import ipaddress
+from functools import lru_cache
 
 
+@lru_cache(maxsize=128)  # a server asks it of each request's host
 def is_loopback(host: str) -> bool:
     """Whether a server that listens on `host`, a name or an IP address, is reached from this machine only."""
     return host == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)

@@ -119,7 +119,9 @@ class Question(_Sent):
         description="what stays the same for one user, such as a customer number; only an HMAC of it is kept",
     )
     columns: dict[Annotated[str, Field(max_length=60)], Annotated[str, Field(max_length=VALUE_CHARACTERS)]] = Field(
-        {}, max_length=20, description="what is known of the texts beside them, by column, where the recipe asks for it"
+        default_factory=dict,
+        max_length=20,
+        description="what is known of the texts beside them, by column, where the recipe asks for it",
     )
     deadline_ms: float | None = Field(
         None, gt=0, description="from the request's arrival; what has not been begun by then is not answered"

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from stillhouse.base import Record
 from stillhouse.data.one_text import spelled
@@ -92,8 +92,9 @@ class Server:
     ) -> None:
         self._slots, self._ids, self._access, self._logs = slots, ids, access, logs
         self._metrics = Metrics(slots, logs)
-        self.app: ASGIApp = Starlette(
-            routes=[
+        # A router by itself: an application's middleware would look after exceptions, of which none comes so far.
+        self.app: ASGIApp = Router(
+            [
                 self._route("POST", "/v1/{recipe}/predict", self._predict, Scope.PREDICT),
                 self._route("POST", "/v1/{recipe}/feedback", self._feedback, Scope.FEEDBACK),
                 self._route("GET", "/v1/{recipe}", self._who_serves, Scope.PREDICT),
@@ -104,31 +105,30 @@ class Server:
         )
 
     def _route(self, method: str, path: str, endpoint: Endpoint, scope: Scope | None) -> Route:
-        """An endpoint whose every end is a response, and whose exceptions are logged without what they say."""
-        name = path.rpartition("/")[2].strip("{}")
+        return Route(path, _Answered(self, endpoint, scope, path.rpartition("/")[2].strip("{}")), methods=[method])
 
-        async def answered(request: Request) -> Response:
-            id = self._ids.issue()
-            try:
-                if scope is not None:
-                    self._access.require(request.headers, scope)
-                response = await endpoint(request, id)
-            except RefusedError as refused:
-                response = _json(
-                    Refusal(error=refused.what, expected=refused.expected, id=id), refused.status, refused.headers
-                )
-            except ClientDisconnect:
-                response = Response(status_code=400)  # nobody reads it
-            except Exception as error:
-                LOG.error("request %s failed: %s", id, _known_by(error))
-                refusal = Refusal(error="the server has failed", expected="an answer; its log has this id", id=id)
-                response = _json(refusal, 500)
-            response.headers["x-request-id"] = id
-            recipe = request.path_params.get("recipe", NOT_SERVED)
-            self._metrics.ended(recipe if recipe in self._slots else NOT_SERVED, name, response.status_code)
-            return response
-
-        return Route(path, answered, methods=[method])
+    async def respond(self, request: Request, endpoint: Endpoint, scope: Scope | None, name: str) -> Response:
+        """Ask an endpoint. Each of its ends is a response, and an exception is logged without what it says."""
+        id = self._ids.issue()
+        try:
+            if scope is not None:
+                self._access.require(request.headers, scope)
+            response = await endpoint(request, id)
+        except RefusedError as refused:
+            response = _json(
+                Refusal(error=refused.what, expected=refused.expected, id=id), refused.status, refused.headers
+            )
+        except ClientDisconnect:
+            response = Response(status_code=400)  # nobody reads it
+        except Exception as error:
+            LOG.error("request %s failed: %s", id, _known_by(error))
+            response = _json(
+                Refusal(error="the server has failed", expected="an answer; its log has this id", id=id), 500
+            )
+        response.headers["x-request-id"] = id
+        recipe = request.path_params.get("recipe", NOT_SERVED)
+        self._metrics.ended(recipe if recipe in self._slots else NOT_SERVED, name, response.status_code)
+        return response
 
     async def _predict(self, request: Request, id: str) -> Response:
         arrived, at = time.perf_counter(), time.time()
@@ -265,6 +265,21 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
+class _Answered:
+    """An endpoint as ASGI has it; as a function Starlette would wrap it twice more, once a request."""
+
+    server: Server
+    endpoint: Endpoint
+    scope: Scope | None
+    name: str
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        response = await self.server.respond(Request(scope, receive), self.endpoint, self.scope, self.name)
+        await response(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """What the texts of one request have in common."""
 
@@ -331,20 +346,27 @@ async def _body(request: Request, at_most: int) -> bytes:
     if not request.headers.get("content-type", "").startswith("application/json"):
         # A page of another site can send anything else from a browser without asking first.
         raise RefusedError(415, "the content type is another", "content-type: application/json")
-    too_large = RefusedError(413, "the body is too large", f"at most {at_most} bytes")
     announced = request.headers.get("content-length")
     if announced is not None and announced.isdecimal() and int(announced) > at_most:
-        raise too_large
-    body = b""
+        raise _too_large(at_most)
+    body, more = b"", True
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                body += part
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
                 if len(body) > at_most:
-                    raise too_large
+                    raise _too_large(at_most)
+                more = message.get("more_body", False)
     except TimeoutError:
         raise RefusedError(408, "the body did not arrive", f"all of it within {BODY_SECONDS} seconds") from None
     return body
+
+
+def _too_large(at_most: int) -> RefusedError:
+    return RefusedError(413, "the body is too large", f"at most {at_most} bytes")
 
 
 def _come_again(what: str) -> RefusedError:
