@@ -10,14 +10,11 @@ from importlib.resources import files
 
 from stillhouse.economics import amount
 from stillhouse.error_analysis.rules import ErrorAnalysis
-from stillhouse.evaluation.against_champion import AgainstChampion
-from stillhouse.evaluation.comparison import Comparison
-from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.measures.seeds import ONE_SEED
-from stillhouse.evaluation.selection import Selection
 from stillhouse.evaluation.slices.fairness import FEWEST_ROWS as FEWEST_ROWS_OF_A_GROUP
 from stillhouse.evaluation.slices.slice_calibration import FEWEST_ROWS as FEWEST_ROWS_OF_A_SLICE
-from stillhouse.recipe.fields import Precision
+from stillhouse.report.beside import NOTHING, Beside
 from stillhouse.report.figures import figures_of
 from stillhouse.report.figures.material import Curve, Material
 from stillhouse.report.options import KIND_NAMES, in_order_of_options, ruled_out
@@ -34,15 +31,8 @@ HEADLINES = {
 
 def report_html(
     evaluation: Evaluation,
+    beside: Beside = NOTHING,
     *,
-    others: Sequence[Evaluation] = (),
-    selection: Selection | None = None,
-    comparison: Comparison | None = None,
-    chains: Sequence[Comparison] = (),
-    analyses: Mapping[str, ErrorAnalysis] | None = None,
-    against_champion: AgainstChampion | None = None,
-    precisions: Mapping[Precision, Evaluation] | None = None,
-    members: Sequence[Score] = (),
     title: str = "",
     task: str = "",
     curve: Curve | None = None,
@@ -53,14 +43,7 @@ def report_html(
 
     Args:
         evaluation: of the model the report is about.
-        others: candidates, controls and baselines evaluated on the same golden set.
-        selection: which of them was chosen and why.
-        comparison: the model beside its control.
-        chains: each student that is cut from another one beside the same one that is not.
-        analyses: why each student that learns from the teacher is as good as it is, by name.
-        against_champion: the chosen student beside the release that it would replace.
-        precisions: the same student in each of its precisions, in the order of the recipe.
-        members: how well each member of a teacher that is an ensemble does by itself.
+        beside: what is shown with it.
         title: the recipe's name.
         task: the recipe's task sentence.
         curve: training and validation loss by epoch.
@@ -75,8 +58,8 @@ def report_html(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(points=points, percent=percent, size=_size, number=number, chance=_chance, amount=amount)
     template = files("stillhouse.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    candidates = in_order_of_options([evaluation, *others])
-    about = Material(evaluation, candidates, curve, (analyses or {}).get(evaluation.name))
+    candidates = in_order_of_options([evaluation, *beside.others])
+    about = Material(evaluation, candidates, curve, beside.analyses.get(evaluation.name))
     return environment.from_string(template).render(
         evaluation=evaluation,
         headline=HEADLINES[evaluation.verdict],
@@ -85,14 +68,14 @@ def report_html(
         ruled_out={each.name: ruled_out(each) for each in candidates},
         teachers_usd=_usd_of_teacher(candidates),
         one_seed=ONE_SEED,
-        selection=selection,
-        comparison=comparison,
-        chains=chains,
-        against=against_champion,
-        precisions=[ReportedPrecision.of(precision, each) for precision, each in (precisions or {}).items()],
-        members=members,
+        selection=beside.selection,
+        comparison=beside.comparison,
+        chains=beside.chains,
+        against=beside.against_champion,
+        precisions=[ReportedPrecision.of(precision, each) for precision, each in beside.precisions.items()],
+        members=beside.members,
         analysis=about.analysis,
-        conclusions=_conclusions_of_others(evaluation, analyses or {}),
+        conclusions=_conclusions_of_others(evaluation, beside.analyses),
         title=title or evaluation.name,
         task=task,
         judged_at=judged_at,

@@ -11,6 +11,7 @@ from pathlib import Path
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.lost_classes import clearing_options
 from stillhouse.home import Home
+from stillhouse.report.beside import Beside
 from stillhouse.report.document import report_html
 
 
@@ -32,7 +33,7 @@ def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) ->
     if taken is None:
         return None
     others = [each for each in evaluations if each.name != taken.name]
-    return report_html(taken, others=others, title=title, task=task)
+    return report_html(taken, Beside(others=others), title=title, task=task)
 
 
 def _bytes(evaluation: Evaluation) -> float:

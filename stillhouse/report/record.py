@@ -4,8 +4,6 @@ Belongs here: its shape, and how it is filled from what was measured and decided
 Does not: measuring or deciding anything; the page that people read (document.py).
 """
 
-from collections.abc import Mapping, Sequence
-
 from pydantic import ConfigDict, Field
 
 from stillhouse.base import Record
@@ -32,6 +30,7 @@ from stillhouse.evaluation.slices.fairness import FairnessResult
 from stillhouse.evaluation.slices.slice_calibration import SliceCalibration
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.fields import Precision
+from stillhouse.report.beside import NOTHING, Beside
 from stillhouse.report.options import claim_name, in_order_of_options, ruled_out
 from stillhouse.statistics.accuracy_test import NonInferiority
 from stillhouse.statistics.calibration import Calibration, ReliabilityBin
@@ -271,30 +270,12 @@ class Report(_Reported):
     error_analysis: dict[str, ReportedAnalysis] = Field(description="By the name of the student.")
 
 
-def report_of(
-    evaluation: Evaluation,
-    *,
-    others: Sequence[Evaluation] = (),
-    selection: Selection | None = None,
-    comparison: Comparison | None = None,
-    chains: Sequence[Comparison] = (),
-    analyses: Mapping[str, ErrorAnalysis] | None = None,
-    against_champion: AgainstChampion | None = None,
-    precisions: Mapping[Precision, Evaluation] | None = None,
-    members: Sequence[Score] = (),
-) -> Report:
+def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
     """The report of one model.
 
     Args:
         evaluation: of the model the report is about.
-        others: candidates, controls and baselines evaluated on the same golden set.
-        selection: which of them was chosen and why.
-        comparison: the model beside its control.
-        chains: each student that is cut from another one beside the same one that is not.
-        analyses: why each student that learns from the teacher is as good as it is, by name.
-        against_champion: the chosen student beside the release that it would replace.
-        precisions: the same student in each of its precisions, in the order of the recipe.
-        members: how well each member of a teacher that is an ensemble does by itself.
+        beside: what is shown with it.
     """
     fidelity, latency = evaluation.fidelity, evaluation.latency
     return Report(
@@ -303,7 +284,7 @@ def report_of(
         golden_digest=evaluation.golden_digest,
         golden_rows=evaluation.golden_rows,
         teacher=ReportedScore.of(evaluation.teacher),
-        members=tuple(map(ReportedScore.of, members)),
+        members=tuple(map(ReportedScore.of, beside.members)),
         student=ReportedScore.of(evaluation.score),
         non_inferiority=evaluation.non_inferiority,
         metric_test=evaluation.metric_test,
@@ -329,14 +310,14 @@ def report_of(
         claims=evaluation.claims,
         per_class=evaluation.per_class,
         terms=evaluation.terms,
-        others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(others))),
-        selection=selection,
-        comparison=comparison,
-        chains=tuple(chains),
-        against_champion=against_champion,
+        others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(beside.others))),
+        selection=beside.selection,
+        comparison=beside.comparison,
+        chains=tuple(beside.chains),
+        against_champion=beside.against_champion,
         seeds=ReportedSeeds.of(evaluation.seeds),
-        precisions=tuple(ReportedPrecision.of(each, judged) for each, judged in (precisions or {}).items()),
-        error_analysis={name: ReportedAnalysis.of(each) for name, each in (analyses or {}).items()},
+        precisions=tuple(ReportedPrecision.of(each, judged) for each, judged in beside.precisions.items()),
+        error_analysis={name: ReportedAnalysis.of(each) for name, each in beside.analyses.items()},
     )
 
 

@@ -10,7 +10,6 @@ import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -33,6 +32,7 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.records.champions import Served, export_of, line_of_champions, promoted, rival_of
+from stillhouse.report.beside import Beside
 from stillhouse.report.document import report_html
 from stillhouse.report.figures.material import Curve
 from stillhouse.report.options import in_order_of_options
@@ -84,21 +84,22 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
         against = _against_champion(around, evaluation, chosen, rival)
         reported = reported_of(around.file.recipe, judged, chosen)
         student = around.file.recipe.form(reported.name).student
-        about: dict[str, Any] = {
-            "others": [other for other in everything if other.name != reported.name],
-            "selection": chosen,
-            "comparison": read_comparison(evaluation.folder, reported.name),
-            "chains": read_chains(evaluation.folder),
-            "analyses": read_analyses(analyses.folder),
-            "against_champion": against,
-            "precisions": {form.precision: each for form in student.forms for each in judged if each.name == form.name},
-            "members": read_members(evaluation.folder),
-        }
-        (folder / "report.json").write_text(json.dumps(report_of(reported, **about).model_dump(mode="json"), indent=1))
+        beside = Beside(
+            others=[other for other in everything if other.name != reported.name],
+            selection=chosen,
+            comparison=read_comparison(evaluation.folder, reported.name),
+            chains=read_chains(evaluation.folder),
+            analyses=read_analyses(analyses.folder),
+            against_champion=against,
+            precisions={form.precision: each for form in student.forms for each in judged if each.name == form.name},
+            members=read_members(evaluation.folder),
+        )
+        report = report_of(reported, beside).model_dump(mode="json")
+        (folder / "report.json").write_text(json.dumps(report, indent=1))
         curve = _curve_of(around.builds, analyses, student.name)
         html = report_html(
             reported,
-            **about,
+            beside,
             title=around.file.name,
             task=around.file.recipe.task,
             curve=curve,

@@ -10,6 +10,7 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.report.beside import Beside
 from stillhouse.report.document import report_html
 from stillhouse.report.options import ruled_out
 from tests.reported import report_json
@@ -87,8 +88,7 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     page = read(
         report_html(
             student,
-            others=[int8],
-            selection=smallest_that_clears([student, int8]),
+            Beside(others=[int8], selection=smallest_that_clears([student, int8])),
             title="intents",
             curve=([1.0, 0.4], [1.0, 0.6]),
         )
@@ -157,7 +157,9 @@ def test_nothing_is_cut_on_a_phone(run, probed, tmp_path) -> None:
     long = "a_name_without_a_blank_that_goes_on_for_longer_than_a_phone_is_wide_and_then_some"
     evaluation = probed(answers_block, drop_at_most=0.1)
     (tmp_path / "report.html").write_text(
-        report_html(evaluation, others=[run(wrong=range(0, 1200, 10), name=long)], title=long, task="Route. " * 30)
+        report_html(
+            evaluation, Beside(others=[run(wrong=range(0, 1200, 10), name=long)]), title=long, task="Route. " * 30
+        )
     )
     with browser.chromium() as person:
         person.on_a_phone(390)
@@ -193,7 +195,7 @@ def test_memory_and_cost_are_said_for_each_model_that_has_them(run) -> None:
     assert report["running_cost"]["student_usd_per_1000_calls"] == pytest.approx(0.0005)
     assert report["running_cost"]["teacher_usd_per_1000_calls"] == pytest.approx(0.004)
     assert report["others"][0]["memory_mb"] is None and report["others"][0]["usd_per_1000_calls"] is None
-    page = read(report_html(student, others=[bare]))
+    page = read(report_html(student, Beside(others=[bare])))
     assert "68.4 MB; teacher 550 MB; resident at the peak" in page.text
     cost = "0.5 USD for a million calls in one stream, at 0.36 USD an hour for this machine; teacher 4 USD"
     assert cost in page.text, "and not 0.0005 USD for a thousand"
@@ -253,6 +255,6 @@ def test_the_page_and_the_json_say_that_the_machine_was_busy_or_that_cpu_time_is
 @pytest.mark.long
 def test_a_page_has_one_latency_of_the_teacher(run, latency) -> None:
     others = [run(name="probe", kind=ModelKind.BASELINE, latency=latency(student_ms=7.777))]
-    text = read(report_html(run(latency=latency(student_ms=5.0)), others=others)).text
+    text = read(report_html(run(latency=latency(student_ms=5.0)), Beside(others=others))).text
     assert "62.2" not in text and "7.78" not in text, "milliseconds of another measurement"
     assert "teacher 40" in text

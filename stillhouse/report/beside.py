@@ -1,0 +1,43 @@
+"""What a report shows beside the model that it is about.
+
+Belongs here: the one record of it, which the page (document.py) and the record for machines (record.py) are made of.
+Does not: how any of it is found (stages/, evaluation/) or shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stillhouse.error_analysis.rules import ErrorAnalysis
+from stillhouse.evaluation.against_champion import AgainstChampion
+from stillhouse.evaluation.comparison import Comparison
+from stillhouse.evaluation.harness import Evaluation, Score
+from stillhouse.evaluation.selection import Selection
+from stillhouse.recipe.fields import Precision
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What was judged, decided and found in the same round.
+
+    Args:
+        others: candidates, controls and baselines evaluated on the same golden set.
+        selection: which of them was chosen and why.
+        comparison: the model beside its control.
+        chains: each student that is cut from another one beside the same one that is not.
+        analyses: why each student that learns from the teacher is as good as it is, by name.
+        against_champion: the chosen student beside the release that it would replace.
+        precisions: the same student in each of its precisions, in the order of the recipe.
+        members: how well each member of a teacher that is an ensemble does by itself.
+    """
+
+    others: Sequence[Evaluation] = ()
+    selection: Selection | None = None
+    comparison: Comparison | None = None
+    chains: Sequence[Comparison] = ()
+    analyses: Mapping[str, ErrorAnalysis] = field(default_factory=dict)
+    against_champion: AgainstChampion | None = None
+    precisions: Mapping[Precision, Evaluation] = field(default_factory=dict)
+    members: Sequence[Score] = ()
+
+
+NOTHING = Beside()
