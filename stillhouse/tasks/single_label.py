@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
-from stillhouse.statistics.calibration import log_softmax, probabilities_of
+from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.tasks.task import BoolArray, Doubt, FloatArray, Logits, TeacherLoss
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ class SingleLabel:
 
     def confidence(self, logits: Logits, temperature: float = 1.0) -> FloatArray:
         """Probability of the class that is answered, in (0, 1]."""
-        return np.asarray(probabilities_of(np.asarray(logits, np.float64), temperature).max(axis=1))
+        # The largest of the softmax without the others: a server asks for it once a request.
+        scaled = apply_temperature(np.asarray(logits, np.float64), temperature)
+        return np.asarray(1.0 / np.exp(scaled - scaled.max(axis=1, keepdims=True)).sum(axis=1))
 
     def divergence(self, teacher: Logits, student: Logits) -> FloatArray:
         """KL(teacher || student) of every row, in nats."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.special import softmax
 
 from stillhouse.home import CHECKOUT
 from stillhouse.tasks.single_label import SingleLabel, answers
@@ -26,6 +27,14 @@ def test_neither_a_shift_nor_a_temperature_changes_an_answer(logits: np.ndarray,
     top = np.sort(logits, axis=1)
     clear = top[:, -1] - top[:, -2] > 1e-6
     assert (answers(logits * factor + shift) == answers(logits))[clear].all()
+
+
+@pytest.mark.long
+@given(LOGITS, st.sampled_from([0.5, 1.0, 2.5]))
+def test_the_confidence_is_the_largest_share_of_scipys_softmax(logits: np.ndarray, temperature: float) -> None:
+    task = SingleLabel(tuple("abcdef"[: logits.shape[1]]))
+    largest = softmax(logits / temperature, axis=1).max(axis=1)
+    assert task.confidence(logits, temperature) == pytest.approx(largest, rel=1e-12)
 
 
 def test_no_other_module_decides_what_a_row_of_logits_answers() -> None:
