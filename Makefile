@@ -128,8 +128,8 @@ fix: .venv/installed  ## what lint can put right by itself
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/installed  ## write docs/gates.md again: every gate, and every planted fault as it was seen to close one
-	STILLHOUSE_WRITE_DOCS=1 $(BIN)/python -m pytest -n 0 tests/checks/test_gates_doc.py tests/faults
+docs: .venv/installed  ## write docs/gates.md and docs/commands.md again: gates, planted faults as they were seen to close one, commands
+	STILLHOUSE_WRITE_DOCS=1 $(BIN)/python -m pytest -n 0 tests/checks/test_gates_doc.py tests/orchestration/test_commands_page.py tests/faults
 
 check: lint types contract  ## what CI runs before the tests
 

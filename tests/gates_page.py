@@ -1,4 +1,4 @@
-"""docs/gates.md, which the tests write anew under STILLHOUSE_WRITE_DOCS=1: every gate, and every planted fault.
+"""docs/gates.md, which the tests write again under STILLHOUSE_WRITE_DOCS=1: every gate, and every planted fault.
 
 Belongs here: the two parts of the page and reading them back.
 Does not: what the parts have to say (checks/test_gates_doc.py, faults/test_faults.py).
