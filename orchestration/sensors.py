@@ -6,6 +6,7 @@ Does not: what it needs (dispatcher.py), ending dead runs (dead_runs.py), condit
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -20,6 +21,7 @@ from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipe_locked_if_free
+from stillhouse.records.looks import LookKind, looked
 from stillhouse.records.plays import close_where_met
 from stillhouse.stages.source import drop_folder
 
@@ -49,6 +51,7 @@ def rounds_sensor(file: RecipeFile, jobs: Sequence[UnresolvedAssetJobDefinition]
         note_calls(context.instance, builds.ledger, file)
         note_overdue(builds.ledger, file)
         look = look_at(builds, file, drop_folder(file, builds.home), seconds=SECONDS_TO_READ)
+        looked(builds.home.ledger_url, file.name, LookKind.ROUNDS, datetime.now(UTC))
         with recipe_locked_if_free(builds.home, file.name, by=f"a look at the drop folder of {file.name}") as holder:
             going = holder or under_way(context.instance, file.name)
             if going is not None:

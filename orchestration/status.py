@@ -6,7 +6,7 @@ Does not: printing it (commands/), deciding gates (checks/).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -28,11 +28,14 @@ from stillhouse.records.deployments import Challenger, Hold, desired
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.locks import who_works_on
+from stillhouse.records.looks import LookKind, last_looks
 from stillhouse.records.plays import closed_in_words, closure_of
 from stillhouse.records.rollouts import counting
 from stillhouse.records.rounds import rounds_to_the_champion
 from stillhouse.stages.names import BASE, BATCHED, SHADOW, stage_names
 
+LOOKS_ARE_LATE_AFTER = timedelta(minutes=10)
+"""Beyond what the recipe lets pass between two looks; a daemon that takes in much at once may miss some."""
 _WORST_FIRST = (
     GateStatus.FAILED,
     GateStatus.INCONCLUSIVE,
@@ -145,6 +148,9 @@ class RecipeStatus(Record):
     waivers: tuple[str, ...] = Field(description="Waivers that count no longer, with what to do.")
     closed: str | None = Field(description="Why a play lets no round start by itself; null where none does.")
     risks: tuple[str, ...] = Field(description="Risks whose day of review has come.")
+    nobody_looks: str | None = Field(
+        description="That no daemon has looked for new rows lately; null where one has, or there is no champion yet."
+    )
     last_round: LastRound | None = Field(description="How the last round ended, and what started it.")
     events: tuple[EventShown, ...] = Field(description="What has happened and waits for a round.")
     requested_rows: tuple[RequestedRows, ...] = Field(description="More rows of a slice that a model needs.")
@@ -230,8 +236,9 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
     stages: dict[str, list[StageNow]] = {}
     for now in every:
         stages.setdefault(now.stage, []).append(now)
+    champion = champion_status(builds, file.name)
     return RecipeStatus(
-        champion=champion_status(builds, file.name),
+        champion=champion,
         running=_running(builds, file.name),
         stages={stage: _stage_status(found) for stage, found in stages.items()},
         dagster=tuple(other_events_in_dagster(instance, every)),
@@ -239,6 +246,7 @@ def _recipe_status(instance: dg.DagsterInstance, builds: BuildStore, file: Recip
         waivers=tuple(waivers_to_give_again(builds.ledger, file)),
         closed=closed_by_a_play(builds.ledger, file.name),
         risks=risks_to_review(builds.ledger, file),
+        nobody_looks=None if champion is None else _nobody_looks(builds, file),
         last_round=last_round(builds.ledger, file.name),
         events=waiting_events(builds.ledger, file),
         requested_rows=requested_rows(builds.ledger, file),
@@ -253,6 +261,16 @@ def _running(builds: BuildStore, recipe: str) -> Running | None:
     is_it = begun is not None and (ended is None or ended.body["run_id"] != begun.body["run_id"])
     because = begun.body["because"] if begun is not None and is_it else ""
     return Running(by=holder.by, since=holder.since.isoformat(timespec="seconds"), because=because)
+
+
+def _nobody_looks(builds: BuildStore, file: RecipeFile) -> str | None:
+    """That new rows and events are not noticed, as far as it can be seen."""
+    last = last_looks(builds.home.ledger_url, file.name).get(LookKind.ROUNDS)
+    late_after = LOOKS_ARE_LATE_AFTER + timedelta(seconds=file.recipe.refresh.watch_seconds)
+    if last is not None and datetime.now(UTC) - last < late_after:
+        return None
+    since = "yet" if last is None else f"since {last:%Y-%m-%d %H:%M} UTC"
+    return f"no daemon has looked for new rows {since}, so no round starts by itself: `stillhouse ui` runs one"
 
 
 def closed_by_a_play(ledger: Ledger, recipe: str) -> str | None:

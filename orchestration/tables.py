@@ -184,7 +184,7 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
 
 
 def round_lines(state: RecipeStatus) -> list[str]:
-    """What the last round was for, what waits for the next, and which rows are asked for."""
+    """What the last round was for, what waits for the next, whether anybody looks, and which rows are asked for."""
     last, lines = state.last_round, [*([state.closed] if state.closed else []), *state.risks]
     if last is not None:
         because = last.because or "it was asked for in the UI"
@@ -192,7 +192,8 @@ def round_lines(state: RecipeStatus) -> list[str]:
     for event in state.events:
         what = "starts a round" if event.starts_a_round else "waits for the next round"
         lines.append(f"{event.kind.in_words}: {event.sentence} ({what})")
-    return lines + [asked.sentence for asked in state.requested_rows]
+    lines += [asked.sentence for asked in state.requested_rows]
+    return lines if state.nobody_looks is None else [*lines, state.nobody_looks]
 
 
 def events_table(shown: Events) -> Table:

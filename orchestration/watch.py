@@ -52,6 +52,7 @@ from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import DeployedRelease, Deployment, desired
 from stillhouse.records.governance import signed
 from stillhouse.records.ledger import Entry, OvertakenError
+from stillhouse.records.looks import LookKind, looked
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages.live_report import (
     LiveFacts,
@@ -124,7 +125,9 @@ def look(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:
         update = {"marks": new.marks, "segments": new.segments}
         return next_state.model_copy(update=update), findings
 
-    return _written(builds, file, book, terms, moved, at)
+    found = _written(builds, file, book, terms, moved, at)
+    looked(builds.home.ledger_url, file.name, LookKind.WATCH, datetime.fromtimestamp(at, UTC))
+    return found
 
 
 def ask(builds: BuildStore, file: RecipeFile, *, at: float) -> Looked:

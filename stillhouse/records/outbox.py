@@ -11,7 +11,7 @@ A sender takes a notice for two minutes before it sends: one that is killed mean
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -186,6 +186,22 @@ class Outbox:
             for row in sorted(found, key=lambda row: (row.subject, places[row.address]))
             if self._take(row, now)
         ]
+
+    def waits_since(self, recipe: str, addresses: Sequence[str]) -> datetime | None:
+        """Since when the oldest notice waits that an address was never sent, in UTC; None where none waits.
+
+        Args:
+            recipe: whose notices.
+            addresses: those that the recipe has now.
+        """
+        unsent = sa.select(sa.func.min(_notices.c.first_at)).where(
+            _notices.c.recipe == recipe,
+            _notices.c.sent_at.is_(None),
+            _notices.c.address.in_([digest_of(written) for written in addresses]),
+        )
+        with self._engine.connect() as connection:
+            oldest: datetime | None = connection.execute(unsent).scalar()
+        return None if oldest is None else oldest.replace(tzinfo=UTC)
 
     def _take(self, row: sa.Row[Any], now: datetime) -> bool:
         """Whether this sender was the first to ask for it."""

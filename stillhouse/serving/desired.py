@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from stillhouse.files import write_atomically
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import Challenger, DeployedRelease, Quarantine, Stage, desired
+from stillhouse.records.looks import LookKind, last_looks
+from stillhouse.records.outbox import Outbox
 from stillhouse.records.replicas import Heartbeat, beat, now
 from stillhouse.release.cascade import TeacherOnCall
 from stillhouse.serving.answer import Serving
@@ -55,6 +58,19 @@ class Applied(Record):
     quarantine: tuple[Quarantine, ...] = ()
 
 
+@dataclass(frozen=True)
+class Daemon:
+    """What the ledger's database says of the daemon, which Dagster itself notices no end of.
+
+    Args:
+        looks: when it last looked, by what it looks at; without what it never did.
+        unsent_since: since when the oldest notice waits; None where none does.
+    """
+
+    looks: Mapping[LookKind, datetime]
+    unsent_since: datetime | None
+
+
 @dataclass
 class Slot:
     """What one recipe is served by, in one process.
@@ -74,6 +90,8 @@ class Slot:
         ledger_seen: when the ledger last answered, by the monotonic clock; None where it never did.
         open_teacher: gives the teacher that a release with a cascade names; None where none is asked here.
         teachers: those of the releases that are warm, by the digest of their artifact.
+        notify: whom the recipe has notices sent to.
+        daemon: what was last heard of the daemon that looks after the recipe; None where nothing was yet.
     """
 
     name: str
@@ -89,6 +107,8 @@ class Slot:
     ledger_seen: float | None = None
     open_teacher: "Callable[[TeacherOnCall], Teacher] | None" = None
     teachers: "dict[str, Teacher]" = field(default_factory=dict)
+    notify: tuple[str, ...] = ()
+    daemon: Daemon | None = None
 
     @property
     def warm(self) -> list[LoadedRelease]:
@@ -295,8 +315,10 @@ class Follower:
             refused=slot.refused,
             seen_at=now(),
         )
+        url = self._builds.home.ledger_url
         try:
-            beat(self._builds.home.ledger_url, heartbeat)
+            beat(url, heartbeat)
+            slot.daemon = Daemon(last_looks(url, slot.name), Outbox(url).waits_since(slot.name, slot.notify))
         except _LEDGER_IS_AWAY as error:
             LOG.warning("%s: no heartbeat (%s)", slot.name, type(error).__name__)
 

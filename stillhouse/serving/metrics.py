@@ -5,11 +5,13 @@ Does not: deciding anything by them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stillhouse.records.looks import LookKind
 from stillhouse.serving.answer import Answer
 from stillhouse.serving.desired import Slot
 from stillhouse.serving.handing_on import Final
@@ -156,6 +158,19 @@ class _State(Collector):
             stopped = challenger is not None and challenger.breaker.is_open
             share.add_metric([name], 0 if challenger is None or stopped else challenger.share)
             broken.add_metric([name], int(stopped))
+        rounds, watch, unsent = (
+            GaugeMetricFamily(f"stillhouse_{name}", text, labels=of_recipe)
+            for name, text in (
+                ("rounds_look_age_seconds", "Since a daemon last looked for new rows; NaN where none ever did."),
+                ("watch_look_age_seconds", "Since the champion's live answers were last looked at; likewise."),
+                ("unsent_notice_age_seconds", "For which the oldest notice waits that people were never sent."),
+            )
+        )
+        for name, slot in self._slots.items():
+            if slot.daemon is not None:
+                rounds.add_metric([name], _age(slot.daemon.looks.get(LookKind.ROUNDS), or_else=float("nan")))
+                watch.add_metric([name], _age(slot.daemon.looks.get(LookKind.WATCH), or_else=float("nan")))
+                unsent.add_metric([name], _age(slot.daemon.unsent_since, or_else=0.0))
         breaker, usd = (
             GaugeMetricFamily(f"stillhouse_teacher_{name}", text, labels=of_recipe)
             for name, text in (
@@ -168,4 +183,9 @@ class _State(Collector):
             if teacher is not None:
                 breaker.add_metric([name], float(teacher.breaker.is_open))
                 usd.add_metric([name], teacher.usd_this_month)
-        return applied, refused, waiting, unseen, share, broken, breaker, usd
+        return applied, refused, waiting, unseen, share, broken, rounds, watch, unsent, breaker, usd
+
+
+def _age(moment: datetime | None, *, or_else: float) -> float:
+    """Seconds since a moment; on another machine's clock it may be a little ahead."""
+    return or_else if moment is None else max((datetime.now(UTC) - moment).total_seconds(), 0.0)

@@ -110,7 +110,12 @@ def run(
 
 
 def _slot(file: RecipeFile, builds: BuildStore) -> Slot:
-    slot = Slot(file.name, file.recipe.serving, open_teacher=partial(_open_teacher, file, builds))
+    slot = Slot(
+        file.name,
+        file.recipe.serving,
+        open_teacher=partial(_open_teacher, file, builds),
+        notify=tuple(file.recipe.notify),
+    )
     rollout = file.recipe.rollout
     return slot if rollout is None else replace(slot, keep_warm=rollout.keep_warm)
 

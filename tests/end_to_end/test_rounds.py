@@ -62,6 +62,7 @@ def test_a_dropped_file_is_taken_in_while_somebody_presses_materialize_and_a_pla
     assert recorded is not None and recorded.body["run_id"] == mine[0].run_id
     assert recorded.body["ending"] in ("promoted", "kept")
     shown = stillhouse("status", "small", recipes=place.folder / "recipes").stdout
+    assert "no daemon has looked" not in shown
     for name, why in {
         "empty.csv": "empty",
         "README": "its ending is missing",

@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from orchestration.status import status
 from stillhouse.digests import digest_of_folder
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.records.looks import LookKind, looked
 from stillhouse.report.record import Report
 from stillhouse.stages.names import BATCHED
 from tests.conftest import Place, a_place
@@ -144,6 +146,9 @@ def test_status_is_all_well_in_the_shape_that_scripts_rely_on(place: WholeWay) -
     assert shown.all_is_well
     recipe = shown.recipes["small"]
     assert recipe.champion is not None and recipe.champion.student == "one" and recipe.champion.rolled_back is None
+    assert recipe.nobody_looks is not None and "no daemon has looked for new rows yet" in recipe.nobody_looks
+    looked(place.home.ledger_url, "small", LookKind.ROUNDS, datetime.now(UTC))
+    assert status(place.instance, place.builds, [place.file]).recipes["small"].nobody_looks is None
     for stage in recipe.stages.values():
         assert stage.digest is not None and len(stage.digest) == 64
         assert stage.gates and all(gate.state is GateStatus.PASSED for gate in stage.gates)

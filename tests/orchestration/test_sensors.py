@@ -29,6 +29,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
+from stillhouse.records.looks import LookKind, last_looks
 from tests.conftest import Run
 from tests.small import questions, small_recipe
 
@@ -385,3 +386,9 @@ def test_the_schedule_is_the_refresh_policy(file: RecipeFile) -> None:
     schedule = refresh_schedule(file, distil_job(file))
     assert schedule.cron_schedule == "0 3 * * 1"
     assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+def test_a_tick_says_that_somebody_has_looked(home: Home, instance: dg.DagsterInstance, file: RecipeFile) -> None:
+    began = datetime.now(UTC)
+    tick(file, instance)
+    assert began <= last_looks(home.ledger_url, "small")[LookKind.ROUNDS] <= datetime.now(UTC)

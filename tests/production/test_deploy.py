@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestration.cli import app
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.serving import ServingSpec
-from stillhouse.serving.desired import Slot
+from stillhouse.serving.desired import Daemon, Slot
 from stillhouse.serving.metrics import BUCKETS, Metrics
 from tests.stillhouse.serving.conftest import KeptRows
 
@@ -241,7 +241,7 @@ def test_units_read_the_variables_that_are_written_there() -> None:
 
 def shown() -> dict[str, set[str]]:
     """Every sample that a server shows, with the names of its labels."""
-    slots = {"small": Slot("small", ServingSpec())}
+    slots = {"small": Slot("small", ServingSpec(), daemon=Daemon({}, None))}
     metrics = Metrics(slots, {"small": KeptRows()})
     metrics.ended("small", "predict", 200)
     families = text_string_to_metric_families(metrics.shown().decode())

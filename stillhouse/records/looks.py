@@ -1,0 +1,71 @@
+"""When a daemon last looked at a recipe: a heartbeat beside the ledger, and no part of its chain.
+
+Belongs here: saying it, and reading what was said.
+Does not: looking (orchestration/sensors.py, orchestration/watch.py). A row may be deleted at any time; the next look
+writes it again.
+
+Dagster notices no daemon that died. Servers do, by what is said here, and Prometheus by them.
+"""
+
+import functools
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from stillhouse.records.databases import engine_of, make_table
+
+_SECONDS_FOR_A_LOCK = 5
+_metadata = sa.MetaData()
+_looks = sa.Table(
+    "looks",
+    _metadata,
+    sa.Column("recipe", sa.String(200), primary_key=True),
+    sa.Column("kind", sa.String(20), primary_key=True),
+    sa.Column("at", sa.DateTime(timezone=False), nullable=False),
+)
+"""Times are in UTC without a zone, which SQLite has not."""
+
+
+class LookKind(StrEnum):
+    """What is looked at again and again."""
+
+    ROUNDS = "rounds"
+    """The drop folder, and what has happened: whatever starts a round."""
+    WATCH = "watch"
+    """The champion on live answers."""
+
+
+def looked(ledger_url: str, recipe: str, kind: LookKind, at: datetime) -> None:
+    """Say that a look has come to its end.
+
+    Args:
+        ledger_url: in whose database it is said.
+        recipe: that was looked at.
+        kind: what of it.
+        at: when, with a zone.
+    """
+    naive = at.astimezone(UTC).replace(tzinfo=None)
+    same = (_looks.c.recipe == recipe) & (_looks.c.kind == kind.value)
+    engine = _engine(ledger_url)
+    with engine.begin() as connection:
+        is_there = connection.execute(_looks.update().where(same).values(at=naive)).rowcount
+    if not is_there:
+        with suppress(sa.exc.IntegrityError), engine.begin() as connection:  # another look has just said so
+            connection.execute(_looks.insert().values(recipe=recipe, kind=kind.value, at=naive))
+
+
+def last_looks(ledger_url: str, recipe: str) -> dict[LookKind, datetime]:
+    """When a recipe was last looked at, in UTC; without a kind of which none ever did."""
+    asked = sa.select(_looks.c.kind, _looks.c.at).where(_looks.c.recipe == recipe)
+    with _engine(ledger_url).connect() as connection:
+        return {LookKind(row.kind): row.at.replace(tzinfo=UTC) for row in connection.execute(asked)}
+
+
+@functools.cache
+def _engine(url: str) -> sa.Engine:
+    """Of its own, since a server must not wait for a lock as long as a writer of the ledger does."""
+    engine = engine_of(url, seconds_for_a_lock=_SECONDS_FOR_A_LOCK)
+    make_table(engine, _looks)
+    return engine
