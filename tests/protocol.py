@@ -1,4 +1,4 @@
-"""A server on this machine that speaks OpenAI's protocol: it answers, counts, bills, and fails where it is told to.
+"""A server on this machine that speaks OpenAI's protocol: it answers, counts, bills, and fails where it is asked to.
 
 Belongs here: the server, and the ways in which one fails.
 Does not: what Stillhouse makes of it (test_endpoint.py).
@@ -22,7 +22,7 @@ USD_IN, USD_OUT = 2.0, 10.0
 
 @dataclass
 class Server:
-    """What a server was told, and what it has seen.
+    """What a server is to do, and what it has seen.
 
     Args:
         answer: from the last message to the reply.
@@ -94,22 +94,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        told, text = self.server_told, body["messages"][-1]["content"]
-        number, usd = told.enter(text), 0.0
-        told.authorizations.add(self.headers["Authorization"])
+        said, text = self.server_told, body["messages"][-1]["content"]
+        number, usd = said.enter(text), 0.0
+        said.authorizations.add(self.headers["Authorization"])
         if "response_format" in body:
-            told.formats.append(body["response_format"])
+            said.formats.append(body["response_format"])
         try:
-            if told.key is not None and self.headers["Authorization"] != f"Bearer {told.key}":
+            if said.key is not None and self.headers["Authorization"] != f"Bearer {said.key}":
                 self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization']}"}})
                 return
-            time.sleep(told.takes)
-            fault = told.faults.get(number, "")
+            time.sleep(said.takes)
+            fault = said.faults.get(number, "")
             if fault.isdecimal():
                 self._send(
                     int(fault),
                     {"error": {"message": "not now"}},
-                    {"Retry-After": told.retry_after} if fault == "429" else {},
+                    {"Retry-After": said.retry_after} if fault == "429" else {},
                 )
             elif fault == "cut":
                 self.close_connection = True
@@ -119,11 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 tokens = len(text.split()), 1
                 usd = (tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6
-                self._send(200, self._reply(fault, number, text, tokens, told=body.get("logprobs") is True))
+                self._send(200, self._reply(fault, number, text, tokens, said=body.get("logprobs") is True))
         finally:
-            told.leave(usd)
+            said.leave(usd)
 
-    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int], *, told: bool) -> dict[str, Any]:
+    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int], *, shown: bool) -> dict[str, Any]:
         said = self.server_told.answer(text)
         content: str | None = said
         reason, refusal = "stop", None
@@ -150,14 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
             "object": "chat.completion",
             "model": self.server_told.model(number),
             "choices": [
-                {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._tokens(text, told)}
+                {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._tokens(text, shown)}
             ],
             "usage": counts,
         }
 
-    def _tokens(self, text: str, told: bool) -> dict[str, Any] | None:
+    def _tokens(self, text: str, said: bool) -> dict[str, Any] | None:
         """The alternatives of the one token of an answer, the most probable first."""
-        if not told or self.server_told.alternatives is None:
+        if not said or self.server_told.alternatives is None:
             return None
         found = sorted(self.server_told.alternatives(text).items(), key=lambda each: -each[1])
         listed = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in found[:20]]

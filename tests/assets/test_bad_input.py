@@ -31,23 +31,23 @@ def csv(rows: pl.DataFrame) -> bytes:
 
 
 def test_a_source_that_cannot_be_read_is_one_line(tmp_path: Path, run: Run) -> None:
-    (told,) = failures(run(recipe_on(tmp_path, b"PK\x03\x04" + bytes(200)), "contract", "source"))
-    assert "questions.csv" in told and "expected" in told
-    assert len(told.splitlines()) == 1
+    (said,) = failures(run(recipe_on(tmp_path, b"PK\x03\x04" + bytes(200)), "contract", "source"))
+    assert "questions.csv" in said and "expected" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_a_sensitive_column_that_is_not_there_is_said_by_its_field(tmp_path: Path, run: Run) -> None:
-    (told,) = failures(run(recipe_on(tmp_path, csv(GOOD), sensitive=[{"column": "region"}]), "contract", "source"))
-    assert "sensitive.0.column" in told and "there is no column 'region'" in told
+    (said,) = failures(run(recipe_on(tmp_path, csv(GOOD), sensitive=[{"column": "region"}]), "contract", "source"))
+    assert "sensitive.0.column" in said and "there is no column 'region'" in said
 
 
 def test_a_slice_on_a_column_that_does_not_exist_is_said_by_its_line(tmp_path: Path, run: Run) -> None:
     wanted = [{"name": "people", "column": "knd", "values": ["HUM:ind"], "critical": True}]
     file = small_recipe(tmp_path, rows=100, slices=wanted)
-    (told,) = failures(run(file, "contract", "source"))
+    (said,) = failures(run(file, "contract", "source"))
     line = next(n for n, text in enumerate(file.path.read_text().splitlines(), start=1) if "column: knd" in text)
-    assert told.startswith(f"{file.path}:{line}: slices.0.column: ")
-    assert "there is no column 'knd'" in told and "Did you mean 'kind'?" in told
+    assert said.startswith(f"{file.path}:{line}: slices.0.column: ")
+    assert "there is no column 'knd'" in said and "Did you mean 'kind'?" in said
 
 
 def test_odd_rows_are_kept_or_rejected_with_a_reason_and_none_is_lost(
@@ -75,6 +75,6 @@ def test_after_a_teacher_that_is_not_there_nothing_but_the_contract_is_made(tmp_
     assert closed.keys() == {
         "the_teachers_weights_are_safe", "the_weights_are_the_pinned_ones", "training_fits_into_memory"
     }  # fmt: skip
-    told = str(closed["the_teachers_weights_are_safe"].description)
-    assert "no such model folder" in told and "Correct the model's source in the recipe" in told
+    said = str(closed["the_teachers_weights_are_safe"].description)
+    assert "no such model folder" in said and "Correct the model's source in the recipe" in said
     assert {event.asset_key.path[-1] for event in result.get_asset_materialization_events()} == {"contract"}

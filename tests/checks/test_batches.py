@@ -98,8 +98,8 @@ def test_a_bad_batch_closes_itself_by_name_and_no_other(place: Place, waits: Rec
 
 def test_a_changed_recipe_waits_for_its_contract(place: Place) -> None:
     """Otherwise a stage that is launched alone would follow a recipe that no gate has looked at."""
-    (told,) = failures(place.run(recipe(place, partial=True), "transfer_set"))
-    assert "small/contract is stale: the recipe was changed since it was frozen" in told
+    (said,) = failures(place.run(recipe(place, partial=True), "transfer_set"))
+    assert "small/contract is stale: the recipe was changed since it was frozen" in said
 
 
 def test_training_goes_on_without_it_where_the_recipe_says_so(place: Place) -> None:
@@ -129,8 +129,8 @@ def test_a_batch_that_is_known_but_was_never_taken_in_is_closed(place: Place) ->
     assert shown(result)["batches"] == "base, blanks.csv, monday.csv"
     assert stale(place, goes_on, "transfer_set") == ()
     assert verdicts(result)["every_batch_is_in"] is False
-    (told,) = failures(place.run(adopt(place, "monday.csv", "blanks.csv", partial=False), "transfer_set"))
-    assert "small/prompts[tuesday.csv] was never materialized" in told
+    (said,) = failures(place.run(adopt(place, "monday.csv", "blanks.csv", partial=False), "transfer_set"))
+    assert "small/prompts[tuesday.csv] was never materialized" in said
 
 
 def test_a_batch_that_is_put_right_is_let_in(place: Place, waits: RecipeFile) -> None:
@@ -166,8 +166,8 @@ def test_a_changed_base_makes_what_was_held_against_it_stale(place: Place, waits
         load_gated(place.builds, waits.recipe, key_of("small", "prompts"), "monday.csv")
     with pytest.raises(dg.Failure, match=re.escape("small/teacher_signal[base] is stale")):
         load_gated(place.builds, waits.recipe, key_of("small", "teacher_signal"), "base")
-    (told,) = failures(place.run(waits, "transfer_set"))
-    assert "is stale: it was made from an older small/prompts[base] than the current" in told
+    (said,) = failures(place.run(waits, "transfer_set"))
+    assert "is stale: it was made from an older small/prompts[base] than the current" in said
     batches = ["base", "blanks.csv", "monday.csv", "tuesday.csv"]
     planned = plan_runs(place.builds, waits, batches)
     assert [each.batch for each in planned] == batches, "each is taken in, and with the last one goes the whole way"

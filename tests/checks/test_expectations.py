@@ -129,14 +129,14 @@ def test_what_kept_an_expectation_from_being_decided_is_its_sentence() -> None:
     found = _finding(missing, result, frame)
     assert found.verdict is FAIL and "nowhere" in found.sentence
 
-    def told(exception: Any, success: bool = False) -> tuple[Any, str]:
+    def said(exception: Any, success: bool = False) -> tuple[Any, str]:
         finding = _finding(missing, SimpleNamespace(result=None, exception_info=exception, success=success), frame)
         return finding.verdict, finding.sentence
 
-    assert told({"exception_message": "it broke"}) == (FAIL, "it broke")
-    assert told({"by metric": {"exception_message": "it broke"}, "raised": True}) == (FAIL, "it broke")
-    assert told({"exception_message": None}, success=True) == (PASS, "observed None")
-    assert told(None) == (FAIL, "observed None")
+    assert said({"exception_message": "it broke"}) == (FAIL, "it broke")
+    assert said({"by metric": {"exception_message": "it broke"}, "raised": True}) == (FAIL, "it broke")
+    assert said({"exception_message": None}, success=True) == (PASS, "observed None")
+    assert said(None) == (FAIL, "observed None")
 
 
 def test_a_suite_that_decides_other_gates_than_it_names_is_a_mistake(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def test_a_finding_passes_or_fails_and_keeps_its_evidence() -> None:
 
 
 def test_what_a_finding_says_is_cleaned_whoever_says_it() -> None:
-    told = Finding(FAIL, "asked by ada@example.com and bob@example.com", {"who": "ada@example.com"}, "ada@example.com")
-    assert told.sentence == "asked by ada@example.com and [EMAIL]", "who signed stays"
-    assert told.evidence == {"who": "[EMAIL]"}
+    said = Finding(FAIL, "asked by ada@example.com and bob@example.com", {"who": "ada@example.com"}, "ada@example.com")
+    assert said.sentence == "asked by ada@example.com and [EMAIL]", "who signed stays"
+    assert said.evidence == {"who": "[EMAIL]"}
 
 
 def test_a_table_is_read_once_and_the_base_batch_is_known() -> None:

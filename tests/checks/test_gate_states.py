@@ -74,9 +74,9 @@ def refused(read: Callable[[], Any]) -> str:
     with pytest.raises(dg.Failure) as caught:
         read()
     assert caught.value.allow_retries is False
-    told = caught.value.description or ""
-    assert isinstance(caught.value, WayClosed) == (" is failed" in told or " is inconclusive" in told)
-    return told
+    said = caught.value.description or ""
+    assert isinstance(caught.value, WayClosed) == (" is failed" in said or " is inconclusive" in said)
+    return said
 
 
 @pytest.fixture
@@ -218,9 +218,9 @@ def test_a_gate_further_up_closes_everything_below_and_each_is_asked_once(world:
     way = lineage(world.builds, world.recipe, key("teacher"))
     assert [state.address for state in way] == ["r/teacher", "r/contract", "r/prompts[base]", "r/source[base]"]
     world.judge(source, ONE, "failed")
-    told = world.refusal("teacher")
-    assert told.startswith("Refused to read r/teacher: gate r/source[base]:one_holds is failed (run 01234567): one_")
-    assert told.count("is failed") == 1
+    said = world.refusal("teacher")
+    assert said.startswith("Refused to read r/teacher: gate r/source[base]:one_holds is failed (run 01234567): one_")
+    assert said.count("is failed") == 1
 
 
 def of_batches(world: World, *batches: str, partial: bool = False) -> list[str | None]:
@@ -243,14 +243,14 @@ def test_batches_are_handed_over_together_or_without_the_closed_ones(world: Worl
     assert of_batches(world, "b1", "b2") == ["base", "b1", "b2"]
     assert of_batches(world, "base", "b1") == ["base", "b1"], "each once"
     world.judge(later, ONE, "failed")
-    told = refused(lambda: of_batches(world, "b1", "b2"))
-    assert told.startswith("Refused to read r/prompts: gate r/prompts[b1]:one_holds is failed")
-    assert "[base]" not in told and "[b2]" not in told
+    said = refused(lambda: of_batches(world, "b1", "b2"))
+    assert said.startswith("Refused to read r/prompts: gate r/prompts[b1]:one_holds is failed")
+    assert "[base]" not in said and "[b2]" not in said
     assert of_batches(world, "b1", "b2", partial=True) == ["base", "b2"]
     world.judge(base, ONE, "failed")
     assert "r/prompts[base]:one_holds is failed" in refused(lambda: of_batches(world, "b2")), "it closes all"
-    told = refused(lambda: of_batches(world, "b1", "b2", partial=True))
-    assert "r/prompts[base]:one_holds is failed" in told and "b1" not in told
+    said = refused(lambda: of_batches(world, "b1", "b2", partial=True))
+    assert "r/prompts[base]:one_holds is failed" in said and "b1" not in said
     assert other.batch == "b2"
 
 

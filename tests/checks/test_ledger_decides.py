@@ -169,12 +169,12 @@ def test_an_event_that_says_otherwise_is_named_in_one_line(
 ) -> None:
     assert diagnose(place.instance, place.builds, file).dagster == ()
     event(place, file)
-    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    shown = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     lines = status(place.instance, place.builds, [file]).recipes["small"].dagster
-    assert told["dagster"] == [*lines]
+    assert shown["dagster"] == [*lines]
     (line,) = (line for line in lines if line.startswith("small/source[base]: "))
     assert said in line and "\n" not in line
-    assert told["stage"] == "prompts", "and changes nothing"
+    assert shown["stage"] == "prompts", "and changes nothing"
 
 
 @pytest.mark.experiment("B4")
@@ -203,8 +203,8 @@ def test_a_stage_whose_code_was_changed_is_stale_in_words(
     monkeypatch.setattr(gatekeeper, "code_version", lambda stage: f"another version of {stage}")
     with pytest.raises(dg.Failure, match=r"small/source\[base\] is stale: the code that makes it was changed since"):
         read(place, file)
-    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
-    assert (told["stage"], told["gate"], told["state"]) == ("contract", None, GateStatus.STALE)
+    said = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    assert (said["stage"], said["gate"], said["state"]) == ("contract", None, GateStatus.STALE)
 
 
 @pytest.mark.experiment("B6")
@@ -255,7 +255,7 @@ def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: Recip
     PLANTS[plant](place, file)
     (source,) = (n for n in stages_now(place.builds, file, batches_in(place.instance, file)) if n.stage == "source")
     shown = status(place.instance, place.builds, [file]).recipes["small"].stages["source"]
-    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    said = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     try:
         read(place, file)
         opened = True
@@ -264,5 +264,5 @@ def test_status_diagnose_and_gatekeeper_never_disagree(place: Place, file: Recip
     assert opened is (plant == "nothing")
     assert source.state.is_open is opened
     assert (not shown.stale and all(gate.state.is_open for gate in shown.gates)) is opened
-    assert (told["stage"] == "prompts") is opened
+    assert (said["stage"] == "prompts") is opened
     assert not status(place.instance, place.builds, [file]).all_is_well, "there is no champion yet"

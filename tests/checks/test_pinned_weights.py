@@ -32,8 +32,8 @@ def test_weights_exchanged_after_the_first_round_close_a_gate_in_either_place(tm
     edit_weights(tmp_path / "teacher", noisy)
     assert closed(run(file, "teacher")) == {"the_teacher_began_with_pinned_weights"}
     assert closed(run(file, "contract")) == {"the_weights_are_the_pinned_ones"}
-    (told,) = failures(run(file, "baselines"))
-    assert "contract:the_weights_are_the_pinned_ones is failed" in told
+    (said,) = failures(run(file, "baselines"))
+    assert "contract:the_weights_are_the_pinned_ones is failed" in said
 
     accepted = recipe(tmp_path, teacher__fingerprint=fingerprint_of(tmp_path / "teacher"))
     assert run(accepted, "contract", "source", "prompts", "teacher").success, "a person put the new ones in the recipe"

@@ -65,8 +65,8 @@ def test_a_good_batch_does_not_open_the_gates_of_a_bad_one(place: Place, file: R
     assert place.run(file, "source").success, "the base batch is looked at last"
     assert all(state.is_open for state in place.states("source", "base").values())
     assert place.states("source", "odd.csv")["few_texts_are_garbled"].state == "failed"
-    (told,) = failures(place.run(file, "prompts", batch="odd.csv"))
-    assert "gate small/source[odd.csv]:few_texts_are_garbled is failed" in told
+    (said,) = failures(place.run(file, "prompts", batch="odd.csv"))
+    assert "gate small/source[odd.csv]:few_texts_are_garbled is failed" in said
 
 
 def test_batches_are_made_one_run_each(file: RecipeFile) -> None:
@@ -124,8 +124,8 @@ def test_a_check_that_raises_leaves_its_gate_closed(
         result = place.run(file, "contract", "source")
         assert not result.success and result.asset_materializations_for_node("small__source") == []
     assert place.states("contract")["training_fits_into_memory"].state == "stale"
-    (told,) = failures(place.run(file, "source"))
-    assert "gate small/contract:training_fits_into_memory is stale" in told
+    (said,) = failures(place.run(file, "source"))
+    assert "gate small/contract:training_fits_into_memory is stale" in said
     assert place.run(file, "contract").success
 
 
@@ -142,8 +142,8 @@ def test_a_refusal_is_never_retried(place: Place, file: RecipeFile) -> None:
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     )
-    (told,) = failures(result)
-    assert "small/release was never materialized" in told
+    (said,) = failures(result)
+    assert "small/release was never materialized" in said
     assert not [event for event in result.all_events if event.is_step_up_for_retry or event.is_step_restarted]
 
 
@@ -155,8 +155,8 @@ def test_a_change_that_nobody_followed_is_refused_where_it_would_be_read(place: 
     questions(ROWS + 1).write_csv(place.folder / "questions.csv")
     try:
         assert place.run(file, "source").success
-        (told,) = failures(place.run(file, "teacher"))
-        assert "small/prompts[base] is stale: it was made from an older small/source[base] than the current" in told
+        (said,) = failures(place.run(file, "teacher"))
+        assert "small/prompts[base] is stale: it was made from an older small/source[base] than the current" in said
     finally:
         questions(ROWS).write_csv(place.folder / "questions.csv")
     built = definitions([file])
@@ -180,5 +180,5 @@ def test_a_check_made_in_the_run_of_a_batch_counts_for_what_it_looked_at(place: 
 
     assert place.run(file, "contract", gates=False).success
     assert {state.state for state in place.states("contract").values()} == {"stale"}
-    assert all("is stale" in told for told in failures(place.run(file, "source")))
+    assert all("is stale" in said for said in failures(place.run(file, "source")))
     assert verdicts(place.run(file, "contract")) and {s.state for s in place.states("contract").values()} == {"passed"}

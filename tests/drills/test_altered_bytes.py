@@ -87,9 +87,9 @@ def test_an_altered_byte_is_found_by_audit_diagnose_and_verify(
     found = audit_recipe(place.home, "small")
     assert not found.ok
     assert any(artifact.address in problem and "altered" in problem for problem in found.problems), found.problems
-    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
-    assert (told["stage"], told["state"]) == (stage, "failed")
-    assert artifact.digest[:12] in told["what"]
+    said = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    assert (said["stage"], said["state"]) == (stage, "failed")
+    assert artifact.digest[:12] in said["what"]
     looked_at, altered = altered_artifacts(place.instance, place.builds, file)
     assert looked_at > 10 and len(altered) == 1 and artifact.address in altered[0]
 

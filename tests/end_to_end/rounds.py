@@ -58,7 +58,7 @@ class Running(Place):
         """Runs of the two jobs, the newest first."""
         return [run for run in self.instance.get_runs() if run.job_name in ("distil_small", "ingest_small")]
 
-    def told(self) -> list[str]:
+    def runs_and_ticks(self) -> list[str]:
         """Every run, and what the last ticks said."""
         runs = [f"{run.job_name} {run.run_id[:8]} {run.status.value} {run.tags}" for run in self.instance.get_runs()]
         ticks = [
@@ -122,7 +122,7 @@ def until(place: Running, holds: Callable[[], bool], what: str) -> None:
     """Wait until something holds, and if it never does, say what every run and the last ticks came to."""
     deadline = time.monotonic() + SECONDS
     while not holds():
-        assert time.monotonic() < deadline, "\n".join([what, *place.told()])
+        assert time.monotonic() < deadline, "\n".join([what, *place.runs_and_ticks()])
         time.sleep(0.5)
 
 

@@ -176,7 +176,7 @@ def test_many_files_at_once_are_at_most_three_runs_and_a_bad_one_is_named(place:
         until(place, lambda: place.champion_decided_by() != before and nothing_goes(place)(), "the rounds do not end")
         server.two_more_ticks("rounds_small")
         mine = [run for run in place.rounds() if run.run_id not in earlier]
-        assert len(mine) <= 3 and all(run.is_success for run in mine), place.told()
+        assert len(mine) <= 3 and all(run.is_success for run in mine), place.runs_and_ticks()
     assert place.files_taken_in() == sorted(names)
     (line,) = [line for line in drop_folder_lines(place.builds, place.file) if "bad.csv" in line]
     assert "no column 'question'" in line

@@ -29,11 +29,11 @@ def test_a_fault_closes_its_gate_and_is_diagnosed(fault: Fault, open_bench: Open
         own = {fault.gate} if fault.gate and fault.state in ("failed", "inconclusive") else set()
         assert spoken == own | set(fault.also)
 
-        told = bench.diagnose(file).model_dump(mode="json")
+        said = bench.diagnose(file).model_dump(mode="json")
         state = fault.state if fault.gate else "failed" if fault.finished else "missing"
-        assert (told["stage"], told["gate"], told["state"]) == (fault.stage, fault.gate, state)
-        assert fault.says in told["what"]
-        in_the_page(fault, told["what"], bench, record)
+        assert (said["stage"], said["gate"], said["state"]) == (fault.stage, fault.gate, state)
+        assert fault.says in said["what"]
+        in_the_page(fault, said["what"], bench, record)
 
         if fault.refuses:
             (refusal,) = failures(bench.run(file, fault.refuses))

@@ -29,8 +29,8 @@ FAULTS = [fault for room in ROOMS for fault in room.FAULTS]
 
 def test_without_a_fault_every_gate_is_open(finished: Finished, open_bench: OpenBench) -> None:
     with open_bench(True) as bench:
-        told = bench.diagnose(finished.file).model_dump(mode="json")
-        assert (told["stage"], told["state"]) == (None, "passed"), told
+        said = bench.diagnose(finished.file).model_dump(mode="json")
+        assert (said["stage"], said["state"]) == (None, "passed"), said
         for stage in stages_of(finished.file):
             states = bench.states(finished.file, stage, "base" if stage in BATCHED else None)
             assert len(states) >= 2

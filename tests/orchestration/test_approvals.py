@@ -74,8 +74,8 @@ def test_before_a_candidate_exists_the_bar_may_be_changed_freely(place: Place) -
 
 def test_without_a_waiver_a_failed_gate_refuses_what_is_below(place: Place, file: RecipeFile) -> None:
     assert not place.run(file, "source", "prompts").success
-    (told,) = failures(place.run(file, "teacher"))
-    assert f"gate {GATE} is failed" in told
+    (said,) = failures(place.run(file, "teacher"))
+    assert f"gate {GATE} is failed" in said
     assert diagnose(place.instance, place.builds, file).do.endswith(
         f"or `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD`"
     )
@@ -88,13 +88,13 @@ def test_a_waiver_of_0_1_0_opens_nothing_and_is_named_in_one_line_with_what_to_d
         body = {"gate": gate, "by": by, "reason": WHY, "until": UNTIL.isoformat()}
         place.builds.ledger.append("waiver", "small", body)
     assert not place.states("prompts", "base")[NAME].is_open
-    told = (
+    said = (
         f"the waiver of {GATE} by Ann until {UNTIL.isoformat()} was given under version 0.1.0, for no content, and "
         f"counts no longer: `stillhouse waive '{GATE}' --by NAME --reason WHY --until YYYY-MM-DD` gives it again"
     )
     named = status(place.instance, place.builds, [file]).recipes["small"].waivers
-    assert named[0] == told and len(named) == 2
-    assert told in diagnose(place.instance, place.builds, file).evidence
+    assert named[0] == said and len(named) == 2
+    assert said in diagnose(place.instance, place.builds, file).evidence
     console = Terminal(record=True, width=1000, file=io.StringIO())
     distil(file, place.home, console)
     assert console.export_text().count("and counts no longer: ") == 2
@@ -185,8 +185,8 @@ def test_a_waiver_that_has_expired_closes_again(
     monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL)
     assert place.run(file, "teacher").success
     monkeypatch.setattr(stillhouse.records.governance, "_today", lambda ledger: UNTIL + timedelta(days=1))
-    (told,) = failures(place.run(file, "teacher"))
-    assert f"gate {GATE} is failed" in told
+    (said,) = failures(place.run(file, "teacher"))
+    assert f"gate {GATE} is failed" in said
     assert not place.run(file, "prompts", "teacher").success
 
 
@@ -198,8 +198,8 @@ def test_a_waiver_cannot_stand_in_for_looking(place: Place, file: RecipeFile) ->
     assert place.states("teacher_signal", "base")["every_prompt_was_answered"].state == "missing"
     place.run(file, "prompts", gates=False)
     assert place.states("prompts", "base")[NAME].state == "stale"
-    (told,) = failures(place.run(file, "teacher"))
-    assert f"gate {GATE} is stale" in told
+    (said,) = failures(place.run(file, "teacher"))
+    assert f"gate {GATE} is stale" in said
 
 
 def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: RecipeFile) -> None:
@@ -209,8 +209,8 @@ def test_a_release_that_nobody_approved_is_not_promoted(place: Place, file: Reci
     assert {name for name, passed in verdicts(result).items() if not passed} >= {NAME, "another_person_has_approved_it"}
     assert place.states("release")["another_person_has_approved_it"].state == "inconclusive"
     assert place.builds.ledger.champion("small") is None
-    (told,) = failures(place.run(file, "champion"))
-    assert "gate small/release:another_person_has_approved_it is inconclusive" in told
+    (said,) = failures(place.run(file, "champion"))
+    assert "gate small/release:another_person_has_approved_it is inconclusive" in said
     found = diagnose(place.instance, place.builds, file).model_dump(mode="json")
     assert (found["stage"], found["gate"]) == ("release", "another_person_has_approved_it")
     assert "`stillhouse approve small --by NAME --reason WHY` and look again" in found["what"]
@@ -267,8 +267,8 @@ def test_a_bar_that_is_moved_after_a_candidate_needs_a_name_and_a_reason(place: 
     assert not result.success and verdicts(result)["a_moved_bar_has_a_name_and_a_reason"] is False
     closed = place.states("contract")["a_moved_bar_has_a_name_and_a_reason"]
     assert "put the old one back, or `stillhouse amend small --by NAME --reason WHY`" in closed.sentence
-    (told,) = failures(place.run(moved, "source"))
-    assert "gate small/contract:a_moved_bar_has_a_name_and_a_reason is failed" in told
+    (said,) = failures(place.run(moved, "source"))
+    assert "gate small/contract:a_moved_bar_has_a_name_and_a_reason is failed" in said
 
     options = ("--by", BOB, "--reason", "support agreed to a little more")
     ended = command("amend", "small", *options, recipes=place.folder / "recipes")

@@ -98,9 +98,9 @@ def test_the_command_audits_prints_the_head_and_compares_one(
     assert CliRunner().invoke(app, ["audit", "r", "--head", head]).exit_code == 0
     gone = CliRunner().invoke(app, ["audit", "r", "--head", "0" * 64, "--json"])
     assert gone.exit_code == 1
-    told = json.loads(gone.stdout)
-    assert told["ok"] is False and "what was written down is gone" in told["problems"][0]
-    assert told["chain"][1].keys() >= {
+    said = json.loads(gone.stdout)
+    assert said["ok"] is False and "what was written down is gone" in said["problems"][0]
+    assert said["chain"][1].keys() >= {
         "asset", "digest", "manifest", "run_id", "created_at", "inputs", "external_inputs", "relied_on", "verified",
     }  # fmt: skip
 

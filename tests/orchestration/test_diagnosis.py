@@ -49,34 +49,34 @@ def recipe(place: Place, name: str, rows: pl.DataFrame | None, **changes: Any) -
 
 
 def found(place: Place, file: RecipeFile) -> dict[str, Any]:
-    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
-    assert told.keys() == KEYS and told["recipe"] == file.name
-    return told
+    said = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    assert said.keys() == KEYS and said["recipe"] == file.name
+    return said
 
 
 def test_of_a_recipe_that_was_never_run_the_contract_is_missing(place: Place) -> None:
-    told = found(place, recipe(place, "never", questions(50)))
-    assert (told["stage"], told["asset"], told["gate"], told["state"]) == (
+    said = found(place, recipe(place, "never", questions(50)))
+    assert (said["stage"], said["asset"], said["gate"], said["state"]) == (
         "contract",
         "never/contract",
         None,
         "missing",
     )
-    assert told["what"] == "never/contract was never materialized"
-    assert told["do"] == "materialize it: `stillhouse run never`"
+    assert said["what"] == "never/contract was never materialized"
+    assert said["do"] == "materialize it: `stillhouse run never`"
 
 
 def test_a_failed_gate_is_named_with_its_evidence_and_how_to_waive_it(place: Place) -> None:
     empty = {"name": "nobody", "column": "kind", "values": ["NO:such"], "critical": True}
     file = recipe(place, "empty", questions(200), slices=[empty])
     place.run(file, "contract", "source", "prompts")
-    told = found(place, file)
-    assert (told["stage"], told["asset"], told["state"]) == ("prompts", "empty/prompts[base]", "failed")
-    assert told["gate"] == "every_slice_has_golden_rows" and told["what"] == "empty: nobody"
-    assert told["because"].startswith("a slice without rows cannot be judged")
-    assert any("| nobody | 0 |" in line for line in told["evidence"])
-    assert not any(line.startswith(("state:", "because:", "looked_at:")) for line in told["evidence"])
-    assert told["do"] == (
+    said = found(place, file)
+    assert (said["stage"], said["asset"], said["state"]) == ("prompts", "empty/prompts[base]", "failed")
+    assert said["gate"] == "every_slice_has_golden_rows" and said["what"] == "empty: nobody"
+    assert said["because"].startswith("a slice without rows cannot be judged")
+    assert any("| nobody | 0 |" in line for line in said["evidence"])
+    assert not any(line.startswith(("state:", "because:", "looked_at:")) for line in said["evidence"])
+    assert said["do"] == (
         "fix the cause and `stillhouse run empty`; or `stillhouse waive "
         "'empty/prompts[base]:every_slice_has_golden_rows' --by NAME --reason WHY --until YYYY-MM-DD`"
     )
@@ -85,23 +85,23 @@ def test_a_failed_gate_is_named_with_its_evidence_and_how_to_waive_it(place: Pla
 def test_a_gate_that_nobody_can_waive_is_not_offered_for_waiving(place: Place) -> None:
     file = recipe(place, "terms", questions(50), teacher__training_on_outputs="unknown")
     place.run(file, "contract")
-    told = found(place, file)
-    assert told["gate"] == "terms_allow_training_on_outputs" and told["state"] == "failed"
-    assert told["do"] == "fix the cause and `stillhouse run terms`; nobody can waive this one"
+    said = found(place, file)
+    assert said["gate"] == "terms_allow_training_on_outputs" and said["state"] == "failed"
+    assert said["do"] == "fix the cause and `stillhouse run terms`; nobody can waive this one"
 
 
 def test_a_source_that_is_gone_is_said_in_the_words_of_the_step(place: Place) -> None:
     file = recipe(place, "gone", None)
     place.run(file, "contract", "source")
-    told = found(place, file)
-    assert (told["stage"], told["asset"], told["gate"], told["state"]) == (
+    said = found(place, file)
+    assert (said["stage"], said["asset"], said["gate"], said["state"]) == (
         "source",
         "gone/source[base]",
         None,
         "missing",
     )
-    assert "gone.csv: no such file; expected a file with rows" in told["what"]
-    assert told["do"] == "fix that and run again"
+    assert "gone.csv: no such file; expected a file with rows" in said["what"]
+    assert said["do"] == "fix that and run again"
 
 
 @pytest.mark.parametrize("tags", [{RECIPE_TAG: "another.traffic"}, {}], ids=["of another recipe", "of picked assets"])
@@ -126,10 +126,10 @@ def test_an_attempt_that_failed_after_one_that_did_not_is_said(place: Place) -> 
     place.run(file, "contract", "source")
     (place.folder / "went.csv").unlink()
     place.run(file, "source")
-    told = found(place, file)
-    assert (told["stage"], told["gate"], told["state"]) == ("source", None, "failed")
-    assert told["because"] == "what is there now is older than the last attempt"
-    assert "went.csv: no such file" in told["what"]
+    said = found(place, file)
+    assert (said["stage"], said["gate"], said["state"]) == ("source", None, "failed")
+    assert said["because"] == "what is there now is older than the last attempt"
+    assert "went.csv: no such file" in said["what"]
 
     questions(50).write_csv(place.folder / "went.csv")
     place.run(file, "source")
@@ -142,9 +142,9 @@ def test_a_file_that_was_altered_since_its_gates_were_passed_is_said(place: Plac
     source = newest_artifact(place.builds, key_of("rotten", "source"), "base")
     path = source.folder / "rows.parquet"
     path.write_bytes(path.read_bytes()[:-1] + b"X")
-    told = found(place, file)
-    assert (told["stage"], told["gate"], told["state"]) == ("source", None, "failed")
-    assert "the content was altered" in told["what"]
+    said = found(place, file)
+    assert (said["stage"], said["gate"], said["state"]) == ("source", None, "failed")
+    assert "the content was altered" in said["what"]
 
 
 def test_a_check_that_raises_is_said_with_its_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,10 +155,10 @@ def test_a_check_that_raises_is_said_with_its_error(place: Place, monkeypatch: p
     file = recipe(place, "raises", questions(50))
     assert not place.run(file, "contract").success
     later_runs(place, {RECIPE_TAG: "another.traffic"})
-    told = found(place, file)
-    assert (told["stage"], told["gate"]) == ("contract", "training_fits_into_memory")
-    assert told["state"] == "missing" and "the disk is on fire" in told["what"]
-    assert told["do"].startswith("look at it: materialize raises/contract with its checks")
+    said = found(place, file)
+    assert (said["stage"], said["gate"]) == ("contract", "training_fits_into_memory")
+    assert said["state"] == "missing" and "the disk is on fire" in said["what"]
+    assert said["do"].startswith("look at it: materialize raises/contract with its checks")
 
 
 def test_what_was_made_from_older_rows_is_stale(place: Place) -> None:
@@ -166,11 +166,11 @@ def test_what_was_made_from_older_rows_is_stale(place: Place) -> None:
     assert place.run(file, "contract", "source", "prompts").success
     recipe(place, "older", questions(201))
     assert place.run(file, "source").success
-    told = found(place, file)
-    assert (told["stage"], told["asset"], told["gate"], told["state"]) == (
+    said = found(place, file)
+    assert (said["stage"], said["asset"], said["gate"], said["state"]) == (
         "prompts", "older/prompts[base]", None, "stale",
     )  # fmt: skip
-    assert "older/prompts[base] is stale: it was made from an older older/source[base]" in told["what"]
+    assert "older/prompts[base] is stale: it was made from an older older/source[base]" in said["what"]
 
 
 def test_the_checklist_has_every_gate_of_every_stage_once_with_its_reason(place: Place) -> None:
@@ -184,8 +184,8 @@ def test_the_checklist_has_every_gate_of_every_stage_once_with_its_reason(place:
         assert len(shown) == len(names)
         for stage in assets_of(file):
             for name in gates_of(stage).names(blocking=blocking):
-                told = f"{name.replace('_', ' ')}"
-                assert any(told in line and f"because {gates_of(stage).because()[name]}." in line for line in shown)
+                said = f"{name.replace('_', ' ')}"
+                assert any(said in line and f"because {gates_of(stage).because()[name]}." in line for line in shown)
     marks = {line[:5] for line in boxes}
     assert marks == {"- [x]", "- [ ]"}
     closed = lines[next(n for n, line in enumerate(lines) if "every slice has golden rows" in line) + 1]

@@ -29,9 +29,9 @@ def test_a_stage_of_another_version_counts_as_money_and_as_nothing_else(tmp_path
         file = small_recipe(tmp_path, rows=50)
         for stage, usd in (("prompts[base]", 1.0), ("teacher", 2.0), ("distant_stars/one", 5.0)):
             place.builds.ledger.append("materialization", "small", {"asset": f"small/{stage}", "cost_usd": usd})
-        told = roi(place.builds, file).model_dump(mode="json")
-    assert told["spent_usd"] == {"data": 1.0, "training": 2.0, "other": 5.0}
-    assert told["data_share"] == pytest.approx(1 / 8)
+        said = roi(place.builds, file).model_dump(mode="json")
+    assert said["spent_usd"] == {"data": 1.0, "training": 2.0, "other": 5.0}
+    assert said["data_share"] == pytest.approx(1 / 8)
 
 
 def test_before_a_student_was_measured_the_forecast_decides(tmp_path: Path) -> None:
@@ -40,15 +40,15 @@ def test_before_a_student_was_measured_the_forecast_decides(tmp_path: Path) -> N
         before = roi(place.builds, file).model_dump(mode="json")
         assert before["data_share"] is None and before["spent_usd"] == {}
         place.run(file, CONTRACT, SOURCE, PROMPTS)
-        told = roi(place.builds, file).model_dump(mode="json")
+        said = roi(place.builds, file).model_dump(mode="json")
     # 1,000 USD; 1.05 times faster is 2.00 for 1,000 calls: 0.10 saved, 10,000,000 calls, 10 months
-    assert told["decision"] == "fund" and told["actual"] is None
-    assert told["forecast"]["payback_months"] == pytest.approx(10)
-    assert told["spent_usd"]["data"] > 0 and told["data_share"] == 1
+    assert said["decision"] == "fund" and said["actual"] is None
+    assert said["forecast"]["payback_months"] == pytest.approx(10)
+    assert said["spent_usd"]["data"] > 0 and said["data_share"] == 1
 
 
 def test_a_recipe_without_prices_is_not_judged_by_them(tmp_path: Path) -> None:
     file = small_recipe(tmp_path, rows=100)
     with a_place(tmp_path) as place:
-        told = roi(place.builds, file).model_dump(mode="json")
-    assert told["decision"] is None and "fill in `economics`" in told["what"]
+        said = roi(place.builds, file).model_dump(mode="json")
+    assert said["decision"] is None and "fill in `economics`" in said["what"]

@@ -36,20 +36,20 @@ def write_replies(path: Path) -> None:
 
 def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared, baselines=False) as place:
-        told = {
+        said = {
             "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed",
             "reason": "It answers today.", "minimum_accuracy": 0.5,
         }  # fmt: skip
         learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
         members: dict[str, Any] = {
             name: {
-                **told, "source": str(small_teacher(place.folder / name)),
+                **said, "source": str(small_teacher(place.folder / name)),
                 "training": {**learning, "epochs": epochs, "loss": "labels", "seed": epochs},
             }
             for name, epochs in (("short", 3), ("long", 5))
         }  # fmt: skip
         write_replies(place.folder / "replies.csv")
-        members["large"] = {**told, "kind": "stored", "source": str(place.folder / "replies.csv")}
+        members["large"] = {**said, "kind": "stored", "source": str(place.folder / "replies.csv")}
         teacher = {
             "kind": "ensemble", "ensemble": {"members": members, "agree_at_least": 0.6},
             "reason": "Three see more than one.", "minimum_accuracy": 0.5,

@@ -33,12 +33,12 @@ def rounds(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[t
         yield place, file
 
 
-def told(*options: str) -> Result:
+def leaderboard(*options: str) -> Result:
     return CliRunner().invoke(app, ["leaderboard", "small", *options], env={"COLUMNS": "200"})
 
 
 def test_models_of_another_golden_set_are_left_out_and_counted(rounds) -> None:
-    found = json.loads(told("--json").stdout)
+    found = json.loads(leaderboard("--json").stdout)
     assert (
         found["current"]
         and {row["kind"] for row in found["rows"]} == {"baseline"}
@@ -46,7 +46,7 @@ def test_models_of_another_golden_set_are_left_out_and_counted(rounds) -> None:
     )
     (other,) = found["left_out"]
     assert other["models"] == len(OPTIONS) + 2 and other["golden_digest"] != found["golden_digest"]
-    plain = told()
+    plain = leaderboard()
     assert plain.exit_code == 0
     assert (
         f"{len(OPTIONS) + 2} of {other['golden_digest'][:12]} ({other['golden_rows']} rows, last judged 2"
@@ -57,14 +57,14 @@ def test_models_of_another_golden_set_are_left_out_and_counted(rounds) -> None:
 
 def test_another_golden_set_is_shown_by_the_beginning_of_its_digest(rounds) -> None:
     place, _ = rounds
-    digest = json.loads(told("--json").stdout)["left_out"][0]["golden_digest"]
-    found = json.loads(told("--golden", digest[:8], "--json").stdout)
+    digest = json.loads(leaderboard("--json").stdout)["left_out"][0]["golden_digest"]
+    found = json.loads(leaderboard("--golden", digest[:8], "--json").stdout)
     assert (found["golden_digest"], found["current"]) == (digest, False)
     accuracies = [row["accuracy"] for row in found["rows"]]
     assert len(found["rows"]) == len(OPTIONS) + 2 and accuracies == sorted(accuracies, reverse=True)
     (champion,) = [row for row in found["rows"] if row["champion"]]
     assert champion["model"] == "one" and champion["digest"] == place.newest("exports/one").digest
-    plain = told("--golden", digest[:8]).stdout
+    plain = leaderboard("--golden", digest[:8]).stdout
     assert "champion" in plain and "this is not the golden set of the newest evaluation" in plain
 
 

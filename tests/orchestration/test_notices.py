@@ -68,9 +68,9 @@ def test_owners_hear_how_the_round_ended(
     small_recipe(recipes, rows=60, notify=[f"{address}/hook"])
     LOG.clear()
     run = a_round(instance, builds, closed())
-    (told,) = sent
-    assert (told["title"], told["type"]) == ("small: closed", "warning")
-    assert told["message"].splitlines() == [
+    (said,) = sent
+    assert (said["title"], said["type"]) == ("small: closed", "warning")
+    assert said["message"].splitlines() == [
         f"{GATE} is failed: the licence does not say",
         "Started because: a new batch",
         f"Run {run.run_id[:8]}; `stillhouse diagnose small` says more.",
@@ -116,12 +116,12 @@ def test_where_no_address_is_named_or_the_recipe_lies_elsewhere_nobody_is_notifi
 
 
 def test_another_address_is_no_other_contract_and_none_ships(tmp_path: Path) -> None:
-    silent, told = (
+    silent, said = (
         small_recipe(tmp_path, rows=60).recipe,
         small_recipe(tmp_path, rows=60, notify=["json://host"]).recipe,
     )
-    assert told.notify == ("json://host",) and told.digest == silent.digest
-    assert "json://host" not in told.model_dump_json() and isinstance(told, Recipe)
+    assert said.notify == ("json://host",) and said.digest == silent.digest
+    assert "json://host" not in said.model_dump_json() and isinstance(said, Recipe)
 
 
 @pytest.mark.parametrize("address", ["json://me:word@host/", "ops@example.com", "$HOOK", ""])
@@ -190,24 +190,24 @@ def test_the_owner_of_a_play_hears_once_a_week_and_of_a_risk_from_its_day_on(
     file = small_recipe(recipes, rows=60, notify=[f"{address}/hook"], plays=[play], risks=[risk])
     ledger = builds.ledger
 
-    def told(days: float) -> list[str]:
+    def said(days: float) -> list[str]:
         sent.clear()
         with in_the_future(monkeypatch, monday - datetime.now(UTC) + timedelta(days=days)):
             assert look_and_send(ledger, file) == []
         return [each["title"] for each in sent]
 
-    assert told(0.1) == []
+    assert said(0.1) == []
     note(ledger, "small", EventKind.INPUTS, "a", "drifted", at=monday + timedelta(days=0.2))
-    assert told(0.3) == []
+    assert said(0.3) == []
     note(ledger, "small", EventKind.AGREEMENT, "a", "agreement 0.86", at=monday + timedelta(days=0.4))
-    assert told(0.5) == ["small: play 'drift'"]
+    assert said(0.5) == ["small: play 'drift'"]
     assert sent[0]["message"].splitlines()[:2] == ["team:a: label 200 rows", "agreement: agreement 0.86"]
     note(ledger, "small", EventKind.AGREEMENT, "b", "agreement 0.84", at=monday + timedelta(days=5))
-    assert told(6) == []
+    assert said(6) == []
     note(ledger, "small", EventKind.AGREEMENT, "c", "agreement 0.82", at=monday + timedelta(days=8))
-    assert told(8.1) == ["small: play 'drift'"]
-    assert told(9.1) == ["small: a risk is to be looked at"] and "by 2026-01-10 by team:b" in sent[0]["message"]
-    assert told(9.2) == []
+    assert said(8.1) == ["small: play 'drift'"]
+    assert said(9.1) == ["small: a risk is to be looked at"] and "by 2026-01-10 by team:b" in sent[0]["message"]
+    assert said(9.2) == []
 
 
 @contextmanager

@@ -417,7 +417,7 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
     def doubtful(text: str) -> bool:
         return len(text) % 4 == 1
 
-    def told(prompt: str) -> dict[str, float]:
+    def shown(prompt: str) -> dict[str, float]:
         text = prompt.partition("Question: ")[2].rstrip("\n")
         service = WRONG[services[text]] if len(text) % 12 == 0 else services[text]
         sure = 0.65 if doubtful(text) else 0.97
@@ -426,7 +426,7 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
 
     with a_place(tmp_path, seeded=shared, baselines=False) as place:
         with serving(
-            Server(lambda prompt: max(told(prompt), key=told(prompt).__getitem__), alternatives=told)
+            Server(lambda prompt: max(shown(prompt), key=shown(prompt).__getitem__), alternatives=shown)
         ) as server:
             (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
             asking = {

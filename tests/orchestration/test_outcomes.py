@@ -67,10 +67,10 @@ def test_the_run_the_ledger_and_an_observation_say_how_it_ended(
 ) -> None:
     run = a_round(instance, builds, closed())
     sentence = f"{GATE} is failed: the licence does not say"
-    told = instance.get_run_by_id(run.run_id)
+    said = instance.get_run_by_id(run.run_id)
     entry = builds.ledger.newest("small", "round")
     (record,) = instance.fetch_observations(CHAMPION, limit=1).records
-    assert told is not None and told.tags[OUTCOME_TAG] == sentence
+    assert said is not None and said.tags[OUTCOME_TAG] == sentence
     assert entry is not None and (entry.body["sentence"], entry.body["gate"]) == (sentence, GATE)
     assert record.asset_observation is not None and record.asset_observation.metadata["because"].value == "a new batch"
 

@@ -53,15 +53,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with a_place(tmp_path_factory.mktemp("refresh"), baselines=False) as place:
         asked(ROWS).write_csv(place.folder / "questions.csv")
         result = place.run(recipe(place))
-        assert result.success, told(result)
+        assert result.success, failures_in_words(result)
         later = asked(60, skip=ROWS + 50).select("question", pl.lit(None, pl.String).alias("service"))
         place.drop("monday.csv", later)
         result = place.run(recipe(place), batch="monday.csv")
-        assert result.success, told(result)
+        assert result.success, failures_in_words(result)
         yield place
 
 
-def told(result: dg.ExecuteInProcessResult) -> list[str]:
+def failures_in_words(result: dg.ExecuteInProcessResult) -> list[str]:
     """What a run that did not succeed says: its failures, and each gate that it closed."""
     looked_at = result.get_asset_check_evaluations()
     return failures(result) + [f"{one.check_name}: {one.description}" for one in looked_at if not one.passed]
@@ -126,7 +126,7 @@ def test_a_refresh_where_the_base_has_changed_succeeds_and_costs_one_run_for_eac
     file = recipe(place)
     asked(ROWS + 10).write_csv(place.folder / "questions.csv")
     results = refresh(place, file, 1)
-    assert [result.success for result in results] == [True, True], [told(result) for result in results]
+    assert [result.success for result in results] == [True, True], [failures_in_words(result) for result in results]
     assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv"]
     assert status(place.instance, place.builds, [file]).all_is_well
     assert results[-1].asset_materializations_for_node("small__champion"), "the champion is decided again"
@@ -159,7 +159,7 @@ def test_the_round_has_answered_the_clock_and_the_other_teacher_and_asks_for_row
 
 def test_a_refresh_with_nothing_new_is_one_run_that_computes_nothing(place: Place) -> None:
     (result,) = refresh(place, recipe(place), 2)
-    assert result.success, told(result)
+    assert result.success, failures_in_words(result)
     later = {f"small/{stage}[monday.csv]" for stage in BATCHED}  # not looked at again
     assert computed(place, recipe(place)) <= later
     assert observed(place)["round"] == f"champion kept: {champion(place)}"
@@ -198,7 +198,7 @@ def test_a_batch_that_a_gate_has_closed_is_looked_at_again_in_the_first_round_af
     assert not place.run(recipe(place), batch="tuesday.csv").success, "a file without its labels is not taken in"
     file = recipe(place, data__allow_missing_columns=["service"])
     results = refresh(place, file, 6)
-    assert [result.success for result in results] == [True] * 3, [told(result) for result in results]
+    assert [result.success for result in results] == [True] * 3, [failures_in_words(result) for result in results]
     assert place.newest("transfer_set").manifest.facts["batches"] == ["base", "monday.csv", "tuesday.csv"]
     assert status(place.instance, place.builds, [file]).all_is_well
 
@@ -208,7 +208,7 @@ def test_another_sample_of_traffic_is_no_reason_to_take_later_batches_in_again(p
     asked(400, skip=2000).write_csv(traffic)
     file = recipe(place, data__traffic=str(traffic), data__allow_missing_columns=["service"])
     for result in refresh(place, file, 7):
-        assert result.success, told(result)
+        assert result.success, failures_in_words(result)
     asked(400, skip=2400).write_csv(traffic)
     assert not has_other_rows(file, place.newest("source", "base").manifest)
     assert [result.success for result in refresh(place, file, 8)] == [True]

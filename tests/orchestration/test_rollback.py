@@ -255,10 +255,10 @@ def test_an_unchanged_round_does_not_undo_it_and_says_who_decided(place: Place) 
     assert shown is not None and shown.digest == RELEASES["first"]
     assert shown.rolled_back == Decision(by=BY, reason=WHY)
     assert f"serves since {BY} went back to it on" in " ".join(command("status", "small").stdout.split())
-    told = diagnose(place.instance, place.builds, file).model_dump(mode="json")
-    assert (told["stage"], told["gate"], told["state"]) == (RELEASE, NOT_WITHDRAWN, "failed")
-    assert "withdrawn on" in told["what"] and f"by {BY}: {WHY}" in told["what"]
-    assert f"champion one {RELEASES['first'][:12]} serves since then" in told["what"]
+    said = diagnose(place.instance, place.builds, file).model_dump(mode="json")
+    assert (said["stage"], said["gate"], said["state"]) == (RELEASE, NOT_WITHDRAWN, "failed")
+    assert "withdrawn on" in said["what"] and f"by {BY}: {WHY}" in said["what"]
+    assert f"champion one {RELEASES['first'][:12]} serves since then" in said["what"]
 
 
 def test_a_person_brings_the_withdrawn_release_back_and_rounds_go_on(place: Place) -> None:

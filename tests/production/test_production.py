@@ -36,6 +36,8 @@ pytestmark = [
     pytest.mark.skipif(not IS_INSTALLED, reason="needs the packages of the group `production`"),
 ]
 TEXT = "Who wrote Faust ?"
+SHORT_SECONDS = 30.0
+"""The drop folder is looked at every five seconds, and a server hears of it every ten."""
 BY = ("--by", "Ann Lee", "--reason", "a drill of going back")
 
 
@@ -52,6 +54,10 @@ def servers(place: Production) -> Iterator[list[Server]]:
         first = running.enter_context(place.replicas[0].started())
         share_secret(place.replicas)
         yield [first, running.enter_context(place.replicas[1].started())]
+
+
+def since_a_look(server: Server) -> float:
+    return metric(server, "stillhouse_rounds_look_age_seconds")
 
 
 def test_the_main_way_leaves_nothing_of_it_on_this_machine(place: Production) -> None:
@@ -83,6 +89,10 @@ def test_a_file_in_the_bucket_becomes_a_champion_that_both_serve(place: Producti
         until(place, nothing_goes(place), "a run does not end")
         for run in place.rounds():
             assert run.is_success or server.finished(run.run_id) == "SUCCESS", server.failures(run.run_id)
+        for each in servers:
+            waited(lambda each=each: since_a_look(each) < SHORT_SECONDS, "it has not heard of the daemon's looks")
+    for each in servers:
+        waited(lambda each=each: since_a_look(each) > SHORT_SECONDS, "it does not show that the daemon has ended")
     place.assert_every_row_is_in_one_batch()
     assert {each.ask(RECIPE, text=TEXT)["deployment"] for each in servers} == {place.deployment()}
 

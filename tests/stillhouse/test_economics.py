@@ -20,18 +20,18 @@ def spec(**changes: float) -> EconomicsSpec:
 
 def test_by_hand() -> None:
     # 50 h x 100 + 900 + 100 = 6,000 USD; 8 times cheaper: 2.00 - 0.25 = 1.75 saved; 6,000 / 1.75 x 1,000 calls
-    told = forecast(spec(), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
-    assert told.upfront_usd == 6000 and told.student_usd_per_1000_calls == 0.25
-    assert told.saving_usd_per_1000_calls == 1.75
-    assert told.break_even_calls == pytest.approx(3_428_571.43)
-    assert told.payback_months == pytest.approx(3.43, abs=0.005)
-    assert told.decision == "fund"
-    assert told.sentence == "fund: 6,000 USD to make, 1.75 USD saved per 1,000 calls, 3.4 months (3,428,571 calls)"
+    said = forecast(spec(), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
+    assert said.upfront_usd == 6000 and said.student_usd_per_1000_calls == 0.25
+    assert said.saving_usd_per_1000_calls == 1.75
+    assert said.break_even_calls == pytest.approx(3_428_571.43)
+    assert said.payback_months == pytest.approx(3.43, abs=0.005)
+    assert said.decision == "fund"
+    assert said.sentence == "fund: 6,000 USD to make, 1.75 USD saved per 1,000 calls, 3.4 months (3,428,571 calls)"
 
 
 def test_at_low_volume_it_is_not_worth_beginning() -> None:
-    told = forecast(spec(calls_per_month=10_000), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
-    assert told.payback_months == pytest.approx(342.9, abs=0.05) and told.decision == "do not fund"
+    said = forecast(spec(calls_per_month=10_000), BudgetSpec(latency_ratio_at_least=8), machine_usd_per_hour=0.1)
+    assert said.payback_months == pytest.approx(342.9, abs=0.05) and said.decision == "do not fund"
 
 
 def test_a_share_that_falls_back_is_paid_twice_and_can_undo_it() -> None:
@@ -48,10 +48,10 @@ def test_a_share_that_falls_back_is_paid_twice_and_can_undo_it() -> None:
 
 def test_what_was_spent_and_measured_takes_the_place_of_what_was_expected() -> None:
     # 36 ms at 1 USD an hour: 1,000 calls are 36 s, 0.01 USD
-    told = actual(spec(), {"training": 30.0, "evaluation": 10.0}, student_ms=36, machine_usd_per_hour=1.0)
-    assert told.upfront == {"engineering": 5000, "labelling": 900, "training": 30, "evaluation": 10}
-    assert told.student_usd_per_1000_calls == pytest.approx(0.01)
-    assert told.saving_usd_per_1000_calls == pytest.approx(1.99)
+    said = actual(spec(), {"training": 30.0, "evaluation": 10.0}, student_ms=36, machine_usd_per_hour=1.0)
+    assert said.upfront == {"engineering": 5000, "labelling": 900, "training": 30, "evaluation": 10}
+    assert said.student_usd_per_1000_calls == pytest.approx(0.01)
+    assert said.saving_usd_per_1000_calls == pytest.approx(1.99)
 
 
 def test_a_thousand_calls_of_a_millisecond_cost_a_second_of_the_machine() -> None:
@@ -62,8 +62,8 @@ def test_a_thousand_calls_of_a_millisecond_cost_a_second_of_the_machine() -> Non
     ("value", "told"),
     [(0.0, "0"), (0.0000216, "0.000022"), (0.021, "0.021"), (2.13, "2.1"), (1234.5, "1,234.50")],
 )
-def test_money_is_never_said_as_a_power_of_ten(value: float, told: str) -> None:
-    assert amount(value) == told
+def test_money_is_never_said_as_a_power_of_ten(value: float, said: str) -> None:
+    assert amount(value) == said
 
 
 def test_what_costs_nothing_to_make_pays_at_once_if_it_saves_anything() -> None:

@@ -37,13 +37,13 @@ def test_personal_data_in_columns_is_said_by_column_and_count_and_never_quoted(
     ended = run(file, "source", "prompts", batch="b.csv")
     closed = {name for name, passed in verdicts(ended).items() if not passed}
     assert {"no_personal_data_is_left", "no_batch_brings_a_new_label", "the_batch_is_like_the_base"} <= closed
-    told = next(
+    said = next(
         check.description
         for check in ended.get_asset_check_evaluations()
         if check.check_name == "no_personal_data_is_left"
     )
-    assert "column 'service' holds email in 5 rows" in told
-    assert "column 'kind' holds email in" in told and "card in" in told
+    assert "column 'service' holds email in 5 rows" in said
+    assert "column 'kind' holds email in" in said and "card in" in said
     kept = [home.artifacts, str(home.inbox("small"))]  # rows as they came, which may be deleted
     written = [path for path in home.root.rglob("*") if path.is_file() and not str(path).startswith(tuple(kept))]
     assert any(path.name == "ledger.db" for path in written) and len(written) > 5

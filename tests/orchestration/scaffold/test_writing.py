@@ -110,10 +110,10 @@ def test_a_server_is_copied_by_unlabelled_rows_that_a_golden_file_judges(tmp_pat
     assert recipe.data.provenance.teacher_may_see == (), "nothing leaves before somebody has said what may"
     assert "open  teacher_may_see: which privacy classes" in ended.stdout
     assert "open  teacher.licence: the terms" in ended.stdout
-    told = stillhouse(
+    said = stillhouse(
         "new", "other", *options, *whole, "--teacher-may-see", "internal, public", recipes=tmp_path / "recipes"
     )
-    assert "teacher_may_see" not in told.stdout
+    assert "teacher_may_see" not in said.stdout
     other = read_recipe(tmp_path / "recipes" / "other" / "defs.yaml").recipe
     assert other.data.provenance.teacher_may_see == ("internal", "public")
 

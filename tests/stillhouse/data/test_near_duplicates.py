@@ -176,11 +176,11 @@ def test_every_row_with_a_shared_run_is_said(golden: list[list[str]], pool: list
     expected = [
         (row, other) for row in range(len(golden)) for other in range(len(pool)) if stands_in(golden[row], pool[other])
     ]
-    told = ngram_overlap(series(golden), series(pool), words=9)
-    assert told.schema == {"golden": pl.UInt32, "pool": pl.UInt32}
-    assert set(told.rows()) <= set(expected)
-    assert set(told["golden"]) == {row for row, _ in expected}
-    assert set(told["pool"]) == {row for _, row in expected}
+    said = ngram_overlap(series(golden), series(pool), words=9)
+    assert said.schema == {"golden": pl.UInt32, "pool": pl.UInt32}
+    assert set(said.rows()) <= set(expected)
+    assert set(said["golden"]) == {row for row, _ in expected}
+    assert set(said["pool"]) == {row for _, row in expected}
 
 
 CHINESE = "我昨天在你们网站上订购的打印机到现在还没有发货、请尽快处理"

@@ -30,16 +30,16 @@ def test_a_value_is_quoted_without_what_must_not_be_shown(value: object, shown: 
 
 
 def test_a_long_value_is_cut_after_the_search_so_that_no_half_of_an_address_stays() -> None:
-    told = quoted("x " * 36 + "ada@example.com and more")
-    assert len(told) == LONGEST and told.endswith("[EMAI...")
+    said = quoted("x " * 36 + "ada@example.com and more")
+    assert len(said) == LONGEST and said.endswith("[EMAI...")
 
 
 @pytest.mark.long
 @given(st.text())
 def test_a_quote_is_one_short_line_and_quoting_it_again_changes_nothing(text: str) -> None:
-    told = quoted(text)
-    assert len(told) <= LONGEST and len(told.splitlines()) <= 1 and "\x1b" not in told
-    assert quoted(told) == told
+    said = quoted(text)
+    assert len(said) <= LONGEST and len(said.splitlines()) <= 1 and "\x1b" not in said
+    assert quoted(said) == said
 
 
 def test_evidence_is_cleaned_however_deep_and_what_is_no_text_stays() -> None:

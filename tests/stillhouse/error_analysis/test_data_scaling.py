@@ -62,9 +62,9 @@ def test_neither_the_unit_nor_the_order_of_rows_decides(unit: float, share: floa
     random = np.random.default_rng(3)
     half = random.exponential(size=30)
     full = share * half + random.normal(0, 0.1, 30)
-    told = rows_curve((1, 2), [half, full], [0.5, 0.5])
+    said = rows_curve((1, 2), [half, full], [0.5, 0.5])
     again = rows_curve((1, 2), [unit * half[order], unit * full[order]], [0.5, 0.5])
-    assert again.verdict is told.verdict
+    assert again.verdict is said.verdict
 
 
 @pytest.mark.parametrize(

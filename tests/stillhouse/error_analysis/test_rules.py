@@ -234,10 +234,10 @@ def test_the_report_says_why_and_what_next_of_each_student_that_misses(run: Call
     assert "Learning curve by rows" in page and "memorises one batch of 32 answers, in 60 steps" in page
     assert "<b>Why small misses it</b>: capacity: it fits what it learned from" in page
 
-    told = json.loads(json.dumps(report_json(lost, others=[other], analyses=analyses)))["error_analysis"]
-    assert told["tiny"]["conclusion"]["cause"] == "data" and told["small"]["conclusion"]["cause"] == "capacity"
-    assert told["tiny"]["sentence"] == analyses["tiny"].conclusion.sentence
-    assert told["tiny"]["more_rows"]["points"][1]["rows"] == 1000
+    said = json.loads(json.dumps(report_json(lost, others=[other], analyses=analyses)))["error_analysis"]
+    assert said["tiny"]["conclusion"]["cause"] == "data" and said["small"]["conclusion"]["cause"] == "capacity"
+    assert said["tiny"]["sentence"] == analyses["tiny"].conclusion.sentence
+    assert said["tiny"]["more_rows"]["points"][1]["rows"] == 1000
 
 
 @pytest.mark.long

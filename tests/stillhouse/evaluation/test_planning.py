@@ -22,8 +22,8 @@ def test_one_row_too_few_is_too_few() -> None:
     needed = rows_needed_for(0.02, 0.06)
     for rows in (needed, needed - 1):
         (claim,) = plan(golden(a=rows), BarSpec(margin=0.02), [], discordance=0.06).claims
-        told = (claim.name, claim.rows, claim.rows_needed, claim.supported)
-        assert told == (EVERYTHING, rows, needed, rows == needed)
+        said = (claim.name, claim.rows, claim.rows_needed, claim.supported)
+        assert said == (EVERYTHING, rows, needed, rows == needed)
         assert claim.smallest_margin == pytest.approx(0.02, abs=2e-4)
 
 

@@ -217,10 +217,10 @@ def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
     ],
 )
 def test_targets_that_do_not_fit_are_refused_before_any_compute(
-    classifier: Path, examples: TrainingExamples, tmp_path: Path, change: dict, told: str
+    classifier: Path, examples: TrainingExamples, tmp_path: Path, change: dict, said: str
 ) -> None:
     broken = replace(taught(examples, classifier), **change)
-    with pytest.raises(StillhouseError, match=told):
+    with pytest.raises(StillhouseError, match=said):
         train(classifier, tmp_path / "out", broken, TrainingConfig(epochs=1, embedding_weight=1.0))
     assert not (tmp_path / "out").exists()
 

@@ -136,9 +136,9 @@ def test_the_numbers_of_a_file_are_read_once_as_long_as_nobody_writes_to_it(
         ("num_hidden_layers", 4, "3 encoder layers"),
     ],
 )
-def test_a_config_that_contradicts_the_weights_is_refused(encoder: Path, field: str, value: int, told: str) -> None:
+def test_a_config_that_contradicts_the_weights_is_refused(encoder: Path, field: str, value: int, said: str) -> None:
     change_config(encoder, **{field: value})
-    assert told.replace("(999, 64)", "from config.json") in refusal(encoder)
+    assert said.replace("(999, 64)", "from config.json") in refusal(encoder)
 
 
 def test_a_tokenizer_with_ids_beyond_the_embeddings_is_refused(encoder: Path) -> None:
@@ -185,8 +185,8 @@ def test_a_package_source_is_found_without_importing_the_package(
         ("/no/such/folder", "no such model folder"),
     ],
 )
-def test_a_source_that_leads_nowhere_is_said_in_one_line(source: str, told: str) -> None:
-    with pytest.raises(StillhouseError, match=told) as caught:
+def test_a_source_that_leads_nowhere_is_said_in_one_line(source: str, said: str) -> None:
+    with pytest.raises(StillhouseError, match=said) as caught:
         resolve_model(source, None)
     assert "\n" not in str(caught.value)
 

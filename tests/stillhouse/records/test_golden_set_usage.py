@@ -37,5 +37,5 @@ def test_only_this_stage_of_this_recipe_counts(ledger: Ledger) -> None:
 def test_a_use_from_before_keys_were_written_counts_by_its_rows(ledger: Ledger) -> None:
     ledger.append("golden_read", "r", {"golden": "rows", "reader": "evaluation", "run_id": "0123456789ab"})
     assert (uses(ledger, "rows", "first"), uses(ledger, "other rows", "first")) == (1, 0)
-    (told,) = golden_set_usage(ledger, "r", golden="rows", split_key="first", reader="evaluation")
-    assert str(told).endswith(" by run 01234567")
+    (said,) = golden_set_usage(ledger, "r", golden="rows", split_key="first", reader="evaluation")
+    assert str(said).endswith(" by run 01234567")

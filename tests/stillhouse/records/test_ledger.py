@@ -323,11 +323,11 @@ def test_time_never_runs_backwards(on_disk: Ledger, monkeypatch: pytest.MonkeyPa
         ("2100-01-01T00:00:00", "ledger entry 2 has no time: '2100-01-01T00:00:00'"),
     ],
 )
-def test_an_entry_of_another_time_is_said(on_disk: Ledger, at: str, told: str) -> None:
+def test_an_entry_of_another_time_is_said(on_disk: Ledger, at: str, said: str) -> None:
     for run in "xyz":
         on_disk.append("round", "r", {"run_id": run})
     alter(on_disk, f"UPDATE ledger SET at = '{at}' WHERE sequence = 2")
-    assert on_disk.problems() == ["ledger entry 2 (round of r) was altered", told]
+    assert on_disk.problems() == ["ledger entry 2 (round of r) was altered", said]
 
 
 @pytest.mark.parametrize(
@@ -338,11 +338,11 @@ def test_an_entry_of_another_time_is_said(on_disk: Ledger, at: str, told: str) -
         ("UPDATE ledger SET digest = 'x' WHERE sequence = 3", "ledger entry 3 (round of r) was altered"),
     ],
 )
-def test_where_the_chain_breaks_is_said_once(on_disk: Ledger, statement: str, told: str) -> None:
+def test_where_the_chain_breaks_is_said_once(on_disk: Ledger, statement: str, said: str) -> None:
     for run in "xyz":
         on_disk.append("round", "r", {"run_id": run})
     alter(on_disk, statement)
-    assert on_disk.problems() == [told]
+    assert on_disk.problems() == [said]
 
 
 def test_an_entry_whose_predecessor_was_exchanged_is_said(on_disk: Ledger) -> None:

@@ -130,8 +130,8 @@ def test_the_contents_lead_to_every_part_in_order(run) -> None:
 
 @pytest.mark.long
 def test_claims_that_bind_come_before_those_that_are_only_reported(run) -> None:
-    told, binding = (SliceSpec(name=f"app {c}", column="channel", values=("app",), critical=c) for c in (False, True))
-    evaluation = run(wrong=[1, 2], slices=[told, binding])
+    said, binding = (SliceSpec(name=f"app {c}", column="channel", values=("app",), critical=c) for c in (False, True))
+    evaluation = run(wrong=[1, 2], slices=[said, binding])
     binds = [claim.binding for claim in evaluation.claims]
     assert binds != sorted(binds, reverse=True), "they come mixed"
     table = report_html(evaluation).partition("What the bar asks</h2>")[2].partition("</table>")[0]

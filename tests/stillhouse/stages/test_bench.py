@@ -96,9 +96,9 @@ def test_the_teacher_is_asked_each_text_once_and_answers_in_the_order_asked() ->
 @pytest.mark.long
 def test_a_row_that_changes_its_sensitive_value_or_a_limit_that_changes_is_judged_again() -> None:
     def sensitive(limit: float | None, golden: pl.DataFrame = GOLDEN) -> dict[str, Any]:
-        told = bench(None, golden)
+        said = bench(None, golden)
         spec = SensitiveSpec(column="age", gap_at_most=limit)
-        return replace(told, recipe=told.recipe.model_copy(update={"sensitive": (spec,)})).depends_on()
+        return replace(said, recipe=said.recipe.model_copy(update={"sensitive": (spec,)})).depends_on()
 
     old, young = (GOLDEN.with_columns(age=pl.date(year, 1, 1)) for year in (1950, 2000))
     assert sensitive(0.1, old) != sensitive(0.1, young)

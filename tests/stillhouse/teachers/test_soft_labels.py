@@ -27,8 +27,8 @@ THREE = Asking("large", "{text}", {"temperature": 0.7, "max_tokens": 4}, None, {
 
 
 def test_probabilities_of_one_code_add_up_and_the_rest_is_divided_out() -> None:
-    told = {"A": 0.4, " A": 0.2, "▁B": 0.1, "The": 0.2, "a": 0.05}
-    found, mass = by_alternatives([(token, math.log(p)) for token, p in told.items()], ["A", "B"])
+    said = {"A": 0.4, " A": 0.2, "▁B": 0.1, "The": 0.2, "a": 0.05}
+    found, mass = by_alternatives([(token, math.log(p)) for token, p in said.items()], ["A", "B"])
     assert found is not None and mass == pytest.approx(0.7)
     np.testing.assert_allclose(np.exp(found), [6 / 7, 1 / 7])
 
@@ -40,8 +40,8 @@ def test_a_code_that_is_not_listed_is_half_as_probable_as_the_last_that_is() -> 
 
 
 @pytest.mark.parametrize("told", [[], [("The", 0.0)], [("AB", -0.1), ("", -3.0)]])
-def test_where_no_alternative_is_a_code_nothing_is_known(told: list[tuple[str, float]]) -> None:
-    assert by_alternatives(told, ["A", "B"]) == (None, 0.0)
+def test_where_no_alternative_is_a_code_nothing_is_known(said: list[tuple[str, float]]) -> None:
+    assert by_alternatives(said, ["A", "B"]) == (None, 0.0)
 
 
 @pytest.mark.long
@@ -119,19 +119,19 @@ def test_a_letter_is_read_with_the_probabilities_of_all() -> None:
 @pytest.mark.long
 def test_labels_are_put_in_the_tasks_order_whatever_the_letters(tmp_path: Path) -> None:
     asking = Asking("large", "{text}", {"max_tokens": 1}, None, {}, "", codes_of(["billing", "access"]))
-    told = {"A": math.log(0.8), "B": math.log(0.2)}
-    with serving(Server(lambda text: "A", alternatives=lambda text: told)) as server:
+    shown = {"A": math.log(0.8), "B": math.log(0.2)}
+    with serving(Server(lambda text: "A", alternatives=lambda text: shown)) as server:
         said = teacher(server, tmp_path, asking=asking).ask(texts(3))
     np.testing.assert_allclose(np.exp(np.array(said["logits"].to_list())), [[0.2, 0.8]] * 3, rtol=1e-6)
 
 
 @pytest.mark.long
 def test_a_server_tells_how_sure_it_is_and_is_asked_once(tmp_path: Path) -> None:
-    def told(text: str) -> dict[str, float]:
+    def shown(text: str) -> dict[str, float]:
         sure = 0.9 if "invoice" in text else 0.2
         return {"B": math.log(sure), "A": math.log(1 - sure)}
 
-    with serving(Server(lambda text: max(told(text), key=told(text).__getitem__), alternatives=told)) as server:
+    with serving(Server(lambda text: max(shown(text), key=shown(text).__getitem__), alternatives=shown)) as server:
         rows = texts(20)
         said = teacher(server, tmp_path, asking=LETTERS).ask(rows)
         again = teacher(server, tmp_path, asking=LETTERS).ask(rows)

@@ -143,8 +143,8 @@ def test_the_teacher_is_measured_once_for_all_models() -> None:
 def test_percentiles_and_throughput_of_known_times() -> None:
     texts = ["x" * length for length in range(1, 102)]  # 2 to 202 ms: the percentiles are 102, 192 and 200
     latency = Machine().measure(texts, rounds=1, one=2)["one"]
-    told = (latency.student_ms_p50, latency.student_ms_p95, latency.student_ms_p99)
-    assert told == (pytest.approx(102), pytest.approx(192), pytest.approx(200))
+    said = (latency.student_ms_p50, latency.student_ms_p95, latency.student_ms_p99)
+    assert said == (pytest.approx(102), pytest.approx(192), pytest.approx(200))
     assert latency.student_calls_per_second == pytest.approx(1000 / 102)
 
 
