@@ -14,7 +14,7 @@ from assets.recipe_assets import assets_beside, assets_of
 from checks.gate import stage_checks
 from checks.stages import gates_of
 from orchestration.automation import automated, automation_sensor
-from orchestration.databases import wait_less_for_the_disk
+from orchestration.databases import make_events_quick
 from orchestration.dead_runs import dead_runs_sensor
 from orchestration.freshness import refreshed
 from orchestration.jobs import distil_job, ingest_job, live_report_job, shadow_job, traffic_job
@@ -71,7 +71,7 @@ def shared_definitions() -> dg.Definitions:
     Steps run in the process of their run: under the multiprocess executor each would load torch again. Whoever loads
     definitions, code server and run worker, also writes events.
     """
-    wait_less_for_the_disk()
+    make_events_quick()
     return dg.Definitions(
         resources=RESOURCES, executor=dg.in_process_executor, sensors=[dead_runs_sensor, notices_sensor]
     )

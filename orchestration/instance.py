@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from orchestration.databases import wait_less_for_the_disk
+from orchestration.databases import make_events_quick
 from orchestration.dead_runs import end_dead_runs
 from stillhouse.files import write_atomically
 from stillhouse.home import Home
@@ -40,7 +40,7 @@ def initialise(
     if line is not None and notice is not None:
         notice(line)
     os.environ["DAGSTER_HOME"] = str(home.dagster)
-    wait_less_for_the_disk()
+    make_events_quick()
     instance = dg.DagsterInstance.from_config(str(home.dagster))
     instance.get_runs(limit=1)
     instance.event_log_storage.get_maximum_record_id()

@@ -33,16 +33,15 @@ _DAGSTERS = ("runs.sqlite.sqlite_run_storage", "event_log.sqlite.sqlite_event_lo
 def quick_dagster() -> Iterator[None]:
     """Wait for no disk at a commit, and let Dagster keep its engines and connections.
 
-    It makes an SQLAlchemy engine for each query and opens and closes the file for it: each engine compiles all
-    statements again, and each close writes the log of the file back. Together that is a third of the time of a round in
-    which nothing is made. The file of a new run is a copy of an empty one, and Dagster's migrations are read once: both
-    take fifty milliseconds each time. What steps print goes where the test's own output goes: for a copy of it each run
-    starts four processes.
+    It opens and closes a file for each query, and each close writes the log of the file back. The file of a new run is
+    a copy of an empty one, and Dagster's migrations are read once: both take fifty milliseconds each time. What steps
+    print goes where the test's own output goes: for a copy of it each run starts four processes.
     """
     sa.event.listen(sa.Engine, "connect", _relax)
     with pytest.MonkeyPatch.context() as patches:
         for name in _DAGSTERS:
             patches.setattr(import_module(f"dagster._core.storage.{name}"), "create_engine", _kept)
+        patches.setattr("orchestration.databases._keep_engines", lambda: None)  # which keeps no connections
         patches.setattr(SqliteEventLogStorage, "_initdb", _first_copied(SqliteEventLogStorage._initdb))
         patches.setattr("dagster._core.storage.sql.ScriptDirectory", _Migrations)
         patches.setattr("dagster._core.storage.local_compute_log_manager.mirror_stream_to_file", _as_it_is)

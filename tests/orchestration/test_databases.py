@@ -1,4 +1,4 @@
-"""Dagster's files wait for the disk less than by themselves, the ledger waits at every entry.
+"""Dagster's files wait for the disk less than by themselves, and have an engine each; the ledger waits at every entry.
 
 In a process of its own: in that of the tests nothing waits for the disk.
 """
@@ -20,6 +20,10 @@ SCRIPT = """
     from stillhouse.home import Home
     from stillhouse.records.builds import BuildStore
 
+    made = []
+    begin = sa.Engine.__init__
+    sa.Engine.__init__ = lambda *given, **how: made.append(1) or begin(*given, **how)
+
     def waits(path):
         engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.NullPool)
         with engine.connect() as connection:
@@ -31,12 +35,17 @@ SCRIPT = """
         instance.report_runless_asset_event(dg.AssetMaterialization("a"))
         log = (events / "index.db-wal").stat().st_size
         BuildStore(home).ledger.now()
+        before = len(made)
+        for _ in range(10):
+            instance.report_runless_asset_event(dg.AssetMaterialization("a"))
+            instance.get_runs(limit=1)
+        engines = len(made) - before
         job = dg.job(name="j")(lambda: None)
         for _ in range(HELD_AT_MOST + 3):
             instance.report_engine_event("written", instance.create_run_for_job(job_def=job))
         print(json.dumps({
             "events": waits(events / "index.db"), "ledger": waits(home.root / "ledger.db"),
-            "log": log, "held": len(_held),
+            "engines": engines, "log": log, "held": len(_held),
             "elsewhere": [path for path in _held if not path.startswith(str(home.dagster.resolve()))],
         }))
 """
@@ -44,11 +53,12 @@ NORMAL, FULL = 1, 2
 """What SQLite calls them."""
 
 
-def test_only_the_ledger_waits_for_the_disk_at_every_entry(home: Home) -> None:
+def test_only_the_ledger_waits_for_the_disk_at_every_entry_and_engines_are_kept(home: Home) -> None:
     asked = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(SCRIPT)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=True
     )
     found = json.loads(asked.stdout.splitlines()[-1])
     assert (found["events"], found["ledger"]) == (NORMAL, FULL)
+    assert found["engines"] == 0, "an engine is made again for a file that had one"
     assert found["log"] > 0, "the log was written back as a connection was closed"
     assert (found["held"], found["elsewhere"]) == (8, [])
