@@ -150,7 +150,7 @@ def show_leaderboard(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the models of every round that the same golden rows judged; others compare with none of them."""
+    """Rank the models of every round that the same golden rows have judged; others cannot be compared with them."""
     from orchestration.leaderboard import board
     from orchestration.tables import leaderboard_notes, leaderboard_table
     from stillhouse.records.builds import BuildStore

@@ -28,7 +28,7 @@ def waive(
     reason: Reason,
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
 ) -> None:
-    """Let a failed or inconclusive gate be for its newest artifact, until a day; recorded with name and reason."""
+    """Waive a failed or inconclusive gate for its newest artifact, until a day; recorded with name and reason."""
     from orchestration.approvals import waive_newest
     from orchestration.batches import sync_batches
     from orchestration.instance import initialise
@@ -48,7 +48,7 @@ def waive(
 
 @commands.command()
 def approve(name: Name, by: By, reason: Reason) -> None:
-    """Approve the release that waits for it, of a recipe whose stakes are high; its author cannot."""
+    """Approve the release that waits for it, where the stakes are high; the recipe's author cannot."""
     from orchestration.approvals import approve_newest_release
     from stillhouse.records.builds import BuildStore
 
@@ -88,7 +88,7 @@ def promote(
         str | None, typer.Argument(help="Beginning of the digest of a release; when left out, the newest.")
     ] = None,
 ) -> None:
-    """Have a release serve that was withdrawn, or that a hold keeps out; its other gates have to be open."""
+    """Promote a release that was withdrawn, or that a hold keeps out; its other gates have to be open."""
     from orchestration.deployments import promote as bring_in
     from orchestration.instance import initialise
     from stillhouse.records.builds import BuildStore
@@ -124,7 +124,7 @@ def _say(done: "Decided", of_the_other: Callable[[str], str]) -> None:
 
 @commands.command()
 def hold(name: Name, by: By, reason: Reason) -> None:
-    """Have no round replace the champion until `stillhouse resume`; a person still can."""
+    """Keep the champion: no round replaces it until `stillhouse resume`; a person still can."""
     from stillhouse.records.builds import BuildStore
     from stillhouse.records.deployments import deployment_of
     from stillhouse.records.promotion import hold as record
@@ -160,7 +160,7 @@ def resume(name: Name, by: By, reason: Reason) -> None:
 
 @commands.command()
 def withdraw(name: Name, by: By, reason: Reason) -> None:
-    """End the way of the release that is to take over: it answers nobody any more, and no round offers it again."""
+    """Withdraw the release that is being rolled out: it answers nobody any more, and no round offers it again."""
     from orchestration.instance import initialise
     from orchestration.rollout import look
     from stillhouse.records.builds import BuildStore
@@ -187,7 +187,7 @@ def quarantine(
     reason: Reason,
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
 ) -> None:
-    """Have the champion before answer a part of the requests until a day; what is meant is known of each request."""
+    """Let the previous champion answer a part of the requests until a day."""
     from orchestration.quarantine import quarantine_slice
     from stillhouse.records.builds import BuildStore
 
@@ -201,7 +201,7 @@ def quarantine(
 
 @commands.command()
 def amend(name: Name, by: By, reason: Reason) -> None:
-    """Stand up for the recipe's bar as it is now, after a candidate was trained under another one."""
+    """Accept the recipe's bar as it is now, after a candidate was trained under another one."""
     from stillhouse.digests import digest_of
     from stillhouse.records.builds import BuildStore
     from stillhouse.records.governance import amend as record

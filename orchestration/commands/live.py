@@ -32,7 +32,7 @@ def watch(
     by: Annotated[str, typer.Option(help="With --accept-days: your name.")] = "",
     reason: Annotated[str, typer.Option(help="With --accept-days: why it is normal.")] = "",
 ) -> None:
-    """Watch the champion without Dagster: look each minute, ask its teacher each ten, take it back where it must be."""
+    """Watch the champion without Dagster: look each minute, ask its teacher every ten, and roll back where it must."""
     from orchestration.live import require_a_watch
     from orchestration.watch import accept, ask, look
     from orchestration.watch_sensor import hand_on

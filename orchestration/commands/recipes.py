@@ -29,7 +29,7 @@ commands = typer.Typer()
 
 @commands.command("list")
 def list_recipes() -> None:
-    """List the recipes; one that cannot be read is a line with its first mistake, and makes the exit code 2."""
+    """List the recipes; for one that cannot be read, show its first mistake and end with exit code 2."""
     recipes = all_recipes()
     lines = {
         file.name: Text.assemble((file.name, "bold"), f"  {_one_line(file.recipe.task)}") for file in recipes.files
@@ -232,7 +232,7 @@ def new(
 
 @commands.command()
 def inbox(name: Name) -> None:
-    """Say where new rows of a recipe are dropped, and show a file that may be."""
+    """Say where new rows of a recipe are dropped, and show an example of such a file."""
     from orchestration.inbox import encoding, example, left_out
     from stillhouse.stages.source import drop_folder
 
