@@ -94,22 +94,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        said, text = self.server_told, body["messages"][-1]["content"]
-        number, usd = said.enter(text), 0.0
-        said.authorizations.add(self.headers["Authorization"])
+        told, text = self.server_told, body["messages"][-1]["content"]
+        number, usd = told.enter(text), 0.0
+        told.authorizations.add(self.headers["Authorization"])
         if "response_format" in body:
-            said.formats.append(body["response_format"])
+            told.formats.append(body["response_format"])
         try:
-            if said.key is not None and self.headers["Authorization"] != f"Bearer {said.key}":
+            if told.key is not None and self.headers["Authorization"] != f"Bearer {told.key}":
                 self._send(401, {"error": {"message": f"no such key: {self.headers['Authorization']}"}})
                 return
-            time.sleep(said.takes)
-            fault = said.faults.get(number, "")
+            time.sleep(told.takes)
+            fault = told.faults.get(number, "")
             if fault.isdecimal():
                 self._send(
                     int(fault),
                     {"error": {"message": "not now"}},
-                    {"Retry-After": said.retry_after} if fault == "429" else {},
+                    {"Retry-After": told.retry_after} if fault == "429" else {},
                 )
             elif fault == "cut":
                 self.close_connection = True
@@ -119,11 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 tokens = len(text.split()), 1
                 usd = (tokens[0] * USD_IN + tokens[1] * USD_OUT) / 1e6
-                self._send(200, self._reply(fault, number, text, tokens, said=body.get("logprobs") is True))
+                self._send(200, self._reply(fault, number, text, tokens, told=body.get("logprobs") is True))
         finally:
-            said.leave(usd)
+            told.leave(usd)
 
-    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int], *, shown: bool) -> dict[str, Any]:
+    def _reply(self, fault: Fault, number: int, text: str, tokens: tuple[int, int], *, told: bool) -> dict[str, Any]:
         said = self.server_told.answer(text)
         content: str | None = said
         reason, refusal = "stop", None
@@ -150,14 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
             "object": "chat.completion",
             "model": self.server_told.model(number),
             "choices": [
-                {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._tokens(text, shown)}
+                {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._tokens(text, told)}
             ],
             "usage": counts,
         }
 
-    def _tokens(self, text: str, said: bool) -> dict[str, Any] | None:
+    def _tokens(self, text: str, told: bool) -> dict[str, Any] | None:
         """The alternatives of the one token of an answer, the most probable first."""
-        if not said or self.server_told.alternatives is None:
+        if not told or self.server_told.alternatives is None:
             return None
         found = sorted(self.server_told.alternatives(text).items(), key=lambda each: -each[1])
         listed = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in found[:20]]

@@ -59,7 +59,7 @@ def test_a_thousand_calls_of_a_millisecond_cost_a_second_of_the_machine() -> Non
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "said"),
     [(0.0, "0"), (0.0000216, "0.000022"), (0.021, "0.021"), (2.13, "2.1"), (1234.5, "1,234.50")],
 )
 def test_money_is_never_said_as_a_power_of_ten(value: float, said: str) -> None:

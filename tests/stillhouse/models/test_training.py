@@ -205,7 +205,7 @@ def test_every_example_comes_once_an_epoch_and_epochs_differ() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "said"),
     [
         ({"teacher_logits": None}, "no teacher_logits for 48 texts"),
         ({"teacher_logits": np.zeros((47, 3), np.float32)}, "47 rows of teacher_logits for 48"),

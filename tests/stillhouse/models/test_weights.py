@@ -129,7 +129,7 @@ def test_the_numbers_of_a_file_are_read_once_as_long_as_nobody_writes_to_it(
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "said"),
     [
         ("vocab_size", 999, "word_embeddings"),
         ("hidden_size", 64, "(999, 64)"),
@@ -174,7 +174,7 @@ def test_a_package_source_is_found_without_importing_the_package(
 
 @pytest.mark.experiment("F7")
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "said"),
     [
         ("package://no_such_package/model", "no package 'no_such_package' is installed"),
         ("package://json/no_such_file", "no such model folder"),

@@ -313,7 +313,7 @@ def test_time_never_runs_backwards(on_disk: Ledger, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("at", "told"),
+    ("at", "said"),
     [
         (
             "2020-01-01T00:00:00+00:00",
@@ -331,7 +331,7 @@ def test_an_entry_of_another_time_is_said(on_disk: Ledger, at: str, said: str) -
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "said"),
     [
         ("DELETE FROM ledger WHERE sequence = 2", "ledger entry 2 is missing: the next one is numbered 3"),
         ("DELETE FROM ledger WHERE sequence = 1", "ledger entry 1 is missing: the next one is numbered 2"),

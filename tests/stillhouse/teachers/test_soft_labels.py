@@ -39,7 +39,7 @@ def test_a_code_that_is_not_listed_is_half_as_probable_as_the_last_that_is() -> 
     np.testing.assert_allclose(np.exp(found), np.array([0.9, 0.01, 0.01]) / 0.92)
 
 
-@pytest.mark.parametrize("told", [[], [("The", 0.0)], [("AB", -0.1), ("", -3.0)]])
+@pytest.mark.parametrize("said", [[], [("The", 0.0)], [("AB", -0.1), ("", -3.0)]])
 def test_where_no_alternative_is_a_code_nothing_is_known(said: list[tuple[str, float]]) -> None:
     assert by_alternatives(said, ["A", "B"]) == (None, 0.0)
 
