@@ -91,6 +91,7 @@ class Slot:
         open_teacher: gives the teacher that a release with a cascade names; None where none is asked here.
         teachers: those of the releases that are warm, by the digest of their artifact.
         notify: whom the recipe has notices sent to.
+        watched: whether somebody has to look at its live answers; of one that is watched no more, old looks stay.
         daemon: what was last heard of the daemon that looks after the recipe; None where nothing was yet.
     """
 
@@ -108,6 +109,7 @@ class Slot:
     open_teacher: "Callable[[TeacherOnCall], Teacher] | None" = None
     teachers: "dict[str, Teacher]" = field(default_factory=dict)
     notify: tuple[str, ...] = ()
+    watched: bool = False
     daemon: Daemon | None = None
 
     @property
@@ -318,7 +320,10 @@ class Follower:
         url = self._builds.home.ledger_url
         try:
             beat(url, heartbeat)
-            slot.daemon = Daemon(last_looks(url, slot.name), Outbox(url).waits_since(slot.name, slot.notify))
+            looks = last_looks(url, slot.name)
+            if not slot.watched:
+                looks.pop(LookKind.WATCH, None)
+            slot.daemon = Daemon(looks, Outbox(url).waits_since(slot.name, slot.notify))
         except _LEDGER_IS_AWAY as error:
             LOG.warning("%s: no heartbeat (%s)", slot.name, type(error).__name__)
 

@@ -40,6 +40,9 @@ def test_the_age_of_each_look_is_shown_and_grows_until_the_next(served: Served) 
     looked(url, RECIPE, LookKind.WATCH, now - timedelta(minutes=1))
     looked(url, "another", LookKind.ROUNDS, now)
     rounds, watch, _ = ages(served)
+    assert 7_200 <= rounds < 7_260 and math.isnan(watch), "of a recipe that is watched no more"
+    served.slot.watched = True
+    rounds, watch, _ = ages(served)
     assert 7_200 <= rounds < 7_260 and 60 <= watch < 120
     looked(url, RECIPE, LookKind.ROUNDS, datetime.now(UTC) + timedelta(seconds=30))  # by a clock that is ahead
     assert ages(served)[0] == 0
