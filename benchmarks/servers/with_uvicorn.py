@@ -2,14 +2,19 @@
 
 import json
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvicorn
 from model import Model
 
+Message = dict[str, Any]
 model = Model()
 
 
-async def app(scope, receive, send):  # type: ignore[no-untyped-def]
+async def app(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
     """Answer a text."""
     body, more = b"", True
     while more:
