@@ -118,10 +118,10 @@ def source_file_seen(file: RecipeFile, files: Mapping[str, str], records: int) -
 
 
 def weights_seen(file: RecipeFile, found: ContractFacts) -> list[dg.AssetObservation]:
-    """What a run found of the weights, and of a language model."""
+    """What a run found of the weights, and of each language model."""
     seen = [_seen(file, PRETRAINED_WEIGHTS, file.recipe.weights, found.weights)]
-    if found.language_model is not None:
-        seen.append(_seen(file, LANGUAGE_MODEL, file.recipe.teacher, found.language_model))
+    for name, each in found.language_models.items():
+        seen.append(_seen(file, _teacher_key(file.recipe), file.recipe.teacher.voices[name], each))
     return seen
 
 

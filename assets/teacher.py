@@ -15,7 +15,7 @@ from assets.tables import markdown_table
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
 from stillhouse.stages import teacher as stage
-from stillhouse.stages.facts import SaidFacts, TeacherFacts, TrainingFacts
+from stillhouse.stages.facts import TeacherFacts, TrainingFacts
 from stillhouse.stages.names import CONTRACT, PROMPTS, TEACHER
 
 
@@ -46,9 +46,13 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "fingerprint": facts.fingerprint,
                 "licence": spec.licence,
                 **({} if facts.parameters is None else {"parameters": facts.parameters}),
-                **({} if facts.said is None else _answers(facts.said)),
+                **_answers(facts),
                 "validation_accuracy": facts.validation_accuracy,
-                **{f"validation_accuracy of {name}": each.validation_accuracy for name, each in facts.members.items()},
+                **{
+                    f"{what} of {name}": value
+                    for name, each in facts.members.items()
+                    for what, value in (("validation_accuracy", each.validation_accuracy), *_answers(each).items())
+                },
                 "temperature": facts.temperature,
                 **({} if facts.neighbours is None else {"neighbours_kept": facts.neighbours.kept}),
                 **({} if facts.training is None else _learning(context, artifact, facts.training)),
@@ -58,7 +62,10 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
     return calibrated_teacher
 
 
-def _answers(said: SaidFacts) -> dict[str, Any]:
+def _answers(facts: TeacherFacts) -> dict[str, Any]:
+    said = facts.said
+    if said is None:
+        return {}
     failures = [{"reason": reason, "texts": texts} for reason, texts in said.failures.items()]
     return {
         "texts": said.texts,

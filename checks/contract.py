@@ -13,6 +13,7 @@ from stillhouse.economics import forecast
 from stillhouse.models.memory import machine_memory_gb
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.differences import Difference, differences
+from stillhouse.recipe.teacher import teacher_part
 from stillhouse.records.governance import amendment_to
 from stillhouse.stages.contract import bar_of, bar_values
 from stillhouse.stages.facts import ContractFacts
@@ -129,7 +130,7 @@ def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
 def the_teachers_weights_are_safe(context: GateContext) -> Finding:
     """What it begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
     facts = context.artifact.facts(ContractFacts)
-    problem = facts.weights.problem or (facts.language_model and facts.language_model.problem)
+    problem = next((each.problem for each in (facts.weights, *facts.language_models.values()) if each.problem), None)
     return passed_if(problem is None, problem or "safetensors only, whole and finite")
 
 
@@ -138,8 +139,7 @@ def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
     """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
     facts = context.artifact.facts(ContractFacts)
     found = {context.recipe.part_of_weights: facts.weights.fingerprint}
-    if facts.language_model is not None:
-        found["teacher"] = facts.language_model.fingerprint
+    found |= {teacher_part(name): each.fingerprint for name, each in facts.language_models.items()}
     return are_the_pinned_weights(context, found)
 
 
@@ -150,7 +150,7 @@ def training_fits_into_memory(context: GateContext) -> Finding:
     Of a language model, which is not trained, its weights and what it keeps of the texts that it reads at once.
     """
     facts = context.artifact.facts(ContractFacts)
-    taken_in = [facts.weights, *([] if facts.language_model is None else [facts.language_model])]
+    taken_in = [facts.weights, *facts.language_models.values()]
     needed = max((each.training_gb for each in taken_in if each.training_gb is not None), default=None)
     if needed is None or any(each.training_gb is None for each in taken_in):
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")

@@ -3,7 +3,7 @@
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.models.weights import fingerprint_of, verify_weights
-from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.recipe.teacher import TeacherKind, teacher_part
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import TeacherFacts
 from stillhouse.stages.names import MEMBERS, MODEL
@@ -40,15 +40,12 @@ def the_fingerprint_is_its_own(context: GateContext) -> Finding:
 def the_teacher_began_with_pinned_weights(context: GateContext) -> Finding:
     """The weights that were really trained on, held against the pin again."""
     facts = context.artifact.facts(TeacherFacts)
-    for name, spec in context.recipe.teacher.members.items():
-        began = facts.members[name].base_fingerprint
-        if spec.fingerprint not in (None, began):
-            return passed_if(
-                False, f"member {name}: the recipe pins {str(spec.fingerprint)[:12]}, but its weights are {began[:12]}"
-            )
     found: dict[str, str | None] = {context.recipe.part_of_weights: facts.base_fingerprint}
-    if facts.language_model is not None:
-        found["teacher"] = facts.language_model.fingerprint
+    for name, each in facts.voices.items():
+        if each.language_model is not None:
+            found[teacher_part(name)] = each.language_model.fingerprint
+        elif each.said is None:
+            found[teacher_part(name)] = each.base_fingerprint
     return are_the_pinned_weights(context, found)
 
 
@@ -101,18 +98,24 @@ def neighbours_are_kept_by_fine_tuning(context: GateContext) -> Finding:
 @gate("probabilities of labels say nothing where the teacher would rather have written something else")
 def probability_is_on_the_labels(context: GateContext) -> Finding:
     """Of a teacher whose log-probabilities are taught: how much of them was on labels, or on their letters."""
-    said = context.artifact.facts(TeacherFacts).said
-    if said is None or said.label_mass is None:
+    masses = {
+        name: (said.label_mass, voice.kind)
+        for name, voice in context.artifact.facts(TeacherFacts).voices.items()
+        if (said := voice.said) is not None and said.label_mass is not None
+    }
+    if not masses:
         return passed_if(True, "asked of teachers whose log-probabilities are taught")
-    limit = context.recipe.limits.label_mass_at_least
+    least = min(masses, key=lambda name: masses[name][0])
+    (mass, kind), limit = masses[least], context.recipe.limits.label_mass_at_least
     what = "letters of the labels"
     advice = "set soft_labels to samples, or write a prompt that makes it answer with a letter"
-    if context.recipe.teacher.kind is TeacherKind.CAUSAL_LM:
+    if kind is TeacherKind.CAUSAL_LM:
         what, advice = "labels", "give labels the `words` that it would write, or a prompt with an example of each"
     return passed_if(
-        said.label_mass >= limit,
-        f"{said.label_mass:.0%} of the probability is on the {what}, at least {limit:.0%} asked: below that, {advice}",
-        observed=said.label_mass,
+        mass >= limit,
+        f"{f'member {least}: ' if least else ''}{mass:.0%} of the probability is on the {what}, at least {limit:.0%} "
+        f"asked: below that, {advice}",
+        observed=mass,
         limit=limit,
     )
 

@@ -4,6 +4,7 @@ The expectations on single columns are in expectations/teacher_signal.py.
 """
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -13,22 +14,23 @@ from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.teacher import TeacherKind
-from stillhouse.records.builds import Artifact
-from stillhouse.stages.asking import member_of, teacher_of
+from stillhouse.stages.asking import voices_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.calibration import log_softmax
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.answers import outputs_for, with_answers
+from stillhouse.teachers.causal_lm import CausalLmTeacher
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.flips import flips, flips_by_chance
 from stillhouse.teachers.label_errors import likely_label_errors
 from stillhouse.teachers.review import judge_review, read_review
 from stillhouse.teachers.signal import largest_change, signal_store
+from stillhouse.teachers.teacher import Teacher
 
 
 @gate("a student learns nothing about a prompt that was skipped")
@@ -64,21 +66,44 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     Once a day: to load a teacher takes as long as a third of a round in which nothing has changed.
     """
     prompts = context.made_from("prompts").frame("prompts").select("prompt_id", "text")
-    teacher = context.made_from("teacher")
-    if context.recipe.teacher.kind is TeacherKind.ENDPOINT:
-        return _few_answers_changed(context, teacher, prompts)
-    if context.recipe.teacher.kind is TeacherKind.ENSEMBLE:
-        return _members_answer_as_recorded(context, teacher, prompts)
-    if not context.recipe.teacher.computes_here:
-        answers = teacher.facts(TeacherFacts).fingerprint[:12]
+    artifact = context.made_from("teacher")
+    whole = artifact.facts(TeacherFacts)
+    voices = {name: facts for name, facts in whole.voices.items() if facts.kind is not TeacherKind.STORED}
+    if not voices:
+        answers = whole.fingerprint[:12]
         return passed_if(True, f"this teacher cannot be asked again: what it said is kept, as {answers}")
-    answered = prompts.join(context.frame("signal").select("prompt_id", "logits"), on="prompt_id")
-    key = secrets.token_hex(8)
-    asked = drawn(answered, key, context.recipe.limits.canary_prompts)
-    if asked.is_empty():
-        return passed_if(True, "this batch has no answered prompts")
-    difference = largest_change(teacher_of(teacher, context.recipe.teacher, context.builds), asked)
-    limit = _largest_difference(context.recipe)
+    opened, key = voices_of(artifact, context.recipe.teacher, context.builds), secrets.token_hex(8)
+    findings = []
+    for name, facts in voices.items():
+        answered = prompts.join(_recorded(context, prompts, name, facts), on="prompt_id")
+        if answered.is_empty():
+            return passed_if(True, "this batch has no answered prompts")
+        teacher = opened[name]
+        if isinstance(teacher, EndpointTeacher):
+            found = _few_answers_changed(context, teacher, facts, answered)
+        else:
+            found = _outputs_are_as_recorded(context.recipe.limits, teacher, answered, key)
+        findings.append(replace(found, sentence=f"member {name}: {found.sentence}") if name else found)
+    verdict = Verdict.worst(found.verdict for found in findings)
+    said = [found for found in findings if found.verdict is verdict]
+    nearest = max(said, key=lambda found: (found.observed or 0.0) / (found.limit or 1.0))
+    return replace(nearest, sentence="; ".join(found.sentence for found in said))
+
+
+def _recorded(context: GateContext, prompts: pl.DataFrame, member: str, facts: TeacherFacts) -> pl.DataFrame:
+    """What a teacher said: the artifact's own rows, or what is kept under the fingerprint of a member."""
+    if not member:
+        return context.frame("signal")
+    return signal_store(context.builds).read(prompts["prompt_id"].to_list(), facts.fingerprint)
+
+
+def _outputs_are_as_recorded(limits: GateLimits, teacher: Teacher, answered: pl.DataFrame, key: str) -> Finding:
+    """A model of this machine is asked a few prompts again."""
+    # In bfloat16, which has three digits, rounding adds up.
+    in_bfloat16 = isinstance(teacher, CausalLmTeacher) and teacher.asked.dtype == "bfloat16"
+    limit = limits.canary_difference_bfloat16_at_most if in_bfloat16 else limits.canary_difference_at_most
+    asked = drawn(answered, key, limits.canary_prompts)
+    difference = largest_change(teacher, asked)
     return passed_if(
         difference <= limit,
         f"largest change of a logit over {asked.height} prompts {difference:.2g}, limit {limit:g} (drawn by key {key})",
@@ -89,48 +114,15 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
     )
 
 
-def _largest_difference(recipe: Recipe) -> float:
-    """How far the same model's logits may lie apart: in bfloat16 it adds up with three digits."""
-    limits, teacher = recipe.limits, recipe.teacher
-    in_bfloat16 = teacher.kind is TeacherKind.CAUSAL_LM and teacher.causal_lm.dtype == "bfloat16"
-    return limits.canary_difference_bfloat16_at_most if in_bfloat16 else limits.canary_difference_at_most
-
-
-def _members_answer_as_recorded(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
-    """Each member that runs here by itself, against what is kept under its own fingerprint."""
-    key, store, limit = secrets.token_hex(8), signal_store(context.builds), context.recipe.limits
-    asked, changes = drawn(prompts, key, limit.canary_prompts), {}
-    for name, member in artifact.facts(TeacherFacts).members.items():
-        if member.said is None:
-            kept = store.read(asked["prompt_id"].to_list(), member.fingerprint).select("prompt_id", "logits")
-            again = member_of(artifact.folder, name, member, context.builds.device).teacher
-            changes[name] = largest_change(again, asked.join(kept, on="prompt_id"))
-    if not changes:
-        return passed_if(True, "no member can be asked again: what they said is kept")
-    worst = max(changes, key=changes.__getitem__)
-    return passed_if(
-        changes[worst] <= limit.canary_difference_at_most,
-        f"largest change of a logit over {asked.height} prompts {changes[worst]:.2g}, by member {worst}, limit "
-        f"{limit.canary_difference_at_most:g} (drawn by key {key})",
-        observed=changes[worst],
-        limit=limit.canary_difference_at_most,
-        key=key,
-        asked=asked["prompt_id"].to_list(),
-    )
-
-
-def _few_answers_changed(context: GateContext, artifact: Artifact, prompts: pl.DataFrame) -> Finding:
+def _few_answers_changed(
+    context: GateContext, teacher: EndpointTeacher, facts: TeacherFacts, answered: pl.DataFrame
+) -> Finding:
     """An endpoint is asked some prompts again once a day, and on occasions, which is paid like any call."""
-    said, day = artifact.facts(TeacherFacts).said, context.occasion or today().isoformat()
+    said, day = facts.said, context.occasion or today().isoformat()
     assert said is not None
-    recorded = with_answers(context.frame("signal"), context.artifact.facts(SignalFacts).task)
-    asked = drawn(prompts.join(recorded, on="prompt_id"), day, context.recipe.limits.canary_flips_prompts)
-    if asked.is_empty():
-        return passed_if(True, "this batch has no answered prompts")
+    asked = drawn(with_answers(answered, facts.task), day, context.recipe.limits.canary_flips_prompts)
     if said.asked_twice == 0:
         return Finding(Verdict.INCONCLUSIVE, "the pilot asked nothing twice, so nobody knows what changes by itself")
-    teacher = teacher_of(artifact, context.recipe.teacher, context.builds)
-    assert isinstance(teacher, EndpointTeacher)
     try:
         changed = flips(asked, teacher.replies(asked, f"the canary of {day}").answers)
     except StillhouseError as error:  # the cap, or a server that is away

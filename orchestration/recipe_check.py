@@ -215,34 +215,43 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     with _collected(found, file.where(part, "source")):
         folder = _folder_of(file, part, found)
         found += _unfit_sizes(file, read_encoder_config(folder))
-        if teacher.kind is TeacherKind.CLASSIFIER and classes:
-            with _collected(found, file.where("teacher", "rename")):
-                outputs_in_order(folder, classes, teacher.rename)
-    if teacher.kind is TeacherKind.CAUSAL_LM:
-        with _collected(found, file.where("teacher", "source")):
-            read_language_model_config(_folder_of(file, "teacher", found))
-        with _collected(found, file.where("teacher", "causal_lm")):
-            label_prompt_of(file, classes, weights="")
-    if teacher.kind is TeacherKind.STORED:
-        with _collected(found, file.where("teacher", "source")):
-            read_answers(file)
-    for name, member in teacher.members.items():
-        place = ("teacher", "ensemble", "members", name)
-        with _collected(found, file.where(*place, "source")):
-            if member.kind is TeacherKind.STORED:
-                read_answers(file.of_member(name))
-            elif not member.source.startswith("hf://"):
-                folder = resolve_model(file.located(member.source), member.revision)
-                read_encoder_config(folder)
-                if member.kind is TeacherKind.CLASSIFIER and classes:
-                    outputs_in_order(folder, classes, member.rename)
-    if teacher.ask is not None:
-        with _collected(found, file.where("teacher", "ask")):
-            asking_of(file, classes)
+        found += _unknown_outputs(file, folder, classes)
+    for voice in file.voices.values():
+        found += _voice_mistakes(voice, classes)
     for number in range(len(teacher.alternatives)):
         with _collected(found, file.where("teacher", "alternatives", number)):
             asking_of_alternative(file, number, classes)
     return tuple(found)
+
+
+def _voice_mistakes(file: RecipeFile, classes: Sequence[str]) -> list[str]:
+    """What cannot be of the one teacher, or of a member of an ensemble, see `RecipeFile.voices`."""
+    teacher, found = file.recipe.teacher, list[str]()
+    with _collected(found, file.where("teacher", "source")):
+        if teacher.kind is TeacherKind.STORED:
+            read_answers(file)
+        elif teacher.kind is TeacherKind.CAUSAL_LM:
+            read_language_model_config(_folder_of(file, "teacher", found))
+        elif teacher.runs_here and file.member:  # of the one teacher these are the weights that students are cut from
+            folder = _folder_of(file, "teacher", found)
+            read_encoder_config(folder)
+            found += _unknown_outputs(file, folder, classes)
+    if teacher.kind is TeacherKind.CAUSAL_LM:
+        with _collected(found, file.where("teacher", "causal_lm")):
+            label_prompt_of(file, classes, weights="")
+    if teacher.ask is not None:
+        with _collected(found, file.where("teacher", "ask")):
+            asking_of(file, classes)
+    return found
+
+
+def _unknown_outputs(file: RecipeFile, folder: Path, classes: Sequence[str]) -> list[str]:
+    """Outputs of a teacher that is a classifier which no row has."""
+    found: list[str] = []
+    if file.recipe.teacher.kind is TeacherKind.CLASSIFIER and classes:
+        with _collected(found, file.where("teacher", "rename")):
+            outputs_in_order(folder, classes, file.recipe.teacher.rename)
+    return found
 
 
 def _folder_of(file: RecipeFile, part: str, found: list[str]) -> Path:

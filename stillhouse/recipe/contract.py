@@ -23,7 +23,7 @@ from stillhouse.recipe.plays import PlaySpec, RiskSpec
 from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.recipe.serving import ServingSpec
 from stillhouse.recipe.students import StudentForm, StudentSpec, unfit_parent
-from stillhouse.recipe.teacher import TeacherKind, TeacherSpec
+from stillhouse.recipe.teacher import TeacherKind, TeacherSpec, teacher_part
 from stillhouse.recipe.traffic import TrafficSpec
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.recipe.watch import WatchSpec
@@ -315,7 +315,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _it_is_said_what_may_leave_this_machine(self) -> "Recipe":
-        if self.teacher.kind is TeacherKind.ENDPOINT and "teacher_may_see" not in self.data.provenance.model_fields_set:
+        if self.teacher.servers and "teacher_may_see" not in self.data.provenance.model_fields_set:
             raise ValueError(
                 "data.provenance.teacher_may_see: must say which privacy classes may be sent to the teacher's server"
             )
@@ -380,7 +380,8 @@ class Recipe(Part):
     def all_weights(self) -> dict[str, WeightsSpec]:
         """All pretrained weights that are taken in, by the part of the recipe that names them."""
         found: dict[str, WeightsSpec] = {} if self.base is None else {"base": self.base}
-        return {**found, "teacher": self.teacher} if self.teacher.computes_here else found
+        of_teachers = {teacher_part(name): each for name, each in self.teacher.voices.items() if each.computes_here}
+        return {**found, **of_teachers}
 
     @property
     def digest(self) -> str:

@@ -6,7 +6,7 @@ Does not: the fields and the rules between them (contract.py).
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Project
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.fields import NAME_PATTERN, FieldError
+from stillhouse.recipe.teacher import teacher_part
 
 COMPONENT_TYPE = "orchestration.component.DistillationRecipe"
 
@@ -46,6 +47,12 @@ def require_recipe_name(name: str, where: str) -> str:
 class RecipeFile:
     """A recipe, the name it goes by and the file that says so.
 
+    Args:
+        name: of the recipe.
+        path: of the file.
+        recipe: what it says.
+        member: the member of its ensemble that `recipe` has in place of its teacher, see `of_member`; else empty.
+
     Raises:
         StillhouseError: if the name is not fit for a recipe, whoever reads the file.
     """
@@ -53,6 +60,7 @@ class RecipeFile:
     name: str
     path: Path
     recipe: Recipe
+    member: str = ""
 
     def __post_init__(self) -> None:
         require_recipe_name(self.name, str(self.path))
@@ -67,13 +75,20 @@ class RecipeFile:
         """An address of the recipe as it leads from anywhere."""
         return address if "://" in address else str(self.root / Path(address).expanduser())
 
+    @property
+    def voices(self) -> dict[str, "RecipeFile"]:
+        """This recipe for each member of its ensemble, as if that one were its teacher; itself under no name else."""
+        return {name: self.of_member(name) for name in self.recipe.teacher.members} or {"": self}
+
     def of_member(self, name: str) -> "RecipeFile":
         """This recipe as if a member of its ensemble were its teacher."""
         teacher = self.recipe.teacher.members[name]
-        return RecipeFile(self.name, self.path, self.recipe.model_copy(update={"teacher": teacher}))
+        return replace(self, recipe=self.recipe.model_copy(update={"teacher": teacher}), member=name)
 
     def where(self, *field: str | int) -> str:
         """Name the file, line and field of a part of the recipe, for an error message."""
+        if self.member and field[:1] == ("teacher",):
+            field = (*teacher_part(self.member).split("."), *field[1:])
         return _where(self.path, yaml.compose(self.path.read_text(encoding="utf-8-sig")), ("attributes", *field))
 
 

@@ -65,7 +65,7 @@ class EnsembleSpec(Part):
     """Several teachers that answer together."""
 
     members: Annotated[dict[Name, "TeacherSpec"], Field(min_length=2)] = Field(
-        description="the teachers by a short name, each said as a teacher is: encoders, classifiers and stored answers"
+        description="the teachers by a short name, each said as a teacher is, of any kind but this one"
     )
     combine: Combination = Field(
         Combination.LOG_PROBABILITIES,
@@ -81,15 +81,29 @@ class EnsembleSpec(Part):
     )
 
     @model_validator(mode="after")
-    def _members_are_kept_or_run_here(self) -> "EnsembleSpec":
+    def _members_say_what_they_can_have_by_themselves(self) -> "EnsembleSpec":
         for name, member in self.members.items():
-            if member.kind not in (TeacherKind.ENCODER, TeacherKind.CLASSIFIER, TeacherKind.STORED):
-                raise FieldError(f"a member is no {member.kind}", "members", name, "kind")
-            for part in ("review", "ask", "neighbours_kept_at_least"):
-                if getattr(member, part) is not None:
+            if member.kind is TeacherKind.ENSEMBLE:
+                raise FieldError("a member is no ensemble: name its members here", "members", name, "kind")
+            asks_nobody = {"ask"} if member.kind is TeacherKind.STORED else set()
+            for part in sorted({"review", "neighbours_kept_at_least", "alternatives"} | asks_nobody):
+                if getattr(member, part):
                     raise FieldError(f"{part}: must be left out of a member", "members", name, part)
             if member.answers.rationale_path is not None:
                 raise FieldError("members have no rationale in common", "members", name, "answers")
+        return self
+
+    @model_validator(mode="after")
+    def _members_share_one_cap(self) -> "EnsembleSpec":
+        caps = {name: each.endpoint.usd_at_most for name, each in self.members.items() if each.endpoint is not None}
+        for name, cap in caps.items():
+            first, expected = next(iter(caps.items()))
+            if cap != expected:
+                raise FieldError(
+                    f"{cap:g} here and {expected:g} of {first}: it is what all calls of this recipe may cost together, "
+                    "so all members that are servers say the same",
+                    *("members", name, "endpoint", "usd_at_most"),
+                )
         return self
 
 
@@ -253,9 +267,24 @@ class TeacherSpec(WeightsSpec):
         return {} if self.ensemble is None else self.ensemble.members
 
     @property
+    def voices(self) -> dict[str, "TeacherSpec"]:
+        """Whoever answers: the members of an ensemble by name, or itself under no name."""
+        return self.members or {"": self}
+
+    @property
     def networks(self) -> dict[str, "TeacherSpec"]:
-        """The models among its members that run here; itself, without a name, where it is one."""
-        return {name: each for name, each in (self.members or {"": self}).items() if each.runs_here}
+        """The encoders among those that answer."""
+        return {name: each for name, each in self.voices.items() if each.runs_here}
+
+    @property
+    def language_models(self) -> dict[str, "TeacherSpec"]:
+        """The language models of this machine among those that answer."""
+        return {name: each for name, each in self.voices.items() if each.kind is TeacherKind.CAUSAL_LM}
+
+    @property
+    def servers(self) -> dict[str, "TeacherSpec"]:
+        """Those among them that are asked over the network."""
+        return {name: each for name, each in self.voices.items() if each.kind is TeacherKind.ENDPOINT}
 
     @property
     def runs_here(self) -> bool:
@@ -270,8 +299,9 @@ class TeacherSpec(WeightsSpec):
         if self.kind is TeacherKind.CAUSAL_LM:
             return Gives.PROBABILITIES
         if self.ensemble is not None:
-            voted = self.ensemble.combine is Combination.VOTES or len(self.networks) < len(self.members)
-            return Gives.VOTES if voted else Gives.PROBABILITIES
+            is_mean = self.ensemble.combine is Combination.LOG_PROBABILITIES
+            all_are_sure = min(member.gives for member in self.members.values()) >= Gives.PROBABILITIES
+            return Gives.PROBABILITIES if is_mean and all_are_sure else Gives.VOTES
         if self.ask is None or self.ask.soft_labels is None:
             return Gives.ANSWERS
         return {SoftLabels.LOGPROBS: Gives.PROBABILITIES, SoftLabels.SAMPLES: Gives.VOTES}[self.ask.soft_labels.by]
@@ -280,6 +310,21 @@ class TeacherSpec(WeightsSpec):
     def computes_here(self) -> bool:
         """Whether this machine computes its answers, so that it gives probabilities and can be asked at any time."""
         return self.runs_here or self.kind is TeacherKind.CAUSAL_LM
+
+    @property
+    def answers_new_texts(self) -> bool:
+        """Whether it answers texts that it has not seen; what is a file of answers does not."""
+        return all(each.kind is not TeacherKind.STORED for each in self.voices.values())
+
+    @property
+    def loads_a_model(self) -> bool:
+        """Whether asking it, or a member, takes memory and processor of this machine."""
+        return any(each.computes_here for each in self.voices.values())
+
+
+def teacher_part(member: str) -> str:
+    """The part of a recipe that says what a member of its ensemble is, or its one teacher where there is no name."""
+    return f"teacher.ensemble.members.{member}" if member else "teacher"
 
 
 _FIELDS_OF_KINDS = {

@@ -60,6 +60,7 @@ def asked_alternatives(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> I
         own, of_teacher = instead.unasked(golden), teacher.unasked(bulk)
         require_that_it_fits(
             file,
+            spec.endpoint,
             prompts=own + of_teacher,
             expected=pilot.usd_at_most(own) + of_teacher * said.usd_a_prompt,
             spent=calls.spent(file.name),

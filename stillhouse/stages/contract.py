@@ -18,7 +18,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
 from stillhouse.stages.facts import AnswersFacts, ContractFacts, WeightsFacts
-from stillhouse.stages.names import ANSWERS, answers_of
+from stillhouse.stages.names import answers_of
 from stillhouse.teachers.stored_answers import read_answers
 
 
@@ -31,28 +31,30 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     """
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
-    is_language_model = recipe.teacher.kind is TeacherKind.CAUSAL_LM
-    language_model, its_files = examine_language_model(file, store) if is_language_model else (None, {})
+    language_models: dict[str, WeightsFacts] = {}
+    for name in recipe.teacher.language_models:
+        language_models[name], its_files = examine_language_model(file.voices[name], store)
+        kept |= its_files
     limits = recipe.data.limits
     outside = {uri: read_outside(uri, store, root=file.root, limits=limits) for uri in recipe.teacher.outside_files}
-
-    is_stored = recipe.teacher.kind is TeacherKind.STORED
 
     def build(folder: Path) -> ContractFacts:
         (folder / "recipe.json").write_text(recipe.model_dump_json(indent=1))
         bar = bar_of(recipe)
         kept_files = {uri: each.kept(store) for uri, each in outside.items()}
-        taken = _take_answers(file, kept_files, folder / f"{ANSWERS}.parquet") if is_stored else None
-        for name, member in recipe.teacher.members.items():
-            if member.kind is TeacherKind.STORED:
-                _take_answers(file.of_member(name), kept_files, folder / f"{answers_of(name)}.parquet")
+        taken = {
+            name: _take_answers(each, kept_files, folder / f"{answers_of(name)}.parquet")
+            for name, each in file.voices.items()
+            if each.recipe.teacher.kind is TeacherKind.STORED
+        }
         return ContractFacts(
             recipe=recipe.digest,
             bar=bar,
             bar_digest=digest_of(bar),
             weights=weights,
-            language_model=language_model,
-            answers=taken,
+            language_model=language_models.get(""),
+            members={name: each for name, each in language_models.items() if name},
+            answers=taken.get(""),
         )
 
     return Plan(
@@ -60,12 +62,10 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
         {
             "contract": recipe.digest,
             "weights": weights.model_dump(),
-            **({} if language_model is None else {"language_model": language_model.model_dump()}),
+            **{f"language_model {name}".rstrip(): each.model_dump() for name, each in language_models.items()},
             **{uri: [each.content, each.marks] for uri, each in outside.items()},
         },
-        external_inputs=kept
-        | its_files
-        | {name: digest for each in outside.values() for name, digest in each.digests.items()},
+        external_inputs=kept | {name: digest for each in outside.values() for name, digest in each.digests.items()},
     )
 
 

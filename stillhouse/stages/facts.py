@@ -53,7 +53,15 @@ class ContractFacts(Record):
     bar_digest: str
     weights: WeightsFacts
     language_model: WeightsFacts | None = Field(None, description="Of a teacher that is a language model here.")
+    members: dict[str, WeightsFacts] = Field(
+        {}, description="Of the members of an ensemble that are language models here, by name."
+    )
     answers: AnswersFacts | None = Field(None, description="Of a teacher that answered elsewhere.")
+
+    @property
+    def language_models(self) -> dict[str, WeightsFacts]:
+        """Each language model that is asked here: the one teacher without a name, or members by theirs."""
+        return self.members if self.language_model is None else {"": self.language_model}
 
 
 class CoverageFacts(Record):
@@ -176,6 +184,9 @@ class SaidFacts(Record):
     )
     observed: str | None = Field(None, description="The model that a server says has answered.")
     usd_a_prompt: float | None = Field(None, description="What an endpoint's answers cost on average.")
+    usd_a_prompt_at_most: float | None = Field(
+        None, description="Upper 95 % bound of that; null where an earlier version asked."
+    )
     asked_twice: int = Field(0, description="Prompts that an endpoint's pilot asked a second time.")
     flips: int = Field(0, description="Of these, those that were answered otherwise.")
     label_mass: float | None = Field(
@@ -212,6 +223,11 @@ class TeacherFacts(Answering):
     said: SaidFacts | None = Field(None, description="Of a teacher that students are not cut from, but an ensemble.")
     language_model: LanguageModelFacts | None = Field(None, description="Of a teacher that is one.")
     members: dict[str, "TeacherFacts"] = Field({}, description="Of an ensemble its members, by name.")
+
+    @property
+    def voices(self) -> dict[str, "TeacherFacts"]:
+        """Whoever answers: the members of an ensemble by name, or itself under no name."""
+        return self.members or {"": self}
 
     @property
     def validation_accuracy(self) -> float:

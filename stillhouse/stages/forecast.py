@@ -101,7 +101,7 @@ class Rates:
         learning: a row, once forwards and once backwards, in batches of the recipe.
         answering: a row, in batches.
         call: a text alone, on one thread.
-        language_model: a row that a teacher which is a language model answers.
+        language_model: a row that all language models answer which are asked here.
         share: of the processor that the probe got.
     """
 
@@ -145,8 +145,8 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, builds: BuildStore) -> For
     spec = recipe.weights
     with base_model(file.located(spec.source), spec.revision, builds.store) as base:
         config, rates = _probe(base.folder, known, recipe, builds.device)
-    if recipe.teacher.kind is TeacherKind.CAUSAL_LM:
-        rates = replace(rates, language_model=_probe_language_model(file, known, builds))
+    voices = [file.voices[name] for name in recipe.teacher.language_models]
+    rates = replace(rates, language_model=sum(_probe_language_model(each, known, builds) for each in voices))
     return reckoned(recipe, config, counts, rates)
 
 

@@ -31,7 +31,7 @@ from stillhouse.records.deployments import DeployedRelease
 from stillhouse.release.bundle import MODEL
 from stillhouse.release.cascade import CASCADE, LABEL, Cascade
 from stillhouse.stages.facts import TeacherFacts
-from stillhouse.stages.live_teacher import can_be_asked, teacher_behind
+from stillhouse.stages.live_teacher import teacher_behind
 from stillhouse.stages.names import BASE, PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.statistics.live_agreement import LiveAgreement
 from stillhouse.statistics.proportions import wilson_interval
@@ -167,7 +167,7 @@ def terms_of(file: RecipeFile) -> Terms:
     """What the watch of a recipe goes by."""
     spec, traffic = watch_of(file), file.recipe.traffic
     assert traffic is not None, "a watch has traffic to read"
-    asks = spec.ask_teacher > 0 and file.recipe.keeps_texts and can_be_asked(file)
+    asks = spec.ask_teacher > 0 and file.recipe.keeps_texts and file.recipe.teacher.answers_new_texts
     return Terms(spec, truth_binds=traffic.feedback == "complete", asks=asks)
 
 

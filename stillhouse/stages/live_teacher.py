@@ -13,7 +13,6 @@ import polars as pl
 from stillhouse.errors import StillhouseError
 from stillhouse.live.asking import LiveAnswers, LiveTeacher, ask_teacher
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.stages.asking import teacher_of
@@ -30,12 +29,6 @@ def teacher_behind(builds: BuildStore, release: DeployedRelease) -> Artifact:
     """
     (found,) = builds.inputs_of(builds.artifact(release.release, release.manifest), TEACHER)
     return found
-
-
-def can_be_asked(file: RecipeFile) -> bool:
-    """Whether the recipe's teacher answers texts that it has not seen; what is a file of answers does not."""
-    spec = file.recipe.teacher
-    return all(each.kind is not TeacherKind.STORED for each in (spec.members or {"": spec}).values())
 
 
 def ask_live(
@@ -69,7 +62,7 @@ def ask_live(
 def _in_turn(builds: BuildStore, file: RecipeFile) -> Iterator[None]:
     """Nobody has to wait while a server is asked."""
     spec = file.recipe.teacher
-    with builds.one_heavy_task() if spec.computes_here or spec.networks else nullcontext():
+    with builds.one_heavy_task() if spec.loads_a_model else nullcontext():
         yield
 
 

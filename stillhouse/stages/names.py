@@ -75,8 +75,8 @@ BASE = "base"
 
 
 def answers_of(member: str) -> str:
-    """Table of what a member of an ensemble answered elsewhere, in the contract."""
-    return f"{ANSWERS}_{member}"
+    """Table of what a member of an ensemble answered elsewhere, in the contract; of the one teacher without a name."""
+    return f"{ANSWERS}_{member}" if member else ANSWERS
 
 
 def candidate(student: str) -> str:

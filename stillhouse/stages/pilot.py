@@ -11,6 +11,7 @@ from functools import cached_property
 import polars as pl
 
 from stillhouse.errors import StillhouseError
+from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.endpoint import EndpointTeacher
@@ -86,11 +87,14 @@ def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
     return pilot
 
 
-def require_that_it_fits(file: RecipeFile, *, prompts: float, expected: float, spent: float) -> None:
+def require_that_it_fits(
+    file: RecipeFile, endpoint: EndpointSpec, *, prompts: float, expected: float, spent: float
+) -> None:
     """Refuse before it is asked what would end in the middle of it.
 
     Args:
-        file: the recipe, with its cap.
+        file: the recipe.
+        endpoint: with its cap.
         prompts: that are still to be asked.
         expected: USD that they may cost.
         spent: USD that are spent.
@@ -98,8 +102,7 @@ def require_that_it_fits(file: RecipeFile, *, prompts: float, expected: float, s
     Raises:
         StillhouseError: if it is more than the cap.
     """
-    assert file.recipe.teacher.endpoint is not None
-    cap = file.recipe.teacher.endpoint.usd_at_most
+    cap = endpoint.usd_at_most
     if spent + expected > cap:
         raise StillhouseError(
             f"{math.ceil(prompts):,} prompts more are expected to cost up to {expected:.4f} USD, and {spent:.4f} are "
@@ -108,6 +111,11 @@ def require_that_it_fits(file: RecipeFile, *, prompts: float, expected: float, s
             expected=f"at most {cap:g} USD",
             do="Raise usd_at_most, ask for fewer rows, or write a shorter prompt. The pilot's answers are kept.",
         )
+
+
+def failures_of(answers: pl.DataFrame) -> dict[str, int]:
+    """How many answers do not count, by reason."""
+    return dict(answers["failure"].drop_nulls().value_counts(sort=True).iter_rows())
 
 
 def measured(rows: pl.DataFrame, answers: pl.DataFrame, task: Task) -> tuple[StoredTeacher, int]:

@@ -15,15 +15,21 @@ from stillhouse.records.builds import Artifact, BuildStore, Plan
 from stillhouse.stages.asking import teacher_of
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.teachers.answers import with_answers
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.review import draw_review
 from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
 
 
 def capture(recipe: Recipe, prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
+    rows, store, opened = asked(prompts), signal_store(builds), teacher_of(teacher, recipe.teacher, builds)
     # Nobody else has to wait while a server is asked.
-    with builds.one_heavy_task() if recipe.teacher.computes_here or recipe.teacher.networks else nullcontext():
-        return signal_store(builds).capture(asked(prompts), teacher_of(teacher, recipe.teacher, builds))
+    if isinstance(opened, EnsembleTeacher):
+        for server in (each.teacher for each in opened.members if isinstance(each.teacher, EndpointTeacher)):
+            store.capture(rows, server)
+    with builds.one_heavy_task() if recipe.teacher.loads_a_model else nullcontext():
+        return store.capture(rows, opened)
 
 
 def asked(prompts: Artifact) -> pl.DataFrame:

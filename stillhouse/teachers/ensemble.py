@@ -33,11 +33,13 @@ class Member:
         teacher: who is asked.
         temperature: what its outputs are divided by, so that members are as sure as they are right.
         accuracy: share of validation rows on which it is right, in (0, 1): what its vote is worth.
+        observed: the model that its server said has answered the pilot; None of one that is no server.
     """
 
     teacher: Teacher
     temperature: float
     accuracy: float
+    observed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class EnsembleTeacher:
 
         Returns:
             A row of `ANSWER_SCHEMA` with `disagreement` for each, in the same order; where no member answers, the
-            failure of the first.
+            failure of the first. `observed` is null but where another model has answered than a member's pilot.
         """
         said = [self._ask(member.teacher, prompts) for member in self.members]
         heard = np.array([each["failure"].is_null().to_numpy() for each in said])
@@ -93,11 +95,19 @@ class EnsembleTeacher:
                 "fingerprint": [self.fingerprint] * prompts.height,
                 "logits": [row if there else None for row, there in zip(together.tolist(), answered, strict=True)],
                 "failure": said[0]["failure"].zip_with(pl.Series(~answered), pl.Series(nothing, dtype=pl.String)),
+                "observed": self._observed(said),
                 "tokens": sum(each["tokens"].fill_null(0) for each in said),
                 DISAGREEMENT: [each if there else None for each, there in zip(apart.tolist(), answered, strict=True)],
             },
             schema={**ANSWER_SCHEMA, DISAGREEMENT: pl.Float32()},
         )
+
+    def _observed(self, said: Sequence[pl.DataFrame]) -> list[str | None]:
+        rows = zip(*(each["observed"] for each in said), strict=True)
+        others = (
+            (model for model, each in zip(row, self.members, strict=True) if model != each.observed) for row in rows
+        )
+        return [next((model for model in row if model is not None), None) for row in others]
 
     def _ask(self, teacher: Teacher, prompts: pl.DataFrame) -> pl.DataFrame:
         if self.signal is None:

@@ -4,9 +4,12 @@ Belongs here: finding the pin.
 Does not: computing a fingerprint (models/weights.py), closing anything when weights are not the pinned ones (checks/).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import teacher_part
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.ledger import Ledger
 
@@ -34,7 +37,7 @@ def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile, part: str) ->
         store: where manifests are.
         ledger: the order in which teachers were made.
         file: the recipe.
-        part: of it, that names the weights: `teacher` or `base`.
+        part: of it, that names the weights: `base`, or see `teacher_part`.
 
     Returns:
         The pin; None where the recipe has none and no teacher was made of this source and revision yet.
@@ -46,7 +49,18 @@ def pin_of(store: ArtifactStore, ledger: Ledger, file: RecipeFile, part: str) ->
         manifest = store.read_manifest(entry.body["digest"], entry.body["manifest"])
         # Version 0.1.0 named the folder, and no file in it.
         if any(name == spec.address or name.startswith(f"{spec.address}/") for name in manifest.external_inputs):
-            language_model = manifest.facts.get("language_model") if part == "teacher" else None
-            found = language_model["fingerprint"] if language_model else manifest.facts["base_fingerprint"]
-            return Pin(found, trusted_since=entry.at[:10])
+            found = _fingerprint(manifest.facts, part)
+            if found is not None:
+                return Pin(found, trusted_since=entry.at[:10])
     return None
+
+
+def _fingerprint(facts: Mapping[str, Any], part: str) -> str | None:
+    """The weights of a part of the recipe that a teacher was made of; None where it had no such part."""
+    if part == "base":
+        return str(facts["base_fingerprint"])
+    voices = {teacher_part(name): each for name, each in (facts.get("members") or {"": facts}).items()}
+    if part not in voices:
+        return None
+    language_model = voices[part].get("language_model")
+    return str(language_model["fingerprint"] if language_model else voices[part]["base_fingerprint"])

@@ -17,7 +17,9 @@ from stillhouse.device import CPU, Device
 from stillhouse.home import CHECKOUT
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import read_recipe
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.manifest import address
+from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.statistics.verdicts import Verdict
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -70,6 +72,21 @@ def ensemble_recipe(**member: Any) -> Recipe:
     return recipe(**asked, economics=None)
 
 
+def teacher_facts(**changes: Any) -> TeacherFacts:
+    """Facts of an encoder that was right on 90 of 100 validation rows, with other values."""
+    return TeacherFacts(
+        **{
+            "kind": TeacherKind.ENCODER, "fingerprint": "f" * 64, "base_fingerprint": "b" * 64, "parameters": 1,
+            "labels": ("A", "B"), "temperature": 1.0, "validation_right": 90, "validation_rows": 100, **changes,
+        }
+    )  # fmt: skip
+
+
+def said_facts(**changes: Any) -> SaidFacts:
+    """Facts of what a teacher elsewhere said, with other values."""
+    return SaidFacts(**{"texts": 100, "failures": {}, "accuracy": 0.9, **changes})
+
+
 def artifact(
     facts: Any = None,
     frames: Mapping[str, pl.DataFrame] | None = None,
@@ -90,7 +107,9 @@ def artifact(
         batch=batch,
         address=address(asset, batch),
         digest=digest,
-        manifest=SimpleNamespace(asset=asset, digest=digest, address=address(asset, batch), **manifest),
+        manifest=SimpleNamespace(
+            **{"asset": asset, "digest": digest, "address": address(asset, batch), "external_inputs": {}, **manifest}
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.facts import SaidFacts
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.teacher import NetworkTeacher
-from tests.checks.hand_made import artifact, ask
+from tests.checks.hand_made import artifact, ask, ensemble_recipe, teacher_facts
 from tests.protocol import Server, serving
 from tests.stillhouse.teachers.test_endpoint import TASK
 from tests.stillhouse.teachers.test_endpoint import teacher as endpoint
@@ -36,9 +36,8 @@ def look(monkeypatch: pytest.MonkeyPatch, signal: pl.DataFrame = SIGNAL) -> tupl
         return 1e-7
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
-    monkeypatch.setattr(checks.teacher_signal, "teacher_of", lambda *about: None)
-    inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": None}
-    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENCODER, computes_here=True))
+    inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": artifact(teacher_facts())}
+    recipe = SimpleNamespace(limits=LIMITS, teacher=None)
     builds = SimpleNamespace(device=None)
     context: Any = SimpleNamespace(made_from=inputs.get, frame=lambda _: signal, recipe=recipe, builds=builds)
     return the_canary_answers_as_recorded.evaluate(context), asked
@@ -78,18 +77,17 @@ def test_each_member_of_an_ensemble_is_asked_again_by_itself(
 
     monkeypatch.setattr(checks.teacher_signal, "largest_change", ask_again)
     monkeypatch.setattr(checks.teacher_signal, "signal_store", lambda builds: store)
-    members = {
-        name: SimpleNamespace(said=None, fingerprint=kept, temperature=1.0, validation_right=1, validation_rows=2)
-        for name, kept in (("one", "a"), ("two", "b"))
-    } | {
-        "three": SimpleNamespace(said="stored", fingerprint="c"),
-    }
-    teacher = artifact(SimpleNamespace(members=members), folder=Path("/teacher"))
-    inputs = {"prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": teacher}
-    recipe = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENSEMBLE, runs_here=False))
+    members = {name: teacher_facts(fingerprint=kept) for name, kept in (("one", "a"), ("two", "b"))}
+    facts = teacher_facts(kind=TeacherKind.ENSEMBLE, members=members)
+    inputs = {
+        "prompts": SimpleNamespace(frame=lambda _: PROMPTS), "teacher": artifact(facts, folder=Path("/teacher"))
+    }  # fmt: skip
+    recipe = SimpleNamespace(limits=LIMITS, teacher=ensemble_recipe().teacher)
     context: Any = SimpleNamespace(made_from=inputs.get, recipe=recipe, builds=SimpleNamespace(device=None))
     found = the_canary_answers_as_recorded.evaluate(context)
-    assert found.verdict is verdict and f"{change:.2g}, by member two" in found.sentence
+    assert found.verdict is verdict
+    assert f"member two: largest change of a logit over 16 prompts {change:.2g}" in found.sentence
+    assert ("member one" in found.sentence) is (verdict is Verdict.PASS), "whoever closes it is named alone"
     assert asked == {"one": [1.0, 2.0], "two": [3.0, 4.0]}
 
 
@@ -107,15 +105,15 @@ def test_an_endpoint_is_asked_again_once_a_day_and_a_changed_one_closes_it(
     monkeypatch.setattr(checks.teacher_signal, "today", lambda: day[0])
     with serving(Server(lambda asked: answers[int(asked.split()[-1])])) as server:
         teacher = endpoint(server, tmp_path)
-        monkeypatch.setattr(checks.teacher_signal, "teacher_of", lambda *about: teacher)
+        monkeypatch.setattr(checks.teacher_signal, "voices_of", lambda *about: {"": teacher})
         signal = teacher.ask(rows)
         pilot = SaidFacts(texts=120, failures={}, accuracy=0.9, asked_twice=100, flips=0)
 
         def look(said: SaidFacts = pilot, occasion: str | None = None) -> Finding:
-            facts = SimpleNamespace(said=said)
+            facts = teacher_facts(kind=TeacherKind.ENDPOINT, said=said, labels=TASK.names)
             inputs = {"prompts": artifact(frames={"prompts": rows}), "teacher": artifact(facts)}
             looked_at = artifact(SimpleNamespace(task=TASK), frames={"signal": signal}, stage="teacher_signal")
-            elsewhere = SimpleNamespace(limits=LIMITS, teacher=SimpleNamespace(kind=TeacherKind.ENDPOINT))
+            elsewhere = SimpleNamespace(limits=LIMITS, teacher=None)
             return ask(the_canary_answers_as_recorded, looked_at, recipe=elsewhere, made_from=inputs, occasion=occasion)
 
         first = look()

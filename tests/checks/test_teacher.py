@@ -17,11 +17,22 @@ from checks.teacher import (
     weights_are_whole_and_safe,
 )
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.stages.facts import LanguageModelFacts, TeacherFacts
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.forgetting import NeighboursKept
 from stillhouse.teachers.pinning import Pin
 from stillhouse.teachers.stored import StoredTeacher
-from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ensemble_recipe, recipe
+from tests.checks.hand_made import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    answer_of,
+    artifact,
+    ensemble_recipe,
+    recipe,
+    said_facts,
+    teacher_facts,
+)
 
 
 def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,21 +48,20 @@ def test_the_fingerprint_on_record_is_that_of_the_folder(monkeypatch: pytest.Mon
         assert answer_of(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
 
 
-def test_the_fingerprint_of_stored_answers_is_counted_again_from_them() -> None:
+def test_the_fingerprint_of_stored_answers_is_counted_again_from_them(tmp_path: Path) -> None:
     task, answers = SingleLabel(("A", "B")), pl.DataFrame({"prompt_id": ["p"], "answer": ["A"], "failure": [None]})
     recorded = StoredTeacher(answers, 0.9, task).fingerprint
-    facts = SimpleNamespace(
-        kind=TeacherKind.STORED, fingerprint=recorded, said=SimpleNamespace(accuracy=0.9), task=task
-    )
-    assert answer_of(the_fingerprint_is_its_own, artifact(facts, {"answers": answers}))[0] is PASS
-    altered = answers.with_columns(answer=pl.lit("B"))
-    assert answer_of(the_fingerprint_is_its_own, artifact(facts, {"answers": altered}))[0] is FAIL
+    teacher = artifact(teacher_facts(kind=TeacherKind.STORED, fingerprint=recorded, said=said_facts()), folder=tmp_path)
+    answers.write_parquet(tmp_path / "answers.parquet")
+    assert answer_of(the_fingerprint_is_its_own, teacher)[0] is PASS
+    answers.with_columns(answer=pl.lit("B")).write_parquet(tmp_path / "answers.parquet")
+    assert answer_of(the_fingerprint_is_its_own, teacher)[0] is FAIL
 
 
 def test_the_weights_that_were_trained_on_are_held_against_the_pin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("a" * 64))
     for began, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
-        teacher = artifact(SimpleNamespace(base_fingerprint=began, language_model=None))
+        teacher = artifact(teacher_facts(base_fingerprint=began))
         assert answer_of(the_teacher_began_with_pinned_weights, teacher)[0] is verdict
 
 
@@ -72,18 +82,13 @@ def test_without_validation_rows_nothing_is_known() -> None:
     assert answer_of(teacher_accuracy_reaches_the_minimum, one)[0] is PASS
 
 
-def of_two(right: int = 95, began: str = "a" * 64) -> SimpleNamespace:
+def of_two(right: int = 95, began: str = "a" * 64) -> TeacherFacts:
     """Facts of an ensemble whose second member is right on so many of 100 rows, and began with these weights."""
     one, two = (
-        SimpleNamespace(validation_accuracy=each / 100, base_fingerprint=of, said=None)
-        for each, of in ((95, "c" * 64), (right, began))
+        teacher_facts(validation_right=each, base_fingerprint=of) for each, of in ((95, "c" * 64), (right, began))
     )
-    return SimpleNamespace(
-        validation_right=96,
-        validation_rows=100,
-        base_fingerprint="d" * 64,
-        language_model=None,
-        members={"one": one, "two": two},
+    return teacher_facts(
+        kind=TeacherKind.ENSEMBLE, validation_right=96, base_fingerprint="d" * 64, members={"one": one, "two": two}
     )
 
 
@@ -98,10 +103,24 @@ def test_each_member_has_to_hold_its_own_minimum(right: int, verdict: object) ->
 def test_each_member_has_to_begin_with_the_weights_that_are_pinned_for_it(
     began: str, verdict: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks.pinning, "pin_of", lambda *asked: Pin("d" * 64))
-    pinned = ensemble_recipe(fingerprint="a" * 64)
-    found = answer_of(the_teacher_began_with_pinned_weights, artifact(of_two(began=began)), recipe=pinned)
-    assert found[0] is verdict and ("member two" in found[1]) == (verdict is FAIL)
+    pins = {"base": "d" * 64, "teacher.ensemble.members.one": "c" * 64, "teacher.ensemble.members.two": "a" * 64}
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *about: Pin(pins[about[-1]]))
+    found = answer_of(the_teacher_began_with_pinned_weights, artifact(of_two(began=began)), recipe=ensemble_recipe())
+    assert found[0] is verdict
+    assert ("in the recipe's teacher.ensemble.members.two" in found[1]) == (verdict is FAIL)
+
+
+def test_a_member_that_is_a_language_model_has_to_be_the_pinned_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = {"base": "d" * 64, "teacher.ensemble.members.one": "c" * 64, "teacher.ensemble.members.two": "e" * 64}
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *about: Pin(pins[about[-1]]))
+    asked = ensemble_recipe(kind="causal_lm", training=None)
+    for weights, verdict in (("e" * 64, PASS), ("f" * 64, FAIL)):
+        two = teacher_facts(
+            kind=TeacherKind.CAUSAL_LM, base_fingerprint="d" * 64, said=said_facts(label_mass=0.95),
+            language_model=LanguageModelFacts(fingerprint=weights, bytes=1),
+        )  # fmt: skip
+        facts = of_two().model_copy(update={"members": {**of_two().members, "two": two}})
+        assert answer_of(the_teacher_began_with_pinned_weights, artifact(facts), recipe=asked)[0] is verdict
 
 
 def test_the_weights_of_each_member_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,9 +161,19 @@ def test_an_encoder_that_forgets_its_neighbours_closes_where_it_is_to_be_of_use_
     ("mass", "verdict"), [(None, PASS), (0.9, PASS), (0.89, FAIL)], ids=["none is taught", "enough", "too little"]
 )
 def test_probability_that_is_not_on_the_labels_closes(mass: float | None, verdict: object) -> None:
-    teacher = artifact(SimpleNamespace(said=SimpleNamespace(label_mass=mass)))
+    teacher = artifact(teacher_facts(kind=TeacherKind.ENDPOINT, said=said_facts(label_mass=mass)))
     state, sentence = answer_of(probability_is_on_the_labels, teacher)
     assert state is verdict
     assert (
         mass is None or f"{mass:.0%} of the probability is on the letters of the labels, at least 90% asked" in sentence
     )
+
+
+def test_the_member_with_the_least_probability_on_labels_decides() -> None:
+    masses = {"server": (TeacherKind.ENDPOINT, 0.95), "model": (TeacherKind.CAUSAL_LM, 0.4)}
+    members = {
+        name: teacher_facts(kind=kind, said=said_facts(label_mass=mass)) for name, (kind, mass) in masses.items()
+    }
+    facts = teacher_facts(kind=TeacherKind.ENSEMBLE, members={"encoder": teacher_facts(), **members})
+    state, sentence = answer_of(probability_is_on_the_labels, artifact(facts))
+    assert state is FAIL and sentence.startswith("member model: 40% of the probability is on the labels, at least 90%")

@@ -1,5 +1,6 @@
 """Whether anything may be learned from what the teacher said: both sides of each limit."""
 
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.causal_lm import LabelPrompt
 from stillhouse.teachers.teacher import NetworkTeacher
 from tests.checks.hand_made import (
     FAIL,
@@ -29,7 +31,9 @@ from tests.checks.hand_made import (
     ask,
     language_model_recipe,
     recipe,
+    said_facts,
     stored_recipe,
+    teacher_facts,
 )
 
 SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
@@ -60,13 +64,10 @@ def signal(asked: pl.DataFrame, answers: list[str], batch: str = "base", **frame
     )
 
 
-ENCODER = SimpleNamespace(kind=TeacherKind.ENCODER, fingerprint="f" * 64)
-
-
-def made_from(*frames: pl.DataFrame) -> dict[str, Any]:
+def made_from(*frames: pl.DataFrame, **teacher: Any) -> dict[str, Any]:
     return {
         "prompts": artifact(frames={"prompts": pl.concat(frames)}),
-        "teacher": artifact(ENCODER, folder=Path("/teacher")),
+        "teacher": artifact(teacher_facts(**teacher), folder=Path("/teacher")),
     }
 
 
@@ -109,8 +110,8 @@ def test_a_prompt_without_an_answer_counts_as_a_wrong_one() -> None:
 
 def test_what_a_stored_teacher_cannot_show_is_said() -> None:
     rows = prompts("validation", ["A", "B"])
-    asked: dict[str, Any] = {"made_from": made_from(rows), "recipe": stored_recipe()}
-    asked["made_from"]["teacher"] = artifact(SimpleNamespace(fingerprint="f" * 64))
+    stored = made_from(rows, kind=TeacherKind.STORED, said=said_facts())
+    asked: dict[str, Any] = {"made_from": stored, "recipe": stored_recipe()}
     answered = signal(rows, ["B", "A"])
     canary = answer_of(the_canary_answers_as_recorded, answered, **asked)
     assert canary == (PASS, f"this teacher cannot be asked again: what it said is kept, as {'f' * 12}")
@@ -141,9 +142,19 @@ def test_in_bfloat16_an_answer_may_move_further(
 ) -> None:
     monkeypatch.setattr(checks.teacher_signal, "largest_change", lambda teacher, asked: change)
     rows = prompts("train", [None] * 20)
-    asked = language_model_recipe(dtype=dtype)
-    found = ask(the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=made_from(rows), recipe=asked)
+    prompt = LabelPrompt("w" * 64, "Text: {text}", [" A", " B"], dtype, 32, False)
+    teacher = made_from(rows, kind=TeacherKind.CAUSAL_LM, said=said_facts(asking=asdict(prompt)))
+    found = ask(
+        the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=teacher, recipe=language_model_recipe()
+    )
     assert found.verdict is verdict
+
+
+def test_an_old_teacher_that_the_recipe_names_no_more_is_not_asked(tmp_path: Path) -> None:
+    rows = prompts("train", [None] * 20)
+    server = made_from(rows, kind=TeacherKind.ENDPOINT, said=said_facts(asking={"model": "m"}, asked_twice=20))
+    with pytest.raises(StillhouseError, match="says no more how this teacher of kind endpoint is asked"):
+        ask(the_canary_answers_as_recorded, signal(rows, ["A"] * 20), made_from=server, recipe=stored_recipe())
 
 
 def test_without_an_answer_there_is_no_canary() -> None:

@@ -13,16 +13,22 @@ from orchestration.terminal import Terminal
 from stillhouse.data.rejects import RejectReason
 from stillhouse.evaluation.harness import read_members
 from stillhouse.models.predictor import OnnxClassifier
-from stillhouse.recipe.reading import Recipes
-from stillhouse.stages.facts import TeacherFacts
+from stillhouse.recipe.reading import RecipeFile, Recipes
+from stillhouse.stages.asking import call_log
+from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
-from tests.conftest import a_place
+from stillhouse.teachers.flips import ASKED_TWICE
+from tests.conftest import a_place, failures
+from tests.language_models import PROMPT, of_three_services, taught_language_model
+from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import questions, small_recipe, small_teacher
 
 pytestmark = pytest.mark.slow
 
 SERVICES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 WRONG = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
+CAP_OF_ONE = 0.08
+"""USD that the answers of one server cost, and those of two do not."""
 
 
 def write_replies(path: Path) -> None:
@@ -34,31 +40,115 @@ def write_replies(path: Path) -> None:
     rows.select(pl.col("question").alias("text"), pl.Series("answer", answers)).write_csv(path)
 
 
+SAID = {
+    "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed", "reason": "It answers today.",
+    "minimum_accuracy": 0.5,
+}  # fmt: skip
+LEARNING = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
+
+
+def test_an_encoder_a_language_model_and_two_servers_are_copied_into_one_student(tmp_path: Path, shared: Path) -> None:
+    """Each is asked once for each prompt, and what they cost together is known before the rest is asked."""
+    rows = of_three_services(1200)
+    services = dict(rows.select("question", "service").iter_rows())
+
+    def answer(asked: str) -> str:
+        text = asked.partition("Question: ")[2].rstrip("\n")
+        service = services[text]
+        if len(text) % 12:
+            return service
+        return next(each for each in sorted(set(services.values())) if each != service)
+
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        rows.write_csv(place.folder / "questions.csv")
+        (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
+        (place.folder / "plain.md").write_text(PROMPT)
+        model = taught_language_model(place.folder / "model")
+        base = {"source": str(small_teacher(place.folder / "base")), "revision": "test", "licence": "Apache-2.0"}
+
+        def recipe(usd_at_most: float) -> RecipeFile:
+            prices = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": usd_at_most}
+            own = str(place.folder / "prompt.md")
+            members = {
+                "mine": {
+                    **SAID, "source": str(small_teacher(place.folder / "mine")),
+                    "training": {**LEARNING, "loss": "labels"},
+                },
+                "here": {
+                    **SAID, "kind": "causal_lm", "source": str(model),
+                    "causal_lm": {"prompt": str(place.folder / "plain.md")},
+                },
+                **{
+                    name: {
+                        **SAID, "kind": "endpoint", "source": server.url, "endpoint": prices,
+                        "ask": {"model": name, "prompt": own, "settings": {"max_tokens": 3}},
+                    }
+                    for name in ("large", "larger")
+                },
+            }  # fmt: skip
+            teacher = {
+                "kind": "ensemble", "ensemble": {"members": members, "combine": "votes"},
+                "reason": "Four see more than one.", "minimum_accuracy": 0.8,
+            }  # fmt: skip
+            return small_recipe(
+                place.folder, teacher=teacher, base=base, slices=[], bar={"margin": 0.07},
+                students=[{"name": "one", "layers": [0, 1], "training": {**LEARNING, "loss": "kl"}}],
+                budget={"latency_ms_at_most": 1000, "size_mb_at_most": 20},
+                data__provenance={"teacher_may_see": ["internal"]}, data__hidden_label_share=0.85,
+            )  # fmt: skip
+
+        assert check(Recipes((recipe(1.0),), ())).all_is_well
+        poor = place.run(recipe(CAP_OF_ONE))
+        counts = place.newest("prompts", "base").facts(PromptFacts)
+        (refused,) = failures(poor)
+        assert f"{2 * (counts.kept - counts.validation):,} prompts more are expected to cost up to" in refused
+        assert "teacher.ensemble.members.large.endpoint.usd_at_most" in refused
+        asked_twice = min(ASKED_TWICE, counts.validation)
+        assert server.calls == 2 * (counts.validation + asked_twice), "the pilots alone"
+
+        file = recipe(1.0)
+        outcome = distil(file, place.home, Terminal(quiet=True))
+        assert outcome.succeeded, (outcome.closed, outcome.errors)
+        again = asked_twice + file.recipe.limits.canary_flips_prompts
+        assert server.calls == 2 * (counts.kept + again)
+        assert call_log(place.home).spent("small") == pytest.approx(server.usd)
+        facts = place.newest("teacher").facts(TeacherFacts)
+        assert facts.validation_accuracy > 0.85
+        assert {name: each.kind for name, each in facts.members.items()} == {
+            "mine": "encoder", "here": "causal_lm", "large": "endpoint", "larger": "endpoint",
+        }  # fmt: skip
+        canary = place.states("teacher_signal", "base")["the_canary_answers_as_recorded"].sentence
+        assert all(f"member {name}: " in canary for name in facts.members)
+        assert {each.name for each in read_members(place.newest("evaluation").folder)} == set(facts.members)
+        audit = audit_recipe(place.home, "small")
+        assert audit.ok, audit.problems
+        weights = f"{file.recipe.teacher.members['here'].address}/model.safetensors"
+        chain = {link.asset: link.external_inputs for link in audit.chain}
+        assert chain["small/contract"][weights] == chain["small/teacher"][weights]
+        asked = server.calls
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded and server.calls == asked
+
+
 def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared, baselines=False) as place:
-        said = {
-            "revision": "test", "licence": "Apache-2.0", "training_on_outputs": "allowed",
-            "reason": "It answers today.", "minimum_accuracy": 0.5,
-        }  # fmt: skip
-        learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
         members: dict[str, Any] = {
             name: {
-                **said, "source": str(small_teacher(place.folder / name)),
-                "training": {**learning, "epochs": epochs, "loss": "labels", "seed": epochs},
+                **SAID, "source": str(small_teacher(place.folder / name)),
+                "training": {**LEARNING, "epochs": epochs, "loss": "labels", "seed": epochs},
             }
             for name, epochs in (("short", 3), ("long", 5))
         }  # fmt: skip
         write_replies(place.folder / "replies.csv")
-        members["large"] = {**said, "kind": "stored", "source": str(place.folder / "replies.csv")}
+        members["large"] = {**SAID, "kind": "stored", "source": str(place.folder / "replies.csv")}
         teacher = {
             "kind": "ensemble", "ensemble": {"members": members, "agree_at_least": 0.6},
             "reason": "Three see more than one.", "minimum_accuracy": 0.5,
         }  # fmt: skip
         further = [{"loss": "labels", "weight": 0.5, "first_weight": 0.0}]
         students = [
-            {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl", "mixture": further}},
-            {"name": "weighed", "layers": [0, 1], "weigh_by_agreement": True, "training": {**learning, "loss": "kl"}},
-            {"name": "labels", "layers": [0, 1], "learns_from": "labels", "training": {**learning, "loss": "labels"}},
+            {"name": "one", "layers": [0, 1], "training": {**LEARNING, "loss": "kl", "mixture": further}},
+            {"name": "weighed", "layers": [0, 1], "weigh_by_agreement": True, "training": {**LEARNING, "loss": "kl"}},
+            {"name": "labels", "layers": [0, 1], "learns_from": "labels", "training": {**LEARNING, "loss": "labels"}},
         ]
         file = small_recipe(
             place.folder, teacher=teacher, students=students, bar={"margin": 0.16},

@@ -578,6 +578,12 @@ MEMBER = {
     "reason": "It answers today.", "training": {"loss": "labels", "epochs": 2, "max_tokens": 40},
 }  # fmt: skip
 
+SERVER = {
+    **ELSEWHERE, "kind": "endpoint", "source": "http://127.0.0.1:8000/v1", "ask": {"model": "m"},
+    "endpoint": {"usd_per_million_in": 0, "usd_per_million_out": 0, "usd_at_most": 1},
+}  # fmt: skip
+LANGUAGE_MODEL = {**ELSEWHERE, "kind": "causal_lm", "source": "model"}
+
 
 @pytest.mark.long
 @pytest.mark.parametrize(
@@ -594,6 +600,24 @@ MEMBER = {
             "ensemble: must be given where kind is ensemble",
         ),
         ({"members": {"one": MEMBER, "two": {**ELSEWHERE, "review": {}}}}, "kl", "members.two.review: review: must be"),
+        (
+            {"members": {"one": MEMBER, "two": {**ELSEWHERE, "ask": {"model": "m"}}}},
+            "kl",
+            "members.two.ask: ask: must be left out of a member",
+        ),
+        ({"members": {"one": MEMBER, "two": SERVER}}, "dkd", "there are votes alone"),
+        (
+            {"members": {"one": MEMBER, "two": {**SERVER, "ask": {"model": "m", "soft_labels": {"by": "logprobs"}}}}},
+            "dkd",
+            "data.provenance.teacher_may_see: must say which privacy classes may be sent",
+        ),
+        ({"members": {"one": SERVER, "two": LANGUAGE_MODEL}}, "kl", "data.provenance.teacher_may_see"),
+        (
+            {"members": {"one": SERVER, "two": {**SERVER, "endpoint": {**SERVER["endpoint"], "usd_at_most": 0.5}}}},
+            "kl",
+            "members.two.endpoint.usd_at_most: 0.5 here and 1 of one: it is what all calls",
+        ),
+        ({"members": {"one": MEMBER, "two": LANGUAGE_MODEL}}, "logit_mse", "there are probabilities"),
         (None, "kl", "ensemble: must be given where kind is ensemble"),
     ],
 )

@@ -1,6 +1,6 @@
 """Several teachers as one, held against arithmetic by hand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class Fake:
     fingerprint: str
     said: dict[str, list[float] | None]
     asked: list[str] = field(default_factory=list)
+    observed: str | None = None
 
     def verify(self) -> None:
         pass
@@ -42,6 +43,7 @@ class Fake:
                 "logits": [self.said[each] for each in ids],
                 "failure": silent,
                 "tokens": [2] * len(ids),
+                "observed": [None if self.said[each] is None else self.observed for each in ids],
             },
             schema=ANSWER_SCHEMA,
         )
@@ -92,6 +94,18 @@ def test_its_fingerprint_is_of_the_members_and_the_rule_and_not_of_their_order()
         EnsembleTeacher([*members()[:2], Member(members()[2].teacher, 1.5, 0.7)], Combination.VOTES, TASK),
     ]
     assert len({whole.fingerprint, *(each.fingerprint for each in others)}) == 4
+
+
+def test_another_model_behind_a_members_name_is_seen() -> None:
+    """What answered the pilot is no news; neither is a member that is silent, or is no server."""
+    one, two, three = members()
+    assert isinstance(two.teacher, Fake) and isinstance(three.teacher, Fake)
+    servers = [one, replace(two, observed="large-May"), replace(three, observed="small-May")]
+    two.teacher.observed, three.teacher.observed = "large-May", "small-May"
+    whole = EnsembleTeacher(servers, Combination.VOTES, TASK)
+    assert whole.ask(PROMPTS)["observed"].to_list() == [None, None, None]
+    three.teacher.observed = "small-June"
+    assert whole.ask(PROMPTS)["observed"].to_list() == [None, "small-June", None]
 
 
 @pytest.mark.long

@@ -1,0 +1,96 @@
+"""An encoder that is fine-tuned on the labelled rows, or one that classifies already.
+
+Belongs here: which rows it learns from, and what is measured of it.
+Does not: the loop (stillhouse/models/training.py), taking a classifier as it is (stillhouse/teachers/classifier.py).
+"""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stillhouse.device import Device
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.records.builds import Plan
+from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.names import MODEL
+from stillhouse.stages.teacher_kinds.making import Making
+from stillhouse.stages.trained import training_facts
+from stillhouse.students.examples import labelled_examples
+from stillhouse.teachers.forgetting import TEXTS, NeighboursKept, neighbours_kept
+
+if TYPE_CHECKING:
+    from stillhouse.models.training import TrainingExamples, TrainingReport
+    from stillhouse.models.weights import BaseModel
+
+
+def plan(making: Making) -> Plan[TeacherFacts]:
+    """Fine-tune an encoder on the labelled rows of the base batch, or take a classifier as it is."""
+    spec = making.file.recipe.teacher
+    # How many neighbours have to be kept is for the gate alone.
+    asked_twice = {} if spec.neighbours_kept_at_least is None else {"asked_before_and_after": True}
+    seeds = {} if spec.training is None else {"training": spec.training.seed}
+    return making.plan(partial(_build, making), depends_on=asked_twice, seeds=seeds)
+
+
+def _build(making: Making, folder: Path) -> TeacherFacts:
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.models.temperature_scaling import temperature_of
+    from stillhouse.models.weights import verify_weights
+    from stillhouse.teachers.classifier import take_classifier
+
+    spec, task, base, device = making.file.recipe.teacher, making.task, making.base, making.builds.device
+    examples = labelled_examples(making.rows, task)
+    neighbours = None
+    with making.builds.one_heavy_task():
+        if spec.training is None:
+            take_classifier(base.folder, task.names, folder / MODEL, rename=spec.rename, max_tokens=spec.longest_text)
+            report = None
+        else:
+            report = _fine_tuned(base, folder, examples, spec.training, making.checkpoints, device)
+            if spec.neighbours_kept_at_least is not None:
+                neighbours = _neighbours(base, folder, examples, device)
+        logits = TorchClassifier(folder / MODEL, device).logits(examples.validation_texts)
+    temperature = temperature_of(task, logits, examples.validation_targets)
+    calibration = {"temperature": temperature, "rows": len(examples.validation_texts)}
+    (folder / "calibration.json").write_text(json.dumps(calibration))
+    return making.facts(
+        verify_weights(folder / MODEL).fingerprint,
+        right=int(task.right(logits, examples.validation_targets).sum()),
+        parameters=base.record.parameters,
+        temperature=temperature,
+        training=report and training_facts(report),
+        neighbours=neighbours,
+    )
+
+
+def _neighbours(base: "BaseModel", folder: Path, examples: "TrainingExamples", device: Device) -> NeighboursKept:
+    """Ask the encoder about the same texts as it was published and as it is now; they are in an order of no meaning."""
+    from stillhouse.models.predictor import TorchClassifier
+    from stillhouse.teachers.classifier import build_classifier
+
+    texts = [*dict.fromkeys([*examples.texts, *examples.validation_texts])][:TEXTS]
+    untrained = folder / "untrained"
+    build_classifier(base.folder, examples.task.names, untrained, seed=0)
+    before, after = (TorchClassifier(each, device).answer(texts).embeddings for each in (untrained, folder / MODEL))
+    shutil.rmtree(untrained)
+    return neighbours_kept(before, after)
+
+
+def _fine_tuned(
+    base: "BaseModel",
+    folder: Path,
+    examples: "TrainingExamples",
+    training: TrainingConfig,
+    checkpoints: Path,
+    device: Device,
+) -> "TrainingReport":
+    from stillhouse.models.training import train
+    from stillhouse.teachers.classifier import build_classifier
+
+    untrained = folder / "untrained"
+    build_classifier(base.folder, examples.task.names, untrained, training.seed)
+    report = train(untrained, folder / MODEL, examples, training, checkpoints, device=device)
+    shutil.rmtree(untrained)
+    return report
