@@ -4,7 +4,6 @@ Belongs here: reading that from the ledger and from the release that serves.
 Does not: promoting (assets/champion.py), how a round ended (orchestration/outcomes.py).
 """
 
-import json
 from typing import Any
 
 import dagster as dg
@@ -14,6 +13,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import Served, promoted
+from stillhouse.report.reading import ReadReport, read_report
 from stillhouse.stages.facts import TransferSetFacts
 from stillhouse.stages.names import SELECTION, TRANSFER_SET
 from stillhouse.wording import MEGABYTE
@@ -52,7 +52,7 @@ def _evidence(builds: BuildStore, recipe: str, serving: Served) -> dict[str, Any
     report = builds.home.reports / f"{recipe}.champion.html"
     write_atomically(report, (selection.folder / "report.html").read_bytes())
     return {
-        **_measured(json.loads((selection.folder / "report.json").read_text(encoding="utf-8"))),
+        **_measured(read_report(selection.folder)),
         **links("report", report, builds.home.reports),
         "batches": ", ".join(transfer_set.facts(TransferSetFacts).batches),
     }
@@ -68,30 +68,23 @@ def _line(promotions: list[Served]) -> tuple[Served, str, Served | None]:
     return serving, since, None
 
 
-def _measured(report: dict[str, Any]) -> dict[str, Any]:
+def _measured(report: ReadReport) -> dict[str, Any]:
     """Of a report the numbers that a person asks for first."""
-    test = report["metric_test"] or report["non_inferiority"]
+    size = report.student.size_bytes
     numbers = {
-        "accuracy": report["student"]["accuracy"],
-        "teacher_accuracy": report["teacher"]["accuracy"],
-        "drop": test["drop"],
-        "drop_at_most": test["drop_upper_bound"],
-        "margin": test["margin"],
-        "size_mb": report["student"]["size_bytes"] / MEGABYTE,
-        "times_smaller": report["size_ratio"],
-        "times_faster": report["latency_ratio"],
-        "ms_per_text": _milliseconds(report["latency"]),
+        "accuracy": report.student.accuracy,
+        "teacher_accuracy": report.teacher.accuracy,
+        "drop": report.test.drop,
+        "drop_at_most": report.test.drop_upper_bound,
+        "margin": report.test.margin,
+        "size_mb": None if size is None else size / MEGABYTE,
+        "times_smaller": report.size_ratio,
+        "times_faster": report.latency_ratio,
+        # By which `times_faster` is counted, too.
+        "ms_per_text": None if report.latency is None else report.latency.student_ms,
     }
     return {
         **{name: dg.MetadataValue.float(round(value, DIGITS)) for name, value in numbers.items() if value is not None},
-        "verdict": report["verdict"],
-        "in_short": report["summary"],
+        "verdict": report.verdict.value,
+        "in_short": report.summary,
     }
-
-
-def _milliseconds(latency: dict[str, Any] | None) -> float | None:
-    """CPU time of a call, by which `times_faster` is counted, too; version 0.1.0 measured wall time alone."""
-    if latency is None:
-        return None
-    cpu = latency.get("cpu")
-    return float(cpu["student_ms"] if cpu else latency["student_ms_p50"])

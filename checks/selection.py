@@ -1,11 +1,10 @@
 """Gates on the selection: is there a student that may replace the teacher?"""
 
-import json
-
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.measures.seeds import ONE_SEED
 from stillhouse.evaluation.models import ModelKind
+from stillhouse.report.reading import read_report
 from stillhouse.stages.selection import SelectionFacts
 from stillhouse.statistics.verdicts import Verdict
 
@@ -59,29 +58,28 @@ def the_challenger_is_not_worse_than_the_champion(context: GateContext) -> Findi
 @gate("if labels alone do as well, the teacher's signal was not worth its price", blocking=False)
 def distillation_was_worth_it(context: GateContext) -> Finding:
     """The chosen student against the same one trained on the labels alone, by rows and, where there are, by seeds."""
-    report = json.loads((context.artifact.folder / "report.json").read_text())
-    if report["student"]["kind"] == ModelKind.BASELINE:
+    report = read_report(context.artifact.folder)
+    if report.student.kind is ModelKind.BASELINE:
         return passed_if(
-            True, f"{report['student']['name']} learned from nothing: nothing was distilled that had to be worth it"
+            True, f"{report.student.name} learned from nothing: nothing was distilled that had to be worth it"
         )
-    comparison = report["comparison"]
+    comparison = report.comparison
     if comparison is None:
         return Finding(
             Verdict.INCONCLUSIVE, "the recipe has no control of the same layers that learns from labels alone"
         )
-    return Finding(Verdict(comparison["verdict"]), comparison["sentence"], observed=comparison["gain"])
+    return Finding(comparison.verdict, comparison.sentence, observed=comparison.gain)
 
 
 @gate("a student that holds the bar by the luck of its seed may not hold it when it is trained again", blocking=False)
 def all_seeds_are_within_the_margin(context: GateContext) -> Finding:
     """The student of the report, for each seed it was trained with: no measured drop is the margin or more."""
-    report = json.loads((context.artifact.folder / "report.json").read_text())
-    name, spread = report["student"]["name"], report["seeds"]
+    report = read_report(context.artifact.folder)
+    name, spread = report.student.name, report.seeds
     if spread is None:
         return Finding(Verdict.INCONCLUSIVE, f"{name} was {ONE_SEED}; name more_seeds in the recipe to see")
-    worst = max(score["drop"] for score in spread["scores"])
-    said = f"{name}, {spread['sentence']}"
-    return passed_if(not spread["warning"], said, observed=worst, limit=spread["margin"])
+    worst = max(score.drop for score in spread.scores)
+    return passed_if(not spread.warning, f"{name}, {spread.sentence}", observed=worst, limit=spread.margin)
 
 
 GATES = gates_of_module(__name__)

@@ -4,7 +4,6 @@ Belongs here: spending by kind from the ledger, and the account of the newest ev
 Does not: the arithmetic (stillhouse/economics.py), printing (commands/).
 """
 
-import json
 from collections import defaultdict
 
 from pydantic import Field
@@ -17,6 +16,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.manifest import asset_and_batch
+from stillhouse.report.reading import read_report
 from stillhouse.stages.asking import call_log
 from stillhouse.stages.cascade import CascadeFacts
 from stillhouse.stages.names import CASCADE, KINDS, SELECTION, kind_of
@@ -98,8 +98,5 @@ def _student_ms(builds: BuildStore, file: RecipeFile) -> float | None:
     key = key_of(file.name, SELECTION)
     if newest_materialization(builds.ledger, key) is None:
         return None
-    report = json.loads((newest_artifact(builds, key).folder / "report.json").read_text(encoding="utf-8"))
-    latency = report["latency"]
-    if latency is None:
-        return None
-    return float(latency["cpu"]["student_ms"] if latency.get("cpu") else latency["student_ms_p50"])
+    latency = read_report(newest_artifact(builds, key).folder).latency
+    return None if latency is None else latency.student_ms

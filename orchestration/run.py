@@ -4,7 +4,6 @@ Belongs here: one call that brings a recipe up to date.
 Does not: what the job contains (jobs.py), what is drawn (screens.py), commands (commands/), exit codes (cli.py).
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -43,6 +42,7 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_names import renamed
 from stillhouse.records.locks import recipes_locked
 from stillhouse.report.options_page import path_of_page
+from stillhouse.report.reading import read_report
 from stillhouse.stages.names import BASE, BASELINES, SELECTION, stage_names
 from stillhouse.stages.source import drop_folder
 
@@ -203,11 +203,7 @@ def _ending(
     selection = newest_materialization(builds.ledger, key_of(file.name, SELECTION))
     if selection is not None and selection.run_id == outcome.run_id:
         artifact = newest_artifact(builds, key_of(file.name, SELECTION))
-        parts.append(
-            result_screen(
-                file.name, json.loads((artifact.folder / "report.json").read_text(encoding="utf-8")), builds.home
-            )
-        )
+        parts.append(result_screen(file.name, read_report(artifact.folder), builds.home))
     if any(gate.name == no_baseline_clears_the_bar.name for gate in outcome.closed):
         evaluations = read_evaluations(newest_artifact(builds, key_of(file.name, BASELINES)).folder)
         parts += [options_screen(evaluations), f"report   {path_of_page(builds.home, file.name)}", ""]

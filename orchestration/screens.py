@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -32,7 +31,10 @@ from stillhouse import progress
 from stillhouse.economics import amount
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
+from stillhouse.evaluation.models import ModelKind
 from stillhouse.home import Home
+from stillhouse.report.reading import ReadReport, ReadScore
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import MEGABYTE
 
 CLASSES_SHOWN = 10
@@ -51,50 +53,49 @@ def framed(console: Terminal, title: Text, what: RenderableType) -> RenderableTy
     return Group(title, "", what)
 
 
-def result_screen(recipe: str, report: dict[str, Any], home: Home) -> RenderableType:
+def result_screen(recipe: str, report: ReadReport, home: Home) -> RenderableType:
     """Teacher against student, each claim, and the other models, on one screen.
 
     Whatever names a class, slice or model is a `Text`, so that no console reads markup in it.
 
     Args:
         recipe: its name.
-        report: the report's JSON.
+        report: of the selected student, or of the best one.
         home: where the report's page is.
     """
-    student = report["student"]
+    student = report.student
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("", "teacher", student["name"]):
+    for column in ("", "teacher", student.name):
         table.add_column(Text(column))
     _add_measures(table, report)
     claims = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for claim in report["claims"]:
-        if claim["binding"]:
-            claims.add_row(_mark(claim["verdict"]), Text(claim["sentence"]))
-    reported = [claim["verdict"] for claim in report["claims"] if not claim["binding"]]
+    for claim in report.claims:
+        if claim.binding:
+            claims.add_row(_mark(claim.verdict), Text(claim.sentence))
+    reported = [claim.verdict for claim in report.claims if not claim.binding]
     if reported:
-        held = f"reported only: {reported.count('pass')} of {len(reported)} further claims shown to hold"
+        held = f"reported only: {reported.count(Verdict.PASS)} of {len(reported)} further claims shown to hold"
         claims.add_row("", Text(held, "dim"))
     others = Table(box=None, padding=(0, 2, 0, 0))
-    priced = any(other.get("hosted") for other in report["others"])  # not in a report of version 0.1.0
+    priced = any(other.hosted for other in report.others)
     for column in ("also judged", "accuracy", "smaller", "faster", *([_PRICE] if priced else []), ""):
         others.add_column(column)
     rivals = []
-    for other in report["others"]:
-        faster = _times(other["latency_ratio"])
-        verdict = Text("control", "dim") if other["kind"] == "control" else _mark(other["verdict"])
-        price = [_price(other["usd_per_1000_calls"])] if priced else []
-        measures = (f"{other['accuracy']:.3f}", _times(other["size_ratio"]), faster, *price)
-        others.add_row(Text(other["name"]), *measures, verdict)
-        if other.get("misses_only_the_budget"):  # a report of version 0.1.0 does not say
-            rivals.append(Text(f"{other['name']}: {other['ruled_out']}"))
-    comparison = [Text(report["comparison"]["sentence"])] if report["comparison"] else []
-    comparison += [Text(chain["sentence"]) for chain in report.get("chains", ())]
-    if student["kind"] == "baseline" and report["selection"]:
-        comparison.append(Text(f"{report['selection']['reason']} ({student['name']}: {student['note']})"))
-    if report.get("against_champion"):  # a report of version 0.1.0 has none
-        comparison.append(Text(report["against_champion"]["sentence"]))
-    own = report.get("error_analysis", report.get("reasons", {})).get(student["name"])  # as version 0.1.0 called it
-    why = [Text.assemble(("why, and what next  ", "bold"), own["sentence"])] if own and own["sentence"] else []
+    for other in report.others:
+        verdict = Text("control", "dim") if other.kind is ModelKind.CONTROL else _mark(other.verdict)
+        price = [_price(other.usd_per_1000_calls)] if priced else []
+        measures = (f"{other.accuracy:.3f}", _times(other.size_ratio), _times(other.latency_ratio), *price)
+        others.add_row(Text(other.name), *measures, verdict)
+        if other.misses_only_the_budget:
+            rivals.append(Text(f"{other.name}: {other.ruled_out}"))
+    comparison = [Text(report.comparison.sentence)] if report.comparison else []
+    comparison += [Text(chain.sentence) for chain in report.chains if chain.sentence]
+    if student.kind is ModelKind.BASELINE and report.selection:
+        comparison.append(Text(f"{report.selection.reason} ({student.name}: {student.note})"))
+    if report.against_champion and report.against_champion.sentence:
+        comparison.append(Text(report.against_champion.sentence))
+    own = report.error_analysis.get(student.name)
+    why = [Text.assemble(("why, and what next  ", "bold"), own.sentence)] if own and own.sentence else []
     page = home.reports / f"{recipe}.html"
     foot = Text(f"report   {page}, with {recipe}.checklist.md beside it\nUI       stillhouse ui")
     return Group(table, "", claims, "", *why, others, "", *rivals, *comparison, "", foot)
@@ -115,7 +116,7 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
         macro_f1 = "" if each.score.macro_f1 is None else f"{each.score.macro_f1:.3f}"
         price = [_price(each.usd_per_1000_calls)] if priced else []
         measures = (f"{each.score.accuracy:.3f}", macro_f1, _times(each.size_ratio), faster, *price)
-        options.add_row(Text(each.name), *measures, _mark(each.verdict.value))
+        options.add_row(Text(each.name), *measures, _mark(each.verdict))
     keeping, losing = clearing_options(evaluations)
     clearing = keeping + losing
     by_class = Table(box=None, padding=(0, 2, 0, 0))
@@ -223,37 +224,36 @@ class _TimeLeft(ProgressColumn):
         return Text(f"about {timedelta(seconds=round(task.time_remaining))} left", "cyan")
 
 
-def _add_measures(table: Table, report: dict[str, Any]) -> None:
+def _add_measures(table: Table, report: ReadReport) -> None:
     """A line for each thing that was measured on teacher and student."""
-    student, teacher, latency = report["student"], report["teacher"], report["latency"]
+    student, teacher, latency = report.student, report.teacher, report.latency
     table.add_row("accuracy", _with_interval(teacher), _with_interval(student))
-    table.add_row("agreement", "", f"{report['agreement']:.3f}")
-    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}{_by_how_much(report['size_ratio'], 'smaller')}")
+    table.add_row("agreement", "", f"{report.agreement:.3f}")
+    table.add_row("size", _megabytes(teacher), f"{_megabytes(student)}{_by_how_much(report.size_ratio, 'smaller')}")
     if latency:
-        cpu = latency.get("cpu")  # not in a report by 0.1.0
+        cpu = latency.cpu
         if cpu:
-            faster = f"{_measure(cpu['student_ms'], 'ms')}{_by_how_much(cpu['ratio'], 'faster')}"
-            table.add_row("CPU time, 1 thread", _measure(cpu["teacher_ms"], "ms"), faster)
-        faster = f"{_measure(latency['student_ms_p50'], 'ms')}{_by_how_much(latency['ratio'], 'faster')}"
-        table.add_row("wall time, 1 thread", _measure(latency["teacher_ms_p50"], "ms"), faster)
-        if latency.get("caveat"):
-            table.add_row("", "", Text(latency["caveat"], "yellow"))
-    memory, cost = report["footprint"], report["running_cost"]
-    if memory and memory["student_mb"] is not None:
-        table.add_row("memory", *(_measure(memory[f"{model}_mb"], "MB", 0) for model in ("teacher", "student")))
+            faster = f"{_measure(cpu.student_ms, 'ms')}{_by_how_much(cpu.ratio, 'faster')}"
+            table.add_row("CPU time, 1 thread", _measure(cpu.teacher_ms, "ms"), faster)
+        faster = f"{_measure(latency.student_ms_p50, 'ms')}{_by_how_much(latency.ratio, 'faster')}"
+        table.add_row("wall time, 1 thread", _measure(latency.teacher_ms_p50, "ms"), faster)
+        if latency.caveat:
+            table.add_row("", "", Text(latency.caveat, "yellow"))
+    memory, cost = report.footprint, report.running_cost
+    if memory and memory.student_mb is not None:
+        table.add_row("memory", _measure(memory.teacher_mb, "MB", 0), _measure(memory.student_mb, "MB", 0))
     if cost:
-        calls = [cost[f"{model}_usd_per_1000_calls"] for model in ("teacher", "student")]
+        calls = [cost.teacher_usd_per_1000_calls, cost.student_usd_per_1000_calls]
         table.add_row("a million calls", *("" if usd is None else f"{amount(1000 * usd)} USD" for usd in calls))
 
 
-def _with_interval(score: dict[str, Any]) -> str:
-    low, high = score["accuracy_interval"]
-    return f"{score['accuracy']:.3f} ({low:.3f} to {high:.3f})"
+def _with_interval(score: ReadScore) -> str:
+    low, high = score.accuracy_interval
+    return f"{score.accuracy:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _megabytes(score: dict[str, Any]) -> str:
-    size = score["size_bytes"]
-    return _measure(size and size / MEGABYTE, "MB", 1)
+def _megabytes(score: ReadScore) -> str:
+    return _measure(score.size_bytes and score.size_bytes / MEGABYTE, "MB", 1)
 
 
 def _measure(value: float | None, unit: str, digits: int = 2) -> str:
@@ -275,5 +275,6 @@ def _price(usd: float | None) -> str:
     return "" if usd is None else amount(usd)
 
 
-def _mark(verdict: str) -> Text:
-    return {"pass": Text("pass", "green"), "fail": Text("fail", "red")}.get(verdict, Text("not shown", "yellow"))
+def _mark(verdict: Verdict) -> Text:
+    shown = {Verdict.PASS: ("pass", "green"), Verdict.FAIL: ("fail", "red")}
+    return Text(*shown.get(verdict, ("not shown", "yellow")))

@@ -5,7 +5,7 @@ Does not: finding the answers (orchestration/status.py and the like), deciding a
 """
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -128,18 +128,20 @@ def report(name: Name, as_json: AsJson = False) -> None:
     from assets.keys import key_of
     from assets.materializations import newest_artifact
     from stillhouse.records.builds import BuildStore
+    from stillhouse.report.reading import REPORT, read_report
     from stillhouse.stages.names import SELECTION
+    from stillhouse.statistics.verdicts import Verdict
 
     home = Home.from_environment()
     selection = newest_artifact(BuildStore(home), key_of(find_recipe(name).name, SELECTION))
-    content: dict[str, Any] = json.loads((selection.folder / "report.json").read_text(encoding="utf-8"))
+    found = read_report(selection.folder)
     if as_json:
-        print_json(json.dumps(content, indent=1))
+        print_json(json.dumps(json.loads((selection.folder / REPORT).read_text(encoding="utf-8")), indent=1))
     else:
         from orchestration.screens import result_screen
 
-        out.print(result_screen(name, content, home))
-    raise typer.Exit(0 if content["verdict"] == "pass" else 1)
+        out.print(result_screen(name, found, home))
+    raise typer.Exit(0 if found.verdict is Verdict.PASS else 1)
 
 
 @commands.command("leaderboard")

@@ -11,12 +11,17 @@ import pytest
 from assets.champion_page import champion_page
 from stillhouse.errors import StillhouseError
 from stillhouse.records.ledger import Ledger
+from tests import reported
 
 TEST = {"drop": 0.0213456, "drop_upper_bound": 0.0355555, "margin": 0.04}
 REPORT = {
-    "verdict": "pass", "summary": "five_layers clears the bar", "teacher": {"accuracy": 0.9345}, "size_ratio": 13.25,
-    "student": {"accuracy": 0.91318, "size_bytes": 6_812_345}, "latency_ratio": 12.94,
-    "latency": {"student_ms_p50": 0.9, "cpu": {"student_ms": 0.81234}}, "non_inferiority": TEST, "metric_test": None,
+    **reported.REPORT, "summary": "five_layers clears the bar", "teacher": {**reported.SCORE, "accuracy": 0.9345},
+    "size_ratio": 13.25, "student": {**reported.SCORE, "accuracy": 0.91318, "size_bytes": 6_812_345},
+    "latency_ratio": 12.94, "non_inferiority": TEST,
+    "latency": {
+        "teacher_ms_p50": 9.0, "student_ms_p50": 0.9, "ratio": 10.0,
+        "cpu": {"teacher_ms": 8.0, "student_ms": 0.81234, "ratio": 9.8},
+    },
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from orchestration.terminal import Terminal
 from stillhouse.error_analysis.rules import Cause, read_analyses
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact
+from stillhouse.report.reading import read_report
 from stillhouse.stages.error_analysis import learners_of
 from stillhouse.statistics.verdicts import Verdict
 from tests.conftest import Place, a_place, failures, verdicts
@@ -78,7 +79,7 @@ def test_page_json_and_screen_end_with_what_to_change(place: Place, file: Recipe
     assert conclusion.change in page.replace("&#39;", "'")
     assert ">Training</h2>" in page and "Training and validation loss by epoch" in page
     console = Terminal(record=True, width=1000, file=io.StringIO())
-    console.print(result_screen("small", report, place.home))
+    console.print(result_screen("small", read_report(selection_of(place).folder), place.home))
     assert f"why, and what next  {conclusion.sentence}" in console.export_text()
 
 

@@ -20,6 +20,7 @@ from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.stages.selection import SelectionFacts
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, measured
+from tests.reported import REPORT, SCORE
 
 NO_CHAMPION = AgainstChampion(verdict=PASS, sentence="there is no champion yet")
 
@@ -84,13 +85,13 @@ def test_what_the_comparison_with_the_champion_said_is_the_finding() -> None:
 
 
 def reported(folder: Path, **report: Any) -> Any:
-    (folder / "report.json").write_text(json.dumps({"student": {"name": "s", "kind": "student"}, **report}))
+    (folder / "report.json").write_text(json.dumps({**REPORT, **report}))
     return chosen("s", folder=folder)
 
 
 def test_whether_distillation_was_worth_it_is_what_the_report_compares(tmp_path: Path) -> None:
     gate = distillation_was_worth_it
-    baseline = {"name": "s", "kind": "baseline"}
+    baseline = {**SCORE, "kind": "baseline"}
     taken = answer_of(gate, reported(tmp_path, student=baseline))
     assert taken == (PASS, "s learned from nothing: nothing was distilled that had to be worth it")
     verdict, sentence = answer_of(gate, reported(tmp_path, comparison=None))
@@ -104,7 +105,7 @@ def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
     gate = all_seeds_are_within_the_margin
     verdict, sentence = answer_of(gate, reported(tmp_path, seeds=None))
     assert verdict is INCONCLUSIVE and sentence.endswith("; name more_seeds in the recipe to see")
-    for warning, expected in ((None, PASS), ("one misses", FAIL)):
+    for warning, expected in (("", PASS), ("one misses", FAIL)):
         scores = [{"drop": 0.01}, {"drop": 0.03}]
         spread = {"warning": warning, "sentence": "three seeds", "scores": scores, "margin": 0.04}
         assert answer_of(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")

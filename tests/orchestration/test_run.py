@@ -1,7 +1,6 @@
 """What a run on the command line shows, and by which fields it decides that."""
 
 import io
-import json
 import os
 import pty
 import re
@@ -31,7 +30,9 @@ from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import BuildStore
+from stillhouse.report.reading import ReadReport
 from stillhouse.statistics.verdicts import Verdict
+from tests.reported import REPORT
 from tests.small import small_recipe
 
 
@@ -148,21 +149,12 @@ def test_a_closed_gate_is_said_from_what_broke_by_the_kind_of_the_error() -> Non
     assert "a log said" in what_broke(failed["broken"])
 
 
-def report(**of_the_other: Any) -> dict[str, Any]:
-    score = {
-        "name": "one", "kind": "student", "accuracy": 0.9, "accuracy_interval": [0.88, 0.92], "size_bytes": 1_000_000,
-        "note": "",
-    }  # fmt: skip
+def report(**of_the_other: Any) -> ReadReport:
     other = {
         "name": "two", "kind": "student", "accuracy": 0.9, "latency_ratio": 2.0, "size_ratio": 3.0, "verdict": "fail",
         **of_the_other,
     }  # fmt: skip
-    shown = {
-        "student": score, "teacher": score, "agreement": 0.9, "size_ratio": 2.0, "latency": None, "footprint": None,
-        "running_cost": None, "claims": [], "others": [other], "comparison": None, "selection": None,
-        "error_analysis": {},
-    }  # fmt: skip
-    return dict(json.loads(json.dumps(shown)))
+    return ReadReport.model_validate({**REPORT, "others": [other]})
 
 
 BY_0_1_0 = "holds the quality, but the budget rules it out: size ratio 3.0x, at least 6x asked"

@@ -23,6 +23,8 @@ from orchestration.screens import result_screen
 from orchestration.terminal import Terminal, printable
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
+from stillhouse.report.reading import ReadReport
+from tests.reported import REPORT, SCORE
 from tests.small import small_recipe
 
 RICH_STYLES = re.compile(r"\x1b\[[0-9;]*m")
@@ -117,23 +119,20 @@ def test_brackets_and_colons_are_shown_as_they_are(text: str) -> None:
 @pytest.mark.parametrize("name", ["[/b] people", "urgent [red] tickets", "who [vip]", "a[/]b"])
 def test_the_result_shows_names_as_they_are_on_any_console(name: str) -> None:
     """Regression: a name such as [/b] ended the last screen of a run with an error, on a console that reads markup."""
-    score = {
-        "name": name, "kind": "baseline", "note": name, "accuracy": 0.9, "accuracy_interval": [0.88, 0.92],
-        "size_bytes": 1e6,
-    }  # fmt: skip
+    score = {**SCORE, "name": name, "kind": "baseline", "note": name}
     other = {**score, "latency_ratio": None, "size_ratio": 2.0, "verdict": "fail", "ruled_out": name}
+    claim = {"binding": True, "verdict": "pass", "sentence": f"recall of '{name}'"}
     report = {
-        "student": score, "teacher": score, "agreement": 0.9, "size_ratio": 2.0, "latency": None, "footprint": None,
-        "running_cost": None, "claims": [{"binding": True, "verdict": "pass", "sentence": f"recall of '{name}'"}],
-        "others": [{**other, "misses_only_the_budget": True}], "comparison": {"sentence": name},
-        "selection": {"reason": name}, "error_analysis": {name: {"sentence": name}},
-        "against_champion": {"sentence": name},
+        **REPORT, "student": score, "teacher": score, "claims": [claim], "selection": {"reason": name},
+        "others": [{**other, "misses_only_the_budget": True}], "error_analysis": {name: {"sentence": name}},
+        "comparison": {"sentence": name, "verdict": "pass", "gain": 0.1}, "against_champion": {"sentence": name},
     }  # fmt: skip
-    file = io.StringIO()
-    Console(file=file, width=200).print(result_screen(name, report, Home(Path("/home"), "", "")))
+    file, home = io.StringIO(), Home(Path("/home"), "", "")
+    Console(file=file, width=200).print(result_screen(name, ReadReport.model_validate(report), home))
     assert file.getvalue().count(name) == 13
     old = {key: value for key, value in report.items() if key not in ("error_analysis", "against_champion")}
-    assert name in shown(result_screen(name, {**old, "reasons": {}}, Home(Path("/home"), "", "")))
+    by_0_1_0 = ReadReport.model_validate({**old, "reasons": {name: {"sentence": name}}})
+    assert shown(result_screen(name, by_0_1_0, home)).count(name) == 12
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
