@@ -1,15 +1,23 @@
 """Gates on the teacher: is it the model we think it is, and is it worth copying?"""
 
+from datetime import UTC, date, datetime
+
+from dagster._utils.schedules import cron_string_iterator
+
 from checks.gate import Finding, GateContext, gate, gates_of_module, passed_if
 from checks.pinning import are_the_pinned_weights
+from checks.voices import together
+from stillhouse.errors import StillhouseError
 from stillhouse.models.weights import fingerprint_of, verify_weights
 from stillhouse.recipe.teacher import TeacherKind, teacher_part
-from stillhouse.stages.asking import teacher_of
-from stillhouse.stages.facts import TeacherFacts
+from stillhouse.stages.asking import teacher_of, voices_of
+from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import MEMBERS, MODEL
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.forgetting import FEWEST, NEAREST
+from stillhouse.teachers.teacher import Teacher
 
 
 @gate("a file that runs code when it is loaded, or was cut short on the way, must not become anybody's teacher")
@@ -93,6 +101,66 @@ def neighbours_are_kept_by_fine_tuning(context: GateContext) -> Finding:
     verdict = Verdict.PASS if low >= asked else Verdict.FAIL if high < asked else Verdict.INCONCLUSIVE
     advice = "" if verdict is Verdict.PASS else ": train for fewer epochs, or at a lower learning_rate"
     return Finding(verdict, sentence + advice, observed=share, limit=asked)
+
+
+@gate("answers that cannot be read are paid for like those that can")
+def the_pilots_answers_can_be_read(context: GateContext) -> Finding:
+    """Of a model behind a server, before the rest is asked: how many validation rows have no answer that counts."""
+    limit = context.recipe.limits.unanswered_prompts_at_most
+    findings = {name: _few_are_without_an_answer(said, limit) for name, said in _said_by_servers(context).items()}
+    return together(findings or {"": passed_if(True, "asked of models behind a server")})
+
+
+def _said_by_servers(context: GateContext) -> dict[str, SaidFacts]:
+    """Of each voice that is behind a server what its pilot said."""
+    voices = context.artifact.facts(TeacherFacts).voices.items()
+    return {name: each.said for name, each in voices if each.said is not None and each.said.usd_a_prompt is not None}
+
+
+def _few_are_without_an_answer(said: SaidFacts, limit: float) -> Finding:
+    silent = sum(said.failures.values())
+    reasons = ", ".join(f"{texts:,} {reason}" for reason, texts in said.failures.items())
+    share = silent / max(said.texts, 1)
+    return passed_if(
+        share <= limit,
+        f"{silent:,} of {said.texts:,} texts have no answer that counts{f' ({reasons})' if reasons else ''}: "
+        f"{share:.1%}, limit {limit:.0%}" + ("" if share <= limit else "; write a prompt that makes it name a label"),
+        observed=share,
+        limit=limit,
+    )
+
+
+@gate("what a model answers that is shut down before the next round can never be asked again", daily=True)
+def the_model_outlives_the_next_round(context: GateContext) -> Finding:
+    """Of a model behind a server, whose server may say on which day it ends; asking that costs nothing."""
+    servers = _said_by_servers(context)
+    if not servers:
+        return passed_if(True, "asked of models behind a server")
+    opened, cron = voices_of(context.artifact, context.recipe.teacher, context.builds), context.recipe.refresh.cron
+    return together({name: _ends_later(opened[name], cron) for name in servers})
+
+
+def _ends_later(teacher: Teacher, cron: str) -> Finding:
+    assert isinstance(teacher, EndpointTeacher), "nobody else is paid"
+    model = teacher.asking.model
+    try:
+        said = teacher.shut_down_on()
+    except StillhouseError as error:
+        return Finding(Verdict.INCONCLUSIVE, f"it is not known when {model} ends: {error.what}")
+    if said is None:
+        return passed_if(True, f"its server names no day on which {model} ends")
+    try:
+        day = date.fromisoformat(said[:10])
+    except ValueError:
+        return Finding(Verdict.INCONCLUSIVE, f"its server says that {model} ends on {said[:30]!r}, which is no day")
+    following = next(cron_string_iterator(now().timestamp(), cron, "UTC")).date()
+    advice = "" if day > following else ": choose one that stays, or have all answered now and keep them (kind: stored)"
+    return passed_if(day > following, f"{model} ends on {day}, and the next round is on {following}{advice}")
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
 
 
 @gate("probabilities of labels say nothing where the teacher would rather have written something else")

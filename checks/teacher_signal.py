@@ -4,7 +4,6 @@ The expectations on single columns are in expectations/teacher_signal.py.
 """
 
 import secrets
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -12,6 +11,7 @@ import polars as pl
 
 from checks.expectations.teacher_signal import SUITE
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
+from checks.voices import together
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.limits import GateLimits
@@ -73,21 +73,17 @@ def the_canary_answers_as_recorded(context: GateContext) -> Finding:
         answers = whole.fingerprint[:12]
         return passed_if(True, f"this teacher cannot be asked again: what it said is kept, as {answers}")
     opened, key = voices_of(artifact, context.recipe.teacher, context.builds), secrets.token_hex(8)
-    findings = []
+    findings = {}
     for name, facts in voices.items():
         answered = prompts.join(_recorded(context, prompts, name, facts), on="prompt_id")
         if answered.is_empty():
             return passed_if(True, "this batch has no answered prompts")
         teacher = opened[name]
         if isinstance(teacher, EndpointTeacher):
-            found = _few_answers_changed(context, teacher, facts, answered)
+            findings[name] = _few_answers_changed(context, teacher, facts, answered)
         else:
-            found = _outputs_are_as_recorded(context.recipe.limits, teacher, answered, key)
-        findings.append(replace(found, sentence=f"member {name}: {found.sentence}") if name else found)
-    verdict = Verdict.worst(found.verdict for found in findings)
-    said = [found for found in findings if found.verdict is verdict]
-    nearest = max(said, key=lambda found: (found.observed or 0.0) / (found.limit or 1.0))
-    return replace(nearest, sentence="; ".join(found.sentence for found in said))
+            findings[name] = _outputs_are_as_recorded(context.recipe.limits, teacher, answered, key)
+    return together(findings)
 
 
 def _recorded(context: GateContext, prompts: pl.DataFrame, member: str, facts: TeacherFacts) -> pl.DataFrame:

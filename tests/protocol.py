@@ -33,6 +33,7 @@ class Server:
         key: that it asks for; none where it asks for none.
         takes: seconds for an answer.
         retry_after: seconds that it asks to wait where there are too many calls.
+        models: the day on which each of its models ends, or none; None where it has no list of them.
     """
 
     answer: Callable[[str], str]
@@ -42,6 +43,7 @@ class Server:
     takes: float = 0.0
     retry_after: str = "0"
     alternatives: Callable[[str], Mapping[str, float]] | None = None
+    models: Mapping[str, str | None] | None = None
     formats: list[Any] = field(default_factory=list)
     authorizations: set[str | None] = field(default_factory=set)
     url: str = ""
@@ -91,6 +93,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+    def do_GET(self) -> None:
+        models, name = self.server_told.models, self.path.rpartition("/models/")[2]
+        if models is None or name not in models:
+            self._send(404, {"error": {"message": "not found"}})
+            return
+        said = {"id": name, "object": "model", "created": 0, "owned_by": "test", "shutdown_date": models[name]}
+        self._send(200, said)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

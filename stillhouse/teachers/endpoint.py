@@ -37,6 +37,8 @@ _AGAIN = (408, 409, 425, 429)
 """Statuses beside those of 500 and more that another attempt may change."""
 _OF_THE_TEXT = (400, 422)
 """Statuses that another text may change; any other below 500 ends the run."""
+_KNOWS_NO_MODELS = (400, 404, 405, 501)
+"""What servers answer that have no list of their models."""
 _SLOWEST_S, _FIRST_S = 60.0, 0.5
 _JITTER = random.Random()
 """Of its own: how long somebody waits decides no training."""
@@ -84,6 +86,29 @@ class Endpoint:
             cause = error.__cause__ or error
             never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.UnsupportedProtocol)
             return Refusal(f"{type(cause).__name__}: {self._in_short(str(cause))}", is_free=never_sent)
+
+    def shut_down_on(self) -> str | None:
+        """The day on which the server says that the model ends; None where it says none.
+
+        Raises:
+            StillhouseError: if the server cannot be asked now.
+        """
+        from openai import APIConnectionError, APIStatusError
+
+        try:
+            said = getattr(self.client.models.retrieve(self.asking.model), "shutdown_date", None)
+        except ValueError:  # a page in the place of a reply
+            return None
+        except (APIStatusError, APIConnectionError) as error:
+            if isinstance(error, APIStatusError) and error.status_code in _KNOWS_NO_MODELS:
+                return None
+            raise StillhouseError(
+                f"the server does not say what its model is: {self._in_short(str(error))}",
+                where=self.url,
+                expected=f"an answer to GET /models/{self.asking.model}",
+                do="Look at the server, and at what the recipe says of its address, model and key.",
+            ) from error
+        return None if said is None else str(said)
 
     def most(self, body: dict[str, Any]) -> float:
         """USD that a call can cost at the most: no token is shorter than a byte."""
@@ -190,6 +215,10 @@ class EndpointTeacher:
             said = said.drop("logits").join(sure, on="prompt_id", how="left", maintain_order="left")
         said = said.drop("tokens", "latency_ms", "observed").join(replies.counts, on="prompt_id", maintain_order="left")
         return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(list(ANSWER_SCHEMA))
+
+    def shut_down_on(self) -> str | None:
+        """See `Endpoint.shut_down_on`."""
+        return self._endpoint.shut_down_on()
 
     def costs(self, replies: Replies, prompts: pl.DataFrame) -> list[float]:
         """USD that the replies to each of these prompts cost."""

@@ -1,5 +1,6 @@
 """Whether the teacher is the model that it is taken for, and worth copying."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,8 @@ from checks.teacher import (
     probability_is_on_the_labels,
     teacher_accuracy_reaches_the_minimum,
     the_fingerprint_is_its_own,
+    the_model_outlives_the_next_round,
+    the_pilots_answers_can_be_read,
     the_teacher_began_with_pinned_weights,
     weights_are_whole_and_safe,
 )
@@ -33,6 +36,8 @@ from tests.checks.hand_made import (
     said_facts,
     teacher_facts,
 )
+from tests.protocol import Server, serving
+from tests.stillhouse.teachers.test_endpoint import teacher as endpoint
 
 
 def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +182,46 @@ def test_the_member_with_the_least_probability_on_labels_decides() -> None:
     facts = teacher_facts(kind=TeacherKind.ENSEMBLE, members={"encoder": teacher_facts(), **members})
     state, sentence = answer_of(probability_is_on_the_labels, artifact(facts))
     assert state is FAIL and sentence.startswith("member model: 40% of the probability is on the labels, at least 90%")
+
+
+@pytest.mark.parametrize(("silent", "verdict"), [(5, PASS), (6, FAIL)])
+def test_a_pilot_of_which_few_answers_can_be_read_closes(silent: int, verdict: object) -> None:
+    said = said_facts(failures={"no label": silent - 1, "cut off": 1}, usd_a_prompt=0.01)
+    teacher = artifact(teacher_facts(kind=TeacherKind.ENDPOINT, said=said))
+    state, sentence = answer_of(the_pilots_answers_can_be_read, teacher)
+    assert state is verdict
+    assert sentence.startswith(f"{silent} of 100 texts have no answer that counts ({silent - 1} no label, 1 cut off): ")
+    assert ("write a prompt" in sentence) is (verdict is FAIL)
+    stored = artifact(teacher_facts(kind=TeacherKind.STORED, said=said_facts(failures={"not asked": 50})))
+    assert answer_of(the_pilots_answers_can_be_read, stored) == (PASS, "asked of models behind a server")
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict", "says"),
+    [
+        ({"m": None}, PASS, "its server names no day on which m ends"),
+        (None, PASS, "its server names no day on which m ends"),
+        ({"m": "2026-11-30"}, FAIL, "m ends on 2026-11-30, and the next round is on 2026-11-30: choose one that stays"),
+        ({"m": "2026-12-01T00:00:00Z"}, PASS, "m ends on 2026-12-01, and the next round is on 2026-11-30"),
+        ({"m": "soon"}, INCONCLUSIVE, "its server says that m ends on 'soon', which is no day"),
+    ],
+)
+def test_a_model_that_ends_before_the_next_round_closes(
+    ends: dict[str, str | None] | None, verdict: object, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Asked of the server itself, which may know of no day, or have no list of its models."""
+    monkeypatch.setattr(checks.teacher, "now", lambda: datetime(2026, 11, 29, 12, tzinfo=UTC))
+    facts = teacher_facts(kind=TeacherKind.ENDPOINT, said=said_facts(usd_a_prompt=0.01))
+    weekly = recipe(refresh__cron="0 3 * * 1")
+    with serving(Server(lambda asked: "A", models=ends)) as server:
+        asked = endpoint(server, tmp_path, attempts=1)
+        model = asked.asking.model
+        server.models = None if ends is None else {model: ends["m"]}
+        monkeypatch.setattr(checks.teacher, "voices_of", lambda *about: {"": asked})
+        state, sentence = answer_of(the_model_outlives_the_next_round, artifact(facts), recipe=weekly)
+        assert state is verdict and sentence.replace(model, "m").startswith(says)
+        assert server.calls == 0, "it costs nothing"
+    monkeypatch.setattr(checks.teacher, "voices_of", lambda *about: {"": endpoint(server, tmp_path, attempts=1)})
+    gone = answer_of(the_model_outlives_the_next_round, artifact(facts), recipe=weekly)
+    assert gone[0] is INCONCLUSIVE and "it is not known when" in gone[1]
+    assert answer_of(the_model_outlives_the_next_round, artifact(teacher_facts()))[0] is PASS

@@ -12,15 +12,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from checks.teacher import now
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
+from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
 from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
 from stillhouse.stages.teacher_signal import review_path
 from stillhouse.statistics.verdicts import Verdict
+from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import logits_of
+from stillhouse.teachers.calls import CallLog
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.verification import Verified
 from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Fault, Plant, finished_rows
 from tests.faults.plants import (
@@ -90,10 +96,46 @@ def forgets_what_was_alike(bench: Bench) -> RecipeFile:
 
 def speaks_of_something_else(bench: Bench) -> RecipeFile:
     """An endpoint of which letters are asked would rather write a sentence; here a teacher of another kind says so."""
-    said = SaidFacts(texts=30, failures={}, accuracy=0.9, label_mass=0.41)
-    bench.patch("stillhouse.stages.teacher:_network", lambda real: lambda *about: _with(real(*about), said=said))
-    bench.build_again()
-    return bench.recipe()
+    return _says(SaidFacts(texts=30, failures={}, accuracy=0.9, label_mass=0.41))(bench)
+
+
+def _says(said: SaidFacts) -> Plant:
+    """A network in whose facts there is what a teacher elsewhere said."""
+
+    def plant(bench: Bench) -> RecipeFile:
+        network = "stillhouse.stages.teacher_kinds.network:_build"
+
+        def speaking(real: Callable[..., TeacherFacts]) -> Callable[..., TeacherFacts]:
+            def build(making: Any, folder: Path) -> TeacherFacts:
+                (folder / "said.json").write_text(said.model_dump_json())  # another teacher than the finished one
+                return _with(real(making, folder), said=said)
+
+            return build
+
+        bench.patch(network, speaking)
+        bench.build_again()
+        return bench.recipe()
+
+    return plant
+
+
+def behind_a_server(shut_down_on: str | None, **said: Any) -> Plant:
+    """A teacher that is not asked again, but whose server is asked when its model ends."""
+
+    class Ending(EndpointTeacher):
+        def shut_down_on(self) -> str | None:
+            return shut_down_on
+
+    limits = EndpointSpec(usd_per_million_in=1, usd_per_million_out=1, usd_at_most=1)
+    asking = Asking("large", "{text}", {"max_tokens": 3}, None, {}, "June")
+    teacher = Ending("http://127.0.0.1/v1", limits, asking, "small", CallLog(Path("calls.db")), SingleLabel(("A", "B")))
+    pilot = {"texts": 30, "failures": {}, "accuracy": 0.9, "usd_a_prompt": 0.001, **said}
+
+    def plant(bench: Bench) -> RecipeFile:
+        bench.patch("checks.teacher:voices_of", lambda real: lambda *about: {"": teacher})
+        return _says(SaidFacts(**pilot))(bench)
+
+    return plant
 
 
 def _with(facts: TeacherFacts, **changed: Any) -> TeacherFacts:
@@ -123,6 +165,14 @@ TEACHER_FAULTS = [
     Fault(
         "the teacher's letters are not what it wants to say", TEACHER, "probability_is_on_the_labels",
         speaks_of_something_else, "41% of the probability is on the letters of the labels", refuses=BASELINES,
+    ),
+    Fault(
+        "a server's answers are no labels", TEACHER, "the_pilots_answers_can_be_read",
+        behind_a_server(None, failures={"no label": 3}), "3 of 30 texts have no answer that counts", refuses=BASELINES,
+    ),
+    Fault(
+        "a server's model ends before the next round", TEACHER, "the_model_outlives_the_next_round",
+        behind_a_server(now().date().isoformat()), "and the next round is on", refuses=BASELINES,
     ),
     Fault(
         "fine-tuning draws the texts of a class together", TEACHER, "neighbours_are_kept_by_fine_tuning",
