@@ -5,6 +5,7 @@ Belongs here: which kind of teacher an artifact holds. Does not: making one (tea
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from stillhouse.teachers.causal_lm import CausalLmTeacher, LabelPrompt
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.ensemble import EnsembleTeacher, Member
 from stillhouse.teachers.requests import Asking
-from stillhouse.teachers.signal import signal_store
+from stillhouse.teachers.signal import CaptureReport, signal_store
 from stillhouse.teachers.stored import StoredTeacher
 from stillhouse.teachers.teacher import NetworkTeacher, Teacher, share_as_taught
 
@@ -89,6 +90,28 @@ def teacher_of(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> Tea
         StillhouseError: if what it was made from is gone, or the recipe does not say any more how it is asked.
     """
     return _opened(_made(artifact, spec), builds)
+
+
+def capture(rows: pl.DataFrame, artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> CaptureReport:
+    """Ask a teacher whatever of these rows it was never asked, and keep what it says.
+
+    Nobody else has to wait while a server is asked; a model of this machine waits for whoever trains.
+
+    Args:
+        rows: `prompt_id` and `text`.
+        artifact: of the stage of the teacher.
+        spec: what the recipe says of it now.
+        builds: with the signal.
+
+    Raises:
+        StillhouseError: see `SignalStore.capture` and `teacher_of`.
+    """
+    teacher, store = teacher_of(artifact, spec, builds), signal_store(builds)
+    if isinstance(teacher, EnsembleTeacher):
+        for server in (each.teacher for each in teacher.members if isinstance(each.teacher, EndpointTeacher)):
+            store.capture(rows, server)
+    with builds.one_heavy_task() if spec.loads_a_model else nullcontext():
+        return store.capture(rows, teacher)
 
 
 def voices_of(artifact: Artifact, spec: TeacherSpec, builds: BuildStore) -> dict[str, Teacher]:

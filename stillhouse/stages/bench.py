@@ -26,7 +26,7 @@ from stillhouse.evaluation.slices.row_features import feature_columns
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.golden_set_usage import log_golden_read
-from stillhouse.stages.asking import teacher_of
+from stillhouse.stages.asking import capture
 from stillhouse.stages.facts import PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.tasks.task import Task
@@ -144,7 +144,7 @@ class Bench:
 
     def capture_golden(self) -> CaptureReport:
         """Ask the teacher whatever golden rows it was never asked."""
-        return self.signal.capture(self.golden, teacher_of(self.teacher, self.recipe.teacher, self.builds))
+        return capture(self.golden, self.teacher, self.recipe.teacher, self.builds)
 
     @property
     def runs_here(self) -> bool:

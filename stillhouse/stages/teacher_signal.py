@@ -4,7 +4,6 @@ Belongs here: which prompts it is asked, and the sample that waits for a person.
 Does not: capture and storage (stillhouse/teachers/signal.py), which rows are fit to learn from (transfer_set.py).
 """
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import polars as pl
@@ -12,24 +11,16 @@ import polars as pl
 from stillhouse.home import Home
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.builds import Artifact, BuildStore, Plan
-from stillhouse.stages.asking import teacher_of
+from stillhouse.stages import asking
 from stillhouse.stages.facts import SignalFacts, TeacherFacts
 from stillhouse.teachers.answers import with_answers
-from stillhouse.teachers.endpoint import EndpointTeacher
-from stillhouse.teachers.ensemble import EnsembleTeacher
 from stillhouse.teachers.review import draw_review
-from stillhouse.teachers.signal import CaptureReport, SignalStore, signal_store
+from stillhouse.teachers.signal import CaptureReport, SignalStore
 
 
 def capture(recipe: Recipe, prompts: Artifact, teacher: Artifact, builds: BuildStore) -> CaptureReport:
     """Ask the teacher whatever prompts of a batch it was never asked."""
-    rows, store, opened = asked(prompts), signal_store(builds), teacher_of(teacher, recipe.teacher, builds)
-    # Nobody else has to wait while a server is asked.
-    if isinstance(opened, EnsembleTeacher):
-        for server in (each.teacher for each in opened.members if isinstance(each.teacher, EndpointTeacher)):
-            store.capture(rows, server)
-    with builds.one_heavy_task() if recipe.teacher.loads_a_model else nullcontext():
-        return store.capture(rows, opened)
+    return asking.capture(asked(prompts), teacher, recipe.teacher, builds)
 
 
 def asked(prompts: Artifact) -> pl.DataFrame:
