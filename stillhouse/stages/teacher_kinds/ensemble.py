@@ -73,16 +73,15 @@ def _build(
 
 def _require_that_all_fit(making: Making, members: Mapping[str, Member], facts: Mapping[str, TeacherFacts]) -> None:
     """Servers that fit the cap one by one may not fit it together."""
-    unasked, expected = 0.0, 0.0
-    for name in making.file.recipe.teacher.servers:
+    servers, unasked, expected = making.file.recipe.teacher.servers, 0.0, 0.0
+    if not servers:
+        return
+    for name in servers:
         teacher, said = members[name].teacher, facts[name].said
         assert isinstance(teacher, EndpointTeacher) and said is not None and said.usd_a_prompt_at_most is not None
         own = teacher.unasked(making.prompts)
         unasked, expected = unasked + own, expected + own * said.usd_a_prompt_at_most
-    for name, each in making.file.recipe.teacher.servers.items():
-        assert each.endpoint is not None
-        spent = call_log(making.home).spent(making.file.name)
-        require_that_it_fits(
-            making.file.of_member(name), each.endpoint, prompts=unasked, expected=expected, spent=spent
-        )
-        return  # they share one cap
+    first, spec = next(iter(servers.items()))  # they share one cap
+    assert spec.endpoint is not None
+    spent = call_log(making.home).spent(making.file.name)
+    require_that_it_fits(making.file.of_member(first), spec.endpoint, prompts=unasked, expected=expected, spent=spent)
