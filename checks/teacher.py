@@ -112,7 +112,7 @@ def the_pilots_answers_can_be_read(context: GateContext) -> Finding:
 
 
 def _said_by_servers(context: GateContext) -> dict[str, SaidFacts]:
-    """Of each voice that is behind a server what its pilot said."""
+    """What the pilot of each voice that is behind a server said; of these alone an answer has a price."""
     voices = context.artifact.facts(TeacherFacts).voices.items()
     return {name: each.said for name, each in voices if each.said is not None and each.said.usd_a_prompt is not None}
 

@@ -33,7 +33,7 @@ class Server:
         key: that it asks for; none where it asks for none.
         takes: seconds for an answer.
         retry_after: seconds that it asks to wait where there are too many calls.
-        models: the day on which each of its models ends, or none; None where it has no list of them.
+        models: the day on which each of its models ends, or none; or the status in place of a list of them.
     """
 
     answer: Callable[[str], str]
@@ -43,7 +43,7 @@ class Server:
     takes: float = 0.0
     retry_after: str = "0"
     alternatives: Callable[[str], Mapping[str, float]] | None = None
-    models: Mapping[str, str | None] | None = None
+    models: Mapping[str, str | None] | int = 404
     formats: list[Any] = field(default_factory=list)
     authorizations: set[str | None] = field(default_factory=set)
     url: str = ""
@@ -96,8 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         models, name = self.server_told.models, self.path.rpartition("/models/")[2]
-        if models is None or name not in models:
-            self._send(404, {"error": {"message": "not found"}})
+        if isinstance(models, int) or name not in models:
+            self._send(models if isinstance(models, int) else 404, {"error": {"message": "not here"}})
             return
         said = {"id": name, "object": "model", "created": 0, "owned_by": "test", "shutdown_date": models[name]}
         self._send(200, said)

@@ -37,8 +37,6 @@ _AGAIN = (408, 409, 425, 429)
 """Statuses beside those of 500 and more that another attempt may change."""
 _OF_THE_TEXT = (400, 422)
 """Statuses that another text may change; any other below 500 ends the run."""
-_KNOWS_NO_MODELS = (400, 404, 405, 501)
-"""What servers answer that have no list of their models."""
 _SLOWEST_S, _FIRST_S = 60.0, 0.5
 _JITTER = random.Random()
 """Of its own: how long somebody waits decides no training."""
@@ -100,7 +98,9 @@ class Endpoint:
         except ValueError:  # a page in the place of a reply
             return None
         except (APIStatusError, APIConnectionError) as error:
-            if isinstance(error, APIStatusError) and error.status_code in _KNOWS_NO_MODELS:
+            # Many servers have no list of their models, and many keys may not read it; calls show whether it answers.
+            status = error.status_code if isinstance(error, APIStatusError) else 503
+            if status == 501 or (status < 500 and status not in _AGAIN):
                 return None
             raise StillhouseError(
                 f"the server does not say what its model is: {self._in_short(str(error))}",

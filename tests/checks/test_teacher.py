@@ -200,23 +200,26 @@ def test_a_pilot_of_which_few_answers_can_be_read_closes(silent: int, verdict: o
     ("ends", "verdict", "says"),
     [
         ({"m": None}, PASS, "its server names no day on which m ends"),
-        (None, PASS, "its server names no day on which m ends"),
+        (404, PASS, "its server names no day on which m ends"),
+        (501, PASS, "its server names no day on which m ends"),
+        (403, PASS, "its server names no day on which m ends"),
+        (503, INCONCLUSIVE, "it is not known when m ends: the server does not say what its model is: Error code: 503"),
         ({"m": "2026-11-30"}, FAIL, "m ends on 2026-11-30, and the next round is on 2026-11-30: choose one that stays"),
         ({"m": "2026-12-01T00:00:00Z"}, PASS, "m ends on 2026-12-01, and the next round is on 2026-11-30"),
         ({"m": "soon"}, INCONCLUSIVE, "its server says that m ends on 'soon', which is no day"),
     ],
 )
 def test_a_model_that_ends_before_the_next_round_closes(
-    ends: dict[str, str | None] | None, verdict: object, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ends: dict[str, str | None] | int, verdict: object, says: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Asked of the server itself, which may know of no day, or have no list of its models."""
+    """Asked of the server itself, which may know of no day, or have no list of its models that this key may read."""
     monkeypatch.setattr(checks.teacher, "now", lambda: datetime(2026, 11, 29, 12, tzinfo=UTC))
     facts = teacher_facts(kind=TeacherKind.ENDPOINT, said=said_facts(usd_a_prompt=0.01))
     weekly = recipe(refresh__cron="0 3 * * 1")
     with serving(Server(lambda asked: "A", models=ends)) as server:
         asked = endpoint(server, tmp_path, attempts=1)
         model = asked.asking.model
-        server.models = None if ends is None else {model: ends["m"]}
+        server.models = ends if isinstance(ends, int) else {model: ends["m"]}
         monkeypatch.setattr(checks.teacher, "voices_of", lambda *about: {"": asked})
         state, sentence = answer_of(the_model_outlives_the_next_round, artifact(facts), recipe=weekly)
         assert state is verdict and sentence.replace(model, "m").startswith(says)
