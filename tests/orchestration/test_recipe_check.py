@@ -9,7 +9,7 @@ from orchestration.recipe_check import check
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in
 from tests.command import stillhouse
-from tests.small import questions, small_recipe
+from tests.small import questions, small_recipe, small_teacher
 
 
 def mistakes(file: RecipeFile) -> tuple[str, ...]:
@@ -202,3 +202,31 @@ def test_a_rollout_needs_texts_and_somebody_who_says_what_is_right(
     found = mistakes(small_recipe(tmp_path, rows=100, **parts))
     assert len(found) == (says is not None)
     assert says is None or says in found[0]
+
+
+def test_what_is_wrong_with_each_member_of_an_ensemble_is_said_at_its_line(tmp_path: Path) -> None:
+    said = {
+        "revision": "r", "licence": "MIT", "training_on_outputs": "allowed", "reason": "It answers today.",
+        "minimum_accuracy": 0.5,
+    }  # fmt: skip
+    (tmp_path / "prompt.md").write_text("no place for a text")
+    prices = {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": 1}
+    asked = {"ask": {"model": "m", "prompt": str(tmp_path / "prompt.md")}, "endpoint": prices}
+    members = {
+        "here": {**said, "kind": "causal_lm", "source": str(tmp_path / "none")},
+        "server": {**said, "kind": "endpoint", "source": "http://127.0.0.1:9/v1", **asked},
+        "kept": {**said, "kind": "stored", "source": str(tmp_path / "none.jsonl")},
+        "mine": {**said, "source": str(tmp_path / "none"), "training": {"loss": "labels"}},
+    }
+    file = small_recipe(
+        tmp_path, students=[{"name": "a", "layers": [0], "training": {"loss": "kl"}}],
+        teacher={
+            "kind": "ensemble", "ensemble": {"members": members}, "reason": "Four see more.", "minimum_accuracy": 0.5,
+        },
+        base={"source": str(small_teacher(tmp_path / "base")), "revision": "r", "licence": "MIT"},
+        budget={"latency_ms_at_most": 20}, data__provenance={"teacher_may_see": ["internal"]},
+    )  # fmt: skip
+    lines = check(Recipes((file,), ())).mistakes[file.name]
+    at_fault = ("here.source", "server.ask", "kept.source", "mine.source")
+    fields = [f"teacher.ensemble.members.{name}" for name in at_fault]
+    assert len(lines) == 4 and all(f": {field}" in line for field, line in zip(fields, lines, strict=True)), lines
