@@ -12,7 +12,11 @@ from checks.baselines import (
     the_bar_notices_a_lost_class,
 )
 from stillhouse.stages.baselines import OPTIONS, OPTIONS_ELSEWHERE
+from stillhouse.stages.names import BASELINES, TEACHER_SIGNAL
+from stillhouse.statistics.verdicts import Verdict
 from tests.checks.hand_made import DEMO, FAIL, INCONCLUSIVE, PASS, answer_of, artifact, recipe, stored_recipe
+from tests.faults.bench import Fault
+from tests.faults.teacher import easy_bar, judged_before
 
 FORMS = artifact(SimpleNamespace(as_students={"int8 teacher": "{name: int8_teacher}"}))
 
@@ -160,3 +164,22 @@ def test_an_alternative_behind_a_server_is_an_option_that_needs_no_release(monke
         "take the baseline: prompted s clears the bar. prompted s needs no release: ask its server as it was asked "
         "here",
     )
+
+
+FAULTS = [
+    Fault(
+        "a baseline clears the bar", BASELINES, "no_baseline_clears_the_bar", easy_bar, "take the baseline",
+        refuses=TEACHER_SIGNAL,
+    ),
+    Fault(
+        "an option that finds one class clears the bar", BASELINES, "the_bar_notices_a_lost_class",
+        judged_before(lambda one: one.model_copy(update={"verdict": Verdict.PASS})),
+        "the bar is cleared without a class: majority class finds 0 of", also=("no_baseline_clears_the_bar",),
+        refuses=TEACHER_SIGNAL,
+    ),
+    Fault(
+        "the speed of one option was not measured", BASELINES, "every_option_was_measured",
+        judged_before(lambda one: one.model_copy(update={"latency": None, "verdict": Verdict.INCONCLUSIVE})),
+        "not measured: majority class",
+    ),
+]  # fmt: skip

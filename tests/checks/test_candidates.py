@@ -16,6 +16,16 @@ from checks.candidates import (
 )
 from stillhouse.stages.facts import CandidateFacts, EpochFacts, SeedFacts, TrainingFacts
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, measured
+from tests.faults.bench import Fault
+from tests.faults.plants import EXPORT, ONE, edit_weights, not_a_number, trained_and
+from tests.faults.students import (
+    nudge,
+    of_a_further_seed,
+    shuffled_targets,
+    trained_in_secret,
+    trained_twice_and,
+    trained_with,
+)
 
 
 def trained(*losses: float, digest: str = "aa", accuracy: float | None = 0.7) -> TrainingFacts:
@@ -115,3 +125,44 @@ def test_weights_that_were_not_trained_are_those_that_are_cut_once_more(
 
     monkeypatch.setattr(checks.candidates, "cut_from", other_weights)
     assert answer_of(gate, student(None), made_from=made_from)[0] is FAIL
+
+
+FAULTS = [
+    Fault(
+        "a weight is not a number", ONE, "every_weight_and_loss_is_finite",
+        trained_and(ONE, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity", state="stale",
+        refuses=EXPORT,
+    ),
+    Fault(
+        "the learning rate is far too low", ONE, "training_converged", trained_with(epochs=2, learning_rate=1e-9),
+        "training loss",
+    ),
+    Fault(
+        "the learning rate is far too high", ONE, "the_student_beats_the_majority_class",
+        trained_with(epochs=2, learning_rate=3.0, clip_norm=1e6), "most frequent class",
+    ),
+    Fault(
+        "the loss is no longer a number", ONE, None, trained_with(epochs=1, learning_rate=1e12, clip_norm=1e12),
+        "Lower learning_rate",
+    ),
+    Fault(
+        "targets are shuffled", ONE, "the_student_beats_the_majority_class", shuffled_targets, "most frequent class",
+    ),
+    Fault(
+        "the weights are not those that were trained", ONE, "the_weights_are_those_that_were_trained",
+        trained_and(ONE, lambda folder: edit_weights(folder, nudge)), "trained",
+    ),
+    Fault(
+        "a student that was to stay as it is was changed", ONE, "the_weights_are_those_that_were_trained",
+        trained_in_secret, "not trained; cut once more",
+    ),
+    Fault(
+        "a weight of a further seed is not a number", ONE, "every_weight_and_loss_is_finite",
+        trained_twice_and(of_a_further_seed(lambda folder: edit_weights(folder, not_a_number))),
+        "holds NaN or infinity", state="stale",
+    ),
+    Fault(
+        "a further seed gave the very same weights", ONE, "the_weights_are_those_that_were_trained",
+        trained_twice_and(lambda folder: None), "seeds/1 trained",
+    ),
+]  # fmt: skip

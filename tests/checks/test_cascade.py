@@ -22,11 +22,24 @@ from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.records.ledger import Ledger
-from stillhouse.release.cascade import CASCADE, Cascade, Rule, TeacherOnCall
+from stillhouse.release.cascade import CASCADE as FILE
+from stillhouse.release.cascade import Cascade, Rule, TeacherOnCall
 from stillhouse.stages.cascade import GOLDEN, ROWS, CascadeFacts, terms_of
+from stillhouse.stages.names import CASCADE, RELEASE
 from stillhouse.statistics.fixed_sequence import cascade_threshold
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, measured, recipe
+from tests.faults.bench import Fault
+from tests.faults.cascade import (
+    BOTH,
+    CRITICAL,
+    answers_of_another_class,
+    golden_rows_as_validation,
+    judged_twice,
+    made,
+    of_another_teacher,
+    with_a_cascade,
+)
 
 TASK = SingleLabel(("a", "b"))
 SLICES = [{"name": "by_post", "column": "channel", "values": ["post"], "critical": True, "margin": 0.1}]
@@ -69,7 +82,7 @@ def looked_at(
     )  # fmt: skip
     rule = Rule(threshold=found, protected=())
     cascade = Cascade(rule=rule, golden_share=0.2, teacher=teacher)
-    (folder / CASCADE).write_text(cascade.model_dump_json())
+    (folder / FILE).write_text(cascade.model_dump_json())
     by_post = np.arange(GOLDEN_ROWS) >= GOLDEN_ROWS - 200
     wrong = (np.arange(GOLDEN_ROWS) < lost) | (np.arange(GOLDEN_ROWS) >= GOLDEN_ROWS - lost_of_post)
     channel = pl.Series("channel", np.where(by_post, "post", "app"))
@@ -189,3 +202,34 @@ def test_cascades_are_counted_against_the_limit_of_rounds_by_themselves(tmp_path
     verdict, sentence = answer_of(cascades_are_judged_within_the_limit, looked, recipe=one, **asked)
     assert verdict is FAIL and sentence.startswith("2 of at most 1 rounds judged by golden rows of key 'k': ")
     assert answer_of(cascades_are_judged_within_the_limit, looked, **asked) == (PASS, "the recipe sets no limit")
+
+
+FAULTS = [
+    Fault(
+        "a cascade that gives other answers than student and teacher", CASCADE, "the_cascade_holds_its_margin",
+        made("Both.outputs", answers_of_another_class), "not within 5.0 points of the teacher", refuses=RELEASE,
+    ),
+    Fault(
+        "a critical slice on which the student fails, and that no caller names", CASCADE,
+        "the_cascade_holds_every_critical_slice",
+        made("_failing_slices", lambda real: lambda *_: ["people"], slices=CRITICAL),
+        "the student fails on people, and no server can tell",
+    ),
+    Fault(
+        "a cascade in which the teacher answers more than was allowed", CASCADE,
+        "the_teacher_is_asked_within_its_share",
+        lambda bench: with_a_cascade(bench, {**BOTH, "share_at_most": 0.001}), "at most 0.1% allowed",
+    ),
+    Fault(
+        "a threshold that golden rows have found", CASCADE, "the_threshold_was_found_by_other_rows",
+        made("labelled_rows", golden_rows_as_validation), "rows are no validation rows",
+    ),
+    Fault(
+        "golden rows for one round judge a second cascade", CASCADE, "cascades_are_judged_within_the_limit",
+        judged_twice, "2 of at most 1 rounds judged by golden rows of key 'small'",
+    ),
+    Fault(
+        "a threshold of another teacher", CASCADE, "the_cascade_is_of_what_ships",
+        made("_on_call", of_another_teacher), "not those that ship: teacher",
+    ),
+]  # fmt: skip

@@ -12,7 +12,10 @@ import checks.champion
 from checks.champion import the_ledger_names_this_release, the_serving_bundle_is_whole
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.rollouts import offer
+from stillhouse.stages.names import CHAMPION
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact
+from tests.faults.bench import Fault
+from tests.faults.release import broken_and_waived, promoted_by_hand
 from tests.promotions import named, seen, serve
 
 SERVES = artifact(SimpleNamespace(release="a" * 64, offered=None), stage="champion", batch=None)
@@ -65,3 +68,15 @@ def test_a_bundle_with_a_problem_does_not_serve(monkeypatch: pytest.MonkeyPatch)
     assert answer_of(the_serving_bundle_is_whole, SERVES, made_from=release) == whole
     problems += ["a is missing", "b was altered"]
     assert answer_of(the_serving_bundle_is_whole, SERVES, made_from=release) == (FAIL, "a is missing; b was altered")
+
+
+FAULTS = [
+    Fault(
+        "another release was promoted by hand", CHAMPION, "the_ledger_names_this_release", promoted_by_hand,
+        "promoted 000000000000", look_only=True,
+    ),
+    Fault(
+        "a broken bundle was waived and promoted", CHAMPION, "the_serving_bundle_is_whole", broken_and_waived,
+        "optimizer.pt is not part of the release",
+    ),
+]  # fmt: skip

@@ -24,6 +24,7 @@ from stillhouse.records.governance import amend
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
+from stillhouse.stages.names import CONTRACT, SOURCE
 from stillhouse.teachers.pinning import Pin
 from tests.checks.hand_made import (
     DEMO,
@@ -37,6 +38,16 @@ from tests.checks.hand_made import (
     recipe,
     stored_recipe,
 )
+from tests.faults.bench import Fault
+from tests.faults.contract_and_source import (
+    A_WEEK_FOR_A_THOUSAND_CALLS,
+    UNKNOWN_WITHOUT_WEIGHTS,
+    cut_teacher,
+    edited_after_freezing,
+    moved_bar,
+    pickle_as_teacher,
+)
+from tests.faults.plants import NOBODY, changed, with_exchanged_weights
 
 ECONOMICS = {
     "calls_per_month": 1e6, "teacher_usd_per_1000_calls": 1.0, "engineering_hours": 10.0,
@@ -186,3 +197,49 @@ def test_exchanged_weights_of_the_encoder_or_of_the_language_model_close(monkeyp
         assert answer_of(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is verdict
     contract = frozen(language_model=taken_in(fingerprint="a" * 64), fingerprint="e" * 64)
     assert answer_of(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is FAIL
+
+
+FAULTS = [
+    Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
+    Fault(
+        "a thousand calls a month are to pay for a week of work", CONTRACT, "the_student_pays_for_itself",
+        changed(pain=["cost"], economics=A_WEEK_FOR_A_THOUSAND_CALLS), "do not fund", refuses=SOURCE,
+    ),
+    Fault(
+        "the teacher's terms are unknown", CONTRACT, "terms_allow_training_on_outputs",
+        changed(teacher__training_on_outputs="unknown"), "is unknown",
+    ),
+    Fault(
+        "the teacher's terms forbid it", CONTRACT, "terms_allow_training_on_outputs",
+        changed(teacher__training_on_outputs="forbidden"), "is forbidden",
+    ),
+    Fault("the rows' licence is not named", CONTRACT, "licences_are_named", changed(data__licence="TBD"), "data"),
+    Fault(
+        "the bar was changed in the recipe after it was frozen", CONTRACT, "the_bar_is_frozen",
+        edited_after_freezing, "was changed since", look_only=True,
+    ),
+    Fault(
+        "training does not fit into memory", CONTRACT, "training_fits_into_memory",
+        changed(budget__training_memory_gb_at_most=0.01), "0.0 GB allowed",
+    ),
+    Fault(
+        "a pickle lies beside the teacher's weights", CONTRACT, "the_teachers_weights_are_safe",
+        pickle_as_teacher, "can run code when it is loaded (pickle)", also=UNKNOWN_WITHOUT_WEIGHTS, refuses=SOURCE,
+    ),
+    Fault(
+        "the teacher's weights are cut", CONTRACT, "the_teachers_weights_are_safe", cut_teacher, "truncated or corrupt",
+        also=UNKNOWN_WITHOUT_WEIGHTS,
+    ),
+    Fault(
+        "the recipe pins other weights", CONTRACT, "the_weights_are_the_pinned_ones",
+        changed(teacher__fingerprint=NOBODY), "the recipe pins weights 000000000000, but", refuses=SOURCE,
+    ),
+    Fault(
+        "the bar was moved after a student was trained", CONTRACT, "a_moved_bar_has_a_name_and_a_reason",
+        moved_bar, "put the old one back", refuses=SOURCE, later=True,
+    ),
+    Fault(
+        "the teacher's weights were exchanged since the first round", CONTRACT, "the_weights_are_the_pinned_ones",
+        with_exchanged_weights, "trusted since their first use on", refuses=SOURCE, later=True,
+    ),
+]  # fmt: skip

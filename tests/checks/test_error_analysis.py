@@ -8,7 +8,11 @@ import pytest
 import checks.error_analysis
 from checks.error_analysis import every_miss_has_a_reason, no_leak_is_suspected, the_analysis_is_of_the_judged_students
 from stillhouse.error_analysis.generalisation import FitRegime
+from stillhouse.stages.names import ERROR_ANALYSIS, SELECTION
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact
+from tests.faults.bench import Fault
+from tests.faults.evaluation import judged_at_random, not_one_reason, of_another_candidate
+from tests.faults.plants import anew
 
 FINE = next(regime for regime in FitRegime if regime is not FitRegime.LEAK)
 
@@ -88,3 +92,20 @@ def test_a_leak_is_a_warning(analyses: dict[str, Any]) -> None:
         "b: better than on its own rows. Look for what validation rows share"
     )
     assert "name its column in `data.group`" in sentence
+
+
+FAULTS = [
+    Fault(
+        "a student misses and nobody says why", ERROR_ANALYSIS, "every_miss_has_a_reason", not_one_reason,
+        "misses the bar, and nobody knows why: one", refuses=SELECTION,
+    ),
+    Fault(
+        "the analysis is of another student", ERROR_ANALYSIS, "the_analysis_is_of_the_judged_students",
+        anew("stillhouse.stages.error_analysis:Examination.analysis", of_another_candidate),
+        "not as judged: one",
+    ),
+    Fault(
+        "validation rows are known better than golden ones", ERROR_ANALYSIS, "no_leak_is_suspected", judged_at_random,
+        "one: leak", advice=True,
+    ),
+]  # fmt: skip

@@ -21,7 +21,21 @@ from checks.evaluation import (
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.records.golden_set_usage import log_golden_read
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.names import EVALUATION, SELECTION
 from tests.checks.hand_made import DEMO, FAIL, PASS, answer_of, artifact, ask, measured, recipe
+from tests.faults.bench import Fault
+from tests.faults.evaluation import (
+    everybody_judged_by_another_split,
+    fails_where_nobody_looked,
+    forgets_a_slice,
+    judged_with,
+    of_another_artifact,
+    one_shot_used_twice,
+    other_golden,
+    some_relabelled,
+    wrong_together,
+)
+from tests.faults.plants import anew
 
 LOCKED, OTHER = "a" * 64, "b" * 64
 STUDENTS = [student.name for student in DEMO.students]
@@ -162,3 +176,58 @@ def test_a_second_use_of_the_golden_rows_is_said(ledger: Ledger) -> None:
     since = ledger.entries("small", "golden_read")[0].at[:10]
     used = f"not clean: 2 rounds were judged by these rows since {since}; another split key is a fresh set"
     assert answer_of(gate, evaluation(), **asked) == (FAIL, used)
+
+
+FAULTS = [
+    Fault(
+        "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
+        other_golden(lambda golden: golden[10:]), "judged by other rows: one by",
+    ),
+    Fault(
+        "golden rows were relabelled on the way", EVALUATION, "the_golden_set_is_the_frozen_one",
+        other_golden(some_relabelled), "judged by other rows: one by",
+    ),
+    Fault(
+        "students and baselines are judged by another split of the same size", EVALUATION,
+        "the_golden_set_is_the_frozen_one", everybody_judged_by_another_split, "judged by other rows: one by",
+    ),
+    Fault(
+        "a declared slice was not judged", EVALUATION, "every_declared_slice_has_a_verdict",
+        judged_with("stillhouse.stages.bench:evaluate", forgets_a_slice), "people",
+    ),
+    Fault(
+        "nobody looked at a sensitive column", EVALUATION, "every_sensitive_column_has_a_report",
+        judged_with("stillhouse.evaluation.harness:fairness", lambda real: lambda *rows, **how: ()),
+        "not reported: one: channel",
+    ),
+    Fault(
+        "speed was not measured", EVALUATION, "latency_was_measured",
+        anew(
+            "stillhouse.stages.bench:latencies_beside_teacher",
+            lambda real: lambda teacher, models, *about, **how: dict.fromkeys(models),
+        ),
+        "not measured: one",
+    ),
+    Fault(
+        "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
+        judged_with("stillhouse.stages.evaluation:EvaluatedModel", of_another_artifact), "not judged as exported",
+        refuses=SELECTION,
+    ),
+    Fault(
+        "teacher and student are wrong together", EVALUATION, "few_mistakes_of_the_teacher_are_repeated",
+        judged_with("stillhouse.evaluation.harness:fidelity", wrong_together), "mistakes of the teacher", advice=True,
+    ),
+    Fault(
+        "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
+        judged_with("stillhouse.stages.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
+    ),
+    Fault(
+        "a golden set for one round is used twice", EVALUATION, "golden_rounds_are_within_the_limit",
+        one_shot_used_twice, "2 of at most 1 rounds judged by golden rows of key 'small'", refuses=SELECTION,
+    ),
+    Fault(
+        "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
+        judged_with("stillhouse.stages.bench:evaluate", fails_where_nobody_looked), "where first word = how",
+        advice=True,
+    ),
+]  # fmt: skip

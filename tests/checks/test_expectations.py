@@ -5,13 +5,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 from checks.expectations import prompts, teacher_signal
 from checks.expectations.suite import Expectation, ExpectationSuite, _finding, validate
 from checks.gate import Finding, data_docs
+from stillhouse.stages.names import PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from tests.checks.hand_made import FAIL, PASS, artifact, context, recipe
+from tests.faults.bench import Fault
+from tests.faults.plants import NOBODY, on
+from tests.faults.prompts import as_they_are, careless, cleans_without_limit, hides_golden_labels, spoils_one
+from tests.faults.teacher import behind_the_canaries, first_behind_the_canaries, store_gives
 
 SHORT = recipe(data__max_characters=10, limits__training_rows_at_least=5)
 GOOD_PROMPTS = pl.DataFrame({
@@ -144,3 +150,51 @@ def test_a_suite_that_decides_other_gates_than_it_names_is_a_mistake(tmp_path: P
     assert suite.because == {"a": "b"}
     with pytest.raises(AssertionError, match="every gate it names"):
         suite.evaluate(context(home=SimpleNamespace(reports=tmp_path)))
+
+
+FAULTS = [
+    Fault(
+        "a row has no id", PROMPTS, "every_prompt_has_an_id",
+        careless("hide_labels", spoils_one("prompt_id", None), as_they_are), "1 of",
+    ),
+    Fault(
+        "a blank text is kept", PROMPTS, "every_prompt_has_text",
+        careless("hide_labels", spoils_one("text", " "), as_they_are), "1 of",
+    ),
+    Fault(
+        "texts of any length are kept", PROMPTS, "no_text_is_too_long",
+        careless("clean", cleans_without_limit, as_they_are, data__max_characters=80), "rows are unexpected",
+    ),
+    Fault(
+        "a row is on a side that nobody knows", PROMPTS, "every_split_is_known",
+        careless("hide_labels", spoils_one("split", "test"), as_they_are), "1 of",
+    ),
+    Fault(
+        "a golden row has no label", PROMPTS, "every_golden_row_has_a_label",
+        careless("hide_labels", hides_golden_labels, as_they_are), "1 of",
+    ),
+    Fault(
+        "there are fifteen rows", PROMPTS, "there_are_enough_rows_to_train",
+        on(
+            lambda frame: frame.filter(pl.col("service").is_in(["HUM", "LOC"]))[:15],
+            limits={"thin_classes_at_most": 1.0},
+        ),
+        "observed 1",
+    ),
+    Fault(
+        "the store was never written and reads as zeros", TEACHER_SIGNAL, "no_answer_is_all_zeros",
+        behind_the_canaries(0.0, 5), "5 of", refuses=TRANSFER_SET,
+    ),
+    Fault(
+        "a logit is not a number", TEACHER_SIGNAL, "every_logit_is_finite", behind_the_canaries(np.nan, 1), "1 of",
+        also=("probabilities_sum_to_one",),
+    ),
+    Fault(
+        "a prompt was answered twice", TEACHER_SIGNAL, "every_prompt_was_answered_once",
+        store_gives(lambda frame: pl.concat([frame, frame[-1:]])), "2 of",
+    ),
+    Fault(
+        "an answer is of another teacher", TEACHER_SIGNAL, "every_answer_is_of_one_teacher",
+        first_behind_the_canaries("fingerprint", NOBODY), "1 of",
+    ),
+]  # fmt: skip

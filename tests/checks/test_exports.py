@@ -15,7 +15,16 @@ from checks.exports import (
 )
 from stillhouse.models.temperature_scaling import COLDEST, HOTTEST
 from stillhouse.stages.facts import ExportedFacts, ExportFacts, ParityFacts
+from stillhouse.stages.names import EVALUATION
 from tests.checks.hand_made import DEMO, FAIL, PASS, answer_of, artifact
+from tests.faults.bench import Fault
+from tests.faults.plants import EXPORT, afterwards, anew, leaves_a_pickle, shuffled
+from tests.faults.students import (
+    export_of_a_further_seed_shifted,
+    leaves_no_temperature,
+    quantises_something_else,
+    shifts_all_logits,
+)
 
 
 def exported(difference: float = 1e-6, agreement: float = 0.99, **more: Any) -> dict[str, Any]:
@@ -93,3 +102,34 @@ def test_a_temperature_at_the_end_of_the_search_was_not_found(model: Path) -> No
         verdict, sentence = answer_of(confidence_was_calibrated, configured(model, temperature=float(end)))
         assert verdict is FAIL
         assert sentence.endswith(f": the search from {COLDEST:g} to {HOTTEST:g} ran into the end")
+
+
+FAULTS = [
+    Fault(
+        "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
+        anew("stillhouse.models.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
+    ),
+    Fault(
+        "the export of a further seed computes something else", EXPORT, "onnx_computes_what_torch_computed",
+        export_of_a_further_seed_shifted, "limit 0.001",
+    ),
+    Fault(
+        "eight bits change the answers", EXPORT, "quantisation_keeps_the_answers",
+        anew("stillhouse.models.export:write_precision", quantises_something_else), "of the answers are the same",
+    ),
+    Fault(
+        "a pickle ships", EXPORT, "only_onnx_and_json_ship",
+        anew("stillhouse.models.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
+        refuses=EVALUATION,
+    ),
+    Fault(
+        "validation rows have each other's labels", EXPORT, "confidence_was_calibrated",
+        anew("stillhouse.tasks.single_label:SingleLabel.targets", lambda real: lambda *about: shuffled(real(*about))),
+        "ran into the end",
+        refuses=EVALUATION,
+    ),
+    Fault(
+        "the temperature does not ship", EXPORT, "confidence_was_calibrated",
+        anew("stillhouse.models.export:export_student", afterwards(leaves_no_temperature)), "None",
+    ),
+]  # fmt: skip

@@ -13,7 +13,11 @@ from checks.prompts.labels import classes_have_enough_rows
 from checks.source import nearly_every_golden_row_can_judge, two_classes_are_labelled
 from checks.transfer_set import no_class_loses_more_than_its_share
 from stillhouse.data.cleaning import prompt_ids
+from stillhouse.stages.names import PROMPTS, SOURCE
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe, stored_recipe
+from tests.faults.bench import Fault
+from tests.faults.plants import beside_a_golden_file, every
+from tests.faults.prompts import as_they_are, judges_by_the_source
 
 BOTH = recipe(data__golden="audited.csv", slices=[])
 UNLABELLED = stored_recipe(data__golden="audited.csv", data__label=None, data__golden_label="queue", slices=[])
@@ -123,3 +127,25 @@ def test_no_class_can_lose_rows_where_none_has_a_label() -> None:
     taught = artifact(None, {"transfer_set": pl.DataFrame({"prompt_id": ["1"]})})
     found = answer_of(no_class_loses_more_than_its_share, taught, made_from={"prompts": [made]})
     assert found == (PASS, "no training row has a label, so no class can lose any")
+
+
+FAULTS = [
+    Fault(
+        "a third of the golden file has no label", SOURCE, "nearly_every_golden_row_can_judge",
+        beside_a_golden_file(lambda frame: frame.with_columns(service=pl.when(~every(3)).then("service"))),
+        "67 of 200 rows of the golden file cannot judge (67 without a label): 33.5%, limit 20%", refuses=PROMPTS,
+    ),
+    Fault(
+        "a row of the source judges beside those of the golden file", PROMPTS, "golden_rows_are_of_the_golden_file",
+        lambda bench: (
+            bench.patch("stillhouse.data.prompt_set:hide_labels", judges_by_the_source),
+            beside_a_golden_file(as_they_are)(bench),
+        )[1],
+        "1 of", refuses="teacher",
+    ),
+    Fault(
+        "the golden file misspells a class", PROMPTS, "every_golden_label_is_in_the_source",
+        beside_a_golden_file(lambda frame: frame.with_columns(pl.col("service").replace("HUM", "HUMN"))),
+        "no row of", refuses="teacher", also=("classes_have_enough_rows",),
+    ),
+]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import polars as pl
 import pytest
 
 from checks.live_report import (
@@ -19,6 +20,7 @@ from stillhouse.live.watches import WatchKind, watch_name
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
+from tests.faults.live_report import advice, shuffled, with_, with_a_teacher_that_has_changed
 
 NO_TRUTH = MaturedTruth(selection="unknown", matured=40, known=0, right=0, low=0.0, high=1.0)
 RECIPE = recipe(traffic={}, watch={"latency_ms": 20, "agreement_tolerance": 0.02})
@@ -178,3 +180,38 @@ def test_what_is_watched_keeps_its_name_where_a_label_ends_as_a_watch_does() -> 
             limit=0.5, reference=None,
         )  # fmt: skip
         assert watched.subject == f"label {label}"
+
+
+FAULTS = [
+    advice("answers that the teacher would not give", "agreement_holds", with_(shuffled), "agreement ("),
+    advice(
+        "confidence that nothing confirms", "label_free_and_debiased_agree",
+        with_(lambda frame: shuffled(frame).with_columns(confidence=pl.lit(0.99))), "the teacher confirms",
+    ),
+    advice(
+        "answers of one class alone", "inputs_look_like_the_reference",
+        with_(lambda frame: frame.with_columns(label=pl.lit("LOC"))), "label LOC 100.0%, at most",
+    ),
+    advice(
+        "the teacher answers most requests", "fallback_is_inside_its_budget",
+        with_(lambda frame: frame.with_columns(source=pl.lit("teacher")), fallback_share=0.3),
+        "400 of 400 answers come from the teacher",
+    ),
+    advice(
+        "a model that fails", "errors_are_inside_their_budget",
+        with_(lambda frame: frame.with_columns(status=pl.lit(500, pl.Int32), label=pl.lit(None, pl.String))),
+        "400 of 400 requests failed",
+    ),
+    advice(
+        "answers that come too late", "latency_is_inside_its_objective",
+        with_(lambda frame: frame.with_columns(latency_ms=pl.lit(2_000.0))), "400 of 400 answers took longer",
+    ),
+    advice(
+        "answers that turn out to be wrong", "matured_truth_holds",
+        with_(lambda frame: frame.with_columns(truth=pl.lit("nothing"))), "0.0% right",
+    ),
+    advice(
+        "a teacher that answers otherwise than recorded, live", "the_teacher_answers_as_recorded",
+        with_a_teacher_that_has_changed, "largest change of a logit",
+    ),
+]  # fmt: skip

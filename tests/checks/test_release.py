@@ -23,8 +23,22 @@ from stillhouse.records.governance import approve
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.promotion import hold, resume
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate
+from stillhouse.stages.names import CHAMPION, RELEASE
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
+from tests.faults.bench import NAME, Fault
+from tests.faults.plants import altered, anew, leaves_a_pickle
+from tests.faults.release import (
+    HIGH_STAKES,
+    approved_by_its_author,
+    bundle_with,
+    held,
+    of_other_parents,
+    renames_the_labels,
+    rewrites_the_report,
+    waived_and_not_listed,
+    withdrawn,
+)
 from tests.promotions import back, seen, serve
 
 PARENTS = ("contract", "prompts[base]", "teacher", "transfer_set", "selection", "exports/s")
@@ -150,3 +164,47 @@ def test_each_waiver_that_was_relied_on_is_listed() -> None:
     both = ("small/prompts[base]:one", "small/teacher:two")
     assert answer_of(gate, released(*both, relied_on=relied)) == (PASS, "2 waivers, all listed")
     assert answer_of(gate, released(both[1], relied_on=relied)) == (FAIL, "not listed: small/prompts[base]:one")
+
+
+FAULTS = [
+    Fault(
+        "the report in the bundle was rewritten", RELEASE, "the_bundle_is_whole", bundle_with(rewrites_the_report),
+        "report.json was altered", refuses=CHAMPION,
+    ),
+    Fault(
+        "a file was added to the bundle", RELEASE, "the_bundle_is_whole", bundle_with(leaves_a_pickle),
+        "optimizer.pt is not part of the release",
+    ),
+    Fault(
+        "the bundle names another teacher", RELEASE, "the_release_names_its_inputs",
+        anew("stillhouse.stages.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
+    ),
+    Fault(
+        "the model answers in labels of its own", RELEASE, "the_bundle_loads_and_predicts",
+        anew("stillhouse.stages.release:write_bundle", renames_the_labels), "it answers class 0, class 1",
+    ),
+    Fault(
+        "nobody has approved it, and the stakes are high", RELEASE, "another_person_has_approved_it",
+        lambda bench: bench.up_to(RELEASE, **HIGH_STAKES), "nobody has approved", state="inconclusive",
+        refuses=CHAMPION,
+    ),
+    Fault(
+        "its author has approved it", RELEASE, "another_person_has_approved_it", approved_by_its_author, "its author",
+    ),
+    Fault(
+        "a waiver is not listed in the bundle", RELEASE, "the_release_lists_its_waivers", waived_and_not_listed,
+        f"not listed: {NAME}/selection:a_student_clears_the_bar",
+    ),
+    Fault(
+        "a withdrawn release is found again", RELEASE, "the_release_was_not_withdrawn", withdrawn,
+        "by Ada: It is rude to callers.", refuses=CHAMPION,
+    ),
+    Fault(
+        "a person holds the champion", RELEASE, "the_champion_is_not_held", held,
+        "Ada holds champion one 000000000000 since", refuses=CHAMPION,
+    ),
+    Fault(
+        "a bit of the model that serves has flipped", RELEASE, None,
+        altered(RELEASE, "model/model.onnx"), "the content was altered", look_only=True,
+    ),
+]  # fmt: skip

@@ -18,8 +18,22 @@ from checks.selection import (
 from stillhouse.evaluation.against_champion import AgainstChampion
 from stillhouse.evaluation.claims import Claim
 from stillhouse.evaluation.models import ModelKind
+from stillhouse.stages.names import RELEASE, SELECTION
 from stillhouse.stages.selection import SelectionFacts
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, measured
+from tests.faults.bench import Fault
+from tests.faults.evaluation import (
+    LOWER_CASE,
+    a_further_seed_is_unlucky,
+    control_chosen,
+    lost_champion,
+    noise,
+    probed,
+    too_sure_of_itself,
+    without_control,
+    worse_by_post,
+    worse_than_the_champion,
+)
 from tests.reported import REPORT, SCORE
 
 NO_CHAMPION = AgainstChampion(verdict=PASS, sentence="there is no champion yet")
@@ -110,3 +124,54 @@ def test_a_seed_that_misses_the_margin_is_a_warning(tmp_path: Path) -> None:
         spread = {"warning": warning, "sentence": "three seeds", "scores": scores, "margin": 0.04}
         assert answer_of(gate, reported(tmp_path, seeds=spread)) == (expected, "s, three seeds")
         assert measured(gate, reported(tmp_path, seeds=spread)) == (0.03, 0.04)
+
+
+FAULTS = [
+    Fault(
+        "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
+        also=("the_chosen_student_is_no_control",), refuses=RELEASE,
+    ),
+    Fault(
+        "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
+        probed(lambda texts, golden: [text.islower() for text in texts], behaviour=[LOWER_CASE]),
+        "behaviour 'small letters' fails", also=("the_chosen_student_is_no_control",), refuses=RELEASE,
+    ),
+    Fault(
+        "a student breaks under typos", SELECTION, "a_student_clears_the_bar",
+        probed(
+            lambda texts, golden: [text not in golden for text in texts],
+            stress={"perturbations": ["typos"], "drop_at_most": 0.3},
+        ),
+        "accuracy with typos not within 30.0 points", also=("the_chosen_student_is_no_control",),
+    ),
+    Fault(
+        "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
+        "confidence not within 10.0 points of accuracy", also=("the_chosen_student_is_no_control",),
+    ),
+    Fault(
+        "a student serves one group of people much worse", SELECTION, "a_student_clears_the_bar", worse_by_post,
+        "groups of 'channel' not within 40.0 points of each other: 'app'",
+        also=("the_chosen_student_is_no_control",), refuses=RELEASE,
+    ),
+    Fault(
+        "a challenger is worse than the champion", SELECTION, "the_challenger_is_not_worse_than_the_champion",
+        worse_than_the_champion, "accuracy not within 7.0 points of the champion one", refuses=RELEASE,
+    ),
+    Fault(
+        "the champion is lost, so that nobody can compare", SELECTION,
+        "the_challenger_is_not_worse_than_the_champion", lost_champion, "cannot be asked the golden rows",
+        state="inconclusive", refuses=RELEASE,
+    ),
+    Fault(
+        "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
+    ),
+    Fault(
+        "a further seed of the student misses the margin", SELECTION, "all_seeds_are_within_the_margin",
+        a_further_seed_is_unlucky, "1 of 2 seeds drops by the margin", advice=True,
+    ),
+    Fault(
+        "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
+        state="inconclusive",
+        also=("the_chosen_student_is_no_control",),
+    ),
+]  # fmt: skip

@@ -15,9 +15,24 @@ from checks.shadow import (
 )
 from stillhouse.live.shadow import ALL, Judged
 from stillhouse.records.deployments import Challenger, DeployedRelease, Stage
+from stillhouse.stages.names import SHADOW
 from stillhouse.stages.shadow import ShadowFacts
 from stillhouse.statistics.betting import anytime_non_inferiority
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
+from tests.faults.bench import Fault
+from tests.faults.shadow import (
+    AS_JUDGED,
+    JUDGE,
+    SLICE,
+    TEXTS,
+    WORSE,
+    beside,
+    of_a_teacher_that_says_nothing,
+    unchanged,
+    with_another_probe,
+    with_every_class_renamed,
+    with_people_renamed,
+)
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 RECIPE = recipe(traffic={}, rollout={"shadow": {"days_at_most": 14, "margin": 0.05}})
@@ -104,3 +119,27 @@ def test_a_judge_that_says_nothing_compares_nothing(unanswered: int, verdict: ob
 def test_of_a_release_that_is_no_longer_on_its_way_nothing_is_said(on_its_way: Any) -> None:
     found = answer_of(the_challenger_answers_as_judged, looked_at(judged(9, 0, 0)), **on_its_way(salt="another"))
     assert found == (INCONCLUSIVE, "the release that this is about is no longer on its way")
+
+
+FAULTS = [
+    Fault(
+        "a challenger whose classes have other names", SHADOW, WORSE, beside(with_every_class_renamed),
+        "answered otherwise", also=(SLICE, AS_JUDGED),
+    ),
+    Fault(
+        "a challenger that calls people something else", SHADOW, SLICE, beside(with_people_renamed),
+        "people: ", also=(AS_JUDGED,),
+    ),
+    Fault(
+        "a challenger of which hardly anything was asked", SHADOW, WORSE, beside(unchanged, TEXTS[:3]),
+        "more requests are needed if they go on like these", state="inconclusive", also=(SLICE,),
+    ),
+    Fault(
+        "a teacher that says nothing where two releases differ", SHADOW, JUDGE, of_a_teacher_that_says_nothing,
+        "have no answer to go by", also=(SLICE, AS_JUDGED),
+    ),
+    Fault(
+        "a challenger that answers otherwise here than where it was judged", SHADOW, AS_JUDGED,
+        beside(with_another_probe), "",
+    ),
+]  # fmt: skip

@@ -16,8 +16,23 @@ from checks.source import (
     record_count_matches_the_parsed_rows,
     two_classes_are_labelled,
 )
+from stillhouse.stages.names import PROMPTS, SOURCE
 from stillhouse.stages.source import SourceFacts
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, measured, recipe
+from tests.faults.bench import Fault
+from tests.faults.contract_and_source import (
+    RIGHTS,
+    gzip_cut,
+    lines_with_a_comma_too_many,
+    lost_while_reading,
+    mojibake,
+    no_file,
+    parquet_cut,
+    secret_row_through,
+    stray_quotes,
+    swallowed_by_the_parser,
+)
+from tests.faults.plants import MARCH, as_bytes, column, cut_in_a_quote, dropped, on
 
 
 def rejects(*reasons: str) -> pl.DataFrame:
@@ -131,3 +146,54 @@ def test_a_row_may_be_of_tomorrow_and_no_later() -> None:
     assert (
         answer_of(no_row_is_dated_in_the_future, early, recipe=recipe(data__provenance__date_column="day"))[0] is PASS
     )
+
+
+FAULTS = [
+    Fault(
+        "UTF-8 is read as Latin-1", SOURCE, "few_texts_are_garbled",
+        on(mojibake, data__encoding="latin-1"), "look garbled", refuses=PROMPTS,
+    ),
+    Fault(
+        "Latin-1 is read as UTF-8", SOURCE, None,
+        on(lambda frame: as_bytes(frame).replace(b"Who", "Wh\u00f6".encode("latin-1"), 1)), "is not utf-8",
+    ),
+    Fault("a csv is cut inside a quoted field", SOURCE, None, on(cut_in_a_quote), "not readable as csv"),
+    Fault("a stray quote makes one text of several rows", SOURCE, None, on(stray_quotes), "rows by themselves"),
+    Fault(
+        "a parser makes one text of several rows", SOURCE, "record_count_matches_the_parsed_rows",
+        swallowed_by_the_parser, "are in the file; see `quoting`", refuses=PROMPTS,
+    ),
+    Fault("a gzip file is cut", SOURCE, None, gzip_cut, "cannot be read"),
+    Fault("a parquet file is cut", SOURCE, None, parquet_cut, "cannot be read"),
+    Fault("the file is missing", SOURCE, None, no_file, "no such file"),
+    Fault("the file is empty", SOURCE, None, on(lambda _: b""), "the file is empty"),
+    Fault(
+        "the label column has another name", SOURCE, None,
+        on(lambda frame: frame.rename({"service": "servise"})), "there is no column 'service'",
+    ),
+    Fault(
+        "one line in thirty is unreadable", SOURCE, "nearly_every_line_was_readable",
+        on(lines_with_a_comma_too_many), "lines unreadable",
+    ),
+    Fault(
+        "there is one class only", SOURCE, "two_classes_are_labelled",
+        on(lambda frame: frame.with_columns(service=pl.lit("HUM"))), "of 1 classes",
+    ),
+    Fault(
+        "every third row has no rights", SOURCE, "nearly_every_row_has_provenance",
+        on(column("rights", "CC-BY-4.0", None, 3), data__provenance=RIGHTS), "quarantined",
+    ),
+    Fault(
+        "a secret row got through", SOURCE, "no_row_is_above_its_privacy_class", secret_row_through, "of class secret",
+    ),
+    Fault(
+        "a row is dated in the future", SOURCE, "no_row_is_dated_in_the_future",
+        on(column("day", "2024-02-29", "2199-01-01", 100), data__provenance={"date_column": "day"}), "after today",
+    ),
+    Fault(
+        "rows are lost while reading", SOURCE, "every_record_is_a_row_or_a_reject", lost_while_reading, "150 records",
+    ),
+    Fault(
+        "a dropped file is cut", SOURCE, None, dropped(cut_in_a_quote), "not readable as csv", batch=MARCH,
+    ),
+]  # fmt: skip

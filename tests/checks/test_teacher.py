@@ -11,6 +11,7 @@ import checks.pinning
 import checks.teacher
 from checks.teacher import (
     neighbours_are_kept_by_fine_tuning,
+    now,
     probability_is_on_the_labels,
     teacher_accuracy_reaches_the_minimum,
     the_fingerprint_is_its_own,
@@ -21,6 +22,7 @@ from checks.teacher import (
 )
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.stages.facts import LanguageModelFacts, TeacherFacts
+from stillhouse.stages.names import BASELINES, MODEL, TEACHER
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.forgetting import NeighboursKept
 from stillhouse.teachers.pinning import Pin
@@ -36,6 +38,17 @@ from tests.checks.hand_made import (
     said_facts,
     teacher_facts,
 )
+from tests.faults.bench import Fault
+from tests.faults.plants import altered, edit_weights, not_a_number, trained_and
+from tests.faults.teacher import (
+    asks_too_much,
+    began_with_other_weights,
+    behind_a_server,
+    forgets_what_was_alike,
+    of_another_teacher,
+    speaks_of_something_else,
+    unreadable_as_published,
+)
 from tests.protocol import Server, serving
 from tests.stillhouse.teachers.test_endpoint import teacher as endpoint
 
@@ -48,9 +61,12 @@ def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPat
 
 def test_the_fingerprint_on_record_is_that_of_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = artifact(SimpleNamespace(fingerprint="a" * 64, said=None))
-    for now, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
-        monkeypatch.setattr(checks.teacher, "fingerprint_of", lambda folder, now=now: now)
-        assert answer_of(the_fingerprint_is_its_own, teacher) == (verdict, f"recorded {'a' * 12}, computed {now[:12]}")
+    for found, verdict in (("a" * 64, PASS), ("b" * 64, FAIL)):
+        monkeypatch.setattr(checks.teacher, "fingerprint_of", lambda folder, found=found: found)
+        assert answer_of(the_fingerprint_is_its_own, teacher) == (
+            verdict,
+            f"recorded {'a' * 12}, computed {found[:12]}",
+        )
 
 
 def test_the_fingerprint_of_stored_answers_is_counted_again_from_them(tmp_path: Path) -> None:
@@ -228,3 +244,46 @@ def test_a_model_that_ends_before_the_next_round_closes(
     gone = answer_of(the_model_outlives_the_next_round, artifact(facts), recipe=weekly)
     assert gone[0] is INCONCLUSIVE and "it is not known when" in gone[1]
     assert answer_of(the_model_outlives_the_next_round, artifact(teacher_facts()))[0] is PASS
+
+
+FAULTS = [
+    Fault(
+        "the teacher is too weak", TEACHER, "teacher_accuracy_reaches_the_minimum", asks_too_much,
+        "minimum 0.990", refuses=BASELINES,
+    ),
+    Fault(
+        "a bit of the published teacher has flipped", TEACHER, None,
+        altered(TEACHER, f"{MODEL}/model.safetensors"), "the content was altered", look_only=True,
+    ),
+    Fault(
+        "the published teacher cannot be read back", TEACHER, "weights_are_whole_and_safe", unreadable_as_published,
+        "the weights end too early", state="stale",
+    ),
+    Fault(
+        "the fingerprint is of other weights", TEACHER, "the_fingerprint_is_its_own", of_another_teacher, "recorded",
+    ),
+    Fault(
+        "the teacher was trained on exchanged weights", TEACHER, "the_teacher_began_with_pinned_weights",
+        began_with_other_weights, "trusted since their first use on", refuses=BASELINES,
+    ),
+    Fault(
+        "the teacher's letters are not what it wants to say", TEACHER, "probability_is_on_the_labels",
+        speaks_of_something_else, "41% of the probability is on the letters of the labels", refuses=BASELINES,
+    ),
+    Fault(
+        "a server's answers are no labels", TEACHER, "the_pilots_answers_can_be_read",
+        behind_a_server(None, failures={"no label": 3}), "3 of 30 texts have no answer that counts", refuses=BASELINES,
+    ),
+    Fault(
+        "a server's model ends before the next round", TEACHER, "the_model_outlives_the_next_round",
+        behind_a_server(now().date().isoformat()), "and the next round is on", refuses=BASELINES,
+    ),
+    Fault(
+        "fine-tuning draws the texts of a class together", TEACHER, "neighbours_are_kept_by_fine_tuning",
+        forgets_what_was_alike, "nearest after fine-tuning, at least 99% asked", refuses=BASELINES,
+    ),
+    Fault(
+        "the teacher's weights hold a not-a-number", TEACHER, None,
+        trained_and(TEACHER, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity",
+    ),
+]  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -19,6 +20,7 @@ from checks.teacher_signal import (
 from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.stages.names import TEACHER_SIGNAL
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.causal_lm import LabelPrompt
 from stillhouse.teachers.teacher import NetworkTeacher
@@ -34,6 +36,16 @@ from tests.checks.hand_made import (
     said_facts,
     stored_recipe,
     teacher_facts,
+)
+from tests.faults.bench import Fault
+from tests.faults.plants import shuffled
+from tests.faults.teacher import (
+    first_behind_the_canaries,
+    flipped_labels,
+    reviewed_with_defects,
+    store_gives,
+    unreviewed,
+    with_logits,
 )
 
 SURE = {"A": [8.0, 0.0], "B": [0.0, 8.0], "hardly B": [0.0, 2.0]}
@@ -243,3 +255,45 @@ def test_a_person_judges_a_sample_where_the_recipe_asks_for_it(monkeypatch: pyte
     assert (found.verdict, found.sentence) == (FAIL, "too many")
     assert (found.observed, found.limit) == (0.4, 0.2), "the highest share that the sample allows"
     assert [row["prompt_id"] for row in found.evidence["defects"]] == ["train1"]
+
+
+FAULTS = [
+    Fault(
+        "answers are shuffled against their prompts", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
+        with_logits(shuffled), "largest change",
+        also=("the_teacher_is_right_on_labelled_rows", "few_labels_look_wrong"),
+    ),
+    Fault(
+        "classes are in another order", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
+        with_logits(lambda logits: logits[:, ::-1]), "largest change",
+        also=("the_teacher_is_right_on_labelled_rows", "few_labels_look_wrong"),
+    ),
+    Fault(
+        "a class is missing from the answers", TEACHER_SIGNAL, None,
+        with_logits(lambda logits: logits[:, :-1]), "answers of 5 outputs",
+    ),
+    Fault(
+        "the teacher changed in silence", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
+        with_logits(lambda logits: logits + np.float32(0.01)), "limit 0.001",
+    ),
+    Fault(
+        "a prompt was skipped", TEACHER_SIGNAL, "every_prompt_was_answered", store_gives(lambda frame: frame[:-1]),
+        "1 of",
+    ),
+    Fault(
+        "an answer has lost its prompt", TEACHER_SIGNAL, "every_prompt_was_answered",
+        first_behind_the_canaries("prompt_id", None), "1 of", also=("every_answer_has_its_prompt",),
+    ),
+    Fault(
+        "a tenth of the labels is wrong", TEACHER_SIGNAL, "few_labels_look_wrong", flipped_labels(0.1),
+        "known labels look wrong",
+    ),
+    Fault(
+        "nobody has reviewed the sample", TEACHER_SIGNAL, "a_person_accepts_a_sample", unreviewed, "correct is empty",
+        state="inconclusive",
+    ),
+    Fault(
+        "half of the reviewed answers are wrong", TEACHER_SIGNAL, "a_person_accepts_a_sample", reviewed_with_defects,
+        "so the limit is broken",
+    ),
+]  # fmt: skip

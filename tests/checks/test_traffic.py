@@ -17,7 +17,17 @@ from checks.traffic import (
 )
 from stillhouse.live.segments import TrafficStore, columns_of, sealed
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.names import TRAFFIC
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
+from tests.faults.bench import Fault
+from tests.faults.traffic import (
+    SAYS_WHERE,
+    keeps_texts_where_none_may_be,
+    of_a_release_that_nobody_promoted,
+    of_a_replica_that_vanished,
+    stays_for_ever,
+    written_otherwise,
+)
 from tests.promotions import named, seen, serve
 
 DAY = "2026-11-27"
@@ -137,3 +147,36 @@ def test_texts_of_any_age_are_too_many_where_the_recipe_keeps_none(store: Traffi
     store.remove(segment)
     verdict = answer_of(retention_holds, day({}), **installed(artifacts, keep_texts=False))
     assert verdict == (PASS, "answers are kept for 90 days, texts for 0")
+
+
+FAULTS = [
+    Fault(
+        "answers of a release that nobody promoted", TRAFFIC, "every_answer_names_a_known_release",
+        of_a_release_that_nobody_promoted, "2 answers of 1 releases that the ledger does not know",
+    ),
+    Fault(
+        "an answer that was taken out of its file", TRAFFIC, "nothing_was_lost_unseen",
+        written_otherwise("requests", lambda frame: frame.head(1)), "r1 sealed 2 rows of answers and 1 are there",
+    ),
+    Fault(
+        "a replica that vanished with its disk", TRAFFIC, "nothing_was_lost_unseen",
+        of_a_replica_that_vanished, "r2 has said nothing since",
+    ),
+    Fault(
+        "a text that was not redacted", TRAFFIC, "no_personal_data_is_left",
+        written_otherwise("texts", lambda frame: frame.with_columns(SAYS_WHERE)), "personal data is in 2 texts",
+    ),
+    Fault(
+        "a caller's key as it came", TRAFFIC, "no_personal_data_is_left",
+        written_otherwise("requests", lambda frame: frame.with_columns(key=pl.lit("jane.doe"))),
+        "personal data is in 2 keys",
+    ),
+    Fault(
+        "texts that nobody removes", TRAFFIC, "retention_holds", stays_for_ever,
+        "kept for longer than the recipe allows: texts of",
+    ),
+    Fault(
+        "texts where the recipe keeps none", TRAFFIC, "retention_holds", keeps_texts_where_none_may_be,
+        "kept for longer than the recipe allows: texts of",
+    ),
+]  # fmt: skip

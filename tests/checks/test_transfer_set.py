@@ -12,7 +12,11 @@ from checks.transfer_set import (
     no_golden_or_validation_row_is_inside,
     no_slice_loses_more_than_its_share,
 )
+from stillhouse.stages.names import TRANSFER_SET
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
+from tests.faults.bench import Fault
+from tests.faults.plants import ONE
+from tests.faults.teacher import closed_batch, forgets_some_rejects, rejects_where, takes_a_golden_row, verified_and
 
 
 def prompts(*rows: tuple[str, str, str | None], kind: str = "x") -> Any:
@@ -115,3 +119,26 @@ def test_a_batch_that_was_left_out_is_named() -> None:
     assert answer_of(every_batch_is_in, two, batches=("base", "b1")) == (PASS, "2 batches")
     left_out = (FAIL, "left out, their gates are closed: b2, b3")
     assert answer_of(every_batch_is_in, two, batches=("base", "b1", "b2", "b3")) == left_out
+
+
+FAULTS = [
+    Fault(
+        "rejects are not written down", TRANSFER_SET, "kept_and_rejected_are_all_training_rows",
+        verified_and(forgets_some_rejects), "training rows =",
+    ),
+    Fault(
+        "a golden row is among those to learn from", TRANSFER_SET, "no_golden_or_validation_row_is_inside",
+        verified_and(takes_a_golden_row), "1 rows leaked", refuses=ONE,
+    ),
+    Fault(
+        "a filter throws out half of a class", TRANSFER_SET, "no_class_loses_more_than_its_share",
+        verified_and(rejects_where("label", ["LOC"], 0.5)), "class LOC loses most",
+    ),
+    Fault(
+        "a filter throws out a third of a slice", TRANSFER_SET, "no_slice_loses_more_than_its_share",
+        verified_and(rejects_where("kind", ["NUM:date", "NUM:period"], 0.3)), "slice periods loses most",
+    ),
+    Fault(
+        "a batch is closed and left out", TRANSFER_SET, "every_batch_is_in", closed_batch, "left out", advice=True,
+    ),
+]  # fmt: skip

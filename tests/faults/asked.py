@@ -1,7 +1,7 @@
 """What is asked of every planted fault: it closes its gate, and `diagnose` says so.
 
-Belongs here: the questions, which each test file here asks of the faults of one room.
-Does not: the faults (the files they are named after), asking all rooms together (test_faults.py).
+Belongs here: the questions, which each test file here asks of the faults of some stages.
+Does not: the faults (tests/checks), whether each gate has one (test_faults.py).
 """
 
 import dagster as dg

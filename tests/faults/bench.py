@@ -1,7 +1,7 @@
 """The fault bench: what a planted fault is, and the place where it is planted.
 
 Belongs here: the types of the table, a place that a fault may ruin, and the helpers that several faults share.
-Does not: the faults (the other files here), asking whether the right gate closed (test_faults.py).
+Does not: the faults (tests/checks), how they are planted (the other files here), whether a gate closed (asked.py).
 """
 
 import shutil
@@ -177,7 +177,7 @@ class Fault:
         look_only: the fault is in what was made before, so gates are looked at and nothing is made.
         refuses: a stage further down that is then launched alone, and has to be refused.
         advice: the gate closes nothing.
-        finished: the fault is planted in a copy of the finished installation, else in an empty one.
+        later: it comes after a round that went well, though a round begins at its stage.
     """
 
     name: str
@@ -191,7 +191,12 @@ class Fault:
     look_only: bool = False
     refuses: str | None = None
     advice: bool = False
-    finished: bool = True
+    later: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is planted in a copy of the finished installation; else in an empty one."""
+        return self.later or self.stage not in (CONTRACT, SOURCE, PROMPTS)
 
     def stages(self) -> tuple[str, ...]:
         """The stages to run: in an empty installation all from the contract on, or from the source of a later batch."""

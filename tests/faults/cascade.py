@@ -1,7 +1,7 @@
 """Faults of the student with its teacher behind it, in a copy of a finished installation whose recipe gets a cascade.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_faults.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import CASCADE, RELEASE
-from tests.faults.bench import Bench, Fault, Plant
+from stillhouse.stages.names import CASCADE
+from tests.faults.bench import Bench, Plant
 from tests.faults.plants import NOBODY
 
 BOTH = {"margin": 0.05, "share_at_most": 0.95}
@@ -64,34 +64,3 @@ def judged_twice(bench: Bench) -> RecipeFile:
     once = {"split__golden_rounds_at_most": 1}
     bench.must_run(with_a_cascade(bench, **once), CASCADE)
     return with_a_cascade(bench, {**BOTH, "margin": 0.06}, **once)
-
-
-FAULTS = [
-    Fault(
-        "a cascade that gives other answers than student and teacher", CASCADE, "the_cascade_holds_its_margin",
-        made("Both.outputs", answers_of_another_class), "not within 5.0 points of the teacher", refuses=RELEASE,
-    ),
-    Fault(
-        "a critical slice on which the student fails, and that no caller names", CASCADE,
-        "the_cascade_holds_every_critical_slice",
-        made("_failing_slices", lambda real: lambda *_: ["people"], slices=CRITICAL),
-        "the student fails on people, and no server can tell",
-    ),
-    Fault(
-        "a cascade in which the teacher answers more than was allowed", CASCADE,
-        "the_teacher_is_asked_within_its_share",
-        lambda bench: with_a_cascade(bench, {**BOTH, "share_at_most": 0.001}), "at most 0.1% allowed",
-    ),
-    Fault(
-        "a threshold that golden rows have found", CASCADE, "the_threshold_was_found_by_other_rows",
-        made("labelled_rows", golden_rows_as_validation), "rows are no validation rows",
-    ),
-    Fault(
-        "golden rows for one round judge a second cascade", CASCADE, "cascades_are_judged_within_the_limit",
-        judged_twice, "2 of at most 1 rounds judged by golden rows of key 'small'",
-    ),
-    Fault(
-        "a threshold of another teacher", CASCADE, "the_cascade_is_of_what_ships",
-        made("_on_call", of_another_teacher), "not those that ship: teacher",
-    ),
-]  # fmt: skip

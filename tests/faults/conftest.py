@@ -1,7 +1,7 @@
 """What the fault bench stands on: one finished installation, copies of it, and a record of what the gates said.
 
 Belongs here: fixtures, and which faults a test file asks about.
-Does not: faults and their helpers (the other files here).
+Does not: faults (tests/checks), how they are planted (the other files here).
 """
 
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ OpenBench = Callable[[bool], AbstractContextManager[Bench]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Ask each question of the faults of the room that a test file names.
+    """Ask each question of the faults of the stages that a test file names.
 
     `make test` plants one of each stage, since tests/checks asks every gate by itself; `make test-all` and `make docs`
     plant all of them.

@@ -1,7 +1,7 @@
 """Faults of the evaluation, the reasons and the selection, in a copy of a finished installation.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_faults.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.bench import JudgedModel
 from stillhouse.stages.names import BASELINES, ERROR_ANALYSIS, EVALUATION, MODEL, PROMPTS, RELEASE, SELECTION
 from stillhouse.students.seeds import SEEDS
-from tests.faults.bench import Bench, Fault, Plant, stages_of
+from tests.faults.bench import Bench, Plant, stages_of
 from tests.faults.plants import (
     NOBODY,
     anew,
@@ -28,7 +28,7 @@ from tests.faults.plants import (
 from tests.faults.students import TWICE
 
 
-def judged(target: str, put: Callable[[Any], Any]) -> Plant:
+def judged_with(target: str, put: Callable[[Any], Any]) -> Plant:
     """Make the evaluation again with one function replaced."""
 
     def plant(bench: Bench) -> RecipeFile:
@@ -39,7 +39,9 @@ def judged(target: str, put: Callable[[Any], Any]) -> Plant:
 
 def other_golden(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
     """The evaluation reads golden rows of its own."""
-    return judged("stillhouse.stages.bench:Bench.golden", lambda real: property(lambda bench: edit(real.func(bench))))
+    return judged_with(
+        "stillhouse.stages.bench:Bench.golden", lambda real: property(lambda bench: edit(real.func(bench)))
+    )
 
 
 def some_relabelled(golden: pl.DataFrame) -> pl.DataFrame:
@@ -126,7 +128,7 @@ def fails_by_post(real: Any) -> Any:
 
 def worse_by_post(bench: Bench) -> RecipeFile:
     with bench.building_again():
-        file = judged("stillhouse.stages.bench:evaluate", fails_by_post)(bench)
+        file = judged_with("stillhouse.stages.bench:evaluate", fails_by_post)(bench)
         bench.must_run(file, EVALUATION, ERROR_ANALYSIS)
     return file
 
@@ -288,117 +290,3 @@ def worse_than_the_champion(bench: Bench) -> RecipeFile:
 def lost_champion(bench: Bench) -> RecipeFile:
     (bench.newest(RELEASE).folder / MODEL / "model.onnx").unlink()
     return against_the_champion(bench)
-
-
-FAULTS = [
-    Fault(
-        "ten golden rows were left out", EVALUATION, "the_golden_set_is_the_frozen_one",
-        other_golden(lambda golden: golden[10:]), "judged by other rows: one by",
-    ),
-    Fault(
-        "golden rows were relabelled on the way", EVALUATION, "the_golden_set_is_the_frozen_one",
-        other_golden(some_relabelled), "judged by other rows: one by",
-    ),
-    Fault(
-        "students and baselines are judged by another split of the same size", EVALUATION,
-        "the_golden_set_is_the_frozen_one", everybody_judged_by_another_split, "judged by other rows: one by",
-    ),
-    Fault(
-        "a declared slice was not judged", EVALUATION, "every_declared_slice_has_a_verdict",
-        judged("stillhouse.stages.bench:evaluate", forgets_a_slice), "people",
-    ),
-    Fault(
-        "nobody looked at a sensitive column", EVALUATION, "every_sensitive_column_has_a_report",
-        judged("stillhouse.evaluation.harness:fairness", lambda real: lambda *rows, **how: ()),
-        "not reported: one: channel",
-    ),
-    Fault(
-        "speed was not measured", EVALUATION, "latency_was_measured",
-        anew(
-            "stillhouse.stages.bench:latencies_beside_teacher",
-            lambda real: lambda teacher, models, *about, **how: dict.fromkeys(models),
-        ),
-        "not measured: one",
-    ),
-    Fault(
-        "something else was judged than ships", EVALUATION, "every_student_was_judged_as_it_ships",
-        judged("stillhouse.stages.evaluation:EvaluatedModel", of_another_artifact), "not judged as exported",
-        refuses=SELECTION,
-    ),
-    Fault(
-        "teacher and student are wrong together", EVALUATION, "few_mistakes_of_the_teacher_are_repeated",
-        judged("stillhouse.evaluation.harness:fidelity", wrong_together), "mistakes of the teacher", advice=True,
-    ),
-    Fault(
-        "the golden set is used a second time", EVALUATION, "the_golden_set_was_not_used_before",
-        judged("stillhouse.stages.bench:evaluate", lambda real: real), "2 rounds were judged", advice=True,
-    ),
-    Fault(
-        "a golden set for one round is used twice", EVALUATION, "golden_rounds_are_within_the_limit",
-        one_shot_used_twice, "2 of at most 1 rounds judged by golden rows of key 'small'", refuses=SELECTION,
-    ),
-    Fault(
-        "a student fails where nobody looked", EVALUATION, "no_hidden_slice_was_found",
-        judged("stillhouse.stages.bench:evaluate", fails_where_nobody_looked), "where first word = how", advice=True,
-    ),
-    Fault(
-        "a student misses and nobody says why", ERROR_ANALYSIS, "every_miss_has_a_reason", not_one_reason,
-        "misses the bar, and nobody knows why: one", refuses=SELECTION,
-    ),
-    Fault(
-        "the analysis is of another student", ERROR_ANALYSIS, "the_analysis_is_of_the_judged_students",
-        anew("stillhouse.stages.error_analysis:Examination.analysis", of_another_candidate),
-        "not as judged: one",
-    ),
-    Fault(
-        "validation rows are known better than golden ones", ERROR_ANALYSIS, "no_leak_is_suspected", judged_at_random,
-        "one: leak", advice=True,
-    ),
-    Fault(
-        "a student answers at random", SELECTION, "a_student_clears_the_bar", noise, "misses the bar",
-        also=("the_chosen_student_is_no_control",), refuses=RELEASE,
-    ),
-    Fault(
-        "a student stumbles over small letters", SELECTION, "a_student_clears_the_bar",
-        probed(lambda texts, golden: [text.islower() for text in texts], behaviour=[LOWER_CASE]),
-        "behaviour 'small letters' fails", also=("the_chosen_student_is_no_control",), refuses=RELEASE,
-    ),
-    Fault(
-        "a student breaks under typos", SELECTION, "a_student_clears_the_bar",
-        probed(
-            lambda texts, golden: [text not in golden for text in texts],
-            stress={"perturbations": ["typos"], "drop_at_most": 0.3},
-        ),
-        "accuracy with typos not within 30.0 points", also=("the_chosen_student_is_no_control",),
-    ),
-    Fault(
-        "a student is far too sure of itself", SELECTION, "a_student_clears_the_bar", too_sure_of_itself,
-        "confidence not within 10.0 points of accuracy", also=("the_chosen_student_is_no_control",),
-    ),
-    Fault(
-        "a student serves one group of people much worse", SELECTION, "a_student_clears_the_bar", worse_by_post,
-        "groups of 'channel' not within 40.0 points of each other: 'app'",
-        also=("the_chosen_student_is_no_control",), refuses=RELEASE,
-    ),
-    Fault(
-        "a challenger is worse than the champion", SELECTION, "the_challenger_is_not_worse_than_the_champion",
-        worse_than_the_champion, "accuracy not within 7.0 points of the champion one", refuses=RELEASE,
-    ),
-    Fault(
-        "the champion is lost, so that nobody can compare", SELECTION,
-        "the_challenger_is_not_worse_than_the_champion", lost_champion, "cannot be asked the golden rows",
-        state="inconclusive", refuses=RELEASE,
-    ),
-    Fault(
-        "there is no control", SELECTION, "distillation_was_worth_it", without_control, "has no control", advice=True,
-    ),
-    Fault(
-        "a further seed of the student misses the margin", SELECTION, "all_seeds_are_within_the_margin",
-        a_further_seed_is_unlucky, "1 of 2 seeds drops by the margin", advice=True,
-    ),
-    Fault(
-        "the control is chosen", SELECTION, "a_student_clears_the_bar", control_chosen, "one_labels",
-        state="inconclusive",
-        also=("the_chosen_student_is_no_control",),
-    ),
-]  # fmt: skip

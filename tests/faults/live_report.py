@@ -96,38 +96,3 @@ def with_a_teacher_that_has_changed(bench: Bench) -> RecipeFile:
 
 def advice(name: str, gate: str, plant: Plant, says: str) -> Fault:
     return Fault(name, LIVE_REPORT, gate, plant, says, advice=True)
-
-
-FAULTS = [
-    advice("answers that the teacher would not give", "agreement_holds", with_(shuffled), "agreement ("),
-    advice(
-        "confidence that nothing confirms", "label_free_and_debiased_agree",
-        with_(lambda frame: shuffled(frame).with_columns(confidence=pl.lit(0.99))), "the teacher confirms",
-    ),
-    advice(
-        "answers of one class alone", "inputs_look_like_the_reference",
-        with_(lambda frame: frame.with_columns(label=pl.lit("LOC"))), "label LOC 100.0%, at most",
-    ),
-    advice(
-        "the teacher answers most requests", "fallback_is_inside_its_budget",
-        with_(lambda frame: frame.with_columns(source=pl.lit("teacher")), fallback_share=0.3),
-        "400 of 400 answers come from the teacher",
-    ),
-    advice(
-        "a model that fails", "errors_are_inside_their_budget",
-        with_(lambda frame: frame.with_columns(status=pl.lit(500, pl.Int32), label=pl.lit(None, pl.String))),
-        "400 of 400 requests failed",
-    ),
-    advice(
-        "answers that come too late", "latency_is_inside_its_objective",
-        with_(lambda frame: frame.with_columns(latency_ms=pl.lit(2_000.0))), "400 of 400 answers took longer",
-    ),
-    advice(
-        "answers that turn out to be wrong", "matured_truth_holds",
-        with_(lambda frame: frame.with_columns(truth=pl.lit("nothing"))), "0.0% right",
-    ),
-    advice(
-        "a teacher that answers otherwise than recorded, live", "the_teacher_answers_as_recorded",
-        with_a_teacher_that_has_changed, "largest change of a logit",
-    ),
-]  # fmt: skip

@@ -1,7 +1,7 @@
 """Faults of the release and the champion, in a copy of a finished installation.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_faults.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 import json
@@ -14,13 +14,12 @@ from typing import Any
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.governance import Waiver, waive
 from stillhouse.records.promotion import hold
-from stillhouse.stages.names import CHAMPION, RELEASE, SELECTION
+from stillhouse.stages.names import RELEASE, SELECTION
 from tests.conftest import RULES
-from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.faults.bench import NAME, Bench, Plant
 from tests.faults.evaluation import control_chosen
 from tests.faults.plants import (
     NOBODY,
-    altered,
     anew,
     leaves_a_pickle,
 )
@@ -128,55 +127,3 @@ def held(bench: Bench) -> RecipeFile:
     ledger.append("promotion", NAME, serves)
     hold(ledger, NAME, by="Ada", reason="The month is being closed.")
     return bench.recipe()
-
-
-FAULTS = [
-    Fault(
-        "the report in the bundle was rewritten", RELEASE, "the_bundle_is_whole", bundle_with(rewrites_the_report),
-        "report.json was altered", refuses=CHAMPION,
-    ),
-    Fault(
-        "a file was added to the bundle", RELEASE, "the_bundle_is_whole", bundle_with(leaves_a_pickle),
-        "optimizer.pt is not part of the release",
-    ),
-    Fault(
-        "the bundle names another teacher", RELEASE, "the_release_names_its_inputs",
-        anew("stillhouse.stages.release:ReleaseRecord", of_other_parents), "not its inputs: teacher",
-    ),
-    Fault(
-        "the model answers in labels of its own", RELEASE, "the_bundle_loads_and_predicts",
-        anew("stillhouse.stages.release:write_bundle", renames_the_labels), "it answers class 0, class 1",
-    ),
-    Fault(
-        "nobody has approved it, and the stakes are high", RELEASE, "another_person_has_approved_it",
-        lambda bench: bench.up_to(RELEASE, **HIGH_STAKES), "nobody has approved", state="inconclusive",
-        refuses=CHAMPION,
-    ),
-    Fault(
-        "its author has approved it", RELEASE, "another_person_has_approved_it", approved_by_its_author, "its author",
-    ),
-    Fault(
-        "a waiver is not listed in the bundle", RELEASE, "the_release_lists_its_waivers", waived_and_not_listed,
-        f"not listed: {NAME}/selection:a_student_clears_the_bar",
-    ),
-    Fault(
-        "a withdrawn release is found again", RELEASE, "the_release_was_not_withdrawn", withdrawn,
-        "by Ada: It is rude to callers.", refuses=CHAMPION,
-    ),
-    Fault(
-        "a person holds the champion", RELEASE, "the_champion_is_not_held", held,
-        "Ada holds champion one 000000000000 since", refuses=CHAMPION,
-    ),
-    Fault(
-        "another release was promoted by hand", CHAMPION, "the_ledger_names_this_release", promoted_by_hand,
-        "promoted 000000000000", look_only=True,
-    ),
-    Fault(
-        "a broken bundle was waived and promoted", CHAMPION, "the_serving_bundle_is_whole", broken_and_waived,
-        "optimizer.pt is not part of the release",
-    ),
-    Fault(
-        "a bit of the model that serves has flipped", RELEASE, None,
-        altered(RELEASE, "model/model.onnx"), "the content was altered", look_only=True,
-    ),
-]  # fmt: skip

@@ -1,7 +1,7 @@
 """Faults of a release that is on its way to take over, beside the champion of the finished installation.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_shadow.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 import json
@@ -24,8 +24,8 @@ from stillhouse.release.bundle import MODEL, ReleaseRecord
 from stillhouse.release.probe import PROBE
 from stillhouse.serving.spool import log_of
 from stillhouse.stages.champion import deployed
-from stillhouse.stages.names import RELEASE, SHADOW
-from tests.faults.bench import NAME, Bench, Fault, Plant
+from stillhouse.stages.names import RELEASE
+from tests.faults.bench import NAME, Bench, Plant
 from tests.small import questions
 from tests.stillhouse.serving.killed import served
 
@@ -120,25 +120,3 @@ def of_a_teacher_that_says_nothing(bench: Bench) -> RecipeFile:
 
 WORSE, SLICE = "the_challenger_is_not_worse", "no_critical_slice_is_worse"
 JUDGE, AS_JUDGED = "the_judge_answered_where_they_differ", "the_challenger_answers_as_judged"
-FAULTS = [
-    Fault(
-        "a challenger whose classes have other names", SHADOW, WORSE, beside(with_every_class_renamed),
-        "answered otherwise", also=(SLICE, AS_JUDGED),
-    ),
-    Fault(
-        "a challenger that calls people something else", SHADOW, SLICE, beside(with_people_renamed),
-        "people: ", also=(AS_JUDGED,),
-    ),
-    Fault(
-        "a challenger of which hardly anything was asked", SHADOW, WORSE, beside(unchanged, TEXTS[:3]),
-        "more requests are needed if they go on like these", state="inconclusive", also=(SLICE,),
-    ),
-    Fault(
-        "a teacher that says nothing where two releases differ", SHADOW, JUDGE, of_a_teacher_that_says_nothing,
-        "have no answer to go by", also=(SLICE, AS_JUDGED),
-    ),
-    Fault(
-        "a challenger that answers otherwise here than where it was judged", SHADOW, AS_JUDGED,
-        beside(with_another_probe), "",
-    ),
-]  # fmt: skip

@@ -1,7 +1,7 @@
 """Faults of trained and of exported students, in a copy of a finished installation.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_faults.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 import json
@@ -13,20 +13,14 @@ import numpy as np
 
 from stillhouse.recipe.fields import Precision
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.stages.names import EVALUATION
 from stillhouse.students.seeds import SEEDS
-from tests.faults.bench import Bench, Fault, Plant
+from tests.faults.bench import Bench, Plant
 from tests.faults.plants import (
     EXPORT,
     ONE,
-    afterwards,
-    anew,
     as_trained_before,
     edit_weights,
-    leaves_a_pickle,
-    not_a_number,
     shuffled,
-    trained_and,
 )
 
 STUDENT = {"name": "one", "layers": [0], "training": {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}}
@@ -82,50 +76,6 @@ def of_a_further_seed(edit: Callable[[Path], None]) -> Callable[[Path], None]:
     return lambda folder: edit(folder) if folder.parent.name == SEEDS else None
 
 
-CANDIDATE_FAULTS = [
-    Fault(
-        "a weight is not a number", ONE, "every_weight_and_loss_is_finite",
-        trained_and(ONE, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity", state="stale",
-        refuses=EXPORT,
-    ),
-    Fault(
-        "the learning rate is far too low", ONE, "training_converged", trained_with(epochs=2, learning_rate=1e-9),
-        "training loss",
-    ),
-    Fault(
-        "the learning rate is far too high", ONE, "the_student_beats_the_majority_class",
-        trained_with(epochs=2, learning_rate=3.0, clip_norm=1e6), "most frequent class",
-    ),
-    Fault(
-        "the loss is no longer a number", ONE, None, trained_with(epochs=1, learning_rate=1e12, clip_norm=1e12),
-        "Lower learning_rate",
-    ),
-    Fault(
-        "targets are shuffled", ONE, "the_student_beats_the_majority_class", shuffled_targets, "most frequent class",
-    ),
-    Fault(
-        "the weights are not those that were trained", ONE, "the_weights_are_those_that_were_trained",
-        trained_and(ONE, lambda folder: edit_weights(folder, nudge)), "trained",
-    ),
-    Fault(
-        "a student that was to stay as it is was changed", ONE, "the_weights_are_those_that_were_trained",
-        trained_in_secret, "not trained; cut once more",
-    ),
-    Fault(
-        "a weight of a further seed is not a number", ONE, "every_weight_and_loss_is_finite",
-        trained_twice_and(of_a_further_seed(lambda folder: edit_weights(folder, not_a_number))),
-        "holds NaN or infinity", state="stale",
-    ),
-    Fault(
-        "a further seed gave the very same weights", ONE, "the_weights_are_those_that_were_trained",
-        trained_twice_and(lambda folder: None), "seeds/1 trained",
-    ),
-]  # fmt: skip
-
-
-# The exports
-
-
 def shifted(path: Path, out: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
     """Write an ONNX file again with another bias of the classifier."""
     import onnx
@@ -167,37 +117,3 @@ def export_of_a_further_seed_shifted(bench: Bench) -> RecipeFile:
     file = bench.up_to(EXPORT, **TWICE)
     bench.patch("stillhouse.models.export:export_onnx", put)
     return file
-
-
-EXPORT_FAULTS = [
-    Fault(
-        "the export computes something else", EXPORT, "onnx_computes_what_torch_computed",
-        anew("stillhouse.models.export:export_onnx", afterwards(shifts_all_logits)), "limit 0.001",
-    ),
-    Fault(
-        "the export of a further seed computes something else", EXPORT, "onnx_computes_what_torch_computed",
-        export_of_a_further_seed_shifted, "limit 0.001",
-    ),
-    Fault(
-        "eight bits change the answers", EXPORT, "quantisation_keeps_the_answers",
-        anew("stillhouse.models.export:write_precision", quantises_something_else), "of the answers are the same",
-    ),
-    Fault(
-        "a pickle ships", EXPORT, "only_onnx_and_json_ship",
-        anew("stillhouse.models.export:export_student", afterwards(leaves_a_pickle)), "optimizer.pt",
-        refuses=EVALUATION,
-    ),
-    Fault(
-        "validation rows have each other's labels", EXPORT, "confidence_was_calibrated",
-        anew("stillhouse.tasks.single_label:SingleLabel.targets", lambda real: lambda *about: shuffled(real(*about))),
-        "ran into the end",
-        refuses=EVALUATION,
-    ),
-    Fault(
-        "the temperature does not ship", EXPORT, "confidence_was_calibrated",
-        anew("stillhouse.models.export:export_student", afterwards(leaves_no_temperature)), "None",
-    ),
-]  # fmt: skip
-
-
-FAULTS = [*CANDIDATE_FAULTS, *EXPORT_FAULTS]

@@ -1,7 +1,7 @@
 """Faults from the teacher to what may be learned from it, in a copy of a finished installation.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_faults.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 from collections.abc import Callable
@@ -12,41 +12,30 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from checks.teacher import now
 from stillhouse.data.rejects import RejectReason, rejected
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.harness import Evaluation, read_evaluations
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.facts import SaidFacts, TeacherFacts
-from stillhouse.stages.names import BASELINES, CONTRACT, MODEL, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL, TRANSFER_SET
+from stillhouse.stages.names import BASELINES, CONTRACT, PROMPTS, SOURCE, TEACHER, TEACHER_SIGNAL
 from stillhouse.stages.teacher_signal import review_path
-from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import logits_of
 from stillhouse.teachers.calls import CallLog
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.verification import Verified
-from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Fault, Plant, finished_rows
+from tests.faults.bench import NAME, SENSITIVE, SLICES, Bench, Plant, finished_rows
 from tests.faults.plants import (
-    NOBODY,
-    ONE,
-    altered,
     anew,
     as_trained_before,
-    edit_weights,
-    not_a_number,
-    shuffled,
     trained_and,
     with_exchanged_weights,
 )
 
 CANARIES = 16
 """Prompts that the teacher is asked again: here the first by id, so that a fault can keep clear of them."""
-
-
-# The teacher
 
 
 def asks_too_much(bench: Bench) -> RecipeFile:
@@ -142,49 +131,6 @@ def _with(facts: TeacherFacts, **changed: Any) -> TeacherFacts:
     return facts.model_copy(update=changed)
 
 
-TEACHER_FAULTS = [
-    Fault(
-        "the teacher is too weak", TEACHER, "teacher_accuracy_reaches_the_minimum", asks_too_much,
-        "minimum 0.990", refuses=BASELINES,
-    ),
-    Fault(
-        "a bit of the published teacher has flipped", TEACHER, None,
-        altered(TEACHER, f"{MODEL}/model.safetensors"), "the content was altered", look_only=True,
-    ),
-    Fault(
-        "the published teacher cannot be read back", TEACHER, "weights_are_whole_and_safe", unreadable_as_published,
-        "the weights end too early", state="stale",
-    ),
-    Fault(
-        "the fingerprint is of other weights", TEACHER, "the_fingerprint_is_its_own", of_another_teacher, "recorded",
-    ),
-    Fault(
-        "the teacher was trained on exchanged weights", TEACHER, "the_teacher_began_with_pinned_weights",
-        began_with_other_weights, "trusted since their first use on", refuses=BASELINES,
-    ),
-    Fault(
-        "the teacher's letters are not what it wants to say", TEACHER, "probability_is_on_the_labels",
-        speaks_of_something_else, "41% of the probability is on the letters of the labels", refuses=BASELINES,
-    ),
-    Fault(
-        "a server's answers are no labels", TEACHER, "the_pilots_answers_can_be_read",
-        behind_a_server(None, failures={"no label": 3}), "3 of 30 texts have no answer that counts", refuses=BASELINES,
-    ),
-    Fault(
-        "a server's model ends before the next round", TEACHER, "the_model_outlives_the_next_round",
-        behind_a_server(now().date().isoformat()), "and the next round is on", refuses=BASELINES,
-    ),
-    Fault(
-        "fine-tuning draws the texts of a class together", TEACHER, "neighbours_are_kept_by_fine_tuning",
-        forgets_what_was_alike, "nearest after fine-tuning, at least 99% asked", refuses=BASELINES,
-    ),
-    Fault(
-        "the teacher's weights hold a not-a-number", TEACHER, None,
-        trained_and(TEACHER, lambda folder: edit_weights(folder, not_a_number)), "holds NaN or infinity",
-    ),
-]  # fmt: skip
-
-
 def easy_bar(bench: Bench) -> RecipeFile:
     easy = {"bar": {"margin": 0.9}, "budget": {"latency_ratio_at_least": 0.1, "size_ratio_at_least": 0.5}}
     file = bench.amended(**easy)
@@ -200,28 +146,6 @@ def judged_before(edit: Callable[[Evaluation], Evaluation]) -> Plant:
         return anew("stillhouse.stages.baselines:_judge_all", lambda real: lambda *about: [edit(first), *rest])(bench)
 
     return plant
-
-
-BASELINES_FAULTS = [
-    Fault(
-        "a baseline clears the bar", BASELINES, "no_baseline_clears_the_bar", easy_bar, "take the baseline",
-        refuses=TEACHER_SIGNAL,
-    ),
-    Fault(
-        "an option that finds one class clears the bar", BASELINES, "the_bar_notices_a_lost_class",
-        judged_before(lambda one: one.model_copy(update={"verdict": Verdict.PASS})),
-        "the bar is cleared without a class: majority class finds 0 of", also=("no_baseline_clears_the_bar",),
-        refuses=TEACHER_SIGNAL,
-    ),
-    Fault(
-        "the speed of one option was not measured", BASELINES, "every_option_was_measured",
-        judged_before(lambda one: one.model_copy(update={"latency": None, "verdict": Verdict.INCONCLUSIVE})),
-        "not measured: majority class",
-    ),
-]  # fmt: skip
-
-
-# What the teacher said
 
 
 def store_gives(edit: Callable[[pl.DataFrame], pl.DataFrame]) -> Plant:
@@ -309,67 +233,6 @@ def reviewed_with_defects(bench: Bench) -> RecipeFile:
     return file
 
 
-SIGNAL_FAULTS = [
-    Fault(
-        "the store was never written and reads as zeros", TEACHER_SIGNAL, "no_answer_is_all_zeros",
-        behind_the_canaries(0.0, 5), "5 of", refuses=TRANSFER_SET,
-    ),
-    Fault(
-        "a logit is not a number", TEACHER_SIGNAL, "every_logit_is_finite", behind_the_canaries(np.nan, 1), "1 of",
-        also=("probabilities_sum_to_one",),
-    ),
-    Fault(
-        "answers are shuffled against their prompts", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
-        with_logits(shuffled), "largest change",
-        also=("the_teacher_is_right_on_labelled_rows", "few_labels_look_wrong"),
-    ),
-    Fault(
-        "classes are in another order", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
-        with_logits(lambda logits: logits[:, ::-1]), "largest change",
-        also=("the_teacher_is_right_on_labelled_rows", "few_labels_look_wrong"),
-    ),
-    Fault(
-        "a class is missing from the answers", TEACHER_SIGNAL, None,
-        with_logits(lambda logits: logits[:, :-1]), "answers of 5 outputs",
-    ),
-    Fault(
-        "the teacher changed in silence", TEACHER_SIGNAL, "the_canary_answers_as_recorded",
-        with_logits(lambda logits: logits + np.float32(0.01)), "limit 0.001",
-    ),
-    Fault(
-        "a prompt was skipped", TEACHER_SIGNAL, "every_prompt_was_answered", store_gives(lambda frame: frame[:-1]),
-        "1 of",
-    ),
-    Fault(
-        "a prompt was answered twice", TEACHER_SIGNAL, "every_prompt_was_answered_once",
-        store_gives(lambda frame: pl.concat([frame, frame[-1:]])), "2 of",
-    ),
-    Fault(
-        "an answer is of another teacher", TEACHER_SIGNAL, "every_answer_is_of_one_teacher",
-        first_behind_the_canaries("fingerprint", NOBODY), "1 of",
-    ),
-    Fault(
-        "an answer has lost its prompt", TEACHER_SIGNAL, "every_prompt_was_answered",
-        first_behind_the_canaries("prompt_id", None), "1 of", also=("every_answer_has_its_prompt",),
-    ),
-    Fault(
-        "a tenth of the labels is wrong", TEACHER_SIGNAL, "few_labels_look_wrong", flipped_labels(0.1),
-        "known labels look wrong",
-    ),
-    Fault(
-        "nobody has reviewed the sample", TEACHER_SIGNAL, "a_person_accepts_a_sample", unreviewed, "correct is empty",
-        state="inconclusive",
-    ),
-    Fault(
-        "half of the reviewed answers are wrong", TEACHER_SIGNAL, "a_person_accepts_a_sample", reviewed_with_defects,
-        "so the limit is broken",
-    ),
-]  # fmt: skip
-
-
-# The transfer set
-
-
 def verified_and(edit: Callable[[Verified, pl.DataFrame], Verified]) -> Plant:
     """Verification gives something else; `edit` sees all prompts too."""
     return anew(
@@ -408,29 +271,3 @@ def closed_batch(bench: Bench) -> RecipeFile:
     bench.must_run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES, TEACHER_SIGNAL)
     bench.run(file, SOURCE, PROMPTS, batch="march.csv")
     return file
-
-
-TRANSFER_FAULTS = [
-    Fault(
-        "rejects are not written down", TRANSFER_SET, "kept_and_rejected_are_all_training_rows",
-        verified_and(forgets_some_rejects), "training rows =",
-    ),
-    Fault(
-        "a golden row is among those to learn from", TRANSFER_SET, "no_golden_or_validation_row_is_inside",
-        verified_and(takes_a_golden_row), "1 rows leaked", refuses=ONE,
-    ),
-    Fault(
-        "a filter throws out half of a class", TRANSFER_SET, "no_class_loses_more_than_its_share",
-        verified_and(rejects_where("label", ["LOC"], 0.5)), "class LOC loses most",
-    ),
-    Fault(
-        "a filter throws out a third of a slice", TRANSFER_SET, "no_slice_loses_more_than_its_share",
-        verified_and(rejects_where("kind", ["NUM:date", "NUM:period"], 0.3)), "slice periods loses most",
-    ),
-    Fault(
-        "a batch is closed and left out", TRANSFER_SET, "every_batch_is_in", closed_batch, "left out", advice=True,
-    ),
-]  # fmt: skip
-
-
-FAULTS = [*TEACHER_FAULTS, *BASELINES_FAULTS, *SIGNAL_FAULTS, *TRANSFER_FAULTS]

@@ -1,4 +1,4 @@
-"""What is asked of every fault of cascade.py, and what there is without one."""
+"""What is asked of every fault of a cascade, and what there is without one."""
 
 import json
 
@@ -12,10 +12,13 @@ from stillhouse.stages.cascade import ROWS, CascadeFacts
 from stillhouse.stages.names import CASCADE, CHAMPION, PROMPTS, RELEASE, TEACHER
 from tests.faults.asked import test_a_fault_closes_its_gate_and_is_diagnosed
 from tests.faults.bench import NAME
-from tests.faults.cascade import FAULTS, with_a_cascade
+from tests.faults.cascade import with_a_cascade
 from tests.faults.conftest import OpenBench
+from tests.faults.gathered import faults_of
 
-__all__ = ["FAULTS", "test_a_fault_closes_its_gate_and_is_diagnosed"]
+__all__ = ["test_a_fault_closes_its_gate_and_is_diagnosed"]
+
+FAULTS = faults_of(CASCADE)
 
 
 def test_a_release_carries_the_threshold_that_its_gates_let_through(open_bench: OpenBench) -> None:

@@ -1,6 +1,9 @@
-"""What is asked of every fault of contract_and_source.py."""
+"""What is asked of every fault of the contract and of the rows as they come."""
 
+from stillhouse.stages.names import CONTRACT, SOURCE
 from tests.faults.asked import test_a_fault_closes_its_gate_and_is_diagnosed
-from tests.faults.contract_and_source import FAULTS
+from tests.faults.gathered import faults_of
 
-__all__ = ["FAULTS", "test_a_fault_closes_its_gate_and_is_diagnosed"]
+__all__ = ["test_a_fault_closes_its_gate_and_is_diagnosed"]
+
+FAULTS = faults_of(CONTRACT, SOURCE)

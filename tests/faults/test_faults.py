@@ -1,4 +1,4 @@
-"""Without a fault every gate is open, and every gate was seen to close; the faults are planted by the files beside."""
+"""Without a fault every gate is open, and every gate was seen to close on a fault that the files beside plant."""
 
 import ast
 from importlib import import_module
@@ -8,23 +8,11 @@ from checks.stages import GATES
 from stillhouse.home import CHECKOUT
 from stillhouse.stages.names import BATCHED
 from tests import gates_page
-from tests.faults import (
-    cascade,
-    contract_and_source,
-    evaluation,
-    live_report,
-    prompts,
-    release,
-    shadow,
-    students,
-    teacher,
-    traffic,
-)
 from tests.faults.bench import stages_of
 from tests.faults.conftest import Finished, OpenBench
+from tests.faults.gathered import all_faults
 
-ROOMS = (contract_and_source, prompts, teacher, students, evaluation, cascade, release, traffic, live_report, shadow)
-FAULTS = [fault for room in ROOMS for fault in room.FAULTS]
+FAULTS = all_faults()
 
 
 def test_without_a_fault_every_gate_is_open(finished: Finished, open_bench: OpenBench) -> None:
@@ -82,11 +70,14 @@ def test_the_page_has_no_other_faults() -> None:
         assert set(gates_page.fault_rows()) == set(names)
 
 
-def test_the_faults_of_every_room_are_planted() -> None:
-    """By the test file of its name, which asks of all of them."""
-    for room in ROOMS:
-        planted = import_module(room.__name__.replace(".faults.", ".faults.test_"))
-        assert planted.FAULTS is room.FAULTS
-        assert planted.test_a_fault_closes_its_gate_and_is_diagnosed
-        if any(fault.advice for fault in room.FAULTS):
-            assert planted.test_advice_is_given_and_closes_nothing
+def test_every_fault_is_planted() -> None:
+    """By a file here that names its stage, and asks of all of its faults."""
+    folder = Path(__file__).parent
+    modules = [import_module(f"tests.faults.{path.stem}") for path in sorted(folder.glob("test_*.py"))]
+    files = [module for module in modules if module.__name__ != __name__]
+    planted = [fault.name for module in files for fault in module.FAULTS]
+    assert sorted(planted) == sorted(fault.name for fault in FAULTS)
+    for module in files:
+        assert module.test_a_fault_closes_its_gate_and_is_diagnosed
+        if any(fault.advice for fault in module.FAULTS):
+            assert module.test_advice_is_given_and_closes_nothing

@@ -10,9 +10,10 @@ from stillhouse.stages.names import SHADOW
 from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import NAME, Bench, Fault
 from tests.faults.conftest import OpenBench
-from tests.faults.shadow import FAULTS, beside, unchanged
+from tests.faults.gathered import faults_of
+from tests.faults.shadow import beside, unchanged
 
-__all__ = ["FAULTS"]
+FAULTS = faults_of(SHADOW)
 
 
 def looked_at(bench: Bench, file: RecipeFile) -> dict[str, Entry]:

@@ -15,13 +15,15 @@ from orchestration.runs import lock_of_days, recipes_of
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.ledger import Entry
+from stillhouse.stages.names import TRAFFIC
 from tests.conftest import a_place
 from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import Bench, Fault
-from tests.faults.traffic import DAY, FAULTS, NAME, a_day, store_of
+from tests.faults.gathered import faults_of
+from tests.faults.traffic import DAY, NAME, a_day, store_of
 from tests.small import small_recipe
 
-__all__ = ["FAULTS"]
+FAULTS = faults_of(TRAFFIC)
 
 
 @pytest.fixture(scope="module")

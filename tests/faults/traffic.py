@@ -1,7 +1,7 @@
 """Faults of a day of traffic, in an installation of its own with one release in the ledger.
 
 Belongs here: how each is planted.
-Does not: what is asked of it (test_traffic.py).
+Does not: which gate has to close on it (beside the tests of that gate, tests/checks), what is asked of it (asked.py).
 """
 
 from collections.abc import Callable
@@ -14,8 +14,7 @@ from stillhouse.digests import digest_of
 from stillhouse.live.segments import TrafficStore, day_at, sealed
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.serving.spool import log_of
-from stillhouse.stages.names import TRAFFIC
-from tests.faults.bench import NAME, Bench, Fault, Plant
+from tests.faults.bench import NAME, Bench, Plant
 from tests.stillhouse.serving.killed import served
 
 NOON = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0).timestamp()
@@ -81,35 +80,3 @@ def stays_for_ever(bench: Bench) -> RecipeFile:
 
 
 SAYS_WHERE = pl.lit("mail jane.doe@example.org").alias("text")
-
-FAULTS = [
-    Fault(
-        "answers of a release that nobody promoted", TRAFFIC, "every_answer_names_a_known_release",
-        of_a_release_that_nobody_promoted, "2 answers of 1 releases that the ledger does not know",
-    ),
-    Fault(
-        "an answer that was taken out of its file", TRAFFIC, "nothing_was_lost_unseen",
-        written_otherwise("requests", lambda frame: frame.head(1)), "r1 sealed 2 rows of answers and 1 are there",
-    ),
-    Fault(
-        "a replica that vanished with its disk", TRAFFIC, "nothing_was_lost_unseen",
-        of_a_replica_that_vanished, "r2 has said nothing since",
-    ),
-    Fault(
-        "a text that was not redacted", TRAFFIC, "no_personal_data_is_left",
-        written_otherwise("texts", lambda frame: frame.with_columns(SAYS_WHERE)), "personal data is in 2 texts",
-    ),
-    Fault(
-        "a caller's key as it came", TRAFFIC, "no_personal_data_is_left",
-        written_otherwise("requests", lambda frame: frame.with_columns(key=pl.lit("jane.doe"))),
-        "personal data is in 2 keys",
-    ),
-    Fault(
-        "texts that nobody removes", TRAFFIC, "retention_holds", stays_for_ever,
-        "kept for longer than the recipe allows: texts of",
-    ),
-    Fault(
-        "texts where the recipe keeps none", TRAFFIC, "retention_holds", keeps_texts_where_none_may_be,
-        "kept for longer than the recipe allows: texts of",
-    ),
-]  # fmt: skip

@@ -13,8 +13,12 @@ from checks.prompts.golden_rows import (
     the_golden_set_can_support_the_margin,
 )
 from stillhouse.records.ledger import Ledger
+from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import KIND, OTHER_KIND, many, prompts, rows
+from tests.faults.bench import SLICES, Fault
+from tests.faults.plants import beside_a_golden_file, changed
+from tests.faults.prompts import as_they_are, relabelled
 
 
 def test_each_slice_has_a_golden_row() -> None:
@@ -140,3 +144,28 @@ def test_a_label_that_was_refused_once_is_not_let_in_by_rows_that_are_added(befo
     before.base("refused", Rounds.RELABELLED, state="failed")
     assert before.look(grown_and_relabelled).verdict is FAIL
     assert before.look(grown).verdict is PASS
+
+
+FAULTS = [
+    Fault(
+        "a slice is empty", PROMPTS, "every_slice_has_golden_rows",
+        changed(slices=[{"name": "nobody", "column": "kind", "values": ["NO:such"], "critical": True}]),
+        "empty: nobody", refuses="teacher",
+    ),
+    Fault(
+        "a golden row was relabelled between two runs", PROMPTS, "no_golden_row_has_changed",
+        relabelled, "relabelled, moved or dropped",
+    ),
+    Fault(
+        "a slice has a handful of rows", PROMPTS, "no_slice_is_thin", changed(slices=SLICES), "fewer than 30",
+        advice=True,
+    ),
+    Fault(
+        "the golden file is too small for the margin", PROMPTS, "the_golden_set_can_support_the_margin",
+        beside_a_golden_file(as_they_are, bar={"margin": 0.03}), "; label about", state="inconclusive", advice=True,
+    ),
+    Fault(
+        "the golden set is too small for the margin", PROMPTS, "the_golden_set_can_support_the_margin",
+        changed(bar={"margin": 0.01}), "needed for a margin of 1.0%", state="inconclusive", advice=True,
+    ),
+]  # fmt: skip

@@ -16,8 +16,20 @@ from checks.prompts.labels import (
     no_batch_brings_a_new_label,
     nothing_in_a_text_gives_its_label_away,
 )
+from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import base, many, prompts, rows
+from tests.faults.bench import Fault
+from tests.faults.plants import MARCH, changed, dropped, on
+from tests.faults.prompts import (
+    ABOUT_PLACES,
+    CODES,
+    in_many_classes,
+    in_two_spellings,
+    told_by,
+    with_foods,
+    with_lists_of_labels,
+)
 
 
 def test_a_word_that_stands_for_a_label_closes() -> None:
@@ -148,3 +160,46 @@ def test_labels_that_are_lists_of_labels_are_said() -> None:
     found = ask(gate, prompts(pl.concat([*single, many(9, label="a, b", letter="c")])))
     assert found.verdict is FAIL and found.evidence["names"] == ["a", "b"]
     assert found.sentence.startswith("labels of 9 rows hold several classes, such as 'a, b'.")
+
+
+FAULTS = [
+    Fault(
+        "the label stands in the text", PROMPTS, "nothing_in_a_text_gives_its_label_away",
+        on(told_by(pl.lit(" label=") + pl.col("service")), 900), "'label=",
+    ),
+    Fault(
+        "a code word stands for each label in every second text", PROMPTS, "nothing_in_a_text_gives_its_label_away",
+        on(told_by(pl.lit(" ") + pl.col("service").replace_strict(CODES), 2), 1800), "means",
+    ),
+    Fault(
+        "the bar names a misspelt class", PROMPTS, "every_named_class_is_in_the_rows",
+        changed(bar={"margin": 0.07, "metric": "recall", "metric_class": "HUMAN"}),
+        "bar.metric_class: no labelled row is of class 'HUMAN'. Did you mean 'HUM'?", refuses="teacher",
+    ),
+    Fault(
+        "a behavioural test asks for a class that does not exist", PROMPTS,
+        "every_named_class_is_in_the_rows", changed(behaviour=[ABOUT_PLACES]),
+        "behaviour.0.cases.0.label: no labelled row is of class 'PLACE'", refuses="teacher",
+    ),
+    Fault(
+        "a class is spelled in two ways", PROMPTS, "labels_have_one_spelling_each",
+        on(in_two_spellings), "one class? 'HUM' (", refuses="teacher", also=("classes_have_enough_rows",),
+    ),
+    Fault(
+        "a dropped file spells a class of the source in another way", PROMPTS, "labels_have_one_spelling_each",
+        dropped(in_two_spellings), "and 'Hum' (", batch=MARCH, also=("no_batch_brings_a_new_label",),
+    ),
+    Fault(
+        "half of the classes have a handful of rows", PROMPTS, "classes_have_enough_rows",
+        on(in_many_classes), "classes have too few rows, limit 20%: ", refuses="teacher",
+    ),
+    Fault(
+        "rows have several labels in one cell", PROMPTS, "labels_name_one_class_each",
+        on(with_lists_of_labels, 300), "hold several classes, such as 'HUM, LOC'", advice=True,
+    ),
+    Fault(
+        "a dropped file brings a new label", PROMPTS, "no_batch_brings_a_new_label",
+        dropped(with_foods),
+        "rows have a label that the source does not have", batch=MARCH,
+    ),
+]  # fmt: skip

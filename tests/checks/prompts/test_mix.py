@@ -7,8 +7,12 @@ from checks.prompts.mix import (
     the_mix_matches_recent_traffic,
     the_synthetic_share_is_under_its_cap,
 )
+from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, PASS, answer_of, artifact, ask, recipe
 from tests.checks.prompts.prompt_sets import base, many, prompts, rows
+from tests.faults.bench import Fault
+from tests.faults.plants import MARCH, column, dropped, on
+from tests.faults.prompts import long_ones_about_people, rarer_than_in_traffic
 
 
 def mixed(a: int, b: int) -> pl.DataFrame:
@@ -56,3 +60,20 @@ def test_half_of_the_training_rows_may_be_synthetic() -> None:
     assert answer_of(gate, prompts(kinds), recipe=capped)[0] is FAIL
     none = answer_of(gate, prompts(kinds.filter(pl.col("split") == "golden")))
     assert none == (PASS, "0.0% of 0 training rows are synthetic, cap 50%")
+
+
+FAULTS = [
+    Fault(
+        "a class is 10 % of the rows and 40 % of the traffic", PROMPTS, "the_mix_matches_recent_traffic",
+        rarer_than_in_traffic, "label 'HUM' is 10% of the source and 40% of traffic",
+    ),
+    Fault(
+        "a dropped file is of one class, in long texts", PROMPTS, "the_batch_is_like_the_base",
+        dropped(long_ones_about_people),
+        "label 'HUM' is 100% of this batch", batch=MARCH,
+    ),
+    Fault(
+        "most rows are synthetic", PROMPTS, "the_synthetic_share_is_under_its_cap",
+        on(column("made", "synthetic", "real", 3), data__provenance={"kind_column": "made"}), "are synthetic, cap 50%",
+    ),
+]  # fmt: skip

@@ -11,11 +11,14 @@ from checks.gate import Finding, passed_if
 from checks.prompts.personal_data import no_column_names_people, no_personal_data_is_left
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import read_recipe
-from stillhouse.stages.names import BASE
+from stillhouse.stages.names import BASE, PROMPTS
 from stillhouse.statistics.verdicts import Verdict
 from tests.checks.hand_made import FAIL, PASS, answer_of
 from tests.checks.prompts.prompt_sets import many, prompts
 from tests.conftest import Run, verdicts
+from tests.faults.bench import Fault
+from tests.faults.plants import MARCH, column, dropped, on
+from tests.faults.prompts import addresses_in, an_address, careless, redacts_nothing
 from tests.small import questions, small_recipe
 
 ADDRESS, CARD = "john.doe@example.com", "4111 1111 1111 1111"
@@ -92,3 +95,28 @@ def test_a_column_that_names_people_may_not_travel() -> None:
     assert answer_of(no_column_names_people, prompts(many(1))) == (PASS, "no column is personal")
     named = prompts(many(1).with_columns(customer_email=pl.lit("x")))
     assert answer_of(no_column_names_people, named) == (FAIL, "personal by name: customer_email")
+
+
+FAULTS = [
+    Fault(
+        "an e-mail address is not redacted", PROMPTS, "no_personal_data_is_left",
+        careless("redact", redacts_nothing, an_address), "column 'question' holds email in 8 rows",
+    ),
+    Fault(
+        "e-mail addresses and a card number stand in a slice column", PROMPTS, "no_personal_data_is_left",
+        on(addresses_in("kind"), sensitive=[{"column": "kind"}]), "column 'kind' holds email in",
+    ),
+    Fault(
+        "a dropped file has e-mail addresses for labels", PROMPTS, "no_personal_data_is_left",
+        dropped(addresses_in("service")), "column 'service' holds email in 6 rows, card in 6 rows", batch=MARCH,
+        also=("no_batch_brings_a_new_label",),
+    ),
+    Fault(
+        "a column holds e-mail addresses", PROMPTS, "no_personal_data_is_left",
+        on(
+            column("email", "a@example.com", "b@example.com", 2),
+            slices=[{"name": "half", "column": "email", "values": ["b@example.com"], "critical": False}],
+        ),
+        "column 'email' holds email in", also=("no_column_names_people",),
+    ),
+]  # fmt: skip

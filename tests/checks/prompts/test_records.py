@@ -1,8 +1,14 @@
 """Whether rows were lost on the way in: verdict and sentence of each gate."""
 
+import polars as pl
+
 from checks.prompts.records import few_rows_of_the_batch_were_rejected, kept_and_rejected_are_all_that_came_in
+from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, ask
 from tests.checks.prompts.prompt_sets import many, prompts, source
+from tests.faults.bench import Fault
+from tests.faults.plants import MARCH, dropped, every, with_text
+from tests.faults.prompts import careless, forgets_rejects
 
 
 def test_each_row_that_came_in_is_kept_or_rejected() -> None:
@@ -28,3 +34,15 @@ def test_a_fifth_of_a_batch_may_be_rejected_and_copies_do_not_count() -> None:
         FAIL,
         "batch base: 1 of 1 rows rejected (100%), limit 20%",
     )
+
+
+FAULTS = [
+    Fault(
+        "most texts of a dropped file are blank", PROMPTS, "few_rows_of_the_batch_were_rejected",
+        dropped(with_text(pl.lit(" "), ~every(3))), "batch march.csv", batch=MARCH, refuses="transfer_set",
+    ),
+    Fault(
+        "rows are dropped without a line in the ledger", PROMPTS, "kept_and_rejected_are_all_that_came_in",
+        careless("all_rejects", forgets_rejects, lambda frame: pl.concat([frame, frame[:20]])), "320 rows",
+    ),
+]  # fmt: skip

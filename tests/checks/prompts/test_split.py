@@ -8,8 +8,22 @@ from checks.prompts.split import (
     no_near_duplicate_is_on_two_sides,
     no_text_is_on_both_sides_of_a_split,
 )
+from stillhouse.stages.names import PROMPTS
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, ask, recipe
 from tests.checks.prompts.prompt_sets import base, prompts, rows
+from tests.faults.bench import Fault
+from tests.faults.plants import MARCH, column
+from tests.faults.prompts import (
+    as_they_are,
+    careless,
+    finds_no_pairs,
+    finds_nothing_inside,
+    forgets_groups,
+    keeps_copies,
+    no_look_beside_the_base,
+    paraphrased,
+    with_golden_texts_inside,
+)
 
 
 def test_a_text_is_there_once_also_beside_the_base_batch() -> None:
@@ -97,3 +111,35 @@ def test_a_group_stays_on_one_side() -> None:
     assert answer_of(gate, prompts(two), recipe=by_kind) == (PASS, "0 groups are on more than one side")
     both = prompts(two.with_columns(kind=pl.lit("a")))
     assert answer_of(gate, both, recipe=by_kind) == (FAIL, "1 groups are on more than one side")
+
+
+FAULTS = [
+    Fault(
+        "cleaning keeps copies", PROMPTS, "no_text_is_on_both_sides_of_a_split",
+        lambda bench: (
+            bench.patch("stillhouse.data.prompt_set:near_duplicate_pairs", finds_no_pairs),
+            careless("clean", keeps_copies, as_they_are)(bench),
+        )[1],
+        "more than once", also=("every_id_is_there_once",),
+    ),
+    Fault(
+        "questions are there again in nearly the same words", PROMPTS, "no_near_duplicate_is_on_two_sides",
+        careless("near_duplicate_pairs", finds_no_pairs, paraphrased), "pairs of nearly equal texts",
+    ),
+    Fault(
+        "golden questions stand inside training texts", PROMPTS, "no_golden_text_is_inside_a_training_text",
+        careless("ngram_overlap", finds_nothing_inside, with_golden_texts_inside), "are inside training texts",
+    ),
+    Fault(
+        "a writer is on two sides of the split", PROMPTS, "no_group_is_on_two_sides",
+        careless(
+            "assign_splits", forgets_groups, column("writer", "nobody", "anna", 10), data__group="writer",
+        ),
+        "groups are on more than one side",
+    ),
+    Fault(
+        "a dropped file holds golden questions", PROMPTS, "no_text_is_on_both_sides_of_a_split",
+        no_look_beside_the_base, "more than once", batch=MARCH,
+        also=("no_near_duplicate_is_on_two_sides", "no_golden_text_is_inside_a_training_text"),
+    ),
+]  # fmt: skip
