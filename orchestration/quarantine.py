@@ -7,6 +7,7 @@ Does not: what is recorded (stillhouse/records/rollouts.py), who answers a reque
 import re
 from datetime import date
 from functools import partial
+from typing import TypedDict
 
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
@@ -15,36 +16,38 @@ from stillhouse.records.champions import answers_of, line_of_champions, promoted
 from stillhouse.records.deployments import DeployedRelease, Quarantine, serving_now
 from stillhouse.records.rollouts import quarantine
 from stillhouse.release.bundle import MODEL, bundle_problems
+from stillhouse.release.cascade import CASCADE, LABEL
 
 _LENGTH = re.compile(r"length=(\d{1,7})-(\d{1,7})?")
-_LABEL = "label="
+_BY_LABEL = "label="
 
 
 def quarantine_slice(
-    builds: BuildStore, file: RecipeFile, slice: str, *, by: str, reason: str, until: date
+    builds: BuildStore, file: RecipeFile, slice: str, *, by: str, reason: str, until: date, to_teacher: bool = False
 ) -> Quarantine:
-    """Have an earlier champion answer a part of the requests until a day.
+    """Have somebody else than the champion answer a part of the requests until a day.
 
     Args:
         builds: with ledger and releases.
         file: the recipe.
-        slice: a slice of classes by its name in the recipe, `label=CLASS`, or `length=FEWEST-MOST` in characters, of
-            which MOST may be left out.
+        slice: a slice by its name in the recipe, of classes or of a column that callers send; `label=CLASS`; or
+            `length=FEWEST-MOST` in characters, of which MOST may be left out.
         by: who decides.
         reason: why.
         until: the last day on which it counts.
+        to_teacher: whether the teacher behind the champion answers; else an earlier champion does.
 
     Raises:
-        StillhouseError: if the slice is not known when a request comes, nobody served before, or as `quarantine`.
+        StillhouseError: if the slice is not known when a request comes, there is nobody to answer, or as `quarantine`.
         OvertakenError: if another deployment was written meanwhile.
     """
     seen = serving_now(builds.ledger, file.name)
-    length = _LENGTH.fullmatch(slice)
+    if to_teacher:
+        _require_teacher(builds, file, seen.champion)
     wanted = Quarantine(
         slice=slice,
-        labels=() if length else _labels(builds, file, slice, seen.champion),
-        characters=(int(length[1]), None if length[2] is None else int(length[2])) if length else None,
-        instead=_before(builds, file),
+        **_meant(builds, file, slice, seen.champion),
+        instead=None if to_teacher else _before(builds, file),
         by=by,
         reason=reason,
         since="",
@@ -53,28 +56,50 @@ def quarantine_slice(
     return quarantine(builds.ledger, file.name, wanted, days_at_most=file.recipe.waiver_days_at_most, seen=seen)
 
 
-def _labels(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedRelease) -> tuple[str, ...]:
-    """The answers of the champion that are meant."""
+class _Meant(TypedDict, total=False):
+    """What a slice says of requests, as the ledger has it."""
+
+    labels: tuple[str, ...]
+    characters: tuple[int, int | None]
+    column: str
+    values: tuple[str, ...]
+
+
+def _meant(builds: BuildStore, file: RecipeFile, slice: str, champion: DeployedRelease) -> _Meant:
     from stillhouse.models.predictor import OnnxClassifier
 
+    how = "a slice of classes or of a column that callers send, `label=CLASS`, or `length=FEWEST-MOST` in characters"
+    if length := _LENGTH.fullmatch(slice):
+        return {"characters": (int(length[1]), None if length[2] is None else int(length[2]))}
     named = next((each for each in file.recipe.slices if each.name == slice), None)
-    how = "a slice of classes, `label=CLASS`, or `length=FEWEST-MOST` in characters"
-    if named is not None and named.column != "label":
+    if named is not None and named.column == LABEL:
+        return {"labels": named.values}
+    if named is not None and file.recipe.cascade is not None and named.column in file.recipe.cascade.request_columns:
+        return {"column": named.column, "values": named.values}
+    if named is not None:
         raise StillhouseError(
             f"it is known of rows by their column {named.column!r}, and not when a request comes",
             where=f"slice {slice}", expected=how,
-            do="Name the classes or the lengths that it shows in, one after the other.",
+            do="Name the classes or the lengths that it shows in, one after the other; or have callers send the "
+            "column, and name it in `cascade.request_columns`.",
         )  # fmt: skip
-    if named is not None:
-        return named.values
-    label = slice.removeprefix(_LABEL)
+    label = slice.removeprefix(_BY_LABEL)
     known = OnnxClassifier(builds.artifact(champion.release, champion.manifest).folder / MODEL).labels
-    if not slice.startswith(_LABEL) or label not in known:
+    if not slice.startswith(_BY_LABEL) or label not in known:
         raise StillhouseError(
             "there is no such slice or class", where=f"slice {slice}", expected=how,
             do=f"The classes are {', '.join(known[:20])}{' and others' if len(known) > 20 else ''}.",
         )  # fmt: skip
-    return (label,)
+    return {"labels": (label,)}
+
+
+def _require_teacher(builds: BuildStore, file: RecipeFile, champion: DeployedRelease) -> None:
+    if not (builds.artifact(champion.release, champion.manifest).folder / CASCADE).is_file():
+        raise StillhouseError(
+            f"no teacher is behind champion {champion.student} {champion.release[:12]}", where=file.name,
+            expected="a champion whose release has a cascade",
+            do="Leave out --to-teacher, and an earlier champion answers; or add `cascade:` to the recipe, and run it.",
+        )  # fmt: skip
 
 
 def _before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
@@ -85,7 +110,8 @@ def _before(builds: BuildStore, file: RecipeFile) -> DeployedRelease:
         raise StillhouseError(
             "nothing served before the champion that could answer instead", where=file.name,
             expected="an earlier champion that is another model",
-            do=f"`stillhouse run {file.name}` makes another release.",
+            do=f"`stillhouse run {file.name}` makes another release; with --to-teacher the teacher behind the champion "
+            "answers, where there is one.",
         )  # fmt: skip
     if problems := bundle_problems(builds.artifact(before.release, before.manifest).folder):
         raise StillhouseError(

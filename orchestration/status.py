@@ -107,7 +107,7 @@ class ChampionStatus(Record):
     promoted: Decision | None = Field(None, description="Null where no person brought it in by `stillhouse promote`.")
     hold: Hold | None = Field(None, description="Null where rounds may replace it.")
     challenger: ChallengerStatus | None = Field(None, description="Null where no release is on its way.")
-    quarantine: tuple[str, ...] = Field((), description="What an earlier champion answers, and until when.")
+    quarantine: tuple[str, ...] = Field((), description="What the champion does not answer, who does, and until when.")
 
 
 class Running(Record):
@@ -319,10 +319,7 @@ def champion_status(builds: BuildStore, recipe: str) -> ChampionStatus | None:
         promoted=by if newest.because == "promote" else None,
         hold=deployed.hold,
         challenger=_challenger_status(builds, recipe, deployed.challenger),
-        quarantine=tuple(
-            f"{each.slice} is answered by {each.instead.student} {each.instead.release[:12]} until {each.until}"
-            for each in counting(deployed, builds.ledger.now().date())
-        ),
+        quarantine=tuple(each.in_words for each in counting(deployed, builds.ledger.now().date())),
     )
 
 

@@ -182,21 +182,23 @@ def withdraw(name: Name, by: By, reason: Reason) -> None:
 @commands.command()
 def quarantine(
     name: Name,
-    slice: Annotated[str, typer.Argument(help="A slice of classes, label=CLASS, or length=FEWEST-MOST.")],
+    slice: Annotated[str, typer.Argument(help="A slice of the recipe, label=CLASS, or length=FEWEST-MOST.")],
     by: By,
     reason: Reason,
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day on which it counts, in UTC.")],
+    to_teacher: Annotated[bool, typer.Option("--to-teacher", help="The teacher behind the champion answers.")] = False,
 ) -> None:
-    """Let the previous champion answer a part of the requests until a day."""
+    """Let the previous champion, or the teacher, answer a part of the requests until a day."""
     from orchestration.quarantine import quarantine_slice
     from stillhouse.records.builds import BuildStore
 
     file = find_recipe(name)
     given = quarantine_slice(
-        BuildStore(Home.from_environment()), file, slice, by=by, reason=reason, until=until.date()
+        BuildStore(Home.from_environment()), file, slice,
+        by=by, reason=reason, until=until.date(), to_teacher=to_teacher,
     )  # fmt: skip
-    who = f"{given.instead.student} {given.instead.release[:12]}"
-    out.print(Text(f"{given.slice} is answered by {who} until {given.until}"), soft_wrap=True)
+    unsaid = "" if given.column is None else f"; so is a text of which its caller sends no {given.column!r}"
+    out.print(Text(f"{given.in_words}{unsaid}"), soft_wrap=True)
 
 
 @commands.command()

@@ -110,7 +110,8 @@ def _deployment_problems(entry: Entry | None, recipe: str, release: str) -> list
             deployment = deployment_of(entry)
         except StillhouseError as error:
             return [one_line(error)]
-        named = [deployment.champion.release, *(each.instead.release for each in deployment.quarantine)]
+        instead = [each.instead.release for each in deployment.quarantine if each.instead is not None]
+        named = [deployment.champion.release, *instead]
         challenger = deployment.challenger
         if challenger is not None and challenger.stage is Stage.CANARY:
             named.append(challenger.deployed.release)

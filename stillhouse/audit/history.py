@@ -124,12 +124,10 @@ def challenger_in(entry: Entry) -> dict[str, str] | None:
 def releases_instead(entry: Entry) -> list[str]:
     """The releases that answer what a deployment takes from the champion; of what cannot be read its text."""
     taken = entry.body.get("quarantine") or []
-    found = (
-        [each.get("instead") if isinstance(each, dict) else each for each in taken]
-        if isinstance(taken, list)
-        else [taken]
-    )
-    return [each["release"] if _names_a_release(each) else str(each) for each in found]
+    parts = taken if isinstance(taken, list) else [taken]
+    # Null is the teacher behind the champion, who is in the evidence of its release.
+    found = [part.get("instead", part) if isinstance(part, dict) else part for part in parts]
+    return [each["release"] if _names_a_release(each) else str(each) for each in found if each is not None]
 
 
 def _names_a_release(deployed: object) -> TypeGuard[dict[str, str]]:

@@ -79,19 +79,30 @@ class Challenger(Record):
 class Quarantine(Record):
     """A part of the requests that the champion does not answer, until a day.
 
-    What decides is known when a request comes: the label that the champion would give, or the length of the text.
+    What decides is known when a request comes: the label that the champion would give, the length of the text, or what
+    callers say of it.
     """
 
     slice: str = Field(description="As the person named it.")
-    labels: tuple[str, ...] = Field((), description="Answers of the champion that are meant; none if length decides.")
+    labels: tuple[str, ...] = Field((), description="Answers of the champion that are meant, if they decide.")
     characters: tuple[int, int | None] | None = Field(
         None, description="Fewest and most characters of the texts that are meant; no most for all that are longer."
     )
-    instead: DeployedRelease = Field(description="Who answers instead: an earlier champion.")
+    column: str | None = Field(None, description="A column that callers send, if it decides.")
+    values: tuple[str, ...] = Field((), description="Of that column, those that are meant; so is a text without one.")
+    instead: DeployedRelease | None = Field(
+        description="Who answers instead: an earlier champion; null for the teacher behind the champion."
+    )
     by: str
     reason: str
     since: str = Field(description="When, ISO 8601, UTC.")
     until: date = Field(description="The last day on which it counts, in UTC.")
+
+    @property
+    def in_words(self) -> str:
+        """Who answers what, and until when."""
+        who = "the teacher" if self.instead is None else f"{self.instead.student} {self.instead.release[:12]}"
+        return f"{self.slice} is answered by {who} until {self.until}"
 
 
 @dataclass(frozen=True)

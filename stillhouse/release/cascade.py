@@ -29,6 +29,8 @@ class HandedOn(StrEnum):
     PROTECTED = "protected"
     UNKNOWN_SLICE = "unknown_slice"
     """The caller did not send the column that says whether it is in a protected slice."""
+    QUARANTINED = "quarantined"
+    """A person took it from the student for a while, and no rule of the release."""
 
 
 class ProtectedSlice(Record):

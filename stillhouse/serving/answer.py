@@ -6,7 +6,7 @@ Does not: HTTP (app.py), the model (loaded.py), which deployment is wanted (desi
 Nothing of what a caller sends is quoted in an error: neither a value nor the name of a field.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
 
@@ -47,7 +47,9 @@ class Serving:
         """
         return "challenger" if self.challenger is not None and self.challenger.answers(key) else "champion"
 
-    def say(self, arm: Arm, clean: str, at: float, failed: Callable[[Exception], None]) -> "Given":
+    def say(
+        self, arm: Arm, clean: str, columns: Mapping[str, str], at: float, failed: Callable[[Exception], None]
+    ) -> "Given":
         """Answer a text that has its one spelling.
 
         A challenger that raises, and an earlier champion that does, leave the answer to the champion: a caller sees
@@ -56,6 +58,7 @@ class Serving:
         Args:
             arm: whose the caller is.
             clean: the text.
+            columns: what the caller says of it.
             at: when the request came, in seconds since 1970.
             failed: takes what was raised.
         """
@@ -69,10 +72,12 @@ class Serving:
                 self.challenger.breaker.answered()
                 return Given(said, self.challenger.release, "challenger")
         said = self.champion.say(clean)
-        meant = next((each for each in self.taken if each.holds(said.label, len(clean), at)), None)
+        meant = next((each for each in self.taken if each.holds(said.label, len(clean), columns, at)), None)
         if meant is None:
             return Given(said, self.champion, arm, degraded=arm == "challenger")
         whose: Arm = "instead" if arm == "champion" else arm
+        if meant.is_the_teachers:
+            return Given(said, self.champion, whose, degraded=arm == "challenger", to_teacher=True)
         if meant.instead is not None:
             try:
                 return Given(meant.instead.say(clean), meant.instead, whose, degraded=arm == "challenger")
@@ -90,12 +95,14 @@ class Given:
         release: that gave it.
         arm: whose the request was.
         degraded: whether another release should have answered.
+        to_teacher: whether its teacher is to answer, however sure the student is.
     """
 
     said: Said
     release: LoadedRelease
     arm: Arm
     degraded: bool = False
+    to_teacher: bool = False
 
 
 class _Sent(BaseModel):

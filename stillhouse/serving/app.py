@@ -176,8 +176,8 @@ class Server:
         final: Final | None = None
         status = 500
         try:
-            given = asked.serving.say(asked.arm, clean, asked.at, failed)
-            final = await final_answer(given.release, given.said, clean, asked.columns, asked.seconds_left)
+            given = asked.serving.say(asked.arm, clean, asked.columns, asked.at, failed)
+            final = await final_answer(given, clean, asked.columns, asked.seconds_left)
             self._metrics.handed_on(asked.slot.name, final)
             if final.away is not None and asked.slot.limits.teacher_away == "refuse":
                 status = 503

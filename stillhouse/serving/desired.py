@@ -196,7 +196,10 @@ class Follower:
         before = None if slot.serving is None else slot.serving.champion
         lacks: list[str] = []
         challenger = self._challenger(slot, wanted.challenger, lacks)
-        taken = tuple(Taken(each, self._if_loadable(slot, each.instead, lacks)) for each in wanted.quarantine)
+        taken = tuple(
+            Taken(each, None if each.instead is None else self._if_loadable(slot, each.instead, lacks))
+            for each in wanted.quarantine
+        )
         slot.serving = Serving(wanted.deployment, wanted.at, champion, challenger, taken)
         self._unwritten[slot.name] = wanted
         slot.refused, slot.why = None, ""

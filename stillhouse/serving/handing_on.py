@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stillhouse.release.cascade import HandedOn
-from stillhouse.serving.loaded import LoadedRelease, Said
+from stillhouse.serving.answer import Given
 from stillhouse.serving.teacher import Away
 
 
@@ -32,22 +32,20 @@ class Final:
     away: Away | None = None
 
 
-async def final_answer(
-    release: LoadedRelease, said: Said, clean: str, columns: Mapping[str, str], seconds: float | None
-) -> Final:
+async def final_answer(given: Given, clean: str, columns: Mapping[str, str], seconds: float | None) -> Final:
     """Let the teacher answer where it should.
 
     Args:
-        release: that was asked.
-        said: what its student says.
+        given: what the student of a release says.
         clean: the text in its one spelling.
         columns: what the caller says of it.
         seconds: that the caller waits at most; None where it did not say.
     """
-    why = release.handed_on(said, columns)
+    said, teacher = given.said, given.release.teacher
+    why = HandedOn.QUARANTINED if given.to_teacher else given.release.handed_on(said, columns)
     if why is None:
         return Final(said.label, said.confidence)
-    answer = Away.FAILED if release.teacher is None else await release.teacher.answer(clean, seconds)
+    answer = Away.FAILED if teacher is None else await teacher.answer(clean, seconds)
     if isinstance(answer, Away):
         return Final(said.label, said.confidence, why=why, away=answer)
     return Final(answer.label, answer.confidence, "teacher", why)

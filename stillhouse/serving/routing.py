@@ -1,4 +1,4 @@
-"""Who answers a request: the champion, the challenger, or an earlier champion for what was taken from this one.
+"""Who answers a request: the champion, the challenger, or somebody else what was taken from the champion.
 
 Belongs here: which callers are the challenger's, when it is asked no more here, which requests are in quarantine.
 Does not: what should serve (stillhouse/records/rollouts.py), asking (answer.py, app.py).
@@ -7,6 +7,7 @@ Nothing statistical is computed in a request: who moves a challenger on or withd
 (orchestration/rollout.py). The breaker (breaker.py) is this process's own, and works without ledger and Dagster.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
@@ -61,22 +62,28 @@ class ServedChallenger:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A part of the requests that another release answers than the champion.
+    """A part of the requests that the champion does not answer.
 
     Args:
         quarantine: what is meant, and until when.
-        instead: who answers; None where it cannot be loaded here.
+        instead: the release that answers; None where it cannot be loaded here, and where the teacher is to answer.
     """
 
     quarantine: Quarantine
     instead: LoadedRelease | None
 
-    def holds(self, label: str, characters: int, at: float) -> bool:
+    @property
+    def is_the_teachers(self) -> bool:
+        """Whether the teacher behind the champion is to answer."""
+        return self.quarantine.instead is None
+
+    def holds(self, label: str, characters: int, columns: Mapping[str, str], at: float) -> bool:
         """Whether a request is meant.
 
         Args:
             label: that the champion would give.
             characters: of the text in its one spelling.
+            columns: what the caller says of the text, by column.
             at: when the request came, in seconds since 1970.
         """
         if at >= end_of(self.quarantine.until.isoformat()):
@@ -84,4 +91,6 @@ class Taken:
         if self.quarantine.characters is not None:
             fewest, most = self.quarantine.characters
             return fewest <= characters and (most is None or characters <= most)
+        if self.quarantine.column is not None:  # a caller that does not say is treated as one that it is about
+            return columns.get(self.quarantine.column, self.quarantine.values[0]) in self.quarantine.values
         return label in self.quarantine.labels

@@ -1,10 +1,15 @@
 """What is asked of every fault of a cascade, and what there is without one."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
+from orchestration.auditing import audit_recipe
 from orchestration.economics import roi
+from orchestration.quarantine import quarantine_slice
+from orchestration.status import champion_status
+from stillhouse.errors import StillhouseError
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.release.cascade import CASCADE as FILE
 from stillhouse.release.cascade import Cascade
@@ -12,7 +17,7 @@ from stillhouse.stages.cascade import ROWS, CascadeFacts
 from stillhouse.stages.names import CASCADE, CHAMPION, PROMPTS, RELEASE, TEACHER
 from tests.faults.asked import test_a_fault_closes_its_gate_and_is_diagnosed
 from tests.faults.bench import NAME
-from tests.faults.cascade import with_a_cascade
+from tests.faults.cascade import BOTH, with_a_cascade
 from tests.faults.conftest import OpenBench
 from tests.faults.gathered import faults_of
 
@@ -48,3 +53,20 @@ def test_a_release_carries_the_threshold_that_its_gates_let_through(open_bench: 
         assert paid.cascade_usd_per_1000_calls == pytest.approx(both)
         again = bench.run(file, CASCADE)
         assert again.success and bench.newest(CASCADE).digest == made.digest
+
+
+def test_a_person_hands_a_slice_to_the_teacher_behind_the_champion(open_bench: OpenBench) -> None:
+    until = datetime.now(UTC).date()
+    signed = {"by": "Ann", "reason": "Firms are taken for people.", "until": until}
+    with open_bench(True) as bench:
+        file = with_a_cascade(bench, {**BOTH, "request_columns": ["kind"]})
+        bench.must_run(file, CASCADE, RELEASE, CHAMPION)
+        given = quarantine_slice(bench.place.builds, file, "people", to_teacher=True, **signed)
+        assert (given.column, given.instead) == ("kind", None) and "HUM:gr" in given.values
+        assert given.in_words == f"people is answered by the teacher until {until}"
+        champion = champion_status(bench.place.builds, NAME)
+        assert champion is not None and champion.quarantine == (given.in_words,)
+        assert audit_recipe(bench.place.home, NAME).problems == ()
+        assert quarantine_slice(bench.place.builds, file, "label=HUM", to_teacher=True, **signed).labels == ("HUM",)
+        with pytest.raises(StillhouseError, match="there is no such slice"):
+            quarantine_slice(bench.place.builds, file, "nobody", to_teacher=True, **signed)

@@ -75,6 +75,7 @@ def _of_deployment(entry: Entry, at: datetime, names: Names) -> Iterator[Line]:
         yield Line(at, f"{champion} serves: {_SERVES[found.because]}", str(entry.body.get("reason", "")))
     elif found.because == "quarantine":
         (taken,) = found.quarantine
+        assert taken.instead is not None
         yield Line(at, f"{names(taken.instead.release)} answers {taken.slice} instead of {champion}", taken.reason)
     elif found.because == "withdraw":
         yield Line(at, f"{champion} serves on: what was on its way is withdrawn", str(entry.body["reason"]))

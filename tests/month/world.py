@@ -107,7 +107,7 @@ class AskedOnce:
     def __init__(self, world: "World", on_call: TeacherOnCall) -> None:
         builds, serves = world.place.builds, world.now
         on_its_way = [] if serves.challenger is None else [serves.challenger.deployed]
-        instead = [each.instead for each in serves.quarantine]
+        instead = [each.instead for each in serves.quarantine if each.instead is not None]
         behind = (teacher_behind(builds, each) for each in [serves.champion, *on_its_way, *instead])
         artifact = next(each for each in behind if each.digest == on_call.artifact)
         self._task, self._temperature = artifact.facts(TeacherFacts).task, on_call.temperature

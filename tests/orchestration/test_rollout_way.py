@@ -90,7 +90,10 @@ def ask(place: Place, epochs: int, *, arm: str = "champion", callers: int = 200)
     challenger = deployment.challenger
     own = arm == "challenger" and challenger is not None
     release = challenger.deployed.release if own and challenger else deployment.champion.release
-    release = deployment.quarantine[0].instead.release if arm == "instead" else release
+    if arm == "instead":
+        (first, *_) = deployment.quarantine
+        assert first.instead is not None
+        release = first.instead.release
     log = log_of(place.home, recipe(place, epochs), f"r{time.time_ns()}")
     for number in range(callers):
         id = RequestIds.of(place.home.serving).issue()
@@ -223,6 +226,8 @@ def test_a_slice_that_is_known_when_a_request_comes_is_taken_from_the_champion(p
             app(["quarantine", "small", slice, *signed], standalone_mode=False)
     with pytest.raises(StillhouseError, match="too far away"):
         app(["quarantine", "small", "label=HUM", *signed[:-1], "2099-01-01"], standalone_mode=False)
+    with pytest.raises(StillhouseError, match="no teacher is behind champion one"):
+        app(["quarantine", "small", "label=HUM", "--to-teacher", *signed], standalone_mode=False)
     assert "label=HUM is answered by" in " ".join(command("status", "small").stdout.split())
     ids = ask(place, 6, arm="instead", callers=1)
     assert audit_request(place.home, recipe(place, 6), ids[0]).ok

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from stillhouse.recipe.serving import ServingSpec, TeacherCallsSpec
 from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.records.deployments import Quarantine, serving_now
+from stillhouse.records.rollouts import quarantine
 from stillhouse.release.cascade import Cascade, ProtectedSlice, Rule, TeacherOnCall
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.teacher import Away, AwayError, Teacher, TeacherSaid
@@ -115,6 +118,48 @@ def test_a_protected_slice_goes_to_the_teacher_by_what_the_caller_says(served: S
     assert counted(served, "stillhouse_handed_on_total") == {"protected": 3.0, "unknown_slice": 3.0}
     shown = served.client.get(f"/v1/{RECIPE}").json()
     assert (shown["threshold"], shown["to_teacher"]) == (0.0, ["by_post"])
+
+
+def quarantined(served: Served, **what: Any) -> None:
+    """Have the ledger take a part of the requests from the champion for its teacher."""
+    seen = serving_now(served.installation.builds.ledger, RECIPE)
+    until = datetime.now(UTC).date()
+    wanted = Quarantine(slice="s", instead=None, by="Ann", reason="Firms are taken for people.", since="", until=until, **what)
+    quarantine(served.installation.builds.ledger, RECIPE, wanted, days_at_most=9, seen=seen)
+    served.follower.look()
+
+
+def test_what_a_person_hands_to_the_teacher_it_answers_and_nothing_else(served: Served) -> None:
+    asked = behind(served, cascade(0.0))
+    ((label, _),) = served.installation.expected(1, [TEXT])
+    quarantined(served, labels=(label,))
+    said = served.predict(text=TEXT).json()
+    assert (said["label"], said["source"], said["degraded"]) == ("place", "teacher", False)
+    (row,) = served.kept
+    assert isinstance(row, ServedRequest)
+    assert (row.arm, row.source, row.student_label, row.release) == ("instead", "teacher", label, said["release"])
+    assert asked.texts == [TEXT] and counted(served, "stillhouse_handed_on_total") == {"quarantined": 1.0}
+    assert served.client.get(f"/v1/{RECIPE}").json()["quarantine"] == ["s"]
+    quarantined(served, column="channel", values=("post",))
+    assert served.predict(text=TEXT, columns={"channel": "app"}).json()["source"] == "student"
+    for columns in ({"channel": "post"}, {}):
+        assert served.predict(text=TEXT, columns=columns).json()["source"] == "teacher"
+
+
+@pytest.mark.parametrize("has_a_teacher", [True, False])
+def test_where_the_teacher_cannot_answer_what_it_was_handed_the_champion_says_so(
+    served: Served, has_a_teacher: bool
+) -> None:
+    if has_a_teacher:
+        behind(served, cascade(0.0), away)
+    else:
+        served.installation.promote(1)
+    quarantined(served, characters=(1, None))
+    ((label, _),) = served.installation.expected(1, [TEXT])
+    said = served.predict(text=TEXT).json()
+    assert (said["label"], said["source"], said["degraded"]) == (label, "student", True)
+    why = "budget" if has_a_teacher else "failed"
+    assert counted(served, "stillhouse_degraded_texts_total") == {why: 1.0}
 
 
 def test_a_teacher_that_is_away_is_said_and_counted(served: Served) -> None:

@@ -248,17 +248,22 @@ def test_where_nobody_can_answer_instead_the_champion_does_and_says_so(
 
 
 @pytest.mark.parametrize(
-    ("what", "label", "characters", "holds"),
+    ("what", "label", "characters", "columns", "holds"),
     [
-        ({"labels": ("HUM",)}, "HUM", 3, True), ({"labels": ("HUM",)}, "LOC", 3, False),
-        ({"characters": (3, 5)}, "x", 2, False), ({"characters": (3, 5)}, "x", 3, True),
-        ({"characters": (3, 5)}, "x", 5, True), ({"characters": (3, 5)}, "x", 6, False),
-        ({"characters": (3, None)}, "x", 600, True),
+        ({"labels": ("HUM",)}, "HUM", 3, {}, True), ({"labels": ("HUM",)}, "LOC", 3, {}, False),
+        ({"characters": (3, 5)}, "x", 2, {}, False), ({"characters": (3, 5)}, "x", 3, {}, True),
+        ({"characters": (3, 5)}, "x", 5, {}, True), ({"characters": (3, 5)}, "x", 6, {}, False),
+        ({"characters": (3, None)}, "x", 600, {}, True),
+        ({"column": "channel", "values": ("post", "fax")}, "x", 3, {"channel": "fax"}, True),
+        ({"column": "channel", "values": ("post", "fax")}, "x", 3, {"channel": "app"}, False),
+        ({"column": "channel", "values": ("post", "fax")}, "x", 3, {"region": "app"}, True),
     ],
 )  # fmt: skip
-def test_what_is_meant_is_said_by_label_or_length(what: Any, label: str, characters: int, holds: bool) -> None:
+def test_what_is_meant_is_said_by_label_length_or_column(
+    what: Any, label: str, characters: int, columns: dict[str, str], holds: bool
+) -> None:
     instead = DeployedRelease(release="r", manifest="m", student="s")
     until = datetime.now(UTC).date()
     meant = Quarantine(slice="s", instead=instead, by="Ann", reason="why", since="", until=until, **what)
-    assert Taken(meant, None).holds(label, characters, time.time()) is holds
-    assert not Taken(meant, None).holds(label, characters, time.time() + 2 * 86_400)
+    assert Taken(meant, None).holds(label, characters, columns, time.time()) is holds
+    assert not Taken(meant, None).holds(label, characters, columns, time.time() + 2 * 86_400)
