@@ -71,6 +71,7 @@ def _answers(facts: TeacherFacts) -> dict[str, Any]:
         "texts": said.texts,
         "without_an_answer": dg.MetadataValue.md(markdown_table(failures)) if failures else "none",
         **({} if said.usd_a_prompt is None else {"usd_a_prompt": said.usd_a_prompt}),
+        **({} if said.without_rationale is None else {"answers_without_rationale": said.without_rationale}),
         **({} if said.observed is None else {"answered_by": said.observed}),
         **({} if said.label_mass is None else {"probability_on_labels": said.label_mass}),
     }

@@ -48,7 +48,8 @@ class AnswersSpec(Part):
         None,
         exclude_if=lambda named: named is None,  # so that a recipe without the field keeps its digest
         description="column or path of why the teacher answered so, where it was asked to say; the answer's, where "
-        "rationale_pattern takes it out of that. Students match it by embedding losses, and no others",
+        "rationale_pattern takes it out of that. An endpoint that is held to JSON is asked for it under this name. "
+        "Students match it by embedding losses, and no others",
     )
     rationale_pattern: str | None = Field(
         None,

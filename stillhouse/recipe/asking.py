@@ -15,6 +15,8 @@ from stillhouse.recipe.fields import Name, Part
 
 LONGEST = ("max_tokens", "max_completion_tokens")
 """Settings that limit what is written, by the names that servers have for it."""
+LABEL = "label"
+"""What the answer is called in JSON."""
 LIMIT_MISSING = f"{' or '.join(LONGEST)} must limit an answer, so that its cost has a limit"
 _SAID_BY_ITSELF = {
     *("model", "messages", "stream", "n", "best_of", "tools"),

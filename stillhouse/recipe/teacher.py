@@ -4,13 +4,22 @@ Belongs here: which kinds there are, their fields and the rules between them.
 Does not: rules between these and the rest of a recipe (contract.py), reading what they name (stillhouse/teachers/).
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from stillhouse.recipe.answers import AnswersSpec
-from stillhouse.recipe.asking import LIMIT_MISSING, AlternativeSpec, AskSpec, EndpointSpec, SoftLabels, is_server
+from stillhouse.recipe.asking import (
+    LABEL,
+    LIMIT_MISSING,
+    AlternativeSpec,
+    AskSpec,
+    EndpointSpec,
+    SoftLabels,
+    is_server,
+)
 from stillhouse.recipe.fields import FieldError, Name, Part, Sentence
 from stillhouse.recipe.losses import Gives
 from stillhouse.recipe.training import TrainingConfig
@@ -222,8 +231,34 @@ class TeacherSpec(WeightsSpec):
             raise ValueError("source: of an endpoint the address of its server, without a key, such as https://host/v1")
         if self.ask is not None and not self.ask.has_a_limit:
             raise ValueError(f"ask.settings: {LIMIT_MISSING}")
-        if self.answers != AnswersSpec(answer_pattern=self.answers.answer_pattern):
-            raise ValueError("answers: of an endpoint only answer_pattern may be said")
+        said = self.answers
+        of_a_reply = {
+            "answer_pattern": said.answer_pattern, "rationale": said.rationale,
+            "rationale_pattern": said.rationale_pattern,
+        }  # fmt: skip
+        if said != AnswersSpec(**of_a_reply):
+            raise ValueError(f"answers: of an endpoint only {', '.join(of_a_reply)} may be said")
+        self._require_a_way_to_say_why()
+
+    def _require_a_way_to_say_why(self) -> None:
+        """Of an endpoint; a plain prompt asks for the label and nothing else."""
+        named, pattern, ask = self.answers.rationale, self.answers.rationale_pattern, self.ask
+        if ask is None or (named is None and pattern is None):
+            return
+        if ask.soft_labels is not None:
+            raise ValueError("answers.rationale: must be left out where ask.soft_labels says how it answers")
+        if named is not None and (pattern is not None or not ask.structured or not re.fullmatch("[a-z_]+", named)):
+            raise ValueError(
+                "answers.rationale: of an endpoint a name of lower-case letters, where ask.structured is true; "
+                "rationale_pattern takes it out of other replies"
+            )
+        if named == LABEL:
+            raise ValueError(f"answers.rationale: another name than {LABEL}, which is the answer's")
+        if pattern is not None and (ask.structured or ask.prompt is None):
+            raise ValueError(
+                "answers.rationale_pattern: of an endpoint with an ask.prompt that asks for it, and without "
+                "ask.structured, where answers.rationale names it"
+            )
 
     def _require_that_alternatives_can_be_asked(self) -> None:
         called = [each.called for each in self.alternatives]

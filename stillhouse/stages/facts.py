@@ -183,6 +183,9 @@ class SaidFacts(Record):
         description="What an endpoint or a language model here is asked, see teachers/requests.py, causal_lm.py.",
     )
     observed: str | None = Field(None, description="The model that a server says has answered.")
+    without_rationale: int | None = Field(
+        None, description="Replies of an endpoint's pilot that do not say why; null where it is not asked."
+    )
     usd_a_prompt: float | None = Field(None, description="What an endpoint's answers cost on average.")
     usd_a_prompt_at_most: float | None = Field(
         None, description="Upper 95 % bound of that; null where an earlier version asked."

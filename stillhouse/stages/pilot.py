@@ -14,6 +14,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.tasks.task import Task
+from stillhouse.teachers.columns import RATIONALE
 from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.stored import Failure, StoredTeacher
@@ -50,6 +51,11 @@ class Pilot:
         return measured(self.validation, self.answers, self.task)
 
     @property
+    def without_rationale(self) -> int | None:
+        """Replies that do not say why; None where it is not asked."""
+        return self.answers[RATIONALE].null_count() if RATIONALE in self.answers.columns else None
+
+    @property
     def usd_a_prompt(self) -> float:
         """What an answer costs on average."""
         return sum(self.costs) / max(len(self.costs), 1)
@@ -70,7 +76,7 @@ def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
         where: names the part of the recipe that says what is asked.
 
     Raises:
-        StillhouseError: if the server refuses most of them.
+        StillhouseError: if the server refuses most of them, or says of none why, where it is asked.
     """
     validation = rows.filter(pl.col("split") == "validation")
     asked = validation.select("prompt_id", "text")
@@ -83,6 +89,15 @@ def pilot_of(teacher: EndpointTeacher, rows: pl.DataFrame, where: str) -> Pilot:
             where=f"{where}: {teacher.url}",
             expected="an answer to nearly all of them",
             do="Look at the server's own log, and at `settings` and the prompt. No other text was sent.",
+        )
+    if pilot.answers.height and pilot.without_rationale == pilot.answers.height:
+        # Students would match the states of the texts instead, and nobody would see it.
+        raise StillhouseError(
+            f"none of {pilot.answers.height:,} replies says why",
+            where=f"{where}: {teacher.url}",
+            expected="a rationale in at least one reply",
+            do="Look at what it replies, at the prompt, at `max_tokens` of `settings`, and at `answers.rationale` or "
+            "`answers.rationale_pattern`. No other text was sent.",
         )
     return pilot
 

@@ -20,7 +20,7 @@ ANSWER_SCHEMA: dict[str, pl.DataType] = {**SIGNAL_SCHEMA, "latency_ms": pl.Float
 DISAGREEMENT = "disagreement"
 """A further column that ensembles alone have: the share of members that answer otherwise than all together."""
 RATIONALE = "rationale"
-"""A further column that stored answers may have: why the teacher answered so, in its words."""
+"""A further column that answers from elsewhere may have: why the teacher answered so, in its words."""
 
 
 def further_columns(rows: pl.DataFrame) -> list[str]:

@@ -25,7 +25,7 @@ from stillhouse.packages import how_to_install
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import CallLog, Reply
-from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.columns import ANSWER_SCHEMA, further_columns
 from stillhouse.teachers.replies import Replies
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.stored import Failure, StoredTeacher
@@ -207,14 +207,16 @@ class EndpointTeacher:
         return self.answers(self.replies(prompts), prompts)
 
     def answers(self, replies: Replies, prompts: pl.DataFrame) -> pl.DataFrame:
-        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts."""
+        """Replies as a row of `ANSWER_SCHEMA` for each of these prompts, with `rationale` if that is asked for."""
         assert self.pilot is not None
         said = replace(self.pilot, answers=replies.answers).ask(prompts)
         sure = replies.outputs(self.pilot.accuracy)
         if sure is not None:
             said = said.drop("logits").join(sure, on="prompt_id", how="left", maintain_order="left")
         said = said.drop("tokens", "latency_ms", "observed").join(replies.counts, on="prompt_id", maintain_order="left")
-        return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(list(ANSWER_SCHEMA))
+        return said.with_columns(pl.lit(self.fingerprint).alias("fingerprint")).select(
+            *ANSWER_SCHEMA, *further_columns(said)
+        )
 
     def shut_down_on(self) -> str | None:
         """See `Endpoint.shut_down_on`."""

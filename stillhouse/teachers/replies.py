@@ -16,7 +16,7 @@ import polars as pl
 
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import Reply
-from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.columns import ANSWER_SCHEMA, RATIONALE, further_columns
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.soft_labels import FloatArray, by_alternatives, by_votes
 from stillhouse.teachers.stored import Failure, held_to
@@ -40,7 +40,7 @@ class Replies:
 
     @cached_property
     def answers(self) -> pl.DataFrame:
-        """`prompt_id` (unique, sorted), `answer`, and `failure` where there is none.
+        """`prompt_id` (unique, sorted), `answer`, `failure` where there is none, and `rationale` if that is asked for.
 
         Of several answers to a text the most frequent counts, of as many the first in the task's order.
         """
@@ -153,6 +153,11 @@ class Replies:
         ]
         schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
         found = pl.DataFrame(rows, schema=schema, orient="row")
+        if self.asking.asks_why:
+            # Without personal data, as the texts are of which it is written.
+            why = [self.asking.rationale_in(each.content) if each.content else None for each in replies.values()]
+            found = found.with_columns(pl.Series(RATIONALE, why, dtype=pl.String))
         held = held_to(found, self.task.names, self.asking.spellings)
         known = held.join(found.select("prompt_id", "reason"), on="prompt_id", maintain_order="left")
-        return known.select("prompt_id", "answer", pl.coalesce("reason", "failure").alias("failure"))
+        failure = pl.coalesce("reason", "failure").alias("failure")
+        return known.select("prompt_id", "answer", failure, *further_columns(known))

@@ -15,19 +15,24 @@ import polars as pl
 
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.asking import LONGEST, AskSpec, SoftLabels
+from stillhouse.recipe.answers import AnswersSpec
+from stillhouse.recipe.asking import LABEL, LONGEST, AskSpec, SoftLabels
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.teachers.prompting import LABELS, TASK, TEXT, filled_in, template_of
 from stillhouse.teachers.soft_labels import ALTERNATIVES, codes_of
 from stillhouse.teachers.stored import one_spelling, taken
 
 PLAIN_PROMPT = f"{TASK}\n\nAnswer with one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 """What a teacher is asked where the recipe names no prompt of its own."""
+PROMPT_FOR_A_REASON = (
+    f"{TASK}\n\nSay in one sentence why, and answer with one of these labels:\n{LABELS}\n\nText:\n{TEXT}"
+)
+"""The same where it is also asked why."""
 PROMPT_FOR_A_LETTER = (
     f"{TASK}\n\nAnswer with the letter of one of these labels and nothing else:\n{LABELS}\n\nText:\n{TEXT}"
 )
 """The same where a letter is asked."""
-_LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,8 @@ class Asking:
         codes: the label of each letter, where a letter is asked and the probabilities of all of them; else none.
         samples: answers to each text.
         choices: the labels, where JSON with one of them is asked; else none.
+        rationale: what is called in that JSON why it is so; None where it is not asked.
+        rationale_pattern: takes why it is so out of a reply; None where that is not read.
     """
 
     model: str
@@ -55,17 +62,31 @@ class Asking:
     codes: Mapping[str, str] = field(default_factory=dict)
     samples: int = 1
     choices: Sequence[str] = ()
+    rationale: str | None = None
+    rationale_pattern: str | None = None
 
     @property
     def digest(self) -> str:
         """Digest of all of it."""
-        return digest_of(asdict(self))
+        why = ("rationale", "rationale_pattern")  # that of a teacher who is not asked for it is as it was without them
+        return digest_of({name: value for name, value in asdict(self).items() if value is not None or name not in why})
+
+    @property
+    def asks_why(self) -> bool:
+        """Whether a reply is to say why."""
+        return self.rationale is not None or self.rationale_pattern is not None
 
     def answer_in(self, content: str) -> str | None:
         """The part of a reply that should be a label; None where the pattern does not find one."""
-        if self.choices:
-            return _label_in_json(content) or one_spelling(content)  # some answer with the label alone all the same
+        if self.choices:  # some answer with the label alone all the same
+            return _said_in_json(content, LABEL) or one_spelling(content)
         return taken(one_spelling(content), self.answer_pattern, "answer") or None
+
+    def rationale_in(self, content: str) -> str | None:
+        """What a reply says of why it is so; None where it says nothing of it."""
+        if self.rationale is not None:
+            return _said_in_json(content, self.rationale) or None
+        return taken(one_spelling(content), self.rationale_pattern, "rationale") or None
 
     @property
     def longest_answer(self) -> int:
@@ -78,7 +99,7 @@ class Asking:
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], **self.settings}
         if self.codes:
             return {**body, "logprobs": True, "top_logprobs": ALTERNATIVES}
-        return {**body, "response_format": _one_of(self.choices)} if self.choices else body
+        return {**body, "response_format": _one_of(self.choices, self.rationale)} if self.choices else body
 
 
 def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
@@ -93,8 +114,10 @@ def asking_of(file: RecipeFile, labels: Sequence[str]) -> Asking:
     """
     teacher = file.recipe.teacher
     assert teacher.ask is not None
+    # Where a file of answers says why is in none of its requests.
+    why = teacher.answers if teacher.kind is TeacherKind.ENDPOINT else None
     return _asking(
-        file, ("teacher", "ask"), teacher.ask, labels, teacher.answers.answer_pattern, teacher.revision
+        file, ("teacher", "ask"), teacher.ask, labels, teacher.answers.answer_pattern, teacher.revision, why
     )  # fmt: skip
 
 
@@ -117,7 +140,7 @@ def asking_of_alternative(file: RecipeFile, place: int, labels: Sequence[str]) -
 
 def _asking(
     file: RecipeFile, part: Sequence[str | int], spec: AskSpec, labels: Sequence[str], answer_pattern: str | None,
-    revision: str,
+    revision: str, why: AnswersSpec | None = None,
 ) -> Asking:  # fmt: skip
     soft, settings = spec.soft_labels, dict(spec.settings)
     codes = codes_of(labels) if soft and soft.by is SoftLabels.LOGPROBS else {}
@@ -131,7 +154,8 @@ def _asking(
     if codes:
         settings |= {name: 1 for name in LONGEST if name in settings}  # a letter is one token
     shown = [f"{code}: {label}" for code, label in codes.items()] if codes else labels
-    plain = PROMPT_FOR_A_LETTER if codes else PLAIN_PROMPT
+    rationale = None if why is None else why.rationale
+    plain = PROMPT_FOR_A_LETTER if codes else PLAIN_PROMPT if rationale is None else PROMPT_FOR_A_REASON
     return Asking(
         spec.model,
         filled_in(template_of(file, part, spec.prompt) or plain, file.recipe.task, shown),
@@ -142,6 +166,8 @@ def _asking(
         codes,
         soft.samples if soft and soft.by is SoftLabels.SAMPLES else 1,
         tuple(labels) if spec.structured else (),
+        rationale,
+        None if why is None else why.rationale_pattern,
     )
 
 
@@ -159,21 +185,19 @@ def request_lines(asking: Asking, prompts: pl.DataFrame) -> Iterator[str]:
         yield json.dumps(request, ensure_ascii=False)
 
 
-def _one_of(labels: Sequence[str]) -> dict[str, Any]:
+def _one_of(labels: Sequence[str], rationale: str | None) -> dict[str, Any]:
     """The form of an answer that is one of some labels, as servers are held to one."""
-    schema = {
-        "type": "object",
-        "properties": {_LABEL: {"type": "string", "enum": list(labels)}},
-        "required": [_LABEL],
-        "additionalProperties": False,
-    }
+    # Why comes first, so that the label follows from it.
+    why = {} if rationale is None else {rationale: {"type": "string"}}
+    properties = {**why, LABEL: {"type": "string", "enum": list(labels)}}
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}}
 
 
-def _label_in_json(content: str) -> str | None:
+def _said_in_json(content: str, name: str) -> str | None:
     try:
         said = json.loads(content)
     except ValueError:
         return None
-    label = said.get(_LABEL) if isinstance(said, dict) else None
-    return one_spelling(label) if isinstance(label, str) else None
+    found = said.get(name) if isinstance(said, dict) else None
+    return one_spelling(found) if isinstance(found, str) else None

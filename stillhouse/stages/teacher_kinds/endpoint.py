@@ -43,6 +43,7 @@ def _build(making: Making, asking: Asking, folder: Path) -> TeacherFacts:
         failures=failures_of(pilot.answers),
         accuracy=stated.accuracy,
         asking=asdict(asking),
+        without_rationale=pilot.without_rationale,
         usd_a_prompt=pilot.usd_a_prompt,
         usd_a_prompt_at_most=pilot.usd_at_most(1),
         label_mass=pilot.replies.label_mass,

@@ -407,7 +407,45 @@ ELSEWHERE = {
             {"kind": "stored", "source": "a.jsonl", "endpoint": None, "ask": {"model": "m", "structured": True}},
             "ask.soft_labels, ask.structured: must be left out where kind is not endpoint",
         ),
-        ({"answers": {"format": "chat"}}, "answers: of an endpoint only answer_pattern may be said"),
+        (
+            {"answers": {"format": "chat"}},
+            "answers: of an endpoint only answer_pattern, rationale, rationale_pattern may be said",
+        ),
+        ({"ask": {"model": "m", "structured": True}, "answers": {"rationale": "why"}}, None),
+        ({"answers": {"rationale": "why"}}, "answers.rationale: of an endpoint a name .* where ask.structured is true"),
+        (
+            {"ask": {"model": "m", "structured": True}, "answers": {"rationale": "a.b"}},
+            "answers.rationale: of an endpoint a name of lower-case letters",
+        ),
+        (
+            {"ask": {"model": "m", "structured": True}, "answers": {"rationale": "label"}},
+            "answers.rationale: another name than label",
+        ),
+        (
+            {
+                "ask": {
+                    "model": "m",
+                    "settings": {"max_tokens": 9, "temperature": 1},
+                    "soft_labels": {"by": "samples"},
+                },
+                "answers": {"rationale_pattern": "(?P<rationale>.*)"},
+            },
+            "answers.rationale: must be left out where ask.soft_labels says how it answers",
+        ),
+        (
+            {"answers": {"rationale_pattern": "(?P<rationale>.*)"}},
+            "answers.rationale_pattern: of an endpoint with an ask.prompt that asks for it",
+        ),
+        (
+            {
+                "ask": {"model": "m", "prompt": "why.md"},
+                "answers": {
+                    "rationale_pattern": "^(?P<rationale>.*) Queue:",
+                    "answer_pattern": "Queue: (?P<answer>.*)",
+                },
+            },
+            None,
+        ),
         ({"minimum_accuracy": 0.3}, "minimum_accuracy: at least 0.5 where kind is endpoint"),
         ({"endpoint": {"usd_per_million_in": 1, "usd_per_million_out": 1, "usd_at_most": float("inf")}}, "finite"),
         ({"alternatives": [CHEAP]}, None),

@@ -123,8 +123,8 @@ def test_a_protected_slice_goes_to_the_teacher_by_what_the_caller_says(served: S
 def quarantined(served: Served, **what: Any) -> None:
     """Have the ledger take a part of the requests from the champion for its teacher."""
     seen = serving_now(served.installation.builds.ledger, RECIPE)
-    until = datetime.now(UTC).date()
-    wanted = Quarantine(slice="s", instead=None, by="Ann", reason="Firms are taken for people.", since="", until=until, **what)
+    signed = {"by": "Ann", "reason": "Firms are taken for people.", "since": "", "until": datetime.now(UTC).date()}
+    wanted = Quarantine.model_validate({"slice": "s", "instead": None, **signed, **what})
     quarantine(served.installation.builds.ledger, RECIPE, wanted, days_at_most=9, seen=seen)
     served.follower.look()
 

@@ -5,7 +5,7 @@ import random
 import signal
 import sqlite3
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from stillhouse.data.cleaning import prompt_ids
+from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.records.ledger import Ledger
@@ -162,7 +163,7 @@ def test_a_run_that_is_broken_off_waits_for_no_server(parent: WarmParent, tmp_pa
     code = f"""
         import signal, sys
         from pathlib import Path
-        from dataclasses import replace
+        from dataclasses import asdict, replace
         from tests.protocol import Server
         from tests.stillhouse.teachers.test_endpoint import answer, teacher, texts
 
@@ -313,7 +314,8 @@ def test_the_fingerprint_is_of_all_that_is_asked_and_of_no_server(tmp_path: Path
     other = {
         "model": "small", "template": "Which queue: {text}", "settings": {"max_tokens": 5},
         "answer_pattern": "(?P<answer>.*)", "spellings": {"Invoice": "billing"}, "revision": "November",
-        "codes": {"A": "access"}, "samples": 3, "choices": ("access", "billing"),
+        "codes": {"A": "access"}, "samples": 3, "choices": ("access", "billing"), "rationale": "why",
+        "rationale_pattern": "(?P<rationale>.*)",
     }  # fmt: skip
     here = teacher(Server(answer, url="http://here/v1"), tmp_path)
     there = teacher(Server(answer, url="http://there/v1"), tmp_path, usd_at_most=9.0, concurrency=2)
@@ -381,3 +383,41 @@ def test_a_server_can_be_held_to_json_with_one_of_the_labels(tmp_path: Path) -> 
     assert said["failure"].to_list() == [None, None, Failure.NO_LABEL, None, Failure.NO_LABEL]
     schema = json.loads(body)["json_schema"]["schema"]
     assert schema["properties"] == {"label": {"type": "string", "enum": ["access", "billing"]}}
+
+
+@pytest.mark.long
+def test_a_server_says_why_in_the_same_json(tmp_path: Path) -> None:
+    asking = replace(ASKING, choices=TASK.names, rationale="why")
+    replies = {
+        "0": '{"why": "It asks  for money.", "label": "billing"}',
+        "1": "billing",
+        "2": '{"why": "A password is named.", "label": "queue"}',
+        "3": '{"why": " ", "label": "access"}',
+    }
+    rows = pl.DataFrame({"prompt_id": list(replies), "text": list(replies)})
+    with serving(Server(lambda asked: replies[asked.split()[-1]])) as server:
+        asked = teacher(server, tmp_path, asking=asking)
+        store = SignalStore(tmp_path / "signal", Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+        store.capture(rows, asked)
+        (schema,) = {json.dumps(each["json_schema"]["schema"]) for each in server.formats}
+    assert list(json.loads(schema)["properties"]) == json.loads(schema)["required"] == ["why", "label"], "why first"
+    said = store.read(rows["prompt_id"].to_list(), asked.fingerprint)
+    assert said["rationale"].to_list() == ["It asks for money.", None, None, None]
+    assert with_answers(said, TASK)["answer"].to_list() == ["billing", "billing", None, "access"]
+
+
+@pytest.mark.long
+def test_a_pattern_takes_label_and_rationale_out_of_a_sentence(tmp_path: Path) -> None:
+    patterns = {"answer_pattern": r"Queue: (?P<answer>\w+)", "rationale_pattern": r"^(?P<rationale>.*?) Queue:"}
+    replies = {"0": "An invoice is named.\nQueue: billing", "1": "Queue: access"}
+    rows = pl.DataFrame({"prompt_id": list(replies), "text": list(replies)})
+    with serving(Server(lambda asked: replies[asked.split()[-1]])) as server:
+        said = teacher(server, tmp_path, asking=replace(ASKING, **patterns)).replies(rows).answers
+    assert said.select("answer", "rationale").rows() == [("billing", "An invoice is named."), ("access", None)]
+
+
+def test_who_is_not_asked_why_has_the_digest_of_before_anybody_was() -> None:
+    """Else a new version would have every teacher behind a server asked again."""
+    assert ASKING.digest == digest_of(
+        {name: value for name, value in asdict(ASKING).items() if not name.startswith("rationale")}
+    )
