@@ -89,7 +89,7 @@ def result_screen(recipe: str, report: ReadReport, home: Home) -> RenderableType
         if other.misses_only_the_budget:
             rivals.append(Text(f"{other.name}: {other.ruled_out}"))
     comparison = [Text(report.comparison.sentence)] if report.comparison else []
-    comparison += [Text(chain.sentence) for chain in report.chains if chain.sentence]
+    comparison += [Text(each.sentence) for each in report.ablations if each.sentence]
     if student.kind is ModelKind.BASELINE and report.selection:
         comparison.append(Text(f"{report.selection.reason} ({student.name}: {student.note})"))
     if report.against_champion and report.against_champion.sentence:

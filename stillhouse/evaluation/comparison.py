@@ -1,5 +1,5 @@
-"""Whether distillation was worth it: the distilled student against the same student trained on labels only; and
-whether a chain of students was, against the same student that the teacher taught at once.
+"""Whether distillation was worth it, against the same student trained on labels only; and whether each further step of
+it was, against the same student without it: a student between, rationales, weights by the agreement of an ensemble.
 
 Belongs here: the paired comparison of two models that are not the teacher.
 Does not: the bar (harness.py); a student may help and still miss it.
@@ -26,11 +26,13 @@ from stillhouse.wording import points
 COMPARISONS = "comparisons.json"
 
 
-Against = Literal["labels", "direct"]
-"""What a student is compared with: the same one trained on labels alone, or without the student between."""
+Against = Literal["labels", "direct", "without_rationales", "unweighted"]
+"""What a student is compared with: the same one trained on labels alone, or without a further step."""
 _SUBJECTS: dict[Against, tuple[str, str]] = {
     "labels": ("distillation", "the control trained on labels only"),
     "direct": ("a student between", "the one that the teacher taught at once"),
+    "without_rationales": ("learning from rationales", "the one that learned from the answers alone"),
+    "unweighted": ("weighing rows by agreement", "the one to which all rows count alike"),
 }
 
 
@@ -42,7 +44,8 @@ class Comparison(Record):
     against: Against = Field(
         default="labels",
         description="labels = the control learned from labels alone; direct = it was cut from the teacher and taught "
-        "by it, without a student between.",
+        "by it, without a student between; without_rationales = it learned from the teacher's answers and not from "
+        "why; unweighted = rows on which members of an ensemble disagree count as others do.",
     )
     gain: float = Field(description="Student accuracy minus control accuracy.")
     gain_interval: tuple[float, float] = Field(description="Two one-sided 1 - alpha bounds of the gain.")
@@ -182,9 +185,9 @@ def read_comparison(folder: Path, student: str) -> Comparison | None:
     return next((comparison for comparison in controls if comparison.student == student), None)
 
 
-def read_chains(folder: Path) -> list[Comparison]:
-    """Read how each student that has a parent compares with the same one without."""
-    return [each for each in _comparisons(folder) if each.against == "direct"]
+def read_ablations(folder: Path) -> list[Comparison]:
+    """Read how each student with a further step compares with the same one without it."""
+    return [each for each in _comparisons(folder) if each.against != "labels"]
 
 
 def _comparisons(folder: Path) -> list[Comparison]:

@@ -23,7 +23,7 @@ class Beside:
         others: candidates, controls and baselines evaluated on the same golden set.
         selection: which of them was chosen and why.
         comparison: the model beside its control.
-        chains: each student that is cut from another one beside the same one that is not.
+        ablations: each student with a further step beside the same one without it.
         analyses: why each student that learns from the teacher is as good as it is, by name.
         against_champion: the chosen student beside the release that it would replace.
         precisions: the same student in each of its precisions, in the order of the recipe.
@@ -33,7 +33,7 @@ class Beside:
     others: Sequence[Evaluation] = ()
     selection: Selection | None = None
     comparison: Comparison | None = None
-    chains: Sequence[Comparison] = ()
+    ablations: Sequence[Comparison] = ()
     analyses: Mapping[str, ErrorAnalysis] = field(default_factory=dict)
     against_champion: AgainstChampion | None = None
     precisions: Mapping[Precision, Evaluation] = field(default_factory=dict)

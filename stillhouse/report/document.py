@@ -70,7 +70,7 @@ def report_html(
         one_seed=ONE_SEED,
         selection=beside.selection,
         comparison=beside.comparison,
-        chains=beside.chains,
+        ablations=beside.ablations,
         against=beside.against_champion,
         precisions=[ReportedPrecision.of(precision, each) for precision, each in beside.precisions.items()],
         members=beside.members,

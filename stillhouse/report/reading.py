@@ -155,7 +155,7 @@ class ReadReport(_Read):
     others: tuple[ReadOption, ...]
     selection: ReadSelection | None
     comparison: ReadComparison | None
-    chains: tuple[ReadSentence, ...] = ()
+    ablations: tuple[ReadSentence, ...] = ()
     against_champion: ReadSentence | None = None
     seeds: ReadSeeds | None = None
     error_analysis: dict[str, ReadSentence] = Field(

@@ -263,7 +263,9 @@ class Report(_Reported):
     others: tuple[ReportedOption, ...] = Field(description="What else was judged: baselines, controls, students.")
     selection: Selection | None
     comparison: Comparison | None = Field(description="The model beside its control.")
-    chains: tuple[Comparison, ...] = Field((), description="Students cut from another one, beside those that are not.")
+    ablations: tuple[Comparison, ...] = Field(
+        (), description="Students with a further step, each beside the same one without it."
+    )
     against_champion: AgainstChampion | None
     seeds: ReportedSeeds | None
     precisions: tuple[ReportedPrecision, ...]
@@ -313,7 +315,7 @@ def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
         others=tuple(map(ReportedOption.of_evaluation, in_order_of_options(beside.others))),
         selection=beside.selection,
         comparison=beside.comparison,
-        chains=tuple(beside.chains),
+        ablations=tuple(beside.ablations),
         against_champion=beside.against_champion,
         seeds=ReportedSeeds.of(evaluation.seeds),
         precisions=tuple(ReportedPrecision.of(each, judged) for each, judged in beside.precisions.items()),

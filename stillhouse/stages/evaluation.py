@@ -1,6 +1,6 @@
 """The golden harness's verdict on every exported student.
 
-Belongs here: which models are judged, and which control belongs to which student.
+Belongs here: which models are judged, and which student each is compared with.
 Does not: the harness (stillhouse/evaluation/), the choice among them (selection.py).
 """
 
@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.evaluation.comparison import compare_with_control, write_comparisons
+from stillhouse.evaluation.comparison import Against, compare_with_control, write_comparisons
 from stillhouse.evaluation.harness import Evaluation, read_evaluations, scores_of, write_evaluations, write_members
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.evaluation.precisions import KeptAnswers, judged_in_order
 from stillhouse.recipe.contract import Recipe
-from stillhouse.recipe.students import AS_IT_SHIPS, StudentForm
+from stillhouse.recipe.students import AS_IT_SHIPS, StudentForm, StudentSpec
+from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.builds import Artifact, Plan
 from stillhouse.stages.bench import Bench, JudgedModel, Reader, bytes_below
 from stillhouse.stages.facts import EvaluationFacts, ExportFacts
@@ -71,6 +72,51 @@ def direct_of(recipe: Recipe, form: StudentForm) -> StudentForm | None:
     return next((each for each in direct if each.student.learns_from == "teacher"), None)
 
 
+def without_rationales(recipe: Recipe, form: StudentForm) -> StudentForm | None:
+    """Of a student that learns from rationales the one that is trained the same but for that, if the recipe has one."""
+    if not matches_rationales(recipe, form.student):
+        return None
+    plain = _without_states(form.student.training)
+    return next((each for each in _taught(recipe, form) if each.student.training == plain), None)
+
+
+def unweighted(recipe: Recipe, form: StudentForm) -> StudentForm | None:
+    """Of a student to which rows count by agreement the one to which all count alike, likewise."""
+    if not form.student.weigh_by_agreement:
+        return None
+    same = (each for each in _taught(recipe, form) if each.student.training == form.student.training)
+    return next((each for each in same if not each.student.weigh_by_agreement), None)
+
+
+def matches_rationales(recipe: Recipe, student: StudentSpec) -> bool:
+    """Whether a student learns from why the teacher answered so."""
+    if recipe.teacher.answers.rationale_path is None or student.training is None:
+        return False
+    return student.learns_from == "teacher" and bool(student.training.embedding_losses)
+
+
+def _without_states(training: TrainingConfig | None) -> TrainingConfig | None:
+    """The same training where no hidden states are compared."""
+    if training is None:
+        return None
+    mixture = tuple(term for term in training.mixture if term.embedding_loss is None)
+    none = {name: TrainingConfig.model_fields[name].default for name in ("embedding_weight", "embedding_loss")}
+    return training.model_copy(update={**none, "mixture": mixture})
+
+
+_COMPARED: dict[Against, Callable[[Recipe, StudentForm], StudentForm | None]] = {
+    "labels": control_of,
+    "direct": direct_of,
+    "without_rationales": without_rationales,
+    "unweighted": unweighted,
+}
+
+
+def _taught(recipe: Recipe, form: StudentForm) -> list[StudentForm]:
+    """Those that the teacher teaches at once, too."""
+    return [each for each in _alike(recipe, form) if each.student.learns_from == "teacher"]
+
+
 def _alike(recipe: Recipe, form: StudentForm) -> list[StudentForm]:
     shape = recipe.shape_of(form.student)
     return [
@@ -104,6 +150,8 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         more = models_by_seed(artifact.folder, artifact.facts(ExportFacts).seeds, student)
         kind = kinds.get(student.learns_from, ModelKind.STUDENT)
         learned = "as they are, not trained" if student.training is None else f"from {student.learns_from}"
+        learned += ", with its rationales" if matches_rationales(recipe, student) else ""
+        learned += ", weighed by agreement" if student.weigh_by_agreement else ""
         parts = f"layers {', '.join(map(str, student.layers))}" if student.layers else "static embeddings"
         numbers = "" if student.precisions == AS_IT_SHIPS else f", in {form.precision}"
         larger = student.parent or ("the teacher" if bench.runs_here else "the base")
@@ -124,14 +172,10 @@ def _judge_students(recipe: Recipe, bench: Bench, exported: Mapping[str, Artifac
         models.append(JudgedModel(evaluated, one_by_one(model), folder=artifact.folder / MODEL))
     evaluations = _with_precisions_in_order(recipe, bench.judge(models), exported)
     comparisons = [
-        compare_with_control(by_name[form.name], by_name[control.name], bench.golden, task=bench.task)
+        compare_with_control(by_name[form.name], by_name[other.name], bench.golden, task=bench.task, against=against)
+        for against, without in _COMPARED.items()
         for form in recipe.forms
-        if (control := control_of(recipe, form)) is not None
-    ]
-    comparisons += [
-        compare_with_control(by_name[form.name], by_name[direct.name], bench.golden, task=bench.task, against="direct")
-        for form in recipe.forms
-        if (direct := direct_of(recipe, form)) is not None
+        if (other := without(recipe, form)) is not None
     ]
     write_evaluations(folder, evaluations)
     members = scores_of(bench.members, bench.golden, bench.task)

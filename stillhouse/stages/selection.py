@@ -24,7 +24,7 @@ from stillhouse.evaluation.against_champion import (
     compare_with_champion,
     no_champion,
 )
-from stillhouse.evaluation.comparison import read_chains, read_comparison
+from stillhouse.evaluation.comparison import read_ablations, read_comparison
 from stillhouse.evaluation.harness import Evaluation, read_evaluations, read_members
 from stillhouse.evaluation.precisions import standing_for
 from stillhouse.evaluation.selection import Selection, smallest_that_clears
@@ -88,7 +88,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             others=[other for other in everything if other.name != reported.name],
             selection=chosen,
             comparison=read_comparison(evaluation.folder, reported.name),
-            chains=read_chains(evaluation.folder),
+            ablations=read_ablations(evaluation.folder),
             analyses=read_analyses(analyses.folder),
             against_champion=against,
             precisions={form.precision: each for form in student.forms for each in judged if each.name == form.name},

@@ -14,7 +14,7 @@ from orchestration.diagnosis import diagnose
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from stillhouse.device import CPU
-from stillhouse.evaluation.comparison import read_chains, read_comparison
+from stillhouse.evaluation.comparison import read_ablations, read_comparison
 from stillhouse.models.predictor import TorchClassifier
 from stillhouse.stages.names import EVALUATION, MODEL, candidate
 from stillhouse.students.examples import taught_by
@@ -58,7 +58,7 @@ def test_from_the_teacher_over_a_middle_student_to_a_small_one_that_is_released(
         assert width == {192}, "as its parent was cut"
         assert len(weights) == len(load_file(place.newest(candidate("direct")).folder / MODEL / "model.safetensors"))
 
-        (chain,) = read_chains(place.newest(EVALUATION).folder)
+        (chain,) = read_ablations(place.newest(EVALUATION).folder)
         assert (chain.student, chain.control, chain.against) == ("chained", "direct", "direct")
         assert "a student between" in chain.sentence and "the one that the teacher taught at once" in chain.sentence
         control = read_comparison(place.newest(EVALUATION).folder, "chained")
@@ -67,7 +67,7 @@ def test_from_the_teacher_over_a_middle_student_to_a_small_one_that_is_released(
         assert report["student"]["name"] == "chained" and report["student"]["note"].startswith(
             "layers 1 of middle, from"
         )
-        assert [each["sentence"] for each in report["chains"]] == [chain.sentence]
+        assert [each["sentence"] for each in report["ablations"]] == [chain.sentence]
         page = (place.newest("selection").folder / "report.html").read_text()
         assert chain.sentence[1:20] in page
 

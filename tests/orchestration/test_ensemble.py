@@ -11,6 +11,7 @@ from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from stillhouse.data.rejects import RejectReason
+from stillhouse.evaluation.comparison import read_ablations
 from stillhouse.evaluation.harness import read_members
 from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.recipe.reading import RecipeFile, Recipes
@@ -145,9 +146,10 @@ def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: P
             "reason": "Three see more than one.", "minimum_accuracy": 0.5,
         }  # fmt: skip
         further = [{"loss": "labels", "weight": 0.5, "first_weight": 0.0}]
+        mixed = {**LEARNING, "loss": "kl", "mixture": further}
         students = [
-            {"name": "one", "layers": [0, 1], "training": {**LEARNING, "loss": "kl", "mixture": further}},
-            {"name": "weighed", "layers": [0, 1], "weigh_by_agreement": True, "training": {**LEARNING, "loss": "kl"}},
+            {"name": "one", "layers": [0, 1], "training": mixed},
+            {"name": "weighed", "layers": [0, 1], "weigh_by_agreement": True, "training": mixed},
             {"name": "labels", "layers": [0, 1], "learns_from": "labels", "training": {**LEARNING, "loss": "labels"}},
         ]
         file = small_recipe(
@@ -174,6 +176,9 @@ def test_two_encoders_and_stored_answers_are_copied_into_one_student(tmp_path: P
         assert set(alone) == {"short", "long", "large"} and all(each.calibration is not None for each in alone.values())
         report = (place.newest("selection").folder / "report.html").read_text()
         assert "One teacher against many" in report and ">short</span>" in report
+        (ablation,) = read_ablations(evaluation.folder)
+        assert (ablation.student, ablation.control, ablation.against) == ("weighed", "one", "unweighted")
+        assert "weighing rows by agreement" in ablation.sentence and ablation.sentence[1:] in report
         assert audit_recipe(place.home, "small").ok
         released = OnnxClassifier(place.newest("release").folder / MODEL)
         texts = ["Who was the first king of Denmark ?", "How many rivers are there ?"]

@@ -22,6 +22,7 @@ from orchestration.run import distil
 from orchestration.terminal import Terminal
 from stillhouse.device import CPU
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.comparison import read_ablations
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.models import network
@@ -450,6 +451,43 @@ def test_a_student_learns_how_sure_a_server_is(tmp_path: Path, shared: Path) -> 
         # Four labels that are not told of get half of 0.01 each.
         np.testing.assert_allclose(sure[in_doubt], 0.64 / 1.01, rtol=1e-5)
         np.testing.assert_allclose(sure[~in_doubt], 0.96 / 1.01, rtol=1e-5)
+        assert audit_recipe(place.home, "small").ok
+
+
+def test_a_server_says_why_and_a_student_learns_from_it(tmp_path: Path, shared: Path) -> None:
+    services = dict(questions(10_000).select("question", "service").iter_rows())
+
+    def answer(asked: str) -> str:
+        text = asked.partition("Text:\n")[2]
+        service = WRONG[services[text]] if len(text) % 12 == 0 else services[text]
+        return json.dumps({"why": f"It is about {service}.", "label": service})
+
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        prices = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 3.0}
+        asking = {
+            "kind": "endpoint", "source": server.url, "answers": {"rationale": "why"}, "endpoint": prices,
+            "ask": {"model": "large", "structured": True, "settings": {"max_tokens": 40}},
+        }  # fmt: skip
+        learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32, "loss": "kl"}
+        matching = {**learning, "embedding_weight": 0.5, "embedding_loss": "cosine"}
+        students = [
+            {"name": name, "layers": [0, 1], "training": training}
+            for name, training in (("one", learning), ("with_reasons", matching))
+        ]
+        file = small_recipe_elsewhere(place.folder, changed={"students": students}, **asking)
+        assert distil(file, place.home, Terminal(quiet=True)).succeeded
+        said = place.newest("teacher").facts(TeacherFacts).said
+        assert said is not None and said.without_rationale == 0
+        signal = place.newest("teacher_signal", "base").frame("signal")
+        assert set(signal["rationale"].drop_nulls()) == {f"It is about {service}." for service in SERVICES}
+        evaluation = place.newest("evaluation").folder
+        (ablation,) = read_ablations(evaluation)
+        assert (ablation.student, ablation.control, ablation.against) == ("with_reasons", "one", "without_rationales")
+        assert "learning from rationales" in ablation.sentence and "learned from the answers alone" in ablation.sentence
+        notes = {each.name: each.score.note for each in read_evaluations(evaluation)}
+        assert notes["with_reasons"] == f"{notes['one']}, with its rationales"
+        report = json.loads((place.newest("selection").folder / "report.json").read_text())
+        assert [each["sentence"] for each in report["ablations"]] == [ablation.sentence]
         assert audit_recipe(place.home, "small").ok
 
 
