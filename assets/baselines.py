@@ -36,7 +36,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             "baselines": evaluation_table(evaluations),
             "teacher_rows_computed": capture.computed,
         }
-        page = page_to_take(evaluations, title=file.name, task=file.recipe.task)
+        page = page_to_take(evaluations, title=file.name, task=file.recipe.task, gives=file.recipe.teacher.gives)
         if page is not None:
             path = path_of_page(context.builds.home, file.name)
             write_atomically(path, page.encode())

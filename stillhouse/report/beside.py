@@ -13,6 +13,7 @@ from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.fields import Precision
+from stillhouse.recipe.losses import Gives
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Beside:
         against_champion: the chosen student beside the release that it would replace.
         precisions: the same student in each of its precisions, in the order of the recipe.
         members: how well each member of a teacher that is an ensemble does by itself.
+        gives: how much the teacher says of each answer; of one that gives answers or votes alone nothing is shown that
+            would be about how sure it is.
     """
 
     others: Sequence[Evaluation] = ()
@@ -38,6 +41,12 @@ class Beside:
     against_champion: AgainstChampion | None = None
     precisions: Mapping[Precision, Evaluation] = field(default_factory=dict)
     members: Sequence[Score] = ()
+    gives: Gives = Gives.LOGITS
+
+    @property
+    def teacher_is_sure(self) -> bool:
+        """Whether the teacher says how sure it is, and not only what it answers."""
+        return self.gives >= Gives.PROBABILITIES
 
 
 NOTHING = Beside()

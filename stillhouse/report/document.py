@@ -59,7 +59,7 @@ def report_html(
     environment.filters.update(points=points, percent=percent, size=_size, number=number, chance=_chance, amount=amount)
     template = files("stillhouse.report").joinpath("report.html.j2").read_text(encoding="utf-8")
     candidates = in_order_of_options([evaluation, *beside.others])
-    about = Material(evaluation, candidates, curve, beside.analyses.get(evaluation.name))
+    about = Material(evaluation, candidates, curve, beside.analyses.get(evaluation.name), beside.teacher_is_sure)
     return environment.from_string(template).render(
         evaluation=evaluation,
         headline=HEADLINES[evaluation.verdict],
@@ -74,6 +74,8 @@ def report_html(
         against=beside.against_champion,
         precisions=[ReportedPrecision.of(precision, each) for precision, each in beside.precisions.items()],
         members=beside.members,
+        gives=beside.gives,
+        teacher_is_sure=beside.teacher_is_sure,
         analysis=about.analysis,
         conclusions=_conclusions_of_others(evaluation, beside.analyses),
         title=title or evaluation.name,

@@ -11,11 +11,14 @@ from pathlib import Path
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.lost_classes import clearing_options
 from stillhouse.home import Home
+from stillhouse.recipe.losses import Gives
 from stillhouse.report.beside import Beside
 from stillhouse.report.document import report_html
 
 
-def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) -> str | None:
+def page_to_take(
+    evaluations: Sequence[Evaluation], *, title: str, task: str, gives: Gives = Gives.LOGITS
+) -> str | None:
     """The report of the smallest option that clears the bar, one that finds every class before others.
 
     One behind a server comes after all that need none.
@@ -24,6 +27,7 @@ def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) ->
         evaluations: of all options.
         title: the recipe's name.
         task: the recipe's task sentence.
+        gives: how much the teacher says of each answer.
 
     Returns:
         HTML text; None where none clears the bar.
@@ -33,7 +37,7 @@ def page_to_take(evaluations: Sequence[Evaluation], *, title: str, task: str) ->
     if taken is None:
         return None
     others = [each for each in evaluations if each.name != taken.name]
-    return report_html(taken, Beside(others=others), title=title, task=task)
+    return report_html(taken, Beside(others=others, gives=gives), title=title, task=task)
 
 
 def _bytes(evaluation: Evaluation) -> float:

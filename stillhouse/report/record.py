@@ -236,6 +236,10 @@ class Report(_Reported):
     golden_digest: str
     golden_rows: int
     teacher: ReportedScore
+    teacher_gives: str = Field(
+        description="How much the teacher says of each answer: logits, probabilities, votes or answers. Of votes and "
+        "answers its calibration, and divergences from it, are of the probabilities that they are taught as."
+    )
     members: tuple[ReportedScore, ...] = Field((), description="Of a teacher that is an ensemble.")
     student: ReportedScore
     non_inferiority: NonInferiority = Field(description="Of accuracy; binds only when metric_test is null.")
@@ -286,6 +290,7 @@ def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
         golden_digest=evaluation.golden_digest,
         golden_rows=evaluation.golden_rows,
         teacher=ReportedScore.of(evaluation.teacher),
+        teacher_gives=beside.gives.name.lower(),
         members=tuple(map(ReportedScore.of, beside.members)),
         student=ReportedScore.of(evaluation.score),
         non_inferiority=evaluation.non_inferiority,

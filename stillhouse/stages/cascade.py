@@ -235,7 +235,7 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
         golden.table(rule).write_parquet(folder / f"{GOLDEN}.parquet")
         page = report_html(
             judged,
-            Beside(others=[chosen.judged]),
+            Beside(others=[chosen.judged], gives=recipe.teacher.gives),
             title=f"{file.name}: {chosen.name} with the teacher behind it",
             task=recipe.task,
             facts=_on_the_page(spec, rule, facts),

@@ -93,6 +93,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             against_champion=against,
             precisions={form.precision: each for form in student.forms for each in judged if each.name == form.name},
             members=read_members(evaluation.folder),
+            gives=around.file.recipe.teacher.gives,
         )
         report = report_of(reported, beside).model_dump(mode="json")
         (folder / "report.json").write_text(json.dumps(report, indent=1))

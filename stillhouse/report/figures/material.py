@@ -35,12 +35,14 @@ class Material:
         candidates: everything that was judged, the model among them, in the order of the options.
         curve: of its training, where it was trained.
         analysis: why it is as good as it is, where that was asked.
+        teacher_is_sure: whether the teacher says how sure it is, and not only what it answers.
     """
 
     evaluation: Evaluation
     candidates: Sequence[Evaluation]
     curve: Curve | None = None
     analysis: ErrorAnalysis | None = None
+    teacher_is_sure: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ def _calibration_of(score: Score) -> Calibration:
     return score.calibration
 
 
-def reliability(teacher: Score, student: Score, *, theme: Theme = "light") -> bytes:
+def reliability(teacher: Score | None, student: Score, *, theme: Theme = "light") -> bytes:
     """How often each model is right when it is so sure: on the diagonal a confidence means what it says.
 
     Args:
-        teacher: its bins are drawn first.
+        teacher: its bins are drawn first; None of one that does not say how sure it is.
         student: its bins are drawn on top; areas are rows. Answers of both have a probability.
         theme: light or dark.
 
@@ -31,7 +31,10 @@ def reliability(teacher: Score, student: Score, *, theme: Theme = "light") -> by
     figure, axes = bare_figure(palette, height=4.2)
     axes.plot([0, 1], [0, 1], color=palette.line, linewidth=1.2, zorder=0)
     handles = []
-    for score, colour in ((teacher, palette.teacher), (student, palette.student)):
+    drawn = [(student, palette.student)]
+    if teacher is not None:
+        drawn.insert(0, (teacher, palette.teacher))
+    for score, colour in drawn:
         calibration = _calibration_of(score)
         bins = calibration.reliability
         rows = np.array([each.rows for each in bins])
@@ -46,7 +49,7 @@ def reliability(teacher: Score, student: Score, *, theme: Theme = "light") -> by
                 label=f"{score.name}, calibration error {100 * calibration.expected_calibration_error:.1f}%",
             )
         )
-    least = min(each.confidence for score in (teacher, student) for each in _calibration_of(score).reliability)
+    least = min(each.confidence for score, _ in drawn for each in _calibration_of(score).reliability)
     low = max(0.0, least - 0.05)
     axes.set_xlim(low, 1.02)
     axes.set_ylim(-0.04, 1.06)
@@ -61,7 +64,9 @@ def reliability(teacher: Score, student: Score, *, theme: Theme = "light") -> by
 
 def _draw(about: Material, theme: Theme) -> bytes | None:
     judged = about.evaluation
-    return None if judged.score.calibration is None else reliability(judged.teacher, judged.score, theme=theme)
+    if judged.score.calibration is None:
+        return None
+    return reliability(judged.teacher if about.teacher_is_sure else None, judged.score, theme=theme)
 
 
 FIGURE = ReportFigure(Section.CALIBRATION, "Reliability: how often each model is right against how sure it is", _draw)

@@ -10,9 +10,11 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.recipe.losses import Gives
 from stillhouse.report.beside import Beside
 from stillhouse.report.document import report_html
 from stillhouse.report.options import ruled_out
+from stillhouse.report.record import report_of
 from tests.reported import report_json
 from tests.stillhouse.evaluation.conftest import answers_block
 
@@ -97,6 +99,21 @@ def test_the_page_says_the_verdict_first_and_fetches_nothing(run) -> None:
     assert linked and all(each.startswith("data:image/png;base64,") for each in linked)
     assert page.text.index("tiny clears the bar") < page.text.index("What the bar asks")
     assert "Holds the quality, but the budget rules it out: only 3.64 times smaller" in page.text
+
+
+@pytest.mark.long
+def test_of_a_teacher_that_gives_answers_alone_nothing_says_how_sure_it_is(run) -> None:
+    """What it is taught as is made of its accuracy, and would be read as measured."""
+    about = run(wrong=[1, 2])
+    sure, unsure = (report_html(about, Beside(gives=gives)) for gives in (Gives.PROBABILITIES, Gives.ANSWERS))
+    beside = '<th class="n">Calibration error</th><th class="n">Teacher</th>'
+    assert "mean KL to the teacher" in sure and beside in sure
+    assert "mean KL to the teacher" not in unsure and beside not in unsure
+    assert "The teacher gives answers alone. How sure it was is not known" in unsure and "answers alone" not in sure
+    assert unsure.count("the teacher by") < sure.count("the teacher by")
+    assert [report_of(about, Beside(gives=gives)).teacher_gives for gives in Gives] == [
+        "answers", "votes", "probabilities", "logits"
+    ]  # fmt: skip
 
 
 @pytest.mark.long
