@@ -47,6 +47,8 @@ from stillhouse.students.examples import labelled_examples, labelled_rows
 from stillhouse.tasks import task_of
 from stillhouse.teachers.causal_lm import CausalLmTeacher, label_prompt_of
 from stillhouse.teachers.classifier import build_classifier, take_classifier
+from stillhouse.teachers.endpoint import Endpoint
+from stillhouse.teachers.requests import asking_of, asking_of_alternative
 from stillhouse.wording import in_minutes
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ PROBED_STEPS = 6
 PROBED_ROWS = 192
 PROBED_CALLS = 30
 PROBED_BY_LANGUAGE_MODEL = 16
+COUNTED_PROMPTS = 2_000
+"""Of which it is counted how long they are; their mean is that of all to a few hundredths."""
 INT8_SHARE = 0.3
 """Of a call's time that is left in int8: the demo's teacher takes 24 %, its students 32 %, with all that is around."""
 EXPORT_SECONDS = 5.0
@@ -73,6 +77,17 @@ class StageForecast(Record):
     seconds: float = Field(description="Wall time, with nothing else on the machine.")
 
 
+class ServerForecast(Record):
+    """What a model behind a server may cost."""
+
+    model: str
+    prompts: int = Field(description="That it is asked, each as often as the recipe says.")
+    usd_at_most: float = Field(
+        description="With a token for each byte of what is sent and the longest answer, as it is reserved; what it "
+        "really costs is a fraction of it, and the pilot measures that."
+    )
+
+
 class Forecast(Record):
     """What a whole run will take on this machine, computing everything."""
 
@@ -83,10 +98,15 @@ class Forecast(Record):
         1.0, description="Of the time in which the probe was ready to run, the part in which other processes let it."
     )
 
+    servers: tuple[ServerForecast, ...] = Field((), description="The teacher's servers, then its alternatives.")
+
     @property
     def sentence(self) -> str:
         """Time and money, as they end a sentence; of a machine on which others work, what that makes of it."""
         quiet = f"about {in_minutes(self.seconds)} on this machine, {amount(self.cost_usd)} USD"
+        if self.servers:
+            asked = " and ".join(f"{each.model} {amount(each.usd_at_most)}" for each in self.servers)
+            quiet += f", and at most for what servers are asked, in USD: {asked}"
         if self.processor_share >= QUIET_SHARE:
             return quiet
         busy = in_minutes(self.seconds / self.processor_share)
@@ -147,7 +167,38 @@ def forecast(file: RecipeFile, prompts: pl.DataFrame, builds: BuildStore) -> For
         config, rates = _probe(base.folder, known, recipe, builds.device)
     voices = [file.voices[name] for name in recipe.teacher.language_models]
     rates = replace(rates, language_model=sum(_probe_language_model(each, known, builds) for each in voices))
-    return reckoned(recipe, config, counts, rates)
+    return reckoned(recipe, config, counts, rates).model_copy(update={"servers": servers_of(file, prompts)})
+
+
+def servers_of(file: RecipeFile, prompts: pl.DataFrame) -> tuple[ServerForecast, ...]:
+    """What asking each model behind a server may cost at the most.
+
+    Args:
+        file: the recipe.
+        prompts: those of the base batch.
+
+    Raises:
+        StillhouseError: if a prompt cannot be read.
+    """
+    teacher, found = file.recipe.teacher, list[ServerForecast]()
+    names = task_of(file.recipe.data.answer, sorted(prompts["label"].drop_nulls().unique())).names
+    for name, spec in teacher.servers.items():
+        assert spec.endpoint is not None
+        found.append(_at_most(Endpoint(spec.source, spec.endpoint, asking_of(file.voices[name], names)), prompts))
+    judging = prompts.filter(pl.col("split").is_in(["validation", "golden"]))
+    for place, each in enumerate(teacher.alternatives):
+        assert teacher.endpoint is not None
+        asking = asking_of_alternative(file, place, names)
+        found.append(_at_most(Endpoint(each.source or teacher.source, each.limits(teacher.endpoint), asking), judging))
+    return tuple(found)
+
+
+def _at_most(server: Endpoint, prompts: pl.DataFrame) -> ServerForecast:
+    """By some of the prompts, which are not alike in length."""
+    some = prompts["text"].sample(n=min(prompts.height, COUNTED_PROMPTS), seed=0)
+    each = sum(server.most(server.asking.body(text)) for text in some) / max(len(some), 1)
+    usd = each * prompts.height * server.asking.samples
+    return ServerForecast(model=server.asking.model, prompts=prompts.height, usd_at_most=usd)
 
 
 def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rates) -> Forecast:
@@ -195,6 +246,7 @@ def reckoned(recipe: Recipe, config: dict[str, Any], counts: Counts, rates: Rate
         share, copies = share_of(student, config), 1 + len(student.more_seeds)
         watched = counts.validation * rates.answering * share * (student.training.epochs if student.training else 1)
         took[candidate(student.name)] += copies * (learned(student, rows_of(student)) + watched)
+        took[candidate(student.name)] += counts.train * rates.answering * _share_of_who_answers(recipe, student, config)
         took |= {export(form.name): STAGE_SECONDS + copies * exported(share) for form in student.forms}
         again = (copies - 1) * counts.golden * rates.call * share * INT8_SHARE
         took[EVALUATION] += len(student.forms) * (calls(share) + again)
@@ -227,6 +279,13 @@ def share_of(student: StudentSpec, config: dict[str, Any]) -> float:
 
     own = of_layers(len(student.layers), student.feed_forward or sizes.units)
     return own / of_layers(sizes.layers, sizes.units)
+
+
+def _share_of_who_answers(recipe: Recipe, student: StudentSpec, config: dict[str, Any]) -> float:
+    """Arithmetic of the parent that teaches a student, as a share of the teacher's, who is asked by then."""
+    if student.parent is None or student.learns_from != "parent":
+        return 0.0
+    return share_of(recipe.student(student.parent), config)
 
 
 def _probe(encoder: Path, known: pl.DataFrame, recipe: Recipe, device: Device) -> tuple[dict[str, Any], Rates]:

@@ -1,8 +1,10 @@
 """The forecast of a run: arithmetic by hand, and the probe on a real small teacher."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from stillhouse.economics import amount
@@ -14,9 +16,11 @@ from stillhouse.stages.forecast import (
     INT8_SHARE,
     STAGE_SECONDS,
     Counts,
+    Forecast,
     Rates,
     forecast,
     reckoned,
+    servers_of,
     share_of,
 )
 from stillhouse.stages.names import stage_names
@@ -120,3 +124,44 @@ def test_the_probe_works_on_the_recipes_own_rows_and_teacher_and_keeps_nothing(t
     assert all(each.seconds >= STAGE_SECONDS for each in found.stages)
     assert found.seconds < 600, "a teacher of two small layers"
     assert not home.ledger_url.startswith("sqlite") or not Path(home.ledger_url.removeprefix("sqlite:///")).exists()
+
+
+def test_a_student_that_learns_from_its_parent_waits_for_the_parents_answers(tmp_path: Path) -> None:
+    middle = student(name="middle", layers=[0, 1, 2], feed_forward=None)
+    small = student(layers=[0, 1], feed_forward=None, parent="middle")
+    by_teacher, by_parent = (recipe(tmp_path, middle, {**small, "learns_from": of}) for of in ("teacher", "parent"))
+    seconds = [
+        {each.stage: each.seconds for each in reckoned(asked, CONFIG, COUNTS, RATES).stages}
+        for asked in (by_teacher, by_parent)
+    ]
+    more = seconds[1]["candidates/one"] - seconds[0]["candidates/one"]
+    assert more == pytest.approx(COUNTS.train * RATES.answering * 3 / 4)
+
+
+def test_what_servers_may_cost_is_counted_in_bytes_before_any_is_asked(tmp_path: Path) -> None:
+    """A prompt of b bytes around a text of 4: b + 4 + 10 tokens at 1 USD a million read, and 8 at 2 USD written."""
+    (tmp_path / "prompt.md").write_text("{text}")
+    prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 2.0, "usd_at_most": 5, "tokens_around": 10}
+    ask = {"model": "large", "prompt": str(tmp_path / "prompt.md"), "settings": {"max_tokens": 8}}
+    cheap = {**ask, "model": "mini", "usd_per_million_in": 0.1, "usd_per_million_out": 0.2}
+    teacher = {
+        "kind": "endpoint", "source": "https://host/v1", "revision": "October", "licence": "terms", "ask": ask,
+        "endpoint": prices, "training_on_outputs": "allowed", "reason": "It is right.", "minimum_accuracy": 0.8,
+        "alternatives": [cheap],
+    }  # fmt: skip
+    file = small_recipe(
+        tmp_path, teacher=teacher, students=[student(training={"epochs": 1, "loss": "kl", "max_tokens": 32})],
+        base={"source": str(tmp_path / "teacher"), "revision": "r", "licence": "Apache-2.0"},
+        budget={"latency_ms_at_most": 20}, data__provenance={"teacher_may_see": ["internal"]},
+    )  # fmt: skip
+    prompts = pl.DataFrame(
+        {"text": ["who?"] * 10, "label": ["HUM", "LOC"] * 5, "split": ["train"] * 6 + ["golden", "validation"] * 2}
+    )
+    large, mini = servers_of(file, prompts)
+    around = len(json.dumps([{"role": "user", "content": ""}]).encode())
+    a_prompt = ((around + 4 + 10) * 1.0 + 8 * 2.0) / 1e6
+    assert (large.model, large.prompts, large.usd_at_most) == ("large", 10, pytest.approx(10 * a_prompt))
+    assert (mini.model, mini.prompts, mini.usd_at_most) == ("mini", 4, pytest.approx(0.4 * a_prompt))
+    assert "at most for what servers are asked, in USD: large" in Forecast(
+        stages=(), seconds=60.0, cost_usd=0.0, servers=(large, mini)
+    ).sentence  # fmt: skip
