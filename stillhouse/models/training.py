@@ -99,6 +99,7 @@ def train(
     checkpoints: Path | None = None,
     *,
     keep_checkpoint: bool = False,
+    head_alone: bool = False,
     device: Device = CPU,
 ) -> TrainingReport:
     """Train a model folder into another.
@@ -112,6 +113,7 @@ def train(
             model or configuration is ignored, and a finished run leaves none.
         keep_checkpoint: let a finished run leave one all the same, so that it is not trained again when what it is a
             part of is killed later; whoever asks for it discards it.
+        head_alone: train the classifier and leave the whole encoder as it is.
         device: where it is trained.
 
     Raises:
@@ -119,7 +121,7 @@ def train(
     """
     examples = _usable(examples, config)
     with _reproducible(config, device):
-        return _train(model, out, examples, config, checkpoints, keep_checkpoint, device)
+        return _train(model, out, examples, config, checkpoints, keep_checkpoint, head_alone, device)
 
 
 def _train(
@@ -129,6 +131,7 @@ def _train(
     config: TrainingConfig,
     checkpoints: Path | None,
     keep_checkpoint: bool,
+    head_alone: bool,
     device: Device,
 ) -> TrainingReport:
     import torch
@@ -139,13 +142,12 @@ def _train(
     from stillhouse.models.steps import PlainStep, RecordedStep
 
     start = time.perf_counter()
-    run = _run_digest(model, examples, config, device)
+    run = _run_digest(model, examples, config, device, head_alone=head_alone)
     network = networks.load(model, dropout=config.dropout)
     _require_fitting(examples, network, config)
     _require_range(config, network)
     network.to(device.name)
-    if config.freeze_embeddings:
-        network.embeddings.requires_grad_(False)
+    _freeze(network, config, head_alone=head_alone)
 
     limit, pad_id = min(config.max_tokens, network.longest_text), int(network.config["pad_token_id"])
     tokenizer = load_tokenizer(model, limit)
@@ -167,6 +169,7 @@ def _train(
             order = _epoch_batches(texts.lengths, config, epoch)
             batches = [(torch.from_numpy(rows).to(device.name), texts.width(rows)) for rows in order]
             network.train()
+            network.encoder.train(not head_alone)  # its states are those that a caller gets, without dropout
         rows, width = batches[place]
         rate = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
         unread.append(learn(rows, width, rate, state.step / max(steps - 1, 1)))
@@ -288,6 +291,14 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
     )
 
 
+def _freeze(network: "TextClassifier", config: TrainingConfig, *, head_alone: bool) -> None:
+    """Leave what is not trained as it is."""
+    if head_alone:
+        network.encoder.requires_grad_(False)
+    elif config.freeze_embeddings:
+        network.embeddings.requires_grad_(False)
+
+
 def _require_fitting(examples: TrainingExamples, network: "TextClassifier", config: TrainingConfig) -> None:
     """Check the arrays against the model, before any compute."""
     states = None if config.embedding_losses.isdisjoint(SAME_WIDTH) else examples.teacher_embeddings
@@ -401,7 +412,9 @@ def _summed(loss: float, losses: Sequence[float], step: int) -> float:
     return loss
 
 
-def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig, device: Device) -> str:
+def _run_digest(
+    model: Path, examples: TrainingExamples, config: TrainingConfig, device: Device, *, head_alone: bool = False
+) -> str:
     """Identity of a run: what must be equal for a checkpoint to be continued to the bits that it would have had.
 
     Besides what is learned that is the code of this loop, with all that it imports, torch, and on a CPU its threads.
@@ -409,7 +422,7 @@ def _run_digest(model: Path, examples: TrainingExamples, config: TrainingConfig,
     import torch
 
     digest = hashlib.sha256(config.model_dump_json(exclude={"checkpoint_every"}).encode())
-    made_by = [device.kind, torch.__version__, closure_digest(__name__)]
+    made_by = [device.kind, torch.__version__, closure_digest(__name__), *(["head alone"] if head_alone else [])]
     if device.kind == "cpu":
         made_by.append(str(torch.get_num_threads()))
     digest.update(json.dumps(made_by).encode())

@@ -137,6 +137,12 @@ class TeacherSpec(WeightsSpec):
     training: TrainingConfig | None = Field(
         None, description="how an encoder is fine-tuned on the labelled rows; no other teacher is trained"
     )
+    fine_tune: bool = Field(
+        True,
+        exclude_if=bool,  # so that a recipe without the field keeps its digest
+        description="false = the encoder stays as it was published, and a classifier on it is trained alone: quicker, "
+        "for few rows, and the same encoder serves other things",
+    )
     neighbours_kept_at_least: float | None = Field(
         None,
         gt=0,
@@ -364,6 +370,7 @@ def teacher_part(member: str) -> str:
 
 _FIELDS_OF_KINDS = {
     "training": [TeacherKind.ENCODER],
+    "fine_tune": [TeacherKind.ENCODER],
     "neighbours_kept_at_least": [TeacherKind.ENCODER],
     "rename": [TeacherKind.CLASSIFIER],
     "max_tokens": [TeacherKind.CLASSIFIER, TeacherKind.CAUSAL_LM],

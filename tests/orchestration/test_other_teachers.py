@@ -140,6 +140,17 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_an_encoder_that_is_not_fine_tuned_stays_as_it_was_published(tmp_path: Path) -> None:
+    with a_place(tmp_path) as place:
+        file = small_recipe(place.folder, teacher__fine_tune=False, teacher__minimum_accuracy=0.2)
+        assert place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER).success
+        published = load_file(place.folder / "teacher" / "model.safetensors")
+        trained = load_file(place.newest(TEACHER).folder / MODEL / "model.safetensors")
+        assert {name for name in trained if name.startswith("classifier.")} == {"classifier.weight", "classifier.bias"}
+        same = {name.removeprefix("bert."): tensor for name, tensor in trained.items() if name.startswith("bert.")}
+        assert same and all(torch.equal(tensor, published[name]) for name, tensor in same.items())
+
+
 def test_a_published_classifier_is_copied_as_it_is(published: Path, tmp_path: Path, shared: Path) -> None:
     with a_place(tmp_path, seeded=shared, baselines=False) as place:
         as_it_is = {

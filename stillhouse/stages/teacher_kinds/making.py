@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
 
 
+_TRAINED = {"kind", "training", "fine_tune", "rename", "max_tokens"}
+"""What the recipe says of a teacher, beside its weights, that decides what becomes of them."""
+
+
 @dataclass(frozen=True)
 class Making:
     """What a teacher is made from: one of its own, or a member of an ensemble.
@@ -95,7 +99,7 @@ class Making:
                 "base": self.base.record.fingerprint,
                 **depends_on,
             },
-            config={**spec.model_dump(mode="json", include={"kind", "training", "rename", "max_tokens"}), **config},
+            config={**spec.model_dump(mode="json", include=_TRAINED), **config},
             seeds=seeds or {},
             external_inputs={**self.base.external_inputs(begins_with), **(external_inputs or {})},
         )

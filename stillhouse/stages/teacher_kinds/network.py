@@ -48,7 +48,7 @@ def _build(making: Making, folder: Path) -> TeacherFacts:
             take_classifier(base.folder, task.names, folder / MODEL, rename=spec.rename, max_tokens=spec.longest_text)
             report = None
         else:
-            report = _fine_tuned(base, folder, examples, spec.training, making.checkpoints, device)
+            report = _trained(making, folder, examples, spec.training)
             if spec.neighbours_kept_at_least is not None:
                 neighbours = _neighbours(base, folder, examples, device)
         logits = TorchClassifier(folder / MODEL, device).logits(examples.validation_texts)
@@ -78,19 +78,17 @@ def _neighbours(base: "BaseModel", folder: Path, examples: "TrainingExamples", d
     return neighbours_kept(before, after)
 
 
-def _fine_tuned(
-    base: "BaseModel",
-    folder: Path,
-    examples: "TrainingExamples",
-    training: TrainingConfig,
-    checkpoints: Path,
-    device: Device,
-) -> "TrainingReport":
+def _trained(making: Making, folder: Path, examples: "TrainingExamples", training: TrainingConfig) -> "TrainingReport":
+    """Put a classifier on the encoder, and train both, or the classifier alone."""
     from stillhouse.models.training import train
     from stillhouse.teachers.classifier import build_classifier
 
     untrained = folder / "untrained"
-    build_classifier(base.folder, examples.task.names, untrained, training.seed)
-    report = train(untrained, folder / MODEL, examples, training, checkpoints, device=device)
+    build_classifier(making.base.folder, examples.task.names, untrained, training.seed)
+    head_alone = not making.file.recipe.teacher.fine_tune
+    device = making.builds.device
+    report = train(
+        untrained, folder / MODEL, examples, training, making.checkpoints, head_alone=head_alone, device=device
+    )
     shutil.rmtree(untrained)
     return report

@@ -179,6 +179,23 @@ def test_frozen_embeddings_stay_and_others_move(classifier: Path, examples: Trai
         assert not after["classifier.weight"].equal(before["classifier.weight"])
 
 
+@pytest.mark.long
+def test_a_head_alone_is_trained_on_states_that_stay(
+    classifier: Path, examples: TrainingExamples, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    config = LABELS_ONLY.model_copy(update={"freeze_embeddings": False, "learning_rate": 3e-2})
+    report = train(classifier, tmp_path / "head", examples, config, head_alone=True)
+    before, after = (load_file(folder / "model.safetensors") for folder in (classifier, tmp_path / "head"))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"classifier.weight", "classifier.bias"}
+    assert report.epochs[-1].train_loss < report.epochs[0].train_loss
+    assert _run_digest(classifier, examples, config, CPU) != _run_digest(
+        classifier, examples, config, CPU, head_alone=True
+    )
+
+
 def test_labels_alone_skip_the_rows_without_a_label(
     classifier: Path, examples: TrainingExamples, tmp_path: Path
 ) -> None:

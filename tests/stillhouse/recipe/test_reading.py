@@ -331,6 +331,10 @@ CHEAP = {"model": "s", "usd_per_million_in": 0.1, "usd_per_million_out": 0.4}
     ("changes", "says"),
     [
         ({"kind": "classifier"}, "training: must be left out where kind is classifier"),
+        (
+            {"kind": "classifier", "training": None, "fine_tune": False},
+            "fine_tune: must be left out where kind is classifier",
+        ),
         ({"training": None}, "training: must be given where kind is encoder"),
         ({"rename": {"LABEL_0": "HUM"}}, "rename: must be left out where kind is encoder"),
         ({"max_tokens": 64}, "max_tokens: must be left out where kind is encoder"),
