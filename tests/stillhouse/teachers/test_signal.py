@@ -1,5 +1,8 @@
 import hashlib
 import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -278,3 +281,49 @@ def test_a_killed_capture_loses_only_the_shard_under_way(
     assert not list((root / fingerprint).glob(".*.parquet.*"))
     stored = pl.concat([pl.read_parquet(path) for path in (root / fingerprint).glob("*.parquet")])
     assert stored["prompt_id"].is_unique().all()
+
+
+CAPTURED = """
+    import resource, sys
+    from pathlib import Path
+
+    import numpy as np
+    import polars as pl
+    from stillhouse.records.ledger import Ledger
+    from stillhouse.teachers.columns import ANSWER_SCHEMA
+    from stillhouse.teachers.signal import SignalStore
+
+    folder, rows, width = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+
+    class Teacher:
+        fingerprint = "a" * 64
+
+        def verify(self):
+            pass
+
+        def ask(self, prompts):
+            states = np.random.default_rng(0).standard_normal((prompts.height, width), np.float32)
+            said = {"fingerprint": pl.lit(self.fingerprint), "embedding": pl.Series(states).cast(pl.List(pl.Float32))}
+            empty = pl.DataFrame(schema=ANSWER_SCHEMA)
+            tokens = pl.lit(9, pl.Int32)
+            return pl.concat([empty, prompts.select("prompt_id", tokens=tokens).with_columns(**said)], how="diagonal")
+
+    prompts = pl.DataFrame({"prompt_id": [f"{row:032x}" for row in range(rows)], "text": ["who is it ?"] * rows})
+    store = SignalStore(folder / "signal", Ledger(f"sqlite:///{folder / 'ledger.db'}"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert store.capture(prompts, Teacher()).computed == rows
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_what_a_capture_takes_of_memory_is_a_shard_and_not_all_that_was_said(tmp_path: Path) -> None:
+    """In megabytes. Ids and texts of 40,000 prompts are some ten, and what was said of them is 123."""
+    width, megabytes = 768, dict[int, float]()
+    for rows in (1_000, 40_000):
+        (folder := tmp_path / str(rows)).mkdir()
+        code = [sys.executable, "-c", textwrap.dedent(CAPTURED), str(folder), str(rows), str(width)]
+        ended = subprocess.run(code, capture_output=True, text=True, check=True)
+        megabytes[rows] = float(ended.stdout)
+    assert megabytes[40_000] - megabytes[1_000] < 40_000 * width * 4 / 1e6 / 3
