@@ -8,7 +8,7 @@ import dagster as dg
 
 from assets.links import links
 from assets.stage import StageContext, StageOutput, stage_asset
-from assets.tables import evaluation_table
+from assets.tables import evaluation_table, markdown_table
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
@@ -61,6 +61,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
                 "protected": ", ".join(facts.protected) or "no slice",
                 **({"cost_of_1000_calls": facts.cost} if facts.cost else {}),
                 **links("report", page, context.builds.home.reports),
+                "by_share": markdown_table([each.model_dump(mode="json") for each in facts.sweep]),
                 "judged": evaluation_table([*read_evaluations(artifact.folder), chosen.judged]),
             },
             headline=facts.sentence,

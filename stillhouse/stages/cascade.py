@@ -8,6 +8,7 @@ The threshold is found on validation rows. They have fitted one number of the st
 answer and no order of a text's classes; nothing else was chosen by them. Golden rows judge, and choose nothing.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,19 @@ ROWS, GOLDEN = "rows", "golden"
 FloatArray = npt.NDArray[np.float64]
 
 
+SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+"""Of the calibration rows, at which it is shown what the teacher is worth."""
+
+
+class SweepPoint(Record):
+    """What student and teacher do together where the teacher answers another share, on the calibration rows."""
+
+    to_teacher: float = Field(description="Share of the rows that the teacher answers.")
+    threshold: float | None = Field(description="Confidence from which the student answers; null where it never does.")
+    accuracy: float
+    usd_per_1000_calls: float | None = Field(description="Of both; null where prices are not known.")
+
+
 class CascadeFacts(Record):
     """A student with its teacher behind it, measured."""
 
@@ -67,6 +81,9 @@ class CascadeFacts(Record):
     )
     teacher_usd_per_1000_calls: float | None = Field(description="Null where it is not known.")
     cascade_usd_per_1000_calls: float | None = Field(description="The student's, and the teacher's at its share.")
+    sweep: tuple[SweepPoint, ...] = Field(
+        (), description="What other shares would give: measured on the rows that calibrate, and proven of none."
+    )
 
     @property
     def golden_share(self) -> float:
@@ -228,6 +245,7 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
             cascade_usd_per_1000_calls=None
             if teacher_usd is None or student_usd is None
             else student_usd + share * teacher_usd,
+            sweep=swept(calibrating, rule.protected, teacher_usd, student_usd),
         )
         (folder / CASCADE).write_text(cascade.model_dump_json(indent=1))
         write_evaluations(folder, [judged])
@@ -253,6 +271,39 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
         },
         config={"cascade": spec.model_dump(mode="json")},
     )
+
+
+def swept(
+    both: Both, protected: Sequence[ProtectedSlice], teacher_usd: float | None, student_usd: float | None
+) -> tuple[SweepPoint, ...]:
+    """What it would give, and cost, to ask the teacher about more or fewer of the rows.
+
+    Args:
+        both: what student and teacher say to the calibration rows.
+        protected: slices that the teacher always answers.
+        teacher_usd: of 1,000 calls; None where it is not known.
+        student_usd: likewise.
+    """
+    student, teacher = both.right
+    always = both.protected(protected)
+    confidence = np.where(always, -1.0, both.confidence)
+    order = np.argsort(confidence, kind="stable")
+    by_teacher = np.concatenate([[0], np.cumsum(teacher[order])])
+    by_student = np.concatenate([[0], np.cumsum(student[order])])
+    ordered, rows = confidence[order], len(order)
+    points: dict[int, SweepPoint] = {}
+    for share in SHARES:
+        wanted = max(math.floor(share * rows), int(always.sum()))
+        threshold = None if wanted == rows else float(ordered[wanted])
+        # Rows that are as sure as each other are answered alike.
+        asked = rows if threshold is None else int(np.searchsorted(ordered, threshold))
+        right = by_teacher[asked] + by_student[rows] - by_student[asked]
+        of_rows = asked / rows
+        usd = None if teacher_usd is None or student_usd is None else student_usd + of_rows * teacher_usd
+        points[asked] = SweepPoint(
+            to_teacher=of_rows, threshold=threshold, accuracy=float(right) / rows, usd_per_1000_calls=usd
+        )
+    return tuple(points.values())
 
 
 def winner_of(selection: Artifact) -> str:
@@ -402,6 +453,8 @@ def _on_the_page(spec: CascadeSpec, rule: Rule, facts: CascadeFacts) -> list[tup
         ),
         ("always the teacher", ", ".join(facts.protected) or "no slice"),
     ]
+    at_shares = (f"{percent(each.accuracy)} at {percent(each.to_teacher)}" for each in facts.sweep)
+    lines.append(("accuracy by what the teacher answers, on these rows", ", ".join(at_shares)))
     if facts.failing:
         lines.append(("fails, and no server can tell which texts", ", ".join(facts.failing)))
     return [*lines, ("1,000 calls", facts.cost)] if facts.cost else lines

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from stillhouse.recipe.contract import Recipe
-from stillhouse.release.cascade import Rule
-from stillhouse.stages.cascade import Both, calibrated, terms_of
+from stillhouse.release.cascade import ProtectedSlice, Rule
+from stillhouse.stages.cascade import Both, calibrated, swept, terms_of
 from stillhouse.statistics.fixed_sequence import cascade_threshold
 from stillhouse.tasks.single_label import SingleLabel
 from tests.checks.hand_made import recipe
@@ -98,3 +98,21 @@ def test_of_who_answers_the_outputs_count_at_their_own_temperature() -> None:
     cooled = Both(both.rows, both.student, both.teacher, (2.0, 5.0), TASK)
     outputs = cooled.outputs(np.array([False, True, False]))
     assert outputs.tolist() == [[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]
+
+
+def test_other_shares_give_what_counting_gives() -> None:
+    """Ten rows, the least sure first: the student is wrong in the first three, the teacher in the first and last."""
+    both = rows("bbbaaaaaaa", teacher="baaaaaaaab", logit=np.arange(1.0, 11.0))
+    found = {each.to_teacher: each for each in swept(both, (), teacher_usd=2.0, student_usd=0.1)}
+    assert [*found] == [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]
+    assert [each.accuracy for each in found.values()] == [0.7, 0.7, 0.8, 0.9, 0.9, 0.9, 0.8]
+    assert [each.usd_per_1000_calls for each in found.values()] == pytest.approx([0.1, 0.3, 0.5, 0.7, 1.1, 1.5, 2.1])
+    assert found[1.0].threshold is None and found[0.3].threshold == pytest.approx(1 / (1 + np.exp(-4.0)))
+
+
+def test_what_is_protected_is_in_every_share_and_what_is_as_sure_is_answered_alike() -> None:
+    by_post = ProtectedSlice(name="by_post", column="channel", values=("post",), declared=True)
+    both = rows("a" * 10, channel=["post"] * 4 + ["app"] * 6, columns=("channel",))
+    found = swept(both, (by_post,), None, None)
+    assert [each.to_teacher for each in found] == [0.4, 1.0], "six rows are as sure as each other"
+    assert {each.usd_per_1000_calls for each in found} == {None}
