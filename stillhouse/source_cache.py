@@ -28,6 +28,7 @@ class SourceRead(Record):
     digest: str = Field(description="Of its syntax tree without docstrings.")
     modules: tuple[str, ...] = Field(description="Dotted names of `import a.b`.")
     names: tuple[tuple[str, str], ...] = Field(description="Module and name of each `from a import b`.")
+    uses: tuple[str, ...] = Field(description="Names and attributes in what it runs, these also after a dot.")
     looks_around: bool = Field(description="Whether it reads its own `__path__`.")
 
 

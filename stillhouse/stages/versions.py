@@ -9,14 +9,19 @@ A stage whose artifact was made by another version is stale: it is made again, a
 from stillhouse.source_code import closure_digest
 from stillhouse.stages.names import kind_of
 
-BY_VALUE = ("stillhouse.recipe", "stillhouse.records")
-"""What a recipe says and what the records hold counts by its value, which each plan names among what it depends on, and
-not by the code that reads it: another field of the recipe is no reason to train a teacher again."""
+BY_VALUE = ("stillhouse.recipe",)
+"""What a recipe says counts by its value, which each plan names among what it depends on, and not by the code that
+reads it: another field of the recipe is no reason to train a teacher again. What its modules compute from that decides
+content as any other code does, and counts function by function, wherever a stage uses it by name."""
 
-SAYS_AND_FINDS = tuple(f"stillhouse.{name}" for name in ("errors", "progress", "home", "processes"))
-"""What tells a person how it goes, and where things are kept, decides no content."""
+ASIDE = (
+    "stillhouse.records",
+    *(f"stillhouse.{name}" for name in ("errors", "progress", "home", "processes", "recipe.reading")),
+)
+"""What records hold counts by its value as well. What tells a person how it goes, and where things are kept, decides no
+content."""
 
 
 def code_version(stage: str) -> str:
     """Version of the code of a stage such as `prompts` or `candidates/small`."""
-    return closure_digest(f"stillhouse.stages.{kind_of(stage)}", (*BY_VALUE, *SAYS_AND_FINDS))
+    return closure_digest(f"stillhouse.stages.{kind_of(stage)}", ASIDE, BY_VALUE)

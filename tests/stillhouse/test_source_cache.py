@@ -8,7 +8,9 @@ import pytest
 from stillhouse import source_cache
 from stillhouse.source_cache import SourceRead, known, remember
 
-ONE = SourceRead(digest="d1", modules=("stillhouse.a",), names=(("stillhouse.b", "c"),), looks_around=False)
+ONE = SourceRead(
+    digest="d1", modules=("stillhouse.a",), names=(("stillhouse.b", "c"),), uses=("d",), looks_around=False
+)
 OTHER = ONE.model_copy(update={"digest": "d2"})
 
 

@@ -104,3 +104,69 @@ def test_what_is_left_out_does_not_count_nor_what_only_it_imports(checkout: Path
 def test_a_module_that_is_not_there_is_an_error_since_it_would_count_for_nothing(checkout: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no source of checks\.gone"):
         closure_digest("checks.gone")
+
+
+FIELDS = """
+LIMIT = 3
+UNUSED = 4
+
+
+class Config:
+    weight: float = 1.0
+
+    @field_validator("weight")
+    def _is_no_less(cls, weight):
+        return weight
+
+    def weight_at(self, share):
+        return _line(self.weight, share)
+
+    def elsewhere(self):
+        return 1
+
+
+class Said:
+    def __str__(self):
+        return "said"
+
+
+def _line(weight, share):
+    return weight * share
+
+
+def said():
+    return Said()
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "is_", "counts"),
+    [
+        ("return _line(self.weight, share)", "return _line(self.weight, share) / 2", True),
+        ("return weight * share", "return weight + share", True),
+        ("LIMIT = 3", "LIMIT = 4", True),
+        ('return "said"', 'return "told"', True),
+        ("weight: float = 1.0", "weight: float = 1.0\n    more: int = 2", False),
+        ("return weight\n", "return abs(weight)\n", False),
+        ("return 1", "return 2", False),
+        ("UNUSED = 4", "UNUSED = 5", False),
+    ],
+)
+def test_of_fields_that_count_by_value_only_what_is_computed_from_them_and_used_counts(
+    checkout: Path, was: str, is_: str, counts: bool
+) -> None:
+    fields = checkout / "stillhouse" / "fields.py"
+    fields.write_text(FIELDS)
+    (checkout / "stillhouse" / "inside.py").write_text(
+        "from stillhouse.fields import LIMIT, said as told\n\n\ndef answer(config):\n    return config.weight_at(0.5)\n"
+    )
+
+    def version(*without: str) -> str:
+        closure_digest.cache_clear()
+        return closure_digest("checks.gates", without, ("stillhouse.fields",))
+
+    before, left_out = version(), version("stillhouse.fields")
+    assert was in FIELDS
+    fields.write_text(FIELDS.replace(was, is_))
+    assert (version() != before) is counts
+    assert version("stillhouse.fields") == left_out
