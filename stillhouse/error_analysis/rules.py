@@ -19,7 +19,7 @@ from stillhouse.base import Record
 from stillhouse.error_analysis.capacity import BatchTrial
 from stillhouse.error_analysis.data_scaling import RowsCurve
 from stillhouse.error_analysis.generalisation import FitRegime, Generalisation
-from stillhouse.evaluation.claims import Claim
+from stillhouse.evaluation.claims import Claim, ClaimKind
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent, points
@@ -184,18 +184,18 @@ class Rule:
     known_before_trials: bool = False
 
 
-def _kinds_missed(facts: Facts) -> set[str]:
-    return {claim.name.partition("/")[0] for claim in facts.missed}
+def _kinds_missed(facts: Facts) -> set[ClaimKind]:
+    return {claim.kind for claim in facts.missed}
 
 
 def _misses_only_floors(facts: Facts) -> bool:
     """Whether all that does not hold asks for so much whatever the teacher does: it is within each margin of it."""
-    return _kinds_missed(facts) <= {"floor", "slice_floor"}
+    return _kinds_missed(facts) <= {ClaimKind.FLOOR, ClaimKind.SLICE_FLOOR}
 
 
 def _misses_nothing_relative(facts: Facts) -> bool:
     """Whether it is within each margin of its teacher, and fails what else the bar asks."""
-    return _kinds_missed(facts).isdisjoint({"non_inferiority", "slice"})
+    return _kinds_missed(facts).isdisjoint({ClaimKind.NON_INFERIORITY, ClaimKind.SLICE})
 
 
 def _gravest(facts: Facts) -> str:
@@ -306,7 +306,7 @@ RULES: tuple[Rule, ...] = (
         lambda facts: f"it is within each margin of its teacher, but {_gravest(facts)}",
         lambda facts: (
             "raise split.validation_share, on whose rows its temperature is fitted"
-            if facts.missed[0].name == "calibration"
+            if facts.missed[0].kind is ClaimKind.CALIBRATION
             else "bring rows of the kind on which it fails; they need no labels, since the teacher answers them"
         ),
         known_before_trials=True,

@@ -5,6 +5,7 @@ Does not: measuring or testing (measures/, slices/, statistics/).
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
@@ -35,26 +36,67 @@ UNREALISTIC = 20
 Group = Literal["quality", "slices", "fairness", "budget"]
 
 
+class ClaimKind(StrEnum):
+    """What is asked; of a slice and the like its name stands beside it, see `Claim.subject`."""
+
+    NON_INFERIORITY = "non_inferiority"
+    FLOOR = "floor"
+    CALIBRATION = "calibration"
+    SLICE = "slice"
+    SLICE_FLOOR = "slice_floor"
+    SLICE_GAP = "slice_gap"
+    FAIRNESS = "fairness"
+    BEHAVIOUR = "behaviour"
+    STRESS = "stress"
+    CHAMPION = "champion"
+    CHAMPION_SLICE = "champion_slice"
+    LATENCY_RATIO = "latency_ratio"
+    LATENCY_RATIO_WALL = "latency_ratio_wall"
+    LATENCY_MS = "latency_ms"
+    SIZE_RATIO = "size_ratio"
+    SIZE_MB = "size_mb"
+    COST = "cost"
+    SAME_ANSWERS = "same_answers"
+    PRECISION_ORDER = "precision_order"
+
+
+_BEFORE_SUBJECT = "/"
+
+
+def named(kind: ClaimKind, subject: str | None = None) -> str:
+    """The name of a claim of a kind, about a slice, column, behavioural test or perturbation where it is about one."""
+    return kind.value if subject is None else f"{kind.value}{_BEFORE_SUBJECT}{subject}"
+
+
 class Claim(Record):
     """One thing the bar asks of a model."""
 
-    name: str = Field(
-        description="Stable: non_inferiority, floor, calibration, slice/<name>, slice_floor/<name>, slice_gap, "
-        "fairness/<column>, behaviour/<name>, stress/<perturbation>, champion, champion_slice/<name>, latency_ratio, "
-        "latency_ratio_wall, cost, same_answers, precision_order, ..."
-    )
+    name: str = Field(description="Stable, as `named` writes it: its kind, and after a slash what it is about.")
     group: Group
     verdict: Verdict
     sentence: str
     binding: bool = Field(description="Whether the overall verdict depends on it.")
 
+    @property
+    def kind(self) -> ClaimKind:
+        """What is asked."""
+        return ClaimKind(self.name.partition(_BEFORE_SUBJECT)[0])
+
+    @property
+    def subject(self) -> str | None:
+        """The slice, column, behavioural test or perturbation that it is about; None where it is about all rows."""
+        _, slash, subject = self.name.partition(_BEFORE_SUBJECT)
+        return subject if slash else None
+
 
 def quality_claims(result: NonInferiority | MetricTest, floor: FloorTest | None, accuracy: float) -> list[Claim]:
     """What the bar asks of all golden rows together."""
     subject = result.metric_in_words if isinstance(result, MetricTest) else "accuracy"
-    claims = [_non_inferiority("non_inferiority", "quality", subject, result, binding=True)]
+    claims = [_non_inferiority(named(ClaimKind.NON_INFERIORITY), "quality", subject, result, binding=True)]
     if floor is not None:
-        claims.append(_floor("floor", "quality", "accuracy", floor, accuracy, rows=result.rows, binding=True))
+        claims.append(
+            _floor(named(ClaimKind.FLOOR), "quality", "accuracy", floor, accuracy, rows=result.rows, binding=True)
+        )
     return claims
 
 
@@ -63,7 +105,11 @@ def calibration_claims(result: CalibrationTest | None) -> list[Claim]:
     if result is None:
         return []
     sentence = _calibration(result)
-    return [Claim(name="calibration", group="quality", verdict=result.verdict, sentence=sentence, binding=True)]
+    return [
+        Claim(
+            name=named(ClaimKind.CALIBRATION), group="quality", verdict=result.verdict, sentence=sentence, binding=True
+        )
+    ]
 
 
 def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
@@ -72,15 +118,17 @@ def slice_claims(slices: Sequence[SliceResult]) -> list[Claim]:
     for result in slices:
         subject = f"accuracy on '{result.name}'"
         if result.non_inferiority is None:
-            claims.append(_empty_slice(f"slice/{result.name}", result))
+            claims.append(_empty_slice(named(ClaimKind.SLICE, result.name), result))
             continue
         claims.append(
-            _non_inferiority(f"slice/{result.name}", "slices", subject, result.non_inferiority, binding=result.critical)
+            _non_inferiority(
+                named(ClaimKind.SLICE, result.name), "slices", subject, result.non_inferiority, binding=result.critical
+            )
         )
         if result.floor is not None and result.student_accuracy is not None:
             claims.append(
                 _floor(
-                    f"slice_floor/{result.name}",
+                    named(ClaimKind.SLICE_FLOOR, result.name),
                     "slices",
                     subject,
                     result.floor,
@@ -102,9 +150,9 @@ def champion_claims(result: NonInferiority | MetricTest, slices: Sequence[SliceR
     """
     words = {"reference": champion, "equal": "as good as the champion"}
     subject = result.metric_in_words if isinstance(result, MetricTest) else "accuracy"
-    claims = [_non_inferiority("champion", "quality", subject, result, binding=True, **words)]
+    claims = [_non_inferiority(named(ClaimKind.CHAMPION), "quality", subject, result, binding=True, **words)]
     for each in slices:
-        name, of_slice = f"champion_slice/{each.name}", f"accuracy on '{each.name}'"
+        name, of_slice = named(ClaimKind.CHAMPION_SLICE, each.name), f"accuracy on '{each.name}'"
         claims.append(
             _empty_slice(name, each)
             if each.non_inferiority is None
@@ -119,14 +167,16 @@ def slice_gap_claims(result: GapTest | None) -> list[Claim]:
         return []
     empty = f"no golden row is in {' and '.join(map(repr, result.too_few_rows))}" if result.too_few_rows else ""
     sentence = _gap(result, "critical slices", unknown=empty, two="two critical slices")
-    return [Claim(name="slice_gap", group="slices", verdict=result.verdict, sentence=sentence, binding=True)]
+    return [
+        Claim(name=named(ClaimKind.SLICE_GAP), group="slices", verdict=result.verdict, sentence=sentence, binding=True)
+    ]
 
 
 def behaviour_claims(results: Sequence[BehaviourResult]) -> list[Claim]:
     """What the recipe's behavioural tests ask; only critical ones bind."""
     return [
         Claim(
-            name=f"behaviour/{result.name}",
+            name=named(ClaimKind.BEHAVIOUR, result.name),
             group="quality",
             verdict=result.verdict,
             sentence=_behaviour(result),
@@ -145,7 +195,7 @@ def fairness_claims(results: Sequence[FairnessResult]) -> list[Claim]:
     """What is asked of the groups of each sensitive column that has a limit; it binds."""
     return [
         Claim(
-            name=f"fairness/{result.column}",
+            name=named(ClaimKind.FAIRNESS, result.column),
             group="fairness",
             verdict=result.test.verdict,
             sentence=_gap(result.test, f"groups of '{result.column}'", unknown=_small_groups(result), two="two groups"),
@@ -179,7 +229,9 @@ def budget_claims(
         claims.append(_size_ratio(budget.size_ratio_at_least, teacher_bytes, size_bytes))
     if budget.size_mb_at_most is not None:
         size, most = size_bytes / MEGABYTE, budget.size_mb_at_most
-        claims.append(_budget("size_mb", size <= most, f"{_times(size, most)} MB, at most {number(most)} asked"))
+        claims.append(
+            _budget(ClaimKind.SIZE_MB, size <= most, f"{_times(size, most)} MB, at most {number(most)} asked")
+        )
     return claims
 
 
@@ -188,25 +240,28 @@ def _claims_of_a_server(budget: BudgetSpec, hosted: Hosted) -> list[Claim]:
     usd, teacher = amount(hosted.usd_per_1000_calls), amount(hosted.teacher_usd_per_1000_calls)
     not_dearer = hosted.usd_per_1000_calls <= hosted.teacher_usd_per_1000_calls
     sentence = f"{usd} USD for 1,000 calls, {'the teacher' if not_dearer else 'more than the teacher,'} {teacher}"
-    claims = [_budget("cost", not_dearer, sentence)]
+    claims = [_budget(ClaimKind.COST, not_dearer, sentence)]
     if budget.latency_ms_at_most is not None:
         asked = budget.latency_ms_at_most
         how = f"its server was asked {hosted.calls_at_once} at a time" if hosted.calls_at_once > 1 else "one by one"
         sentence = f"95% of answers within {hosted.ms_p95:.3g} ms, {how}, at most {number(asked)} ms asked"
-        claims.append(_budget("latency_ms", hosted.ms_p95 <= asked, sentence))
-    ratios = {"latency_ratio": budget.latency_ratio_at_least, "size_ratio": budget.size_ratio_at_least}
-    unknown = [name for name, asked_ratio in ratios.items() if asked_ratio is not None]
-    unknown += ["size_mb"] if budget.size_mb_at_most is not None else []
+        claims.append(_budget(ClaimKind.LATENCY_MS, hosted.ms_p95 <= asked, sentence))
+    ratios = {
+        ClaimKind.LATENCY_RATIO: budget.latency_ratio_at_least,
+        ClaimKind.SIZE_RATIO: budget.size_ratio_at_least,
+    }
+    unknown = [kind for kind, asked_ratio in ratios.items() if asked_ratio is not None]
+    unknown += [ClaimKind.SIZE_MB] if budget.size_mb_at_most is not None else []
     return claims + [
         Claim(
-            name=name,
+            name=named(kind),
             group="budget",
             verdict=Verdict.INCONCLUSIVE,
-            sentence=f"it is behind a server, where budget.{name}_at_{'most' if name == 'size_mb' else 'least'} "
-            "cannot be measured",
+            sentence=f"it is behind a server, where budget.{kind}_at_"
+            f"{'most' if kind is ClaimKind.SIZE_MB else 'least'} cannot be measured",
             binding=True,
         )
-        for name in unknown
+        for kind in unknown
     ]
 
 
@@ -305,7 +360,7 @@ def _behaviour(result: BehaviourResult) -> str:
 
 
 def _stress(result: StressResult, limit: float) -> Claim:
-    name, subject = f"stress/{result.perturbation}", f"accuracy {result.in_words}"
+    name, subject = named(ClaimKind.STRESS, result.perturbation), f"accuracy {result.in_words}"
     if result.test is None:
         within = f"within {points(limit)} points of that on clean text"
         sentence = f"cannot tell whether {subject} is {within}: the model cannot be asked new texts"
@@ -387,7 +442,7 @@ def _gap(result: GapTest, subject: str, *, unknown: str, two: str) -> str:
 def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None) -> Claim:
     """Decided on CPU time, which other processes do not change; the sentence has wall time too."""
     if latency is None or latency.cpu is None or latency.ratio_bounds is None:
-        return _not_measured("latency_ratio", latency)
+        return _not_measured(ClaimKind.LATENCY_RATIO, latency)
     cpu, (low, high) = latency.cpu, latency.ratio_bounds
     assert cpu.ratio is not None and cpu.ratio_low is not None and cpu.ratio_high is not None
     only = "only " if high < asked else ""
@@ -399,14 +454,14 @@ def _latency_ratio(asked: float, rounds: int, latency: LatencyComparison | None)
     )
     if low < asked <= high:
         return Claim(
-            name="latency_ratio",
+            name=named(ClaimKind.LATENCY_RATIO),
             group="budget",
             verdict=Verdict.INCONCLUSIVE,
             sentence=f"cannot tell whether it is fast enough: {sentence}; raise budget.latency_rounds (it is {rounds}) "
             f"or rerun on {'an idle machine' if latency.machine_was_busy else 'a machine that no other one shares'}",
             binding=True,
         )
-    return _budget("latency_ratio", low >= asked, sentence)
+    return _budget(ClaimKind.LATENCY_RATIO, low >= asked, sentence)
 
 
 def _allowing_for(latency: LatencyComparison) -> str:
@@ -425,7 +480,9 @@ def _latency_ratio_wall(asked: float, latency: LatencyComparison) -> Claim:
         verdict = Verdict.PASS
     elif latency.ratio_high < asked:
         verdict = Verdict.FAIL
-    return Claim(name="latency_ratio_wall", group="budget", verdict=verdict, sentence=sentence, binding=False)
+    return Claim(
+        name=named(ClaimKind.LATENCY_RATIO_WALL), group="budget", verdict=verdict, sentence=sentence, binding=False
+    )
 
 
 def _by_wall(latency: LatencyComparison) -> str:
@@ -445,39 +502,45 @@ def _waited(latency: LatencyComparison) -> str:
 
 def _latency_ms(asked: float, latency: LatencyComparison | None) -> Claim:
     if latency is None or latency.cpu is None:
-        return _not_measured("latency_ms", latency)
+        return _not_measured(ClaimKind.LATENCY_MS, latency)
     measured = latency.student_ms_p95
     sentence = f"95% of answers within {measured:.3g} ms, at most {number(asked)} ms asked{_waited(latency)}"
     if latency.machine_was_busy:
         return Claim(
-            name="latency_ms",
+            name=named(ClaimKind.LATENCY_MS),
             group="budget",
             verdict=Verdict.INCONCLUSIVE,
             sentence=f"cannot tell whether it is fast enough: {sentence}; rerun on an idle machine",
             binding=True,
         )
-    return _budget("latency_ms", measured <= asked, sentence)
+    return _budget(ClaimKind.LATENCY_MS, measured <= asked, sentence)
 
 
 def _size_ratio(asked: float, teacher_bytes: int | None, size_bytes: int) -> Claim:
     if teacher_bytes is None:
         sentence = "the size of the teacher is not known, so the budget is not shown to hold"
-        return Claim(name="size_ratio", group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
+        return Claim(
+            name=named(ClaimKind.SIZE_RATIO),
+            group="budget",
+            verdict=Verdict.INCONCLUSIVE,
+            sentence=sentence,
+            binding=True,
+        )
     ratio = teacher_bytes / size_bytes
     only = "" if ratio >= asked else "only "
     sentence = f"{only}{_times(ratio, asked)} times smaller than the teacher, at least {number(asked)} asked"
-    return _budget("size_ratio", ratio >= asked, sentence)
+    return _budget(ClaimKind.SIZE_RATIO, ratio >= asked, sentence)
 
 
-def _budget(name: str, passed: bool, sentence: str) -> Claim:
+def _budget(kind: ClaimKind, passed: bool, sentence: str) -> Claim:
     verdict = Verdict.PASS if passed else Verdict.FAIL
-    return Claim(name=name, group="budget", verdict=verdict, sentence=sentence, binding=True)
+    return Claim(name=named(kind), group="budget", verdict=verdict, sentence=sentence, binding=True)
 
 
-def _not_measured(name: str, latency: LatencyComparison | None) -> Claim:
+def _not_measured(kind: ClaimKind, latency: LatencyComparison | None) -> Claim:
     what = "latency" if latency is None else "CPU time"
     sentence = f"{what} was not measured beside the teacher, so the budget is not shown to hold"
-    return Claim(name=name, group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
+    return Claim(name=named(kind), group="budget", verdict=Verdict.INCONCLUSIVE, sentence=sentence, binding=True)
 
 
 def _rows_needed(needed: int | None, rows: int) -> str:

@@ -8,7 +8,7 @@ Does not: making them (models/precisions.py), the bar (harness.py), the choice a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stillhouse.evaluation.claims import Claim, overall
+from stillhouse.evaluation.claims import Claim, ClaimKind, named, overall
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.statistics.verdicts import Verdict
@@ -86,7 +86,7 @@ def _keeps_the_answers(kept: KeptAnswers, at_least: float) -> Claim:
     holds = kept.agreement >= at_least
     share = f"{kept.agreement:.3f}" if holds else f"only {kept.agreement:.3f}"
     return Claim(
-        name="same_answers",
+        name=named(ClaimKind.SAME_ANSWERS),
         group="quality",
         verdict=Verdict.PASS if holds else Verdict.FAIL,
         sentence=f"{share} of the answers to {kept.texts:,} validation texts are those of the trained weights, at "
@@ -103,4 +103,5 @@ def _comes_after(before: str, verdict: Verdict) -> Claim:
     }
     # A form that is not looked at has not failed: nothing is known of it.
     decided = Verdict.PASS if verdict is Verdict.PASS else Verdict.INCONCLUSIVE
-    return Claim(name="precision_order", group="quality", verdict=decided, sentence=said[verdict], binding=True)
+    name = named(ClaimKind.PRECISION_ORDER)
+    return Claim(name=name, group="quality", verdict=decided, sentence=said[verdict], binding=True)

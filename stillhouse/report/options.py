@@ -6,29 +6,31 @@ Does not: the page (document.py), the record (record.py).
 
 from collections.abc import Sequence
 
-from stillhouse.evaluation.claims import Claim
+from stillhouse.evaluation.claims import Claim, ClaimKind
 from stillhouse.evaluation.harness import Evaluation
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.statistics.verdicts import Verdict
 
-CLAIM_NAMES = {
-    "non_inferiority": "quality",
-    "latency_ratio": "latency ratio",
-    "latency_ratio_wall": "latency ratio by wall time",
-    "latency_ms": "latency",
-    "size_ratio": "size ratio",
-    "size_mb": "size",
-    "cost": "price of a call",
-    "same_answers": "answers kept",
-    "precision_order": "precisions before it",
-    "floor": "accuracy floor",
-    "calibration": "calibration",
-    "slice": "slice '{}'",
-    "slice_floor": "floor of '{}'",
-    "slice_gap": "gap between slices",
-    "behaviour": "behaviour '{}'",
-    "stress": "stress by '{}'",
-    "fairness": "fairness by '{}'",
+CLAIM_NAMES: dict[ClaimKind, str] = {
+    ClaimKind.NON_INFERIORITY: "quality",
+    ClaimKind.LATENCY_RATIO: "latency ratio",
+    ClaimKind.LATENCY_RATIO_WALL: "latency ratio by wall time",
+    ClaimKind.LATENCY_MS: "latency",
+    ClaimKind.SIZE_RATIO: "size ratio",
+    ClaimKind.SIZE_MB: "size",
+    ClaimKind.COST: "price of a call",
+    ClaimKind.SAME_ANSWERS: "answers kept",
+    ClaimKind.PRECISION_ORDER: "precisions before it",
+    ClaimKind.FLOOR: "accuracy floor",
+    ClaimKind.CALIBRATION: "calibration",
+    ClaimKind.SLICE: "slice '{}'",
+    ClaimKind.SLICE_FLOOR: "floor of '{}'",
+    ClaimKind.SLICE_GAP: "gap between slices",
+    ClaimKind.BEHAVIOUR: "behaviour '{}'",
+    ClaimKind.STRESS: "stress by '{}'",
+    ClaimKind.FAIRNESS: "fairness by '{}'",
+    ClaimKind.CHAMPION: "quality beside the champion",
+    ClaimKind.CHAMPION_SLICE: "slice '{}' beside the champion",
 }
 
 KIND_NAMES = {
@@ -68,5 +70,4 @@ def ruled_out(evaluation: Evaluation) -> str:
 
 def claim_name(claim: Claim) -> str:
     """What a claim is about, in a word or two."""
-    kind, _, slice_name = claim.name.partition("/")
-    return CLAIM_NAMES[kind].format(slice_name)
+    return CLAIM_NAMES[claim.kind].format(claim.subject)
