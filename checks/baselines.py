@@ -63,7 +63,7 @@ def _listed(names: list[str]) -> str:
 def _how_to_release(context: GateContext, clearing: list[str], hosted: list[str]) -> str:
     """What to put into the recipe, and what has no such form."""
     as_students = context.artifact.facts(BaselinesFacts).as_students
-    forms = [as_students[name] for name in clearing if name in as_students]
+    forms = [form for option, form in as_students.items() if option in clearing]
     others = [name for name in clearing if name not in as_students and name not in hosted]
     detail = []
     if forms:

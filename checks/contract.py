@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
-from stillhouse.economics import forecast
+from stillhouse.economics import Decision, forecast
 from stillhouse.models.memory import machine_memory_gb
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.differences import Difference, differences
@@ -45,7 +45,7 @@ def the_student_pays_for_itself(context: GateContext) -> Finding:
         return passed_if(True, "cost is no pain here, and the recipe names no prices")
     expected = forecast(recipe.economics, recipe.budget, machine_usd_per_hour=recipe.machine_usd_per_hour)
     return passed_if(
-        expected.decision == "fund",
+        expected.decision is Decision.FUND,
         expected.sentence,
         observed=expected.payback_months,
         limit=recipe.economics.payback_months_at_most,

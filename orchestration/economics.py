@@ -11,7 +11,7 @@ from pydantic import Field
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
 from stillhouse.base import Record
-from stillhouse.economics import Economics, actual, forecast
+from stillhouse.economics import Decision, Economics, actual, forecast
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.ledger import Ledger
@@ -45,7 +45,7 @@ class Account(Record):
     """Whether the student of a recipe pays for itself. Money in US dollars."""
 
     recipe: str
-    decision: str | None = Field(
+    decision: Decision | None = Field(
         description="By what was measured, before that by the forecast; null where the recipe names no prices."
     )
     what: str = Field(description="The decision in a sentence.")

@@ -6,7 +6,7 @@ Does not: what was measured or spent (orchestration/economics.py), whether it is
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from enum import StrEnum
 
 from pydantic import Field
 
@@ -15,6 +15,13 @@ from stillhouse.recipe.bar import BudgetSpec
 from stillhouse.recipe.economics import EconomicsSpec
 
 HOUR_MS = 3_600_000
+
+
+class Decision(StrEnum):
+    """Whether a student is worth what it costs."""
+
+    FUND = "fund"
+    DO_NOT_FUND = "do not fund"
 
 
 class Economics(Record):
@@ -28,7 +35,7 @@ class Economics(Record):
     saving_usd_per_1000_calls: float = Field(description="Negative when the student is dearer than its teacher.")
     break_even_calls: float | None = Field(description="Calls after which it has paid for itself; null if never.")
     payback_months: float | None = Field(description="The same in months; null if never.")
-    decision: Literal["fund", "do not fund"]
+    decision: Decision
 
     @property
     def sentence(self) -> str:
@@ -36,7 +43,8 @@ class Economics(Record):
         upfront = f"{self.upfront_usd:,.0f} USD to make"
         if self.payback_months is None or self.break_even_calls is None:
             saved = -self.saving_usd_per_1000_calls
-            return f"do not fund: {upfront}, and each 1,000 calls cost {saved:.4g} USD more than with the teacher"
+            more = f"each 1,000 calls cost {saved:.4g} USD more than with the teacher"
+            return f"{Decision.DO_NOT_FUND}: {upfront}, and {more}"
         months = f"{self.payback_months:,.1f} months ({self.break_even_calls:,.0f} calls)"
         return f"{self.decision}: {upfront}, {self.saving_usd_per_1000_calls:.4g} USD saved per 1,000 calls, {months}"
 
@@ -80,6 +88,7 @@ def account(spec: EconomicsSpec, upfront: Mapping[str, float], *, student_usd_pe
     saving = teacher - cascade
     calls = 1000 * total / saving if saving > 0 else None
     months = None if calls is None else calls / spec.calls_per_month
+    pays = months is not None and months <= spec.payback_months_at_most
     return Economics(
         upfront=dict(upfront),
         upfront_usd=total,
@@ -89,7 +98,7 @@ def account(spec: EconomicsSpec, upfront: Mapping[str, float], *, student_usd_pe
         saving_usd_per_1000_calls=saving,
         break_even_calls=calls,
         payback_months=months,
-        decision="fund" if months is not None and months <= spec.payback_months_at_most else "do not fund",
+        decision=Decision.FUND if pays else Decision.DO_NOT_FUND,
     )
 
 

@@ -252,6 +252,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
     """Say whether the student pays for itself: forecast, what was spent, and what was measured."""
     from orchestration.economics import roi as account
     from orchestration.tables import account_table
+    from stillhouse.economics import Decision
     from stillhouse.records.builds import BuildStore
 
     found = account(BuildStore(Home.from_environment()), find_recipe(name))
@@ -264,7 +265,7 @@ def roi(name: Name, as_json: AsJson = False) -> None:
         spent = ", ".join(f"{kind} {usd:.4g}" for kind, usd in sorted(found.spent_usd.items())) or "nothing"
         share = "" if found.data_share is None else f"; {found.data_share:.0%} of it on data and evaluation"
         out.print(f"compute so far, USD: {spent}{share}")
-    raise typer.Exit(1 if found.decision == "do not fund" else 0)
+    raise typer.Exit(1 if found.decision is Decision.DO_NOT_FUND else 0)
 
 
 @commands.command()

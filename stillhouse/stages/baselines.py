@@ -14,6 +14,7 @@ from pydantic import Field
 from stillhouse.base import Record
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.baselines.options import Option
 from stillhouse.evaluation.harness import Evaluation, write_evaluations
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
@@ -27,12 +28,9 @@ from stillhouse.students.examples import labelled_rows
 if TYPE_CHECKING:
     from stillhouse.models.weights import BaseModel
 
-PROBE, STATIC = "linear probe on the untuned encoder", "static embeddings of the teacher"
-STATIC_OF_BASE = "static embeddings of the base"
-INT8, PRUNED = "int8 teacher", "pruned teacher"
-OPTIONS = ("majority class", "TF-IDF + logistic regression", PROBE, STATIC, INT8, PRUNED)
+OPTIONS = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC, Option.INT8, Option.PRUNED)
 """What there is to take without training a student, in the order of the reports."""
-OPTIONS_ELSEWHERE = (*OPTIONS[:3], STATIC_OF_BASE)
+OPTIONS_ELSEWHERE = (Option.MAJORITY, Option.TFIDF, Option.PROBE, Option.STATIC_OF_BASE)
 """The same where the teacher does not run here, and has no network that could be made smaller."""
 
 
@@ -40,7 +38,7 @@ class BaselinesFacts(Record):
     """What there is to take without training a student."""
 
     judged: tuple[str, ...]
-    as_students: dict[str, str] = Field(
+    as_students: dict[Option, str] = Field(
         description="What a recipe has to say among its students to release an option, for those of the teacher's own "
         "layers."
     )
@@ -75,7 +73,7 @@ def options_of(recipe: Recipe) -> tuple[str, ...]:
     return (*options, *(each.called for each in recipe.teacher.alternatives))
 
 
-def as_students(teacher: Artifact) -> dict[str, str]:
+def as_students(teacher: Artifact) -> dict[Option, str]:
     """What a recipe has to say among its students to release an option, for those that are of the teacher's own layers.
 
     The vocabulary stays whole, so that what is released is what was judged. A teacher that does not run here has none.
@@ -89,8 +87,8 @@ def as_students(teacher: Artifact) -> dict[str, str]:
     layers = f"layers: {list(range(sizes.layers))}"
     rest = "learns_from: nothing, trim_vocabulary: false"
     return {
-        INT8: f"{{name: int8_teacher, {layers}, {rest}}}",
-        PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {sizes.units // 2}, {rest}}}",
+        Option.INT8: f"{{name: int8_teacher, {layers}, {rest}}}",
+        Option.PRUNED: f"{{name: pruned_teacher, {layers}, feed_forward: {sizes.units // 2}, {rest}}}",
     }
 
 
@@ -133,7 +131,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 bench.texts,
                 task=bench.task,
                 encoder_bytes=bytes_below(untuned),
-                name=PROBE,
+                name=Option.PROBE,
             ),
             linear_probe(
                 static.embed,
@@ -142,7 +140,7 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
                 bench.texts,
                 task=bench.task,
                 encoder_bytes=static.size_bytes,
-                name=STATIC if bench.runs_here else STATIC_OF_BASE,
+                name=Option.STATIC if bench.runs_here else Option.STATIC_OF_BASE,
             ),
         ]
         judged = [JudgedModel(baseline.evaluated(ids), baseline.predict) for baseline in fitted]
@@ -155,8 +153,8 @@ def _judge_all(file: RecipeFile, bench: Bench, known: pl.DataFrame) -> list[Eval
         return bench.judge(
             [
                 *judged,
-                _in_int8(INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
-                _in_int8(PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
+                _in_int8(Option.INT8, teacher, int8 / "teacher", "the teacher in int8 ONNX", bench, validation),
+                _in_int8(Option.PRUNED, pruned, int8 / "pruned", f"the teacher with {halved}", bench, validation),
             ]
         )
 
@@ -173,7 +171,9 @@ def _require_same_weights(teacher: Artifact, base: "BaseModel") -> None:
         )
 
 
-def _in_int8(name: str, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame) -> JudgedModel:
+def _in_int8(
+    name: Option, model: Path, exported: Path, note: str, bench: Bench, validation: pl.DataFrame
+) -> JudgedModel:
     from stillhouse.evaluation.models import EvaluatedModel, ModelKind
     from stillhouse.models.export import export_student
     from stillhouse.models.predictor import OnnxClassifier

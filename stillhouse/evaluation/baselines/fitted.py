@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.baselines.options import Option
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.tasks.task import Targets, Task
 
@@ -78,7 +79,7 @@ def constant(train_labels: Sequence[str], texts: Sequence[str], *, task: Task) -
     row = task.constant(_targets(train_labels, task))
     (answer,) = task.written(task.answers(row[None, :]))
     return Baseline(
-        name="majority class",
+        name=Option.MAJORITY,
         logits=np.tile(row, (len(texts), 1)),
         size_bytes=4 * len(row),
         predict_logits=lambda asked: np.tile(row, (len(asked), 1)),
@@ -124,7 +125,7 @@ def tfidf_linear(
         right = [int(task.right(each.answer(validation_texts), known).sum()) for each in (fitted, by_characters)]
         fitted = by_characters if right[1] > right[0] else fitted
     return Baseline(
-        name="TF-IDF + logistic regression",
+        name=Option.TFIDF,
         logits=fitted.answer(texts),
         size_bytes=fitted.size_bytes,
         predict_logits=fitted.answer,

@@ -52,7 +52,7 @@ def size_quality(evaluations: Sequence[Evaluation], *, theme: Theme = "light") -
     axes.axhline(teacher.accuracy, color=palette.teacher, linewidth=1)
     marks = []
     if teacher.size_bytes is not None:
-        name = teacher.name if teacher.name == "teacher" else f"{teacher.name} (teacher)"
+        name = teacher.name if teacher.name == teacher.kind else f"{teacher.name} ({teacher.kind})"
         timed = 1.0 if any(each.latency for each in evaluations) else None
         marks.append(_bubble(axes, teacher, name, timed, palette.teacher))
     for each in shown:
