@@ -23,13 +23,13 @@ from assets.materializations import Materialization, require_materialization
 from assets.partitions import partitions_of
 from assets.stage import readable_failures
 from assets.tables import markdown_table
-from checks.gate_status import GateStatus
 from stillhouse import progress
 from stillhouse.data.quoting import LONGEST_SENTENCE, quotable, quoted
 from stillhouse.digests import digest_of
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, BuildStore
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import Waiver, WaiverRules, valid_waivers
 from stillhouse.records.manifest import address, lock_digest
 from stillhouse.source_code import closure_digest

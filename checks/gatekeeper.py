@@ -19,13 +19,13 @@ import dagster as dg
 from assets.keys import address_of, key_at, key_of, stage_of
 from assets.materializations import Materialization, newest_materialization
 from checks.gate import gate_code
-from checks.gate_status import GateStatus
 from checks.stages import gates_of, waiver_rules
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.records.batches import batches_of
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.champions import serves_on
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import Waivers, valid_waivers
 from stillhouse.records.ledger import Entry, Ledger
 from stillhouse.records.manifest import Manifest, ReliedOn, asset_and_batch

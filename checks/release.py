@@ -5,6 +5,7 @@ from stillhouse.data.quoting import quoted
 from stillhouse.names import same_person
 from stillhouse.records.champions import promoted, withdrawal_of
 from stillhouse.records.deployments import desired
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import approval_of
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.release.bundle import ReleaseRecord, bundle_problems
@@ -111,7 +112,7 @@ def another_person_has_approved_it(context: GateContext) -> Finding:
 def the_release_lists_its_waivers(context: GateContext) -> Finding:
     """Every waiver that any part of it relied on is in its record."""
     record = context.artifact.facts(ReleaseRecord)
-    relied = {f"{g.asset}:{g.gate}" for g in context.artifact.manifest.relied_on if g.state == "waived"}
+    relied = {f"{g.asset}:{g.gate}" for g in context.artifact.manifest.relied_on if g.state is GateStatus.WAIVED}
     missing = sorted(relied - {waiver.gate for waiver in record.waived})
     return none_of(
         len(missing), f"not listed: {', '.join(missing)}" if missing else f"{len(relied)} waivers, all listed"

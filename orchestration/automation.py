@@ -11,12 +11,12 @@ import dagster as dg
 from dagster._core.definitions.declarative_automation.automation_context import AutomationContext
 
 from assets.keys import key_of
-from checks.gate_status import GateStatus
 from checks.gatekeeper import lineage
 from orchestration.dispatcher import held, stopped
 from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.gate_status import GateStatus
 
 IsOpen = Callable[[dg.AssetKey, str | None], bool]
 """Whether an asset, or one batch of it, may be read."""

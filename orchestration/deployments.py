@@ -19,7 +19,6 @@ from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
-from checks.gate_status import GateStatus
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import ended_waivers
 from orchestration.dispatcher import under_way
@@ -39,6 +38,7 @@ from stillhouse.records.champions import (
     was_chosen,
 )
 from stillhouse.records.deployments import Because, DeployedRelease, Deployment, desired, serving_now
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Entry
 from stillhouse.records.locks import recipe_locked_if_free

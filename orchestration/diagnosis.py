@@ -18,7 +18,6 @@ from assets.materializations import Materialization
 from assets.stage import MachineFailure
 from checks.baselines import no_baseline_clears_the_bar
 from checks.gate import GatesClosed
-from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState, WayClosed
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import how_to_waive, waivers_to_give_again
@@ -30,6 +29,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.files import write_atomically
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.manifest import address
 
 _ENDINGS = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SUCCESS}

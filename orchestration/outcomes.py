@@ -16,7 +16,6 @@ from dagster._core.events import StepMaterializationData
 from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
-from checks.gate_status import GateStatus
 from checks.stages import gates_of
 from orchestration.diagnosis import is_behind_a_closed_gate, what_broke
 from orchestration.notices import notify_owners
@@ -33,6 +32,7 @@ from stillhouse.data.quoting import LONGEST_SENTENCE, quoted
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import desired
 from stillhouse.records.events import RUN_ID, pending
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.manifest import asset_and_batch
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.rounds import Ending

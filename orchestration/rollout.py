@@ -18,7 +18,6 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from assets.keys import key_of
 from assets.shadow import newest_shadow
-from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState, asset_state, gate_states
 from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
@@ -37,6 +36,7 @@ from stillhouse.recipe.rollout import RolloutSpec
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.deployments import Challenger, Deployment, Stage, desired
 from stillhouse.records.events import EventKind, note
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import OvertakenError
 from stillhouse.records.outbox import Notice, Tone

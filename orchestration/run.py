@@ -19,7 +19,6 @@ from rich.text import Text
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
 from checks.baselines import no_baseline_clears_the_bar
-from checks.gate_status import GateStatus
 from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS
 from orchestration.approvals import waivers_to_give_again
@@ -40,6 +39,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import shown
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.gate_names import renamed
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.locks import recipes_locked
 from stillhouse.report.options_page import path_of_page
 from stillhouse.report.reading import read_report

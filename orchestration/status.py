@@ -13,7 +13,6 @@ from pydantic import Field
 
 from assets.keys import batches_name, key_of
 from assets.materializations import Materialization, other_event_in_dagster
-from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState, asset_state
 from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import waivers_to_give_again
@@ -25,6 +24,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
 from stillhouse.records.deployments import Challenger, Hold, desired
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.locks import who_works_on

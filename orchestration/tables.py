@@ -18,6 +18,7 @@ from orchestration.live import LiveScreen
 from orchestration.planned import Duration
 from orchestration.status import RecipeStatus, Verified
 from stillhouse.live.planning import LivePlan
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.wording import MEGABYTE, in_minutes, percent, points
 
 SHORT_SECONDS = 5.0
@@ -163,12 +164,12 @@ def status_table(recipe: str, state: RecipeStatus) -> Table:
             Text.assemble(
                 (
                     f"{gate.asset.split('/', 1)[1]}: {gate.name} is {gate.state}",
-                    "yellow" if gate.state == "waived" else "red",
+                    "yellow" if gate.state is GateStatus.WAIVED else "red",
                 ),
                 f": {gate.sentence}",
             )
             for gate in shown.gates
-            if gate.state != "passed"
+            if gate.state is not GateStatus.PASSED
         ]
         closed += [Text.assemble(("stale", "red"), f": {why}") for why in shown.stale]
         made = shown.digest is not None

@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from checks.gate import Finding, GateContext, gate, none_of, offenders, passed_if
-from checks.gate_status import GateStatus
 from checks.prompts.base_batch import label_counts
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.declared_labels import CLASSES_TOLD
@@ -19,6 +18,7 @@ from stillhouse.data.prompt_set import redacted
 from stillhouse.data.quoting import quoted
 from stillhouse.evaluation.planning import plan
 from stillhouse.recipe.data import GOLDEN_FILE
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.stages.names import BASE, PROMPTS
 from stillhouse.statistics.verdicts import Verdict
 

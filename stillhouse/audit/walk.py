@@ -21,6 +21,7 @@ from stillhouse.names import same_person
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.champions import ANSWERED_BY_A_PERSON, BY_A_PERSON
 from stillhouse.records.gate_names import gate_address, gate_name
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import WaiverRules, waivers_among
 from stillhouse.records.ledger import Entry
 from stillhouse.records.manifest import Manifest, asset_and_batch
@@ -248,7 +249,7 @@ class Walk:
                 f"gates: {', '.join(missing)}; if they are newer than the promotion, {rerun(self.recipe)} looks at them"
             )
         for gate in gates:
-            if gate in newest and newest[gate].body["state"] != "passed":
+            if gate in newest and newest[gate].body["state"] != GateStatus.PASSED:
                 state = newest[gate].body["state"]
                 if (why := self._not_waived(asset, gate, digest, until)) is not None:
                     problems.append(

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.digests import digest_of
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.ledger import Head
 
 
@@ -29,7 +30,7 @@ class ReliedOn(Record):
 
     asset: str
     gate: str
-    state: str
+    state: GateStatus
     run_id: str
 
 

@@ -16,6 +16,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.data import ProvenanceSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import Artifact, Plan
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import WaiverRules, valid_waivers
 from stillhouse.records.ledger import Ledger
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate, write_bundle
@@ -165,7 +166,8 @@ def _probe(file: RecipeFile, prompts: Artifact, shipped: "OnnxClassifier") -> Pr
 def _waived(file: RecipeFile, artifacts: Sequence[Artifact], ledger: Ledger) -> tuple[WaivedGate, ...]:
     """The waivers that what goes into the bundle relied on."""
     recipe = file.name
-    relied = {(gate.asset, gate.gate) for item in artifacts for gate in item.relied_on if gate.state == "waived"}
+    relied_on = (gate for item in artifacts for gate in item.relied_on)
+    relied = {(gate.asset, gate.gate) for gate in relied_on if gate.state is GateStatus.WAIVED}
     # Whether a gate may be waived at all was asked when the inputs were read; these gates were found waived.
     counting = valid_waivers(ledger, recipe, WaiverRules.of(file.recipe, unwaivable=()))
     newest = {asset: ledger.newest(recipe, "materialization", subject=asset) for asset, _ in relied}

@@ -28,7 +28,6 @@ from checks.gate import (
     share_at_most,
     stage_checks,
 )
-from checks.gate_status import GateStatus
 from checks.stages import CLOSES_AS, GATES, UNWAIVABLE, gates_of, waiver_rules
 from stillhouse.records.governance import Waiver, WaiverRules, waive
 from stillhouse.records.ledger import Ledger
@@ -98,12 +97,6 @@ def test_every_candidate_has_the_gates_of_its_kind_and_a_recipe_can_forbid_more_
     rules = waiver_rules(recipe(unwaivable=["a_pain_is_declared"], waiver_days_at_most=3))
     assert rules == WaiverRules(UNWAIVABLE | {"a_pain_is_declared"}, 3)
     assert "no_personal_data_is_left" in UNWAIVABLE and "a_pain_is_declared" not in UNWAIVABLE
-
-
-def test_the_status_of_a_finding_and_what_it_lets_through() -> None:
-    assert [GateStatus.of(verdict) for verdict in (PASS, FAIL, INCONCLUSIVE)] == ["passed", "failed", "inconclusive"]
-    assert {status for status in GateStatus if status.is_open} == {"passed", "waived"}
-    assert {status for status in GateStatus if status.was_decided} == {"failed", "inconclusive"}
 
 
 def test_a_finding_passes_or_fails_and_keeps_its_evidence() -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from assets.keys import key_of
 from checks import gate, gatekeeper
-from checks.gate_status import GateStatus
 from checks.gatekeeper import load_gated
 from orchestration.build import definitions
 from orchestration.diagnosis import diagnose
 from orchestration.status import batches_in, stages_now, status
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.gate_status import GateStatus
 from tests.conftest import Place, a_place, failures
 from tests.faults.bench import a_copy_of
 from tests.small import small_recipe

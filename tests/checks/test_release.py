@@ -19,6 +19,7 @@ from checks.release import (
     the_release_names_its_inputs,
     the_release_was_not_withdrawn,
 )
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import approve
 from stillhouse.records.ledger import Ledger
 from stillhouse.records.promotion import hold, resume
@@ -157,9 +158,9 @@ def test_where_stakes_are_high_another_person_than_the_author_approves(ledger: L
 def test_each_waiver_that_was_relied_on_is_listed() -> None:
     gate = the_release_lists_its_waivers
     relied = [
-        SimpleNamespace(asset="small/prompts[base]", gate="one", state="waived"),
-        SimpleNamespace(asset="small/teacher", gate="two", state="waived"),
-        SimpleNamespace(asset="small/teacher", gate="three", state="passed"),
+        SimpleNamespace(asset="small/prompts[base]", gate="one", state=GateStatus.WAIVED),
+        SimpleNamespace(asset="small/teacher", gate="two", state=GateStatus.WAIVED),
+        SimpleNamespace(asset="small/teacher", gate="three", state=GateStatus.PASSED),
     ]
     both = ("small/prompts[base]:one", "small/teacher:two")
     assert answer_of(gate, released(*both, relied_on=relied)) == (PASS, "2 waivers, all listed")

@@ -15,12 +15,12 @@ import pytest
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
-from checks.gatekeeper import GateStatus
 from orchestration.auditing import audit_recipe
 from orchestration.status import status
 from stillhouse.digests import digest_of_folder
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import batches_of
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.looks import LookKind, looked
 from stillhouse.report.record import Report
 from stillhouse.stages.names import BATCHED

@@ -40,7 +40,7 @@ ANSWERS: dict[str, tuple[str, ...]] = {
     "checks/expectations/suite.py": ("tests/checks/test_expectations.py",),
     "checks/expectations/teacher_signal.py": ("tests/checks/test_expectations.py",),
     "checks/contract.py": ("tests/checks/test_contract.py", "tests/checks/test_moved_bar.py"),
-    "checks/gate_status.py": ("tests/checks/test_gate.py",),
+    "stillhouse/records/gate_status.py": ("tests/stillhouse/records/test_gate_status.py",),
     "checks/gatekeeper.py": ("tests/checks/test_gate_states.py",),
     "checks/golden_use.py": ("tests/checks/test_evaluation.py", "tests/checks/test_cascade.py"),
     "checks/prompts/__init__.py": ("tests/checks/test_gate.py",),

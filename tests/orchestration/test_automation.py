@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 
 import orchestration.automation
-from checks.gate_status import GateStatus
 from orchestration.automation import IsStopped, automation_sensor, on_changed_data, open_without_waiver
 from orchestration.build import definitions
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import Waiver, waive
 from tests.conftest import RULES, Place, a_place
 from tests.small import questions, small_recipe

@@ -18,7 +18,6 @@ import pytest
 from assets.keys import key_of
 from assets.materializations import Materialization
 from checks.gate import GatesClosed
-from checks.gate_status import GateStatus
 from checks.gatekeeper import AssetState, GateState, WayClosed
 from orchestration.approvals import waivable_gate
 from orchestration.diagnosis import is_behind_a_closed_gate, is_closed_gate, what_broke
@@ -30,6 +29,7 @@ from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.report.reading import ReadReport
 from stillhouse.statistics.verdicts import Verdict
 from tests.reported import REPORT

@@ -12,6 +12,7 @@ from stillhouse.audit.audit import audit
 from stillhouse.audit.records import Audit, Outside
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease, desired
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.keys import Keys
 from stillhouse.records.manifest import ReliedOn
 from stillhouse.records.promotion import Promotion, promote
@@ -126,7 +127,7 @@ class Chain:
         promotion = promote(
             self.builds.ledger, self.witness, "r", deployed(release), seen=desired(self.builds.ledger, "r"),
             export=release.digest, run_id=self.run_id,
-            relied_on=[ReliedOn(asset="r/x", gate=g, state="passed", run_id="run") for g in GATES],
+            relied_on=[ReliedOn(asset="r/x", gate=g, state=GateStatus.PASSED, run_id="run") for g in GATES],
         )  # fmt: skip
         self.judge(champion)
         return promotion

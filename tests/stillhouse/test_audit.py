@@ -21,6 +21,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.deployments import desired, serving_now
+from stillhouse.records.gate_status import GateStatus
 from stillhouse.records.governance import Waiver, WaiverRules, approve, waive
 from stillhouse.records.keys import Keys
 from stillhouse.records.ledger import Entry, Ledger, _engine
@@ -628,7 +629,7 @@ def test_a_refresh_that_finds_the_same_release_promotes_nothing(chain: Chain, ch
 
 def test_a_promotion_on_other_gates_is_entered_again(chain: Chain, champion: Artifact) -> None:
     """Else no audit could ever find the verdicts of a newer version's gates before it."""
-    relied = [ReliedOn(asset="r/x", gate="a_new_gate", state="passed", run_id="run")]
+    relied = [ReliedOn(asset="r/x", gate="a_new_gate", state=GateStatus.PASSED, run_id="run")]
     seen = desired(chain.builds.ledger, "r")
     promotion = promote(
         chain.builds.ledger, chain.witness, "r", deployed(champion), seen=seen, export="model", run_id="again",
