@@ -29,11 +29,30 @@ class Expectation:
         name: the gate's name, a sentence.
         because: what goes wrong without it.
         kind: class name in `great_expectations.expectations`.
-        arguments: its keyword arguments.
+        arguments: gives its keyword arguments from the context, because limits come from its recipe.
     """
 
     name: str
     because: str
+    kind: str
+    arguments: Callable[[GateContext], Mapping[str, Any]]
+
+    def asked_of(self, context: GateContext) -> "Asked":
+        """What is asked of one artifact."""
+        return Asked(self.name, self.kind, self.arguments(context))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An expectation on one artifact.
+
+    Args:
+        name: of the gate.
+        kind: class name in `great_expectations.expectations`.
+        arguments: its keyword arguments.
+    """
+
+    name: str
     kind: str
     arguments: Mapping[str, Any]
 
@@ -44,30 +63,30 @@ class ExpectationSuite:
 
     Args:
         table: takes the stage's artifact to a frame with `prompt_id` and the columns that are named.
-        expectations: from the context, because limits come from its recipe.
-        names: the reason of each gate, by name; `expectations` must give exactly these.
+        expectations: on it.
     """
 
     table: Callable[[GateContext], pl.DataFrame]
-    expectations: Callable[[GateContext], Sequence[Expectation]]
-    names: Sequence[tuple[str, str]]
+    expectations: Sequence[Expectation]
+
+    def __post_init__(self) -> None:
+        assert len(self.because) == len(self.expectations), "one gate for each expectation"
 
     @cached_property
     def because(self) -> dict[str, str]:
         """The reason for each gate."""
-        return dict(self.names)
+        return {each.name: each.because for each in self.expectations}
 
     def evaluate(self, context: GateContext) -> dict[str, Finding]:
         """Validate the table and return one finding for each expectation."""
         frame = self.table(context)
-        expectations = self.expectations(context)
-        assert [e.name for e in expectations] == list(self.because), "a suite must decide every gate it names"
-        results, page = validate(frame, expectations)
+        asked = [each.asked_of(context) for each in self.expectations]
+        results, page = validate(frame, asked)
         write_atomically(data_docs(context), page.encode())
-        return {e.name: _finding(e, result, frame) for e, result in zip(expectations, results, strict=True)}
+        return {each.name: _finding(each, result, frame) for each, result in zip(asked, results, strict=True)}
 
 
-def validate(frame: pl.DataFrame, expectations: Sequence[Expectation]) -> tuple[list[Any], str]:
+def validate(frame: pl.DataFrame, expectations: Sequence[Asked]) -> tuple[list[Any], str]:
     """Validate a frame in a context of its own.
 
     Returns:
@@ -108,7 +127,7 @@ def _page_view() -> Any:
     return DefaultJinjaPageView()
 
 
-def _finding(expectation: Expectation, result: Any, frame: pl.DataFrame) -> Finding:
+def _finding(expectation: Asked, result: Any, frame: pl.DataFrame) -> Finding:
     details = result.result or {}
     problem = _problem(result.exception_info or {})
     unexpected = details.get("partial_unexpected_index_list") or []

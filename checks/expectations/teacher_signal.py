@@ -1,41 +1,49 @@
 """Expectations on the columns of the teacher's signal."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import polars as pl
 
 from checks.expectations.suite import Expectation, ExpectationSuite
 from checks.gate import GateContext
 from stillhouse.stages.facts import SignalFacts
 
-_NAMES = [
-    ("every_answer_has_its_prompt", "an answer without its prompt cannot be put beside it, only in its row"),
-    (
+_EXPECTATIONS = (
+    Expectation(
+        "every_answer_has_its_prompt",
+        "an answer without its prompt cannot be put beside it, only in its row",
+        "ExpectColumnValuesToNotBeNull",
+        lambda context: {"column": "prompt_id"},
+    ),
+    Expectation(
         "every_prompt_was_answered_once",
         "a second answer to one prompt is a teacher that was not pinned, or was paid twice",
+        "ExpectColumnValuesToBeUnique",
+        lambda context: {"column": "prompt_id"},
     ),
-    ("every_answer_is_of_one_teacher", "a student of two teachers copies the quarrel between them"),
-    ("every_logit_is_finite", "one not-a-number turns every weight of the student into another"),
-    (
+    Expectation(
+        "every_answer_is_of_one_teacher",
+        "a student of two teachers copies the quarrel between them",
+        "ExpectColumnValuesToBeInSet",
+        lambda context: {"column": "fingerprint", "value_set": [context.artifact.facts(SignalFacts).fingerprint]},
+    ),
+    Expectation(
+        "every_logit_is_finite",
+        "one not-a-number turns every weight of the student into another",
+        "ExpectColumnValuesToBeInSet",
+        lambda context: {"column": "finite", "value_set": [True]},
+    ),
+    Expectation(
         "no_answer_is_all_zeros",
         "a store that was never written reads as zeros, and students were trained on those for weeks",
+        "ExpectColumnValuesToBeBetween",
+        lambda context: {"column": "largest", "min_value": 0, "strict_min": True},
     ),
-    ("probabilities_sum_to_one", "what does not sum to one is not what a classifier said"),
-]
-
-
-def _expectations(context: GateContext) -> Sequence[Expectation]:
-    facts = context.artifact.facts(SignalFacts)
-    what: list[tuple[str, dict[str, Any]]] = [
-        ("ExpectColumnValuesToNotBeNull", {"column": "prompt_id"}),
-        ("ExpectColumnValuesToBeUnique", {"column": "prompt_id"}),
-        ("ExpectColumnValuesToBeInSet", {"column": "fingerprint", "value_set": [facts.fingerprint]}),
-        ("ExpectColumnValuesToBeInSet", {"column": "finite", "value_set": [True]}),
-        ("ExpectColumnValuesToBeBetween", {"column": "largest", "min_value": 0, "strict_min": True}),
-        ("ExpectColumnValuesToBeBetween", {"column": "probability", "min_value": 1 - 1e-5, "max_value": 1 + 1e-5}),
-    ]
-    return [Expectation(*name, *rest) for name, rest in zip(_NAMES, what, strict=True)]
+    Expectation(
+        "probabilities_sum_to_one",
+        "what does not sum to one is not what a classifier said",
+        "ExpectColumnValuesToBeBetween",
+        lambda context: {"column": "probability", "min_value": 1 - 1e-5, "max_value": 1 + 1e-5},
+    ),
+)
 
 
 def _table(context: GateContext) -> pl.DataFrame:
@@ -55,4 +63,4 @@ def _table(context: GateContext) -> pl.DataFrame:
     )
 
 
-SUITE = ExpectationSuite(_table, _expectations, _NAMES)
+SUITE = ExpectationSuite(_table, _EXPECTATIONS)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from checks.expectations import prompts, teacher_signal
-from checks.expectations.suite import Expectation, ExpectationSuite, _finding, validate
+from checks.expectations.suite import Asked, Expectation, ExpectationSuite, _finding, validate
 from checks.gate import Finding, data_docs
 from stillhouse.stages.names import PROMPTS, TEACHER_SIGNAL, TRANSFER_SET
 from tests.checks.hand_made import FAIL, PASS, artifact, context, recipe
@@ -109,7 +109,9 @@ def test_each_gate_on_answers_closes_on_its_own_fault(
 
 def test_probabilities_may_miss_one_by_rounding_alone() -> None:
     asked = context(artifact(SimpleNamespace(fingerprint="f", observed="large"), {"signal": GOOD_SIGNAL}))
-    (last,) = [one for one in teacher_signal._expectations(asked) if one.name == "probabilities_sum_to_one"]
+    (last,) = [
+        one.asked_of(asked) for one in teacher_signal.SUITE.expectations if one.name == "probabilities_sum_to_one"
+    ]
     sums = pl.DataFrame({"probability": [1.0, 1.0 - 9e-6, 1.0 + 9e-6, 1.0 - 11e-6, 1.0 + 11e-6]})
     results, _ = validate(sums, [last])
     assert results[0].result["partial_unexpected_index_list"] == [3, 4]
@@ -130,7 +132,7 @@ def test_the_rows_that_closed_a_gate_are_named_and_twenty_of_them_at_most(tmp_pa
 
 def test_what_kept_an_expectation_from_being_decided_is_its_sentence() -> None:
     frame = pl.DataFrame({"prompt_id": ["a"]})
-    missing = Expectation("n", "b", "ExpectColumnValuesToNotBeNull", {"column": "nowhere"})
+    missing = Asked("n", "ExpectColumnValuesToNotBeNull", {"column": "nowhere"})
     (result,), _ = validate(frame, [missing])
     found = _finding(missing, result, frame)
     assert found.verdict is FAIL and "nowhere" in found.sentence
@@ -145,11 +147,14 @@ def test_what_kept_an_expectation_from_being_decided_is_its_sentence() -> None:
     assert said(None) == (FAIL, "observed None")
 
 
-def test_a_suite_that_decides_other_gates_than_it_names_is_a_mistake(tmp_path: Path) -> None:
-    suite = ExpectationSuite(lambda asked: GOOD_PROMPTS, lambda asked: [], [("a", "b")])
-    assert suite.because == {"a": "b"}
-    with pytest.raises(AssertionError, match="every gate it names"):
-        suite.evaluate(context(home=SimpleNamespace(reports=tmp_path)))
+def test_a_suite_with_two_expectations_of_one_name_is_a_mistake() -> None:
+    def named(*names: str) -> ExpectationSuite:
+        expectations = [Expectation(name, "b", "ExpectColumnValuesToNotBeNull", lambda asked: {}) for name in names]
+        return ExpectationSuite(lambda asked: GOOD_PROMPTS, expectations)
+
+    assert named("a", "c").because == {"a": "b", "c": "b"}
+    with pytest.raises(AssertionError, match="one gate for each expectation"):
+        named("a", "a")
 
 
 FAULTS = [
