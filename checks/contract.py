@@ -17,7 +17,7 @@ from stillhouse.recipe.teacher import teacher_part
 from stillhouse.records.governance import amendment_to
 from stillhouse.stages.contract import bar_of, bar_values
 from stillhouse.stages.facts import ContractFacts
-from stillhouse.stages.names import CONTRACT
+from stillhouse.stages.names import CANDIDATES, CONTRACT, kind_of
 from stillhouse.statistics.verdicts import Verdict
 
 NO_NEED = "do not distil"
@@ -169,15 +169,15 @@ class FrozenBar:
 
 
 def _bar_of_the_newest_candidate(context: GateContext) -> FrozenBar | None:
-    """The bar that was in force when the newest candidate was made."""
-    recipe, in_force, newest = context.file.name, None, None
-    for entry in context.builds.ledger.entries(recipe, "materialization"):
-        if entry.body["asset"] == f"{recipe}/{CONTRACT}":
-            facts = context.builds.store.read_manifest(entry.body["digest"], entry.body["manifest"]).facts
-            in_force = _frozen_bar(facts)
-        elif entry.body["asset"].startswith(f"{recipe}/candidates/"):
-            newest = in_force
-    return newest
+    """The bar that was in force when the newest candidate was made, of whatever student that the recipe ever had."""
+    recipe, ledger = context.file.name, context.builds.ledger
+    made = ledger.subjects(recipe, "materialization")
+    candidates = [asset for asset in made if kind_of(asset.removeprefix(f"{recipe}/")) == CANDIDATES]
+    newest = max((each.sequence for each in ledger.newest_materializations(recipe, candidates).values()), default=0)
+    contract = ledger.newest(recipe, "materialization", subject=f"{recipe}/{CONTRACT}", before=newest)
+    if contract is None:
+        return None
+    return _frozen_bar(context.builds.store.read_manifest(contract.body["digest"], contract.body["manifest"]).facts)
 
 
 def _frozen_bar(facts: Mapping[str, Any]) -> FrozenBar | None:

@@ -240,12 +240,35 @@ class Ledger:
         subject: str | None = None,
         gate: str | None = None,
         content: str | None = None,
+        before: int | None = None,
     ) -> Entry | None:
-        """The newest of the entries that `entries` would give, in a time that does not depend on how many there are."""
+        """The newest of the entries that `entries` would give, in a time that does not depend on how many there are.
+
+        Args:
+            recipe: as for `entries`, likewise those that follow.
+            kind: of which kind.
+            subject: about this asset or batch of an asset.
+            gate: of this gate.
+            content: about this content.
+            before: written before the entry of this number.
+        """
         wanted = _wanted(recipe, kind, Asked(subject, gate, content))
+        statement = _newest(tuple(wanted))
+        if before is not None:
+            statement = statement.where(_entries.c.sequence < before)
         with self._engine.connect() as connection:
-            row = connection.execute(_newest(tuple(wanted)), wanted).first()
+            row = connection.execute(statement, wanted).first()
         return None if row is None else _entry(row)
+
+    def subjects(self, recipe: str, kind: Kind) -> list[str]:
+        """What the entries of a kind are about, each once: such as every asset that a recipe has ever made.
+
+        Read from an index alone, so that no entry is opened for it.
+        """
+        wanted = {"recipe": recipe, "kind": kind}
+        statement = _in_order(tuple(wanted)).with_only_columns(_entries.c.subject).distinct().order_by(None)
+        with self._engine.connect() as connection:
+            return sorted(subject for (subject,) in connection.execute(statement, wanted) if subject is not None)
 
     def newest_verdicts(self, recipe: str, subject: str, gates: Sequence[str]) -> dict[str, Entry]:
         """The newest verdict of each of some gates on one asset or batch of an asset, of those that have one.

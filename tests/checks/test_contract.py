@@ -142,8 +142,8 @@ class Rounds:
     def contract(self, bar: Any, recipe: str = "small") -> None:
         self.made("contract", recipe, {"bar": bar, "bar_digest": digest_of(bar)})
 
-    def candidate(self) -> None:
-        self.made("candidates/five_layers", "small", {})
+    def candidate(self, student: str = "five_layers") -> None:
+        self.made(f"candidates/{student}", "small", {})
 
     def made(self, stage: str, recipe: str, facts: Any) -> None:
         digest = f"{len(self.manifests):064x}"
@@ -172,6 +172,21 @@ def test_a_bar_may_be_moved_before_a_candidate_was_trained_under_it(rounds: Roun
     assert look(rounds) == untouched
     rounds.contract(other)
     assert look(rounds) == untouched, "the bar that is looked at is the one that the candidate was trained under"
+
+
+def test_of_all_that_was_made_one_contract_is_opened(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the student was called: one that the recipe has no longer was trained under a bar all the same."""
+    opened: list[str] = []
+    rounds.store.read_manifest = lambda digest, manifest: opened.append(digest) or rounds.manifests[digest]
+    monkeypatch.setattr(Ledger, "entries", lambda self, *asked, **narrowed: pytest.fail("the whole ledger was read"))
+    other = bar_of(recipe(bar__margin=0.2))
+    for bar in (bar_of(DEMO), other, bar_of(DEMO)):
+        rounds.contract(bar)
+        rounds.candidate("gone")
+        rounds.made("source", "small", {})
+    rounds.contract(other)
+    assert look(rounds)[0] is PASS
+    assert opened == [f"{6:064x}"], "the contract of the newest candidate"
 
 
 def test_a_bar_that_was_moved_after_a_candidate_needs_a_name_and_a_reason(rounds: Rounds) -> None:

@@ -207,6 +207,26 @@ def test_a_look_at_many_gates_or_assets_walks_an_index_for_each_and_sorts_nothin
     assert not [step for step in steps if step.startswith(("SCAN ledger", "USE TEMP"))]
 
 
+def test_what_entries_are_about_is_read_from_an_index_alone(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    (step,) = steps_of(ledger, lambda: ledger.subjects("r", "materialization"))
+    assert "USING COVERING INDEX ledger_by_" in step
+    for asset in ("r/b", "r/a", "r/b"):
+        ledger.append("materialization", "r", {"asset": asset, "digest": "d"})
+    ledger.append("materialization", "other", {"asset": "other/c", "digest": "d"})
+    ledger.append("materialization", "r", {"of another": "shape"})
+    assert ledger.subjects("r", "materialization") == ["r/a", "r/b"]
+
+
+def test_the_newest_before_another_entry_walks_the_same_index(tmp_path: Path) -> None:
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    (step,) = steps_of(ledger, lambda: ledger.newest("r", "materialization", subject="r/a", before=3))
+    assert "USING INDEX ledger_by_subject" in step
+    one, two = (ledger.append("materialization", "r", {"asset": "r/a", "digest": each}) for each in "12")
+    found = [ledger.newest("r", "materialization", subject="r/a", before=number) for number in (1, 2, 3)]
+    assert found == [None, one, two]
+
+
 def steps_of(ledger: Ledger, look: Callable[[], object]) -> list[str]:
     """How SQLite finds what the one statement of a look asks for."""
     statements: list[tuple[str, Any]] = []
