@@ -35,6 +35,8 @@ def the_bar_notices_a_lost_class(context: GateContext) -> Finding:
 @gate(
     "if something that exists already clears the bar, a student is one more model to maintain for nothing",
     closes_as="take the baseline",
+    remedy="take it and stop, which is success",
+    shows_options=True,
 )
 def no_baseline_clears_the_bar(context: GateContext) -> Finding:
     """Closed means: take that baseline and stop, which is success; open where the recipe names one to be released."""

@@ -177,6 +177,8 @@ class Gate:
         waivable: False where no person can let it pass, whatever a recipe says.
         closes_as: what it is called when it fails, where that is a result and not a fault: there is no need to distil.
         daily: that it passed stands until the day ends (UTC) while nothing that it rests on has changed.
+        remedy: what to do when it fails, where that is not to fix the cause and run again.
+        shows_options: whether a round that it closes shows what there is to take without a student.
     """
 
     name: str
@@ -186,6 +188,8 @@ class Gate:
     waivable: bool = True
     closes_as: str | None = None
     daily: bool = False
+    remedy: str | None = None
+    shows_options: bool = False
 
 
 def gate(
@@ -195,11 +199,13 @@ def gate(
     waivable: bool = True,
     closes_as: str | None = None,
     daily: bool = False,
+    remedy: str | None = None,
+    shows_options: bool = False,
 ) -> Callable[[Callable[[GateContext], Finding]], Gate]:
     """Make a gate of a function whose name is the sentence; see `Gate`."""
 
     def wrap(evaluate: Callable[[GateContext], Finding]) -> Gate:
-        return Gate(evaluate.__name__, because, evaluate, blocking, waivable, closes_as, daily)
+        return Gate(evaluate.__name__, because, evaluate, blocking, waivable, closes_as, daily, remedy, shows_options)
 
     return wrap
 
@@ -240,6 +246,14 @@ class StageGates:
     def closes_as(self) -> dict[str, str]:
         """Of each gate whose failure is a result, what that is called."""
         return {gate.name: gate.closes_as for gate in self.gates if gate.closes_as is not None}
+
+    def remedies(self) -> dict[str, str]:
+        """What to do when a gate fails, of each gate for which that is not to fix the cause and run again."""
+        return {gate.name: gate.remedy for gate in self.gates if gate.remedy is not None}
+
+    def shows_options(self) -> frozenset[str]:
+        """Names of the gates with which a round shows what there is to take without a student."""
+        return frozenset(gate.name for gate in self.gates if gate.shows_options)
 
     def evaluate(self, context: GateContext, wanted: Collection[str]) -> Iterator[tuple[str, Finding]]:
         """Decide the gates that are wanted; a suite is decided whole or not at all.

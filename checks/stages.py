@@ -23,6 +23,9 @@ GATES: dict[str, StageGates] = {kind: import_module(f"checks.{kind}").GATES for 
 CLOSES_AS = {name: result for gates in GATES.values() for name, result in gates.closes_as().items()}
 """What the failure of a gate is called, of the gates whose failure is a result and not a fault."""
 
+SHOWS_OPTIONS = frozenset[str]().union(*(gates.shows_options() for gates in GATES.values()))
+"""The gates with which a round that they close shows what there is to take without a student."""
+
 UNWAIVABLE = frozenset[str]().union(*(gates.unwaivable() for gates in GATES.values()))
 """The gates that no person can let pass; a recipe can name more of them, but not fewer."""
 

@@ -16,7 +16,6 @@ from pydantic import Field
 from assets.keys import keys_of_events
 from assets.materializations import Materialization
 from assets.stage import MachineFailure
-from checks.baselines import no_baseline_clears_the_bar
 from checks.gate import GatesClosed
 from checks.gatekeeper import GateState, WayClosed
 from checks.stages import gates_of, waiver_rules
@@ -172,15 +171,14 @@ def _closed(
     instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, now: StageNow, gate: GateState
 ) -> Found:
     """What is wrong with a stage whose gate is closed."""
-    key, because = now.state.key, gates_of(now.stage).because()[gate.name]
+    key, gates = now.state.key, gates_of(now.stage)
+    because = gates.because()[gate.name]
     if not gate.state.was_decided:
         do = f"look at it: materialize {now.state.address} with its checks, or `stillhouse run {file.name}`"
         broken = _why_it_failed(instance, key, now.batch, gate=gate.name)
         return _found(gate.name, gate.state, because, broken or gate.sentence, [], do)
-    if gate.name == no_baseline_clears_the_bar.name:
-        do = "take it and stop, which is success" + _waiver(file, gate)
-    else:
-        do = f"fix the cause and `stillhouse run {file.name}`" + _waiver(file, gate)
+    remedy = gates.remedies().get(gate.name, f"fix the cause and `stillhouse run {file.name}`")
+    do = remedy + _waiver(file, gate)
     evidence = [*_evidence(instance, key, now.batch, gate), *waivers_to_give_again(builds.ledger, file, _named(gate))]
     return _found(gate.name, gate.state, because, gate.sentence, evidence, do)
 

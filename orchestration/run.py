@@ -18,9 +18,8 @@ from rich.text import Text
 
 from assets.keys import key_of
 from assets.materializations import newest_artifact, newest_materialization
-from checks.baselines import no_baseline_clears_the_bar
 from checks.gatekeeper import GateState
-from checks.stages import CLOSES_AS
+from checks.stages import CLOSES_AS, SHOWS_OPTIONS
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import ingest_what_is_new, plan_runs
 from orchestration.build import definitions
@@ -204,7 +203,7 @@ def _ending(
     if selection is not None and selection.run_id == outcome.run_id:
         artifact = newest_artifact(builds, key_of(file.name, SELECTION))
         parts.append(result_screen(file.name, read_report(artifact.folder), builds.home))
-    if any(gate.name == no_baseline_clears_the_bar.name for gate in outcome.closed):
+    if any(gate.name in SHOWS_OPTIONS for gate in outcome.closed):
         evaluations = read_evaluations(newest_artifact(builds, key_of(file.name, BASELINES)).folder)
         parts += [options_screen(evaluations), f"report   {path_of_page(builds.home, file.name)}", ""]
     champion, tail = builds.ledger.champion(file.name), ""

@@ -28,7 +28,7 @@ from checks.gate import (
     share_at_most,
     stage_checks,
 )
-from checks.stages import CLOSES_AS, GATES, UNWAIVABLE, gates_of, waiver_rules
+from checks.stages import CLOSES_AS, GATES, SHOWS_OPTIONS, UNWAIVABLE, gates_of, waiver_rules
 from stillhouse.records.governance import Waiver, WaiverRules, waive
 from stillhouse.records.ledger import Ledger
 from stillhouse.source_code import closure_digest
@@ -43,7 +43,9 @@ def look_and_pass(asked: GateContext) -> Finding:
 
 
 BLOCKS = Gate("it_blocks", "of a reason", look_and_pass, waivable=False)
-ADVISES = Gate("it_advises", "of another", look_and_pass, blocking=False, closes_as="a result")
+ADVISES = Gate(
+    "it_advises", "of another", look_and_pass, blocking=False, closes_as="a result", remedy="stop", shows_options=True
+)
 
 
 class Suite:
@@ -62,6 +64,8 @@ class Suite:
 def test_an_evaluated_function_becomes_a_gate_of_its_name() -> None:
     made = gate("it matters", blocking=False, waivable=False, closes_as="x")(look_and_pass)
     assert made == Gate("look_and_pass", "it matters", look_and_pass, False, False, "x")
+    ends = gate("it matters", daily=True, remedy="stop", shows_options=True)(look_and_pass)
+    assert ends == Gate("look_and_pass", "it matters", look_and_pass, daily=True, remedy="stop", shows_options=True)
     assert gate("it matters")(look_and_pass) == Gate("look_and_pass", "it matters", look_and_pass)
     assert Gate("a", "b", look_and_pass) == Gate("a", "b", look_and_pass, blocking=True, waivable=True)
     assert [each.name for each in gates_of_module(__name__).gates] == ["it_blocks", "it_advises"]
@@ -82,6 +86,7 @@ def test_names_and_reasons_are_those_of_gates_and_suite() -> None:
     assert alone.because() == {"it_blocks": "of a reason", "it_advises": "of another"}
     assert both.because() == {**alone.because(), "first": "one", "second": "two"}
     assert (both.unwaivable(), both.closes_as()) == ({"it_blocks"}, {"it_advises": "a result"})
+    assert (both.remedies(), both.shows_options()) == ({"it_advises": "stop"}, {"it_advises"})
 
 
 def test_what_the_failure_of_a_gate_is_called_where_it_is_a_result() -> None:
@@ -90,6 +95,7 @@ def test_what_the_failure_of_a_gate_is_called_where_it_is_a_result() -> None:
         "no_baseline_clears_the_bar": "take the baseline",
     }
     assert "training_converged" not in CLOSES_AS
+    assert {"no_baseline_clears_the_bar"} == SHOWS_OPTIONS == {*gates_of("baselines").remedies()}
 
 
 def test_every_candidate_has_the_gates_of_its_kind_and_a_recipe_can_forbid_more_waivers() -> None:
