@@ -43,7 +43,7 @@ _OF_A_USER = r"(?:in|u|users?|profiles?|people|members?)/"
 _HINT = (
     rf"{credentials.HINT}|{spelled_mail.HINT}|"
     # As far as the rule looks: up to the end of the address it would cost the square of many addresses in a row.
-    rf"(?i:{_SITES}|\.[a-z]{{2,24}}(?::\d+)?/(?:[^\s/]+/){{0,3}}(?:{_OF_A_USER}|~))|"
+    rf"(?i:{_SITES}|\.[a-z]{{2,24}}(?::\d{{1,5}})?/(?:[^\s/]{{1,40}}/){{0,3}}(?:{_OF_A_USER}|~))|"
     r"[@\uFF20]|\d(?:[\s()./+\-\u2010-\u2015\u2212\uFF08\uFF09\uFF0D\uFF0E\uFF0F]{0,4}\d){5}"
     r"|\d[.\uFF0E]\d{1,3}[.\uFF0E]\d{1,3}[.\uFF0E]\d|(?i:[23f][0-9a-f]{3}:[0-9a-f:])"
     r"|(?i:[a-z]{2}\d{2}[\s.\-]{0,3}[a-z0-9](?:[\s.\-]{0,3}[a-z0-9]){10}|\d[a-z]\d\d ?[a-z]\d{3}[a-z])"
@@ -57,7 +57,7 @@ _ALONE = rf"{_START}(?<!\d[-/])(?:%s)(?![A-Za-z\d]|-\d)"
 _ACCOUNT = re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z\d+.-]{1,20}://(?P<found>(?!\*\*\*@)[^\s/?#@\[\]]{1,200})(?=@)")
 _NAME = r"(?P<found>\w[\w.-]{0,62}\w)(?!\w)"
 _PAGE = re.compile(
-    rf"(?<![\w-])(?:{_SITES}@?(?:{_OF_A_USER})?|[\w-]{{1,63}}\.[a-z]{{2,24}}(?::\d+)?/(?:[^\s/]{{1,40}}/){{0,3}}?(?:{_OF_A_USER}@?|~)){_NAME}",
+    rf"(?<![\w-])(?:{_SITES}@?(?:{_OF_A_USER})?|[\w-]{{1,63}}\.[a-z]{{2,24}}(?::\d{{1,5}})?/(?:[^\s/]{{1,40}}/){{0,3}}?(?:{_OF_A_USER}@?|~)){_NAME}",
     re.IGNORECASE,
 )
 _NO_USER = re.compile(
