@@ -32,6 +32,7 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.batches import Batch, BatchFile, batches_of, record
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.governance import WaiverRules, valid_waivers
+from stillhouse.records.ledger import Ledger
 from stillhouse.stages.names import BASE, BATCHED
 from stillhouse.stages.source import drop_folder
 from tests.quick_dagster import lay_fresh_databases, quick_dagster
@@ -86,6 +87,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("STILLHOUSE_WITNESS", str(tmp_path / "witness.ndjson"))
     monkeypatch.delenv("STILLHOUSE_RECIPES", raising=False)
     return Home.from_environment()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """An empty ledger of no installation."""
+    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 @pytest.fixture

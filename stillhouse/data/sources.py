@@ -277,11 +277,6 @@ def drop_folder_entries(folder: str, *, root: str | Path | None = None) -> list[
     return sorted((entry for entry in found if not _unfinished(entry.name)), key=lambda entry: entry.name)
 
 
-def source_digest(uri: str, *, root: str | Path | None = None) -> str:
-    """Digest what a source holds, so that the same content gives the same digest; see `digests_now`."""
-    return _digest_of_all(list(digests_now(uri, root=root).values()))
-
-
 def digests_now(uri: str, *, root: str | Path | None = None) -> dict[str, str]:
     """Digest each file behind an address without keeping it, to see whether it was changed.
 

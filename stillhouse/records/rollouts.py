@@ -22,7 +22,6 @@ from stillhouse.records.deployments import (
     Deployment,
     Quarantine,
     Stage,
-    deployment_of,
     entry_of,
     in_place_of,
     serving_now,
@@ -202,12 +201,6 @@ def quarantine(
 def counting(deployment: Deployment, day: date) -> tuple[Quarantine, ...]:
     """What the champion does not answer on a day."""
     return tuple(each for each in deployment.quarantine if each.until >= day)
-
-
-def known_challenger(ledger: Ledger, recipe: str, release: str) -> Challenger | None:
-    """A release as it was last on its way, None where it never was one."""
-    entry = ledger.newest(recipe, "deployment", subject=release)
-    return None if entry is None else deployment_of(entry).challenger
 
 
 def _challenger(recipe: str, seen: Deployment) -> Challenger:

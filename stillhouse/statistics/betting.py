@@ -81,33 +81,38 @@ def anytime_non_inferiority(
     """
     if min(lost, won) < 0 or lost + won > rows:
         raise ValueError(f"impossible counts: {lost} + {won} discordant of {rows} rows")
+    harmless = margin if harmless is None else harmless
+    if not 0.0 < margin < 1.0 or not -1.0 < harmless <= margin or slices < 1:
+        raise ValueError(f"out of range: margin {margin}, harmless {harmless}, {slices} slices")
+    check_alpha(alpha)
+    fail_alpha = alpha / slices
     values, counts = np.array([1.0, -1.0, 0.0]), np.array([lost, won, rows - lost - won], dtype=np.float64)
-    return _anytime_test(
-        values, counts, bounds=(-1.0, 1.0), limit=margin, harmless=harmless, alpha=alpha, side_by_side=slices
-    )
-
-
-def anytime_share(events: int, rows: int, *, limit: float, alpha: float = 0.05, guardrails: int = 1) -> AnytimeTest:
-    """Test that a share, such as that of errors, is below a limit, for somebody who looks again and again.
-
-    Args:
-        events: rows on which it happened.
-        rows: all rows; 0 is INCONCLUSIVE.
-        limit: in (0, 1).
-        alpha: error rate of either verdict.
-        guardrails: how many are looked at side by side; each fails at alpha / guardrails.
-
-    Returns:
-        The verdict with its e-values.
-
-    Raises:
-        ValueError: if the counts are impossible or an argument is out of range.
-    """
-    if not 0 <= events <= rows:
-        raise ValueError(f"impossible counts: {events} of {rows}")
-    values, counts = np.array([1.0, 0.0]), np.array([events, rows - events], dtype=np.float64)
-    return _anytime_test(
-        values, counts, bounds=(0.0, 1.0), limit=limit, harmless=None, alpha=alpha, side_by_side=guardrails
+    # No product exceeds exp(l (sum of values - rows * margin)): of both e-values at the margin only one is above 1.
+    # A mean of at least the margin is one of the mirrored values that is at most the mirrored margin.
+    within = float(log_e_value(-values, counts, mean_at_most=-margin, lowest=-1.0))
+    beyond = float(log_e_value(values, counts, mean_at_most=harmless, lowest=-1.0))
+    verdict, needed = Verdict.INCONCLUSIVE, None
+    if within >= -math.log(alpha):
+        verdict = Verdict.PASS
+    elif beyond >= -math.log(fail_alpha):
+        verdict = Verdict.FAIL
+    elif rows:
+        ways = (
+            rows_to_disprove(-values, counts / rows, mean_at_most=-margin, lowest=-1.0, alpha=alpha),
+            rows_to_disprove(values, counts / rows, mean_at_most=harmless, lowest=-1.0, alpha=fail_alpha),
+        )
+        needed = min((way for way in ways if way is not None), default=None)
+    return AnytimeTest(
+        rows=rows,
+        mean=float(counts @ values) / rows if rows else None,
+        limit=margin,
+        harmless=harmless,
+        alpha=alpha,
+        fail_alpha=fail_alpha,
+        e_within=_shown(within),
+        e_beyond=_shown(beyond),
+        verdict=verdict,
+        rows_needed=needed,
     )
 
 
@@ -182,54 +187,6 @@ def rows_to_disprove(
         reached = log_total(middle * growth) - math.log(BETS) >= target
         few, enough = (few, middle) if reached else (middle, enough)
     return enough
-
-
-def _anytime_test(
-    values: FloatArray,
-    counts: FloatArray,
-    *,
-    bounds: tuple[float, float],
-    limit: float,
-    harmless: float | None,
-    alpha: float,
-    side_by_side: int,
-) -> AnytimeTest:
-    """Bet against a mean of the limit or more, and against one of at most `harmless`.
-
-    No product exceeds exp(l (sum of values - rows * limit)), so of two e-values about one limit only one is above 1.
-    """
-    harmless = limit if harmless is None else harmless
-    lowest, highest = bounds
-    if not 0.0 < limit < 1.0 or not lowest < harmless <= limit or side_by_side < 1:
-        raise ValueError(f"out of range: limit {limit}, harmless {harmless}, {side_by_side} side by side")
-    check_alpha(alpha)
-    fail_alpha, rows = alpha / side_by_side, int(counts.sum())
-    # A mean of at least the limit is one of the mirrored values that is at most the mirrored limit.
-    within = float(log_e_value(-values, counts, mean_at_most=-limit, lowest=-highest))
-    beyond = float(log_e_value(values, counts, mean_at_most=harmless, lowest=lowest))
-    verdict, needed = Verdict.INCONCLUSIVE, None
-    if within >= -math.log(alpha):
-        verdict = Verdict.PASS
-    elif beyond >= -math.log(fail_alpha):
-        verdict = Verdict.FAIL
-    elif rows:
-        ways = (
-            rows_to_disprove(-values, counts / rows, mean_at_most=-limit, lowest=-highest, alpha=alpha),
-            rows_to_disprove(values, counts / rows, mean_at_most=harmless, lowest=lowest, alpha=fail_alpha),
-        )
-        needed = min((way for way in ways if way is not None), default=None)
-    return AnytimeTest(
-        rows=rows,
-        mean=float(counts @ values) / rows if rows else None,
-        limit=limit,
-        harmless=harmless,
-        alpha=alpha,
-        fail_alpha=fail_alpha,
-        e_within=_shown(within),
-        e_beyond=_shown(beyond),
-        verdict=verdict,
-        rows_needed=needed,
-    )
 
 
 def _shown(log_e: float) -> float:

@@ -17,7 +17,6 @@ from stillhouse.data.sources import (
     every_column_in_a_drop,
     read_outside,
     read_rows,
-    source_digest,
 )
 from stillhouse.errors import StillhouseError
 from stillhouse.home import CHECKOUT
@@ -172,10 +171,10 @@ def test_a_drop_folder_in_a_store_gives_addresses_that_can_be_read(memory: UPath
 
 def test_the_digest_of_a_local_source_is_that_of_its_bytes(project: Path) -> None:
     # printf 'question,topic,region\na,x,north\nb,,\n' | sha256sum
-    assert source_digest("rows.csv", root=project) == "61a221b98192cd96fe05accd263ca2df1f877a925ec801eb4434ec86af12e1e5"
-    before = source_digest("*.csv", root=project)
+    expected = "61a221b98192cd96fe05accd263ca2df1f877a925ec801eb4434ec86af12e1e5"
+    assert digests_now("rows.csv", root=project) == {"rows.csv": expected}
     (project / "more.csv").write_text(CSV)
-    assert source_digest("*.csv", root=project) != before
+    assert digests_now("*.csv", root=project).keys() == {str(project / "more.csv"), str(project / "rows.csv")}
 
 
 def test_the_digest_in_a_store_follows_its_content_mark_and_else_the_time(
@@ -184,25 +183,25 @@ def test_the_digest_in_a_store_follows_its_content_mark_and_else_the_time(
     facts: dict[str, object] = {"size": 3, "ETag": '"one"', "LastModified": "monday"}
     monkeypatch.setattr(type(memory.fs), "info", lambda *_: facts)
     address = "memory://inbox/rows.csv"
-    first = source_digest(address)
+    first = digests_now(address)
     facts["LastModified"] = "tuesday"
-    assert source_digest(address) == first, "the same content uploaded again is no news"
+    assert digests_now(address) == first, "the same content uploaded again is no news"
     facts["ETag"] = '"two"'
-    assert source_digest(address) != first
+    assert digests_now(address) != first
     del facts["ETag"]
-    tuesday = source_digest(address)
+    tuesday = digests_now(address)
     facts["LastModified"] = "wednesday"
-    assert source_digest(address) != tuesday
+    assert digests_now(address) != tuesday
     del facts["LastModified"]
     with pytest.raises(StillhouseError, match="neither a content mark nor a time"):
-        source_digest(address)
+        digests_now(address)
 
 
 def test_the_digest_of_a_missing_source_is_refused(project: Path, memory: UPath) -> None:
     with pytest.raises(StillhouseError, match="no such file"):
-        source_digest("none.csv", root=project)
+        digests_now("none.csv", root=project)
     with pytest.raises(StillhouseError, match="cannot be read"):
-        source_digest("memory://inbox/none.csv")
+        digests_now("memory://inbox/none.csv")
 
 
 @pytest.fixture
@@ -251,7 +250,7 @@ def test_every_file_behind_wildcards_is_kept_and_named(project: Path, store: Art
     (project / "more.csv").write_text("topic,question,region\ny,c,south\n")
     outside = read_outside("*.csv", store, root=project)
     assert list(outside.digests) == [str(project / "more.csv"), str(project / "rows.csv")]
-    assert outside.content == source_digest("*.csv", root=project)
+    assert outside.content == hashlib.sha256("\n".join(outside.digests.values()).encode()).hexdigest()
     assert outside.digests == digests_now("*.csv", root=project)
     for name, path in outside.kept(store).items():
         assert path.read_bytes() == Path(name).read_bytes()

@@ -2,7 +2,6 @@
 
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,6 @@ from stillhouse.records.rollouts import (
     Offer,
     counting,
     keep_back,
-    known_challenger,
     move_on,
     offer,
     quarantine,
@@ -39,8 +37,7 @@ SEEN = Found(rows=1_200)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def ledger(ledger: Ledger) -> Ledger:
     serve(ledger, "a1")
     return ledger
 
@@ -113,8 +110,6 @@ def test_what_is_withdrawn_is_offered_no_more_and_the_champion_serves_on(ledger:
             offered(ledger, same_model)
     assert serves_on(ledger, "r", "a1", "b1") and not serves_on(ledger, "r", "a1", "c1")
     assert offered(ledger, "c1").is_it
-    assert known_challenger(ledger, "r", "b1") is not None
-    assert known_challenger(ledger, "r", "d1") is None
 
 
 def test_a_withdrawn_release_moves_nowhere_whoever_withdrew_it(ledger: Ledger) -> None:

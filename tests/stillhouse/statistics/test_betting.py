@@ -14,7 +14,6 @@ from stillhouse.statistics.betting import (
     SHARES,
     AnytimeTest,
     anytime_non_inferiority,
-    anytime_share,
     log_e_value,
     rows_to_disprove,
 )
@@ -58,7 +57,7 @@ def test_non_inferiority_is_what_another_library_combines(lost: int, won: int, r
 )
 def test_a_share_is_what_another_library_combines(events: int, rows: int, limit: float, expected: float) -> None:
     """ville 0.1.0 as above. Its own test, a mixture of betas on both sides, says 0.352, 537,978 and 0.00919."""
-    assert anytime_share(events, rows, limit=limit).e_beyond == pytest.approx(expected, rel=1e-9)
+    assert e_value([1.0, 0.0], [events, rows - events], limit, 0.0) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.long
@@ -151,13 +150,6 @@ def test_a_small_proven_loss_within_the_margin_passes() -> None:
     assert found.e_within > 20 and found.e_beyond > 20 and found.verdict is Verdict.PASS
 
 
-def test_several_guardrails_share_the_error_rate() -> None:
-    few = anytime_share(7, 300, limit=0.005, guardrails=6)
-    assert 20 < few.e_beyond < 120 and few.verdict is Verdict.INCONCLUSIVE
-    assert anytime_share(7, 300, limit=0.005).verdict is Verdict.FAIL
-    assert anytime_share(0, 2000, limit=0.005, guardrails=6).verdict is Verdict.PASS, "each passes at all of alpha"
-
-
 def test_the_rows_that_are_missing_are_those_that_settle_it() -> None:
     found = anytime_non_inferiority(20, 20, 1000, margin=0.02)
     assert found.rows_needed == 1077
@@ -178,7 +170,7 @@ def test_nothing_is_missing_where_nothing_would_settle_it() -> None:
 
 
 def test_an_e_value_beyond_all_numbers_is_still_a_number() -> None:
-    found = anytime_share(100_000, 100_000, limit=0.001)
+    found = anytime_non_inferiority(100_000, 0, 100_000, margin=0.001)
     assert found.e_beyond == pytest.approx(LARGEST) and 0.0 <= found.e_within < 1e-100
     assert AnytimeTest.model_validate_json(found.model_dump_json()) == found
     assert log_e_value(PAIRS, np.array([1e7, 0.0, 0.0]), mean_at_most=0.02, lowest=-1.0) > 1e6
@@ -245,5 +237,3 @@ def test_values_that_could_ruin_a_bet_are_refused() -> None:
         e_value([math.nan], [1], 0.5, 0.0)
     with pytest.raises(ValueError, match="the mean must be above"):
         e_value([0.5], [1], 0.0, 0.0)
-    with pytest.raises(ValueError, match="impossible counts"):
-        anytime_share(6, 5, limit=0.1)
