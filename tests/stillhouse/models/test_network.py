@@ -1,3 +1,5 @@
+"""A classifier from a folder computes what transformers computes, and a folder that does not fit is refused."""
+
 import json
 import shutil
 from pathlib import Path

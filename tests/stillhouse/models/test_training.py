@@ -1,3 +1,5 @@
+"""A training learns, gives the same bits again, goes on where it was killed, and refuses what cannot be learned."""
+
 import signal
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Weights from outside are let in only if they are whole, harmless and those that their fingerprint names."""
+
 import hashlib
 import json
 import pickle

@@ -1,3 +1,5 @@
+"""A cut or narrowed student is its teacher without the layers and units that were left out."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""A teacher to be trained is the encoder with a first classifier, which the seed decides."""
+
 from pathlib import Path
 
 import pytest

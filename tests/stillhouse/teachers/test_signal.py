@@ -1,3 +1,5 @@
+"""The teacher's answers are asked once, stored in shards, and believed only if they are its own and unharmed."""
+
 import hashlib
 import signal
 import subprocess
