@@ -6,6 +6,8 @@ Does not: the names of the stages (stillhouse/stages/names.py), the addresses by
 (stillhouse/records/manifest.py), which stay as they are when a key is changed.
 """
 
+from dataclasses import dataclass
+
 import dagster as dg
 
 from stillhouse.records.manifest import address
@@ -65,6 +67,24 @@ def key_at(asset: str) -> dg.AssetKey:
 def address_of(key: dg.AssetKey, batch: str | None = None) -> str:
     """Name an asset, or one batch of it, as ledger and manifests do."""
     return address(f"{key.path[0]}/{stage_of(key)}", batch)
+
+
+@dataclass(frozen=True)
+class BatchOfAsset:
+    """An asset, or one batch of one that is made batch by batch.
+
+    Args:
+        key: the asset.
+        batch: which batch of it; None where it is made whole.
+    """
+
+    key: dg.AssetKey
+    batch: str | None
+
+    @property
+    def address(self) -> str:
+        """Asset and batch in one word."""
+        return address_of(self.key, self.batch)
 
 
 def keys_of_events(key: dg.AssetKey) -> list[dg.AssetKey]:

@@ -11,36 +11,27 @@ from datetime import datetime
 
 import dagster as dg
 
-from assets.keys import address_of, keys_of_events
+from assets.keys import BatchOfAsset, address_of, keys_of_events
 from stillhouse.errors import StillhouseError
 from stillhouse.records.builds import Artifact, BuildStore
 from stillhouse.records.ledger import Ledger
 
 
 @dataclass(frozen=True)
-class Materialization:
+class Materialization(BatchOfAsset):
     """The newest materialization of an asset, or of one batch of it.
 
     Args:
-        key: the asset.
-        batch: which batch, for an asset that is made batch by batch.
         digest: of the artifact's content.
         manifest: identity of its manifest.
         run_id: the run that made or found it.
         at: when, in UTC.
     """
 
-    key: dg.AssetKey
-    batch: str | None
     digest: str
     manifest: str
     run_id: str
     at: datetime
-
-    @property
-    def address(self) -> str:
-        """Asset and batch in one word."""
-        return address_of(self.key, self.batch)
 
 
 def newest_materialization(ledger: Ledger, key: dg.AssetKey, batch: str | None = None) -> Materialization | None:

@@ -90,7 +90,7 @@ def _models() -> str:
     from stillhouse.home import Home
     from stillhouse.records.builds import BuildStore
     from stillhouse.stages.names import BASELINES, EVALUATION
-    from stillhouse.wording import MEGABYTE
+    from stillhouse.wording import MEGABYTE, times
 
     builds = BuildStore(Home.from_environment())
     students, baselines = (
@@ -104,7 +104,7 @@ def _models() -> str:
         verdict = "control" if each.score.kind is ModelKind.CONTROL else each.verdict
         lines.append(
             f"{each.name:30}{each.score.accuracy:>9.1%}{100 * test.drop:>7.1f}{100 * test.drop_upper_bound:>9.1f}"
-            f"{each.score.size_bytes / MEGABYTE:>7.1f}" + "".join(f"{_times(r):>9}" for r in ratios) + f"  {verdict}"
+            f"{each.score.size_bytes / MEGABYTE:>7.1f}" + "".join(f"{times(r):>9}" for r in ratios) + f"  {verdict}"
         )
     learners = [each for each in students if each.score.kind is ModelKind.STUDENT]
     lines += ["", f"{'drop, at most, verdict':36}" + "".join(f"{each.name:>26}" for each in learners)]
@@ -118,10 +118,6 @@ def _slice(result: "SliceResult") -> str:
     test = result.non_inferiority
     bounded = f"{100 * test.drop:.1f}{100 * test.drop_upper_bound:>5.1f}" if test else "no rows"
     return f"{bounded:>13} {result.verdict!s:>12}"
-
-
-def _times(ratio: float | None) -> str:
-    return "?" if ratio is None else f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
 
 
 if __name__ == "__main__":

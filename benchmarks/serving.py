@@ -200,12 +200,14 @@ def _ours() -> Iterator[Server]:
 
 @contextmanager
 def _theirs(name: str, environment: Path, exported: Path) -> Iterator[Server]:
+    from tests.wire import free_port
+
     python = environment / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     packages = [*PACKAGES[name], "onnxruntime", "tokenizers", "numpy"]
     subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
-    port = _free_port()
+    port = free_port()
     own = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     variables = {**own, "MODEL": str(exported), "PORT": str(port), "PYTHONPATH": str(SERVERS), "OMP_NUM_THREADS": "1"}
     variables |= {"BENTOML_DO_NOT_TRACK": "true", "BENTOML_HOME": str(environment / "bentoml")}
@@ -328,14 +330,6 @@ def _with_children(pid: int) -> list[int]:
 def _resident_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

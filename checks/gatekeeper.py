@@ -16,7 +16,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from assets.keys import address_of, key_at, key_of, stage_of
+from assets.keys import BatchOfAsset, address_of, key_at, key_of, stage_of
 from assets.materializations import Materialization, newest_materialization
 from checks.gate import gate_code
 from checks.stages import gates_of, waiver_rules
@@ -58,12 +58,10 @@ class GateState:
 
 
 @dataclass(frozen=True)
-class AssetState:
+class AssetState(BatchOfAsset):
     """What the ledger says of an asset, or of one batch of it.
 
     Args:
-        key: the asset.
-        batch: which batch of it.
         newest: its newest materialization; None if there is none.
         gates: every blocking gate.
         manifest: how that was made; None if there is none, or it cannot be read.
@@ -71,18 +69,11 @@ class AssetState:
         broken: what is wrong with its record, if that cannot be read.
     """
 
-    key: dg.AssetKey
-    batch: str | None
     newest: Materialization | None
     gates: tuple[GateState, ...]
     manifest: Manifest | None = None
     stale: tuple[str, ...] = ()
     broken: str | None = None
-
-    @property
-    def address(self) -> str:
-        """Asset and batch in one word."""
-        return address_of(self.key, self.batch)
 
     @property
     def is_open(self) -> bool:

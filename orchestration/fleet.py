@@ -5,7 +5,7 @@ Does not: the stages and gates of one recipe (status.py), printing (tables.py).
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -26,7 +26,6 @@ from stillhouse.base import Record
 from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.ledger import Entry
 from stillhouse.records.locks import who_works_on
 from stillhouse.records.rounds import MONTH, rounds_to_the_champion
 from stillhouse.stages.names import CHAMPION
@@ -79,11 +78,12 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     return FleetLine(
         champion=champion,
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
-        overdue=decided is not None and now - _moment(decided) > overdue_after(file),
+        overdue=decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file),
         last_round=last_round(ledger, name),
-        rounds=sum(now - _moment(entry) < MONTH for entry in rounds),
+        rounds=sum(now - datetime.fromisoformat(entry.at) < MONTH for entry in rounds),
         promotions=sum(
-            now - _moment(entry) < MONTH and entry.body.get("before") != entry.body["digest"] for entry in promotions
+            now - datetime.fromisoformat(entry.at) < MONTH and entry.body.get("before") != entry.body["digest"]
+            for entry in promotions
         ),
         events=len(waiting_events(ledger, file)),
         requested_rows=len(requested_rows(ledger, file)),
@@ -93,7 +93,3 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
     )
-
-
-def _moment(entry: Entry) -> datetime:
-    return datetime.fromisoformat(entry.at).astimezone(UTC)

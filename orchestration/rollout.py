@@ -146,7 +146,7 @@ def _in_shadow(builds: BuildStore, file: RecipeFile, seen: Deployment, challenge
             f"{_name(challenger)} has shown enough in the shadow and answers {share:.0%} of the callers", Tone.GOOD
         )
     missing = "; ".join(shadow.missing) or "nothing that was asked since it was offered was replayed yet"
-    late_by = now - _moment(challenger.since) - timedelta(days=spec.shadow.days_at_most)
+    late_by = now - datetime.fromisoformat(challenger.since) - timedelta(days=spec.shadow.days_at_most)
     is_due = _replay_is_due(builds, file, seen, shadow, now)
     if late_by >= (WAIT_FOR_A_REPLAY if is_due else timedelta()):
         return _kept_back(builds, file, seen, challenger, missing, evidence)
@@ -173,7 +173,7 @@ def _in_canary(builds: BuildStore, file: RecipeFile, seen: Deployment, challenge
         return _withdrawn(builds, file, seen, challenger, shadow.failed[0], evidence)
     if (waits := _waits(file, seen, challenger, changed)) is not None:
         return Step(waits)
-    began = _moment(challenger.since)
+    began = datetime.fromisoformat(challenger.since)
     where = f"{_name(challenger)} answers {challenger.share:.0%} of the callers"
     if found.missing:
         missing = f"{found.missing:,} more callers are needed, counted by day"
@@ -213,14 +213,15 @@ def _last_step(
 
 def look_at_canary(builds: BuildStore, file: RecipeFile, challenger: Challenger, now: datetime) -> CanaryFound:
     """What the callers of a challenger have met since it was offered."""
-    store, offered = TrafficStore(builds.home.artifacts, file.name), _moment(challenger.offered).timestamp()
+    store = TrafficStore(builds.home.artifacts, file.name)
+    offered = datetime.fromisoformat(challenger.offered).timestamp()
     first, last = day_at(offered), day_at(now.timestamp())
     return canary_found(
         store,
         [day for day in store.days() if first <= day <= last],
         challenger=challenger.deployed.release,
         offered=offered,
-        since=_moment(challenger.since).timestamp(),
+        since=datetime.fromisoformat(challenger.since).timestamp(),
         spec=_spec(file).canary,
     )
 
@@ -248,7 +249,7 @@ def _replay_is_due(builds: BuildStore, file: RecipeFile, seen: Deployment, shado
     if shadow.is_current and shadow.looked_at is not None:
         if (now - shadow.looked_at).total_seconds() < SECONDS_BETWEEN_REPLAYS:
             return False
-        late = _moment(seen.challenger.since) + timedelta(days=_spec(file).shadow.days_at_most)
+        late = datetime.fromisoformat(seen.challenger.since) + timedelta(days=_spec(file).shadow.days_at_most)
         if shadow.looked_at < late <= now:
             return True
     replay = Replay.of(file, builds, seen, newest_shadow(builds, file), now.timestamp())
@@ -319,7 +320,7 @@ def _what_a_person_can_do(file: RecipeFile) -> str:
 def _approved_since(builds: BuildStore, file: RecipeFile, challenger: Challenger) -> bool:
     """Whether a person has approved it knowing what its callers met: while it answered the last share."""
     found = builds.ledger.newest(file.name, "approval", content=challenger.deployed.release)
-    return found is not None and _moment(found.at) >= _moment(challenger.since)
+    return found is not None and datetime.fromisoformat(found.at) >= datetime.fromisoformat(challenger.since)
 
 
 def _spec(file: RecipeFile) -> RolloutSpec:
@@ -329,10 +330,6 @@ def _spec(file: RecipeFile) -> RolloutSpec:
 
 def _name(challenger: Challenger) -> str:
     return f"{challenger.deployed.student} {challenger.deployed.release[:12]}"
-
-
-def _moment(at: str) -> datetime:
-    return datetime.fromisoformat(at).astimezone(UTC)
 
 
 def look(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, *, at: float | None = None) -> Step:

@@ -35,7 +35,7 @@ from stillhouse.evaluation.models import ModelKind
 from stillhouse.home import Home
 from stillhouse.report.reading import ReadReport, ReadScore
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.wording import MEGABYTE
+from stillhouse.wording import MEGABYTE, times
 
 CLASSES_SHOWN = 10
 SECONDS_BETWEEN_LINES = 10.0
@@ -84,7 +84,7 @@ def result_screen(recipe: str, report: ReadReport, home: Home) -> RenderableType
     for other in report.others:
         verdict = Text("control", "dim") if other.kind is ModelKind.CONTROL else _mark(other.verdict)
         price = [_price(other.usd_per_1000_calls)] if priced else []
-        measures = (f"{other.accuracy:.3f}", _times(other.size_ratio), _times(other.latency_ratio), *price)
+        measures = (f"{other.accuracy:.3f}", times(other.size_ratio), times(other.latency_ratio), *price)
         others.add_row(Text(other.name), *measures, verdict)
         if other.misses_only_the_budget:
             rivals.append(Text(f"{other.name}: {other.ruled_out}"))
@@ -112,10 +112,10 @@ def options_screen(evaluations: Sequence[Evaluation]) -> RenderableType:
     for column in ("option", "accuracy", "macro F1", "smaller", "faster", *([_PRICE] if priced else []), ""):
         options.add_column(column)
     for each in evaluations:
-        faster = _times(each.latency_ratio)
+        faster = times(each.latency_ratio)
         macro_f1 = "" if each.score.macro_f1 is None else f"{each.score.macro_f1:.3f}"
         price = [_price(each.usd_per_1000_calls)] if priced else []
-        measures = (f"{each.score.accuracy:.3f}", macro_f1, _times(each.size_ratio), faster, *price)
+        measures = (f"{each.score.accuracy:.3f}", macro_f1, times(each.size_ratio), faster, *price)
         options.add_row(Text(each.name), *measures, _mark(each.verdict))
     keeping, losing = clearing_options(evaluations)
     clearing = keeping + losing
@@ -263,12 +263,6 @@ def _measure(value: float | None, unit: str, digits: int = 2) -> str:
 
 def _by_how_much(ratio: float | None, comparative: str) -> str:
     return "" if ratio is None else f"   {ratio:.1f}x {comparative}"
-
-
-def _times(ratio: float | None) -> str:
-    if ratio is None:
-        return "?"
-    return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
 
 
 def _price(usd: float | None) -> str:

@@ -31,6 +31,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def times(ratio: float | None) -> str:
+    """How many times smaller or faster something is, for a table or a label; a question mark where it is not known."""
+    if ratio is None:
+        return "?"
+    return f"{ratio:.1f}x" if ratio < 1000 else ">1000x"
+
+
 def in_minutes(seconds: float) -> str:
     """A duration as a person says it: seconds below two minutes, minutes below two hours, else hours."""
     if seconds < 120:

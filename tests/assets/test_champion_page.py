@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from assets.champion_page import champion_page
 from stillhouse.errors import StillhouseError
@@ -23,11 +22,6 @@ REPORT = {
         "cpu": {"teacher_ms": 8.0, "student_ms": 0.81234, "ratio": 9.8},
     },
 }  # fmt: skip
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def promote(ledger: Ledger, student: str, release: str, **more: str) -> str:

@@ -137,11 +137,6 @@ def test_a_hidden_slice_is_said_of_each_model_that_is_no_control(judged: dict[Pa
     assert answer_of(no_hidden_slice_was_found, evaluation()) == (FAIL, loses)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-
-
 def rounds(ledger: Ledger, *runs: str, reader: str = "evaluation") -> None:
     for run in runs:
         log_golden_read(ledger, "small", golden=LOCKED, split_key="k", reader=reader, run_id=run)

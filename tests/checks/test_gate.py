@@ -150,11 +150,6 @@ def test_everything_that_a_finding_rests_on_is_in_its_circumstances(monkeypatch:
     assert len({digest(), *others}) == 7
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-
-
 def test_the_code_of_a_gate_is_all_that_its_module_imports() -> None:
     assert gate_code("candidates/a") == gate_code("candidates/b") == closure_digest("checks.candidates")
 

@@ -55,11 +55,6 @@ def released(*waived: str, digest: str = "d" * 64, export: str = "exports/s", **
     return artifact(record, stage="release", batch=None, digest=digest, folder=Path("/bundle"), **manifest)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-
-
 def test_a_bundle_with_a_problem_is_not_released(monkeypatch: pytest.MonkeyPatch) -> None:
     problems: list[str] = []
     monkeypatch.setattr(checks.release, "bundle_problems", lambda folder: problems)

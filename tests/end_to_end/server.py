@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 from assets.keys import key_of
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.reading import RecipeFile
+from tests.wire import free_port
 
 LOCATION = "code_location.py"
 
@@ -193,7 +193,7 @@ def dagster_dev(folder: Path, file: RecipeFile, home: Home, *, first: str = "") 
         "from stillhouse.recipe.reading import read_recipe\n"
         f"defs = definitions([read_recipe(Path({str(file.path)!r}))])\n"
     )
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ, "STILLHOUSE_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster), "PYTHONPATH": str(CHECKOUT),
     }  # fmt: skip
@@ -281,9 +281,3 @@ def _wait_until_loaded(server: Server, process: subprocess.Popen[bytes], folder:
         except OSError:
             time.sleep(0.5)
     raise TimeoutError((folder / "dagster_dev.log").read_text()[-3000:])
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

@@ -15,7 +15,7 @@ from stillhouse.report.figures.drawing import PALETTES, Palette, Theme, bare_fig
 from stillhouse.report.figures.label_placement import Mark, label_without_overlap, short
 from stillhouse.report.figures.material import Material, ReportFigure, Section
 from stillhouse.statistics.verdicts import Verdict
-from stillhouse.wording import MEGABYTE, percent, points
+from stillhouse.wording import MEGABYTE, percent, points, times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,12 +155,8 @@ def _bubble(axes: "Axes", score: Score, name: str, times_faster: float | None, c
     if times_faster is None or score.kind is ModelKind.TEACHER:
         label = name
     else:
-        label = f"{short(name, 32)}, {_times(times_faster)} faster"
+        label = f"{short(name, 32)}, {times(times_faster)} faster"
     return Mark(label, megabytes, score.accuracy, float(np.sqrt(area)) / 2, colour)
-
-
-def _times(ratio: float) -> str:
-    return ">1000x" if ratio >= 1000 else f"{ratio:.1f}x"
 
 
 def _frontier_line(axes: "Axes", marks: Sequence[Mark], palette: Palette) -> list[tuple[float, float]]:

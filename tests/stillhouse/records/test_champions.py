@@ -1,7 +1,5 @@
 """Who serves, who is compared with whom, and what a person went back behind: as functions of what the ledger holds."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,11 +84,6 @@ def test_what_a_person_went_back_behind_is_no_rival_of_anybody() -> None:
 def test_a_withdrawn_release_that_comes_back_replaces_what_it_replaced_before() -> None:
     history = [("a1", False), ("b1", False), ("a1", True), ("b1", True)]
     assert [each.release for each in line(history)] == ["b1", "a1"]
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def withdrawn(ledger: Ledger, release: str) -> bool:

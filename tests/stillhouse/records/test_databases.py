@@ -15,8 +15,7 @@ from stillhouse.records.ledger import Ledger
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def ledger(ledger: Ledger) -> Ledger:
     ledger.append("amendment", "r", {"bar": "one"})
     return ledger
 

@@ -1,16 +1,7 @@
 """Every use of a golden set counts, and a golden set is what one split key makes golden."""
 
-from pathlib import Path
-
-import pytest
-
 from stillhouse.records.golden_set_usage import golden_set_usage, log_golden_read
 from stillhouse.records.ledger import Ledger
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def read(ledger: Ledger, golden: str, key: str, *, recipe: str = "r", reader: str = "evaluation") -> None:

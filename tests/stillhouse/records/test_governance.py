@@ -35,11 +35,6 @@ CONTENT = "c" * 64
 RULES = WaiverRules(frozenset({"no_personal_data_is_left"}), days_at_most=30)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path}/ledger.db")
-
-
 def today() -> date:
     """Asked when it is needed: a suite may run over midnight."""
     return datetime.now(UTC).date()

@@ -1,7 +1,6 @@
 """A kill rule that is met closes a recipe to rounds until a person resumes it; from then on it counts anew."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,6 @@ from stillhouse.records.ledger import Ledger
 from stillhouse.records.plays import close_where_met, closure_of, measured, reopen
 
 BY = {"by": "Ada Lovelace", "reason": "the rows of May were put right"}
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def play(kill: str, name: str = "drift") -> PlaySpec:

@@ -19,11 +19,6 @@ from tests.promotions import back, model_of, named, seen, serve
 BY, WHY = "Ann Lee <ann@example.org>", "it answers in the wrong language"
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-
-
 def kinds(ledger: Ledger) -> list[str]:
     return [entry.kind for entry in ledger.entries("r")]
 
