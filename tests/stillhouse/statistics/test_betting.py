@@ -104,9 +104,10 @@ def chance_of_ever(
 
 @pytest.mark.long
 def test_an_equal_candidate_passes_as_soon_as_was_measured_for_the_design() -> None:
-    """Margin 2 points, discordance 5 %, a look at every 50 rows: median 1,150, 80 % by 1,850 rows (../shared/live.md).
+    """Margin 2 points, discordance 5 %, a look at every 50 rows: median 1,150 and 80 % by 1,850 rows in the 4,000
+    streams of `make bench-alarms` (benchmarks/alarms.py).
 
-    With a look at every 50 rows 2,000 streams give 1,100 and 1,750 here; a fixed number of rows would be 837.
+    2,000 streams give 1,100 and 1,750 here; a fixed number of rows would be 837.
     """
     counts = np.random.default_rng(14).multinomial(50, [0.025, 0.025, 0.95], size=(2000, 100)).cumsum(axis=1)
     passed = log_e_value(-PAIRS, counts.astype(float), mean_at_most=-0.02, lowest=-1.0) >= math.log(20)
