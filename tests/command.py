@@ -17,6 +17,12 @@ import pytest
 from orchestration.cli import main
 from stillhouse.home import CHECKOUT
 
+DIAGNOSIS = {
+    "recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster", "drop_folder",
+    "given_up",
+}  # fmt: skip
+"""The keys of `stillhouse diagnose --json`, on which scripts rely."""
+
 
 @dataclass(frozen=True)
 class Ended:

@@ -19,8 +19,8 @@ from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.teacher import NetworkTeacher
 from tests.checks.hand_made import artifact, ask, ensemble_recipe, teacher_facts
 from tests.protocol import Server, serving
-from tests.stillhouse.teachers.test_endpoint import TASK
-from tests.stillhouse.teachers.test_endpoint import teacher as endpoint
+from tests.stillhouse.teachers.asked import TASK
+from tests.stillhouse.teachers.asked import teacher as endpoint
 
 PROMPTS = pl.DataFrame({"prompt_id": [f"{number:032x}" for number in range(500)], "text": ["t"] * 500})
 SIGNAL = PROMPTS.select("prompt_id", logits=pl.lit([1.0, 2.0]))

@@ -50,7 +50,7 @@ from tests.faults.teacher import (
     unreadable_as_published,
 )
 from tests.protocol import Server, serving
-from tests.stillhouse.teachers.test_endpoint import teacher as endpoint
+from tests.stillhouse.teachers.asked import teacher as endpoint
 
 
 def test_the_published_weights_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from stillhouse.stages.facts import PromptFacts
 from stillhouse.stages.names import BASELINES, PROMPTS, SOURCE, TEACHER
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures
-from tests.orchestration.test_other_teachers import WRONG, small_recipe_elsewhere
+from tests.orchestration.elsewhere import WRONG, small_recipe_elsewhere
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import questions
 

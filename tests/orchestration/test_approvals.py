@@ -29,9 +29,9 @@ from stillhouse.records.builds import BuildRequest, BuildStore
 from stillhouse.records.deployments import DeployedRelease
 from stillhouse.records.governance import Waiver, waive
 from stillhouse.release.bundle import ReleaseRecord, WaivedGate
+from tests.command import DIAGNOSIS
 from tests.command import stillhouse as command
 from tests.conftest import RULES, Place, a_place, failures, verdicts
-from tests.orchestration.test_cli import DIAGNOSIS
 from tests.small import small_recipe
 
 GATE = "small/prompts[base]:every_slice_has_golden_rows"

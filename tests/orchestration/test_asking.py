@@ -14,7 +14,7 @@ from stillhouse.recipe.reading import RecipeFile, read_recipe
 from tests.command import stillhouse
 from tests.conftest import a_place
 from tests.small import questions, small_recipe
-from tests.stillhouse.teachers.test_stored import reply, written
+from tests.stillhouse.teachers.answered import reply, written
 
 
 def nobody_has_asked(folder: Path, rows: pl.DataFrame) -> RecipeFile:

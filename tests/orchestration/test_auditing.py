@@ -16,12 +16,7 @@ from stillhouse.records.builds import BuildStore
 from stillhouse.records.keys import Keys
 from tests.conftest import Run
 from tests.small import small_recipe
-from tests.stillhouse.chain import GATES, Chain
-
-
-class OurGates:
-    def names(self, *, blocking: bool) -> list[str]:
-        return list(GATES)
+from tests.stillhouse.chain import Chain, OurGates
 
 
 @pytest.fixture

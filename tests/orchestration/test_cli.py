@@ -22,16 +22,10 @@ from stillhouse.models.weights import fingerprint_of, resolve_model
 from stillhouse.recipe.reading import read_recipe
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.locks import recipes_locked
-from tests.command import stillhouse, stillhouse_process
+from tests.command import DIAGNOSIS, stillhouse, stillhouse_process
 from tests.small import questions, small_recipe
 
 NAMED = ("run", "status", "report", "leaderboard", "plan", "diagnose", "roi", "checklist", "audit", "predict")
-
-DIAGNOSIS = {
-    "recipe", "stage", "asset", "gate", "state", "because", "what", "evidence", "do", "dagster", "drop_folder",
-    "given_up",
-}  # fmt: skip
-"""The keys of `stillhouse diagnose --json`, on which scripts rely."""
 
 
 def test_the_version_is_the_one_of_the_package() -> None:

@@ -1,7 +1,4 @@
-"""The guard in front of the webserver: what another site's page, a stranger or a careless setting can send is refused.
-
-The inner app has the routes of Dagster's webserver and answers "reached" to everything.
-"""
+"""The guard in front of the webserver: what another site, a stranger or a careless setting can send is refused."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,17 +11,16 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.testclient import TestClient
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from assets.keys import CALLS
 from orchestration.guard import COOKIE, LARGEST_BODY, LOOPBACK, Authority, Guard, Rules, same_origin
 from orchestration.ui import Listening, rules_for
 from stillhouse.errors import StillhouseError
+from tests.orchestration.guarded import INNER, OWN, TOKEN, says_reached
 
-TOKEN = "0123456789abcdef-token"
-OWN = {"host": "localhost:3000", "origin": "http://localhost:3000", "content-type": "application/json"}
 QUERY, MUTATION = "{ version }", 'mutation { deletePipelineRun(runId: "x") { __typename } }'
 HIDDEN_MUTATIONS = [
     MUTATION,
@@ -40,28 +36,7 @@ REPORTS = [
 ]
 
 
-async def _reached(request: Request) -> Response:
-    return PlainTextResponse(f"reached {request.method} {(await request.body()).decode()}")
-
-
-async def _socket(socket: WebSocket) -> None:
-    await socket.accept()
-    try:
-        while True:
-            await socket.send_text("reached " + await socket.receive_text())
-    except WebSocketDisconnect:
-        pass
-
-
 LOCAL = Rules()
-INNER = Starlette(
-    routes=[
-        Route("/graphql", _reached, methods=["GET", "POST"], name="graphql"),
-        WebSocketRoute("/graphql", _socket),
-        Route("/report_asset_check/{asset_key:path}", _reached, methods=["POST"], name="report"),
-        Route("/{path:path}", _reached, methods=["GET", "POST", "PUT", "DELETE", "PATCH"], name="page"),
-    ]
-)
 
 
 def ask(
@@ -290,7 +265,7 @@ def test_no_other_spelling_of_the_path_leads_around_the_rules(more: str, before:
         asked.append(str(request.url))
         return PlainTextResponse("done")
 
-    elsewhere = Route("/{path:path}", _reached)
+    elsewhere = Route("/{path:path}", says_reached)
     ask(
         path + "?" + urlencode({"query": MUTATION}),
         inner=Starlette(routes=[Route("/graphql", changes_state), elsewhere]),

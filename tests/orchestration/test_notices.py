@@ -22,7 +22,7 @@ from stillhouse.records.events import EventKind, note
 from stillhouse.records.governance import Waiver, WaiverRules, waive
 from stillhouse.records.outbox import Notice, Tone
 from stillhouse.records.promotion import hold
-from tests.orchestration.test_outcomes import GATE, LOG, a_round, closed
+from tests.orchestration.ended import GATE, LOG, a_round, closed
 from tests.promotions import serve
 from tests.small import small_recipe
 

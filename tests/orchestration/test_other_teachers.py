@@ -40,6 +40,7 @@ from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.classifier import build_classifier, take_classifier
 from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures, verdicts
+from tests.orchestration.elsewhere import SERVICES, WRONG, small_recipe_elsewhere
 from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.small import ALL_UNITS, questions, small_recipe, small_teacher
 
@@ -111,7 +112,6 @@ def test_from_rows_to_a_release_that_answers_beside_a_student_without_a_layer(tm
         assert [released.labels[place] for place in released.logits(texts).argmax(axis=1)] == ["HUM", "NUM"]
 
 
-SERVICES = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 OUTPUTS = {f"LABEL_{number}": service for number, service in enumerate(SERVICES)}
 """As classifiers are often published, and what the rows call them."""
 
@@ -182,14 +182,6 @@ def test_outputs_that_no_row_has_are_found_by_the_check(published: Path, tmp_pat
     assert "teacher.rename: " in line and "there is no output 'LABEL_9' to rename" in line
 
 
-WRONG = dict(zip(SERVICES, [*SERVICES[1:], SERVICES[0]], strict=True))
-STORED = {
-    "kind": "stored", "source": "replies.jsonl", "revision": "a large model, in October", "licence": "its terms",
-    "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8,
-    "answers": {"format": "batch"}, "ask": {"model": "large", "prompt": "prompt.md"},
-}  # fmt: skip
-
-
 def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) -> None:
     """Answer each request as `vllm run-batch` does; each twelfth of the answers is wrong."""
     services = dict(questions(10_000).select("question", "service").iter_rows())
@@ -203,22 +195,6 @@ def answered_by_a_batch_api(requests: Path, replies: Path, *, all_but: int = 0) 
         response = {"status_code": 200, "request_id": "r", "body": {"model": "large", "choices": choices}}
         lines.append({"id": "b", "custom_id": request["custom_id"], "response": response, "error": None})
     replies.write_text("".join(json.dumps(line) + "\n" for line in lines[all_but:]))
-
-
-def small_recipe_elsewhere(folder: Path, *, changed: dict[str, Any] | None = None, **teacher: Any) -> RecipeFile:
-    (folder / "prompt.md").write_text("Which of\n{labels}\nanswers this? {task}\nQuestion: {text}\n")
-    base = {"source": str(small_teacher(folder / "base")), "revision": "test", "licence": "Apache-2.0"}
-    learning = {"epochs": 5, "learning_rate": 1e-3, "max_tokens": 32}
-    students = [
-        {"name": "one", "layers": [0, 1], "training": {**learning, "loss": "kl"}},
-    ]
-    changes = {"bar": {"margin": 0.16}, "budget": {"latency_ms_at_most": 1000, "size_mb_at_most": 20}}
-    paths = {"source": str(folder / "replies.jsonl"), "ask": {"model": "large", "prompt": str(folder / "prompt.md")}}
-    stored = {**STORED, **paths, **teacher}
-    seen = {"data__provenance": {"teacher_may_see": ["internal"]}}
-    return small_recipe(
-        folder, **{"teacher": stored, "base": base, "students": students, **seen, **changes, **(changed or {})}
-    )
 
 
 def test_what_a_batch_api_answered_is_copied_into_a_student_of_another_model(tmp_path: Path, shared: Path) -> None:

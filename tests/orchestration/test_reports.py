@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from assets.links import links
 from orchestration.guard import Guard, Rules
 from orchestration.reports import WithReports
-from tests.orchestration.test_guard import INNER, OWN, TOKEN
+from tests.orchestration.guarded import INNER, OWN, TOKEN
 
 
 @pytest.fixture

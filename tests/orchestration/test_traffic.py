@@ -23,9 +23,8 @@ from stillhouse.records.locks import recipes_locked
 from stillhouse.serving.ids import RequestIds
 from stillhouse.serving.requests import ServedRequest
 from stillhouse.serving.spool import log_of
-from tests.orchestration.test_auditing import OurGates
 from tests.small import small_recipe
-from tests.stillhouse.chain import Chain
+from tests.stillhouse.chain import Chain, OurGates
 from tests.stillhouse.serving.killed import served
 
 KEEP = {"traffic": {"days": 90}}

@@ -29,7 +29,7 @@ WORDS = ["who", "what", "when", "where", "why", "how", "is", "the", "king", "riv
 LABELS = ["number", "person", "place"]
 IMPORTED = (
     "stillhouse.models.network", "transformers.models.bert.modeling_bert", "stillhouse.stages.bench", "onnxruntime",
-    "stillhouse.teachers.teacher", "tests.stillhouse.teachers.test_endpoint",
+    "stillhouse.teachers.teacher", "tests.stillhouse.teachers.asked",
 )  # fmt: skip
 """What the scripts of these tests import."""
 

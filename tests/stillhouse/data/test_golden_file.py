@@ -15,7 +15,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 from tests.small import questions, small_recipe
-from tests.stillhouse.data.test_prompt_set import ANCHORS, frame, rows_of
+from tests.stillhouse.data.short_rows import ANCHORS, frame, rows_of
 
 AUDITED = [(text, label) for text, label, _ in questions(60, skip=2000).rows() if label != "ABBR"]
 WORDS_OF_A_LONG_ONE = "which of the many rivers of this largest of all planets was named first by a king"

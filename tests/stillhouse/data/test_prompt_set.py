@@ -5,35 +5,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from stillhouse.data.near_duplicates import near_duplicate_pairs
 from stillhouse.data.prompt_set import PromptSet, base_prompt_set, later_prompt_set
 from stillhouse.recipe.contract import Recipe
 from tests.small import questions, small_recipe
-
-WORDS = ["who", "where", "when", "planet", "river", "king", "first", "largest", "city", "year", "named", "wrote"]
-texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join)
-rows_of = st.lists(st.tuples(texts, st.sampled_from([None, "x", "y"])), max_size=25)
-ANCHORS = [
-    ("alpha alpha one", "x"),
-    ("beta two beta", "x"),
-    ("gamma three", "y"),
-    ("the fourth delta of all the rivers", "y"),
-]
+from tests.stillhouse.data.short_rows import ANCHORS, frame, rows_of
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder: Path = tmp_path_factory.mktemp("recipe")
     return small_recipe(folder, data__hidden_label_share=0.0).recipe
-
-
-def frame(rows: list[tuple[str, str | None]], batch: str = "base") -> pl.DataFrame:
-    schema = {"text": pl.String, "label": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-        batch=pl.lit(batch), row_kind=pl.lit("real"), kind=pl.lit(None, pl.String)
-    )
 
 
 def base(recipe: Recipe, rows: list[tuple[str, str | None]]) -> PromptSet:

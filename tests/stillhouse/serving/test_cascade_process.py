@@ -14,9 +14,9 @@ from stillhouse.stages.names import MODEL
 from stillhouse.tasks.single_label import SingleLabel
 from tests.small import Measured, small_recipe
 from tests.stillhouse.conftest import LABELS
+from tests.stillhouse.serving.cascades import cascade
 from tests.stillhouse.serving.conftest import RECIPE, Installation
 from tests.stillhouse.serving.server import Running, serving
-from tests.stillhouse.serving.test_cascade import cascade
 
 TEXT = "who is the king ?"
 

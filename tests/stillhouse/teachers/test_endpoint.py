@@ -13,42 +13,18 @@ from typing import Any
 import polars as pl
 import pytest
 
-from stillhouse.data.cleaning import prompt_ids
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.asking import EndpointSpec
 from stillhouse.records.ledger import Ledger
-from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.calls import CallLog, CapReachedError
 from stillhouse.teachers.columns import ANSWER_SCHEMA
-from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import SignalStore
-from stillhouse.teachers.stored import Failure, StoredTeacher
-from tests.protocol import USD_IN, USD_OUT, Server, serving
+from stillhouse.teachers.stored import Failure
+from tests.protocol import Server, serving
+from tests.stillhouse.teachers.asked import ASKING, PILOT, TASK, answer, teacher, texts
 from tests.warm import WarmParent
-
-TASK = SingleLabel(("access", "billing"))
-PILOT = StoredTeacher(pl.DataFrame({"prompt_id": ["p"], "answer": ["access"], "failure": [None]}), 0.9, TASK)
-ASKING = Asking("large", "Queue of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
-
-
-def answer(text: str) -> str:
-    return "billing" if "invoice" in text else "access"
-
-
-def texts(rows: int) -> pl.DataFrame:
-    column = pl.Series("text", [f"{'invoice' if n % 3 else 'password'} number {n}" for n in range(rows)])
-    return pl.DataFrame([prompt_ids(column), column])
-
-
-def teacher(server: Server, place: Path, *, asking: Asking = ASKING, **limits: Any) -> EndpointTeacher:
-    how = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0, **limits}
-    return EndpointTeacher(
-        server.url, EndpointSpec(**how), asking, "tickets", CallLog(place / "calls.db"), TASK, PILOT,
-        sleep=lambda seconds: None,
-    )  # fmt: skip
 
 
 @pytest.mark.long
@@ -165,7 +141,7 @@ def test_a_run_that_is_broken_off_waits_for_no_server(parent: WarmParent, tmp_pa
         from pathlib import Path
         from dataclasses import asdict, replace
         from tests.protocol import Server
-        from tests.stillhouse.teachers.test_endpoint import answer, teacher, texts
+        from tests.stillhouse.teachers.asked import answer, teacher, texts
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell starts in the background
         asked = replace(teacher(Server(answer, url=sys.argv[1]), Path({str(tmp_path)!r})), sleep=None)
@@ -341,7 +317,7 @@ KILLED = """
     import sys
     from pathlib import Path
     from tests.protocol import Server
-    from tests.stillhouse.teachers.test_endpoint import answer, teacher, texts
+    from tests.stillhouse.teachers.asked import answer, teacher, texts
 
     teacher(Server(answer, url=sys.argv[1]), Path(sys.argv[2]), concurrency=8).ask(texts(int(sys.argv[3])))
 """

@@ -12,7 +12,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.asking import AskSpec, SoftLabels, SoftLabelsSpec
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.teachers.requests import asking_of, request_lines
-from tests.stillhouse.teachers.test_stored import recipe
+from tests.stillhouse.teachers.answered import recipe
 
 
 def asked(file: RecipeFile, *texts: str, **spec: Any) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.soft_labels import by_alternatives, by_votes, codes_of
 from stillhouse.teachers.stored import Failure
 from tests.protocol import Server, serving
-from tests.stillhouse.teachers.test_endpoint import TASK, answer, teacher, texts
+from tests.stillhouse.teachers.asked import TASK, answer, teacher, texts
 
 LETTERS = Asking("large", "{text}", {"temperature": 0, "max_tokens": 1}, None, {}, "October", codes_of(TASK.names))
 THREE = Asking("large", "{text}", {"temperature": 0.7, "max_tokens": 4}, None, {}, "October", samples=3)

@@ -1,54 +1,26 @@
 """Answers that were given elsewhere: each prompt finds its own, or the reason why it has none; nothing is guessed."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.data.prompt_set import redacted
 from stillhouse.errors import StillhouseError
-from stillhouse.home import CHECKOUT
-from stillhouse.recipe.reading import COMPONENT_TYPE, RecipeFile, read_recipe
 from stillhouse.statistics.calibration import probabilities_of
 from stillhouse.tasks.single_label import SingleLabel
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.columns import ANSWER_SCHEMA
 from stillhouse.teachers.stored import Failure, StoredTeacher, held_to
 from stillhouse.teachers.stored_answers import AnswersRead, read_answers
+from tests.stillhouse.teachers.answered import Line, recipe, reply, written
 
 TASK = SingleLabel(("billing", "access", "other"))
-DEMO = CHECKOUT / "orchestration" / "defs" / "question_routing" / "defs.yaml"
-Line = dict[str, Any]
-
-
-def recipe(
-    folder: Path, source: str = "replies.jsonl", labels: dict[str, str] | None = None, **answers: Any
-) -> RecipeFile:
-    """A recipe with a teacher that answered elsewhere; nothing that it names has to be there."""
-    own = yaml.safe_load(DEMO.read_text())["attributes"]
-    own["teacher"] = {
-        "kind": "stored", "source": str(folder / source), "revision": "October", "licence": "its terms",
-        "training_on_outputs": "allowed", "reason": "It answers today.", "minimum_accuracy": 0.8, "answers": answers,
-    }  # fmt: skip
-    own["base"] = {"source": "encoder", "revision": "1", "licence": "Apache-2.0"}
-    own["budget"] = {"latency_ms_at_most": 20}
-    own["students"] = [{"name": "one", "layers": [0], "training": {"loss": "kl"}}]
-    own["data"]["labels"] = labels or {}
-    path = folder / "recipes" / "tickets" / "defs.yaml"
-    path.parent.mkdir(parents=True)
-    path.write_text(yaml.safe_dump({"type": COMPONENT_TYPE, "attributes": own}))
-    return read_recipe(path)
-
-
-def written(path: Path, lines: list[Line]) -> None:
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read(folder: Path, lines: list[Line], **how: Any) -> AnswersRead:
@@ -218,12 +190,6 @@ def test_a_conversation_ends_with_what_was_asked_and_answered(tmp_path: Path) ->
     found = read(tmp_path, lines, format="chat", **around)
     assert said(found, "I am locked out", "wrong sum")["answer"].to_list() == ["access", "billing"]
     assert (found.records, found.without_text) == (3, 1)
-
-
-def reply(custom_id: str, content: str | None, status: int = 200) -> Line:
-    choices = [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}]
-    body = {"id": "c", "model": "large", "choices": choices} if status == 200 else {"error": {"message": "too many"}}
-    return {"id": "b", "custom_id": custom_id, "response": {"status_code": status, "body": body}, "error": None}
 
 
 def test_replies_of_a_batch_find_their_requests(tmp_path: Path) -> None:

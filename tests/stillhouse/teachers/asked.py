@@ -1,0 +1,36 @@
+"""A teacher behind a server of this machine, what it is asked, and what the server answers."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from stillhouse.data.cleaning import prompt_ids
+from stillhouse.recipe.asking import EndpointSpec
+from stillhouse.tasks.single_label import SingleLabel
+from stillhouse.teachers.calls import CallLog
+from stillhouse.teachers.endpoint import EndpointTeacher
+from stillhouse.teachers.requests import Asking
+from stillhouse.teachers.stored import StoredTeacher
+from tests.protocol import USD_IN, USD_OUT, Server
+
+TASK = SingleLabel(("access", "billing"))
+PILOT = StoredTeacher(pl.DataFrame({"prompt_id": ["p"], "answer": ["access"], "failure": [None]}), 0.9, TASK)
+ASKING = Asking("large", "Queue of: {text}", {"temperature": 0, "max_tokens": 4}, None, {}, "October")
+
+
+def answer(text: str) -> str:
+    return "billing" if "invoice" in text else "access"
+
+
+def texts(rows: int) -> pl.DataFrame:
+    column = pl.Series("text", [f"{'invoice' if n % 3 else 'password'} number {n}" for n in range(rows)])
+    return pl.DataFrame([prompt_ids(column), column])
+
+
+def teacher(server: Server, place: Path, *, asking: Asking = ASKING, **limits: Any) -> EndpointTeacher:
+    how = {"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0, **limits}
+    return EndpointTeacher(
+        server.url, EndpointSpec(**how), asking, "tickets", CallLog(place / "calls.db"), TASK, PILOT,
+        sleep=lambda seconds: None,
+    )  # fmt: skip
