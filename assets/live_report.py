@@ -12,12 +12,15 @@ from typing import Any
 
 import dagster as dg
 
+from assets.keys import key_of
+from assets.materializations import newest_materialization
 from assets.stage import StageContext, StageOutput, stage_asset
 from assets.tables import markdown_table
 from stillhouse.errors import StillhouseError
 from stillhouse.live.segments import TrafficStore
 from stillhouse.live.state import WatchBook
 from stillhouse.recipe.reading import RecipeFile
+from stillhouse.records.builds import BuildStore
 from stillhouse.serving.ids import RequestIds
 from stillhouse.stages import live_report as stage
 from stillhouse.stages.live_report import LiveFacts
@@ -41,12 +44,26 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
             )  # fmt: skip
         watched = stage.watched_on(builds, file, state, context.batch)
         store, ids = TrafficStore(builds.home.artifacts, file.name), RequestIds.of(builds.home.serving)
-        live = stage.live_day(builds, file, watched, store, context.batch, key=ids.keyed, at=time.time())
+        live = stage.live_day(
+            builds, file, watched, store, context.batch, key=ids.keyed, at=time.time(),
+            earlier=earlier_report(builds, file, context.batch),
+        )  # fmt: skip
         artifact = context.make(stage.plan(file, live, watched))
         facts = artifact.facts(LiveFacts)
         return StageOutput(artifact, shown(facts), headline=headline(facts))
 
     return live_report_of_a_day
+
+
+def earlier_report(builds: BuildStore, file: RecipeFile, day: str) -> LiveFacts | None:
+    """The newest report of a day; None where there is none that can be read, and the day is then reported on anew."""
+    newest = newest_materialization(builds.ledger, key_of(file.name, LIVE_REPORT), day)
+    if newest is None:
+        return None
+    try:
+        return builds.artifact(newest.digest, newest.manifest).facts(LiveFacts)
+    except StillhouseError:
+        return None
 
 
 def headline(facts: LiveFacts) -> str:

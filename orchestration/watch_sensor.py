@@ -14,12 +14,15 @@ from orchestration.deployments import see_through_if_free
 from orchestration.notices import notify_owners
 from orchestration.runs import BECAUSE_TAG
 from orchestration.watch import book_of, look, went_back_by_itself
+from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.findings import Action, FoundKind, LiveFinding
-from stillhouse.live.segments import SECONDS_A_DAY, day_at, end_of
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, end_of
+from stillhouse.live.traffic import feedback_about
 from stillhouse.live.watch import WatchState, day_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.champions import promoted
 from stillhouse.records.events import EventKind, note
 from stillhouse.records.outbox import Notice, Tone
 
@@ -36,6 +39,8 @@ EVENT_OF = {
 SECONDS_BETWEEN_LOOKS = 60
 REPORT_IS_FINAL_AT = 3_600.0
 """Seconds after the end of a day, when servers have sealed all of it."""
+LATE_TRUTH_DAYS = 7
+"""For how many days after the truth of a day has matured its report is drawn up again as more of it comes."""
 
 
 def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
@@ -84,13 +89,18 @@ def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.Sens
         lines = [looked.sentence, *hand_on(builds, file)]
         if went_back_by_itself(builds, file.name):
             see_through_if_free(context.instance, builds, file)
-        due = reports_due(looked.state, at)
+        due, today = reports_due(looked.state, at), day_at(at)
+        if context.cursor != today and is_sealed(day_at(at - SECONDS_A_DAY), at):
+            try:
+                due += matured_reports_due(builds, file, looked.state, at)
+                context.update_cursor(today)
+            except StillhouseError as error:  # a file of an earlier day, which keeps nobody from reporting on this one
+                context.log.warning(str(error))
         if not due:
             return dg.SkipReason("\n".join(lines))
         tags = {BECAUSE_TAG: "answers of a day to report on"}
         return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=key, partition_key=day, tags=tags) for key, day in due],
-            cursor=context.cursor,
+            run_requests=[dg.RunRequest(run_key=key, partition_key=day, tags=tags) for key, day in due]
         )
 
     return watch
@@ -110,6 +120,38 @@ def reports_due(state: WatchState | None, at: float) -> list[tuple[str, str]]:
         part = f"{moment.hour:02}" + (f":{moment.minute // 10}0" if state.drifting else "")
         due.append((f"{today} {part}", today))
     yesterday = day_at(at - SECONDS_A_DAY)
-    if day_of(at) - 1 in seen and at >= end_of(yesterday) + REPORT_IS_FINAL_AT:
+    if day_of(at) - 1 in seen and is_sealed(yesterday, at):
         due.append((f"{yesterday} whole", yesterday))
     return due
+
+
+def matured_reports_due(
+    builds: BuildStore, file: RecipeFile, state: WatchState | None, at: float
+) -> list[tuple[str, str]]:
+    """Which days to report on again because their truth has matured, as `reports_due` gives them.
+
+    A day is due once when its truth has matured, and again on each of `LATE_TRUTH_DAYS` days after that on which more
+    had been said of its answers by the midnight before. The key has how much that was, so that no report is drawn up
+    twice of the same. To know it files are read, so it is asked once a day.
+
+    Args:
+        builds: with ledger and traffic.
+        file: a recipe with `watch:`.
+        state: what the watch knows; None while nothing serves.
+        at: now, in seconds since 1970, when servers have sealed all of yesterday.
+    """
+    traffic = file.recipe.traffic
+    if state is None or traffic is None:
+        return []
+    newest = at - (1 + max(traffic.matures_after_days, 1)) * SECONDS_A_DAY  # yesterday is reported on anyway
+    promoted_on = promoted(builds.ledger, file.name)[-1].since[:10]  # before it there is no partition
+    first, last = max(promoted_on, day_at(newest - LATE_TRUTH_DAYS * SECONDS_A_DAY)), day_at(newest)
+    store = TrafficStore(builds.home.artifacts, file.name)
+    days = [day for day in store.days() if first <= day <= last and store.segments(day, "requests")]
+    said = feedback_about(store, days, before=day_at(at))
+    return [(f"{day} matured, {many} said", day) for day, many in said.items()]
+
+
+def is_sealed(yesterday: str, at: float) -> bool:
+    """Whether servers have sealed all of a day that has ended."""
+    return at >= end_of(yesterday) + REPORT_IS_FINAL_AT

@@ -109,6 +109,19 @@ def answers(store: TrafficStore, days: Sequence[str], *, at: float, matures_afte
     )
 
 
+def feedback_about(store: TrafficStore, days: Sequence[str], *, before: str) -> dict[str, int]:
+    """How many rows of feedback there are about the answers of each of some days.
+
+    Args:
+        store: of one recipe.
+        days: of the answers.
+        before: only what was said on days before this one is counted.
+    """
+    said_on = [day for day in store.days() if min(days, default=before) <= day < before]
+    said = pl.concat([store.frame(day, "feedback")["id"] for day in ("", *said_on)])
+    return {day: int(said.is_in(store.frame(day, "requests")["id"].implode()).sum()) for day in days}
+
+
 def overdue(store: TrafficStore, spec: TrafficSpec, today: date) -> list[tuple[str, FileKind]]:
     """What is kept longer than the recipe allows: day, and kind of file."""
     last = {kind: (today - timedelta(days=spec.days)).isoformat() for kind in FILE_KINDS}

@@ -18,7 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.live.asking import LiveAnswers
 from stillhouse.live.baseline import Reference, golden_reference
 from stillhouse.live.estimate import PURPOSE, AskedFrom, Heard, heard_of, together
-from stillhouse.live.reader import Marks, up_to
+from stillhouse.live.reader import Marks, first_day, up_to
 from stillhouse.live.segments import HANDED_ON, MODEL_FAILED, TRAFFIC, Segment, TrafficStore
 from stillhouse.live.traffic import answers
 from stillhouse.live.watch import TeacherHealth, Terms, WatchState
@@ -125,6 +125,7 @@ class LiveDay:
         rows: its answers, of all releases, as `live.traffic.answers` gives them.
         heard: those of the watched release that the teacher could be asked about.
         silent: how many of them the teacher was asked about in vain.
+        earlier: the report of this day that says what the teacher said; None where that is in `heard`.
     """
 
     day: str
@@ -132,6 +133,7 @@ class LiveDay:
     rows: pl.DataFrame
     heard: Heard
     silent: int
+    earlier: LiveFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -271,8 +273,12 @@ def live_day(
     *,
     key: Callable[[str], str],
     at: float,
+    earlier: LiveFacts | None = None,
 ) -> LiveDay:
     """Read a day of answers, with what the teacher has said of those that were drawn; nobody is asked here.
+
+    When nobody asks about a day any more, its texts may be gone and the teacher another one: what an earlier report of
+    it said of teacher and agreement then stays, and rows and truths are read again.
 
     Args:
         builds: with the answers of teachers.
@@ -282,11 +288,14 @@ def live_day(
         day: as `2026-11-28`, UTC.
         key: from a purpose to the key of this installation for it.
         at: now, in seconds since 1970: by it truths are mature.
+        earlier: the newest report of this day, if there is one.
     """
     assert file.recipe.traffic is not None
     rows = answers(store, [day], at=at, matures_after_days=file.recipe.traffic.matures_after_days)
     segments = [*store.segments(day, "requests")]
     segments += [each for later in store.days() if later >= day for each in store.segments(later, "feedback")]
+    if earlier is not None and day < first_day(at) and earlier.release == watched.champion.release:
+        return LiveDay(day, segments, rows, together([]), 0, earlier)
     parts, silent = [], 0
     if watched.terms.asks:
         known = LiveAnswers.of(builds.home)
@@ -328,6 +337,7 @@ def plan(file: RecipeFile, live: LiveDay, watched: Watched) -> Plan[LiveFacts]:
         "champion": [watched.champion.release, watched.since],
         "reference": watched.reference.model_dump(mode="json"),
         "teacher": watched.teacher and watched.teacher.model_dump(mode="json"),
+        "earlier": live.earlier and live.earlier.model_dump(mode="json", include={"agreement", "silent", "teacher"}),
         "terms": [watched.terms.truth_binds, watched.terms.asks, file.recipe.traffic and file.recipe.traffic.feedback],
     }
 
@@ -354,6 +364,7 @@ def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
         watched: the release, and by what it is watched.
         selection: which answers feedback comes for.
     """
+    earlier = live.earlier
     terms, rows = watched.terms, live.rows.filter(pl.col("release") == watched.champion.release)
     watches = {each.name: each for each in terms.watches(watched.reference)}
     counts = counted([*watches.values()], watched.reference, terms.spec, rows)
@@ -366,10 +377,10 @@ def report(live: LiveDay, watched: Watched, *, selection: str) -> LiveFacts:
         since=watched.since,
         answers=rows.height,
         of_others=live.rows.height - rows.height,
-        agreement=live.heard.estimate,
+        agreement=earlier.agreement if earlier else live.heard.estimate,
         agreement_limit=_lowest(watches.get("agreement")),
-        silent=live.silent,
-        teacher=watched.teacher,
+        silent=earlier.silent if earlier else live.silent,
+        teacher=earlier.teacher if earlier else watched.teacher,
         truth=_truth(rows, selection),
         truth_limit=_lowest(watches.get("truth")),
         shares=tuple(

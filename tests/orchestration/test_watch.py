@@ -4,22 +4,26 @@ A real release, its real teacher and Dagster are in test_live.py.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
 
 import orchestration.deployments
 import orchestration.watch
+import orchestration.watch_sensor
+from orchestration.jobs import live_report_job
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.watch import BY, Looked, accept, look
-from orchestration.watch_sensor import hand_on, reports_due
+from orchestration.watch_sensor import LATE_TRUTH_DAYS, hand_on, matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.findings import Action, FoundKind
@@ -369,6 +373,67 @@ def test_a_report_is_asked_for_each_hour_and_of_a_whole_day_once(
         (f"{next_day} 01", next_day),
         (f"{day} whole", day),
     ]
+
+
+def said_of(builds: BuildStore, of: float, at: float, ids: slice, first: int) -> None:
+    """Say on a day what was true of some answers of another day."""
+    store = TrafficStore(builds.home.artifacts, "r")
+    some = store.frame(day_at(of), "requests")[ids]
+    numbers = pl.int_range(first, first + pl.len(), dtype=pl.Int64)
+    truths = {"at": pl.lit(at), "truth": pl.col("label"), "by": pl.lit(None, pl.String)}
+    said = some.select("replica", numbers.alias("number"), "id", **truths)
+    store.put(day_at(at), "feedback", sealed(said))
+
+
+def test_a_day_is_reported_on_when_its_truth_has_matured_and_when_more_of_it_came_and_then_no_more(
+    builds: BuildStore, file: RecipeFile, now: float
+) -> None:
+    midnight = (now // SECONDS_A_DAY + 1) * SECONDS_A_DAY
+    state, day = begun(builds, file, midnight).state, day_at(midnight)
+    answered(builds, 50, at=midnight + 10)
+    said_of(builds, midnight, midnight + 2 * SECONDS_A_DAY, slice(0, 10), 1001)
+    for later, many in ((9, 10), (12, 5)):  # beyond the seven days of waiting
+        said_of(
+            builds,
+            midnight,
+            midnight + later * SECONDS_A_DAY + 60,
+            slice(10 + later, 10 + later + many),
+            1001 + later * 100,
+        )
+    asked, by_day = set[str](), {}
+    for later in range(40):
+        at = midnight + later * SECONDS_A_DAY + 3700
+        due = matured_reports_due(builds, file, state, at)
+        assert {each for _, each in due} <= {day}
+        fresh = {key for key, _ in due} - asked
+        asked |= fresh
+        if fresh:
+            by_day[later] = fresh
+    assert by_day == {
+        8: {f"{day} matured, 10 said"},
+        10: {f"{day} matured, 20 said"},
+        13: {f"{day} matured, 25 said"},
+    }
+    assert not matured_reports_due(builds, file, state, midnight + (9 + LATE_TRUTH_DAYS) * SECONDS_A_DAY + 3700)
+    assert not matured_reports_due(builds, file, None, midnight + 8 * SECONDS_A_DAY + 3700)
+
+
+def test_the_sensor_asks_once_a_day_for_reports_on_matured_truth(
+    builds: BuildStore, file: RecipeFile, now: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(builds, 50, at=now)
+    sensor = watch_sensor(file, live_report_job(file))
+    noon = (now // SECONDS_A_DAY + 8.5) * SECONDS_A_DAY
+    monkeypatch.setattr(time, "time", lambda: noon)
+    monkeypatch.setattr(orchestration.watch_sensor, "see_through_if_free", lambda *_: None)
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_sensor_context(instance=instance, cursor=day_at(noon - SECONDS_A_DAY))
+        asked = sensor(context)
+        assert isinstance(asked, dg.SensorResult) and asked.run_requests is not None
+        (request,) = asked.run_requests
+        assert (request.partition_key, request.run_key) == (day_at(now), f"{day_at(now)} matured, 0 said")
+        assert context.cursor == day_at(noon)
+        assert isinstance(sensor(context), dg.SkipReason)
 
 
 def test_the_first_release_is_left_to_people(builds: BuildStore, file: RecipeFile) -> None:

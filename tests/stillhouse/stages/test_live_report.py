@@ -1,0 +1,98 @@
+"""A day that is reported on again keeps what the teacher said of it, when nobody could ask the teacher any more."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from assets.live_report import earlier_report
+from stillhouse.home import Home
+from stillhouse.live.estimate import AskedFrom
+from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at
+from stillhouse.live.watch import TeacherHealth
+from stillhouse.recipe.reading import RecipeFile, read_recipe
+from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
+from stillhouse.records.deployments import DeployedRelease
+from stillhouse.stages.live_report import LiveDay, LiveFacts, Watched, live_day, plan, report, terms_of
+from stillhouse.stages.names import LIVE_REPORT
+from stillhouse.statistics.live_agreement import LiveAgreement
+from tests.small import small_recipe
+from tests.stillhouse.live.made import NOON, OTHER, RELEASE, put, reference, rows
+
+DAY = day_at(NOON)
+AGREEMENT = LiveAgreement(
+    requests=50, asked=20, alpha=0.05, label_free=0.9, debiased=0.91, half_width=0.02, gap=-0.01, gap_half_width=0.02
+)
+
+
+@pytest.fixture
+def builds(home: Home) -> BuildStore:
+    return BuildStore(home)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> RecipeFile:
+    small_recipe(tmp_path, rows=100, name="r", traffic={}, watch={"ask_teacher": 0.0})
+    return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
+
+
+def teacher(as_recorded: bool) -> TeacherHealth:
+    return TeacherHealth(at=NOON, day=20_000, as_recorded=as_recorded, sentence="as it was")
+
+
+def watched(file: RecipeFile) -> Watched:
+    champion = DeployedRelease(release=RELEASE, manifest="m", student="one")
+    budgets = [AskedFrom(after=0.0, share=0.05)]
+    return Watched(champion, "2024-01-01T00:00:00", terms_of(file), reference(), budgets, teacher(False), {})
+
+
+def again(builds: BuildStore, file: RecipeFile, days: float, earlier: LiveFacts | None) -> LiveDay:
+    store = TrafficStore(builds.home.artifacts, "r")
+    return live_day(
+        builds, file, watched(file), store, DAY, key=lambda each: each, at=NOON + days * SECONDS_A_DAY, earlier=earlier
+    )
+
+
+def the_first_report(builds: BuildStore, file: RecipeFile) -> LiveFacts:
+    put(TrafficStore(builds.home.artifacts, "r"), rows(50))
+    facts = report(again(builds, file, 1, None), watched(file), selection="unknown")
+    return facts.model_copy(update={"agreement": AGREEMENT, "silent": 3, "teacher": teacher(True)})
+
+
+def test_what_the_teacher_said_of_a_day_stays_and_its_truth_is_read_again(builds: BuildStore, file: RecipeFile) -> None:
+    first = the_first_report(builds, file)
+    assert first.truth.matured == 0
+    later = report(again(builds, file, 9, first), watched(file), selection="unknown")
+    assert (later.agreement, later.silent, later.teacher) == (AGREEMENT, 3, teacher(True))
+    assert (later.answers, later.truth.matured) == (50, 50)
+
+
+def test_while_the_teacher_is_asked_about_a_day_its_answers_are_heard_again(
+    builds: BuildStore, file: RecipeFile
+) -> None:
+    first = the_first_report(builds, file)
+    of_other = first.model_copy(update={"release": OTHER})
+    for days, earlier in ((2, first), (9, None), (9, of_other)):
+        assert again(builds, file, days, earlier).earlier is None
+
+
+def test_a_report_depends_on_what_it_keeps(builds: BuildStore, file: RecipeFile) -> None:
+    live = again(builds, file, 9, the_first_report(builds, file))
+    assert live.earlier is not None
+    silent = dataclasses.replace(live, earlier=live.earlier.model_copy(update={"silent": 4}))
+    one, other = (plan(file, each, watched(file)).depends_on for each in (live, silent))
+    assert one != other
+
+
+def test_the_newest_report_of_a_day_is_found(builds: BuildStore, file: RecipeFile) -> None:
+    def made(facts: LiveFacts) -> Artifact:
+        order = BuildRequest("r", LIVE_REPORT, "run", "1", {"silent": facts.silent}, batch=DAY)
+        return builds.make(order, lambda folder: (folder / "x").touch() or facts)  # type: ignore[func-returns-value]
+
+    assert earlier_report(builds, file, DAY) is None
+    first = the_first_report(builds, file)
+    made(first)
+    made(first.model_copy(update={"silent": 7}))
+    found = earlier_report(builds, file, DAY)
+    assert found is not None and found.silent == 7
+    assert earlier_report(builds, file, day_at(NOON + SECONDS_A_DAY)) is None
