@@ -4,7 +4,8 @@ Belongs here: watching it, its day on one screen, accepting a new normal.
 Does not: watching itself (orchestration/watch.py), serving (serving.py).
 """
 
-import threading
+import signal
+import sys
 import time
 from typing import Annotated
 
@@ -44,11 +45,17 @@ def watch(
         reference = accept(builds, file, days=accept_days, by=by, reason=reason, at=time.time())
         out.print(f"{reference.rows:,} answers up to {reference.until} are the reference from now on", soft_wrap=True)
         return
-    never, asked_at = threading.Event(), 0.0
+    if not once:
+        # The first process of a container has no default for it. What is cut off here is looked at again next time.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    asked_at = 0.0
     while True:
         now = time.time()
         asks = now - asked_at >= SECONDS_BETWEEN_QUESTIONS
         try:
+            # As it is now: the sensor goes by that, and watches with two limits would end each other's bets.
+            file = find_recipe(name)
+            require_a_watch(file)
             found = (ask if asks else look)(builds, file, at=now)
             lines = [found.sentence, *hand_on(builds, file)]
         except StillhouseError as error:
@@ -59,7 +66,7 @@ def watch(
         out.print(Text("\n".join(lines)), soft_wrap=True)
         if once:
             return
-        never.wait(every)
+        time.sleep(every)
 
 
 @commands.command()

@@ -3,11 +3,16 @@
 A real release, its real teacher and Dagster are in test_live.py.
 """
 
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -443,6 +448,19 @@ def test_the_first_release_is_left_to_people(builds: BuildStore, file: RecipeFil
     answered(builds, 200, at=now, release="a", latency_ms=99.0)
     (finding,) = look(builds, file, at=now + 60).findings
     assert (finding.action, finding.because) == (Action.PERSON, "nothing served before it")
+
+
+def test_a_watch_that_runs_reads_its_recipe_again_and_ends_when_its_service_is_stopped(
+    builds: BuildStore, file: RecipeFile
+) -> None:
+    command = [str(Path(sys.executable).with_name("stillhouse")), "watch", "r", "--every", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "nothing serves yet\n"
+        file.path.write_text(re.sub("(?m)^  watch:.*\n(    .*\n)*", "", file.path.read_text()))
+        assert any("it is not watched" in line for line in islice(running.stdout, 30))
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=60) == 0
 
 
 def test_a_watch_needs_traffic_and_is_part_of_the_contract(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_command_is_one_of_ours_with_options_that_it_has(words: list[str]) -> 
 
 
 def test_there_are_commands_to_look_at() -> None:
-    assert {words[1] for words in commands()} >= {"serve", "ui", "tokens", "check"}
+    assert {words[1] for words in commands()} >= {"serve", "ui", "watch", "tokens", "check"}
 
 
 def test_every_variable_is_read_by_somebody() -> None:
@@ -188,6 +188,26 @@ def test_paths_in_pods_are_those_of_an_installation(monkeypatch: pytest.MonkeyPa
     assert Path(launcher["dagster_home"]) == home.dagster
 
 
+def test_whoever_asks_the_teacher_about_live_answers_draws_as_all_do_and_knows_what_was_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in config_map().items():
+        monkeypatch.setenv(name, value)
+    home = Home.from_environment()
+    (watch,) = [container for _, container in containers() if container["name"] == "watch"]
+    launched = yaml.safe_load(DAGSTER[1].read_text())["run_launcher"]["config"]["volume_mounts"]
+    for mounts in (watch["volumeMounts"], launched):
+        volumes = {Path(mount["mountPath"]): (mount["name"], mount.get("subPath")) for mount in mounts}
+        assert volumes[home.serving / "secret"] == ("shared", "secret")
+        assert volumes[home.signal] == ("paid-for", "signal")
+
+
+def test_the_watch_is_a_service_that_goes_on_while_dagster_is_stopped() -> None:
+    unit = (DEPLOY / "systemd" / "stillhouse-watch@.service").read_text()
+    assert "ExecStart=/opt/stillhouse/bin/stillhouse watch %i\n" in unit
+    assert not re.search(r"^(?:Requires|BindsTo|PartOf)=", unit, re.M) and "Restart=always\n" in unit
+
+
 def test_a_server_is_taken_out_of_service_only_while_another_one_answers() -> None:
     (serve,) = [each for each in of_kind("Deployment") if each["metadata"]["name"] == "stillhouse-serve"]
     assert serve["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
@@ -213,7 +233,7 @@ def test_every_role_and_service_finds_its_pods() -> None:
 def test_kustomize_builds_it() -> None:
     built = subprocess.run(["kubectl", "kustomize", DEPLOY / "k8s"], capture_output=True, text=True, check=True)
     kinds = [each["kind"] for each in yaml.safe_load_all(built.stdout)]
-    assert kinds.count("Deployment") == 2 and kinds.count("ConfigMap") == 2
+    assert kinds.count("Deployment") == 3 and kinds.count("ConfigMap") == 2
     assert "image: stillhouse\n" not in built.stdout, "every image is replaced by one of a registry"
 
 
