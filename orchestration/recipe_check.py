@@ -35,10 +35,12 @@ from stillhouse.models.weights import (
     resolve_model,
 )
 from stillhouse.recipe.contract import Recipe
+from stillhouse.recipe.events import Startable
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.teacher import TeacherKind
 from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
+from stillhouse.stages.live_report import terms_of
 from stillhouse.stages.names import stage_names
 from stillhouse.stages.source import read_source
 from stillhouse.teachers.causal_lm import label_prompt_of
@@ -51,9 +53,10 @@ _NO_COLUMN = "\0"
 
 
 class Checked(Record):
-    """What is wrong with recipes."""
+    """What is wrong with recipes, and what may be meant otherwise."""
 
     mistakes: dict[str, tuple[str, ...]] = Field(description="Lines by recipe; none where nothing is wrong.")
+    advice: dict[str, tuple[str, ...]] = Field(description="Lines by recipe that are no mistakes; it can be run so.")
 
     @property
     def all_is_well(self) -> bool:
@@ -69,12 +72,32 @@ def check(recipes: Recipes) -> Checked:
     """
     found = {file.name: _mistakes(file) for file in recipes.files}
     unreadable = {recipe.name: recipe.mistakes for recipe in recipes.unreadable}
-    return Checked(mistakes=dict(sorted({**found, **unreadable}.items())))
+    advice = {file.name: tuple(_advice(file)) for file in recipes.files}
+    return Checked(mistakes=dict(sorted({**found, **unreadable}.items())), advice=dict(sorted(advice.items())))
 
 
 def _mistakes(file: RecipeFile) -> tuple[str, ...]:
     of_rows, classes = _row_mistakes(file)
     return (*load_mistakes(file), *of_rows, *_teacher_mistakes(file, classes))
+
+
+def _advice(file: RecipeFile) -> Iterator[str]:
+    """What may be meant otherwise, and keeps nobody from running it."""
+    recipe = file.recipe
+    if recipe.watch is None or recipe.traffic is None:
+        return
+    terms, finds = terms_of(file), list[Startable]()
+    if terms.asks or terms.truth_binds:
+        finds.append("agreement")
+    if recipe.cascade is not None or recipe.watch.fallback_share is not None:
+        finds.append("fallback")
+    if finds and not {*finds} & {*recipe.refresh.start}:
+        yield _line(
+            file, "refresh", "start",
+            what="no round starts by what the watch finds",
+            expected=f"{' or '.join(finds)}, where a round is to start by itself",
+            do=f"Write `start: [{', '.join(finds)}]` below `refresh`, or start rounds by hand.",
+        )  # fmt: skip
 
 
 def load_mistakes(file: RecipeFile) -> tuple[str, ...]:

@@ -424,6 +424,7 @@ def _circumstances(
         held_by=seen.hold.by if seen.hold else None,
         was_brought_back=promotion is not None and _is_by_the_watch(promotion),
         has_earlier=len({each.release for each in promoted(builds.ledger, file.name)}) > 1,
+        starts=file.recipe.refresh.start,
     )
 
 

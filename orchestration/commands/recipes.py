@@ -57,6 +57,8 @@ def check(
             out.print(Text.assemble((recipe, "bold"), "  ", _how_many(len(mistakes))), soft_wrap=True)
             for line in mistakes:
                 out.print(Text(line, "red"), soft_wrap=True)
+            for line in found.advice.get(recipe, ()):
+                out.print(Text.assemble(("advice: ", "bold"), (line, "yellow")), soft_wrap=True)
     raise typer.Exit(0 if found.all_is_well else 2)
 
 

@@ -4,6 +4,7 @@ Belongs here: a finding as people and programs read it, and which action follows
 Does not: carrying it out (orchestration/watch.py), keeping it (state.py), what is watched (watches.py).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from stillhouse.base import Record
 from stillhouse.live.watches import Watch, WatchKind
+from stillhouse.recipe.events import Startable
 from stillhouse.recipe.watch import WatchSpec
 
 
@@ -20,6 +22,7 @@ class Action(StrEnum):
     ASK_MORE = "the teacher is asked more often"
     ROLL_BACK = "the release was taken back"
     ROUND = "a round is due"
+    ROUND_BY_HAND = "a round is due, and none starts by itself"
     PERSON = "a person has to look"
 
 
@@ -38,6 +41,14 @@ class FoundKind(StrEnum):
     def of(cls, kind: WatchKind) -> "FoundKind":
         """What an alarm of a kind of watch is about."""
         return cls.INPUTS if kind.is_of_inputs else cls(kind.value)
+
+
+STARTED_BY: dict[FoundKind, Startable] = {
+    FoundKind.AGREEMENT: "agreement",
+    FoundKind.TRUTH: "agreement",
+    FoundKind.FALLBACK: "fallback",
+}
+"""By what of `refresh.start` a finding that a round has to answer starts one."""
 
 
 class Evidence(Record):
@@ -83,6 +94,7 @@ class Circumstances:
         held_by: who holds the champion, if anybody does.
         was_brought_back: whether the watch itself has gone back to this release: then it is not the release.
         has_earlier: whether there is a release to go back to.
+        starts: what starts a round by itself, `refresh.start` of the recipe.
     """
 
     age_days: float
@@ -90,6 +102,7 @@ class Circumstances:
     held_by: str | None
     was_brought_back: bool
     has_earlier: bool
+    starts: Collection[Startable]
 
 
 def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Action, str]:
@@ -103,13 +116,12 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
     if kind is FoundKind.TEACHER:
         return Action.PERSON, "a teacher that has changed measures nothing; agreement is not counted meanwhile"
     if kind is FoundKind.FALLBACK:
-        return Action.ROUND, "what the student is unsure of is what it has to learn"
+        return _round(kind, now, "what the student is unsure of is what it has to learn")
     is_of_service = kind in (FoundKind.ERRORS, FoundKind.LATENCY)
-    otherwise = Action.PERSON if is_of_service else Action.ROUND
     if kind is FoundKind.AGREEMENT and now.teacher_answers_as_recorded is None:
-        return otherwise, "whether the teacher is what it was could not be asked, so the release is not blamed"
+        return _round(kind, now, "whether the teacher is what it was could not be asked, so the release is not blamed")
     if not is_of_service and now.age_days >= spec.blame_days:
-        return otherwise, f"the release serves for {now.age_days:.0f} days, and what has changed is the world"
+        return _round(kind, now, f"the release serves for {now.age_days:.0f} days, and what has changed is the world")
     if now.held_by is not None:
         return Action.PERSON, f"{now.held_by} holds the champion, so only a person changes who serves"
     if now.was_brought_back:
@@ -117,6 +129,13 @@ def action_on(kind: FoundKind, spec: WatchSpec, now: Circumstances) -> tuple[Act
     if not now.has_earlier:
         return Action.PERSON, "nothing served before it"
     return Action.ROLL_BACK, "an earlier release that held its bar takes its place"
+
+
+def _round(kind: FoundKind, now: Circumstances, because: str) -> tuple[Action, str]:
+    name = STARTED_BY[kind]
+    if name in now.starts:
+        return Action.ROUND, f"{because}; it starts when the limits of `refresh` allow"
+    return Action.ROUND_BY_HAND, f"{because}; `refresh.start` does not name `{name}`"
 
 
 def sentence_of(watch: Watch, share: float, rows: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from stillhouse.home import Home
 from stillhouse.recipe.reading import RecipeFile, Recipes, read_recipe, recipes_in
 from tests.command import stillhouse
 from tests.small import questions, small_recipe, small_teacher
+
+WEEKLY = {"cron": "0 3 * * 1"}
 
 
 def mistakes(file: RecipeFile) -> tuple[str, ...]:
@@ -33,6 +36,31 @@ def test_a_recipe_that_could_be_run_has_none_and_nothing_is_made(tmp_path: Path,
     ended = stillhouse("check", recipes=tmp_path / "recipes")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "small  no mistake found\n", "")
     assert not home.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("parts", "advised"),
+    [
+        ({"traffic": {}, "watch": {}}, "start: [agreement]"),
+        ({"traffic": {}, "watch": {}, "refresh": {**WEEKLY, "start": ["labels"]}}, "start: [agreement]"),
+        ({"traffic": {}, "watch": {"fallback_share": 0.2}}, "start: [agreement, fallback]"),
+        ({"traffic": {"feedback": "complete"}, "watch": {"ask_teacher": 0.0}}, "start: [agreement]"),
+        ({"traffic": {}, "watch": {"fallback_share": 0.2}, "refresh": {**WEEKLY, "start": ["fallback"]}}, None),
+        ({"traffic": {}, "watch": {"ask_teacher": 0.0}}, None),
+        ({"traffic": {}}, None),
+    ],
+)
+def test_it_is_advised_that_no_round_starts_by_what_the_watch_finds(
+    parts: dict[str, Any], advised: str | None, tmp_path: Path, home: Home
+) -> None:
+    file = small_recipe(tmp_path, rows=100, **parts)
+    found = check(Recipes((file,), ()))
+    assert found.all_is_well
+    assert [advised in line for line in found.advice["small"]] == ([True] if advised else [])
+    if advised is not None:
+        ended = stillhouse("check", recipes=tmp_path / "recipes")
+        line = ended.stdout.splitlines()[1]
+        assert ended.returncode == 0 and line.startswith("advice: ") and "no round starts by what the watch" in line
 
 
 def test_every_mistake_of_a_recipe_is_a_line_with_the_line_of_the_recipe(tmp_path: Path, home: Home) -> None:
