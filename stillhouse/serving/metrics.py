@@ -171,11 +171,15 @@ class _State(Collector):
                 rounds.add_metric([name], _age(slot.daemon.looks.get(LookKind.ROUNDS), or_else=float("nan")))
                 watch.add_metric([name], _age(slot.daemon.looks.get(LookKind.WATCH), or_else=float("nan")))
                 unsent.add_metric([name], _age(slot.daemon.unsent_since, or_else=0.0))
-        breaker, usd = (
+        breaker, usd, usd_at_most = (
             GaugeMetricFamily(f"stillhouse_teacher_{name}", text, labels=of_recipe)
             for name, text in (
                 ("breaker_open", "1 while the teacher is not asked because it failed."),
                 ("usd_this_month", "Spent or taken for calls, by all servers, as this one last saw."),
+                (
+                    "usd_per_month",
+                    "That calls of all servers may cost in a month; only where they cost money.",
+                ),
             )
         )
         for name, slot in self._slots.items():
@@ -183,7 +187,10 @@ class _State(Collector):
             if teacher is not None:
                 breaker.add_metric([name], float(teacher.breaker.is_open))
                 usd.add_metric([name], teacher.usd_this_month)
-        return applied, refused, waiting, unseen, share, broken, rounds, watch, unsent, breaker, usd
+                if teacher.usd_per_month is not None:
+                    usd_at_most.add_metric([name], teacher.usd_per_month)
+        of_the_teacher = breaker, usd, usd_at_most
+        return applied, refused, waiting, unseen, share, broken, rounds, watch, unsent, *of_the_teacher
 
 
 def _age(moment: datetime | None, *, or_else: float) -> float:

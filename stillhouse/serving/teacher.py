@@ -174,6 +174,11 @@ class Teacher:
         """USD that are spent or taken, as this process last saw; 0 of a teacher that costs no money."""
         return self._asked.seen_usd
 
+    @property
+    def usd_per_month(self) -> float | None:
+        """USD that calls of a month may cost; None of a teacher that costs no money."""
+        return self._calls.usd_per_month
+
     def close(self) -> None:
         """Ask no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -233,7 +238,14 @@ class PaidEndpoint:
         self._on_call, self._endpoint, self._recipe = on_call, endpoint, recipe
         self._ledger_url, self._usd_per_month = ledger_url, usd_per_month
         self._task = task_of(on_call.answer, on_call.labels)
-        self.seen_usd = 0.0
+        self._seen = "", 0.0
+        """The month in which a call was last counted, and what was spent or taken then."""
+
+    @property
+    def seen_usd(self) -> float:
+        """USD of this month, spent or taken, as this process last saw; of a month without a call none."""
+        month, usd = self._seen
+        return usd if month == spending.month_now() else 0.0
 
     def is_ready(self) -> bool:
         """Always: what it takes to reach it is part of asking."""
@@ -285,7 +297,7 @@ class PaidEndpoint:
             raise AwayError(Away.UNCOUNTED) from error
         if seen is None:
             raise AwayError(Away.BUDGET)
-        self.seen_usd = seen
+        self._seen = month, seen
 
     def _settle(self, reserved: float, cost: float, month: str) -> None:
         """Give back what was not spent; where that fails it stays taken, which spends less than was allowed."""
@@ -295,7 +307,9 @@ class PaidEndpoint:
             except (StillhouseError, SQLAlchemyError, OSError) as error:
                 LOG.warning("%s: a call's change was not given back (%s)", self._recipe, type(error).__name__)
             else:
-                self.seen_usd -= reserved - cost
+                seen_in, seen = self._seen
+                if seen_in == month:
+                    self._seen = month, seen - (reserved - cost)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -22,8 +23,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestration.cli import app
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.recipe.serving import ServingSpec
+from stillhouse.release.cascade import HandedOn
+from stillhouse.serving.breaker import TeacherBreaker
 from stillhouse.serving.desired import Daemon, Slot
+from stillhouse.serving.handing_on import Final
 from stillhouse.serving.metrics import BUCKETS, Metrics
+from stillhouse.serving.teacher import Away
 from tests.stillhouse.serving.conftest import KeptRows
 
 DEPLOY = CHECKOUT / "deploy"
@@ -259,11 +264,18 @@ def test_units_read_the_variables_that_are_written_there() -> None:
     assert given["DAGSTER_HOME"] == f"{given['STILLHOUSE_HOME']}/dagster"
 
 
+def with_a_paid_teacher() -> Any:
+    """What serves, as far as a gauge asks."""
+    teacher = SimpleNamespace(breaker=TeacherBreaker(), usd_this_month=1.0, usd_per_month=2.0)
+    return SimpleNamespace(deployment=1, challenger=None, champion=SimpleNamespace(teacher=teacher))
+
+
 def shown() -> dict[str, set[str]]:
     """Every sample that a server shows, with the names of its labels."""
-    slots = {"small": Slot("small", ServingSpec(), daemon=Daemon({}, None))}
+    slots = {"small": Slot("small", ServingSpec(), daemon=Daemon({}, None), serving=with_a_paid_teacher())}
     metrics = Metrics(slots, {"small": KeptRows()})
     metrics.ended("small", "predict", 200)
+    metrics.handed_on("small", Final("x", None, why=HandedOn.UNSURE, away=Away.BUDGET))
     families = text_string_to_metric_families(metrics.shown().decode())
     found: dict[str, set[str]] = {}
     for sample in (sample for family in families for sample in family.samples):
@@ -291,6 +303,22 @@ def test_a_rule_asks_for_metrics_and_labels_that_there_are(rule: dict[str, Any])
     quoted = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
     assert quoted <= (grouped or {"recipe", "instance"}), "a label that was summed away is empty"
     assert set(rule["annotations"]) == {"summary", "do"} and rule["labels"]["severity"] in ("page", "ticket")
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "stillhouse_degraded_texts_total", "stillhouse_teacher_breaker_open", "stillhouse_challenger_stopped",
+        "stillhouse_teacher_usd_per_month",
+    ],
+)  # fmt: skip
+def test_what_somebody_has_to_see_to_has_a_rule(metric: str) -> None:
+    assert any(metric in rule["expr"] for rule in RULE)
+
+
+def test_a_rule_names_reasons_that_there_are() -> None:
+    named = {why for rule in RULE for why in re.findall(r'why="(\w+)"', rule["expr"])}
+    assert named and named <= {*Away}
 
 
 def test_what_the_bucket_lets_expire_is_nothing_that_counts() -> None:

@@ -155,7 +155,9 @@ def test_a_teacher_that_is_away_is_said_and_counted(served: Served) -> None:
     (row,) = served.kept
     assert isinstance(row, ServedRequest) and row.degraded and row.status == 200
     assert counted(served, "stillhouse_degraded_texts_total") == {"budget": 1.0}
-    assert f'stillhouse_teacher_usd_this_month{{recipe="{RECIPE}"}} 1.25' in served.client.get("/metrics").text
+    shown = served.client.get("/metrics").text
+    assert f'stillhouse_teacher_usd_this_month{{recipe="{RECIPE}"}} 1.25' in shown
+    assert f'stillhouse_teacher_usd_per_month{{recipe="{RECIPE}"}}' not in shown, "it costs none"
 
 
 def test_where_the_recipe_says_so_an_answer_without_the_teacher_is_refused(served: Served) -> None:

@@ -45,7 +45,7 @@ def answer(text: str) -> str:
 
 
 def behind(server: Server, home: Home, *, asking: Asking = ASKING, usd: float = 1.0, **calls: Any) -> Teacher:
-    spec = TeacherCallsSpec(**{"deadline_ms": 60_000, **calls})
+    spec = TeacherCallsSpec(**{"deadline_ms": 60_000, "usd_per_month": usd, **calls})
     limits = EndpointSpec(**PRICES, timeout_s=spec.deadline_ms / 1000)
     endpoint = Endpoint(server.url, limits, asking)
     return Teacher(PaidEndpoint(ON_CALL, endpoint, "small", home.ledger_url, usd), spec)
@@ -59,7 +59,9 @@ def said(teacher: Teacher, *texts: str) -> list[TeacherSaid | Away]:
 
 
 @pytest.mark.long
-def test_it_answers_for_what_the_server_bills_and_sees_no_personal_data(home: Home) -> None:
+def test_it_answers_for_what_the_server_bills_and_sees_no_personal_data(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     with serving(Server(answer)) as server:
         teacher = behind(server, home)
@@ -69,6 +71,8 @@ def test_it_answers_for_what_the_server_bills_and_sees_no_personal_data(home: Ho
         assert set(server.asked) == {"Kind of: who is [EMAIL] ?", "Kind of: where is it ?"}
         spent = spending.spent(home.ledger_url, "small", spending.month_now())
         assert spent == pytest.approx(server.usd) == pytest.approx(teacher.usd_this_month) and spent > 0
+        monkeypatch.setattr(spending, "month_now", lambda: "2099-01")
+        assert (teacher.usd_this_month, teacher.usd_per_month) == (0.0, 1.0), "of a month in which nobody asked"
         teacher.close()
 
 
