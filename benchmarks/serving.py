@@ -5,8 +5,11 @@ served by `stillhouse serve` and by the others, each in an environment of its ow
 are up at once and asked in turns, some hundred requests a turn on one connection, so that whatever else the machine
 does meets all alike. What counts is the CPU time of a server's processes during its turn, not how long it took.
 
-Then the real server is swapped under load: SWAPS promotions while four connections ask, and how many requests failed,
-how long after its ledger entry a deployment was first answered by, and what its memory did. Exit 1 if one failed.
+Then the real server is swapped under load while four connections ask: SWAPS deployments, in turns a person who brings a
+release in and one who goes back from it. It says how many requests failed, how long after its ledger entry a deployment
+was first answered by, and what the server's memory did. Exit 1 if a request failed, if any answer was of another
+release than the one that its deployment names or of a deployment that there is not, or if a rollback was not answered
+by within ROLLED_BACK_SECONDS, which the README promises.
 
 The last line is JSON: `{"overhead_cpu_ms_p50", "over_fastapi", "over_litserve", "over_bentoml"}`: CPU milliseconds of a
 request beyond bare ONNX Runtime, the median of the turns, and requests per core-second as multiples of the others';
@@ -25,7 +28,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +38,8 @@ from pathlib import Path
 from benchmarks.recipes import demo_recipe, use_home
 from stillhouse.home import CHECKOUT, Home
 from stillhouse.records.builds import Artifact, BuildRequest, BuildStore
+from stillhouse.records.deployments import DeployedRelease, Deployment, deployment_of, desired, serving_now
+from stillhouse.records.promotion import bring_in, go_back
 
 SERVERS = CHECKOUT / "benchmarks" / "servers"
 PACKAGES = {
@@ -47,6 +52,10 @@ RECIPE = "served"
 TEXT = "Who was the first American to walk in space ?"
 TURNS, REQUESTS = 30, 100
 CONNECTIONS, SWAPPED_UNDER, SWAPS = 4, 10_000, 60
+SECONDS_BETWEEN_SWAPS = 1.2
+ROLLED_BACK_SECONDS, WAITED_SECONDS = 2.0, 20.0
+"""In which a rollback has to be answered by, and for how long that is waited for."""
+BY = {"by": "Ann Lee <ann@example.org>", "reason": "it is swapped under load"}
 
 
 @dataclass
@@ -94,7 +103,7 @@ def main(folder: Path) -> int:
     os.environ["STILLHOUSE_RECIPES"] = str(folder / "recipes")
     builds = BuildStore(Home.from_environment())
     first, second = (_release(builds, folder, seed) for seed in (1, 2))
-    _promote(builds, first)
+    bring(builds, first)
     exported = folder / "exported"
     if not exported.exists():
         from stillhouse.release.standalone import write_standalone
@@ -124,11 +133,14 @@ def main(folder: Path) -> int:
             said[server.name] = statistics.median(
                 theirs / mine for theirs, mine in zip(server.cpu_ms, ours, strict=True)
             )
-    failed = _swap_under_load(builds, first, second)
+    swapped = swap_under_load(builds, first, second)
+    deployments = deployments_of(builds)
+    faults = faults_of(swapped, deployments)
+    tell(swapped, deployments, faults)
     last = {"overhead_cpu_ms_p50": round(beyond["stillhouse"], 3)}
     frameworks = [name for name in PACKAGES if name != "uvicorn"]
     print(json.dumps(last | {f"over_{name}": round(said[name], 2) if name in said else None for name in frameworks}))
-    return 1 if failed else 0
+    return 1 if faults else 0
 
 
 def _middle_of_differences(first: list[float], second: list[float]) -> float:
@@ -178,9 +190,23 @@ def _release(builds: BuildStore, folder: Path, seed: int) -> Artifact:
     return builds.make(BuildRequest(RECIPE, "release", "bench", "v", {"seed": seed}), build)
 
 
-def _promote(builds: BuildStore, release: Artifact) -> None:
-    body = {"digest": release.digest, "manifest": release.identity, "student": "five_layers", "before": None}
-    builds.ledger.append("promotion", RECIPE, body)
+def bring(builds: BuildStore, release: Artifact) -> int:
+    """A person has a release serve; the number of the deployment."""
+    seen = desired(builds.ledger, RECIPE)
+    bring_in(builds.ledger, RECIPE, seen, _deployed(release), export=release.digest, **BY)
+    return serving_now(builds.ledger, RECIPE).number
+
+
+def back(builds: BuildStore, release: Artifact) -> int:
+    """A person goes back from what serves to a release, as `stillhouse rollback` does; likewise."""
+    seen = serving_now(builds.ledger, RECIPE)
+    exports = seen.champion.release, release.digest
+    go_back(builds.ledger, RECIPE, seen, _deployed(release), exports=exports, **BY)
+    return serving_now(builds.ledger, RECIPE).number
+
+
+def _deployed(release: Artifact) -> DeployedRelease:
+    return DeployedRelease(release=release.digest, manifest=release.identity, student="five_layers")
 
 
 @contextmanager
@@ -261,51 +287,139 @@ def _ask_bare(process: subprocess.Popen[str]) -> float:
     return (_cpu_seconds(process.pid) - before) * 1000 / REQUESTS
 
 
-def _swap_under_load(builds: BuildStore, first: Artifact, second: Artifact) -> int:
-    """Swap while four connections ask, until both are done as often as they have to be; how many requests failed."""
-    failed: list[str] = []
-    seen: dict[int, float] = {}
-    asked = 0
-    lock, swapped = threading.Lock(), threading.Event()
+@dataclass(frozen=True)
+class Answered:
+    """What one answer says of who gave it.
+
+    Args:
+        deployment: its number.
+        release: digest of the release.
+        at: when it came, in seconds since 1970.
+    """
+
+    deployment: int
+    release: str
+    at: float
+
+
+@dataclass
+class Swapped:
+    """What came of swapping under load.
+
+    Args:
+        answers: in the order in which they came, nearly.
+        failed: what each request that failed was told.
+        back: numbers of the deployments that are rollbacks.
+        memory: megabytes of the server, at first and after each swap.
+    """
+
+    answers: list[Answered] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    back: list[int] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+
+def swap_under_load(
+    builds: BuildStore, first: Artifact, second: Artifact, *, swaps: int = SWAPS, requests: int = SWAPPED_UNDER
+) -> Swapped:
+    """Swap while four connections ask, until both are done as often as they have to be; the first release serves."""
+    found, swapped = Swapped(), threading.Event()
     with _ours() as server:
 
         def load() -> None:
-            nonlocal asked
             connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
-            while not (swapped.is_set() and asked + len(failed) >= SWAPPED_UNDER):
+            while not (swapped.is_set() and len(found.answers) + len(found.failed) >= requests):
                 try:
-                    number = server.ask(connection)["deployment"]
+                    said = server.ask(connection)
+                    answered = Answered(int(str(said["deployment"])), str(said["release"]), time.time())
                 except Exception as error:  # counted and shown: this is what is measured
-                    failed.append(repr(error))
-                    continue
-                with lock:
-                    asked += 1
-                    assert isinstance(number, int)
-                    seen.setdefault(number, time.time())
+                    found.failed.append(repr(error))
+                else:
+                    found.answers.append(answered)
 
-        memory = [_resident_mb(server.process.pid)]
+        found.memory.append(_resident_mb(server.process.pid))
         threads = [threading.Thread(target=load) for _ in range(CONNECTIONS)]
         for thread in threads:
             thread.start()
-        for swap in range(SWAPS):
-            _promote(builds, (second, first)[swap % 2])
-            time.sleep(1.2)
-            memory.append(_resident_mb(server.process.pid))
+        for swap in range(swaps):
+            if swap % 2 == 0:
+                bring(builds, second)
+                time.sleep(SECONDS_BETWEEN_SWAPS)
+            else:
+                number, until = back(builds, first), time.monotonic() + WAITED_SECONDS
+                found.back.append(number)
+                while number not in {each.deployment for each in found.answers[-100:]} and time.monotonic() < until:
+                    time.sleep(0.05)
+            found.memory.append(_resident_mb(server.process.pid))
         swapped.set()
         for thread in threads:
             thread.join()
-    written = {each.sequence: each.at for each in builds.ledger.entries(RECIPE, "promotion")}
-    # The deployment that it began with was written long before.
-    delays = [at - datetime.fromisoformat(written[number]).timestamp() for number, at in sorted(seen.items())[1:]]
+    return found
+
+
+def deployments_of(builds: BuildStore) -> dict[int, Deployment]:
+    """Every deployment that the ledger has, by its number."""
+    return {entry.sequence: deployment_of(entry) for entry in builds.ledger.entries(RECIPE, "deployment")}
+
+
+def faults_of(swapped: Swapped, deployments: Mapping[int, Deployment]) -> list[str]:
+    """A line for each thing that may not be."""
+    answers = swapped.answers
+    return [*swapped.failed, *wrong(answers, deployments), *late(answers, deployments, swapped.back)]
+
+
+def wrong(answers: Sequence[Answered], deployments: Mapping[int, Deployment]) -> list[str]:
+    """A line for each answer that its deployment does not account for."""
+    found = []
+    for each in answers:
+        deployment = deployments.get(each.deployment)
+        if deployment is None:
+            found.append(f"an answer names deployment {each.deployment}, which the ledger does not have")
+        elif deployment.champion.release != each.release:
+            named = deployment.champion.release[:12]
+            found.append(f"an answer of {each.release[:12]} names deployment {each.deployment}, which is of {named}")
+    return found
+
+
+def late(answers: Sequence[Answered], deployments: Mapping[int, Deployment], back: Sequence[int]) -> list[str]:
+    """A line for each rollback that was not answered by soon enough, or never."""
+    after = seconds_after(answers, deployments)
+    return [
+        f"rollback {number} was answered by after {after[number]:.2f} s, limit {ROLLED_BACK_SECONDS:g} s"
+        if number in after
+        else f"rollback {number} was never answered by"
+        for number in back
+        if after.get(number, float("inf")) > ROLLED_BACK_SECONDS
+    ]
+
+
+def seconds_after(answers: Sequence[Answered], deployments: Mapping[int, Deployment]) -> dict[int, float]:
+    """How long after its ledger entry the first answer by each deployment came."""
+    first: dict[int, float] = {}
+    for each in answers:
+        if each.deployment in deployments:
+            first[each.deployment] = min(each.at, first.get(each.deployment, each.at))
+    return {number: at - datetime.fromisoformat(deployments[number].at).timestamp() for number, at in first.items()}
+
+
+def tell(swapped: Swapped, deployments: Mapping[int, Deployment], faults: Sequence[str]) -> None:
+    """Print what came of it, and the first faults."""
+    after = seconds_after(swapped.answers, deployments)
+    began_with = min(after)  # it was written long before
+    delays = [seconds for number, seconds in after.items() if number != began_with]
+    undone = [after[number] for number in swapped.back if number in after]
+    memory = swapped.memory
     print(
-        f"\n{asked:,} requests on {CONNECTIONS} connections, {SWAPS} swaps: {len(failed)} failed; "
-        f"answered by {len(delays)} deployments after {statistics.median(delays):.2f} s in the middle, "
-        f"{max(delays):.2f} s at the most; memory {memory[0]:.0f} MB, then {max(memory):.0f} at the most, "
-        f"{memory[-1]:.0f} at the end"
+        f"\n{len(swapped.answers):,} requests on {CONNECTIONS} connections, {len(memory) - 1} swaps: "
+        f"{len(swapped.failed)} failed; answered by {len(delays)} deployments after {statistics.median(delays):.2f} s "
+        f"in the middle, {max(delays):.2f} s at the most; by {len(undone)} of {len(swapped.back)} rollbacks after "
+        f"{max(undone, default=float('nan')):.2f} s at the most; memory {memory[0]:.0f} MB, then {max(memory):.0f} at "
+        f"the most, {memory[-1]:.0f} at the end"
     )
-    for line in failed[:3]:
+    for line in faults[:10]:
         print(line)
-    return len(failed)
+    if faults:
+        print(f"faults: {len(faults):,}")
 
 
 def _cpu_seconds(pid: int) -> float:
