@@ -26,7 +26,7 @@ from stillhouse.data.provenance import with_provenance
 from stillhouse.data.sources import drop_folder_entries
 from stillhouse.data.table import UnknownColumnError
 from stillhouse.errors import StillhouseError
-from stillhouse.models.family import family_of
+from stillhouse.models.fitting import unfit
 from stillhouse.models.weights import (
     config_on_the_hub,
     fingerprint_of,
@@ -34,11 +34,9 @@ from stillhouse.models.weights import (
     read_language_model_config,
     resolve_model,
 )
-from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.events import Startable
 from stillhouse.recipe.reading import RecipeFile, Recipes, mistakes_of
 from stillhouse.recipe.teacher import TeacherKind
-from stillhouse.recipe.training import TrainingConfig
 from stillhouse.records.gate_names import gate_name
 from stillhouse.stages.live_report import terms_of
 from stillhouse.stages.names import stage_names
@@ -237,7 +235,7 @@ def _teacher_mistakes(file: RecipeFile, classes: Sequence[str]) -> tuple[str, ..
     found: list[str] = []
     with _collected(found, file.where(part, "source")):
         folder = _folder_of(file, part, found)
-        found += _unfit_sizes(file, read_encoder_config(folder))
+        found += _unfit(file, part, read_encoder_config(folder))
         found += _unknown_outputs(file, folder, classes)
     for voice in file.voices.values():
         found += _voice_mistakes(voice, classes)
@@ -254,10 +252,11 @@ def _voice_mistakes(file: RecipeFile, classes: Sequence[str]) -> list[str]:
         if teacher.kind is TeacherKind.STORED:
             read_answers(file)
         elif teacher.kind is TeacherKind.CAUSAL_LM:
-            read_language_model_config(_folder_of(file, "teacher", found))
+            config = read_language_model_config(_folder_of(file, "teacher", found))
+            found += _unfit(file, "teacher", config)
         elif teacher.runs_here and file.member:  # of the one teacher these are the weights that students are cut from
             folder = _folder_of(file, "teacher", found)
-            read_encoder_config(folder)
+            found += _unfit(file, "teacher", read_encoder_config(folder))
             found += _unknown_outputs(file, folder, classes)
     if teacher.kind is TeacherKind.CAUSAL_LM:
         with _collected(found, file.where("teacher", "causal_lm")):
@@ -301,53 +300,9 @@ def _other_weights(file: RecipeFile, part: str, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _unfit_sizes(file: RecipeFile, config: dict[str, Any]) -> list[str]:
-    """What the recipe asks for and an encoder of these sizes cannot be cut to, or cannot read."""
-    family = family_of(config, "config.json")
-    units, positions = family.sizes(config).units, family.longest_text(config)
-    found = []
-    for place, student in enumerate(file.recipe.students):
-        expected = family.layers_expected(file.recipe.layers_of(student), config)
-        if student.layers and expected is not None:
-            found.append(
-                _line(
-                    file, "students", place, "layers",
-                    what=f"{student.name} cannot have the layers {list(student.layers)}",
-                    expected=expected,
-                    do="Correct the layers.",
-                )
-            )  # fmt: skip
-        if student.feed_forward is not None and student.feed_forward >= units:
-            found.append(
-                _line(
-                    file, "students", place, "feed_forward",
-                    what=f"{student.name} cannot keep {student.feed_forward} units of each block",
-                    expected=f"fewer than the teacher's {units}",
-                    do="Correct feed_forward, or leave it out.",
-                )
-            )  # fmt: skip
-    found += [
-        _line(
-            file, *field, "max_tokens",
-            what=f"texts of {tokens} tokens",
-            expected=f"at most the teacher's {positions}",
-            do=f"Set max_tokens: {positions}, or choose a teacher that reads more.",
-        )
-        for field, tokens in _asked_lengths(file.recipe)
-        if tokens > positions
-    ]  # fmt: skip
-    return found
-
-
-def _asked_lengths(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], int]]:
-    """Every `max_tokens` that the recipe itself says, with the part that says it."""
-    if recipe.teacher.max_tokens is not None:
-        yield ("teacher",), recipe.teacher.max_tokens
-    trainings: dict[tuple[str | int, ...], TrainingConfig | None] = {("teacher", "training"): recipe.teacher.training}
-    trainings |= {("students", place, "training"): each.training for place, each in enumerate(recipe.students)}
-    for field, training in trainings.items():
-        if training is not None and "max_tokens" in training.model_fields_set:
-            yield field, training.max_tokens
+def _unfit(file: RecipeFile, part: str, config: dict[str, Any]) -> list[str]:
+    """What the recipe asks of the weights that one of its parts names and they cannot be or do."""
+    return [mistakes_of(each)[0] for each in unfit(file, part, config)]
 
 
 @contextmanager

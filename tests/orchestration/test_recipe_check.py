@@ -258,3 +258,58 @@ def test_what_is_wrong_with_each_member_of_an_ensemble_is_said_at_its_line(tmp_p
     at_fault = ("here.source", "server.ask", "kept.source", "mine.source")
     fields = [f"teacher.ensemble.members.{name}" for name in at_fault]
     assert len(lines) == 4 and all(f": {field}" in line for field, line in zip(fields, lines, strict=True)), lines
+
+
+def with_positions(folder: Path, positions: int) -> str:
+    """An encoder whose config says that it reads so many tokens; `check` looks at nothing else of it."""
+    config = small_teacher(folder) / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": positions}))
+    return str(folder)
+
+
+OF_A_TEACHER = {
+    "revision": "r", "licence": "MIT", "training_on_outputs": "allowed", "reason": "It answers today.",
+    "minimum_accuracy": 0.5,
+}  # fmt: skip
+
+
+def short_texts(folder: Path, teacher: dict[str, object]) -> RecipeFile:
+    """A recipe whose student, cut from a base of 64 positions, asks for 65."""
+    return small_recipe(
+        folder, teacher={**teacher, **OF_A_TEACHER}, budget={"latency_ms_at_most": 20},
+        base={"source": with_positions(folder / "base", 64), "revision": "r", "licence": "MIT"},
+        students=[{"name": "a", "layers": [0], "training": {"loss": "kl", "max_tokens": 65}}],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("positions", [{"max_position_embeddings": 1024}, {"n_positions": 1024}])
+def test_what_a_language_model_reads_is_held_against_its_own_positions(
+    tmp_path: Path, positions: dict[str, int]
+) -> None:
+    """Regression: it was held against those of the base, whose students never see what the teacher is asked."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"model_type": "gpt2", "vocab_size": 10, **positions}))
+    for name in ("tokenizer.json", "model.safetensors"):
+        (model / name).write_text("not looked into")
+    teacher = {"kind": "causal_lm", "source": str(model), "max_tokens": 1024}
+    (of_the_student,) = mistakes(short_texts(tmp_path, teacher))
+    assert ": students.0.training.max_tokens: texts of 65 tokens" in of_the_student
+    assert "expected at most the base's 64. Set max_tokens: 64, or choose a base" in of_the_student
+    _, of_the_teacher = mistakes(short_texts(tmp_path, {**teacher, "max_tokens": 1025}))
+    assert ": teacher.max_tokens: texts of 1025 tokens; expected at most the teacher's 1024" in of_the_teacher
+
+
+def test_what_members_read_is_held_against_their_own_positions(tmp_path: Path) -> None:
+    members = {
+        name: {
+            **OF_A_TEACHER, "source": with_positions(tmp_path / name, positions),
+            "training": {"loss": "labels", "max_tokens": 100},
+        }
+        for name, positions in (("short", 99), ("long", 100))
+    }  # fmt: skip
+    file = short_texts(tmp_path, {"kind": "ensemble", "ensemble": {"members": members}})
+    of_the_student, of_the_member = mistakes(file)
+    assert "at most the base's 64" in of_the_student
+    assert of_the_member.startswith(file.where("teacher", "ensemble", "members", "short", "training", "max_tokens"))
+    assert "texts of 100 tokens; expected at most the teacher's 99" in of_the_member
