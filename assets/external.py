@@ -118,9 +118,9 @@ def source_file_seen(file: RecipeFile, files: Mapping[str, str], records: int) -
 
 
 def weights_seen(file: RecipeFile, found: ContractFacts) -> list[dg.AssetObservation]:
-    """What a run found of the weights, and of each language model."""
+    """What a run found of the weights, of a language model, and of each member of an ensemble that computes here."""
     seen = [_seen(file, PRETRAINED_WEIGHTS, file.recipe.weights, found.weights)]
-    for name, each in found.language_models.items():
+    for name, each in found.beside_weights.items():
         seen.append(_seen(file, _teacher_key(file.recipe), file.recipe.teacher.voices[name], each))
     return seen
 

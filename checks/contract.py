@@ -130,7 +130,7 @@ def a_moved_bar_has_a_name_and_a_reason(context: GateContext) -> Finding:
 def the_teachers_weights_are_safe(context: GateContext) -> Finding:
     """What it begins with: safetensors only, no remote code, shapes as in the config, every weight finite."""
     facts = context.artifact.facts(ContractFacts)
-    problem = next((each.problem for each in (facts.weights, *facts.language_models.values()) if each.problem), None)
+    problem = next((each.problem for each in (facts.weights, *facts.beside_weights.values()) if each.problem), None)
     return passed_if(problem is None, problem or "safetensors only, whole and finite")
 
 
@@ -139,7 +139,7 @@ def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
     """Those of the recipe's `teacher.fingerprint`; without one those of the first round, trusted on first use."""
     facts = context.artifact.facts(ContractFacts)
     found = {context.recipe.part_of_weights: facts.weights.fingerprint}
-    found |= {teacher_part(name): each.fingerprint for name, each in facts.language_models.items()}
+    found |= {teacher_part(name): each.fingerprint for name, each in facts.beside_weights.items()}
     return are_the_pinned_weights(context, found)
 
 
@@ -147,10 +147,10 @@ def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
 def training_fits_into_memory(context: GateContext) -> Finding:
     """An estimate for a model as large as the teacher, with the most texts and tokens of any training of the recipe.
 
-    Of a language model, which is not trained, its weights and what it keeps of the texts that it reads at once.
+    Of a model that is asked and not trained, its weights and what it keeps of the texts that it reads at once.
     """
     facts = context.artifact.facts(ContractFacts)
-    taken_in = [facts.weights, *facts.language_models.values()]
+    taken_in = [facts.weights, *facts.beside_weights.values()]
     needed = max((each.training_gb for each in taken_in if each.training_gb is not None), default=None)
     if needed is None or any(each.training_gb is None for each in taken_in):
         return Finding(Verdict.INCONCLUSIVE, "the weights were refused, so there is nothing to estimate from")

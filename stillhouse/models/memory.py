@@ -1,4 +1,4 @@
-"""How much memory training or asking a language model will take, estimated before anything is spent.
+"""How much memory training or asking a model will take, estimated before anything is spent.
 
 Belongs here: the estimates and the machine's own memory.
 Does not: measuring what serving takes (evaluation/measures/footprint.py), deciding (checks/contract.py).
@@ -43,8 +43,8 @@ def training_memory_gb(model: Path, parameters: int, *, batch_size: int, tokens:
     return _RUNTIME_GB + float(parameters * _BYTES_PER_PARAMETER + activations * _BYTES_PER_ACTIVATION / 2) / 1e9
 
 
-def language_model_memory_gb(parameters: int, *, bytes_a_weight: int) -> float:
-    """Estimate the memory that asking a language model on a CPU takes, what it keeps of its texts included.
+def asking_memory_gb(parameters: int, *, bytes_a_weight: int) -> float:
+    """Estimate the memory that asking a model on a CPU takes, what a language model keeps of its texts included.
 
     Args:
         parameters: number of weights.

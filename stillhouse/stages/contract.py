@@ -4,9 +4,10 @@ Belongs here: the frozen copy that every later stage can be traced to, and the b
 Does not: the fields (stillhouse/recipe/), reading all rows (source.py), training on the weights (teacher.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stillhouse.data.sources import read_outside
 from stillhouse.digests import digest_of
@@ -14,12 +15,17 @@ from stillhouse.errors import MachineError, StillhouseError
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
-from stillhouse.recipe.teacher import TeacherKind
+from stillhouse.recipe.teacher import TeacherKind, teacher_part
+from stillhouse.recipe.training import TrainingConfig
+from stillhouse.recipe.weights import WeightsSpec
 from stillhouse.records.artifacts import ArtifactStore
 from stillhouse.records.builds import Plan
 from stillhouse.stages.facts import AnswersFacts, ContractFacts, WeightsFacts
 from stillhouse.stages.names import answers_of
 from stillhouse.teachers.stored_answers import read_answers
+
+if TYPE_CHECKING:
+    from stillhouse.models.weights import BaseModel, WeightsRecord
 
 
 def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
@@ -31,10 +37,12 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
     """
     recipe = file.recipe
     weights, kept = examine_weights(file, store)
-    language_models: dict[str, WeightsFacts] = {}
-    for name in recipe.teacher.language_models:
-        language_models[name], its_files = examine_language_model(file.voices[name], store)
-        kept |= its_files
+    further: dict[str, WeightsFacts] = {}
+    for name, voice in file.voices.items():
+        if teacher_part(name) in recipe.all_weights.keys() - {recipe.part_of_weights}:
+            examine = examine_member if voice.recipe.teacher.runs_here else examine_language_model
+            further[name], its_files = examine(voice, store)
+            kept |= its_files
     limits = recipe.data.limits
     outside = {uri: read_outside(uri, store, root=file.root, limits=limits) for uri in recipe.teacher.outside_files}
 
@@ -52,8 +60,8 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
             bar=bar,
             bar_digest=digest_of(bar),
             weights=weights,
-            language_model=language_models.get(""),
-            members={name: each for name, each in language_models.items() if name},
+            language_model=further.get(""),
+            members={name: each for name, each in further.items() if name},
             answers=taken.get(""),
         )
 
@@ -62,7 +70,7 @@ def plan(file: RecipeFile, store: ArtifactStore) -> Plan[ContractFacts]:
         {
             "contract": recipe.digest,
             "weights": weights.model_dump(),
-            **{f"language_model {name}".rstrip(): each.model_dump() for name, each in language_models.items()},
+            **{f"teacher {name}".rstrip(): each.model_dump() for name, each in further.items()},
             **{uri: [each.content, each.marks] for uri, each in outside.items()},
         },
         external_inputs=kept | {name: digest for each in outside.values() for name, digest in each.digests.items()},
@@ -82,45 +90,65 @@ def _take_answers(file: RecipeFile, kept: Mapping[str, Mapping[str, Path]], out:
 
 
 def examine_weights(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
-    """Take in the weights that the teacher begins with and look at them, before anything is spent on it.
+    """Take in the weights that students are cut from and look at them, before anything is spent on them.
 
     Returns:
         What they are found to be, and the digest of each file that was kept, by its address.
     """
-    from stillhouse.models.memory import training_memory_gb
+    recipe = file.recipe
+    asked = recipe.teacher.longest_text if recipe.teacher.runs_here else 0
+    return _examined(file, recipe.weights, store, partial(_to_train, recipe.trainings, asked))
+
+
+def examine_member(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
+    """Take in the weights of a member of an ensemble that is an encoder or a classifier; see `examine_weights`."""
+    spec = file.recipe.teacher
+    needs = _to_ask if spec.training is None else partial(_to_train, (spec.training,), spec.longest_text)
+    return _examined(file, spec, store, needs)
+
+
+def examine_language_model(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
+    """Take in a language model that is the teacher, before anything is asked of it; see `examine_weights`."""
+    from stillhouse.models.weights import verify_language_model
+
+    spec = file.recipe.teacher
+    in_bytes = 2 if spec.causal_lm.dtype == "bfloat16" else 4
+    return _examined(file, spec, store, partial(_to_ask, in_bytes=in_bytes), verify_language_model)
+
+
+def _examined(
+    file: RecipeFile,
+    spec: WeightsSpec,
+    store: ArtifactStore,
+    needs: "Callable[[BaseModel], float]",
+    verify: "Callable[[Path], WeightsRecord] | None" = None,
+) -> tuple[WeightsFacts, dict[str, str]]:
     from stillhouse.models.weights import base_model
 
-    recipe, spec = file.recipe, file.recipe.weights
     try:
-        with base_model(file.located(spec.source), spec.revision, store) as base:
-            batch = max((training.batch_size for training in recipe.trainings), default=1)
-            asked = [recipe.teacher.longest_text] if recipe.teacher.runs_here else []
-            tokens = max([*asked, *(training.max_tokens for training in recipe.trainings)])
-            needed = training_memory_gb(base.folder, base.record.parameters, batch_size=batch, tokens=tokens)
-            found = WeightsFacts(fingerprint=base.record.fingerprint, training_gb=needed, problem=None)
-            return found, base.external_inputs(spec.address)
+        with base_model(file.located(spec.source), spec.revision, store, verify) as model:
+            found = WeightsFacts(fingerprint=model.record.fingerprint, training_gb=needs(model), problem=None)
+            return found, model.external_inputs(spec.address)
     except MachineError:
         raise
     except StillhouseError as error:  # not the end of the contract: the gate on safety says it
         return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
 
 
-def examine_language_model(file: RecipeFile, store: ArtifactStore) -> tuple[WeightsFacts, dict[str, str]]:
-    """Take in a language model that is the teacher, before anything is asked of it; see `examine_weights`."""
-    from stillhouse.models.memory import language_model_memory_gb
-    from stillhouse.models.weights import base_model, verify_language_model
+def _to_train(trainings: Sequence[TrainingConfig], longest_text: int, model: "BaseModel") -> float:
+    """GB that the most texts and tokens of these trainings take, or of what is asked."""
+    from stillhouse.models.memory import training_memory_gb
 
-    spec = file.recipe.teacher
-    try:
-        with base_model(file.located(spec.source), spec.revision, store, verify_language_model) as model:
-            in_bytes = 2 if spec.causal_lm.dtype == "bfloat16" else 4
-            needed = language_model_memory_gb(model.record.parameters, bytes_a_weight=in_bytes)
-            found = WeightsFacts(fingerprint=model.record.fingerprint, training_gb=needed, problem=None)
-            return found, model.external_inputs(spec.address)
-    except MachineError:
-        raise
-    except StillhouseError as error:  # as above
-        return WeightsFacts(fingerprint=None, training_gb=None, problem=str(error)), {}
+    batch = max((training.batch_size for training in trainings), default=1)
+    tokens = max([longest_text, *(training.max_tokens for training in trainings)])
+    return training_memory_gb(model.folder, model.record.parameters, batch_size=batch, tokens=tokens)
+
+
+def _to_ask(model: "BaseModel", in_bytes: int = 4) -> float:
+    """GB of what answers and is not trained."""
+    from stillhouse.models.memory import asking_memory_gb
+
+    return asking_memory_gb(model.record.parameters, bytes_a_weight=in_bytes)
 
 
 def bar_of(recipe: Recipe) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from stillhouse.wording import percent
 
 
 class WeightsFacts(Record):
-    """The weights that the teacher begins with, as they were found before anything was spent on them."""
+    """Weights that a recipe names, as they were found before anything was spent on them."""
 
     fingerprint: str | None = Field(description="Digest of the weights; null where they were refused.")
     training_gb: float | None = Field(
-        description="Estimate of the memory that they take, in GB of 1e9 bytes, and fine-tuning with them, but for a "
-        "language model; null where they were refused."
+        description="Estimate of the memory that they take, in GB of 1e9 bytes, and fine-tuning with them where they "
+        "are; null where they were refused."
     )
     problem: str | None = Field(description="Why they were refused; null where they were not.")
 
@@ -53,14 +53,12 @@ class ContractFacts(Record):
     bar_digest: str
     weights: WeightsFacts
     language_model: WeightsFacts | None = Field(None, description="Of a teacher that is a language model here.")
-    members: dict[str, WeightsFacts] = Field(
-        {}, description="Of the members of an ensemble that are language models here, by name."
-    )
+    members: dict[str, WeightsFacts] = Field({}, description="Of an ensemble's members that compute here, by name.")
     answers: AnswersFacts | None = Field(None, description="Of a teacher that answered elsewhere.")
 
     @property
-    def language_models(self) -> dict[str, WeightsFacts]:
-        """Each language model that is asked here: the one teacher without a name, or members by theirs."""
+    def beside_weights(self) -> dict[str, WeightsFacts]:
+        """What else computes here: a language model that is the teacher without a name, or members by theirs."""
         return self.members if self.language_model is None else {"": self.language_model}
 
 

@@ -1,5 +1,6 @@
 """Whether a distillation may be begun: need, money, terms, licences, the frozen bar, and memory."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +35,7 @@ from tests.checks.hand_made import (
     answer_of,
     artifact,
     ask,
+    ensemble_recipe,
     language_model_recipe,
     recipe,
     stored_recipe,
@@ -55,10 +57,20 @@ ECONOMICS = {
 }  # fmt: skip
 
 
-def frozen(bar: Any = None, language_model: WeightsFacts | None = None, **weights: Any) -> Any:
+def frozen(
+    bar: Any = None,
+    language_model: WeightsFacts | None = None,
+    members: Mapping[str, WeightsFacts] | None = None,
+    **weights: Any,
+) -> Any:
     bar, found = bar_of(DEMO) if bar is None else bar, taken_in(**weights)
     facts = ContractFacts(
-        recipe=DEMO.digest, bar=bar, bar_digest=digest_of(bar), weights=found, language_model=language_model
+        recipe=DEMO.digest,
+        bar=bar,
+        bar_digest=digest_of(bar),
+        weights=found,
+        language_model=language_model,
+        members=dict(members or {}),
     )
     return artifact(facts, stage="contract", batch=None)
 
@@ -115,6 +127,8 @@ def test_the_weights_have_to_be_safe() -> None:
     assert answer_of(the_teachers_weights_are_safe, frozen(problem="a pickle")) == (FAIL, "a pickle")
     of_the_teacher = frozen(language_model=taken_in(problem="another pickle"))
     assert answer_of(the_teachers_weights_are_safe, of_the_teacher) == (FAIL, "another pickle")
+    of_a_member = frozen(members={"one": taken_in(), "two": taken_in(problem="a third pickle")})
+    assert answer_of(the_teachers_weights_are_safe, of_a_member) == (FAIL, "a third pickle")
 
 
 def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +143,8 @@ def test_training_has_to_fit_into_what_the_recipe_or_the_machine_has(monkeypatch
     large, none = (frozen(language_model=taken_in(training_gb=gb)) for gb in (2.1, None))
     assert answer_of(gate, large) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
     assert answer_of(gate, none) == (INCONCLUSIVE, refused)
+    large_member = frozen(members={"one": taken_in(training_gb=2.1), "two": taken_in()})
+    assert answer_of(gate, large_member) == (FAIL, "about 2.1 GB needed, 2.0 GB allowed")
 
 
 class Rounds:
@@ -212,6 +228,15 @@ def test_exchanged_weights_of_the_encoder_or_of_the_language_model_close(monkeyp
         assert answer_of(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is verdict
     contract = frozen(language_model=taken_in(fingerprint="a" * 64), fingerprint="e" * 64)
     assert answer_of(the_weights_are_the_pinned_ones, contract, recipe=language_model_recipe())[0] is FAIL
+
+
+def test_exchanged_weights_of_a_member_close_before_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.pinning, "pin_of", lambda *about: Pin("f" * 64))
+    asked, gate = ensemble_recipe(), the_weights_are_the_pinned_ones
+    assert answer_of(gate, frozen(members={"one": taken_in(), "two": taken_in()}), recipe=asked)[0] is PASS
+    exchanged = frozen(members={"one": taken_in(), "two": taken_in(fingerprint="e" * 64)})
+    verdict, sentence = answer_of(gate, exchanged, recipe=asked)
+    assert verdict is FAIL and "in the recipe's teacher.ensemble.members.two" in sentence
 
 
 FAULTS = [

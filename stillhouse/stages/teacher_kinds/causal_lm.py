@@ -21,7 +21,7 @@ from stillhouse.teachers.teacher import share_as_taught
 def plan(making: Making) -> Plan[TeacherFacts]:
     """Ask the validation rows alone: whether it is worth copying is seen before the rest is asked."""
     file, contract, spec = making.file, making.contract, making.file.recipe.teacher
-    taken_in = contract.facts(ContractFacts).language_models[file.member]
+    taken_in = contract.facts(ContractFacts).beside_weights[file.member]
     assert taken_in.fingerprint is not None, "the contract's gates refuse it otherwise"
     asked = label_prompt_of(file, making.task.names, taken_in.fingerprint)
     taken = contract.manifest.external_inputs

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stillhouse.models.memory import language_model_memory_gb, machine_memory_gb, training_memory_gb
+from stillhouse.models.memory import asking_memory_gb, machine_memory_gb, training_memory_gb
 from stillhouse.teachers.classifier import build_classifier
 from tests.small import package_folder
 
@@ -23,7 +23,7 @@ def test_the_estimate_is_weights_and_activations_by_hand(tmp_path: Path) -> None
 
 
 def test_a_language_model_takes_its_weights_and_what_it_reads_at_once() -> None:
-    assert language_model_memory_gb(135_000_000, bytes_a_weight=4) == pytest.approx(0.45 + 0.54 + 2**30 / 1e9)
+    assert asking_memory_gb(135_000_000, bytes_a_weight=4) == pytest.approx(0.45 + 0.54 + 2**30 / 1e9)
 
 
 def test_a_small_encoder_fits_a_laptop_and_a_huge_batch_does_not() -> None:
