@@ -1,5 +1,6 @@
 """Gates on the contract: may this distillation be begun at all?"""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, pa
 from checks.pinning import are_the_pinned_weights
 from stillhouse.digests import digest_of
 from stillhouse.economics import Decision, forecast
+from stillhouse.models.fitting import unfit
 from stillhouse.models.memory import machine_memory_gb
 from stillhouse.recipe.bar import Terms
 from stillhouse.recipe.differences import Difference, differences
@@ -141,6 +143,21 @@ def the_weights_are_the_pinned_ones(context: GateContext) -> Finding:
     found = {context.recipe.part_of_weights: facts.weights.fingerprint}
     found |= {teacher_part(name): each.fingerprint for name, each in facts.beside_weights.items()}
     return are_the_pinned_weights(context, found)
+
+
+@gate("a student that cannot be cut is found out after its teacher was paid for, and texts that lose their end never")
+def the_weights_have_what_the_recipe_asks(context: GateContext) -> Finding:
+    """Of each config.json that the contract took in: layers and units of students, and positions for max_tokens."""
+    kept, found = context.artifact.manifest.external_inputs, list[str]()
+    for part, spec in context.recipe.all_weights.items():
+        digest = kept.get(f"{spec.address}/config.json")
+        if digest is None:
+            return Finding(
+                Verdict.INCONCLUSIVE, f"the weights of {part} were refused, so it is not known how large they are"
+            )
+        config = json.loads(context.builds.store.kept(digest).read_text("utf-8"))
+        found += [str(each) for each in unfit(context.file, part, config)]
+    return none_of(len(found), " ".join(found) or "layers, units and positions that the recipe asks for are there")
 
 
 @gate("running out of memory is cheaper to find now than an hour into the training")

@@ -73,7 +73,8 @@ def test_after_a_teacher_that_is_not_there_nothing_but_the_contract_is_made(tmp_
     result = run(file, "contract", "source", "prompts", "teacher")
     closed = {check.check_name: check for check in result.get_asset_check_evaluations() if not check.passed}
     assert closed.keys() == {
-        "the_teachers_weights_are_safe", "the_weights_are_the_pinned_ones", "training_fits_into_memory"
+        "the_teachers_weights_are_safe", "the_weights_are_the_pinned_ones", "the_weights_have_what_the_recipe_asks",
+        "training_fits_into_memory",
     }  # fmt: skip
     said = str(closed["the_teachers_weights_are_safe"].description)
     assert "no such model folder" in said and "Correct the model's source in the recipe" in said

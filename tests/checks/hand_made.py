@@ -150,7 +150,7 @@ def context(
     **installation: Any,
 ) -> GateContext:
     """What a gate is asked with; further arguments are of the installation."""
-    file: Any = SimpleNamespace(name="small", recipe=recipe)
+    file: Any = SimpleNamespace(name="small", recipe=recipe, where=lambda *field: ".".join(map(str, field)))
     builds: Any = Installation(**installation)
     return GateContext(file, artifact() if looked_at is None else looked_at, builds, tuple(batches), occasion)
 

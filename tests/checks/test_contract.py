@@ -1,5 +1,6 @@
 """Whether a distillation may be begun: need, money, terms, licences, the frozen bar, and memory."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,14 +19,17 @@ from checks.contract import (
     the_student_pays_for_itself,
     the_teachers_weights_are_safe,
     the_weights_are_the_pinned_ones,
+    the_weights_have_what_the_recipe_asks,
     training_fits_into_memory,
 )
 from stillhouse.digests import digest_of
+from stillhouse.recipe.contract import Recipe
 from stillhouse.records.governance import amend
 from stillhouse.records.ledger import Ledger
 from stillhouse.stages.contract import bar_of
 from stillhouse.stages.facts import ContractFacts, WeightsFacts
 from stillhouse.stages.names import CONTRACT, SOURCE
+from stillhouse.statistics.verdicts import Verdict
 from stillhouse.teachers.pinning import Pin
 from tests.checks.hand_made import (
     DEMO,
@@ -239,6 +243,63 @@ def test_exchanged_weights_of_a_member_close_before_it_is_trained(monkeypatch: p
     assert verdict is FAIL and "in the recipe's teacher.ensemble.members.two" in sentence
 
 
+SIZES = {
+    "model_type": "modernbert", "num_hidden_layers": 4, "hidden_size": 8, "num_attention_heads": 2,
+    "intermediate_size": 16, "max_position_embeddings": 64,
+}  # fmt: skip
+ONE_LAYER = {"name": "one", "layers": [0], "training": {"loss": "kl"}}
+
+
+@pytest.mark.parametrize(
+    ("student", "says"),
+    [
+        ({}, None),
+        ({"layers": [1, 2]}, "students.0.layers: one cannot have the layers [1, 2]; expected distinct, rising numbers"),
+        ({"layers": [0, 4]}, "from 0 to 3"),
+        ({"feed_forward": 15}, None),
+        ({"feed_forward": 16}, "students.0.feed_forward: one cannot keep 16 units of each block; expected fewer than"),
+        ({"training": {"loss": "kl", "max_tokens": 64}}, None),
+        ({"training": {"loss": "kl", "max_tokens": 65}}, "students.0.training.max_tokens: texts of 65 tokens; "),
+    ],
+)
+def test_what_is_asked_of_weights_has_to_be_there_before_anything_is_spent(
+    tmp_path: Path, student: dict[str, Any], says: str | None
+) -> None:
+    """Regression: a run found layers that are not there after the teacher was trained and asked."""
+    found = sizes_found({"base": SIZES}, tmp_path, stored_recipe(students=[{**ONE_LAYER, **student}]))
+    assert found == (PASS, ALL_THERE) if says is None else found[0] is FAIL and says in found[1]
+
+
+def test_what_is_asked_of_a_language_model_or_a_member_has_to_be_there(tmp_path: Path) -> None:
+    model = {"model_type": "llama", "max_position_embeddings": 511}
+    asked = language_model_recipe()
+    assert sizes_found({"base": SIZES, "teacher": model}, tmp_path, asked) == (PASS, ALL_THERE)
+    longer = asked.model_copy(update={"teacher": asked.teacher.model_copy(update={"max_tokens": 512})})
+    verdict, sentence = sizes_found({"base": SIZES, "teacher": model}, tmp_path, longer)
+    assert verdict is FAIL and sentence.startswith("teacher.max_tokens: texts of 512 tokens; expected at most the")
+    member = ensemble_recipe(training={"loss": "labels", "max_tokens": 65})
+    verdict, sentence = sizes_found(dict.fromkeys(member.all_weights, SIZES), tmp_path, member)
+    assert verdict is FAIL and sentence.startswith("teacher.ensemble.members.two.training.max_tokens: texts of 65")
+
+
+def test_of_weights_that_were_refused_nobody_knows_how_large_they_are(tmp_path: Path) -> None:
+    refused = sizes_found({"base": SIZES}, tmp_path, language_model_recipe())
+    assert refused == (INCONCLUSIVE, "the weights of teacher were refused, so it is not known how large they are")
+
+
+ALL_THERE = "layers, units and positions that the recipe asks for are there"
+
+
+def sizes_found(configs: Mapping[str, Any], folder: Path, asked: Recipe) -> tuple[Verdict, str]:
+    """What the gate says where the contract took in these config.json, by the part of the recipe."""
+    addresses = {part: f"{asked.all_weights[part].address}/config.json" for part in configs}
+    for part, config in configs.items():
+        (folder / part).write_text(json.dumps(config))
+    contract = artifact(stage="contract", batch=None, external_inputs={name: part for part, name in addresses.items()})
+    store = SimpleNamespace(kept=lambda part: folder / part)
+    return answer_of(the_weights_have_what_the_recipe_asks, contract, recipe=asked, store=store)
+
+
 FAULTS = [
     Fault("no pain is declared", CONTRACT, "a_pain_is_declared", changed(pain=[]), "do not distil", refuses=SOURCE),
     Fault(
@@ -269,6 +330,12 @@ FAULTS = [
     Fault(
         "the teacher's weights are cut", CONTRACT, "the_teachers_weights_are_safe", cut_teacher, "truncated or corrupt",
         also=UNKNOWN_WITHOUT_WEIGHTS,
+    ),
+    Fault(
+        "a student keeps a layer that the teacher does not have", CONTRACT, "the_weights_have_what_the_recipe_asks",
+        changed(students=[{"name": "one", "layers": [0, 7], "training": {"epochs": 1}}]),
+        "students.0.layers: one cannot have the layers [0, 7]; expected distinct, rising numbers from 0 to 1",
+        refuses=SOURCE,
     ),
     Fault(
         "the recipe pins other weights", CONTRACT, "the_weights_are_the_pinned_ones",

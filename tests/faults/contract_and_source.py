@@ -62,7 +62,9 @@ A_WEEK_FOR_A_THOUSAND_CALLS = {
 }  # fmt: skip
 
 
-UNKNOWN_WITHOUT_WEIGHTS = ("the_weights_are_the_pinned_ones", "training_fits_into_memory")
+UNKNOWN_WITHOUT_WEIGHTS = (
+    "the_weights_are_the_pinned_ones", "the_weights_have_what_the_recipe_asks", "training_fits_into_memory",
+)  # fmt: skip
 
 
 def mojibake(frame: pl.DataFrame) -> pl.DataFrame:
