@@ -299,7 +299,7 @@ class EndpointTeacher:
                     self.calls.settle(call, usd=self._endpoint.cost(answer, most), reply=None)
                     raise self._tells_no_probabilities()
                 cost = self._endpoint.cost(answer, most)
-                self.calls.settle(call, usd=min(cost, most), reply=answer)
+                self.calls.settle(call, usd=cost, reply=answer)  # more than was reserved, too: it has been billed
                 if cost > most:
                     raise self._counts_more(answer)
                 return answer

@@ -174,13 +174,19 @@ def test_the_first_error_is_the_one_that_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_server_that_counts_more_than_was_reserved_ends_the_run(tmp_path: Path) -> None:
+def test_a_server_that_counts_more_than_was_reserved_ends_the_run_and_all_of_it_is_in_the_books(tmp_path: Path) -> None:
+    """Regression: what was reserved was booked, so that the cap let more be spent than it said."""
     with serving(Server(answer, {1: "lies"})) as server:
         asked = teacher(server, tmp_path, concurrency=1)
         with pytest.raises(StillhouseError, match="the server counts 1,000,000 tokens read"):
             asked.ask(texts(5))
-        assert server.calls == 2 and asked.calls.spent("tickets") < 0.01
-        assert asked.ask(texts(5))["failure"].null_count() == 5, "and what it said is kept"
+        of_the_first = (5 * USD_IN + USD_OUT) / 1e6
+        billed = of_the_first + USD_IN + USD_OUT / 1e6
+        assert server.calls == 2 and asked.calls.spent("tickets") == pytest.approx(billed)
+        with pytest.raises(CapReachedError, match=r"2\.0000 USD are spent or reserved"):
+            asked.ask(texts(5))
+        more = teacher(server, tmp_path, usd_at_most=3.0)
+        assert more.ask(texts(5))["failure"].null_count() == 5 and server.calls == 5, "and what it said is kept"
 
 
 @pytest.mark.long
