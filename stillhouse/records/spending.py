@@ -57,7 +57,7 @@ def reserve(ledger_url: str, recipe: str, month: str, *, usd: float, usd_at_most
 
 
 def settle(ledger_url: str, recipe: str, month: str, *, reserved: float, cost: float) -> None:
-    """Give back what a call did not cost."""
+    """Put what a call cost in the place of what was reserved for it; a server may count more."""
     with _engine(ledger_url).begin() as connection:
         connection.execute(
             _spending.update().where(_row(recipe, month)).values(usd=_spending.c.usd - (reserved - cost))

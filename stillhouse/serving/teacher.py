@@ -280,7 +280,7 @@ class PaidEndpoint:
             self._settle(most, 0.0, month)
             raise AwayError(Away.FAILED) from error
         if isinstance(answer, Reply):
-            self._settle(most, min(self._endpoint.cost(answer, most), most), month)
+            self._settle(most, self._endpoint.cost(answer, most), month)
             return answer
         if answer.is_free:
             self._settle(most, 0.0, month)
@@ -300,12 +300,16 @@ class PaidEndpoint:
         self._seen = month, seen
 
     def _settle(self, reserved: float, cost: float, month: str) -> None:
-        """Give back what was not spent; where that fails it stays taken, which spends less than was allowed."""
-        if reserved > cost:
+        """Put what a call cost in the place of what was reserved, which stays where that fails."""
+        if reserved != cost:
             try:
                 spending.settle(self._ledger_url, self._recipe, month, reserved=reserved, cost=cost)
             except (StillhouseError, SQLAlchemyError, OSError) as error:
-                LOG.warning("%s: a call's change was not given back (%s)", self._recipe, type(error).__name__)
+                LOG.warning(
+                    "%s: the cost of a call was not booked (%s)",
+                    self._recipe,
+                    type(error).__name__,
+                )
             else:
                 seen_in, seen = self._seen
                 if seen_in == month:

@@ -85,6 +85,16 @@ def test_beyond_the_months_money_nobody_is_asked(home: Home) -> None:
 
 
 @pytest.mark.long
+def test_what_a_server_counts_beyond_what_was_reserved_is_booked(home: Home) -> None:
+    """Regression: the month's money held, by the books, while the server billed more."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    with serving(Server(answer, faults={0: "lies"})) as server:
+        assert said(behind(server, home), "who ?", "where ?") == [TeacherSaid("person", 0.9), Away.BUDGET]
+        spent = spending.spent(home.ledger_url, "small", spending.month_now())
+        assert spent == pytest.approx(USD_IN + USD_OUT / 1e6) and server.calls == 1
+
+
+@pytest.mark.long
 def test_where_money_cannot_be_counted_nobody_is_asked(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: Any, **__: Any) -> float:
         raise OSError
