@@ -305,11 +305,7 @@ class PaidEndpoint:
             try:
                 spending.settle(self._ledger_url, self._recipe, month, reserved=reserved, cost=cost)
             except (StillhouseError, SQLAlchemyError, OSError) as error:
-                LOG.warning(
-                    "%s: the cost of a call was not booked (%s)",
-                    self._recipe,
-                    type(error).__name__,
-                )
+                LOG.warning("%s: the cost of a call was not booked (%s)", self._recipe, type(error).__name__)
             else:
                 seen_in, seen = self._seen
                 if seen_in == month:

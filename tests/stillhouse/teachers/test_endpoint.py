@@ -5,24 +5,27 @@ import random
 import signal
 import sqlite3
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 
+import stillhouse.teachers.endpoint
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.records.ledger import Ledger
 from stillhouse.teachers.answers import with_answers
 from stillhouse.teachers.calls import CallLog, CapReachedError
 from stillhouse.teachers.columns import ANSWER_SCHEMA
+from stillhouse.teachers.endpoint import EndpointTeacher
 from stillhouse.teachers.requests import Asking
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.stored import Failure
-from tests.protocol import Server, serving
+from tests.protocol import USD_IN, USD_OUT, Server, serving
 from tests.stillhouse.teachers.asked import ASKING, PILOT, TASK, answer, teacher, texts
 from tests.warm import WarmParent
 
@@ -187,6 +190,61 @@ def test_a_server_that_counts_more_than_was_reserved_ends_the_run_and_all_of_it_
             asked.ask(texts(5))
         more = teacher(server, tmp_path, usd_at_most=3.0)
         assert more.ask(texts(5))["failure"].null_count() == 5 and server.calls == 5, "and what it said is kept"
+
+
+@dataclass
+class Clock:
+    """In the place of the machine's: nobody waits, and how long somebody would have is known."""
+
+    goes_on: bool = True
+    now: float = 1000.0
+    waited: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds if self.goes_on else 0.0
+
+    def of(self, asked: EndpointTeacher, monkeypatch: pytest.MonkeyPatch) -> EndpointTeacher:
+        """The teacher, with this clock."""
+        stands_in = SimpleNamespace(monotonic=self.monotonic, perf_counter=time.perf_counter)
+        monkeypatch.setattr(stillhouse.teachers.endpoint, "time", stands_in)
+        return replace(asked, sleep=self.sleep)
+
+
+@pytest.mark.long
+def test_calls_are_begun_no_faster_than_the_recipe_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that stands still each call waits for its own place, whichever thread makes it."""
+    clock = Clock(goes_on=False)
+    with serving(Server(answer)) as server:
+        asked = clock.of(teacher(server, tmp_path, concurrency=4, requests_per_minute=240), monkeypatch)
+        asked.ask(texts(12))
+        assert server.calls == 12 and sorted(clock.waited) == pytest.approx([n / 4 for n in range(1, 12)])
+        clock.waited.clear()
+        clock.of(teacher(server, tmp_path, concurrency=4), monkeypatch).ask(texts(24))
+        assert server.calls == 24 and not clock.waited, "without a limit nobody waits"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("said", "waits"), [("7", 7.0), ("0.5", 0.5), ("3600", 60.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+)
+def test_a_server_that_says_how_long_to_wait_is_left_alone_for_so_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, waits: float | None
+) -> None:
+    begun, clock = list[float](), Clock()
+
+    def answer_and_look(text: str) -> str:
+        begun.append(clock.now - 1000)
+        return answer(text)
+
+    with serving(Server(answer_and_look, {1: "429"}, retry_after=said)) as server:
+        clock.of(teacher(server, tmp_path, concurrency=1), monkeypatch).ask(texts(3))
+    (waited,) = clock.waited
+    assert waited == waits if waits is not None else 0.5 <= waited <= 1, "by itself it waits a while"
+    assert begun == [0, waited, waited], "and no other text is asked meanwhile"
 
 
 @pytest.mark.long
