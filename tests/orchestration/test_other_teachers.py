@@ -480,3 +480,33 @@ def test_a_server_says_why_and_a_student_learns_from_it(tmp_path: Path, shared: 
 
 def counts_of(place: Place) -> PromptFacts:
     return place.newest("prompts", "base").facts(PromptFacts)
+
+
+def test_a_model_that_changes_behind_its_name_while_it_is_asked_teaches_nobody(tmp_path: Path, shared: Path) -> None:
+    services = dict(questions(10_000).select("question", "service").iter_rows())
+    before, after = "large-2026-06", "large-2026-09"
+
+    def answer(asked: str) -> str:
+        return services[asked.partition("Question: ")[2].rstrip("\n")]
+
+    with a_place(tmp_path, seeded=shared, baselines=False) as place, serving(Server(answer)) as server:
+        (place.folder / "prompt.md").write_text("{labels}\nQuestion: {text}\n")
+        file = small_recipe_elsewhere(
+            place.folder, kind="endpoint", source=server.url, answers={}, changed={"slices": []},
+            ask={"model": "large", "prompt": str(place.folder / "prompt.md"), "settings": {"max_tokens": 3}},
+            endpoint={"usd_per_million_in": USD_IN, "usd_per_million_out": USD_OUT, "usd_at_most": 1.0},
+        )  # fmt: skip
+        asked_first = place.run(file, CONTRACT, SOURCE, PROMPTS, TEACHER, BASELINES)
+        assert asked_first.success, failures(asked_first)
+        middle = server.calls + counts_of(place).train // 2
+        server.model = lambda number: before if number < middle else after
+        result = place.run(file)
+
+        assert not result.success
+        assert [name for name, passed in verdicts(result).items() if not passed] == ["every_answer_is_of_one_teacher"]
+        observed = place.newest(TEACHER_SIGNAL, "base").frame("signal")["observed"]
+        assert set(observed) == {before, after} and (observed == after).sum() > 100
+        made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events() if event.asset_key}
+        assert TRANSFER_SET not in made and "one" not in made and "release" not in made
+        (refused,) = failures(place.run(file, TRANSFER_SET))
+        assert ":every_answer_is_of_one_teacher is failed" in refused
