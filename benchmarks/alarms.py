@@ -28,15 +28,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta, chi2
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.statistics.accuracy_test import non_inferiority_p_value
 from stillhouse.statistics.betting import BETS, log_e_value, log_growth, log_total
 from stillhouse.statistics.detector import Detector, alarm_threshold, reference_limit
 from stillhouse.statistics.fixed_sequence import THRESHOLDS, cascade_threshold
 from stillhouse.statistics.live_agreement import AskingPlan, debiased_disagreement, plan_asking
 from stillhouse.statistics.score_test import normal_quantile, statistic, uses_exact
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 SIMULATIONS = 4_000
 SEED = 20261128

@@ -28,6 +28,7 @@ import polars as pl
 import yaml
 
 from benchmarks.recipes import DEMO, demo_recipe, stillhouse, use_home
+from stillhouse.arrays import FloatArray
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.home import Home
 from stillhouse.records.builds import BuildStore
@@ -39,8 +40,6 @@ NAME = "with_the_teacher"
 MARGIN, DELTA, SHARE = 0.02, 0.10, 0.30
 MARGINS, CALIBRATING = (0.01, 0.02, 0.03), (300, 1000, 3000)
 RESAMPLES, SEED, STANDARD_ERRORS = 500, 20261128, 3
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

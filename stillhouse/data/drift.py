@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.recipe.data import DIVERGENCE_LIMIT
 
 LENGTH_BINS = 10
@@ -19,8 +19,6 @@ _DRAWS = 999
 _SEED = 20_260_101  # Fixed, so that the same rows always get the same answer.
 # Values beyond the commonest are counted as one, which bounds the memory of the draws (999 x 1000 counts are 8 MB).
 _MOST_VALUES = 1000
-
-_Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def _counted(reference: pl.Series, observed: pl.Series) -> pl.DataFrame:
     return both[:_MOST_VALUES].vstack(rest)
 
 
-def _divergence(first: _Counts, second: _Counts) -> npt.NDArray[np.float64]:
+def _divergence(first: IntArray, second: IntArray) -> FloatArray:
     """Jensen-Shannon divergence in bits of counts of shape (..., k) along the last axis."""
     from scipy.special import rel_entr
 
@@ -153,7 +151,7 @@ def _divergence(first: _Counts, second: _Counts) -> npt.NDArray[np.float64]:
     return np.asarray(np.clip(bits, 0.0, 1.0), dtype=np.float64)
 
 
-def _chance(counts: _Counts) -> float:
+def _chance(counts: IntArray) -> float:
     """Largest divergence, in bits, of 999 random deals of the pooled rows to two sides; counts of shape (2, k)."""
     pooled = counts.sum(axis=0)
     # The smaller side is drawn and the larger is what remains, so that swapping the sides changes nothing.

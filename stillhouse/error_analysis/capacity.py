@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
@@ -21,7 +20,6 @@ from stillhouse.teachers.answers import logits_of
 if TYPE_CHECKING:
     from stillhouse.recipe.training import TrainingConfig
 
-FloatArray = npt.NDArray[np.float64]
 
 BATCH_ROWS = 32
 """The usual batch: few enough to be memorised in seconds, too many for a model that cannot tell texts apart."""

@@ -8,15 +8,12 @@ Does not: training those students (assets/error_analysis.py), drawing the curve
 import math
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.wording import percent
-
-FloatArray = npt.NDArray[np.float64]
 
 ALPHA = 0.05
 """Error rate of each bound."""

@@ -12,16 +12,16 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.evaluation.claims import Claim, champion_claims, overall
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.models import FloatArray, IntArray, golden_targets, group_codes
+from stillhouse.evaluation.models import golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import slice_masks, slice_table
 from stillhouse.recipe.bar import Terms
 from stillhouse.records.champions import Served
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
 from stillhouse.statistics.metric_test import MetricTest, metric_test
-from stillhouse.statistics.proportions import BoolArray
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.task import Targets, Task
 

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.data.splits import golden_digest
 from stillhouse.economics import RunningCost, usd_per_1000_calls
@@ -40,15 +41,7 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.measures.latency import LatencyComparison
 from stillhouse.evaluation.measures.seeds import SeedSpread, logits_by_seed, seed_spread
 from stillhouse.evaluation.measures.stress import StressResult, stress_test
-from stillhouse.evaluation.models import (
-    EvaluatedModel,
-    FloatArray,
-    IntArray,
-    ModelKind,
-    align,
-    golden_targets,
-    group_codes,
-)
+from stillhouse.evaluation.models import EvaluatedModel, ModelKind, align, golden_targets, group_codes
 from stillhouse.evaluation.slices.declared import SliceResult, slice_masks, slice_table
 from stillhouse.evaluation.slices.discovery import DiscoveredSlice, discover_slices
 from stillhouse.evaluation.slices.fairness import FairnessResult, fairness
@@ -61,7 +54,7 @@ from stillhouse.statistics.calibration_test import CalibrationTest, calibration_
 from stillhouse.statistics.floors import FloorTest, floor_test, floor_test_by_groups
 from stillhouse.statistics.gap import GapTest
 from stillhouse.statistics.metric_test import MetricTest, metric_test
-from stillhouse.statistics.proportions import BoolArray, wilson_interval
+from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.task import Targets, Task
 

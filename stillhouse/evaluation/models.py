@@ -13,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.hosted import Hosted
 from stillhouse.tasks.task import Targets, Task
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 PredictLogits = Callable[[Sequence[str]], npt.NDArray[Any]]
 """From n texts to logits of shape (n, outputs)."""
 

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
-
-FloatArray = npt.NDArray[np.float64]
 
 _LENGTH_BINS, _CONFIDENCE_BINS = 5, 10
 _UNSURE = 0.1

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.baseline import AgreementScale
@@ -28,9 +28,6 @@ from stillhouse.statistics.live_agreement import (
     live_agreement,
     plan_asking,
 )
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 _ROUNDING = 1e-9
 PURPOSE = "which answers the teacher is asked about"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from stillhouse.arrays import IntArray
 from stillhouse.device import CPU, Device
 
 
@@ -35,7 +35,7 @@ class TokenTable:
             torch.from_numpy(array).to(device.name) for array in (flat, starts, self.lengths, np.arange(longest))
         )
 
-    def width(self, rows: npt.NDArray[np.int64]) -> int:
+    def width(self, rows: IntArray) -> int:
         """Tokens of the longest of some rows."""
         return int(self.lengths[rows].max())
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stillhouse.arrays import IntArray
 from stillhouse.models.family import family_of
-from stillhouse.models.tokenization import MAX_CHARACTERS, IntArray
+from stillhouse.models.tokenization import MAX_CHARACTERS
 
 _CHUNK = 2_000
 """Texts that are encoded at once; each encoding holds more than its ids."""

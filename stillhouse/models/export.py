@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from stillhouse.arrays import Float32Array
 from stillhouse.errors import StillhouseError
 from stillhouse.models.precisions import write_precision
-from stillhouse.models.predictor import FloatArray, OnnxClassifier, TorchClassifier
+from stillhouse.models.predictor import OnnxClassifier, TorchClassifier
 from stillhouse.models.temperature_scaling import temperature_of
 from stillhouse.models.tokenization import encode, load_tokenizer, pad
 from stillhouse.recipe.fields import Precision
@@ -107,7 +108,7 @@ def export_onnx(model: Path, out: Path) -> None:
         )
 
 
-def parity(model_logits: FloatArray, exported_logits: FloatArray, task: Task) -> ExportParity:
+def parity(model_logits: Float32Array, exported_logits: Float32Array, task: Task) -> ExportParity:
     """Compare a model folder's answers with an exported folder's.
 
     Args:

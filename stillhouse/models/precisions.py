@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.arrays import Float32Array, IntArray
 from stillhouse.models.tokenization import encode, load_tokenizer
 from stillhouse.recipe.fields import Precision
 
@@ -67,7 +68,7 @@ class _Fed:
     def __init__(self, tokenizer: Path, texts: Sequence[str]) -> None:
         self._folder, self._texts = tokenizer, texts[:_CALIBRATED_ON]
 
-    def __iter__(self) -> Iterator[dict[str, npt.NDArray[np.int64]]]:
+    def __iter__(self) -> Iterator[dict[str, IntArray]]:
         for ids in encode(load_tokenizer(self._folder), self._texts):
             yield {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)}
 
@@ -96,7 +97,7 @@ def _int8_static(onnx: Path, out: Path, operations: Sequence[str], fed: _Fed) ->
         def __init__(self) -> None:
             self._texts = iter(fed)
 
-        def get_next(self) -> dict[str, npt.NDArray[np.int64]] | None:
+        def get_next(self) -> dict[str, IntArray] | None:
             return next(self._texts, None)
 
     quantize_static(
@@ -189,8 +190,8 @@ def _in_int4(node: "NodeProto", weights: dict[str, "TensorProto"], made: dict[st
 
 
 def block_codes(
-    rows: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    rows: Float32Array,
+) -> tuple[npt.NDArray[np.uint8], Float32Array, npt.NDArray[np.uint8]]:
     """Round rows of weights to four bits, in blocks of 32 along the row.
 
     The 16 steps of a block reach from its least to its greatest weight, and zero is one of them.

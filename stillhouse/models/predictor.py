@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.arrays import Float32Array, IntArray
 from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
-from stillhouse.models.tokenization import IntArray, batches_by_length, encode, load_tokenizer, pad
+from stillhouse.models.tokenization import batches_by_length, encode, load_tokenizer, pad
 
 if TYPE_CHECKING:
     from stillhouse.models.batches import TokenTable
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,10 @@ class Answers:
         latency_ms: shape (n,), a text's share of the wall time of the batch it was in.
     """
 
-    logits: FloatArray
-    embeddings: FloatArray
+    logits: Float32Array
+    embeddings: Float32Array
     tokens: npt.NDArray[np.int32]
-    latency_ms: FloatArray
+    latency_ms: Float32Array
 
 
 class TorchClassifier:
@@ -57,13 +56,13 @@ class TorchClassifier:
         self.labels = self.network.labels
         self._tokenizer = load_tokenizer(folder)
 
-    def logits(self, texts: Sequence[str], batch_size: int | None = None) -> FloatArray:
+    def logits(self, texts: Sequence[str], batch_size: int | None = None) -> Float32Array:
         """Logits of shape (n, classes), in the order of `texts`."""
         return self.answer(texts, batch_size).logits
 
     def embeddings_and_logits(
         self, texts: Sequence[str], batch_size: int | None = None
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[Float32Array, Float32Array]:
         """Pooled hidden states (n, width) and logits (n, classes), in the order of `texts`."""
         answers = self.answer(texts, batch_size)
         return answers.embeddings, answers.logits
@@ -164,7 +163,7 @@ class OnnxClassifier:
             )
         return float(self._temperature)
 
-    def logits(self, texts: Sequence[str], batch_size: int = 1) -> FloatArray:
+    def logits(self, texts: Sequence[str], batch_size: int = 1) -> Float32Array:
         """Logits of shape (n, classes), in the order of `texts`.
 
         One text at a time by default: int8 activations are scaled by the largest value of the whole batch, so in a

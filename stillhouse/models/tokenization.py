@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from stillhouse.arrays import IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.models.family import family_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-IntArray = npt.NDArray[np.int64]
 
 DEFAULT_MAX_TOKENS = 128
 _SPECIAL = {

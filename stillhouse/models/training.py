@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stillhouse import progress
+from stillhouse.arrays import Float32Array, IntArray
 from stillhouse.device import CPU, Device
 from stillhouse.errors import StillhouseError
 from stillhouse.models.checkpoint import EpochReport, Progress, discard_checkpoint, resume, save_checkpoint
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from stillhouse.models.batches import TokenTable
     from stillhouse.models.network import TextClassifier
     from stillhouse.models.steps import StepOf
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,11 @@ class TrainingExamples:
     texts: Sequence[str]
     targets: Targets
     task: Task
-    teacher_logits: FloatArray | None = None
-    teacher_embeddings: FloatArray | None = None
+    teacher_logits: Float32Array | None = None
+    teacher_embeddings: Float32Array | None = None
     validation_texts: Sequence[str] = ()
     validation_targets: Targets = field(default_factory=lambda: np.empty(0, np.int64))
-    row_weights: FloatArray | None = None
+    row_weights: Float32Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +274,7 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
             do="Label some rows, or learn from a teacher with loss logit_mse.",
         )
 
-    def rows(array: FloatArray | None) -> FloatArray | None:
+    def rows(array: Float32Array | None) -> Float32Array | None:
         return None if array is None else np.asarray(array, np.float32)[keep]
 
     return TrainingExamples(
@@ -336,7 +334,7 @@ def _require_range(config: TrainingConfig, network: "TextClassifier") -> None:
 def _targets(examples: TrainingExamples, device: Device) -> TargetTensors:
     import torch
 
-    def tensor(array: FloatArray | None) -> "Tensor | None":
+    def tensor(array: Float32Array | None) -> "Tensor | None":
         return None if array is None else torch.from_numpy(array).to(device.name)
 
     return TargetTensors(

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from stillhouse.arrays import Float32Array
 from stillhouse.base import Record
-from stillhouse.models.predictor import FloatArray
 from stillhouse.tasks.task import Task
 
 PROBE = "probe.json"
@@ -38,7 +38,7 @@ class Probe(Record):
     tolerance: float
 
 
-def probe_of(texts: Sequence[str], logits: FloatArray, task: Task) -> Probe:
+def probe_of(texts: Sequence[str], logits: Float32Array, task: Task) -> Probe:
     """The first texts that the model is sure enough of: a tie within the tolerance may fall either way elsewhere.
 
     Args:
@@ -57,7 +57,7 @@ def probe_of(texts: Sequence[str], logits: FloatArray, task: Task) -> Probe:
     )
 
 
-def probe_problems(probe: Probe, ask: Callable[[str], FloatArray], task: Task) -> list[str]:
+def probe_problems(probe: Probe, ask: Callable[[str], Float32Array], task: Task) -> list[str]:
     """Ask a model the texts of a probe, and say in a line each what differs; nothing where nothing does.
 
     Args:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stillhouse.arrays import Float32Array
 from stillhouse.data.one_text import spelled
 from stillhouse.digests import digest_of_folder
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home, recipes_folder
-from stillhouse.models.predictor import FloatArray, OnnxClassifier
+from stillhouse.models.predictor import OnnxClassifier
 from stillhouse.models.tokenization import MAX_CHARACTERS
 from stillhouse.recipe.reading import read_recipe, require_recipe_name
 from stillhouse.records.builds import BuildStore
@@ -55,12 +56,12 @@ class Said:
 class _OneAtATime(OnnxClassifier):
     """The classifier without what several texts at once need."""
 
-    def say(self, text: str) -> tuple[FloatArray, int]:
+    def say(self, text: str) -> tuple[Float32Array, int]:
         """Logits of shape (1, classes), the same as those of `logits`, and how many tokens were read."""
         # A batch of one would be handed to a pool of threads, which costs more than the reading.
         ids = self._tokenizer.encode(text[:MAX_CHARACTERS]).ids
         row = np.array([ids], np.int64)
-        logits: FloatArray = self._session.run(["logits"], {"input_ids": row, "attention_mask": np.ones_like(row)})[0]
+        logits: Float32Array = self._session.run(["logits"], {"input_ids": row, "attention_mask": np.ones_like(row)})[0]
         return logits, len(ids)
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.economics import amount
 from stillhouse.errors import StillhouseError
@@ -38,7 +39,6 @@ from stillhouse.stages.facts import EvaluationFacts, TeacherFacts
 from stillhouse.stages.names import MODEL
 from stillhouse.stages.selection import SelectionFacts
 from stillhouse.statistics.fixed_sequence import cascade_threshold
-from stillhouse.statistics.proportions import BoolArray
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.students.examples import labelled_rows
 from stillhouse.tasks.task import Task
@@ -47,8 +47,6 @@ from stillhouse.wording import percent, points
 
 ROWS, GOLDEN = "rows", "golden"
 """Tables of the artifact: what student and teacher said to the rows that calibrated, and to those that judged."""
-
-FloatArray = npt.NDArray[np.float64]
 
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
 from stillhouse import progress
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.device import Device
 from stillhouse.digests import digest_of
@@ -43,8 +43,6 @@ ROWS_ASKED = 1000
 
 PARTS = (4, 2)
 """A quarter and a half of the rows; the candidate itself learned from all. A doubling is what the decision is about."""
-
-_Answers = npt.NDArray[np.float64]
 
 
 class ErrorAnalysisFacts(Record):
@@ -204,11 +202,11 @@ class Examination:
         return self._task.targets(self.validation["label"])
 
     @cached_property
-    def _teacher_says(self) -> _Answers:
+    def _teacher_says(self) -> FloatArray:
         return logits_of(self.validation).astype(np.float64)
 
     @cached_property
-    def _student_says(self) -> _Answers:
+    def _student_says(self) -> FloatArray:
         return _asked(self.trained.folder / MODEL, self.validation, self.device)
 
     def _generalisation(self, evaluation: Evaluation) -> Generalisation:
@@ -248,11 +246,11 @@ class Examination:
         )
 
 
-def _asked(model: Path, rows: pl.DataFrame, device: Device) -> _Answers:
+def _asked(model: Path, rows: pl.DataFrame, device: Device) -> FloatArray:
     from stillhouse.models.predictor import TorchClassifier
 
     return TorchClassifier(model, device).logits(rows["text"].to_list()).astype(np.float64)
 
 
-def _share(hits: npt.NDArray[np.bool_]) -> Share:
+def _share(hits: BoolArray) -> Share:
     return Share(hits=int(hits.sum()), rows=len(hits))

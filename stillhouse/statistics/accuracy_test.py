@@ -12,9 +12,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray
 from stillhouse.base import Record
 from stillhouse.statistics import score_test
-from stillhouse.statistics.proportions import BoolArray, paired_outcomes
+from stillhouse.statistics.proportions import paired_outcomes
 from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
 
 

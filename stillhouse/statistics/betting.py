@@ -8,13 +8,11 @@ Does not: the alarm of a stream that has no end (detector.py), tests on a number
 import math
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.statistics.verdicts import Verdict, check_alpha
-
-FloatArray = npt.NDArray[np.float64]
 
 BETS = 24
 SHARES = np.geomspace(0.004, 0.98, BETS)

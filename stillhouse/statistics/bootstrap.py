@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.arrays import FloatArray, IntArray
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 CHUNK_ELEMENTS = 4_000_000
 """Numbers held at once in one array of resamples: 32 MB."""

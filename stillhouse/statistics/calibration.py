@@ -7,14 +7,10 @@ Does not: choosing the temperature (models/temperature_scaling.py), bounding the
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 BINS = 15
 """Equal-width confidence bins of the expected calibration error (Guo et al. 2017)."""

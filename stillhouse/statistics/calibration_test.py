@@ -8,18 +8,14 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.statistics.bootstrap import CHUNK_ELEMENTS
 from stillhouse.statistics.calibration import BINS, bin_of
 from stillhouse.statistics.metric_test import FEWEST_GROUPS, TAIL_DRAWS
 from stillhouse.statistics.verdicts import Verdict, check_alpha
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 SEED = 0
 

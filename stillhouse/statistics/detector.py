@@ -9,8 +9,9 @@ import math
 import numpy as np
 from pydantic import Field, model_validator
 
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
-from stillhouse.statistics.betting import BETS, FloatArray, log_growth, log_total
+from stillhouse.statistics.betting import BETS, log_growth, log_total
 
 DAYS_OF_A_YEAR = 365
 

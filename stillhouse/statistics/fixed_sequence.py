@@ -5,15 +5,13 @@ Does not: the test of one threshold (accuracy_test.py), the judgement on the cas
 """
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.statistics.accuracy_test import non_inferiority_p_value
-from stillhouse.statistics.proportions import BoolArray, paired_outcomes
+from stillhouse.statistics.proportions import paired_outcomes
 from stillhouse.statistics.verdicts import check_alpha
-
-FloatArray = npt.NDArray[np.float64]
 
 THRESHOLDS: FloatArray = 1 / (1 + np.exp(-np.arange(80, -51, -1) / 10))
 """Confidences from 0.9997 down to 0.007, even in log-odds: fixed before any row was seen, as the bound demands."""

@@ -7,9 +7,9 @@ Does not: comparing with the teacher (accuracy_test.py).
 import math
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, IntArray
 from stillhouse.base import Record
 from stillhouse.statistics.metric_test import metric_test
 from stillhouse.statistics.score_test import sum_of_quantiles
@@ -76,9 +76,7 @@ def floor_test(successes: int, rows: int, floor: float, *, resolution: float, al
     )
 
 
-def floor_test_by_groups(
-    correct: npt.NDArray[np.bool_], groups: npt.NDArray[np.int64], floor: float, *, alpha: float = 0.05
-) -> FloorTest:
+def floor_test_by_groups(correct: BoolArray, groups: IntArray, floor: float, *, alpha: float = 0.05) -> FloorTest:
     """Test that an accuracy is at least `floor`, where rows stand or fall together.
 
     That is not to be further below a model that is always right than `1 - floor`, so the test of a paired difference by

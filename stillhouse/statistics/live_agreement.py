@@ -9,15 +9,12 @@ import math
 from hashlib import sha256
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.statistics import score_test
 from stillhouse.statistics.verdicts import check_alpha
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 FLOOR = 0.2
 """The part of the budget that every request gets, however sure the student is: the rest looks where it is unsure."""

@@ -9,10 +9,11 @@ import math
 import numpy as np
 from pydantic import Field
 
+from stillhouse.arrays import IntArray
 from stillhouse.base import Record
 from stillhouse.recipe.bar import MetricName, name_of_metric
 from stillhouse.statistics import bootstrap
-from stillhouse.statistics.bootstrap import Bootstrap, IntArray, Metric
+from stillhouse.statistics.bootstrap import Bootstrap, Metric
 from stillhouse.statistics.score_test import sum_of_quantiles
 from stillhouse.statistics.verdicts import POWER, Verdict, check_alpha
 

@@ -7,14 +7,12 @@ Does not: non-inferiority (accuracy_test.py).
 import math
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray
 from stillhouse.base import Record
 from stillhouse.statistics import score_test
 from stillhouse.statistics.verdicts import check_alpha
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def wilson_interval(successes: int, n: int, alpha: float = 0.05) -> tuple[float, float]:

@@ -12,10 +12,8 @@ from functools import cache, lru_cache
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from stillhouse.arrays import FloatArray, IntArray
 
 EXACT_BELOW = 30
 """Expected examples lost at the margin (rows x margin) below which the exact distribution is used.

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import Float32Array
 from stillhouse.device import Device
 from stillhouse.recipe.students import StudentSpec
 from stillhouse.tasks.task import Task
@@ -95,7 +95,7 @@ def examples_of(student: StudentSpec, rows: pl.DataFrame, validation: pl.DataFra
     )
 
 
-def _agreement(rows: pl.DataFrame) -> npt.NDArray[np.float32]:
+def _agreement(rows: pl.DataFrame) -> Float32Array:
     """What each row counts, shape (rows,): the share of the members that agree, by a factor that makes their mean 1.
 
     So the sum of the gradients, and with it the learning rate, means the same as where each counts 1.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stillhouse.arrays import Float32Array, FloatArray, IntArray
 from stillhouse.models.family import family_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from stillhouse.models.network import TextClassifier
 
-FloatArray = npt.NDArray[np.float32]
 
 DIMENSIONS = 256
 """Principal components that are kept: the default of model2vec."""
@@ -51,7 +51,7 @@ class StaticEmbeddings:
     tokenizer: "Tokenizer"
     size_bytes: int
 
-    def embed(self, texts: Sequence[str]) -> FloatArray:
+    def embed(self, texts: Sequence[str]) -> Float32Array:
         """Mean of the vectors of each text's pieces at length 1, shape (texts, dimensions); zero for an empty text."""
         sums = np.array(
             [
@@ -115,7 +115,7 @@ def static_student(teacher: Path, dimensions: int, out: Path) -> int:
     return sum(tensor.numel() for tensor in weights.values())
 
 
-def _vectors(teacher: Path, dimensions: int) -> tuple["Tokenizer", npt.NDArray[np.float64]]:
+def _vectors(teacher: Path, dimensions: int) -> tuple["Tokenizer", FloatArray]:
     """The weighted vector of each id, shape (ids, dimensions); zero for what stands for no text."""
     from stillhouse.models import network
     from stillhouse.models.tokenization import load_tokenizer
@@ -132,14 +132,14 @@ def _vectors(teacher: Path, dimensions: int) -> tuple["Tokenizer", npt.NDArray[n
     return tokenizer, rows
 
 
-def principal_components(rows: npt.NDArray[np.floating], dimensions: int) -> npt.NDArray[np.float64]:
+def principal_components(rows: npt.NDArray[np.floating], dimensions: int) -> FloatArray:
     """The rows in the coordinates of their `dimensions` widest directions, shape (rows, dimensions), widest first."""
     centred = np.asarray(rows, dtype=np.float64) - rows.mean(axis=0, dtype=np.float64)
     _, directions = np.linalg.eigh(centred.T @ centred)
     return np.asarray(centred @ directions[:, ::-1][:, :dimensions])
 
 
-def zipf_weights(number: int) -> npt.NDArray[np.float64]:
+def zipf_weights(number: int) -> FloatArray:
     """Smooth inverse frequency weights, shape (number,), of pieces from the most frequent to the rarest."""
     frequencies = 1 / np.arange(2, number + 2)
     return np.asarray(SIF / (SIF + frequencies / frequencies.sum()))
@@ -152,9 +152,7 @@ def _frame(tokenizer: "Tokenizer") -> tuple[list[int], list[int]]:
     return encoding.ids[: of_text[0]], encoding.ids[of_text[-1] + 1 :]
 
 
-def _asked_one_by_one(
-    network: "TextClassifier", pieces: npt.NDArray[np.int64], frame: tuple[list[int], list[int]]
-) -> FloatArray:
+def _asked_one_by_one(network: "TextClassifier", pieces: IntArray, frame: tuple[list[int], list[int]]) -> Float32Array:
     """Pooled states of shape (pieces, width), each piece between the special tokens of a text."""
     import torch
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.errors import StillhouseError
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
-from stillhouse.tasks.task import BoolArray, Doubt, FloatArray, Logits, TeacherLoss
+from stillhouse.tasks.task import Doubt, Logits, TeacherLoss
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-IntArray = npt.NDArray[np.int64]
 
 UNKNOWN = -1
 """Stands for a label that nobody knows."""

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.recipe.losses import LossTerm
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 Logits = npt.NDArray[np.floating[Any]]
 """Shape (n, outputs): what the head of a model gives to n texts."""
 Targets = npt.NDArray[Any]

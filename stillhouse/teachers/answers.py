@@ -5,19 +5,19 @@ Does not: storing them (signal.py), deciding what may be learned from (verificat
 """
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import Float32Array, FloatArray
 from stillhouse.errors import StillhouseError
 from stillhouse.tasks.task import Task
 
 
-def logits_of(rows: pl.DataFrame) -> npt.NDArray[np.float32]:
+def logits_of(rows: pl.DataFrame) -> Float32Array:
     """Stack the outputs of signal rows, shape (rows, outputs)."""
     return np.array(rows["logits"].to_list(), dtype=np.float32)
 
 
-def outputs_for(rows: pl.DataFrame, task: Task) -> npt.NDArray[np.float64]:
+def outputs_for(rows: pl.DataFrame, task: Task) -> FloatArray:
     """The outputs of signal rows, which have to be those of a task.
 
     Args:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stillhouse import progress
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.device import CPU, Device
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-FloatArray = npt.NDArray[np.float64]
 
 ANSWER = "{answer}"
 PLAIN_PROMPT = f"{TASK}\n\nLabels:\n{LABELS}\n\nText: {TEXT}\nLabel: {ANSWER}"
@@ -131,8 +131,8 @@ class LabelTree:
 
     tokens: Sequence[int]
     depths: Sequence[int]
-    sees: npt.NDArray[np.bool_]
-    steps: npt.NDArray[np.int64]
+    sees: BoolArray
+    steps: IntArray
     longer: Sequence[Sequence[int]]
 
     @classmethod
@@ -331,7 +331,7 @@ class _LanguageModel:
         )
 
     def _answer_batch(
-        self, ids: Sequence[Sequence[int]], rows: npt.NDArray[np.int64], of_steps: FloatArray, seconds: FloatArray
+        self, ids: Sequence[Sequence[int]], rows: IntArray, of_steps: FloatArray, seconds: FloatArray
     ) -> None:
         import torch
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.digests import digest_of
 from stillhouse.recipe.teacher import Combination
 from stillhouse.tasks.task import Task
@@ -21,8 +21,6 @@ from stillhouse.teachers.answers import outputs_for
 from stillhouse.teachers.columns import ANSWER_SCHEMA, DISAGREEMENT
 from stillhouse.teachers.signal import SignalStore
 from stillhouse.teachers.teacher import Teacher
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class EnsembleTeacher:
         )
         return outputs
 
-    def _together(self, outputs: FloatArray, heard: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+    def _together(self, outputs: FloatArray, heard: BoolArray) -> tuple[FloatArray, FloatArray]:
         """Outputs of shape (prompts, outputs), and the share of the members heard that answers otherwise, (prompts,).
 
         Args:

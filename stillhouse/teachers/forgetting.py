@@ -9,12 +9,10 @@ data is needed: each text and the one that the encoder as published finds most a
 """
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import Float32Array, FloatArray
 from stillhouse.base import Record
-
-FloatArray = npt.NDArray[np.float32]
 
 NEAREST = 10
 """Among how many of the fine-tuned encoder's nearest texts the neighbour has to be, so that a near tie is no loss."""
@@ -31,7 +29,7 @@ class NeighboursKept(Record):
     kept: int = Field(description=f"Of these whose nearest before is among the {NEAREST} nearest after.")
 
 
-def neighbours_kept(before: FloatArray, after: FloatArray) -> NeighboursKept:
+def neighbours_kept(before: Float32Array, after: Float32Array) -> NeighboursKept:
     """Count the texts whose nearest neighbour before is still near.
 
     Args:
@@ -48,7 +46,7 @@ def neighbours_kept(before: FloatArray, after: FloatArray) -> NeighboursKept:
     return NeighboursKept(texts=len(before), kept=int((nearer < NEAREST).sum()))
 
 
-def _cosines(states: FloatArray) -> npt.NDArray[np.float64]:
+def _cosines(states: Float32Array) -> FloatArray:
     """Shape (texts, texts); a text is not its own neighbour."""
     lengths = np.linalg.norm(states, axis=1, keepdims=True)
     directions = np.asarray(states, np.float64) / np.where(lengths > 0, lengths, 1)

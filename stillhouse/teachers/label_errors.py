@@ -5,12 +5,12 @@ Does not: what follows from it (checks/teacher_signal.py), which rows are held o
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.tasks import single_label
 
 
-def likely_label_errors(probabilities: npt.NDArray[np.float64], given: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def likely_label_errors(probabilities: FloatArray, given: IntArray) -> BoolArray:
     """Find the off-diagonal rows of the confident joint (Northcutt, Jiang and Chuang 2021, JAIR 70:1373).
 
     A row counts for a class when its probability is at least the mean over the rows that were given that class. The
@@ -31,5 +31,5 @@ def likely_label_errors(probabilities: npt.NDArray[np.float64], given: npt.NDArr
     bars = np.full(classes, np.inf)
     np.divide(sums, counts, out=bars, where=counts > 0)
     counted = np.where(probabilities >= bars, probabilities, -1.0)
-    wrong: npt.NDArray[np.bool_] = (counted.max(axis=1, initial=-1.0) >= 0) & (single_label.answers(counted) != given)
+    wrong: BoolArray = (counted.max(axis=1, initial=-1.0) >= 0) & (single_label.answers(counted) != given)
     return wrong

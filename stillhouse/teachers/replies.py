@@ -14,11 +14,12 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from stillhouse.arrays import FloatArray
 from stillhouse.tasks.task import Task
 from stillhouse.teachers.calls import Reply
 from stillhouse.teachers.columns import ANSWER_SCHEMA, RATIONALE, further_columns
 from stillhouse.teachers.requests import Asking
-from stillhouse.teachers.soft_labels import FloatArray, by_alternatives, by_votes
+from stillhouse.teachers.soft_labels import by_alternatives, by_votes
 from stillhouse.teachers.stored import Failure, held_to
 
 _ANSWERS = {"prompt_id": pl.String, "answer": pl.String, "failure": pl.String}

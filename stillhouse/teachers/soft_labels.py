@@ -7,9 +7,8 @@ Does not: asking (endpoint.py), what an answer alone is worth (stored.py).
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from stillhouse.arrays import FloatArray
 
 ALTERNATIVES = 20
 """Tokens that a server names beside the one it chose, at the most: OpenAI's limit, and vLLM's when none is set."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from stillhouse.arrays import IntArray
 
 FEWEST_ROWS = 5
 """Rows of a pair that have to be taken for the other class; fewer are chance."""
@@ -48,9 +49,7 @@ def confusable_classes(texts: Sequence[str], labels: Sequence[str], *, by_charac
     return [(classes[one], classes[other]) for one, other in confused]
 
 
-def _nearest_means(
-    seen: list[str], ids: npt.NDArray[np.int64], unseen: list[str], classes: int, by_characters: bool
-) -> list[int]:
+def _nearest_means(seen: list[str], ids: IntArray, unseen: list[str], classes: int, by_characters: bool) -> list[int]:
     """Of each unseen text the class whose mean is nearest by its angle."""
     from scipy.sparse import csr_matrix
     from sklearn.feature_extraction.text import TfidfVectorizer

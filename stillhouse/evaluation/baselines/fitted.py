@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from stillhouse.arrays import FloatArray
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.baselines.options import Option
 from stillhouse.evaluation.models import EvaluatedModel, ModelKind
 from stillhouse.tasks.task import Targets, Task
 
-FloatArray = npt.NDArray[np.float64]
 Embed = Callable[[list[str]], npt.NDArray[Any]]
 
 VOCABULARY = 20_000

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
-from stillhouse.evaluation.models import EvaluatedModel, FloatArray, answers_to
+from stillhouse.evaluation.models import EvaluatedModel, answers_to
 from stillhouse.recipe.bar import BehaviourCase, BehaviourKind, BehaviourSpec
 from stillhouse.statistics.calibration import apply_temperature, log_softmax
 from stillhouse.statistics.verdicts import Verdict

@@ -8,13 +8,11 @@ et al. 2021).
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.tasks.task import Targets, Task
-
-FloatArray = npt.NDArray[np.float64]
 
 MISTAKES_REPEATED = 0.1
 """Share of all golden rows from which on repeated mistakes are worth a warning: more than a bar's usual margin."""

@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from stillhouse import progress
+from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 
-FloatArray = npt.NDArray[np.float64]
 Predict = Callable[[str], Any]
 
 BLOCK = 20

@@ -7,14 +7,11 @@ numbers out. Does not: comparing two models (fidelity.py, statistics/), probabil
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.tasks.task import Targets, Task, classes_of
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class ClassMetrics(Record):

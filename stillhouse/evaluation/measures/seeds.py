@@ -9,19 +9,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray
 from stillhouse.base import Record
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.models import EvaluatedModel, FloatArray, align
+from stillhouse.evaluation.models import EvaluatedModel, align
 from stillhouse.recipe.bar import BarSpec, name_of_metric
 from stillhouse.statistics.verdicts import check_alpha
 from stillhouse.tasks.task import Targets, Task
 from stillhouse.wording import percent, points
-
-BoolArray = npt.NDArray[np.bool_]
 
 ONE_SEED = "trained with one seed, which tells nothing of how much of its score is luck"
 
@@ -202,7 +200,7 @@ def _metric(targets: Targets, logits: FloatArray, bar: BarSpec, task: Task) -> f
     return next((each.recall for each in by_class if each.label == bar.metric_class), 0.0)
 
 
-def _variance_of_mean(values: npt.NDArray[np.float64]) -> float:
+def _variance_of_mean(values: FloatArray) -> float:
     return float(values.var(ddof=1)) / len(values)
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.models import EvaluatedModel, align, answers_to, golden_targets
 from stillhouse.recipe.bar import TEXT, StressSpec
 from stillhouse.statistics.accuracy_test import NonInferiority, paired_non_inferiority
-from stillhouse.statistics.proportions import BoolArray, paired_drop_interval, paired_mcnemar
+from stillhouse.statistics.proportions import paired_drop_interval, paired_mcnemar
 from stillhouse.statistics.verdicts import Verdict
 from stillhouse.tasks.task import Task
 

@@ -7,10 +7,10 @@ Does not: discovering slices nobody declared (discovery.py), deciding what a fai
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, IntArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.bar import SliceSpec
@@ -24,9 +24,6 @@ from stillhouse.statistics.metric_test import MetricTest, metric_test
 from stillhouse.statistics.multiplicity import holm_levels
 from stillhouse.statistics.proportions import wilson_interval
 from stillhouse.statistics.verdicts import Verdict
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 
 class SliceResult(Record):

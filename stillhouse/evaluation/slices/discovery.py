@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.data.splits import keyed_uniform
 from stillhouse.evaluation.slices.row_features import row_features
 from stillhouse.statistics.multiplicity import holm
 from stillhouse.statistics.score_test import normal_quantile
 from stillhouse.statistics.verdicts import check_alpha
-
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 CANDIDATES = 50
 """Slices that the search proposes; many of them are one slice in other words."""

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from stillhouse.arrays import FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.measures import metrics
-from stillhouse.evaluation.models import FloatArray, IntArray
 from stillhouse.recipe.bar import SensitiveSpec
 from stillhouse.statistics.gap import GapTest, Part, gap_test
 from stillhouse.statistics.proportions import wilson_interval

@@ -7,17 +7,13 @@ Does not: the measures (calibration.py), a verdict: what is measured here is rep
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from stillhouse.arrays import BoolArray, FloatArray, IntArray
 from stillhouse.base import Record
 from stillhouse.recipe.bar import SliceSpec
 from stillhouse.statistics.calibration import brier_score, expected_calibration_error, reliability
 from stillhouse.tasks.task import Task
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 FEWEST_ROWS = 200
 """Fewer rows of a slice measure mostly noise. With the confidences of the demo's student, one that is perfectly
