@@ -156,7 +156,8 @@ class Follower:
     def stop(self) -> None:
         """Look no more; a look that is under way is waited for a moment."""
         self._end.set()
-        self._thread.join(timeout=5)
+        if self._thread.is_alive():  # it is not where the process is ended while it looks for the first time
+            self._thread.join(timeout=5)
         for slot in self._slots.values():
             for teacher in slot.teachers.values():
                 teacher.close()

@@ -73,14 +73,16 @@ def run(
     access = Access(tokens, where.host)
     builds = BuildStore(home)
     slots = {file.name: _slot(file, builds) for file in files}
-    with _listening(where) as listener, ExitStack() as ending:
+    with _listening(where) as listener, ExitStack() as ending, suppress(KeyboardInterrupt):
+        # Before a log is opened: one that is ended at its very start sends what an earlier process has left, too. And
+        # when the last requests are answered uvicorn sends itself the signal again, which by default would end it.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         own = replica or f"{socket.gethostname()}-{listener.getsockname()[1]}"
         logs = {file.name: log_of(home, file, own) for file in files if file.recipe.traffic is not None}
         for log in logs.values():
             ending.callback(log.close)  # after the last answer
         follower = Follower(builds, slots, tokens, own)
         server = Server(slots, RequestIds.of(home.serving), access, logs)
-        follower.start()
         config = uvicorn.Config(
             server.app,
             http="httptools",
@@ -94,17 +96,14 @@ def run(
             timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
         )
         try:
+            follower.start()
             listener.listen(_BACKLOG)  # before it is said: who connects from then on is answered
             for slot in slots.values():
                 say(f"{slot.name}: {_in_words(slot.serving)}")
             say(f"http://{_authority(where.host, listener.getsockname()[1])}")
             gc.collect()
             gc.freeze()  # what is there by now stays; a request does not wait until all of it was looked at again
-            # When the last requests are answered uvicorn sends itself the signal again, which by default would end the
-            # process here, with rows that are not sealed.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
-            with suppress(KeyboardInterrupt):
-                uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(config).run(sockets=[listener])
         finally:
             follower.stop()
 

@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from stillhouse.home import CHECKOUT
+from stillhouse.home import CHECKOUT, Home
 from stillhouse.live.segments import TrafficStore
+from stillhouse.live.traffic import arithmetic
+from stillhouse.recipe.serving import ServingSpec
+from stillhouse.serving.desired import Follower, Slot
+from stillhouse.serving.tokens import Tokens
 from tests.small import small_recipe
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
 from tests.stillhouse.serving.server import ask, serving
@@ -108,6 +112,27 @@ def test_when_it_is_asked_to_end_the_last_rows_of_its_log_are_sealed_and_sent(
     (tally,) = store.tallies(day)
     assert (tally.received, tally.stored, tally.waiting, tally.unsealed, tally.final) == (3, 3, 0, 0, True)
     assert store.frame(day, "requests").height == 3
+
+
+@pytest.mark.long
+def test_when_it_is_asked_to_end_at_its_very_start_it_sends_what_an_earlier_process_has_left(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.promote(0)
+    small_recipe(tmp_path, name=RECIPE, rows=60, traffic={"days": 30})
+    where = RECIPE, tmp_path / "recipes", tmp_path / "errors", "--replica", "one"
+    with serving(*where) as running:
+        running.ask(RECIPE, text=TEXT)
+        running.kill()
+    with serving(*where) as running:
+        pass
+    assert running.process.returncode == 0
+    store = TrafficStore(installation.builds.home.artifacts, RECIPE)
+    assert [each.problems for day in store.days() for each in arithmetic(store, day)] == [[]]
+
+
+def test_what_follows_the_ledger_can_be_ended_before_it_has_looked(installation: Installation, home: Home) -> None:
+    Follower(installation.builds, {RECIPE: Slot(RECIPE, ServingSpec())}, Tokens(home.serving), "one").stop()
 
 
 @pytest.mark.long
