@@ -1,11 +1,16 @@
 """The real server in a process of its own: what it loads, swaps under load, a kill, and the line of the README."""
 
+import os
+import random
 import re
 import shlex
 import subprocess
 import threading
 import time
+from collections import Counter
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +24,12 @@ from stillhouse.serving.desired import Follower, Slot
 from stillhouse.serving.tokens import Tokens
 from tests.small import small_recipe
 from tests.stillhouse.serving.conftest import ODD, RECIPE, Installation
-from tests.stillhouse.serving.server import ask, serving
+from tests.stillhouse.serving.server import Running, ask, serving
 
 TEXT = "who is the king ?"
 CONNECTIONS, REQUESTS, SWAPS = 4, 500, 6
+KILLS = int(os.environ.get("STILLHOUSE_KILLS", "5"))
+"""How often a server under load is killed at a random moment."""
 SECRET = "ann.lee@example.org"
 
 
@@ -149,6 +156,58 @@ def test_after_a_kill_it_serves_the_same_again(installation: Installation, recip
         again = running.ask(RECIPE, text=TEXT)
     same = ("release", "deployment", "label", "confidence")
     assert [again[name] for name in same] == [first[name] for name in same] and again["release"] == made.digest
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_under_load_each_row_of_its_log_is_there_or_counted(
+    installation: Installation, tmp_path: Path
+) -> None:
+    installation.promote(0)
+    small_recipe(tmp_path, name=RECIPE, rows=60, traffic={"days": 30})
+    chance = random.Random(seed := random.randrange(1_000_000))
+    sent, heard, told = Counter[int](), [set[str]() for _ in range(CONNECTIONS)], Counter[int]()
+
+    def load(running: Running, caller: int) -> None:
+        connection = running.connect()
+        with suppress(OSError, HTTPException, ValueError):  # the server was killed, and this caller with it
+            while True:
+                sent[caller] += 1
+                id = ask(connection, RECIPE, text=TEXT)[1]["id"]
+                heard[caller].add(id)
+                if len(heard[caller]) % 5 == 0:
+                    sent[caller] += 1
+                    told[caller] += running.tell(RECIPE, id=id, truth="place") == 202
+
+    def a_server() -> AbstractContextManager[Running]:
+        return serving(RECIPE, tmp_path / "recipes", tmp_path / "errors", "--replica", "one")
+
+    for _ in range(KILLS):
+        with a_server() as running:
+            callers = [threading.Thread(target=load, args=(running, each)) for each in range(CONNECTIONS)]
+            for caller in callers:
+                caller.start()
+            time.sleep(chance.uniform(0.3, 3.0))
+            running.kill()
+            for caller in callers:
+                caller.join()
+    with a_server() as running:
+        pass  # it counts what the last one lost, and ends as it should
+    assert running.process.returncode == 0, (tmp_path / "errors").read_text()[-2000:]
+    store = TrafficStore(installation.builds.home.artifacts, RECIPE)
+    assert [problem for day in store.days() for each in arithmetic(store, day) for problem in each.problems] == [], seed
+    tallies = [tally for day in store.days() for tally in store.tallies(day)]
+    total = Counter[str]()
+    for tally in tallies:
+        assert tally.received == tally.stored + tally.dropped + tally.lost + tally.waiting, seed
+        total.update({name: getattr(tally, name) for name in ("received", "stored", "dropped", "lost", "waiting")})
+    # A caller may have its answer before the row of it is put, or wait for one whose row was put already.
+    under_way = KILLS * CONNECTIONS
+    known = {id for each in heard for id in each}
+    assert len(known) + told.total() - under_way <= total["received"] <= sent.total(), seed
+    assert total["stored"] > 0 and total["waiting"] == 0, seed
+    stored = [id for day in store.days() for id in store.frame(day, "requests")["id"]]
+    assert len(stored) == len({*stored}), seed
+    assert len(known - {*stored}) <= total["lost"] + total["dropped"] + under_way, seed
 
 
 @pytest.mark.long
