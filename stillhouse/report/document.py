@@ -38,6 +38,7 @@ def report_html(
     curve: Curve | None = None,
     judged_at: str = "",
     facts: Sequence[tuple[str, str]] = (),
+    billed_usd: float | None = None,
 ) -> str:
     """The report as one HTML file that needs no network.
 
@@ -49,6 +50,7 @@ def report_html(
         curve: training and validation loss by epoch.
         judged_at: when the models were asked the golden rows, ISO 8601, UTC.
         facts: further names and values for the foot of the page, such as how much of the texts no model reads.
+        billed_usd: what 1,000 answers of a teacher behind a server cost by its pilot; None of any other teacher.
 
     Returns:
         HTML text, verdict first in words.
@@ -66,7 +68,8 @@ def report_html(
         candidates=candidates,
         kind_names=KIND_NAMES,
         ruled_out={each.name: ruled_out(each) for each in candidates},
-        teachers_usd=_usd_of_teacher(candidates),
+        teachers_usd=_usd_of_teacher(candidates) if billed_usd is None else billed_usd,
+        billed_usd=billed_usd,
         one_seed=ONE_SEED,
         selection=beside.selection,
         comparison=beside.comparison,

@@ -433,9 +433,9 @@ def _with_its_margin(spec: SliceSpec, margin: float) -> SliceSpec:
 
 def _usd(teacher: Artifact, student: Evaluation) -> tuple[float | None, float | None]:
     """What 1,000 calls of the teacher cost, and of the student; None where that is not known."""
-    said, cost = teacher.facts(TeacherFacts).said, student.running_cost
-    if said is not None:
-        return None if said.usd_a_prompt is None else 1000 * said.usd_a_prompt, student.usd_per_1000_calls
+    facts, cost = teacher.facts(TeacherFacts), student.running_cost
+    if facts.said is not None:
+        return facts.usd_per_1000_answers, student.usd_per_1000_calls
     return None if cost is None else cost.teacher_usd_per_1000_calls, student.usd_per_1000_calls
 
 

@@ -231,6 +231,13 @@ class TeacherFacts(Answering):
         return self.members or {"": self}
 
     @property
+    def usd_per_1000_answers(self) -> float | None:
+        """What servers charge for 1,000 answers, by their pilots; None where there is no server."""
+        a_prompt = [each.said.usd_a_prompt for each in self.voices.values() if each.said is not None]
+        charged = [usd for usd in a_prompt if usd is not None]
+        return 1000 * sum(charged) if charged else None
+
+    @property
     def validation_accuracy(self) -> float:
         """Share of the validation rows that it gets right."""
         return self.validation_right / self.validation_rows

@@ -38,7 +38,7 @@ from stillhouse.report.figures.material import Curve
 from stillhouse.report.options import in_order_of_options
 from stillhouse.report.record import report_of
 from stillhouse.stages.bench import Bench, Reader
-from stillhouse.stages.facts import CandidateFacts, EvaluationFacts, PromptFacts
+from stillhouse.stages.facts import CandidateFacts, EvaluationFacts, PromptFacts, TeacherFacts
 from stillhouse.stages.names import MODEL, PROMPTS, TEACHER, TRANSFER_SET, candidate, export
 
 
@@ -79,6 +79,8 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
     everything = judged_in_order(evaluation, baselines)
     chosen = smallest_that_clears(judged)
     rival = _rival_of(around, evaluation, chosen)
+    (teacher,) = around.builds.inputs_of(evaluation, TEACHER)
+    billed_usd = teacher.facts(TeacherFacts).usd_per_1000_answers
 
     def build(folder: Path) -> SelectionFacts:
         against = _against_champion(around, evaluation, chosen, rival)
@@ -106,6 +108,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             curve=curve,
             judged_at=_computed_at(around.builds, evaluation),
             facts=_what_models_read(around.builds, evaluation),
+            billed_usd=billed_usd,
         )
         (folder / "report.html").write_text(html)
         return SelectionFacts(
@@ -119,6 +122,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             "baselines": baselines.digest,
             "error_analysis": analyses.digest,  # which names the trained students, whose curves are shown
             "champion": None if rival is None else [rival.served.release, rival.cannot_be_asked],
+            "billed_usd": billed_usd,
         },
     )
 

@@ -21,6 +21,7 @@ from orchestration.recipe_check import check
 from orchestration.run import distil
 from orchestration.terminal import Terminal
 from stillhouse.device import CPU
+from stillhouse.economics import amount
 from stillhouse.errors import StillhouseError
 from stillhouse.evaluation.comparison import read_ablations
 from stillhouse.evaluation.harness import read_evaluations
@@ -392,6 +393,8 @@ def test_a_server_is_asked_once_for_each_prompt_and_a_pilot_says_before_what_it_
         assert server.usd < pilot * facts.said.usd_a_prompt + 1.5 * (server.calls - pilot) * facts.said.usd_a_prompt
         judged = {each.name: each for each in read_evaluations(place.newest("evaluation").folder)}
         assert judged["one"].teacher.accuracy == pytest.approx(11 / 12, abs=0.04)
+        report = (place.newest("selection").folder / "report.html").read_text()
+        assert f"{amount(1000 * facts.said.usd_a_prompt)} USD for 1,000 answers" in report
         asked = server.calls
         assert distil(file, place.home, Terminal(quiet=True)).succeeded and server.calls == asked
         assert audit_recipe(place.home, "small").ok

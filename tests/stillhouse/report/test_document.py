@@ -218,6 +218,16 @@ def test_memory_and_cost_are_said_for_each_model_that_has_them(run) -> None:
     assert cost in page.text, "and not 0.0005 USD for a thousand"
 
 
+@pytest.mark.long
+def test_what_answers_of_a_server_cost_is_said_whatever_else_was_judged(run) -> None:
+    """Regression: it was on the page where cheaper models were named as alternatives, and nowhere else."""
+    page = read(report_html(run(), billed_usd=1.2)).text
+    assert "1.2 USD for 1,000 answers, by the tokens that its server counted in the pilot" in page
+    options = page[page.index("million calls") :]
+    assert "1,200" in options, "and beside the students, for a million"
+    assert "tokens that its server counted" not in read(report_html(run())).text
+
+
 def test_what_ruled_a_model_out(run) -> None:
     assert ruled_out(run()) == ""
     assert ruled_out(run(latency=None)).startswith("holds the quality, but the budget is not shown to hold")
