@@ -26,7 +26,11 @@ NO_NEED = "do not distil"
 FIELDS_TOLD = 5
 
 
-@gate("without a problem in production a student is only one more model to maintain", closes_as=NO_NEED)
+@gate(
+    "without a problem in production a student is only one more model to maintain",
+    closes_as=NO_NEED,
+    remedy="keep the teacher and stop, which is a result; or say in `pain` what hurts",
+)
 def a_pain_is_declared(context: GateContext) -> Finding:
     """Closed means: do not distil, which is a result."""
     pain = context.recipe.pain
@@ -39,7 +43,11 @@ def a_pain_is_declared(context: GateContext) -> Finding:
     )
 
 
-@gate("a student that never earns back its cost should not be built", closes_as=NO_NEED)
+@gate(
+    "a student that never earns back its cost should not be built",
+    closes_as=NO_NEED,
+    remedy="keep the teacher and stop, which is a result; or correct prices and volume in `economics`",
+)
 def the_student_pays_for_itself(context: GateContext) -> Finding:
     """Forecast from the recipe's prices and volume, where it names them; `stillhouse roi` has what was spent."""
     recipe = context.recipe

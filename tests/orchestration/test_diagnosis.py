@@ -90,6 +90,15 @@ def test_a_gate_that_nobody_can_waive_is_not_offered_for_waiving(place: Place) -
     assert said["do"] == "fix the cause and `stillhouse run terms`; nobody can waive this one"
 
 
+def test_where_there_is_no_need_to_distil_it_says_to_stop(place: Place) -> None:
+    file = recipe(place, "no_need", questions(50), pain=[])
+    place.run(file, "contract")
+    said = found(place, file)
+    assert said["gate"] == "a_pain_is_declared" and said["do"].startswith(
+        "keep the teacher and stop, which is a result"
+    )
+
+
 def test_a_source_that_is_gone_is_said_in_the_words_of_the_step(place: Place) -> None:
     file = recipe(place, "gone", None)
     place.run(file, "contract", "source")
