@@ -26,9 +26,14 @@ from stillhouse.base import Record
 from stillhouse.recipe.plays import undecided
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
+from stillhouse.records.deployments import Deployment, desired
 from stillhouse.records.locks import who_works_on
+from stillhouse.records.replicas import Heartbeat, replicas
 from stillhouse.records.rounds import MONTH, rounds_to_the_champion
 from stillhouse.stages.names import CHAMPION
+
+AWAY_AFTER = timedelta(seconds=60)
+"""A server says every ten seconds what it serves; one that has said nothing for so long is not among those that do."""
 
 
 class FleetLine(Record):
@@ -36,6 +41,8 @@ class FleetLine(Record):
 
     champion: ChampionStatus | None = Field(description="Null before the first promotion.")
     days_served: float | None = Field(description="Since its newest promotion.")
+    servers: int = Field(description="That said within a minute what they serve of it.")
+    behind: tuple[str, ...] = Field(description="Of these, those that serve something else than they should.")
     overdue: bool = Field(description="Whether its last decision is older than the recipe allows.")
     last_round: LastRound | None
     rounds: int = Field(description="Rounds in the last 30 days.")
@@ -75,8 +82,11 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
     decided = ledger.newest(name, "materialization", subject=f"{name}/{CHAMPION}")
     working, closed = who_works_on(builds.home, name), closed_by_a_play(ledger, name)
     step = next_step(instance, builds, file, batches_in(instance, file))
+    servers = [each for each in replicas(builds.home.ledger_url, name) if now - each.moment < AWAY_AFTER]
     return FleetLine(
         champion=champion,
+        servers=len(servers),
+        behind=_behind(servers, desired(ledger, name)),
         days_served=None if champion is None else (now - datetime.fromisoformat(champion.since)) / timedelta(days=1),
         overdue=decided is not None and now - datetime.fromisoformat(decided.at) > overdue_after(file),
         last_round=last_round(ledger, name),
@@ -93,3 +103,17 @@ def _line(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) ->
         working=None if working is None else working.by,
         next=closed or (f"a round: {step.because}" if isinstance(step, Ask) else step.sentence),
     )
+
+
+def _behind(servers: Iterable[Heartbeat], wanted: Deployment | None) -> tuple[str, ...]:
+    """What each server does that does not serve the newest deployment; it takes a second or two to follow one."""
+    if wanted is None:
+        return ()
+    lines = []
+    for each in servers:
+        if each.refused == wanted.number:
+            lines.append(f"{each.replica} cannot serve deployment {wanted.number}; its log says why")
+        elif each.deployment != wanted.number:
+            serves = "nothing yet" if each.deployment is None else f"deployment {each.deployment}"
+            lines.append(f"{each.replica} serves {serves}, and deployment {wanted.number} is wanted")
+    return tuple(lines)

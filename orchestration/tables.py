@@ -31,6 +31,7 @@ def fleet_table(shown: Fleet) -> Table:
         "recipe": [Text(name) for name in shown.recipes],
         "champion": [_champion_in_short(line) for line in shown.recipes.values()],
         "serves": [_serves_in_short(line) for line in shown.recipes.values()],
+        "servers": [_servers_in_short(line) for line in shown.recipes.values()],
         "last round": [Text(_last_round_in_short(line)) for line in shown.recipes.values()],
         "rounds": [Text(f"{line.rounds}") for line in shown.recipes.values()],
         "took over": [Text(f"{line.promotions}") for line in shown.recipes.values()],
@@ -47,11 +48,12 @@ def fleet_table(shown: Fleet) -> Table:
 
 
 def next_lines(shown: Fleet) -> Iterator[str]:
-    """What is on its way to take over, and what each recipe needs next."""
+    """What is on its way to take over, which servers are behind, and what each recipe needs next."""
     for name, line in shown.recipes.items():
         on_its_way = line.champion.challenger if line.champion else None
         if on_its_way is not None:
             yield f"{name}: {on_its_way.in_words}"
+        yield from (f"{name}: {each}" for each in line.behind)
         yield f"{name}: {f'{line.working} works on it' if line.working else line.next}"
 
 
@@ -65,6 +67,10 @@ def _champion_in_short(line: FleetLine) -> Text:
 def _serves_in_short(line: FleetLine) -> Text:
     days = "" if line.days_served is None else f"{line.days_served:.0f} days"
     return Text(days) + Text(", overdue" if line.overdue else "", "red")
+
+
+def _servers_in_short(line: FleetLine) -> Text:
+    return Text(f"{line.servers or ''}") + Text(f", {len(line.behind)} behind" if line.behind else "", "red")
 
 
 def _last_round_in_short(line: FleetLine) -> str:

@@ -46,6 +46,11 @@ class Heartbeat:
     refused: int | None
     seen_at: str
 
+    @property
+    def moment(self) -> datetime:
+        """When it was said."""
+        return datetime.fromisoformat(self.seen_at)
+
 
 def now() -> str:
     """This moment, as a heartbeat has it."""
