@@ -29,3 +29,12 @@ class TrafficSpec(Part):
         if self.text_days > self.days:
             raise FieldError(f"must not be longer than days, which is {self.days}", "text_days")
         return self
+
+    @model_validator(mode="after")
+    def _answers_outlive_the_wait_for_feedback(self) -> "TrafficSpec":
+        if self.matures_after_days >= self.days:
+            raise FieldError(
+                f"must be shorter than days, which is {self.days}: an answer that is gone has no truth",
+                "matures_after_days",
+            )
+        return self

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from stillhouse.data.cleaning import prompt_ids
 from stillhouse.live.segments import Erasure, Tally, TrafficStore, columns_of, day_at, sealed
@@ -212,3 +213,11 @@ def test_a_tally_that_cannot_be_read_is_named(tmp_path: Path, store: TrafficStor
     path.write_text(json.dumps({"replica": "r1"}))
     with pytest.raises(Exception, match="it is no tally"):
         store.tallies(FIRST)
+
+
+@pytest.mark.parametrize(("days", "matures"), [(7, 7), (5, 7)])
+def test_answers_that_are_gone_before_their_feedback_counts_are_a_mistake(days: int, matures: int) -> None:
+    """Regression: no truth ever counted, and nobody said so."""
+    with pytest.raises(ValidationError, match=f"must be shorter than days, which is {days}"):
+        TrafficSpec(days=days, text_days=0, matures_after_days=matures)
+    assert TrafficSpec(days=8, text_days=0).matures_after_days == 7
