@@ -1,5 +1,6 @@
 """Each piece of code in CONTRIBUTING.md works where it says: it is put into a copy of the checkout and used."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -30,8 +31,11 @@ def additions(section: str) -> list[re.Match[str]]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the code that a newcomer changes."""
-    for folder in ("stillhouse", "assets", "checks"):
+    for folder in ("stillhouse", "assets", "checks", "orchestration", "tests"):
         shutil.copytree(CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "docs").mkdir()
+    for file in ("pyproject.toml", "docs/gates.md"):
+        shutil.copy(CHECKOUT / file, tmp_path / file)
     return tmp_path
 
 
@@ -56,6 +60,22 @@ def printed(checkout: Path, code: str) -> str:
     return ran.stdout
 
 
+def insert(file: Path, line: str, after: str) -> None:
+    """Put a line that the page names in words behind another one."""
+    content = file.read_text()
+    assert content.count(f"{after}\n") == 1, after
+    file.write_text(content.replace(f"{after}\n", f"{after}\n{line}\n"))
+
+
+def passed(checkout: Path, *arguments: str) -> int:
+    """How many tests pass in the copy, where none fails; docs/gates.md is written there as `make docs` does."""
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "STILLHOUSE_WRITE_DOCS": "1"}
+    ran = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout[-5000:]
+    return int(re.findall(r"(\d+) passed", ran.stdout)[-1])
+
+
 def test_a_gate_is_one_function(checkout: Path) -> None:
     name = "the_teacher_is_under_a_gigabyte"
     follow(checkout, "A gate")
@@ -73,7 +93,7 @@ for size in (10, 1_000_000_000):
     context = types.SimpleNamespace(artifact=types.SimpleNamespace(folder=folder.parent))
     ((_, finding),) = gates_of("teacher").evaluate(context, ["{name}"])
     print(finding.verdict)
-""".replace('sys.argv[0] or "."', "'.'")
+"""
     assert printed(checkout, look).split() == ["pass", "fail"]
 
 
@@ -146,6 +166,53 @@ for one in (student, *(each.evaluated(ids) for each in fitted)):
     assert linear[1:3] == ["1.0", "pass"]
 
 
+def test_a_task_has_every_member_of_the_protocol(checkout: Path) -> None:
+    """With the parameters that it is called with, and two of them as answers from elsewhere need them."""
+    follow(checkout, "A task")
+    ask = """
+import inspect
+import numpy as np
+from stillhouse.tasks.score import Score
+from stillhouse.tasks.task import Task
+for name, member in vars(Task).items():
+    if not name.startswith("_"):
+        wanted = list(inspect.signature(member).parameters) if inspect.isfunction(member) else None
+        found = list(inspect.signature(getattr(Score, name)).parameters) if wanted else None
+        assert hasattr(Score(), name) and found == wanted, (name, found, wanted)
+        print(name)
+score, labels = Score(), np.array([1.0, 4.0])
+for outputs in (score.stated(labels, 0.9), score.unanswered(labels, right=True), score.unanswered(labels, right=False)):
+    print(outputs.shape, score.right(outputs, labels).all(), score.right(outputs, labels).any())
+"""
+    *members, stated, right, wrong = printed(checkout, ask).splitlines()
+    assert len(members) >= 15 and {"names", "stated", "unanswered", "outputs_of"} <= set(members)
+    assert (stated, right, wrong) == ("(2, 1) True True", "(2, 1) True True", "(2, 1) False False")
+
+
+def test_a_family_of_encoders_goes_the_whole_way(checkout: Path) -> None:
+    follow(checkout, "A family of encoders")
+    (entry,) = re.findall(r"`(\w+,)` in `FAMILIES`", PAGE)
+    insert(checkout / "stillhouse" / "models" / "family.py", f"        {entry}", after="        BERT,")
+    family = "tests/stillhouse/models/test_family.py"
+    assert passed(checkout, family, "-k", "ernie or every_family_is_tested") >= 10
+
+
+def test_a_stage_is_made_judged_and_closed(checkout: Path) -> None:
+    """A whole round with it, in which every gate is open, and then the faults of its own file."""
+    follow(checkout, "A stage")
+    (entry,) = re.findall(r'`(SURENESS: "\w+",)` in `KINDS`', PAGE)
+    insert(checkout / "stillhouse" / "stages" / "names.py", f"    {entry}", after='    TEACHER_SIGNAL: "capture",')
+    assert passed(checkout, "tests/checks/test_sureness.py") == 2
+    of_all = [
+        f"tests/faults/test_faults.py::test_{name}"
+        for name in ("every_gate_is_asked_by_itself", "every_gate_was_seen_to_close", "every_fault_is_planted",
+                     "without_a_fault_every_gate_is_open")
+    ]  # fmt: skip
+    closes = "tests/faults/test_teacher.py::test_a_fault_closes_its_gate_and_is_diagnosed"
+    planted = [f"{closes}[{fault}]" for fault in ("an answer is left out", "probabilities are percentages")]
+    assert passed(checkout, *of_all, *planted) == 6
+
+
 def test_a_figure_is_found_by_its_module(checkout: Path) -> None:
     follow(checkout, "A figure")
     ask = """
@@ -163,5 +230,5 @@ for rows in (["short", "a longer text"], []):
 def test_the_page_names_files_that_are_there() -> None:
     named = set(re.findall(r"`((?:stillhouse|assets|checks|tests|docs)/[a-z_/]+\.(?:py|md))`", PAGE))
     assert len(named) >= 8
-    written = [f"stillhouse/{file}" for file in ("report/figures/lengths.py", "tasks/score.py")]
-    assert [name for name in sorted(named) if not (CHECKOUT / name).exists()] == written, "by a newcomer"
+    written = {addition["file"] for addition in PLACE.finditer(PAGE) if addition["how"] == "a new file"}
+    assert {name for name in named if not (CHECKOUT / name).exists()} == written, "by a newcomer"
