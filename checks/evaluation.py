@@ -6,7 +6,6 @@ Whether a student is good enough is asked of the selection.
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
 from checks.golden_use import rounds_judged, within_the_limit
 from stillhouse.evaluation.harness import read_evaluations
-from stillhouse.evaluation.measures.fidelity import MISTAKES_REPEATED
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.slices.fairness import ModelGaps
 from stillhouse.stages.facts import EvaluationFacts, PromptFacts
@@ -92,10 +91,11 @@ def latency_was_measured(context: GateContext) -> Finding:
 def few_mistakes_of_the_teacher_are_repeated(context: GateContext) -> Finding:
     """Golden rows on which a student gives the teacher's own wrong answer, as a share of all golden rows."""
     students = [e for e in read_evaluations(context.artifact.folder) if e.score.kind is ModelKind.STUDENT]
-    warnings = [f"{e.name} {e.fidelity.warning}" for e in students if e.fidelity.warning]
-    said = "; ".join(warnings) if warnings else "less than one row in ten for each student"
-    most = max((e.fidelity.inherited_errors / e.fidelity.rows for e in students), default=None)
-    return passed_if(not warnings, said, observed=most, limit=MISTAKES_REPEATED)
+    limit = context.recipe.limits.repeated_mistakes_at_most
+    warnings = [f"{e.name} {warning}" for e in students if (warning := e.fidelity.warning(limit))]
+    said = "; ".join(warnings) if warnings else f"at most {limit:.0%} of the rows for each student"
+    most = max((e.fidelity.repeated_share for e in students), default=None)
+    return passed_if(not warnings, said, observed=most, limit=limit)
 
 
 @gate(

@@ -73,7 +73,8 @@ def label_free_and_debiased_agree(context: GateContext) -> Finding:
 def inputs_look_like_the_reference(context: GateContext) -> Finding:
     """Share of each label, of each length, and of unsure answers, at an error rate over all of them together."""
     shares = [each for each in _facts(context).shares if WatchKind(each.kind).is_of_inputs]
-    alpha = 0.02 / max(len(shares), 1)  # two-sided, of which one side counts
+    # Of a two-sided interval one side counts, and the shares have the chance together.
+    alpha = 2 * context.recipe.limits.input_alarm_chance / max(len(shares), 1)
     beyond = [each for each in shares if wilson_interval(each.events, each.rows, alpha)[0] > each.limit]
     nearest = max(shares, key=lambda each: each.share - each.limit, default=None)
     said = "; ".join(map(_in_words, beyond[:5]))

@@ -94,3 +94,17 @@ class GateLimits(Part):
         description="of validation texts that are answered alike in the precision that ships; what it costs is judged "
         "on golden rows",
     )
+    repeated_mistakes_at_most: Share01 = Field(
+        0.1,
+        exclude_if=lambda share: share == 0.1,  # so that a recipe without the field keeps its digest
+        description="of golden rows, mistakes of the teacher that a student repeats; above one row in ten they are "
+        "more than a usual bar lets a student lose",
+    )
+    input_alarm_chance: float = Field(
+        0.01,
+        gt=0,
+        lt=0.25,
+        exclude_if=lambda chance: chance == 0.01,
+        description="that a day is reported whose watched shares of inputs are all exactly at their limits; with more "
+        "than one such report in a hundred days, people stop reading them",
+    )

@@ -13,6 +13,7 @@ from stillhouse.evaluation.comparison import Comparison
 from stillhouse.evaluation.harness import Evaluation, Score
 from stillhouse.evaluation.selection import Selection
 from stillhouse.recipe.fields import Precision
+from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import Gives
 
 
@@ -31,6 +32,7 @@ class Beside:
         members: how well each member of a teacher that is an ensemble does by itself.
         gives: how much the teacher says of each answer; of one that gives answers or votes alone nothing is shown that
             would be about how sure it is.
+        limits: of the recipe, from which numbers on a page says that something is wrong.
     """
 
     others: Sequence[Evaluation] = ()
@@ -42,6 +44,7 @@ class Beside:
     precisions: Mapping[Precision, Evaluation] = field(default_factory=dict)
     members: Sequence[Score] = ()
     gives: Gives = Gives.LOGITS
+    limits: GateLimits = field(default_factory=GateLimits)
 
     @property
     def teacher_is_sure(self) -> bool:

@@ -71,6 +71,7 @@ def report_html(
         teachers_usd=_usd_of_teacher(candidates) if billed_usd is None else billed_usd,
         billed_usd=billed_usd,
         one_seed=ONE_SEED,
+        agreement_hides=evaluation.fidelity.warning(beside.limits.repeated_mistakes_at_most),
         selection=beside.selection,
         comparison=beside.comparison,
         ablations=beside.ablations,

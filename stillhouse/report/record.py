@@ -284,6 +284,7 @@ def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
         beside: what is shown with it.
     """
     fidelity, latency = evaluation.fidelity, evaluation.latency
+    hides = fidelity.warning(beside.limits.repeated_mistakes_at_most)
     return Report(
         verdict=evaluation.verdict,
         summary=evaluation.summary,
@@ -296,7 +297,7 @@ def report_of(evaluation: Evaluation, beside: Beside = NOTHING) -> Report:
         non_inferiority=evaluation.non_inferiority,
         metric_test=evaluation.metric_test,
         agreement=evaluation.agreement,
-        fidelity=ReportedFidelity.model_validate({**dict(fidelity), "warning": fidelity.warning}),
+        fidelity=ReportedFidelity.model_validate({**dict(fidelity), "warning": hides}),
         latency_ratio=evaluation.latency_ratio,
         latency=latency and ReportedLatency.model_validate({**dict(latency), "caveat": latency.caveat}),
         footprint=evaluation.footprint,

@@ -251,7 +251,7 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
         golden.table(rule).write_parquet(folder / f"{GOLDEN}.parquet")
         page = report_html(
             judged,
-            Beside(others=[chosen.judged], gives=recipe.teacher.gives),
+            Beside(others=[chosen.judged], gives=recipe.teacher.gives, limits=recipe.limits),
             title=f"{file.name}: {chosen.name} with the teacher behind it",
             task=recipe.task,
             facts=_on_the_page(spec, rule, facts),
@@ -266,6 +266,7 @@ def plan(file: RecipeFile, bench: Bench, chosen: Chosen, reader: Reader) -> Plan
             "prompts": bench.prompts.digest,
             "export": chosen.export.digest,
             "evaluation": chosen.evaluation.digest,
+            "repeated_mistakes_at_most": recipe.limits.repeated_mistakes_at_most,
         },
         config={"cascade": spec.model_dump(mode="json")},
     )

@@ -81,6 +81,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
     rival = _rival_of(around, evaluation, chosen)
     (teacher,) = around.builds.inputs_of(evaluation, TEACHER)
     billed_usd = teacher.facts(TeacherFacts).usd_per_1000_answers
+    limits = around.file.recipe.limits
 
     def build(folder: Path) -> SelectionFacts:
         against = _against_champion(around, evaluation, chosen, rival)
@@ -96,6 +97,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             precisions={form.precision: each for form in student.forms for each in judged if each.name == form.name},
             members=read_members(evaluation.folder),
             gives=around.file.recipe.teacher.gives,
+            limits=limits,
         )
         report = report_of(reported, beside).model_dump(mode="json")
         (folder / "report.json").write_text(json.dumps(report, indent=1))
@@ -123,6 +125,7 @@ def plan(around: Surroundings, evaluation: Artifact, baselines: Artifact, analys
             "error_analysis": analyses.digest,  # which names the trained students, whose curves are shown
             "champion": None if rival is None else [rival.served.release, rival.cannot_be_asked],
             "billed_usd": billed_usd,
+            "repeated_mistakes_at_most": limits.repeated_mistakes_at_most,
         },
     )
 

@@ -118,14 +118,19 @@ def test_latency_is_measured_for_each_student(judged: dict[Path, list[Any]]) -> 
 
 
 def test_repeated_mistakes_are_a_warning_for_students_alone(judged: dict[Path, list[Any]]) -> None:
-    warns = SimpleNamespace(warning="repeats", inherited_errors=30, rows=200)
-    quiet = SimpleNamespace(warning=None, inherited_errors=10, rows=200)
+    warns, quiet = (
+        SimpleNamespace(warning=lambda most, of=share: "repeats" if of > most else None, repeated_share=share)
+        for share in (0.15, 0.05)
+    )
     judged[HERE] = [of("a", fidelity=quiet), of("c", ModelKind.CONTROL, fidelity=warns)]
-    fine = (PASS, "less than one row in ten for each student")
+    fine = (PASS, "at most 10% of the rows for each student")
     assert answer_of(few_mistakes_of_the_teacher_are_repeated, evaluation()) == fine
     judged[HERE].append(of("b", fidelity=warns))
     assert answer_of(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (FAIL, "b repeats")
     assert measured(few_mistakes_of_the_teacher_are_repeated, evaluation()) == (0.15, 0.1)
+    lenient = recipe(limits__repeated_mistakes_at_most=0.2)
+    said = (PASS, "at most 20% of the rows for each student")
+    assert answer_of(few_mistakes_of_the_teacher_are_repeated, evaluation(), recipe=lenient) == said
 
 
 def test_a_hidden_slice_is_said_of_each_model_that_is_no_control(judged: dict[Path, list[Any]]) -> None:

@@ -53,6 +53,15 @@ def test_a_recipe_may_set_another_limit(gate: Gate, facts: Any, limit: str, enou
     assert look(GateLimits.model_validate({limit: enough})) is Verdict.PASS
 
 
+def test_a_limit_that_came_later_is_in_the_digest_of_those_alone_who_set_it() -> None:
+    later = {"repeated_mistakes_at_most", "input_alarm_chance"}
+    assert not later & DEMO.limits.model_dump().keys()
+    for name in later:
+        set_by_a_recipe = GateLimits.model_validate({name: 0.2})
+        assert DEMO.model_copy(update={"limits": set_by_a_recipe}).digest != DEMO.digest
+        assert GateLimits.model_validate_json(set_by_a_recipe.model_dump_json()) == set_by_a_recipe
+
+
 def test_each_number_says_why() -> None:
     fields = GateLimits.model_fields
     assert len(fields) >= 13

@@ -17,6 +17,7 @@ from checks.live_report import (
 )
 from stillhouse.live.watch import TeacherHealth
 from stillhouse.live.watches import WatchKind, watch_name
+from stillhouse.recipe.limits import GateLimits
 from stillhouse.stages.live_report import LiveFacts, MaturedTruth, WatchedShare
 from stillhouse.statistics.live_agreement import LiveAgreement
 from tests.checks.hand_made import FAIL, INCONCLUSIVE, PASS, answer_of, artifact, ask, recipe
@@ -120,6 +121,8 @@ def test_an_input_is_beyond_its_limit_only_where_the_rows_show_it() -> None:
     found = looked(few, more)
     assert (found.verdict, found.observed, found.sentence) == (FAIL, 1, "label HUM 30.0%, at most 20.0%")
     assert looked().sentence == "0 shares are within their limits"
+    hasty = RECIPE.model_copy(update={"limits": GateLimits(input_alarm_chance=0.24)})
+    assert ask(inputs_look_like_the_reference, day(shares=[few]), recipe=hasty).verdict is FAIL
     assert "nearest to its limit label HUM 30.0%" in looked(few, share("length 1 rises", "length", 0, 10, 0.5)).sentence
 
 

@@ -14,9 +14,6 @@ from stillhouse.arrays import FloatArray
 from stillhouse.base import Record
 from stillhouse.tasks.task import Targets, Task
 
-MISTAKES_REPEATED = 0.1
-"""Share of all golden rows from which on repeated mistakes are worth a warning: more than a bar's usual margin."""
-
 
 class Outcomes(Record):
     """Who was right on the golden rows: the 2x2 table of teacher against student."""
@@ -72,14 +69,17 @@ class Fidelity(Record):
         return sum(self.outcomes.model_dump().values())
 
     @property
-    def warning(self) -> str | None:
-        """What agreement hides where the teacher is wrong too often; None where it is not."""
-        share = self.inherited_errors / self.rows
-        if share < MISTAKES_REPEATED:
+    def repeated_share(self) -> float:
+        """Mistakes of the teacher that the student repeats, as a share of all rows."""
+        return self.inherited_errors / self.rows
+
+    def warning(self, at_most: float) -> str | None:
+        """What agreement hides where more than this share of all rows are repeated mistakes; None where it is not."""
+        if self.repeated_share <= at_most:
             return None
         return (
-            f"agrees with its teacher on {self.agreement:.1%} of the rows, and {share:.1%} of all rows are mistakes of "
-            "the teacher that it repeats: a better teacher or better labels come before another student"
+            f"agrees with its teacher on {self.agreement:.1%} of the rows, and {self.repeated_share:.1%} of all rows "
+            "are mistakes of the teacher that it repeats: a better teacher or better labels come before another student"
         )
 
 

@@ -10,6 +10,7 @@ from stillhouse.evaluation.measures.footprint import Footprint
 from stillhouse.evaluation.models import ModelKind
 from stillhouse.evaluation.selection import smallest_that_clears
 from stillhouse.recipe.bar import BarSpec, SliceSpec
+from stillhouse.recipe.limits import GateLimits
 from stillhouse.recipe.losses import Gives
 from stillhouse.report.beside import Beside
 from stillhouse.report.document import report_html
@@ -42,6 +43,15 @@ def read(html: str) -> Page:
     page = Page()
     page.feed(html)
     return page
+
+
+@pytest.mark.parametrize(("at_most", "said"), [(0.1, True), (0.2, False)])
+def test_mistakes_of_the_teacher_are_said_from_the_recipes_limit_on(run, at_most: float, said: bool) -> None:
+    wrong = range(0, 1200, 8)
+    evaluation, limits = run(wrong=wrong, teacher_wrong=wrong), GateLimits(repeated_mistakes_at_most=at_most)
+    sentence = "12.5% of all rows are mistakes of the teacher that it repeats"
+    assert (sentence in (report_json(evaluation, limits=limits)["fidelity"]["warning"] or "")) is said
+    assert (sentence in read(report_html(evaluation, Beside(limits=limits))).text) is said
 
 
 @pytest.mark.long
