@@ -22,6 +22,7 @@ from checks.stages import gates_of, waiver_rules
 from orchestration.approvals import how_to_waive, waivers_to_give_again
 from orchestration.batches import drop_folder_lines
 from orchestration.dispatcher import given_up
+from orchestration.live import of_those_that_answered
 from orchestration.status import StageNow, batches_in, other_events_in_dagster, stages_now
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
@@ -63,6 +64,9 @@ class Diagnosis(Found):
     )
     drop_folder: tuple[str, ...] = Field(description="What a person should know of the files there.")
     given_up: str | None = Field(description="What was asked for until it was given up, and how that ended.")
+    live: tuple[str, ...] = Field(
+        description="What was withdrawn last, and what the watch found of the release that serves; changes nothing."
+    )
 
 
 def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> Diagnosis:
@@ -83,6 +87,7 @@ def diagnose(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile)
         dagster=tuple(other_events_in_dagster(instance, stages)),
         drop_folder=tuple(drop_folder_lines(builds, file)),
         given_up=given_up(instance, builds, file, batches),
+        live=of_those_that_answered(builds, file),
     )
 
 

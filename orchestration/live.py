@@ -13,15 +13,17 @@ from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
 from stillhouse.live.findings import LiveFinding
 from stillhouse.live.planning import LivePlan, live_plan
-from stillhouse.live.segments import SECONDS_A_DAY
+from stillhouse.live.segments import SECONDS_A_DAY, day_at
 from stillhouse.live.state import WatchBook
 from stillhouse.live.watches import WatchKind
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
-from stillhouse.records.deployments import serving_now
+from stillhouse.records.champions import BY_A_PERSON
+from stillhouse.records.deployments import desired, serving_now
 from stillhouse.stages.live_report import LiveFacts, reference_of, terms_of
 
 _DAYS_OF_FINDINGS = 30
+_LINES_AT_MOST = 5
 
 
 class LiveScreen(Record):
@@ -97,3 +99,24 @@ def require_a_watch(file: RecipeFile) -> None:
             "it is not watched", where=str(file.path), expected="`traffic:` and `watch:` in the recipe",
             do="Add `traffic: {}` and `watch: {}`; `stillhouse schema watch` shows what can be said there.",
         )  # fmt: skip
+
+
+def of_those_that_answered(builds: BuildStore, file: RecipeFile) -> tuple[str, ...]:
+    """What a person should know of the release that answers, and of the one that was taken from it last.
+
+    A withdrawal is said until a round has promoted another release, a finding while the release answers of which it is.
+    """
+    ledger, name, lines = builds.ledger, file.name, list[str]()
+    withdrawn = ledger.newest(name, "withdrawal")
+    promotions = ledger.entries(name, "promotion")
+    by_rounds = [entry.sequence for entry in promotions if entry.body.get("because") not in BY_A_PERSON]
+    if withdrawn is not None and withdrawn.sequence > max(by_rounds, default=0):
+        body = withdrawn.body
+        day = withdrawn.at[:10]
+        lines.append(f"{body['release'][:12]} was withdrawn on {day} by {body['by']}: {body['reason']}")
+    serves = desired(ledger, name)
+    found = [] if serves is None or file.recipe.watch is None else WatchBook(ledger.url, name).findings()
+    of_it = [each for each in found if serves is not None and each.release == serves.champion.release]
+    for each in of_it[-_LINES_AT_MOST:]:
+        lines.append(f"{day_at(each.at)}: {each.sentence}: {each.action}, {each.because}")
+    return tuple(lines)

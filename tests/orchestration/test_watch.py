@@ -25,6 +25,7 @@ import orchestration.deployments
 import orchestration.watch
 import orchestration.watch_sensor
 from orchestration.jobs import live_report_job
+from orchestration.live import of_those_that_answered
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.watch import BY, Looked, accept, look
@@ -117,6 +118,10 @@ def test_a_release_that_fails_is_taken_back_first_and_then_people_hear_of_it(
     assert withdrawal is not None
     assert (withdrawal.body["by"], withdrawal.body["reason"]) == (BY, finding.sentence)
     assert f"entry {withdrawal.sequence}" in finding.because
+    (said,) = of_those_that_answered(builds, file)
+    assert said == f"b was withdrawn on {withdrawal.at[:10]} by {BY}: {finding.sentence}"
+    serve(builds.ledger, "c")
+    assert of_those_that_answered(builds, file) == (), "a later round has another release serve"
     (line,) = hand_on(builds, file)
     assert "NOBODY_HAS_SET_THIS is not set" in line
     assert hand_on(builds, file) == [], "once"
@@ -139,6 +144,9 @@ def test_the_release_that_was_brought_back_is_not_taken_back_for_the_same(
     (finding,) = look(builds, file, at=now + 180).findings
     assert (finding.action, finding.release) == (Action.PERSON, "a")
     assert serving(builds) == "a"
+    withdrawn, of_it = of_those_that_answered(builds, file)
+    assert withdrawn.startswith("c was withdrawn on")
+    assert of_it == f"{day_at(finding.at)}: {finding.sentence}: {finding.action}, {finding.because}"
 
 
 def test_what_stands_is_said_once_until_a_whole_day_is_within_its_limit(
