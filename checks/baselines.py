@@ -1,7 +1,7 @@
 """Gates on the baselines: is a student needed at all?"""
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, passed_if
-from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.evaluation.harness import read_evaluations
 from stillhouse.evaluation.lost_classes import clearing_options, lost_classes
 from stillhouse.stages.baselines import BaselinesFacts, options_of
@@ -24,7 +24,7 @@ def the_bar_notices_a_lost_class(context: GateContext) -> Finding:
     if keeping or not losing:
         names = ", ".join(each.name for each in keeping)
         return passed_if(True, f"every class is found by {names}" if keeping else "no option clears the bar")
-    detail = [f"{each.name} finds {'; '.join(map(str, lost_classes(each)[:CLASSES_TOLD]))}" for each in losing]
+    detail = [f"{each.name} finds {'; '.join(map(str, lost_classes(each)[:CLASSES_SHOWN]))}" for each in losing]
     return passed_if(
         False,
         f"the bar is cleared without a class: {'. '.join(detail)}. Set `bar.metric: macro_f1`, in which each class "

@@ -16,7 +16,7 @@ from stillhouse.wording import percent
 _CLEARLY = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 
-@gate("a threshold that had luck with the rows that found it shows here first, and not in service")
+@gate("a threshold can fit the rows that it was chosen on by chance, and then fail on all others")
 def the_cascade_holds_its_margin(context: GateContext) -> Finding:
     """On golden rows, with all else that the bar asks of all rows together."""
     (judged,) = read_evaluations(context.artifact.folder)
@@ -25,7 +25,7 @@ def the_cascade_holds_its_margin(context: GateContext) -> Finding:
     return _gravest(claims, observed=test.drop, limit=test.margin)
 
 
-@gate("a part that the whole can afford to lose is a part of somebody's questions")
+@gate("a small loss over all rows can hide a large one on a slice that must not be lost")
 def the_cascade_holds_every_critical_slice(context: GateContext) -> Finding:
     """Critical slices at their own margins and floors; of one that callers name and that is protected, all is the
     teacher's."""
@@ -46,7 +46,7 @@ def the_cascade_holds_every_critical_slice(context: GateContext) -> Finding:
     return _gravest(claims, protected)
 
 
-@gate("what the teacher is asked for is what was to be saved")
+@gate("each question that goes to the teacher costs what the student was there to save")
 def the_teacher_is_asked_within_its_share(context: GateContext) -> Finding:
     """The share of golden rows that goes to the teacher, at most the recipe's."""
     facts, limit = context.artifact.facts(CascadeFacts), spec_of(context.recipe).share_at_most

@@ -23,7 +23,7 @@ from stillhouse.stages.names import CANDIDATES, CONTRACT, kind_of
 from stillhouse.statistics.verdicts import Verdict
 
 NO_NEED = "do not distil"
-FIELDS_TOLD = 5
+FIELDS_SHOWN = 5
 
 
 @gate(
@@ -225,8 +225,8 @@ def _sentences(moved: Sequence[Difference]) -> list[str]:
 def _listed(moved: Sequence[Difference]) -> str:
     if not moved:
         return "the order of its parts"
-    more = len(moved) - FIELDS_TOLD
-    return ", ".join(_sentences(moved[:FIELDS_TOLD])) + (f", and {more} more fields" if more > 0 else "")
+    more = len(moved) - FIELDS_SHOWN
+    return ", ".join(_sentences(moved[:FIELDS_SHOWN])) + (f", and {more} more fields" if more > 0 else "")
 
 
 GATES = gates_of_module(__name__)

@@ -69,7 +69,7 @@ def label_free_and_debiased_agree(context: GateContext) -> Finding:
     )
 
 
-@gate("questions of another kind than the golden ones are judged by nothing", blocking=False)
+@gate("on questions unlike the golden rows nobody has measured whether the student is right", blocking=False)
 def inputs_look_like_the_reference(context: GateContext) -> Finding:
     """Share of each label, of each length, and of unsure answers, at an error rate over all of them together."""
     shares = [each for each in _facts(context).shares if WatchKind(each.kind).is_of_inputs]
@@ -117,7 +117,10 @@ def latency_is_inside_its_objective(context: GateContext) -> Finding:
     return share_at_most(found.events, found.rows, found.limit, said)
 
 
-@gate("what turned out to be true is the one thing that no model has said", blocking=False)
+_SAID_BY = {"unknown": "callers who chose to give feedback", "sample": "a sample"}
+
+
+@gate("only what turned out to be true shows whether answers are right, whatever both models say", blocking=False)
 def matured_truth_holds(context: GateContext) -> Finding:
     """Accuracy by feedback, which decides where it comes for every answer."""
     facts = _facts(context)
@@ -130,13 +133,13 @@ def matured_truth_holds(context: GateContext) -> Finding:
         f"{truth.matured:,} mature ones"
     )
     if limit is None:
-        chosen = {"unknown": "whoever cared to say so", "sample": "a sample"}.get(truth.selection, truth.selection)
+        chosen = _SAID_BY.get(truth.selection, truth.selection)
         return Finding(Verdict.PASS, f"{said}; said by {chosen}, which decides nothing", observed=share)
     verdict = Verdict.FAIL if truth.high < limit else Verdict.PASS if share >= limit else Verdict.INCONCLUSIVE
     return Finding(verdict, f"{said}, limit {limit:.1%}", observed=share, limit=limit)
 
 
-@gate("a yardstick that moved measures nothing", blocking=False)
+@gate("once the teacher itself has changed, agreement with it says nothing about the student", blocking=False)
 def the_teacher_answers_as_recorded(context: GateContext) -> Finding:
     """Its canary prompts, asked again when the day was reported on."""
     facts = _facts(context)

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from checks.gate import Finding, GateContext, gate, gates_of_module, none_of, offenders, passed_if
-from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.quoting import quoted
 from stillhouse.stages.facts import TransferSetFacts
 from stillhouse.statistics.proportions import wilson_interval
@@ -58,7 +58,7 @@ def no_class_loses_more_than_its_share(context: GateContext) -> Finding:
     return Finding(
         Verdict.FAIL if shown else Verdict.INCONCLUSIVE if nobody_can_tell else Verdict.PASS,
         f"class {quoted(worst['label'])} loses most: {worst['lost']:.1%} of {worst['rows']:,} rows, limit {limit:.0%}"
-        + (f"; of too few rows to tell: {', '.join(unclear[:CLASSES_TOLD])}" if unclear else ""),
+        + (f"; of too few rows to tell: {', '.join(unclear[:CLASSES_SHOWN])}" if unclear else ""),
         {"loss_by_class": rows},
         observed=worst["lost"],
         limit=limit,

@@ -13,7 +13,7 @@ import polars as pl
 from checks.gate import Finding, GateContext, gate, none_of, offenders, passed_if
 from checks.prompts.base_batch import label_counts
 from stillhouse.data.cleaning import prompt_ids
-from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.prompt_set import redacted
 from stillhouse.data.quoting import quoted
 from stillhouse.evaluation.planning import plan
@@ -51,7 +51,7 @@ def every_golden_label_is_in_the_source(context: GateContext) -> Finding:
     of_people = rows["batch"] == GOLDEN_FILE
     golden, known = label_counts(rows.filter(of_people)["label"]), set(rows.filter(~of_people)["label"])
     if data.label is None:
-        shown = ", ".join(map(quoted, sorted(golden)[:CLASSES_TOLD]))
+        shown = ", ".join(map(quoted, sorted(golden)[:CLASSES_SHOWN]))
         return passed_if(True, f"the source has no labels; the classes are those of the golden file: {shown}")
     unknown = {label: number for label, number in golden.items() if label not in known}
     detail = ", ".join(f"{quoted(label)!r} ({number:,} golden rows)" for label, number in unknown.items())

@@ -12,7 +12,7 @@ import polars as pl
 from checks.gate import OFFENDERS_KEPT, Finding, GateContext, gate, none_of, offenders, passed_if
 from checks.prompts.base_batch import base_of, label_counts
 from stillhouse.data.class_rows import class_rows, with_too_few
-from stillhouse.data.declared_labels import CLASSES_TOLD, named_classes, unknown_classes
+from stillhouse.data.declared_labels import CLASSES_SHOWN, named_classes, unknown_classes
 from stillhouse.data.leakage import target_proxies
 from stillhouse.data.quoting import quoted
 from stillhouse.data.several_labels import several_in_a_cell
@@ -63,10 +63,10 @@ def labels_have_one_spelling_each(context: GateContext) -> Finding:
     detail = [
         " and ".join(f"{_as_yaml(label)} ({rows:,} rows)" for label, rows in spellings.items()) for spellings in found
     ]
-    more = len(found) - CLASSES_TOLD
+    more = len(found) - CLASSES_SHOWN
     return none_of(
         len(found),
-        f"one class? {'; '.join(detail[:CLASSES_TOLD])}{f'; and {more} more' if more > 0 else ''}. "
+        f"one class? {'; '.join(detail[:CLASSES_SHOWN])}{f'; and {more} more' if more > 0 else ''}. "
         f"If it is one, set `data.labels: {_as_map(found[0], one_class=True)}` in the recipe; "
         f"if not, `data.labels: {_as_map(found[0], one_class=False)}`"
         if found
@@ -89,16 +89,16 @@ def classes_have_enough_rows(context: GateContext) -> Finding:
     taught = context.recipe.data.label is not None
     few = with_too_few(classes, limits, labels_are_taught=taught)
     unwatched = [quoted(each.label) for each in classes if not each.validation and each not in few]
-    beside = f"; without a validation row: {', '.join(unwatched[:CLASSES_TOLD])}" if unwatched else ""
+    beside = f"; without a validation row: {', '.join(unwatched[:CLASSES_SHOWN])}" if unwatched else ""
     if not few:
         had = "rows to learn from and to be judged by" if taught else "rows to be judged by"
         return passed_if(True, f"each of {len(classes):,} classes has {had}{beside}")
-    more = len(few) - CLASSES_TOLD
+    more = len(few) - CLASSES_SHOWN
     wanted = f"{limits.class_training_rows_at_least} training and " if taught else ""
     return passed_if(
         len(few) <= limits.thin_classes_at_most * len(classes),
         f"{len(few):,} of {len(classes):,} classes have too few rows, limit {limits.thin_classes_at_most:.0%}: "
-        f"{', '.join(map(str, few[:CLASSES_TOLD]))}{f', and {more:,} more' if more > 0 else ''}. At least "
+        f"{', '.join(map(str, few[:CLASSES_SHOWN]))}{f', and {more:,} more' if more > 0 else ''}. At least "
         f"{wanted}{limits.class_golden_rows_at_least} golden rows are "
         f"wanted: add rows, or let several classes be one by `data.labels`{beside}",
         observed=len(few) / len(classes),
@@ -113,7 +113,7 @@ def labels_name_one_class_each(context: GateContext) -> Finding:
     found = several_in_a_cell(label_counts(context.frame("prompts")["label"]))
     if found is None:
         return passed_if(True, "no label is a list of labels")
-    return passed_if(False, found.sentence, names=list(found.names[:CLASSES_TOLD]))
+    return passed_if(False, found.sentence, names=list(found.names[:CLASSES_SHOWN]))
 
 
 @gate("a new file that brings a class nobody declared would change what the teacher is asked to tell apart")

@@ -138,7 +138,7 @@ def columns_of(uri: str, label: str, how: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 @contextmanager
-def told_as_options() -> Iterator[None]:
+def advice_as_options() -> Iterator[None]:
     """Say which option of `stillhouse new` reads a file, where there is no recipe yet that could be changed."""
     try:
         yield

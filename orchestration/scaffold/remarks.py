@@ -13,7 +13,7 @@ import polars as pl
 from orchestration.scaffold.files import Reading, columns_of
 from orchestration.scaffold.suggestions import MARGINS, Suggestion, rows_to_label
 from orchestration.scaffold.template import scalar
-from stillhouse.data.declared_labels import CLASSES_TOLD
+from stillhouse.data.declared_labels import CLASSES_SHOWN
 from stillhouse.data.dialect import plain_name
 from stillhouse.data.prompt_set import PromptSet
 from stillhouse.data.quoting import quoted
@@ -62,7 +62,7 @@ def spellings(made: PromptSet) -> Iterator[str]:
     counts = dict(made.prompts["label"].drop_nulls().value_counts().iter_rows())
     found = [" and ".join(map(shown, each)) for each in alike(counts, {})]
     if found:
-        yield f"one class? {'; '.join(found[:CLASSES_TOLD])}: `data.labels` says so, or that they are two"
+        yield f"one class? {'; '.join(found[:CLASSES_SHOWN])}: `data.labels` says so, or that they are two"
     none = [label for label in sorted(counts) if label.casefold() in _NO_LABEL]
     if none:
         rows = sum(counts[label] for label in none)
@@ -86,7 +86,7 @@ def several_labels(uri: str, reading: Reading, text: str, label: str, made: Prom
         others = [name for name in columns_of(uri, label, how) if plain_name(name) not in ours]
         columns = columns_like(read_rows(uri, text=text, label=label, keep=others, **how).rows, others)
         if columns:
-            names = ", ".join(map(quoted, columns[:CLASSES_TOLD]))
+            names = ", ".join(map(quoted, columns[:CLASSES_SHOWN]))
             yield (
                 f"{names} say one of two things of each row, as {quoted(label)} does: several labels a row? This "
                 f"recipe learns {quoted(label)} alone; make one for each of the others, too"

@@ -15,12 +15,12 @@ from orchestration.scaffold.files import (
     NOTHING_SAID,
     Reading,
     address,
+    advice_as_options,
     as_seen_from,
     format_of_answers,
     lines_of,
     looked_at,
     require_utf8,
-    told_as_options,
 )
 from orchestration.scaffold.open_questions import NOTHING_ANSWERED, Answers
 from orchestration.scaffold.remarks import how_much_it_proves, left_out, several_labels, spellings, thin_classes, unread
@@ -114,7 +114,7 @@ def write_recipe(
     server = beside.server
     answers = replace(answers, teacher_may_see=(answers.teacher_may_see or ()) if server else None)
     may_lack = [label] if golden or stored or server else []
-    with told_as_options():
+    with advice_as_options():
         reading = looked_at(uri, said, [text] if may_lack else [text, label])
         how = asdict(reading)
         read = read_rows(uri, text=text, label=label, header=how.pop("columns"), optional=may_lack, **how)
@@ -134,7 +134,7 @@ def write_recipe(
     if golden is None:
         made = split_rows(read.rows, said_of_rows, first_split(name), where=uri)
     else:
-        with told_as_options():
+        with advice_as_options():
             audited = read_like_the_source(said_of_rows, golden, text=text, label=label, batch=GOLDEN_FILE)
         read = SourceRead(pl.concat([read.rows, audited.rows]), pl.concat([read.rejects, audited.rejects]))
         made = split_golden_file(read.rows, said_of_rows, split_of_a_golden_file(name), where=golden)

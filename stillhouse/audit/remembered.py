@@ -134,8 +134,8 @@ def witness_problems(
         last = of_place[-1]
         return [
             f"the witness {witness.name} remembers another ledger at this place, with entry {last.sequence} of "
-            f"{last.at}: this one was begun afresh or put in its place; if you removed the old state yourself, "
-            f"{rerun(last.recipe)} makes this one known"
+            f"{last.at}: the ledger that is here now was created later or copied over it; if you removed the old state "
+            f"yourself, {rerun(last.recipe)} makes this one known"
         ]
     if earlier := {head.beginning for head in of_place} - {beginning}:
         limits.append(
@@ -157,7 +157,7 @@ def witness_problems(
 def _memory_problems(
     witness: Witness, heads: Sequence[WitnessedHead], history: History, trusted: TrustedKeys
 ) -> list[str]:
-    """Where the ledger is not what it was when the witness was told."""
+    """Where the ledger is not what it was when the witness recorded it."""
     problems = []
     cut = [head for head in heads if head.sequence > history.head.sequence]
     if cut:
@@ -179,7 +179,9 @@ def _memory_problems(
         if head.key in trusted.keys and not trusted.signed(head.sequence, head.digest, signature):
             problems.append(f"what the witness {witness.name} remembers of entry {head.sequence} was not signed so")
         elif entry is not None and head.sequence not in history.signatures:
-            problems.append(f"ledger entry {head.sequence} was signed when the witness was told, and is no longer")
+            problems.append(
+                f"ledger entry {head.sequence} had a signature when the witness recorded it, and has none now"
+            )
     return problems
 
 

@@ -13,7 +13,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.recipe.contract import Recipe
 from stillhouse.recipe.reading import RecipeFile
 
-CLASSES_TOLD = 20
+CLASSES_SHOWN = 20
 """More class names than this make a sentence that nobody reads to its end."""
 
 Field = tuple[str | int, ...]
@@ -41,8 +41,8 @@ class UnknownClass:
     @property
     def there_are(self) -> str:
         """The classes that there are, as far as somebody will read."""
-        more = len(self.classes) - CLASSES_TOLD
-        return ", ".join(map(quoted, self.classes[:CLASSES_TOLD])) + (f" and {more} more" if more > 0 else "")
+        more = len(self.classes) - CLASSES_SHOWN
+        return ", ".join(map(quoted, self.classes[:CLASSES_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
     @property
     def hint(self) -> str:

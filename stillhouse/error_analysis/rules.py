@@ -297,7 +297,7 @@ RULES: tuple[Rule, ...] = (
         lambda facts: (
             f"it is within each margin of its teacher, and {_gravest(facts)}: the teacher itself leaves no room"
         ),
-        lambda facts: "teach the teacher what is missing there: more labelled rows of that kind, or a better teacher",
+        lambda facts: "give the teacher more labelled rows of that kind to learn from, or choose a better teacher",
         known_before_trials=True,
     ),
     Rule(

@@ -85,7 +85,9 @@ class WatchedShare(Record):
 class MaturedTruth(Record):
     """Answers of this day of which it has been said whether they were right, as far as they are mature."""
 
-    selection: str = Field(description="unknown = whoever cared to say; sample = some that were drawn; complete = all.")
+    selection: str = Field(
+        description="unknown = of callers who chose to give feedback; sample = some that were drawn; complete = all."
+    )
     matured: int = Field(description="Answers of the student by itself whose time for feedback is over.")
     known: int = Field(description="Of them, those with a truth.")
     right: int

@@ -160,8 +160,10 @@ def test_truth_decides_where_it_comes_for_every_answer() -> None:
     assert answer_of(matured_truth_holds, day(), recipe=RECIPE) == (PASS, "no truth is known of 40 mature answers")
 
 
-@pytest.mark.parametrize(("selection", "whom"), [("unknown", "whoever cared to say so"), ("sample", "a sample")])
-def test_truth_of_whoever_cared_to_say_so_decides_nothing(selection: str, whom: str) -> None:
+@pytest.mark.parametrize(
+    ("selection", "whom"), [("unknown", "callers who chose to give feedback"), ("sample", "a sample")]
+)
+def test_truth_of_callers_who_chose_to_give_it_decides_nothing(selection: str, whom: str) -> None:
     verdict, sentence = answer_of(matured_truth_holds, day(truth=truth(10, 0.05, 0.2, selection)), recipe=RECIPE)
     assert verdict is PASS and sentence.endswith(f"; said by {whom}, which decides nothing")
 

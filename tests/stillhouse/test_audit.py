@@ -542,7 +542,7 @@ def test_signatures_that_were_taken_away_are_found_by_the_witness(chain: Chain, 
     Keys.from_environment().make(home.root)
     chain.promote(chain.release())
     alter(database(chain), "DELETE FROM ledger_signatures")
-    assert "was signed when the witness was told, and is no longer" in said(chain)
+    assert "had a signature when the witness recorded it, and has none now" in said(chain)
 
 
 def test_a_head_that_somebody_else_gave_the_witness_is_found(chain: Chain, home: Home) -> None:

@@ -78,7 +78,7 @@ TABLE = {
         facts(missed=(), over_budget=(claim("latency_ratio", Verdict.INCONCLUSIVE),)), Cause.BUDGET, "latency_rounds",
     ),
     "too_few_golden_rows": (facts(as_good=True), Cause.EVIDENCE, "split.golden_share"),
-    "teacher_under_the_floor": (facts(missed=FLOOR), Cause.TEACHER, "teach the teacher"),
+    "teacher_under_the_floor": (facts(missed=FLOOR), Cause.TEACHER, "give the teacher more labelled rows"),
     "fails_a_probe": (facts(missed=(claim("behaviour/names"), *FLOOR)), Cause.DATA, "of the kind on which it fails"),
     "too_sure": (facts(missed=(claim("calibration"),)), Cause.DATA, "raise split.validation_share"),
     "floor_and_margin": (facts(missed=(*FLOOR, *QUALITY)), Cause.CAPACITY, "keep 3"),
