@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every run and test starts processes; without bytecode each of them compiles all of our modules again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
+.PHONY: help fix docs test-fast test-all test-gpu test-hub test-production demo serve test drills mutants ui smoke month demo-endpoint demo-lm screenshots bench-prompts bench-false-alarms bench-verdicts bench-seeds bench-alarms bench-cascade bench-harness bench-redaction bench-ledger bench-latency-load bench-peers bench-precisions bench-mpnet bench-quality bench-clinc150 bench-serving check lint types contract clean constraints
 
 help:  ## what there is to make
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## *(.*)/  \1\t\2/' | expand -t 24
@@ -99,6 +99,9 @@ bench-cascade: .venv/installed  ## the demo's student with its teacher behind it
 
 bench-harness: .venv/installed  ## a hundred thousand golden rows with slices and resampling, timed and weighed
 	$(BIN)/python -m benchmarks.harness
+
+bench-redaction: .venv/installed  ## long texts of what is almost personal data, searched in time that grows with their length
+	$(BIN)/python -m benchmarks.redaction
 
 bench-ledger: .venv/installed  ## what one look at a gate costs in a ledger of 100 entries and of 100,000
 	$(BIN)/python -m benchmarks.ledger
