@@ -63,8 +63,8 @@ mutants: .venv/installed  ## how many small faults in gates, statistics and ledg
 ui: .venv/installed  ## the Dagster UI with everything loaded, for this machine only, on http://127.0.0.1:3000
 	$(BIN)/stillhouse ui
 
-smoke: .venv/installed  ## the whole way in under a minute, with a tiny model
-	$(BIN)/python -m tests.smoke
+smoke: .venv/installed  ## the whole way in under a minute, with a tiny model; of another type with ENCODER=roberta
+	$(BIN)/python -m tests.smoke $(ENCODER)
 
 month: export HF_HUB_OFFLINE = 1
 month: .venv/installed  ## thirty days of callers, a watch, four rollouts and their accidents, held against what has to come of them

@@ -104,6 +104,35 @@ def _narrowed(weights: dict[str, np.ndarray], units: int) -> dict[str, np.ndarra
     return narrowed
 
 
+def as_roberta(bert: Path) -> Path:
+    """Write an encoder again as RoBERTa has one: padding has the id 1, positions follow it, tokens are of one type.
+
+    It answers what it answered, and its tokenizer stays one of word pieces.
+    """
+    from safetensors.numpy import load_file, save
+
+    weights = load_file(bert / "model.safetensors")
+    words, positions, types = (f"embeddings.{name}_embeddings.weight" for name in ("word", "position", "token_type"))
+    weights[words][[0, 1]] = weights[words][[1, 0]]
+    weights[positions] = np.concatenate([np.zeros_like(weights[positions][:2]), weights[positions]])
+    weights[types] = weights[types][:1]
+    config = json.loads((bert / "config.json").read_text())
+    of_roberta = {"model_type": "roberta", "architectures": ["RobertaModel"], "pad_token_id": 1, "type_vocab_size": 1}
+    of_roberta["max_position_embeddings"] = len(weights[positions])
+    tokenizer = json.loads((bert / "tokenizer.json").read_text("utf-8"))
+    exchanged = {0: 1, 1: 0}
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {piece: exchanged.get(place, place) for piece, place in vocabulary.items()}
+    for token in tokenizer["added_tokens"]:
+        token["id"] = exchanged.get(token["id"], token["id"])
+    if tokenizer.get("padding"):
+        tokenizer["padding"]["pad_id"] = 1
+    (bert / "model.safetensors").write_bytes(save(weights))
+    (bert / "config.json").write_text(json.dumps({**config, **of_roberta}))
+    (bert / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    return bert
+
+
 def small_recipe(folder: Path, *, name: str = "small", rows: int = 1200, **changes: Any) -> RecipeFile:
     """Write rows, teacher and recipe below `folder`.
 

@@ -37,3 +37,13 @@ def test_an_empty_variable_is_unset(checkout: Path, given: str, home: str) -> No
         file.write('\nplaces:\n\t@echo "$$STILLHOUSE_HOME $$DAGSTER_HOME"\n')
     home = home.format(here=checkout)
     assert make(checkout, "places", STILLHOUSE_HOME=given, DAGSTER_HOME="") == f"{home} {home}/dagster\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"), [([], "tests.smoke\n"), (["ENCODER=roberta"], "tests.smoke roberta\n")]
+)
+def test_the_small_way_is_gone_with_the_encoder_that_is_named(
+    checkout: Path, arguments: list[str], command: str
+) -> None:
+    (checkout / ".venv" / "installed").write_text(str(checkout))
+    assert command in make(checkout, "--dry-run", "smoke", *arguments).replace(" \n", "\n")

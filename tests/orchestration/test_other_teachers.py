@@ -43,7 +43,7 @@ from stillhouse.teachers.flips import ASKED_TWICE
 from tests.conftest import Place, a_place, failures, verdicts
 from tests.orchestration.elsewhere import SERVICES, WRONG, small_recipe_elsewhere
 from tests.protocol import USD_IN, USD_OUT, Server, serving
-from tests.small import ALL_UNITS, questions, small_recipe, small_teacher
+from tests.small import ALL_UNITS, as_roberta, questions, small_recipe, small_teacher
 
 pytestmark = pytest.mark.slow
 
@@ -86,14 +86,17 @@ def as_distilbert(bert: Path, folder: Path) -> Path:
     return folder
 
 
-def test_the_same_weights_say_the_same_under_both_names(tmp_path: Path) -> None:
+def test_the_same_weights_say_the_same_under_every_name(tmp_path: Path) -> None:
     """An oracle for the names: a matrix in another's place would answer something else."""
     bert = small_teacher(tmp_path / "bert")
     build_classifier(bert, ["a", "b"], tmp_path / "of_bert", seed=0)
     build_classifier(as_distilbert(bert, tmp_path / "distilbert"), ["a", "b"], tmp_path / "of_distilbert", seed=0)
-    texts = ["Who was the first king ?", "What does NASA stand for ?"]
-    expected, found = (TorchClassifier(tmp_path / name).logits(texts) for name in ("of_bert", "of_distilbert"))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    build_classifier(as_roberta(small_teacher(tmp_path / "roberta")), ["a", "b"], tmp_path / "of_roberta", seed=0)
+    texts = ["Who was the first king ?", "What does NASA stand for, and who was it that founded it ?"]
+    names = ("of_bert", "of_distilbert", "of_roberta")
+    expected, *found = (TorchClassifier(tmp_path / name).logits(texts) for name in names)
+    for each in found:
+        np.testing.assert_allclose(each, expected, atol=1e-5)
 
 
 def test_from_rows_to_a_release_that_answers_beside_a_student_without_a_layer(tmp_path: Path, shared: Path) -> None:
