@@ -16,7 +16,10 @@ from stillhouse.home import CHECKOUT
 from stillhouse.recipe.reading import recipes_in
 from tests.small import small_recipe
 
-HEAVY = ("torch", "transformers", "great_expectations", "onnxruntime", "sklearn", "scipy", "matplotlib", "pandas")
+HEAVY = (
+    "torch", "transformers", "great_expectations", "onnxruntime", "sklearn", "scipy", "matplotlib", "pandas", "openai",
+)  # fmt: skip
+"""What takes long to import, or is of an extra that an installation may be without."""
 
 
 def test_loading_imports_nothing_heavy() -> None:
