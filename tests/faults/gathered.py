@@ -20,8 +20,13 @@ def all_faults() -> tuple[Fault, ...]:
     return tuple(fault for module in modules for fault in getattr(module, "FAULTS", ()))
 
 
-def faults_of(first: str, last: str | None = None) -> list[Fault]:
-    """Those that are found from one kind of stage to another, in the order in which data flows, or at one."""
+def faults_of(first: str, before: str | None = None) -> list[Fault]:
+    """Those that are found at a kind of stage, and at those after it in the order in which data flows.
+
+    Args:
+        first: the kind of stage.
+        before: the one to stop at, which is not included; None goes to the last, so that no stage is left out.
+    """
     kinds = list(KINDS)
-    between = kinds[kinds.index(first) : kinds.index(last or first) + 1]
+    between = kinds[kinds.index(first) : None if before is None else kinds.index(before)]
     return [fault for fault in all_faults() if kind_of(fault.stage) in between]

@@ -23,7 +23,7 @@ from tests.faults.gathered import faults_of
 
 __all__ = ["test_a_fault_closes_its_gate_and_is_diagnosed"]
 
-FAULTS = faults_of(CASCADE)
+FAULTS = faults_of(CASCADE, before=RELEASE)
 
 
 def test_a_release_carries_the_threshold_that_its_gates_let_through(open_bench: OpenBench) -> None:

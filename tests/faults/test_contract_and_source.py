@@ -1,9 +1,9 @@
 """What is asked of every fault of the contract and of the rows as they come."""
 
-from stillhouse.stages.names import CONTRACT, SOURCE
+from stillhouse.stages.names import CONTRACT, PROMPTS
 from tests.faults.asked import test_a_fault_closes_its_gate_and_is_diagnosed
 from tests.faults.gathered import faults_of
 
 __all__ = ["test_a_fault_closes_its_gate_and_is_diagnosed"]
 
-FAULTS = faults_of(CONTRACT, SOURCE)
+FAULTS = faults_of(CONTRACT, before=PROMPTS)

@@ -9,14 +9,14 @@ from orchestration.build import definitions
 from orchestration.runs import lock_of_days, recipes_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages.live_report import LiveFacts
-from stillhouse.stages.names import LIVE_REPORT
+from stillhouse.stages.names import LIVE_REPORT, SHADOW
 from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import Bench, Fault
 from tests.faults.conftest import OpenBench
 from tests.faults.gathered import faults_of
 from tests.faults.live_report import ANSWERS, DAY, NAME, a_day
 
-FAULTS = faults_of(LIVE_REPORT)
+FAULTS = faults_of(LIVE_REPORT, before=SHADOW)
 
 
 def reported(bench: Bench, file: RecipeFile) -> dg.ExecuteInProcessResult:

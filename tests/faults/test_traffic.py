@@ -15,7 +15,7 @@ from orchestration.runs import lock_of_days, recipes_of
 from stillhouse.live.segments import TrafficStore
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.ledger import Entry
-from stillhouse.stages.names import TRAFFIC
+from stillhouse.stages.names import LIVE_REPORT, TRAFFIC
 from tests.conftest import a_place
 from tests.faults.asked import Record, in_the_page
 from tests.faults.bench import Bench, Fault
@@ -23,7 +23,7 @@ from tests.faults.gathered import faults_of
 from tests.faults.traffic import DAY, NAME, a_day, store_of
 from tests.small import small_recipe
 
-FAULTS = faults_of(TRAFFIC)
+FAULTS = faults_of(TRAFFIC, before=LIVE_REPORT)
 
 
 @pytest.fixture(scope="module")
