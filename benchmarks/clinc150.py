@@ -94,7 +94,7 @@ def _models() -> str:
 
     builds = BuildStore(Home.from_environment())
     students, baselines = (
-        read_evaluations(newest_artifact(builds, key_of(NAME, stage))) for stage in (EVALUATION, BASELINES)
+        read_evaluations(newest_artifact(builds, key_of(NAME, stage)).folder) for stage in (EVALUATION, BASELINES)
     )
     teacher = students[0].teacher
     lines = [f"{'':30}{'accuracy':>9}{'drop':>7}{'at most':>9}{'MB':>7}{'smaller':>9}{'faster':>9}  verdict"]
