@@ -207,7 +207,7 @@ class Streams:
     def look(self, growth: FloatArray) -> BoolArray:
         """Let the bets grow, shape (..., 24); which streams have an alarm now."""
         self.log_capital = np.where(self.waits[..., None], -np.inf, self.log_capital + growth)
-        staked = np.isfinite(self.log_capital).any(axis=-1)
+        staked = np.asarray(np.isfinite(self.log_capital).any(axis=-1))
         total = np.where(staked, log_total(np.where(staked[..., None], self.log_capital, 0.0)), -np.inf)
         alarmed = total >= math.log(self.threshold)
         self.log_capital[alarmed] = -np.inf

@@ -98,13 +98,15 @@ def _models() -> str:
     )
     teacher = students[0].teacher
     lines = [f"{'':30}{'accuracy':>9}{'drop':>7}{'at most':>9}{'MB':>7}{'smaller':>9}{'faster':>9}  verdict"]
-    lines.append(f"{'teacher':30}{teacher.accuracy:>9.1%}{'':16}{teacher.size_bytes / MEGABYTE:>7.1f}")
+    lines.append(f"{'teacher':30}{teacher.accuracy:>9.1%}{'':16}{(teacher.size_bytes or 0) / MEGABYTE:>7.1f}")
     for each in sorted(students + baselines, key=lambda one: -one.score.accuracy):
         test, ratios = each.non_inferiority, (each.size_ratio, each.latency_ratio)
         verdict = "control" if each.score.kind is ModelKind.CONTROL else each.verdict
         lines.append(
             f"{each.name:30}{each.score.accuracy:>9.1%}{100 * test.drop:>7.1f}{100 * test.drop_upper_bound:>9.1f}"
-            f"{each.score.size_bytes / MEGABYTE:>7.1f}" + "".join(f"{times(r):>9}" for r in ratios) + f"  {verdict}"
+            f"{(each.score.size_bytes or 0) / MEGABYTE:>7.1f}"
+            + "".join(f"{times(r):>9}" for r in ratios)
+            + f"  {verdict}"
         )
     learners = [each for each in students if each.score.kind is ModelKind.STUDENT]
     lines += ["", f"{'drop, at most, verdict':36}" + "".join(f"{each.name:>26}" for each in learners)]

@@ -50,7 +50,8 @@ def in_floating_point(gguf: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(**where)
     said = AutoConfig.from_pretrained(**where).to_dict()
     said.pop("quantization_config", None)  # a model that bears it refuses to be saved
-    model = AutoModelForCausalLM.from_config(type(quantised.config)(**said), dtype=quantised.dtype)
+    make: Any = AutoModelForCausalLM.from_config  # which has no types
+    model = make(type(quantised.config)(**said), dtype=quantised.dtype)
     model.load_state_dict(quantised.state_dict())
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(**where).backend_tokenizer.save(str(folder / "tokenizer.json"))
@@ -122,7 +123,7 @@ def main() -> int:
         facts = teacher.facts(TeacherFacts)
         prompts = newest_artifact(builds, key_of(file.name, "prompts"), "base").facts(PromptFacts)
         assert facts.said is not None
-        found = {
+        found: dict[str, Any] = {
             "closed": sorted(state.name for state in outcome.closed), "accuracy": round(facts.validation_accuracy, 3),
             "mass": round(facts.said.label_mass or 0.0, 3), "asked": facts.said.texts, "of": prompts.kept,
             "pilot_s": round(teacher.manifest.wall_seconds, 1),

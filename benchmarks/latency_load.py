@@ -20,13 +20,18 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.questions import LABELS, write_questions
 from stillhouse.evaluation.measures.latency import CpuTime, LatencyComparison, latencies_beside_teacher
 from stillhouse.stages.bench import TIMED_TEXTS, one_thread
+
+if TYPE_CHECKING:
+    from stillhouse.models.predictor import OnnxClassifier
 
 BUSY_PROCESSES = 4
 ROUNDS = 5
@@ -52,7 +57,7 @@ def main() -> int:
         with _busy_processes():
             measured += [_measure("busy", teacher, exported, texts) for _ in range(BUSY_TIMES)]
     shared = {name: _shared_bounds([each[name] for each in measured]) for name in exported}
-    ratios = {name: [_cpu(each[name]).ratio for each in measured] for name in exported}
+    ratios = {name: [_ratio(each[name]) for each in measured] for name in exported}
     held = {name: low <= high for name, (low, high) in shared.items()}
     for name, (low, high) in shared.items():
         lowest, highest = min(ratios[name]), max(ratios[name])
@@ -117,7 +122,7 @@ def _measure(state: str, teacher: Path, exported: dict[str, Path], texts: list[s
     with one_thread():
         latencies = latencies_beside_teacher(
             lambda text: asked.logits([text]),
-            {name: (lambda text, model=model: model.logits([text])) for name, model in models.items()},
+            {name: partial(_asked_one, model) for name, model in models.items()},
             texts[:TIMED_TEXTS],
             rounds=ROUNDS,
         )
@@ -133,9 +138,19 @@ def _measure(state: str, teacher: Path, exported: dict[str, Path], texts: list[s
     return latencies
 
 
+def _ratio(latency: LatencyComparison) -> float:
+    ratio = _cpu(latency).ratio
+    assert ratio is not None
+    return ratio
+
+
 def _cpu(latency: LatencyComparison) -> CpuTime:
     assert latency.cpu is not None
     return latency.cpu
+
+
+def _asked_one(model: "OnnxClassifier", text: str) -> object:
+    return model.logits([text])
 
 
 @contextmanager

@@ -229,9 +229,10 @@ def one_round(file: RecipeFile, checkpoints: Path) -> Round:
             for used in (start, folder / "trained"):
                 shutil.rmtree(used)
         smaller = bytes_below(folder / "teacher") / bytes_below(folder / STUDENT)
-    names = ("teacher", STUDENT, CONTROL)
+    accuracy = {name: float(of.mean()) for name, of in right.items()}
     return Round(
-        *(float(right[name].mean()) for name in names), *(ece[name] for name in names), smaller=smaller,
+        teacher=accuracy["teacher"], student=accuracy[STUDENT], control=accuracy[CONTROL],
+        teacher_ece=ece["teacher"], student_ece=ece[STUDENT], control_ece=ece[CONTROL], smaller=smaller,
         p=paired_mcnemar(right[STUDENT], right[CONTROL]).p_first_better, golden=golden.height,
         labelled=rows["label"].drop_nulls().len(), rows=rows.height,
     )  # fmt: skip

