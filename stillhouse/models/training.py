@@ -166,8 +166,7 @@ def _train(
         if place == 0 or not batches:
             order = _epoch_batches(texts.lengths, config, epoch)
             batches = [(torch.from_numpy(rows).to(device.name), texts.width(rows)) for rows in order]
-            network.train()
-            network.encoder.train(not head_alone)  # its states are those that a caller gets, without dropout
+            _prepare_epoch(network, head_alone=head_alone)
         rows, width = batches[place]
         rate = config.learning_rate * _schedule(state.step, steps, config.warmup_share)
         unread.append(learn(rows, width, rate, state.step / max(steps - 1, 1)))
@@ -287,6 +286,13 @@ def _usable(examples: TrainingExamples, config: TrainingConfig) -> TrainingExamp
         validation_targets=np.asarray(examples.validation_targets),
         row_weights=rows(examples.row_weights),
     )
+
+
+def _prepare_epoch(network: "TextClassifier", *, head_alone: bool) -> None:
+    """Turn dropout on, but for an encoder that is not trained: its states are those that a caller gets."""
+    network.train()
+    if head_alone:
+        network.encoder.eval()
 
 
 def _freeze(network: "TextClassifier", config: TrainingConfig, *, head_alone: bool) -> None:

@@ -96,9 +96,14 @@ def test_a_piece_is_asked_between_whatever_the_tokenizer_puts_around_a_text(tmp_
     assert _frame(tokenizer) == ([], [])
 
 
-@pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("model_type", sorted(OF_A_KIND.values()))
+@pytest.mark.parametrize(
+    "model_type",
+    [
+        pytest.param(each, marks=pytest.mark.slow if place else ())
+        for place, each in enumerate(sorted(OF_A_KIND.values()))
+    ],
+)
 def test_a_student_without_a_layer_learns_and_ships(model_type: str, tmp_path: Path) -> None:
     teacher = a_classifier(model_type, tmp_path / "teacher")
     static_student(teacher, 8, tmp_path / "start")
