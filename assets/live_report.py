@@ -56,7 +56,7 @@ def define(file: RecipeFile) -> dg.AssetsDefinition:
 
 
 def earlier_report(builds: BuildStore, file: RecipeFile, day: str) -> LiveFacts | None:
-    """The newest report of a day; None where there is none that can be read, and the day is then reported on anew."""
+    """The newest report of a day; None where none can be read: the teacher's part is then drawn up again."""
     newest = newest_materialization(builds.ledger, key_of(file.name, LIVE_REPORT), day)
     if newest is None:
         return None

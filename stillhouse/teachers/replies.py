@@ -155,7 +155,7 @@ class Replies:
         schema = {"prompt_id": pl.String, "answer": pl.String, "reason": pl.String}
         found = pl.DataFrame(rows, schema=schema, orient="row")
         if self.asking.asks_why:
-            # Without personal data, as the texts are of which it is written.
+            # Not redacted: the texts that were sent are, and a server knows no more of the people in them.
             why = [self.asking.rationale_in(each.content) if each.content else None for each in replies.values()]
             found = found.with_columns(pl.Series(RATIONALE, why, dtype=pl.String))
         held = held_to(found, self.task.names, self.asking.spellings)
