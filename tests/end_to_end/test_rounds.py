@@ -135,7 +135,7 @@ def test_whatever_is_killed_whenever_every_row_is_taken_in_once_and_the_queue_mo
     moments, kills = random.Random(victim), 0
     while kills < KILLS:
         before, earlier = place.champion_decided_by(), {run.run_id for run in place.rounds()}
-        place.drop_new_rows(f"{victim} {kills}.csv")
+        place.drop_new_rows(f"{victim} {len(place.dropped)}.csv")  # no name twice: it would be the same file, corrected
         with ExitStack() as running:
             server = running.enter_context(dagster_dev(place.folder, place.file, place.home))
             until(place, lambda earlier=earlier: bool(place.at_work(earlier)), "no run has begun")
