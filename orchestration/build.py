@@ -1,34 +1,30 @@
 """From recipes to Dagster Definitions.
 
-Belongs here: which assets, gates, jobs, schedules and sensors one recipe brings, and what all recipes share.
-Does not: how any of them works.
+Belongs here: which schedules and sensors one recipe brings beside what can be run of it, and what all recipes share.
+Does not: what can be run (runnable.py), how any of them works.
 """
 
-import warnings
 from collections.abc import Iterable, Sequence
 
 import dagster as dg
 
-from assets.external import external_assets
-from assets.recipe_assets import assets_beside, assets_of
-from checks.gate import stage_checks
-from checks.stages import gates_of
-from orchestration.automation import automated, automation_sensor
-from orchestration.databases import make_events_quick
+from orchestration.automation import automation_sensor
 from orchestration.dead_runs import dead_runs_sensor
-from orchestration.freshness import refreshed
-from orchestration.jobs import distil_job, ingest_job, live_report_job, shadow_job, traffic_job
 from orchestration.notices import notices_sensor
-from orchestration.recipe_check import load_mistakes
-from orchestration.resources import RESOURCES
 from orchestration.rollout import rollout_sensor
+from orchestration.runnable import beta_features, for_every_run, runnable_recipe
+from orchestration.runs import DISTIL, INGEST, LIVE, OF_DAYS, SHADOWS
 from orchestration.schedules import refresh_schedule, traffic_schedule
 from orchestration.sensors import rounds_sensor
 from orchestration.watch_sensor import watch_sensor
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
-from stillhouse.recipe.reading import InvalidRecipeError, RecipeFile, Recipes, UnreadableRecipe, mistakes_of
-from stillhouse.stages.names import LIVE_REPORT, SHADOW, TRAFFIC
+from stillhouse.recipe.reading import RecipeFile, Recipes, UnreadableRecipe, mistakes_of
+from stillhouse.stages.names import stage_names
+
+SCHEDULES = {DISTIL: refresh_schedule, OF_DAYS: traffic_schedule}
+SENSORS = {LIVE: watch_sensor, SHADOWS: rollout_sensor}
+"""What asks for a job of a recipe, by what the job does."""
 
 
 def recipe_definitions(file: RecipeFile) -> dg.Definitions:
@@ -37,44 +33,23 @@ def recipe_definitions(file: RecipeFile) -> dg.Definitions:
     Raises:
         InvalidRecipeError: if a field has a value that Dagster refuses, or names a gate that does not exist.
     """
-    mistakes = load_mistakes(file)
-    if mistakes:
-        raise InvalidRecipeError(list(mistakes))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", dg.BetaWarning)  # owners, conditions in the code server
-        return _definitions_of(file)
-
-
-def _definitions_of(file: RecipeFile) -> dg.Definitions:
-    assets, beside = assets_of(file), assets_beside(file)
-    ingest, distil = ingest_job(file), distil_job(file)
-    of_days = [traffic_job(file)] if TRAFFIC in beside else []
-    watched = [live_report_job(file)] if LIVE_REPORT in beside else []
-    shadows = [shadow_job(file)] if SHADOW in beside else []
-    return dg.Definitions(
-        assets=[*refreshed(file, automated(file, assets.values())), *beside.values(), *external_assets(file)],
-        asset_checks=[stage_checks(file, stage, gates_of(stage)) for stage in (*assets, *beside)],
-        jobs=[ingest, distil, *of_days, *watched, *shadows],
-        schedules=[refresh_schedule(file, distil), *(traffic_schedule(file, job) for job in of_days)],
-        sensors=[
-            rounds_sensor(file, [ingest, distil]),
-            automation_sensor(file, assets),
-            *(watch_sensor(file, job) for job in watched),
-            *(rollout_sensor(file, job) for job in shadows),
-        ],
-    )
+    can_run = runnable_recipe(file)
+    jobs = can_run.jobs
+    with beta_features():
+        asking = dg.Definitions(
+            schedules=[schedule(file, jobs[does]) for does, schedule in SCHEDULES.items() if does in jobs],
+            sensors=[
+                rounds_sensor(file, [jobs[INGEST], jobs[DISTIL]]),
+                automation_sensor(file, stage_names(file.recipe)),
+                *(sensor(file, jobs[does]) for does, sensor in SENSORS.items() if does in jobs),
+            ],
+        )
+    return dg.Definitions.merge(can_run.definitions, asking)
 
 
 def shared_definitions() -> dg.Definitions:
-    """What is there once, however many recipes there are.
-
-    Steps run in the process of their run: under the multiprocess executor each would load torch again. Whoever loads
-    definitions, code server and run worker, also writes events.
-    """
-    make_events_quick()
-    return dg.Definitions(
-        resources=RESOURCES, executor=dg.in_process_executor, sensors=[dead_runs_sensor, notices_sensor]
-    )
+    """What is there once, however many recipes there are."""
+    return dg.Definitions.merge(for_every_run(), dg.Definitions(sensors=[dead_runs_sensor, notices_sensor]))
 
 
 def definitions(files: Iterable[RecipeFile]) -> dg.Definitions:

@@ -1,15 +1,14 @@
 """What a person decides about who serves: `stillhouse promote`, `rollback`, `hold` and `resume`.
 
-Belongs here: which release a person means, whether it may serve, and making the champion asset name it.
-Does not: what is recorded of the decision (stillhouse/records/promotion.py), the commands (commands/decisions.py).
+Belongs here: seeing a decision through, until the champion asset names what serves and its gates were looked at again.
+Does not: which release may serve (promotable.py), what is recorded of the decision (stillhouse/records/promotion.py),
+the commands (commands/decisions.py).
 
 The ledger is written first, in one transaction: whatever is killed after that, the chosen release serves and a
 withdrawn one stays away. What is left, the champion asset and its gates, is finished when the command is given again.
 """
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from uuid import uuid4
 
 import dagster as dg
@@ -19,31 +18,18 @@ from assets.champion_page import champion_page
 from assets.keys import key_of
 from assets.materializations import newest_materialization
 from assets.stage import StageContext
-from checks.stages import gates_of, waiver_rules
-from orchestration.approvals import ended_waivers
 from orchestration.dispatcher import under_way
+from orchestration.promotable import bring_in, go_back, made, serves_already
+from orchestration.runnable import runnable
 from orchestration.runs import BECAUSE_TAG, process_tag
-from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records import promotion
 from stillhouse.records.builds import Artifact, BuildStore
-from stillhouse.records.champions import (
-    ANSWERED_BY_A_PERSON,
-    BY_A_PERSON,
-    Served,
-    answers_of,
-    line_of_champions,
-    promoted,
-    rival_of,
-    was_chosen,
-)
+from stillhouse.records.champions import BY_A_PERSON, Served, promoted, was_chosen
 from stillhouse.records.deployments import Because, DeployedRelease, Deployment, desired, serving_now
-from stillhouse.records.gate_status import GateStatus
-from stillhouse.records.governance import valid_waivers
 from stillhouse.records.ledger import Entry
 from stillhouse.records.locks import recipe_locked_if_free
 from stillhouse.records.witness import Witness
-from stillhouse.release.bundle import ReleaseRecord, bundle_problems
 from stillhouse.stages import champion
 from stillhouse.stages.facts import ChampionFacts
 from stillhouse.stages.names import CHAMPION, RELEASE
@@ -88,42 +74,8 @@ def roll_back(
     seen = serving_now(ledger, name)
     if (finished := _finished(instance, builds, file, seen)) is not None:
         return finished
-    target, entry = _go_back(builds, file, seen, digest, by=by, reason=reason)
+    target, entry = go_back(builds, file, seen, digest, by=by, reason=reason)
     return _see_through(instance, builds, file, target, seen, entry)
-
-
-def take_back(builds: BuildStore, file: RecipeFile, seen: Deployment, *, by: str, reason: str) -> Entry:
-    """Withdraw the release that serves for the one that it replaced, without Dagster: the ledger and the witness alone.
-
-    Args:
-        builds: whose ledger decides.
-        file: the recipe.
-        seen: the deployment whose champion is withdrawn.
-        by: what decides.
-        reason: why.
-
-    Returns:
-        The promotion of the earlier release.
-
-    Raises:
-        StillhouseError: if there is none, it was altered, or its gates had not passed.
-        OvertakenError: if another deployment was written since.
-    """
-    _, entry = _go_back(builds, file, seen, None, by=by, reason=reason)
-    promotion.tell(builds.ledger, Witness.from_environment(), entry)
-    return entry
-
-
-def _go_back(
-    builds: BuildStore, file: RecipeFile, seen: Deployment, digest: str | None, *, by: str, reason: str
-) -> tuple[DeployedRelease, Entry]:
-    ledger, name = builds.ledger, file.name
-    target = _served_before(builds, file, digest)
-    release = _whole(builds, file, target)
-    _refuse_closed_gates(name, target, _open_when_promoted(builds, file, release, target))
-    serving = builds.artifact(seen.champion.release, seen.champion.manifest)
-    exports = _export(serving), _export(release)
-    return target, promotion.go_back(ledger, name, seen, target, exports=exports, by=by, reason=reason)
 
 
 def promote(
@@ -145,26 +97,12 @@ def promote(
     """
     ledger, name = builds.ledger, file.name
     seen = desired(ledger, name)
-    target = _made(builds, file, digest)
+    target = made(builds, file, digest)
     if seen is not None and seen.champion.release == target.release:
         if (finished := _finished(instance, builds, file, seen)) is not None:
             return finished
-        raise _serves_already(name, target.release, "a release that does not serve")
-    if target.release in [served.release for served in line_of_champions(promoted(ledger, name))]:
-        raise StillhouseError(
-            f"{target.release[:12]} served before and was replaced, not withdrawn", where=name,
-            expected="a release that was withdrawn or has never served",
-            do=f"`stillhouse rollback {name} {target.release[:12]} --by NAME --reason WHY` goes back to it and "
-            "withdraws what serves, so that no round undoes it.",
-        )  # fmt: skip
-    release = _whole(builds, file, target)
-    _refuse_closed_gates(name, target, _open_today(builds, file, release))
-    if ended := ended_waivers(builds, file, target):
-        raise StillhouseError(
-            "; ".join(ended), where=f"release {target.release[:12]}", expected="waivers that count on this day",
-            do=f"Give them again, or have `stillhouse run {name}` make a release that needs none.",
-        )  # fmt: skip
-    entry = promotion.bring_in(ledger, name, seen, target, export=_export(release), by=by, reason=reason)
+        raise serves_already(name, target.release, "a release that does not serve")
+    entry = bring_in(builds, file, seen, target, by=by, reason=reason)
     return _see_through(instance, builds, file, target, seen, entry)
 
 
@@ -215,126 +153,6 @@ def _is_behind(named: ChampionFacts, seen: Deployment, *, decided: bool) -> bool
     if named.release != seen.champion.release:
         return decided
     return named.offered is not None and seen.challenger is None
-
-
-def _export(release: Artifact) -> str:
-    return release.facts(ReleaseRecord).answers_by
-
-
-def _served_before(builds: BuildStore, file: RecipeFile, digest: str | None) -> DeployedRelease:
-    """The release that a person means who goes back."""
-    line = line_of_champions(promoted(builds.ledger, file.name))
-    if digest is None:
-        before = rival_of(line, answers_of(builds.store, line[0]), partial(answers_of, builds.store))
-        if before is None:
-            raise StillhouseError(
-                f"{line[0].release[:12]} is the first release, nothing served before it",
-                where=file.name,
-                expected="an earlier release",
-                do=f"`stillhouse run {file.name}` makes another one.",
-            )
-        return _deployed(before)
-    known = {served.release: _deployed(served) for served in promoted(builds.ledger, file.name)}
-    target = known[_one_of(known, digest, file.name, "releases that were promoted")]
-    if target.release == line[0].release:
-        raise _serves_already(file.name, target.release, "an earlier release")
-    return target
-
-
-def _made(builds: BuildStore, file: RecipeFile, digest: str | None) -> DeployedRelease:
-    """The release that a person means who brings one in."""
-    entries = builds.ledger.entries(file.name, "materialization", subject=f"{file.name}/{RELEASE}")
-    if not entries:
-        raise StillhouseError(
-            "no release was made yet", where=file.name, expected="a release",
-            do=f"`stillhouse run {file.name}` makes one.",
-        )  # fmt: skip
-    manifests = {str(entry.body["digest"]): str(entry.body["manifest"]) for entry in entries}
-    newest = str(entries[-1].body["digest"])
-    release = newest if digest is None else _one_of(manifests, digest, file.name, "releases")
-    return champion.deployed(builds.artifact(release, manifests[release]))
-
-
-def _one_of(known: Collection[str], digest: str, recipe: str, what: str) -> str:
-    fitting = [release for release in known if release.startswith(digest)]
-    if len(fitting) != 1:
-        raise StillhouseError(
-            f"{len(fitting) or 'no'} {what} begin with {digest!r}",
-            where=recipe,
-            expected=f"the beginning of one of {', '.join(release[:12] for release in known)}",
-            do="Give more of the digest.",
-        )
-    return fitting[0]
-
-
-def _deployed(served: Served) -> DeployedRelease:
-    return DeployedRelease(release=served.release, manifest=served.manifest, student=served.student)
-
-
-def _serves_already(recipe: str, release: str, expected: str) -> StillhouseError:
-    return StillhouseError(
-        f"{release[:12]} serves already", where=recipe, expected=expected,
-        do=f"`stillhouse status {recipe}` shows what serves.",
-    )  # fmt: skip
-
-
-def _whole(builds: BuildStore, file: RecipeFile, target: DeployedRelease) -> Artifact:
-    release = builds.artifact(target.release, target.manifest)
-    if problems := bundle_problems(release.folder):
-        raise StillhouseError(
-            "; ".join(problems), where=f"release {target.release[:12]}", expected="a whole bundle",
-            do=f"Restore it from a copy, or choose another release; `stillhouse audit {file.name}` says more.",
-        )  # fmt: skip
-    return release
-
-
-def _open_when_promoted(
-    builds: BuildStore, file: RecipeFile, release: Artifact, target: DeployedRelease
-) -> dict[str, bool]:
-    """By gate, whether the newest verdict before a release was first promoted was open, as gates were then."""
-    promotions = builds.ledger.entries(file.name, "promotion")
-    first = next(entry.sequence for entry in promotions if entry.body["digest"] == target.release)
-    return {
-        entry.body["gate"]: entry.body["state"] == GateStatus.PASSED or entry.body["waived"] is not None
-        for entry in _verdicts_on(builds, release)
-        if entry.sequence < first
-    }
-
-
-def _open_today(builds: BuildStore, file: RecipeFile, release: Artifact) -> dict[str, bool | None]:
-    """By each blocking gate that there is, whether its newest verdict on a release is open, with waivers of today.
-
-    None of one that nobody has looked at: a gate that broke leaves those after it unasked.
-    """
-    newest = {entry.body["gate"]: entry.body["state"] for entry in _verdicts_on(builds, release)}
-    waivers = valid_waivers(builds.ledger, file.name, waiver_rules(file.recipe))
-
-    def is_open(gate: str) -> bool | None:
-        if gate not in newest:
-            return None
-        return newest[gate] == GateStatus.PASSED or waivers.of(release.asset, gate, release.digest) is not None
-
-    return {gate: is_open(gate) for gate in gates_of(RELEASE).names(blocking=True)}
-
-
-def _verdicts_on(builds: BuildStore, release: Artifact) -> list[Entry]:
-    recipe = release.asset.partition("/")[0]
-    return list(builds.ledger.entries(recipe, "verdict", subject=release.asset, content=release.digest))
-
-
-def _refuse_closed_gates(recipe: str, target: DeployedRelease, open_: Mapping[str, bool | None]) -> None:
-    """A person answers a withdrawal and a hold; no other gate."""
-    asked = {gate: is_open for gate, is_open in open_.items() if gate not in ANSWERED_BY_A_PERSON}
-    closed = sorted(gate for gate, is_open in asked.items() if is_open is False)
-    unseen = sorted(gate for gate, is_open in asked.items() if is_open is None)
-    found = f"{', '.join(closed)} was closed" if closed else f"nobody looked at {', '.join(unseen)}" if unseen else ""
-    if found or not open_:
-        raise StillhouseError(
-            found or "no gate ever looked at it",
-            where=f"release {target.release[:12]}",
-            expected="a release whose gates are open",
-            do=f"`stillhouse audit {recipe}` says more.",
-        )
 
 
 def _finished(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile, seen: Deployment) -> Decided | None:
@@ -409,10 +227,8 @@ def _who_decided(served: Served) -> str:
 
 def _look_again(instance: dg.DagsterInstance, file: RecipeFile, chosen: dg.AssetSelection, because: str) -> None:
     """Run gates by themselves, whose answer a decision has changed."""
-    from orchestration.build import definitions  # which has the sensors that decide, too
-
     job = dg.define_asset_job("look_after_decision", selection=chosen)
-    built = dg.Definitions.merge(definitions([file]), dg.Definitions(jobs=[job]))
+    built = dg.Definitions.merge(runnable([file]), dg.Definitions(jobs=[job]))
     run_id = make_new_run_id()
     built.resolve_job_def(job.name).execute_in_process(
         instance=instance,

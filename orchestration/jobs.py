@@ -27,6 +27,17 @@ from stillhouse.recipe.reading import RecipeFile
 from stillhouse.stages import names
 
 
+def jobs_of(file: RecipeFile) -> dict[str, UnresolvedAssetJobDefinition]:
+    """Every job of a recipe, by what it does."""
+    beside = {
+        names.TRAFFIC: (OF_DAYS, traffic_job),
+        names.LIVE_REPORT: (LIVE, live_report_job),
+        names.SHADOW: (SHADOWS, shadow_job),
+    }
+    wanted = [beside[stage] for stage in names.stages_beside(file.recipe)]
+    return {does: job(file) for does, job in [(INGEST, ingest_job), (DISTIL, distil_job), *wanted]}
+
+
 def distil_job(file: RecipeFile) -> UnresolvedAssetJobDefinition:
     """Every stage of a recipe with every gate. Stages whose inputs did not change find their artifact again."""
     return dg.define_asset_job(

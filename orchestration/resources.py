@@ -13,10 +13,10 @@ import dagster as dg
 
 from assets.stage import EVERY_BATCH, PARTIAL, RECIPE
 from checks.gatekeeper import load_gated, load_gated_batches
+from orchestration.findings import hand_on
 from orchestration.outcomes import outcome_recorded
 from orchestration.runs import process_tag, recipes_of
 from orchestration.watch import ask, look
-from orchestration.watch_sensor import hand_on
 from stillhouse import progress
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home

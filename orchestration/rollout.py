@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster._core.utils import make_new_run_id
 
 from assets.keys import key_of
 from assets.shadow import newest_shadow
@@ -23,6 +24,7 @@ from checks.stages import waiver_rules
 from orchestration.approvals import ended_waivers
 from orchestration.deployments import see_through_if_free
 from orchestration.notices import notify_owners
+from orchestration.runnable import runnable
 from orchestration.runs import BECAUSE_TAG, SHADOWS, process_tag
 from stillhouse.base import Record
 from stillhouse.errors import StillhouseError
@@ -364,13 +366,9 @@ def _show_on_champion(instance: dg.DagsterInstance, file: RecipeFile, step: Step
 
 def replay_now(instance: dg.DagsterInstance, builds: BuildStore, file: RecipeFile) -> bool:
     """Replay what is due in this process, and look at the gates; whether it came to its end."""
-    from dagster._core.utils import make_new_run_id
-
-    from orchestration.build import definitions
-
     run_id = make_new_run_id()
     done = (
-        definitions([file])
+        runnable([file])
         .resolve_job_def(f"{SHADOWS}_{file.name}")
         .execute_in_process(
             instance=instance,

@@ -22,10 +22,10 @@ from checks.gatekeeper import GateState
 from checks.stages import CLOSES_AS, SHOWS_OPTIONS
 from orchestration.approvals import waivers_to_give_again
 from orchestration.batches import ingest_what_is_new, plan_runs
-from orchestration.build import definitions
 from orchestration.diagnosis import is_closed_gate, is_of_the_machine, what_broke, write_checklist
 from orchestration.happenings import note_changes
 from orchestration.instance import initialise
+from orchestration.runnable import runnable
 from orchestration.runs import BECAUSE_TAG, SHOWN_WITH_THE_CODE_LOCATION, process_tag
 from orchestration.screens import drawn_progress, framed, options_screen, result_screen
 from orchestration.status import batches_in, stages_now
@@ -104,7 +104,7 @@ def distil(file: RecipeFile, home: Home, console: Terminal) -> Outcome:
         for line in [*waivers_to_give_again(builds.ledger, file), *renamed(file.recipe.unwaivable)]:
             notice(line)
         stages = stage_names(file.recipe)
-        built = definitions([file])
+        built = runnable([file])
         batches = _ingest(instance, builds, file, console)
         note_changes(builds, file, stages_now(builds, file, batches))
         planned = plan_runs(builds, file, batches)

@@ -2,7 +2,7 @@
 
 Belongs here: looking, asking the teacher, carrying out what a finding asks for.
 Does not: what a look does to the state (stillhouse/live/watch.py), which action follows (stillhouse/live/findings.py),
-events, notices and the sensor (watch_sensor.py).
+events and notices of it (findings.py), the sensor (watch_sensor.py).
 
 A look is cheap and decides on what rows say of themselves. Asking loads a teacher or pays for one, so it is done in a
 run or a command. What is found is acted on first and written down then: where the ledger says that the watch went back
@@ -17,6 +17,7 @@ import polars as pl
 
 from checks.gate import GateContext
 from checks.teacher_signal import the_canary_answers_as_recorded
+from orchestration.promotable import take_back
 from stillhouse.digests import digest_of
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
@@ -384,8 +385,6 @@ def _key(alarm: Alarm, state: WatchState, at: float) -> str:
 def _taken_back(
     builds: BuildStore, file: RecipeFile, state: WatchState, seen: Deployment, sentence: str
 ) -> tuple[Action, str]:
-    from orchestration.deployments import take_back
-
     try:
         take_back(builds, file, seen, by=BY, reason=sentence)
     except OvertakenError:

@@ -1,7 +1,7 @@
-"""What follows a look of the watch: events and notices of what it found, reports that are due, and the sensor.
+"""The sensor that watches a champion: it looks each minute, and asks for the reports that are due.
 
-Belongs here: what is done about a finding once the watch has acted, and looking each minute.
-Does not: looking and acting (watch.py), the command (commands/live.py).
+Belongs here: when to look, and on which days to report.
+Does not: looking and acting (watch.py), telling what was found (findings.py), the command (commands/live.py).
 """
 
 import time
@@ -11,65 +11,23 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.deployments import see_through_if_free
-from orchestration.notices import notify_owners
+from orchestration.findings import hand_on
 from orchestration.runs import BECAUSE_TAG
-from orchestration.watch import book_of, look, went_back_by_itself
+from orchestration.watch import look, went_back_by_itself
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
-from stillhouse.live.findings import Action, FoundKind, LiveFinding
 from stillhouse.live.segments import SECONDS_A_DAY, TrafficStore, day_at, end_of
 from stillhouse.live.traffic import feedback_about
 from stillhouse.live.watch import WatchState, day_of
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore
 from stillhouse.records.champions import promoted
-from stillhouse.records.events import EventKind, note
-from stillhouse.records.outbox import Notice, Tone
 
-EVENT_OF = {
-    FoundKind.INPUTS: EventKind.INPUTS,
-    FoundKind.AGREEMENT: EventKind.AGREEMENT,
-    FoundKind.TRUTH: EventKind.AGREEMENT,
-    FoundKind.ERRORS: EventKind.SERVICE,
-    FoundKind.LATENCY: EventKind.SERVICE,
-    FoundKind.FALLBACK: EventKind.FALLBACK,
-    FoundKind.TEACHER: EventKind.TEACHER_DRIFTED,
-}
-"""What a finding is among the events of a recipe, by which rounds begin."""
 SECONDS_BETWEEN_LOOKS = 60
 REPORT_IS_FINAL_AT = 3_600.0
 """Seconds after the end of a day, when servers have sealed all of it."""
 LATE_TRUTH_DAYS = 7
 """For how many days after the truth of a day has matured its report is drawn up again as more of it comes."""
-
-
-def hand_on(builds: BuildStore, file: RecipeFile) -> list[str]:
-    """Note what was found as events and send it to owners, once; a line for each address that was not reached.
-
-    Killed in between, a finding is handed on again: notices and events know it by its key.
-    """
-    book, lines = book_of(builds, file), list[str]()
-    for finding in book.findings(waiting=True):
-        note(
-            builds.ledger, file.name, EVENT_OF[finding.kind], finding.key, finding.sentence,
-            {"release": finding.release, "watch": finding.watch, "action": finding.action.value},
-        )  # fmt: skip
-        if finding.is_for_people:
-            lines += notify_owners(
-                builds.ledger, file.name, f"live:{finding.key}", finding.key, notice_of(file.name, finding)
-            )
-        book.handed_on(finding)
-    return lines
-
-
-def notice_of(recipe: str, finding: LiveFinding) -> Notice:
-    """A finding as people are sent it."""
-    tone = Tone.BROKEN if finding.action is Action.ROLL_BACK else Tone.LOOK
-    text = (
-        f"{finding.sentence}.\n{finding.action.value.capitalize()}: {finding.because}.\n"
-        f"`stillhouse live {recipe}` shows the day."
-    )
-    return Notice(f"{recipe}: {finding.kind.value} of {finding.release[:12]}, {finding.action}", text, tone)
 
 
 def watch_sensor(file: RecipeFile, job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:

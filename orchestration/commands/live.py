@@ -34,9 +34,9 @@ def watch(
     reason: Annotated[str, typer.Option(help="With --accept-days: why it is normal.")] = "",
 ) -> None:
     """Watch the champion without Dagster: look each minute, ask its teacher every ten, and roll back where it must."""
+    from orchestration.findings import hand_on
     from orchestration.live import require_a_watch
     from orchestration.watch import accept, ask, look
-    from orchestration.watch_sensor import hand_on
     from stillhouse.records.builds import BuildStore
 
     file, builds = find_recipe(name), BuildStore(Home.from_environment())

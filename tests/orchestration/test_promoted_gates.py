@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks.stages import gates_of
-from orchestration.deployments import _open_today, _refuse_closed_gates
+from orchestration.promotable import _open_today, _refuse_closed_gates
 from stillhouse.errors import StillhouseError
 from stillhouse.recipe.reading import RecipeFile
 from stillhouse.records.builds import BuildStore

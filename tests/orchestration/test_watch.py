@@ -21,15 +21,15 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-import orchestration.deployments
 import orchestration.watch
 import orchestration.watch_sensor
+from orchestration.findings import hand_on
 from orchestration.jobs import live_report_job
 from orchestration.live import of_those_that_answered
 from orchestration.notices import look_and_send
 from orchestration.recipe_check import load_mistakes
 from orchestration.watch import BY, Looked, accept, look
-from orchestration.watch_sensor import LATE_TRUTH_DAYS, hand_on, matured_reports_due, reports_due, watch_sensor
+from orchestration.watch_sensor import LATE_TRUTH_DAYS, matured_reports_due, reports_due, watch_sensor
 from stillhouse.errors import StillhouseError
 from stillhouse.home import Home
 from stillhouse.live.findings import Action, FoundKind
@@ -66,7 +66,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RecipeFile:
         exports = model_of(seen.champion.release), "a"
         return go_back(builds.ledger, file.name, seen, named("a"), exports=exports, by=by, reason=reason)
 
-    monkeypatch.setattr(orchestration.deployments, "take_back", take_back)
+    monkeypatch.setattr(orchestration.watch, "take_back", take_back)
     monkeypatch.setattr(orchestration.watch, "reference_of", lambda builds, release: reference(release.release))
     return read_recipe(tmp_path / "recipes" / "r" / "defs.yaml")
 
